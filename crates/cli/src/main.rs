@@ -1,0 +1,3 @@
+//! Ferry.
+
+fn main() {}

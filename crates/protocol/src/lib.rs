@@ -1,0 +1,3 @@
+//! Every frame and message of every wire that Ferry speaks: encode and decode only. No I/O.
+
+pub mod rpc;

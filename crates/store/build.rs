@@ -1,0 +1,12 @@
+//! Refuses to build against an SQLite without `sqlite_dbpage`, which page sync reads and writes through.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBSQLITE3_FLAGS");
+    let flags = std::env::var("LIBSQLITE3_FLAGS").unwrap_or_default();
+    assert!(
+        flags.contains("SQLITE_ENABLE_DBPAGE_VTAB"),
+        "SQLite must be built with sqlite_dbpage. Build inside the checkout, where .cargo/config.toml sets the flags, \
+         or run: LIBSQLITE3_FLAGS=\"-DSQLITE_ENABLE_DBPAGE_VTAB -DSQLITE_ENABLE_DBSTAT_VTAB \
+         -DSQLITE_ENABLE_PREUPDATE_HOOK -DSQLITE_ENABLE_SESSION\" cargo install …"
+    );
+}

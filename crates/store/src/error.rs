@@ -1,0 +1,68 @@
+//! What can go wrong in storage, and what a caller is told of it.
+
+use std::io;
+
+use ferry_types::Reason;
+
+/// A failure inside storage, or a refusal that an engine gave while it ran there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite reported it.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file system reported it.
+    #[error("file system: {0}")]
+    Io(#[from] io::Error),
+    /// Not a failure: the request is refused, and the caller may know why.
+    #[error("{0}")]
+    Refused(#[from] ferry_types::Error),
+    /// A file of ours does not hold what it must; the text says which and how.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The request panicked; its effects are rolled back.
+    #[error("panicked: {0}")]
+    Panicked(String),
+}
+
+/// The result of storage work.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Whether the disk is full or failing, so that an operator must act and a retry may then succeed.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure)
+            ),
+            Self::Io(error) => {
+                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Refused(error) => error.reason == Reason::StorageFull,
+            Self::Damaged(_) | Self::Panicked(_) => false,
+        }
+    }
+
+    /// What the caller is told. The cause is logged here, once, and stays in the log (WEB-08).
+    #[must_use]
+    pub fn into_refusal(self) -> ferry_types::Error {
+        if let Self::Refused(refusal) = self {
+            return refusal;
+        }
+        tracing::error!(error = %self, "storage failed");
+        if self.is_storage_full() {
+            return ferry_types::Error::new(
+                Reason::StorageFull,
+                "the hub's disk is full or failing: free space on it, then try again",
+            );
+        }
+        if let Self::Sqlite(error) = &self
+            && matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy))
+        {
+            return ferry_types::Error::new(Reason::Busy, "the database is busy: try again")
+                .retry_after_ms(1000);
+        }
+        ferry_types::Error::internal()
+    }
+}

@@ -1,0 +1,10 @@
+//! Native storage: SQLite connections and the group-committing writer, migrations, and the files of page sync.
+
+pub mod connection;
+pub mod error;
+pub mod fault;
+pub mod migrate;
+pub mod writer;
+
+pub use error::{Error, Result};
+pub use writer::{Applied, Transaction, Writer};

@@ -1,0 +1,352 @@
+//! The one writer of a database: it runs requests in groups, a savepoint each, one COMMIT (one fsync) for all.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ferry_types::{
+    Seq,
+    limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES},
+};
+use rusqlite::Connection;
+
+use crate::{Error, Result, connection, fault};
+
+/// The open database of one actor: the only connection that writes it.
+pub struct Writer {
+    connection: Connection,
+    /// Frames that the last commit left in the WAL, told by SQLite's WAL hook.
+    wal_frames: Arc<AtomicU64>,
+    wal_frame_bytes: u64,
+    seq: Seq,
+}
+
+/// Bytes of the header before each page of a WAL (SQLite file format, section 4.1).
+const WAL_FRAME_HEADER_BYTES: u64 = 24;
+
+/// One request's share of a group: it reads and writes through [`Self::connection`], and names with
+/// [`Self::effect`] what subscribers must learn.
+pub struct Transaction<'group, E> {
+    connection: &'group Connection,
+    seq: Seq,
+    effects: Vec<E>,
+}
+
+impl<E> Transaction<'_, E> {
+    /// The database, inside the request's savepoint.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    /// The number this request takes if it changes anything.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Tells subscribers of a change.
+    pub fn effect(&mut self, effect: E) {
+        self.effects.push(effect);
+    }
+}
+
+/// What a request did, now that its group is on disk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Applied<E> {
+    /// The number the request took; `None` if it changed nothing.
+    pub seq: Option<Seq>,
+    /// What subscribers must learn.
+    pub effects: Vec<E>,
+}
+
+impl Writer {
+    /// Opens the database at `path`, creating it.
+    ///
+    /// # Errors
+    /// When SQLite cannot open the file or it holds no valid sequence number.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut connection = connection::open_writer(path)?;
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS _ferry_meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+             INSERT OR IGNORE INTO _ferry_meta VALUES ('seq', 0);",
+        )?;
+        let seq: i64 =
+            connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))?;
+        let seq =
+            u64::try_from(seq).map_err(|_| Error::Damaged(format!("seq of {} is {seq}", path.display())))?;
+        let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let wal_frames = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&wal_frames);
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
+            told.store(frames.unsigned_abs().into(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self {
+            connection,
+            wal_frames,
+            wal_frame_bytes: page_size + WAL_FRAME_HEADER_BYTES,
+            seq: Seq(seq),
+        })
+    }
+
+    /// The newest committed sequence number.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The connection, for work between groups: migrations, checkpoints.
+    pub const fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Runs every request in order, each in its own savepoint, and commits them together. The answer for
+    /// request `i` stands at place `i`. A refused, failed or panicking request is rolled back alone; when the
+    /// COMMIT itself fails, all requests of the group fail with it and nothing has changed.
+    pub fn run_group<R, E>(
+        &mut self,
+        requests: &mut [R],
+        mut apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+    ) -> Vec<Result<Applied<E>>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        while answers.len() < requests.len() {
+            let first = answers.len();
+            let outcome = self.try_group(&mut requests[first..], &mut apply, &mut answers);
+            if let Err(error) = outcome {
+                // SQLite ended the transaction (disk full, I/O error): what it held is gone, and the requests
+                // behind the one that met the error run in a group of their own.
+                let text = error.to_string();
+                let full = error.is_storage_full();
+                for answer in &mut answers[first..] {
+                    *answer = Err(group_failed(full, &text));
+                }
+                if answers.len() == first {
+                    answers.push(Err(error));
+                }
+            }
+        }
+        answers
+    }
+
+    /// One BEGIN … COMMIT. On error the transaction is over and `answers` holds the requests it covered.
+    fn try_group<R, E>(
+        &mut self,
+        requests: &mut [R],
+        apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+        answers: &mut Vec<Result<Applied<E>>>,
+    ) -> Result<()> {
+        self.run("BEGIN IMMEDIATE")?;
+        let mut seq = self.seq;
+        for request in requests {
+            let answer = self.try_request(request, seq.next(), apply);
+            if let Ok(Applied { seq: Some(taken), .. }) = &answer {
+                seq = *taken;
+            }
+            answers.push(answer);
+            if self.connection.is_autocommit() {
+                return Err(Error::Io(std::io::ErrorKind::StorageFull.into()));
+            }
+        }
+        let committed = self.commit(seq);
+        if committed.is_err() && !self.connection.is_autocommit() {
+            self.run("ROLLBACK")?;
+        }
+        committed?;
+        self.seq = seq;
+        Ok(())
+    }
+
+    fn commit(&self, seq: Seq) -> Result<()> {
+        if seq != self.seq {
+            let value = i64::try_from(seq.0).map_err(|_| Error::Damaged("seq is over 2^63".into()))?;
+            self.connection
+                .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
+                .execute([value])?;
+        }
+        fault::point("actor.commit")?;
+        self.run("COMMIT")?;
+        fault::point("actor.committed")
+    }
+
+    fn try_request<R, E>(
+        &self,
+        request: &mut R,
+        seq: Seq,
+        apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+    ) -> Result<Applied<E>> {
+        self.run("SAVEPOINT request")?;
+        let before = self.connection.total_changes();
+        let mut transaction = Transaction { connection: &self.connection, seq, effects: Vec::new() };
+        let result = catch_unwind(AssertUnwindSafe(|| apply(request, &mut transaction)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
+        let effects = transaction.effects;
+        if let Err(error) = result {
+            if !self.connection.is_autocommit() {
+                self.run("ROLLBACK TO request")?;
+                self.run("RELEASE request")?;
+            }
+            return Err(error);
+        }
+        self.run("RELEASE request")?;
+        let changed = self.connection.total_changes() != before || !effects.is_empty();
+        Ok(Applied { seq: changed.then_some(seq), effects })
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Keeps the WAL small: above 4 MiB it is checkpointed and started over in place, since overwriting a
+    /// file costs less per fsync than growing it; above 16 MiB it is truncated too. While readers still need
+    /// it, SQLite does what it can, and a later call the rest.
+    ///
+    /// # Errors
+    /// When SQLite reports one other than busy.
+    pub fn checkpoint_if_due(&mut self) -> Result<()> {
+        let bytes = self.wal_frames.load(Ordering::Relaxed) * self.wal_frame_bytes;
+        if bytes >= WAL_TRUNCATE_BYTES {
+            self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
+        } else if bytes >= WAL_RESTART_BYTES {
+            self.checkpoint("PRAGMA wal_checkpoint(RESTART)")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Moves the whole WAL into the database and closes it.
+    ///
+    /// # Errors
+    /// When SQLite reports one; everything committed is in the file or its WAL all the same.
+    pub fn close(self) -> Result<()> {
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    fn checkpoint(&self, pragma: &str) -> Result<()> {
+        // A reader that holds the WAL must delay the checkpoint, not the writer.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done: rusqlite::Result<bool> = self.connection.query_row(pragma, [], |row| row.get(0));
+        self.connection.busy_timeout(connection::BUSY_TIMEOUT)?;
+        match done {
+            Ok(busy) => {
+                if !busy {
+                    self.wal_frames.store(0, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn group_failed(full: bool, text: &str) -> Error {
+    if full {
+        Error::Io(std::io::ErrorKind::StorageFull.into())
+    } else {
+        Error::Damaged(format!("the group commit failed: {text}"))
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Apply = Box<dyn FnMut(&Connection) -> Result<()>>;
+
+    fn insert(value: i64) -> Apply {
+        Box::new(move |connection| {
+            connection.execute("INSERT INTO t VALUES (?1)", [value])?;
+            Ok(())
+        })
+    }
+
+    fn open(dir: &tempfile::TempDir) -> Writer {
+        let mut writer = Writer::open(&dir.path().join("main.db")).unwrap();
+        writer.connection().execute_batch("CREATE TABLE IF NOT EXISTS t(x INTEGER PRIMARY KEY)").unwrap();
+        writer
+    }
+
+    fn run(writer: &mut Writer, mut requests: Vec<Apply>) -> Vec<Result<Applied<()>>> {
+        writer.run_group(&mut requests, |request, transaction: &mut Transaction<'_, ()>| {
+            request(transaction.connection())
+        })
+    }
+
+    fn rows(writer: &mut Writer) -> Vec<i64> {
+        let mut statement = writer.connection().prepare("SELECT x FROM t ORDER BY x").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_request_is_rolled_back_alone_and_takes_no_seq() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = open(&dir);
+        let half_done: Apply = Box::new(|connection| {
+            connection.execute("INSERT INTO t VALUES (7)", [])?;
+            Err(ferry_types::Error::internal().into())
+        });
+        let panics: Apply = Box::new(|connection| {
+            connection.execute("INSERT INTO t VALUES (8)", [])?;
+            panic!("on purpose")
+        });
+        let nothing: Apply = Box::new(|_| Ok(()));
+        let answers = run(&mut writer, vec![insert(1), half_done, panics, nothing, insert(2)]);
+        let seqs: Vec<_> =
+            answers.iter().map(|answer| answer.as_ref().ok().map(|applied| applied.seq)).collect();
+        assert_eq!(seqs, [Some(Some(Seq(1))), None, None, Some(None), Some(Some(Seq(2)))]);
+        assert_eq!(rows(&mut writer), [1, 2]);
+        writer.close().unwrap();
+        let mut again = open(&dir);
+        assert_eq!(again.seq(), Seq(2));
+        assert_eq!(rows(&mut again), [1, 2]);
+    }
+
+    #[test]
+    fn when_sqlite_ends_the_transaction_the_others_still_get_a_true_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = open(&dir);
+        // A full disk in mid-request makes SQLite roll the whole transaction back by itself.
+        let disk_full: Apply = Box::new(|connection| {
+            connection.execute_batch("ROLLBACK")?;
+            Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into())
+        });
+        let answers = run(&mut writer, vec![insert(1), disk_full, insert(3)]);
+        let held: Vec<_> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(held, [false, false, true], "the first was rolled back with the group");
+        assert!(answers[0].as_ref().unwrap_err().is_storage_full());
+        assert_eq!(rows(&mut writer), [3]);
+        assert_eq!(writer.seq(), Seq(1));
+    }
+
+    #[test]
+    fn the_wal_is_started_over_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = open(&dir);
+        writer.connection().execute_batch("CREATE TABLE big(x)").unwrap();
+        for _ in 0..12 {
+            let megabyte: Apply = Box::new(|connection| {
+                connection.execute("INSERT INTO big VALUES (zeroblob(1000000))", [])?;
+                Ok(())
+            });
+            run(&mut writer, vec![megabyte]);
+            writer.checkpoint_if_due().unwrap();
+        }
+        let wal = std::fs::metadata(dir.path().join("main.db-wal")).unwrap().len();
+        assert!(wal < 2 * WAL_RESTART_BYTES, "WAL holds {wal} bytes after 12 MB of writes");
+    }
+}

@@ -1,0 +1,64 @@
+//! Every fixed limit of Ferry, with its unit in its name. Settings that users may change have their default
+//! in the hub's configuration.
+
+/// Largest frame of EdgeReplica's wire, header included.
+pub const EDGEREPLICA_FRAME_MAX_BYTES: usize = 1 << 20;
+/// Unsent bytes a pull session may hold before it waits for its socket (PAG-11).
+pub const EDGEREPLICA_UNSENT_MAX_BYTES: usize = 256 << 10;
+/// Open EdgeReplica sockets of one database.
+pub const EDGEREPLICA_SOCKETS_PER_DATABASE: usize = 64;
+/// Longest silence of an EdgeReplica socket.
+pub const EDGEREPLICA_IDLE_MAX_MS: u64 = 120_000;
+/// Longest EdgeReplica session.
+pub const EDGEREPLICA_SESSION_MAX_MS: u64 = 6 * 3600 * 1000;
+/// A transfer that moves no byte for this long is closed.
+pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
+/// How long a session outlives its credential's expiry (PAG-16).
+pub const EXPIRY_GRACE_MS: u64 = 60_000;
+
+/// Requests waiting for one database's writer; a further one waits for a place, at most
+/// [`MAILBOX_WAIT_MAX_MS`].
+pub const MAILBOX_CAPACITY: usize = 4096;
+/// How long a request waits for a place in the mailbox before it is refused with `BUSY`.
+pub const MAILBOX_WAIT_MAX_MS: u64 = 5_000;
+/// Requests of one COMMIT.
+pub const GROUP_MAX_REQUESTS: usize = 1024;
+/// Published commits kept for subscribers that are behind; older cursors are told to resync.
+pub const FEED_RETAINED_COMMITS: usize = 1024;
+/// Read-only connections kept open per database.
+pub const READERS_PER_DATABASE: usize = 4;
+/// WAL size above which the writer checkpoints and starts the WAL over in place.
+pub const WAL_RESTART_BYTES: u64 = 4 << 20;
+/// WAL size above which a checkpoint also truncates the file.
+pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
+
+/// Body of an RPC, compressed or not.
+pub const RPC_BODY_MAX_BYTES: usize = 4 << 20;
+/// Time an RPC may take.
+pub const RPC_MAX_MS: u64 = 30_000;
+/// Request line and headers together.
+pub const HEADERS_MAX_BYTES: usize = 32 << 10;
+/// Time a client has to send its headers.
+pub const HEADERS_MAX_MS: u64 = 10_000;
+/// Requests still running when the hub is told to stop have this long to finish (CFG-06).
+pub const SHUTDOWN_GRACE_MS: u64 = 10_000;
+
+/// E-mail address, after trimming (ORG-02).
+pub const EMAIL_MAX_BYTES: usize = 254;
+/// Shortest password, in characters (PWD-02).
+pub const PASSWORD_MIN_CHARS: usize = 8;
+/// Longest password (PWD-02).
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Database name (ORG-06).
+pub const DATABASE_NAME_MAX_BYTES: usize = 64;
+/// Calls waiting for a password hash (PWD-04).
+pub const PASSWORD_WAITERS_MAX: usize = 64;
+/// How long a call waits for its turn at password hashing (PWD-04).
+pub const PASSWORD_WAIT_MAX_MS: u64 = 5_000;
+
+/// A decoded macaroon.
+pub const TOKEN_MAX_BYTES: usize = 4096;
+/// Caveats of a macaroon.
+pub const TOKEN_MAX_CAVEATS: usize = 32;
+/// One caveat of a macaroon.
+pub const CAVEAT_MAX_BYTES: usize = 512;
