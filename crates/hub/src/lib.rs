@@ -1,1 +1,3 @@
-//! Ferry: hub.
+//! The hub: actors, control plane, routes per sync model, configuration, metrics.
+
+pub mod database;
