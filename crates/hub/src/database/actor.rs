@@ -461,8 +461,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_retired_actor_finishes_what_it_accepted_and_refuses_the_rest() {
         let fixture = fixture();
-        let accepted: Vec<_> = (0..50).map(|value| fixture.actor.submit(insert(value))).collect();
-        let accepted: Vec<_> = accepted.into_iter().map(|submit| tokio::spawn(submit)).collect();
+        let accepted: Vec<_> = (0..50)
+            .map(|value| {
+                let actor = fixture.actor.clone();
+                tokio::spawn(async move { actor.submit(insert(value)).await })
+            })
+            .collect();
         while fixture.published.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }

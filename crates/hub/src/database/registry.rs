@@ -55,6 +55,12 @@ impl Databases {
         self.lock().databases.len()
     }
 
+    /// Long-lived connections of all databases.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.lock().databases.values().map(|database| u64::from(database.connections())).sum()
+    }
+
     /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody.
     pub fn sweep(&self) {
         let all: Vec<_> = self.lock().databases.values().cloned().collect();
