@@ -52,7 +52,7 @@ fn unix(at: Option<UnixMillis>) -> i64 {
     at.map_or(0, UnixMillis::as_secs)
 }
 
-fn lane(lane: LaneStats) -> wire::Lane {
+fn lane(lane: &LaneStats) -> wire::Lane {
     wire::Lane {
         model: lane.model.to_string(),
         head_seq: lane.head_seq.0,
@@ -63,7 +63,7 @@ fn lane(lane: LaneStats) -> wire::Lane {
     }
 }
 
-fn database(entry: &DatabaseEntry, stats: DatabaseStats) -> wire::Database {
+fn database(entry: &DatabaseEntry, stats: &DatabaseStats) -> wire::Database {
     wire::Database {
         id: entry.id.to_string(),
         org_id: entry.org_id.to_string(),
@@ -71,7 +71,7 @@ fn database(entry: &DatabaseEntry, stats: DatabaseStats) -> wire::Database {
         created_at_unix: entry.created.as_secs(),
         size_bytes: stats.size_bytes,
         seq: stats.seq.0,
-        lanes: stats.lanes.into_iter().map(lane).collect(),
+        lanes: stats.lanes.iter().map(lane).collect(),
         last_activity_unix: unix(stats.last_activity),
         connections: stats.connections,
         kind: entry.kind.map(DatabaseKind::as_str).unwrap_or_default().to_owned(),
@@ -199,7 +199,7 @@ impl wire::AdminService for Service {
         let created =
             self.0.create_database(&caller, request.name, request.org, request.kind, &call.origin).await;
         let entry = created.map_err(|error| call.refuse(&error))?;
-        Response::ok(database(&entry, DatabaseStats::default()))
+        Response::ok(database(&entry, &DatabaseStats::default()))
     }
 
     async fn get_database(
@@ -211,7 +211,7 @@ impl wire::AdminService for Service {
         let caller = call.caller(Access::Read)?;
         let found = self.0.get_database(&caller, request.database).await;
         let (entry, stats) = found.map_err(|error| call.refuse(&error))?;
-        Response::ok(database(&entry, stats))
+        Response::ok(database(&entry, &stats))
     }
 
     async fn list_databases(
@@ -230,7 +230,7 @@ impl wire::AdminService for Service {
         );
         let (entries, next_page_token) = page.map_err(|error| call.refuse(&error))?;
         // Size and activity of each would open every database of the page; GetDatabase tells them.
-        let databases = entries.iter().map(|entry| database(entry, DatabaseStats::default())).collect();
+        let databases = entries.iter().map(|entry| database(entry, &DatabaseStats::default())).collect();
         Response::ok(wire::ListDatabasesResponse { databases, next_page_token, ..Default::default() })
     }
 
@@ -243,7 +243,7 @@ impl wire::AdminService for Service {
         let caller = call.caller(Access::Full)?;
         let renamed = self.0.rename_database(&caller, request.database, request.name, &call.origin).await;
         let entry = renamed.map_err(|error| call.refuse(&error))?;
-        Response::ok(database(&entry, DatabaseStats::default()))
+        Response::ok(database(&entry, &DatabaseStats::default()))
     }
 
     async fn delete_database(

@@ -125,7 +125,7 @@ impl Control {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "deleted databases cannot be listed; the next sweep tries again")
+                tracing::warn!(%error, "deleted databases cannot be listed; the next sweep tries again");
             }
         }
     }
