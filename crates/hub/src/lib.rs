@@ -2,6 +2,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod data_dir;
 pub mod database;
+pub mod http;
+pub mod hub;
 pub mod tls;
