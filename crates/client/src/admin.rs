@@ -6,11 +6,12 @@ mod failure;
 mod name;
 
 use connectrpc::client::{ClientConfig, ServiceTransport};
-use ferry_protocol::rpc::ferry::admin::v1 as rpc;
+pub use ferry_protocol::rpc::ferry::admin::v1 as rpc;
 use ferry_types::{Code, DatabaseId};
 use http::{HeaderValue, header::AUTHORIZATION};
 
 use self::connection::HttpsClient;
+pub(crate) use self::failure::unreachable;
 pub use self::name::DatabaseName;
 use crate::{ClientError, ErrorCode, Result, ServerUrl};
 

@@ -1,0 +1,16 @@
+//! The local side of page sync: reading a file's image, remembering what it was last synced with, and putting
+//! a received image in its place.
+
+pub mod apply;
+pub mod backup;
+pub mod compare;
+pub mod image;
+pub mod part;
+mod paths;
+pub mod scan;
+pub mod state;
+
+pub use image::{Base, Image, Opened};
+pub use part::Part;
+pub use scan::Scan;
+pub use state::{State, Synced};
