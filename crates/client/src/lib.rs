@@ -3,9 +3,12 @@
 
 pub mod admin;
 pub mod error;
+pub mod local;
 pub mod progress;
+pub mod replica;
 pub mod server;
 mod tls;
+pub mod wire;
 
 pub use error::{ClientError, ErrorCode, Result};
 pub use server::ServerUrl;

@@ -14,3 +14,8 @@ pub use image::{Base, Image, Opened};
 pub use part::Part;
 pub use scan::Scan;
 pub use state::{State, Synced};
+
+/// A fault point (tests only) whose failure is told as this machine's.
+pub(crate) fn point(name: &str) -> crate::Result<()> {
+    ferry_store::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))
+}

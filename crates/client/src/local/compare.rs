@@ -111,14 +111,16 @@ impl Side {
 }
 
 fn hash_value(hasher: &mut blake3::Hasher, value: ValueRef<'_>) {
-    let (kind, bytes): (u8, &[u8]) = match &value {
-        ValueRef::Null => (0, &[]),
-        ValueRef::Integer(integer) => (1, &integer.to_le_bytes()),
-        ValueRef::Real(real) => (2, &real.to_bits().to_le_bytes()),
-        ValueRef::Text(text) => (3, text),
-        ValueRef::Blob(blob) => (4, blob),
+    let mut add = |kind: u8, bytes: &[u8]| {
+        hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
-    hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    match value {
+        ValueRef::Null => add(0, &[]),
+        ValueRef::Integer(integer) => add(1, &integer.to_le_bytes()),
+        ValueRef::Real(real) => add(2, &real.to_bits().to_le_bytes()),
+        ValueRef::Text(text) => add(3, text),
+        ValueRef::Blob(blob) => add(4, blob),
+    }
 }
 
 #[cfg(test)]

@@ -262,7 +262,7 @@ impl FileIdentity {
 }
 
 /// Opens a database file that exists; a file name is never read as a URI.
-pub(super) fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,

@@ -12,7 +12,7 @@ use std::{
 use ferry_core::pages::{PageSet, header, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
-use super::{paths, scan::root_of};
+use super::{paths, point, scan::root_of};
 use crate::{ClientError, Result, progress::Progress, wire::edgereplica::PageSink};
 
 const SUFFIX: &str = "-ferry-part";
@@ -194,11 +194,6 @@ impl Part {
     pub fn sync(&self) -> Result<()> {
         self.file.sync_all().map_err(|error| ClientError::io(self.path.display(), &error))
     }
-}
-
-/// A fault point (tests only) whose failure is told as this machine's.
-pub(super) fn point(name: &str) -> Result<()> {
-    ferry_store::fault::point(name).map_err(|error| ClientError::store(name, &error))
 }
 
 impl PageSink for Part {

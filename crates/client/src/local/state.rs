@@ -22,7 +22,8 @@ const MIGRATIONS: &[&str] = &["
         version INTEGER, root BLOB NOT NULL, page_size INTEGER NOT NULL, page_count INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE pending(
-        only INTEGER PRIMARY KEY CHECK(only = 1), version INTEGER, root BLOB NOT NULL, interim BLOB
+        only INTEGER PRIMARY KEY CHECK(only = 1), server TEXT NOT NULL, database TEXT NOT NULL, name TEXT NOT NULL,
+        version INTEGER, root BLOB NOT NULL, page_size INTEGER NOT NULL, page_count INTEGER NOT NULL, interim BLOB
     ) STRICT;
     CREATE TABLE leaves(chunk INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 "];
@@ -58,12 +59,10 @@ impl Synced {
 }
 
 /// A pull that was about to be committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Version of the pulled image, if known.
-    pub version: Option<u64>,
-    /// Root of the pulled image.
-    pub root: Root,
+    /// What is to be recorded once the file has the root.
+    pub synced: Synced,
     /// Root that the file has for a moment while its page size changes: everything of the new image, but the
     /// schema cookie that SQLite's backup writes.
     pub interim: Option<Root>,
@@ -125,23 +124,7 @@ impl State {
     /// When it cannot be read.
     pub fn synced(&self) -> Result<Option<Synced>> {
         self.connection
-            .query_row(
-                "SELECT server, database, name, version, root, page_size, page_count FROM synced",
-                [],
-                |row| {
-                    let database: String = row.get(1)?;
-                    let size: u32 = row.get(5)?;
-                    Ok(Synced {
-                        server: row.get(0)?,
-                        database: database.parse().map_err(|_| wrong(1))?,
-                        name: row.get(2)?,
-                        version: row.get(3)?,
-                        root: Root(row.get(4)?),
-                        page_size: PageSize::new(size).ok_or_else(|| wrong(5))?,
-                        page_count: PageCount(row.get(6)?),
-                    })
-                },
-            )
+            .query_row(&format!("SELECT {SYNCED_COLUMNS} FROM synced"), [], read_synced)
             .optional()
             .map_err(|error| self.failed(&error))
     }
@@ -152,24 +135,22 @@ impl State {
     /// When it cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>> {
         self.connection
-            .query_row("SELECT version, root, interim FROM pending", [], |row| {
-                let interim: Option<[u8; 32]> = row.get(2)?;
-                Ok(Pending { version: row.get(0)?, root: Root(row.get(1)?), interim: interim.map(Root) })
+            .query_row(&format!("SELECT {SYNCED_COLUMNS}, interim FROM pending"), [], |row| {
+                let interim: Option<[u8; 32]> = row.get(7)?;
+                Ok(Pending { synced: read_synced(row)?, interim: interim.map(Root) })
             })
             .optional()
             .map_err(|error| self.failed(&error))
     }
 
-    /// Writes down what is about to be committed to the file.
+    /// Writes down what is about to be committed to the file. Durable when it returns.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn set_pending(&mut self, pending: &Pending) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO pending VALUES (1, ?1, ?2, ?3)",
-                (pending.version, pending.root.0, pending.interim.map(|root| root.0)),
-            )
+        let interim = pending.interim.map(|root| root.0);
+        write_synced(&self.connection, "pending", &pending.synced)
+            .and_then(|()| self.connection.execute("UPDATE pending SET interim = ?1", [interim]))
             .map(drop)
             .map_err(|error| self.failed(&error))
     }
@@ -182,18 +163,7 @@ impl State {
     pub fn record(&mut self, synced: &Synced, leaves: &[Leaf]) -> Result<()> {
         let recorded = (|| {
             let transaction = self.connection.transaction()?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO synced VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                (
-                    &synced.server,
-                    synced.database.to_string(),
-                    &synced.name,
-                    synced.version,
-                    synced.root.0,
-                    synced.page_size.get(),
-                    synced.page_count.0,
-                ),
-            )?;
+            write_synced(&transaction, "synced", synced)?;
             transaction.execute("DELETE FROM pending", [])?;
             let mut chunks = 0_usize;
             for chunk in leaves.chunks(LEAVES_PER_CHUNK) {
@@ -219,6 +189,36 @@ impl State {
     pub fn clear_pending(&mut self) -> Result<()> {
         self.connection.execute("DELETE FROM pending", []).map(drop).map_err(|error| self.failed(&error))
     }
+}
+
+const SYNCED_COLUMNS: &str = "server, database, name, version, root, page_size, page_count";
+
+fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Synced> {
+    let database: String = row.get(1)?;
+    let size: u32 = row.get(5)?;
+    Ok(Synced {
+        server: row.get(0)?,
+        database: database.parse().map_err(|_| wrong(1))?,
+        name: row.get(2)?,
+        version: row.get(3)?,
+        root: Root(row.get(4)?),
+        page_size: PageSize::new(size).ok_or_else(|| wrong(5))?,
+        page_count: PageCount(row.get(6)?),
+    })
+}
+
+fn write_synced(connection: &Connection, table: &str, synced: &Synced) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO {table}(only, {SYNCED_COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    );
+    let database = synced.database.to_string();
+    let (size, count) = (synced.page_size.get(), synced.page_count.0);
+    connection
+        .execute(
+            &sql,
+            (&synced.server, database, &synced.name, synced.version, synced.root.0, size, count),
+        )
+        .map(drop)
 }
 
 fn wrong(column: usize) -> rusqlite::Error {
@@ -248,7 +248,7 @@ mod tests {
         assert!(State::open(&file).unwrap().is_none());
         let mut state = State::create(&file).unwrap();
         assert_eq!(state.synced().unwrap(), None);
-        let pending = Pending { version: None, root: Root([1; 32]), interim: Some(Root([2; 32])) };
+        let pending = Pending { synced: synced(None), interim: Some(Root([2; 32])) };
         state.set_pending(&pending).unwrap();
         assert_eq!(state.pending().unwrap(), Some(pending));
         state.record(&synced(Some(42)), &vec![Leaf([3; 32]); 5000]).unwrap();

@@ -8,7 +8,7 @@ use crate::{
     local::{
         Base, Part,
         image::{Access, connect},
-        part::point,
+        point,
     },
     progress::Progress,
 };

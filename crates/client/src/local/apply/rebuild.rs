@@ -11,7 +11,7 @@ use crate::{
     local::{
         Part,
         image::{Access, connect},
-        part::point,
+        point,
         scan::root_of,
     },
 };
