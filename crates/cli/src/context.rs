@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use ferry_client::{ClientError, ErrorCode, ServerUrl, admin::AdminClient};
+use ferry_client::{
+    ClientError, ErrorCode, ServerUrl,
+    admin::AdminClient,
+    replica::{NoTokens, TokenStore},
+};
 use ferry_types::Code;
 
 use crate::{
@@ -66,6 +70,11 @@ impl Context {
             .into());
         };
         Ok(AdminClient::new(&self.server, Some(&session), &self.org)?)
+    }
+
+    /// Where sync tokens are kept. Those of FERRY_TOKEN's session are not: it may be another user's.
+    pub(crate) fn tokens(&self) -> Box<dyn TokenStore> {
+        if variable("FERRY_TOKEN").is_some() { Box::new(NoTokens) } else { Box::new(self.credentials()) }
     }
 
     /// A client without a session.

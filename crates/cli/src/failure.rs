@@ -59,9 +59,12 @@ impl Failure {
 
     fn to_json(&self) -> serde_json::Value {
         let (code, reason, message, request_id) = match self {
-            Self::Client(error) => {
-                (error.code.as_str(), error.reason.as_str(), error.message.clone(), error.request_id.as_deref())
-            }
+            Self::Client(error) => (
+                error.code.as_str(),
+                error.reason.as_str(),
+                error.message.clone(),
+                error.request_id.as_deref(),
+            ),
             Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
             Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
             Self::Interrupted => ("interrupted", "INTERRUPTED", self.to_string(), None),

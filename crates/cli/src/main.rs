@@ -34,10 +34,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::other(format!("cannot start: {error}")).report(json),
     };
+    // A hub that is kept runs until it is interrupted: that is how it ends well.
+    let kept = matches!(&arguments.command, Command::Demo(demo) if demo.keep);
     let ended = runtime.block_on(async {
         tokio::select! {
             result = run(arguments) => result,
-            () = system::interrupted() => Err(Failure::Interrupted),
+            () = system::interrupted(), if !kept => Err(Failure::Interrupted),
         }
     });
     // Work on files that already runs goes on to its end, so that an interrupt leaves them whole.

@@ -23,7 +23,8 @@ impl PasswordArgs {
         if self.password_stdin {
             return from_stdin();
         }
-        let set = VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let set =
+            VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         match set {
             Some(password) => Ok(password),
             None => prompt(twice),

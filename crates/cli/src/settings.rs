@@ -14,7 +14,8 @@ use crate::failure::Failure;
 
 /// FERRY_CONFIG_DIR, else `$XDG_CONFIG_HOME/ferry`, else `~/.config/ferry` (`%APPDATA%\ferry` on Windows).
 pub(crate) fn directory() -> Result<PathBuf, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     let standard = if cfg!(windows) {
         set("APPDATA").map(|dir| dir.join("ferry"))
     } else {

@@ -1,20 +1,6 @@
 //! The one place of the command line that reads clock, randomness and signals of the machine.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use ferry_types::{Clock, UnixMillis};
-
-/// The system clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the shell owns the clock that others take injected")]
-    fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-}
+use std::time::{Duration, Instant};
 
 /// Measures how long something takes.
 pub(crate) struct Stopwatch(Instant);
@@ -33,8 +19,9 @@ impl Stopwatch {
 /// `bytes` random bytes in hex, from the operating system.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, crate::failure::Failure> {
     let mut random = vec![0; bytes];
-    getrandom::fill(&mut random)
-        .map_err(|error| crate::failure::Failure::other(format!("the machine gives no randomness: {error}")))?;
+    getrandom::fill(&mut random).map_err(|error| {
+        crate::failure::Failure::other(format!("the machine gives no randomness: {error}"))
+    })?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -57,12 +44,11 @@ pub(crate) async fn interrupted() {
     }
 }
 
-/// Warnings of the libraries below go to stderr; `FERRY_LOG` asks for more.
+/// Warnings of the libraries below go to stderr; FERRY_LOG_LEVEL asks for more, as it does of the hub.
 pub(crate) fn log_warnings() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("FERRY_LOG").unwrap_or_else(|_| "warn".into());
+    let level = crate::context::variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());
     let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)

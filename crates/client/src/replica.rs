@@ -26,8 +26,12 @@ use std::{path::Path, sync::Arc};
 
 use ferry_types::{Clock, DatabaseId, DatabaseKind, PageCount, Root, Tag, UnixMillis};
 
-pub use self::bare::{BareTransfer, bare_pull, bare_push};
 use self::local::{Local, Memory};
+pub use self::{
+    bare::{BareTransfer, bare_pull, bare_push},
+    pull::PullOptions,
+    push::PushOptions,
+};
 use crate::{
     ClientError, Result,
     admin::{self, AdminClient, DatabaseName, Direction, TokenWish, rpc},
@@ -181,7 +185,13 @@ impl Replica<'_> {
         Session::open(server, &token.token, max_page).await
     }
 
-    fn synced(&self, target: &Target, version: Option<u64>, scan: &crate::local::Scan, local: &Local) -> Synced {
+    fn synced(
+        &self,
+        target: &Target,
+        version: Option<u64>,
+        scan: &crate::local::Scan,
+        local: &Local,
+    ) -> Synced {
         Synced {
             server: self.admin.server().to_string(),
             database: target.id,

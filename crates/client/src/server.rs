@@ -15,7 +15,9 @@ pub struct ServerUrl {
 
 /// The text names no hub; the message says how one is named.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a server address: {what}; it looks like http://localhost:8787 or https://hub.example")]
+#[error(
+    "{text:?} is not a server address: {what}; it looks like http://localhost:8787 or https://hub.example"
+)]
 pub struct BadServerUrl {
     text: String,
     what: &'static str,
@@ -148,9 +150,12 @@ mod tests {
 
     #[test]
     fn loopback_is_known_by_name_and_address() {
-        for (text, loopback) in
-            [("http://localhost", true), ("http://[::1]:1", true), ("http://127.0.0.9", true), ("http://a.b", false)]
-        {
+        for (text, loopback) in [
+            ("http://localhost", true),
+            ("http://[::1]:1", true),
+            ("http://127.0.0.9", true),
+            ("http://a.b", false),
+        ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap().is_loopback(), loopback, "{text}");
         }
     }

@@ -13,7 +13,9 @@ use crate::{context::Context, failure::Failure, output};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create a database
-    #[command(after_help = "Examples:\n  ferry db create notes\n  ferry db create notes --kind replica --org team")]
+    #[command(
+        after_help = "Examples:\n  ferry db create notes\n  ferry db create notes --kind replica --org team"
+    )]
     Create {
         /// 1 to 64 of A-Z a-z 0-9 _ -
         name: String,

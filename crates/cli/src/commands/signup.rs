@@ -2,13 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
-    commands::login,
-    context::Context,
-    failure::Failure,
-    output,
-    password::PasswordArgs,
-};
+use crate::{commands::login, context::Context, failure::Failure, output, password::PasswordArgs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry signup me@example.com\n  \

@@ -170,7 +170,11 @@ mod tests {
     #[test]
     fn a_damaged_file_is_told_without_its_secrets() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("credentials.toml"), "[servers.\"http://a\".session]\ntoken = \"s3cret\n").unwrap();
+        std::fs::write(
+            dir.path().join("credentials.toml"),
+            "[servers.\"http://a\".session]\ntoken = \"s3cret\n",
+        )
+        .unwrap();
         let failure = at(&dir, "http://a").session().err().unwrap().to_string();
         assert!(failure.contains("damaged") && !failure.contains("s3cret"), "{failure}");
     }

@@ -45,7 +45,8 @@ pub(crate) fn profile(dir: &Path, name: Option<&str>) -> Result<Profile, Failure
     };
     config.profiles.get(name).cloned().ok_or_else(|| {
         let known: Vec<_> = config.profiles.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "it has none".into() } else { format!("it has: {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "it has none".into() } else { format!("it has: {}", known.join(", ")) };
         Failure::Configuration(format!("{} has no profile {name:?}; {known}", path.display()))
     })
 }
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_named_profile_precedes_the_current_one() {
-        let dir = dir("profile = 'a'\n[profiles.a]\nserver = 'http://a'\n[profiles.b]\nserver = 'http://b'\n");
+        let dir =
+            dir("profile = 'a'\n[profiles.a]\nserver = 'http://a'\n[profiles.b]\nserver = 'http://b'\n");
         let server = |name| profile(dir.path(), name).unwrap().server.unwrap();
         assert_eq!((server(None), server(Some("b"))), ("http://a".into(), "http://b".into()));
         assert!(profile(dir.path(), Some("c")).unwrap_err().to_string().contains("it has: a, b"));

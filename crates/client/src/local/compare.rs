@@ -93,7 +93,8 @@ impl Side {
     fn digest(&self, table: &str) -> Result<([u8; 32], u64)> {
         let digested = (|| {
             let quoted = table.replace('"', "\"\"");
-            let mut statement = self.connection.prepare(&format!("SELECT * FROM \"{quoted}\" NOT INDEXED"))?;
+            let mut statement =
+                self.connection.prepare(&format!("SELECT * FROM \"{quoted}\" NOT INDEXED"))?;
             let columns = statement.column_count();
             let mut rows = statement.query([])?;
             let mut hasher = blake3::Hasher::new();

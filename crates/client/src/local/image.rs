@@ -53,7 +53,9 @@ impl Image {
     pub fn open(path: &Path, access: Access) -> Result<Opened> {
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Opened::Missing),
-            Err(error) => return Err(ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display()))),
+            Err(error) => {
+                return Err(ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display())));
+            }
             Ok(found) if !found.is_file() => {
                 return Err(ClientError::file("FILE_UNUSABLE", format!("{} is not a file", path.display())));
             }
@@ -63,8 +65,7 @@ impl Image {
         let connection = connect(path, access).map_err(failed)?;
         connection.execute_batch("BEGIN").map_err(failed)?;
         // The first statement that reads takes the snapshot; the size of pages is known only after it.
-        let count: u32 =
-            connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;
+        let count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;
         let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(failed)?;
         let Some(page_size) = PageSize::new(size) else {
             return Err(not_sqlite(path, "its page size is none that SQLite has"));
@@ -81,7 +82,8 @@ impl Image {
         };
         let mut first = vec![0; page_size.bytes()];
         image.read(PageNo::FIRST, &mut first)?;
-        header::check_image(&first, image.page_count).map_err(|error| not_sqlite(path, &error.to_string()))?;
+        header::check_image(&first, image.page_count)
+            .map_err(|error| not_sqlite(path, &error.to_string()))?;
         image.first = first;
         Ok(Opened::Image(image))
     }

@@ -223,7 +223,9 @@ impl PageSink for Part {
 impl Drop for Part {
     fn drop(&mut self) {
         // Left over, it is only litter: the next run starts it afresh.
-        if !self.placed && let Err(error) = fs::remove_file(&self.path) {
+        if !self.placed
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::debug!(%error, "the part is left over");
         }
     }

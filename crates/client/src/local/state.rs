@@ -214,10 +214,7 @@ fn write_synced(connection: &Connection, table: &str, synced: &Synced) -> rusqli
     let database = synced.database.to_string();
     let (size, count) = (synced.page_size.get(), synced.page_count.0);
     connection
-        .execute(
-            &sql,
-            (&synced.server, database, &synced.name, synced.version, synced.root.0, size, count),
-        )
+        .execute(&sql, (&synced.server, database, &synced.name, synced.version, synced.root.0, size, count))
         .map(drop)
 }
 

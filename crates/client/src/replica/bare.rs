@@ -3,6 +3,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use ferry_types::Root;
+
 use super::local::{self, Found};
 use crate::{
     Result, ServerUrl,
@@ -18,6 +20,8 @@ pub struct BareTransfer {
     pub transferred: Transferred,
     /// Pages written into the local file; 0 in a push.
     pub written: u64,
+    /// Root of the image, as this side computed it.
+    pub root: Root,
 }
 
 /// Pushes one read snapshot of `file`.
@@ -28,20 +32,22 @@ pub async fn bare_push(
     server: &ServerUrl,
     token: &str,
     file: &Path,
+    access: Access,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
-    let (found, _) = local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
+    let found = local::find(file.to_owned(), access, Arc::clone(&progress)).await?;
     let local = match found {
         Found::Image(local) => local,
         Found::Missing => return Err(local::nothing_to_push(file, false)),
         Found::Empty => return Err(local::nothing_to_push(file, true)),
     };
+    let root = local.scan.root;
     let session = Session::open(server, token, local.page_count().0).await?;
     let hashes = Arc::new(local.hashes());
     progress.begin(Stage::Sending, None);
     let (_, outcome) = session.push(local.image, hashes, Arc::clone(&progress)).await;
     progress.end();
-    Ok(BareTransfer { transferred: outcome?, written: 0 })
+    Ok(BareTransfer { transferred: outcome?, written: 0, root })
 }
 
 /// Makes `file` the hub's image, in one transaction; a missing file is made.

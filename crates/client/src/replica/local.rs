@@ -9,11 +9,7 @@ use ferry_types::{PageCount, PageSize, Root};
 
 use crate::{
     ClientError, Result,
-    local::{
-        Image, Opened, Scan, State, Synced,
-        image::Access,
-        scan::announced_hashes,
-    },
+    local::{Image, Opened, Scan, State, Synced, image::Access, scan::announced_hashes},
     progress::Progress,
 };
 
@@ -58,23 +54,26 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.expect("BUG: file work panicked")
 }
 
-/// Opens and hashes the file at `path`, and settles what its state remembers.
-pub(super) async fn find(
-    path: PathBuf,
-    access: Access,
-    progress: Arc<dyn Progress>,
-) -> Result<(Found, Memory)> {
+/// Opens and hashes the file at `path`.
+pub(super) async fn find(path: PathBuf, access: Access, progress: Arc<dyn Progress>) -> Result<Found> {
     blocking(move || {
-        let found = match Image::open(&path, access)? {
-            Opened::Missing => return Ok((Found::Missing, Memory::default())),
-            Opened::Empty => return Ok((Found::Empty, Memory::default())),
+        Ok(match Image::open(&path, access)? {
+            Opened::Missing => Found::Missing,
+            Opened::Empty => Found::Empty,
             Opened::Image(image) => {
                 let scan = Scan::of(&image, progress.as_ref())?;
-                Local { image, scan }
+                Found::Image(Box::new(Local { image, scan }))
             }
-        };
-        let memory = settle(&path, &found)?;
-        Ok((Found::Image(Box::new(found)), memory))
+        })
+    })
+    .await
+}
+
+/// What the state of the file remembers of it.
+pub(super) async fn recall(local: Box<Local>) -> Result<(Box<Local>, Memory)> {
+    blocking(move || {
+        let memory = settle(local.image.path(), &local)?;
+        Ok((local, memory))
     })
     .await
 }

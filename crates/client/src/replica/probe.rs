@@ -7,11 +7,7 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
 use super::{Replica, Target, local::Local};
 use crate::{
-    ClientError, Result,
-    admin::Direction,
-    local::scan::root_of,
-    progress::Stage,
-    wire::edgereplica::PageSink,
+    ClientError, Result, admin::Direction, local::scan::root_of, progress::Stage, wire::edgereplica::PageSink,
 };
 
 /// Bytes of differing pages after which it is enough to know that hub and file differ.
@@ -73,7 +69,9 @@ impl Hashing {
 impl PageSink for Hashing {
     fn page(&mut self, number: PageNo, data: &[u8]) -> Result<ControlFlow<()>> {
         if !self.count.contains(number) || data.len() != self.page_size.bytes() {
-            return Err(ClientError::unverified(format!("the hub sent a page {number} that its image lacks")));
+            return Err(ClientError::unverified(format!(
+                "the hub sent a page {number} that its image lacks"
+            )));
         }
         let Some(left) = self.bytes_left.checked_sub(data.len() as u64) else {
             return Ok(ControlFlow::Break(()));

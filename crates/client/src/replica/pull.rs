@@ -16,8 +16,7 @@ use crate::{
     ClientError, Result, ServerUrl,
     admin::{DatabaseName, Direction},
     local::{
-        Base, Part, Scan, State, Synced, apply,
-        backup,
+        Base, Part, Scan, State, Synced, apply, backup,
         image::{Access, connect},
         point,
         state::Pending,
@@ -116,11 +115,12 @@ impl Replica<'_> {
         saved: &mut Option<PathBuf>,
     ) -> Result<Synchronised> {
         let progress = Arc::clone(&self.progress);
-        let (found, memory) = local::find(file.to_owned(), Access::Ordinary, progress).await?;
+        let found = local::find(file.to_owned(), Access::Ordinary, progress).await?;
         let replaced = match found {
             Found::Missing => Replaced::Nothing,
             Found::Empty => Replaced::Empty,
             Found::Image(local) => {
+                let (local, memory) = local::recall(local).await?;
                 if let Some(equal) = self.guard(file, target, &local, &memory, force).await? {
                     return Ok(equal);
                 }
@@ -385,7 +385,7 @@ pub(super) async fn bare(
     file: &Path,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
-    let replaced = match local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?.0 {
+    let replaced = match local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await? {
         Found::Missing => Replaced::Nothing,
         Found::Empty => Replaced::Empty,
         Found::Image(local) => {
@@ -407,11 +407,14 @@ pub(super) async fn bare(
         outcome => outcome?,
     };
     let Some(Received { part, root, transferred }) = received else {
-        return Err(ClientError::conflict("DATABASE_EMPTY", "the database is empty: push a file to it first"));
+        return Err(ClientError::conflict(
+            "DATABASE_EMPTY",
+            "the database is empty: push a file to it first",
+        ));
     };
     let changed = replaced.root() != Some(root);
     let written = if changed { part.received().count() as u64 } else { 0 };
     let path = file.to_owned();
     blocking(move || place(&path, replaced, part, root, progress.as_ref(), |_| Ok(()))).await?;
-    Ok(BareTransfer { transferred, written })
+    Ok(BareTransfer { transferred, written, root })
 }

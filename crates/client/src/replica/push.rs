@@ -39,10 +39,9 @@ impl Replica<'_> {
         options: PushOptions,
     ) -> Result<Synchronised> {
         // The file first: what cannot be pushed is told before anything is sent (PAG-70).
-        let (found, memory) =
-            local::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
-        let local = match found {
-            Found::Image(local) => *local,
+        let found = local::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
+        let (local, memory) = match found {
+            Found::Image(local) => local::recall(local).await?,
             Found::Missing => return Err(local::nothing_to_push(file, false)),
             Found::Empty => return Err(local::nothing_to_push(file, true)),
         };
@@ -57,7 +56,7 @@ impl Replica<'_> {
             return Ok(equal);
         }
         let (target, session) = self.greet(target, &local, options.force).await?;
-        self.send(file, target, local, session).await
+        self.send(file, target, *local, session).await
     }
 
     /// Whether there is nothing to push; or that pushing would overwrite what this file does not stem from.

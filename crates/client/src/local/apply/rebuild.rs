@@ -108,10 +108,8 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
             .connection
             .execute_batch("PRAGMA locking_mode = NORMAL; SELECT count(*) FROM sqlite_schema")
             .map_err(failed)?;
-        let _mode: String = target
-            .connection
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(failed)?;
+        let _mode: String =
+            target.connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     }
     point("pull.commit")
 }

@@ -18,7 +18,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// Reads a frame; what cannot be read is the hub's fault.
 pub(super) fn decode(bytes: &[u8]) -> Result<Frame<'_>> {
-    Frame::decode(bytes).map_err(|error| ClientError::unverified(format!("the hub sent a bad frame: {error}")))
+    Frame::decode(bytes)
+        .map_err(|error| ClientError::unverified(format!("the hub sent a bad frame: {error}")))
 }
 
 /// A frame that does not belong where it came.
@@ -90,10 +91,7 @@ pub(super) fn closed(frame: Option<&CloseFrame>) -> ClientError {
         return refusal(None, "the hub closed the connection before the transfer was over".into());
     };
     let what = if frame.code == CloseCode::Away { "the hub is stopping" } else { frame.reason.as_str() };
-    refusal(
-        Some(frame.code),
-        format!("the hub closed the connection: {what} ({})", u16::from(frame.code)),
-    )
+    refusal(Some(frame.code), format!("the hub closed the connection: {what} ({})", u16::from(frame.code)))
 }
 
 /// Message and close code as one refusal. EdgeReplica's servers say all with 1011 and text.

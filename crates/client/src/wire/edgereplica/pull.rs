@@ -29,11 +29,7 @@ impl Session {
     ///
     /// # Errors
     /// When the hub refuses, the connection fails or the sink does.
-    pub async fn pull<S: PageSink>(
-        self,
-        hashes: &[[u8; 32]],
-        sink: S,
-    ) -> (S, Result<Option<Transferred>>) {
+    pub async fn pull<S: PageSink>(self, hashes: &[[u8; 32]], sink: S) -> (S, Result<Option<Transferred>>) {
         let (pages, received) = mpsc::channel(PAGES_AHEAD);
         let keeping = tokio::task::spawn_blocking(move || keep_pages(sink, received));
         let result = self.run_pull(hashes, pages).await;
@@ -87,8 +83,7 @@ impl Session {
             complete = receiving => complete?,
             () = sending => unreachable!("BUG: sending never ends by itself"),
         };
-        let mut socket =
-            outgoing.reunite(incoming).expect("BUG: both halves come from one socket");
+        let mut socket = outgoing.reunite(incoming).expect("BUG: both halves come from one socket");
         session::close(&mut socket).await;
         Ok(Transferred {
             pages: complete.pages_transferred,
@@ -100,8 +95,7 @@ impl Session {
 
 /// The page with its data as a share of the frame's buffer.
 fn owned(frame: &Bytes, page: PageData<'_>) -> Result<(PageNo, Bytes)> {
-    let number =
-        PageNo::new(page.page_no).ok_or_else(|| ClientError::unverified("the hub sent a page 0"))?;
+    let number = PageNo::new(page.page_no).ok_or_else(|| ClientError::unverified("the hub sent a page 0"))?;
     Ok((number, frame.slice_ref(page.data)))
 }
 

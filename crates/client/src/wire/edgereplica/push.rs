@@ -56,8 +56,7 @@ impl Session {
             complete = answer_requests(&mut incoming, &traffic, &server, count, wanted) => complete?,
             failed = send(&mut outgoing, &traffic, hashes, &mut ready) => return Err(failed),
         };
-        let mut socket =
-            outgoing.reunite(incoming).expect("BUG: both halves come from one socket");
+        let mut socket = outgoing.reunite(incoming).expect("BUG: both halves come from one socket");
         session::close(&mut socket).await;
         Ok(Transferred { wire_bytes: traffic.total(), ..complete })
     }
