@@ -5,6 +5,11 @@ pub mod config;
 pub mod control;
 pub mod data_dir;
 pub mod database;
+mod health;
 pub mod http;
 pub mod hub;
+mod routes;
+mod server;
 pub mod tls;
+
+pub use server::{Server, signalled};
