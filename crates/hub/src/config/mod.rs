@@ -1,0 +1,367 @@
+//! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
+//! Every mistake ends in exit code 78 and names its source (CFG-01).
+
+mod keys;
+mod sources;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+};
+
+pub use keys::{KEYS, Key};
+pub use sources::{Raw, ServeArgs, Setting, gather};
+
+/// What is wrong with the configuration, naming source and key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signup {
+    /// Everyone.
+    Open,
+    /// Holders of an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// Certificate chain and private key, PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Settings of page sync.
+#[derive(Clone, Copy, Debug)]
+pub struct PagesConfig {
+    /// Largest pushed database, bytes.
+    pub max_database_bytes: u64,
+    /// Largest pushed image that also passes `quick_check`, bytes.
+    pub check_max_bytes: u64,
+    /// How long staged pages are kept, hours.
+    pub stage_hours: u64,
+    /// Before-images kept, as a multiple of the database (at least 16 MiB).
+    pub history_ratio: f64,
+}
+
+/// The validated settings of a hub.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Development mode (CFG-04).
+    pub dev: bool,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of all data.
+    pub data_dir: PathBuf,
+    /// URL under which clients reach the hub.
+    pub public_url: Option<String>,
+    /// HTTPS, if set.
+    pub tls: Option<TlsFiles>,
+    /// Signing keys in place of the key ring's, base64, comma-separated.
+    pub session_key: Option<String>,
+    /// Life of a session, seconds.
+    pub session_ttl_seconds: i64,
+    /// Life of a sync token that asks for none, seconds.
+    pub sync_token_ttl_seconds: i64,
+    /// Longest life of a sync token, seconds.
+    pub max_sync_token_ttl_seconds: i64,
+    /// Whether pending migrations run at start.
+    pub auto_migrate: bool,
+    /// Who may sign up.
+    pub signup: Signup,
+    /// Origins that web pages may call from.
+    pub cors_origins: Vec<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Argon2id memory, KiB.
+    pub argon2_memory_kib: u32,
+    /// Argon2id passes.
+    pub argon2_iterations: u32,
+    /// Argon2id lanes.
+    pub argon2_parallelism: u32,
+    /// Password hashes computed at once.
+    pub password_concurrency: usize,
+    /// Multiplies every rate limit; 0: none.
+    pub rate_limit_scale: f64,
+    /// Databases of one organisation.
+    pub max_databases_per_org: u64,
+    /// Days in the trash.
+    pub trash_retention_days: u64,
+    /// Days of audit rows.
+    pub audit_retention_days: u64,
+    /// Whether everyone may read `/metrics`.
+    pub metrics_public: bool,
+    /// Seconds without use after which a database's files are closed.
+    pub idle_close_seconds: u64,
+    /// Form of log lines; `None`: by the kind of stderr.
+    pub log_format: Option<LogFormat>,
+    /// Least severe level that is logged.
+    pub log_level: tracing::Level,
+    /// Page sync.
+    pub pages: PagesConfig,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one object per line.
+    Json,
+}
+
+/// An address range: an address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+impl Network {
+    /// Whether `ip` lies in the range. An IPv4 address mapped into IPv6 counts as itself.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let shift = |width: u32| width - u32::from(self.prefix_bits);
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                (net.to_bits() ^ ip.to_bits()).checked_shr(shift(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                (net.to_bits() ^ ip.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let wrong = || format!("{text:?} is no address or CIDR range such as 10.0.0.0/8");
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = prefix.map_or(Ok(width), str::parse).map_err(|_| wrong())?;
+        if prefix_bits > width { Err(wrong()) } else { Ok(Self { address, prefix_bits }) }
+    }
+}
+
+struct Values(Raw);
+
+impl Values {
+    fn text(&self, name: &str) -> Option<&str> {
+        debug_assert!(Key::find(name).is_some(), "{name} is in the table");
+        self.0.get(name).map(|setting| setting.value.as_str())
+    }
+
+    /// The value, read by `parse`, which says what was expected.
+    fn read<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(setting) = self.0.get(name) else { return Ok(None) };
+        let secret = Key::find(name).is_some_and(|key| key.secret);
+        parse(setting.value.trim()).map(Some).map_err(|expected| {
+            let shown = if secret { String::new() } else { format!(" {:?}", setting.value) };
+            ConfigError(format!("{}: bad value{shown}: {expected}", setting.source))
+        })
+    }
+
+    fn number<T: Copy + FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        default: T,
+        least: T,
+        most: T,
+    ) -> Result<T, ConfigError> {
+        let parsed = self.read(name, |text| match text.parse::<T>() {
+            Ok(number) if number >= least && number <= most => Ok(number),
+            _ => Err(format!("expected a number from {least} to {most}")),
+        })?;
+        Ok(parsed.unwrap_or(default))
+    }
+
+    fn truth(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
+        let parsed = self.read(name, |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Ok(true),
+            "false" | "0" | "no" => Ok(false),
+            _ => Err("expected true or false".to_owned()),
+        })?;
+        Ok(parsed.unwrap_or(default))
+    }
+
+    fn list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {
+        let items =
+            |text: &str| text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(&parse).collect();
+        Ok(self.read(name, items)?.unwrap_or_default())
+    }
+}
+
+impl Config {
+    /// The settings given by flags, the process's environment and the configuration file.
+    ///
+    /// # Errors
+    /// For any bad value, unknown key or impossible combination.
+    pub fn load(args: &ServeArgs, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let values = Values(gather(args, environment)?);
+        let listen =
+            values.read("listen", address)?.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787)));
+        if args.dev && !listen.ip().is_loopback() {
+            return Err(ConfigError(format!(
+                "--dev serves anonymous access and listens on loopback only, not on {listen}: drop --dev or listen on 127.0.0.1"
+            )));
+        }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
+        let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        Ok(Self {
+            dev: args.dev,
+            listen,
+            data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
+            public_url: values.read("public_url", url)?,
+            tls: tls(&values)?,
+            session_key: values.text("session_key").map(str::to_owned),
+            session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
+            sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
+            max_sync_token_ttl_seconds: values.number(
+                "max_sync_token_ttl_seconds",
+                86_400,
+                1,
+                YEAR_SECONDS,
+            )?,
+            auto_migrate: values.truth("auto_migrate", true)?,
+            signup: values.read("signup", signup)?.unwrap_or(default_signup),
+            cors_origins: values.list("cors_origins", origin)?,
+            trusted_proxies: values.list("trusted_proxies", Network::from_str)?,
+            argon2_memory_kib: values.number("argon2_memory_kib", 19_456, 8, 4 << 20)?,
+            argon2_iterations: values.number("argon2_iterations", 2, 1, 64)?,
+            argon2_parallelism: values.number("argon2_parallelism", 1, 1, 64)?,
+            password_concurrency: values.number("password_concurrency", (cores / 2).max(1), 1, 1024)?,
+            rate_limit_scale: values.number("rate_limit_scale", 1.0, 0.0, 1e6)?,
+            max_databases_per_org: values.number("max_databases_per_org", 10_000, 1, 100_000_000)?,
+            trash_retention_days: values.number("trash_retention_days", 7, 0, 36_500)?,
+            audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
+            metrics_public: values.truth("metrics_public", false)?,
+            idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,
+            log_format: values.read("log_format", log_format)?,
+            log_level: values.read("log_level", log_level)?.unwrap_or(tracing::Level::INFO),
+            pages: PagesConfig {
+                max_database_bytes: values.number("pages.max_database_bytes", 16 << 30, 512, 1 << 46)?,
+                check_max_bytes: values.number("pages.check_max_bytes", 256 << 20, 0, 1 << 46)?,
+                stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
+                history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
+            },
+        })
+    }
+}
+
+const YEAR_SECONDS: i64 = 366 * 86_400;
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an address and port such as 127.0.0.1:8787";
+    let mut found = text.to_socket_addrs().map_err(|_| expected.to_owned())?;
+    found.next().ok_or_else(|| expected.to_owned())
+}
+
+fn url(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("expected a URL that begins with https:// or http://".to_owned()),
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        _ if text == "*" => Ok(text.to_owned()),
+        Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err("expected origins such as https://app.example.com, https://*.example.com or *".to_owned()),
+    }
+}
+
+fn signup(text: &str) -> Result<Signup, String> {
+    match text {
+        "open" => Ok(Signup::Open),
+        "invite" => Ok(Signup::Invite),
+        "closed" => Ok(Signup::Closed),
+        _ => Err("expected open, invite or closed".to_owned()),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected text or json".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Result<tracing::Level, String> {
+    text.parse().map_err(|_| "expected error, warn, info, debug or trace".to_owned())
+}
+
+fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+    match (values.text("tls_cert"), values.text("tls_key")) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (None, None) => Ok(None),
+        _ => Err(ConfigError("tls_cert and tls_key belong together: set both or neither".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &[(&'static str, &str)], dev: bool) -> Result<Config, ConfigError> {
+        let flags = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Config::load(&ServeArgs { dev, config: None, flags }, &BTreeMap::new())
+    }
+
+    #[test]
+    fn signup_is_open_on_loopback_only() {
+        assert_eq!(load(&[], false).unwrap().signup, Signup::Open);
+        assert_eq!(load(&[("listen", "0.0.0.0:1")], false).unwrap().signup, Signup::Invite);
+    }
+
+    #[test]
+    fn dev_mode_is_refused_off_loopback() {
+        assert!(load(&[("listen", "0.0.0.0:1")], true).unwrap_err().0.contains("loopback"));
+        assert!(load(&[("listen", "127.0.0.1:0")], true).is_ok());
+    }
+
+    #[test]
+    fn bad_values_name_their_source() {
+        for (name, value) in [
+            ("session_ttl_seconds", "soon"),
+            ("signup", "maybe"),
+            ("listen", "nowhere"),
+            ("trusted_proxies", "10.0.0.0/99"),
+            ("cors_origins", "app.example.com"),
+            ("tls_cert", "x"),
+        ] {
+            let error = load(&[(name, value)], false).unwrap_err().0;
+            assert!(error.contains(&name.replace('_', "-")) || error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn networks_contain_by_prefix() {
+        let net: Network = "10.1.0.0/16".parse().unwrap();
+        assert!(net.contains("10.1.200.3".parse().unwrap()) && !net.contains("10.2.0.1".parse().unwrap()));
+        assert!(net.contains("::ffff:10.1.2.3".parse().unwrap()));
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("8.8.8.8".parse().unwrap()));
+    }
+}

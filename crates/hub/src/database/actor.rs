@@ -1,0 +1,505 @@
+//! The actor: one writer per database, a bounded mailbox, group commit. See ARCHITECTURE.md, "The actor".
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ferry_store::{Transaction, Writer};
+use ferry_types::{
+    Error, Reason, Result, Seq,
+    limits::{GROUP_MAX_REQUESTS, MAILBOX_CAPACITY, MAILBOX_WAIT_MAX_MS},
+};
+use tokio::sync::{Semaphore, oneshot};
+
+/// One accepted request, now on disk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Commit<E> {
+    /// Its number: one more than that of the commit before.
+    pub seq: Seq,
+    /// What subscribers must learn.
+    pub effects: Vec<E>,
+}
+
+/// The answer to a request, sent after its COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// The number the request took; `None` if it changed nothing.
+    pub seq: Option<Seq>,
+    /// What the request returned.
+    pub value: T,
+}
+
+/// Handle of one database's writer; clones are handles of the same actor.
+pub struct Actor<E: 'static> {
+    shared: Arc<Shared<E>>,
+}
+
+impl<E> Clone for Actor<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<E> {
+    mailbox: Mutex<Mailbox<E>>,
+    /// Free places of the mailbox.
+    places: Semaphore,
+    open: Box<dyn Fn() -> ferry_store::Result<Writer> + Send + Sync>,
+    publish: Box<dyn Fn(Commit<E>) + Send + Sync>,
+}
+
+struct Mailbox<E> {
+    queue: VecDeque<Job<E>>,
+    seat: Seat,
+    /// Set by every job, cleared by every sweep: what a sweep finds cleared is idle.
+    used: bool,
+    /// Set once the database is gone or the hub stops: what later jobs are told.
+    gone: Option<Error>,
+}
+
+/// Where the writer is.
+enum Seat {
+    /// No file is open; the next job opens it.
+    Closed,
+    /// Open, and nobody runs.
+    Idle(Writer),
+    /// A run has it.
+    Taken,
+}
+
+enum Job<E> {
+    Request(Box<dyn Request<E>>),
+    /// A job of its own, between groups.
+    Exclusive(Box<dyn FnOnce(&mut Hand<'_>) + Send>),
+}
+
+trait Request<E>: Send {
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_store::Result<()>;
+    fn answer(self: Box<Self>, outcome: Result<Option<Seq>>);
+    /// The caller has gone before the request began.
+    fn is_abandoned(&self) -> bool;
+}
+
+struct Submitted<F, T> {
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<Committed<T>>>,
+}
+
+impl<E, F, T> Request<E> for Submitted<F, T>
+where
+    F: FnOnce(&mut Transaction<'_, E>) -> ferry_store::Result<T> + Send,
+    T: Send,
+{
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_store::Result<()> {
+        let work = self.work.take().expect("BUG: a request runs once");
+        self.value = Some(work(transaction)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Option<Seq>>) {
+        let Self { value, reply, .. } = *self;
+        let answer =
+            outcome.map(|seq| Committed { seq, value: value.expect("BUG: an applied request has a value") });
+        // A caller that has gone is told nothing; what was committed stays and is published.
+        let _ = reply.send(answer);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// The seat in the hand of a job of its own: it may use, close or replace the open database.
+pub struct Hand<'run> {
+    writer: &'run mut Option<Writer>,
+    open: &'run (dyn Fn() -> ferry_store::Result<Writer> + Send + Sync),
+}
+
+impl Hand<'_> {
+    /// The writer, opened if need be.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn writer(&mut self) -> ferry_store::Result<&mut Writer> {
+        if self.writer.is_none() {
+            *self.writer = Some((self.open)()?);
+        }
+        Ok(self.writer.as_mut().expect("BUG: opened above"))
+    }
+
+    /// Checkpoints and closes the file; the next request opens it again.
+    ///
+    /// # Errors
+    /// When the last checkpoint fails; the file is closed all the same.
+    pub fn close(&mut self) -> ferry_store::Result<()> {
+        self.writer.take().map_or(Ok(()), Writer::close)
+    }
+}
+
+impl<E: Send + 'static> Actor<E> {
+    /// An actor whose file is still closed. `open` opens it; `publish` gets every commit after it is on disk,
+    /// in order, before the request is answered.
+    pub fn new(
+        open: impl Fn() -> ferry_store::Result<Writer> + Send + Sync + 'static,
+        publish: impl Fn(Commit<E>) + Send + Sync + 'static,
+    ) -> Self {
+        let mailbox = Mailbox { queue: VecDeque::new(), seat: Seat::Closed, used: false, gone: None };
+        Self {
+            shared: Arc::new(Shared {
+                mailbox: Mutex::new(mailbox),
+                places: Semaphore::new(MAILBOX_CAPACITY),
+                open: Box::new(open),
+                publish: Box::new(publish),
+            }),
+        }
+    }
+
+    /// Runs `work` in a savepoint of the next group and returns once the group is on disk. Dropping the
+    /// future before the work began takes it back; afterwards it is committed and published all the same.
+    ///
+    /// # Errors
+    /// What `work` refused; `BUSY` when the mailbox stayed full; the reason the COMMIT failed. On every error
+    /// nothing of the request is stored.
+    pub async fn submit<T, F>(&self, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, E>) -> ferry_store::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Job::Request(Box::new(Submitted { work: Some(work), value: None, reply }))).await?;
+        // A reply dropped unsent means that the run panicked; that was logged there.
+        answer.await.unwrap_or_else(|_| Err(Error::internal()))
+    }
+
+    /// Runs `work` between groups, alone, on a blocking thread.
+    ///
+    /// # Errors
+    /// What `work` returned, or `BUSY` when the mailbox stayed full.
+    pub async fn exclusive<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = move |hand: &mut Hand<'_>| {
+            let _ = reply.send(work(hand).map_err(ferry_store::Error::into_refusal));
+        };
+        self.enqueue(Job::Exclusive(Box::new(job))).await?;
+        answer.await.unwrap_or_else(|_| Err(Error::internal()))
+    }
+
+    /// Closes the file if no job came since the last sweep. True if it is closed now.
+    pub fn sweep(&self) -> bool {
+        let mut mailbox = self.shared.lock();
+        if std::mem::take(&mut mailbox.used) {
+            return false;
+        }
+        match std::mem::replace(&mut mailbox.seat, Seat::Taken) {
+            Seat::Idle(writer) => {
+                drop(mailbox);
+                let shared = Arc::clone(&self.shared);
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = writer.close() {
+                        tracing::warn!(%error, "closing an idle database: its WAL is kept");
+                    }
+                    shared.run(None);
+                });
+                false
+            }
+            other => {
+                let closed = matches!(other, Seat::Closed);
+                mailbox.seat = other;
+                closed
+            }
+        }
+    }
+
+    /// Finishes the jobs that wait, closes the file, and answers every later job with `refusal`.
+    pub async fn retire(&self, refusal: Error) {
+        let (reply, closed) = oneshot::channel();
+        let job = move |hand: &mut Hand<'_>| {
+            if let Err(error) = hand.close() {
+                tracing::warn!(%error, "closing a database: its WAL is kept");
+            }
+            let _ = reply.send(());
+        };
+        {
+            let mut mailbox = self.shared.lock();
+            mailbox.gone = Some(refusal);
+            mailbox.queue.push_back(Job::Exclusive(Box::new(job)));
+            // The run gives every drained job's place back; this one never took one, which only widens the
+            // mailbox of a database that accepts nothing any more.
+            Shared::start(&self.shared, &mut mailbox);
+        }
+        let _ = closed.await;
+    }
+
+    async fn enqueue(&self, job: Job<E>) -> Result<()> {
+        let place = match self.shared.places.try_acquire() {
+            Ok(place) => place,
+            Err(_) => self.wait_for_place().await?,
+        };
+        let mut mailbox = self.shared.lock();
+        if let Some(refusal) = &mailbox.gone {
+            return Err(refusal.clone());
+        }
+        place.forget();
+        mailbox.used = true;
+        mailbox.queue.push_back(job);
+        Shared::start(&self.shared, &mut mailbox);
+        Ok(())
+    }
+
+    async fn wait_for_place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        let longest = Duration::from_millis(MAILBOX_WAIT_MAX_MS);
+        match tokio::time::timeout(longest, self.shared.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Error::new(Reason::Busy, "the database has too many writes waiting: try again later")
+                .retry_after_ms(1000)),
+        }
+    }
+}
+
+impl<E: Send + 'static> Shared<E> {
+    fn lock(&self) -> MutexGuard<'_, Mailbox<E>> {
+        // Nothing panics while it holds the lock; if something did, the queue is still whole.
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a run on the blocking pool unless one is going on.
+    fn start(shared: &Arc<Self>, mailbox: &mut Mailbox<E>) {
+        let writer = match std::mem::replace(&mut mailbox.seat, Seat::Taken) {
+            Seat::Taken => return,
+            Seat::Idle(writer) => Some(writer),
+            Seat::Closed => None,
+        };
+        let shared = Arc::clone(shared);
+        tokio::task::spawn_blocking(move || shared.run(writer));
+    }
+
+    /// Drains the mailbox, then gives the seat back.
+    fn run(&self, mut writer: Option<Writer>) {
+        loop {
+            let batch = {
+                let mut mailbox = self.lock();
+                let Some(batch) = next_batch(&mut mailbox.queue) else {
+                    mailbox.seat = writer.map_or(Seat::Closed, Seat::Idle);
+                    return;
+                };
+                batch
+            };
+            self.places.add_permits(batch.len());
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut writer, batch)));
+            if outcome.is_err() {
+                // The jobs in hand are dropped unanswered, which their callers see as an internal error.
+                // What the file holds is decided by SQLite when it is opened again.
+                tracing::error!("a database's run panicked; its file is reopened for the next job");
+                writer = None;
+            }
+        }
+    }
+
+    fn serve(&self, writer: &mut Option<Writer>, batch: Batch<E>) {
+        match batch {
+            Batch::Group(requests) => self.serve_group(writer, requests),
+            Batch::Exclusive(work) => work(&mut Hand { writer, open: self.open.as_ref() }),
+        }
+    }
+
+    fn serve_group(&self, writer: &mut Option<Writer>, mut requests: Vec<Box<dyn Request<E>>>) {
+        requests.retain(|request| !request.is_abandoned());
+        let opened = Hand { writer, open: self.open.as_ref() }.writer().map(|_| ());
+        if let Err(error) = opened {
+            let refusal = error.into_refusal();
+            requests.into_iter().for_each(|request| request.answer(Err(refusal.clone())));
+            return;
+        }
+        let writer = writer.as_mut().expect("BUG: opened above");
+        let answers = writer.run_group(&mut requests, |request, transaction| request.apply(transaction));
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(answer.map_err(ferry_store::Error::into_refusal).map(|applied| {
+                if let Some(seq) = applied.seq {
+                    (self.publish)(Commit { seq, effects: applied.effects });
+                }
+                applied.seq
+            }));
+        }
+        for (request, outcome) in requests.into_iter().zip(outcomes) {
+            request.answer(outcome);
+        }
+        if let Err(error) = writer.checkpoint_if_due() {
+            tracing::warn!(%error, "checkpoint failed; it is tried again after the next commit");
+        }
+    }
+}
+
+enum Batch<E> {
+    Group(Vec<Box<dyn Request<E>>>),
+    Exclusive(Box<dyn FnOnce(&mut Hand<'_>) + Send>),
+}
+
+impl<E> Batch<E> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Group(requests) => requests.len(),
+            Self::Exclusive(_) => 1,
+        }
+    }
+}
+
+/// The job of its own at the front, or all requests up to the next one.
+fn next_batch<E>(queue: &mut VecDeque<Job<E>>) -> Option<Batch<E>> {
+    let mut group = Vec::new();
+    while group.len() < GROUP_MAX_REQUESTS {
+        match queue.pop_front() {
+            Some(Job::Request(request)) => group.push(request),
+            Some(Job::Exclusive(work)) if group.is_empty() => return Some(Batch::Exclusive(work)),
+            Some(exclusive) => {
+                queue.push_front(exclusive);
+                break;
+            }
+            None => break,
+        }
+    }
+    (!group.is_empty()).then_some(Batch::Group(group))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    struct Fixture {
+        _dir: tempfile::TempDir,
+        actor: Actor<i64>,
+        published: Arc<Mutex<Vec<(Seq, Vec<i64>)>>>,
+        opened: Arc<AtomicU64>,
+    }
+
+    fn fixture() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("main.db");
+        let (published, opened) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
+        let (publish, opens) = (Arc::clone(&published), Arc::clone(&opened));
+        let open = move || {
+            opens.fetch_add(1, Ordering::Relaxed);
+            let mut writer = Writer::open(&path)?;
+            writer.connection().execute_batch("CREATE TABLE IF NOT EXISTS t(x)")?;
+            Ok(writer)
+        };
+        let actor =
+            Actor::new(open, move |commit| publish.lock().unwrap().push((commit.seq, commit.effects)));
+        Fixture { _dir: dir, actor, published, opened }
+    }
+
+    fn insert(value: i64) -> impl FnOnce(&mut Transaction<'_, i64>) -> ferry_store::Result<i64> + Send {
+        move |transaction| {
+            transaction.connection().execute("INSERT INTO t VALUES (?1)", [value])?;
+            transaction.effect(value);
+            Ok(value)
+        }
+    }
+
+    async fn count(actor: &Actor<i64>) -> i64 {
+        let count = actor.exclusive(|hand| {
+            Ok(hand.writer()?.connection().query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
+        });
+        count.await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn commits_are_published_in_order_of_seq_before_they_are_answered() {
+        let fixture = fixture();
+        let tasks: Vec<_> = (0..200)
+            .map(|value| {
+                let (actor, published) = (fixture.actor.clone(), Arc::clone(&fixture.published));
+                tokio::spawn(async move {
+                    let committed = actor.submit(insert(value)).await.unwrap();
+                    let seq = committed.seq.unwrap();
+                    assert!(published.lock().unwrap().iter().any(|(s, e)| *s == seq && e == &[value]));
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let seqs: Vec<_> = fixture.published.lock().unwrap().iter().map(|(seq, _)| seq.0).collect();
+        assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
+        assert_eq!(count(&fixture.actor).await, 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_outside_a_request_closes_the_file_and_the_next_job_reopens_it() {
+        let fixture = fixture();
+        fixture.actor.submit(insert(1)).await.unwrap();
+        let panicked = fixture.actor.exclusive::<(), _>(|_| panic!("on purpose")).await;
+        assert_eq!(panicked, Err(Error::internal()));
+        fixture.actor.submit(insert(2)).await.unwrap();
+        assert_eq!(count(&fixture.actor).await, 2);
+        assert_eq!(fixture.opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_idle_file_is_closed_by_the_second_sweep_and_opened_again_by_the_next_job() {
+        let fixture = fixture();
+        fixture.actor.submit(insert(1)).await.unwrap();
+        while !fixture.actor.sweep() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(fixture.opened.load(Ordering::Relaxed), 1);
+        let again = fixture.actor.submit(insert(2)).await.unwrap();
+        assert_eq!(again.seq, Some(Seq(2)), "the sequence goes on where it stood");
+        assert_eq!(fixture.opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_retired_actor_finishes_what_it_accepted_and_refuses_the_rest() {
+        let fixture = fixture();
+        let accepted: Vec<_> = (0..50)
+            .map(|value| {
+                let actor = fixture.actor.clone();
+                tokio::spawn(async move { actor.submit(insert(value)).await })
+            })
+            .collect();
+        while fixture.published.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let refusal = Error::new(Reason::NotFound, "database not found");
+        fixture.actor.retire(refusal.clone()).await;
+        let mut stored = 0;
+        for task in accepted {
+            match task.await.unwrap() {
+                Ok(_) => stored += 1,
+                Err(error) => assert_eq!(error, refusal),
+            }
+        }
+        assert_eq!(fixture.published.lock().unwrap().len(), stored);
+        assert_eq!(fixture.actor.submit(insert(99)).await, Err(refusal));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_taken_back_before_it_began_changes_nothing() {
+        let fixture = fixture();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let blocker = fixture.actor.clone();
+        let blocking = tokio::spawn(async move {
+            blocker.exclusive(move |_| wait.recv().map_err(|_| Error::internal().into())).await
+        });
+        let actor = fixture.actor.clone();
+        let taken_back = tokio::spawn(async move { actor.submit(insert(1)).await });
+        while fixture.actor.shared.lock().queue.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        taken_back.abort();
+        assert!(taken_back.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        blocking.await.unwrap().unwrap();
+        assert_eq!(count(&fixture.actor).await, 0);
+    }
+}

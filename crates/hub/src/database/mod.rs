@@ -1,0 +1,173 @@
+//! A database as the hub holds it: its writer (the actor), its readers, its feed, and the state of the sync
+//! models. The registry opens databases on first use and closes idle ones.
+
+mod actor;
+mod feed;
+mod readers;
+mod registry;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use ferry_store::{Transaction, Writer};
+use ferry_types::{DatabaseId, Error, Reason, Result, Tag};
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+pub use actor::{Actor, Commit, Committed, Hand};
+pub use feed::{Feed, News, Subscription};
+pub use registry::Databases;
+
+use readers::Readers;
+
+/// What a commit changed, for the subscribers of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A push replaced the image; this is its new version.
+    Pages(Tag),
+}
+
+/// One database: cheap while closed, opened by its first job.
+pub struct Database {
+    id: DatabaseId,
+    dir: PathBuf,
+    actor: Actor<Effect>,
+    feed: Arc<Feed<Effect>>,
+    readers: Readers,
+    /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
+    closed: CancellationToken,
+    connections: AtomicU32,
+}
+
+impl Database {
+    fn new(id: DatabaseId, dir: PathBuf) -> Self {
+        let feed = Arc::new(Feed::default());
+        let publish = Arc::clone(&feed);
+        let main = dir.join("main.db");
+        let readers = Readers::new(main.clone());
+        let open_dir = dir.clone();
+        let open = move || {
+            std::fs::create_dir_all(&open_dir)?;
+            Writer::open(&main)
+        };
+        let actor = Actor::new(open, move |commit| publish.publish(commit));
+        let closed = CancellationToken::new();
+        Self { id, dir, actor, feed, readers, closed, connections: AtomicU32::new(0) }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> DatabaseId {
+        self.id
+    }
+
+    /// The folder that holds its files; it may not exist yet.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where its commits are published.
+    #[must_use]
+    pub const fn feed(&self) -> &Arc<Feed<Effect>> {
+        &self.feed
+    }
+
+    /// Cancelled when the database is deleted or the hub stops.
+    #[must_use]
+    pub const fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// See [`Actor::submit`].
+    ///
+    /// # Errors
+    /// See [`Actor::submit`].
+    pub async fn submit<T, F>(&self, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+    {
+        self.actor.submit(work).await
+    }
+
+    /// See [`Actor::exclusive`].
+    ///
+    /// # Errors
+    /// See [`Actor::exclusive`].
+    pub async fn exclusive<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
+    {
+        self.actor.exclusive(work).await
+    }
+
+    /// Runs `work` on a read-only connection, beside the writer.
+    ///
+    /// # Errors
+    /// What `work` returned, or that the file cannot be opened (it appears with the first write).
+    pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> ferry_store::Result<T> + Send + 'static,
+    {
+        let database = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || database.readers.run(work));
+        let result = read.await.map_err(|_| Error::internal())?;
+        result.map_err(ferry_store::Error::into_refusal)
+    }
+
+    /// Counts a long-lived connection until the guard is dropped.
+    #[must_use]
+    pub fn connect(self: &Arc<Self>) -> ConnectionGuard {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        ConnectionGuard { database: Arc::clone(self) }
+    }
+
+    /// Long-lived connections now.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Closes files that were not used since the last sweep. True if none is open.
+    fn sweep(&self) -> bool {
+        let idle = self.actor.sweep();
+        if idle {
+            self.readers.close();
+        }
+        idle
+    }
+
+    /// Ends the long-lived connections, finishes accepted writes, closes the files and refuses later jobs.
+    async fn retire(&self, refusal: Error) {
+        self.closed.cancel();
+        self.actor.retire(refusal).await;
+        self.readers.close();
+    }
+}
+
+/// A long-lived connection, counted while this lives.
+pub struct ConnectionGuard {
+    database: Arc<Database>,
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.database.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(Reason::ShuttingDown, "the hub is stopping: try again in a few seconds").retry_after_ms(2000)
+}
+
+fn deleted() -> Error {
+    Error::new(Reason::NotFound, "database not found")
+}

@@ -1,0 +1,126 @@
+//! All databases of the hub: opened on first use, closed when idle, moved to the trash when deleted.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ferry_types::{DatabaseId, Result, UnixMillis};
+
+use super::{Database, deleted, stopping};
+
+/// The databases that somebody holds or that have files open.
+pub struct Databases {
+    data_dir: PathBuf,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    databases: HashMap<DatabaseId, Arc<Database>>,
+    stopping: bool,
+}
+
+impl Databases {
+    /// The databases under `data_dir`.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        let held = Held { databases: HashMap::new(), stopping: false };
+        Self { data_dir: data_dir.to_owned(), held: Mutex::new(held) }
+    }
+
+    /// The database with this id; the caller has checked that it exists.
+    ///
+    /// # Errors
+    /// `SHUTTING_DOWN` once the hub stops.
+    pub fn get(&self, id: DatabaseId) -> Result<Arc<Database>> {
+        let mut held = self.lock();
+        if held.stopping {
+            return Err(stopping());
+        }
+        let dir = || self.dir_of(id);
+        Ok(Arc::clone(held.databases.entry(id).or_insert_with(|| Arc::new(Database::new(id, dir())))))
+    }
+
+    /// The database with this id if somebody holds it or it has files open.
+    #[must_use]
+    pub fn held(&self, id: DatabaseId) -> Option<Arc<Database>> {
+        self.lock().databases.get(&id).cloned()
+    }
+
+    /// How many databases are held.
+    #[must_use]
+    pub fn held_count(&self) -> usize {
+        self.lock().databases.len()
+    }
+
+    /// Long-lived connections of all databases.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.lock().databases.values().map(|database| u64::from(database.connections())).sum()
+    }
+
+    /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody.
+    pub fn sweep(&self) {
+        let all: Vec<_> = self.lock().databases.values().cloned().collect();
+        let closed: Vec<_> =
+            all.into_iter().filter(|database| database.sweep()).map(|database| database.id).collect();
+        let mut held = self.lock();
+        for id in closed {
+            // Only the map holds it: under the lock nobody can begin to.
+            if held.databases.get(&id).is_some_and(|database| Arc::strong_count(database) == 1) {
+                held.databases.remove(&id);
+            }
+        }
+    }
+
+    /// Ends a deleted database: its connections end, accepted writes finish, its folder moves to the trash.
+    ///
+    /// # Errors
+    /// When the folder cannot be moved; start-up tries again.
+    pub async fn trash(&self, id: DatabaseId, now: UnixMillis) -> io::Result<()> {
+        // Held from here on as a retired one, so that nobody opens the folder afresh while it moves.
+        // A stopping hub leaves the move to its next start.
+        let Ok(database) = self.get(id) else { return Ok(()) };
+        database.retire(deleted()).await;
+        let (from, trash) = (self.dir_of(id), self.data_dir.join("trash"));
+        let moved = tokio::task::spawn_blocking(move || move_to_trash(&from, &trash, id, now));
+        moved.await.map_err(io::Error::other)?
+    }
+
+    /// Ends all connections, finishes all accepted writes and closes all files.
+    pub async fn stop(&self) {
+        let all: Vec<_> = {
+            let mut held = self.lock();
+            held.stopping = true;
+            held.databases.drain().map(|(_, database)| database).collect()
+        };
+        for database in &all {
+            database.closed.cancel();
+        }
+        for database in all {
+            database.retire(stopping()).await;
+        }
+    }
+
+    fn dir_of(&self, id: DatabaseId) -> PathBuf {
+        self.data_dir.join("databases").join(id.to_string())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn move_to_trash(from: &Path, trash: &Path, id: DatabaseId, now: UnixMillis) -> io::Result<()> {
+    std::fs::create_dir_all(trash)?;
+    match std::fs::rename(from, trash.join(format!("{id}-{}", now.0))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    if let Some(parent) = from.parent() {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    std::fs::File::open(trash)?.sync_all()
+}

@@ -1,0 +1,86 @@
+//! Liveness, readiness, and metrics (control specification, section 2.4).
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+
+use crate::hub::Hub;
+
+/// Free bytes below which the disk counts as low.
+const DISK_LOW_BYTES: u64 = 64 << 20;
+
+/// `GET /healthz`.
+pub async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// `GET /health`, with the members of compatible record servers.
+pub async fn health(State(hub): State<Arc<Hub>>) -> Response {
+    let timestamp = jiff::Timestamp::from_millisecond(hub.clock.now().0).unwrap_or_default();
+    Json(json!({
+        "connections": hub.databases.connections(),
+        "service": "ferry",
+        "status": "ok",
+        "timestamp": timestamp.to_string(),
+        "users": hub.control.user_count(),
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
+    .into_response()
+}
+
+/// `GET /readyz`: whether new work is welcome.
+pub async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
+    if hub.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
+    }
+    let control = if hub.control.is_healthy() { "ok" } else { "failing" };
+    let disk = match rustix::fs::statvfs(&hub.config.data_dir) {
+        Ok(stat) if stat.f_bavail.saturating_mul(stat.f_frsize) >= DISK_LOW_BYTES => "ok",
+        Ok(_) => "low",
+        Err(_) => "failing",
+    };
+    if control == "ok" && disk == "ok" {
+        return Json(json!({"status": "ready"})).into_response();
+    }
+    let body = json!({"status": "degraded", "checks": {"control_db": control, "disk": disk}});
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+/// `GET /metrics`: for the operator, for a scraper on this machine, or for all if so configured.
+pub async fn metrics(
+    State(hub): State<Arc<Hub>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let local = peer.ip().to_canonical().is_loopback() && !headers.contains_key("x-forwarded-for");
+    if !(hub.config.metrics_public || local || hub.control.is_operator(&headers)) {
+        return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n").into_response();
+    }
+    metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
+    metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
+    let text = recorder().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// The process's metrics; the first call starts recording.
+pub fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("the program that embeds the hub records metrics itself; /metrics stays empty");
+        }
+        handle
+    })
+}

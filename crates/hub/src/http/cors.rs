@@ -1,0 +1,66 @@
+//! CORS for the configured origins (WEB-03).
+
+use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::dev_guard::is_loopback_origin;
+
+const ALLOWED_HEADERS: &[&str] = &[
+    "authorization", "content-type", "last-event-id", "connect-protocol-version", "connect-timeout-ms", "grpc-timeout",
+    "x-grpc-web", "x-user-agent", "x-request-id", "x-client-id", "ferry-key", "x-edgepod-key", "x-edgepod-session-id",
+    "x-edgepod-reactive", "ferry-session-id", "ferry-reactive", "ferry-min-seq", "idempotency-key", "if-match",
+    "if-none-match", "range",
+];
+const EXPOSED_HEADERS: &[&str] = &[
+    "x-request-id", "ferry-seq", "etag", "retry-after", "grpc-status", "grpc-message", "grpc-status-details-bin",
+];
+const PREFLIGHT_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// The CORS layer; in `--dev` every loopback origin is allowed.
+pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
+    let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let rules: Vec<String> = origins.to_vec();
+    let any = rules.iter().any(|rule| rule == "*");
+    let allowed = move |origin: &HeaderValue, _: &Parts| {
+        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+        (dev && is_loopback_origin(&origin)) || rules.iter().any(|rule| matches(rule, &origin))
+    };
+    CorsLayer::new()
+        .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::predicate(allowed) })
+        .allow_credentials(!any)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(names(ALLOWED_HEADERS))
+        .expose_headers(names(EXPOSED_HEADERS))
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// Whether a preflight asks; it is answered 204 without a body.
+pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key("access-control-request-method")
+}
+
+/// Whether `origin` is what `rule` names: exactly, or a subdomain of `https://*.example.com`.
+fn matches(rule: &str, origin: &str) -> bool {
+    match rule.split_once("*.") {
+        None => rule == origin,
+        Some((scheme, domain)) => origin
+            .strip_prefix(scheme)
+            .and_then(|host| host.strip_suffix(domain))
+            .and_then(|subdomain| subdomain.strip_suffix('.'))
+            .is_some_and(|subdomain| !subdomain.is_empty() && !subdomain.contains(['/', ':', '@'])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leading_star_stands_for_subdomains_only() {
+        assert!(matches("https://app.example.com", "https://app.example.com"));
+        assert!(matches("https://*.example.com", "https://a.b.example.com"));
+        for bad in ["https://example.com", "http://a.example.com", "https://aexample.com", "https://.example.com", "https://evil.com:1.example.com"] {
+            assert!(!matches("https://*.example.com", bad), "{bad}");
+        }
+    }
+}

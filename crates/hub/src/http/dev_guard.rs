@@ -1,0 +1,57 @@
+//! `--dev` serves anonymous access, so no page of the open web may reach it: neither by DNS rebinding (a foreign
+//! Host) nor across origins (CFG-05).
+
+use http::{HeaderMap, StatusCode, Uri, header};
+
+/// Why a request is refused in `--dev`, or `None`.
+pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let host = uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| text(headers, &header::HOST));
+    if !host.as_deref().is_some_and(is_loopback_host) {
+        return Some((
+            StatusCode::MISDIRECTED_REQUEST,
+            "this hub runs with --dev and answers only to localhost, 127.0.0.1 and [::1]\n",
+        ));
+    }
+    if headers.contains_key(header::ORIGIN) {
+        let origin = text(headers, &header::ORIGIN).unwrap_or_default();
+        if !is_loopback_origin(&origin) {
+            return Some((StatusCode::FORBIDDEN, "this hub runs with --dev and answers only pages served from localhost\n"));
+        }
+    }
+    None
+}
+
+fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Whether an `Origin` header names a page served from this machine.
+pub(super) fn is_loopback_origin(origin: &str) -> bool {
+    origin.split_once("://").is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_loopback_host(host))
+}
+
+fn is_loopback_host(authority: &str) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port_is_number = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    port_is_number && (host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1" || host == "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_pass() {
+        for good in ["localhost", "LOCALHOST:1", "127.0.0.1:8787", "[::1]", "[::1]:8787"] {
+            assert!(is_loopback_host(good), "{good}");
+        }
+        for bad in ["", "evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "localhost:evil", "::1", "[::2]:1", "a@localhost"] {
+            assert!(!is_loopback_host(bad), "{bad}");
+        }
+        assert!(is_loopback_origin("http://localhost:5173"));
+        assert!(!is_loopback_origin("null") && !is_loopback_origin("https://evil.example"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The outermost layer: everything that is the same for all routes.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use uuid::Uuid;
+
+use super::{client_ip::ClientIp, cors, dev_guard};
+use crate::hub::Hub;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_MAX_BYTES: usize = 64;
+
+/// Id of a request, as an extension: on its response, its log line and its audit rows (WEB-01).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+impl RequestId {
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let acceptable = |id: &&str| {
+            (1..=REQUEST_ID_MAX_BYTES).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        Self(given.filter(acceptable).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+    }
+}
+
+/// Wraps all routes.
+pub fn wrap(routes: Router, hub: &Arc<Hub>) -> Router {
+    routes
+        .layer(cors::layer(&hub.config.cors_origins, hub.config.dev))
+        .layer(from_fn_with_state(Arc::clone(hub), envelope))
+}
+
+async fn envelope(
+    State(hub): State<Arc<Hub>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId::of(&request);
+    let client = ClientIp::of(peer.ip(), request.headers(), &hub.config.trusted_proxies);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let preflight = cors::is_preflight(&request);
+    let started = tokio::time::Instant::now();
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(client);
+
+    let refused = hub.config.dev.then(|| dev_guard::refusal(request.uri(), request.headers())).flatten();
+    let mut response = match refused {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    };
+
+    if preflight && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        *response.body_mut() = Body::empty();
+    }
+    add_headers(&mut response, &id, &hub);
+    let status = response.status().as_u16();
+    let micros = started.elapsed().as_micros();
+    // The query may carry credentials and is never logged.
+    tracing::info!(request_id = %id.0, %method, path, status, micros, client = %client.0, "request");
+    metrics::counter!("ferry_http_requests_total", "status" => status_class(status)).increment(1);
+    response
+}
+
+fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
+    let no_content = response.status() == StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if no_content {
+        return;
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if hub.config.public_url.as_deref().is_some_and(|url| url.starts_with("https://")) || hub.config.tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    let html = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if html {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
+}
+
+/// Status as a label from a closed set.
+const fn status_class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,10 @@
+//! What every request passes, whatever its route: request id, client address, the guard of `--dev`, response
+//! headers, CORS and the access log.
+
+mod client_ip;
+mod cors;
+mod dev_guard;
+mod envelope;
+
+pub use client_ip::ClientIp;
+pub use envelope::{RequestId, wrap};

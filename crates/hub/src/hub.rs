@@ -1,0 +1,24 @@
+//! What every route holds: configuration, clock, control plane, databases, and the word to stop.
+
+use std::sync::Arc;
+
+use ferry_types::Clock;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::Config, control::Control, database::Databases};
+
+/// One running hub.
+pub struct Hub {
+    /// The validated settings.
+    pub config: Config,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Accounts, databases, credentials.
+    pub control: Arc<Control>,
+    /// The databases in use.
+    pub databases: Arc<Databases>,
+    /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
+    pub stopping: CancellationToken,
+    /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.
+    pub tasks: TaskTracker,
+}

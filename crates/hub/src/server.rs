@@ -1,0 +1,211 @@
+//! The server: opens the data, accepts connections, and stops in order (CFG-06).
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use ferry_types::{
+    Clock,
+    limits::{HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS},
+};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+use crate::{
+    config::{Config, ConfigError},
+    control::{Control, ControlConfig},
+    data_dir::{self, DataDirLock},
+    database::Databases,
+    health,
+    hub::Hub,
+    routes, tls,
+};
+
+/// A hub that is open and listens, but does not serve yet.
+pub struct Server {
+    hub: Arc<Hub>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    _lock: DataDirLock,
+}
+
+impl Server {
+    /// Opens the data directory and binds the address.
+    ///
+    /// # Errors
+    /// For anything that an operator must mend: exit code 78.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        health::recorder();
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let lock = data_dir::open(&config.data_dir)?;
+        let databases = Arc::new(Databases::new(&config.data_dir));
+        let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
+        control.set_host(Arc::clone(&databases));
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
+        })?;
+        let hub = Hub {
+            config,
+            clock,
+            control,
+            databases,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self { hub: Arc::new(hub), listener, tls, _lock: lock })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// When the socket has gone.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What the routes hold.
+    #[must_use]
+    pub const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Serves until `shutdown` is cancelled, then stops: no new connections, requests in flight have 10 s,
+    /// sockets are closed with 1001, accepted writes finish, files are closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        let housekeeping = tokio::spawn(housekeeping(Arc::clone(&self.hub)));
+        self.accept(&shutdown, &connections).await;
+
+        self.hub.stopping.cancel();
+        connections.close();
+        self.hub.tasks.close();
+        let drained = async {
+            connections.wait().await;
+            self.hub.tasks.wait().await;
+        };
+        if tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), drained).await.is_err() {
+            tracing::warn!("requests still running after {SHUTDOWN_GRACE_MS} ms are cut off");
+        }
+        housekeeping.abort();
+        self.hub.databases.stop().await;
+        self.hub.control.stop().await;
+    }
+
+    async fn accept(&self, shutdown: &CancellationToken, connections: &TaskTracker) {
+        let app = routes::router(&self.hub);
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let serve = serve_connection(stream, peer, app.clone(), self.tls.clone(), self.hub.stopping.clone());
+                    connections.spawn(serve);
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: those in use must end before another fits.
+                    tracing::error!(%error, "accepting a connection failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    tls: Option<TlsAcceptor>,
+    stopping: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let Some(tls) = tls else { return serve_http(stream, peer, app, stopping).await };
+    match tokio::time::timeout(Duration::from_millis(HEADERS_MAX_MS), tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_http(stream, peer, app, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
+}
+
+async fn serve_http<S>(stream: S, peer: SocketAddr, app: Router, stopping: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut app = app.clone();
+        let answer = app.call(request.map(Body::new));
+        async move { answer.await as Result<_, Infallible> }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEADERS_MAX_MS))
+        .max_buf_size(HEADERS_MAX_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEADERS_MAX_BYTES).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, %peer, "connection ended early");
+    }
+}
+
+/// What the hub does on its own: closes idle databases, sweeps the control plane, warns of `--dev`.
+async fn housekeeping(hub: Arc<Hub>) {
+    let idle = Duration::from_secs(hub.config.idle_close_seconds);
+    let mut databases = tokio::time::interval(idle);
+    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            _ = databases.tick() => hub.databases.sweep(),
+            _ = hourly.tick() => {
+                if hub.config.dev {
+                    tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");
+                }
+                hub.control.sweep().await;
+                health::recorder().run_upkeep();
+            }
+        }
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn signalled() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}
+
