@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::{
     frames::Frame,
     http,
-    socket::{Event, Socket},
+    socket::{Event, Moved, Socket},
 };
 
 /// What a finished session moved.
@@ -19,6 +19,8 @@ pub struct Report {
     pub pages: u64,
     /// Bytes, as the hub counted them.
     pub bytes: u64,
+    /// Bytes of all frames, as the client counted them.
+    pub moved: Moved,
 }
 
 /// Why a session failed.
@@ -73,7 +75,11 @@ pub fn push(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
                 }
             }
             Frame::SyncComplete { pages_transferred, bytes_transferred } => {
-                return Ok(Report { pages: pages_transferred, bytes: bytes_transferred });
+                return Ok(Report {
+                    pages: pages_transferred,
+                    bytes: bytes_transferred,
+                    moved: socket.moved(),
+                });
             }
             other => return Err(Failure::Confused(format!("{other:?}"))),
         }
@@ -97,7 +103,7 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
         match expect_frame(&mut socket)? {
             Frame::PageData { page_no, data } => pages.push((page_no, data)),
             Frame::SyncComplete { pages_transferred, bytes_transferred } => {
-                break Report { pages: pages_transferred, bytes: bytes_transferred };
+                break Report { pages: pages_transferred, bytes: bytes_transferred, moved: socket.moved() };
             }
             other => return Err(Failure::Confused(format!("{other:?}"))),
         }

@@ -35,6 +35,17 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Socket {
     inner: WebSocket<TcpStream>,
+    /// Bytes of the messages sent and received, without WebSocket headers.
+    moved: Moved,
+}
+
+/// Bytes that a session moved in each direction, as messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// From the client to the hub.
+    pub up: u64,
+    /// From the hub to the client.
+    pub down: u64,
 }
 
 impl Socket {
@@ -70,7 +81,7 @@ impl Socket {
         let stream = http::connect(address).expect("the hub is reachable");
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         match client_with_config(request, stream, Some(config)) {
-            Ok((inner, _)) => Ok(Self { inner }),
+            Ok((inner, _)) => Ok(Self { inner, moved: Moved::default() }),
             // The library may not have read the whole body: ask again in plain HTTP.
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(_))) => {
                 Err(upgrade(address, path, headers))
@@ -87,6 +98,12 @@ impl Socket {
         self.inner.get_ref().set_read_timeout(Some(limit)).expect("the socket takes a timeout");
     }
 
+    /// Bytes moved so far.
+    #[must_use]
+    pub const fn moved(&self) -> Moved {
+        self.moved
+    }
+
     /// The connection below.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
@@ -100,13 +117,16 @@ impl Socket {
 
     /// Sends a binary message of any content.
     pub fn send_bytes(&mut self, bytes: Vec<u8>) {
+        self.moved.up += bytes.len() as u64;
         // A hub that closed already: its answer is still to be read.
         let _ = self.inner.send(Message::binary(bytes));
     }
 
     /// Adds a frame to what is sent with the next [`Self::flush`].
     pub fn feed(&mut self, frame: &Frame) {
-        let _ = self.inner.write(Message::binary(frame.encode()));
+        let bytes = frame.encode();
+        self.moved.up += bytes.len() as u64;
+        let _ = self.inner.write(Message::binary(bytes));
     }
 
     /// Sends what was fed.
@@ -124,10 +144,13 @@ impl Socket {
     pub fn next(&mut self) -> Event {
         loop {
             match self.inner.read() {
-                Ok(Message::Binary(bytes)) => match Frame::decode(&bytes) {
-                    Ok(frame) => return Event::Frame(frame),
-                    Err(error) => panic!("the hub sent a frame that is none: {error}"),
-                },
+                Ok(Message::Binary(bytes)) => {
+                    self.moved.down += bytes.len() as u64;
+                    match Frame::decode(&bytes) {
+                        Ok(frame) => return Event::Frame(frame),
+                        Err(error) => panic!("the hub sent a frame that is none: {error}"),
+                    }
+                }
                 Ok(Message::Close(close)) => {
                     let (code, reason) = close
                         .map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
