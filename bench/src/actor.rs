@@ -18,9 +18,9 @@ use rusqlite::Connection;
 use crate::table;
 
 /// Rounds per contender; rounds of all contenders take turns, so that a busy moment hits all alike.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// Length of one round.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(1);
 /// Callers that each wait for their answer before they ask again.
 const REQUESTERS: [usize; 3] = [1, 8, 64];
 /// Payload of one row: a small event or record.
@@ -64,7 +64,7 @@ fn print(rounds: &mut [(String, Vec<Round>)]) {
     let rows: Vec<Vec<String>> = rounds
         .iter()
         .zip(&medians)
-        .map(|((name, _), (rate, cost))| {
+        .map(|((name, rounds), (rate, cost))| {
             vec![
                 name.clone(),
                 format!("{rate:.0}"),
@@ -79,9 +79,16 @@ fn print(rounds: &mut [(String, Vec<Round>)]) {
             "One INSERT of {PAYLOAD_BYTES} bytes per commit; WAL, synchronous=FULL: an answer means fsynced. Medians of \
              {ROUNDS} interleaved rounds of {ROUND:?}; CPU is user + system of the whole process."
         ),
-        &["contender", "commits/s", "ratio to bare", "CPU-µs/commit"],
+        &["contender", "commits/s", "lowest–highest", "ratio to bare", "CPU-µs/commit"],
         &rows,
     );
+}
+
+/// Lowest and highest rate of the rounds: disks have moods.
+fn spread(rounds: &[Round]) -> String {
+    let rates = rounds.iter().map(|round| round.per_second);
+    let (low, high) = (rates.clone().fold(f64::INFINITY, f64::min), rates.fold(0.0, f64::max));
+    format!("{low:.0}–{high:.0}")
 }
 
 /// Runs `work` for one round; it counts what it has done until it is told to stop.

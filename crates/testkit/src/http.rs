@@ -156,3 +156,14 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
         read_line(reader)?;
     }
 }
+
+/// `bytes` as gzip.
+///
+/// # Panics
+/// Never: memory takes every write.
+#[must_use]
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).expect("BUG: memory takes every write");
+    encoder.finish().expect("BUG: memory takes every write")
+}

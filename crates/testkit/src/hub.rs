@@ -150,7 +150,10 @@ impl Options {
         if let Some(plan) = &self.fault {
             command.env("FERRY_FAULT", plan);
         }
+        // Not where a ferry.toml of somebody else may lie.
+        let folder = data_dir.parent().expect("the data directory has a parent");
         let mut child = command
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -16,6 +16,7 @@ pub mod rng;
 pub mod rpc;
 pub mod sample;
 pub mod socket;
+pub mod token;
 pub mod wait;
 
 pub use hub::Hub;

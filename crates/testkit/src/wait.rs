@@ -36,6 +36,17 @@ pub fn timed<T>(action: impl FnOnce() -> T) -> (Duration, T) {
     (begun.elapsed(), value)
 }
 
+/// Seconds since 1970, as the hub's clock says too.
+///
+/// # Panics
+/// If the clock stands before 1970.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests compare expiry times with the real clock")]
+pub fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("before the end of time")
+}
+
 #[expect(clippy::disallowed_methods, reason = "tests measure and bound real time")]
 fn now() -> Instant {
     Instant::now()
