@@ -9,7 +9,5 @@ mod health;
 pub mod http;
 pub mod hub;
 mod routes;
-mod server;
-pub mod tls;
-
-pub use server::{Server, signalled};
+pub mod server;
+mod tls;

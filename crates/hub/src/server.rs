@@ -206,12 +206,3 @@ async fn housekeeping(hub: Arc<Hub>) {
         }
     }
 }
-
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn signalled() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
