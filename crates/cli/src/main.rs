@@ -25,21 +25,20 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let json = arguments.global.json;
-    // The server owns its log and its signals; every other command is short and shares the rest.
-    if let Command::Serve(serve) = arguments.command {
-        return commands::serve::run(serve);
+    // A hub runs until it is told to stop, and stops in order: it has its own log and signals.
+    let serves = matches!(&arguments.command, Command::Serve(_));
+    if !serves {
+        system::log_warnings();
     }
-    system::log_warnings();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::other(format!("cannot start: {error}")).report(json),
     };
-    // A hub that is kept runs until it is interrupted: that is how it ends well.
     let kept = matches!(&arguments.command, Command::Demo(demo) if demo.keep);
     let ended = runtime.block_on(async {
         tokio::select! {
             result = run(arguments) => result,
-            () = system::interrupted(), if !kept => Err(Failure::Interrupted),
+            () = system::interrupted(), if !kept && !serves => Err(Failure::Interrupted),
         }
     });
     // Work on files that already runs goes on to its end, so that an interrupt leaves them whole.
@@ -51,19 +50,19 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let context = Context::new(arguments.global)?;
+    let context = || Context::new(arguments.global);
     match arguments.command {
-        Command::Serve(_) => unreachable!("BUG: the server is started before the runtime"),
-        Command::Signup(args) => commands::signup::run(&context, args).await,
-        Command::Login(args) => commands::login::run(&context, args).await,
-        Command::Logout(args) => commands::logout::run(&context, &args).await,
-        Command::Whoami => commands::whoami::run(&context).await,
-        Command::Db(command) => commands::db::run(&context, command).await,
-        Command::Push(args) => commands::push::run(&context, args).await,
-        Command::Pull(args) => commands::pull::run(&context, args).await,
-        Command::Clone(args) => commands::clone::run(&context, args).await,
-        Command::Sync(command) => commands::sync::run(&context, command).await,
-        Command::Demo(args) => commands::demo::run(&context, args).await,
+        Command::Serve(args) => commands::serve::run(args).await,
+        Command::Signup(args) => commands::signup::run(&context()?, args).await,
+        Command::Login(args) => commands::login::run(&context()?, args).await,
+        Command::Logout(args) => commands::logout::run(&context()?, &args).await,
+        Command::Whoami => commands::whoami::run(&context()?).await,
+        Command::Db(command) => commands::db::run(&context()?, command).await,
+        Command::Push(args) => commands::push::run(&context()?, args).await,
+        Command::Pull(args) => commands::pull::run(&context()?, args).await,
+        Command::Clone(args) => commands::clone::run(&context()?, args).await,
+        Command::Sync(command) => commands::sync::run(&context()?, command).await,
+        Command::Demo(args) => commands::demo::run(&context()?, args).await,
         Command::Completions(args) => commands::completions::run(&args),
     }
 }
