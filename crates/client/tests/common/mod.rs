@@ -1,6 +1,8 @@
 //! A hub of a few lines that speaks EdgeReplica's page wire: one image, kept as plain pages. It keeps to the
 //! protocol unless a [`Fault`] tells it otherwise.
 
+#![allow(dead_code, reason = "each test uses its own part of it")]
+
 use std::sync::{Arc, Mutex};
 
 use ferry_client::ServerUrl;
