@@ -20,7 +20,7 @@ fn id(number: u128) -> DatabaseId {
 
 pub(crate) fn run() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let databases = Databases::new(dir.path());
+    let databases = Databases::new(dir.path(), std::sync::Arc::new(ferry_hub::clock::SystemClock));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
 
     let before = resident();

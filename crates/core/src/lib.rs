@@ -1,1 +1,3 @@
-//! Ferry: core.
+//! The sync engines. They decide; I/O, clock and randomness are the caller's.
+
+pub mod pages;

@@ -1,0 +1,44 @@
+//! EdgeReplica's page wire (pages specification, section 2.2). A frame is the byte `01` and a MessagePack map
+//! `{"kind": K, "data": {…}}`: named fields, the shortest integers, bytes as `bin`. `complete` has no `data`.
+//!
+//! Decoding accepts any key order and unknown fields, and borrows page data from the frame's buffer.
+
+mod decode;
+mod encode;
+mod frame;
+
+pub use decode::DecodeError;
+pub use frame::{
+    Frame, Hello, HelloReply, PageBytes, PageData, PageHash, PageHashBatch, PageNumber, PageNumbers,
+    SyncComplete,
+};
+
+/// First byte of every frame: the version of its envelope.
+pub const ENVELOPE_VERSION: u8 = 1;
+/// The version of the protocol that `hello` and `hello_reply` name.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// What the client always names as page size in `hello`, whatever its file has.
+pub const HELLO_PAGE_SIZE: u32 = 4096;
+
+/// WebSocket close codes of this wire, with the reasons that go with them.
+pub mod close {
+    /// The session did what it came for.
+    pub const COMPLETE: (u16, &str) = (1000, "sync complete");
+    /// The hub stops.
+    pub const SHUTDOWN: (u16, &str) = (1001, "shutdown");
+    /// A frame that cannot be decoded.
+    pub const PROTOCOL_ERROR: (u16, &str) = (1002, "protocol error");
+    /// A text message.
+    pub const TEXT: (u16, &str) = (1003, "text frames not supported");
+    /// The credential does not allow it, or no longer.
+    pub const RIGHTS: (u16, &str) = (1008, "not allowed");
+    /// Over a size limit.
+    pub const TOO_LARGE: (u16, &str) = (1009, "too large");
+    /// Wrong order or content, or a failure of the hub.
+    pub const SERVER_ERROR: (u16, &str) = (1011, "server error");
+    /// A retry may succeed.
+    pub const TRY_AGAIN: (u16, &str) = (1013, "try again");
+}
+
+#[cfg(test)]
+mod tests;
