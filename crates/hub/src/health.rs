@@ -31,7 +31,7 @@ pub(crate) async fn health(State(hub): State<Arc<Hub>>) -> Response {
         "connections": hub.databases.connections(),
         "service": "ferry",
         "status": "ok",
-        "timestamp": timestamp.to_string(),
+        "timestamp": format!("{timestamp:.3}"),
         "users": hub.control.user_count(),
         "version": env!("CARGO_PKG_VERSION"),
     }))

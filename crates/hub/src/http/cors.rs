@@ -39,8 +39,11 @@ const EXPOSED_HEADERS: &[&str] = &[
 ];
 const PREFLIGHT_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-/// The CORS layer; in `--dev` every loopback origin is allowed.
-pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
+/// The CORS layer, if any origin is allowed; in `--dev` every loopback origin is.
+pub(super) fn layer(origins: &[String], dev: bool) -> Option<CorsLayer> {
+    if origins.is_empty() && !dev {
+        return None;
+    }
     let names =
         |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     let rules: Vec<String> = origins.to_vec();
@@ -49,7 +52,7 @@ pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
         let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
         (dev && is_loopback_origin(&origin)) || rules.iter().any(|rule| matches(rule, &origin))
     };
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::predicate(allowed) })
         .allow_credentials(!any)
         .allow_methods([
@@ -63,7 +66,8 @@ pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
         ])
         .allow_headers(names(ALLOWED_HEADERS))
         .expose_headers(names(EXPOSED_HEADERS))
-        .max_age(PREFLIGHT_MAX_AGE)
+        .max_age(PREFLIGHT_MAX_AGE);
+    Some(layer)
 }
 
 /// Whether a preflight asks; it is answered 204 without a body.

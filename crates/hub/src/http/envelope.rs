@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use tower::util::option_layer;
 use uuid::Uuid;
 
 use super::{client_ip::ClientIp, cors, dev_guard};
@@ -35,9 +36,8 @@ impl RequestId {
 
 /// Wraps all routes.
 pub fn wrap(routes: Router, hub: &Arc<Hub>) -> Router {
-    routes
-        .layer(cors::layer(&hub.config.cors_origins, hub.config.dev))
-        .layer(from_fn_with_state(Arc::clone(hub), envelope))
+    let cors = cors::layer(&hub.config.cors_origins, hub.config.dev);
+    routes.layer(option_layer(cors)).layer(from_fn_with_state(Arc::clone(hub), envelope))
 }
 
 async fn envelope(
