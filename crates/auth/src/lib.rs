@@ -1,1 +1,18 @@
-//! Ferry: auth.
+//! Credentials: token claims, macaroons and their caveats, the key ring, password hashes, and what a verified
+//! credential may do. Nothing here reads a clock, draws randomness or opens a file: all of it is handed in.
+
+pub mod caveat;
+pub mod claims;
+pub mod context;
+pub mod keyring;
+pub mod macaroon;
+pub mod password;
+pub mod role;
+pub mod token;
+
+pub use caveat::{Caveat, Restrictions};
+pub use claims::{Claims, Grant, Purpose};
+pub use context::AuthContext;
+pub use keyring::{KeyRing, SigningKey};
+pub use role::Role;
+pub use token::{TokenError, Verified};

@@ -1,3 +1,68 @@
-//! Ferry.
+//! `ferry`: parse, one match, one call per arm. What a command does is in `commands/`, one file each.
 
-fn main() {}
+mod args;
+mod commands;
+mod context;
+mod failure;
+mod output;
+mod password;
+mod progress;
+mod settings;
+mod system;
+
+use std::{process::ExitCode, time::Duration};
+
+use args::{Arguments, Command};
+use context::Context;
+use failure::Failure;
+
+/// How long a command that was interrupted may finish what it does to files.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let arguments = match args::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let json = arguments.global.json;
+    // A hub runs until it is told to stop, and stops in order: it has its own log and signals.
+    let serves = matches!(&arguments.command, Command::Serve(_));
+    if !serves {
+        system::log_warnings();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::other(format!("cannot start: {error}")).report(json),
+    };
+    let kept = matches!(&arguments.command, Command::Demo(demo) if demo.keep);
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            result = run(arguments) => result,
+            () = system::interrupted(), if !kept && !serves => Err(Failure::Interrupted),
+        }
+    });
+    // Work on files that already runs goes on to its end, so that an interrupt leaves them whole.
+    runtime.shutdown_timeout(INTERRUPT_GRACE);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let context = || Context::new(arguments.global);
+    match arguments.command {
+        Command::Serve(args) => commands::serve::run(args).await,
+        Command::Signup(args) => commands::signup::run(&context()?, args).await,
+        Command::Login(args) => commands::login::run(&context()?, args).await,
+        Command::Logout(args) => commands::logout::run(&context()?, &args).await,
+        Command::Whoami => commands::whoami::run(&context()?).await,
+        Command::Db(command) => commands::db::run(&context()?, command).await,
+        Command::Push(args) => commands::push::run(&context()?, args).await,
+        Command::Pull(args) => commands::pull::run(&context()?, args).await,
+        Command::Clone(args) => commands::clone::run(&context()?, args).await,
+        Command::Sync(command) => commands::sync::run(&context()?, command).await,
+        Command::Demo(args) => commands::demo::run(&context()?, args).await,
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}

@@ -20,12 +20,12 @@ use crate::hub::Hub;
 const DISK_LOW_BYTES: u64 = 64 << 20;
 
 /// `GET /healthz`.
-pub async fn healthz() -> &'static str {
+pub(crate) async fn healthz() -> &'static str {
     "ok"
 }
 
 /// `GET /health`, with the members of compatible record servers.
-pub async fn health(State(hub): State<Arc<Hub>>) -> Response {
+pub(crate) async fn health(State(hub): State<Arc<Hub>>) -> Response {
     let timestamp = jiff::Timestamp::from_millisecond(hub.clock.now().0).unwrap_or_default();
     Json(json!({
         "connections": hub.databases.connections(),
@@ -39,7 +39,7 @@ pub async fn health(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 /// `GET /readyz`: whether new work is welcome.
-pub async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
+pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
     if hub.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
     }
@@ -57,14 +57,15 @@ pub async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 /// `GET /metrics`: for the operator, for a scraper on this machine, or for all if so configured.
-pub async fn metrics(
+pub(crate) async fn metrics(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
     let local = peer.ip().to_canonical().is_loopback() && !headers.contains_key("x-forwarded-for");
     if !(hub.config.metrics_public || local || hub.control.is_operator(&headers)) {
-        return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n").into_response();
+        return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
+            .into_response();
     }
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
@@ -73,7 +74,7 @@ pub async fn metrics(
 }
 
 /// The process's metrics; the first call starts recording.
-pub fn recorder() -> &'static PrometheusHandle {
+pub(crate) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();

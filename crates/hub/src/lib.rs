@@ -2,6 +2,12 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod data_dir;
 pub mod database;
-pub mod tls;
+mod health;
+pub mod http;
+pub mod hub;
+mod routes;
+pub mod server;
+mod tls;

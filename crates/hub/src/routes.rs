@@ -12,16 +12,15 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use crate::{control, health, http as envelope, hub::Hub, pages};
+use crate::{control, health, http as envelope, hub::Hub};
 
 /// All routes of the hub.
-pub fn router(hub: &Arc<Hub>) -> Router {
+pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/health", get(health::health))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .route("/sync", any(pages::sync_socket))
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
@@ -35,7 +34,10 @@ fn rpc(hub: &Arc<Hub>) -> Router {
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
         .route("/ferry.admin.v1.AdminService/{method}", any_service(service))
-        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 

@@ -47,9 +47,10 @@ impl Server {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let lock = data_dir::open(&config.data_dir)?;
-        let databases = Arc::new(Databases::new(&config.data_dir));
+        let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
         control.set_host(Arc::clone(&databases));
+        control.finish_deletions().await;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
@@ -115,7 +116,13 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let serve = serve_connection(stream, peer, app.clone(), self.tls.clone(), self.hub.stopping.clone());
+                    let serve = serve_connection(
+                        stream,
+                        peer,
+                        app.clone(),
+                        self.tls.clone(),
+                        self.hub.stopping.clone(),
+                    );
                     connections.spawn(serve);
                 }
                 Err(error) => {
@@ -199,13 +206,3 @@ async fn housekeeping(hub: Arc<Hub>) {
         }
     }
 }
-
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn signalled() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-

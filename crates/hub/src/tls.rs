@@ -14,7 +14,7 @@ use crate::config::{ConfigError, TlsFiles};
 ///
 /// # Errors
 /// When a file cannot be read, holds no PEM, or the key does not fit the certificate.
-pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ConfigError> {
+pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ConfigError> {
     let wrong = |name: &str, path: &std::path::Path, error: &dyn std::fmt::Display| {
         ConfigError(format!("{name} {}: {error}", path.display()))
     };

@@ -143,16 +143,26 @@ impl Writer {
         apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
         answers: &mut Vec<Result<Applied<E>>>,
     ) -> Result<()> {
+        // A lone request needs no savepoint: the transaction is its own.
+        let alone = requests.len() == 1;
         self.run("BEGIN IMMEDIATE")?;
         let mut seq = self.seq;
         for request in requests {
-            let answer = self.try_request(request, seq.next(), apply);
+            let answer = if alone {
+                self.apply(request, seq.next(), apply)
+            } else {
+                self.apply_in_savepoint(request, seq.next(), apply)
+            };
             if let Ok(Applied { seq: Some(taken), .. }) = &answer {
                 seq = *taken;
             }
+            let failed = answer.is_err();
             answers.push(answer);
             if self.connection.is_autocommit() {
                 return Err(Error::Io(std::io::ErrorKind::StorageFull.into()));
+            }
+            if alone && failed {
+                return self.run("ROLLBACK");
             }
         }
         let committed = self.commit(seq);
@@ -176,26 +186,34 @@ impl Writer {
         fault::point("actor.committed")
     }
 
-    fn try_request<R, E>(
+    fn apply_in_savepoint<R, E>(
         &self,
         request: &mut R,
         seq: Seq,
         apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Result<Applied<E>> {
         self.run("SAVEPOINT request")?;
+        let answer = self.apply(request, seq, apply);
+        if answer.is_ok() {
+            self.run("RELEASE request")?;
+        } else if !self.connection.is_autocommit() {
+            self.run("ROLLBACK TO request")?;
+            self.run("RELEASE request")?;
+        }
+        answer
+    }
+
+    fn apply<R, E>(
+        &self,
+        request: &mut R,
+        seq: Seq,
+        apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+    ) -> Result<Applied<E>> {
         let before = self.connection.total_changes();
         let mut transaction = Transaction { connection: &self.connection, seq, effects: Vec::new() };
-        let result = catch_unwind(AssertUnwindSafe(|| apply(request, &mut transaction)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
+        catch_unwind(AssertUnwindSafe(|| apply(request, &mut transaction)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))))?;
         let effects = transaction.effects;
-        if let Err(error) = result {
-            if !self.connection.is_autocommit() {
-                self.run("ROLLBACK TO request")?;
-                self.run("RELEASE request")?;
-            }
-            return Err(error);
-        }
-        self.run("RELEASE request")?;
         let changed = self.connection.total_changes() != before || !effects.is_empty();
         Ok(Applied { seq: changed.then_some(seq), effects })
     }
@@ -314,6 +332,20 @@ mod tests {
         let mut again = open(&dir);
         assert_eq!(again.seq(), Seq(2));
         assert_eq!(rows(&mut again), [1, 2]);
+    }
+
+    #[test]
+    fn a_lone_request_is_rolled_back_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = open(&dir);
+        let half_done: Apply = Box::new(|connection| {
+            connection.execute("INSERT INTO t VALUES (7)", [])?;
+            Err(ferry_types::Error::internal().into())
+        });
+        assert!(run(&mut writer, vec![half_done])[0].is_err());
+        assert_eq!(rows(&mut writer), [0_i64; 0]);
+        assert!(run(&mut writer, vec![insert(1)])[0].is_ok());
+        assert_eq!((rows(&mut writer), writer.seq()), (vec![1], Seq(1)));
     }
 
     #[test]

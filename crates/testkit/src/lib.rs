@@ -1,1 +1,23 @@
-//! Ferry: testkit.
+//! What the black-box tests and the benchmarks share: start, stop and kill the real `ferry` binary, speak to it
+//! over plain HTTP and EdgeReplica's WebSocket wire, make sample databases and compare them.
+//!
+//! Everything here is blocking and speaks the wires with code of its own, so that a mistake in Ferry's codecs
+//! cannot hide itself. Failures panic with what was expected: this is test code.
+
+pub mod bank;
+pub mod command;
+pub mod dump;
+pub mod edgereplica;
+pub mod frames;
+pub mod http;
+pub mod hub;
+pub mod process;
+pub mod rng;
+pub mod rpc;
+pub mod sample;
+pub mod socket;
+pub mod token;
+pub mod wait;
+
+pub use hub::Hub;
+pub use rpc::{Direction, Session};

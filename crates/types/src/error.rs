@@ -126,6 +126,8 @@ reasons! {
     PermissionDenied = "PERMISSION_DENIED", PermissionDenied, None;
     /// A token of another purpose.
     WrongPurpose = "WRONG_PURPOSE", PermissionDenied, None;
+    /// The session carries caveats that leave it only some calls.
+    AttenuatedSession = "ATTENUATED_SESSION", PermissionDenied, None;
     /// Accounts are made by invitation.
     SignupClosed = "SIGNUP_CLOSED", PermissionDenied, None;
     /// Unknown, or not visible to the caller.

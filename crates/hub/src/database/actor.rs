@@ -375,17 +375,19 @@ mod tests {
 
     use super::*;
 
+    type Published = Arc<Mutex<Vec<(Seq, Vec<i64>)>>>;
+
     struct Fixture {
         _dir: tempfile::TempDir,
         actor: Actor<i64>,
-        published: Arc<Mutex<Vec<(Seq, Vec<i64>)>>>,
+        published: Published,
         opened: Arc<AtomicU64>,
     }
 
     fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("main.db");
-        let (published, opened) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
+        let (published, opened) = (Published::default(), Arc::new(AtomicU64::new(0)));
         let (publish, opens) = (Arc::clone(&published), Arc::clone(&opened));
         let open = move || {
             opens.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 
 mod actor;
 mod feed;
+mod host;
 mod readers;
 mod registry;
 

@@ -7,13 +7,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_types::{DatabaseId, Result, UnixMillis};
+use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
 
 use super::{Database, deleted, stopping};
 
 /// The databases that somebody holds or that have files open.
 pub struct Databases {
     data_dir: PathBuf,
+    clock: Arc<dyn Clock>,
     held: Mutex<Held>,
 }
 
@@ -25,9 +26,9 @@ struct Held {
 impl Databases {
     /// The databases under `data_dir`.
     #[must_use]
-    pub fn new(data_dir: &Path) -> Self {
+    pub fn new(data_dir: &Path, clock: Arc<dyn Clock>) -> Self {
         let held = Held { databases: HashMap::new(), stopping: false };
-        Self { data_dir: data_dir.to_owned(), held: Mutex::new(held) }
+        Self { data_dir: data_dir.to_owned(), clock, held: Mutex::new(held) }
     }
 
     /// The database with this id; the caller has checked that it exists.
@@ -79,7 +80,8 @@ impl Databases {
     ///
     /// # Errors
     /// When the folder cannot be moved; start-up tries again.
-    pub async fn trash(&self, id: DatabaseId, now: UnixMillis) -> io::Result<()> {
+    pub async fn trash(&self, id: DatabaseId) -> io::Result<()> {
+        let now = self.clock.now();
         // Held from here on as a retired one, so that nobody opens the folder afresh while it moves.
         // A stopping hub leaves the move to its next start.
         let Ok(database) = self.get(id) else { return Ok(()) };

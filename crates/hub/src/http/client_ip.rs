@@ -19,7 +19,8 @@ impl ClientIp {
             return Self(client.to_canonical());
         }
         let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let entries = values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
+        let entries =
+            values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
         for entry in entries {
             // An entry that is no address was written by nobody we trust.
             let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };

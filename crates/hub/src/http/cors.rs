@@ -6,19 +6,43 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::dev_guard::is_loopback_origin;
 
 const ALLOWED_HEADERS: &[&str] = &[
-    "authorization", "content-type", "last-event-id", "connect-protocol-version", "connect-timeout-ms", "grpc-timeout",
-    "x-grpc-web", "x-user-agent", "x-request-id", "x-client-id", "ferry-key", "x-edgepod-key", "x-edgepod-session-id",
-    "x-edgepod-reactive", "ferry-session-id", "ferry-reactive", "ferry-min-seq", "idempotency-key", "if-match",
-    "if-none-match", "range",
+    "authorization",
+    "content-type",
+    "last-event-id",
+    "connect-protocol-version",
+    "connect-timeout-ms",
+    "grpc-timeout",
+    "x-grpc-web",
+    "x-user-agent",
+    "x-request-id",
+    "x-client-id",
+    "ferry-key",
+    "x-edgepod-key",
+    "x-edgepod-session-id",
+    "x-edgepod-reactive",
+    "ferry-session-id",
+    "ferry-reactive",
+    "ferry-min-seq",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "range",
 ];
 const EXPOSED_HEADERS: &[&str] = &[
-    "x-request-id", "ferry-seq", "etag", "retry-after", "grpc-status", "grpc-message", "grpc-status-details-bin",
+    "x-request-id",
+    "ferry-seq",
+    "etag",
+    "retry-after",
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
 ];
 const PREFLIGHT_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// The CORS layer; in `--dev` every loopback origin is allowed.
 pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
-    let names = |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let names =
+        |list: &[&'static str]| list.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     let rules: Vec<String> = origins.to_vec();
     let any = rules.iter().any(|rule| rule == "*");
     let allowed = move |origin: &HeaderValue, _: &Parts| {
@@ -28,7 +52,15 @@ pub(super) fn layer(origins: &[String], dev: bool) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::predicate(allowed) })
         .allow_credentials(!any)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::OPTIONS,
+            Method::HEAD,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(names(ALLOWED_HEADERS))
         .expose_headers(names(EXPOSED_HEADERS))
         .max_age(PREFLIGHT_MAX_AGE)
@@ -59,7 +91,13 @@ mod tests {
     fn a_leading_star_stands_for_subdomains_only() {
         assert!(matches("https://app.example.com", "https://app.example.com"));
         assert!(matches("https://*.example.com", "https://a.b.example.com"));
-        for bad in ["https://example.com", "http://a.example.com", "https://aexample.com", "https://.example.com", "https://evil.com:1.example.com"] {
+        for bad in [
+            "https://example.com",
+            "http://a.example.com",
+            "https://aexample.com",
+            "https://.example.com",
+            "https://evil.com:1.example.com",
+        ] {
             assert!(!matches("https://*.example.com", bad), "{bad}");
         }
     }

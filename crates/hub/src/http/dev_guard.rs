@@ -5,7 +5,10 @@ use http::{HeaderMap, StatusCode, Uri, header};
 
 /// Why a request is refused in `--dev`, or `None`.
 pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let host = uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| text(headers, &header::HOST));
+    let host = uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned())
+        .or_else(|| text(headers, &header::HOST));
     if !host.as_deref().is_some_and(is_loopback_host) {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
@@ -15,7 +18,10 @@ pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'s
     if headers.contains_key(header::ORIGIN) {
         let origin = text(headers, &header::ORIGIN).unwrap_or_default();
         if !is_loopback_origin(&origin) {
-            return Some((StatusCode::FORBIDDEN, "this hub runs with --dev and answers only pages served from localhost\n"));
+            return Some((
+                StatusCode::FORBIDDEN,
+                "this hub runs with --dev and answers only pages served from localhost\n",
+            ));
         }
     }
     None
@@ -27,7 +33,9 @@ fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
 
 /// Whether an `Origin` header names a page served from this machine.
 pub(super) fn is_loopback_origin(origin: &str) -> bool {
-    origin.split_once("://").is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_loopback_host(host))
+    origin
+        .split_once("://")
+        .is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_loopback_host(host))
 }
 
 fn is_loopback_host(authority: &str) -> bool {
@@ -48,7 +56,16 @@ mod tests {
         for good in ["localhost", "LOCALHOST:1", "127.0.0.1:8787", "[::1]", "[::1]:8787"] {
             assert!(is_loopback_host(good), "{good}");
         }
-        for bad in ["", "evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "localhost:evil", "::1", "[::2]:1", "a@localhost"] {
+        for bad in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "localhost:evil",
+            "::1",
+            "[::2]:1",
+            "a@localhost",
+        ] {
             assert!(!is_loopback_host(bad), "{bad}");
         }
         assert!(is_loopback_origin("http://localhost:5173"));

@@ -84,10 +84,13 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if hub.config.public_url.as_deref().is_some_and(|url| url.starts_with("https://")) || hub.config.tls.is_some() {
+    if hub.config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+        || hub.config.tls.is_some()
+    {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    let html = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let html =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if html {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";

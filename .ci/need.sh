@@ -1,0 +1,33 @@
+# Sourced by ./demo, ./test and .ci/run: what a build needs, got where that is possible, else told.
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Cargo and a C compiler: SQLite, zstd and the TLS library are compiled from their C sources.
+need_build_tools() {
+  if ! command -v cargo >/dev/null 2>&1 && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    PATH="$HOME/.cargo/bin:$PATH"
+  fi
+  if ! command -v cargo >/dev/null 2>&1; then
+    say "cargo is missing: install Rust 1.95 or newer from https://rustup.rs, then run this again."
+    exit 1
+  fi
+  if command -v cc >/dev/null 2>&1 || command -v "${CC:-gcc}" >/dev/null 2>&1; then return; fi
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing a C compiler (gcc, libc6-dev) with apt-get"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev >&2 && return
+  fi
+  say "a C compiler is missing (SQLite is compiled from source). Debian, Ubuntu: sudo apt-get install gcc libc6-dev"
+  say "Fedora: sudo dnf install gcc    macOS: xcode-select --install"
+  exit 1
+}
+
+# The target for which the rooms without I/O must also build. Returns 1, loudly, where it cannot be had.
+need_wasm_target() {
+  local sysroot
+  sysroot=$(rustc --print sysroot)
+  [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown" ] && return 0
+  if command -v rustup >/dev/null 2>&1 && rustup target add wasm32-unknown-unknown >&2; then return 0; fi
+  say "SKIPPED: the checks for wasm32-unknown-unknown. The target is not installed and could not be fetched:"
+  say "SKIPPED: run 'rustup target add wasm32-unknown-unknown' where there is a network, then run this again."
+  return 1
+}

@@ -1,0 +1,166 @@
+//! Passwords: Argon2id version 1.3 (RFC 9106) in PHC strings (PWD-01). Slow on purpose: callers run these
+//! functions on a thread that may block.
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{
+        PasswordHasher as _, PasswordVerifier as _,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
+};
+use ferry_types::{
+    Error, Reason, Result,
+    limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS},
+};
+
+/// Bytes of salt that [`Hasher::hash`] takes; they must be random.
+pub const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = 32;
+
+/// Hashes and verifies with fixed parameters.
+#[derive(Clone)]
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    params: Params,
+    dummy: String,
+}
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another password.
+    Wrong,
+    /// The password, hashed with today's parameters.
+    Right,
+    /// The password, but hashed with other parameters: store a new hash.
+    RightButOld,
+}
+
+/// The parameters are not such as Argon2 accepts.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("argon2_memory_kib must be at least 8 per lane, argon2_iterations and argon2_parallelism at least 1")]
+pub struct BadParams;
+
+impl Hasher {
+    /// A hasher with this memory in KiB, passes over it, and lanes.
+    ///
+    /// # Errors
+    /// When Argon2 does not accept them.
+    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, BadParams> {
+        let params =
+            Params::new(memory_kib, iterations, parallelism, Some(OUTPUT_BYTES)).map_err(|_| BadParams)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        // Costs what a real hash costs to verify. No password is known that hashes to zeros, and finding one
+        // means breaking Argon2.
+        let dummy = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).map_err(|_| BadParams)?,
+            salt: Some(Salt::new(&[0; SALT_BYTES]).map_err(|_| BadParams)?),
+            hash: Some(Output::new(&[0; OUTPUT_BYTES]).map_err(|_| BadParams)?),
+        };
+        Ok(Self { argon2, params, dummy: dummy.to_string() })
+    }
+
+    /// The PHC string of `password`.
+    ///
+    /// # Errors
+    /// Internal, if the machine lacks the memory.
+    pub fn hash(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String> {
+        let hash: PasswordHash =
+            self.argon2.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| Error::internal())?;
+        Ok(hash.to_string())
+    }
+
+    /// Verifies `password` against `stored`, with the parameters that `stored` names. Without a stored hash
+    /// the same work is done against a dummy, so that a caller learns nothing from the time it takes (PWD-03).
+    #[must_use]
+    pub fn verify(&self, password: &str, stored: Option<&str>) -> Verdict {
+        // Longer ones cannot have been set; they still cost one verification, and no more than that.
+        let usable = password.len() <= PASSWORD_MAX_BYTES;
+        let parsed = stored.filter(|_| usable).and_then(|text| PasswordHash::new(text).ok());
+        let (hash, known) = match parsed {
+            Some(hash) => (hash, true),
+            None => (PasswordHash::new(&self.dummy).expect("BUG: the dummy is a PHC string"), false),
+        };
+        let password = if usable { password.as_bytes() } else { &[] };
+        let matches = self.argon2.verify_password(password, &hash).is_ok();
+        if !known || !matches {
+            return Verdict::Wrong;
+        }
+        let same = Params::try_from(&hash).is_ok_and(|params| {
+            (params.m_cost(), params.t_cost(), params.p_cost())
+                == (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
+        });
+        if same && hash.algorithm == Algorithm::Argon2id.ident() {
+            Verdict::Right
+        } else {
+            Verdict::RightButOld
+        }
+    }
+}
+
+/// Checks a password that someone wants to set (PWD-02). Nothing is normalised.
+///
+/// # Errors
+/// [`Reason::InvalidArgument`] when it is too short or too long.
+pub fn check_new(password: &str) -> Result<()> {
+    let chars = password.chars().count();
+    if chars < PASSWORD_MIN_CHARS {
+        let message = format!("password too short ({chars} chars, need {PASSWORD_MIN_CHARS})");
+        return Err(Error::new(Reason::InvalidArgument, message));
+    }
+    if password.len() > PASSWORD_MAX_BYTES {
+        let message = format!("password too long ({} bytes, at most {PASSWORD_MAX_BYTES})", password.len());
+        return Err(Error::new(Reason::InvalidArgument, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher() -> Hasher {
+        Hasher::new(64, 1, 1).unwrap()
+    }
+
+    // Verifies: PWD-01
+    #[test]
+    fn hashes_are_argon2id_phc_strings() {
+        let hash = Hasher::new(19_456, 2, 1).unwrap().hash("correct horse", [7; 16]).unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_eq!(Hasher::new(1, 1, 1).err(), Some(BadParams));
+    }
+
+    // Verifies: PWD-01
+    #[test]
+    fn older_parameters_verify_and_ask_for_a_new_hash() {
+        let old = Hasher::new(32, 1, 1).unwrap().hash("correct horse", [7; 16]).unwrap();
+        let new = hasher().hash("correct horse", [8; 16]).unwrap();
+        assert_eq!(hasher().verify("correct horse", Some(&old)), Verdict::RightButOld);
+        assert_eq!(hasher().verify("correct horse", Some(&new)), Verdict::Right);
+        assert_eq!(hasher().verify("wrong horse", Some(&new)), Verdict::Wrong);
+        assert_eq!(hasher().verify("wrong horse", Some(&old)), Verdict::Wrong);
+    }
+
+    // Verifies: PWD-03
+    #[test]
+    fn without_a_hash_nothing_matches() {
+        assert_eq!(hasher().verify("correct horse", None), Verdict::Wrong);
+        assert_eq!(hasher().verify("", None), Verdict::Wrong);
+        assert_eq!(hasher().verify("correct horse", Some("not a hash")), Verdict::Wrong);
+        assert_eq!(hasher().verify(&"x".repeat(1025), None), Verdict::Wrong);
+    }
+
+    // Verifies: PWD-02
+    #[test]
+    fn lengths_of_new_passwords() {
+        assert_eq!(check_new("sevench").unwrap_err().message, "password too short (7 chars, need 8)");
+        assert_eq!(check_new("").unwrap_err().message, "password too short (0 chars, need 8)");
+        assert!(check_new("eightchr").is_ok());
+        assert!(check_new("üüüüüüüü").is_ok(), "characters count, not bytes");
+        assert!(check_new(&"x".repeat(1024)).is_ok());
+        assert!(check_new(&"x".repeat(1025)).is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! The command line as it is typed.
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use ferry_client::ServerUrl;
+
+use crate::{
+    commands::{clone, completions, db, demo, login, logout, pull, push, serve, signup, sync},
+    failure::{self, Failure},
+};
+
+/// Give every app its own SQLite database, and keep copies of it in sync.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ferry",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  \
+        ferry demo                            a hub, a push, a pull and a proof, on a real file\n  \
+        ferry serve --dev                     a hub for trying things out\n  \
+        ferry signup me@example.com           an account on it\n  \
+        ferry db create notes                 a database\n  \
+        ferry push notes.db notes             send a file; later: ferry push notes.db\n  \
+        ferry clone notes copy.db             get it elsewhere; later: ferry pull notes copy.db\n\n\
+        Exit codes: 0 ok, 1 other, 2 usage, 3 unauthenticated, 4 permission, 5 not found, 6 conflict,\n\
+        7 unreachable, 8 throttled, 9 invalid argument, 10 local file unusable or busy,\n\
+        11 verification failed, 12 different, 78 configuration, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The hub: http(s)://host[:port] [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<ServerUrl>,
+    /// A profile of config.toml, which names server and organisation
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Organisation, by id or name, where databases are looked for [default: your session's]
+    #[arg(long, global = true, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+    /// Print one JSON document on stdout, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a hub
+    Serve(serve::Args),
+    /// Create an account and log in
+    Signup(signup::Args),
+    /// Log in
+    Login(login::Args),
+    /// Log out, ending the session and the sync tokens minted from it
+    Logout(logout::Args),
+    /// Show who is logged in
+    #[command(after_help = "Example:\n  ferry whoami --json")]
+    Whoami,
+    /// Create, list, show, rename and delete databases; mint sync tokens
+    #[command(subcommand)]
+    Db(db::Command),
+    /// Send a local SQLite file to its database
+    Push(push::Args),
+    /// Bring a local SQLite file to the hub's newest version
+    Pull(pull::Args),
+    /// Get a database as a new local SQLite file
+    Clone(clone::Args),
+    /// Push or pull with a sync token alone, as EdgeReplica does
+    #[command(subcommand)]
+    Sync(sync::Command),
+    /// Show it all on a real file: a hub, a push, a pull, and the proof that they are equal
+    Demo(demo::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Parses the command line. Help and mistakes are told here; the code is what to exit with.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if !asked && std::env::args_os().any(|argument| argument == "--json") {
+            let text = error.render().to_string();
+            return Failure::Usage(text.trim_start_matches("error: ").trim_end().to_owned()).report(true);
+        }
+        // Nothing can be done about a closed stdout or stderr.
+        let _ = error.print();
+        ExitCode::from(if asked { 0 } else { failure::EXIT_USAGE })
+    })
+}
+
+/// The whole command line's grammar, for completion scripts.
+pub(crate) fn grammar() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|child| check(child, &path));
+            } else {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains(path.trim()), "{path} has no example");
+            }
+        }
+        check(&grammar(), "");
+    }
+}

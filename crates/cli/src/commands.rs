@@ -1,0 +1,14 @@
+//! The commands, one file each: arguments as typed, then what is done and printed.
+
+pub(crate) mod clone;
+pub(crate) mod completions;
+pub(crate) mod db;
+pub(crate) mod demo;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod serve;
+pub(crate) mod signup;
+pub(crate) mod sync;
+pub(crate) mod whoami;

@@ -1,0 +1,26 @@
+//! `ferry clone DB [FILE]`.
+
+use std::path::PathBuf;
+
+use ferry_client::{admin::DatabaseName, replica::PullOptions};
+
+use crate::{
+    commands::{pull, push},
+    context::Context,
+    failure::Failure,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry clone notes\n  ferry clone team/notes copy.db")]
+pub(crate) struct Args {
+    /// Id, name or org/name
+    db: DatabaseName,
+    /// The new file; it must not exist [default: the database's name with .db]
+    file: Option<PathBuf>,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let options = PullOptions { force: false, only_new: true };
+    let cloned = pull::transfer(context, Some(args.db), args.file, options).await?;
+    push::report(context, "cloned", &cloned)
+}

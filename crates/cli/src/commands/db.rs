@@ -1,0 +1,83 @@
+//! `ferry db …`.
+
+mod delete;
+mod show;
+mod token;
+
+use clap::Subcommand;
+use ferry_client::admin::{DatabaseName, rpc::Database};
+use ferry_types::DatabaseKind;
+
+use crate::{context::Context, failure::Failure, output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a database
+    #[command(
+        after_help = "Examples:\n  ferry db create notes\n  ferry db create notes --kind replica --org team"
+    )]
+    Create {
+        /// 1 to 64 of A-Z a-z 0-9 _ -
+        name: String,
+        /// Who writes it: the hub's own models, or clients that push a file [default: the first write decides]
+        #[arg(long)]
+        kind: Option<DatabaseKind>,
+    },
+    /// List the databases
+    #[command(after_help = "Example:\n  ferry db list --json")]
+    List,
+    /// Show one database: size, version, activity
+    #[command(after_help = "Example:\n  ferry db show notes")]
+    Show {
+        /// Id, name or org/name
+        db: DatabaseName,
+    },
+    /// Rename a database; id, tokens and connections stay
+    #[command(after_help = "Example:\n  ferry db rename notes journal")]
+    Rename {
+        /// Id, name or org/name
+        db: DatabaseName,
+        /// The new name
+        name: String,
+    },
+    /// Delete a database and its credentials
+    Delete(delete::Args),
+    /// Mint a sync token and print it
+    Token(token::Args),
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create { name, kind } => {
+            let kind = kind.map_or("", DatabaseKind::as_str);
+            row(context, &context.admin()?.create_database(&name, kind).await?)
+        }
+        Command::List => list(context).await,
+        Command::Show { db } => show::run(context, &db).await,
+        Command::Rename { db, name } => {
+            let admin = context.admin()?;
+            let id = admin.database(&db).await?.id;
+            row(context, &admin.rename_database(&id, &name).await?)
+        }
+        Command::Delete(args) => delete::run(context, args).await,
+        Command::Token(args) => token::run(context, args).await,
+    }
+}
+
+fn row(context: &Context, database: &Database) -> Result<(), Failure> {
+    if context.json {
+        return output::json(database);
+    }
+    output::line(format_args!("{}\t{}", database.id, database.name))
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let databases = context.admin()?.databases().await?;
+    if context.json {
+        return output::json(&databases);
+    }
+    if databases.is_empty() {
+        output::note("(no databases)");
+    }
+    databases.iter().try_for_each(|database| row(context, database))
+}

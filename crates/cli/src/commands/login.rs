@@ -1,0 +1,47 @@
+//! `ferry login EMAIL`.
+
+use ferry_client::admin::rpc::{AuthResponse, WhoamiInfo};
+use serde_json::json;
+
+use crate::{
+    context::{Context, variable},
+    failure::Failure,
+    output,
+    password::PasswordArgs,
+    settings::Session,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry login me@example.com\n  \
+    FERRY_PASSWORD=… ferry login me@example.com --label ci")]
+pub(crate) struct Args {
+    /// E-mail address of the account
+    email: String,
+    /// Name of this device in lists of sessions [default: the host's name]
+    #[arg(long)]
+    label: Option<String>,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let password = args.password.read(false)?;
+    let label = args.label.or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "ferry".into());
+    let answer = context.anonymous()?.login(&args.email, &password, &label).await?;
+    let whoami = remember(context, answer)?;
+    if context.json {
+        return output::json(&json!({ "whoami": whoami }));
+    }
+    output::line(format_args!("login ok ({})", whoami.email))
+}
+
+/// Keeps the session. The token itself is never printed; FERRY_TOKEN takes one made elsewhere.
+pub(super) fn remember(context: &Context, answer: AuthResponse) -> Result<WhoamiInfo, Failure> {
+    let whoami = answer.whoami.into_option().unwrap_or_default();
+    let session = Session { token: answer.session_token, email: whoami.email.clone() };
+    context.credentials().set_session(session)?;
+    if variable("FERRY_TOKEN").is_some() {
+        output::note("note: FERRY_TOKEN is set and precedes this login");
+    }
+    Ok(whoami)
+}

@@ -1,0 +1,68 @@
+//! `ferry pull DB [FILE]`.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ferry_client::{
+    admin::DatabaseName,
+    local::State,
+    replica::{PullOptions, Replica, Synchronised},
+};
+use ferry_hub::clock::SystemClock;
+
+use crate::{commands::push, context::Context, failure::Failure, progress::Bars};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ferry pull notes notes.db\n  ferry pull notes             into notes.db\n  \
+    ferry pull notes.db          a file that was synced before knows its database"
+)]
+pub(crate) struct Args {
+    /// Id, name or org/name; or a file that was synced before
+    db: String,
+    /// The SQLite file [default: the database's name with .db]
+    file: Option<PathBuf>,
+    /// Replace local changes that were never pushed; the local image is saved first
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let options = PullOptions { force: args.force, only_new: false };
+    let (db, file) = match args.file {
+        None if knows_its_database(Path::new(&args.db))? => (None, Some(PathBuf::from(args.db))),
+        file => (Some(args.db.parse()?), file),
+    };
+    let pulled = transfer(context, db, file, options).await?;
+    push::report(context, "pulled", &pulled)
+}
+
+/// Whether the only argument is a file that was synced before, not a database.
+fn knows_its_database(path: &Path) -> Result<bool, Failure> {
+    Ok(path.is_file() && State::open(path)?.is_some())
+}
+
+/// Pulls into `file`, else into a file of the database's name in the current directory.
+pub(super) async fn transfer(
+    context: &Context,
+    db: Option<DatabaseName>,
+    file: Option<PathBuf>,
+    options: PullOptions,
+) -> Result<Synchronised, Failure> {
+    let admin = context.admin()?;
+    let tokens = context.tokens();
+    let file = match (file, &db) {
+        (Some(file), _) => file,
+        (None, Some(db)) => format!("{}.db", admin.database(db).await?.name).into(),
+        (None, None) => unreachable!("BUG: clap demands a database or a file"),
+    };
+    let replica = Replica {
+        admin: &admin,
+        tokens: tokens.as_ref(),
+        clock: &SystemClock,
+        progress: Arc::new(Bars::new(context.json)),
+    };
+    Ok(replica.pull(&file, db.as_ref(), options).await?)
+}

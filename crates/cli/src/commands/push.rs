@@ -1,0 +1,76 @@
+//! `ferry push FILE [DB]`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use ferry_client::{
+    admin::DatabaseName,
+    local::image::Access,
+    replica::{PushOptions, Replica, Synchronised},
+};
+use ferry_hub::clock::SystemClock;
+use serde_json::json;
+
+use crate::{context::Context, failure::Failure, output, progress::Bars};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry push notes.db notes\n  ferry push notes.db              \
+    to the database it was last synced with\n  ferry push notes.db --force      over whatever the hub has")]
+pub(crate) struct Args {
+    /// The SQLite file
+    file: PathBuf,
+    /// Id, name or org/name [default: the one the file was last synced with]
+    db: Option<DatabaseName>,
+    /// Push over what the hub has, whatever this file was made from
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let admin = context.admin()?;
+    let tokens = context.tokens();
+    let replica = Replica {
+        admin: &admin,
+        tokens: tokens.as_ref(),
+        clock: &SystemClock,
+        progress: Arc::new(Bars::new(context.json)),
+    };
+    let options = PushOptions { force: args.force, access: Access::Ordinary };
+    let pushed = replica.push(&args.file, args.db.as_ref(), options).await?;
+    report(context, "pushed", &pushed)
+}
+
+/// The last line of a transfer: `pushed 43-…: 3,649 pages, 14.9 MB as 21 KB`.
+pub(super) fn report(context: &Context, verb: &str, done: &Synchronised) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&document(done));
+    }
+    if let Some(backup) = &done.backup {
+        output::note(format_args!("saved the local image as {}", backup.display()));
+    }
+    let tag = done.tag().map_or_else(|| format!("?-{}", &done.root.to_string()[..16]), |tag| tag.to_string());
+    if !done.changed {
+        return output::line(format_args!("up to date {tag}: {}", output::pages(done.page_count.0.into())));
+    }
+    output::line(format_args!(
+        "{verb} {tag}: {}, {} as {}",
+        output::pages(done.pages),
+        output::bytes(done.transferred.bytes),
+        output::bytes(done.transferred.wire_bytes)
+    ))
+}
+
+fn document(done: &Synchronised) -> serde_json::Value {
+    json!({
+        "database": done.database.to_string(),
+        "name": done.name,
+        "version": done.version,
+        "tag": done.tag().map(|tag| tag.to_string()),
+        "root": done.root.to_string(),
+        "page_count": done.page_count.0,
+        "changed": done.changed,
+        "pages": done.pages,
+        "bytes": done.transferred.bytes,
+        "wire_bytes": done.transferred.wire_bytes,
+        "backup": done.backup,
+    })
+}

@@ -1,0 +1,29 @@
+//! `ferry signup EMAIL`.
+
+use serde_json::json;
+
+use crate::{commands::login, context::Context, failure::Failure, output, password::PasswordArgs};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry signup me@example.com\n  \
+    printf %s \"$PASSWORD\" | ferry signup me@example.com --password-stdin --server https://hub.example")]
+pub(crate) struct Args {
+    /// E-mail address of the new account
+    email: String,
+    /// Invitation code, where the hub asks for one
+    #[arg(long, value_name = "CODE")]
+    invite: Option<String>,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let password = args.password.read(true)?;
+    let invite = args.invite.unwrap_or_default();
+    let answer = context.anonymous()?.signup(&args.email, &password, &invite).await?;
+    let whoami = login::remember(context, answer)?;
+    if context.json {
+        return output::json(&json!({ "whoami": whoami }));
+    }
+    output::line(format_args!("signup ok ({})", whoami.email))
+}

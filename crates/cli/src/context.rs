@@ -1,0 +1,88 @@
+//! What a command works with: which hub, as whom, and how to print.
+
+use std::path::PathBuf;
+
+use ferry_client::{
+    ClientError, ErrorCode, ServerUrl,
+    admin::AdminClient,
+    replica::{NoTokens, TokenStore},
+};
+use ferry_types::Code;
+
+use crate::{
+    args::Global,
+    failure::Failure,
+    settings::{self, Credentials},
+};
+
+const DEFAULT_SERVER: &str = "http://localhost:8787";
+
+/// The resolved globals of one command.
+pub(crate) struct Context {
+    /// The hub.
+    pub(crate) server: ServerUrl,
+    /// Whether the result is one JSON document.
+    pub(crate) json: bool,
+    org: String,
+    settings_dir: PathBuf,
+}
+
+/// A variable of the environment; empty counts as unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Context {
+    /// Server: flag, FERRY_SERVER, profile, default; organisation: flag, profile.
+    pub(crate) fn new(global: Global) -> Result<Self, Failure> {
+        let settings_dir = settings::directory()?;
+        let profile = settings::profile(&settings_dir, global.profile.as_deref())?;
+        let server = match (global.server, variable("FERRY_SERVER"), profile.server) {
+            (Some(server), ..) => server,
+            (None, Some(text), _) => named(&text, "FERRY_SERVER")?,
+            (None, None, Some(text)) => named(&text, "config.toml")?,
+            (None, None, None) => named(DEFAULT_SERVER, "the default")?,
+        };
+        let org = global.org.or(profile.org).unwrap_or_default();
+        Ok(Self { server, json: global.json, org, settings_dir })
+    }
+
+    /// What the hub gave us earlier.
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::new(&self.settings_dir, &self.server)
+    }
+
+    /// A client with the session: FERRY_TOKEN, else that of the last login at this hub.
+    pub(crate) fn admin(&self) -> Result<AdminClient, Failure> {
+        let session = match variable("FERRY_TOKEN") {
+            Some(token) => Some(token),
+            None => self.credentials().session()?.map(|session| session.token),
+        };
+        let Some(session) = session else {
+            return Err(ClientError::new(
+                ErrorCode::Table(Code::Unauthenticated),
+                "NOT_LOGGED_IN",
+                format!(
+                    "not logged in at {}: run ferry login EMAIL (or ferry signup EMAIL), or set FERRY_TOKEN",
+                    self.server
+                ),
+            )
+            .into());
+        };
+        Ok(AdminClient::new(&self.server, Some(&session), &self.org)?)
+    }
+
+    /// Where sync tokens are kept. Those of FERRY_TOKEN's session are not: it may be another user's.
+    pub(crate) fn tokens(&self) -> Box<dyn TokenStore> {
+        if variable("FERRY_TOKEN").is_some() { Box::new(NoTokens) } else { Box::new(self.credentials()) }
+    }
+
+    /// A client without a session.
+    pub(crate) fn anonymous(&self) -> Result<AdminClient, Failure> {
+        Ok(AdminClient::new(&self.server, None, "")?)
+    }
+}
+
+fn named(text: &str, source: &str) -> Result<ServerUrl, Failure> {
+    text.parse().map_err(|error| Failure::Configuration(format!("{source}: {error}")))
+}

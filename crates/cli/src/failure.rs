@@ -1,0 +1,157 @@
+//! How a command ends when it does not end well: exit codes (CLI-01, PAG-71) and the words on stderr.
+
+use std::{io, process::ExitCode};
+
+use ferry_client::{ClientError, ErrorCode};
+use ferry_types::Code;
+use serde_json::json;
+
+/// Wrong use of the command line; clap's own code.
+pub(crate) const EXIT_USAGE: u8 = 2;
+const EXIT_OTHER: u8 = 1;
+const EXIT_CONFIGURATION: u8 = 78;
+const EXIT_INTERRUPTED: u8 = 130;
+/// What a shell shows for a program that SIGPIPE ended.
+const EXIT_PIPE_CLOSED: u8 = 141;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The hub refused, no hub answered, or the local file does not allow it.
+    Client(ClientError),
+    /// The command line, or what stands in for it, is wrong.
+    Usage(String),
+    /// A file of settings is wrong.
+    Configuration(String),
+    /// Ctrl-C.
+    Interrupted,
+    /// Nobody reads stdout any more.
+    PipeClosed,
+}
+
+impl Failure {
+    /// A failure of this machine.
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self::Client(ClientError::new(ErrorCode::Failed, "FAILED", message))
+    }
+
+    /// Tells the failure on stderr, as a line or as JSON, and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if !matches!(self, Self::PipeClosed) {
+            if json {
+                eprintln!("{}", self.to_json());
+            } else {
+                eprintln!("error: {self}");
+            }
+        }
+        ExitCode::from(self.exit_code())
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) => exit_code(error.code),
+            Self::Usage(_) => EXIT_USAGE,
+            Self::Configuration(_) => EXIT_CONFIGURATION,
+            Self::Interrupted => EXIT_INTERRUPTED,
+            Self::PipeClosed => EXIT_PIPE_CLOSED,
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let (code, reason, message, request_id) = match self {
+            Self::Client(error) => (
+                error.code.as_str(),
+                error.reason.as_str(),
+                error.message.clone(),
+                error.request_id.as_deref(),
+            ),
+            Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
+            Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
+            Self::Interrupted => ("interrupted", "INTERRUPTED", self.to_string(), None),
+            Self::PipeClosed => ("failed", "PIPE_CLOSED", self.to_string(), None),
+        };
+        json!({ "error": { "code": code, "reason": reason, "message": message, "request_id": request_id } })
+    }
+}
+
+const fn exit_code(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::Table(code) => match code {
+            Code::Unauthenticated => 3,
+            Code::PermissionDenied => 4,
+            Code::NotFound => 5,
+            Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => 6,
+            Code::Unavailable => 7,
+            Code::ResourceExhausted => 8,
+            Code::InvalidArgument => 9,
+            Code::Internal | Code::Unimplemented | Code::DeadlineExceeded => EXIT_OTHER,
+        },
+        ErrorCode::Unreachable => 7,
+        ErrorCode::FileUnusable => 10,
+        ErrorCode::Unverified => 11,
+        ErrorCode::Failed => EXIT_OTHER,
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(error) => {
+                write!(f, "{error}")?;
+                match error.retry_after_ms {
+                    Some(ms) => write!(f, "; try again in {} s", ms.div_ceil(1000)),
+                    None => Ok(()),
+                }
+            }
+            Self::Usage(message) | Self::Configuration(message) => f.write_str(message),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::PipeClosed => f.write_str("stdout is closed"),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// Failures of writing to stdout.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::PipeClosed
+        } else {
+            Self::other(format!("cannot write to stdout: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: CLI-01
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let code = |code| Failure::Client(ClientError::new(ErrorCode::Table(code), "", "")).exit_code();
+        let table = [
+            (Code::Unauthenticated, 3),
+            (Code::PermissionDenied, 4),
+            (Code::NotFound, 5),
+            (Code::AlreadyExists, 6),
+            (Code::Aborted, 6),
+            (Code::FailedPrecondition, 6),
+            (Code::Unavailable, 7),
+            (Code::ResourceExhausted, 8),
+            (Code::InvalidArgument, 9),
+            (Code::Internal, 1),
+        ];
+        for (given, expected) in table {
+            assert_eq!(code(given), expected, "{given:?}");
+        }
+        assert_eq!(Failure::Client(ClientError::file("FILE_BUSY", "")).exit_code(), 10);
+        assert_eq!(Failure::Client(ClientError::unverified("")).exit_code(), 11);
+        assert_eq!(Failure::Interrupted.exit_code(), 130);
+    }
+}

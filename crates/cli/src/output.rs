@@ -1,0 +1,76 @@
+//! What commands print on stdout: lines for people, one JSON document for programs (CLI-02).
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Prints one line.
+pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}
+
+/// Prints the one document of `--json`.
+pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(document).map_err(|error| Failure::other(format!("JSON: {error}")))?;
+    line(text)
+}
+
+/// Tells something beside the result, on stderr.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    // Nothing can be done about a closed stderr.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// `3,649`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `14.9 MB`, `21 KB`, `512 B`: decimal units, three digits at most.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
+    let mut unit = 0;
+    let mut value = bytes as f64;
+    // 999.5 would print as 1000.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 1 && value < 99.95);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// `1 page`, `2 pages`.
+pub(crate) fn pages(number: u64) -> String {
+    format!("{} page{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(7), "7");
+        assert_eq!(count(3649), "3,649");
+        assert_eq!(count(1_000_000), "1,000,000");
+        let sizes: Vec<_> = [0, 512, 21_000, 14_900_000, 999_999, 131_000_000, 2_500_000_000]
+            .into_iter()
+            .map(bytes)
+            .collect();
+        assert_eq!(sizes, ["0 B", "512 B", "21 KB", "14.9 MB", "1.0 MB", "131 MB", "2.5 GB"]);
+        assert_eq!((pages(1), pages(3649)), ("1 page".into(), "3,649 pages".into()));
+    }
+}

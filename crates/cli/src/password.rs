@@ -1,0 +1,65 @@
+//! Where a password comes from (CLI-03): `--password-stdin`, FERRY_PASSWORD, EDGEREPLICA_PASSWORD, a prompt
+//! without echo. Never from the command line, which other users of the machine can read.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use dialoguer::Password;
+
+use crate::failure::Failure;
+
+const VARIABLES: [&str; 2] = ["FERRY_PASSWORD", "EDGEREPLICA_PASSWORD"];
+
+/// What every command that needs a password takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PasswordArgs {
+    /// Read the password from the first line of stdin [env: FERRY_PASSWORD, EDGEREPLICA_PASSWORD; else a prompt]
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl PasswordArgs {
+    /// The password; `twice` has a prompt ask again, so that a slip is not stored for ever.
+    pub(crate) fn read(&self, twice: bool) -> Result<String, Failure> {
+        if self.password_stdin {
+            return from_stdin();
+        }
+        let set =
+            VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        match set {
+            Some(password) => Ok(password),
+            None => prompt(twice),
+        }
+    }
+}
+
+fn from_stdin() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::Usage(format!("cannot read the password from stdin: {error}")))?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage("--password-stdin was given, and stdin is empty".into()));
+    }
+    Ok(password.to_owned())
+}
+
+fn prompt(twice: bool) -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::Usage(
+            "there is no terminal to ask for the password: use --password-stdin or set FERRY_PASSWORD".into(),
+        ));
+    }
+    let mut prompt = Password::new().with_prompt("password");
+    if twice {
+        prompt = prompt.with_confirmation("password again", "the two differ; once more");
+    }
+    prompt.interact().map_err(|dialoguer::Error::IO(error)| {
+        if error.kind() == std::io::ErrorKind::Interrupted {
+            Failure::Interrupted
+        } else {
+            Failure::Usage(format!("cannot ask for the password: {error}"))
+        }
+    })
+}

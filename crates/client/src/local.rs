@@ -1,0 +1,21 @@
+//! The local side of page sync: reading a file's image, remembering what it was last synced with, and putting
+//! a received image in its place.
+
+pub mod apply;
+pub mod backup;
+pub mod compare;
+pub mod image;
+pub mod part;
+mod paths;
+pub mod scan;
+pub mod state;
+
+pub use image::{Base, Image, Opened};
+pub use part::Part;
+pub use scan::Scan;
+pub use state::{State, Synced};
+
+/// A fault point (tests only) whose failure is told as this machine's.
+pub(crate) fn point(name: &str) -> crate::Result<()> {
+    ferry_store::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))
+}

@@ -1,0 +1,282 @@
+//! A local database as one read transaction shows it (PAG-60): other programs go on reading and writing.
+//!
+//! Pages are read through `sqlite_dbpage`, never from the file: closing another descriptor of a file drops
+//! the locks that SQLite holds on it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ferry_core::pages::header;
+use ferry_types::{PageCount, PageNo, PageSize};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use crate::{ClientError, Result};
+
+/// How long a step waits for another program's lock (PAG-64).
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is found at a path.
+pub enum Opened {
+    /// Nothing.
+    Missing,
+    /// A database without any page: a file of 0 bytes.
+    Empty,
+    /// A database.
+    Image(Image),
+}
+
+/// A database in a read transaction: nothing that others commit changes what it shows.
+pub struct Image {
+    connection: Connection,
+    path: PathBuf,
+    page_size: PageSize,
+    page_count: PageCount,
+    first: Vec<u8>,
+}
+
+/// Whether a connection may tidy up the database's WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// As any program: the last connection to close moves the WAL into the file.
+    Ordinary,
+    /// The database's bytes are not touched, whatever happens.
+    ReadOnly,
+}
+
+impl Image {
+    /// Opens the database at `path` and begins the read transaction.
+    ///
+    /// # Errors
+    /// When the file is no plain SQLite database (PAG-70), is locked by another program or cannot be read.
+    pub fn open(path: &Path, access: Access) -> Result<Opened> {
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Opened::Missing),
+            Err(error) => {
+                return Err(ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display())));
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(ClientError::file("FILE_UNUSABLE", format!("{} is not a file", path.display())));
+            }
+            Ok(_) => {}
+        }
+        let failed = |error: rusqlite::Error| ClientError::sqlite(path.display(), &error);
+        let connection = connect(path, access).map_err(failed)?;
+        connection.execute_batch("BEGIN").map_err(failed)?;
+        // The first statement that reads takes the snapshot; the size of pages is known only after it.
+        let count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;
+        let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(failed)?;
+        let Some(page_size) = PageSize::new(size) else {
+            return Err(not_sqlite(path, "its page size is none that SQLite has"));
+        };
+        if count == 0 {
+            return Ok(Opened::Empty);
+        }
+        let mut image = Self {
+            connection,
+            path: path.to_owned(),
+            page_size,
+            page_count: PageCount(count),
+            first: Vec::new(),
+        };
+        let mut first = vec![0; page_size.bytes()];
+        image.read(PageNo::FIRST, &mut first)?;
+        header::check_image(&first, image.page_count)
+            .map_err(|error| not_sqlite(path, &error.to_string()))?;
+        image.first = first;
+        Ok(Opened::Image(image))
+    }
+
+    /// Where the database lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes per page.
+    #[must_use]
+    pub const fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// Number of pages.
+    #[must_use]
+    pub const fn page_count(&self) -> PageCount {
+        self.page_count
+    }
+
+    /// Bytes of the image.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.page_count.0) * u64::from(self.page_size.get())
+    }
+
+    /// Page 1 as it is.
+    #[must_use]
+    pub fn first_page(&self) -> &[u8] {
+        &self.first
+    }
+
+    /// Reads one page into `page`, which must have the page's length. The lock page reads as zeros.
+    ///
+    /// # Errors
+    /// When SQLite cannot read it.
+    pub fn read(&self, number: PageNo, page: &mut [u8]) -> Result<()> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([number.get()], |row| {
+                        let data = row.get_ref(0)?.as_blob()?;
+                        let whole = data.len() == page.len();
+                        if whole {
+                            page.copy_from_slice(data);
+                        }
+                        Ok(whole)
+                    })
+                    .optional()
+            })
+            .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
+        match found {
+            Some(true) => Ok(()),
+            _ => Err(ClientError::file(
+                "FILE_DAMAGED",
+                format!("{}: page {number} cannot be read", self.path.display()),
+            )),
+        }
+    }
+
+    /// All pages in order; `each` gets number and data.
+    pub(super) fn read_all(&self, mut each: impl FnMut(PageNo, &[u8])) -> Result<()> {
+        let failed = |error: rusqlite::Error| ClientError::sqlite(self.path.display(), &error);
+        let mut statement =
+            self.connection.prepare("SELECT pgno, data FROM sqlite_dbpage").map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let number: u32 = row.get(0).map_err(failed)?;
+            let data = row.get_ref(1).and_then(|data| Ok(data.as_blob()?)).map_err(failed)?;
+            if let Some(number) = PageNo::new(number) {
+                each(number, data);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the read transaction; what is left tells whether others have changed the database since.
+    ///
+    /// # Errors
+    /// When SQLite reports one.
+    pub fn release(self) -> Result<Base> {
+        let failed = |error: rusqlite::Error| ClientError::sqlite(self.path.display(), &error);
+        let identity = FileIdentity::of(&self.path)?;
+        let data_version = data_version(&self.connection).map_err(failed)?;
+        self.connection.execute_batch("COMMIT").map_err(failed)?;
+        Ok(Base {
+            connection: self.connection,
+            path: self.path,
+            page_size: self.page_size,
+            page_count: self.page_count,
+            first: self.first,
+            data_version,
+            identity,
+        })
+    }
+}
+
+/// A database as it was when it was read, without holding anything of it.
+pub struct Base {
+    connection: Connection,
+    path: PathBuf,
+    page_size: PageSize,
+    page_count: PageCount,
+    first: Vec<u8>,
+    data_version: i64,
+    identity: FileIdentity,
+}
+
+impl Base {
+    /// Where the database lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes per page, when it was read.
+    #[must_use]
+    pub const fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// Number of pages, when it was read.
+    #[must_use]
+    pub const fn page_count(&self) -> PageCount {
+        self.page_count
+    }
+
+    /// Page 1, when it was read.
+    #[must_use]
+    pub fn first_page(&self) -> &[u8] {
+        &self.first
+    }
+
+    /// Whether the database is still what was read: nobody committed (SQLite tells a connection of every
+    /// commit but its own), and the path still names the same file.
+    ///
+    /// # Errors
+    /// When SQLite or the file system reports one.
+    pub fn is_unchanged(&self) -> Result<bool> {
+        let now = data_version(&self.connection)
+            .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
+        Ok(now == self.data_version && FileIdentity::of(&self.path)? == self.identity)
+    }
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get(0))
+}
+
+/// Which file a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> Result<Self> {
+        let found = std::fs::metadata(path)
+            .map_err(|error| ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display())))?;
+        Ok(Self::read(&found))
+    }
+
+    #[cfg(unix)]
+    fn read(found: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self { device: found.dev(), inode: found.ino() }
+    }
+
+    #[cfg(not(unix))]
+    fn read(_found: &std::fs::Metadata) -> Self {
+        Self { device: 0, inode: 0 }
+    }
+}
+
+/// Opens a database file that exists; a file name is never read as a URI.
+pub(crate) fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+    let mode = match access {
+        Access::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn not_sqlite(path: &Path, why: &str) -> ClientError {
+    ClientError::file(
+        "NOT_SQLITE",
+        format!("{}: not a plain SQLite database (encrypted?): {why}", path.display()),
+    )
+}

@@ -1,0 +1,285 @@
+//! What a file was last synced with: `<file>-ferry`, a small SQLite database (PAG-61). It is a memory, not an
+//! authority: it is believed only where the file's own root agrees with it.
+//!
+//! A pull writes the root it is about to commit as *pending* first. Killed between the file's COMMIT and the
+//! state's, the next run finds the file at the pending root and finishes the state; found at the old root, it
+//! knows that nothing has happened.
+
+use std::path::Path;
+
+use ferry_store::migrate;
+use ferry_types::{DatabaseId, Leaf, PageCount, PageSize, Root, Tag};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::{image::BUSY_TIMEOUT, paths};
+use crate::{ClientError, Result};
+
+const SUFFIX: &str = "-ferry";
+
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE synced(
+        only INTEGER PRIMARY KEY CHECK(only = 1), server TEXT NOT NULL, database TEXT NOT NULL, name TEXT NOT NULL,
+        version INTEGER, root BLOB NOT NULL, page_size INTEGER NOT NULL, page_count INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE pending(
+        only INTEGER PRIMARY KEY CHECK(only = 1), server TEXT NOT NULL, database TEXT NOT NULL, name TEXT NOT NULL,
+        version INTEGER, root BLOB NOT NULL, page_size INTEGER NOT NULL, page_count INTEGER NOT NULL, interim BLOB
+    ) STRICT;
+    CREATE TABLE leaves(chunk INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+"];
+
+/// Leaves per row: 4096 × 32 bytes.
+const LEAVES_PER_CHUNK: usize = 4096;
+
+/// The last sync that is known to be whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// Origin of the hub.
+    pub server: String,
+    /// The database there.
+    pub database: DatabaseId,
+    /// Its name at that time, for messages.
+    pub name: String,
+    /// Its version; `None` if it moved on while it was read, so that only the content is known.
+    pub version: Option<u64>,
+    /// Root of file and hub then.
+    pub root: Root,
+    /// Bytes per page.
+    pub page_size: PageSize,
+    /// Number of pages.
+    pub page_count: PageCount,
+}
+
+impl Synced {
+    /// The tag, where the version is known.
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
+        self.version.map(|version| Tag::new(version, &self.root))
+    }
+}
+
+/// A pull that was about to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// What is to be recorded once the file has the root.
+    pub synced: Synced,
+    /// Root that the file has for a moment while its page size changes: everything of the new image, but the
+    /// schema cookie that SQLite's backup writes.
+    pub interim: Option<Root>,
+}
+
+/// The open state of one file.
+pub struct State {
+    connection: Connection,
+    shown: String,
+}
+
+impl State {
+    /// Opens the state of `file`, if it has one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(file: &Path) -> Result<Option<Self>> {
+        if paths::beside(file, SUFFIX).exists() { Self::create(file).map(Some) } else { Ok(None) }
+    }
+
+    /// Opens the state of `file`, making it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn create(file: &Path) -> Result<Self> {
+        let path = paths::beside(file, SUFFIX);
+        let shown = path.display().to_string();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = (|| {
+            let mut connection = Connection::open_with_flags(&path, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.execute_batch("PRAGMA synchronous = FULL")?;
+            migrate::run(&mut connection, MIGRATIONS)?;
+            Ok::<_, ferry_store::Error>(connection)
+        })();
+        let connection = opened.map_err(|error| match error {
+            ferry_store::Error::Sqlite(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
+            {
+                ClientError::file(
+                    "STATE_DAMAGED",
+                    format!("{shown} is not what ferry wrote: remove it, then run the command again"),
+                )
+            }
+            error => ClientError::store(&shown, &error),
+        })?;
+        Ok(Self { connection, shown })
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> ClientError {
+        ClientError::sqlite(&self.shown, error)
+    }
+
+    /// The last whole sync.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn synced(&self) -> Result<Option<Synced>> {
+        self.connection
+            .query_row(&format!("SELECT {SYNCED_COLUMNS} FROM synced"), [], read_synced)
+            .optional()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// The pull that was about to be committed when the last run ended.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pending(&self) -> Result<Option<Pending>> {
+        self.connection
+            .query_row(&format!("SELECT {SYNCED_COLUMNS}, interim FROM pending"), [], |row| {
+                let interim: Option<[u8; 32]> = row.get(7)?;
+                Ok(Pending { synced: read_synced(row)?, interim: interim.map(Root) })
+            })
+            .optional()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Writes down what is about to be committed to the file. Durable when it returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_pending(&mut self, pending: &Pending) -> Result<()> {
+        let interim = pending.interim.map(|root| root.0);
+        write_synced(&self.connection, "pending", &pending.synced)
+            .and_then(|()| self.connection.execute("UPDATE pending SET interim = ?1", [interim]))
+            .map(drop)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Records a whole sync with all its leaves, in one transaction; nothing is pending any more. Only chunks
+    /// of leaves that changed are written.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn record(&mut self, synced: &Synced, leaves: &[Leaf]) -> Result<()> {
+        let recorded = (|| {
+            let transaction = self.connection.transaction()?;
+            write_synced(&transaction, "synced", synced)?;
+            transaction.execute("DELETE FROM pending", [])?;
+            let mut chunks = 0_usize;
+            for chunk in leaves.chunks(LEAVES_PER_CHUNK) {
+                let data: Vec<u8> = chunk.iter().flat_map(|leaf| leaf.0).collect();
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO leaves VALUES (?1, ?2)
+                         ON CONFLICT DO UPDATE SET data = excluded.data WHERE data <> excluded.data",
+                    )?
+                    .execute((chunks, data))?;
+                chunks += 1;
+            }
+            transaction.execute("DELETE FROM leaves WHERE chunk >= ?1", [chunks])?;
+            transaction.commit()
+        })();
+        recorded.map_err(|error: rusqlite::Error| self.failed(&error))
+    }
+
+    /// Forgets a pull that did not happen.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn clear_pending(&mut self) -> Result<()> {
+        self.connection.execute("DELETE FROM pending", []).map(drop).map_err(|error| self.failed(&error))
+    }
+}
+
+const SYNCED_COLUMNS: &str = "server, database, name, version, root, page_size, page_count";
+
+fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Synced> {
+    let database: String = row.get(1)?;
+    let size: u32 = row.get(5)?;
+    Ok(Synced {
+        server: row.get(0)?,
+        database: database.parse().map_err(|_| wrong(1))?,
+        name: row.get(2)?,
+        version: row.get(3)?,
+        root: Root(row.get(4)?),
+        page_size: PageSize::new(size).ok_or_else(|| wrong(5))?,
+        page_count: PageCount(row.get(6)?),
+    })
+}
+
+fn write_synced(connection: &Connection, table: &str, synced: &Synced) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO {table}(only, {SYNCED_COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    );
+    let database = synced.database.to_string();
+    let (size, count) = (synced.page_size.get(), synced.page_count.0);
+    connection
+        .execute(&sql, (&synced.server, database, &synced.name, synced.version, synced.root.0, size, count))
+        .map(drop)
+}
+
+fn wrong(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "state".into(), rusqlite::types::Type::Blob)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn synced(version: Option<u64>) -> Synced {
+        Synced {
+            server: "http://localhost:8787".into(),
+            database: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            name: "notes".into(),
+            version,
+            root: Root([7; 32]),
+            page_size: PageSize::DEFAULT,
+            page_count: PageCount(5000),
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        assert!(State::open(&file).unwrap().is_none());
+        let mut state = State::create(&file).unwrap();
+        assert_eq!(state.synced().unwrap(), None);
+        let pending = Pending { synced: synced(None), interim: Some(Root([2; 32])) };
+        state.set_pending(&pending).unwrap();
+        assert_eq!(state.pending().unwrap(), Some(pending));
+        state.record(&synced(Some(42)), &vec![Leaf([3; 32]); 5000]).unwrap();
+        drop(state);
+        let state = State::open(&file).unwrap().unwrap();
+        assert_eq!(state.pending().unwrap(), None);
+        assert_eq!(state.synced().unwrap(), Some(synced(Some(42))));
+        let tag = state.synced().unwrap().unwrap().tag().unwrap();
+        assert_eq!(tag.to_string(), "42-0707070707070707");
+    }
+
+    #[test]
+    fn leaves_shrink_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = State::create(&dir.path().join("x.db")).unwrap();
+        state.record(&synced(None), &vec![Leaf([3; 32]); 5000]).unwrap();
+        state.record(&synced(None), &[Leaf([4; 32])]).unwrap();
+        let bytes: Vec<usize> = state
+            .connection
+            .prepare("SELECT length(data) FROM leaves")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(bytes, [32]);
+    }
+
+    #[test]
+    fn a_foreign_file_in_its_place_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        std::fs::write(dir.path().join("x.db-ferry"), "x".repeat(2000)).unwrap();
+        let error = State::open(&file).err().unwrap();
+        assert!(error.message.contains("x.db-ferry is not what ferry wrote"), "{error}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What a long transfer tells its caller while it runs.
+
+/// A stage of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading and hashing the local file.
+    Hashing,
+    /// Sending pages to the hub.
+    Sending,
+    /// Receiving pages from the hub.
+    Receiving,
+    /// Writing the received pages into the local file.
+    Applying,
+}
+
+/// Told of a transfer's progress; called from several threads, often: it must be quick.
+pub trait Progress: Send + Sync {
+    /// A stage begins; `total_bytes` is how much it will be, if known.
+    fn begin(&self, stage: Stage, total_bytes: Option<u64>);
+    /// This many bytes more are done in the current stage.
+    fn advance(&self, bytes: u64);
+    /// The transfer is over.
+    fn end(&self);
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _stage: Stage, _total_bytes: Option<u64>) {}
+    fn advance(&self, _bytes: u64) {}
+    fn end(&self) {}
+}

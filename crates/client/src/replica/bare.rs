@@ -1,0 +1,64 @@
+//! `sync push` and `sync pull` (PAG-72): one session with a sync token and nothing else, against Ferry and
+//! EdgeReplica's own servers alike. No state is kept or asked: a pull makes the file what the hub has.
+
+use std::{path::Path, sync::Arc};
+
+use ferry_types::Root;
+
+use super::local::{self, Found};
+use crate::{
+    Result, ServerUrl,
+    local::image::Access,
+    progress::{Progress, Stage},
+    wire::edgereplica::{Session, Transferred},
+};
+
+/// What a bare transfer moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BareTransfer {
+    /// By the hub's count.
+    pub transferred: Transferred,
+    /// Pages written into the local file; 0 in a push.
+    pub written: u64,
+    /// Root of the image, as this side computed it.
+    pub root: Root,
+}
+
+/// Pushes one read snapshot of `file`.
+///
+/// # Errors
+/// When the file cannot be read or the hub refuses.
+pub async fn bare_push(
+    server: &ServerUrl,
+    token: &str,
+    file: &Path,
+    access: Access,
+    progress: Arc<dyn Progress>,
+) -> Result<BareTransfer> {
+    let found = local::find(file.to_owned(), access, Arc::clone(&progress)).await?;
+    let local = match found {
+        Found::Image(local) => local,
+        Found::Missing => return Err(local::nothing_to_push(file, false)),
+        Found::Empty => return Err(local::nothing_to_push(file, true)),
+    };
+    let root = local.scan.root;
+    let session = Session::open(server, token, local.page_count().0).await?;
+    let hashes = Arc::new(local.hashes());
+    progress.begin(Stage::Sending, None);
+    let (_, outcome) = session.push(local.image, hashes, Arc::clone(&progress)).await;
+    progress.end();
+    Ok(BareTransfer { transferred: outcome?, written: 0, root })
+}
+
+/// Makes `file` the hub's image, in one transaction; a missing file is made.
+///
+/// # Errors
+/// When the hub refuses, the file is busy or changed meanwhile, or the disk does not allow it.
+pub async fn bare_pull(
+    server: &ServerUrl,
+    token: &str,
+    file: &Path,
+    progress: Arc<dyn Progress>,
+) -> Result<BareTransfer> {
+    super::pull::bare(server, token, file, progress).await
+}

@@ -1,0 +1,3 @@
+//! The wires by which pages travel.
+
+pub mod edgereplica;

@@ -1,0 +1,54 @@
+//! The audit trail (WEB-07): a row in the transaction of every change, and one for every login. Rows name who
+//! did what to whom from where; they never hold a secret.
+
+use std::net::IpAddr;
+
+use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
+use rusqlite::Connection;
+
+/// Where a call came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Id of the request, as on its response and log line.
+    pub request_id: String,
+    /// Address of the client.
+    pub ip: IpAddr,
+}
+
+/// One row.
+pub(super) struct AuditRow<'a> {
+    pub(super) at: UnixMillis,
+    pub(super) origin: &'a Origin,
+    /// `None`: nobody who is known.
+    pub(super) actor: Option<UserId>,
+    pub(super) org_id: Option<OrgId>,
+    pub(super) database_id: Option<DatabaseId>,
+    /// `noun.verb`.
+    pub(super) action: &'static str,
+    pub(super) target: &'a str,
+    /// `ok`, or why not.
+    pub(super) outcome: &'static str,
+    /// More, for people and programs.
+    pub(super) detail: serde_json::Value,
+}
+
+impl AuditRow<'_> {
+    /// Writes the row inside the transaction of what it tells of.
+    pub(super) fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
+        let sql = "INSERT INTO audit(at, request_id, actor, org_id, database_id, action, target, outcome, ip, detail)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        connection.prepare_cached(sql)?.execute(rusqlite::params![
+            self.at.0,
+            self.origin.request_id,
+            self.actor.map(|id| id.to_string()).unwrap_or_default(),
+            self.org_id.map(|id| id.to_string()),
+            self.database_id.map(|id| id.to_string()),
+            self.action,
+            self.target,
+            self.outcome,
+            self.origin.ip.to_string(),
+            self.detail.to_string(),
+        ])?;
+        Ok(())
+    }
+}

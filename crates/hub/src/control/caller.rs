@@ -1,0 +1,143 @@
+//! Who calls an RPC: a session, with the role it has now (ORG-05).
+
+use std::net::IpAddr;
+
+use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError, token};
+use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UserId};
+use http::HeaderMap;
+
+use super::{Control, bearer::bearer, directory::DatabaseEntry, limiter::Counted};
+
+/// What an RPC asks of a session that carries caveats (TOK-08).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The RPC changes nothing.
+    Read,
+    /// The RPC mints a token, into which the caveats are copied.
+    Mint,
+    /// Everything else: closed to sessions narrowed by more than time and address.
+    Full,
+}
+
+/// A verified session.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user_id: UserId,
+    /// The user's epoch, as in the session.
+    pub(super) user_epoch: u32,
+    /// The organisation the session starts in.
+    pub org_id: OrgId,
+    /// The login.
+    pub session_id: SessionId,
+    /// From this Unix second on the session is dead, caveats included.
+    pub deadline_unix: i64,
+    pub(super) caveats: Vec<Caveat>,
+    pub(super) restrictions: Restrictions,
+}
+
+const SESSION_REQUIRED: &str = "session token required";
+
+impl Control {
+    /// The session that a request carries.
+    ///
+    /// # Errors
+    /// `session token required` when it is missing, bad, expired or revoked; permission denied for a token of
+    /// another purpose, from a forbidden address, or too narrow for the RPC; rate limit.
+    pub fn authenticate_session(&self, headers: &HeaderMap, ip: IpAddr, access: Access) -> Result<Caller> {
+        let outcome = self.verify_session(headers, ip, access);
+        let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
+        metrics::counter!("ferry_auth_verifications_total", "kind" => "session", "result" => result)
+            .increment(1);
+        outcome
+    }
+
+    fn verify_session(&self, headers: &HeaderMap, ip: IpAddr, access: Access) -> Result<Caller> {
+        let required = |reason| Error::new(reason, SESSION_REQUIRED);
+        let text = bearer(headers)?.ok_or_else(|| required(Reason::Unauthenticated))?;
+        let now = self.now();
+        let verified = match token::verify(text, &self.ring, Purpose::Session, now.as_secs()) {
+            Ok(verified) => verified,
+            Err(TokenError::WrongPurpose) => {
+                let message = "a sync token cannot call this: log in and use the session token";
+                return Err(Error::new(Reason::WrongPurpose, message));
+            }
+            Err(TokenError::Expired) => return Err(required(Reason::TokenExpired)),
+            Err(_) => return Err(required(Reason::Unauthenticated)),
+        };
+        let claims = verified.claims;
+        let stands = {
+            let directory = self.state.read();
+            directory.user_stands(claims.user_id, claims.user_epoch)
+                && !directory.session_is_revoked(claims.session_id)
+        };
+        if !stands {
+            return Err(required(Reason::TokenRevoked));
+        }
+        let restrictions = verified.restrictions;
+        if !restrictions.allows_address(ip) {
+            let message = "this session may not be used from your address (caveat ip)";
+            return Err(Error::new(Reason::PermissionDenied, message));
+        }
+        if access == Access::Full && !restrictions.keeps_all_rights() {
+            let message =
+                "this session is narrowed by caveats and may only read and issue sync tokens: log in";
+            return Err(Error::new(Reason::AttenuatedSession, message));
+        }
+        self.rates.charge(Counted::Session(claims.user_id), now)?;
+        Ok(Caller {
+            user_id: claims.user_id,
+            user_epoch: claims.user_epoch,
+            org_id: claims.org_id,
+            session_id: claims.session_id,
+            deadline_unix: verified.deadline_unix,
+            caveats: verified.caveats,
+            restrictions,
+        })
+    }
+
+    /// The organisation that `text` names to the caller (id or name; empty: the session's), and the role there.
+    ///
+    /// # Errors
+    /// Not found when there is none that the caller belongs to.
+    pub(super) fn resolve_org(&self, caller: &Caller, text: &str) -> Result<(OrgId, Role)> {
+        let directory = self.state.read();
+        let memberships = directory.user(caller.user_id).map_or(&[][..], |user| &user.memberships);
+        let named = memberships.iter().find(|(id, _)| match text {
+            "" => *id == caller.org_id,
+            _ => text.parse() == Ok(*id) || directory.org(*id).is_some_and(|org| org.name.as_ref() == text),
+        });
+        named.copied().ok_or_else(|| Error::new(Reason::NotFound, "organisation not found"))
+    }
+
+    /// The database that `text` names to the caller (id, or name in the session's organisation), and the
+    /// caller's role there. One of a foreign organisation answers like an unknown one (ORG-07).
+    ///
+    /// # Errors
+    /// `database not found`.
+    pub(super) fn resolve_database(&self, caller: &Caller, text: &str) -> Result<(DatabaseEntry, Role)> {
+        let directory = self.state.read();
+        let entry = match text.parse::<DatabaseId>() {
+            Ok(id) => directory.database(id),
+            Err(_) => directory.database_named(caller.org_id, text),
+        };
+        let visible = entry.and_then(|entry| Some((entry, directory.role(caller.user_id, entry.org_id)?)));
+        visible.map(|(entry, role)| (entry.clone(), role)).ok_or_else(database_not_found)
+    }
+}
+
+pub(super) fn database_not_found() -> Error {
+    Error::new(Reason::NotFound, "database not found")
+}
+
+/// Refuses unless `role` is at least `needed`.
+///
+/// # Errors
+/// Permission denied, naming both.
+pub(super) fn require_role(role: Role, needed: Role) -> Result<()> {
+    if role >= needed {
+        return Ok(());
+    }
+    let message = format!("this needs role {needed} in the organisation, yours is {role}");
+    Err(Error::new(Reason::PermissionDenied, message))
+}

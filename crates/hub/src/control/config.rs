@@ -1,0 +1,65 @@
+//! The settings of the control plane, already validated by the hub's configuration.
+
+use std::path::PathBuf;
+
+use crate::config::{Config, Signup};
+
+/// What the control plane needs to know.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Folder of all data; it exists, and this process holds its lock.
+    pub data_dir: PathBuf,
+    /// Development mode (CFG-04): public signing key, seeded user and database.
+    pub dev: bool,
+    /// Signing keys in front of the key ring's, base64, comma-separated.
+    pub session_key: Option<String>,
+    /// Life of a session, seconds.
+    pub session_ttl_seconds: i64,
+    /// Life of a sync token that asks for none, seconds.
+    pub sync_token_ttl_seconds: i64,
+    /// Longest life of a sync token, seconds.
+    pub max_sync_token_ttl_seconds: i64,
+    /// Who may sign up.
+    pub signup: Signup,
+    /// Argon2id memory, KiB.
+    pub argon2_memory_kib: u32,
+    /// Argon2id passes.
+    pub argon2_iterations: u32,
+    /// Argon2id lanes.
+    pub argon2_parallelism: u32,
+    /// Password hashes computed at once.
+    pub password_concurrency: usize,
+    /// Multiplies every rate limit; 0: none.
+    pub rate_limit_scale: f64,
+    /// Databases of one organisation.
+    pub max_databases_per_org: u64,
+    /// Whether pending migrations of an existing control.db run at start.
+    pub auto_migrate: bool,
+    /// Days that a deleted database stays in the trash.
+    pub trash_retention_days: u64,
+    /// Days of audit rows.
+    pub audit_retention_days: u64,
+}
+
+impl From<&Config> for ControlConfig {
+    fn from(config: &Config) -> Self {
+        Self {
+            data_dir: config.data_dir.clone(),
+            dev: config.dev,
+            session_key: config.session_key.clone(),
+            session_ttl_seconds: config.session_ttl_seconds,
+            sync_token_ttl_seconds: config.sync_token_ttl_seconds,
+            max_sync_token_ttl_seconds: config.max_sync_token_ttl_seconds,
+            signup: config.signup,
+            argon2_memory_kib: config.argon2_memory_kib,
+            argon2_iterations: config.argon2_iterations,
+            argon2_parallelism: config.argon2_parallelism,
+            password_concurrency: config.password_concurrency,
+            rate_limit_scale: config.rate_limit_scale,
+            max_databases_per_org: config.max_databases_per_org,
+            auto_migrate: config.auto_migrate,
+            trash_retention_days: config.trash_retention_days,
+            audit_retention_days: config.audit_retention_days,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Users, organisations, databases and revocations in memory, so that a request is authenticated and names
+//! are resolved without touching the disk (TOK-15). It follows `control.db`: effects are applied after their
+//! COMMIT, in its order.
+
+use std::{collections::HashMap, sync::Arc};
+
+use ferry_auth::Role;
+use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
+
+/// What a commit of `control.db` changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ControlEffect {
+    /// A user with a personal organisation.
+    UserCreated {
+        user_id: UserId,
+        email: String,
+        org_id: OrgId,
+        org_name: String,
+    },
+    /// A login was ended before its time.
+    SessionRevoked {
+        session_id: SessionId,
+        user_id: UserId,
+        revoked: RevokedSession,
+    },
+    DatabaseCreated(DatabaseEntry),
+    DatabaseRenamed {
+        id: DatabaseId,
+        name: Arc<str>,
+    },
+    DatabaseDeleted {
+        id: DatabaseId,
+    },
+    KindChanged {
+        id: DatabaseId,
+        kind: Option<DatabaseKind>,
+    },
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub(super) struct UserEntry {
+    pub(super) email: Box<str>,
+    pub(super) email_verified: bool,
+    pub(super) disabled: bool,
+    /// Tokens minted under a lower one are revoked.
+    pub(super) epoch: u32,
+    pub(super) memberships: Vec<(OrgId, Role)>,
+}
+
+/// An organisation.
+#[derive(Clone, Debug)]
+pub(super) struct OrgEntry {
+    pub(super) name: Box<str>,
+    pub(super) personal: bool,
+    /// Its databases in order of id, which is the order of creation (UUID version 7).
+    by_age: Vec<DatabaseId>,
+    /// The same in order of name.
+    by_name: Vec<(Arc<str>, DatabaseId)>,
+}
+
+impl OrgEntry {
+    pub(super) fn new(name: &str, personal: bool) -> Self {
+        Self { name: name.into(), personal, by_age: Vec::new(), by_name: Vec::new() }
+    }
+
+    fn name_place(&self, name: &str) -> Result<usize, usize> {
+        self.by_name.binary_search_by(|(other, _)| other.as_ref().cmp(name))
+    }
+
+    fn add(&mut self, name: &Arc<str>, id: DatabaseId) {
+        if let Err(place) = self.by_age.binary_search(&id) {
+            self.by_age.insert(place, id);
+        }
+        if let Err(place) = self.name_place(name) {
+            self.by_name.insert(place, (Arc::clone(name), id));
+        }
+    }
+
+    fn remove_name(&mut self, name: &str) {
+        if let Ok(place) = self.name_place(name) {
+            self.by_name.remove(place);
+        }
+    }
+
+    fn remove(&mut self, name: &str, id: DatabaseId) {
+        self.remove_name(name);
+        if let Ok(place) = self.by_age.binary_search(&id) {
+            self.by_age.remove(place);
+        }
+    }
+}
+
+/// A database that exists: not deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseEntry {
+    /// Its id.
+    pub id: DatabaseId,
+    /// Whose it is.
+    pub org_id: OrgId,
+    /// Its name, unique in the organisation.
+    pub name: Arc<str>,
+    /// Empty until the first write fixes it (ORG-09).
+    pub kind: Option<DatabaseKind>,
+    /// Tokens minted under a lower one are revoked.
+    pub epoch: u32,
+    /// When it was created.
+    pub created: UnixMillis,
+}
+
+/// A login that was ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RevokedSession {
+    /// When it would have ended anyway; afterwards the entry is of no use.
+    pub(super) expires_unix: i64,
+    /// Whether sync tokens minted from it live on.
+    pub(super) keeps_tokens: bool,
+}
+
+/// Why rights that once held do no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The user, session, token or membership is gone, or an epoch moved on.
+    Revoked,
+    /// The database is gone.
+    Database,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Directory {
+    users: HashMap<UserId, UserEntry>,
+    orgs: HashMap<OrgId, OrgEntry>,
+    databases: HashMap<DatabaseId, DatabaseEntry>,
+    revoked_sessions: HashMap<SessionId, RevokedSession>,
+    /// With the Unix second at which each expires anyway.
+    revoked_tokens: HashMap<TokenId, i64>,
+}
+
+impl Directory {
+    pub(super) fn user(&self, id: UserId) -> Option<&UserEntry> {
+        self.users.get(&id)
+    }
+
+    pub(super) fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(super) fn org(&self, id: OrgId) -> Option<&OrgEntry> {
+        self.orgs.get(&id)
+    }
+
+    pub(super) fn database(&self, id: DatabaseId) -> Option<&DatabaseEntry> {
+        self.databases.get(&id)
+    }
+
+    pub(super) fn database_count(&self) -> usize {
+        self.databases.len()
+    }
+
+    pub(super) fn database_named(&self, org_id: OrgId, name: &str) -> Option<&DatabaseEntry> {
+        let org = self.orgs.get(&org_id)?;
+        let place = org.name_place(name).ok()?;
+        self.databases.get(&org.by_name[place].1)
+    }
+
+    /// Databases of an organisation, oldest first, from after `cursor` on.
+    pub(super) fn databases_after(
+        &self,
+        org_id: OrgId,
+        cursor: Option<DatabaseId>,
+    ) -> impl Iterator<Item = &DatabaseEntry> {
+        let ids = self.orgs.get(&org_id).map_or(&[][..], |org| &org.by_age[..]);
+        let first = cursor.map_or(0, |cursor| ids.partition_point(|id| *id <= cursor));
+        ids[first..].iter().filter_map(|id| self.databases.get(id))
+    }
+
+    /// The user's role in the organisation, as it is now (ORG-05).
+    pub(super) fn role(&self, user_id: UserId, org_id: OrgId) -> Option<Role> {
+        let memberships = &self.users.get(&user_id)?.memberships;
+        memberships.iter().find(|(id, _)| *id == org_id).map(|(_, role)| *role)
+    }
+
+    /// Whether the user's credentials of this epoch still stand.
+    pub(super) fn user_stands(&self, user_id: UserId, epoch: u32) -> bool {
+        self.users.get(&user_id).is_some_and(|user| !user.disabled && user.epoch == epoch)
+    }
+
+    pub(super) fn session_is_revoked(&self, session_id: SessionId) -> bool {
+        self.revoked_sessions.contains_key(&session_id)
+    }
+
+    /// Whether a sync token was revoked, alone or with the session that minted it.
+    pub(super) fn token_is_revoked(&self, token_id: TokenId, session_id: SessionId) -> bool {
+        self.revoked_tokens.contains_key(&token_id)
+            || self.revoked_sessions.get(&session_id).is_some_and(|revoked| !revoked.keeps_tokens)
+    }
+
+    pub(super) fn add_user(&mut self, id: UserId, user: UserEntry) {
+        self.users.insert(id, user);
+    }
+
+    pub(super) fn add_membership(&mut self, user_id: UserId, org_id: OrgId, role: Role) {
+        if let Some(user) = self.users.get_mut(&user_id) {
+            user.memberships.reserve_exact(1);
+            user.memberships.push((org_id, role));
+        }
+    }
+
+    pub(super) fn add_org(&mut self, id: OrgId, org: OrgEntry) {
+        self.orgs.insert(id, org);
+    }
+
+    pub(super) fn add_database(&mut self, entry: DatabaseEntry) {
+        if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+            org.add(&entry.name, entry.id);
+        }
+        self.databases.insert(entry.id, entry);
+    }
+
+    pub(super) fn add_revoked_session(&mut self, id: SessionId, revoked: RevokedSession) {
+        self.revoked_sessions.insert(id, revoked);
+    }
+
+    pub(super) fn add_revoked_token(&mut self, id: TokenId, expires_unix: i64) {
+        self.revoked_tokens.insert(id, expires_unix);
+    }
+
+    /// Forgets revocations of what has expired anyway.
+    pub(super) fn prune(&mut self, now_unix: i64) {
+        self.revoked_sessions.retain(|_, revoked| revoked.expires_unix > now_unix);
+        self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
+    }
+
+    /// Follows one committed change.
+    pub(super) fn apply(&mut self, effect: ControlEffect) {
+        match effect {
+            ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
+                self.add_org(org_id, OrgEntry::new(&org_name, true));
+                let memberships = vec![(org_id, Role::Admin)];
+                let email = email.into();
+                let user = UserEntry { email, email_verified: false, disabled: false, epoch: 0, memberships };
+                self.add_user(user_id, user);
+            }
+            ControlEffect::SessionRevoked { session_id, revoked, .. } => {
+                self.add_revoked_session(session_id, revoked);
+            }
+            ControlEffect::DatabaseCreated(entry) => self.add_database(entry),
+            ControlEffect::DatabaseRenamed { id, name } => {
+                if let Some(entry) = self.databases.get_mut(&id)
+                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
+                {
+                    org.remove_name(&entry.name);
+                    org.add(&name, id);
+                    entry.name = name;
+                }
+            }
+            ControlEffect::DatabaseDeleted { id } => {
+                if let Some(entry) = self.databases.remove(&id)
+                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
+                {
+                    org.remove(&entry.name, id);
+                }
+            }
+            ControlEffect::KindChanged { id, kind } => {
+                if let Some(entry) = self.databases.get_mut(&id) {
+                    entry.kind = kind;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Logging in with a password: one answer and one amount of work for every failure (PWD-03), few failures
+//! (PWD-05).
+
+use ferry_auth::password::{SALT_BYTES, Verdict};
+use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Control, Origin, Session,
+    accounts::email_key,
+    audit::AuditRow,
+    limiter::{Client, Counted, EmailHash},
+    load::parsed,
+    passwords::Turn,
+    random,
+    sessions::{NewSession, check_label},
+};
+
+/// Longest e-mail that a failed login leaves in the audit trail.
+const AUDIT_EMAIL_MAX_CHARS: usize = 254;
+
+/// One attempt, whoever it claims to be.
+struct Attempt<'a> {
+    key: String,
+    hash: EmailHash,
+    client: Client,
+    origin: &'a Origin,
+}
+
+/// What `control.db` knows of an e-mail.
+struct Account {
+    user_id: UserId,
+    org_id: OrgId,
+    disabled: bool,
+    secret: Option<String>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(email: &str, origin: &'a Origin) -> Self {
+        let key = email_key(email);
+        let digest = Sha256::digest(&key);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        Self { key, hash, client: origin.ip.into(), origin }
+    }
+
+    /// What counts its failures.
+    const fn counted(&self) -> [Counted; 3] {
+        [
+            Counted::FailedPair(self.hash, self.client),
+            Counted::FailedClient(self.client),
+            Counted::FailedEmail(self.hash),
+        ]
+    }
+}
+
+impl Control {
+    /// Logs in. `label` names the device.
+    ///
+    /// # Errors
+    /// `invalid credentials`, whatever was wrong; rate limit; `BUSY`.
+    pub async fn login(&self, email: &str, password: &str, label: &str, origin: &Origin) -> Result<Session> {
+        self.rates.charge(Counted::Public(origin.ip.into()), self.now())?;
+        check_label(label)?;
+        let attempt = Attempt::new(email, origin);
+        self.check_failures(&attempt).await?;
+        let account = self.account(&attempt.key).await?;
+        let turn = self.passwords.turn().await?;
+        // Others may have failed while this one waited.
+        self.check_failures(&attempt).await?;
+        let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
+        let outcome = match account {
+            Some(account) if verdict != Verdict::Wrong && !account.disabled => {
+                self.open_session(&account, label, new_secret, &attempt).await?
+            }
+            _ => None,
+        };
+        match outcome {
+            Some(session) => {
+                metrics::counter!("ferry_login_attempts_total", "result" => "ok").increment(1);
+                Ok(session)
+            }
+            None => Err(self.login_failed(&attempt).await),
+        }
+    }
+
+    /// Refuses an attempt that follows too many failures, before any hashing (PWD-05).
+    async fn check_failures(&self, attempt: &Attempt<'_>) -> Result<()> {
+        let now = self.now();
+        for counted in attempt.counted() {
+            let Err(refusal) = self.failures.check(counted, now) else { continue };
+            let spared = matches!(counted, Counted::FailedEmail(_)) && self.has_logged_in(attempt).await?;
+            if !spared {
+                metrics::counter!("ferry_login_attempts_total", "result" => "throttled").increment(1);
+                self.audit_login(attempt, "throttled").await?;
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether someone has logged in to the account from this address before.
+    async fn has_logged_in(&self, attempt: &Attempt<'_>) -> Result<bool> {
+        let (key, ip) = (attempt.key.clone(), attempt.origin.ip.to_string());
+        self.write(move |transaction| {
+            let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN sessions ON user_id = users.id
+                                     WHERE email_key = ?1 AND ip = ?2)";
+            Ok(transaction.connection().prepare_cached(sql)?.query_row([key, ip], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn account(&self, key: &str) -> Result<Option<Account>> {
+        let key = key.to_owned();
+        self.write(move |transaction| find_account(transaction.connection(), &key)).await
+    }
+
+    /// Stores the session, and the new hash if there is one. `None` if the account has gone meanwhile.
+    async fn open_session(
+        &self,
+        account: &Account,
+        label: &str,
+        new_secret: Option<String>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<Session>> {
+        let now = self.now();
+        let session = self.new_session(account.user_id, label, attempt.origin, now);
+        let (stored, origin, org_id) = (session.clone(), attempt.origin.clone(), account.org_id);
+        let epoch = self
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                let Some(epoch) = standing_epoch(connection, stored.user_id)? else { return Ok(None) };
+                stored.insert(connection)?;
+                if let Some(secret) = new_secret {
+                    connection
+                        .prepare_cached(
+                            "UPDATE identities SET secret = ?2 WHERE user_id = ?1 AND provider = 'password'",
+                        )?
+                        .execute([stored.user_id.to_string(), secret])?;
+                }
+                login_row(&stored, &origin, org_id).insert(connection)?;
+                Ok(Some(epoch))
+            })
+            .await?;
+        epoch.map(|epoch| self.opened(&session, epoch, org_id)).transpose()
+    }
+
+    async fn login_failed(&self, attempt: &Attempt<'_>) -> Error {
+        let now = self.now();
+        attempt.counted().into_iter().for_each(|counted| self.failures.count(counted, now));
+        metrics::counter!("ferry_login_attempts_total", "result" => "failed").increment(1);
+        if let Err(error) = self.audit_login(attempt, "failed").await {
+            return error;
+        }
+        Error::new(Reason::Unauthenticated, "invalid credentials")
+    }
+
+    async fn audit_login(&self, attempt: &Attempt<'_>, outcome: &'static str) -> Result<()> {
+        let (at, origin) = (self.now(), attempt.origin.clone());
+        let email: String = attempt.key.chars().take(AUDIT_EMAIL_MAX_CHARS).collect();
+        self.write(move |transaction| {
+            let row = AuditRow {
+                at,
+                origin: &origin,
+                actor: None,
+                org_id: None,
+                database_id: None,
+                action: "user.login",
+                target: &email,
+                outcome,
+                detail: json!({}),
+            };
+            row.insert(transaction.connection())
+        })
+        .await
+    }
+}
+
+/// Exactly one verification, on a thread that may block; and a new hash if the stored one is old.
+async fn verify(turn: Turn, password: &str, account: Option<&Account>) -> Result<(Verdict, Option<String>)> {
+    let password = password.to_owned();
+    let stored = account.and_then(|account| account.secret.clone());
+    let salt: [u8; SALT_BYTES] = random::bytes()?;
+    turn.run(move |hasher| {
+        let verdict = hasher.verify(&password, stored.as_deref());
+        let renew = verdict == Verdict::RightButOld;
+        let new_secret = renew.then(|| hasher.hash(&password, salt)).transpose()?;
+        Ok((verdict, new_secret))
+    })
+    .await?
+}
+
+fn find_account(connection: &Connection, key: &str) -> ferry_store::Result<Option<Account>> {
+    let sql = "SELECT users.id, organizations.id, disabled, secret
+               FROM users
+               JOIN organizations ON owner_user_id = users.id AND personal
+               LEFT JOIN identities ON user_id = users.id AND provider = 'password'
+               WHERE email_key = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Account {
+        user_id: parsed(row, 0)?,
+        org_id: parsed(row, 1)?,
+        disabled: row.get(2)?,
+        secret: row.get(3)?,
+    }))
+}
+
+/// The epoch of a user that exists and is not disabled.
+fn standing_epoch(connection: &Connection, user_id: UserId) -> ferry_store::Result<Option<u32>> {
+    let sql = "SELECT epoch FROM users WHERE id = ?1 AND NOT disabled";
+    let epoch = connection.prepare_cached(sql)?.query_row([user_id.to_string()], |row| row.get(0));
+    Ok(epoch.optional()?)
+}
+
+fn login_row<'a>(session: &NewSession, origin: &'a Origin, org_id: OrgId) -> AuditRow<'a> {
+    let at: UnixMillis = session.now;
+    AuditRow {
+        at,
+        origin,
+        actor: Some(session.user_id),
+        org_id: Some(org_id),
+        database_id: None,
+        action: "user.login",
+        target: "",
+        outcome: "ok",
+        detail: json!({ "session_id": session.session_id.to_string() }),
+    }
+}

@@ -1,0 +1,131 @@
+//! Turns at password hashing (PWD-04): few at once, few waiting, on threads that may block.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ferry_auth::password::Hasher;
+use ferry_types::{
+    Error, Reason, Result,
+    limits::{PASSWORD_WAIT_MAX_MS, PASSWORD_WAITERS_MAX},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The password hasher and the queue in front of it.
+pub(super) struct PasswordPool {
+    hasher: Hasher,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// The right to hash: one piece of work on a blocking thread.
+pub(super) struct Turn {
+    hasher: Hasher,
+    permit: OwnedSemaphorePermit,
+}
+
+impl PasswordPool {
+    pub(super) fn new(hasher: Hasher, concurrency: usize) -> Self {
+        Self { hasher, turns: Arc::new(Semaphore::new(concurrency.max(1))), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// `BUSY` when too many wait already, or none came in time.
+    pub(super) async fn turn(&self) -> Result<Turn> {
+        let permit = match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait().await?,
+        };
+        Ok(Turn { hasher: self.hasher.clone(), permit })
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit> {
+        let _waiter = Waiter::new(&self.waiting)?;
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        match tokio::time::timeout(Duration::from_millis(PASSWORD_WAIT_MAX_MS), turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(busy()),
+        }
+    }
+}
+
+impl Turn {
+    /// Runs `work` on a blocking thread. The turn ends with the work, even if the caller has gone before.
+    ///
+    /// # Errors
+    /// Internal, if `work` panicked.
+    pub(super) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Hasher) -> T + Send + 'static,
+    ) -> Result<T> {
+        let Self { hasher, permit } = self;
+        let done = tokio::task::spawn_blocking(move || {
+            let value = work(&hasher);
+            drop(permit);
+            value
+        });
+        done.await.map_err(|error| {
+            tracing::error!(%error, "password hashing panicked");
+            Error::internal()
+        })
+    }
+}
+
+/// One call that waits, counted while it does.
+struct Waiter<'pool>(&'pool AtomicUsize);
+
+impl<'pool> Waiter<'pool> {
+    fn new(waiting: &'pool AtomicUsize) -> Result<Self> {
+        let place = waiting.fetch_add(1, Ordering::Relaxed);
+        let waiter = Self(waiting);
+        metrics::gauge!("ferry_password_queue").increment(1);
+        if place >= PASSWORD_WAITERS_MAX { Err(busy()) } else { Ok(waiter) }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("ferry_password_queue").decrement(1);
+    }
+}
+
+fn busy() -> Error {
+    let message = "too many logins at once: try again in a few seconds";
+    Error::new(Reason::Busy, message).retry_after_ms(PASSWORD_WAIT_MAX_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: PWD-04
+    #[tokio::test(start_paused = true)]
+    async fn waiters_are_few_and_do_not_wait_for_ever() {
+        let pool = Arc::new(PasswordPool::new(Hasher::new(8, 1, 1).unwrap(), 1));
+        let held = pool.turn().await.unwrap();
+        let waiters: Vec<_> = (0..PASSWORD_WAITERS_MAX)
+            .map(|_| {
+                let pool = Arc::clone(&pool);
+                tokio::spawn(async move { pool.turn().await.map(drop) })
+            })
+            .collect();
+        while pool.waiting.load(Ordering::Relaxed) < PASSWORD_WAITERS_MAX {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.turn().await.err().map(|error| error.reason), Some(Reason::Busy), "one too many");
+        for waiter in waiters {
+            let outcome = waiter.await.unwrap();
+            assert_eq!(outcome.unwrap_err().reason, Reason::Busy, "waited too long");
+        }
+        drop(held);
+        assert_eq!(pool.turn().await.unwrap().run(|_| 7).await, Ok(7));
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,155 @@
+//! Sessions: what a login opens, and ending one before its time.
+
+use std::net::IpAddr;
+
+use ferry_auth::{Claims, Grant, macaroon};
+use ferry_types::{Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, UserId};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::json;
+
+use super::{Caller, Control, ControlEffect, Origin, audit::AuditRow, directory::RevokedSession, random};
+
+/// Longest name of a device or token, in bytes.
+const LABEL_MAX_BYTES: usize = 128;
+
+/// A session that is about to be stored.
+#[derive(Clone)]
+pub(super) struct NewSession {
+    pub(super) session_id: SessionId,
+    pub(super) user_id: UserId,
+    pub(super) label: String,
+    pub(super) ip: IpAddr,
+    pub(super) now: UnixMillis,
+    pub(super) expires_unix: i64,
+}
+
+impl NewSession {
+    pub(super) fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
+        let sql = "INSERT INTO sessions(id, user_id, label, ip, created, last_seen, expires)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
+        connection.prepare_cached(sql)?.execute(rusqlite::params![
+            self.session_id.to_string(),
+            self.user_id.to_string(),
+            self.label,
+            self.ip.to_string(),
+            self.now.0,
+            self.expires_unix * 1000,
+        ])?;
+        Ok(())
+    }
+}
+
+/// A name that a caller gave to a device or token.
+///
+/// # Errors
+/// When it is too long or has control characters.
+pub(super) fn check_label(label: &str) -> Result<&str> {
+    if label.len() > LABEL_MAX_BYTES || label.chars().any(char::is_control) {
+        let message = "label must have at most 128 bytes and no control characters";
+        return Err(Error::new(Reason::InvalidArgument, message));
+    }
+    Ok(label)
+}
+
+impl Control {
+    /// A session of `user_id` from now on.
+    pub(super) fn new_session(
+        &self,
+        user_id: UserId,
+        label: &str,
+        origin: &Origin,
+        now: UnixMillis,
+    ) -> NewSession {
+        NewSession {
+            session_id: SessionId::from_uuid(self.ids.next(now)),
+            user_id,
+            label: label.to_owned(),
+            ip: origin.ip,
+            now,
+            expires_unix: now.as_secs().saturating_add(self.config.session_ttl_seconds),
+        }
+    }
+
+    /// The token of a stored session.
+    pub(super) fn mint_session(
+        &self,
+        session: &NewSession,
+        user_epoch: u32,
+        org_id: OrgId,
+    ) -> Result<String> {
+        let key = self.ring.signing();
+        let claims = Claims {
+            kid: key.kid(),
+            token_id: TokenId(random::bytes()?),
+            issued_unix: session.now.as_secs(),
+            expires_unix: session.expires_unix,
+            user_id: session.user_id,
+            user_epoch,
+            org_id,
+            session_id: session.session_id,
+            grant: Grant::Session,
+        };
+        metrics::counter!("ferry_tokens_issued_total", "kind" => "session").increment(1);
+        macaroon::mint(key, &claims, &[]).map_err(|error| {
+            tracing::error!(%error, "BUG: a fresh session token does not fit");
+            Error::internal()
+        })
+    }
+
+    /// Ends a session of the caller; empty `session_id`: its own. Sync tokens minted from it end too, unless
+    /// `keep_sync_tokens` (TOK-12).
+    ///
+    /// # Errors
+    /// Not found when the caller has no such session.
+    pub async fn revoke_session(
+        &self,
+        caller: &Caller,
+        session_id: &str,
+        keep_sync_tokens: bool,
+        origin: &Origin,
+    ) -> Result<()> {
+        let not_found = || Error::new(Reason::NotFound, "session not found");
+        let session_id: SessionId = match session_id {
+            "" => caller.session_id,
+            text => text.parse().map_err(|_| not_found())?,
+        };
+        let (user_id, org_id, now) = (caller.user_id, caller.org_id, self.now());
+        let origin = origin.clone();
+        self.write(move |transaction| {
+            let connection = transaction.connection();
+            let expires_ms: i64 = connection
+                .prepare_cached("SELECT expires FROM sessions WHERE id = ?1 AND user_id = ?2")?
+                .query_row([session_id.to_string(), user_id.to_string()], |row| row.get(0))
+                .optional()?
+                .ok_or_else(not_found)?;
+            // What one call revoked, a later one does not bring back.
+            let keeps_tokens: bool = connection
+                .prepare_cached(
+                    "UPDATE sessions SET keeps_tokens = ?2 AND (revoked IS NULL OR keeps_tokens),
+                                         revoked = coalesce(revoked, ?3)
+                     WHERE id = ?1 RETURNING keeps_tokens",
+                )?
+                .query_row(rusqlite::params![session_id.to_string(), keep_sync_tokens, now.0], |row| {
+                    row.get(0)
+                })?;
+            let row = AuditRow {
+                at: now,
+                origin: &origin,
+                actor: Some(user_id),
+                org_id: Some(org_id),
+                database_id: None,
+                action: "session.revoke",
+                target: &session_id.to_string(),
+                outcome: "ok",
+                detail: json!({ "keep_sync_tokens": keep_sync_tokens }),
+            };
+            row.insert(connection)?;
+            let revoked = RevokedSession { expires_unix: UnixMillis(expires_ms).as_secs(), keeps_tokens };
+            transaction.effect(ControlEffect::SessionRevoked { session_id, user_id, revoked });
+            Ok(())
+        })
+        .await?;
+        metrics::counter!("ferry_revocations_total", "kind" => "session").increment(1);
+        Ok(())
+    }
+}

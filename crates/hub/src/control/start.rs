@@ -1,0 +1,196 @@
+//! Opening the control plane: files, keys, schema, directory, and the seed of `--dev`. Every mistake that an
+//! operator must mend ends the start with its text (exit code 78).
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+};
+
+use ferry_auth::password::Hasher;
+use ferry_store::{
+    Writer, connection,
+    migrate::{self, SchemaState},
+};
+use ferry_types::{Clock, OrgId, UnixMillis, UserId, id::IdentityId};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{
+    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, limiter::Limiter, load,
+    passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
+};
+use crate::{config::ConfigError, database::Actor};
+
+/// E-mail of the user that `--dev` starts with.
+const DEV_EMAIL: &str = "dev@localhost";
+/// Its password: as public as the signing key, on a hub that only loopback reaches.
+const DEV_PASSWORD: &str = "ferry-dev";
+/// Name of the database that `--dev` starts with.
+const DEV_DATABASE: &str = "main";
+
+impl Control {
+    /// Opens the control plane in the data directory, whose lock the caller holds.
+    ///
+    /// # Errors
+    /// For anything that an operator must mend.
+    pub async fn open(config: ControlConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, ConfigError> {
+        let now = clock.now();
+        let hasher =
+            Hasher::new(config.argon2_memory_kib, config.argon2_iterations, config.argon2_parallelism)
+                .map_err(|error| ConfigError(error.to_string()))?;
+        let preparing = config.clone();
+        let prepared = tokio::task::spawn_blocking(move || Prepared::open(&preparing, now)).await;
+        let Prepared { ring, operator_digest, directory, path } =
+            prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
+        let state = Arc::new(State::new(directory));
+        let publish = Arc::clone(&state);
+        let control = Arc::new(Self {
+            passwords: PasswordPool::new(hasher, config.password_concurrency),
+            rates: Limiter::new(config.rate_limit_scale),
+            failures: Limiter::new(1.0),
+            clock,
+            ids: Ids::new(),
+            ring,
+            operator_digest,
+            db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
+            state,
+            tentative_kinds: Arc::new(Mutex::new(HashSet::new())),
+            host: OnceLock::new(),
+            healthy: AtomicBool::new(true),
+            config,
+        });
+        if control.config.dev {
+            control.seed().await.map_err(|error| ConfigError(format!("seeding --dev: {error}")))?;
+        }
+        Ok(control)
+    }
+
+    /// Makes the user and database of `--dev`, if they are missing (CFG-04).
+    async fn seed(&self) -> ferry_types::Result<()> {
+        let now = self.now();
+        let origin = Origin { request_id: "start".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let known = self
+            .write(|transaction| {
+                let sql = "SELECT users.id, organizations.id FROM users
+                           JOIN organizations ON owner_user_id = users.id AND personal WHERE email_key = ?1";
+                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut rows = statement.query([DEV_EMAIL])?;
+                let Some(row) = rows.next()? else { return Ok(None) };
+                Ok(Some((load::parsed(row, 0)?, load::parsed(row, 1)?)))
+            })
+            .await?;
+        let (user_id, org_id): (UserId, OrgId) = match known {
+            Some(ids) => ids,
+            None => self.seed_user(now).await?,
+        };
+        let missing = self.state.read().database_named(org_id, DEV_DATABASE).is_none();
+        if missing {
+            self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?;
+        }
+        Ok(())
+    }
+
+    async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {
+        let salt = random::bytes()?;
+        let secret =
+            self.passwords.turn().await?.run(move |hasher| hasher.hash(DEV_PASSWORD, salt)).await??;
+        let user = NewUser {
+            user_id: UserId::from_uuid(self.ids.next(now)),
+            org_id: OrgId::from_uuid(self.ids.next(now)),
+            identity_id: IdentityId::from_uuid(self.ids.next(now)),
+            email: DEV_EMAIL.to_owned(),
+            secret,
+            now,
+        };
+        let ids = (user.user_id, user.org_id);
+        self.write(move |transaction| user.insert(transaction)).await?;
+        Ok(ids)
+    }
+}
+
+/// What the files hold.
+struct Prepared {
+    ring: ferry_auth::KeyRing,
+    operator_digest: [u8; 32],
+    directory: Directory,
+    path: PathBuf,
+}
+
+impl Prepared {
+    fn open(config: &ControlConfig, now: UnixMillis) -> Result<Self, ConfigError> {
+        let path = config.data_dir.join("control.db");
+        // Before anything is written: whether this program may use what is there.
+        check_existing(&path, config)?;
+        let ring = files::key_ring(config, now)?;
+        let operator_digest = files::operator_digest(&config.data_dir)?;
+        files::ensure_private(&path)?;
+        let directory = open_database(&path, config, now).map_err(|error| failed(&path, &error))?;
+        Ok(Self { ring, operator_digest, directory, path })
+    }
+}
+
+const fn mode_name(dev: bool) -> &'static str {
+    if dev { "dev" } else { "server" }
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError(format!("{}: {error}", path.display()))
+}
+
+/// Refuses a `control.db` of the other mode, of a newer program, or one that must not be migrated, and leaves
+/// it untouched (CFG-03, CFG-05).
+fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError> {
+    let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    if !exists {
+        return Ok(());
+    }
+    let dir = config.data_dir.display();
+    let connection = connection::open_reader(path).map_err(|error| failed(path, &error))?;
+    match migrate::state(&connection, MIGRATIONS).map_err(|error| failed(path, &error))? {
+        SchemaState::Current => {}
+        SchemaState::Newer(_) => {
+            return Err(failed(path, &"a newer ferry wrote it: start that one, or restore an older backup"));
+        }
+        // Not even the first migration ran: the start that made the file was cut short.
+        SchemaState::Pending(all) if all == MIGRATIONS.len() => return Ok(()),
+        SchemaState::Pending(count) if !config.auto_migrate => {
+            let message =
+                format!("{count} migrations are pending and auto_migrate is off: back up, then turn it on");
+            return Err(failed(path, &message));
+        }
+        SchemaState::Pending(_) => {}
+    }
+    let mode = stored_mode(&connection).map_err(|error| failed(path, &error))?;
+    let expected = mode_name(config.dev);
+    if mode.as_deref().is_some_and(|mode| mode != expected) {
+        let advice = if config.dev {
+            "choose another --data-dir"
+        } else {
+            "it is for --dev: choose another --data-dir"
+        };
+        return Err(ConfigError(format!(
+            "data_dir {dir}: it was made by a {} hub, not a {expected} one; {advice}",
+            mode.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+fn stored_mode(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'mode'", [], |row| row.get(0)).optional()
+}
+
+/// Migrates `control.db`, notes mode and hub id on first start, and reads the directory.
+fn open_database(path: &Path, config: &ControlConfig, now: UnixMillis) -> ferry_store::Result<Directory> {
+    let mut writer = Writer::open(path)?;
+    migrate::run(writer.connection(), MIGRATIONS)?;
+    let hub_id = Ids::new().next(now).to_string();
+    writer.connection().execute(
+        "INSERT OR IGNORE INTO meta(key, value) VALUES ('mode', ?1), ('hub_id', ?2)",
+        [mode_name(config.dev), &hub_id],
+    )?;
+    let directory = load::directory(writer.connection(), now)?;
+    writer.close()?;
+    Ok(directory)
+}

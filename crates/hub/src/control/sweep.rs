@@ -1,0 +1,155 @@
+//! Housekeeping of `control.db` (control.md, 4): what has expired long ago goes; deleted databases reach the
+//! trash.
+
+use ferry_types::{DatabaseId, Result, UnixMillis};
+
+use super::{Control, load::parsed};
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
+/// Days that expired sessions and tokens stay listed.
+const EXPIRED_KEPT_DAYS: i64 = 30;
+/// Days that byte counts stay.
+const USAGE_KEPT_DAYS: i64 = 2;
+/// Rows removed by one request, so that others need not wait long.
+const ROWS_PER_REQUEST: usize = 1000;
+
+/// A deleted database whose files may not have reached the trash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedDatabase {
+    /// Its id.
+    pub id: DatabaseId,
+    /// When it was deleted.
+    pub deleted: UnixMillis,
+}
+
+/// `DELETE` statements of the sweep; `?1` is a time or day, `?2` the number of rows.
+fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 8] {
+    let ago = |days: i64| now.0 - days * DAY_MS;
+    [
+        (
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires < ?1 LIMIT ?2)",
+            ago(EXPIRED_KEPT_DAYS),
+        ),
+        (
+            "DELETE FROM issued_tokens WHERE token_id IN
+                 (SELECT token_id FROM issued_tokens WHERE expires < ?1 LIMIT ?2)",
+            ago(EXPIRED_KEPT_DAYS),
+        ),
+        (
+            "DELETE FROM invitations WHERE secret_hash IN
+                 (SELECT secret_hash FROM invitations WHERE expires < ?1 LIMIT ?2)",
+            now.0,
+        ),
+        (
+            "DELETE FROM password_resets WHERE secret_hash IN
+                 (SELECT secret_hash FROM password_resets WHERE expires < ?1 LIMIT ?2)",
+            now.0,
+        ),
+        (
+            "DELETE FROM oauth_states WHERE secret_hash IN
+                 (SELECT secret_hash FROM oauth_states WHERE expires < ?1 LIMIT ?2)",
+            now.0,
+        ),
+        (
+            "DELETE FROM token_usage WHERE (bucket, day) IN
+                 (SELECT bucket, day FROM token_usage WHERE day < ?1 LIMIT ?2)",
+            now.0.div_euclid(DAY_MS) - USAGE_KEPT_DAYS,
+        ),
+        ("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 LIMIT ?2)", ago(audit_days)),
+        (
+            "DELETE FROM databases WHERE id IN
+                 (SELECT id FROM databases WHERE deleted IS NOT NULL AND trashed < ?1 LIMIT ?2)",
+            ago(trash_days),
+        ),
+    ]
+}
+
+impl Control {
+    /// Removes what has expired, and retries what could not be moved to the trash. The hub calls it hourly.
+    pub async fn sweep(&self) {
+        let now = self.now();
+        self.state.write().prune(now.as_secs());
+        self.rates.prune(now);
+        self.failures.prune(now);
+        let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX / DAY_MS).min(i64::MAX / DAY_MS);
+        let (audit_days, trash_days) =
+            (days(self.config.audit_retention_days), days(self.config.trash_retention_days));
+        for (sql, bound) in deletions(now, audit_days.min(36_500), trash_days.min(36_500)) {
+            if let Err(error) = self.delete_all(sql, bound).await {
+                tracing::warn!(%error, "sweeping control.db failed; the next sweep tries again");
+                return;
+            }
+        }
+        self.finish_deletions().await;
+    }
+
+    async fn delete_all(&self, sql: &'static str, bound: i64) -> Result<()> {
+        loop {
+            let params = (bound, i64::try_from(ROWS_PER_REQUEST).unwrap_or(i64::MAX));
+            let removed = self
+                .write(move |transaction| {
+                    Ok(transaction.connection().prepare_cached(sql)?.execute(params)?)
+                })
+                .await?;
+            if removed < ROWS_PER_REQUEST {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deleted databases whose files may not have reached the trash.
+    ///
+    /// # Errors
+    /// When `control.db` cannot be read.
+    pub async fn deleted_databases(&self) -> Result<Vec<DeletedDatabase>> {
+        self.write(|transaction| {
+            let sql = "SELECT id, deleted FROM databases WHERE deleted IS NOT NULL AND trashed IS NULL";
+            let mut statement = transaction.connection().prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            let mut deleted = Vec::new();
+            while let Some(row) = rows.next()? {
+                deleted.push(DeletedDatabase { id: parsed(row, 0)?, deleted: UnixMillis(row.get(1)?) });
+            }
+            Ok(deleted)
+        })
+        .await
+    }
+
+    /// Moves the files of deleted databases to the trash, where a crash or failure came between (ORG-08). The
+    /// hub calls it at start, once its databases can be closed.
+    pub async fn finish_deletions(&self) {
+        match self.deleted_databases().await {
+            Ok(deleted) => {
+                for database in deleted {
+                    self.trash(database.id).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "deleted databases cannot be listed; the next sweep tries again");
+            }
+        }
+    }
+
+    /// Closes a deleted database, moves its files to the trash and notes that this is done. A failure is
+    /// logged: the database is gone for its users all the same, and the sweep tries again.
+    pub(super) async fn trash(&self, id: DatabaseId) {
+        let Some(host) = self.host.get() else { return };
+        if let Err(error) = host.close_and_trash(id).await {
+            tracing::error!(%error, database = %id, "moving a deleted database to the trash failed");
+            return;
+        }
+        let now = self.now();
+        let noted = self
+            .write(move |transaction| {
+                transaction
+                    .connection()
+                    .prepare_cached("UPDATE databases SET trashed = ?2 WHERE id = ?1")?
+                    .execute(rusqlite::params![id.to_string(), now.0])?;
+                Ok(())
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, database = %id, "a trashed database is not noted as such; the sweep does it");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+use ferry_types::{
+    DatabaseKind::{Hub, Replica},
+    Reason,
+};
+
+use super::*;
+
+// Verifies: ORG-09
+#[tokio::test]
+async fn the_first_write_fixes_the_kind() {
+    let hub = Fixture::new().await;
+    let (_, ada) = hub.signup("ada@example.com").await;
+    let id = hub.database(&ada, "main").await;
+    let claim = async |hub: &Fixture, kind| {
+        let claim = hub.control.claim_kind(id, kind).await;
+        claim.map(|claim| claim.set_by_this_call).map_err(|error| error.reason)
+    };
+    assert_eq!(claim(&hub, Replica).await, Ok(true));
+    assert_eq!(hub.control.database(id).unwrap().kind, Some(Replica));
+    assert_eq!(claim(&hub, Hub).await, Err(Reason::WrongKind));
+    assert_eq!(claim(&hub, Replica).await, Ok(false));
+    let hub = hub.restart().await;
+    assert_eq!(claim(&hub, Hub).await, Err(Reason::WrongKind));
+    assert_eq!(claim(&hub, Replica).await, Ok(false));
+    hub.control.delete_database(&ada, "main", "", &origin()).await.unwrap();
+    assert_eq!(claim(&hub, Replica).await, Err(Reason::NotFound));
+}
+
+// Verifies: ORG-09
+#[tokio::test]
+async fn racing_first_writes_of_both_kinds_have_one_winner() {
+    let hub = Fixture::new().await;
+    let (_, ada) = hub.signup("ada@example.com").await;
+    let id = hub.database(&ada, "main").await;
+    let kinds = [Hub, Replica, Hub, Replica];
+    let claims = futures_util::future::join_all(kinds.map(|kind| hub.control.claim_kind(id, kind))).await;
+    let fixed = hub.control.database(id).unwrap().kind.unwrap();
+    for (kind, claim) in kinds.into_iter().zip(&claims) {
+        assert_eq!(claim.is_ok(), kind == fixed);
+    }
+    assert_eq!(claims.iter().flatten().filter(|claim| claim.set_by_this_call).count(), 1);
+}
+
+// Verifies: ORG-09
+#[tokio::test]
+async fn a_failed_first_write_leaves_the_kind_open_unless_another_relies_on_it() {
+    let hub = Fixture::new().await;
+    let (_, ada) = hub.signup("ada@example.com").await;
+    let id = hub.database(&ada, "main").await;
+    hub.control.claim_kind(id, Replica).await.unwrap();
+    hub.control.release_kind(id).await.unwrap();
+    assert_eq!(hub.control.database(id).unwrap().kind, None);
+    assert!(hub.control.claim_kind(id, Hub).await.unwrap().set_by_this_call);
+    assert!(!hub.control.claim_kind(id, Hub).await.unwrap().set_by_this_call, "a second writer");
+    hub.control.release_kind(id).await.unwrap();
+    assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub), "the second one still writes");
+    let hub = hub.restart().await;
+    assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub));
+    hub.control.release_kind(id).await.unwrap();
+    assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub), "fixed before the start");
+}

@@ -1,0 +1,75 @@
+use super::*;
+use crate::control::RightsEnd;
+
+async fn watched(hub: &Fixture) -> (Caller, DatabaseId, crate::control::RightsWatch) {
+    let (_, caller) = hub.signup("ada@example.com").await;
+    let id = hub.database(&caller, "main").await;
+    let token = hub.token(&caller, id, &[Op::Read]).await;
+    let context = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();
+    let watch = hub.control.watch(&context);
+    (caller, id, watch)
+}
+
+// Verifies: TOK-12, TOK-13
+#[tokio::test]
+async fn revoking_the_session_ends_connections() {
+    let hub = Fixture::new().await;
+    let (caller, _, mut watch) = watched(&hub).await;
+    assert_eq!(watch.now(), None);
+    let waiting = tokio::spawn(async move { watch.ended().await });
+    tokio::task::yield_now().await;
+    hub.control.revoke_session(&caller, "", false, &origin()).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), RightsEnd::Revoked);
+}
+
+// Verifies: ORG-08, TOK-13
+#[tokio::test]
+async fn deleting_the_database_ends_connections() {
+    let hub = Fixture::new().await;
+    let (caller, id, mut watch) = watched(&hub).await;
+    let waiting = tokio::spawn(async move { watch.ended().await });
+    tokio::task::yield_now().await;
+    hub.control.delete_database(&caller, &id.to_string(), "", &origin()).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), RightsEnd::DatabaseDeleted);
+}
+
+// Verifies: TOK-13
+#[tokio::test]
+async fn what_happened_before_the_wait_is_seen_and_others_are_left_alone() {
+    let hub = Fixture::new().await;
+    let (caller, _, mut watch) = watched(&hub).await;
+    let other = hub.control.login("ada@example.com", PASSWORD, "", &origin()).await.unwrap();
+    let other_id = other.whoami.session_id.to_string();
+    hub.control.revoke_session(&caller, &other_id, false, &origin()).await.unwrap();
+    assert_eq!(watch.now(), None, "another session of the same user");
+    hub.control.revoke_session(&caller, "", false, &origin()).await.unwrap();
+    assert_eq!(watch.ended().await, RightsEnd::Revoked);
+    assert_eq!(hub.control.state.bell_count(), 2);
+    drop(watch);
+    assert_eq!(hub.control.state.bell_count(), 0);
+}
+
+/// The runtime's own clock, so that a paused runtime moves both.
+struct RuntimeClock(tokio::time::Instant);
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(START * 1000 + i64::try_from(self.0.elapsed().as_millis()).unwrap())
+    }
+}
+
+// Verifies: TOK-04, TOK-13
+#[tokio::test(start_paused = true)]
+async fn expiry_is_seen_at_the_deadline() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(RuntimeClock(tokio::time::Instant::now()));
+    let control = Control::open(config(dir.path()), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let session = control.signup("ada@example.com", PASSWORD, &origin()).await.unwrap();
+    let caller = control.authenticate_session(&bearer(&session.token), local(), Access::Full).unwrap();
+    let id = control.create_database(&caller, "main", "", "", &origin()).await.unwrap().id;
+    let token = control.issue_sync_token(&caller, wanted(id, &[Op::Read]), &origin()).await.unwrap();
+    let context = control.authenticate_sync(&bearer(&token.token), local()).unwrap();
+    assert_eq!(control.watch(&context).ended().await, RightsEnd::Expired);
+    let late_ms = clock.now().0 - token.exp_unix * 1000;
+    assert!((0..=2).contains(&late_ms), "{late_ms} ms after the deadline");
+}

@@ -1,0 +1,173 @@
+//! The `ferry` command line as a person or a script calls it, with a configuration folder of its own.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+use crate::{hub::clear_environment, rpc::PASSWORD, wait};
+
+/// One person at one machine: a configuration folder, a working folder and the variables set there.
+#[derive(Clone, Debug)]
+pub struct Ferry {
+    binary: PathBuf,
+    home: Arc<TempDir>,
+    environment: Vec<(String, String)>,
+    input: Option<String>,
+}
+
+/// What a command left.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Exit code; `None`: ended by a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ferry {
+    /// A person without any configuration, whose server is `server`.
+    ///
+    /// # Panics
+    /// If no temporary folder can be made.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>, server: &str) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(home.path().join("files")).expect("a temporary folder");
+        let ferry =
+            Self { binary: binary.into(), home: Arc::new(home), environment: Vec::new(), input: None };
+        ferry.env("FERRY_SERVER", server)
+    }
+
+    /// The same person with one more variable, which replaces an older one of that name.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(found, _)| found != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same person with this text on standard input.
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = Some(text.to_owned());
+        self
+    }
+
+    /// Where the configuration lies.
+    #[must_use]
+    pub fn config_dir(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
+    /// The working folder.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.home.path().join("files")
+    }
+
+    /// A file of the working folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.files().join(name)
+    }
+
+    /// Starts a command.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    #[must_use]
+    pub fn spawn<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Child {
+        let mut command = Command::new(&self.binary);
+        clear_environment(&mut command);
+        command
+            .args(arguments)
+            .current_dir(self.files())
+            .env("FERRY_CONFIG_DIR", self.config_dir())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        if let Some(text) = &self.input {
+            let mut stdin = child.stdin.take().expect("BUG: stdin is piped");
+            // A command that does not read its input is no failure of the test.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+        child
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    #[must_use]
+    pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Output {
+        finish(self.spawn(arguments))
+    }
+
+    /// Runs a command that must succeed; gives its standard output.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn ok<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(&self, arguments: &[S]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.code, Some(0), "ferry {arguments:?}\n{}{}", output.stdout, output.stderr);
+        output.stdout
+    }
+
+    /// Runs a command that must end with `code`; gives its standard error.
+    ///
+    /// # Panics
+    /// If it ends otherwise.
+    pub fn fails<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(&self, code: i32, arguments: &[S]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.code, Some(code), "ferry {arguments:?}\n{}{}", output.stdout, output.stderr);
+        output.stderr
+    }
+
+    /// Signs up `email`, which leaves this person logged in.
+    ///
+    /// # Panics
+    /// If the hub refuses.
+    pub fn signup(&self, email: &str) {
+        self.clone().env("FERRY_PASSWORD", PASSWORD).ok(&["signup", email]);
+    }
+}
+
+/// Waits for a command's end.
+///
+/// # Panics
+/// If it does not end in time.
+#[must_use]
+pub fn finish(child: Child) -> Output {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(child.wait_with_output()));
+    let output = receive.recv_timeout(wait::LIMIT * 2).expect("the command ends in time");
+    let output = output.expect("the command's output is readable");
+    Output {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The names in `folder`, sorted.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder is readable");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("the folder is readable").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

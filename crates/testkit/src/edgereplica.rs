@@ -1,0 +1,170 @@
+//! EdgeReplica's command-line client, imitated from the specification (pages, 2.2), with its weaknesses: it says
+//! page size 4096 whatever its file has, reads each page in a transaction of its own, reads nothing from the hub
+//! before it has announced everything, gives up on `hash_mismatch_batch`, and cannot truncate a file.
+
+use std::{net::SocketAddr, path::Path};
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::{
+    frames::Frame,
+    http,
+    socket::{Event, Moved, Socket},
+};
+
+/// What a finished session moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Pages, as the hub counted them.
+    pub pages: u64,
+    /// Bytes, as the hub counted them.
+    pub bytes: u64,
+    /// Bytes of all frames, as the client counted them.
+    pub moved: Moved,
+}
+
+/// Why a session failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The hub refused the connection: status and text.
+    Refused(u16, String),
+    /// The hub sent an `error` frame.
+    Told(String),
+    /// The connection ended before `sync_complete`.
+    Ended(String),
+    /// The hub sent a frame that this client does not understand here.
+    Confused(String),
+}
+
+impl Failure {
+    /// The text of the hub's `error` frame.
+    ///
+    /// # Panics
+    /// If the session failed otherwise.
+    #[must_use]
+    pub fn told(&self) -> &str {
+        match self {
+            Self::Told(message) => message,
+            other => panic!("expected an error frame, not {other:?}"),
+        }
+    }
+}
+
+/// `edgereplica sync push`.
+///
+/// # Errors
+/// As the client would report them.
+///
+/// # Panics
+/// If the local file cannot be read.
+pub fn push(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Failure> {
+    let connection = open(file);
+    let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
+    let max_page = greet(&connection, &mut socket)?;
+    announce(&connection, &mut socket, max_page);
+    loop {
+        match expect_frame(&mut socket)? {
+            Frame::RequestPage { page_no } => {
+                let data = read_page(&connection, page_no);
+                socket.send(&Frame::PageData { page_no, data });
+            }
+            Frame::RequestPages { page_numbers } => {
+                for page_no in page_numbers {
+                    let data = read_page(&connection, page_no);
+                    socket.send(&Frame::PageData { page_no, data });
+                }
+            }
+            Frame::SyncComplete { pages_transferred, bytes_transferred } => {
+                return Ok(Report {
+                    pages: pages_transferred,
+                    bytes: bytes_transferred,
+                    moved: socket.moved(),
+                });
+            }
+            other => return Err(Failure::Confused(format!("{other:?}"))),
+        }
+    }
+}
+
+/// `edgereplica sync pull`.
+///
+/// # Errors
+/// As the client would report them.
+///
+/// # Panics
+/// If the local file cannot be read or written.
+pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Failure> {
+    let connection = open(file);
+    let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
+    let max_page = greet(&connection, &mut socket)?;
+    announce(&connection, &mut socket, max_page);
+    let mut pages = Vec::new();
+    let report = loop {
+        match expect_frame(&mut socket)? {
+            Frame::PageData { page_no, data } => pages.push((page_no, data)),
+            Frame::SyncComplete { pages_transferred, bytes_transferred } => {
+                break Report { pages: pages_transferred, bytes: bytes_transferred, moved: socket.moved() };
+            }
+            other => return Err(Failure::Confused(format!("{other:?}"))),
+        }
+    };
+    connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
+    {
+        let mut write = connection
+            .prepare("INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)")
+            .expect("SQLite has sqlite_dbpage");
+        for (page_no, data) in pages {
+            write.execute((page_no, data)).unwrap_or_else(|error| panic!("writing page {page_no}: {error}"));
+        }
+    }
+    connection.execute_batch("COMMIT").expect("the local file can be written");
+    Ok(report)
+}
+
+fn open(file: &Path) -> Connection {
+    let connection = Connection::open(file).expect("the local file opens");
+    connection.busy_timeout(std::time::Duration::from_secs(30)).expect("SQLite takes a timeout");
+    connection
+}
+
+fn refused(response: &http::Response) -> Failure {
+    Failure::Refused(response.status, response.text())
+}
+
+/// Says hello; gives the number of local pages.
+fn greet(connection: &Connection, socket: &mut Socket) -> Result<u32, Failure> {
+    let max_page: u32 =
+        connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("SQLite counts the pages");
+    socket.send(&Frame::hello(max_page));
+    match expect_frame(socket)? {
+        Frame::HelloReply { .. } => Ok(max_page),
+        other => Err(Failure::Confused(format!("{other:?}"))),
+    }
+}
+
+/// Announces every page, ascending, one by one, then completes; reads nothing meanwhile.
+fn announce(connection: &Connection, socket: &mut Socket, max_page: u32) {
+    for page_no in 1..=max_page {
+        socket.feed(&Frame::page_hash(page_no, &read_page(connection, page_no)));
+    }
+    socket.send(&Frame::Complete);
+}
+
+/// Reads one page in a transaction of its own.
+fn read_page(connection: &Connection, page_no: u32) -> Vec<u8> {
+    let mut statement = connection
+        .prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")
+        .expect("SQLite has sqlite_dbpage");
+    let data = statement.query_row([page_no], |row| row.get(0)).optional().expect("the page is readable");
+    data.unwrap_or_default()
+}
+
+fn expect_frame(socket: &mut Socket) -> Result<Frame, Failure> {
+    match socket.next() {
+        Event::Frame(Frame::Error { message }) => Err(Failure::Told(message)),
+        Event::Frame(Frame::HashMismatchBatch { .. }) => Err(Failure::Confused("hash_mismatch_batch".into())),
+        Event::Frame(frame) => Ok(frame),
+        Event::Closed { code, reason } => Err(Failure::Ended(format!("closed {code} {reason}"))),
+        Event::Lost(why) => Err(Failure::Ended(why)),
+    }
+}

@@ -1,0 +1,53 @@
+//! Waiting for a condition: the one place of the tests that reads a clock or pauses.
+
+use std::time::{Duration, Instant};
+
+/// Longest a test waits for anything; far above what a busy machine needs.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks until `look` gives something.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what`.
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(LIMIT, look).unwrap_or_else(|| panic!("{what} did not come about within {LIMIT:?}"))
+}
+
+/// Looks until `look` gives something, at most `limit`.
+pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = now();
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if begun.elapsed() > limit {
+            return None;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// How long `action` took, and what it gave.
+pub fn timed<T>(action: impl FnOnce() -> T) -> (Duration, T) {
+    let begun = now();
+    let value = action();
+    (begun.elapsed(), value)
+}
+
+/// Seconds since 1970, as the hub's clock says too.
+///
+/// # Panics
+/// If the clock stands before 1970.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests compare expiry times with the real clock")]
+pub fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("before the end of time")
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests measure and bound real time")]
+fn now() -> Instant {
+    Instant::now()
+}

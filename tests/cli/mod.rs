@@ -1,0 +1,7 @@
+//! The `ferry` command line against a real hub.
+
+mod account;
+mod credentials;
+mod databases;
+mod demo;
+mod sync;

@@ -1,0 +1,220 @@
+//! The HTTP layer: request ids, headers, limits, client addresses, audit, metrics.
+
+use std::io::{Read as _, Write as _};
+
+use ferry_testkit::{
+    http::{self, gzip},
+    rpc::{EDGEREPLICA, PASSWORD, answer, call},
+    wait,
+};
+use serde_json::json;
+
+use crate::support::{Place, control_db, hub, options, refused};
+
+// Verifies: WEB-01
+#[test]
+fn every_answer_carries_a_request_id() {
+    let hub = hub();
+    let ask = |id: &str| http::send(hub.address(), "GET", "/healthz", &[("X-Request-Id", id)], &[]).unwrap();
+    let longest = "a".repeat(64);
+    for good in ["abc-1_2.3", &longest] {
+        assert_eq!(ask(good).header("x-request-id"), Some(good));
+    }
+    let too_long = "a".repeat(65);
+    for bad in ["", "with space", "semi;colon", &too_long] {
+        let answer = ask(bad);
+        let id = answer.header("x-request-id").expect("an id");
+        assert_ne!(id, bad);
+        assert_eq!((id.len(), id.as_bytes()[14]), (36, b'7'), "{id} is a UUIDv7");
+    }
+    let unknown = http::get(hub.address(), "/nowhere").unwrap();
+    assert_eq!((unknown.status, unknown.text().as_str()), (404, "Not Found"));
+    assert!(unknown.header("x-request-id").is_some());
+
+    let headers = [("Content-Type", "application/json"), ("X-Request-Id", "trace-me")];
+    let response =
+        http::send(hub.address(), "POST", &format!("/{EDGEREPLICA}/Whoami"), &headers, b"{}").unwrap();
+    assert_eq!(response.header("x-request-id"), Some("trace-me"));
+    assert_eq!(answer(&response).unwrap_err().request_id, "trace-me");
+    wait::until("the log line", || hub.log().contains("trace-me").then_some(()));
+}
+
+// Verifies: WEB-01, WEB-07
+#[test]
+fn the_audit_names_the_request_and_no_secret() {
+    let place = Place::new();
+    let token = place.push_token();
+    let headers = [("Content-Type", "application/json"), ("X-Request-Id", "wrong-guess")];
+    let body = json!({"email": "ada@example.com", "password": "a wrong password"}).to_string();
+    let path = format!("/{EDGEREPLICA}/Login");
+    http::send(place.hub.address(), "POST", &path, &headers, body.as_bytes()).unwrap();
+    place.user.ferry("RenameDatabase", &json!({"database": "app", "name": "other"})).unwrap();
+    place.user.edgereplica("DeleteDatabase", &json!({"databaseId": place.database})).unwrap();
+    place.user.ferry("RevokeSession", &json!({})).unwrap();
+
+    let control = control_db(&place.hub);
+    let mut rows = control.prepare("SELECT action, outcome, coalesce(request_id, ''), coalesce(detail, '') || coalesce(target, '') FROM audit ORDER BY id").unwrap();
+    let rows: Vec<(String, String, String, String)> = rows
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    // Signup, create, issue, failed login, rename, delete, revoke.
+    assert!(rows.len() >= 7, "{rows:#?}");
+    assert!(rows.iter().any(|(_, _, id, _)| id == "wrong-guess"), "{rows:#?}");
+    let all = format!("{rows:?}");
+    for secret in [PASSWORD, "a wrong password", &token, &place.user.token] {
+        assert!(!all.contains(secret), "the audit holds a secret");
+    }
+}
+
+// Verifies: WEB-02
+#[test]
+fn answers_carry_the_safe_headers_and_no_cookie() {
+    let hub = hub();
+    for path in ["/healthz", "/health", "/nowhere", "/v1/nothing"] {
+        let answer = http::get(hub.address(), path).unwrap();
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+        assert_eq!(answer.header("strict-transport-security"), None, "{path}: no https here");
+    }
+    let headers = [("Content-Type", "application/json")];
+    let rpc = http::send(hub.address(), "POST", &format!("/{EDGEREPLICA}/Whoami"), &headers, b"{}").unwrap();
+    assert_eq!(rpc.header("cache-control"), Some("no-store"));
+    let hub = options().env("FERRY_PUBLIC_URL", "https://sync.example.com").start();
+    let answer = http::get(hub.address(), "/healthz").unwrap();
+    assert!(answer.header("strict-transport-security").is_some());
+}
+
+// Verifies: WEB-04
+#[test]
+fn headers_and_bodies_are_limited() {
+    let hub = hub();
+    let long = "x".repeat(40 << 10);
+    let refused_early = match http::send(hub.address(), "GET", "/healthz", &[("X-Long", &long)], &[]) {
+        Ok(answer) => answer.status == 431,
+        // The hub may close while we still write.
+        Err(_) => true,
+    };
+    assert!(refused_early, "40 KiB of headers were accepted");
+
+    let path = format!("/{EDGEREPLICA}/Signup");
+    let large = json!({"email": "a@example.com", "password": "x".repeat(5 << 20)}).to_string();
+    let json_headers = [("Content-Type", "application/json")];
+    let response = http::send(hub.address(), "POST", &path, &json_headers, large.as_bytes()).unwrap();
+    assert_eq!(answer(&response).unwrap_err().code, "resource_exhausted");
+
+    // 64 MiB in 64 KiB.
+    let bomb =
+        gzip(json!({"email": "a@example.com", "password": "x".repeat(64 << 20)}).to_string().as_bytes());
+    let gzip_headers = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")];
+    let before = ferry_testkit::process::usage(hub.pid()).unwrap().peak_bytes;
+    let response = http::send(hub.address(), "POST", &path, &gzip_headers, &bomb).unwrap();
+    assert_eq!(answer(&response).unwrap_err().code, "resource_exhausted");
+    let grown = ferry_testkit::process::usage(hub.pid()).unwrap().peak_bytes.saturating_sub(before);
+    assert!(grown < 32 << 20, "a bomb of 64 MiB grew the hub by {grown} bytes");
+    // Honest gzip is welcome.
+    let body = gzip(json!({"email": "a@example.com", "password": PASSWORD}).to_string().as_bytes());
+    let response = http::send(hub.address(), "POST", &path, &gzip_headers, &body).unwrap();
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+// Verifies: WEB-04
+#[test]
+fn a_client_that_never_ends_its_headers_is_let_go() {
+    let hub = hub();
+    let mut stream = http::connect(hub.address()).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
+    let (took, _) = wait::timed(|| stream.read(&mut [0; 1024]));
+    assert!((8..20).contains(&took.as_secs()), "let go after {took:?}");
+}
+
+// Verifies: WEB-05
+#[test]
+fn only_trusted_proxies_say_who_calls() {
+    let forwarded = "203.0.113.9, 198.51.100.7";
+    for (trusted, expected) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
+        let hub = options().env("FERRY_TRUSTED_PROXIES", trusted).start();
+        let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", forwarded)];
+        let body = json!({"email": "a@example.com", "password": PASSWORD}).to_string();
+        let path = format!("/{EDGEREPLICA}/Signup");
+        let response = http::send(hub.address(), "POST", &path, &headers, body.as_bytes()).unwrap();
+        assert_eq!(response.status, 200);
+        let ip: String =
+            control_db(&hub).query_row("SELECT ip FROM audit LIMIT 1", [], |row| row.get(0)).unwrap();
+        assert_eq!(ip, expected, "trusted: {trusted:?}");
+    }
+}
+
+// Verifies: WEB-06
+#[test]
+fn signups_of_one_address_are_limited() {
+    let hub = options().env("FERRY_RATE_LIMIT_SCALE", "1").start();
+    let path = format!("/{EDGEREPLICA}/Signup");
+    let signup = |number: usize| {
+        let body = json!({"email": format!("u{number}@example.com"), "password": PASSWORD}).to_string();
+        http::send(hub.address(), "POST", &path, &[("Content-Type", "application/json")], body.as_bytes())
+            .unwrap()
+    };
+    for number in 0..10 {
+        assert_eq!(signup(number).status, 200, "signup {number}");
+    }
+    let over = signup(10);
+    assert_eq!(over.status, 429);
+    assert!(
+        over.header("retry-after").is_some_and(|value| value.parse::<u64>().is_ok_and(|s| s > 0)),
+        "{over:?}"
+    );
+    assert_eq!(answer(&over).unwrap_err().code, "resource_exhausted");
+}
+
+// Verifies: WEB-08
+#[test]
+fn an_internal_error_says_nothing_of_the_inside() {
+    let place = Place::new();
+    control_db(&place.hub).execute_batch("ALTER TABLE audit RENAME TO gone").unwrap();
+    let refusal = refused(place.user.edgereplica("CreateDatabase", &json!({"name": "more"})), "internal");
+    assert_eq!((refusal.status, refusal.message.as_str()), (500, "internal error"));
+    wait::until("the cause in the log", || place.hub.log().contains("audit").then_some(()));
+    control_db(&place.hub).execute_batch("ALTER TABLE gone RENAME TO audit").unwrap();
+    place.user.edgereplica("CreateDatabase", &json!({"name": "more"})).unwrap();
+}
+
+// Verifies: WEB-09
+#[test]
+fn metrics_have_the_documented_names_and_no_ids() {
+    let place = Place::new();
+    let _token = place.push_token();
+    let _ = call(
+        place.hub.address(),
+        EDGEREPLICA,
+        "Login",
+        &json!({"email": "x@y.z", "password": "12345678"}),
+        None,
+    );
+    let text = http::get(place.hub.address(), "/metrics").unwrap().text();
+    for name in [
+        "ferry_http_requests_total",
+        "ferry_rpc_duration_seconds",
+        "ferry_auth_verifications_total",
+        "ferry_login_attempts_total",
+        "ferry_tokens_issued_total",
+        "ferry_databases",
+        "ferry_control_commit_seconds",
+    ] {
+        assert!(text.contains(name), "{name} is missing:\n{text}");
+    }
+    for id in [place.database.as_str(), "ada@example.com", "db_", "u_"] {
+        let labelled =
+            text.lines().filter(|line| !line.starts_with('#')).any(|line| line.contains(&format!("\"{id}")));
+        assert!(!labelled, "a label holds {id}");
+    }
+    let forwarded = [("X-Forwarded-For", "203.0.113.9")];
+    let denied = http::send(place.hub.address(), "GET", "/metrics", &forwarded, &[]).unwrap();
+    assert_eq!(denied.status, 401);
+    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
+    let authorization = format!("Bearer {}", operator.trim());
+    let headers = [("X-Forwarded-For", "203.0.113.9"), ("Authorization", &authorization)];
+    assert_eq!(http::send(place.hub.address(), "GET", "/metrics", &headers, &[]).unwrap().status, 200);
+}

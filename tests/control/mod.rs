@@ -1,0 +1,13 @@
+//! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
+
+mod accounts;
+mod databases;
+mod durability;
+mod http;
+mod membership;
+mod passwords;
+mod revocation;
+mod serving;
+mod startup;
+mod tokens;
+mod transports;

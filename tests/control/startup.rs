@@ -1,0 +1,225 @@
+//! Starting: settings, files and their modes, development mode.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use ferry_testkit::{
+    http,
+    hub::{Options, Refused, listing},
+    rpc::{EDGEREPLICA, PASSWORD, call},
+    socket::upgrade,
+};
+use serde_json::json;
+
+use crate::support::{Place, control_db, hub, options};
+
+fn must_fail(options: Options) -> Refused {
+    match options.try_start() {
+        Ok(hub) => panic!("the hub started:\n{}", hub.log()),
+        Err(refused) => {
+            assert_eq!(refused.code, Some(78), "{}", refused.output);
+            refused
+        }
+    }
+}
+
+#[track_caller]
+fn names(refused: &Refused, words: &[&str]) {
+    for word in words {
+        assert!(refused.output.contains(word), "{word:?} is missing in:\n{}", refused.output);
+    }
+}
+
+// Verifies: CFG-01
+#[test]
+fn a_bad_setting_ends_the_start_and_is_named() {
+    names(&must_fail(options().env("SESSION_TTL_SECONDS", "soon")), &["SESSION_TTL_SECONDS"]);
+    names(&must_fail(options().env("FERRY_SESSION_TTL_SECONDS", "-1")), &["FERRY_SESSION_TTL_SECONDS"]);
+    names(&must_fail(options().arg("--signup").arg("sometimes")), &["--signup", "sometimes"]);
+    names(&must_fail(options().env("FERRY_SESION_TTL_SECONDS", "1")), &["FERRY_SESION_TTL_SECONDS"]);
+    names(&must_fail(options().env("FERRY_TLS_CERT", "/nowhere/cert.pem")), &["tls"]);
+
+    let folder = tempfile_dir();
+    let file = folder.path().join("my.toml");
+    fs::write(&file, "no_such_key = 1\n").unwrap();
+    let config = |file: &Path| options().arg("--config").arg(file.display().to_string());
+    names(&must_fail(config(&file)), &["my.toml", "no_such_key"]);
+    fs::write(&file, "[pages]\nstage_hours = \"long\"\n").unwrap();
+    names(&must_fail(config(&file)), &["my.toml", "stage_hours"]);
+    fs::write(&file, "this is no toml").unwrap();
+    names(&must_fail(config(&file)), &["my.toml"]);
+    names(&must_fail(config(&folder.path().join("missing.toml"))), &["missing.toml"]);
+
+    // An empty variable is as good as none; a flag goes over a variable, that over the file.
+    fs::write(&file, "signup = \"closed\"\n").unwrap();
+    let signup = |hub: &ferry_testkit::Hub| {
+        let request = json!({"email": "a@example.com", "password": PASSWORD});
+        call(hub.address(), EDGEREPLICA, "Signup", &request, None).is_ok()
+    };
+    assert!(!signup(&config(&file).env("FERRY_SIGNUP", "").start()));
+    assert!(signup(&config(&file).env("FERRY_SIGNUP", "open").start()));
+    assert!(!signup(&config(&file).env("FERRY_SIGNUP", "open").arg("--signup").arg("closed").start()));
+}
+
+// Verifies: CFG-01, TOK-11
+#[test]
+fn a_malformed_session_key_ends_the_start_without_showing_itself() {
+    for key in ["not base64!", "c2hvcnQ=", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=,c2hvcnQ="] {
+        let refused = must_fail(options().env("SESSION_KEY", key));
+        names(&refused, &["SESSION_KEY"]);
+        assert!(!refused.output.contains("c2hvcnQ"), "the key is a secret:\n{}", refused.output);
+    }
+}
+
+// Verifies: TOK-11
+#[test]
+fn without_a_key_each_hub_draws_its_own() {
+    let (one, two) = (Place::new(), Place::new());
+    let ring = |place: &Place| fs::read_to_string(place.hub.data_dir().join("keyring.json")).unwrap();
+    assert_ne!(ring(&one), ring(&two));
+    let token = format!("Bearer {}", one.pull_token());
+    let answer = upgrade(two.hub.address(), "/sync", &[("Authorization", &token)]);
+    assert_eq!(answer.status, 401, "{}", answer.text());
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+// Verifies: CFG-02
+#[test]
+fn the_first_start_makes_private_files_and_wider_ones_are_refused() {
+    let mut hub = hub();
+    let data = hub.data_dir();
+    assert_eq!(mode(&data), 0o700);
+    for file in ["control.db", "operator.token", "keyring.json"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    let operator = fs::read_to_string(data.join("operator.token")).unwrap();
+    let secret = operator.trim().strip_prefix("fop_").expect("an operator token");
+    assert_eq!(secret.len(), 43);
+    assert!(!hub.log().contains(secret), "the operator token is in the log");
+
+    hub.stop();
+    for (file, right) in [("keyring.json", 0o600), ("operator.token", 0o600), (".", 0o700)] {
+        let path = data.join(file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(right | 0o044)).unwrap();
+        let refused = must_fail(options().data_dir(&data));
+        names(&refused, &["chmod"]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(right)).unwrap();
+    }
+    let _hub = options().data_dir(&data).start();
+}
+
+// Verifies: CFG-02
+#[test]
+fn one_process_holds_a_data_directory() {
+    let place = Place::new();
+    let refused = place.hub.second().expect_err("a second process must not start");
+    assert_eq!(refused.code, Some(78), "{}", refused.output);
+    names(&refused, &["another ferry process"]);
+    place.user.create_database("still-served");
+}
+
+#[test]
+fn an_unreadable_key_ring_is_never_made_anew() {
+    let mut hub = hub();
+    let ring = hub.data_dir().join("keyring.json");
+    hub.stop();
+    for content in ["", "{", "{\"version\":1,\"keys\":[]}", "{\"version\":9}"] {
+        fs::write(&ring, content).unwrap();
+        names(&must_fail(options().data_dir(hub.data_dir())), &["keyring.json"]);
+        assert_eq!(fs::read_to_string(&ring).unwrap(), content);
+    }
+}
+
+// Verifies: CFG-03
+#[test]
+fn a_schema_of_another_time_leaves_the_files_alone() {
+    let mut hub = hub();
+    hub.signup("ada@example.com");
+    hub.stop();
+    let version: i64 = control_db(&hub).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let set = |version: i64| control_db(&hub).pragma_update(None, "user_version", version).unwrap();
+    set(version + 1);
+    let before = fs::read(hub.data_dir().join("control.db")).unwrap();
+    names(&must_fail(options().data_dir(hub.data_dir())), &["control.db"]);
+    assert_eq!(fs::read(hub.data_dir().join("control.db")).unwrap(), before);
+
+    set(version - 1);
+    let before = fs::read(hub.data_dir().join("control.db")).unwrap();
+    names(&must_fail(options().data_dir(hub.data_dir()).env("AUTO_MIGRATE", "false")), &["auto_migrate"]);
+    assert_eq!(fs::read(hub.data_dir().join("control.db")).unwrap(), before);
+    set(version);
+    let _hub = options().data_dir(hub.data_dir()).env("AUTO_MIGRATE", "false").start();
+}
+
+// Verifies: CFG-04
+#[test]
+fn development_mode_warns_and_has_its_user_and_database() {
+    let hub = options().arg("--dev").start();
+    assert!(
+        hub.log().contains("dev mode: public signing key, anonymous access; never expose this server"),
+        "{}",
+        hub.log()
+    );
+    let control = control_db(&hub);
+    let email: String = control.query_row("SELECT email FROM users", [], |row| row.get(0)).unwrap();
+    let name: String = control.query_row("SELECT name FROM databases", [], |row| row.get(0)).unwrap();
+    assert_eq!((email.as_str(), name.as_str()), ("dev@localhost", "main"));
+    // Page sync asks for its credential all the same, and a bad one is always 401.
+    assert_eq!(upgrade(hub.address(), "/sync", &[]).status, 401);
+    assert_eq!(upgrade(hub.address(), "/sync", &[("Authorization", "Bearer rubbish")]).status, 401);
+}
+
+// Verifies: CFG-05
+#[test]
+fn development_mode_stays_on_this_machine() {
+    let folder = tempfile_dir();
+    let data = folder.path().join("data");
+    for address in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
+        let refused = must_fail(options().data_dir(&data).arg("--dev").arg(format!("--listen={address}")));
+        names(&refused, &["--dev"]);
+        assert!(!data.exists(), "refused before anything is made");
+    }
+    let hub = options().data_dir(&data).arg("--dev").start();
+    let ask = |path: &str, name: &str, value: &str| {
+        http::send(hub.address(), "GET", path, &[(name, value)], &[]).unwrap().status
+    };
+    for host in ["localhost", "127.0.0.1", "[::1]", "localhost:8787"] {
+        assert_eq!(ask("/healthz", "Host", host), 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "10.0.0.1"] {
+        assert_eq!(ask("/healthz", "Host", host), 421, "{host}");
+    }
+    assert_eq!(ask("/healthz", "Origin", "http://localhost:5173"), 200);
+    for origin in ["https://evil.example", "null", "http://localhost.evil.example"] {
+        assert_eq!(ask("/healthz", "Origin", origin), 403, "{origin}");
+        let answer = upgrade(hub.address(), "/sync", &[("Origin", origin), ("Authorization", "Bearer x")]);
+        assert_eq!(answer.status, 403, "a socket from {origin}");
+    }
+}
+
+// Verifies: CFG-05
+#[test]
+fn a_data_directory_serves_one_mode() {
+    for (first, second) in [(true, false), (false, true)] {
+        let with = |options: Options, dev: bool| if dev { options.arg("--dev") } else { options };
+        let mut hub = with(options(), first).start();
+        hub.stop();
+        let before = listing(&hub.data_dir());
+        let refused = must_fail(with(options().data_dir(hub.data_dir()), second));
+        names(&refused, &["--dev"]);
+        let after = listing(&hub.data_dir());
+        let stays = |list: &[(String, u64)]| -> Vec<(String, u64)> {
+            list.iter()
+                .filter(|(name, _)| !name.ends_with("-wal") && !name.ends_with("-shm"))
+                .cloned()
+                .collect()
+        };
+        assert_eq!(stays(&before), stays(&after));
+    }
+}
+
+fn tempfile_dir() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}

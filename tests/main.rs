@@ -1,0 +1,9 @@
+//! Black-box tests: they start the real `ferry` binary and speak to it over the wire. What a test proves stands
+//! in its `// Verifies:` line; the IDs are listed in `tests/requirements.txt`.
+
+mod cli;
+mod control;
+mod pages;
+mod secrets;
+mod support;
+mod tidy;

@@ -1,0 +1,95 @@
+//! What most tests begin with.
+
+use std::path::Path;
+
+use ferry_testkit::{
+    Direction, Hub, Session,
+    edgereplica::{self, Failure, Report},
+    hub::Options,
+    rpc::Refusal,
+};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const FERRY: &str = env!("CARGO_BIN_EXE_ferry");
+
+/// How a hub is started; a test adds what it needs.
+pub(crate) fn options() -> Options {
+    Options::new(FERRY)
+}
+
+/// A hub with nothing in it.
+pub(crate) fn hub() -> Hub {
+    options().start()
+}
+
+/// A user with one database.
+pub(crate) struct Place {
+    pub(crate) hub: Hub,
+    pub(crate) user: Session,
+    pub(crate) database: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self::of(hub())
+    }
+
+    pub(crate) fn of(hub: Hub) -> Self {
+        let user = hub.signup("ada@example.com");
+        let database = user.create_database("app");
+        Self { hub, user, database }
+    }
+
+    /// Starts the hub again over its data, killing it first if it still runs.
+    pub(crate) fn restarted(self) -> Self {
+        self.restarted_with(|options| options)
+    }
+
+    pub(crate) fn restarted_with(self, change: impl FnOnce(Options) -> Options) -> Self {
+        let hub = self.hub.restart_with(change);
+        let user = self.user.at(hub.address());
+        Self { hub, user, database: self.database }
+    }
+
+    pub(crate) fn push_token(&self) -> String {
+        self.user.sync_token(&self.database, Direction::Push)
+    }
+
+    pub(crate) fn pull_token(&self) -> String {
+        self.user.sync_token(&self.database, Direction::Pull)
+    }
+
+    /// Pushes as EdgeReplica's client does.
+    pub(crate) fn try_push(&self, file: &Path) -> Result<Report, Failure> {
+        edgereplica::push(self.hub.address(), &self.push_token(), file)
+    }
+
+    pub(crate) fn push(&self, file: &Path) -> Report {
+        self.try_push(file).unwrap_or_else(|failure| panic!("the push of {}: {failure:?}", file.display()))
+    }
+
+    /// Pulls as EdgeReplica's client does.
+    pub(crate) fn pull(&self, file: &Path) -> Report {
+        edgereplica::pull(self.hub.address(), &self.pull_token(), file)
+            .unwrap_or_else(|failure| panic!("the pull into {}: {failure:?}", file.display()))
+    }
+}
+
+/// The hub's own database of accounts, as an operator may open it beside the hub.
+pub(crate) fn control_db(hub: &Hub) -> Connection {
+    let path = hub.data_dir().join("control.db");
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("control.db opens");
+    connection.busy_timeout(std::time::Duration::from_secs(10)).expect("SQLite takes a timeout");
+    connection
+}
+
+/// Asserts a refusal's family.
+#[track_caller]
+pub(crate) fn refused(answer: Result<Value, Refusal>, code: &str) -> Refusal {
+    let refusal = answer.expect_err("the hub must refuse this");
+    assert_eq!(refusal.code, code, "{refusal:?}");
+    refusal
+}

@@ -1,0 +1,137 @@
+//! Rules over the text of the sources.
+
+use super::{Text, report, texts};
+
+/// Longest file that needs no reason.
+const LINES_MAX: usize = 500;
+
+/// Files that may be longer, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+#[test]
+fn a_file_is_one_idea() {
+    let sources: Vec<Text> = texts().into_iter().filter(Text::is_rust).collect();
+    let allowed = |path: &str| LONG_FILES.iter().any(|(long, reason)| *long == path && !reason.is_empty());
+    let mut findings: Vec<String> = sources
+        .iter()
+        .filter(|file| file.content.lines().count() > LINES_MAX && !allowed(&file.path))
+        .map(|file| format!("{}: {} lines", file.path, file.content.lines().count()))
+        .collect();
+    for (path, _) in LONG_FILES {
+        if !sources.iter().any(|file| file.path == *path && file.content.lines().count() > LINES_MAX) {
+            findings.push(format!("{path}: is not long any more, take it off the list"));
+        }
+    }
+    report("files above 500 lines: split them, or list them in LONG_FILES with the reason", &findings);
+}
+
+#[test]
+fn unwrap_stands_only_in_tests() {
+    let findings = code_lines(|in_tests, code| !in_tests && code.contains(".unwrap()"));
+    report("unwrap() outside tests: return the error, or expect(\"BUG: …\") what cannot happen", &findings);
+}
+
+#[test]
+fn unsafe_stands_in_one_file_and_gives_its_reason() {
+    const HOME: &str = "crates/store/src/ffi.rs";
+    let is_unsafe = |code: &str| {
+        ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"]
+            .iter()
+            .any(|form| code.contains(form))
+    };
+    let mut findings = Vec::new();
+    for file in texts().iter().filter(|file| file.is_rust() && !file.path.starts_with("tests/tidy/")) {
+        let lines: Vec<&str> = file.content.lines().collect();
+        for (number, _, code) in file.code().filter(|(_, _, code)| is_unsafe(code)) {
+            let reasoned =
+                lines[number.saturating_sub(6)..number].iter().any(|line| line.contains("SAFETY:"));
+            if file.path != HOME {
+                findings.push(format!("{}:{number}: {}", file.path, code.trim()));
+            } else if !reasoned {
+                findings.push(format!("{}:{number}: no SAFETY comment", file.path));
+            }
+        }
+    }
+    report(&format!("unsafe belongs into {HOME}, each with a SAFETY comment"), &findings);
+}
+
+#[test]
+fn nothing_is_left_half_done() {
+    // Written in two halves, so that this file does not find itself.
+    let macros = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("dbg", "!("),
+        concat!("#[ign", "ore"),
+    ];
+    let findings = code_lines(|_, code| macros.iter().any(|word| code.contains(word)));
+    report("half-done code", &findings);
+    let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX:")];
+    let findings = lines(|line| notes.iter().any(|word| line.contains(word)));
+    report("notes of unfinished work: do it, or file an issue", &findings);
+}
+
+#[test]
+fn tests_wait_on_conditions() {
+    // The one place that may pause between two looks at a condition.
+    const HOME: &str = "crates/testkit/src/wait.rs";
+    let words = [concat!("thread::sl", "eep"), concat!("time::sl", "eep")];
+    let findings: Vec<String> =
+        code_lines(|in_tests, code| in_tests && words.iter().any(|w| code.contains(w)))
+            .into_iter()
+            .filter(|finding| !finding.starts_with(HOME))
+            .collect();
+    report("sleeping tests: wait on the condition (ferry_testkit::wait)", &findings);
+}
+
+#[test]
+fn the_project_speaks_only_of_itself() {
+    // Home folders and build machines: no reader has them.
+    let folders = [concat!("wo", "rk"), concat!("fa", "rm"), concat!("ro", "ot"), concat!("ho", "me")];
+    let hosts = [concat!("regi", "stry"), concat!("mir", "ror"), concat!("pro", "xy")];
+    let names_machine_path = |line: &str| {
+        folders.iter().any(|folder| {
+            let path = format!("/{folder}/");
+            line.match_indices(&path).any(|(at, _)| {
+                let before = line[..at].chars().next_back();
+                let after = line[at + path.len()..].chars().next();
+                before.is_none_or(|c| !c.is_alphanumeric() && c != '}' && c != '_' && c != '.')
+                    && after.is_some_and(|c| c.is_ascii_lowercase() || c == '.')
+            })
+        })
+    };
+    let names_host = |line: &str| {
+        line.match_indices("://").any(|(at, _)| {
+            let host = line[at + 3..].split(['/', ' ', '"', ')']).next().unwrap_or("");
+            hosts.iter().any(|word| host.contains(word))
+        })
+    };
+    let findings = lines(|line| names_machine_path(line) || names_host(line));
+    report("paths or hosts of one machine", &findings);
+}
+
+/// Where code of any Rust file fulfils `rule` (in tests?, code).
+fn code_lines(rule: impl Fn(bool, &str) -> bool) -> Vec<String> {
+    texts()
+        .iter()
+        .filter(|file| file.is_rust())
+        .flat_map(|file| {
+            file.code()
+                .filter(|(_, in_tests, code)| rule(*in_tests, code))
+                .map(|(number, _, code)| format!("{}:{number}: {}", file.path, code.trim()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Where a line of any text file fulfils `rule`.
+fn lines(rule: impl Fn(&str) -> bool) -> Vec<String> {
+    texts()
+        .iter()
+        .flat_map(|file| {
+            let hits = file.content.lines().enumerate().filter(|(_, line)| rule(line));
+            hits.map(|(place, line)| format!("{}:{}: {}", file.path, place + 1, line.trim()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
