@@ -34,7 +34,9 @@ impl Replica {
         let writer = lock(&self.writer);
         let current = self.current();
         if self.is_broken() {
-            return Err(Error::Damaged("a former commit failed half-way; opening anew settles it".into()).into());
+            return Err(
+                Error::Damaged("a former commit failed half-way; opening anew settles it".into()).into()
+            );
         }
         if current.version != prepared.plan.base.version {
             return Err(PushError::Conflict { current: current.version });
@@ -85,11 +87,11 @@ impl Commit<'_> {
         self.writer.execute_batch("BEGIN IMMEDIATE")?;
         let announced = self.announce_inside();
         let committed = announced.and_then(|row| {
-            self.writer.execute_batch("COMMIT").map_err(Error::from)?;
+            self.writer.execute_batch("COMMIT")?;
             Ok(row)
         });
         if committed.is_err() && !self.writer.is_autocommit() {
-            self.writer.execute_batch("ROLLBACK").map_err(Error::from)?;
+            self.writer.execute_batch("ROLLBACK")?;
         }
         committed
     }
@@ -102,9 +104,9 @@ impl Commit<'_> {
             Way::Swap(_, root) => *root,
             Way::InPlace => {
                 // The root is part of the announcement; the leaves themselves follow main.db.
-                self.writer.execute_batch("SAVEPOINT root").map_err(Error::from)?;
+                self.writer.execute_batch("SAVEPOINT root")?;
                 let root = self.apply(version)?;
-                self.writer.execute_batch("ROLLBACK TO root; RELEASE root").map_err(Error::from)?;
+                self.writer.execute_batch("ROLLBACK TO root; RELEASE root")?;
                 root
             }
         };
@@ -194,7 +196,7 @@ impl Commit<'_> {
         fault::point("push.main")?;
         // A lost index commit is redone from the pending row.
         index::relax(self.writer, true)?;
-        self.writer.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)?;
+        self.writer.execute_batch("BEGIN IMMEDIATE")?;
         let root = self.apply(row.info.version)?;
         if root != row.info.root {
             return Err(Error::Damaged("the root changed between announcement and commit".into()).into());
@@ -203,7 +205,7 @@ impl Commit<'_> {
         index::publish(self.writer, &row)?;
         let snapshot = open_present(&self.replica.main, row.info.page_count)?;
         self.replica.note_identity(self.writer)?;
-        self.writer.execute_batch("COMMIT").map_err(Error::from)?;
+        self.writer.execute_batch("COMMIT")?;
         *present = snapshot;
         fault::point("push.index")?;
         Ok(row.info)
@@ -308,7 +310,10 @@ pub(super) fn open_present(main: &std::path::Path, count: PageCount) -> Result<O
     }
     let snapshot = Snapshot::open(main)?;
     if snapshot.page_count() != count {
-        return Err(Error::Damaged(format!("main.db has {} pages, its index {count}", snapshot.page_count())));
+        return Err(Error::Damaged(format!(
+            "main.db has {} pages, its index {count}",
+            snapshot.page_count()
+        )));
     }
     Ok(Some(snapshot))
 }

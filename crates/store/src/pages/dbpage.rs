@@ -6,7 +6,6 @@
 
 use std::{path::Path, time::Duration};
 
-use ferry_core::pages::header;
 use ferry_types::{PageCount, PageNo, PageSize};
 use rusqlite::{Connection, OpenFlags, limits::Limit};
 
@@ -14,7 +13,9 @@ use crate::{Error, Result, connection::BUSY_TIMEOUT};
 
 /// Longest row of a schema that is loaded; longer ones are left out, which harms nobody here.
 const SCHEMA_ROW_MAX_BYTES: i32 = 1 << 20;
-const READ_PAGE: &str = "SELECT data FROM sqlite_dbpage WHERE pgno = ?1";
+// Named in `temp`, where no schema of the file can put a table of that name before it; it reads `main` all the same.
+const READ_PAGE: &str = "SELECT data FROM temp.sqlite_dbpage WHERE pgno = ?1";
+const WRITE_PAGE: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
 
 fn open(path: &Path, flags: OpenFlags, busy: Duration) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -25,21 +26,6 @@ fn open(path: &Path, flags: OpenFlags, busy: Duration) -> Result<Connection> {
          PRAGMA wal_autocheckpoint=0;",
     )?;
     Ok(connection)
-}
-
-/// A file whose schema has an object of this name would answer in place of the real pages.
-fn refuse_shadow(connection: &Connection) -> Result<()> {
-    let shadowed = connection.query_row(
-        "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE name LIKE 'sqlite_dbpage')",
-        [],
-        |row| row.get(0),
-    );
-    let shadowed = match shadowed {
-        // Loading the schema ended at the damaged row too: what comes after it hides nothing.
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => false,
-        other => other?,
-    };
-    if shadowed { Err(Error::Damaged("the schema has an object called sqlite_dbpage".into())) } else { Ok(()) }
 }
 
 fn read_page(connection: &Connection, page: PageNo, into: &mut Vec<u8>) -> Result<()> {
@@ -69,11 +55,10 @@ impl Snapshot {
     /// Opens the file and begins a read transaction. The file must exist.
     ///
     /// # Errors
-    /// When SQLite cannot open or lock the file, or its schema hides its pages.
+    /// When SQLite cannot open or lock the file.
     pub fn open(path: &Path) -> Result<Self> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT)?;
         connection.execute_batch("BEGIN")?;
-        refuse_shadow(&connection)?;
         let (page_size, page_count) = dimensions(&connection)?;
         Ok(Self { connection, page_size, page_count })
     }
@@ -121,7 +106,7 @@ impl PageWriter {
     /// Opens the file and takes the write lock, waiting for other writers at most `busy`.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked, is empty, or its schema hides its pages.
+    /// When the file cannot be opened or locked, or is empty.
     pub fn begin(path: &Path, busy: Duration) -> Result<Self> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -131,7 +116,6 @@ impl PageWriter {
             // and can fail as corrupt. The setting itself comes with the new page 1.
             connection.execute_batch("PRAGMA auto_vacuum=2")?;
         }
-        refuse_shadow(&connection)?;
         let (page_size, page_count) = dimensions(&connection)?;
         let mut page1 = Vec::with_capacity(page_size.bytes());
         read_page(&connection, PageNo::FIRST, &mut page1)?;
@@ -178,9 +162,7 @@ impl PageWriter {
     }
 
     fn insert(&self, page: PageNo, data: &[u8]) -> Result<()> {
-        let mut statement =
-            self.connection.prepare_cached("INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)")?;
-        statement.execute((page.get(), data))?;
+        self.connection.prepare_cached(WRITE_PAGE)?.execute((page.get(), data))?;
         Ok(())
     }
 
@@ -195,10 +177,8 @@ impl PageWriter {
         assert!(self.wrote_page1 || !self.must_write_page1, "BUG: page 1 must be among the pages written");
         if page_count < self.page_count {
             // Last: a page written after it would cancel it.
-            self.connection.execute(
-                "INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, NULL)",
-                [u64::from(page_count.0) + 1],
-            )?;
+            let cut: (u64, Option<&[u8]>) = (u64::from(page_count.0) + 1, None);
+            self.connection.prepare_cached(WRITE_PAGE)?.execute(cut)?;
         }
         self.connection.execute_batch("COMMIT")?;
         self.connection.close().map_err(|(_, error)| error.into())

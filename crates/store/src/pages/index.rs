@@ -71,8 +71,7 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Resul
     Ok(())
 }
 
-const VERSION_COLUMNS: &str =
-    "version, base, root, page_size, page_count, volatile, time_ms, pages, bytes";
+const VERSION_COLUMNS: &str = "version, base, root, page_size, page_count, volatile, time_ms, pages, bytes";
 
 fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
     Ok(VersionRow {

@@ -61,8 +61,9 @@ impl NotedHashes {
         self.window.1.resize(WINDOW_BYTES, 0);
         let read = read_up_to(&self.file, &mut self.window.1, at)?;
         self.window.1.truncate(read);
-        find(&self.window, at)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no hash noted for page {page}")).into())
+        find(&self.window, at).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("no hash noted for page {page}")).into()
+        })
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -5,10 +5,7 @@
 use ferry_core::pages::{PushPlan, header, tree};
 use ferry_types::{Leaf, PageNo, Root};
 
-use super::{
-    ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict,
-    quick_check,
-};
+use super::{ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict, quick_check};
 use crate::{Error, Result, fault};
 
 /// Why a push was not committed.
@@ -40,6 +37,12 @@ pub enum PushError {
     /// Storage failed; nothing was committed.
     #[error(transparent)]
     Store(#[from] Error),
+}
+
+impl From<rusqlite::Error> for PushError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl From<std::io::Error> for PushError {

@@ -10,12 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 use ferry_core::pages::{ImageHashes, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 
-use super::{
-    Replica, VersionInfo,
-    index,
-    replica::lock,
-    segment::Place,
-};
+use super::{Replica, VersionInfo, index, replica::lock, segment::Place};
 use crate::{Error, Result};
 
 /// Bytes read under the lock of the shared read transaction: others wait that long.
@@ -92,9 +87,10 @@ impl PinnedVersion {
     fn read_present(&self, pages: &[PageNo], size: PageSize, into: &mut Vec<u8>) -> Result<()> {
         let present = lock(&self.replica.present);
         for (place, page) in pages.iter().enumerate() {
-            match present.as_ref().filter(|snapshot| {
-                snapshot.page_size() == size && snapshot.page_count().contains(*page)
-            }) {
+            match present
+                .as_ref()
+                .filter(|snapshot| snapshot.page_size() == size && snapshot.page_count().contains(*page))
+            {
                 Some(snapshot) => snapshot.read(*page, into)?,
                 None => into.resize((place + 1) * size.bytes(), 0),
             }

@@ -138,7 +138,10 @@ fn reconcile(
     index::clear_pending(writer, !keep_images)?;
     index::publish(writer, &row)?;
     if !keep_images {
-        tracing::warn!(version = row.info.version, "main.db was changed outside ferry: its content is a new version");
+        tracing::warn!(
+            version = row.info.version,
+            "main.db was changed outside ferry: its content is a new version"
+        );
         // Images of versions before lead nowhere without those of this one.
         writer.execute("DELETE FROM before", [])?;
         writer.execute("DELETE FROM versions WHERE version < ?1", [row.info.version])?;
@@ -175,8 +178,8 @@ fn scan(main: &Path, writer: &Connection) -> Result<Scan> {
     if !main.exists() {
         return Ok(empty);
     }
-    dbpage::ensure_wal(main)?;
-    let snapshot = Snapshot::open(main)?;
+    dbpage::ensure_wal(main).map_err(main_failed)?;
+    let snapshot = Snapshot::open(main).map_err(main_failed)?;
     let (size, count) = (snapshot.page_size(), snapshot.page_count());
     if count.0 == 0 {
         return Ok(empty);
@@ -185,11 +188,12 @@ fn scan(main: &Path, writer: &Connection) -> Result<Scan> {
     let mut root = tree::RootBuilder::default();
     let mut known = writer.prepare("SELECT pgno, leaf FROM pages WHERE pgno <= ?1 ORDER BY pgno")?;
     let mut known = known.query([count.0])?;
-    let mut next = known.next()?.map(|row| Ok::<_, Error>((row.get::<_, u32>(0)?, row.get(1)?))).transpose()?;
+    let mut next =
+        known.next()?.map(|row| Ok::<_, Error>((row.get::<_, u32>(0)?, row.get(1)?))).transpose()?;
     let (mut data, mut room) = (Vec::with_capacity(size.bytes()), Vec::new());
     for page in count.pages() {
         data.clear();
-        snapshot.read(page, &mut data)?;
+        snapshot.read(page, &mut data).map_err(main_failed)?;
         if page == PageNo::FIRST {
             scan.volatile = Volatile::of(&data);
         }
@@ -197,7 +201,8 @@ fn scan(main: &Path, writer: &Connection) -> Result<Scan> {
         root.push(&leaf);
         let indexed = next.filter(|(pgno, _)| *pgno == page.get());
         if indexed.is_some() {
-            next = known.next()?.map(|row| Ok::<_, Error>((row.get::<_, u32>(0)?, row.get(1)?))).transpose()?;
+            next =
+                known.next()?.map(|row| Ok::<_, Error>((row.get::<_, u32>(0)?, row.get(1)?))).transpose()?;
         }
         if indexed.map(|(_, leaf)| Leaf(leaf)) != Some(leaf) {
             scan.changed.push((page, leaf));
@@ -205,6 +210,14 @@ fn scan(main: &Path, writer: &Connection) -> Result<Scan> {
     }
     scan.root = root.finish(size);
     Ok(scan)
+}
+
+/// Damage of main.db is not damage of the index, which must then be kept.
+fn main_failed(error: Error) -> Error {
+    match error {
+        Error::Io(_) | Error::Refused(_) => error,
+        other => std::io::Error::other(format!("main.db cannot be read: {other}")).into(),
+    }
 }
 
 /// Removes segments that the index does not name: tails of pushes that never committed, and histories that

@@ -103,9 +103,8 @@ impl Segments {
         let file = self.file(id)?;
         let mut header = [0; RECORD_HEADER_BYTES];
         file.read_exact_at(&mut header, offset)?;
-        let [crc, compressed, raw] = [0, 4, 8].map(|at| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        });
+        let [crc, compressed, raw] = [0, 4, 8]
+            .map(|at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
         let (compressed, raw) = (compressed as usize, raw as usize);
         if raw > FRAME_RAW_BYTES || compressed > zstd::zstd_safe::compress_bound(FRAME_RAW_BYTES) {
             return Err(damaged("impossible lengths"));
@@ -228,7 +227,8 @@ mod tests {
     fn pages_come_back_from_their_places() {
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::open(dir.path().join("seg")).unwrap();
-        let page = |n: u32| -> Vec<u8> { (0..4096_u32).map(|i| (i.wrapping_mul(n * n + 1) >> 3) as u8).collect() };
+        let page =
+            |n: u32| -> Vec<u8> { (0..4096_u32).map(|i| (i.wrapping_mul(n * n + 1) >> 3) as u8).collect() };
         let mut writer = segments.append(0).unwrap();
         let places: Vec<_> = (0..3000).map(|n| writer.add(&page(n)).unwrap()).collect();
         writer.finish().unwrap();

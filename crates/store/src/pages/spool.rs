@@ -59,8 +59,7 @@ impl Spool {
             if page == PageNo::FIRST {
                 header::normalize(&mut data[from..], count);
             }
-            let leaf =
-                if page == size.lock_page() { Leaf::LOCK_PAGE } else { tree::leaf(&data[from..]) };
+            let leaf = if page == size.lock_page() { Leaf::LOCK_PAGE } else { tree::leaf(&data[from..]) };
             root.push(&leaf);
             leaves.extend_from_slice(&leaf.0);
             if data.len() >= WRITE_BYTES || page.get() == count.0 {
@@ -106,9 +105,11 @@ impl PageSource for Spool {
         let count = (end - first.get()) as usize;
         let mut bytes = vec![0; count * LEAF_BYTES];
         self.leaves.read_exact_at(&mut bytes, (first.index() * LEAF_BYTES) as u64)?;
-        into.extend(bytes.chunks_exact(LEAF_BYTES).map(|leaf| {
-            Leaf(leaf.try_into().expect("BUG: chunks have 32 bytes"))
-        }));
+        into.extend(
+            bytes
+                .chunks_exact(LEAF_BYTES)
+                .map(|leaf| Leaf(leaf.try_into().expect("BUG: chunks have 32 bytes"))),
+        );
         Ok(())
     }
 }

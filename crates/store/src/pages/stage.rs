@@ -351,9 +351,13 @@ impl Inner {
             && let Some(from) = u64::from(place.offset).checked_sub(active.written)
         {
             let record = usize::try_from(from).ok().and_then(|from| active.buffer.get(from..));
-            let Some(record) = record.filter(|record| record.len() > RECORD_HEADER_BYTES) else { return Ok(false) };
+            let Some(record) = record.filter(|record| record.len() > RECORD_HEADER_BYTES) else {
+                return Ok(false);
+            };
             let (found, length) = parse_header(&record[..RECORD_HEADER_BYTES]);
-            into.extend_from_slice(record.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + length).unwrap_or(&[]));
+            into.extend_from_slice(
+                record.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + length).unwrap_or(&[]),
+            );
             return Ok(found == *leaf && tree::leaf(into) == *leaf);
         }
         let mut header = [0; RECORD_HEADER_BYTES];
@@ -405,7 +409,7 @@ mod tests {
     }
 
     fn page(n: u32) -> (Leaf, Vec<u8>) {
-        let data: Vec<u8> = (0..4096_u32).map(|i| (i ^ n ^ (n >> 8) * 31) as u8).collect();
+        let data: Vec<u8> = n.to_le_bytes().repeat(1024);
         (tree::leaf(&data), data)
     }
 
