@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use ferry_types::{DatabaseId, Result, Seq};
+use ferry_types::{DatabaseId, Error, Result, Seq};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rusqlite::OptionalExtension as _;
 
@@ -31,6 +31,13 @@ impl DatabaseHost for Databases {
 }
 
 async fn seq(database: &Arc<Database>) -> Result<Seq> {
+    // A replica holds nothing of Ferry's: its version stands in its page index, and main.db is left alone.
+    let dir = database.dir().to_owned();
+    let replica = tokio::task::spawn_blocking(move || ferry_store::pages::peek_version(&dir)).await;
+    let replica = replica.map_err(|_| Error::internal())?.map_err(ferry_store::Error::into_refusal)?;
+    if let Some(version) = replica {
+        return Ok(Seq(version.version));
+    }
     if !database.dir().join("main.db").exists() {
         return Ok(Seq(0));
     }
