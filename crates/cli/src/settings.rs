@@ -8,7 +8,7 @@ mod profiles;
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) use credentials::{Credentials, Session};
-pub(crate) use profiles::{Profile, profile};
+pub(crate) use profiles::profile;
 
 use crate::failure::Failure;
 

@@ -54,7 +54,7 @@ pub struct TokenWish {
     pub direction: Option<Direction>,
     /// Of `read,write,admin`.
     pub ops: Vec<String>,
-    /// Sync models; empty: all (with a direction: pages alone).
+    /// Sync models; empty: all.
     pub models: Vec<String>,
     /// Seconds it shall live; 0: the hub's default.
     pub ttl_seconds: i64,

@@ -24,7 +24,7 @@ mod push;
 
 use std::{path::Path, sync::Arc};
 
-use ferry_types::{Clock, DatabaseId, DatabaseKind, PageCount, Root, Tag, UnixMillis};
+use ferry_types::{Clock, DatabaseId, DatabaseKind, Model, PageCount, Root, Tag, UnixMillis};
 
 use self::local::{Local, Memory};
 pub use self::{
@@ -178,7 +178,12 @@ impl Replica<'_> {
                 opened => return opened,
             }
         }
-        let wish = TokenWish { direction: Some(direction), label: "ferry".into(), ..TokenWish::default() };
+        let wish = TokenWish {
+            direction: Some(direction),
+            models: vec![Model::Pages.to_string()],
+            label: "ferry".into(),
+            ..TokenWish::default()
+        };
         let minted = self.admin.issue_sync_token(&target.id.to_string(), &wish).await?;
         let token = SyncToken { token: minted.token, expires_unix: minted.exp_unix };
         self.tokens.put(target.id, direction, &token, self.clock.now());

@@ -98,7 +98,12 @@ impl FromStr for ServerUrl {
             return Err(bad("it must end after host and port"));
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("the host is missing"))?;
-        let port = uri.port_u16().unwrap_or_else(|| default_port(secure));
+        let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            None if has_port => return Err(bad("its port is none")),
+            None => default_port(secure),
+        };
         Ok(Self { secure, host: host.to_ascii_lowercase(), port })
     }
 }

@@ -2,10 +2,9 @@
 //! operator must mend ends the start with its text (exit code 78).
 
 use std::{
-    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use ferry_auth::password::Hasher;
@@ -17,8 +16,8 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId, id::IdentityId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, limiter::Limiter, load,
-    passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, kinds::TentativeKinds,
+    limiter::Limiter, load, passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -55,9 +54,10 @@ impl Control {
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
-            tentative_kinds: Arc::new(Mutex::new(HashSet::new())),
+            tentative_kinds: TentativeKinds::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
+            probing: AtomicBool::new(false),
             config,
         });
         if control.config.dev {

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use ferry_core::pages::tree::{self, RootBuilder};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
-use rusqlite::{Connection, backup::Backup};
+use rusqlite::{
+    Connection,
+    backup::{Backup, StepResult},
+};
 
 use crate::{
     ClientError, Result,
@@ -42,16 +45,14 @@ impl Rebuild {
         let left: String =
             connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(failed)?;
         if left != "delete" {
-            return Err(ClientError::file(
-                "FILE_BUSY",
-                format!("{shown} is in use by another program: close it there, then pull again"),
-            ));
+            return Err(busy(&shown));
         }
-        // In this locking mode the lock of the first transaction stays.
+        // In this locking mode the lock of the first transaction stays. A file without pages must not be
+        // written yet, which would give it one: there, that of a reader keeps others from committing.
+        let first =
+            if root.is_some() { "BEGIN EXCLUSIVE; COMMIT" } else { "SELECT count(*) FROM sqlite_schema" };
         connection
-            .execute_batch(
-                "PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT",
-            )
+            .execute_batch(&format!("PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE; {first}"))
             .map_err(failed)?;
         if root_now(&connection).map_err(failed)? != root {
             return Err(ClientError::conflict(
@@ -84,7 +85,9 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
     {
         let backup = Backup::new(&source, &mut target.connection).map_err(failed)?;
         let all = -1;
-        backup.step(all).map_err(failed)?;
+        if backup.step(all).map_err(failed)? != StepResult::Done {
+            return Err(busy(&shown));
+        }
     }
     drop(source);
     point("pull.backup")?;
@@ -112,6 +115,13 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
             target.connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     }
     point("pull.commit")
+}
+
+fn busy(shown: &str) -> ClientError {
+    ClientError::file(
+        "FILE_BUSY",
+        format!("{shown} is in use by another program: close it there, then pull again"),
+    )
 }
 
 /// The root of the image as this connection sees it; `None` if it has no page.

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use tokio_tungstenite::tungstenite::{
     Error as SocketError, Message,
+    error::ProtocolError,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
@@ -60,6 +61,9 @@ pub(super) fn upgrade(server: &ServerUrl, error: SocketError) -> ClientError {
 /// The socket failed under the session.
 pub(super) fn socket(server: &ServerUrl, error: &SocketError) -> ClientError {
     match error {
+        SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            admin::unreachable(server, "the connection was cut")
+        }
         SocketError::Capacity(_) | SocketError::Protocol(_) | SocketError::Utf8(_) => {
             ClientError::unverified(format!("the hub does not keep to the protocol: {error}"))
         }
