@@ -21,6 +21,8 @@ pub fn point(name: &str) -> Result<()> {
             .map(|(n, a)| (n.to_owned(), a.to_owned()))
             .collect()
     });
+    #[cfg(test)]
+    hook::call(name)?;
     for (_, action) in PLAN.iter().filter(|(planned, _)| planned == name) {
         act(name, action)?;
     }
@@ -60,4 +62,35 @@ fn act(name: &str, action: &str) -> Result<()> {
 #[inline(always)]
 pub const fn point(_name: &str) -> Result<()> {
     Ok(())
+}
+
+/// Unit tests look at the files, or fail, where a process would be killed: a function per thread sees every
+/// point that the thread reaches.
+#[cfg(test)]
+pub(crate) mod hook {
+    use std::cell::RefCell;
+
+    use crate::Result;
+
+    type Hook = Box<dyn FnMut(&str) -> Result<()>>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `work` while `hook` sees every point that this thread reaches.
+    pub(crate) fn with<T>(hook: impl FnMut(&str) -> Result<()> + 'static, work: impl FnOnce() -> T) -> T {
+        HOOK.set(Some(Box::new(hook)));
+        let result = work();
+        HOOK.set(None);
+        result
+    }
+
+    pub(super) fn call(name: &str) -> Result<()> {
+        // Taken out meanwhile: the hook may itself reach points.
+        let Some(mut hook) = HOOK.take() else { return Ok(()) };
+        let result = hook(name);
+        HOOK.set(Some(hook));
+        result
+    }
 }

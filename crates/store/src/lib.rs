@@ -4,6 +4,7 @@ pub mod connection;
 pub mod error;
 pub mod fault;
 pub mod migrate;
+pub mod pages;
 pub mod writer;
 
 pub use error::{Error, Result};

@@ -11,6 +11,12 @@ pub const EDGEREPLICA_SOCKETS_PER_DATABASE: usize = 64;
 pub const EDGEREPLICA_IDLE_MAX_MS: u64 = 120_000;
 /// Longest EdgeReplica session.
 pub const EDGEREPLICA_SESSION_MAX_MS: u64 = 6 * 3600 * 1000;
+/// Pages that one `page_hash_batch` may cover.
+pub const EDGEREPLICA_BATCH_MAX_PAGES: u32 = 65_536;
+/// Batches that differ and whose answers the client has not taken yet.
+pub const EDGEREPLICA_BATCHES_UNANSWERED_MAX: usize = 1024;
+/// Page numbers of one `hash_mismatch_batch`.
+pub const EDGEREPLICA_MISMATCH_FRAME_PAGES: u32 = 8192;
 /// A transfer that moves no byte for this long is closed.
 pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
 /// How long a session outlives its credential's expiry (PAG-16).

@@ -1,9 +1,16 @@
-//! Page sync: what an image is: header, leaves, tree.
+//! Page sync: what an image is (header, leaves, tree), and the session machines of EdgeReplica's wire.
 //! Terms are those of the pages specification, section 2.1.
 
+mod announce;
 pub mod header;
 mod pageset;
+pub mod pull;
+pub mod push;
+pub mod session;
 pub mod tree;
 
 pub use header::{Header, Volatile};
 pub use pageset::PageSet;
+pub use pull::Pull;
+pub use push::{Push, PushPlan};
+pub use session::{Image, ImageHashes, Refusal, SessionError};

@@ -5,10 +5,12 @@ use ferry_types::PageNo;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// A set of page numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PageSet {
     words: Vec<u64>,
     len: u32,
+    /// No word below this one has a bit set.
+    low: usize,
 }
 
 impl PageSet {
@@ -18,6 +20,7 @@ impl PageSet {
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
         }
+        self.low = self.low.min(word);
         let new = self.words[word] & bit == 0;
         self.words[word] |= bit;
         self.len += u32::from(new);
@@ -33,6 +36,14 @@ impl PageSet {
             self.len -= 1;
         }
         there
+    }
+
+    /// Takes the lowest page out; a whole ascending drain looks at each word once.
+    pub fn pop_first(&mut self) -> Option<PageNo> {
+        let page = self.next_from(page_at(self.low * WORD_BITS)?)?;
+        self.low = place(page).0;
+        self.remove(page);
+        Some(page)
     }
 
     /// Whether `page` is in the set.
@@ -118,6 +129,9 @@ mod tests {
                 }
                 prop_assert_eq!(set.len() as usize, model.len());
                 prop_assert_eq!(set.next_from(page), model.range(page..).next().copied());
+                if number % 5 == 0 {
+                    prop_assert_eq!(set.pop_first(), model.pop_first());
+                }
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
         }

@@ -4,7 +4,7 @@
 //! BLAKE3(level byte ‖ children). The first level with one node is the top; the root is
 //! BLAKE3(domain ‖ page size ‖ page count ‖ top). A changed page touches only its path to the top.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::LazyLock};
 
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
@@ -22,6 +22,16 @@ pub type Node = [u8; 32];
 #[must_use]
 pub fn leaf(data: &[u8]) -> Leaf {
     Leaf(*blake3::hash(data).as_bytes())
+}
+
+/// The page size whose page of zeros has this leaf.
+#[must_use]
+pub fn zero_page_size(leaf: &Leaf) -> Option<PageSize> {
+    static ZERO_LEAVES: LazyLock<Vec<(PageSize, Leaf)>> = LazyLock::new(|| {
+        let sizes = (9..=16).filter_map(|log2| PageSize::new(1 << log2));
+        sizes.map(|size| (size, self::leaf(&vec![0; size.bytes()]))).collect()
+    });
+    ZERO_LEAVES.iter().find(|(_, zero)| zero == leaf).map(|(size, _)| *size)
 }
 
 /// The leaf of `page` in an image of `count` pages of the length of `data`. `page1` is room for one page.

@@ -1,0 +1,250 @@
+//! `index.db`: what Ferry knows of a replica's pages (pages specification, section 4): the leaf of every page and
+//! the version that last changed it, the tree over them, the versions, and where before-images stand.
+//!
+//! Its writer commits with `synchronous=FULL` where the order of things on disk depends on it, and NORMAL where
+//! a lost commit is redone from the `pending` row (PAG-43).
+
+use std::path::Path;
+
+use ferry_core::pages::{Volatile, tree};
+use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::{VersionInfo, segment::Place};
+use crate::{Error, Result, connection, migrate};
+
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+    CREATE TABLE pages(pgno INTEGER PRIMARY KEY, leaf BLOB NOT NULL, changed INTEGER NOT NULL) STRICT;
+    CREATE INDEX pages_changed ON pages(changed);
+    CREATE TABLE nodes(level INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL,
+                       PRIMARY KEY(level, n)) STRICT, WITHOUT ROWID;
+    CREATE TABLE versions(version INTEGER PRIMARY KEY, base INTEGER NOT NULL, root BLOB NOT NULL,
+                          page_size INTEGER NOT NULL, page_count INTEGER NOT NULL, volatile BLOB NOT NULL,
+                          time_ms INTEGER NOT NULL, pages INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+    CREATE INDEX versions_root ON versions(root);
+    -- The page as it was until `version` replaced or cut it off.
+    CREATE TABLE before(pgno INTEGER NOT NULL, version INTEGER NOT NULL, seg INTEGER NOT NULL,
+                        offset INTEGER NOT NULL, slot INTEGER NOT NULL, leaf BLOB NOT NULL,
+                        PRIMARY KEY(pgno, version)) STRICT, WITHOUT ROWID;
+    CREATE INDEX before_version ON before(version);
+    CREATE INDEX before_seg ON before(seg, version);
+    -- At most one: the version that is being committed.
+    CREATE TABLE pending(version INTEGER PRIMARY KEY, base INTEGER NOT NULL, root BLOB NOT NULL,
+                         page_size INTEGER NOT NULL, page_count INTEGER NOT NULL, volatile BLOB NOT NULL,
+                         time_ms INTEGER NOT NULL, pages INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+    "];
+
+/// A row of `versions` or `pending`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct VersionRow {
+    pub(super) info: VersionInfo,
+    /// The version it replaced.
+    pub(super) base: u64,
+    /// Pages changed against the base.
+    pub(super) pages: u32,
+    /// Bytes of before-images that it cost.
+    pub(super) bytes: u64,
+}
+
+/// Opens the writing connection, creating the file.
+pub(super) fn open_writer(path: &Path) -> Result<Connection> {
+    let mut connection = connection::open_writer(path)?;
+    connection.execute_batch("PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=4194304;")?;
+    migrate::run(&mut connection, MIGRATIONS)?;
+    Ok(connection)
+}
+
+/// Commits made until the next call need not be on disk when they return.
+pub(super) fn relax(connection: &Connection, relaxed: bool) -> Result<()> {
+    let mode = if relaxed { "PRAGMA synchronous=NORMAL" } else { "PRAGMA synchronous=FULL" };
+    Ok(connection.execute_batch(mode)?)
+}
+
+pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
+    connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?.execute([key, value])?;
+    Ok(())
+}
+
+const VERSION_COLUMNS: &str = "version, base, root, page_size, page_count, volatile, time_ms, pages, bytes";
+
+fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    Ok(VersionRow {
+        base: row.get(1)?,
+        info: VersionInfo {
+            version: row.get(0)?,
+            root: Root(row.get(2)?),
+            page_size: PageSize::new(row.get(3)?),
+            page_count: PageCount(row.get(4)?),
+            volatile: Volatile(row.get(5)?),
+            time: UnixMillis(row.get(6)?),
+        },
+        pages: row.get(7)?,
+        bytes: row.get(8)?,
+    })
+}
+
+/// The newest version; `None` before the first.
+pub(super) fn newest(connection: &Connection) -> Result<Option<VersionRow>> {
+    let sql = format!("SELECT {VERSION_COLUMNS} FROM versions ORDER BY version DESC LIMIT 1");
+    Ok(connection.query_row(&sql, [], version_row).optional()?)
+}
+
+/// The version that was being committed when the last process ended.
+pub(super) fn pending(connection: &Connection) -> Result<Option<VersionRow>> {
+    let sql = format!("SELECT {VERSION_COLUMNS} FROM pending");
+    Ok(connection.query_row(&sql, [], version_row).optional()?)
+}
+
+fn insert_version(connection: &Connection, table: &str, row: &VersionRow) -> Result<()> {
+    let info = &row.info;
+    connection.execute(
+        &format!("INSERT INTO {table}({VERSION_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+        (
+            info.version,
+            row.base,
+            info.root.0,
+            info.page_size.map_or(0, PageSize::get),
+            info.page_count.0,
+            info.volatile.0,
+            info.time.0,
+            row.pages,
+            row.bytes,
+        ),
+    )?;
+    Ok(())
+}
+
+/// Says what is about to be committed.
+pub(super) fn announce(connection: &Connection, row: &VersionRow) -> Result<()> {
+    insert_version(connection, "pending", row)
+}
+
+/// What was announced is committed; or, with `drop_images`, was not.
+pub(super) fn clear_pending(connection: &Connection, drop_images: bool) -> Result<()> {
+    if drop_images {
+        connection.execute("DELETE FROM before WHERE version IN (SELECT version FROM pending)", [])?;
+    }
+    connection.execute("DELETE FROM pending", [])?;
+    Ok(())
+}
+
+/// Adds a version to the list.
+pub(super) fn publish(connection: &Connection, row: &VersionRow) -> Result<()> {
+    insert_version(connection, "versions", row)
+}
+
+/// Brings the leaves and the tree to a new image: `changed` lists, ascending, each page whose leaf is new, with
+/// that leaf. Returns the root.
+pub(super) fn apply(
+    connection: &Connection,
+    version: u64,
+    old: PageCount,
+    new: (Option<PageSize>, PageCount),
+    changed: &mut dyn Iterator<Item = Result<(PageNo, Leaf)>>,
+) -> Result<Root> {
+    let (page_size, count) = new;
+    connection.execute("DELETE FROM pages WHERE pgno > ?1", [count.0])?;
+    let mut parents: Vec<PageNo> = Vec::new();
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO pages VALUES (?1, ?2, ?3)
+         ON CONFLICT(pgno) DO UPDATE SET leaf = excluded.leaf, changed = excluded.changed",
+    )?;
+    for entry in changed {
+        let (page, leaf) = entry?;
+        upsert.execute((page.get(), leaf.0, version))?;
+        // One page per parent is enough for the tree, and keeps this list short.
+        let parent = |page: PageNo| (page.get() - 1) / tree::FAN_OUT;
+        if parents.last().is_none_or(|last| parent(*last) != parent(page)) {
+            parents.push(page);
+        }
+    }
+    let top = tree::update(&mut SqlNodes(connection), old, count, parents)?;
+    Ok(tree::root(page_size, count, &top))
+}
+
+/// The tree in `pages` (level 0) and `nodes`.
+struct SqlNodes<'c>(&'c Connection);
+
+impl tree::NodeStore for SqlNodes<'_> {
+    type Error = Error;
+
+    fn read(&mut self, level: u8, first: u32, end: u32, into: &mut Vec<tree::Node>) -> Result<()> {
+        let before = into.len();
+        let sql = if level == 0 {
+            "SELECT leaf FROM pages WHERE pgno > ?1 AND pgno <= ?2 AND ?3 = 0 ORDER BY pgno"
+        } else {
+            "SELECT hash FROM nodes WHERE n >= ?1 AND n < ?2 AND level = ?3 ORDER BY n"
+        };
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query((first, end, level))?;
+        while let Some(row) = rows.next()? {
+            into.push(row.get(0)?);
+        }
+        if into.len() - before == (end - first) as usize {
+            Ok(())
+        } else {
+            Err(Error::Damaged(format!("the index lacks nodes {first} to {end} of level {level}")))
+        }
+    }
+
+    fn write(&mut self, level: u8, n: u32, node: &tree::Node) -> Result<()> {
+        let mut statement = self.0.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?1, ?2, ?3)")?;
+        statement.execute((level, n, node))?;
+        Ok(())
+    }
+
+    fn truncate(&mut self, level: u8, count: u32) -> Result<()> {
+        self.0.execute("DELETE FROM nodes WHERE level = ?1 AND n >= ?2", (level, count))?;
+        Ok(())
+    }
+}
+
+/// A page of the present image: its leaf and the version that last changed it.
+pub(super) fn page(connection: &Connection, page: PageNo) -> Result<Option<(Leaf, u64)>> {
+    let mut statement = connection.prepare_cached("SELECT leaf, changed FROM pages WHERE pgno = ?1")?;
+    Ok(statement.query_row([page.get()], |row| Ok((Leaf(row.get(0)?), row.get(1)?))).optional()?)
+}
+
+/// The page as it was at `version`, if it was changed since: its leaf and where it stands.
+pub(super) fn before(connection: &Connection, page: PageNo, version: u64) -> Result<Option<(Leaf, Place)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT leaf, seg, offset, slot FROM before WHERE pgno = ?1 AND version > ?2 ORDER BY version LIMIT 1",
+    )?;
+    let found = statement.query_row((page.get(), version), |row| {
+        Ok((Leaf(row.get(0)?), Place { segment: row.get(1)?, offset: row.get(2)?, slot: row.get(3)? }))
+    });
+    Ok(found.optional()?)
+}
+
+/// Remembers where a before-image stands.
+pub(super) fn set_before(
+    connection: &Connection,
+    page: PageNo,
+    version: u64,
+    place: Place,
+    leaf: &Leaf,
+) -> Result<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT OR REPLACE INTO before VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    statement.execute((page.get(), version, place.segment, place.offset, place.slot, leaf.0))?;
+    Ok(())
+}
+
+/// The newest version that a segment serves; `None` if the index names none of its images.
+pub(super) fn segment_version(connection: &Connection, segment: u32) -> Result<Option<u64>> {
+    let mut statement = connection.prepare_cached("SELECT max(version) FROM before WHERE seg = ?1")?;
+    Ok(statement.query_row([segment], |row| row.get(0))?)
+}
+
+/// Cuts the history: versions before `oldest` can no longer be read.
+pub(super) fn cut_history(connection: &Connection, oldest: u64) -> Result<()> {
+    connection.execute("DELETE FROM before WHERE version <= ?1", [oldest])?;
+    connection.execute("DELETE FROM versions WHERE version < ?1", [oldest])?;
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Validation of a push before its commit: the lengths of its pages, `quick_check` of the whole image (PAG-07),
+//! and, where most pages are new, the file that will take main.db's place (PAG-45). Nothing here changes the
+//! database, so it runs beside other writes.
+
+use ferry_core::pages::{PushPlan, header, tree};
+use ferry_types::{Leaf, PageNo, Root};
+
+use super::{ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict, quick_check};
+use crate::{Error, Result, fault};
+
+/// Why a push was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// Another push came first; this is the version now.
+    #[error("another push was committed first (now version {current})")]
+    Conflict {
+        /// The version that won.
+        current: u64,
+    },
+    /// The pages are not of one moment.
+    #[error("database changed while it was pushed")]
+    Torn,
+    /// A page has another length than page 1's header says.
+    #[error("page {page} has another length than the {page_size} bytes that page 1's header states")]
+    Length {
+        /// The page.
+        page: PageNo,
+        /// From page 1.
+        page_size: u32,
+    },
+    /// A staged page was dropped meanwhile: push again.
+    #[error("page {page} is no longer staged")]
+    StagedGone {
+        /// The page.
+        page: PageNo,
+    },
+    /// Storage failed; nothing was committed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<rusqlite::Error> for PushError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<std::io::Error> for PushError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A push that is valid, ready to be committed on its base.
+pub struct Prepared {
+    pub(super) plan: PushPlan,
+    pub(super) pinned: PinnedVersion,
+    pub(super) noted: NotedHashes,
+    /// Page 1 in normal form, and its leaf.
+    pub(super) page1: Vec<u8>,
+    pub(super) page1_leaf: Leaf,
+    pub(super) way: Way,
+}
+
+/// How the new image gets into main.db.
+pub(super) enum Way {
+    /// Page by page, in one transaction.
+    InPlace,
+    /// This file takes its place.
+    Swap(ImageFile, Root),
+}
+
+impl Prepared {
+    /// Validates `plan`, whose base is `pinned`.
+    ///
+    /// # Errors
+    /// [`PushError`]; the staged pages stay.
+    pub fn new(plan: PushPlan, pinned: PinnedVersion, noted: NotedHashes) -> Result<Self, PushError> {
+        let mut page1 = plan.page1.clone();
+        header::normalize(&mut page1, plan.page_count);
+        let page1_leaf = tree::leaf(&page1);
+        let mut prepared = Self { plan, pinned, noted, page1, page1_leaf, way: Way::InPlace };
+        let swap = prepared.is_mostly_new();
+        let image_bytes = u64::from(prepared.plan.page_count.0) * prepared.plan.page_size.bytes() as u64;
+        let checked = image_bytes <= prepared.pinned.replica().config.check_max_bytes;
+        if !swap && !checked {
+            prepared.check_lengths()?;
+            return Ok(prepared);
+        }
+        let (mut image, root) = prepared.build()?;
+        fault::point("push.built")?;
+        if checked && let Verdict::Damaged(finding) = quick_check(image.path())? {
+            tracing::info!(finding, "a push was refused");
+            return Err(PushError::Torn);
+        }
+        if swap {
+            image.seal_as_wal()?;
+            fault::point("swap.built")?;
+            prepared.way = Way::Swap(image, root);
+        }
+        Ok(prepared)
+    }
+
+    /// First push, another page size, or more than half of the pages: written in place, all would be written
+    /// twice.
+    fn is_mostly_new(&self) -> bool {
+        let plan = &self.plan;
+        let new_pages = u64::from(plan.changed.len()) + 1;
+        plan.base.page_size != Some(plan.page_size) || new_pages * 2 > u64::from(plan.page_count.0)
+    }
+
+    /// The leaf of a page that differs from the base.
+    pub(super) fn leaf(&mut self, page: PageNo) -> Result<Leaf> {
+        if page == self.plan.page_size.lock_page() {
+            Ok(Leaf::LOCK_PAGE)
+        } else if page == PageNo::FIRST {
+            Ok(self.page1_leaf)
+        } else {
+            self.noted.get(page)
+        }
+    }
+
+    /// Puts the content of a changed page other than page 1 into `into`; it stays empty for zeros.
+    pub(super) fn content(
+        &mut self,
+        stage: &Stage,
+        page: PageNo,
+        into: &mut Vec<u8>,
+    ) -> Result<Leaf, PushError> {
+        into.clear();
+        let leaf = self.leaf(page)?;
+        if leaf == Leaf::LOCK_PAGE {
+            return Ok(leaf);
+        }
+        let size = self.plan.page_size;
+        let wrong_length = || PushError::Length { page, page_size: size.get() };
+        if let Some(zeros) = tree::zero_page_size(&leaf) {
+            return if zeros == size { Ok(leaf) } else { Err(wrong_length()) };
+        }
+        if !stage.read(&leaf, into)? {
+            return Err(PushError::StagedGone { page });
+        }
+        if into.len() == size.bytes() { Ok(leaf) } else { Err(wrong_length()) }
+    }
+
+    fn check_lengths(&mut self) -> Result<(), PushError> {
+        let replica = std::sync::Arc::clone(self.pinned.replica());
+        let stage = replica.stage()?;
+        let mut data = Vec::new();
+        for page in self.plan.changed.clone().iter() {
+            self.content(stage, page, &mut data)?;
+        }
+        Ok(())
+    }
+
+    /// Builds the image as a file in rollback mode.
+    fn build(&mut self) -> Result<(ImageFile, Root), PushError> {
+        let replica = std::sync::Arc::clone(self.pinned.replica());
+        let stage = replica.stage()?;
+        let (size, count) = (self.plan.page_size, self.plan.page_count);
+        let mut image = ImageFile::create(&replica.dir, size, count)?;
+        let mut root = tree::RootBuilder::default();
+        let mut base = BasePages::new(&self.plan);
+        let changed = std::mem::take(&mut self.plan.changed);
+        let mut data = Vec::with_capacity(size.bytes());
+        for page in count.pages() {
+            if page == PageNo::FIRST {
+                image.write(page, &self.page1)?;
+                root.push(&self.page1_leaf);
+            } else if changed.contains(page) {
+                base.flush(&self.pinned, &mut image, &mut root)?;
+                let leaf = self.content(stage, page, &mut data)?;
+                if !data.is_empty() {
+                    image.write(page, &data)?;
+                }
+                root.push(&leaf);
+            } else if page == size.lock_page() && self.plan.base.page_size == Some(size) {
+                base.flush(&self.pinned, &mut image, &mut root)?;
+                root.push(&Leaf::LOCK_PAGE);
+            } else if self.plan.base.page_size == Some(size) {
+                base.push(page, &self.pinned, &mut image, &mut root)?;
+            } else {
+                // Equal to a page of the base, which has another page size.
+                return Err(PushError::Length { page, page_size: size.get() });
+            }
+        }
+        base.flush(&self.pinned, &mut image, &mut root)?;
+        image.flush()?;
+        self.plan.changed = changed;
+        Ok((image, root.finish(size)))
+    }
+}
+
+/// A run of pages that the new image takes from its base.
+struct BasePages {
+    pages: Vec<PageNo>,
+    max_pages: usize,
+}
+
+impl BasePages {
+    fn new(plan: &PushPlan) -> Self {
+        Self { pages: Vec::new(), max_pages: (1 << 20) / plan.page_size.bytes() }
+    }
+
+    fn push(
+        &mut self,
+        page: PageNo,
+        base: &PinnedVersion,
+        image: &mut ImageFile,
+        root: &mut tree::RootBuilder,
+    ) -> Result<()> {
+        self.pages.push(page);
+        if self.pages.len() >= self.max_pages { self.flush(base, image, root) } else { Ok(()) }
+    }
+
+    fn flush(
+        &mut self,
+        base: &PinnedVersion,
+        image: &mut ImageFile,
+        root: &mut tree::RootBuilder,
+    ) -> Result<()> {
+        if self.pages.is_empty() {
+            return Ok(());
+        }
+        base.read(&self.pages, &mut |page, data| {
+            root.push(&tree::leaf(data));
+            image.write(page, data)
+        })?;
+        self.pages.clear();
+        Ok(())
+    }
+}
+
+/// What a push needs of storage while its frames come in.
+pub struct PushFiles {
+    hashes: ServedHashes<PinnedVersion>,
+    noted: NotedHashes,
+}
+
+impl PushFiles {
+    /// A push on the version that `pinned` holds.
+    ///
+    /// # Errors
+    /// When the stage cannot be opened.
+    pub fn new(pinned: PinnedVersion) -> Result<Self> {
+        pinned.replica().stage()?;
+        let noted = pinned.replica().noted_hashes()?;
+        Ok(Self { hashes: ServedHashes::new(pinned), noted })
+    }
+
+    /// The version it is based on.
+    pub fn pinned(&self) -> &PinnedVersion {
+        self.hashes.source()
+    }
+
+    /// Validates the push that these files belong to: see [`Prepared::new`].
+    ///
+    /// # Errors
+    /// See [`Prepared::new`].
+    pub fn prepare(self, plan: PushPlan) -> Result<Prepared, PushError> {
+        Prepared::new(plan, self.hashes.into_source(), self.noted)
+    }
+}
+
+impl ferry_core::pages::ImageHashes for PushFiles {
+    type Error = Error;
+
+    fn served_hash(&mut self, page: PageNo) -> Result<Leaf> {
+        self.hashes.get(page)
+    }
+}
+
+impl ferry_core::pages::push::PushStore for PushFiles {
+    fn is_staged(&mut self, hash: &Leaf) -> Result<bool> {
+        self.pinned().replica().stage()?.contains(hash)
+    }
+
+    fn stage(&mut self, hash: &Leaf, data: &[u8]) -> Result<()> {
+        self.pinned().replica().stage()?.put(hash, data)
+    }
+
+    fn note(&mut self, page: PageNo, hash: &Leaf) -> Result<()> {
+        self.noted.set(page, hash)
+    }
+
+    fn noted(&mut self, page: PageNo) -> Result<Leaf> {
+        self.noted.get(page)
+    }
+}

@@ -1,0 +1,276 @@
+//! Reading one version of an image, whatever is committed meanwhile (PAG-46): from the read transaction at the
+//! present version where a page has not changed since, else from its before-image.
+//!
+//! The order matters: the page first, then the index. A page read from an older transaction than the index
+//! knows is found changed there, and its before-image is taken; a newer page than the index knows cannot be
+//! read. Every page is checked against its leaf before it leaves.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use ferry_core::pages::{ImageHashes, tree};
+use ferry_types::{Leaf, PageCount, PageNo, PageSize};
+
+use super::{Replica, VersionInfo, index, replica::lock, segment::Place};
+use crate::{Error, Result};
+
+/// Bytes read under the lock of the shared read transaction: others wait that long.
+const READ_AT_ONCE_BYTES: usize = 256 << 10;
+/// Leaves read at once.
+const LEAF_WINDOW: u32 = 1024;
+
+/// A version of an image that can be read.
+pub trait PageSource: Send + Sync {
+    /// Which version.
+    fn info(&self) -> &VersionInfo;
+
+    /// Reads pages, in the order given, in served form.
+    ///
+    /// # Errors
+    /// When a page cannot be read as it was at this version; or what `each` returns.
+    fn read(&self, pages: &[PageNo], each: &mut dyn FnMut(PageNo, &[u8]) -> Result<()>) -> Result<()>;
+
+    /// Appends the leaves of pages `first` up to, not including, `end` to `into`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()>;
+}
+
+/// A version of a replica; it is kept while this lives.
+pub struct PinnedVersion {
+    replica: Arc<Replica>,
+    info: VersionInfo,
+}
+
+impl Drop for PinnedVersion {
+    fn drop(&mut self) {
+        self.replica.unpin(self.info.version);
+    }
+}
+
+/// Where the content of a page at the pinned version is.
+enum Found {
+    /// As the present version has it.
+    Present(Leaf),
+    /// In a segment.
+    Before(Leaf, Place),
+}
+
+impl PinnedVersion {
+    pub(super) const fn new(replica: Arc<Replica>, info: VersionInfo) -> Self {
+        Self { replica, info }
+    }
+
+    /// The replica it belongs to.
+    #[must_use]
+    pub const fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    fn find(&self, connection: &rusqlite::Connection, page: PageNo) -> Result<Found> {
+        let version = self.info.version;
+        if Some(page) == self.info.page_size.map(PageSize::lock_page) {
+            return Ok(Found::Present(Leaf::LOCK_PAGE));
+        }
+        if let Some((leaf, changed)) = index::page(connection, page)?
+            && changed <= version
+        {
+            return Ok(Found::Present(leaf));
+        }
+        match index::before(connection, page, version)? {
+            Some((leaf, place)) => Ok(Found::Before(leaf, place)),
+            None => Err(Error::Damaged(format!("page {page} of version {version} is not kept"))),
+        }
+    }
+
+    /// Appends what R1 has of these pages to `into`; of pages it does not have, anything.
+    fn read_present(&self, pages: &[PageNo], size: PageSize, into: &mut Vec<u8>) -> Result<()> {
+        let present = lock(&self.replica.present);
+        for (place, page) in pages.iter().enumerate() {
+            match present
+                .as_ref()
+                .filter(|snapshot| snapshot.page_size() == size && snapshot.page_count().contains(*page))
+            {
+                Some(snapshot) => snapshot.read(*page, into)?,
+                None => into.resize((place + 1) * size.bytes(), 0),
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&self, page: PageNo, data: &mut [u8], leaf: &Leaf) -> Result<()> {
+        let size = self.info.page_size.ok_or_else(|| Error::Damaged("a page of the empty image".into()))?;
+        if page == size.lock_page() {
+            data.fill(0);
+            return Ok(());
+        }
+        if page == PageNo::FIRST {
+            ferry_core::pages::header::normalize(data, self.info.page_count);
+        }
+        if tree::leaf(data) != *leaf {
+            return Err(Error::Damaged(format!(
+                "page {page} of version {} is not what the index says",
+                self.info.version
+            )));
+        }
+        if page == PageNo::FIRST {
+            self.info.volatile.apply(data);
+        }
+        Ok(())
+    }
+}
+
+impl PageSource for PinnedVersion {
+    fn info(&self) -> &VersionInfo {
+        &self.info
+    }
+
+    fn read(&self, pages: &[PageNo], each: &mut dyn FnMut(PageNo, &[u8]) -> Result<()>) -> Result<()> {
+        let Some(size) = self.info.page_size else { return Ok(()) };
+        let mut data = Vec::new();
+        let mut frame = (None, Vec::new());
+        for chunk in pages.chunks((READ_AT_ONCE_BYTES / size.bytes()).max(1)) {
+            data.clear();
+            self.read_present(chunk, size, &mut data)?;
+            let found = self.replica.with_index(|connection| {
+                chunk.iter().map(|page| self.find(connection, *page)).collect::<Result<Vec<_>>>()
+            })?;
+            for ((page, data), found) in chunk.iter().zip(data.chunks_exact_mut(size.bytes())).zip(found) {
+                let leaf = match found {
+                    Found::Present(leaf) => leaf,
+                    Found::Before(leaf, place) => {
+                        let at = Some((place.segment, place.offset));
+                        if frame.0 != at {
+                            self.replica.segments.read_frame(place.segment, place.offset, &mut frame.1)?;
+                            frame.0 = at;
+                        }
+                        let from = place.slot as usize * size.bytes();
+                        let image = frame.1.get(from..from + size.bytes());
+                        let image = image.ok_or_else(|| Error::Damaged("a segment lacks a page".into()))?;
+                        data.copy_from_slice(image);
+                        leaf
+                    }
+                };
+                self.serve(*page, data, &leaf)?;
+                each(*page, data)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()> {
+        let version = self.info.version;
+        self.replica.with_index(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT pgno, leaf, changed FROM pages WHERE pgno >= ?1 AND pgno < ?2 ORDER BY pgno",
+            )?;
+            let mut rows = statement.query((first.get(), end))?;
+            let mut row = rows.next()?;
+            for page in (first.get()..end).filter_map(PageNo::new) {
+                let mut leaf = None;
+                if let Some(present) = row
+                    && present.get::<_, u32>(0)? == page.get()
+                {
+                    if present.get::<_, u64>(2)? <= version {
+                        leaf = Some(Leaf(present.get(1)?));
+                    }
+                    row = rows.next()?;
+                }
+                into.push_back(match leaf {
+                    Some(leaf) => leaf,
+                    None => match self.find(connection, page)? {
+                        Found::Present(leaf) | Found::Before(leaf, _) => leaf,
+                    },
+                });
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The hashes by which EdgeReplica's client knows the pages of an image.
+pub struct ServedHashes<S> {
+    source: S,
+    window: (u32, VecDeque<Leaf>),
+    page1: Option<Leaf>,
+}
+
+impl<S: PageSource> ServedHashes<S> {
+    /// Those of `source`.
+    pub const fn new(source: S) -> Self {
+        Self { source, window: (0, VecDeque::new()), page1: None }
+    }
+
+    /// The image, no longer needed here.
+    pub fn into_source(self) -> S {
+        self.source
+    }
+
+    /// The image.
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// BLAKE3 of the page in served form; the lock page as zeros.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&mut self, page: PageNo) -> Result<Leaf> {
+        let info = self.source.info();
+        let (Some(size), true) = (info.page_size, info.page_count.contains(page)) else {
+            return Err(Error::Damaged(format!("version {} has no page {page}", info.version)));
+        };
+        if page == PageNo::FIRST {
+            return self.page1();
+        }
+        if page == size.lock_page() {
+            return Ok(tree::leaf(&vec![0; size.bytes()]));
+        }
+        let (first, window) = &mut self.window;
+        let place = page.get().checked_sub(*first).map(|place| place as usize);
+        if let Some(leaf) = place.and_then(|place| window.get(place)) {
+            return Ok(*leaf);
+        }
+        let PageCount(count) = info.page_count;
+        let end = page.get().saturating_add(LEAF_WINDOW).min(count.saturating_add(1));
+        window.clear();
+        self.source.leaves(page, end, window)?;
+        *first = page.get();
+        window.front().copied().ok_or_else(|| Error::Damaged(format!("no leaf of page {page}")))
+    }
+
+    fn page1(&mut self) -> Result<Leaf> {
+        if let Some(leaf) = self.page1 {
+            return Ok(leaf);
+        }
+        let mut leaf = None;
+        self.source.read(&[PageNo::FIRST], &mut |_, data| {
+            leaf = Some(tree::leaf(data));
+            Ok(())
+        })?;
+        self.page1 = leaf;
+        leaf.ok_or_else(|| Error::Damaged("page 1 was not read".into()))
+    }
+}
+
+impl<S: PageSource> ImageHashes for ServedHashes<S> {
+    type Error = Error;
+
+    fn served_hash(&mut self, page: PageNo) -> Result<Leaf> {
+        self.get(page)
+    }
+}
+
+impl<S: PageSource + ?Sized> PageSource for Arc<S> {
+    fn info(&self) -> &VersionInfo {
+        (**self).info()
+    }
+
+    fn read(&self, pages: &[PageNo], each: &mut dyn FnMut(PageNo, &[u8]) -> Result<()>) -> Result<()> {
+        (**self).read(pages, each)
+    }
+
+    fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()> {
+        (**self).leaves(first, end, into)
+    }
+}

@@ -1,0 +1,209 @@
+//! A replica database: its present version, the read transaction that serves it, the sessions pinned to older
+//! ones, and what a push needs.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ferry_types::{Clock, Tag};
+use rusqlite::Connection;
+
+use super::{
+    NotedHashes, PinnedVersion, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover, scratch,
+    segment::Segments,
+};
+use crate::{Result, connection};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Settings of page sync.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplicaConfig {
+    /// Largest image, and most that may be staged.
+    pub max_database_bytes: u64,
+    /// Images up to this size pass `PRAGMA quick_check` before they are accepted.
+    pub check_max_bytes: u64,
+    /// Before-images are kept up to this multiple of the database.
+    pub history_ratio: f64,
+    /// How long staged pages are kept.
+    pub stage_hours: u32,
+}
+
+impl Default for ReplicaConfig {
+    fn default() -> Self {
+        Self { max_database_bytes: 16 << 30, check_max_bytes: 256 << 20, history_ratio: 1.0, stage_hours: 24 }
+    }
+}
+
+/// An open replica database. Dropping it closes its files; the next opening finds them as they were left.
+pub struct Replica {
+    pub(super) main: PathBuf,
+    pub(super) dir: PathBuf,
+    pub(super) config: ReplicaConfig,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) segments: Segments,
+    stage: OnceLock<Stage>,
+    live: Mutex<Live>,
+    /// R1: the read transaction at the present version; `None` for an empty image, and while it is replaced.
+    /// Whoever reads pages takes it before the index (PAG-46).
+    pub(super) present: Mutex<Option<Snapshot>>,
+    /// The index's writing connection; held for a whole commit.
+    pub(super) writer: Mutex<Connection>,
+    index_readers: Mutex<Vec<Connection>>,
+    /// Set while main.db and the index may disagree; they are reconciled at the next opening.
+    pub(super) broken: AtomicBool,
+}
+
+struct Live {
+    current: VersionInfo,
+    /// How many sessions read each version.
+    pins: BTreeMap<u64, u32>,
+}
+
+impl Replica {
+    /// Opens the database in `dir`, which need not exist, and reconciles its files after whatever ended the
+    /// last process (PAG-43, PAG-47). May hash the whole image, if main.db is not as it was left.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn open(dir: &Path, config: ReplicaConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let (main, dir) = (dir.join("main.db"), dir.join("pages"));
+        fs::create_dir_all(&dir)?;
+        scratch::remove_leftovers(&dir)?;
+        let recovered = recover::open(&main, &dir, clock.now())?;
+        let live = Live { current: recovered.current, pins: BTreeMap::new() };
+        Ok(Arc::new(Self {
+            main,
+            dir,
+            config,
+            clock,
+            segments: recovered.segments,
+            stage: OnceLock::new(),
+            live: Mutex::new(live),
+            present: Mutex::new(recovered.present),
+            writer: Mutex::new(recovered.writer),
+            index_readers: Mutex::default(),
+            broken: AtomicBool::new(false),
+        }))
+    }
+
+    /// The newest version.
+    #[must_use]
+    pub fn current(&self) -> VersionInfo {
+        lock(&self.live).current.clone()
+    }
+
+    /// The newest version's name.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        lock(&self.live).current.tag()
+    }
+
+    /// Pins the newest version: it can be read until the pin is dropped, whatever is committed meanwhile.
+    #[must_use]
+    pub fn pin(self: &Arc<Self>) -> PinnedVersion {
+        let mut live = lock(&self.live);
+        let info = live.current.clone();
+        *live.pins.entry(info.version).or_default() += 1;
+        drop(live);
+        PinnedVersion::new(Arc::clone(self), info)
+    }
+
+    pub(super) fn unpin(&self, version: u64) {
+        let mut live = lock(&self.live);
+        if let Some(count) = live.pins.get_mut(&version) {
+            *count -= 1;
+            if *count == 0 {
+                live.pins.remove(&version);
+            }
+        }
+    }
+
+    /// The oldest version that somebody reads or may begin to read.
+    pub(super) fn oldest_needed(&self) -> u64 {
+        let live = lock(&self.live);
+        live.pins.keys().next().copied().unwrap_or(live.current.version).min(live.current.version)
+    }
+
+    pub(super) fn set_current(&self, info: VersionInfo) {
+        lock(&self.live).current = info;
+    }
+
+    /// The staged pages, opened on first use.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn stage(&self) -> Result<&Stage> {
+        if let Some(stage) = self.stage.get() {
+            return Ok(stage);
+        }
+        let max_age_ms = i64::from(self.config.stage_hours) * HOUR_MS;
+        // Under the writer's lock, so that two pushes do not open it both.
+        let _alone = lock(&self.writer);
+        if self.stage.get().is_none() {
+            let max_bytes = self.config.max_database_bytes;
+            let stage = Stage::open(self.dir.join("stage"), max_bytes, self.clock.now(), max_age_ms)?;
+            let _ = self.stage.set(stage);
+        }
+        Ok(self.stage.get().expect("BUG: set above"))
+    }
+
+    /// Room for the hashes that a push announces.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn noted_hashes(&self) -> Result<NotedHashes> {
+        NotedHashes::create(&self.dir)
+    }
+
+    /// Whether a commit failed half-way: drop this and open anew, which settles it.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Runs `work` on a reading connection of the index.
+    pub(super) fn with_index<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = lock(&self.index_readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connection::open_reader(&self.dir.join("index.db"))?,
+        };
+        let result = work(&connection);
+        let mut idle = lock(&self.index_readers);
+        if idle.len() < 2 {
+            idle.push(connection);
+        }
+        result
+    }
+
+    /// Remembers, in the index, how main.db was left.
+    pub(super) fn note_identity(&self, writer: &Connection) -> Result<()> {
+        let identity = identity::of(&self.main)?.unwrap_or_default();
+        index::set_meta(writer, "identity", &identity)
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panicking holder may have left half-done is guarded by `broken`.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The newest version of the replica in `dir` as its index has it, without opening the database: for lists and
+/// statistics. `None` if it has none.
+///
+/// # Errors
+/// When there is an index that cannot be read.
+pub fn peek_version(dir: &Path) -> Result<Option<VersionInfo>> {
+    let path = dir.join("pages").join("index.db");
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(index::newest(&connection::open_reader(&path)?)?.map(|row| row.info))
+}
