@@ -54,6 +54,10 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a hub
+    #[command(
+        after_help = "Examples:\n  ferry serve --dev                      for trying things out, on this machine alone\n  \
+        ferry serve --data-dir /var/lib/ferry --listen 0.0.0.0:8787 --public-url https://hub.example"
+    )]
     Serve(serve::Args),
     /// Create an account and log in
     Signup(signup::Args),

@@ -30,7 +30,7 @@ pub(super) fn update(
     let dir = path.parent().expect("BUG: a file of settings lies in a directory");
     make_private_directory(dir).map_err(|error| cannot("make the directory of", &error))?;
     // Never removed: whoever waits for it must wait for the same file.
-    let lock = File::create(path.with_extension("lock")).map_err(|error| cannot("lock", &error))?;
+    let lock = private_file(&path.with_extension("lock")).map_err(|error| cannot("lock", &error))?;
     lock.lock().map_err(|error| cannot("lock", &error))?;
     let text = change(read(path)?)?;
     write_whole(dir, path, &text).map_err(|error| cannot("write", &error))
@@ -46,6 +46,14 @@ fn write_whole(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 #[cfg(unix)]

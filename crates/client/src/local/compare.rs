@@ -62,7 +62,8 @@ impl Side {
         let shown = file.display().to_string();
         let failed = |error: rusqlite::Error| ClientError::sqlite(&shown, &error);
         let connection = connect(file, Access::ReadOnly).map_err(failed)?;
-        connection.execute_batch("BEGIN").map_err(failed)?;
+        // Here the schema matters: what is wrong with it must be seen.
+        connection.execute_batch("PRAGMA writable_schema = OFF; BEGIN").map_err(failed)?;
         Ok(Self { connection, shown })
     }
 

@@ -13,7 +13,7 @@ use crate::{
     ClientError, Result,
     local::{
         Part,
-        image::{Access, connect},
+        image::{Access, PAGES, connect},
         point,
         scan::root_of,
     },
@@ -96,7 +96,7 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
     target.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
     target
         .connection
-        .execute("INSERT INTO sqlite_dbpage(pgno, data) VALUES (1, ?1)", [&first])
+        .execute(&format!("INSERT INTO {PAGES}(pgno, data) VALUES (1, ?1)"), [&first])
         .map_err(failed)?;
     point("pull.write")?;
     target.connection.execute_batch("COMMIT").map_err(failed)?;
@@ -129,7 +129,7 @@ fn root_now(connection: &Connection) -> rusqlite::Result<Option<Root>> {
     let count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let Some(size) = PageSize::new(size).filter(|_| count > 0) else { return Ok(None) };
-    let mut statement = connection.prepare("SELECT pgno, data FROM sqlite_dbpage")?;
+    let mut statement = connection.prepare(&format!("SELECT pgno, data FROM {PAGES}"))?;
     let mut rows = statement.query([])?;
     let (mut builder, mut room) = (RootBuilder::default(), Vec::new());
     while let Some(row) = rows.next()? {
