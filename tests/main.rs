@@ -1,6 +1,8 @@
 //! Black-box tests: they start the real `ferry` binary and speak to it over the wire. What a test proves stands
 //! in its `// Verifies:` line; the IDs are listed in `tests/requirements.txt`.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
+
 mod cli;
 mod control;
 mod pages;

@@ -55,7 +55,7 @@ fn no_secret_reaches_the_log() {
     let secrets =
         [PASSWORD, guess, &push, &pull, &forged, &narrowed, &place.user.token, operator.trim(), key];
     for secret in secrets {
-        assert!(!log.contains(secret), "the log holds {:.12}…", secret);
+        assert!(!log.contains(secret), "the log holds {secret:.12}…");
     }
     // Nor do passwords and tokens lie in the data directory in plain.
     let mut findings = Vec::new();

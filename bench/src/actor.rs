@@ -68,6 +68,7 @@ fn print(rounds: &mut [(String, Vec<Round>)]) {
             vec![
                 name.clone(),
                 format!("{rate:.0}"),
+                spread(rounds),
                 format!("{:.2}", rate / medians[0].0),
                 format!("{cost:.1}"),
             ]

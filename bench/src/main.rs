@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         eprintln!("a debug build measures nothing: add --release");
         return ExitCode::from(2);
     }
+    table::print_machine();
     let which = std::env::args().nth(1).unwrap_or_else(|| "all".into());
     match which.as_str() {
         "actor" => actor::run(),

@@ -1,5 +1,15 @@
 //! Tables and statistics of the benchmarks.
 
+/// Prints what the figures were measured on.
+pub(crate) fn print_machine() {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");
+    let kernel = read("/proc/sys/kernel/osrelease");
+    println!("{cores} cores,{}; Linux {}; release build.", model.replace([':', '\t'], ""), kernel.trim());
+}
+
 /// Prints a Markdown table under a heading.
 pub(crate) fn print(title: &str, note: &str, head: &[&str], rows: &[Vec<String>]) {
     println!("\n### {title}\n\n{note}\n");

@@ -178,7 +178,8 @@ fn a_token_lives_as_long_as_asked_and_no_longer_than_allowed() {
     let place = Place::new();
     let request = |ttl: i64| json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": ttl.to_string()});
     let now = wait::unix_seconds();
-    let near = |expires: i64, ttl: i64| (0..=10).contains(&(expires - now - ttl));
+    // A token ends with its session at the latest (TOK-07), which may have begun a few seconds ago.
+    let near = |expires: i64, ttl: i64| (-10..=10).contains(&(expires - now - ttl));
     let (_, expires) = mint(&place.user, &request(0));
     assert!(near(expires, 3600), "{}", expires - now);
     let (_, expires) = mint(&place.user, &request(-5));

@@ -2,7 +2,6 @@
 //! or the new one, whole; an acknowledged one certainly (pages, scenario 9).
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -10,31 +9,7 @@ use std::{
 use ferry_testkit::{dump, sample::Shape};
 use rusqlite::Connection;
 
-use crate::support::Place;
-
-/// Every fault point that a push passes: those that the sources name.
-fn points(prefix: &str) -> BTreeSet<String> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = BTreeSet::new();
-    let mut folders = vec![crates.join("store/src"), crates.join("hub/src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                for piece in text.split("point(\"").skip(1) {
-                    let name = piece.split('"').next().unwrap_or("");
-                    if name.starts_with(prefix) {
-                        found.insert(name.to_owned());
-                    }
-                }
-            }
-        }
-    }
-    found
-}
+use crate::support::{Place, fault_points};
 
 /// A small change: written in place.
 fn change_a_little(file: &Path) {
@@ -50,7 +25,7 @@ fn change_page_size(file: &Path) {
 }
 
 fn crash_at_every_point(prefix: &str, change: impl Fn(&Path)) {
-    let points = points(prefix);
+    let points = fault_points(prefix);
     assert!(points.len() >= 3, "fault points {prefix}…: {points:?}");
     let mut place = Place::new();
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use ferry_testkit::{dump::assert_equal, http, sample::Shape, wait};
 use rusqlite::Connection;
 
-use crate::support::{Place, options};
+use crate::support::{Place, fault_points, options};
 
 /// A small file system in memory, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -77,7 +77,8 @@ fn a_full_disk_refuses_the_push_and_goes_on_serving() {
 // Verifies: PAG-43
 #[test]
 fn a_disk_that_fills_up_at_any_step_leaves_the_old_version() {
-    let points = ["push.staged", "push.before_images", "push.pending", "push.main", "push.index"];
+    let points = fault_points("push.");
+    assert!(points.len() >= 3, "{points:?}");
     let mut place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.db");

@@ -221,7 +221,7 @@ fn only_plain_sqlite_files_are_accepted() {
     refuse("encrypted", &|pages| pages[0] = Rng::new(1).bytes(4096));
     refuse("page size 3000", &|pages| pages[0][16..18].copy_from_slice(&3000_u16.to_be_bytes()));
     refuse("page size 8192 with data of 4096", &|pages| {
-        pages[0][16..18].copy_from_slice(&8192_u16.to_be_bytes())
+        pages[0][16..18].copy_from_slice(&8192_u16.to_be_bytes());
     });
     refuse("write version 3", &|pages| pages[0][18] = 3);
     refuse("read version 0", &|pages| pages[0][19] = 0);

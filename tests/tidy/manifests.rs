@@ -54,6 +54,8 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("foldhash", "follows hashbrown"),
     ("getrandom", "0.2 of ring, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
     ("hashbrown", "buffa, metrics-util and indexmap move at different times"),
+    ("rand", "tungstenite beside proptest"),
+    ("rand_core", "follows rand"),
     ("syn", "derive macros move from 2 to 3 at different times"),
     ("unicode-width", "miette of protox (build only) beside indicatif's"),
     ("zstd", "async-compression of tower-http beside ours, until both name the same one"),

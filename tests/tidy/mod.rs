@@ -17,7 +17,7 @@ struct Text {
     content: String,
 }
 
-/// Folders that hold no text of ours.
+/// Names that hold no text of ours; in a second work tree `.git` is a file.
 const SKIPPED: [&str; 6] =
     ["target", ".git", "node_modules", "ferry-data", ".ferry-dev", "proptest-regressions"];
 
@@ -36,10 +36,11 @@ fn texts() -> Vec<Text> {
             let entry = entry.expect("a folder of the checkout is readable");
             let name = entry.file_name().to_string_lossy().into_owned();
             let kind = entry.file_type().expect("the file has a type");
+            if SKIPPED.contains(&name.as_str()) {
+                continue;
+            }
             if kind.is_dir() {
-                if !SKIPPED.contains(&name.as_str()) {
-                    folders.push(entry.path());
-                }
+                folders.push(entry.path());
             } else if kind.is_file() && name != "Cargo.lock" {
                 // Binary files are not text to check.
                 if let Ok(content) = fs::read_to_string(entry.path()) {

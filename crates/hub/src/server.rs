@@ -85,12 +85,16 @@ impl Server {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Serves until `shutdown` is cancelled, then stops: no new connections, requests in flight have 10 s,
-    /// sockets are closed with 1001, accepted writes finish, files are closed.
+    /// Serves until `shutdown` is cancelled, then stops: requests in flight have 10 s, sockets are closed with
+    /// 1001, accepted writes finish, files are closed. Meanwhile `/readyz` answers 503.
     pub async fn run(self, shutdown: CancellationToken) {
+        let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
         let housekeeping = tokio::spawn(housekeeping(Arc::clone(&self.hub)));
-        self.accept(&shutdown, &connections).await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            never = self.accept(&app, &self.hub.stopping, &connections) => match never {},
+        }
 
         self.hub.stopping.cancel();
         connections.close();
@@ -99,31 +103,33 @@ impl Server {
             connections.wait().await;
             self.hub.tasks.wait().await;
         };
-        if tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), drained).await.is_err() {
-            tracing::warn!("requests still running after {SHUTDOWN_GRACE_MS} ms are cut off");
+        // Load balancers ask `/readyz` to the end: who connects now is answered, and not waited for.
+        let (latecomers, no_stop) = (TaskTracker::new(), CancellationToken::new());
+        tokio::select! {
+            done = tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), drained) => {
+                if done.is_err() {
+                    tracing::warn!("requests still running after {SHUTDOWN_GRACE_MS} ms are cut off");
+                }
+            }
+            never = self.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.abort();
         self.hub.databases.stop().await;
         self.hub.control.stop().await;
     }
 
-    async fn accept(&self, shutdown: &CancellationToken, connections: &TaskTracker) {
-        let app = routes::router(&self.hub);
+    /// Accepts for ever; the connections finish what they do once `stopping` is cancelled.
+    async fn accept(
+        &self,
+        app: &Router,
+        stopping: &CancellationToken,
+        connections: &TaskTracker,
+    ) -> Infallible {
         loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
+            match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let serve = serve_connection(
-                        stream,
-                        peer,
-                        app.clone(),
-                        self.tls.clone(),
-                        self.hub.stopping.clone(),
-                    );
-                    connections.spawn(serve);
+                    let (app, tls) = (app.clone(), self.tls.clone());
+                    connections.spawn(serve_connection(stream, peer, app, tls, stopping.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use must end before another fits.

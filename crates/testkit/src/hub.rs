@@ -252,7 +252,6 @@ impl Hub {
     ///
     /// # Panics
     /// If the hub refuses.
-    #[must_use]
     pub fn signup(&self, email: &str) -> Session {
         Session::signup(self.address, email)
     }

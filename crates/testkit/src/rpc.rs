@@ -127,7 +127,6 @@ impl Session {
     ///
     /// # Panics
     /// If the hub refuses.
-    #[must_use]
     pub fn signup(address: SocketAddr, email: &str) -> Self {
         Self::enter(address, "Signup", email)
     }
@@ -175,7 +174,6 @@ impl Session {
     ///
     /// # Panics
     /// If the hub refuses.
-    #[must_use]
     pub fn create_database(&self, name: &str) -> String {
         let answer =
             self.edgereplica("CreateDatabase", &json!({"name": name})).expect("the database is created");

@@ -259,7 +259,7 @@ impl Control {
     /// # Errors
     /// `database not found`, a wrong `confirm_name`, role below admin.
     pub async fn delete_database(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         database: &str,
         confirm_name: &str,
@@ -271,11 +271,25 @@ impl Control {
             let message = format!("confirm_name must be the database's name, {}", entry.name);
             return Err(Error::new(Reason::InvalidArgument, message));
         }
-        let act = self.act(caller, &entry, origin);
-        let id = entry.id;
+        let (control, act, id) = (Arc::clone(self), self.act(caller, &entry, origin), entry.id);
+        // A task of its own: a caller that goes away must not leave the files behind.
+        let deletion = tokio::spawn(async move {
+            control.bury(act).await?;
+            metrics::counter!("ferry_revocations_total", "kind" => "database").increment(1);
+            control.trash(id).await;
+            Ok(())
+        });
+        deletion.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "deleting a database panicked");
+            Err(Error::internal())
+        })
+    }
+
+    /// Commits the tombstone: the name is free and nobody finds the database any more.
+    async fn bury(&self, act: Act) -> Result<()> {
         self.write(move |transaction| {
             let connection = transaction.connection();
-            let name = act.name(connection)?;
+            let (id, name) = (act.database_id, act.name(connection)?);
             connection
                 .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?
                 .execute(rusqlite::params![id.to_string(), act.at.0])?;
@@ -283,10 +297,7 @@ impl Control {
             transaction.effect(ControlEffect::DatabaseDeleted { id });
             Ok(())
         })
-        .await?;
-        metrics::counter!("ferry_revocations_total", "kind" => "database").increment(1);
-        self.trash(id).await;
-        Ok(())
+        .await
     }
 
     fn act(&self, caller: &Caller, entry: &DatabaseEntry, origin: &Origin) -> Act {

@@ -70,10 +70,10 @@ impl OrgEntry {
 
     fn add(&mut self, name: &Arc<str>, id: DatabaseId) {
         if let Err(place) = self.by_age.binary_search(&id) {
-            self.by_age.insert(place, id);
+            insert(&mut self.by_age, place, id);
         }
         if let Err(place) = self.name_place(name) {
-            self.by_name.insert(place, (Arc::clone(name), id));
+            insert(&mut self.by_name, place, (Arc::clone(name), id));
         }
     }
 
@@ -89,6 +89,15 @@ impl OrgEntry {
             self.by_age.remove(place);
         }
     }
+}
+
+/// Inserts into a list that in most organisations never holds a second item: the first one takes the room of
+/// one, not of four.
+fn insert<T>(list: &mut Vec<T>, place: usize, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.insert(place, item);
 }
 
 /// A database that exists: not deleted.
@@ -138,6 +147,16 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// An empty directory with room for this many; growing step by step would take up to three times as much.
+    pub(super) fn with_room(users: usize, orgs: usize, databases: usize) -> Self {
+        Self {
+            users: HashMap::with_capacity(users),
+            orgs: HashMap::with_capacity(orgs),
+            databases: HashMap::with_capacity(databases),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn user(&self, id: UserId) -> Option<&UserEntry> {
         self.users.get(&id)
     }
@@ -202,8 +221,8 @@ impl Directory {
 
     pub(super) fn add_membership(&mut self, user_id: UserId, org_id: OrgId, role: Role) {
         if let Some(user) = self.users.get_mut(&user_id) {
-            user.memberships.reserve_exact(1);
-            user.memberships.push((org_id, role));
+            let place = user.memberships.len();
+            insert(&mut user.memberships, place, (org_id, role));
         }
     }
 

@@ -2,10 +2,11 @@
 //! `control.db`, so it takes three steps: claim the kind, write, and release the claim if the write failed.
 //!
 //! Between claim and release others may claim the same kind and write. A claim therefore stays *tentative*
-//! until a second one relies on it; only a tentative one is released. The set of tentative claims is read and
-//! changed inside requests of the actor, which run one after another.
+//! until a second one relies on it; only a tentative one is released. What is tentative is decided inside
+//! requests of the actor, which run one after another. The directory alone answers for a kind only while
+//! nothing about it is tentative.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result};
@@ -20,8 +21,23 @@ pub struct KindClaim {
     pub set_by_this_call: bool,
 }
 
-fn lock(tentative: &Mutex<HashSet<DatabaseId>>) -> MutexGuard<'_, HashSet<DatabaseId>> {
-    tentative.lock().unwrap_or_else(PoisonError::into_inner)
+/// Where a kind stands that was fixed by a first write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tentative {
+    /// Nobody but the claimant relies on it.
+    Claimed,
+    /// It is being taken back: the row is, or soon will be, empty again.
+    Releasing,
+}
+
+/// The kinds of this process's first writes that nobody else relies on yet.
+#[derive(Clone, Default)]
+pub(super) struct TentativeKinds(Arc<Mutex<HashMap<DatabaseId, Tentative>>>);
+
+impl TentativeKinds {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseId, Tentative>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn wrong_kind(is: DatabaseKind) -> Error {
@@ -43,10 +59,10 @@ impl Control {
     /// `WRONG_KIND` if it is of the other, `database not found`, or a failure of `control.db`.
     pub async fn claim_kind(&self, id: DatabaseId, kind: DatabaseKind) -> Result<KindClaim> {
         let fixed = self.database(id).ok_or_else(database_not_found)?.kind;
-        if fixed == Some(kind) && !lock(&self.tentative_kinds).contains(&id) {
+        if fixed == Some(kind) && !self.tentative_kinds.lock().contains_key(&id) {
             return Ok(KindClaim { set_by_this_call: false });
         }
-        let tentative = Arc::clone(&self.tentative_kinds);
+        let tentative = self.tentative_kinds.clone();
         let set_by_this_call = self
             .write(move |transaction| {
                 let connection = transaction.connection();
@@ -59,12 +75,12 @@ impl Control {
                         connection
                             .prepare_cached("UPDATE databases SET kind = ?2 WHERE id = ?1")?
                             .execute([id.to_string().as_str(), kind.as_str()])?;
-                        lock(&tentative).insert(id);
+                        tentative.lock().insert(id, Tentative::Claimed);
                         transaction.effect(ControlEffect::KindChanged { id, kind: Some(kind) });
                         Ok(true)
                     }
                     Some(Ok(is)) if is == kind => {
-                        lock(&tentative).remove(&id);
+                        tentative.lock().remove(&id);
                         Ok(false)
                     }
                     Some(Ok(is)) => Err(wrong_kind(is).into()),
@@ -80,10 +96,11 @@ impl Control {
     /// # Errors
     /// When `control.db` cannot be written; the kind then stays fixed.
     pub async fn release_kind(&self, id: DatabaseId) -> Result<()> {
-        let tentative = Arc::clone(&self.tentative_kinds);
+        let tentative = self.tentative_kinds.clone();
         self.write(move |transaction| {
-            if !lock(&tentative).remove(&id) {
-                return Ok(());
+            match tentative.lock().get_mut(&id) {
+                Some(state) if *state == Tentative::Claimed => *state = Tentative::Releasing,
+                _ => return Ok(()),
             }
             transaction
                 .connection()
@@ -92,6 +109,12 @@ impl Control {
             transaction.effect(ControlEffect::KindChanged { id, kind: None });
             Ok(())
         })
-        .await
+        .await?;
+        // The directory has followed, so that it may answer alone again, unless there is a new claim.
+        let mut tentative = self.tentative_kinds.lock();
+        if tentative.get(&id) == Some(&Tentative::Releasing) {
+            tentative.remove(&id);
+        }
+        Ok(())
     }
 }

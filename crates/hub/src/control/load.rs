@@ -46,7 +46,12 @@ fn get<T: FromSql>(row: &Row<'_>, place: usize) -> Result<T> {
 /// # Errors
 /// When the file cannot be read or is damaged.
 pub(super) fn directory(connection: &Connection, now: UnixMillis) -> Result<Directory> {
-    let mut directory = Directory::default();
+    let count = |sql| connection.query_row(sql, [], |row| row.get(0));
+    let mut directory = Directory::with_room(
+        count("SELECT count(*) FROM users")?,
+        count("SELECT count(*) FROM organizations")?,
+        count("SELECT count(*) FROM databases WHERE deleted IS NULL")?,
+    );
     each(connection, "SELECT id, email, email_verified, disabled, epoch FROM users", &[], |row| {
         let user = UserEntry {
             email: get(row, 1)?,

@@ -32,12 +32,9 @@ mod tests;
 mod tokens;
 mod watch;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
 };
 
 use ferry_auth::KeyRing;
@@ -59,6 +56,7 @@ pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
 use directory::ControlEffect;
+use kinds::TentativeKinds;
 use limiter::Limiter;
 use passwords::PasswordPool;
 use random::Ids;
@@ -81,11 +79,12 @@ pub struct Control {
     rates: Limiter,
     /// Failed logins (PWD-05).
     failures: Limiter,
-    /// Databases whose kind was fixed by a first write that may still fail. See `kinds`.
-    tentative_kinds: Arc<Mutex<HashSet<DatabaseId>>>,
+    tentative_kinds: TentativeKinds,
     host: OnceLock<Arc<dyn DatabaseHost>>,
-    /// Whether the last write of `control.db` reached the disk.
+    /// Whether the last change of `control.db` reached the disk.
     healthy: AtomicBool,
+    /// Whether somebody is finding out whether it can be written again.
+    probing: AtomicBool,
 }
 
 impl Control {
@@ -114,10 +113,31 @@ impl Control {
         self.state.read().database_count()
     }
 
-    /// Whether the last write of `control.db` succeeded. While it is false, existing tokens still verify.
+    /// Whether the last change of `control.db` reached the disk. While it is false, existing tokens still
+    /// verify, and asking starts an attempt to write, so that the answer follows once the disk is well.
     #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+    pub fn is_healthy(self: &Arc<Self>) -> bool {
+        let healthy = self.healthy.load(Ordering::Relaxed);
+        if !healthy && !self.probing.swap(true, Ordering::Relaxed) {
+            let control = Arc::clone(self);
+            tokio::spawn(async move { control.probe().await });
+        }
+        healthy
+    }
+
+    async fn probe(&self) {
+        let now = self.now();
+        let probed = self
+            .write(move |transaction| {
+                let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES ('probed', ?1)";
+                Ok(transaction.connection().execute(sql, [now.0.to_string()])?)
+            })
+            .await;
+        self.probing.store(false, Ordering::Relaxed);
+        match probed {
+            Ok(_) => tracing::info!("control.db can be written again"),
+            Err(error) => tracing::warn!(%error, "control.db still cannot be written"),
+        }
     }
 
     /// Whether the request carries the operator token.
@@ -147,11 +167,15 @@ impl Control {
         let started = tokio::time::Instant::now();
         let outcome = self.db.submit(work).await;
         metrics::histogram!("ferry_control_commit_seconds").record(started.elapsed().as_secs_f64());
-        let failed = match &outcome {
-            Err(error) => error.reason == Reason::StorageFull || error.code() == Code::Internal,
-            Ok(_) => false,
-        };
-        self.healthy.store(!failed, Ordering::Relaxed);
+        match &outcome {
+            Ok(committed) if committed.seq.is_some() => self.healthy.store(true, Ordering::Relaxed),
+            // What changed nothing says nothing about the disk.
+            Ok(_) => {}
+            Err(error) if error.reason == Reason::StorageFull || error.code() == Code::Internal => {
+                self.healthy.store(false, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
         outcome.map(|committed| committed.value)
     }
 }

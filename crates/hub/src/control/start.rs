@@ -2,10 +2,9 @@
 //! operator must mend ends the start with its text (exit code 78).
 
 use std::{
-    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use ferry_auth::password::Hasher;
@@ -17,8 +16,8 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId, id::IdentityId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, limiter::Limiter, load,
-    passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, kinds::TentativeKinds,
+    limiter::Limiter, load, passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -55,9 +54,10 @@ impl Control {
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
-            tentative_kinds: Arc::new(Mutex::new(HashSet::new())),
+            tentative_kinds: TentativeKinds::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
+            probing: AtomicBool::new(false),
             config,
         });
         if control.config.dev {
@@ -152,8 +152,10 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
         SchemaState::Newer(_) => {
             return Err(failed(path, &"a newer ferry wrote it: start that one, or restore an older backup"));
         }
-        // Not even the first migration ran: the start that made the file was cut short.
-        SchemaState::Pending(all) if all == MIGRATIONS.len() => return Ok(()),
+        // The start that made the file was cut short before its first table.
+        SchemaState::Pending(_) if is_empty(&connection).map_err(|error| failed(path, &error))? => {
+            return Ok(());
+        }
         SchemaState::Pending(count) if !config.auto_migrate => {
             let message =
                 format!("{count} migrations are pending and auto_migrate is off: back up, then turn it on");
@@ -162,19 +164,20 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
         SchemaState::Pending(_) => {}
     }
     let mode = stored_mode(&connection).map_err(|error| failed(path, &error))?;
-    let expected = mode_name(config.dev);
-    if mode.as_deref().is_some_and(|mode| mode != expected) {
-        let advice = if config.dev {
-            "choose another --data-dir"
-        } else {
-            "it is for --dev: choose another --data-dir"
-        };
+    if mode.is_some_and(|mode| mode != mode_name(config.dev)) {
+        let with = if config.dev { "without" } else { "with" };
         return Err(ConfigError(format!(
-            "data_dir {dir}: it was made by a {} hub, not a {expected} one; {advice}",
-            mode.unwrap_or_default()
+            "data_dir {dir}: it was made {with} --dev; choose another --data-dir"
         )));
     }
     Ok(())
+}
+
+/// Whether the file holds no table but the writer's own.
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT NOT EXISTS(SELECT 1 FROM sqlite_schema WHERE name NOT IN ('_ferry_meta') AND type = 'table')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 fn stored_mode(connection: &Connection) -> rusqlite::Result<Option<String>> {

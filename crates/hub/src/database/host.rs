@@ -2,12 +2,13 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use ferry_types::{DatabaseId, Result, Seq};
+use ferry_store::{Error, pages};
+use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rusqlite::OptionalExtension as _;
 
 use super::{Database, Databases};
-use crate::control::{DatabaseHost, DatabaseStats};
+use crate::control::{DatabaseHost, DatabaseStats, LaneStats};
 
 impl DatabaseHost for Databases {
     fn close_and_trash(&self, id: DatabaseId) -> BoxFuture<'_, io::Result<()>> {
@@ -17,29 +18,38 @@ impl DatabaseHost for Databases {
     fn stats(&self, id: DatabaseId) -> BoxFuture<'_, Result<DatabaseStats>> {
         async move {
             let database = self.get(id)?;
-            let seq = seq(&database).await?;
-            let size_bytes = size_of(database.dir());
-            Ok(DatabaseStats {
-                size_bytes,
-                seq,
-                connections: database.connections(),
-                ..DatabaseStats::default()
-            })
+            let connections = database.connections();
+            let stats = tokio::task::spawn_blocking(move || stats(&database)).await;
+            let stats = stats.map_err(|_| ferry_types::Error::internal())?.map_err(Error::into_refusal)?;
+            Ok(DatabaseStats { connections, ..stats })
         }
         .boxed()
     }
 }
 
-async fn seq(database: &Arc<Database>) -> Result<Seq> {
-    if !database.dir().join("main.db").exists() {
-        return Ok(Seq(0));
+fn stats(database: &Arc<Database>) -> ferry_store::Result<DatabaseStats> {
+    let size_bytes = size_of(database.dir());
+    if let Some(version) = pages::peek_version(database.dir())? {
+        let lane = LaneStats {
+            model: Model::Pages,
+            head_seq: Seq(version.version),
+            items: version.page_count.0.into(),
+            bytes: version.bytes(),
+            last_activity: (version.version > 0).then_some(version.time),
+        };
+        let (seq, last_activity) = (lane.head_seq, lane.last_activity);
+        return Ok(DatabaseStats { size_bytes, seq, last_activity, lanes: vec![lane], connections: 0 });
     }
-    let seq = database.read(|connection| {
-        let row =
+    let main = database.dir().join("main.db");
+    let Ok(metadata) = fs::metadata(&main) else { return Ok(DatabaseStats::default()) };
+    let seq = database.readers.run(|connection| {
+        let value =
             connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0));
-        Ok(Seq(row.optional()?.unwrap_or(0)))
-    });
-    seq.await
+        Ok(Seq(value.optional()?.unwrap_or(0)))
+    })?;
+    let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
+    Ok(DatabaseStats { size_bytes, seq, last_activity, ..DatabaseStats::default() })
 }
 
 /// Bytes of all files below `dir`; 0 if there is none.

@@ -250,11 +250,16 @@ async fn changes_and_logins_leave_audit_rows_without_secrets() {
 async fn internal_errors_tell_nothing() {
     let hub = Fixture::new().await;
     let (_, caller) = hub.signup("ada@example.com").await;
-    hub.sql().execute_batch("DROP TABLE audit").unwrap();
+    hub.sql().execute_batch("ALTER TABLE audit RENAME TO hidden").unwrap();
     let broken = hub.control.create_database(&caller, "main", "", "", &origin()).await.unwrap_err();
     assert_eq!(broken, ferry_types::Error::internal());
     assert!(!hub.control.is_healthy());
     assert_eq!(hub.control.database_count(), 0, "nothing half done");
+    while !hub.control.is_healthy() {
+        tokio::task::yield_now().await;
+    }
+    hub.sql().execute_batch("ALTER TABLE hidden RENAME TO audit").unwrap();
+    hub.database(&caller, "main").await;
 }
 
 // Verifies: OAU-01

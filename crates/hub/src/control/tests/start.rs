@@ -47,6 +47,19 @@ async fn a_newer_schema_is_left_untouched() {
 
 // Verifies: CFG-03
 #[tokio::test]
+async fn a_pending_migration_needs_leave() {
+    let hub = Fixture::new().await;
+    hub.control.stop().await;
+    hub.sql().pragma_update(None, "user_version", 0).unwrap();
+    let path = hub.dir.path().join("control.db");
+    let before = fs::read(&path).unwrap();
+    let refused = try_open(hub.dir.path(), |config| config.auto_migrate = false).await.err().unwrap().0;
+    assert!(refused.contains("auto_migrate"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+// Verifies: CFG-03
+#[tokio::test]
 async fn a_fresh_folder_needs_no_migration() {
     let dir = tempfile::tempdir().unwrap();
     try_open(dir.path(), |config| config.auto_migrate = false).await.unwrap().stop().await;
@@ -67,11 +80,13 @@ async fn dev_folders_and_server_folders_are_told_apart() {
     let again = try_open(dir.path(), |config| config.dev = true).await.unwrap();
     assert_eq!((again.user_count(), again.database_count()), (1, 1), "seeded once");
     again.stop().await;
-    assert!(try_open(dir.path(), |_| ()).await.err().unwrap().0.contains("--dev"));
+    assert!(try_open(dir.path(), |_| ()).await.err().unwrap().0.contains("with --dev"));
 
     let dir = tempfile::tempdir().unwrap();
     try_open(dir.path(), |_| ()).await.unwrap().stop().await;
-    assert!(try_open(dir.path(), |config| config.dev = true).await.err().unwrap().0.contains("server hub"));
+    assert!(
+        try_open(dir.path(), |config| config.dev = true).await.err().unwrap().0.contains("without --dev")
+    );
 }
 
 // Verifies: TOK-11
