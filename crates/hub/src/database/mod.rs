@@ -26,6 +26,8 @@ pub use registry::Databases;
 
 use readers::Readers;
 
+use crate::pages::PagesState;
+
 /// What a commit changed, for the subscribers of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -43,6 +45,7 @@ pub struct Database {
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
+    pages: PagesState,
 }
 
 impl Database {
@@ -58,7 +61,16 @@ impl Database {
         };
         let actor = Actor::new(open, move |commit| publish.publish(commit));
         let closed = CancellationToken::new();
-        Self { id, dir, actor, feed, readers, closed, connections: AtomicU32::new(0) }
+        Self {
+            id,
+            dir,
+            actor,
+            feed,
+            readers,
+            closed,
+            connections: AtomicU32::new(0),
+            pages: PagesState::default(),
+        }
     }
 
     /// Its id.
@@ -77,6 +89,12 @@ impl Database {
     #[must_use]
     pub const fn feed(&self) -> &Arc<Feed<Effect>> {
         &self.feed
+    }
+
+    /// What page sync keeps of it.
+    #[must_use]
+    pub const fn pages(&self) -> &PagesState {
+        &self.pages
     }
 
     /// Cancelled when the database is deleted or the hub stops.
