@@ -64,7 +64,7 @@ impl Engine for PushEngine {
     }
 
     fn sync(&mut self) -> Result<(), Refusal> {
-        let synced = self.replica.stage().and_then(|stage| stage.sync());
+        let synced = self.replica.stage().and_then(ferry_store::pages::Stage::sync);
         synced.map_err(|error| super::refusal(error.into_refusal()))
     }
 
