@@ -28,7 +28,15 @@ fn the_hub_keeps_sqlites_locks_on_an_open_database() {
         fields.get(4) == Some(&place.hub.pid().to_string().as_str())
             && fields.get(5).is_some_and(|id| id.ends_with(&format!(":{inode}")))
     });
-    assert!(held, "process {} holds no lock on inode {inode}:\n{locks}", place.hub.pid());
+    assert!(
+        held,
+        "process {} holds no lock on inode {inode}:\n{locks}\n{:?}",
+        place.hub.pid(),
+        fs::read_dir(format!("/proc/{}/fd", place.hub.pid()))
+            .unwrap()
+            .filter_map(|e| fs::read_link(e.unwrap().path()).ok())
+            .collect::<Vec<_>>()
+    );
 }
 
 // Verifies: PAG-47

@@ -17,10 +17,12 @@
 //! What remains: a tag is this side's word, computed from what travelled; the hub does not confirm the root.
 
 mod bare;
+mod install;
 mod local;
 mod probe;
 mod pull;
 mod push;
+mod receive;
 
 use std::{path::Path, sync::Arc};
 

@@ -19,7 +19,8 @@ pub(crate) struct Args {
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     // Before anything is sent: a script without --yes learns of it at once.
-    if !args.yes && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !args.yes && !can_ask {
         return Err(Failure::Usage(
             "there is no terminal to ask whether to delete the database: give --yes".into(),
         ));
@@ -27,7 +28,9 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let admin = context.admin()?;
     let database = admin.database(&args.db).await?;
     if !args.yes {
-        confirm(&database.name, database.size_bytes)?;
+        let (name, bytes) = (database.name.clone(), database.size_bytes);
+        let asked = tokio::task::spawn_blocking(move || confirm(&name, bytes));
+        asked.await.map_err(|error| Failure::other(format!("asking panicked: {error}")))??;
     }
     // With the name, so that a database renamed meanwhile is not deleted by an old name.
     admin.delete_database(&database.id, &database.name).await?;
