@@ -55,7 +55,7 @@ impl PushEngine {
 
 /// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
 pub(super) fn make_room(replica: &Replica) {
-    if let Err(error) = replica.stage().and_then(|stage| stage.clear()) {
+    if let Err(error) = replica.stage().and_then(ferry_store::pages::Stage::clear) {
         tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
     }
 }
