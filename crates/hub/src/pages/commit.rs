@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
-use ferry_store::pages::{Prepared, PushError, PushFiles, VersionInfo};
+use ferry_store::pages::{Prepared, PushError, PushFiles, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 
+use super::push::make_room;
 use crate::{
     database::{Commit, Database, Effect},
     hub::Hub,
@@ -24,7 +25,7 @@ pub(super) async fn run(
     let prepared = tokio::task::spawn_blocking(move || files.prepare(plan)).await;
     let prepared = prepared.map_err(|_| super::refusal(Error::internal()))?;
     // A push that lost is told so, whatever else its pages suffered from that.
-    let prepared = prepared.map_err(|error| told(error, base, current()))?;
+    let prepared = prepared.map_err(|error| told(error, base, &replica))?;
     if current() != base {
         return Err(Refusal::conflict(current()));
     }
@@ -33,7 +34,7 @@ pub(super) async fn run(
     if committed.is_err() && claim.set_by_this_call {
         release(hub, database).await;
     }
-    committed.map_err(|error| told(error, base, current()))
+    committed.map_err(|error| told(error, base, &replica))
 }
 
 async fn commit(database: &Arc<Database>, prepared: Prepared) -> Result<VersionInfo, PushError> {
@@ -63,7 +64,8 @@ async fn release(hub: &Arc<Hub>, database: &Arc<Database>) {
     }
 }
 
-fn told(error: PushError, base: u64, current: u64) -> Refusal {
+fn told(error: PushError, base: u64, replica: &Replica) -> Refusal {
+    let current = replica.current().version;
     match error {
         PushError::Conflict { current } => Refusal::conflict(current),
         _ if current != base => Refusal::conflict(current),
@@ -73,6 +75,11 @@ fn told(error: PushError, base: u64, current: u64) -> Refusal {
             Reason::Busy,
             format!("page {page}: it was staged too long ago and is gone; run push again"),
         )),
-        PushError::Store(error) => super::refusal(error.into_refusal()),
+        PushError::Store(error) => {
+            if error.is_storage_full() {
+                make_room(replica);
+            }
+            super::refusal(error.into_refusal())
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferry_core::pages::{Push, Refusal, push::PushOutcome};
+use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::edgereplica::Frame;
 use ferry_store::pages::{PageSource as _, PushFiles, Replica};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
@@ -42,10 +42,29 @@ impl PushEngine {
     }
 }
 
+impl PushEngine {
+    fn failed(&self, error: SessionError<ferry_store::Error>) -> Refusal {
+        if let SessionError::Store(error) = &error
+            && error.is_storage_full()
+        {
+            make_room(&self.replica);
+        }
+        session_refusal(error)
+    }
+}
+
+/// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
+pub(super) fn make_room(replica: &Replica) {
+    if let Err(error) = replica.stage().and_then(ferry_store::pages::Stage::clear) {
+        tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
+    }
+}
+
 impl Engine for PushEngine {
     fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal> {
         for frame in frames {
-            self.machine.receive(&decode(frame)?, &mut self.files).map_err(session_refusal)?;
+            let received = self.machine.receive(&decode(frame)?, &mut self.files);
+            received.map_err(|error| self.failed(error))?;
         }
         let mut bytes = 0;
         while bytes < room {
@@ -65,7 +84,7 @@ impl Engine for PushEngine {
 
     fn sync(&mut self) -> Result<(), Refusal> {
         let synced = self.replica.stage().and_then(ferry_store::pages::Stage::sync);
-        synced.map_err(|error| super::refusal(error.into_refusal()))
+        synced.map_err(|error| self.failed(SessionError::Store(error)))
     }
 
     fn conclude<'s>(

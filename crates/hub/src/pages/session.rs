@@ -115,9 +115,15 @@ impl Session<'_> {
         }
         let Some(mut engine) = turn.here else { return ended };
         if let Err(end) = ended {
-            // What was staged is durable before the hub closes (PAG-03).
-            let synced = tokio::task::spawn_blocking(move || engine.sync()).await;
-            if !matches!(synced, Ok(Ok(()))) {
+            // Of a client that is gone, what arrived still counts; what was staged is durable before the hub closes
+            // (PAG-03).
+            let arrived = if matches!(end, End::Refused(_)) { Vec::new() } else { socket.take_received() };
+            let synced = tokio::task::spawn_blocking(move || {
+                let stepped = engine.step(&arrived, 0, &mut Vec::new());
+                engine.sync().and(stepped)
+            })
+            .await;
+            if !matches!(synced, Ok(Ok(_))) {
                 tracing::warn!(database = %self.database.id(), "staged pages may be lost");
             }
             return Err(end);

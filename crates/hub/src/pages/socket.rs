@@ -32,6 +32,8 @@ pub(super) struct Socket {
     unflushed: bool,
     inbox: Vec<Bytes>,
     inbox_bytes: usize,
+    /// Why nothing more comes in; told once what came before is taken.
+    over: Option<End>,
     /// When the last frame came in or went out.
     pub(super) active_at: Instant,
 }
@@ -46,6 +48,7 @@ impl Socket {
             unflushed: false,
             inbox: Vec::new(),
             inbox_bytes: 0,
+            over: None,
             active_at: Instant::now(),
         }
     }
@@ -77,40 +80,54 @@ impl Socket {
     /// nothing: reading never waits for writing, nor writing for reading.
     pub(super) async fn exchange(&mut self, until_sent: bool) -> Result<(), End> {
         poll_fn(|context| {
-            let sent = self.poll_send(context)?;
-            let received = self.poll_receive(context)?;
+            let sent = match self.poll_send(context) {
+                Ok(sent) => sent,
+                Err(end) => {
+                    // What came in before still counts.
+                    self.over.get_or_insert(end);
+                    self.outbox.clear();
+                    self.unflushed = false;
+                    false
+                }
+            };
+            let received = self.poll_receive(context);
+            if self.inbox.is_empty()
+                && let Some(end) = self.over.take()
+            {
+                return Poll::Ready(Err(end));
+            }
             if received || (until_sent && sent) { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
     /// Takes in what is there; true if anything came.
-    fn poll_receive(&mut self, context: &mut std::task::Context<'_>) -> Result<bool, End> {
-        let mut any = false;
-        while self.inbox_bytes < INBOX_MAX_BYTES {
+    fn poll_receive(&mut self, context: &mut std::task::Context<'_>) -> bool {
+        let before = self.inbox.len();
+        while self.over.is_none() && self.inbox_bytes < INBOX_MAX_BYTES {
             let Poll::Ready(message) = pin!(&mut self.rx).poll_next(context) else { break };
             match message {
                 Some(Ok(Message::Binary(frame))) if frame.len() > EDGEREPLICA_FRAME_MAX_BYTES => {
-                    return Err(too_large().into());
+                    self.over = Some(too_large().into());
                 }
                 Some(Ok(Message::Binary(frame))) => {
                     self.inbox_bytes += frame.len();
                     self.inbox.push(frame);
-                    any = true;
                 }
                 Some(Ok(Message::Text(_))) => {
                     let message = "text frames not supported: send binary frames".into();
-                    return Err(Refusal { message, close: close::TEXT }.into());
+                    self.over = Some(Refusal { message, close: close::TEXT }.into());
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
-                Some(Err(error)) => return Err(receive_error(error)),
+                Some(Ok(Message::Close(_))) | None => self.over = Some(End::Gone),
+                Some(Err(error)) => self.over = Some(receive_error(error)),
             }
         }
-        if any {
+        let received = self.inbox.len() > before;
+        if received {
             self.active_at = Instant::now();
         }
-        Ok(any)
+        received
     }
 
     /// Sends what the socket takes; true once it has taken everything.

@@ -211,6 +211,23 @@ impl Stage {
         touched.into_iter().try_for_each(|id| inner.drop_dead(id, self))
     }
 
+    /// Drops everything staged, to give the room back.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        let mut inner = self.lock();
+        inner.places = HashMap::default();
+        let ids: Vec<u32> = inner.files.keys().copied().collect();
+        for id in ids {
+            if let Some(file) = inner.files.get_mut(&id) {
+                file.live = 0;
+            }
+            inner.drop_dead(id, self)?;
+        }
+        Ok(())
+    }
+
     /// Staged bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
