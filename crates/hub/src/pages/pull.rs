@@ -88,7 +88,13 @@ impl Engine for PullEngine {
         Ok(())
     }
 
-    fn conclude<'s>(self: Box<Self>, _: &'s Session<'_>) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
-        async move { Ok(self.machine.complete_frame()) }.boxed()
+    fn conclude<'s>(
+        self: Box<Self>,
+        session: &'s Session<'_>,
+    ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
+        let last = self.machine.complete_frame();
+        // With its last session a replica is closed, which may write; the client need not wait for that.
+        session.hub.tasks.spawn_blocking(move || drop(self));
+        async move { Ok(last) }.boxed()
     }
 }

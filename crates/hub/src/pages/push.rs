@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::edgereplica::Frame;
-use ferry_store::pages::{PageSource as _, PushFiles, Replica};
+use ferry_store::pages::{PageSource as _, PushFiles, Replica, Stage};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -55,7 +55,7 @@ impl PushEngine {
 
 /// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
 pub(super) fn make_room(replica: &Replica) {
-    if let Err(error) = replica.stage().and_then(ferry_store::pages::Stage::clear) {
+    if let Err(error) = replica.stage().and_then(Stage::clear) {
         tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
     }
 }
@@ -83,7 +83,7 @@ impl Engine for PushEngine {
     }
 
     fn sync(&mut self) -> Result<(), Refusal> {
-        let synced = self.replica.stage().and_then(ferry_store::pages::Stage::sync);
+        let synced = self.replica.stage().and_then(Stage::sync);
         synced.map_err(|error| self.failed(SessionError::Store(error)))
     }
 
@@ -91,12 +91,17 @@ impl Engine for PushEngine {
         self: Box<Self>,
         session: &'s Session<'_>,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
-        let Self { machine, files, outcome, .. } = *self;
+        let Self { replica, machine, files, outcome } = *self;
         async move {
-            if let Some(PushOutcome::Changed(plan)) = outcome {
-                commit::run(session.hub, session.database, files, *plan).await?;
-            }
-            Ok(machine.complete_frame())
+            let committed = match outcome {
+                Some(PushOutcome::Changed(plan)) => {
+                    commit::run(session.hub, session.database, files, *plan).await.map(drop)
+                }
+                _ => Ok(()),
+            };
+            // With its last session a replica is closed, which may write; the client need not wait for that.
+            session.hub.tasks.spawn_blocking(move || drop(replica));
+            committed.map(|()| machine.complete_frame())
         }
         .boxed()
     }

@@ -117,6 +117,7 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 
 async fn run(entry: Entry, socket: WebSocket) {
     let Entry { hub, database, direction, rights, _place, _connection } = entry;
+    metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket);
     let word = match direction {
         Direction::Push => "push",
@@ -136,6 +137,7 @@ async fn run(entry: Entry, socket: WebSocket) {
         Err(end) => tracing::info!(database = %database.id(), word, %end, "session ended"),
     }
     socket.finish(ended).await;
+    metrics::gauge!("ferry_connections", "model" => "pages").decrement(1);
 }
 
 /// Why a session ended without its purpose reached.
