@@ -25,6 +25,20 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Says what is about to be deleted and has the person type its name (CLI-09).
+pub(crate) fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
+    let typed: String = dialoguer::Input::new()
+        .with_prompt(format!("{warning}; type {name} to go on"))
+        .allow_empty(true)
+        .interact_text()
+        .map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
+    if typed.trim() == name {
+        Ok(())
+    } else {
+        Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was deleted")))
+    }
+}
+
 /// `3,649`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();

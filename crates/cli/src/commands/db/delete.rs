@@ -27,7 +27,12 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let admin = context.admin()?;
     let database = admin.database(&args.db).await?;
     if !args.yes {
-        confirm(&database.name, database.size_bytes)?;
+        let question = format!(
+            "this deletes {} ({}), its history and its credentials",
+            database.name,
+            output::bytes(database.size_bytes)
+        );
+        output::confirm_name(&database.name, &question)?;
     }
     // With the name, so that a database renamed meanwhile is not deleted by an old name.
     admin.delete_database(&database.id, &database.name).await?;
@@ -35,21 +40,4 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         return output::json(&json!({}));
     }
     output::line(format_args!("deleted {}", database.id))
-}
-
-fn confirm(name: &str, size_bytes: u64) -> Result<(), Failure> {
-    let question = format!(
-        "this deletes {name} ({}), its history and its credentials; type its name to go on",
-        output::bytes(size_bytes)
-    );
-    let typed: String = dialoguer::Input::new()
-        .with_prompt(question)
-        .allow_empty(true)
-        .interact_text()
-        .map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
-    if typed.trim() == name {
-        Ok(())
-    } else {
-        Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was deleted")))
-    }
 }
