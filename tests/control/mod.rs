@@ -5,6 +5,7 @@ mod databases;
 mod durability;
 mod http;
 mod membership;
+mod operator;
 mod passwords;
 mod revocation;
 mod serving;

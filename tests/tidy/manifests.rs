@@ -19,7 +19,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ferry-store", &["ferry-types", "ferry-protocol", "ferry-core"]),
     ("ferry-hub", &["ferry-types", "ferry-protocol", "ferry-auth", "ferry-core", "ferry-store"]),
     ("ferry-client", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-store"]),
-    ("ferry", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-store", "ferry-hub", "ferry-client"]),
+    (
+        "ferry",
+        &[
+            "ferry-types",
+            "ferry-protocol",
+            "ferry-auth",
+            "ferry-core",
+            "ferry-store",
+            "ferry-hub",
+            "ferry-client",
+        ],
+    ),
     ("ferry-testkit", &["ferry-types", "ferry-protocol", "ferry-core"]),
     (
         "ferry-bench",

@@ -9,6 +9,8 @@ use crate::{caveat::Restrictions, claims::Grant, token::Verified};
 /// The rights of one request or connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthContext {
+    /// Name of the key that signed the credential.
+    pub kid: u32,
     /// Whose credential it is.
     pub user_id: UserId,
     /// The user's epoch when the credential was minted.
@@ -45,6 +47,7 @@ impl AuthContext {
             return None;
         }
         Some(Self {
+            kid: token.claims.kid,
             user_id: token.claims.user_id,
             user_epoch: token.claims.user_epoch,
             org_id: token.claims.org_id,

@@ -10,32 +10,33 @@ use zeroize::Zeroizing;
 pub const KEY_BYTES: usize = 32;
 /// Version of `keyring.json`.
 const FILE_VERSION: u32 = 1;
-/// State of the key that signs. All others only verify.
-const ACTIVE: &str = "active";
-const VERIFYING: &str = "verifying";
 
 /// A secret that signs tokens. It is wiped when dropped and never printed.
 #[derive(Clone)]
-pub struct SigningKey(Zeroizing<[u8; KEY_BYTES]>);
+pub struct SigningKey {
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    kid: u32,
+}
 
 impl SigningKey {
     /// The key with these bytes, which must be random.
     #[must_use]
     pub fn new(bytes: [u8; KEY_BYTES]) -> Self {
-        Self(Zeroizing::new(bytes))
+        let digest = Sha256::new().chain_update(b"ferry kid\0").chain_update(bytes).finalize();
+        let kid = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        Self { bytes: Zeroizing::new(bytes), kid }
     }
 
     /// The secret itself.
     #[must_use]
     pub(crate) fn bytes(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        &self.bytes
     }
 
     /// The key's public name: the first 4 bytes, big-endian, of SHA-256(`"ferry kid\0"` ‖ key).
     #[must_use]
-    pub fn kid(&self) -> u32 {
-        let digest = Sha256::new().chain_update(b"ferry kid\0").chain_update(self.0.as_slice()).finalize();
-        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    pub const fn kid(&self) -> u32 {
+        self.kid
     }
 }
 
@@ -54,7 +55,7 @@ pub enum KeyRingError {
         /// Counted from 1.
         place: usize,
     },
-    /// The file is not what [`KeyRingFile::to_json`] writes.
+    /// The file is not what [`StoredKeys::to_json`] writes.
     #[error("{0}")]
     BadFile(&'static str),
 }
@@ -92,6 +93,12 @@ impl KeyRing {
         &self.signing
     }
 
+    /// Whether a key of the ring is called `kid`.
+    #[must_use]
+    pub fn knows(&self, kid: u32) -> bool {
+        self.called(kid).next().is_some()
+    }
+
     /// The keys called `kid`: none or one, but for a collision of names.
     pub fn called(&self, kid: u32) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&self.signing).chain(&self.others).filter(move |key| key.kid() == kid)
@@ -114,71 +121,186 @@ fn decode_key(text: &str) -> Option<SigningKey> {
     Some(SigningKey::new(bytes.as_slice().try_into().ok()?))
 }
 
-/// `keyring.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyRingFile {
-    version: u32,
-    keys: Vec<StoredKey>,
+/// What a key of the ring is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// It signs.
+    Active,
+    /// It only verifies.
+    Verifying,
+}
+
+impl KeyState {
+    /// The word in the file and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Verifying => "verifying",
+        }
+    }
+}
+
+/// A key as operators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its name.
+    pub kid: u32,
+    /// Its use.
+    pub state: KeyState,
+    /// When it was made, Unix seconds; 0: not known.
+    pub created_unix: i64,
+}
+
+/// Why a key cannot be retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetireError {
+    /// The ring has no key of this name.
+    #[error("no signing key has this kid: see the list of signing keys")]
+    Unknown,
+    /// It signs.
+    #[error("this key signs: rotate first, then retire it")]
+    Active,
+}
+
+/// The keys of `keyring.json`; of them exactly one signs.
+#[derive(Clone)]
+pub struct StoredKeys {
+    active: StoredKey,
+    /// Newest first.
+    verifying: Vec<StoredKey>,
+}
+
+#[derive(Clone)]
+struct StoredKey {
+    key: SigningKey,
+    created_unix: i64,
+    /// When nothing it signed lives any more; `None`: it signs, or verifies until it is retired.
+    verifies_until_unix: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredKey {
+struct KeyRingFile {
+    version: u32,
+    keys: Vec<KeyRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyRow {
     kid: String,
     key: Zeroizing<String>,
     created_unix: i64,
-    state: String,
+    state: KeyState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verifies_until_unix: Option<i64>,
 }
 
-impl KeyRingFile {
-    /// A file with this one key, which signs.
+impl StoredKeys {
+    /// A ring of this one key, which signs.
     #[must_use]
-    pub fn with_key(key: &SigningKey, created_unix: i64) -> Self {
-        let stored = StoredKey {
-            kid: format!("{:08x}", key.kid()),
-            key: Zeroizing::new(STANDARD.encode(key.bytes())),
-            created_unix,
-            state: ACTIVE.to_owned(),
+    pub const fn with_key(key: SigningKey, created_unix: i64) -> Self {
+        Self { active: StoredKey { key, created_unix, verifies_until_unix: None }, verifying: Vec::new() }
+    }
+
+    /// The keys in use.
+    #[must_use]
+    pub fn ring(&self) -> KeyRing {
+        let others = self.verifying.iter().map(|stored| stored.key.clone()).collect();
+        KeyRing::new(self.active.key.clone(), others)
+    }
+
+    /// Every key: the one that signs, then the others, newest first.
+    pub fn list(&self) -> impl Iterator<Item = KeyInfo> {
+        let info = |stored: &StoredKey, state| KeyInfo {
+            kid: stored.key.kid(),
+            state,
+            created_unix: stored.created_unix,
         };
-        Self { version: FILE_VERSION, keys: vec![stored] }
+        let verifying = self.verifying.iter().map(move |stored| info(stored, KeyState::Verifying));
+        std::iter::once(info(&self.active, KeyState::Active)).chain(verifying)
+    }
+
+    /// Lets `key` sign from `now_unix` on. The key before it verifies until `until_unix`, when nothing that it
+    /// signed lives any more.
+    pub fn rotate(&mut self, key: SigningKey, now_unix: i64, until_unix: i64) {
+        let new = StoredKey { key, created_unix: now_unix, verifies_until_unix: None };
+        let mut old = std::mem::replace(&mut self.active, new);
+        old.verifies_until_unix = Some(until_unix);
+        self.verifying.insert(0, old);
+    }
+
+    /// Removes the key called `kid`: whatever it signed is void.
+    ///
+    /// # Errors
+    /// When it signs, or there is none.
+    pub fn retire(&mut self, kid: u32) -> Result<(), RetireError> {
+        if self.active.key.kid() == kid {
+            return Err(RetireError::Active);
+        }
+        let before = self.verifying.len();
+        self.verifying.retain(|stored| stored.key.kid() != kid);
+        if self.verifying.len() == before { Err(RetireError::Unknown) } else { Ok(()) }
+    }
+
+    /// Removes the keys whose time is over; tells whether there were any.
+    pub fn prune(&mut self, now_unix: i64) -> bool {
+        let before = self.verifying.len();
+        self.verifying.retain(|stored| stored.verifies_until_unix.is_none_or(|until| until > now_unix));
+        self.verifying.len() < before
     }
 
     /// The text of the file.
     #[must_use]
     pub fn to_json(&self) -> Zeroizing<String> {
-        let text = serde_json::to_string_pretty(self).expect("BUG: a key ring is always JSON");
+        let row = |stored: &StoredKey, state| KeyRow {
+            kid: format!("{:08x}", stored.key.kid()),
+            key: Zeroizing::new(STANDARD.encode(stored.key.bytes())),
+            created_unix: stored.created_unix,
+            state,
+            verifies_until_unix: stored.verifies_until_unix,
+        };
+        let verifying = self.verifying.iter().map(|stored| row(stored, KeyState::Verifying));
+        let keys = std::iter::once(row(&self.active, KeyState::Active)).chain(verifying).collect();
+        let file = KeyRingFile { version: FILE_VERSION, keys };
+        let text = serde_json::to_string_pretty(&file).expect("BUG: a key ring is always JSON");
         Zeroizing::new(text + "\n")
     }
 
-    /// Reads the text of the file into a ring.
+    /// Reads the text of the file.
     ///
     /// # Errors
     /// When the text is no key ring: the hub then does not start, and never makes a new one in its place.
-    pub fn parse(text: &str) -> Result<KeyRing, KeyRingError> {
+    pub fn parse(text: &str) -> Result<Self, KeyRingError> {
         // serde's own message could quote a key.
-        let file: Self = serde_json::from_str(text)
+        let file: KeyRingFile = serde_json::from_str(text)
             .map_err(|_| KeyRingError::BadFile("it is not the JSON of a key ring"))?;
         if file.version != FILE_VERSION {
             return Err(KeyRingError::BadFile("its version is not 1: a newer ferry wrote it"));
         }
-        let mut signing = None;
-        let mut others = Vec::new();
-        for stored in &file.keys {
-            let key = decode_key(&stored.key)
-                .ok_or(KeyRingError::BadFile("a key in it is not base64 of 32 bytes"))?;
-            if stored.kid != format!("{:08x}", key.kid()) {
+        let mut active = None;
+        let mut verifying = Vec::new();
+        for row in file.keys {
+            let key =
+                decode_key(&row.key).ok_or(KeyRingError::BadFile("a key in it is not base64 of 32 bytes"))?;
+            if row.kid != format!("{:08x}", key.kid()) {
                 return Err(KeyRingError::BadFile("a kid in it does not belong to its key"));
             }
-            match stored.state.as_str() {
-                ACTIVE if signing.is_none() => signing = Some(key),
-                ACTIVE => return Err(KeyRingError::BadFile("it has more than one active key")),
-                VERIFYING => others.push(key),
-                _ => return Err(KeyRingError::BadFile("a state in it is neither active nor verifying")),
+            let stored = StoredKey {
+                key,
+                created_unix: row.created_unix,
+                verifies_until_unix: row.verifies_until_unix,
+            };
+            match row.state {
+                KeyState::Active if active.is_none() => active = Some(stored),
+                KeyState::Active => return Err(KeyRingError::BadFile("it has more than one active key")),
+                KeyState::Verifying => verifying.push(stored),
             }
         }
-        let signing = signing.ok_or(KeyRingError::BadFile("it has no active key"))?;
-        Ok(KeyRing::new(signing, others))
+        let active = active.ok_or(KeyRingError::BadFile("it has no active key"))?;
+        Ok(Self { active, verifying })
     }
 }
 
@@ -199,16 +321,16 @@ mod tests {
     #[test]
     fn the_file_keeps_the_ring() {
         let key = SigningKey::new([5; 32]);
-        let text = KeyRingFile::with_key(&key, 1_700_000_000).to_json();
+        let text = StoredKeys::with_key(key.clone(), 1_700_000_000).to_json();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["version"], 1);
         assert_eq!(json["keys"][0]["kid"], format!("{:08x}", key.kid()));
         assert_eq!(json["keys"][0]["state"], "active");
         assert_eq!(json["keys"][0]["created_unix"], 1_700_000_000);
-        let ring = KeyRingFile::parse(&text).unwrap();
+        let ring = StoredKeys::parse(&text).unwrap().ring();
         assert_eq!(ring.signing().kid(), key.kid());
-        let older = text.replacen(ACTIVE, VERIFYING, 1);
-        assert_eq!(KeyRingFile::parse(&older).unwrap_err(), KeyRingError::BadFile("it has no active key"));
+        let older = text.replacen("active", "verifying", 1);
+        assert_eq!(StoredKeys::parse(&older).err(), Some(KeyRingError::BadFile("it has no active key")));
         for bad in [
             "",
             "{}",
@@ -217,8 +339,28 @@ mod tests {
             &text.replace(&format!("{:08x}", key.kid()), "00000000"),
             &text.replace("\"key\": \"BQ", "\"key\": \"B"),
         ] {
-            assert!(KeyRingFile::parse(bad).is_err(), "{bad}");
+            assert!(StoredKeys::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    // Verifies: TOK-10
+    #[test]
+    fn rotation_keeps_the_old_key_until_its_tokens_are_dead() {
+        let kid = |byte| SigningKey::new([byte; 32]).kid();
+        let mut keys = StoredKeys::with_key(SigningKey::new([1; 32]), 100);
+        keys.rotate(SigningKey::new([2; 32]), 200, 1_000);
+        keys.rotate(SigningKey::new([3; 32]), 300, 1_100);
+        let mut keys = StoredKeys::parse(&keys.to_json()).unwrap();
+        let listed: Vec<_> = keys.list().map(|key| (key.kid, key.state, key.created_unix)).collect();
+        let verifying = KeyState::Verifying;
+        let expected = [(kid(3), KeyState::Active, 300), (kid(2), verifying, 200), (kid(1), verifying, 100)];
+        assert_eq!(listed, expected);
+        assert_eq!(keys.ring().signing().kid(), kid(3));
+        assert!(!keys.prune(999) && keys.prune(1_000) && !keys.ring().knows(kid(1)));
+        assert_eq!(keys.retire(kid(3)), Err(RetireError::Active));
+        assert_eq!(keys.retire(kid(1)), Err(RetireError::Unknown));
+        assert_eq!(keys.retire(kid(2)), Ok(()));
+        assert!(!keys.ring().knows(kid(2)) && keys.ring().knows(kid(3)));
     }
 
     // Verifies: TOK-10, TOK-11

@@ -13,6 +13,6 @@ pub mod token;
 pub use caveat::{Caveat, Restrictions};
 pub use claims::{Claims, Grant, Purpose};
 pub use context::AuthContext;
-pub use keyring::{KeyRing, SigningKey};
+pub use keyring::{KeyRing, SigningKey, StoredKeys};
 pub use role::Role;
 pub use token::{TokenError, Verified};

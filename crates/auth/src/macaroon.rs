@@ -103,6 +103,12 @@ pub fn decode(token: &str) -> Result<Unverified, TokenError> {
 }
 
 impl Unverified {
+    /// What it claims; nobody has checked that it is true.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
     /// Checks the signature with the keys of the ring that carry the token's `kid`.
     ///
     /// # Errors
@@ -139,7 +145,7 @@ impl Unverified {
     ///
     /// # Errors
     /// [`TokenError::Caveat`] for what is not of the vocabulary.
-    pub(crate) fn caveats(&self) -> Result<Vec<Caveat>, TokenError> {
+    pub fn caveats(&self) -> Result<Vec<Caveat>, TokenError> {
         let parse = |predicate: &[u8]| {
             if predicate.len() > CAVEAT_MAX_BYTES {
                 return Err(TokenError::TooLong);

@@ -6,7 +6,10 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use ferry_client::ServerUrl;
 
 use crate::{
-    commands::{clone, completions, db, demo, login, logout, pull, push, serve, signup, sync},
+    commands::{
+        account, admin, clone, completions, db, demo, login, logout, password, pull, push, serve, session,
+        signup, sync, token,
+    },
     failure::{self, Failure},
 };
 
@@ -71,6 +74,20 @@ pub(crate) enum Command {
     /// Create, list, show, rename and delete databases; mint sync tokens
     #[command(subcommand)]
     Db(db::Command),
+    /// List and revoke sync tokens; narrow and look at one
+    #[command(subcommand)]
+    Token(token::Command),
+    /// List and end the sessions of your account
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Change your password, or set a new one with a code
+    #[command(subcommand)]
+    Password(password::Command),
+    /// Delete your account
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Operate a hub: accounts, signing keys
+    Admin(admin::Args),
     /// Send a local SQLite file to its database
     Push(push::Args),
     /// Bring a local SQLite file to the hub's newest version

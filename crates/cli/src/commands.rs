@@ -1,14 +1,19 @@
 //! The commands, one file each: arguments as typed, then what is done and printed.
 
+pub(crate) mod account;
+pub(crate) mod admin;
 pub(crate) mod clone;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod password;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod serve;
+pub(crate) mod session;
 pub(crate) mod signup;
 pub(crate) mod sync;
+pub(crate) mod token;
 pub(crate) mod whoami;

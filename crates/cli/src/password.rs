@@ -7,6 +7,7 @@ use dialoguer::Password;
 
 use crate::failure::Failure;
 
+const NEW_VARIABLE: &str = "FERRY_NEW_PASSWORD";
 const VARIABLES: [&str; 2] = ["FERRY_PASSWORD", "EDGEREPLICA_PASSWORD"];
 
 /// What every command that needs a password takes.
@@ -27,8 +28,36 @@ impl PasswordArgs {
             VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         match set {
             Some(password) => Ok(password),
-            None => prompt(twice),
+            None => prompt("password", twice),
         }
+    }
+
+    /// The present password, and then the new one: the second line of stdin, FERRY_NEW_PASSWORD, a prompt.
+    pub(crate) fn read_with_new(&self) -> Result<(String, String), Failure> {
+        let current = self.read(false)?;
+        Ok((current, new_password(self.password_stdin)?))
+    }
+}
+
+/// What a command takes that asks for a new password alone.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewPasswordArgs {
+    /// Read the new password from the first line of stdin [env: FERRY_NEW_PASSWORD; else a prompt]
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl NewPasswordArgs {
+    pub(crate) fn read(&self) -> Result<String, Failure> {
+        new_password(self.password_stdin)
+    }
+}
+
+fn new_password(stdin: bool) -> Result<String, Failure> {
+    match crate::context::variable(NEW_VARIABLE) {
+        _ if stdin => from_stdin(),
+        Some(password) => Ok(password),
+        None => prompt("new password", true),
     }
 }
 
@@ -40,18 +69,20 @@ fn from_stdin() -> Result<String, Failure> {
         .map_err(|error| Failure::Usage(format!("cannot read the password from stdin: {error}")))?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        return Err(Failure::Usage("--password-stdin was given, and stdin is empty".into()));
+        return Err(Failure::Usage(
+            "--password-stdin was given, and stdin has no line left for the password".into(),
+        ));
     }
     Ok(password.to_owned())
 }
 
-fn prompt(twice: bool) -> Result<String, Failure> {
+fn prompt(what: &str, twice: bool) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::Usage(
-            "there is no terminal to ask for the password: use --password-stdin or set FERRY_PASSWORD".into(),
+            "there is no terminal to ask for the password: use --password-stdin or set FERRY_PASSWORD (a new one: FERRY_NEW_PASSWORD)".into(),
         ));
     }
-    let mut prompt = Password::new().with_prompt("password");
+    let mut prompt = Password::new().with_prompt(what);
     if twice {
         prompt = prompt.with_confirmation("password again", "the two differ; once more");
     }

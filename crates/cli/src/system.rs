@@ -1,6 +1,6 @@
 //! The one place of the command line that reads clock, randomness and signals of the machine.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Measures how long something takes.
 pub(crate) struct Stopwatch(Instant);
@@ -14,6 +14,13 @@ impl Stopwatch {
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The present moment, Unix seconds.
+#[expect(clippy::disallowed_methods, reason = "the shell owns the clock that others take injected")]
+pub(crate) fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// `bytes` random bytes in hex, from the operating system.

@@ -1,6 +1,7 @@
 //! The admin service, typed: accounts, databases, sync tokens. Every call is one request; every failure is a
 //! [`ClientError`] with the hub's own words.
 
+mod calls;
 mod connection;
 mod failure;
 mod name;

@@ -134,6 +134,10 @@ reasons! {
     NotFound = "NOT_FOUND", NotFound, None;
     /// The name or e-mail is taken.
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists, None;
+    /// An organisation would be left without an admin.
+    SoleAdmin = "SOLE_ADMIN", FailedPrecondition, None;
+    /// The state of the hub forbids it; the message says which.
+    FailedPrecondition = "FAILED_PRECONDITION", FailedPrecondition, None;
     /// The database is of the other kind.
     WrongKind = "WRONG_KIND", FailedPrecondition, Some(409);
     /// Another push was committed first.

@@ -96,6 +96,22 @@ impl fmt::Display for TokenId {
     }
 }
 
+impl FromStr for TokenId {
+    type Err = BadTokenId;
+
+    fn from_str(text: &str) -> Result<Self, BadTokenId> {
+        // Only lower case, so that an id has one spelling.
+        let canonical = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| canonical).ok_or(BadTokenId)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// The text is not the id of a token.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the id of a token: 32 hex digits")]
+pub struct BadTokenId;
+
 impl fmt::Debug for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -105,6 +121,16 @@ impl fmt::Debug for TokenId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_id_has_one_spelling() {
+        let text = "00ff3a0000000000000000000000000b";
+        assert_eq!(text.parse::<TokenId>().unwrap().to_string(), text);
+        let upper = text.to_uppercase();
+        for bad in ["", "00", &text[1..], upper.as_str(), "+0ff3a0000000000000000000000000b"] {
+            assert_eq!(bad.parse::<TokenId>(), Err(BadTokenId), "{bad}");
+        }
+    }
 
     #[test]
     fn an_id_has_one_spelling() {

@@ -26,13 +26,18 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let password = args.password.read(false)?;
-    let label = args.label.or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "ferry".into());
+    let label = args.label.unwrap_or_else(device);
     let answer = context.anonymous()?.login(&args.email, &password, &label).await?;
     let whoami = remember(context, answer)?;
     if context.json {
         return output::json(&json!({ "whoami": whoami }));
     }
     output::line(format_args!("login ok ({})", whoami.email))
+}
+
+/// What this machine is called.
+pub(super) fn device() -> String {
+    variable("HOSTNAME").unwrap_or_else(|| "ferry".into())
 }
 
 /// Keeps the session. The token itself is never printed; FERRY_TOKEN takes one made elsewhere.

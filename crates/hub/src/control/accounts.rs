@@ -8,7 +8,10 @@ use ferry_types::{
 use rusqlite::OptionalExtension as _;
 
 use super::{
-    Caller, Control, ControlEffect, Origin, audit::AuditRow, directory::Directory, limiter::Counted, random,
+    Caller, Control, ControlEffect, Origin,
+    audit::{AuditRow, Who},
+    directory::Directory,
+    limiter::Counted,
     sessions::NewSession,
 };
 use crate::config::Signup;
@@ -148,16 +151,8 @@ impl Control {
         let email = check_email(email)?.to_owned();
         password::check_new(password)?;
         // Hashed before anybody looks whether the e-mail is taken, so that the time tells nothing (ORG-03).
-        let (password, salt) = (password.to_owned(), random::bytes()?);
-        let secret = self.passwords.turn().await?.run(move |hasher| hasher.hash(&password, salt)).await??;
-        let user = NewUser {
-            user_id: UserId::from_uuid(self.ids.next(now)),
-            org_id: OrgId::from_uuid(self.ids.next(now)),
-            identity_id: IdentityId::from_uuid(self.ids.next(now)),
-            email,
-            secret,
-            now,
-        };
+        let secret = self.hash_password(password).await?;
+        let user = self.new_user(email, secret, now);
         let session = self.new_session(user.user_id, "", origin, now);
         let (user_id, org_id) = (user.user_id, user.org_id);
         let (stored, origin) = (session.clone(), origin.clone());
@@ -167,7 +162,7 @@ impl Control {
             let row = AuditRow {
                 at: now,
                 origin: &origin,
-                actor: Some(user_id),
+                actor: Who::User(user_id),
                 org_id: Some(org_id),
                 database_id: None,
                 action: "user.signup",
@@ -183,9 +178,10 @@ impl Control {
 
     /// The answer to a login: the token, and whose it is.
     pub(super) fn opened(&self, session: &NewSession, user_epoch: u32, org_id: OrgId) -> Result<Session> {
-        let token = self.mint_session(session, user_epoch, org_id)?;
+        let token = self.mint_session(session, user_epoch, org_id, &[])?;
         let directory = self.state.read();
-        let whoami = whoami(&directory, session.user_id, org_id, session.session_id, session.expires_unix)?;
+        let whoami =
+            whoami_of(&directory, session.user_id, org_id, session.session_id, session.expires_unix)?;
         Ok(Session { token, whoami })
     }
 
@@ -195,11 +191,11 @@ impl Control {
     /// When the user has gone in this moment.
     pub fn whoami(&self, caller: &Caller) -> Result<Whoami> {
         let directory = self.state.read();
-        whoami(&directory, caller.user_id, caller.org_id, caller.session_id, caller.deadline_unix)
+        whoami_of(&directory, caller.user_id, caller.org_id, caller.session_id, caller.deadline_unix)
     }
 }
 
-fn whoami(
+pub(super) fn whoami_of(
     directory: &Directory,
     user_id: UserId,
     org_id: OrgId,

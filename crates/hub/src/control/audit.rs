@@ -15,12 +15,31 @@ pub struct Origin {
     pub ip: IpAddr,
 }
 
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nobody who is known.
+    Nobody,
+    User(UserId),
+    /// Whoever holds the operator token.
+    Operator,
+}
+
+impl Who {
+    fn text(self) -> String {
+        match self {
+            Self::Nobody => String::new(),
+            Self::User(id) => id.to_string(),
+            Self::Operator => "operator".to_owned(),
+        }
+    }
+}
+
 /// One row.
 pub(super) struct AuditRow<'a> {
     pub(super) at: UnixMillis,
     pub(super) origin: &'a Origin,
-    /// `None`: nobody who is known.
-    pub(super) actor: Option<UserId>,
+    pub(super) actor: Who,
     pub(super) org_id: Option<OrgId>,
     pub(super) database_id: Option<DatabaseId>,
     /// `noun.verb`.
@@ -32,7 +51,28 @@ pub(super) struct AuditRow<'a> {
     pub(super) detail: serde_json::Value,
 }
 
-impl AuditRow<'_> {
+impl<'a> AuditRow<'a> {
+    /// A row of what succeeded, outside any organisation and without detail.
+    pub(super) fn ok(
+        at: UnixMillis,
+        origin: &'a Origin,
+        actor: Who,
+        action: &'static str,
+        target: &'a str,
+    ) -> Self {
+        Self {
+            at,
+            origin,
+            actor,
+            org_id: None,
+            database_id: None,
+            action,
+            target,
+            outcome: "ok",
+            detail: serde_json::json!({}),
+        }
+    }
+
     /// Writes the row inside the transaction of what it tells of.
     pub(super) fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
         let sql = "INSERT INTO audit(at, request_id, actor, org_id, database_id, action, target, outcome, ip, detail)
@@ -40,7 +80,7 @@ impl AuditRow<'_> {
         connection.prepare_cached(sql)?.execute(rusqlite::params![
             self.at.0,
             self.origin.request_id,
-            self.actor.map(|id| id.to_string()).unwrap_or_default(),
+            self.actor.text(),
             self.org_id.map(|id| id.to_string()),
             self.database_id.map(|id| id.to_string()),
             self.action,

@@ -56,7 +56,7 @@ impl Control {
         let required = |reason| Error::new(reason, SESSION_REQUIRED);
         let text = bearer(headers)?.ok_or_else(|| required(Reason::Unauthenticated))?;
         let now = self.now();
-        let verified = match token::verify(text, &self.ring, Purpose::Session, now.as_secs()) {
+        let verified = match token::verify(text, &self.state.keys(), Purpose::Session, now.as_secs()) {
             Ok(verified) => verified,
             Err(TokenError::WrongPurpose) => {
                 let message = "a sync token cannot call this: log in and use the session token";
@@ -103,11 +103,18 @@ impl Control {
     pub(super) fn resolve_org(&self, caller: &Caller, text: &str) -> Result<(OrgId, Role)> {
         let directory = self.state.read();
         let memberships = directory.user(caller.user_id).map_or(&[][..], |user| &user.memberships);
-        let named = memberships.iter().find(|(id, _)| match text {
-            "" => *id == caller.org_id,
-            _ => text.parse() == Ok(*id) || directory.org(*id).is_some_and(|org| org.name.as_ref() == text),
+        let by_id = if text.is_empty() { Some(caller.org_id) } else { text.parse().ok() };
+        let mut named = memberships.iter().filter(|(id, _)| match by_id {
+            Some(wanted) => *id == wanted,
+            None => directory.org(*id).is_some_and(|org| org.name.as_ref() == text),
         });
-        named.copied().ok_or_else(|| Error::new(Reason::NotFound, "organisation not found"))
+        let first = named.next().copied();
+        if named.next().is_some() {
+            // Names are not unique: whoever invites you chooses the name of what you join.
+            let message = "you belong to more than one organisation of this name: name it by its id";
+            return Err(Error::new(Reason::InvalidArgument, message));
+        }
+        first.ok_or_else(|| Error::new(Reason::NotFound, "organisation not found"))
     }
 
     /// The database that `text` names to the caller (id, or name in the session's organisation), and the

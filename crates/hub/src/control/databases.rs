@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::{
     Caller, Control, ControlEffect, Origin,
-    audit::AuditRow,
+    audit::{AuditRow, Who},
     caller::{database_not_found, require_role},
     directory::DatabaseEntry,
     host::DatabaseStats,
-    listing::{self, DatabaseQuery},
+    listing::Listing,
 };
 
 /// A name for a database (ORG-06).
@@ -64,7 +64,7 @@ impl Act {
         let row = AuditRow {
             at: self.at,
             origin: &self.origin,
-            actor: Some(self.user_id),
+            actor: Who::User(self.user_id),
             org_id: Some(self.org_id),
             database_id: Some(self.database_id),
             action,
@@ -203,19 +203,15 @@ impl Control {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<DatabaseEntry>, String)> {
-        let rows = listing::page_size(page_size)?;
         let (org_id, _) = self.resolve_org(caller, org)?;
-        let query = DatabaseQuery { org_id, name_prefix };
-        let cursor = query.cursor(page_token)?;
+        let filter = [org_id.to_string(), name_prefix.to_owned()];
+        let listing = Listing::new("ListDatabases", &[&filter[0], &filter[1]], page_size, page_token)?;
         let directory = self.state.read();
-        let mut found =
-            directory.databases_after(org_id, cursor).filter(|entry| entry.name.starts_with(name_prefix));
-        let page: Vec<_> = found.by_ref().take(rows).cloned().collect();
-        let next = match page.last() {
-            Some(last) if found.next().is_some() => query.token_after(last.id),
-            _ => String::new(),
-        };
-        Ok((page, next))
+        let found = directory
+            .databases_after(org_id, listing.after.parse().ok())
+            .filter(|entry| entry.name.starts_with(name_prefix));
+        let (page, next) = listing.page(found, |entry| entry.id.to_string());
+        Ok((page.into_iter().cloned().collect(), next))
     }
 
     /// Gives a database another name; its id, tokens and connections stay (ORG-09).

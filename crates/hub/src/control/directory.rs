@@ -4,12 +4,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::Role;
+use ferry_auth::{KeyRing, Role};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
 /// What a commit of `control.db` changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum ControlEffect {
+    /// Other signing keys.
+    KeysChanged(Arc<KeyRing>),
     /// A user with a personal organisation.
     UserCreated {
         user_id: UserId,
@@ -17,13 +19,38 @@ pub(super) enum ControlEffect {
         org_id: OrgId,
         org_name: String,
     },
+    /// All credentials of an older epoch are revoked.
+    UserChanged {
+        user_id: UserId,
+        epoch: u32,
+        disabled: bool,
+    },
+    /// The account is gone.
+    UserDeleted {
+        user_id: UserId,
+    },
     /// A login was ended before its time.
     SessionRevoked {
         session_id: SessionId,
         user_id: UserId,
         revoked: RevokedSession,
     },
+    /// A sync token was revoked.
+    TokenRevoked {
+        token_id: TokenId,
+        user_id: UserId,
+        /// When it would have ended anyway.
+        expires_unix: i64,
+    },
+    OrgDeleted {
+        id: OrgId,
+    },
     DatabaseCreated(DatabaseEntry),
+    /// All sync tokens of an older epoch are revoked.
+    DatabaseEpoch {
+        id: DatabaseId,
+        epoch: u32,
+    },
     DatabaseRenamed {
         id: DatabaseId,
         name: Arc<str>,
@@ -136,8 +163,8 @@ pub(super) enum Lost {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Directory {
+    ring: Arc<KeyRing>,
     users: HashMap<UserId, UserEntry>,
     orgs: HashMap<OrgId, OrgEntry>,
     databases: HashMap<DatabaseId, DatabaseEntry>,
@@ -148,13 +175,20 @@ pub(super) struct Directory {
 
 impl Directory {
     /// An empty directory with room for this many; growing step by step would take up to three times as much.
-    pub(super) fn with_room(users: usize, orgs: usize, databases: usize) -> Self {
+    pub(super) fn with_room(ring: KeyRing, users: usize, orgs: usize, databases: usize) -> Self {
         Self {
+            ring: Arc::new(ring),
             users: HashMap::with_capacity(users),
             orgs: HashMap::with_capacity(orgs),
             databases: HashMap::with_capacity(databases),
-            ..Self::default()
+            revoked_sessions: HashMap::new(),
+            revoked_tokens: HashMap::new(),
         }
+    }
+
+    /// The signing keys.
+    pub(super) const fn ring(&self) -> &Arc<KeyRing> {
+        &self.ring
     }
 
     pub(super) fn user(&self, id: UserId) -> Option<&UserEntry> {
@@ -254,6 +288,27 @@ impl Directory {
     /// Follows one committed change.
     pub(super) fn apply(&mut self, effect: ControlEffect) {
         match effect {
+            ControlEffect::KeysChanged(ring) => self.ring = ring,
+            ControlEffect::UserChanged { user_id, epoch, disabled } => {
+                if let Some(user) = self.users.get_mut(&user_id) {
+                    user.epoch = epoch;
+                    user.disabled = disabled;
+                }
+            }
+            ControlEffect::UserDeleted { user_id } => {
+                self.users.remove(&user_id);
+            }
+            ControlEffect::TokenRevoked { token_id, expires_unix, .. } => {
+                self.add_revoked_token(token_id, expires_unix);
+            }
+            ControlEffect::OrgDeleted { id } => {
+                self.orgs.remove(&id);
+            }
+            ControlEffect::DatabaseEpoch { id, epoch } => {
+                if let Some(entry) = self.databases.get_mut(&id) {
+                    entry.epoch = epoch;
+                }
+            }
             ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
                 self.add_org(org_id, OrgEntry::new(&org_name, true));
                 let memberships = vec![(org_id, Role::Admin)];

@@ -5,14 +5,14 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use ferry_auth::{KeyRing, SigningKey, keyring};
+use ferry_auth::{KeyRing, SigningKey, StoredKeys, keyring};
 use ferry_types::UnixMillis;
 use sha2::{Digest as _, Sha256};
 
-use super::{ControlConfig, random};
+use super::{ControlConfig, keys::Keys, random};
 use crate::{config::ConfigError, data_dir::refuse_wider};
 
 /// Signs everything under `--dev`. Public on purpose: whoever wants to may mint tokens for a dev server,
@@ -21,23 +21,41 @@ const DEV_KEY: [u8; keyring::KEY_BYTES] = *b"ferry --dev public signing key!!";
 /// What every operator token begins with.
 const OPERATOR_PREFIX: &str = "fop_";
 
+/// The key of `--dev`.
+pub(super) fn dev_ring() -> KeyRing {
+    KeyRing::new(SigningKey::new(DEV_KEY), Vec::new())
+}
+
 /// The signing keys: those of `session_key` in front of those of `keyring.json`, which the first start makes.
 ///
 /// # Errors
 /// When a key is malformed, or the file cannot be read; it is never made anew then (TOK-11).
-pub(super) fn key_ring(config: &ControlConfig, now: UnixMillis) -> Result<KeyRing, ConfigError> {
-    let stored = if config.dev {
-        KeyRing::new(SigningKey::new(DEV_KEY), Vec::new())
-    } else {
-        stored_ring(&config.data_dir.join("keyring.json"), now)?
+pub(super) fn keys(config: &ControlConfig, now: UnixMillis) -> Result<Keys, ConfigError> {
+    let stored = match config.dev {
+        true => None,
+        false => Some(stored_keys(&key_ring_path(&config.data_dir), now)?),
     };
-    let Some(text) = &config.session_key else { return Ok(stored) };
-    let keys = keyring::parse_session_keys(text)
-        .map_err(|error| ConfigError(format!("session_key (SESSION_KEY): {error}")))?;
-    Ok(stored.behind(keys))
+    let session = match &config.session_key {
+        None => Vec::new(),
+        Some(text) => keyring::parse_session_keys(text)
+            .map_err(|error| ConfigError(format!("session_key (SESSION_KEY): {error}")))?,
+    };
+    Ok(Keys { stored, session })
 }
 
-fn stored_ring(path: &Path, now: UnixMillis) -> Result<KeyRing, ConfigError> {
+fn key_ring_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("keyring.json")
+}
+
+/// Writes `keyring.json` anew, whole or not at all.
+///
+/// # Errors
+/// When the disk does not take it; the old file then stands.
+pub(super) fn write_keys(data_dir: &Path, keys: &StoredKeys) -> io::Result<()> {
+    write_private(&key_ring_path(data_dir), keys.to_json().as_bytes())
+}
+
+fn stored_keys(path: &Path, now: UnixMillis) -> Result<StoredKeys, ConfigError> {
     let failed = |error: &dyn std::fmt::Display| {
         ConfigError(format!(
             "{}: {error}; restore the file from a backup: without its keys every issued token is void",
@@ -45,12 +63,12 @@ fn stored_ring(path: &Path, now: UnixMillis) -> Result<KeyRing, ConfigError> {
         ))
     };
     if let Some(text) = read_private(path)? {
-        return keyring::KeyRingFile::parse(&text).map_err(|error| failed(&error));
+        return StoredKeys::parse(&text).map_err(|error| failed(&error));
     }
     let key = SigningKey::new(random::bytes().map_err(|error| failed(&error))?);
-    let file = keyring::KeyRingFile::with_key(&key, now.as_secs());
-    write_private(path, file.to_json().as_bytes()).map_err(|error| failed(&error))?;
-    Ok(KeyRing::new(key, Vec::new()))
+    let keys = StoredKeys::with_key(key, now.as_secs());
+    write_private(path, keys.to_json().as_bytes()).map_err(|error| failed(&error))?;
+    Ok(keys)
 }
 
 /// SHA-256 of the operator token in `operator.token`, which the first start makes.
@@ -93,7 +111,7 @@ fn read_private(path: &Path) -> Result<Option<String>, ConfigError> {
     }
 }
 
-/// Writes a new file: temporary file, fsync, rename, fsync of the folder.
+/// Writes a file: temporary file, fsync, rename, fsync of the folder.
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut options = OpenOptions::new();
@@ -126,6 +144,10 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn key_ring(config: &ControlConfig, now: UnixMillis) -> Result<KeyRing, ConfigError> {
+        keys(config, now).map(|keys| keys.ring())
     }
 
     // Verifies: CFG-02, TOK-11

@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use ferry_auth::KeyRing;
 use ferry_store::{Error, Result};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
@@ -45,11 +46,12 @@ fn get<T: FromSql>(row: &Row<'_>, place: usize) -> Result<T> {
 ///
 /// # Errors
 /// When the file cannot be read or is damaged.
-pub(super) fn directory(connection: &Connection, now: UnixMillis) -> Result<Directory> {
+pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis) -> Result<Directory> {
     let count = |sql| connection.query_row(sql, [], |row| row.get(0));
     let mut directory = Directory::with_room(
+        ring,
         count("SELECT count(*) FROM users")?,
-        count("SELECT count(*) FROM organizations")?,
+        count("SELECT count(*) FROM organizations WHERE deleted IS NULL")?,
         count("SELECT count(*) FROM databases WHERE deleted IS NULL")?,
     );
     each(connection, "SELECT id, email, email_verified, disabled, epoch FROM users", &[], |row| {
@@ -63,7 +65,7 @@ pub(super) fn directory(connection: &Connection, now: UnixMillis) -> Result<Dire
         directory.add_user(parsed(row, 0)?, user);
         Ok(())
     })?;
-    each(connection, "SELECT id, name, personal FROM organizations", &[], |row| {
+    each(connection, "SELECT id, name, personal FROM organizations WHERE deleted IS NULL", &[], |row| {
         directory.add_org(parsed(row, 0)?, OrgEntry::new(&get::<Box<str>>(row, 1)?, get(row, 2)?));
         Ok(())
     })?;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Control, Origin, Session,
     accounts::email_key,
-    audit::AuditRow,
+    audit::{AuditRow, Who},
     limiter::{Client, Counted, EmailHash},
     load::parsed,
     passwords::Turn,
@@ -65,17 +65,9 @@ impl Control {
         self.rates.charge(Counted::Public(origin.ip.into()), self.now())?;
         check_label(label)?;
         let attempt = Attempt::new(email, origin);
-        self.check_failures(&attempt).await?;
-        let account = self.account(&attempt.key).await?;
-        let turn = self.passwords.turn().await?;
-        // Others may have failed while this one waited.
-        self.check_failures(&attempt).await?;
-        let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
-        let outcome = match account {
-            Some(account) if verdict != Verdict::Wrong && !account.disabled => {
-                self.open_session(&account, label, new_secret, &attempt).await?
-            }
-            _ => None,
+        let outcome = match self.verified(&attempt, password).await? {
+            Some((account, new_secret)) => self.open_session(&account, label, new_secret, &attempt).await?,
+            None => None,
         };
         match outcome {
             Some(session) => {
@@ -84,6 +76,34 @@ impl Control {
             }
             None => Err(self.login_failed(&attempt).await),
         }
+    }
+
+    /// Refuses unless `password` is that of the account, with the limits and the record of a login.
+    ///
+    /// # Errors
+    /// `invalid credentials`; rate limit; `BUSY`.
+    pub(super) async fn prove_password(&self, email: &str, password: &str, origin: &Origin) -> Result<()> {
+        let attempt = Attempt::new(email, origin);
+        match self.verified(&attempt, password).await? {
+            Some(_) => Ok(()),
+            None => Err(self.login_failed(&attempt).await),
+        }
+    }
+
+    /// The account, if it may log in with this password, and a new hash if the stored one is old.
+    async fn verified(
+        &self,
+        attempt: &Attempt<'_>,
+        password: &str,
+    ) -> Result<Option<(Account, Option<String>)>> {
+        self.check_failures(attempt).await?;
+        let account = self.account(&attempt.key).await?;
+        let turn = self.passwords.turn().await?;
+        // Others may have failed while this one waited.
+        self.check_failures(attempt).await?;
+        let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
+        let let_in = account.filter(|account| verdict != Verdict::Wrong && !account.disabled);
+        Ok(let_in.map(|account| (account, new_secret)))
     }
 
     /// Refuses an attempt that follows too many failures, before any hashing (PWD-05).
@@ -164,7 +184,7 @@ impl Control {
             let row = AuditRow {
                 at,
                 origin: &origin,
-                actor: None,
+                actor: Who::Nobody,
                 org_id: None,
                 database_id: None,
                 action: "user.login",
@@ -221,7 +241,7 @@ fn login_row<'a>(session: &NewSession, origin: &'a Origin, org_id: OrgId) -> Aud
     AuditRow {
         at,
         origin,
-        actor: Some(session.user_id),
+        actor: Who::User(session.user_id),
         org_id: Some(org_id),
         database_id: None,
         action: "user.login",

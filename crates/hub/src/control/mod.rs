@@ -1,6 +1,7 @@
 //! The control plane: accounts, organisations, databases, credentials (control.md). `control.db` is written by
 //! one actor with group commit; everything that a request needs to be let in stands in memory.
 
+mod account_end;
 mod accounts;
 mod audit;
 mod bearer;
@@ -10,18 +11,23 @@ mod databases;
 mod directory;
 mod files;
 mod host;
+mod keys;
 mod kinds;
 mod limiter;
 mod listing;
 mod load;
 mod login;
 mod oauth;
+mod operator;
+mod password_change;
 mod passwords;
 mod random;
 mod rpc;
 mod rpc_edgereplica;
 mod rpc_ferry;
+mod rpc_messages;
 mod schema;
+mod session_list;
 mod sessions;
 mod start;
 mod state;
@@ -29,6 +35,7 @@ mod sweep;
 mod sync_auth;
 #[cfg(test)]
 mod tests;
+mod token_list;
 mod tokens;
 mod watch;
 
@@ -37,7 +44,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ferry_auth::KeyRing;
 use ferry_store::Transaction;
 use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
@@ -56,6 +62,7 @@ pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
 use directory::ControlEffect;
+use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
 use passwords::PasswordPool;
@@ -69,7 +76,9 @@ pub struct Control {
     config: ControlConfig,
     clock: Arc<dyn Clock>,
     ids: Ids,
-    ring: KeyRing,
+    hub_id: String,
+    /// Held while the key ring changes, so that changes follow one another.
+    keys: tokio::sync::Mutex<Keys>,
     /// SHA-256 of the operator token.
     operator_digest: [u8; 32],
     db: Actor<ControlEffect>,

@@ -43,13 +43,13 @@ pub fn rpc_service(control: &Arc<Control>) -> ConnectRpcService {
 
 /// One call: its control plane and where it came from.
 pub(super) struct Call<'a> {
-    pub(super) control: &'a Control,
+    pub(super) control: &'a Arc<Control>,
     pub(super) origin: Origin,
     context: &'a RequestContext,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(control: &'a Control, context: &'a RequestContext) -> Self {
+    pub(super) fn new(control: &'a Arc<Control>, context: &'a RequestContext) -> Self {
         let extensions = context.extensions();
         let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ip| ip.0);
@@ -58,9 +58,17 @@ impl<'a> Call<'a> {
 
     /// The session that the call carries.
     pub(super) fn caller(&self, access: Access) -> Result<Caller, ConnectError> {
-        self.control
-            .authenticate_session(self.context.headers(), self.origin.ip, access)
-            .map_err(|error| self.refuse(&error))
+        self.session(access).map_err(|error| self.refuse(&error))
+    }
+
+    /// The same before the refusal is clothed for the wire.
+    pub(super) fn session(&self, access: Access) -> Result<Caller, Error> {
+        self.control.authenticate_session(self.context.headers(), self.origin.ip, access)
+    }
+
+    /// Refuses unless the call carries the operator token.
+    pub(super) fn operator(&self) -> Result<(), Error> {
+        self.control.authenticate_operator(self.context.headers(), &self.origin)
     }
 
     /// The refusal as the wire carries it.

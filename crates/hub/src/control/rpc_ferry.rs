@@ -1,122 +1,35 @@
 //! `ferry.admin.v1.AdminService`: EdgeReplica's RPCs with more fields, and Ferry's own (control.md, 2.3).
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult};
-use ferry_auth::Caveat;
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::{DatabaseKind, Error, ModelSet, Op, OpSet, Reason, UnixMillis};
+use ferry_types::Error;
 
 use super::{
-    Access, Control, DatabaseEntry, DatabaseStats, IssueToken, LaneStats, Session, Whoami,
-    accounts::OrgMembership, rpc::Call,
+    Access, Control, DatabaseStats,
+    rpc::Call,
+    rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
 /// The service.
 pub(super) struct Service(pub(super) Arc<Control>);
 
-fn org(org: OrgMembership) -> wire::Org {
-    wire::Org {
-        id: org.id.to_string(),
-        name: org.name,
-        role: org.role.to_string(),
-        personal: org.personal,
-        ..Default::default()
-    }
-}
-
-fn whoami(whoami: Whoami) -> wire::WhoamiInfo {
-    wire::WhoamiInfo {
-        user_id: whoami.user_id.to_string(),
-        email: whoami.email,
-        org_id: whoami.org_id.to_string(),
-        role: whoami.role.map(|role| role.to_string()).unwrap_or_default(),
-        email_verified: whoami.email_verified,
-        orgs: whoami.orgs.into_iter().map(org).collect(),
-        session_id: whoami.session_id.to_string(),
-        session_exp_unix: whoami.session_exp_unix,
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..Default::default()
-    }
-}
-
-fn auth_response(session: Session) -> wire::AuthResponse {
-    wire::AuthResponse {
-        session_token: session.token,
-        whoami: whoami(session.whoami).into(),
-        ..Default::default()
-    }
-}
-
-fn unix(at: Option<UnixMillis>) -> i64 {
-    at.map_or(0, UnixMillis::as_secs)
-}
-
-fn lane(lane: &LaneStats) -> wire::Lane {
-    wire::Lane {
-        model: lane.model.to_string(),
-        head_seq: lane.head_seq.0,
-        items: lane.items,
-        bytes: lane.bytes,
-        last_activity_unix: unix(lane.last_activity),
-        ..Default::default()
-    }
-}
-
-fn database(entry: &DatabaseEntry, stats: &DatabaseStats) -> wire::Database {
-    wire::Database {
-        id: entry.id.to_string(),
-        org_id: entry.org_id.to_string(),
-        name: entry.name.to_string(),
-        created_at_unix: entry.created.as_secs(),
-        size_bytes: stats.size_bytes,
-        seq: stats.seq.0,
-        lanes: stats.lanes.iter().map(lane).collect(),
-        last_activity_unix: unix(stats.last_activity),
-        connections: stats.connections,
-        kind: entry.kind.map(DatabaseKind::as_str).unwrap_or_default().to_owned(),
-        ..Default::default()
-    }
-}
-
-fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(Reason::InvalidArgument, message)
-}
-
-/// A list of words of one vocabulary; empty if none are given.
-fn words<T, S>(field: &str, list: &[String]) -> Result<S, Error>
-where
-    T: FromStr<Err: std::fmt::Display>,
-    S: FromIterator<T>,
-{
-    let parse = |word: &String| word.parse().map_err(|error: T::Err| invalid(format!("{field}: {error}")));
-    list.iter().map(parse).collect()
-}
-
-/// The token that a request asks for: `direction` or `ops`, not both; no models: all (TOK-06).
-fn issue_token(request: wire::IssueSyncTokenRequest) -> Result<IssueToken, Error> {
-    let named: OpSet = words::<Op, _>("ops", &request.ops)?;
-    let ops = match (request.direction, named.is_empty()) {
-        (direction, true) if direction == wire::Direction::Push => OpSet::of(&[Op::Write]),
-        (direction, true) if direction == wire::Direction::Pull => OpSet::of(&[Op::Read]),
-        (direction, false) if direction == wire::Direction::Unspecified => named,
-        (direction, true) if direction == wire::Direction::Unspecified => {
-            return Err(invalid("ops or direction must say what the token may do"));
+/// Methods that differ only in what they do: the block sees the call and the owned request, and its refusals are
+/// clothed for the wire.
+macro_rules! rpcs {
+    ($(async fn $name:ident($call:ident, $request:ident: $Request:ident) -> $Response:ident $body:block)+) => {$(
+        async fn $name(
+            &self,
+            context: RequestContext,
+            request: ServiceRequest<'_, wire::$Request>,
+        ) -> ServiceResult<wire::$Response> {
+            let $call = &Call::new(&self.0, &context);
+            let $request = request.to_owned_message();
+            let answer: Result<wire::$Response, Error> = async { $body }.await;
+            Response::ok(answer.map_err(|error| $call.refuse(&error))?)
         }
-        (buffa::EnumValue::Unknown(_), _) => {
-            return Err(invalid("direction must be DIRECTION_PUSH or DIRECTION_PULL"));
-        }
-        _ => return Err(invalid("direction and ops say the same: give one of them")),
-    };
-    let models: ModelSet = words::<ferry_types::Model, _>("models", &request.models)?;
-    Ok(IssueToken {
-        database: request.database_id,
-        models: if models.is_empty() { ModelSet::ALL } else { models },
-        ops,
-        ttl_seconds: request.ttl_seconds,
-        caveats: words::<Caveat, _>("caveats", &request.caveats)?,
-        label: request.label,
-    })
+    )+};
 }
 
 #[expect(
@@ -174,19 +87,6 @@ impl wire::AdminService for Service {
         let call = Call::new(&self.0, &context);
         let session = self.0.complete_oauth(&call.origin).map_err(|error| call.refuse(&error))?;
         Response::ok(auth_response(session))
-    }
-
-    async fn revoke_session(
-        &self,
-        context: RequestContext,
-        request: ServiceRequest<'_, wire::RevokeSessionRequest>,
-    ) -> ServiceResult<wire::RevokeSessionResponse> {
-        let call = Call::new(&self.0, &context);
-        let caller = call.caller(Access::Full)?;
-        let revoked =
-            self.0.revoke_session(&caller, request.session_id, request.keep_sync_tokens, &call.origin).await;
-        revoked.map_err(|error| call.refuse(&error))?;
-        Response::ok(wire::RevokeSessionResponse::default())
     }
 
     async fn create_database(
@@ -275,5 +175,131 @@ impl wire::AdminService for Service {
             token_id: issued.token_id.to_string(),
             ..Default::default()
         })
+    }
+
+    rpcs! {
+        async fn refresh_session(call, _request: RefreshSessionRequest) -> AuthResponse {
+            let caller = call.session(Access::Full)?;
+            Ok(auth_response(call.control.refresh_session(&caller, &call.origin).await?))
+        }
+
+        async fn list_sessions(call, request: ListSessionsRequest) -> ListSessionsResponse {
+            let caller = call.session(Access::Read)?;
+            let (rows, next_page_token) =
+                call.control.list_sessions(&caller, request.page_size, &request.page_token).await?;
+            let sessions = rows.into_iter().map(|row| session(row, caller.session_id)).collect();
+            Ok(wire::ListSessionsResponse { sessions, next_page_token, ..Default::default() })
+        }
+
+        async fn revoke_session(call, request: RevokeSessionRequest) -> RevokeSessionResponse {
+            let caller = call.session(Access::Full)?;
+            let (id, keep) = (&request.session_id, request.keep_sync_tokens);
+            call.control.revoke_session(&caller, id, keep, &call.origin).await?;
+            Ok(wire::RevokeSessionResponse::default())
+        }
+
+        async fn revoke_all_sessions(call, _request: RevokeAllSessionsRequest) -> RevokeAllSessionsResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_all_sessions(&caller, &call.origin).await?;
+            Ok(wire::RevokeAllSessionsResponse::default())
+        }
+
+        async fn change_password(call, request: ChangePasswordRequest) -> ChangePasswordResponse {
+            let caller = call.session(Access::Full)?;
+            let wire::ChangePasswordRequest { current, new, keep_other_sessions, .. } = &request;
+            let changed =
+                call.control.change_password(&caller, current, new, *keep_other_sessions, &call.origin);
+            changed.await?;
+            Ok(wire::ChangePasswordResponse::default())
+        }
+
+        async fn reset_password(call, request: ResetPasswordRequest) -> ResetPasswordResponse {
+            let wire::ResetPasswordRequest { email, code, new_password, .. } = &request;
+            call.control.reset_password(email, code, new_password, &call.origin).await?;
+            Ok(wire::ResetPasswordResponse::default())
+        }
+
+        async fn delete_account(call, request: DeleteAccountRequest) -> DeleteAccountResponse {
+            let caller = call.session(Access::Full)?;
+            let wire::DeleteAccountRequest { confirm_email, password, .. } = &request;
+            call.control.delete_account(&caller, confirm_email, password, &call.origin).await?;
+            Ok(wire::DeleteAccountResponse::default())
+        }
+
+        async fn list_tokens(call, request: ListTokensRequest) -> ListTokensResponse {
+            let caller = call.session(Access::Read)?;
+            let wire::ListTokensRequest { database, page_size, page_token, .. } = &request;
+            let (rows, next_page_token) =
+                call.control.list_tokens(&caller, database, *page_size, page_token).await?;
+            let tokens = rows.into_iter().map(token).collect();
+            Ok(wire::ListTokensResponse { tokens, next_page_token, ..Default::default() })
+        }
+
+        async fn revoke_token(call, request: RevokeTokenRequest) -> RevokeTokenResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_token(&caller, &request.token_id, &request.token, &call.origin).await?;
+            Ok(wire::RevokeTokenResponse::default())
+        }
+
+        async fn revoke_database_tokens(
+            call,
+            request: RevokeDatabaseTokensRequest
+        ) -> RevokeDatabaseTokensResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_database_tokens(&caller, &request.database, &call.origin).await?;
+            Ok(wire::RevokeDatabaseTokensResponse::default())
+        }
+
+        async fn get_server_info(call, _request: GetServerInfoRequest) -> GetServerInfoResponse {
+            call.operator()?;
+            Ok(wire::GetServerInfoResponse {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                hub_id: call.control.hub_id().to_owned(),
+                users: call.control.user_count() as u64,
+                databases: call.control.database_count() as u64,
+                ..Default::default()
+            })
+        }
+
+        async fn list_signing_keys(call, request: ListSigningKeysRequest) -> ListSigningKeysResponse {
+            call.operator()?;
+            let (rows, next_page_token) =
+                call.control.list_signing_keys(request.page_size, &request.page_token).await?;
+            let keys = rows.into_iter().map(signing_key).collect();
+            Ok(wire::ListSigningKeysResponse { keys, next_page_token, ..Default::default() })
+        }
+
+        async fn rotate_signing_key(call, _request: RotateSigningKeyRequest) -> SigningKey {
+            call.operator()?;
+            Ok(signing_key(call.control.rotate_signing_key(&call.origin).await?))
+        }
+
+        async fn retire_signing_key(call, request: RetireSigningKeyRequest) -> RetireSigningKeyResponse {
+            call.operator()?;
+            call.control.retire_signing_key(&request.kid, &call.origin).await?;
+            Ok(wire::RetireSigningKeyResponse::default())
+        }
+
+        async fn create_user(call, request: CreateUserRequest) -> CreateUserResponse {
+            call.operator()?;
+            let user_id = call.control.create_user(&request.email, &request.password, &call.origin).await?;
+            Ok(wire::CreateUserResponse { user_id: user_id.to_string(), ..Default::default() })
+        }
+
+        async fn disable_user(call, request: DisableUserRequest) -> DisableUserResponse {
+            call.operator()?;
+            call.control.disable_user(&request.user_id, request.disabled, &call.origin).await?;
+            Ok(wire::DisableUserResponse::default())
+        }
+
+        async fn issue_password_reset(
+            call,
+            request: IssuePasswordResetRequest
+        ) -> IssuePasswordResetResponse {
+            call.operator()?;
+            let issued = call.control.issue_password_reset(&request.email, &call.origin).await?;
+            let (code, exp_unix) = (issued.code, issued.exp_unix);
+            Ok(wire::IssuePasswordResetResponse { code, exp_unix, ..Default::default() })
+        }
     }
 }

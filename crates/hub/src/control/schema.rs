@@ -1,7 +1,8 @@
 //! Tables of `control.db` (control.md, 4). Times are Unix milliseconds; ids carry their prefix.
 
 /// The migrations, in order; a released one is never edited.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users(
@@ -139,4 +140,14 @@ CREATE TABLE audit(
 ) STRICT;
 CREATE INDEX audit_org ON audit(org_id, id);
 CREATE INDEX audit_at ON audit(at);
-"];
+",
+    "
+-- An organisation that is deleted stays until the sweep has removed the databases it had.
+ALTER TABLE organizations ADD COLUMN deleted INTEGER;
+CREATE INDEX organizations_deleted ON organizations(deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX databases_org ON databases(org_id);
+CREATE UNIQUE INDEX invitations_id ON invitations(json_extract(payload, '$.id'));
+CREATE INDEX invitations_org ON invitations(json_extract(payload, '$.org_id'));
+CREATE INDEX password_resets_user ON password_resets(json_extract(payload, '$.user_id'));
+",
+];

@@ -2,12 +2,17 @@
 
 use std::net::IpAddr;
 
-use ferry_auth::{Claims, Grant, macaroon};
+use ferry_auth::{Caveat, Claims, Grant, macaroon};
 use ferry_types::{Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
-use super::{Caller, Control, ControlEffect, Origin, audit::AuditRow, directory::RevokedSession, random};
+use super::{
+    Caller, Control, ControlEffect, Origin,
+    audit::{AuditRow, Who},
+    directory::RevokedSession,
+    random,
+};
 
 /// Longest name of a device or token, in bytes.
 const LABEL_MAX_BYTES: usize = 128;
@@ -51,6 +56,23 @@ pub(super) fn check_label(label: &str) -> Result<&str> {
     Ok(label)
 }
 
+/// Refuses a session that ended before its time. What changes rights asks inside its own transaction: the
+/// order of the actor decides.
+pub(super) fn refuse_ended(
+    connection: &Connection,
+    session_id: SessionId,
+    user_epoch: u32,
+) -> ferry_store::Result<()> {
+    let live = connection
+        .prepare_cached(
+            "SELECT 1 FROM sessions JOIN users ON users.id = user_id
+             WHERE sessions.id = ?1 AND revoked IS NULL AND epoch = ?2 AND NOT disabled",
+        )?
+        .query_row(rusqlite::params![session_id.to_string(), user_epoch], |_| Ok(()))
+        .optional()?;
+    live.ok_or_else(|| Error::new(Reason::TokenRevoked, "session token required").into())
+}
+
 impl Control {
     /// A session of `user_id` from now on.
     pub(super) fn new_session(
@@ -76,8 +98,10 @@ impl Control {
         session: &NewSession,
         user_epoch: u32,
         org_id: OrgId,
+        caveats: &[Caveat],
     ) -> Result<String> {
-        let key = self.ring.signing();
+        let ring = self.state.keys();
+        let key = ring.signing();
         let claims = Claims {
             kid: key.kid(),
             token_id: TokenId(random::bytes()?),
@@ -90,7 +114,7 @@ impl Control {
             grant: Grant::Session,
         };
         metrics::counter!("ferry_tokens_issued_total", "kind" => "session").increment(1);
-        macaroon::mint(key, &claims, &[]).map_err(|error| {
+        macaroon::mint(key, &claims, caveats).map_err(|error| {
             tracing::error!(%error, "BUG: a fresh session token does not fit");
             Error::internal()
         })
@@ -135,7 +159,7 @@ impl Control {
             let row = AuditRow {
                 at: now,
                 origin: &origin,
-                actor: Some(user_id),
+                actor: Who::User(user_id),
                 org_id: Some(org_id),
                 database_id: None,
                 action: "session.revoke",

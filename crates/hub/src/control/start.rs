@@ -7,17 +7,17 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use ferry_auth::password::Hasher;
+use ferry_auth::{KeyRing, password::Hasher};
 use ferry_store::{
     Writer, connection,
     migrate::{self, SchemaState},
 };
-use ferry_types::{Clock, OrgId, UnixMillis, UserId, id::IdentityId};
+use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, accounts::NewUser, directory::Directory, files, kinds::TentativeKinds,
-    limiter::Limiter, load, passwords::PasswordPool, random, random::Ids, schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, directory::Directory, files, keys::Keys, kinds::TentativeKinds,
+    limiter::Limiter, load, passwords::PasswordPool, random::Ids, schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -40,7 +40,7 @@ impl Control {
                 .map_err(|error| ConfigError(error.to_string()))?;
         let preparing = config.clone();
         let prepared = tokio::task::spawn_blocking(move || Prepared::open(&preparing, now)).await;
-        let Prepared { ring, operator_digest, directory, path } =
+        let Prepared { keys, operator_digest, hub_id, directory, path } =
             prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
         let state = Arc::new(State::new(directory));
         let publish = Arc::clone(&state);
@@ -50,7 +50,8 @@ impl Control {
             failures: Limiter::new(1.0),
             clock,
             ids: Ids::new(),
-            ring,
+            hub_id,
+            keys: tokio::sync::Mutex::new(keys),
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
@@ -63,6 +64,7 @@ impl Control {
         if control.config.dev {
             control.seed().await.map_err(|error| ConfigError(format!("seeding --dev: {error}")))?;
         }
+        control.prune_keys().await;
         Ok(control)
     }
 
@@ -92,17 +94,8 @@ impl Control {
     }
 
     async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {
-        let salt = random::bytes()?;
-        let secret =
-            self.passwords.turn().await?.run(move |hasher| hasher.hash(DEV_PASSWORD, salt)).await??;
-        let user = NewUser {
-            user_id: UserId::from_uuid(self.ids.next(now)),
-            org_id: OrgId::from_uuid(self.ids.next(now)),
-            identity_id: IdentityId::from_uuid(self.ids.next(now)),
-            email: DEV_EMAIL.to_owned(),
-            secret,
-            now,
-        };
+        let secret = self.hash_password(DEV_PASSWORD).await?;
+        let user = self.new_user(DEV_EMAIL.to_owned(), secret, now);
         let ids = (user.user_id, user.org_id);
         self.write(move |transaction| user.insert(transaction)).await?;
         Ok(ids)
@@ -111,8 +104,9 @@ impl Control {
 
 /// What the files hold.
 struct Prepared {
-    ring: ferry_auth::KeyRing,
+    keys: Keys,
     operator_digest: [u8; 32],
+    hub_id: String,
     directory: Directory,
     path: PathBuf,
 }
@@ -122,11 +116,12 @@ impl Prepared {
         let path = config.data_dir.join("control.db");
         // Before anything is written: whether this program may use what is there.
         check_existing(&path, config)?;
-        let ring = files::key_ring(config, now)?;
+        let keys = files::keys(config, now)?;
         let operator_digest = files::operator_digest(&config.data_dir)?;
         files::ensure_private(&path)?;
-        let directory = open_database(&path, config, now).map_err(|error| failed(&path, &error))?;
-        Ok(Self { ring, operator_digest, directory, path })
+        let opened = open_database(&path, config, keys.ring(), now);
+        let (directory, hub_id) = opened.map_err(|error| failed(&path, &error))?;
+        Ok(Self { keys, operator_digest, hub_id, directory, path })
     }
 }
 
@@ -184,8 +179,13 @@ fn stored_mode(connection: &Connection) -> rusqlite::Result<Option<String>> {
     connection.query_row("SELECT value FROM meta WHERE key = 'mode'", [], |row| row.get(0)).optional()
 }
 
-/// Migrates `control.db`, notes mode and hub id on first start, and reads the directory.
-fn open_database(path: &Path, config: &ControlConfig, now: UnixMillis) -> ferry_store::Result<Directory> {
+/// Migrates `control.db`, notes mode and hub id on first start, and reads the directory and the hub id.
+fn open_database(
+    path: &Path,
+    config: &ControlConfig,
+    ring: KeyRing,
+    now: UnixMillis,
+) -> ferry_store::Result<(Directory, String)> {
     let mut writer = Writer::open(path)?;
     migrate::run(writer.connection(), MIGRATIONS)?;
     let hub_id = Ids::new().next(now).to_string();
@@ -193,7 +193,9 @@ fn open_database(path: &Path, config: &ControlConfig, now: UnixMillis) -> ferry_
         "INSERT OR IGNORE INTO meta(key, value) VALUES ('mode', ?1), ('hub_id', ?2)",
         [mode_name(config.dev), &hub_id],
     )?;
-    let directory = load::directory(writer.connection(), now)?;
+    let hub_id =
+        writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
+    let directory = load::directory(writer.connection(), ring, now)?;
     writer.close()?;
-    Ok(directory)
+    Ok((directory, hub_id))
 }

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
+use ferry_auth::KeyRing;
 use ferry_types::{DatabaseId, UserId};
 use tokio::sync::Notify;
 
@@ -43,11 +44,28 @@ impl State {
     /// Takes a commit in: memory first, then the bells.
     pub(super) fn publish(&self, commit: Commit<ControlEffect>) {
         let subjects: Vec<_> = commit.effects.iter().filter_map(subject).collect();
+        let keys_changed =
+            commit.effects.iter().any(|effect| matches!(effect, ControlEffect::KeysChanged(_)));
         {
             let mut directory = self.write();
             commit.effects.into_iter().for_each(|effect| directory.apply(effect));
         }
-        subjects.into_iter().for_each(|subject| self.ring(subject));
+        if keys_changed {
+            self.ring_all();
+        } else {
+            subjects.into_iter().for_each(|subject| self.ring(subject));
+        }
+    }
+
+    /// The signing keys as they are now.
+    pub(super) fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(self.read().ring())
+    }
+
+    /// Wakes everyone: any credential may have lost its key.
+    fn ring_all(&self) {
+        let bells: Vec<_> = self.bells().values().filter_map(Weak::upgrade).collect();
+        bells.into_iter().for_each(|bell| bell.notify_waiters());
     }
 
     /// Wakes everyone whose rights depend on `subject`.
@@ -84,9 +102,17 @@ impl State {
 /// Whose connections a change may end.
 const fn subject(effect: &ControlEffect) -> Option<Subject> {
     match effect {
-        ControlEffect::SessionRevoked { user_id, .. } => Some(Subject::User(*user_id)),
-        ControlEffect::DatabaseDeleted { id } => Some(Subject::Database(*id)),
-        ControlEffect::UserCreated { .. }
+        ControlEffect::SessionRevoked { user_id, .. }
+        | ControlEffect::TokenRevoked { user_id, .. }
+        | ControlEffect::UserChanged { user_id, .. }
+        | ControlEffect::UserDeleted { user_id } => Some(Subject::User(*user_id)),
+        ControlEffect::DatabaseDeleted { id } | ControlEffect::DatabaseEpoch { id, .. } => {
+            Some(Subject::Database(*id))
+        }
+        // These concern everyone, or nobody who holds a connection.
+        ControlEffect::KeysChanged(_)
+        | ControlEffect::OrgDeleted { .. }
+        | ControlEffect::UserCreated { .. }
         | ControlEffect::DatabaseCreated(_)
         | ControlEffect::DatabaseRenamed { .. }
         | ControlEffect::KindChanged { .. } => None,

@@ -23,7 +23,7 @@ pub struct DeletedDatabase {
 }
 
 /// `DELETE` statements of the sweep; `?1` is a time or day, `?2` the number of rows.
-fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 8] {
+fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 9] {
     let ago = |days: i64| now.0 - days * DAY_MS;
     [
         (
@@ -61,6 +61,12 @@ fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static st
                  (SELECT id FROM databases WHERE deleted IS NOT NULL AND trashed < ?1 LIMIT ?2)",
             ago(trash_days),
         ),
+        (
+            "DELETE FROM organizations WHERE id IN
+                 (SELECT id FROM organizations WHERE deleted <= ?1
+                      AND NOT EXISTS(SELECT 1 FROM databases WHERE org_id = organizations.id) LIMIT ?2)",
+            now.0,
+        ),
     ]
 }
 
@@ -81,6 +87,7 @@ impl Control {
             }
         }
         self.finish_deletions().await;
+        self.prune_keys().await;
     }
 
     async fn delete_all(&self, sql: &'static str, bound: i64) -> Result<()> {

@@ -26,7 +26,7 @@ impl Control {
         let text =
             bearer(headers)?.ok_or_else(|| Error::new(Reason::Unauthenticated, "missing bearer token"))?;
         let verified =
-            token::verify(text, &self.ring, Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
+            token::verify(text, &self.state.keys(), Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
         let role_ops = self.check_standing(&verified)?;
         let context = AuthContext::of_sync_token(&verified, role_ops)
             .ok_or_else(|| invalid(Reason::Unauthenticated, "caveat db names another database"))?;
@@ -44,6 +44,7 @@ impl Control {
             return Err(refusal(TokenError::WrongPurpose));
         };
         let standing = Standing {
+            kid: claims.kid,
             user_id: claims.user_id,
             user_epoch: claims.user_epoch,
             org_id: claims.org_id,

@@ -6,7 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
 use super::{
-    Caller, Control, Origin, audit::AuditRow, caller::database_not_found, random, sessions::check_label,
+    Caller, Control, Origin,
+    audit::{AuditRow, Who},
+    caller::database_not_found,
+    directory::DatabaseEntry,
+    random, sessions,
 };
 
 /// What a token is asked to be.
@@ -58,12 +62,13 @@ impl Control {
             let message = "this session is narrowed to another database (caveat db): log in";
             return Err(Error::new(Reason::AttenuatedSession, message));
         }
-        check_label(&request.label)?;
+        sessions::check_label(&request.label)?;
         let now = self.now();
         let caveats = [caller.caveats.as_slice(), &request.caveats].concat();
         let expires_unix = self.expiry(request.ttl_seconds, caller, now);
         let exp_unix = effective_expiry(&caveats, expires_unix, entry.id, now)?;
-        let key = self.ring.signing();
+        let ring = self.state.keys();
+        let key = ring.signing();
         let claims = Claims {
             kid: key.kid(),
             token_id: TokenId(random::bytes()?),
@@ -85,7 +90,7 @@ impl Control {
             Error::new(Reason::InvalidArgument, message)
         })?;
         let token_id = claims.token_id;
-        let stored = Stored { claims, request, exp_unix, now, origin: origin.clone(), database_id: entry.id };
+        let stored = Stored { claims, request, exp_unix, now, origin: origin.clone(), database: entry };
         self.write(move |transaction| stored.insert(transaction.connection())).await?;
         metrics::counter!("ferry_tokens_issued_total", "kind" => "sync").increment(1);
         Ok(IssuedToken { token, token_id, exp_unix })
@@ -126,7 +131,7 @@ struct Stored {
     exp_unix: i64,
     now: UnixMillis,
     origin: Origin,
-    database_id: DatabaseId,
+    database: DatabaseEntry,
 }
 
 impl Stored {
@@ -141,7 +146,7 @@ impl Stored {
             )?
             .execute(rusqlite::params![
                 claims.token_id.0,
-                self.database_id.to_string(),
+                self.database.id.to_string(),
                 claims.user_id.to_string(),
                 claims.session_id.to_string(),
                 request.label,
@@ -153,9 +158,9 @@ impl Stored {
         let row = AuditRow {
             at: self.now,
             origin: &self.origin,
-            actor: Some(claims.user_id),
+            actor: Who::User(claims.user_id),
             org_id: Some(claims.org_id),
-            database_id: Some(self.database_id),
+            database_id: Some(self.database.id),
             action: "token.issue",
             target: &claims.token_id.to_string(),
             outcome: "ok",
@@ -170,21 +175,18 @@ impl Stored {
 
     /// Session or database may have ended since they were looked at; the actor's order decides.
     fn refuse_if_revoked(&self, connection: &Connection) -> ferry_store::Result<()> {
-        let session = "SELECT 1 FROM sessions JOIN users ON users.id = user_id
-                       WHERE sessions.id = ?1 AND revoked IS NULL AND epoch = ?2 AND NOT disabled";
-        let live = connection
-            .prepare_cached(session)?
-            .query_row(rusqlite::params![self.claims.session_id.to_string(), self.claims.user_epoch], |_| {
-                Ok(())
-            })
+        sessions::refuse_ended(connection, self.claims.session_id, self.claims.user_epoch)?;
+        let epoch: Option<u32> = connection
+            .prepare_cached("SELECT epoch FROM databases WHERE id = ?1 AND deleted IS NULL")?
+            .query_row([self.database.id.to_string()], |row| row.get(0))
             .optional()?;
-        if live.is_none() {
-            return Err(Error::new(Reason::TokenRevoked, "session token required").into());
+        match epoch {
+            None => Err(database_not_found().into()),
+            Some(epoch) if epoch != self.database.epoch => {
+                let message = "the tokens of this database are being revoked: try again";
+                Err(Error::new(Reason::Busy, message).retry_after_ms(1).into())
+            }
+            Some(_) => Ok(()),
         }
-        let exists = connection
-            .prepare_cached("SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL")?
-            .query_row([self.database_id.to_string()], |_| Ok(()))
-            .optional()?;
-        exists.ok_or_else(|| database_not_found().into())
     }
 }

@@ -28,6 +28,7 @@ pub enum RightsEnd {
 /// What of an [`AuthContext`] may be taken away later.
 #[derive(Clone, Copy)]
 pub(super) struct Standing {
+    pub(super) kid: u32,
     pub(super) user_id: UserId,
     pub(super) user_epoch: u32,
     pub(super) org_id: OrgId,
@@ -44,7 +45,8 @@ impl Standing {
     pub(super) fn check(&self, directory: &Directory) -> Result<(), Lost> {
         let database = directory.database(self.database_id).ok_or(Lost::Database)?;
         let role = directory.role(self.user_id, self.org_id).ok_or(Lost::Revoked)?;
-        let stands = directory.user_stands(self.user_id, self.user_epoch)
+        let stands = directory.ring().knows(self.kid)
+            && directory.user_stands(self.user_id, self.user_epoch)
             && database.epoch == self.database_epoch
             && database.org_id == self.org_id
             && !directory.token_is_revoked(self.token_id, self.session_id)
@@ -67,6 +69,7 @@ impl Control {
     /// Watches what `auth` may lose while its connection lives.
     pub fn watch(&self, auth: &AuthContext) -> RightsWatch {
         let standing = Standing {
+            kid: auth.kid,
             user_id: auth.user_id,
             user_epoch: auth.user_epoch,
             org_id: auth.org_id,

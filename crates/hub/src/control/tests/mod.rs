@@ -3,8 +3,11 @@
 mod accounts;
 mod databases;
 mod kinds;
+mod operator;
 mod rpc;
+mod sessions;
 mod start;
+mod token_list;
 mod tokens;
 mod watch;
 

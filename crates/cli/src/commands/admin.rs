@@ -1,0 +1,181 @@
+//! `ferry admin …`: what the operator of a hub does, with the operator token of its data directory.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use ferry_client::admin::{AdminClient, rpc};
+use serde_json::json;
+
+use crate::{
+    context::{Context, variable},
+    failure::Failure,
+    output,
+    password::PasswordArgs,
+};
+
+const VARIABLE: &str = "FERRY_OPERATOR_TOKEN";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// File with the operator token: operator.token of the hub's data directory [env: FERRY_OPERATOR_TOKEN, the
+    /// token itself]
+    #[arg(long, global = true, value_name = "FILE")]
+    operator_token_file: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show version, id and size of the hub
+    #[command(
+        after_help = "Example:\n  ferry admin info --operator-token-file /var/lib/ferry/operator.token"
+    )]
+    Info,
+    /// Accounts of others
+    #[command(subcommand)]
+    User(User),
+    /// Keys that sign tokens
+    #[command(subcommand)]
+    Key(Key),
+}
+
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Create an account, also where signing up is closed
+    #[command(after_help = "Example:\n  FERRY_PASSWORD=… ferry admin user create me@example.com")]
+    Create {
+        /// E-mail address of the new account
+        email: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Lock a user out and end all its sessions and sync tokens
+    #[command(after_help = "Examples:\n  ferry admin user disable eve@example.com\n  \
+        ferry admin user disable eve@example.com --undo")]
+    Disable {
+        /// Id or e-mail address
+        user: String,
+        /// Let the user in again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Make a code with which a user sets a new password
+    #[command(after_help = "Example:\n  ferry admin user reset-code me@example.com")]
+    ResetCode {
+        /// E-mail address of the account
+        email: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Key {
+    /// List the keys: kid, state, time of creation
+    #[command(after_help = "Example:\n  ferry admin key list")]
+    List,
+    /// Sign with a new key; the one before verifies until what it signed is dead
+    #[command(after_help = "Example:\n  ferry admin key rotate")]
+    Rotate,
+    /// Remove a key at once: whatever it signed is void
+    #[command(after_help = "Example:\n  ferry admin key retire 9f2a11c0")]
+    Retire {
+        /// Name of the key, as listed
+        kid: String,
+    },
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let operator = operator(context, args.operator_token_file)?;
+    match args.command {
+        Command::Info => info(context, &operator).await,
+        Command::User(command) => user(context, &operator, command).await,
+        Command::Key(command) => key(context, &operator, command).await,
+    }
+}
+
+/// A client with the operator token, which must be named: none is looked for.
+fn operator(context: &Context, file: Option<PathBuf>) -> Result<AdminClient, Failure> {
+    let token = match (file, variable(VARIABLE)) {
+        (Some(path), _) => std::fs::read_to_string(&path)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
+        (None, Some(token)) => token,
+        (None, None) => {
+            return Err(Failure::Usage(format!(
+                "the operator token is missing: give --operator-token-file FILE or set {VARIABLE}"
+            )));
+        }
+    };
+    Ok(AdminClient::new(&context.server, Some(token.trim()), "")?)
+}
+
+async fn info(context: &Context, operator: &AdminClient) -> Result<(), Failure> {
+    let info = operator.get_server_info(rpc::GetServerInfoRequest::default()).await?;
+    if context.json {
+        return output::json(&info);
+    }
+    output::line(format_args!("version: {}", info.version))?;
+    output::line(format_args!("hub_id: {}", info.hub_id))?;
+    output::line(format_args!("users: {}", info.users))?;
+    output::line(format_args!("databases: {}", info.databases))
+}
+
+async fn user(context: &Context, operator: &AdminClient, command: User) -> Result<(), Failure> {
+    match command {
+        User::Create { email, password } => {
+            let password = password.read(true)?;
+            let request = rpc::CreateUserRequest { email: email.clone(), password, ..Default::default() };
+            let made = operator.create_user(request).await?;
+            if context.json {
+                return output::json(&made);
+            }
+            output::line(format_args!("{}\t{email}", made.user_id))
+        }
+        User::Disable { user, undo } => {
+            let request =
+                rpc::DisableUserRequest { user_id: user.clone(), disabled: !undo, ..Default::default() };
+            operator.disable_user(request).await?;
+            if context.json {
+                return output::json(&json!({}));
+            }
+            output::line(format_args!("{} {user}", if undo { "enabled" } else { "disabled" }))
+        }
+        User::ResetCode { email } => {
+            let request = rpc::IssuePasswordResetRequest { email, ..Default::default() };
+            let issued = operator.issue_password_reset(request).await?;
+            if context.json {
+                return output::json(&issued);
+            }
+            output::line(&issued.code)?;
+            output::note(format_args!("# expires at unix {}", issued.exp_unix));
+            Ok(())
+        }
+    }
+}
+
+async fn key(context: &Context, operator: &AdminClient, command: Key) -> Result<(), Failure> {
+    match command {
+        Key::List => {
+            let keys = operator.list_signing_keys(rpc::ListSigningKeysRequest::default()).await?;
+            if context.json {
+                return output::json(&keys);
+            }
+            keys.iter().try_for_each(row)
+        }
+        Key::Rotate => {
+            let key = operator.rotate_signing_key(rpc::RotateSigningKeyRequest::default()).await?;
+            if context.json { output::json(&key) } else { row(&key) }
+        }
+        Key::Retire { kid } => {
+            let request = rpc::RetireSigningKeyRequest { kid: kid.clone(), ..Default::default() };
+            operator.retire_signing_key(request).await?;
+            if context.json {
+                return output::json(&json!({}));
+            }
+            output::line(format_args!("retired {kid}"))
+        }
+    }
+}
+
+fn row(key: &rpc::SigningKey) -> Result<(), Failure> {
+    output::line(format_args!("{}\t{}\t{}", key.kid, key.state, key.created_unix))
+}

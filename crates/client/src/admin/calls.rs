@@ -1,0 +1,85 @@
+//! Calls that add nothing to their RPC: request in, answer out.
+
+use connectrpc::client::UnaryResponse;
+
+use super::{AdminClient, LIST_PAGE_ROWS, rpc};
+use crate::Result;
+
+macro_rules! calls {
+    ($($(#[$doc:meta])+ $name:ident($Request:ident) -> $Response:ident;)+) => {
+        impl AdminClient {$(
+            $(#[$doc])+
+            ///
+            /// # Errors
+            /// The hub's refusal, or no answer.
+            pub async fn $name(&self, request: rpc::$Request) -> Result<rpc::$Response> {
+                self.told(self.rpc.$name(request).await.map(UnaryResponse::into_owned))
+            }
+        )+}
+    };
+}
+
+/// Lists, read page by page to their end.
+macro_rules! lists {
+    ($($(#[$doc:meta])+ $rows:ident: $call:ident($Request:ident) -> $Row:ident;)+) => {
+        impl AdminClient {$(
+            $(#[$doc])+
+            ///
+            /// # Errors
+            /// The hub's refusal, or no answer.
+            pub async fn $call(&self, mut request: rpc::$Request) -> Result<Vec<rpc::$Row>> {
+                request.page_size = LIST_PAGE_ROWS;
+                let mut rows = Vec::new();
+                loop {
+                    let answer = self.rpc.$call(request.clone()).await.map(UnaryResponse::into_owned);
+                    let answer = self.told(answer)?;
+                    rows.extend(answer.$rows);
+                    request.page_token = answer.next_page_token;
+                    if request.page_token.is_empty() {
+                        return Ok(rows);
+                    }
+                }
+            }
+        )+}
+    };
+}
+
+calls! {
+    /// Another token of this session, which lives longer.
+    refresh_session(RefreshSessionRequest) -> AuthResponse;
+    /// Ends one of the user's sessions.
+    revoke_session(RevokeSessionRequest) -> RevokeSessionResponse;
+    /// Ends every session of the user and what was minted from them.
+    revoke_all_sessions(RevokeAllSessionsRequest) -> RevokeAllSessionsResponse;
+    /// Sets another password.
+    change_password(ChangePasswordRequest) -> ChangePasswordResponse;
+    /// Sets a new password with a code of the operator.
+    reset_password(ResetPasswordRequest) -> ResetPasswordResponse;
+    /// Deletes the account, its personal organisation and that one's databases.
+    delete_account(DeleteAccountRequest) -> DeleteAccountResponse;
+    /// Revokes one sync token.
+    revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
+    /// Revokes every sync token of a database.
+    revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// Facts of the hub. Operator only.
+    get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
+    /// Lets a new key sign. Operator only.
+    rotate_signing_key(RotateSigningKeyRequest) -> SigningKey;
+    /// Removes a signing key, which voids what it signed. Operator only.
+    retire_signing_key(RetireSigningKeyRequest) -> RetireSigningKeyResponse;
+    /// Creates an account. Operator only.
+    create_user(CreateUserRequest) -> CreateUserResponse;
+    /// Locks a user out, or lets it in again. Operator only.
+    disable_user(DisableUserRequest) -> DisableUserResponse;
+    /// Makes a code that resets a password. Operator only.
+    issue_password_reset(IssuePasswordResetRequest) -> IssuePasswordResetResponse;
+}
+
+lists! {
+    /// The user's sessions, oldest first.
+    sessions: list_sessions(ListSessionsRequest) -> Session;
+    /// Live sync tokens of a database, oldest first.
+    tokens: list_tokens(ListTokensRequest) -> TokenInfo;
+    /// The signing keys. Operator only.
+    keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
+}

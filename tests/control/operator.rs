@@ -1,0 +1,173 @@
+//! What operators, users and their devices do to accounts, keys and tokens, and what ends with it.
+
+use ferry_testkit::{
+    Direction, Hub, Session,
+    command::Ferry,
+    frames::Frame,
+    rpc::PASSWORD,
+    socket::{Event, Socket},
+    wait,
+};
+use serde_json::{Value, json};
+
+use crate::support::{FERRY, Place, hub, options, refused};
+
+/// The operator at the command line.
+fn operator(hub: &Hub) -> Ferry {
+    let token = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
+    Ferry::new(FERRY, &hub.url()).env("FERRY_OPERATOR_TOKEN", token.trim())
+}
+
+/// One more socket, past its greeting.
+fn open(place: &Place, token: &str) -> Socket {
+    let mut socket = Socket::open(place.hub.address(), token).unwrap();
+    socket.send(&Frame::hello(0));
+    assert!(matches!(socket.next(), Event::Frame(Frame::HelloReply { .. })));
+    socket
+}
+
+/// All of them end within a second, as revoked.
+fn assert_revoked(sockets: &mut [Socket]) {
+    let (took, endings) = wait::timed(|| sockets.iter_mut().map(Socket::ending).collect::<Vec<_>>());
+    for ending in endings {
+        assert_eq!((ending.code, ending.reason.as_str()), (1008, "token revoked"), "{ending:?}");
+    }
+    assert!(took.as_millis() < 1000, "closed after {took:?}");
+}
+
+// Verifies: TOK-10, TOK-13
+#[test]
+fn rotation_keeps_tokens_and_retirement_ends_them() {
+    let place = Place::new();
+    let operator = operator(&place.hub);
+    let before = operator.ok(&["admin", "key", "list"]);
+    let old_kid = before.split('\t').next().unwrap();
+    let old = place.pull_token();
+    let mut sockets = [open(&place, &old)];
+    operator.ok(&["admin", "key", "rotate"]);
+    let user = Session::login(place.hub.address(), &place.user.email);
+    let new = user.sync_token(&place.database, Direction::Pull);
+    for token in [&old, &new] {
+        assert!(Socket::open(place.hub.address(), token).is_ok());
+    }
+    assert_eq!(operator.ok(&["admin", "key", "retire", old_kid]), format!("retired {old_kid}\n"));
+    assert_revoked(&mut sockets);
+    assert_eq!(Socket::open(place.hub.address(), &old).unwrap_err().status, 401);
+    let place = place.restarted();
+    assert_eq!(Socket::open(place.hub.address(), &old).unwrap_err().status, 401);
+    assert!(Socket::open(place.hub.address(), &new).is_ok(), "the ring survives");
+}
+
+// Verifies: PWD-06, TOK-12, ORG-03
+#[test]
+fn an_operator_makes_disables_and_lets_back_in() {
+    let hub = options().env("FERRY_SIGNUP", "closed").start();
+    let operator = operator(&hub);
+    let create = ["admin", "user", "create", "ada@example.com", "--json"];
+    let made = operator.clone().env("FERRY_PASSWORD", PASSWORD).ok(&create);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert!(made["userId"].as_str().unwrap().starts_with("u_"), "{made}");
+    assert!(operator.ok(&["admin", "info"]).contains("users: 1\n"));
+    let user = Session::login(hub.address(), "ada@example.com");
+    operator.ok(&["admin", "user", "disable", "ada@example.com"]);
+    refused(user.ferry("Whoami", &json!({})), "unauthenticated");
+    operator.ok(&["admin", "user", "disable", "ada@example.com", "--undo"]);
+    let code = operator.ok(&["admin", "user", "reset-code", "ada@example.com"]);
+    let ada = Ferry::new(FERRY, &hub.url()).env("FERRY_NEW_PASSWORD", "another password");
+    let reset = ["password", "reset", "ada@example.com", "--code", code.trim()];
+    assert_eq!(ada.ok(&reset), "password changed\n");
+    let error = ada.fails(4, &reset);
+    assert!(error.contains("invalid or expired code"), "{error}");
+    ada.clone().env("FERRY_PASSWORD", "another password").ok(&["login", "ada@example.com"]);
+
+    // Only the operator token, which is named and not looked for.
+    let stranger = Ferry::new(FERRY, &hub.url());
+    stranger.fails(2, &["admin", "info"]);
+    stranger.clone().env("FERRY_OPERATOR_TOKEN", "fop_guess").fails(3, &["admin", "info"]);
+    refused(user.ferry("RotateSigningKey", &json!({})), "unauthenticated");
+}
+
+// Verifies: TOK-07, TOK-12, CLI-02
+#[test]
+fn a_user_keeps_order_among_devices() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
+    ferry.signup("ada@example.com");
+    let phone = Session::login(hub.address(), "ada@example.com");
+    let list: Value = serde_json::from_str(&ferry.ok(&["session", "list", "--json"])).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    let other = list.as_array().unwrap().iter().find(|row| row["current"] != true).unwrap();
+    let id = other["id"].as_str().unwrap();
+    let refreshed = phone.ferry("RefreshSession", &json!({})).unwrap();
+    assert_eq!(refreshed["whoami"]["sessionId"], *id);
+    assert_eq!(ferry.ok(&["session", "revoke", id]), format!("revoked {id}\n"));
+    refused(phone.ferry("Whoami", &json!({})), "unauthenticated");
+
+    let changed = ferry.clone().env("FERRY_NEW_PASSWORD", "another password");
+    assert_eq!(changed.ok(&["password", "change"]), "password changed\n");
+    ferry.ok(&["whoami"]);
+    ferry.fails(3, &["login", "ada@example.com"]);
+    ferry.ok(&["session", "revoke-all"]);
+    ferry.fails(3, &["whoami"]);
+}
+
+// Verifies: ORG-11, CLI-09
+#[test]
+fn an_account_is_deleted_with_its_databases() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
+    ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    let token = ferry.ok(&["db", "token", "app", "--direction", "pull"]);
+    ferry.fails(2, &["account", "delete"]);
+    assert_eq!(ferry.ok(&["account", "delete", "--yes"]), "account deleted\n");
+    assert!(Socket::open(hub.address(), token.trim()).is_err());
+    ferry.fails(3, &["login", "ada@example.com"]);
+    ferry.signup("ada@example.com");
+    assert_eq!(ferry.ok(&["db", "list"]), "");
+}
+
+// Verifies: TOK-12, TOK-13
+#[test]
+fn a_hundred_sockets_end_when_a_databases_tokens_are_revoked() {
+    let mut place = Place::new();
+    let token = place.pull_token();
+    let mut sockets: Vec<Socket> = (0..100).map(|_| open(&place, &token)).collect();
+    place.user.ferry("RevokeDatabaseTokens", &json!({"database": "app"})).unwrap();
+    assert_revoked(&mut sockets);
+    place.hub.kill();
+    let place = place.restarted();
+    assert_eq!(Socket::open(place.hub.address(), &token).unwrap_err().status, 401);
+    assert!(Socket::open(place.hub.address(), &place.pull_token()).is_ok());
+}
+
+// Verifies: CLI-08, TOK-12
+#[test]
+fn tokens_are_listed_narrowed_and_revoked_at_the_command_line() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url());
+    ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    let token = ferry.ok(&["db", "token", "app", "--op", "read,write", "--label", "ci"]);
+    let listed = ferry.ok(&["token", "list", "app"]);
+    let id = listed.split('\t').next().unwrap();
+    assert!(listed.contains("\tci\t"), "{listed}");
+
+    // Nobody is asked: no hub listens there.
+    let offline = Ferry::new(FERRY, "http://127.0.0.1:1").input(&token);
+    let narrowed = offline.run(&["token", "attenuate", "--op", "read", "--ttl", "60"]);
+    assert_eq!((narrowed.code, narrowed.stderr.as_str()), (Some(0), ""));
+    let shown = offline.clone().input(&narrowed.stdout).ok(&["token", "inspect"]);
+    assert!(shown.contains(&format!("token_id: {id}\n")) && shown.contains("caveat: op=read\n"), "{shown}");
+    let idle = offline.run(&["token", "attenuate", "--op", "read,write,admin"]);
+    assert!(idle.code == Some(0) && idle.stderr.starts_with("warning: nothing narrows"), "{}", idle.stderr);
+    offline.fails(2, &["token", "attenuate", "--op", "root"]);
+    offline.fails(2, &["token", "attenuate", "--ip", "everywhere"]);
+
+    assert!(Socket::open(hub.address(), narrowed.stdout.trim()).is_ok());
+    assert_eq!(ferry.ok(&["token", "revoke", id]), format!("revoked {id}\n"));
+    for token in [narrowed.stdout.trim(), token.trim()] {
+        assert_eq!(Socket::open(hub.address(), token).unwrap_err().status, 401);
+    }
+    assert_eq!(ferry.ok(&["token", "list", "app"]), "");
+}
