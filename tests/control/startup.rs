@@ -7,6 +7,7 @@ use ferry_testkit::{
     hub::{Options, Refused, listing},
     rpc::{EDGEREPLICA, PASSWORD, call},
     socket::upgrade,
+    wait,
 };
 use serde_json::json;
 
@@ -160,11 +161,8 @@ fn a_schema_of_another_time_leaves_the_files_alone() {
 #[test]
 fn development_mode_warns_and_has_its_user_and_database() {
     let hub = options().arg("--dev").start();
-    assert!(
-        hub.log().contains("dev mode: public signing key, anonymous access; never expose this server"),
-        "{}",
-        hub.log()
-    );
+    let warning = "dev mode: public signing key, anonymous access; never expose this server";
+    wait::until("the warning", || hub.log().contains(warning).then_some(()));
     let control = control_db(&hub);
     let email: String = control.query_row("SELECT email FROM users", [], |row| row.get(0)).unwrap();
     let name: String = control.query_row("SELECT name FROM databases", [], |row| row.get(0)).unwrap();

@@ -32,7 +32,9 @@ fn edgereplicas_client_beside_a_writer_never_leaves_a_mixture() {
         match place.try_push(&file) {
             Ok(_) => assert_one_moment(&place, folder.path(), number),
             Err(failure) => {
-                assert_eq!(failure.told(), "database changed while it was pushed; run push again");
+                // At a page that changed since its hash was sent, or over the whole image at the end.
+                let told = failure.told();
+                assert!(told.ends_with("database changed while it was pushed; run push again"), "{told}");
                 refused += 1;
             }
         }

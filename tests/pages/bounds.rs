@@ -1,7 +1,5 @@
 //! Limits: memory of a stalled reader, sockets per database, sizes (pages, scenario 17).
 
-use std::time::Duration;
-
 use ferry_testkit::{
     frames::Frame,
     process::usage,
@@ -88,13 +86,9 @@ fn a_database_above_the_limit_is_refused() {
     let file = folder.path().join("app.db");
     sample::Shape::default().create(&file, 8000, 1);
     assert!(std::fs::metadata(&file).unwrap().len() > 1_000_000);
-    let count = u32::try_from(std::fs::metadata(&file).unwrap().len() / 4096).unwrap();
-    let mut socket = Socket::open(place.hub.address(), &place.push_token()).unwrap();
-    socket.send(&Frame::hello(count));
-    socket.set_read_timeout(Duration::from_secs(30));
-    let ending = socket.ending();
-    assert_eq!(ending.code, 1009, "{ending:?}");
-    assert!(ending.error.is_some());
+    let failure = place.try_push(&file).unwrap_err();
+    assert!(failure.told().contains("1000000"), "the limit is named: {failure:?}");
+    assert_eq!(place.user.seq(&place.database), 0);
     // A smaller one is welcome.
     let small = folder.path().join("small.db");
     sample::Shape::default().create(&small, 100, 1);

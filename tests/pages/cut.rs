@@ -64,7 +64,7 @@ fn a_cut_push_changes_nothing_and_its_pages_wait_for_the_retry() {
     let mut sent_in_all = 0;
     let mut cuts = 0;
     for attempt in 0..10 {
-        let limit = rng.below(40) as usize;
+        let limit = rng.below(20) as usize;
         let Some(sent) = push_until(&place, &file, limit) else { panic!("finished at attempt {attempt}") };
         sent_in_all += sent;
         cuts += 1;
@@ -73,11 +73,11 @@ fn a_cut_push_changes_nothing_and_its_pages_wait_for_the_retry() {
         assert_equal(&old, &copy);
         assert_eq!(place.user.seq(&place.database), version);
     }
-    assert!(cuts == 10 && sent_in_all > 50);
-    // What was sent and staged is not asked for again. A cut may lose what was on its way.
+    assert!(cuts == 10 && sent_in_all > 30);
+    // What was sent is not asked for again; page 1 always is.
     let total = fs::metadata(&file).unwrap().len() as usize / 4096;
     let rest = place.push(&file).pages as usize;
-    assert!(rest < total - sent_in_all / 2, "{rest} of {total} pages asked after {sent_in_all} were sent");
+    assert!(rest <= total - sent_in_all + 1, "{rest} of {total} pages asked after {sent_in_all} were sent");
     let copy = folder.path().join("copy.db");
     place.pull(&copy);
     assert_equal(&file, &copy);

@@ -23,9 +23,12 @@ fn a_panic_in_one_database_harms_no_other() {
     let changed = folder.path().join("changed.db");
     fs::copy(&a, &changed).unwrap();
     Connection::open(&changed).unwrap().execute_batch("UPDATE item SET price = 7 WHERE id = 3").unwrap();
-    for _ in 0..3 {
-        let failure = place.try_push(&changed).unwrap_err();
-        assert_eq!(failure.told(), "internal error");
+    for attempt in 0..3 {
+        // A later attempt may find that recovery finished what the panic interrupted.
+        match place.try_push(&changed) {
+            Err(failure) => assert_eq!(failure.told(), "internal error"),
+            Ok(report) => assert!(attempt > 0 && report.pages == 0, "{report:?}"),
+        }
         let pull = |database: &str, name: &str| {
             let copy = folder.path().join(name);
             let _ = fs::remove_file(&copy);

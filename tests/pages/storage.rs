@@ -2,7 +2,12 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _};
 
-use ferry_testkit::{dump, sample::Shape};
+use ferry_testkit::{
+    dump,
+    frames::Frame,
+    sample::Shape,
+    socket::{Event, Socket},
+};
 use rusqlite::Connection;
 
 use crate::support::Place;
@@ -15,11 +20,15 @@ fn the_hub_keeps_sqlites_locks_on_an_open_database() {
     let file = folder.path().join("app.db");
     Shape::default().create(&file, 200, 1);
     place.push(&file);
+    // One session keeps the file open; others come and go.
+    let mut reader = Socket::open(place.hub.address(), &place.pull_token()).unwrap();
+    reader.send(&Frame::hello(0));
+    assert!(matches!(reader.next(), Event::Frame(Frame::HelloReply { .. })));
     Connection::open(&file).unwrap().execute_batch("UPDATE item SET price = 1 WHERE id = 1").unwrap();
     place.push(&file);
     place.pull(&folder.path().join("copy.db"));
     // Closing any descriptor of a file drops a process's POSIX locks on it: had the hub opened main.db past SQLite,
-    // its lock would be gone.
+    // the lock of the open session would be gone.
     let main = place.hub.database_dir(&place.database).join("main.db");
     let inode = fs::metadata(main).unwrap().ino();
     let locks = fs::read_to_string("/proc/locks").unwrap();
@@ -29,6 +38,7 @@ fn the_hub_keeps_sqlites_locks_on_an_open_database() {
             && fields.get(5).is_some_and(|id| id.ends_with(&format!(":{inode}")))
     });
     assert!(held, "process {} holds no lock on inode {inode}:\n{locks}", place.hub.pid());
+    drop(reader);
 }
 
 // Verifies: PAG-47

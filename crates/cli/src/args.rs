@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// The hub: http(s)://host[:port] [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
+    /// URL of the hub [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<ServerUrl>,
     /// A profile of config.toml, which names server and organisation

@@ -37,6 +37,9 @@ fn main() -> ExitCode {
     let kept = matches!(&arguments.command, Command::Demo(demo) if demo.keep);
     let ended = runtime.block_on(async {
         tokio::select! {
+            // First what the command does on its own: a prompt for a password comes before our signal handler,
+            // so that Ctrl-C ends it as it ends any program.
+            biased;
             result = run(arguments) => result,
             () = system::interrupted(), if !kept && !serves => Err(Failure::Interrupted),
         }

@@ -26,11 +26,15 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 }
 
 /// Says what is about to be deleted and has the person type its name (CLI-09).
-pub(crate) fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
-    let typed: String = dialoguer::Input::new()
-        .with_prompt(format!("{warning}; type {name} to go on"))
-        .allow_empty(true)
-        .interact_text()
+pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
+    let prompt = format!("{warning}; type {name} to go on");
+    // On a thread of its own, so that an interrupt ends the command while it asks.
+    let asked = tokio::task::spawn_blocking(move || {
+        dialoguer::Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text()
+    });
+    let typed = asked
+        .await
+        .map_err(|error| Failure::other(format!("asking panicked: {error}")))?
         .map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
     if typed.trim() == name {
         Ok(())
@@ -44,7 +48,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

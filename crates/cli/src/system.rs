@@ -47,7 +47,7 @@ pub(crate) async fn interrupted() {
     }
     // Without a handler the default action ends the process.
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

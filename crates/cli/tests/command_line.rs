@@ -1,6 +1,6 @@
 //! The command line where no hub is needed: mistakes, exit codes, files of settings.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     io::Write as _,

@@ -1,6 +1,6 @@
 //! A pull that is killed at any step leaves the old file or the new one, and the next run finishes.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 #![cfg(debug_assertions)] // fault points exist in such builds only
 
 #[path = "../../client/tests/common/mod.rs"]

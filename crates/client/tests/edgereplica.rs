@@ -1,6 +1,6 @@
 //! Push and pull with a token alone, against a fake hub that speaks EdgeReplica's wire.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

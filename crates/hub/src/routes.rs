@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use crate::{control, health, http as envelope, hub::Hub};
+use crate::{control, health, http as envelope, hub::Hub, pages};
 
 /// All routes of the hub.
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
@@ -21,6 +21,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/health", get(health::health))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/sync", any(pages::sync))
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)

@@ -108,6 +108,9 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
             other => return Err(Failure::Confused(format!("{other:?}"))),
         }
     };
+    if pages.is_empty() {
+        return Ok(report);
+    }
     connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
     {
         let mut write = connection

@@ -106,7 +106,7 @@ impl Options {
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it answers.
     ///
     /// # Panics
     /// If it ends instead.
@@ -116,7 +116,7 @@ impl Options {
             .unwrap_or_else(|refused| panic!("the hub ended with {:?}:\n{}", refused.code, refused.output))
     }
 
-    /// Starts it and waits until it is ready or has ended.
+    /// Starts it and waits until it answers or has ended.
     ///
     /// # Errors
     /// When it ends by itself.
@@ -167,7 +167,7 @@ impl Options {
                 return Some(Err(status));
             }
             let address = address_in(&log.text())?;
-            let ready = http::get(address, "/readyz").is_ok_and(|response| response.status == 200);
+            let ready = http::get(address, "/healthz").is_ok_and(|response| response.status == 200);
             ready.then_some(Ok(address))
         });
         match started {

@@ -123,7 +123,7 @@ impl Shape {
         connection
             .execute_batch(
                 "CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT NOT NULL, body BLOB, price REAL);
-                 CREATE TABLE tag(name TEXT PRIMARY KEY, item INTEGER REFERENCES item(id)) WITHOUT ROWID;
+                 CREATE TABLE tag(name TEXT PRIMARY KEY, item INTEGER) WITHOUT ROWID;
                  CREATE INDEX item_name ON item(name);",
             )
             .expect("the schema is made");

@@ -178,9 +178,11 @@ impl Socket {
         }
     }
 
-    /// Ends the connection without a close, as a cut cable does.
-    pub fn cut(self) {
-        let _ = self.inner.get_ref().shutdown(std::net::Shutdown::Both);
+    /// Ends the connection without a close, as a program does that was killed. What was sent arrives.
+    pub fn cut(mut self) {
+        let _ = self.inner.get_ref().shutdown(std::net::Shutdown::Write);
+        // Unread answers would turn the end into a reset, which destroys what is still on its way.
+        while !matches!(self.next(), Event::Lost(_) | Event::Closed { .. }) {}
     }
 }
 

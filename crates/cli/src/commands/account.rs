@@ -31,7 +31,8 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let Command::Delete { yes, password } = command;
     // Before anything is sent: a script without --yes learns of it at once.
-    if !yes && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !yes && !can_ask {
         return Err(Failure::Usage(
             "there is no terminal to ask whether to delete the account: give --yes".into(),
         ));
@@ -42,7 +43,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         output::confirm_name(
             &email,
             &format!("this deletes the account {email} and all databases of its personal organisation"),
-        )?;
+        )
+        .await?;
     }
     let password = password.read(false)?;
     let request = rpc::DeleteAccountRequest { confirm_email: email, password, ..Default::default() };

@@ -38,7 +38,7 @@ pub(super) fn from_connect(server: &ServerUrl, error: &ConnectError) -> ClientEr
 /// No hub answered at `server`, because of `cause`.
 pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
     let advice = if server.is_loopback() {
-        "start one with: ferry serve --dev; or name another with --server"
+        "start one with: ferry serve; or name another with --server"
     } else {
         "check the address, or name another with --server"
     };

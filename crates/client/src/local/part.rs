@@ -180,19 +180,11 @@ impl Part {
                 ClientError::io(file.display(), &error)
             }
         };
-        self.sync()?;
+        self.file.sync_all().map_err(failed)?;
         point("pull.part")?;
         paths::rename_without_replacing(&self.path, file).map_err(failed)?;
         self.placed = true;
         point("pull.commit")
-    }
-
-    /// Brings the part to disk.
-    ///
-    /// # Errors
-    /// When the disk does not allow it.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|error| ClientError::io(self.path.display(), &error))
     }
 }
 

@@ -5,7 +5,11 @@ use std::{path::Path, sync::Arc};
 
 use ferry_types::Root;
 
-use super::local::{self, Found};
+use super::{
+    install::install,
+    local::{self, Found, blocking},
+    receive::{Received, Replaced, receive},
+};
 use crate::{
     Result, ServerUrl,
     local::image::Access,
@@ -60,5 +64,13 @@ pub async fn bare_pull(
     file: &Path,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
-    super::pull::bare(server, token, file, progress).await
+    let found = local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
+    let replaced = Replaced::from_found(found).await?;
+    let open = async |count| Session::open(server, token, count).await;
+    let Received { part, root, transferred } = receive(open, file, &replaced, &progress).await?;
+    let changed = replaced.root() != Some(root);
+    let written = if changed { part.received().count() as u64 } else { 0 };
+    let path = file.to_owned();
+    blocking(move || install(&path, replaced, part, root, progress.as_ref(), |_| Ok(()))).await?;
+    Ok(BareTransfer { transferred, written, root })
 }

@@ -1,9 +1,14 @@
-//! A hub of a few lines that speaks EdgeReplica's page wire: one image, kept as plain pages. It keeps to the
-//! protocol unless a [`Fault`] tells it otherwise.
+//! A hub of a few lines: one database, its image kept as plain pages. It speaks EdgeReplica's page wire and the
+//! two RPCs that a push or pull needs, and keeps to the protocol unless a [`Fault`] tells it otherwise.
 
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
-use std::sync::{Arc, Mutex};
+mod rpc;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use ferry_client::ServerUrl;
 use ferry_protocol::edgereplica::{Frame, HelloReply, PageData, PageNumber, SyncComplete};
@@ -37,15 +42,37 @@ pub(crate) enum Fault {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pages {
+    pub(crate) version: u64,
     pub(crate) page_size: usize,
     pub(crate) pages: Vec<Vec<u8>>,
+}
+
+impl Pages {
+    /// The bytes of a file in rollback mode, as some version.
+    pub(crate) fn of(file: &Path) -> Self {
+        let bytes = std::fs::read(file).unwrap();
+        let stated = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+        let page_size = if stated == 1 { 65536 } else { stated };
+        Self { version: 0, page_size, pages: bytes.chunks(page_size).map(<[u8]>::to_vec).collect() }
+    }
 }
 
 pub(crate) struct FakeHub {
     pub(crate) server: ServerUrl,
     pub(crate) image: Arc<Mutex<Pages>>,
     pub(crate) fault: Arc<Mutex<Fault>>,
+    pub(crate) looks: Arc<Mutex<Looks>>,
 }
+
+/// The calls of GetDatabase, and what others push right before some of them.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    pub(crate) seen: usize,
+    pub(crate) pushes: Vec<(usize, Pages)>,
+}
+
+/// Id of the one database.
+pub(crate) const DATABASE: &str = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
 
 /// What a client may do, told by the token as real tokens do.
 const PUSH: &str = "push";
@@ -56,14 +83,22 @@ impl FakeHub {
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let image = Arc::new(Mutex::new(Pages::default()));
         let fault = Arc::new(Mutex::new(Fault::None));
-        let (shared, faults) = (Arc::clone(&image), Arc::clone(&fault));
+        let looks = Arc::new(Mutex::new(Looks::default()));
+        let (shared, faults, looking) = (Arc::clone(&image), Arc::clone(&fault), Arc::clone(&looks));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let fault = *faults.lock().unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&shared), fault));
+                tokio::spawn(serve(stream, Arc::clone(&shared), fault, Arc::clone(&looking)));
             }
         });
-        Self { server, image, fault }
+        Self { server, image, fault, looks }
+    }
+
+    /// Has somebody else push `file` right before the `nth` look at the database from now, counted from 1.
+    pub(crate) fn push_before_look(&self, nth: usize, file: &Path) {
+        let mut looks = self.looks.lock().unwrap();
+        let at = looks.seen + nth;
+        looks.pushes.push((at, Pages::of(file)));
     }
 
     pub(crate) fn misbehave(&self, fault: Fault) {
@@ -73,10 +108,14 @@ impl FakeHub {
 
 type Socket = WebSocketStream<TcpStream>;
 
-async fn serve(stream: TcpStream, image: Arc<Mutex<Pages>>, fault: Fault) {
+async fn serve(stream: TcpStream, image: Arc<Mutex<Pages>>, fault: Fault, looks: Arc<Mutex<Looks>>) {
     let mut peeked = [0; 2048];
     let read = stream.peek(&mut peeked).await.unwrap();
-    let is_push = String::from_utf8_lossy(&peeked[..read]).contains(PUSH);
+    let head = String::from_utf8_lossy(&peeked[..read]).into_owned();
+    if head.starts_with("POST ") {
+        return rpc::serve(stream, &image, &looks).await;
+    }
+    let is_push = head.contains(PUSH);
     let mut socket = accept_async(stream).await.unwrap();
     let pinned = image.lock().unwrap().clone();
     let Some(max_page) = greet(&mut socket, &pinned).await else { return };
@@ -156,7 +195,19 @@ async fn push(
         pages[index] = page.data.to_vec();
         moved = (moved.0 + 1, moved.1 + page.data.len() as u64);
     }
-    *image.lock().unwrap() = Pages { page_size: pages[0].len(), pages };
+    let lost = {
+        let mut current = image.lock().unwrap();
+        let lost = (current.version != pinned.version).then_some(current.version);
+        if lost.is_none() && moved.0 > 0 {
+            *current = Pages { version: pinned.version + 1, page_size: pages[0].len(), pages };
+        }
+        lost
+    };
+    if let Some(now) = lost {
+        let message = format!("another push was committed first (now version {now}); run push again");
+        refuse(socket, &message, 1013).await;
+        return None;
+    }
     Some(moved)
 }
 

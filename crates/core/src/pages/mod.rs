@@ -14,3 +14,6 @@ pub use pageset::PageSet;
 pub use pull::Pull;
 pub use push::{Push, PushPlan};
 pub use session::{Image, ImageHashes, Refusal, SessionError};
+
+#[cfg(test)]
+mod tests;

@@ -255,7 +255,7 @@ impl Push {
             self.page1 = Some(frame.data.to_vec());
         } else {
             if store.noted(page).map_err(SessionError::Store)? != hash {
-                let rule = "data does not match its announced hash: the database changed while it was pushed; \
+                let rule = "data does not match its announced hash: database changed while it was pushed; \
                             run push again";
                 return Err(Refusal::page(frame.page_no, rule).into());
             }

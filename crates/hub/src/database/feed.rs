@@ -4,25 +4,28 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ferry_types::{Seq, limits::FEED_RETAINED_COMMITS};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::actor::Commit;
 
 /// The newest commits of one database, in order.
 pub struct Feed<E> {
     recent: Mutex<VecDeque<Arc<Commit<E>>>>,
-    newest: watch::Sender<Seq>,
+    newest: AtomicU64,
+    bell: Notify,
 }
 
 /// A place in the sequence of commits; it gets every later commit once, in order, or is told to resync.
 pub struct Subscription<E> {
     feed: Arc<Feed<E>>,
     cursor: Seq,
-    newest: watch::Receiver<Seq>,
 }
 
 /// What a subscription has to tell.
@@ -40,7 +43,7 @@ pub enum News<E> {
 
 impl<E> Default for Feed<E> {
     fn default() -> Self {
-        Self { recent: Mutex::default(), newest: watch::Sender::new(Seq(0)) }
+        Self { recent: Mutex::default(), newest: AtomicU64::new(0), bell: Notify::new() }
     }
 }
 
@@ -55,13 +58,15 @@ impl<E> Feed<E> {
             }
             recent.push_back(Arc::new(commit));
         }
-        self.newest.send_replace(seq);
+        self.newest.store(seq.0, Ordering::Release);
+        self.bell.notify_waiters();
     }
 
     /// A subscription that has seen everything up to and including `cursor`. Take the cursor from the
     /// snapshot that the subscriber read, and nothing between the two is lost.
+    #[must_use]
     pub fn subscribe(self: &Arc<Self>, cursor: Seq) -> Subscription<E> {
-        Subscription { feed: Arc::clone(self), cursor, newest: self.newest.subscribe() }
+        Subscription { feed: Arc::clone(self), cursor }
     }
 }
 
@@ -75,14 +80,14 @@ impl<E> Subscription<E> {
     /// Waits for commits after the cursor. Dropping the future loses nothing.
     pub async fn next(&mut self) -> News<E> {
         loop {
-            let behind = *self.newest.borrow_and_update() > self.cursor;
-            if behind {
+            let feed = Arc::clone(&self.feed);
+            let mut rung = std::pin::pin!(feed.bell.notified());
+            // Waiting begins before looking, so that no commit falls between the two.
+            rung.as_mut().enable();
+            if feed.newest.load(Ordering::Acquire) > self.cursor.0 {
                 return self.take();
             }
-            if self.newest.changed().await.is_err() {
-                // The sender lives in the feed that this subscription holds.
-                std::future::pending::<()>().await;
-            }
+            rung.await;
         }
     }
 

@@ -7,7 +7,7 @@ use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rusqlite::OptionalExtension as _;
 
-use super::{Database, Databases};
+use super::{Database, Databases, main_of};
 use crate::control::{DatabaseHost, DatabaseStats, LaneStats};
 
 impl DatabaseHost for Databases {
@@ -40,9 +40,9 @@ fn stats(database: &Arc<Database>) -> ferry_store::Result<DatabaseStats> {
         let (seq, last_activity) = (lane.head_seq, lane.last_activity);
         return Ok(DatabaseStats { size_bytes, seq, last_activity, lanes: vec![lane], connections: 0 });
     }
-    let main = database.dir().join("main.db");
+    let main = main_of(database.dir());
     let Ok(metadata) = fs::metadata(&main) else { return Ok(DatabaseStats::default()) };
-    let seq = database.readers.run(|connection| {
+    let seq = database.readers.run(&main, |connection| {
         let value =
             connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0));
         Ok(Seq(value.optional()?.unwrap_or(0)))

@@ -26,6 +26,8 @@ pub use registry::Databases;
 
 use readers::Readers;
 
+use crate::pages::PagesState;
+
 /// What a commit changed, for the subscribers of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -36,29 +38,35 @@ pub enum Effect {
 /// One database: cheap while closed, opened by its first job.
 pub struct Database {
     id: DatabaseId,
-    dir: PathBuf,
+    dir: Arc<Path>,
     actor: Actor<Effect>,
     feed: Arc<Feed<Effect>>,
     readers: Readers,
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
+    pages: PagesState,
 }
 
 impl Database {
     fn new(id: DatabaseId, dir: PathBuf) -> Self {
-        let feed = Arc::new(Feed::default());
+        let dir: Arc<Path> = dir.into();
+        let (feed, opened) = (Arc::new(Feed::default()), Arc::clone(&dir));
         let publish = Arc::clone(&feed);
-        let main = dir.join("main.db");
-        let readers = Readers::new(main.clone());
-        let open_dir = dir.clone();
         let open = move || {
-            std::fs::create_dir_all(&open_dir)?;
-            Writer::open(&main)
+            std::fs::create_dir_all(&opened)?;
+            Writer::open(&main_of(&opened))
         };
-        let actor = Actor::new(open, move |commit| publish.publish(commit));
-        let closed = CancellationToken::new();
-        Self { id, dir, actor, feed, readers, closed, connections: AtomicU32::new(0) }
+        Self {
+            id,
+            dir,
+            actor: Actor::new(open, move |commit| publish.publish(commit)),
+            feed,
+            readers: Readers::default(),
+            closed: CancellationToken::new(),
+            connections: AtomicU32::new(0),
+            pages: PagesState::default(),
+        }
     }
 
     /// Its id.
@@ -77,6 +85,12 @@ impl Database {
     #[must_use]
     pub const fn feed(&self) -> &Arc<Feed<Effect>> {
         &self.feed
+    }
+
+    /// What page sync keeps of it.
+    #[must_use]
+    pub const fn pages(&self) -> &PagesState {
+        &self.pages
     }
 
     /// Cancelled when the database is deleted or the hub stops.
@@ -119,7 +133,7 @@ impl Database {
         F: FnOnce(&Connection) -> ferry_store::Result<T> + Send + 'static,
     {
         let database = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || database.readers.run(work));
+        let read = tokio::task::spawn_blocking(move || database.readers.run(&main_of(&database.dir), work));
         let result = read.await.map_err(|_| Error::internal())?;
         result.map_err(ferry_store::Error::into_refusal)
     }
@@ -163,6 +177,11 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.database.connections.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The file of the database itself.
+fn main_of(dir: &Path) -> PathBuf {
+    dir.join("main.db")
 }
 
 fn stopping() -> Error {

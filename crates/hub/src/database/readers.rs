@@ -1,7 +1,7 @@
 //! Read-only connections of one database, opened on demand and kept for the next reader.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -9,25 +9,22 @@ use ferry_types::limits::READERS_PER_DATABASE;
 use rusqlite::Connection;
 
 /// The idle read-only connections of one file.
+#[derive(Default)]
 pub(super) struct Readers {
-    path: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
-    }
-
-    /// Runs `work` on a connection. A panicking `work` loses its connection and nothing else.
+    /// Runs `work` on a connection to the file at `path`, always the same. A panicking `work` loses its connection and nothing else.
     pub(super) fn run<T>(
         &self,
+        path: &Path,
         work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
     ) -> ferry_store::Result<T> {
         let idle = self.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => ferry_store::connection::open_reader(&self.path)?,
+            None => ferry_store::connection::open_reader(path)?,
         };
         let result = work(&connection);
         let mut idle = self.lock();

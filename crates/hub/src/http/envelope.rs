@@ -66,7 +66,7 @@ async fn envelope(
     }
     add_headers(&mut response, &id, &hub);
     let status = response.status().as_u16();
-    let micros = started.elapsed().as_micros();
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     // The query may carry credentials and is never logged.
     tracing::info!(request_id = %id.0, %method, path, status, micros, client = %client.0, "request");
     metrics::counter!("ferry_http_requests_total", "status" => status_class(status)).increment(1);

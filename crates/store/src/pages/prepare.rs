@@ -101,6 +101,12 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// The replica it is for.
+    #[must_use]
+    pub fn replica(&self) -> &std::sync::Arc<super::Replica> {
+        self.pinned.replica()
+    }
+
     /// First push, another page size, or more than half of the pages: written in place, all would be written
     /// twice.
     fn is_mostly_new(&self) -> bool {

@@ -49,6 +49,8 @@ pub struct Replica {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) segments: Segments,
     stage: OnceLock<Stage>,
+    /// Held while the stage is opened, so that it is opened once.
+    stage_opening: Mutex<()>,
     live: Mutex<Live>,
     /// R1: the read transaction at the present version; `None` for an empty image, and while it is replaced.
     /// Whoever reads pages takes it before the index (PAG-46).
@@ -85,6 +87,7 @@ impl Replica {
             clock,
             segments: recovered.segments,
             stage: OnceLock::new(),
+            stage_opening: Mutex::default(),
             live: Mutex::new(live),
             present: Mutex::new(recovered.present),
             writer: Mutex::new(recovered.writer),
@@ -144,8 +147,7 @@ impl Replica {
             return Ok(stage);
         }
         let max_age_ms = i64::from(self.config.stage_hours) * HOUR_MS;
-        // Under the writer's lock, so that two pushes do not open it both.
-        let _alone = lock(&self.writer);
+        let _alone = lock(&self.stage_opening);
         if self.stage.get().is_none() {
             let max_bytes = self.config.max_database_bytes;
             let stage = Stage::open(self.dir.join("stage"), max_bytes, self.clock.now(), max_age_ms)?;

@@ -10,7 +10,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -156,11 +156,12 @@ pub(super) struct SegmentWriter<'s> {
 impl SegmentWriter<'_> {
     fn open(&mut self, id: u32) -> Result<()> {
         let path = self.segments.path(id);
+        let is_new = !path.exists();
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         self.offset = file.metadata()?.len();
         self.id = id;
         self.file = Some(file);
-        sync_names(&self.segments.dir)
+        if is_new { super::scratch::sync_dir(&self.segments.dir) } else { Ok(()) }
     }
 
     /// Adds a page; all pages of one writer have one length. It can be read back after [`Self::finish`].
@@ -213,10 +214,6 @@ impl SegmentWriter<'_> {
 
 fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("BUG: a frame has at most 64 KiB")
-}
-
-fn sync_names(dir: &Path) -> Result<()> {
-    super::scratch::sync_dir(dir)
 }
 
 #[cfg(test)]

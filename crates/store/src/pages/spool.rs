@@ -41,15 +41,24 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Whether the database in `dir` still has the version of this copy.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_current(&self, dir: &Path) -> Result<bool> {
+        let main = dir.join("main.db");
+        if !main.exists() {
+            return Ok(self.info.version == 0);
+        }
+        Ok(seq(&Snapshot::open(&main)?)? == self.info.version)
+    }
+
     fn copy(&mut self, snapshot: &Snapshot, now: UnixMillis) -> Result<()> {
         let (size, count) = (snapshot.page_size(), snapshot.page_count());
         if count.0 == 0 {
             return Ok(());
         }
-        let seq: Option<u64> = snapshot
-            .connection()
-            .query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))
-            .optional()?;
+        let version = seq(snapshot)?;
         let (mut data, mut leaves) = (Vec::with_capacity(WRITE_BYTES + size.bytes()), Vec::new());
         let (mut data_at, mut leaves_at) = (0, 0);
         let mut root = tree::RootBuilder::default();
@@ -72,7 +81,7 @@ impl Spool {
             }
         }
         self.info = VersionInfo {
-            version: seq.unwrap_or(0),
+            version,
             root: root.finish(size),
             page_size: Some(size),
             page_count: count,
@@ -81,6 +90,14 @@ impl Spool {
         };
         Ok(())
     }
+}
+
+fn seq(snapshot: &Snapshot) -> Result<u64> {
+    let seq = snapshot
+        .connection()
+        .query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))
+        .optional()?;
+    Ok(seq.unwrap_or(0))
 }
 
 impl PageSource for Spool {

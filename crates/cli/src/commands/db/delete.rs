@@ -19,7 +19,8 @@ pub(crate) struct Args {
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     // Before anything is sent: a script without --yes learns of it at once.
-    if !args.yes && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !args.yes && !can_ask {
         return Err(Failure::Usage(
             "there is no terminal to ask whether to delete the database: give --yes".into(),
         ));
@@ -32,7 +33,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             database.name,
             output::bytes(database.size_bytes)
         );
-        output::confirm_name(&database.name, &question)?;
+        output::confirm_name(&database.name, &question).await?;
     }
     // With the name, so that a database renamed meanwhile is not deleted by an old name.
     admin.delete_database(&database.id, &database.name).await?;

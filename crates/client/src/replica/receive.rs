@@ -1,0 +1,120 @@
+//! Receiving the hub's image into the part beside the file.
+
+use std::{path::Path, sync::Arc};
+
+use ferry_types::{Leaf, PageCount, PageSize, Root};
+
+use super::local::{Found, Local, blocking};
+use crate::{
+    ClientError, Result,
+    local::{Base, Part, Scan, point, scan::announced_hashes},
+    progress::{Progress, Stage},
+    wire::edgereplica::{Session, Transferred},
+};
+
+/// How a hub refuses a new file of another page size to a client that can only create 4096 (PAG-13). Told
+/// that the file has a page, it sends the image all the same.
+const PAGE_SIZE_REFUSAL: &str = "page size is ";
+
+/// What a received image replaces.
+pub(super) enum Replaced {
+    Nothing,
+    Empty,
+    Image { base: Box<Base>, scan: Scan },
+}
+
+impl Replaced {
+    /// What was found, its read transaction ended.
+    pub(super) async fn from_found(found: Found) -> Result<Self> {
+        Ok(match found {
+            Found::Missing => Self::Nothing,
+            Found::Empty => Self::Empty,
+            Found::Image(local) => {
+                let Local { image, scan } = *local;
+                let base = Box::new(blocking(move || image.release()).await?);
+                Self::Image { base, scan }
+            }
+        })
+    }
+
+    pub(super) const fn root(&self) -> Option<Root> {
+        match self {
+            Self::Image { scan, .. } => Some(scan.root),
+            Self::Nothing | Self::Empty => None,
+        }
+    }
+
+    fn page_count(&self) -> u32 {
+        match self {
+            Self::Image { base, .. } => base.page_count().0,
+            Self::Nothing | Self::Empty => 0,
+        }
+    }
+
+    /// The leaves of the local file, if an image of this page size can have some of them.
+    fn leaves(&self, page_size: PageSize) -> &[Leaf] {
+        match self {
+            Self::Image { base, scan } if base.page_size() == page_size => &scan.leaves,
+            _ => &[],
+        }
+    }
+}
+
+/// One received and verified image.
+pub(super) struct Received {
+    pub(super) part: Part,
+    pub(super) root: Root,
+    pub(super) transferred: Transferred,
+}
+
+/// Receives the hub's image through a session that `open` opens, given the number of local pages.
+pub(super) async fn receive(
+    open: impl AsyncFn(u32) -> Result<Session>,
+    file: &Path,
+    replaced: &Replaced,
+    progress: &Arc<dyn Progress>,
+) -> Result<Received> {
+    let count = replaced.page_count();
+    let attempt = async |count| receive_from(open(count).await?, file, replaced, progress).await;
+    match attempt(count).await {
+        Err(error) if count == 0 && error.message.contains(PAGE_SIZE_REFUSAL) => attempt(1).await,
+        outcome => outcome,
+    }
+}
+
+async fn receive_from(
+    session: Session,
+    file: &Path,
+    replaced: &Replaced,
+    progress: &Arc<dyn Progress>,
+) -> Result<Received> {
+    let count = PageCount(session.page_count());
+    if count.0 == 0 {
+        session.abandon().await;
+        return Err(ClientError::conflict(
+            "DATABASE_EMPTY",
+            "the database is empty: push a file to it first",
+        ));
+    }
+    let page_size = PageSize::new(session.page_size()).ok_or_else(|| {
+        ClientError::unverified(format!("the hub names a page size of {}", session.page_size()))
+    })?;
+    let leaves = replaced.leaves(page_size);
+    let (hashes, first) = match replaced {
+        // Without leaves in common there is nothing to announce: the hub sends every page.
+        Replaced::Image { base, .. } if !leaves.is_empty() => {
+            let first = base.first_page();
+            (announced_hashes(leaves, page_size, first), Some(first))
+        }
+        _ => (Vec::new(), None),
+    };
+    let (path, own, told) = (file.to_owned(), leaves.to_vec(), Arc::clone(progress));
+    let part = blocking(move || Part::create(&path, page_size, count, &own, told)).await?;
+    progress.begin(Stage::Receiving, None);
+    let (part, outcome) = session.pull(&hashes, part).await;
+    progress.end();
+    let transferred = outcome?.expect("BUG: a part takes every page");
+    let root = part.verify(first)?;
+    point("pull.received")?;
+    Ok(Received { part, root, transferred })
+}

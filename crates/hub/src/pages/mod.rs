@@ -1,0 +1,38 @@
+//! Page sync over EdgeReplica's wire: `GET /sync` (pages specification, sections 2.2, 2.6, 3.1).
+//!
+//! A session is one task. It reads and writes its socket; everything that touches files or hashes pages runs in
+//! batches on blocking threads, and only one batch of a session at a time. What the session says is decided by
+//! the machines in `ferry_core::pages`.
+
+mod commit;
+mod pull;
+mod push;
+mod route;
+mod session;
+mod socket;
+mod state;
+
+pub use route::sync;
+pub use state::PagesState;
+
+use ferry_core::pages::{Refusal, SessionError};
+use ferry_protocol::edgereplica::close;
+use ferry_types::Reason;
+
+/// What a failure of storage tells the client; the cause is in the log.
+fn refusal(error: ferry_types::Error) -> Refusal {
+    let close = match error.reason {
+        Reason::WrongKind => close::RIGHTS,
+        Reason::TooLarge => close::TOO_LARGE,
+        Reason::Busy | Reason::ShuttingDown => close::TRY_AGAIN,
+        _ => close::SERVER_ERROR,
+    };
+    Refusal { message: error.message, close }
+}
+
+fn session_refusal(error: SessionError<ferry_store::Error>) -> Refusal {
+    match error {
+        SessionError::Refused(refusal) => refusal,
+        SessionError::Store(error) => refusal(error.into_refusal()),
+    }
+}

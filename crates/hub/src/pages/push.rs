@@ -1,0 +1,108 @@
+//! The push side of a session: the machine and its files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
+use ferry_protocol::edgereplica::Frame;
+use ferry_store::pages::{PageSource as _, PushFiles, Replica, Stage};
+use ferry_types::{DatabaseKind, Error, Reason, Result};
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::{
+    commit,
+    session::{Engine, Progress, Session, decode},
+    session_refusal,
+    state::blocking,
+};
+use crate::{database::Database, hub::Hub};
+
+/// A push in progress.
+pub(super) struct PushEngine {
+    replica: Arc<Replica>,
+    machine: Push,
+    files: PushFiles,
+    outcome: Option<PushOutcome>,
+}
+
+impl PushEngine {
+    /// A push onto the present version.
+    pub(super) async fn open(hub: &Hub, database: &Arc<Database>) -> Result<Self> {
+        if hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub) {
+            return Err(Error::new(
+                Reason::WrongKind,
+                "this database is written by the hub (kind hub): its file can be pulled, not pushed",
+            ));
+        }
+        let replica = database.pages().replica(hub, database).await?;
+        let pinned = replica.pin();
+        let files = blocking(move || PushFiles::new(pinned)).await?;
+        let machine = Push::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);
+        Ok(Self { replica, machine, files, outcome: None })
+    }
+}
+
+impl PushEngine {
+    fn failed(&self, error: SessionError<ferry_store::Error>) -> Refusal {
+        if let SessionError::Store(error) = &error
+            && error.is_storage_full()
+        {
+            make_room(&self.replica);
+        }
+        session_refusal(error)
+    }
+}
+
+/// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
+pub(super) fn make_room(replica: &Replica) {
+    if let Err(error) = replica.stage().and_then(Stage::clear) {
+        tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
+    }
+}
+
+impl Engine for PushEngine {
+    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal> {
+        for frame in frames {
+            let received = self.machine.receive(&decode(frame)?, &mut self.files);
+            received.map_err(|error| self.failed(error))?;
+        }
+        let mut bytes = 0;
+        while bytes < room {
+            let Some(frame) = self.machine.next_frame() else {
+                self.outcome = self.machine.outcome()?;
+                return Ok(match self.outcome {
+                    Some(_) => Progress::Whole,
+                    None => Progress::Waiting { owed: self.machine.is_awaiting_data() },
+                });
+            };
+            let frame = Bytes::from(frame.encode());
+            bytes += frame.len();
+            out.push(frame);
+        }
+        Ok(Progress::MoreToSend)
+    }
+
+    fn sync(&mut self) -> Result<(), Refusal> {
+        let synced = self.replica.stage().and_then(Stage::sync);
+        synced.map_err(|error| self.failed(SessionError::Store(error)))
+    }
+
+    fn conclude<'s>(
+        self: Box<Self>,
+        session: &'s Session<'_>,
+    ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
+        let Self { replica, machine, files, outcome } = *self;
+        async move {
+            let committed = match outcome {
+                Some(PushOutcome::Changed(plan)) => {
+                    commit::run(session.hub, session.database, files, *plan).await.map(drop)
+                }
+                _ => Ok(()),
+            };
+            // With its last session a replica is closed, which may write; the client need not wait for that.
+            session.hub.tasks.spawn_blocking(move || drop(replica));
+            committed.map(|()| machine.complete_frame())
+        }
+        .boxed()
+    }
+}

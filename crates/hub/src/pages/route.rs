@@ -1,0 +1,179 @@
+//! The upgrade of `/sync`, and its refusals as plain text.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{WebSocket, rejection::WebSocketUpgradeRejection},
+    },
+    response::{IntoResponse as _, Response},
+};
+use ferry_auth::AuthContext;
+use ferry_core::pages::Refusal;
+use ferry_protocol::edgereplica::close;
+use ferry_types::{
+    Error, Model, Op, Reason, Result,
+    limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    pull::PullEngine,
+    push::PushEngine,
+    session::{Engine, Session},
+    socket::Socket,
+};
+use crate::{
+    control::RightsWatch,
+    database::{ConnectionGuard, Database},
+    http::ClientIp,
+    hub::Hub,
+};
+
+/// How long a client that is turned away for want of a place should wait.
+const FULL_RETRY_MS: u64 = 5_000;
+
+/// What a token lets its session do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Push,
+    Pull,
+}
+
+/// Everything that a session is let in with.
+struct Entry {
+    hub: Arc<Hub>,
+    database: Arc<Database>,
+    direction: Direction,
+    rights: RightsWatch,
+    _place: OwnedSemaphorePermit,
+    _connection: ConnectionGuard,
+}
+
+/// `GET /sync`: one push or pull over EdgeReplica's wire, as the token says.
+pub async fn sync(
+    State(hub): State<Arc<Hub>>,
+    Extension(ClientIp(ip)): Extension<ClientIp>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return text(&Error::new(
+            Reason::InvalidArgument,
+            "/sync is a WebSocket: connect with ws:// or wss://",
+        ));
+    };
+    let entered = hub.control.authenticate_sync(&headers, ip).and_then(|auth| enter(&hub, &auth));
+    let entry = match entered {
+        Ok(entry) => entry,
+        Err(error) => return text(&error),
+    };
+    // The hub waits for this token's end before it closes files.
+    let tracked = hub.tasks.token();
+    upgrade
+        // A larger frame than this is not even received; one above the limit is answered in words.
+        .max_frame_size(2 * EDGEREPLICA_FRAME_MAX_BYTES)
+        .max_message_size(2 * EDGEREPLICA_FRAME_MAX_BYTES)
+        .write_buffer_size(EDGEREPLICA_UNSENT_MAX_BYTES / 4)
+        .on_upgrade(async move |socket| {
+            run(entry, socket).await;
+            drop(tracked);
+        })
+}
+
+fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
+    let direction = direction(auth)?;
+    let database = hub.databases.get(auth.database_id)?;
+    let place = database.pages().socket().ok_or_else(|| {
+        Error::new(Reason::Busy, "too many clients sync this database right now: try again in a few seconds")
+            .retry_after_ms(FULL_RETRY_MS)
+    })?;
+    Ok(Entry {
+        hub: Arc::clone(hub),
+        direction,
+        rights: hub.control.watch(auth),
+        _place: place,
+        _connection: database.connect(),
+        database,
+    })
+}
+
+/// The token alone names the direction. One that allows both could overwrite what its holder meant to fetch.
+fn direction(auth: &AuthContext) -> Result<Direction> {
+    let may_push = auth.require(Model::Pages, Op::Write).is_ok();
+    match auth.require(Model::Pages, Op::Read) {
+        Ok(()) if may_push => {
+            let message = "this token allows both push and pull: issue one for a single direction";
+            Err(Error::new(Reason::PermissionDenied, message))
+        }
+        Ok(()) => Ok(Direction::Pull),
+        Err(_) if may_push => Ok(Direction::Push),
+        Err(error) => Err(error),
+    }
+}
+
+async fn run(entry: Entry, socket: WebSocket) {
+    let Entry { hub, database, direction, rights, _place, _connection } = entry;
+    metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
+    let mut socket = Socket::new(socket);
+    let word = match direction {
+        Direction::Push => "push",
+        Direction::Pull => "pull",
+    };
+    metrics::counter!("ferry_pages_sessions_total", "direction" => word).increment(1);
+    let engine: Result<Box<dyn Engine>> = match direction {
+        Direction::Push => PushEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),
+        Direction::Pull => PullEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),
+    };
+    let ended = match engine {
+        Ok(engine) => Session { hub: &hub, database: &database, rights }.run(engine, &mut socket).await,
+        Err(error) => Err(super::refusal(error).into()),
+    };
+    match &ended {
+        Ok(()) => tracing::debug!(database = %database.id(), word, "session complete"),
+        Err(end) => tracing::info!(database = %database.id(), word, %end, "session ended"),
+    }
+    socket.finish(ended).await;
+    metrics::gauge!("ferry_connections", "model" => "pages").decrement(1);
+}
+
+/// Why a session ended without its purpose reached.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Told in an error frame.
+    Refused(Refusal),
+    /// The hub stops.
+    Stopping,
+    /// The peer has gone.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "{} {}", refusal.close.0, refusal.message),
+            Self::Stopping => f.write_str(close::SHUTDOWN.1),
+            Self::Gone => f.write_str("connection lost"),
+        }
+    }
+}
+
+/// A refusal before the upgrade.
+fn text(error: &Error) -> Response {
+    let status =
+        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, error.message.clone().into_owned()).into_response();
+    if let Some(ms) = error.retry_after_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    response
+}

@@ -1,0 +1,230 @@
+//! The loop of a session, the same for push and pull: what comes in goes in batches to the engine on a blocking
+//! thread; what the engine has to say goes out as the socket takes it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ferry_core::pages::Refusal;
+use ferry_protocol::edgereplica::{DecodeError, Frame, close};
+use ferry_types::{
+    Error,
+    limits::{EDGEREPLICA_IDLE_MAX_MS, EDGEREPLICA_SESSION_MAX_MS, EXPIRY_GRACE_MS, TRANSFER_STALL_MAX_MS},
+};
+use futures_util::future::BoxFuture;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{route::End, socket::Socket};
+use crate::{
+    control::{RightsEnd, RightsWatch},
+    database::Database,
+    hub::Hub,
+};
+
+/// How often staged pages are brought onto the disk at least (PAG-03).
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// One side's machine with its files. Steps run on blocking threads.
+pub(super) trait Engine: Send {
+    /// Takes frames in, and adds to `out` what is to be sent, about `room` bytes at most.
+    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal>;
+
+    /// Brings what must outlive the process onto the disk.
+    fn sync(&mut self) -> Result<(), Refusal>;
+
+    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame.
+    fn conclude<'s>(
+        self: Box<Self>,
+        session: &'s Session<'_>,
+    ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>>;
+}
+
+/// Bytes made ready at once; with the socket's own buffer, and one more frame in each, below
+/// `EDGEREPLICA_UNSENT_MAX_BYTES`.
+pub(super) const OUT_BYTES: usize = 96 << 10;
+
+/// Where a session stands after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The client must send something; `owed` if it was asked for it.
+    Waiting {
+        /// Data was requested.
+        owed: bool,
+    },
+    /// There is more to send.
+    MoreToSend,
+    /// Everything is here, or sent.
+    Whole,
+}
+
+/// What a session runs in.
+pub(super) struct Session<'h> {
+    pub(super) hub: &'h Arc<Hub>,
+    pub(super) database: &'h Arc<Database>,
+    pub(super) rights: RightsWatch,
+}
+
+/// What came of a step.
+struct Stepped {
+    engine: Box<dyn Engine>,
+    out: Vec<Bytes>,
+    outcome: Result<Progress, Refusal>,
+}
+
+/// The engine is here, or a step is running with it.
+struct Turn {
+    here: Option<Box<dyn Engine>>,
+    running: Option<JoinHandle<Stepped>>,
+}
+
+impl Turn {
+    /// Starts a step on a blocking thread, if the engine is here.
+    fn start(&mut self, frames: Vec<Bytes>, room: usize, sync: bool) {
+        let Some(mut engine) = self.here.take() else { return };
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            let mut outcome = engine.step(&frames, room, &mut out);
+            if sync && outcome.is_ok() {
+                outcome = engine.sync().and(outcome);
+            }
+            Stepped { engine, out, outcome }
+        }));
+    }
+
+    /// Waits for the running step, whose engine is here again afterwards; for ever if none runs.
+    async fn finished(&mut self) -> Result<(Vec<Bytes>, Result<Progress, Refusal>), End> {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let stepped = running.await;
+        self.running = None;
+        let Stepped { engine, out, outcome } = stepped.map_err(|_| internal())?;
+        self.here = Some(engine);
+        Ok((out, outcome))
+    }
+}
+
+impl Session<'_> {
+    /// Runs the session to its end. On success the last frame is ready to be sent.
+    pub(super) async fn run(mut self, engine: Box<dyn Engine>, socket: &mut Socket) -> Result<(), End> {
+        let mut turn = Turn { here: Some(engine), running: None };
+        let ended = self.exchange(&mut turn, socket).await;
+        if turn.running.is_some() {
+            // What it says comes too late; its files are needed back.
+            let _ = turn.finished().await;
+        }
+        let Some(mut engine) = turn.here else { return ended };
+        if let Err(end) = ended {
+            // Of a client that is gone, what arrived still counts; what was staged is durable before the hub closes
+            // (PAG-03).
+            let arrived = if matches!(end, End::Refused(_)) { Vec::new() } else { socket.take_received() };
+            let synced = tokio::task::spawn_blocking(move || {
+                let stepped = engine.step(&arrived, 0, &mut Vec::new());
+                engine.sync().and(stepped)
+            })
+            .await;
+            if !matches!(synced, Ok(Ok(_))) {
+                tracing::warn!(database = %self.database.id(), "staged pages may be lost");
+            }
+            return Err(end);
+        }
+        if let Some(end) = self.rights.now().filter(|end| *end != RightsEnd::Expired) {
+            return Err(rights_over(end).into());
+        }
+        let last = engine.conclude(&self).await?;
+        socket.send([last.encode().into()]);
+        Ok(())
+    }
+
+    /// Until the engine is whole.
+    async fn exchange(&mut self, turn: &mut Turn, socket: &mut Socket) -> Result<(), End> {
+        let session_end = Instant::now() + Duration::from_millis(EDGEREPLICA_SESSION_MAX_MS);
+        let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
+        let mut rights_end = std::pin::pin!(rights_end(&mut self.rights));
+        let mut sync = tokio::time::interval(SYNC_EVERY);
+        sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut unsynced, mut sync_due) = (false, false);
+        let mut progress = Progress::Waiting { owed: false };
+        loop {
+            let more = progress == Progress::MoreToSend && socket.wants_more();
+            if turn.here.is_some() && (socket.has_received() || more || sync_due) {
+                unsynced |= socket.has_received();
+                let room = if socket.wants_more() { OUT_BYTES } else { 0 };
+                turn.start(socket.take_received(), room, std::mem::take(&mut sync_due));
+            }
+            let is_here = turn.here.is_some();
+            let idle = progress == Progress::Waiting { owed: false } && !socket.is_sending();
+            let stall_ms = if idle { EDGEREPLICA_IDLE_MAX_MS } else { TRANSFER_STALL_MAX_MS };
+            let idle_end = socket.active_at + Duration::from_millis(stall_ms);
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return Err(End::Stopping),
+                () = closed.cancelled() => return Err(database_closed(&stopping)),
+                end = rights_end.as_mut() => return Err(rights_over(end).into()),
+                finished = turn.finished() => {
+                    let (out, outcome) = finished?;
+                    socket.send(out);
+                    progress = outcome?;
+                    if progress == Progress::Whole {
+                        return Ok(());
+                    }
+                }
+                exchanged = socket.exchange(is_here && progress == Progress::MoreToSend) => exchanged?,
+                _ = sync.tick(), if unsynced => {
+                    unsynced = false;
+                    sync_due = true;
+                }
+                () = tokio::time::sleep_until(idle_end.min(session_end)), if is_here => {
+                    return Err(timed_out(session_end <= idle_end, stall_ms).into());
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the rights are over; a session outlives its credential's expiry by the grace of PAG-16.
+async fn rights_end(rights: &mut RightsWatch) -> RightsEnd {
+    let end = rights.ended().await;
+    if end == RightsEnd::Expired {
+        tokio::time::sleep(Duration::from_millis(EXPIRY_GRACE_MS)).await;
+    }
+    end
+}
+
+fn rights_over(end: RightsEnd) -> Refusal {
+    let (message, reason) = match end {
+        RightsEnd::Expired => ("this token has expired: issue a new one", "token expired"),
+        RightsEnd::Revoked => ("this token was revoked: issue a new one", "token revoked"),
+        RightsEnd::DatabaseDeleted => ("the database was deleted", "database deleted"),
+    };
+    Refusal { message: message.into(), close: (close::RIGHTS.0, reason) }
+}
+
+fn database_closed(stopping: &tokio_util::sync::CancellationToken) -> End {
+    if stopping.is_cancelled() { End::Stopping } else { rights_over(RightsEnd::DatabaseDeleted).into() }
+}
+
+fn timed_out(session: bool, stall_ms: u64) -> Refusal {
+    let message = if session {
+        "the session took too long: run it again; what was transferred is kept".to_owned()
+    } else {
+        format!("nothing came or went for {} seconds: run it again", stall_ms / 1000)
+    };
+    Refusal { message: message.into(), close: close::TRY_AGAIN }
+}
+
+fn internal() -> Refusal {
+    super::refusal(Error::internal())
+}
+
+/// Reads one frame.
+pub(super) fn decode(bytes: &[u8]) -> Result<Frame<'_>, Refusal> {
+    Frame::decode(bytes).map_err(|error| {
+        let message = match error {
+            // Serde's words name our types, which say nothing to the sender.
+            DecodeError::Malformed(_) => "malformed message".to_owned(),
+            other => other.to_string(),
+        };
+        Refusal { message: message.into(), close: close::PROTOCOL_ERROR }
+    })
+}

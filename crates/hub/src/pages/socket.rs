@@ -1,0 +1,211 @@
+//! The socket of a session: frames in, in batches; frames out, a bounded number of bytes; and an orderly end.
+
+use std::{collections::VecDeque, future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use bytes::Bytes;
+use ferry_core::pages::Refusal;
+use ferry_protocol::edgereplica::{Frame, close};
+use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, TRANSFER_STALL_MAX_MS};
+use futures_util::{
+    Sink as _, SinkExt as _, Stream as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite;
+
+use super::route::End;
+
+/// Received bytes that may wait for their turn; beyond, reading pauses.
+const INBOX_MAX_BYTES: usize = 512 << 10;
+/// How long a refused client has to take the word.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long a client has to take the last frames of a session that succeeded.
+const LAST_FRAMES: Duration = Duration::from_millis(TRANSFER_STALL_MAX_MS);
+
+/// One client's socket.
+pub(super) struct Socket {
+    tx: SplitSink<WebSocket, Message>,
+    rx: SplitStream<WebSocket>,
+    outbox: VecDeque<Bytes>,
+    /// Frames were handed over that may still be in the socket's own buffer.
+    unflushed: bool,
+    inbox: Vec<Bytes>,
+    inbox_bytes: usize,
+    /// Why nothing more comes in; told once what came before is taken.
+    over: Option<End>,
+    /// When the last frame came in or went out.
+    pub(super) active_at: Instant,
+}
+
+impl Socket {
+    pub(super) fn new(socket: WebSocket) -> Self {
+        let (tx, rx) = socket.split();
+        Self {
+            tx,
+            rx,
+            outbox: VecDeque::new(),
+            unflushed: false,
+            inbox: Vec::new(),
+            inbox_bytes: 0,
+            over: None,
+            active_at: Instant::now(),
+        }
+    }
+
+    /// Whether frames wait to be sent.
+    pub(super) fn is_sending(&self) -> bool {
+        self.unflushed || !self.outbox.is_empty()
+    }
+
+    /// Whether everything was handed to the socket, so that more may be made ready.
+    pub(super) fn wants_more(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    pub(super) fn send(&mut self, frames: impl IntoIterator<Item = Bytes>) {
+        self.outbox.extend(frames);
+    }
+
+    pub(super) fn has_received(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    pub(super) fn take_received(&mut self) -> Vec<Bytes> {
+        self.inbox_bytes = 0;
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// Receives and sends until frames came in or, if `until_sent`, the socket has taken all. Dropping the future loses
+    /// nothing: reading never waits for writing, nor writing for reading.
+    pub(super) async fn exchange(&mut self, until_sent: bool) -> Result<(), End> {
+        poll_fn(|context| {
+            let sent = match self.poll_send(context) {
+                Ok(sent) => sent,
+                Err(end) => {
+                    // What came in before still counts.
+                    self.over.get_or_insert(end);
+                    self.outbox.clear();
+                    self.unflushed = false;
+                    false
+                }
+            };
+            let received = self.poll_receive(context);
+            if self.inbox.is_empty()
+                && let Some(end) = self.over.take()
+            {
+                return Poll::Ready(Err(end));
+            }
+            if received || (until_sent && sent) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Takes in what is there; true if anything came.
+    fn poll_receive(&mut self, context: &mut std::task::Context<'_>) -> bool {
+        let before = self.inbox.len();
+        while self.over.is_none() && self.inbox_bytes < INBOX_MAX_BYTES {
+            let Poll::Ready(message) = pin!(&mut self.rx).poll_next(context) else { break };
+            match message {
+                Some(Ok(Message::Binary(frame))) if frame.len() > EDGEREPLICA_FRAME_MAX_BYTES => {
+                    self.over = Some(too_large().into());
+                }
+                Some(Ok(Message::Binary(frame))) => {
+                    self.inbox_bytes += frame.len();
+                    self.inbox.push(frame);
+                }
+                Some(Ok(Message::Text(_))) => {
+                    let message = "text frames not supported: send binary frames".into();
+                    self.over = Some(Refusal { message, close: close::TEXT }.into());
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => self.over = Some(End::Gone),
+                Some(Err(error)) => self.over = Some(receive_error(error)),
+            }
+        }
+        let received = self.inbox.len() > before;
+        if received {
+            self.active_at = Instant::now();
+        }
+        received
+    }
+
+    /// Sends what the socket takes; true once it has taken everything.
+    fn poll_send(&mut self, context: &mut std::task::Context<'_>) -> Result<bool, End> {
+        while !self.outbox.is_empty() {
+            match pin!(&mut self.tx).poll_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Pending => return Ok(false),
+            }
+            let frame = self.outbox.pop_front().expect("BUG: the outbox is not empty");
+            pin!(&mut self.tx).start_send(Message::Binary(frame)).map_err(|_| End::Gone)?;
+            self.unflushed = true;
+            self.active_at = Instant::now();
+        }
+        if self.unflushed {
+            match pin!(&mut self.tx).poll_flush(context) {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.active_at = Instant::now();
+                }
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Pending => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what is left, the error if there is one, and the close; then waits for the peer, so that nothing of
+    /// it is lost to unread input.
+    pub(super) async fn finish(mut self, ended: Result<(), End>) {
+        let patience = if ended.is_ok() { LAST_FRAMES } else { LINGER };
+        let (code, reason) = match ended {
+            Ok(()) => close::COMPLETE,
+            Err(End::Refused(refusal)) => {
+                // Pages that wait would only delay the word.
+                self.outbox.clear();
+                self.send([Frame::Error(refusal.message.into_owned()).encode().into()]);
+                refusal.close
+            }
+            Err(End::Stopping) => {
+                self.outbox.clear();
+                close::SHUTDOWN
+            }
+            Err(End::Gone) => return,
+        };
+        let goodbye = async {
+            while let Some(frame) = self.outbox.pop_front() {
+                self.tx.feed(Message::Binary(frame)).await?;
+            }
+            self.tx.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
+            while let Some(Ok(message)) = self.rx.next().await {
+                if matches!(message, Message::Close(_)) {
+                    break;
+                }
+            }
+            Ok::<_, axum::Error>(())
+        };
+        if !matches!(tokio::time::timeout(patience, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!("the client did not take leave");
+        }
+    }
+}
+
+fn too_large() -> Refusal {
+    let message = format!("a frame may have at most {EDGEREPLICA_FRAME_MAX_BYTES} bytes");
+    Refusal { message: message.into(), close: close::TOO_LARGE }
+}
+
+fn receive_error(error: axum::Error) -> End {
+    match error.into_inner().downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => too_large().into(),
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => End::Gone,
+        Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => {
+            Refusal { message: "malformed WebSocket frame".into(), close: close::PROTOCOL_ERROR }.into()
+        }
+        _ => End::Gone,
+    }
+}

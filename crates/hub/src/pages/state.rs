@@ -1,0 +1,89 @@
+//! What page sync keeps per database: the open replica while a session uses it, the copy that pulls of a
+//! hub-written database share, and the number of sockets.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ferry_store::pages::{PageSource, Replica, ReplicaConfig, Spool};
+use ferry_types::{DatabaseKind, Error, Result, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{config::PagesConfig, database::Database, hub::Hub};
+
+/// Page sync's state of one database. Nothing is held open without a session.
+pub struct PagesState {
+    /// Held while the replica is opened, so that it is opened once.
+    replica: tokio::sync::Mutex<Weak<Replica>>,
+    spool: Mutex<Weak<Spool>>,
+    sockets: Arc<Semaphore>,
+}
+
+impl Default for PagesState {
+    fn default() -> Self {
+        Self {
+            replica: tokio::sync::Mutex::default(),
+            spool: Mutex::default(),
+            sockets: Arc::new(Semaphore::new(EDGEREPLICA_SOCKETS_PER_DATABASE)),
+        }
+    }
+}
+
+impl PagesState {
+    /// A place for one more socket, if there is one.
+    pub(super) fn socket(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sockets).try_acquire_owned().ok()
+    }
+
+    /// The replica, opened if no session uses it, or anew if a commit failed half-way.
+    ///
+    /// # Errors
+    /// When its files cannot be opened.
+    pub(super) async fn replica(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<Replica>> {
+        let mut open = self.replica.lock().await;
+        if let Some(replica) = open.upgrade().filter(|replica| !replica.is_broken()) {
+            return Ok(replica);
+        }
+        let (dir, config, clock) =
+            (database.dir().to_owned(), replica_config(&hub.config.pages), Arc::clone(&hub.clock));
+        let opened = blocking(move || Replica::open(&dir, config, clock)).await?;
+        *open = Arc::downgrade(&opened);
+        Ok(opened)
+    }
+
+    /// The present version, pinned for a pull.
+    ///
+    /// # Errors
+    /// When it cannot be opened or copied.
+    pub(super) async fn source(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<dyn PageSource>> {
+        let kind = hub.control.database(database.id()).and_then(|entry| entry.kind);
+        if kind != Some(DatabaseKind::Hub) {
+            let replica = self.replica(hub, database).await?;
+            return Ok(Arc::new(replica.pin()));
+        }
+        let shared = self.spool.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let (dir, now) = (database.dir().to_owned(), hub.clock.now());
+        let spool = blocking(move || match shared {
+            Some(spool) if Spool::is_current(&spool, &dir)? => Ok(spool),
+            _ => Ok(Arc::new(Spool::take(&dir, now)?)),
+        });
+        let spool = spool.await?;
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&spool);
+        Ok(spool)
+    }
+}
+
+fn replica_config(config: &PagesConfig) -> ReplicaConfig {
+    ReplicaConfig {
+        max_database_bytes: config.max_database_bytes,
+        check_max_bytes: config.check_max_bytes,
+        history_ratio: config.history_ratio,
+        stage_hours: u32::try_from(config.stage_hours).unwrap_or(u32::MAX),
+    }
+}
+
+/// Runs file work off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> ferry_store::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())?;
+    done.map_err(ferry_store::Error::into_refusal)
+}
