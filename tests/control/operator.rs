@@ -129,10 +129,11 @@ fn an_account_is_deleted_with_its_databases() {
 
 // Verifies: TOK-12, TOK-13
 #[test]
-fn a_hundred_sockets_end_when_a_databases_tokens_are_revoked() {
+fn every_socket_ends_when_a_databases_tokens_are_revoked() {
     let mut place = Place::new();
     let token = place.pull_token();
-    let mut sockets: Vec<Socket> = (0..100).map(|_| open(&place, &token)).collect();
+    // As many as one database takes.
+    let mut sockets: Vec<Socket> = (0..64).map(|_| open(&place, &token)).collect();
     place.user.ferry("RevokeDatabaseTokens", &json!({"database": "app"})).unwrap();
     assert_revoked(&mut sockets);
     place.hub.kill();
