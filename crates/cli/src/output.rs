@@ -1,6 +1,6 @@
 //! What commands print on stdout: lines for people, one JSON document for programs (CLI-02).
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -28,19 +28,26 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 /// Says what is about to be deleted and has the person type its name (CLI-09).
 pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
     let prompt = format!("{warning}; type {name} to go on");
-    // On a thread of its own, so that an interrupt ends the command while it asks.
-    let asked = tokio::task::spawn_blocking(move || {
-        dialoguer::Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text()
-    });
-    let typed = asked
+    // On a thread of its own, so that Ctrl-C is seen meanwhile.
+    let ask = move || dialoguer::Input::new().with_prompt(prompt).allow_empty(true).interact_text();
+    let asked: Result<String, _> = tokio::task::spawn_blocking(ask)
         .await
-        .map_err(|error| Failure::other(format!("asking panicked: {error}")))?
-        .map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
+        .map_err(|error| Failure::other(format!("asking panicked: {error}")))?;
+    let typed =
+        asked.map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
     if typed.trim() == name {
         Ok(())
     } else {
         Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was deleted")))
     }
+}
+
+/// Refuses, before anything is sent, a deletion that nobody can be asked about (CLI-09).
+pub(crate) fn require_terminal(what: &str) -> Result<(), Failure> {
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("there is no terminal to ask whether to delete the {what}: give --yes")))
 }
 
 /// `3,649`.

@@ -1,7 +1,5 @@
 //! `ferry account …`.
 
-use std::io::IsTerminal as _;
-
 use clap::Subcommand;
 use ferry_client::admin::rpc;
 use serde_json::json;
@@ -30,21 +28,15 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let Command::Delete { yes, password } = command;
-    // Before anything is sent: a script without --yes learns of it at once.
-    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !yes && !can_ask {
-        return Err(Failure::Usage(
-            "there is no terminal to ask whether to delete the account: give --yes".into(),
-        ));
+    if !yes {
+        output::require_terminal("account")?;
     }
     let admin = context.admin()?;
     let email = admin.whoami().await?.email;
     if !yes {
-        output::confirm_name(
-            &email,
-            &format!("this deletes the account {email} and all databases of its personal organisation"),
-        )
-        .await?;
+        let warning =
+            format!("this deletes the account {email} and all databases of its personal organisation");
+        output::confirm_name(&email, &warning).await?;
     }
     let password = password.read(false)?;
     let request = rpc::DeleteAccountRequest { confirm_email: email, password, ..Default::default() };

@@ -70,6 +70,25 @@ enum Seat {
     Taken,
 }
 
+impl<E> Mailbox<E> {
+    /// Takes the seat, with the writer if it is open; `None` if a run has it.
+    fn take_seat(&mut self) -> Option<Option<Writer>> {
+        match std::mem::replace(&mut self.seat, Seat::Taken) {
+            Seat::Taken => None,
+            Seat::Idle(writer) => Some(Some(writer)),
+            Seat::Closed => Some(None),
+        }
+    }
+}
+
+/// What a turn leaves.
+enum Turn {
+    /// The mailbox was empty, and the seat is given back.
+    Done,
+    /// More jobs came; the seat is still taken, with this writer.
+    MoreToDo(Option<Writer>),
+}
+
 enum Job<E> {
     Request(Box<dyn Request<E>>),
     /// A job of its own, between groups.
@@ -206,7 +225,7 @@ impl<E: Send + 'static> Actor<E> {
                     if let Err(error) = writer.close() {
                         tracing::warn!(%error, "closing an idle database: its WAL is kept");
                     }
-                    shared.run(None);
+                    Shared::run_on_pool(&shared, None);
                 });
                 false
             }
@@ -233,7 +252,9 @@ impl<E: Send + 'static> Actor<E> {
             mailbox.queue.push_back(Job::Exclusive(Box::new(job)));
             // The run gives every drained job's place back; this one never took one, which only widens the
             // mailbox of a database that accepts nothing any more.
-            Shared::start(&self.shared, &mut mailbox);
+            if let Some(writer) = mailbox.take_seat() {
+                Shared::run_on_pool(&self.shared, writer);
+            }
         }
         let _ = closed.await;
     }
@@ -249,8 +270,15 @@ impl<E: Send + 'static> Actor<E> {
         }
         place.forget();
         mailbox.used = true;
+        let is_request = matches!(job, Job::Request(_));
         mailbox.queue.push_back(job);
-        Shared::start(&self.shared, &mut mailbox);
+        let Some(writer) = mailbox.take_seat() else { return Ok(()) };
+        drop(mailbox);
+        if writer.is_some() && is_request && may_block_in_place() {
+            Shared::run_here(&self.shared, writer);
+        } else {
+            Shared::run_on_pool(&self.shared, writer);
+        }
         Ok(())
     }
 
@@ -270,28 +298,28 @@ impl<E: Send + 'static> Shared<E> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a run on the blocking pool unless one is going on.
-    fn start(shared: &Arc<Self>, mailbox: &mut Mailbox<E>) {
-        let writer = match std::mem::replace(&mut mailbox.seat, Seat::Taken) {
-            Seat::Taken => return,
-            Seat::Idle(writer) => Some(writer),
-            Seat::Closed => None,
-        };
+    /// Starts a run on the blocking pool.
+    fn run_on_pool(shared: &Arc<Self>, mut writer: Option<Writer>) {
         let shared = Arc::clone(shared);
-        tokio::task::spawn_blocking(move || shared.run(writer));
+        tokio::task::spawn_blocking(move || {
+            while let Turn::MoreToDo(next) = shared.turn(writer) {
+                writer = next;
+            }
+        });
     }
 
-    /// Drains the mailbox, then gives the seat back.
-    fn run(&self, mut writer: Option<Writer>) {
-        loop {
-            let batch = {
-                let mut mailbox = self.lock();
-                let Some(batch) = next_batch(&mut mailbox.queue) else {
-                    mailbox.seat = writer.map_or(Seat::Closed, Seat::Idle);
-                    return;
-                };
-                batch
-            };
+    /// Runs the first group on the caller's thread, which saves a lone caller two thread switches, about a
+    /// fifth of its time; whatever came meanwhile is the pool's, so that no caller works for others for long.
+    fn run_here(shared: &Arc<Self>, writer: Option<Writer>) {
+        if let Turn::MoreToDo(writer) = tokio::task::block_in_place(|| shared.turn(writer)) {
+            Self::run_on_pool(shared, writer);
+        }
+    }
+
+    /// Serves one batch. Gives the seat back if nothing waits.
+    fn turn(&self, mut writer: Option<Writer>) -> Turn {
+        let next = next_batch(&mut self.lock().queue);
+        if let Some(batch) = next {
             self.places.add_permits(batch.len());
             let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut writer, batch)));
             if outcome.is_err() {
@@ -300,6 +328,13 @@ impl<E: Send + 'static> Shared<E> {
                 tracing::error!("a database's run panicked; its file is reopened for the next job");
                 writer = None;
             }
+        }
+        let mut mailbox = self.lock();
+        if mailbox.queue.is_empty() {
+            mailbox.seat = writer.map_or(Seat::Closed, Seat::Idle);
+            Turn::Done
+        } else {
+            Turn::MoreToDo(writer)
         }
     }
 
@@ -336,6 +371,11 @@ impl<E: Send + 'static> Shared<E> {
             tracing::warn!(%error, "checkpoint failed; it is tried again after the next commit");
         }
     }
+}
+
+/// Whether this thread may be blocked for a moment: a worker of a runtime that moves its other tasks elsewhere.
+fn may_block_in_place() -> bool {
+    tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
 }
 
 enum Batch<E> {

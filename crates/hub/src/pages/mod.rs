@@ -36,3 +36,6 @@ fn session_refusal(error: SessionError<ferry_store::Error>) -> Refusal {
         SessionError::Store(error) => refusal(error.into_refusal()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,7 +249,7 @@ impl PushFiles {
     /// # Errors
     /// When the stage cannot be opened.
     pub fn new(pinned: PinnedVersion) -> Result<Self> {
-        pinned.replica().stage()?;
+        pinned.replica().expire_stage()?;
         let noted = pinned.replica().noted_hashes()?;
         Ok(Self { hashes: ServedHashes::new(pinned), noted })
     }

@@ -146,7 +146,7 @@ impl Replica {
         if let Some(stage) = self.stage.get() {
             return Ok(stage);
         }
-        let max_age_ms = i64::from(self.config.stage_hours) * HOUR_MS;
+        let max_age_ms = self.stage_max_age_ms();
         let _alone = lock(&self.stage_opening);
         if self.stage.get().is_none() {
             let max_bytes = self.config.max_database_bytes;
@@ -154,6 +154,18 @@ impl Replica {
             let _ = self.stage.set(stage);
         }
         Ok(self.stage.get().expect("BUG: set above"))
+    }
+
+    /// Drops staged pages that no push came back for in time.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn expire_stage(&self) -> Result<()> {
+        self.stage()?.expire(self.clock.now(), self.stage_max_age_ms())
+    }
+
+    fn stage_max_age_ms(&self) -> i64 {
+        i64::from(self.config.stage_hours) * HOUR_MS
     }
 
     /// Room for the hashes that a push announces.

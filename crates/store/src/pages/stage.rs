@@ -95,26 +95,37 @@ impl Stage {
     /// When the folder or a file cannot be read.
     pub fn open(dir: PathBuf, max_bytes: u64, now: UnixMillis, max_age_ms: i64) -> Result<Self> {
         fs::create_dir_all(&dir)?;
-        let mut inner = Inner::default();
         let mut ids = Vec::new();
         for entry in fs::read_dir(&dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
+            let name = entry?.file_name();
             let id = name.to_str().and_then(|name| name.strip_suffix(".stage"));
-            let Some(id) = id.and_then(|id| u32::from_str_radix(id, 16).ok()) else { continue };
-            if entry.metadata()?.mtime().saturating_mul(1000) < now.0 - max_age_ms {
-                fs::remove_file(entry.path())?;
-            } else {
-                ids.push(id);
-            }
+            ids.extend(id.and_then(|id| u32::from_str_radix(id, 16).ok()));
         }
         ids.sort_unstable();
         let stage = Self { dir, max_bytes, inner: Mutex::default() };
+        let mut inner = stage.lock();
         for id in ids {
             stage.load(id, &mut inner)?;
         }
-        *stage.lock() = inner;
+        drop(inner);
+        stage.expire(now, max_age_ms)?;
         Ok(stage)
+    }
+
+    /// Drops files whose newest page is older than `max_age_ms`.
+    ///
+    /// # Errors
+    /// When a file cannot be looked at or removed.
+    pub fn expire(&self, now: UnixMillis, max_age_ms: i64) -> Result<()> {
+        let mut inner = self.lock();
+        let mut old = Vec::new();
+        for (id, staged) in &inner.files {
+            let written_ms = staged.file.metadata()?.mtime().saturating_mul(1000);
+            if written_ms < now.0 - max_age_ms && !inner.is_active(*id) {
+                old.push(*id);
+            }
+        }
+        old.into_iter().try_for_each(|id| inner.drop_file(id, self))
     }
 
     /// Learns where the records of a file are; their content is checked when they are used.
@@ -273,9 +284,7 @@ impl Stage {
                                wait for them, then push again";
                 return Err(ferry_types::Error::new(Reason::TooLarge, message).into());
             };
-            inner.places.retain(|_, place| place.file != id);
-            inner.files.get_mut(&id).expect("BUG: the oldest file is listed").live = 0;
-            inner.drop_dead(id, self)?;
+            inner.drop_file(id, self)?;
         }
         Ok(())
     }
@@ -313,6 +322,15 @@ impl Inner {
         if let Some(file) = self.files.get_mut(&id) {
             file.live = file.live.saturating_sub(1);
         }
+    }
+
+    /// Removes the file with all it holds.
+    fn drop_file(&mut self, id: u32, stage: &Stage) -> Result<()> {
+        self.places.retain(|_, place| place.file != id);
+        if let Some(file) = self.files.get_mut(&id) {
+            file.live = 0;
+        }
+        self.drop_dead(id, stage)
     }
 
     /// Removes the file if it holds nothing that is needed.

@@ -1,7 +1,5 @@
 //! `ferry db delete DB`: asks for the name first (CLI-09).
 
-use std::io::IsTerminal as _;
-
 use ferry_client::admin::DatabaseName;
 use serde_json::json;
 
@@ -18,22 +16,18 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    // Before anything is sent: a script without --yes learns of it at once.
-    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !args.yes && !can_ask {
-        return Err(Failure::Usage(
-            "there is no terminal to ask whether to delete the database: give --yes".into(),
-        ));
+    if !args.yes {
+        output::require_terminal("database")?;
     }
     let admin = context.admin()?;
     let database = admin.database(&args.db).await?;
     if !args.yes {
-        let question = format!(
+        let warning = format!(
             "this deletes {} ({}), its history and its credentials",
             database.name,
             output::bytes(database.size_bytes)
         );
-        output::confirm_name(&database.name, &question).await?;
+        output::confirm_name(&database.name, &warning).await?;
     }
     // With the name, so that a database renamed meanwhile is not deleted by an old name.
     admin.delete_database(&database.id, &database.name).await?;
