@@ -97,7 +97,11 @@ impl Cost {
             format!("{cpu:.2}"),
             bar_s.map_or_else(|| "–".to_owned(), |bar| format!("{bar:.1}")),
             bar_s.map_or_else(|| "–".to_owned(), |bar| format!("{:.2}", cpu / bar)),
-            format!("{:.1}", cpu * 1e6 / report.pages.max(1) as f64),
+            if report.pages < 100 {
+                "–".to_owned()
+            } else {
+                format!("{:.1}", cpu * 1e6 / report.pages as f64)
+            },
             format!("{:.2}", table::median(&mut self.wall_s)),
         ]
     }
