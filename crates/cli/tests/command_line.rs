@@ -97,7 +97,7 @@ fn an_unreachable_hub_says_how_to_start_one() {
         let output = bench.command(arguments).env("FERRY_SERVER", NOWHERE).output().unwrap();
         assert_eq!(code(&output), 7, "{arguments:?}");
         let text = stderr(&output);
-        assert!(text.starts_with("error: ") && text.contains("ferry serve --dev"), "{text}");
+        assert!(text.starts_with("error: ") && text.contains("start one with: ferry serve"), "{text}");
         assert!(!text.contains("t0ken"), "{text}");
     }
     assert!(!bench.dir().join("x.db").exists());

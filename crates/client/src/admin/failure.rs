@@ -125,6 +125,6 @@ mod tests {
         let server: ServerUrl = format!("http://{free}").parse().unwrap();
         let error = crate::admin::AdminClient::new(&server, None, "").unwrap().whoami().await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Unreachable);
-        assert!(error.message.contains("ferry serve --dev"), "{error}");
+        assert!(error.message.contains("start one with: ferry serve"), "{error}");
     }
 }

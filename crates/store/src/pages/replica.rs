@@ -219,5 +219,10 @@ pub fn peek_version(dir: &Path) -> Result<Option<VersionInfo>> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(index::newest(&connection::open_reader(&path)?)?.map(|row| row.info))
+    let index = connection::open_reader(&path)?;
+    // The file stands a moment before its tables do.
+    if !index.table_exists(None, "versions")? {
+        return Ok(None);
+    }
+    Ok(index::newest(&index)?.map(|row| row.info))
 }

@@ -191,3 +191,14 @@ fn a_spooled_image_is_one_snapshot() {
     assert!(pull(Arc::clone(&spool), &image).is_empty());
     assert_eq!(Spool::take(dir.path(), UnixMillis(6)).unwrap().info().version, 2);
 }
+
+/// A database shown while its first session was opening it answered an internal error: the index's file was there, its
+/// tables not yet.
+#[test]
+fn an_index_without_tables_is_no_version_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(peek_version(dir.path()).unwrap(), None);
+    std::fs::create_dir(dir.path().join("pages")).unwrap();
+    std::fs::write(dir.path().join("pages/index.db"), b"").unwrap();
+    assert_eq!(peek_version(dir.path()).unwrap(), None);
+}
