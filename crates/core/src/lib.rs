@@ -1,3 +1,4 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
 pub mod pages;
+pub mod sql;

@@ -5,7 +5,9 @@ pub mod error;
 pub mod fault;
 pub mod migrate;
 pub mod pages;
+pub mod sql;
 pub mod writer;
 
 pub use error::{Error, Result};
+pub use sql::NativeSql;
 pub use writer::{Applied, Transaction, Writer};

@@ -1,0 +1,92 @@
+//! The engines' view of a native connection.
+
+use ferry_core::sql::{Damaged, Each, Row, Sql, Value};
+use rusqlite::{
+    Connection,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
+
+use crate::{Error, Result};
+
+/// A connection as the engines see it.
+#[derive(Clone, Copy)]
+pub struct NativeSql<'a>(pub &'a Connection);
+
+struct Parameter<'a>(Value<'a>);
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(value) => ValueRef::Integer(value),
+            Value::Real(value) => ValueRef::Real(value),
+            Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+struct NativeRow<'a>(&'a rusqlite::Row<'a>);
+
+impl Row for NativeRow<'_> {
+    fn value(&self, column: usize) -> Value<'_> {
+        match self.0.get_ref(column) {
+            Err(_) | Ok(ValueRef::Null) => Value::Null,
+            Ok(ValueRef::Integer(value)) => Value::Integer(value),
+            Ok(ValueRef::Real(value)) => Value::Real(value),
+            // SQLite does not check that text is UTF-8; what is not is shown as the bytes it is.
+            Ok(ValueRef::Text(value)) => std::str::from_utf8(value).map_or(Value::Blob(value), Value::Text),
+            Ok(ValueRef::Blob(value)) => Value::Blob(value),
+        }
+    }
+}
+
+impl From<Damaged> for Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged.to_string())
+    }
+}
+
+impl Sql for NativeSql<'_> {
+    type Error = Error;
+
+    fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<usize> {
+        let parameters = rusqlite::params_from_iter(parameters.iter().copied().map(Parameter));
+        Ok(self.0.prepare_cached(sql)?.execute(parameters)?)
+    }
+
+    fn query(&self, sql: &str, parameters: &[Value<'_>], each: &mut Each<'_, Error>) -> Result<()> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(parameters.iter().copied().map(Parameter)))?;
+        while let Some(row) = rows.next()? {
+            if each(&NativeRow(row))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_value_comes_back_as_it_was_given() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = NativeSql(&connection);
+        sql.execute("CREATE TABLE t(a, b, c, d, e)", &[]).unwrap();
+        let row =
+            [Value::Null, i64::MIN.into(), Value::Real(0.5), "\u{0}text".into(), [0_u8, 255][..].into()];
+        assert_eq!(sql.execute("INSERT INTO t VALUES (?1, ?2, ?3, ?4, ?5)", &row).unwrap(), 1);
+        let same = sql.first("SELECT * FROM t", &[], |stored| {
+            Ok((0..row.len()).all(|column| stored.value(column) == row[column]))
+        });
+        assert_eq!(same.unwrap(), Some(true));
+        let wrong = sql.first("SELECT b FROM t", &[], |stored| Ok(stored.text(0)?.to_owned()));
+        assert!(matches!(wrong, Err(Error::Damaged(_))));
+        let none = sql.first("SELECT b FROM t WHERE b = 0", &[], |stored| Ok(stored.integer(0)?));
+        assert_eq!(none.unwrap(), None);
+    }
+}
