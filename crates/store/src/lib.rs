@@ -11,3 +11,6 @@ pub mod writer;
 pub use error::{Error, Result};
 pub use sql::NativeSql;
 pub use writer::{Applied, Transaction, Writer};
+
+#[cfg(test)]
+mod tests;

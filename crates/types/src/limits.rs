@@ -68,3 +68,36 @@ pub const TOKEN_MAX_BYTES: usize = 4096;
 pub const TOKEN_MAX_CAVEATS: usize = 32;
 /// One caveat of a macaroon.
 pub const CAVEAT_MAX_BYTES: usize = 512;
+
+/// Body of a push of records, decompressed.
+pub const RECORDS_BODY_MAX_BYTES: usize = 10 << 20;
+/// Changes of one push.
+pub const RECORDS_PUSH_MAX_CHANGES: usize = 5_000;
+/// Fields of one change.
+pub const RECORDS_CHANGE_MAX_FIELDS: usize = 500;
+/// One value, as JSON text.
+pub const RECORDS_VALUE_MAX_BYTES: usize = 1 << 20;
+/// App, collection, record id and client id, in UTF-8.
+pub const RECORDS_NAME_MAX_BYTES: usize = 256;
+/// Records of one page of a pull or stream.
+pub const RECORDS_PAGE_MAX_RECORDS: usize = 1_000;
+/// Changes of the delta that answers a push.
+pub const RECORDS_DELTA_MAX_CHANGES: usize = 5_000;
+/// A page or delta is cut behind the record with which it grows over this.
+pub const RECORDS_PAGE_MAX_BYTES: usize = 4 << 20;
+/// Records that are looked at for one page, most of which may not concern the asking client.
+pub const RECORDS_PAGE_MAX_LOOKED_AT: usize = 20_000;
+/// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
+pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
+/// How long an update of an unknown record waits for its insert (REC-07).
+pub const RECORDS_INCOMPLETE_MAX_MS: i64 = 24 * 3600 * 1000;
+/// Youngest tombstone that may be purged, however far the devices are: late duplicates still meet it.
+pub const RECORDS_TOMBSTONE_MIN_MS: i64 = 24 * 3600 * 1000;
+/// How long a tombstone waits for devices that do not come back, as a multiple of `records.tombstone_days` (REC-40).
+pub const RECORDS_TOMBSTONE_LAST_FACTOR: i64 = 2;
+/// Columns of a collection's SQL view; further fields are in its `_extra` (REC-50).
+pub const RECORDS_VIEW_MAX_COLUMNS: usize = 200;
+/// How old the note of a device's last visit may grow before a read that changes nothing else renews it.
+pub const RECORDS_SEEN_MAX_MS: i64 = 3600 * 1000;
+/// Frame of a client on the notification socket.
+pub const RECORDS_SOCKET_FRAME_MAX_BYTES: usize = 32 << 10;

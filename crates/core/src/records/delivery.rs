@@ -1,0 +1,424 @@
+//! Delivery: what a device gets after its cursor, in the order of commits (REC-10 to REC-15). The state itself is
+//! read, not a log of changes.
+
+use std::ops::ControlFlow;
+
+use ferry_protocol::records::{Change, UnixNanos};
+use ferry_types::limits::{
+    RECORDS_DELTA_MAX_CHANGES, RECORDS_PAGE_MAX_BYTES, RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
+};
+
+use super::{
+    Dialect, damaged, emit,
+    marks::{self, Note},
+    push::{Caller, Pushed, push},
+    record::{DELETED_AT, FieldView},
+    store::{Device, Mark, Owner, RecordKey, RecordStore, RowView, Within},
+};
+
+/// A page of one or more collections.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Changes joined by commas.
+    pub changes: Vec<u8>,
+    /// The cursor behind it.
+    pub until: UnixNanos,
+    /// Whether more is there already.
+    pub has_more: bool,
+    /// What to remember of the device.
+    pub note: Option<Note>,
+}
+
+/// What one device asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pull<'a> {
+    /// Owner of the records.
+    pub owner: &'a str,
+    /// The app.
+    pub app: &'a str,
+    /// Collection.
+    pub coll: &'a str,
+    /// The device, if it says which.
+    pub client: Option<&'a str>,
+    /// Its cursor.
+    pub since: UnixNanos,
+    /// The hub's clock.
+    pub now: UnixNanos,
+    /// Most records of the page, at most [`RECORDS_PAGE_MAX_RECORDS`].
+    pub max_records: usize,
+}
+
+/// One page of one collection.
+///
+/// # Errors
+/// What storage reports.
+pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error> {
+    // The newest commit is read before the records: what is committed in between is only delivered twice.
+    let owner = store.owner(pull.owner)?;
+    let marks = match pull.client {
+        Some(client) => store.marks(pull.owner, client, pull.app)?,
+        None => Vec::new(),
+    };
+    let mark = match pull.client {
+        Some(_) => marks::of(&marks, pull.coll),
+        None => nameless(&owner),
+    };
+    let start = marks::start(&owner, mark, pull.since);
+    let scan = Scan {
+        owner: pull.owner,
+        within: Within::Collection(pull.app, pull.coll),
+        low: start.after,
+        newest: owner.last_cts,
+        client: pull.client,
+        dialect: Dialect::Old,
+        max_changes: usize::MAX,
+        max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
+        by_table: false,
+    };
+    // Without a client id nothing is known to be its own.
+    let from = From { after: start.after, skips_own: start.skips_own && pull.client.is_some() };
+    let found = scan.run(store, |_| from)?;
+    let note = pull.client.and_then(|client| {
+        let delivered = start.after.min(owner.last_cts);
+        let mark = Mark { delivered, pass: start.pass, seen: pull.now };
+        Note::new(Device { client, app: pull.app, coll: pull.coll }, &marks, mark, start.is_wiped)
+    });
+    let (until, has_more) = (found.cursor(pull.since, start.within), found.has_more);
+    Ok(Page { changes: found.only_table(), until, has_more, note })
+}
+
+/// The answer to a push: what it did, and what the device lacks.
+#[derive(Debug)]
+pub struct Delta {
+    /// What the push did.
+    pub pushed: Pushed,
+    /// The delta, the forced changes in front.
+    pub page: Page,
+}
+
+/// Applies a push and reads its delta, which covers all collections of the app, in the running transaction; what
+/// is to be remembered of the device is stored with it.
+///
+/// # Errors
+/// What storage reports.
+pub fn delta<S: RecordStore>(
+    store: &S,
+    caller: &Caller<'_>,
+    changes: &[Change<'_>],
+) -> Result<Delta, S::Error> {
+    let has_client = !caller.client.is_empty();
+    let pushed = push(store, caller, changes)?;
+    let owner = pushed.owner;
+    let stored = if has_client {
+        store.marks(caller.owner, caller.client, caller.app)?
+    } else {
+        // Its cursor has to count for all collections.
+        vec![(String::new(), Mark { delivered: UnixNanos(i64::MAX), ..nameless(&owner) })]
+    };
+    let everywhere = marks::of(&stored, "");
+    let start = marks::start(&owner, everywhere, caller.since);
+    let is_full = start.after == UnixNanos::EPOCH;
+    let proven = marks::proven(everywhere, &start);
+    let marks = with_proven(&stored, proven);
+    let scan = Scan {
+        owner: caller.owner,
+        within: Within::App(caller.app),
+        low: start.after.min(proven),
+        newest: owner.last_cts,
+        client: has_client.then_some(caller.client),
+        dialect: Dialect::Old,
+        max_changes: caller.max_changes.min(RECORDS_DELTA_MAX_CHANGES),
+        max_records: usize::MAX,
+        by_table: false,
+    };
+    let found = scan.run(store, |coll| {
+        let delivered = marks::of(&marks, coll).delivered;
+        let knows_own = !is_full && start.after >= delivered && !marks::proves(start.after, marks::CUT);
+        From { after: start.after.min(delivered), skips_own: has_client && knows_own }
+    })?;
+    if has_client {
+        let mark = Mark { delivered: proven, pass: start.pass, seen: caller.now };
+        let device = Device { client: caller.client, app: caller.app, coll: "" };
+        if let Some(note) = Note::new(device, &stored, mark, start.is_wiped) {
+            note.store(store, caller.owner)?;
+        }
+    }
+    let (until, has_more) = (found.cursor(caller.since, start.within | marks::WHOLE_APP), found.has_more);
+    let mut all = pushed.forced.clone();
+    let rest = found.only_table();
+    if !all.is_empty() && !rest.is_empty() {
+        all.push(b',');
+    }
+    all.extend_from_slice(&rest);
+    Ok(Delta { pushed, page: Page { changes: all, until, has_more, note: None } })
+}
+
+/// The mark of a device that does not say which it is: only its cursor speaks for it.
+fn nameless(owner: &Owner) -> Mark {
+    Mark { pass: owner.horizon, ..Mark::default() }
+}
+
+/// The marks, with what the cursor proves of the whole app.
+fn with_proven(stored: &[(String, Mark)], proven: UnixNanos) -> Vec<(String, Mark)> {
+    let mut marks = stored.to_vec();
+    match marks.iter_mut().find(|(coll, _)| coll.is_empty()) {
+        Some((_, mark)) => mark.delivered = proven,
+        None => marks.push((String::new(), Mark { delivered: proven, ..Mark::default() })),
+    }
+    marks
+}
+
+/// A page of a stream, by collection.
+#[derive(Debug)]
+pub struct Stream {
+    /// The collections with changes.
+    pub tables: Vec<TablePage>,
+    /// The cursor behind it.
+    pub until: UnixNanos,
+    /// Whether more is there already.
+    pub has_more: bool,
+    /// What to remember of the device.
+    pub note: Option<Note>,
+}
+
+/// The changes of one collection.
+#[derive(Debug)]
+pub struct TablePage {
+    /// Its name.
+    pub table: String,
+    /// Changes joined by commas.
+    pub changes: Vec<u8>,
+}
+
+/// One page of a stream over `colls` of the pull's app (none: all). The first one judges the device's cursor,
+/// which may put it back to the epoch; the others go on from the cursor of the one before.
+///
+/// # Errors
+/// What storage reports.
+pub fn stream_page<S: RecordStore>(
+    store: &S,
+    pull: &Pull<'_>,
+    colls: &[String],
+    is_first: bool,
+) -> Result<Stream, S::Error> {
+    let owner = store.owner(pull.owner)?;
+    let marks = match pull.client {
+        Some(client) if is_first => store.marks(pull.owner, client, pull.app)?,
+        _ => Vec::new(),
+    };
+    let mark = marks::of(&marks, "");
+    let judged = if is_first && pull.client.is_some() { mark } else { nameless(&owner) };
+    let start = marks::start(&owner, judged, pull.since);
+    let within = match colls {
+        [only] => Within::Collection(pull.app, only),
+        _ => Within::App(pull.app),
+    };
+    let scan = Scan {
+        owner: pull.owner,
+        within,
+        low: start.after,
+        newest: owner.last_cts,
+        client: pull.client,
+        dialect: Dialect::Old,
+        max_changes: usize::MAX,
+        max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
+        by_table: true,
+    };
+    let wanted = From { after: start.after, skips_own: start.skips_own && pull.client.is_some() };
+    let found = scan.run(store, |coll| {
+        let is_wanted = colls.is_empty() || colls.iter().any(|name| name == coll);
+        if is_wanted { wanted } else { From { after: UnixNanos(i64::MAX), skips_own: false } }
+    })?;
+    let note = pull.client.filter(|_| is_first).and_then(|client| {
+        // A stream tells how far the device was when it began, not which collections it will follow.
+        let mark = Mark { pass: start.pass, seen: pull.now, ..mark };
+        Note::new(Device { client, app: pull.app, coll: "" }, &marks, mark, start.is_wiped)
+    });
+    let until = found.cursor(pull.since, start.within);
+    let tables = found.tables.into_iter().filter(|(_, changes)| !changes.is_empty());
+    let tables = tables.map(|(table, changes)| TablePage { table, changes }).collect();
+    Ok(Stream { tables, until, has_more: found.has_more, note })
+}
+
+/// A page for Ferry's own clients, over all collections of an owner or of one app: every field with its writer,
+/// the device's own ones too.
+///
+/// # Errors
+/// What storage reports.
+pub fn changes<S: RecordStore>(
+    store: &S,
+    owner_name: &str,
+    app: Option<&str>,
+    since: UnixNanos,
+    limit: usize,
+) -> Result<Page, S::Error> {
+    let owner = store.owner(owner_name)?;
+    let scan = Scan {
+        owner: owner_name,
+        within: app.map_or(Within::All, Within::App),
+        low: since,
+        newest: owner.last_cts,
+        client: None,
+        dialect: Dialect::Ferry,
+        max_changes: usize::MAX,
+        max_records: limit.min(RECORDS_PAGE_MAX_RECORDS),
+        by_table: false,
+    };
+    let found = scan.run(store, |_| From { after: since, skips_own: false })?;
+    let (until, has_more) = (found.cursor(since, 0), found.has_more);
+    Ok(Page { changes: found.only_table(), until, has_more, note: None })
+}
+
+/// From where a collection is delivered.
+#[derive(Clone, Copy)]
+struct From {
+    after: UnixNanos,
+    skips_own: bool,
+}
+
+struct Scan<'a> {
+    owner: &'a str,
+    within: Within<'a>,
+    low: UnixNanos,
+    newest: UnixNanos,
+    client: Option<&'a str>,
+    dialect: Dialect,
+    max_changes: usize,
+    max_records: usize,
+    by_table: bool,
+}
+
+#[derive(Default)]
+struct Found {
+    tables: Vec<(String, Vec<u8>)>,
+    changes: usize,
+    records: usize,
+    bytes: usize,
+    looked_at: usize,
+    until: UnixNanos,
+    has_more: bool,
+}
+
+impl Found {
+    /// The cursor behind what was found after `since`; within a pass that goes on it is marked.
+    fn cursor(&self, since: UnixNanos, marks: i64) -> UnixNanos {
+        if self.has_more {
+            return marks::cursor(self.until, marks | marks::CUT);
+        }
+        // A cursor that stays where it is goes on proving what it proves.
+        let kept = if marks::cts_at(since) == self.until { since.0 } else { 0 };
+        marks::cursor(self.until, (marks | kept) & marks::WHOLE_APP)
+    }
+
+    fn only_table(mut self) -> Vec<u8> {
+        self.tables.pop().map(|(_, changes)| changes).unwrap_or_default()
+    }
+
+    fn table(&mut self, name: &str) -> &mut Vec<u8> {
+        let place = self.tables.iter().position(|(table, _)| table == name).unwrap_or_else(|| {
+            self.tables.push((name.to_owned(), Vec::new()));
+            self.tables.len() - 1
+        });
+        &mut self.tables[place].1
+    }
+}
+
+impl Scan<'_> {
+    fn run<S: RecordStore>(&self, store: &S, from: impl Fn(&str) -> From) -> Result<Found, S::Error> {
+        let (Within::App(app) | Within::Collection(app, _)) = self.within else {
+            return self.walk(store, None, from);
+        };
+        let skewed = match self.client {
+            Some(client) if store.has_skew(self.owner, client, app)? => Some(client),
+            _ => None,
+        };
+        self.walk(store, skewed, from)
+    }
+
+    fn walk<S: RecordStore>(
+        &self,
+        store: &S,
+        skewed: Option<&str>,
+        from: impl Fn(&str) -> From,
+    ) -> Result<Found, S::Error> {
+        let mut found = Found { until: self.newest, ..Found::default() };
+        if self.low >= self.newest {
+            return Ok(found);
+        }
+        let mut last = self.low;
+        store.page(self.owner, self.within, self.low, RECORDS_PAGE_MAX_LOOKED_AT, &mut |row| {
+            if found.records >= self.max_records
+                || found.changes.saturating_add(emit::MOST_CHANGES) > self.max_changes
+                || found.bytes >= RECORDS_PAGE_MAX_BYTES
+            {
+                found.has_more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            found.looked_at += 1;
+            last = row.cts;
+            let from = from(row.coll);
+            if !row.incomplete && row.cts > from.after {
+                self.add(store, skewed, row, from, &mut found)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // All that the limit let through was looked at: there may be more behind.
+        found.has_more |= found.looked_at == RECORDS_PAGE_MAX_LOOKED_AT;
+        if found.has_more {
+            found.until = last;
+        }
+        Ok(found)
+    }
+
+    fn add<S: RecordStore>(
+        &self,
+        store: &S,
+        skewed: Option<&str>,
+        row: &RowView<'_>,
+        from: From,
+        found: &mut Found,
+    ) -> Result<(), S::Error> {
+        let own = self.client.filter(|_| from.skips_own);
+        // What lies before a cut was perhaps not delivered: the record may have stood behind it.
+        let base = if marks::proves(from.after, marks::CUT) { UnixNanos::EPOCH } else { from.after };
+        let is_new = row.created > base;
+        let is_news = |field: &FieldView<'_>| is_new || field.cts > base;
+        if let Some(client) = own
+            && only_own(row, client, is_news).map_err(damaged)?
+        {
+            return Ok(());
+        }
+        let shown = match skewed {
+            Some(client) => {
+                store.skew(self.owner, client, row.app, RecordKey { coll: row.coll, id: row.id })?
+            }
+            None => Vec::new(),
+        };
+        let dialect = self.dialect;
+        let out = found.table(if self.by_table { row.coll } else { "" });
+        let before = out.len();
+        let count = emit::emit(out, dialect, row, is_news, is_new, &shown).map_err(damaged)?;
+        found.bytes += out.len() - before;
+        found.changes += count;
+        found.records += usize::from(count > 0);
+        Ok(())
+    }
+}
+
+/// Whether everything new in a record was written by this client.
+fn only_own(
+    row: &RowView<'_>,
+    client: &str,
+    is_news: impl Fn(&FieldView<'_>) -> bool,
+) -> Result<bool, super::record::BadMeta> {
+    for field in super::record::Fields::read(row.data, row.meta, row.cts)? {
+        let field = field?;
+        // A second insert revives without its device knowing that there was a tombstone.
+        let is_revival = field.key == DELETED_AT && field.value == "null" && field.cts > row.created;
+        let is_own = field.writer == client && !is_revival;
+        if is_news(&field) && !is_own && !super::record::is_hidden(field.key) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

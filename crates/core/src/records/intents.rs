@@ -1,0 +1,136 @@
+//! What SQL wrote to the views of collections: queued by their triggers, applied here in the same transaction
+//! (REC-51).
+
+use std::{borrow::Cow, ops::ControlFlow};
+
+use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push};
+
+pub use super::sqlite::views::view_name;
+use super::{
+    Dialect, damaged,
+    push::{Caller, push},
+    record::{Field, Fields},
+    sqlite::{SqliteRecords, views},
+    store::{RecordKey, RecordStore, Row},
+};
+use crate::sql::Sql;
+
+/// The client id under which writes of SQL are merged.
+pub const SQL_CLIENT: &str = "ferry-sql";
+
+struct Intent {
+    owner: String,
+    app: String,
+    coll: String,
+    op: String,
+    id: String,
+    fields: Option<String>,
+}
+
+/// A collection that SQL changed, by owner, app and name.
+pub type Touched = (String, String, String);
+
+/// Applies what is queued, in its order; the queue is empty afterwards. Each write gets a time that wins over what
+/// the record holds.
+///
+/// # Errors
+/// What storage reports; a refusal when SQL wrote what a client may not.
+pub fn drain<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
+    let store = SqliteRecords::new(sql);
+    let mut touched: Vec<Touched> = Vec::new();
+    for intent in queued(sql)? {
+        let body = views::body(&intent.coll, &intent.id, &intent.op, intent.fields.as_deref());
+        let mut read = decode_push(body.as_bytes())?;
+        let change = read.changes.first_mut().expect("BUG: the body holds one change");
+        let key = RecordKey { coll: &intent.coll, id: &intent.id };
+        let row = store.read(&intent.owner, &intent.app, &[key])?.pop().flatten();
+        time(change, row.as_ref(), now).map_err(damaged)?;
+        let caller = Caller {
+            owner: &intent.owner,
+            app: &intent.app,
+            client: SQL_CLIENT,
+            now,
+            // It writes over what it sees.
+            since: UnixNanos(i64::MAX),
+            dialect: Dialect::Ferry,
+            max_changes: 0,
+        };
+        let pushed = push(&store, &caller, &read.changes)?;
+        for coll in pushed.collections {
+            let collection = (intent.owner.clone(), intent.app.clone(), coll);
+            if !touched.contains(&collection) {
+                touched.push(collection);
+            }
+        }
+    }
+    Ok(touched)
+}
+
+fn queued<S: Sql>(sql: &S) -> Result<Vec<Intent>, S::Error> {
+    let mut intents = Vec::new();
+    let all = "SELECT owner, app, coll, op, id, fields FROM _ferry_record_intents ORDER BY ord";
+    sql.query(all, &[], &mut |row| {
+        let text = |column| row.text(column).map(str::to_owned);
+        let fields = row.optional_text(5)?.map(str::to_owned);
+        let (owner, app, coll) = (text(0)?, text(1)?, text(2)?);
+        intents.push(Intent { owner, app, coll, op: text(3)?, id: text(4)?, fields });
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if !intents.is_empty() {
+        sql.execute("DELETE FROM _ferry_record_intents", &[])?;
+    }
+    Ok(intents)
+}
+
+/// Gives the change times that win: the hub's, or one millisecond more than what is there.
+fn time(change: &mut Change<'_>, row: Option<&Row>, now: UnixNanos) -> Result<(), super::record::BadMeta> {
+    let held: Vec<Field<'_>> = match row {
+        Some(row) => Fields::read(&row.data, &row.meta, row.cts)?
+            .map(|field| field.map(Field::from))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let of = |key: &str| held.iter().find(|field| field.key == key);
+    let after = |key: &str| of(key).map_or(now, |field| now.max(field.at.plus_ms(1)));
+    let mut members = change.data.take().unwrap_or_default();
+    for member in &mut members {
+        if let Some(held) = of(&member.key) {
+            restore_type(member, &held.value);
+        }
+    }
+    match change.op {
+        Op::Insert => {
+            let at = members.iter().map(|member| after(&member.key)).max().unwrap_or(now);
+            let at = at.max(after(super::record::DELETED_AT));
+            members.iter_mut().for_each(|member| member.at = Some(at));
+            change.data = Some(members);
+            if change.data.as_ref().is_some_and(Vec::is_empty) {
+                // A record of nothing but its id still needs its time.
+                let value = Cow::Borrowed("null");
+                let key = Cow::Borrowed(super::record::DELETED_AT);
+                change.data = Some(vec![FieldWrite { key, value, at: Some(at) }]);
+            }
+        }
+        Op::Update => {
+            members.iter_mut().for_each(|member| member.at = Some(after(&member.key)));
+            change.fields = Some(members);
+        }
+        Op::Delete => change.deleted_at = Some(after(super::record::DELETED_AT)),
+    }
+    Ok(())
+}
+
+/// SQL knows neither booleans nor nested JSON: what was one stays one.
+fn restore_type(member: &mut FieldWrite<'_>, held: &str) {
+    let restored = match (held.as_bytes().first(), &*member.value) {
+        (Some(b't' | b'f'), "1") => Some("true".to_owned()),
+        (Some(b't' | b'f'), "0") => Some("false".to_owned()),
+        (Some(open @ (b'{' | b'[')), value) => ferry_protocol::records::json::text_of(value)
+            .filter(|text| text.as_bytes().first() == Some(open))
+            .and_then(|text| ferry_protocol::records::json::parsed_compact(&text)),
+        _ => None,
+    };
+    if let Some(restored) = restored {
+        member.value = Cow::Owned(restored);
+    }
+}

@@ -1,0 +1,129 @@
+//! How far each device is: what its cursor means, and what to remember of it (REC-13, REC-14, REC-40).
+//!
+//! An answer may be lost, so that what was sent proves nothing; only a cursor that comes back does. Commit times
+//! are multiples of eight, and the low bits of a cursor tell what it proves: [`WHOLE_APP`] that its device was
+//! given the delta of a push, which covers every collection of the app; [`CUT`] that there was more behind it;
+//! [`FULL_PASS`] that it is in the middle of being given everything.
+//!
+//! A record that changes while a device is on its way through pages moves behind the device's cursor, with fields
+//! that the device has not got although they are older than the cursor. After a cut, therefore, records are sent
+//! whole, and those that the device wrote itself too: it may be getting them back.
+
+use ferry_protocol::records::UnixNanos;
+use ferry_types::limits::RECORDS_SEEN_MAX_MS;
+
+use super::store::{Device, Mark, Owner, RecordStore};
+
+/// This cursor was given out for all collections of an app at once.
+pub(super) const WHOLE_APP: i64 = 1;
+/// This cursor was given out within a full pass that is not over.
+pub(super) const FULL_PASS: i64 = 2;
+/// This cursor was given out with a page behind which there was more.
+pub(super) const CUT: i64 = 4;
+const ALL: i64 = WHOLE_APP | FULL_PASS | CUT;
+
+/// The commit time for this moment.
+pub(super) const fn cts_at(now: UnixNanos) -> UnixNanos {
+    UnixNanos(now.0 & !ALL)
+}
+
+/// A cursor with these marks.
+pub(super) const fn cursor(cts: UnixNanos, marks: i64) -> UnixNanos {
+    UnixNanos(cts_at(cts).0 | marks)
+}
+
+pub(super) const fn proves(cursor: UnixNanos, mark: i64) -> bool {
+    cursor.0 & mark != 0
+}
+
+/// The mark of a collection: its own, or that of the whole app if that one is further.
+pub(super) fn of(marks: &[(String, Mark)], coll: &str) -> Mark {
+    let matching = marks.iter().filter(|(name, _)| name.is_empty() || name == coll).map(|(_, mark)| mark);
+    matching.fold(Mark::default(), |far, mark| Mark {
+        delivered: far.delivered.max(mark.delivered),
+        pass: far.pass.max(mark.pass),
+        seen: far.seen.max(mark.seen),
+    })
+}
+
+/// What a request from a device begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Everything after this is delivered.
+    pub(super) after: UnixNanos,
+    /// Whether the device needs nothing that it wrote itself.
+    pub(super) skips_own: bool,
+    /// The device lost its store: what it had been given, also in other collections, is gone.
+    pub(super) is_wiped: bool,
+    /// The horizon for which it is given, or was given, a full pass.
+    pub(super) pass: UnixNanos,
+    /// What a cursor within this pass is marked with.
+    pub(super) within: i64,
+}
+
+/// Judges the cursor that a device gives for something whose mark is `mark`.
+pub(super) fn start(owner: &Owner, mark: Mark, since: UnixNanos) -> Start {
+    // It may have missed tombstones that are purged now: it gets everything, once.
+    let is_in_pass = proves(since, FULL_PASS) && mark.pass >= owner.horizon;
+    let is_beyond = since > UnixNanos::EPOCH && since < owner.horizon && !is_in_pass;
+    let after = if is_beyond { UnixNanos::EPOCH } else { since.max(UnixNanos::EPOCH) };
+    let is_full = after == UnixNanos::EPOCH;
+    Start {
+        after,
+        skips_own: !is_full && since >= mark.delivered && !proves(since, CUT),
+        within: if is_full || is_in_pass { FULL_PASS } else { 0 },
+        is_wiped: is_full && !is_beyond && mark.delivered > UnixNanos::EPOCH,
+        pass: if is_full { owner.horizon } else { mark.pass },
+    }
+}
+
+/// How far a device is in the whole app, as the cursor of its push proves.
+pub(super) fn proven(everywhere: Mark, start: &Start) -> UnixNanos {
+    if proves(start.after, WHOLE_APP) { start.after } else { everywhere.delivered.min(start.after) }
+}
+
+/// What a read found out about a device, to be stored with the next commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    client: String,
+    app: String,
+    coll: String,
+    mark: Mark,
+    forgets_all: bool,
+}
+
+impl Note {
+    /// The note that `mark` is true for `device` now, if what is stored says something else.
+    pub(super) fn new(
+        device: Device<'_>,
+        marks: &[(String, Mark)],
+        mark: Mark,
+        forgets_all: bool,
+    ) -> Option<Self> {
+        let stored = marks.iter().find(|(coll, _)| coll == device.coll).map(|(_, mark)| *mark);
+        let is_known = stored.is_some_and(|stored| {
+            stored.delivered == mark.delivered
+                && stored.pass == mark.pass
+                && mark.seen <= stored.seen.plus_ms(RECORDS_SEEN_MAX_MS)
+        });
+        (forgets_all || !is_known).then(|| Self {
+            client: device.client.to_owned(),
+            app: device.app.to_owned(),
+            coll: device.coll.to_owned(),
+            mark,
+            forgets_all,
+        })
+    }
+
+    /// Stores it.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn store<S: RecordStore>(&self, store: &S, owner: &str) -> Result<(), S::Error> {
+        if self.forgets_all {
+            store.forget_marks(owner, &self.client, &self.app)?;
+        }
+        let device = Device { client: &self.client, app: &self.app, coll: &self.coll };
+        store.set_mark(owner, device, self.mark)
+    }
+}

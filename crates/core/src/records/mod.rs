@@ -1,0 +1,37 @@
+//! Record sync: fields of records, merged by their times, delivered by the order of commits (records
+//! specification, section 3).
+
+mod delivery;
+mod emit;
+mod history;
+pub mod intents;
+mod marks;
+mod merge;
+mod push;
+pub mod record;
+pub mod sqlite;
+mod store;
+pub mod upkeep;
+
+pub use delivery::{Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page};
+pub use marks::Note;
+pub use push::{Caller, ChangeResult, Pushed, WHOLE_DATA, push};
+pub use store::{
+    Conflict, Device, EachRow, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row,
+    RowOut, RowView, Side, Skew, Stamp, Within,
+};
+
+use crate::sql::Damaged;
+
+/// How a client wants to be told of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// As mana-sync's clients, which know no writers: inserts, updates and deletes.
+    Old,
+    /// As Ferry's own: one entry per record, with the writer of each field.
+    Ferry,
+}
+
+fn damaged(_: record::BadMeta) -> Damaged {
+    Damaged { column: 0, expected: "a record whose meta fits its data" }
+}

@@ -1,0 +1,556 @@
+//! A push: validated changes of one client in, one commit out (REC-18).
+
+use std::{borrow::Cow, collections::HashMap};
+
+use ferry_protocol::records::{Change, ConflictOut, FieldWrite, Op, UnixNanos, json};
+use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
+
+use super::{
+    Dialect, damaged, emit,
+    history::{self, Entry},
+    merge::{Draft, Verdict, Write},
+    record::{ACTOR, DELETED_AT, Field, ORIGIN, SPACE, is_hidden},
+    store::{
+        Conflict, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row, RowView, Side,
+        Skew, Stamp,
+    },
+};
+
+/// In place of a field: all of a change's `data`, whose members have one time. An escaped solidus stands in no
+/// field's name.
+pub const WHOLE_DATA: &str = r"\u002fdata";
+
+/// Fields that every edit touches: two edits at once are no conflict in them.
+const BOOKKEEPING: [&str; 2] = ["updatedAt", "createdAt"];
+
+/// Who pushes, to where, and what it has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Owner of the records.
+    pub owner: &'a str,
+    /// The app.
+    pub app: &'a str,
+    /// The device.
+    pub client: &'a str,
+    /// The hub's clock.
+    pub now: UnixNanos,
+    /// The cursor that the device gave.
+    pub since: UnixNanos,
+    /// How it wants its answer.
+    pub dialect: Dialect,
+    /// Most changes of the delta, at most the limit of the wire.
+    pub max_changes: usize,
+}
+
+/// What became of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeResult {
+    /// At least one of its fields holds now.
+    Applied,
+    /// All of it was there already.
+    Unchanged,
+    /// Every field lost against what is there.
+    Lost,
+    /// Its record was deleted so long ago that the tombstone is gone; it is kept as a conflict.
+    Quarantined,
+}
+
+/// What a push did.
+#[derive(Debug)]
+pub struct Pushed {
+    /// Collections whose records changed.
+    pub collections: Vec<String>,
+    /// Per change, in their order.
+    pub results: Vec<ChangeResult>,
+    /// This push's losing writes.
+    pub conflicts: Vec<ConflictOut>,
+    /// Winning fields that the device must have, whatever its cursor, as changes joined by commas (REC-16, REC-17).
+    pub forced: Vec<u8>,
+    /// The owner after the push.
+    pub owner: Owner,
+}
+
+/// Applies the changes of one client in the running transaction.
+///
+/// # Errors
+/// What storage reports.
+pub fn push<S: RecordStore>(
+    store: &S,
+    caller: &Caller<'_>,
+    changes: &[Change<'_>],
+) -> Result<Pushed, S::Error> {
+    let owner = store.begin(caller.owner)?;
+    let mut places = HashMap::with_capacity(changes.len());
+    let mut keys = Vec::with_capacity(changes.len());
+    for change in changes {
+        let key = RecordKey { coll: &change.table, id: &change.id };
+        places.entry(key).or_insert_with(|| {
+            keys.push(key);
+            keys.len() - 1
+        });
+    }
+    let rows = store.read(caller.owner, caller.app, &keys)?;
+    let (rows, purged) = with_purged(store, caller, &owner, &keys, rows)?;
+    let mut drafts = Vec::with_capacity(keys.len());
+    for (key, row) in keys.iter().zip(&rows) {
+        drafts.push(Draft::new(*key, row.as_ref()).map_err(damaged)?);
+    }
+    let stamped: Vec<_> = changes.iter().filter(|change| needs_stamp(change, caller.now)).collect();
+    let stamp_keys: Vec<_> =
+        stamped.iter().map(|change| RecordKey { coll: &change.table, id: &change.id }).collect();
+    let stamps = if stamped.is_empty() {
+        Vec::new()
+    } else {
+        store.stamps(caller.owner, caller.client, caller.app, &stamp_keys)?
+    };
+    let marks = store.marks(caller.owner, caller.client, caller.app)?;
+    let mut run = Run {
+        caller,
+        marks: &marks,
+        entries: drafts.iter().map(|_| Entry::default()).collect(),
+        forced: vec![Vec::new(); drafts.len()],
+        drafts,
+        purged,
+        stamps,
+        new_stamps: Vec::new(),
+        skew: Vec::new(),
+        conflicts: Vec::new(),
+        lost: Vec::new(),
+        answered: Vec::new(),
+        results: Vec::with_capacity(changes.len()),
+    };
+    for change in changes {
+        run.apply(places[&RecordKey { coll: &change.table, id: &change.id }], change);
+    }
+    run.finish(store, owner)
+}
+
+/// Puts the tombstones of purged records back in place, so that what is older loses against them as ever.
+#[expect(clippy::type_complexity, reason = "rows and what was purged, place by place")]
+fn with_purged<S: RecordStore>(
+    store: &S,
+    caller: &Caller<'_>,
+    owner: &Owner,
+    keys: &[RecordKey<'_>],
+    mut rows: Vec<Option<Row>>,
+) -> Result<(Vec<Option<Row>>, Vec<bool>), S::Error> {
+    let mut was_purged = vec![false; keys.len()];
+    if owner.horizon > UnixNanos::EPOCH && rows.iter().any(Option::is_none) {
+        let purged = store.purged(caller.owner, caller.app, keys)?;
+        for (place, purged) in purged.into_iter().enumerate() {
+            if let (None, Some(purged)) = (&rows[place], purged) {
+                rows[place] = Some(tombstone(&purged));
+                was_purged[place] = true;
+            }
+        }
+    }
+    Ok((rows, was_purged))
+}
+
+fn tombstone(purged: &Purged) -> Row {
+    let field = Field {
+        key: DELETED_AT.into(),
+        value: json::string(&purged.at.text()).into(),
+        at: purged.at,
+        writer: (&*purged.writer).into(),
+        cts: purged.cts,
+    };
+    let (data, meta) = super::record::encode(&[field], purged.cts);
+    Row { data, meta, created: purged.cts, cts: purged.cts, incomplete: false }
+}
+
+/// Whether the hub has to choose a time for part of the change.
+fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
+    let limit = now.plus_ms(RECORDS_AHEAD_MAX_MS);
+    let bad = |at: Option<UnixNanos>| at.is_none_or(|at| at > limit);
+    let is_bad = |writes: &Option<Vec<FieldWrite<'_>>>| writes.iter().flatten().any(|write| bad(write.at));
+    match change.op {
+        Op::Insert => change.data.is_none() || is_bad(&change.data) || is_bad(&change.fields),
+        Op::Update => change.fields.is_none() || is_bad(&change.fields),
+        Op::Delete => bad(change.deleted_at) || is_bad(&change.fields),
+    }
+}
+
+/// A losing write that is a conflict unless it is only a retry of one that was merged before.
+struct Lost<'a> {
+    key: RecordKey<'a>,
+    conflict: Conflict,
+}
+
+struct Run<'a, 'c> {
+    caller: &'c Caller<'a>,
+    marks: &'c [(String, Mark)],
+    drafts: Vec<Draft<'a>>,
+    /// Whether the draft at this place began as a purged tombstone.
+    purged: Vec<bool>,
+    /// History, place by place.
+    entries: Vec<Entry>,
+    /// Names of the fields that the device must be sent, place by place.
+    forced: Vec<Vec<String>>,
+    stamps: Vec<Stamp>,
+    new_stamps: Vec<Stamp>,
+    skew: Vec<Skew>,
+    conflicts: Vec<Conflict>,
+    lost: Vec<Lost<'a>>,
+    answered: Vec<ConflictOut>,
+    results: Vec<ChangeResult>,
+}
+
+impl<'a> Run<'a, '_> {
+    fn apply(&mut self, place: usize, change: &'a Change<'a>) {
+        let writes = self.judged(place, change);
+        let (mut won, mut lost) = (false, false);
+        for write in &writes {
+            let verdict = self.drafts[place].merge(write, self.caller.client);
+            if let Some(sent) = write.sent.filter(|sent| *sent > write.at) {
+                self.must_see(place, &write.key);
+                // A clock of milliseconds, and a comparison of texts, finds the next millisecond later.
+                self.add_skew(self.caller.client, place, &write.key, sent.floor_ms().plus_ms(1));
+            }
+            match verdict {
+                Verdict::Same => {}
+                Verdict::Won(over) => {
+                    won = true;
+                    self.entries[place].add(write, change, self.caller.client, self.caller.now);
+                    if let Some(over) = over {
+                        self.overwritten(place, write, &over);
+                    }
+                }
+                Verdict::Lost(to) => {
+                    lost = true;
+                    self.lost(place, write, &to);
+                }
+            }
+        }
+        self.entries[place].end_change();
+        if change.op == Op::Insert {
+            self.drafts[place].complete();
+        }
+        let is_dead = self.drafts[place].is_dead();
+        if is_dead && change.op != Op::Delete {
+            self.must_see(place, DELETED_AT);
+        }
+        let quarantined = self.purged[place] && is_dead && change.op != Op::Delete;
+        if quarantined {
+            self.quarantine(place, &writes);
+        }
+        self.results.push(match (quarantined, won, lost) {
+            (true, ..) => ChangeResult::Quarantined,
+            (_, true, _) => ChangeResult::Applied,
+            (_, false, true) => ChangeResult::Lost,
+            (_, false, false) => ChangeResult::Unchanged,
+        });
+    }
+
+    /// What the change writes, each with the time that counts (REC-04 to REC-08).
+    fn judged(&mut self, place: usize, change: &'a Change<'a>) -> Vec<Write<'a>> {
+        let mut writes = Vec::new();
+        let members = change.data.as_deref().unwrap_or_default();
+        match (change.op, &change.fields) {
+            (Op::Insert, fields) => {
+                let sent = members.first().and_then(|member| member.at);
+                let (at, sent) = self.judge(place, WHOLE_DATA, sent, members);
+                writes.extend(members.iter().map(|member| member_write(member, at, sent)));
+                if !members.iter().any(|member| member.key == DELETED_AT) {
+                    let (key, value) = (Cow::Borrowed(DELETED_AT), Cow::Borrowed("null"));
+                    writes.push(Write { key, value, at, sent: None, implied: true });
+                }
+                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
+            }
+            (Op::Update, Some(fields)) => self.judge_fields(place, fields, &mut writes),
+            (Op::Update, None) => {
+                let (at, _) = self.judge(place, WHOLE_DATA, None, members);
+                writes.extend(members.iter().map(|member| member_write(member, at, None)));
+            }
+            (Op::Delete, fields) => {
+                let (at, sent) = self.judge(place, DELETED_AT, change.deleted_at, &[]);
+                let value = Cow::Owned(json::string(&at.text()));
+                writes.push(Write { key: DELETED_AT.into(), value, at, sent, implied: false });
+                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
+            }
+        }
+        // The id of a record is no field of it.
+        writes.retain(|write| write.key != "id");
+        let Some(newest) = writes.iter().map(|write| write.at).max() else { return writes };
+        let origin = change.origin.map(|origin| Cow::Owned(json::string(origin.as_str())));
+        let space = change.space.as_deref().map(|space| Cow::Owned(json::string(space)));
+        for (key, value) in [(SPACE, space), (ACTOR, change.actor.clone()), (ORIGIN, origin)] {
+            if let Some(value) = value {
+                writes.push(Write { key: key.into(), value, at: newest, sent: None, implied: true });
+            }
+        }
+        writes
+    }
+
+    fn judge_fields(&mut self, place: usize, fields: &'a [FieldWrite<'a>], writes: &mut Vec<Write<'a>>) {
+        for field in fields {
+            let (at, sent) = self.judge(place, &field.key, field.at, std::slice::from_ref(field));
+            writes.push(member_write(field, at, sent));
+        }
+    }
+
+    /// The time that counts for a write, and the time sent if it is not that one. A time that the hub chooses is
+    /// remembered, so that a retry is not a second, newer write.
+    fn judge(
+        &mut self,
+        place: usize,
+        field: &str,
+        sent: Option<UnixNanos>,
+        content: &[FieldWrite<'_>],
+    ) -> (UnixNanos, Option<UnixNanos>) {
+        let now = self.caller.now;
+        if let Some(at) = sent.filter(|at| *at <= now.plus_ms(RECORDS_AHEAD_MAX_MS)) {
+            return (at, None);
+        }
+        let digest = digest(content);
+        let key = self.drafts[place].key;
+        let is_same = |stamp: &&Stamp| {
+            stamp.coll == key.coll
+                && stamp.id == key.id
+                && stamp.field == field
+                && stamp.sent == sent
+                && stamp.digest == digest
+        };
+        let retried = self.new_stamps.iter().rev().chain(&self.stamps).find(is_same);
+        if let Some(stamp) = retried.filter(|_| !self.has_seen_another(place, field)) {
+            return (stamp.at, sent);
+        }
+        let (coll, id, field) = (key.coll.to_owned(), key.id.to_owned(), field.to_owned());
+        self.new_stamps.push(Stamp { coll, id, field, sent, digest, at: now });
+        (now, sent)
+    }
+
+    /// Whether the device knows that somebody else wrote the field since: then the same write again is meant.
+    fn has_seen_another(&self, place: usize, field: &str) -> bool {
+        let foreign = |held: &&Field<'_>| {
+            held.writer != self.caller.client && held.cts <= self.caller.since && !is_hidden(&held.key)
+        };
+        let mut fields = self.drafts[place].fields.iter();
+        fields.any(|held| (field == WHOLE_DATA || held.key == field) && foreign(&held))
+    }
+
+    /// A write took the place of another one.
+    fn overwritten(&mut self, place: usize, write: &Write<'a>, over: &Field<'a>) {
+        if over.value == write.value || over.writer == self.caller.client || is_hidden(&write.key) {
+            return;
+        }
+        if over.at.floor_ms() == write.at.floor_ms() {
+            // The device may have taken the other value for the newer one, and that writer may keep its own:
+            // both see the winner again, with a time that a clock of milliseconds finds later.
+            self.must_see(place, &write.key);
+            self.add_skew(&over.writer, place, &write.key, write.at.floor_ms().plus_ms(1));
+        }
+        if self.has_seen(place, over.cts) || !counts_as_conflict(&write.key, &over.value) {
+            return;
+        }
+        let (winner, loser) = (self.side_of(write), side(over));
+        let conflict = self.conflict(place, &write.key, winner, loser);
+        self.conflicts.push(conflict);
+    }
+
+    /// A write that holds no more, or never did.
+    fn lost(&mut self, place: usize, write: &Write<'a>, to: &Field<'a>) {
+        if is_hidden(&write.key) {
+            return;
+        }
+        self.must_see(place, &write.key);
+        if to.value == write.value {
+            return;
+        }
+        if to.at.floor_ms() == write.at.floor_ms() {
+            self.add_skew(self.caller.client, place, &write.key, to.at.floor_ms().plus_ms(1));
+        }
+        if write.implied || to.writer == self.caller.client {
+            return;
+        }
+        let key = self.drafts[place].key;
+        self.answered.push(ConflictOut {
+            table: key.coll.to_owned(),
+            id: key.id.to_owned(),
+            field: write.key.to_string(),
+            winner: (to.value.to_string(), to.at),
+            loser: (write.value.to_string(), write.at),
+        });
+        if counts_as_conflict(&write.key, &write.value) {
+            let conflict = self.conflict(place, &write.key, side(to), self.side_of(write));
+            self.lost.push(Lost { key, conflict });
+        }
+    }
+
+    fn quarantine(&mut self, place: usize, writes: &[Write<'a>]) {
+        let Some(held) = self.drafts[place].field(DELETED_AT).map(side) else { return };
+        let newest = writes.iter().map(|write| write.at).max().unwrap_or_default();
+        let fields: Vec<Field<'_>> = writes
+            .iter()
+            .filter(|write| !write.implied)
+            .map(|write| Field {
+                key: write.key.clone(),
+                value: write.value.clone(),
+                at: write.at,
+                writer: self.caller.client.into(),
+                cts: UnixNanos::EPOCH,
+            })
+            .collect();
+        let value = super::record::encode(&fields, UnixNanos::EPOCH).0;
+        let loser = Side { value, at: newest, writer: self.caller.client.to_owned() };
+        let conflict = self.conflict(place, "", held, loser);
+        self.conflicts.push(conflict);
+    }
+
+    fn conflict(&self, place: usize, field: &str, winner: Side, loser: Side) -> Conflict {
+        let key = self.drafts[place].key;
+        Conflict {
+            app: self.caller.app.to_owned(),
+            coll: key.coll.to_owned(),
+            id: key.id.to_owned(),
+            field: field.to_owned(),
+            winner,
+            loser,
+        }
+    }
+
+    fn side_of(&self, write: &Write<'_>) -> Side {
+        Side { value: write.value.to_string(), at: write.at, writer: self.caller.client.to_owned() }
+    }
+
+    /// Whether the device had been given what that commit brought.
+    fn has_seen(&self, place: usize, cts: UnixNanos) -> bool {
+        let coll = self.drafts[place].key.coll;
+        let delivered = super::marks::of(self.marks, coll).delivered;
+        cts <= self.caller.since.max(delivered)
+    }
+
+    fn must_see(&mut self, place: usize, field: &str) {
+        if !self.forced[place].iter().any(|forced| forced == field) {
+            self.forced[place].push(field.to_owned());
+        }
+    }
+
+    fn add_skew(&mut self, client: &str, place: usize, field: &str, sent_at: UnixNanos) {
+        let key = self.drafts[place].key;
+        self.skew.push(Skew {
+            client: client.to_owned(),
+            coll: key.coll.to_owned(),
+            id: key.id.to_owned(),
+            field: field.to_owned(),
+            sent_at,
+        });
+    }
+
+    fn finish<S: RecordStore>(mut self, store: &S, mut owner: Owner) -> Result<Pushed, S::Error> {
+        let (name, app) = (self.caller.owner, self.caller.app);
+        let mut collections: Vec<String> = Vec::new();
+        let (mut rows, mut history, mut reborn) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, entry) in std::mem::take(&mut self.entries).into_iter().enumerate() {
+            let draft = &mut self.drafts[place];
+            if !draft.is_changed() || (self.purged[place] && draft.is_dead()) {
+                continue;
+            }
+            if self.purged[place] {
+                draft.is_stored = false;
+                reborn.push(draft.key);
+            }
+            let cts = owner.next_cts(self.caller.now);
+            let row = draft.finish(cts);
+            if !collections.iter().any(|known| known == row.key.coll) {
+                collections.push(row.key.coll.to_owned());
+            }
+            history.extend(entry.finish().map(|entry| HistoryOut { key: row.key, cts, entry }));
+            rows.push(row);
+        }
+        if !rows.is_empty() {
+            store.write(name, app, &rows)?;
+            store.add_history(name, app, &history)?;
+            store.finish(name, owner)?;
+        }
+        if !reborn.is_empty() {
+            store.unpurge(name, app, &reborn)?;
+        }
+        if !self.skew.is_empty() {
+            store.add_skew(name, app, &self.skew)?;
+        }
+        if !self.new_stamps.is_empty() {
+            store.set_stamps(name, self.caller.client, app, &self.new_stamps)?;
+        }
+        self.keep_conflicts(store)?;
+        let forced = self.forced_changes(store)?;
+        Ok(Pushed { collections, results: self.results, conflicts: self.answered, forced, owner })
+    }
+
+    fn keep_conflicts<S: RecordStore>(&mut self, store: &S) -> Result<(), S::Error> {
+        if !self.lost.is_empty() {
+            let client = history::client_fragment(self.caller.client);
+            let past: Vec<_> = self
+                .lost
+                .iter()
+                .map(|lost| PastWrite {
+                    key: lost.key,
+                    fragment: history::fragment(
+                        &lost.conflict.field,
+                        &lost.conflict.loser.value,
+                        lost.conflict.loser.at,
+                    ),
+                    client: client.clone(),
+                })
+                .collect();
+            let merged = store.were_merged(self.caller.owner, self.caller.app, &past)?;
+            let new = std::mem::take(&mut self.lost).into_iter().zip(merged).filter(|(_, merged)| !merged);
+            self.conflicts.extend(new.map(|(lost, _)| lost.conflict));
+        }
+        if !self.conflicts.is_empty() {
+            store.add_conflicts(self.caller.owner, self.caller.now, &self.conflicts)?;
+        }
+        Ok(())
+    }
+
+    fn forced_changes<S: RecordStore>(&self, store: &S) -> Result<Vec<u8>, S::Error> {
+        let mut out = Vec::new();
+        for (draft, fields) in self.drafts.iter().zip(&self.forced) {
+            if fields.is_empty() {
+                continue;
+            }
+            let row = draft.row();
+            let view = RowView {
+                app: self.caller.app,
+                coll: draft.key.coll,
+                id: draft.key.id,
+                data: &row.data,
+                meta: &row.meta,
+                created: row.created,
+                cts: row.cts,
+                incomplete: row.incomplete,
+            };
+            let skew = match self.caller.dialect {
+                Dialect::Old => {
+                    store.skew(self.caller.owner, self.caller.client, self.caller.app, draft.key)?
+                }
+                Dialect::Ferry => Vec::new(),
+            };
+            let wanted = |field: &super::record::FieldView<'_>| fields.iter().any(|name| name == field.key);
+            emit::emit(&mut out, self.caller.dialect, &view, wanted, false, &skew).map_err(damaged)?;
+        }
+        Ok(out)
+    }
+}
+
+fn member_write<'a>(member: &FieldWrite<'a>, at: UnixNanos, sent: Option<UnixNanos>) -> Write<'a> {
+    Write { key: member.key.clone(), value: member.value.clone(), at, sent, implied: false }
+}
+
+fn side(field: &Field<'_>) -> Side {
+    Side { value: field.value.to_string(), at: field.at, writer: field.writer.to_string() }
+}
+
+fn counts_as_conflict(field: &str, losing_value: &str) -> bool {
+    let is_revival = field == DELETED_AT && losing_value == "null";
+    !BOOKKEEPING.contains(&field) && !is_revival
+}
+
+fn digest(content: &[FieldWrite<'_>]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for field in content {
+        hasher.update(field.key.as_bytes()).update(b":").update(field.value.as_bytes()).update(b",");
+    }
+    let bytes = *hasher.finalize().as_bytes();
+    i64::from_le_bytes(bytes[..8].try_into().expect("BUG: eight bytes"))
+}

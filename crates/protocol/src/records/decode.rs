@@ -1,0 +1,300 @@
+//! Reading a push: total, bounded, without a tree of values.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use ferry_types::{
+    Error, Reason, Result,
+    limits::{
+        RECORDS_CHANGE_MAX_FIELDS, RECORDS_NAME_MAX_BYTES, RECORDS_PUSH_MAX_CHANGES, RECORDS_VALUE_MAX_BYTES,
+    },
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{Change, FieldWrite, Op, Origin, SCHEMA_VERSION, UnixNanos, json};
+
+/// A push, read and within all limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push<'a> {
+    /// `clientId` of the body.
+    pub client: Option<Cow<'a, str>>,
+    /// The text of `since`; what is no time means the epoch.
+    pub since: Option<Cow<'a, str>>,
+    /// In the order of the body.
+    pub changes: Vec<Change<'a>>,
+}
+
+/// Reads the body of a push.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` or `TOO_LARGE` with the texts of section 2.7; the first bad change is named.
+pub fn decode_push(body: &[u8]) -> Result<Push<'_>> {
+    let raw: RawPush<'_> =
+        serde_json::from_slice(body).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+    if let Some(version) = raw.schema_version {
+        check_version(version)?;
+    }
+    let changes = raw.changes.unwrap_or_default();
+    if changes.more {
+        return Err(too_large(format!("over {RECORDS_PUSH_MAX_CHANGES} changes in one push: send fewer")));
+    }
+    let changes = changes.items.into_iter().enumerate().map(|(place, change)| decode_change(place, change));
+    Ok(Push {
+        client: raw.client_id.map(|text| text.0),
+        since: raw.since.and_then(|since| json::text_of(since.get())),
+        changes: changes.collect::<Result<_>>()?,
+    })
+}
+
+/// Checks the name of an app, collection, record or client.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` naming it as `what`.
+pub fn check_name(name: &str, what: &str) -> Result<()> {
+    if name.is_empty() || name.len() > RECORDS_NAME_MAX_BYTES || name.chars().any(char::is_control) {
+        return Err(invalid(format!(
+            "invalid {what}: expected 1 to {RECORDS_NAME_MAX_BYTES} bytes without control characters"
+        )));
+    }
+    Ok(())
+}
+
+fn check_version(version: &RawValue) -> Result<()> {
+    match version.get().parse::<f64>() {
+        Ok(number) if number <= SCHEMA_VERSION as f64 => Ok(()),
+        _ => Err(invalid(format!("unsupported schemaVersion {} (max {SCHEMA_VERSION})", version.get()))),
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Reason::InvalidArgument, message)
+}
+
+fn too_large(message: String) -> Error {
+    Error::new(Reason::TooLarge, message)
+}
+
+fn decode_change(place: usize, raw: RawChange<'_>) -> Result<Change<'_>> {
+    let op = raw.op.and_then(|op| json::text_of(op.get())).unwrap_or_default();
+    let op = Op::read(&op).ok_or_else(|| {
+        let shown: String = op.chars().take(RECORDS_NAME_MAX_BYTES).collect();
+        invalid(format!("invalid op {} in change {place}", json::string(&shown)))
+    })?;
+    let (table, id) = (name(raw.table, "table", place)?, name(raw.id, "id", place)?);
+    let data = raw.data.map(|data| members(data, place)).transpose()?;
+    let fields = raw.fields.map(|fields| field_writes(fields, place)).transpose()?;
+    let text = |raw: Option<&'_ RawValue>| raw.and_then(|raw| json::text_of(raw.get())).map(Cow::into_owned);
+    let (space, event_id) = (text(raw.space_id), text(raw.event_id));
+    for (value, what) in [(&space, "spaceId"), (&event_id, "eventId")] {
+        if let Some(value) = value {
+            check_name(value, &format!("{what} in change {place}"))?;
+        }
+    }
+    if let Some(version) = raw.schema_version {
+        check_version(version)?;
+    }
+    Ok(Change {
+        table,
+        id,
+        op,
+        data,
+        fields,
+        deleted_at: raw.deleted_at.and_then(time_of),
+        space: space.map(Cow::Owned),
+        actor: raw.actor.map(|actor| value(actor, place)).transpose()?,
+        origin: raw.origin.and_then(|origin| Origin::read(&json::text_of(origin.get())?)),
+        event_id: event_id.map(Cow::Owned),
+    })
+}
+
+fn name<'a>(raw: Option<&'a RawValue>, what: &str, place: usize) -> Result<Cow<'a, str>> {
+    let text = raw.and_then(|raw| json::text_of(raw.get())).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| invalid(format!("missing table or id in change {place}")))?;
+    check_name(&text, &format!("{what} in change {place}"))?;
+    Ok(text)
+}
+
+fn value(raw: &RawValue, place: usize) -> Result<Cow<'_, str>> {
+    if raw.get().len() > RECORDS_VALUE_MAX_BYTES {
+        return Err(too_large(format!(
+            "a value of change {place} is over {RECORDS_VALUE_MAX_BYTES} bytes: store large content elsewhere"
+        )));
+    }
+    Ok(json::compact(raw.get()))
+}
+
+fn time_of(raw: &RawValue) -> Option<UnixNanos> {
+    UnixNanos::parse(&json::text_of(raw.get())?)
+}
+
+/// Members of `data`. All have one time: that of `updatedAt`, else of `createdAt`.
+fn members<'a>(data: Members<'a, &'a RawValue>, place: usize) -> Result<Vec<FieldWrite<'a>>> {
+    check_field_count(data.more, place)?;
+    let time = |name| data.items.iter().rev().find(|(key, _)| key == name).and_then(|(_, raw)| time_of(raw));
+    let at = time("updatedAt").or_else(|| time("createdAt"));
+    let members = data
+        .items
+        .into_iter()
+        .map(|(key, raw)| Ok(FieldWrite { key: json::escape(key), value: value(raw, place)?, at }));
+    members.collect()
+}
+
+fn field_writes<'a>(fields: Members<'a, Option<RawField<'a>>>, place: usize) -> Result<Vec<FieldWrite<'a>>> {
+    check_field_count(fields.more, place)?;
+    let writes = fields.items.into_iter().map(|(key, entry)| {
+        let Some(entry) = entry else {
+            return Err(invalid(format!(
+                "field {} in change {place} is null: expected {{\"value\":…,\"at\":…}}",
+                json::string(&key)
+            )));
+        };
+        let value = entry.value.map_or(Ok(Cow::Borrowed("null")), |raw| value(raw, place))?;
+        let at = entry.at.or(entry.updated_at).and_then(time_of);
+        Ok(FieldWrite { key: json::escape(key), value, at })
+    });
+    writes.collect()
+}
+
+fn check_field_count(more: bool, place: usize) -> Result<()> {
+    if more {
+        return Err(too_large(format!(
+            "change {place} has over {RECORDS_CHANGE_MAX_FIELDS} fields: split it"
+        )));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPush<'a> {
+    #[serde(borrow)]
+    client_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    schema_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    changes: Option<Bounded<RawChange<'a>, RECORDS_PUSH_MAX_CHANGES>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawChange<'a> {
+    #[serde(borrow)]
+    table: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    op: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<Members<'a, &'a RawValue>>,
+    #[serde(borrow)]
+    fields: Option<Members<'a, Option<RawField<'a>>>>,
+    #[serde(borrow)]
+    deleted_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    space_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    actor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    origin: Option<&'a RawValue>,
+    #[serde(borrow)]
+    schema_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawField<'a> {
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    updated_at: Option<&'a RawValue>,
+}
+
+/// A text, borrowed where the JSON holds it without escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The first `MAX` items of an array; what comes behind is read over and not kept.
+struct Bounded<T, const MAX: usize> {
+    items: Vec<T>,
+    more: bool,
+}
+
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
+    fn default() -> Self {
+        Self { items: Vec::new(), more: false }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> {
+            type Value = Bounded<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut read = Bounded::default();
+                while read.items.len() < MAX {
+                    match array.next_element()? {
+                        Some(item) => read.items.push(item),
+                        None => return Ok(read),
+                    }
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    read.more = true;
+                }
+                Ok(read)
+            }
+        }
+
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+/// The members of an object in their order, the first [`RECORDS_CHANGE_MAX_FIELDS`] of them.
+struct Members<'a, T> {
+    items: Vec<(Cow<'a, str>, T)>,
+    more: bool,
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Members<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<'a, T>(PhantomData<(&'a (), T)>);
+
+        impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for Object<'a, T> {
+            type Value = Members<'a, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+                let mut read = Members { items: Vec::new(), more: false };
+                while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
+                    if read.items.len() == RECORDS_CHANGE_MAX_FIELDS {
+                        object.next_value::<IgnoredAny>()?;
+                        read.more = true;
+                    } else {
+                        read.items.push((key, object.next_value()?));
+                    }
+                }
+                Ok(read)
+            }
+        }
+
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}

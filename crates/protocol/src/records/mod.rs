@@ -1,0 +1,27 @@
+//! The wire of record sync (records specification, section 2): pushes and pulls as JSON, server-sent events, and
+//! the notification socket. Values stay the JSON text that their writer sent (REC-09).
+
+mod change;
+mod decode;
+mod encode;
+pub mod ferry;
+pub mod json;
+mod socket;
+mod stream;
+mod time;
+
+pub use change::{Change, FieldWrite, Op, Origin};
+pub use decode::{Push, check_name, decode_push};
+pub use encode::{
+    CONTENT_TYPE, ConflictOut, FieldOut, Head, pull_answer, push_answer, write_conflict, write_delete,
+    write_insert, write_update,
+};
+pub use socket::{ClientMessage, ServerMessage, SocketError};
+pub use stream::{Bye, bye, changes_event, heartbeat};
+pub use time::UnixNanos;
+
+/// The version of a push's format that this hub reads.
+pub const SCHEMA_VERSION: u64 = 1;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The engines of `ferry-core` on native SQLite.
+
+mod records;

@@ -1,0 +1,170 @@
+//! The hub's side, without its shell: an SQLite database, a clock that the test moves.
+
+use std::cell::Cell;
+
+use ferry_core::{
+    records::{
+        Caller, ChangeResult, Dialect, Note, Page, Pull, changes, delta, pull, push,
+        sqlite::SqliteRecords,
+        upkeep::{self, Keep},
+    },
+    sql::{Row, Sql as _},
+};
+use ferry_protocol::records::{UnixNanos, decode_push};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::NativeSql;
+
+pub(super) const OWNER: &str = "ada";
+pub(super) const APP: &str = "todo";
+/// 2026-01-01T10:00:00Z.
+pub(super) const BEGIN: UnixNanos = UnixNanos(1_767_261_600_000_000_000);
+pub(super) const KEEP: Keep = Keep { tombstone_days: 90, history_days: 30 };
+
+pub(super) struct Hub {
+    pub(super) connection: Connection,
+    pub(super) now: Cell<UnixNanos>,
+    /// Records of a page, changes of a delta: small, so that pages are cut.
+    pub(super) page: usize,
+}
+
+/// The answer to a push.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) changes: Vec<Value>,
+    pub(super) conflicts: usize,
+    pub(super) results: Vec<ChangeResult>,
+    pub(super) until: UnixNanos,
+    pub(super) has_more: bool,
+    pub(super) touched: usize,
+}
+
+pub(super) fn parse_changes(changes: &[u8]) -> Vec<Value> {
+    serde_json::from_str(&format!("[{}]", std::str::from_utf8(changes).unwrap())).unwrap()
+}
+
+impl Hub {
+    pub(super) fn new(page: usize) -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE _ferry_meta(key TEXT PRIMARY KEY, value ANY)").unwrap();
+        SqliteRecords::create(&NativeSql(&connection)).unwrap();
+        Self { connection, now: Cell::new(BEGIN), page }
+    }
+
+    pub(super) fn sleep_ms(&self, ms: i64) {
+        self.now.set(self.now.get().plus_ms(ms));
+    }
+
+    pub(super) fn push(&self, client: &str, since: UnixNanos, dialect: Dialect, changes: &[Value]) -> Answer {
+        let body = json!({"changes": changes}).to_string();
+        let read = decode_push(body.as_bytes()).unwrap();
+        let caller = Caller {
+            owner: OWNER,
+            app: APP,
+            client,
+            now: self.now.get(),
+            since,
+            dialect,
+            max_changes: self.page + 3,
+        };
+        let sql = NativeSql(&self.connection);
+        let store = SqliteRecords::new(&sql);
+        let (pushed, page) = match dialect {
+            Dialect::Old => {
+                let answer = delta(&store, &caller, &read.changes).unwrap();
+                (answer.pushed, answer.page)
+            }
+            Dialect::Ferry => {
+                let mut pushed = push(&store, &caller, &read.changes).unwrap();
+                let changes = std::mem::take(&mut pushed.forced);
+                (pushed, Page { changes, ..Page::default() })
+            }
+        };
+        Answer {
+            changes: parse_changes(&page.changes),
+            conflicts: pushed.conflicts.len(),
+            results: pushed.results,
+            until: page.until,
+            has_more: page.has_more,
+            touched: pushed.collections.len(),
+        }
+    }
+
+    /// A push that is killed before its commit.
+    pub(super) fn killed_push(&self, client: &str, since: UnixNanos, dialect: Dialect, changes: &[Value]) {
+        self.connection.execute_batch("BEGIN").unwrap();
+        self.push(client, since, dialect, changes);
+        self.connection.execute_batch("ROLLBACK").unwrap();
+    }
+
+    pub(super) fn pull(&self, client: Option<&str>, coll: &str, since: UnixNanos) -> Page {
+        let sql = NativeSql(&self.connection);
+        let store = SqliteRecords::new(&sql);
+        let asked =
+            Pull { owner: OWNER, app: APP, coll, client, since, now: self.now.get(), max_records: self.page };
+        let mut page = pull(&store, &asked).unwrap();
+        if let Some(note) = page.note.take() {
+            Note::store(&note, &store, OWNER).unwrap();
+        }
+        page
+    }
+
+    pub(super) fn changes(&self, since: UnixNanos) -> Page {
+        let sql = NativeSql(&self.connection);
+        changes(&SqliteRecords::new(&sql), OWNER, Some(APP), since, self.page).unwrap()
+    }
+
+    pub(super) fn upkeep(&self) {
+        upkeep::run(&NativeSql(&self.connection), self.now.get(), KEEP).unwrap();
+    }
+
+    pub(super) fn count(&self, sql: &str) -> i64 {
+        let count = |row: &dyn Row| Ok(row.integer(0)?);
+        NativeSql(&self.connection).first(sql, &[], count).unwrap().unwrap_or_default()
+    }
+
+    pub(super) fn text(&self, sql: &str) -> Option<String> {
+        let text = |row: &dyn Row| Ok(row.optional_text(0)?.map(str::to_owned));
+        NativeSql(&self.connection).first(sql, &[], text).unwrap().flatten()
+    }
+
+    /// What the hub holds of a record, and of a device, for the messages of failures.
+    pub(super) fn explain(&self, coll: &str, id: &str, client: &str) -> String {
+        let entries = parse_changes(&{
+            let sql = NativeSql(&self.connection);
+            let (store, all) = (SqliteRecords::new(&sql), usize::MAX);
+            changes(&store, OWNER, Some(APP), UnixNanos::EPOCH, all).unwrap().changes
+        });
+        let entry = entries.into_iter().find(|entry| entry["collection"] == coll && entry["id"] == id);
+        let history = self.text(&format!(
+            "SELECT group_concat(entry, char(10)) FROM _ferry_record_history WHERE coll = '{coll}' AND id = '{id}'"
+        ));
+        let marks = self.text(&format!(
+            "SELECT group_concat(coll || ' ' || delivered || ' ' || pass, char(10))
+             FROM _ferry_record_devices WHERE client = '{client}'"
+        ));
+        let history = history.unwrap_or_default();
+        format!("{:#}\n{history}\n{}", entry.unwrap_or_default(), marks.unwrap_or_default())
+    }
+
+    /// What is kept beside the records.
+    pub(super) fn notes(&self) -> String {
+        self.text(
+            "SELECT (SELECT group_concat(client || coll || delivered || ' ' || pass || ' ' || seen, ';')
+                 FROM _ferry_record_devices)
+               || (SELECT group_concat(client || id || field || sent_at, ';') FROM _ferry_record_skew)
+               || (SELECT group_concat(id || field || digest || ' ' || at, ';') FROM _ferry_record_stamps)",
+        )
+        .unwrap_or_default()
+    }
+
+    /// Everything that is stored of records, so that two states can be compared.
+    pub(super) fn state(&self) -> String {
+        self.text(
+            "SELECT group_concat(coll || id || data || hex(meta) || created || ' ' || cts || state, char(10))
+             FROM (SELECT * FROM _ferry_records ORDER BY owner, app, coll, id)",
+        )
+        .unwrap_or_default()
+    }
+}

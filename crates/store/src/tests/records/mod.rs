@@ -1,0 +1,6 @@
+//! Record sync over native SQLite: a hub in one process, with devices that behave as real clients do.
+
+mod device;
+mod hub;
+mod schedule;
+mod stories;
