@@ -11,7 +11,7 @@ use ferry_types::limits::{
 use super::{
     Dialect, damaged, emit,
     marks::{self, Note},
-    push::{Caller, Pushed, push},
+    push::{Caller, Pushed, Tables, push},
     record::{DELETED_AT, FieldView},
     store::{Device, Mark, Owner, RecordKey, RecordStore, RowView, Within},
 };
@@ -63,7 +63,7 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
         Some(_) => marks::of(&marks, pull.coll),
         None => nameless(&owner),
     };
-    let start = marks::start(&owner, mark, pull.since);
+    let start = marks::start(&owner, mark, marks::any(&marks), pull.since);
     let scan = Scan {
         owner: pull.owner,
         within: Within::Collection(pull.app, pull.coll),
@@ -116,8 +116,7 @@ pub fn delta<S: RecordStore>(
         vec![(String::new(), Mark { delivered: UnixNanos(i64::MAX), ..nameless(&owner) })]
     };
     let everywhere = marks::of(&stored, "");
-    let start = marks::start(&owner, everywhere, caller.since);
-    let is_full = start.after == UnixNanos::EPOCH;
+    let start = marks::start(&owner, everywhere, marks::any(&stored), caller.since);
     let proven = marks::proven(everywhere, &start);
     let marks = with_proven(&stored, proven);
     let scan = Scan {
@@ -132,9 +131,13 @@ pub fn delta<S: RecordStore>(
         by_table: false,
     };
     let found = scan.run(store, |coll| {
+        if !caller.tables.contain(coll) {
+            return NEVER;
+        }
         let delivered = marks::of(&marks, coll).delivered;
-        let knows_own = !is_full && start.after >= delivered && !marks::proves(start.after, marks::CUT);
-        From { after: start.after.min(delivered), skips_own: has_client && knows_own }
+        let after = start.after.min(delivered);
+        let is_complete = after > UnixNanos::EPOCH && !marks::proves(after, marks::CUT);
+        From { after, skips_own: has_client && start.skips_own && start.after >= delivered && is_complete }
     })?;
     if has_client {
         let mark = Mark { delivered: proven, pass: start.pass, seen: caller.now };
@@ -190,7 +193,8 @@ pub struct TablePage {
     pub changes: Vec<u8>,
 }
 
-/// One page of a stream over `colls` of the pull's app (none: all). The first one judges the device's cursor,
+/// One page of a stream over those collections of the pull's app that `wants` names; `only` is the one, if there is
+/// but one. The first one judges the device's cursor,
 /// which may put it back to the epoch; the others go on from the cursor of the one before.
 ///
 /// # Errors
@@ -198,7 +202,8 @@ pub struct TablePage {
 pub fn stream_page<S: RecordStore>(
     store: &S,
     pull: &Pull<'_>,
-    colls: &[String],
+    only: Option<&str>,
+    wants: impl Fn(&str) -> bool,
     is_first: bool,
 ) -> Result<Stream, S::Error> {
     let owner = store.owner(pull.owner)?;
@@ -208,11 +213,8 @@ pub fn stream_page<S: RecordStore>(
     };
     let mark = marks::of(&marks, "");
     let judged = if is_first && pull.client.is_some() { mark } else { nameless(&owner) };
-    let start = marks::start(&owner, judged, pull.since);
-    let within = match colls {
-        [only] => Within::Collection(pull.app, only),
-        _ => Within::App(pull.app),
-    };
+    let start = marks::start(&owner, judged, marks::any(&marks), pull.since);
+    let within = only.map_or(Within::App(pull.app), |coll| Within::Collection(pull.app, coll));
     let scan = Scan {
         owner: pull.owner,
         within,
@@ -225,10 +227,7 @@ pub fn stream_page<S: RecordStore>(
         by_table: true,
     };
     let wanted = From { after: start.after, skips_own: start.skips_own && pull.client.is_some() };
-    let found = scan.run(store, |coll| {
-        let is_wanted = colls.is_empty() || colls.iter().any(|name| name == coll);
-        if is_wanted { wanted } else { From { after: UnixNanos(i64::MAX), skips_own: false } }
-    })?;
+    let found = scan.run(store, |coll| if wants(coll) { wanted } else { NEVER })?;
     let note = pull.client.filter(|_| is_first).and_then(|client| {
         // A stream tells how far the device was when it began, not which collections it will follow.
         let mark = Mark { pass: start.pass, seen: pull.now, ..mark };
@@ -251,6 +250,7 @@ pub fn changes<S: RecordStore>(
     app: Option<&str>,
     since: UnixNanos,
     limit: usize,
+    tables: Tables<'_>,
 ) -> Result<Page, S::Error> {
     let owner = store.owner(owner_name)?;
     let scan = Scan {
@@ -264,7 +264,8 @@ pub fn changes<S: RecordStore>(
         max_records: limit.min(RECORDS_PAGE_MAX_RECORDS),
         by_table: false,
     };
-    let found = scan.run(store, |_| From { after: since, skips_own: false })?;
+    let from = From { after: since, skips_own: false };
+    let found = scan.run(store, |coll| if tables.contain(coll) { from } else { NEVER })?;
     let (until, has_more) = (found.cursor(since, 0), found.has_more);
     Ok(Page { changes: found.only_table(), until, has_more, note: None })
 }
@@ -275,6 +276,9 @@ struct From {
     after: UnixNanos,
     skips_own: bool,
 }
+
+/// For what is not delivered at all.
+const NEVER: From = From { after: UnixNanos(i64::MAX), skips_own: false };
 
 struct Scan<'a> {
     owner: &'a str,

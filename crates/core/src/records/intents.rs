@@ -8,7 +8,7 @@ use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push};
 pub use super::sqlite::views::view_name;
 use super::{
     Dialect, damaged,
-    push::{Caller, push},
+    push::{Caller, Tables, push},
     record::{Field, Fields},
     sqlite::{SqliteRecords, views},
     store::{RecordKey, RecordStore, Row},
@@ -54,6 +54,7 @@ pub fn drain<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> 
             since: UnixNanos(i64::MAX),
             dialect: Dialect::Ferry,
             max_changes: 0,
+            tables: Tables::default(),
         };
         let pushed = push(&store, &caller, &read.changes)?;
         for coll in pushed.collections {

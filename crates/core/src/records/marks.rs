@@ -46,6 +46,11 @@ pub(super) fn of(marks: &[(String, Mark)], coll: &str) -> Mark {
     })
 }
 
+/// Whether anything in the app was delivered to a device.
+pub(super) fn any(marks: &[(String, Mark)]) -> bool {
+    marks.iter().any(|(_, mark)| mark.delivered > UnixNanos::EPOCH)
+}
+
 /// What a request from a device begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
@@ -53,7 +58,8 @@ pub(super) struct Start {
     pub(super) after: UnixNanos,
     /// Whether the device needs nothing that it wrote itself.
     pub(super) skips_own: bool,
-    /// The device lost its store: what it had been given, also in other collections, is gone.
+    /// The device may have lost its store, and with it what it had been given in other collections. It may also
+    /// only begin with a collection; then its next pulls tell how far it is in the others.
     pub(super) is_wiped: bool,
     /// The horizon for which it is given, or was given, a full pass.
     pub(super) pass: UnixNanos,
@@ -62,7 +68,8 @@ pub(super) struct Start {
 }
 
 /// Judges the cursor that a device gives for something whose mark is `mark`.
-pub(super) fn start(owner: &Owner, mark: Mark, since: UnixNanos) -> Start {
+/// `knows_more`: whether anything else in the app was delivered to it.
+pub(super) fn start(owner: &Owner, mark: Mark, knows_more: bool, since: UnixNanos) -> Start {
     // It may have missed tombstones that are purged now: it gets everything, once.
     let is_in_pass = proves(since, FULL_PASS) && mark.pass >= owner.horizon;
     let is_beyond = since > UnixNanos::EPOCH && since < owner.horizon && !is_in_pass;
@@ -72,7 +79,7 @@ pub(super) fn start(owner: &Owner, mark: Mark, since: UnixNanos) -> Start {
         after,
         skips_own: !is_full && since >= mark.delivered && !proves(since, CUT),
         within: if is_full || is_in_pass { FULL_PASS } else { 0 },
-        is_wiped: is_full && !is_beyond && mark.delivered > UnixNanos::EPOCH,
+        is_wiped: is_full && !is_beyond && knows_more,
         pass: if is_full { owner.horizon } else { mark.pass },
     }
 }

@@ -8,6 +8,7 @@ pub mod intents;
 mod marks;
 mod merge;
 mod push;
+pub mod query;
 pub mod record;
 pub mod sqlite;
 mod store;
@@ -15,7 +16,7 @@ pub mod upkeep;
 
 pub use delivery::{Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page};
 pub use marks::Note;
-pub use push::{Caller, ChangeResult, Pushed, WHOLE_DATA, push};
+pub use push::{Caller, ChangeResult, Pushed, Tables, WHOLE_DATA, push};
 pub use store::{
     Conflict, Device, EachRow, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row,
     RowOut, RowView, Side, Skew, Stamp, Within,

@@ -40,6 +40,20 @@ pub struct Caller<'a> {
     pub dialect: Dialect,
     /// Most changes of the delta, at most the limit of the wire.
     pub max_changes: usize,
+    /// The collections that it may see.
+    pub tables: Tables<'a>,
+}
+
+/// Collections that a credential reaches: those whose names begin with every one of these (REC-33).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tables<'a>(pub &'a [String]);
+
+impl Tables<'_> {
+    /// Whether `coll` is among them.
+    #[must_use]
+    pub fn contain(&self, coll: &str) -> bool {
+        self.0.iter().all(|prefix| coll.starts_with(&**prefix))
+    }
 }
 
 /// What became of one change.
@@ -331,14 +345,20 @@ impl<'a> Run<'a, '_> {
 
     /// A write took the place of another one.
     fn overwritten(&mut self, place: usize, write: &Write<'a>, over: &Field<'a>) {
-        if over.value == write.value || over.writer == self.caller.client || is_hidden(&write.key) {
+        if over.writer == self.caller.client || is_hidden(&write.key) {
             return;
         }
-        if over.at.floor_ms() == write.at.floor_ms() {
-            // The device may have taken the other value for the newer one, and that writer may keep its own:
-            // both see the winner again, with a time that a clock of milliseconds finds later.
-            self.must_see(place, &write.key);
+        let is_same_ms = over.at.floor_ms() == write.at.floor_ms();
+        if is_same_ms {
+            // That writer would keep its own: it is shown a time that a clock of milliseconds finds later.
             self.add_skew(&over.writer, place, &write.key, write.at.floor_ms().plus_ms(1));
+        }
+        if over.value == write.value {
+            return;
+        }
+        if is_same_ms {
+            // And this device may have taken the other value for the newer one.
+            self.must_see(place, &write.key);
         }
         if self.has_seen(place, over.cts) || !counts_as_conflict(&write.key, &over.value) {
             return;
@@ -354,11 +374,11 @@ impl<'a> Run<'a, '_> {
             return;
         }
         self.must_see(place, &write.key);
-        if to.value == write.value {
-            return;
-        }
         if to.at.floor_ms() == write.at.floor_ms() {
             self.add_skew(self.caller.client, place, &write.key, to.at.floor_ms().plus_ms(1));
+        }
+        if to.value == write.value {
+            return;
         }
         if write.implied || to.writer == self.caller.client {
             return;

@@ -97,3 +97,33 @@ pub struct Change<'a> {
     /// The client's own id of the change.
     pub event_id: Option<Cow<'a, str>>,
 }
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+impl FieldWrite<'_> {
+    fn into_owned(self) -> FieldWrite<'static> {
+        FieldWrite { key: owned(self.key), value: owned(self.value), at: self.at }
+    }
+}
+
+impl Change<'_> {
+    /// The same, independent of the body that it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Change<'static> {
+        let writes = |writes: Vec<FieldWrite<'_>>| writes.into_iter().map(FieldWrite::into_owned).collect();
+        Change {
+            table: owned(self.table),
+            id: owned(self.id),
+            op: self.op,
+            data: self.data.map(writes),
+            fields: self.fields.map(writes),
+            deleted_at: self.deleted_at,
+            space: self.space.map(owned),
+            actor: self.actor.map(owned),
+            origin: self.origin,
+            event_id: self.event_id.map(owned),
+        }
+    }
+}

@@ -61,8 +61,10 @@ impl Device {
         }
     }
 
-    /// Loses everything but its client id.
+    /// Loses everything but its client id. Nothing that it sent in its old life arrives afterwards: the cursor of
+    /// such a push would speak for a device that is no more.
     pub(super) fn wipe(&mut self) {
+        self.sent.clear();
         (self.records, self.cursors, self.outbox) = Default::default();
         self.story.push("wiped".into());
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use ferry_core::{
     records::{
-        Caller, ChangeResult, Dialect, Note, Page, Pull, changes, delta, pull, push,
+        Caller, ChangeResult, Dialect, Note, Page, Pull, Tables, changes, delta, pull, push,
         sqlite::SqliteRecords,
         upkeep::{self, Keep},
     },
@@ -67,6 +67,7 @@ impl Hub {
             since,
             dialect,
             max_changes: self.page + 3,
+            tables: Tables::default(),
         };
         let sql = NativeSql(&self.connection);
         let store = SqliteRecords::new(&sql);
@@ -112,7 +113,7 @@ impl Hub {
 
     pub(super) fn changes(&self, since: UnixNanos) -> Page {
         let sql = NativeSql(&self.connection);
-        changes(&SqliteRecords::new(&sql), OWNER, Some(APP), since, self.page).unwrap()
+        changes(&SqliteRecords::new(&sql), OWNER, Some(APP), since, self.page, Tables::default()).unwrap()
     }
 
     pub(super) fn upkeep(&self) {
@@ -134,7 +135,7 @@ impl Hub {
         let entries = parse_changes(&{
             let sql = NativeSql(&self.connection);
             let (store, all) = (SqliteRecords::new(&sql), usize::MAX);
-            changes(&store, OWNER, Some(APP), UnixNanos::EPOCH, all).unwrap().changes
+            changes(&store, OWNER, Some(APP), UnixNanos::EPOCH, all, Tables::default()).unwrap().changes
         });
         let entry = entries.into_iter().find(|entry| entry["collection"] == coll && entry["id"] == id);
         let history = self.text(&format!(

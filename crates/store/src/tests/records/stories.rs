@@ -200,6 +200,7 @@ fn values_return_as_they_were() {
         since: UnixNanos::EPOCH,
         dialect: Dialect::Old,
         max_changes: 9,
+        tables: ferry_core::records::Tables::default(),
     };
     let store = ferry_core::records::sqlite::SqliteRecords::new(&sql);
     ferry_core::records::push(&store, &caller, &read.changes).unwrap();
