@@ -1,7 +1,9 @@
 //! The control plane on a real `control.db` in a temporary folder, with a clock that tests set.
 
 mod accounts;
+mod authenticate;
 mod databases;
+mod jwt;
 mod kinds;
 mod operator;
 mod rpc;
@@ -38,6 +40,8 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
     ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
+        default_database: None,
+        jwt: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,
