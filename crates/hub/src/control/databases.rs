@@ -14,10 +14,11 @@ use serde_json::json;
 use super::{
     Caller, Control, ControlEffect, Origin,
     audit::{AuditRow, Who},
-    caller::{database_not_found, require_role},
+    caller::{database_not_found, org_not_found, require_role},
     directory::DatabaseEntry,
     host::DatabaseStats,
     listing::Listing,
+    members::stored_role,
 };
 
 /// A name for a database (ORG-06).
@@ -118,7 +119,7 @@ impl Control {
         self.insert_database(caller.user_id, org_id, name, kind, origin).await
     }
 
-    /// The same for validated arguments, asking for no role.
+    /// The same for validated arguments.
     pub(super) async fn insert_database(
         &self,
         user_id: UserId,
@@ -134,6 +135,8 @@ impl Control {
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
         self.write(move |transaction| {
             let connection = transaction.connection();
+            let role = stored_role(connection, user_id, org_id)?.ok_or_else(org_not_found)?;
+            require_role(role, Role::Admin)?;
             act.refuse_taken(connection, &stored.name)?;
             let count: u64 = connection
                 .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
