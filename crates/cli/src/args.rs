@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, login, logout, password, pull, push, serve, session,
-        signup, sync, token,
+        account, admin, audit, clone, completions, db, demo, invite, login, logout, member, org, password,
+        profile, pull, push, serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Global {
     /// A profile of config.toml, which names server and organisation
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Organisation, by id or name, where databases are looked for [default: your session's]
+    /// Organisation, by id or name, that the command is about [default: the profile's, else your personal one]
     #[arg(long, global = true, value_name = "ORG")]
     pub(crate) org: Option<String>,
     /// Print one JSON document on stdout, and errors as JSON on stderr
@@ -86,6 +86,21 @@ pub(crate) enum Command {
     /// Delete your account
     #[command(subcommand)]
     Account(account::Command),
+    /// Create, list, rename and delete organisations, which own databases
+    #[command(subcommand)]
+    Org(org::Command),
+    /// List and remove the members of an organisation, and change their roles
+    #[command(subcommand)]
+    Member(member::Command),
+    /// Invite people to an organisation, and accept an invitation
+    #[command(subcommand)]
+    Invite(invite::Command),
+    /// Read what happened in an organisation
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Name hubs and organisations, to change between them
+    #[command(subcommand)]
+    Profile(profile::Command),
     /// Operate a hub: accounts, signing keys
     Admin(admin::Args),
     /// Send a local SQLite file to its database
