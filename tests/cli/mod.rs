@@ -4,4 +4,6 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod orgs;
+mod profiles;
 mod sync;
