@@ -79,7 +79,7 @@ impl Control {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
-        if access == Access::Full && !restrictions.keeps_all_rights() {
+        if access == Access::Full && !verified.caveats.iter().all(Caveat::keeps_all_rights) {
             let message =
                 "this session is narrowed by caveats and may only read and issue sync tokens: log in";
             return Err(Error::new(Reason::AttenuatedSession, message));
