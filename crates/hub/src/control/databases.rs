@@ -76,6 +76,12 @@ impl Act {
         row.insert(connection)
     }
 
+    /// Refuses whoever is no admin any more: the order of the actor decides. `gone` tells that the membership is.
+    fn refuse_non_admin(&self, connection: &Connection, gone: fn() -> Error) -> ferry_store::Result<()> {
+        let role = stored_role(connection, self.user_id, self.org_id)?.ok_or_else(gone)?;
+        Ok(require_role(role, Role::Admin)?)
+    }
+
     /// The database's name, as stored; not found if it was deleted in this moment.
     fn name(&self, connection: &Connection) -> ferry_store::Result<String> {
         let sql = "SELECT name FROM databases WHERE id = ?1 AND deleted IS NULL";
@@ -135,8 +141,7 @@ impl Control {
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
         self.write(move |transaction| {
             let connection = transaction.connection();
-            let role = stored_role(connection, user_id, org_id)?.ok_or_else(org_not_found)?;
-            require_role(role, Role::Admin)?;
+            act.refuse_non_admin(connection, org_not_found)?;
             act.refuse_taken(connection, &stored.name)?;
             let count: u64 = connection
                 .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
@@ -235,6 +240,7 @@ impl Control {
         let (id, new_name) = (entry.id, Arc::clone(&name));
         self.write(move |transaction| {
             let connection = transaction.connection();
+            act.refuse_non_admin(connection, database_not_found)?;
             let old_name = act.name(connection)?;
             if old_name == *new_name {
                 return Ok(());
@@ -288,6 +294,7 @@ impl Control {
     async fn bury(&self, act: Act) -> Result<()> {
         self.write(move |transaction| {
             let connection = transaction.connection();
+            act.refuse_non_admin(connection, database_not_found)?;
             let (id, name) = (act.database_id, act.name(connection)?);
             connection
                 .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?
