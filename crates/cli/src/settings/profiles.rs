@@ -15,7 +15,7 @@ use std::{
 use ferry_client::{ClientError, ErrorCode};
 use ferry_types::Code;
 use serde::Deserialize;
-use toml_edit::{DocumentMut, Item, Table, TableLike};
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::file;
 use crate::failure::Failure;
@@ -88,7 +88,13 @@ pub(crate) fn select(dir: &Path, name: &str) -> Result<(), Failure> {
         if !config.profiles.contains_key(name) {
             return Err(not_found(name, config));
         }
-        document.insert("profile", toml_edit::value(name));
+        if let Some(value) = document.get_mut("profile").and_then(Item::as_value_mut) {
+            let beside = value.decor().clone();
+            *value = Value::from(name);
+            *value.decor_mut() = beside;
+        } else {
+            document.insert("profile", toml_edit::value(name));
+        }
         Ok(())
     })
 }
@@ -123,8 +129,12 @@ pub(crate) fn add(dir: &Path, name: &str, profile: &Profile) -> Result<(), Failu
 pub(crate) fn remove(dir: &Path, name: &str) -> Result<(), Failure> {
     edit(dir, |config, document| {
         profiles_of(document).remove(name).ok_or_else(|| not_found(name, config))?;
-        if config.profile.as_deref() == Some(name) {
-            document.remove("profile");
+        if config.profile.as_deref() == Some(name)
+            && let Some((key, _)) = document.remove_entry("profile")
+            && let Some(above) = key.leaf_decor().prefix()
+        {
+            // It was the first line: what stands above it is about the whole file.
+            document.decor_mut().set_prefix(above.clone());
         }
         Ok(())
     })
@@ -196,6 +206,7 @@ mod tests {
         assert!(add(dir.path(), "c", &Profile::default()).is_err() && select(dir.path(), "c").is_err());
         select(dir.path(), "b.1").unwrap();
         assert_eq!(profile(dir.path(), None).unwrap(), b);
+        assert!(text().contains("profile = \"b.1\" # today\n"), "{}", text());
         remove(dir.path(), "b.1").unwrap();
         assert!(remove(dir.path(), "b.1").is_err());
         let (left, current) = all(dir.path()).unwrap();
