@@ -146,6 +146,35 @@ mod tests {
         grammar().debug_assert();
     }
 
+    /// The commands in the shell blocks of a page, as words: continued lines joined, comments and redirections
+    /// cut. What a shell would fill in is left out.
+    fn commands(page: &str) -> Vec<Vec<String>> {
+        let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let lines: Vec<String> = blocks
+            .flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let plain = lines.iter().filter(|line| line.starts_with("ferry ") && !line.contains(['$', '…']));
+        plain
+            .map(|line| {
+                let end = [" #", " <", " >", " |"].iter().filter_map(|mark| line.find(mark)).min();
+                line[..end.unwrap_or(line.len())].split_whitespace().map(str::to_owned).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_commands_of_the_pages_exist() {
+        for page in [include_str!("../../../README.md"), include_str!("../../../docs/securing-a-hub.md")] {
+            let found = commands(page);
+            assert!(found.len() > 5, "{found:?}");
+            for words in found {
+                if let Err(error) = Arguments::try_parse_from(&words) {
+                    panic!("{}: {error}", words.join(" "));
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_command_shows_an_example() {
         fn check(command: &clap::Command, path: &str) {

@@ -1,4 +1,4 @@
-use ferry_types::Reason;
+use ferry_types::{DatabaseKind, Reason};
 
 use super::*;
 
@@ -89,4 +89,23 @@ async fn failed_logins_are_told_to_the_account_and_its_email_goes_with_it() {
             assert!(!row.contains("ada@example.com"), "{table}: {row}");
         }
     }
+}
+
+// Verifies: WEB-07
+#[tokio::test]
+async fn the_kind_that_a_first_write_fixes_is_noted() {
+    let hub = Fixture::new().await;
+    let (_, ada) = hub.signup("ada@example.com").await;
+    let id = hub.database(&ada, "main").await;
+    hub.control.claim_kind(id, DatabaseKind::Hub).await.unwrap();
+    hub.control.claim_kind(id, DatabaseKind::Hub).await.unwrap();
+    let other = hub.database(&ada, "other").await;
+    hub.control.claim_kind(other, DatabaseKind::Replica).await.unwrap();
+    hub.control.release_kind(other).await.unwrap();
+    let (events, _) = hub.control.list_audit_events(&ada, "", 0, "database.kind", 0, "").await.unwrap();
+    let told: Vec<_> =
+        events.iter().map(|event| (event.target.as_str(), event.detail_json.as_str())).collect();
+    let expected =
+        [("other", r#"{"kind":null}"#), ("other", r#"{"kind":"replica"}"#), ("main", r#"{"kind":"hub"}"#)];
+    assert_eq!(told, expected);
 }

@@ -173,6 +173,34 @@ async fn leaving_ends_connections_and_tokens_for_good_and_only_there() {
     authenticate(&hub, &fresh.token).unwrap();
 }
 
+// Verifies: TOK-12
+#[tokio::test]
+async fn what_is_minted_while_a_member_is_removed_does_not_outlive_it() {
+    let hub = Fixture::new().await;
+    let (ada, org) = team(&hub).await;
+    let bob = hub.member(&ada, &org, "bob@example.com", "member").await;
+    let id = hub.control.create_database(&ada, "main", &org, "", &origin()).await.unwrap().id;
+    let mints = (0..40).map(|place| {
+        let (control, ada, bob, org) = (Arc::clone(&hub.control), ada.clone(), bob.clone(), org.clone());
+        tokio::spawn(async move {
+            if place == 20 {
+                control.remove_member(&ada, &org, "bob@example.com", &origin()).await.unwrap();
+            }
+            control.issue_sync_token(&bob, wanted(id, &[Op::Write]), &origin()).await
+        })
+    });
+    let outcomes = futures_util::future::join_all(mints).await;
+    let minted: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.unwrap().ok()).collect();
+    assert!(!minted.is_empty() && minted.len() < 40, "{} of 40 were minted", minted.len());
+    let (_, code) =
+        hub.control.create_invitation(&ada, &org, "bob@example.com", "member", &origin()).await.unwrap();
+    hub.control.accept_invitation(&bob, &code, &origin()).await.unwrap();
+    for token in minted {
+        let refused = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap_err();
+        assert_eq!(refused.reason, Reason::TokenRevoked);
+    }
+}
+
 // Verifies: ORG-05, TOK-13
 #[tokio::test]
 async fn a_demotion_ends_what_the_new_role_does_not_cover() {
