@@ -5,4 +5,6 @@ mod credentials;
 mod databases;
 mod demo;
 mod jwt;
+mod orgs;
+mod profiles;
 mod sync;

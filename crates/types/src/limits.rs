@@ -57,6 +57,14 @@ pub const PASSWORD_MIN_CHARS: usize = 8;
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Database name (ORG-06).
 pub const DATABASE_NAME_MAX_BYTES: usize = 64;
+/// Name of an organisation that is not a personal one.
+pub const ORG_NAME_MAX_BYTES: usize = 128;
+/// Organisations one user may belong to.
+pub const ORGS_PER_USER_MAX: usize = 1000;
+/// Members of one organisation.
+pub const MEMBERS_PER_ORG_MAX: usize = 10_000;
+/// Invitations of one organisation that wait to be accepted.
+pub const INVITATIONS_PER_ORG_MAX: usize = 1000;
 /// Calls waiting for a password hash (PWD-04).
 pub const PASSWORD_WAITERS_MAX: usize = 64;
 /// How long a call waits for its turn at password hashing (PWD-04).

@@ -48,8 +48,23 @@ pub(super) enum ControlEffect {
         /// When it would have ended anyway.
         expires_unix: i64,
     },
+    /// A shared organisation.
+    OrgCreated {
+        id: OrgId,
+        name: String,
+    },
+    OrgRenamed {
+        id: OrgId,
+        name: String,
+    },
     OrgDeleted {
         id: OrgId,
+    },
+    /// A user joined an organisation, has another role there, or (`None`) left it.
+    MembershipChanged {
+        user_id: UserId,
+        org_id: OrgId,
+        role: Option<Role>,
     },
     DatabaseCreated(DatabaseEntry),
     /// All sync tokens of an older epoch, and all older JWTs, are revoked.
@@ -85,6 +100,7 @@ pub(super) struct UserEntry {
     pub(super) disabled: bool,
     /// Tokens minted under a lower one are revoked.
     pub(super) epoch: u32,
+    /// In order of the organisation's id.
     pub(super) memberships: Vec<(OrgId, Role)>,
 }
 
@@ -323,10 +339,16 @@ impl Directory {
         self.users.insert(id, user);
     }
 
-    pub(super) fn add_membership(&mut self, user_id: UserId, org_id: OrgId, role: Role) {
-        if let Some(user) = self.users.get_mut(&user_id) {
-            let place = user.memberships.len();
-            insert(&mut user.memberships, place, (org_id, role));
+    /// Gives the user this role in the organisation; `None`: it leaves.
+    pub(super) fn set_membership(&mut self, user_id: UserId, org_id: OrgId, role: Option<Role>) {
+        let Some(user) = self.users.get_mut(&user_id) else { return };
+        match (user.memberships.binary_search_by_key(&org_id, |(id, _)| *id), role) {
+            (Ok(place), Some(role)) => user.memberships[place].1 = role,
+            (Ok(place), None) => {
+                user.memberships.remove(place);
+            }
+            (Err(place), Some(role)) => insert(&mut user.memberships, place, (org_id, role)),
+            (Err(_), None) => {}
         }
     }
 
@@ -382,8 +404,17 @@ impl Directory {
             ControlEffect::TokenRevoked { token_id, expires_unix, .. } => {
                 self.add_revoked_token(token_id, expires_unix);
             }
+            ControlEffect::OrgCreated { id, name } => self.add_org(id, OrgEntry::new(&name, false)),
+            ControlEffect::OrgRenamed { id, name } => {
+                if let Some(org) = self.orgs.get_mut(&id) {
+                    org.name = name.into();
+                }
+            }
             ControlEffect::OrgDeleted { id } => {
                 self.orgs.remove(&id);
+            }
+            ControlEffect::MembershipChanged { user_id, org_id, role } => {
+                self.set_membership(user_id, org_id, role);
             }
             ControlEffect::DatabaseEpoch { id, epoch, jwt_not_before } => {
                 if let Some(entry) = self.databases.get_mut(&id) {

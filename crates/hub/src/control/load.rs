@@ -73,8 +73,8 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_org(parsed(row, 0)?, OrgEntry::new(&get::<Box<str>>(row, 1)?, get(row, 2)?));
         Ok(())
     })?;
-    each(connection, "SELECT user_id, org_id, role FROM memberships", &[], |row| {
-        directory.add_membership(parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+    each(connection, "SELECT user_id, org_id, role FROM memberships ORDER BY user_id, org_id", &[], |row| {
+        directory.set_membership(parsed(row, 0)?, parsed(row, 1)?, Some(parsed(row, 2)?));
         Ok(())
     })?;
     let databases = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases

@@ -33,6 +33,21 @@ macro_rules! rpcs {
     )+};
 }
 
+/// Methods whose bodies stand in a file of their group.
+macro_rules! forwards {
+    ($group:ident: $($name:ident($Request:ident) -> $Response:ident;)+) => {$(
+        async fn $name(
+            &self,
+            context: RequestContext,
+            request: ServiceRequest<'_, wire::$Request>,
+        ) -> ServiceResult<wire::$Response> {
+            let call = &Call::new(&self.0, &context);
+            let answer = super::$group::$name(call, request.to_owned_message()).await;
+            Response::ok(answer.map_err(|error| call.refuse(&error))?)
+        }
+    )+};
+}
+
 #[expect(
     refining_impl_trait,
     reason = "every answer is an owned message; callers reach it through the router"
@@ -55,7 +70,8 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.signup(request.email, request.password, &call.origin).await;
+        let wire::SignupRequestView { email, password, invite_code, .. } = *request;
+        let session = self.0.signup_invited(email, password, invite_code, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -319,5 +335,21 @@ impl wire::AdminService for Service {
             let (code, exp_unix) = (issued.code, issued.exp_unix);
             Ok(wire::IssuePasswordResetResponse { code, exp_unix, ..Default::default() })
         }
+    }
+
+    forwards! {
+        rpc_orgs:
+        create_org(CreateOrgRequest) -> Org;
+        list_orgs(ListOrgsRequest) -> ListOrgsResponse;
+        rename_org(RenameOrgRequest) -> RenameOrgResponse;
+        delete_org(DeleteOrgRequest) -> DeleteOrgResponse;
+        list_members(ListMembersRequest) -> ListMembersResponse;
+        set_member_role(SetMemberRoleRequest) -> SetMemberRoleResponse;
+        remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+        create_invitation(CreateInvitationRequest) -> Invitation;
+        list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
+        revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+        accept_invitation(AcceptInvitationRequest) -> Org;
+        list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
     }
 }

@@ -2,7 +2,6 @@
 //! operator must mend ends the start with its text (exit code 78).
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
@@ -77,7 +76,7 @@ impl Control {
     /// Makes the user and database of `--dev`, if they are missing (CFG-04).
     async fn seed(&self) -> ferry_types::Result<()> {
         let now = self.now();
-        let origin = Origin { request_id: "start".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let origin = Origin::hub();
         let known = self
             .write(|transaction| {
                 let sql = "SELECT users.id, organizations.id FROM users
@@ -90,7 +89,7 @@ impl Control {
             .await?;
         let (user_id, org_id): (UserId, OrgId) = match known {
             Some(ids) => ids,
-            None => self.seed_user(now).await?,
+            None => self.seed_user(now, &origin).await?,
         };
         let known = self.state.read().database_named(org_id, DEV_DATABASE).map(|entry| entry.id);
         let id = match known {
@@ -104,11 +103,11 @@ impl Control {
         Ok(())
     }
 
-    async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {
+    async fn seed_user(&self, now: UnixMillis, origin: &Origin) -> ferry_types::Result<(UserId, OrgId)> {
         let secret = self.hash_password(DEV_PASSWORD).await?;
         let user = self.new_user(DEV_EMAIL.to_owned(), secret, now);
         let ids = (user.user_id, user.org_id);
-        self.write(move |transaction| user.insert(transaction)).await?;
+        self.store_user(user, origin).await?;
         Ok(ids)
     }
 }
