@@ -4,7 +4,7 @@ use ferry_types::{
     DatabaseId, Error, Model, ModelSet, Op, OpSet, OrgId, Reason, Result, SessionId, TokenId, UserId,
 };
 
-use crate::{caveat::Restrictions, claims::Grant, token::Verified};
+use crate::{budget::ByteBudget, caveat::Restrictions, claims::Grant, token::Verified};
 
 /// The rights of one request or connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct AuthContext {
     pub ops: OpSet,
     /// All caveats, for what only the models can enforce.
     pub restrictions: Restrictions,
+    /// What it may transfer in a day; whoever serves it charges every byte to them.
+    pub byte_budgets: Vec<ByteBudget>,
     /// From this Unix second on it is dead.
     pub deadline_unix: i64,
     /// The login it was minted from.
@@ -56,6 +58,7 @@ impl AuthContext {
             models: models.intersection(token.restrictions.models),
             ops: ops.intersection(token.restrictions.ops).intersection(role_ops),
             restrictions: token.restrictions.clone(),
+            byte_budgets: token.byte_budgets.clone(),
             deadline_unix: token.deadline_unix,
             session_id: token.claims.session_id,
             token_id: token.claims.token_id,
@@ -87,10 +90,18 @@ impl AuthContext {
         if !self.restrictions.function_prefixes.is_empty() && model != Model::Functions {
             return denied(format!("{model} cannot enforce the caveat fn: use a token without it"));
         }
-        if !self.restrictions.byte_budgets.is_empty() {
-            return denied(format!("{model} cannot enforce the caveat bpd yet: use a token without it"));
+        if !self.byte_budgets.is_empty() && !counts_bytes(model) {
+            return denied(format!("{model} cannot enforce the caveat bpd: use a token without it"));
         }
         Ok(())
+    }
+}
+
+/// Whether the endpoints of a model charge what they receive and send to a token's budgets (TOK-14).
+const fn counts_bytes(model: Model) -> bool {
+    match model {
+        Model::Pages => true,
+        Model::Events | Model::Records | Model::Ops | Model::Functions => false,
     }
 }
 
@@ -105,8 +116,16 @@ mod tests {
     fn context(caveats: &[&str], role_ops: OpSet) -> Option<AuthContext> {
         let caveats: Vec<Caveat> = caveats.iter().map(|text| text.parse().unwrap()).collect();
         let restrictions = Restrictions::combine(&caveats).unwrap();
-        let verified =
-            Verified { claims: sample(Purpose::Sync), caveats, restrictions, deadline_unix: 2_000 };
+        let budgets = restrictions.byte_budgets.iter();
+        let verified = Verified {
+            byte_budgets: budgets
+                .map(|bytes| ByteBudget { bucket: [7; 32], bytes_per_day: *bytes })
+                .collect(),
+            claims: sample(Purpose::Sync),
+            caveats,
+            restrictions,
+            deadline_unix: 2_000,
+        };
         AuthContext::of_sync_token(&verified, role_ops)
     }
 
@@ -136,6 +155,9 @@ mod tests {
             assert_eq!(tables.require(model, Op::Read).is_ok(), enforces_tables, "{model}");
             assert_eq!(functions.require(model, Op::Read).is_ok(), model == Model::Functions, "{model}");
         }
-        assert!(context(&["bpd=5"], OpSet::ALL).unwrap().require(Model::Pages, Op::Read).is_err());
+        let budget = context(&["bpd=5"], OpSet::ALL).unwrap();
+        for model in ModelSet::ALL.iter() {
+            assert_eq!(budget.require(model, Op::Read).is_ok(), counts_bytes(model), "{model}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use ferry_types::limits::{CAVEAT_MAX_BYTES, TOKEN_MAX_BYTES, TOKEN_MAX_CAVEATS};
 use libmacaroon::{Format, Macaroon, MacaroonKey};
 
 use crate::{
+    budget::{self, ByteBudget},
     caveat::Caveat,
     claims::Claims,
     keyring::{KeyRing, SigningKey},
@@ -154,5 +155,10 @@ impl Unverified {
             text.parse().map_err(TokenError::Caveat)
         };
         self.predicates().map(parse).collect()
+    }
+
+    /// The daily budgets that its caveats set, given those caveats.
+    pub(crate) fn byte_budgets(&self, caveats: &[Caveat]) -> Vec<ByteBudget> {
+        budget::of_token(self.macaroon.identifier(), self.predicates().zip(caveats))
     }
 }

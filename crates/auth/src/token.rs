@@ -3,6 +3,7 @@
 //! plane's, who asks for them next.
 
 use crate::{
+    budget::ByteBudget,
     caveat::{BadCaveat, Caveat, Restrictions},
     claims::{Claims, Purpose},
     keyring::KeyRing,
@@ -56,6 +57,8 @@ pub struct Verified {
     pub caveats: Vec<Caveat>,
     /// The caveats taken together.
     pub restrictions: Restrictions,
+    /// What it may transfer in a day, counted in one bucket for each `bpd` caveat (TOK-14).
+    pub byte_budgets: Vec<ByteBudget>,
     /// From this Unix second on it is dead: `min(expires_unix, exp…)` (TOK-04).
     pub deadline_unix: i64,
 }
@@ -68,6 +71,7 @@ pub fn verify(token: &str, ring: &KeyRing, purpose: Purpose, now_unix: i64) -> R
     let unverified = macaroon::decode(token)?;
     unverified.check_signature(ring)?;
     let caveats = unverified.caveats()?;
+    let byte_budgets = unverified.byte_budgets(&caveats);
     let claims = unverified.claims;
     let restrictions = Restrictions::combine(&caveats).map_err(TokenError::Caveat)?;
     if claims.purpose() != purpose {
@@ -80,7 +84,7 @@ pub fn verify(token: &str, ring: &KeyRing, purpose: Purpose, now_unix: i64) -> R
     if restrictions.nbf_unix.is_some_and(|nbf| nbf > now_unix) {
         return Err(TokenError::NotYet);
     }
-    Ok(Verified { claims, caveats, restrictions, deadline_unix })
+    Ok(Verified { claims, caveats, restrictions, byte_budgets, deadline_unix })
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, login, logout, password, pull, push, serve, session,
-        signup, sync, token,
+        account, admin, clone, completions, db, demo, key, login, logout, password, pull, push, serve,
+        session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// List and revoke sync tokens; narrow and look at one
     #[command(subcommand)]
     Token(token::Command),
+    /// Create, list, rotate and revoke the API keys of a database
+    #[command(subcommand)]
+    Key(key::Command),
     /// List and end the sessions of your account
     #[command(subcommand)]
     Session(session::Command),

@@ -68,3 +68,21 @@ pub const TOKEN_MAX_BYTES: usize = 4096;
 pub const TOKEN_MAX_CAVEATS: usize = 32;
 /// One caveat of a macaroon.
 pub const CAVEAT_MAX_BYTES: usize = 512;
+
+/// Live API keys of a database.
+pub const API_KEYS_PER_DATABASE: u64 = 1000;
+/// Origins, and functions, that one API key may name.
+pub const API_KEY_LIST_MAX: usize = 256;
+/// One origin or function that an API key names.
+pub const API_KEY_ITEM_MAX_BYTES: usize = 256;
+/// Requests per minute of an API key that names no rate of its own (WEB-06).
+pub const API_KEY_PER_MINUTE: u32 = 6000;
+/// How long the key before a rotation lives on unless told otherwise, seconds (KEY-03).
+pub const API_KEY_OVERLAP_SECONDS: i64 = 86_400;
+/// Longest such time, seconds (KEY-03).
+pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
+
+/// How often counted bytes and the last uses of keys are stored: what a crash may forget (TOK-14).
+pub const USAGE_FLUSH_MS: u64 = 10_000;
+/// Byte budgets counted in memory at once; further ones replace those that nobody uses.
+pub const BYTE_BUDGETS_MAX: usize = 100_000;

@@ -90,14 +90,14 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
 }
 
 /// The text itself, or what standard input holds.
-fn given(text: String) -> Result<String, Failure> {
+pub(super) fn given(text: String) -> Result<String, Failure> {
     if text != "-" {
         return Ok(text);
     }
     let mut input = String::new();
     std::io::stdin()
         .read_to_string(&mut input)
-        .map_err(|error| Failure::Usage(format!("cannot read the token from stdin: {error}")))?;
+        .map_err(|error| Failure::Usage(format!("cannot read stdin: {error}")))?;
     Ok(input.trim().to_owned())
 }
 

@@ -61,6 +61,12 @@ calls! {
     revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
     /// Revokes every sync token of a database.
     revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// Makes an API key of a database.
+    create_api_key(CreateApiKeyRequest) -> ApiKey;
+    /// Makes a key that replaces another.
+    rotate_api_key(RotateApiKeyRequest) -> ApiKey;
+    /// Ends an API key.
+    revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.
@@ -80,6 +86,8 @@ lists! {
     sessions: list_sessions(ListSessionsRequest) -> Session;
     /// Live sync tokens of a database, oldest first.
     tokens: list_tokens(ListTokensRequest) -> TokenInfo;
+    /// Live API keys of a database, oldest first.
+    api_keys: list_api_keys(ListApiKeysRequest) -> ApiKey;
     /// The signing keys. Operator only.
     keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
 }

@@ -281,7 +281,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+/// An origin, or a pattern of origins.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text == "*" => Ok(text.to_owned()),
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {

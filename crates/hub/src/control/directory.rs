@@ -7,6 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use ferry_auth::{KeyRing, Role};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
+use super::api_keys::{ApiKeyEntry, ApiKeyTable};
+
 /// What a commit of `control.db` changed.
 #[derive(Clone, Debug)]
 pub(super) enum ControlEffect {
@@ -50,6 +52,17 @@ pub(super) enum ControlEffect {
     DatabaseEpoch {
         id: DatabaseId,
         epoch: u32,
+    },
+    ApiKeyCreated(ApiKeyEntry),
+    /// The key ends earlier than it would have: it was rotated.
+    ApiKeyExpires {
+        digest: [u8; 32],
+        database_id: DatabaseId,
+        expires: UnixMillis,
+    },
+    ApiKeyRevoked {
+        digest: [u8; 32],
+        database_id: DatabaseId,
     },
     DatabaseRenamed {
         id: DatabaseId,
@@ -168,6 +181,7 @@ pub(super) struct Directory {
     users: HashMap<UserId, UserEntry>,
     orgs: HashMap<OrgId, OrgEntry>,
     databases: HashMap<DatabaseId, DatabaseEntry>,
+    api_keys: ApiKeyTable,
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
@@ -181,6 +195,7 @@ impl Directory {
             users: HashMap::with_capacity(users),
             orgs: HashMap::with_capacity(orgs),
             databases: HashMap::with_capacity(databases),
+            api_keys: ApiKeyTable::default(),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
         }
@@ -215,6 +230,15 @@ impl Directory {
         let org = self.orgs.get(&org_id)?;
         let place = org.name_place(name).ok()?;
         self.databases.get(&org.by_name[place].1)
+    }
+
+    /// The API keys of databases that exist.
+    pub(super) const fn api_keys(&self) -> &ApiKeyTable {
+        &self.api_keys
+    }
+
+    pub(super) fn add_api_key(&mut self, entry: ApiKeyEntry) {
+        self.api_keys.add(entry);
     }
 
     /// Databases of an organisation, oldest first, from after `cursor` on.
@@ -279,8 +303,10 @@ impl Directory {
         self.revoked_tokens.insert(id, expires_unix);
     }
 
-    /// Forgets revocations of what has expired anyway.
-    pub(super) fn prune(&mut self, now_unix: i64) {
+    /// Forgets what has expired, and revocations of what has expired anyway.
+    pub(super) fn prune(&mut self, now: UnixMillis) {
+        let now_unix = now.as_secs();
+        self.api_keys.prune(now);
         self.revoked_sessions.retain(|_, revoked| revoked.expires_unix > now_unix);
         self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
     }
@@ -320,6 +346,9 @@ impl Directory {
                 self.add_revoked_session(session_id, revoked);
             }
             ControlEffect::DatabaseCreated(entry) => self.add_database(entry),
+            ControlEffect::ApiKeyCreated(entry) => self.add_api_key(entry),
+            ControlEffect::ApiKeyExpires { digest, expires, .. } => self.api_keys.expire(&digest, expires),
+            ControlEffect::ApiKeyRevoked { digest, .. } => self.api_keys.remove(&digest),
             ControlEffect::DatabaseRenamed { id, name } => {
                 if let Some(entry) = self.databases.get_mut(&id)
                     && let Some(org) = self.orgs.get_mut(&entry.org_id)
@@ -330,6 +359,7 @@ impl Directory {
                 }
             }
             ControlEffect::DatabaseDeleted { id } => {
+                self.api_keys.remove_database(id);
                 if let Some(entry) = self.databases.remove(&id)
                     && let Some(org) = self.orgs.get_mut(&entry.org_id)
                 {

@@ -7,7 +7,10 @@ use ferry_store::{Error, Result};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 
-use super::directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry};
+use super::{
+    api_keys,
+    directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
+};
 
 /// Column `place`, read as text and parsed.
 ///
@@ -99,6 +102,10 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
     let tokens = "SELECT token_id, expires FROM issued_tokens WHERE revoked IS NOT NULL AND expires > ?1";
     each(connection, tokens, &[now.0], |row| {
         directory.add_revoked_token(TokenId(get(row, 0)?), UnixMillis(get(row, 1)?).as_secs());
+        Ok(())
+    })?;
+    each(connection, api_keys::rows::LIVE, &[now.0], |row| {
+        directory.add_api_key(api_keys::rows::entry(row)?);
         Ok(())
     })?;
     Ok(directory)

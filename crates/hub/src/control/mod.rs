@@ -3,8 +3,10 @@
 
 mod account_end;
 mod accounts;
+mod api_keys;
 mod audit;
 mod bearer;
+mod budgets;
 mod caller;
 mod config;
 mod databases;
@@ -23,6 +25,7 @@ mod password_change;
 mod passwords;
 mod random;
 mod rpc;
+mod rpc_api_keys;
 mod rpc_edgereplica;
 mod rpc_ferry;
 mod rpc_messages;
@@ -50,7 +53,9 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 pub use accounts::{Session, Whoami};
+pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
 pub use audit::Origin;
+pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
 pub use directory::DatabaseEntry;
@@ -61,6 +66,8 @@ pub use sweep::DeletedDatabase;
 pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
+use api_keys::UsedKeys;
+use budgets::Budgets;
 use directory::ControlEffect;
 use keys::Keys;
 use kinds::TentativeKinds;
@@ -89,6 +96,8 @@ pub struct Control {
     /// Failed logins (PWD-05).
     failures: Limiter,
     tentative_kinds: TentativeKinds,
+    used_keys: UsedKeys,
+    budgets: Budgets,
     host: OnceLock<Arc<dyn DatabaseHost>>,
     /// Whether the last change of `control.db` reached the disk.
     healthy: AtomicBool,

@@ -9,6 +9,7 @@ use ferry_types::Error;
 use super::{
     Access, Control, DatabaseStats,
     rpc::Call,
+    rpc_api_keys,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
@@ -248,6 +249,35 @@ impl wire::AdminService for Service {
             let caller = call.session(Access::Full)?;
             call.control.revoke_database_tokens(&caller, &request.database, &call.origin).await?;
             Ok(wire::RevokeDatabaseTokensResponse::default())
+        }
+
+        async fn create_api_key(call, request: CreateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let spec = rpc_api_keys::spec(request.spec.into_option().unwrap_or_default())?;
+            let made = call.control.create_api_key(&caller, &request.database, spec, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn list_api_keys(call, request: ListApiKeysRequest) -> ListApiKeysResponse {
+            let caller = call.session(Access::Read)?;
+            let wire::ListApiKeysRequest { database, page_size, page_token, .. } = &request;
+            let (rows, next_page_token) =
+                call.control.list_api_keys(&caller, database, *page_size, page_token).await?;
+            let api_keys = rows.into_iter().map(rpc_api_keys::api_key).collect();
+            Ok(wire::ListApiKeysResponse { api_keys, next_page_token, ..Default::default() })
+        }
+
+        async fn rotate_api_key(call, request: RotateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let (id, overlap) = (&request.id, request.overlap_seconds);
+            let made = call.control.rotate_api_key(&caller, id, overlap, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn revoke_api_key(call, request: RevokeApiKeyRequest) -> RevokeApiKeyResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_api_key(&caller, &request.id, &call.origin).await?;
+            Ok(wire::RevokeApiKeyResponse::default())
         }
 
         async fn get_server_info(call, _request: GetServerInfoRequest) -> GetServerInfoResponse {

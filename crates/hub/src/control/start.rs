@@ -16,8 +16,9 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, directory::Directory, files, keys::Keys, kinds::TentativeKinds,
-    limiter::Limiter, load, passwords::PasswordPool, random::Ids, schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
+    keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids,
+    schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -25,6 +26,8 @@ use crate::{config::ConfigError, database::Actor};
 const DEV_EMAIL: &str = "dev@localhost";
 /// Its password: as public as the signing key, on a hub that only loopback reaches.
 const DEV_PASSWORD: &str = "ferry-dev";
+/// Value of the API key that `--dev` starts with.
+const DEV_API_KEY: &str = "fy_pk_dev";
 /// Name of the database that `--dev` starts with.
 const DEV_DATABASE: &str = "main";
 
@@ -56,6 +59,8 @@ impl Control {
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
             tentative_kinds: TentativeKinds::default(),
+            used_keys: UsedKeys::default(),
+            budgets: Budgets::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
             probing: AtomicBool::new(false),
@@ -86,11 +91,12 @@ impl Control {
             Some(ids) => ids,
             None => self.seed_user(now).await?,
         };
-        let missing = self.state.read().database_named(org_id, DEV_DATABASE).is_none();
-        if missing {
-            self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?;
-        }
-        Ok(())
+        let found = self.state.read().database_named(org_id, DEV_DATABASE).cloned();
+        let database = match found {
+            Some(database) => database,
+            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?,
+        };
+        self.seed_api_key(&database, DEV_API_KEY).await
     }
 
     async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {

@@ -109,11 +109,14 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         ControlEffect::DatabaseDeleted { id } | ControlEffect::DatabaseEpoch { id, .. } => {
             Some(Subject::Database(*id))
         }
+        ControlEffect::ApiKeyExpires { database_id, .. }
+        | ControlEffect::ApiKeyRevoked { database_id, .. } => Some(Subject::Database(*database_id)),
         // These concern everyone, or nobody who holds a connection.
         ControlEffect::KeysChanged(_)
         | ControlEffect::OrgDeleted { .. }
         | ControlEffect::UserCreated { .. }
         | ControlEffect::DatabaseCreated(_)
+        | ControlEffect::ApiKeyCreated(_)
         | ControlEffect::DatabaseRenamed { .. }
         | ControlEffect::KindChanged { .. } => None,
     }
