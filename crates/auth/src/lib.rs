@@ -8,6 +8,7 @@ pub mod claims;
 pub mod context;
 pub mod keyring;
 pub mod macaroon;
+pub mod oauth;
 pub mod password;
 pub mod role;
 pub mod token;

@@ -2,6 +2,7 @@
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
 mod keys;
+mod oauth;
 mod sources;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub use keys::{KEYS, Key};
+pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -73,6 +75,8 @@ pub struct Config {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Whether pending migrations run at start.
     pub auto_migrate: bool,
     /// Who may sign up.
@@ -240,6 +244,7 @@ impl Config {
                 1,
                 YEAR_SECONDS,
             )?,
+            oauth: values.oauth()?,
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
