@@ -10,13 +10,15 @@ pub mod keyring;
 pub mod macaroon;
 pub mod oauth;
 pub mod password;
+pub mod principal;
 pub mod role;
 pub mod token;
 
 pub use budget::ByteBudget;
 pub use caveat::{Caveat, Restrictions};
 pub use claims::{Claims, Grant, Purpose};
-pub use context::AuthContext;
+pub use context::{AuthContext, KeyRights};
 pub use keyring::{KeyRing, SigningKey, StoredKeys};
+pub use principal::{CredentialKind, JwtSubject, Principal, TokenHolder};
 pub use role::Role;
 pub use token::{TokenError, Verified};

@@ -1,6 +1,8 @@
 //! Macaroons on the wire: version 2 binary, base64. The crate `libmacaroon` holds the format and the HMAC
 //! chain; this module keeps everything else that it would accept out (version 1, JSON, third-party caveats).
 
+use std::sync::Arc;
+
 use base64::{
     Engine as _,
     alphabet::{self, Alphabet},
@@ -158,7 +160,8 @@ impl Unverified {
     }
 
     /// The daily budgets that its caveats set, given those caveats.
-    pub(crate) fn byte_budgets(&self, caveats: &[Caveat]) -> Vec<ByteBudget> {
-        budget::of_token(self.macaroon.identifier(), self.predicates().zip(caveats))
+    pub(crate) fn byte_budgets(&self, caveats: &[Caveat]) -> Option<Arc<[ByteBudget]>> {
+        let budgets = budget::of_token(self.macaroon.identifier(), self.predicates().zip(caveats));
+        if budgets.is_empty() { None } else { Some(budgets.into()) }
     }
 }

@@ -81,7 +81,7 @@ prefixed_id!(
     "s_"
 );
 prefixed_id!(
-    /// An API key.
+    /// An API key of a database.
     ApiKeyId,
     "k_"
 );

@@ -7,7 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 use ferry_auth::{KeyRing, Role};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
-use super::api_keys::{ApiKeyEntry, ApiKeyTable};
+use super::{
+    api_keys::{ApiKeyEntry, ApiKeyTable},
+    default_database::DefaultDatabase,
+};
 
 /// What a commit of `control.db` changed.
 #[derive(Clone, Debug)]
@@ -48,10 +51,12 @@ pub(super) enum ControlEffect {
         id: OrgId,
     },
     DatabaseCreated(DatabaseEntry),
-    /// All sync tokens of an older epoch are revoked.
+    /// All sync tokens of an older epoch, and all older JWTs, are revoked.
     DatabaseEpoch {
         id: DatabaseId,
         epoch: u32,
+        /// JWTs issued before are revoked too.
+        jwt_not_before: UnixMillis,
     },
     ApiKeyCreated(ApiKeyEntry),
     /// The key ends earlier than it would have: it was rotated.
@@ -153,6 +158,8 @@ pub struct DatabaseEntry {
     pub kind: Option<DatabaseKind>,
     /// Tokens minted under a lower one are revoked.
     pub epoch: u32,
+    /// JWTs that were not issued after this moment are revoked.
+    pub jwt_not_before: Option<UnixMillis>,
     /// When it was created.
     pub created: UnixMillis,
 }
@@ -185,6 +192,7 @@ pub(super) struct Directory {
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
+    default_database: DefaultDatabase,
 }
 
 impl Directory {
@@ -198,6 +206,7 @@ impl Directory {
             api_keys: ApiKeyTable::default(),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
+            default_database: DefaultDatabase::Unset,
         }
     }
 
@@ -239,6 +248,16 @@ impl Directory {
 
     pub(super) fn add_api_key(&mut self, entry: ApiKeyEntry) {
         self.api_keys.add(entry);
+    }
+
+    /// The database that is meant where a credential names none, if it exists.
+    pub(super) fn default_database(&self) -> Option<DatabaseId> {
+        self.default_database.id().filter(|id| self.databases.contains_key(id))
+    }
+
+    /// Names that database, by id or by a name that only one has.
+    pub(super) fn set_default_database(&mut self, setting: &str) {
+        self.default_database = DefaultDatabase::of_setting(setting, &self.databases);
     }
 
     /// Databases of an organisation, oldest first, from after `cursor` on.
@@ -311,6 +330,17 @@ impl Directory {
         self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
     }
 
+    fn rename_database(&mut self, id: DatabaseId, name: &Arc<str>) {
+        let Some(entry) = self.databases.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut entry.name, Arc::clone(name));
+        if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+            org.remove_name(&old);
+            org.add(name, id);
+        }
+        self.default_database.follow(&old, &self.databases);
+        self.default_database.follow(name, &self.databases);
+    }
+
     /// Follows one committed change.
     pub(super) fn apply(&mut self, effect: ControlEffect) {
         match effect {
@@ -330,9 +360,10 @@ impl Directory {
             ControlEffect::OrgDeleted { id } => {
                 self.orgs.remove(&id);
             }
-            ControlEffect::DatabaseEpoch { id, epoch } => {
+            ControlEffect::DatabaseEpoch { id, epoch, jwt_not_before } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.epoch = epoch;
+                    entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
             ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
@@ -345,25 +376,22 @@ impl Directory {
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {
                 self.add_revoked_session(session_id, revoked);
             }
-            ControlEffect::DatabaseCreated(entry) => self.add_database(entry),
             ControlEffect::ApiKeyCreated(entry) => self.add_api_key(entry),
             ControlEffect::ApiKeyExpires { digest, expires, .. } => self.api_keys.expire(&digest, expires),
             ControlEffect::ApiKeyRevoked { digest, .. } => self.api_keys.remove(&digest),
-            ControlEffect::DatabaseRenamed { id, name } => {
-                if let Some(entry) = self.databases.get_mut(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove_name(&entry.name);
-                    org.add(&name, id);
-                    entry.name = name;
-                }
+            ControlEffect::DatabaseCreated(entry) => {
+                let name = Arc::clone(&entry.name);
+                self.add_database(entry);
+                self.default_database.follow(&name, &self.databases);
             }
+            ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => {
                 self.api_keys.remove_database(id);
-                if let Some(entry) = self.databases.remove(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove(&entry.name, id);
+                if let Some(entry) = self.databases.remove(&id) {
+                    if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+                        org.remove(&entry.name, id);
+                    }
+                    self.default_database.follow(&entry.name, &self.databases);
                 }
             }
             ControlEffect::KindChanged { id, kind } => {

@@ -76,7 +76,8 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_membership(parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
         Ok(())
     })?;
-    let databases = "SELECT id, org_id, name, kind, epoch, created FROM databases WHERE deleted IS NULL";
+    let databases = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases
+                     WHERE deleted IS NULL";
     each(connection, databases, &[], |row| {
         let named_kind = row.get_ref(3)?.as_str_or_null().map_err(|_| damaged(row, 3))?;
         directory.add_database(DatabaseEntry {
@@ -86,6 +87,7 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
             kind: named_kind.map(str::parse).transpose().map_err(|_| damaged(row, 3))?,
             epoch: get(row, 4)?,
             created: UnixMillis(get(row, 5)?),
+            jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
         });
         Ok(())
     })?;

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::{
     Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
     keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids,
-    schema::MIGRATIONS, state::State,
+    schema::MIGRATIONS, state::State, token_cache::TokenCache,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -58,6 +58,7 @@ impl Control {
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
+            tokens: TokenCache::default(),
             tentative_kinds: TentativeKinds::default(),
             used_keys: UsedKeys::default(),
             budgets: Budgets::default(),
@@ -96,6 +97,10 @@ impl Control {
             Some(database) => database,
             None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?,
         };
+        if self.config.default_database.is_none() {
+            // By its id: others may call theirs so too.
+            self.state.write().set_default_database(&database.id.to_string());
+        }
         self.seed_api_key(&database, DEV_API_KEY).await
     }
 
@@ -201,7 +206,10 @@ fn open_database(
     )?;
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
-    let directory = load::directory(writer.connection(), ring, now)?;
+    let mut directory = load::directory(writer.connection(), ring, now)?;
+    if let Some(setting) = &config.default_database {
+        directory.set_default_database(setting);
+    }
     writer.close()?;
     Ok((directory, hub_id))
 }

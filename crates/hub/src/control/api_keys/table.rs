@@ -39,11 +39,14 @@ impl ApiKeyEntry {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Whether a page served from `origin` may use it. What is no page sends no origin, and could send any.
+    /// Whether a page served from `origin` may use it. A key that names origins is for pages alone: what sends no
+    /// origin is none.
     pub(in crate::control) fn allows_origin(&self, origin: Option<&str>) -> bool {
-        let Some(origin) = origin else { return true };
-        let origin = origin.to_ascii_lowercase();
-        self.origins.is_empty() || self.origins.iter().any(|rule| origin_matches(rule, &origin))
+        let listed = |origin: &str| {
+            let origin = origin.to_ascii_lowercase();
+            self.origins.iter().any(|rule| origin_matches(rule, &origin))
+        };
+        self.origins.is_empty() || origin.is_some_and(listed)
     }
 
     pub(in crate::control) fn last_used(&self) -> Option<UnixMillis> {
@@ -53,35 +56,62 @@ impl ApiKeyEntry {
 
 /// See the module.
 #[derive(Default)]
-pub(in crate::control) struct ApiKeyTable(HashMap<[u8; 32], Arc<ApiKeyEntry>>);
+pub(in crate::control) struct ApiKeyTable {
+    by_digest: HashMap<[u8; 32], Arc<ApiKeyEntry>>,
+    /// For connections, which remember no digest.
+    by_id: HashMap<ApiKeyId, [u8; 32]>,
+}
 
 impl ApiKeyTable {
+    pub(in crate::control) fn is_empty(&self) -> bool {
+        self.by_digest.is_empty()
+    }
+
     /// The key whose value has this digest.
     pub(in crate::control) fn by_digest(&self, digest: &[u8; 32]) -> Option<&Arc<ApiKeyEntry>> {
-        self.0.get(digest)
+        self.by_digest.get(digest)
+    }
+
+    /// The key of this id.
+    pub(in crate::control) fn by_id(&self, id: ApiKeyId) -> Option<&Arc<ApiKeyEntry>> {
+        self.by_digest.get(self.by_id.get(&id)?)
     }
 
     pub(in crate::control) fn add(&mut self, entry: ApiKeyEntry) {
-        self.0.insert(entry.digest, Arc::new(entry));
+        self.by_id.insert(entry.id, entry.digest);
+        self.by_digest.insert(entry.digest, Arc::new(entry));
     }
 
     pub(in crate::control) fn expire(&mut self, digest: &[u8; 32], expires: UnixMillis) {
-        if let Some(entry) = self.0.get_mut(digest) {
+        if let Some(entry) = self.by_digest.get_mut(digest) {
             *entry = Arc::new(ApiKeyEntry { expires: Some(expires), ..ApiKeyEntry::clone(entry) });
         }
     }
 
     pub(in crate::control) fn remove(&mut self, digest: &[u8; 32]) {
-        self.0.remove(digest);
+        if let Some(entry) = self.by_digest.remove(digest) {
+            self.by_id.remove(&entry.id);
+        }
     }
 
     pub(in crate::control) fn remove_database(&mut self, id: DatabaseId) {
-        self.0.retain(|_, entry| entry.database_id != id);
+        self.retain(|entry| entry.database_id != id);
     }
 
     /// Forgets the keys whose time is over.
     pub(in crate::control) fn prune(&mut self, now: UnixMillis) {
-        self.0.retain(|_, entry| !entry.is_over(now));
+        self.retain(|entry| !entry.is_over(now));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&ApiKeyEntry) -> bool) {
+        let Self { by_digest, by_id } = self;
+        by_digest.retain(|_, entry| {
+            let kept = keep(entry);
+            if !kept {
+                by_id.remove(&entry.id);
+            }
+            kept
+        });
     }
 }
 
@@ -114,7 +144,7 @@ mod tests {
             assert!(!entry.allows_origin(Some(bad)), "{bad}");
         }
         entry.origins = [].into();
-        assert!(entry.allows_origin(Some("https://anywhere.example")));
+        assert!(entry.allows_origin(Some("https://anywhere.example")) && entry.allows_origin(None));
         assert!(!entry.is_over(UnixMillis(5)));
         entry.expires = Some(UnixMillis(5));
         assert!(entry.is_over(UnixMillis(5)) && !entry.is_over(UnixMillis(4)));

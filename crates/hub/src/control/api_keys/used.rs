@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
-use ferry_auth::api_key;
 use ferry_types::{Error, Reason, Result};
 
 use super::{ApiKeyEntry, rows};
@@ -26,11 +25,6 @@ impl UsedKeys {
 }
 
 impl Control {
-    /// The key of this value, if there is one. Touches no disk.
-    pub(in crate::control) fn find_api_key(&self, value: &str) -> Option<Arc<ApiKeyEntry>> {
-        self.state.read().api_keys().by_digest(&api_key::digest(value)).map(Arc::clone)
-    }
-
     /// Admits one use of a key by a page of `origin`, if it was a page's.
     ///
     /// # Errors
