@@ -7,7 +7,7 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, key, login, logout, password, pull, push, serve,
+        account, admin, clone, completions, db, demo, key, login, logout, oauth, password, pull, push, serve,
         session, signup, sync, token,
     },
     failure::{self, Failure},
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Login(login::Args),
     /// Log out, ending the session and the sync tokens minted from it
     Logout(logout::Args),
+    /// Log in through a provider, or let one vouch for your account
+    #[command(subcommand)]
+    Oauth(oauth::Command),
     /// Show who is logged in
     #[command(after_help = "Example:\n  ferry whoami --json")]
     Whoami,

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod oauth;
 pub(crate) mod password;
 pub(crate) mod pull;
 pub(crate) mod push;

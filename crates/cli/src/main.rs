@@ -59,6 +59,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Signup(args) => commands::signup::run(&context()?, args).await,
         Command::Login(args) => commands::login::run(&context()?, args).await,
         Command::Logout(args) => commands::logout::run(&context()?, &args).await,
+        Command::Oauth(command) => commands::oauth::run(&context()?, command).await,
         Command::Whoami => commands::whoami::run(&context()?).await,
         Command::Db(command) => commands::db::run(&context()?, command).await,
         Command::Token(command) => commands::token::run(&context()?, command).await,

@@ -181,58 +181,9 @@ fn read_json<'a, T: Deserialize<'a>>(what: &str, status: u16, body: &'a [u8]) ->
     serde_json::from_slice(body).map_err(|error| OAuthError::provider(format!("{what}: {error}")))
 }
 
-/// Whether a provider may be reached there: HTTPS, or HTTP on this machine (OAU-13).
-#[must_use]
-pub fn is_endpoint(url: &str) -> bool {
-    let host = |rest: &str| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
-        Some(authority).filter(|authority| !authority.is_empty() && !authority.contains('@'))
-    };
-    if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return false;
-    }
-    if let Some(rest) = url.strip_prefix("https://") {
-        return host(rest).is_some();
-    }
-    let Some(authority) = url.strip_prefix("http://").and_then(host) else { return false };
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => name,
-        _ => authority.as_str(),
-    };
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // Verifies: OAU-13
-    #[test]
-    fn plain_http_stays_on_this_machine() {
-        for good in [
-            "https://github.com/login/oauth/authorize",
-            "https://hub.example:8443",
-            "http://127.0.0.1:9000/token",
-            "http://localhost/x?y",
-            "http://[::1]:1",
-        ] {
-            assert!(is_endpoint(good), "{good}");
-        }
-        for bad in [
-            "",
-            "https://",
-            "https:///x",
-            "http://github.com",
-            "http://localhost.evil.example",
-            "http://127.0.0.1@evil.example",
-            "https://user@host",
-            "ftp://localhost",
-            "http://127.0.0.1:99999",
-            "https://a b",
-        ] {
-            assert!(!is_endpoint(bad), "{bad}");
-        }
-    }
 
     // Verifies: OAU-13
     #[test]

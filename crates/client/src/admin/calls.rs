@@ -45,6 +45,10 @@ macro_rules! lists {
 }
 
 calls! {
+    /// Begins a login at a provider.
+    start_o_auth(StartOAuthRequest) -> StartOAuthResponse;
+    /// Completes a login at a provider.
+    complete_o_auth(CompleteOAuthRequest) -> AuthResponse;
     /// Another token of this session, which lives longer.
     refresh_session(RefreshSessionRequest) -> AuthResponse;
     /// Ends one of the user's sessions.

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use ferry_auth::oauth::is_endpoint;
-
 use super::{ConfigError, Values};
+use crate::outbound::RemoteUrl;
 
 /// What a provider knows this hub by.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,34 +54,60 @@ pub struct OAuthConfig {
     pub google_issuer: String,
 }
 
+impl Default for OAuthConfig {
+    /// No provider is configured.
+    fn default() -> Self {
+        Self {
+            redirect_base: None,
+            state_ttl_seconds: 600,
+            legacy: true,
+            legacy_bind_ip: true,
+            github: None,
+            google: None,
+            github_urls: GitHubUrls {
+                authorize: "https://github.com/login/oauth/authorize".to_owned(),
+                token: "https://github.com/login/oauth/access_token".to_owned(),
+                user: "https://api.github.com/user".to_owned(),
+                emails: "https://api.github.com/user/emails".to_owned(),
+            },
+            google_issuer: "https://accounts.google.com".to_owned(),
+        }
+    }
+}
+
 impl Values {
     pub(super) fn oauth(&self) -> Result<OAuthConfig, ConfigError> {
-        let endpoint = |name: &str, default: &str| {
-            let read = self.read(name, |text| match is_endpoint(text) {
-                true => Ok(text.to_owned()),
-                false => Err("expected an https:// URL, or http:// on this machine".to_owned()),
-            });
-            read.map(|url| url.unwrap_or_else(|| default.to_owned()))
+        let default = OAuthConfig::default();
+        let endpoint = |name: &str, default: String| {
+            let read = self
+                .read(name, |text| RemoteUrl::secure(text).map(|_| text.to_owned()).map_err(str::to_owned));
+            read.map(|url| url.unwrap_or(default))
         };
         let client = |id: &str, secret: &str| {
             let (id, secret) = (self.text(id)?.trim().to_owned(), self.text(secret)?.trim().to_owned());
             Some(OAuthClient { id, secret })
         };
         let base = self.read("oauth_redirect_base", super::url)?;
+        let urls = default.github_urls;
         Ok(OAuthConfig {
             redirect_base: base.or(self.read("public_url", super::url)?),
-            state_ttl_seconds: self.number("oauth_state_ttl_seconds", 600, 10, 86_400)?,
-            legacy: self.truth("oauth_legacy", true)?,
-            legacy_bind_ip: self.truth("oauth_legacy_bind_ip", true)?,
+            state_ttl_seconds: self.number(
+                "oauth_state_ttl_seconds",
+                default.state_ttl_seconds,
+                10,
+                86_400,
+            )?,
+            legacy: self.truth("oauth_legacy", default.legacy)?,
+            legacy_bind_ip: self.truth("oauth_legacy_bind_ip", default.legacy_bind_ip)?,
             github: client("github_client_id", "github_client_secret"),
             google: client("google_client_id", "google_client_secret"),
             github_urls: GitHubUrls {
-                authorize: endpoint("github_authorize_url", "https://github.com/login/oauth/authorize")?,
-                token: endpoint("github_token_url", "https://github.com/login/oauth/access_token")?,
-                user: endpoint("github_user_url", "https://api.github.com/user")?,
-                emails: endpoint("github_emails_url", "https://api.github.com/user/emails")?,
+                authorize: endpoint("github_authorize_url", urls.authorize)?,
+                token: endpoint("github_token_url", urls.token)?,
+                user: endpoint("github_user_url", urls.user)?,
+                emails: endpoint("github_emails_url", urls.emails)?,
             },
-            google_issuer: endpoint("google_issuer", "https://accounts.google.com")?,
+            google_issuer: endpoint("google_issuer", default.google_issuer)?,
         })
     }
 }

@@ -151,8 +151,8 @@ impl Control {
     /// # Errors
     /// `BYTE_BUDGET` when one has nothing left; unavailable when `control.db` cannot be read.
     pub async fn meter(&self, auth: &AuthContext) -> Result<Meter> {
-        let mut budgets = Vec::with_capacity(auth.byte_budgets.len());
-        for budget in &auth.byte_budgets {
+        let mut budgets = Vec::new();
+        for budget in auth.byte_budgets.iter().flat_map(|budgets| budgets.iter()) {
             let known = self.budgets.lock().get(&budget.bucket).map(Arc::clone);
             let count = match known {
                 Some(count) => count,

@@ -21,8 +21,13 @@ pub(super) enum ControlEffect {
     UserCreated {
         user_id: UserId,
         email: String,
+        email_verified: bool,
         org_id: OrgId,
         org_name: String,
+    },
+    /// The user proved to own the e-mail address.
+    EmailVerified {
+        user_id: UserId,
     },
     /// All credentials of an older epoch are revoked.
     UserChanged {
@@ -351,6 +356,11 @@ impl Directory {
                     user.disabled = disabled;
                 }
             }
+            ControlEffect::EmailVerified { user_id } => {
+                if let Some(user) = self.users.get_mut(&user_id) {
+                    user.email_verified = true;
+                }
+            }
             ControlEffect::UserDeleted { user_id } => {
                 self.users.remove(&user_id);
             }
@@ -366,11 +376,11 @@ impl Directory {
                     entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
-            ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
+            ControlEffect::UserCreated { user_id, email, email_verified, org_id, org_name } => {
                 self.add_org(org_id, OrgEntry::new(&org_name, true));
                 let memberships = vec![(org_id, Role::Admin)];
                 let email = email.into();
-                let user = UserEntry { email, email_verified: false, disabled: false, epoch: 0, memberships };
+                let user = UserEntry { email, email_verified, disabled: false, epoch: 0, memberships };
                 self.add_user(user_id, user);
             }
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {

@@ -67,6 +67,7 @@ pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
 pub use kinds::KindClaim;
+pub use oauth::{CompleteOAuth, Return, StartOAuth};
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
 pub use tokens::{IssueToken, IssuedToken};
@@ -78,12 +79,13 @@ use directory::ControlEffect;
 use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
+use oauth::Discovered;
 use passwords::PasswordPool;
 use random::Ids;
 use state::State;
 use token_cache::TokenCache;
 
-use crate::database::Actor;
+use crate::{database::Actor, outbound::Outbound};
 
 /// The control plane of one hub.
 pub struct Control {
@@ -106,6 +108,8 @@ pub struct Control {
     tentative_kinds: TentativeKinds,
     used_keys: UsedKeys,
     budgets: Budgets,
+    discovered: Discovered,
+    outbound: Outbound,
     host: OnceLock<Arc<dyn DatabaseHost>>,
     /// Whether the last change of `control.db` reached the disk.
     healthy: AtomicBool,

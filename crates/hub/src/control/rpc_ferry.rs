@@ -7,7 +7,7 @@ use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::Error;
 
 use super::{
-    Access, Control, DatabaseStats,
+    Access, CompleteOAuth, Control, DatabaseStats, StartOAuth,
     rpc::Call,
     rpc_api_keys,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
@@ -67,27 +67,6 @@ impl wire::AdminService for Service {
         let call = Call::new(&self.0, &context);
         let session = self.0.login(request.email, request.password, request.label, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
-    }
-
-    async fn start_o_auth(
-        &self,
-        context: RequestContext,
-        request: ServiceRequest<'_, wire::StartOAuthRequest>,
-    ) -> ServiceResult<wire::StartOAuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let started = self.0.start_oauth(request.provider, &call.origin);
-        let (redirect_url, state) = started.map_err(|error| call.refuse(&error))?;
-        Response::ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
-    }
-
-    async fn complete_o_auth(
-        &self,
-        context: RequestContext,
-        _request: ServiceRequest<'_, wire::CompleteOAuthRequest>,
-    ) -> ServiceResult<wire::AuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let session = self.0.complete_oauth(&call.origin).map_err(|error| call.refuse(&error))?;
-        Response::ok(auth_response(session))
     }
 
     async fn create_database(
@@ -179,6 +158,29 @@ impl wire::AdminService for Service {
     }
 
     rpcs! {
+        async fn start_o_auth(call, request: StartOAuthRequest) -> StartOAuthResponse {
+            let linker = if request.link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = StartOAuth {
+                provider: &request.provider,
+                client_challenge: &request.client_challenge,
+                loopback_port: request.loopback_port,
+            };
+            let started = call.control.start_oauth(wanted, linker.as_ref(), &call.origin).await?;
+            let (redirect_url, state) = started;
+            Ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
+        }
+
+        async fn complete_o_auth(call, request: CompleteOAuthRequest) -> AuthResponse {
+            let linker = if request.confirm_link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = CompleteOAuth {
+                state: &request.state,
+                code: &request.code,
+                client_verifier: &request.client_verifier,
+                password: &request.password,
+            };
+            Ok(auth_response(call.control.complete_oauth(wanted, linker.as_ref(), &call.origin).await?))
+        }
+
         async fn refresh_session(call, _request: RefreshSessionRequest) -> AuthResponse {
             let caller = call.session(Access::Full)?;
             Ok(auth_response(call.control.refresh_session(&caller, &call.origin).await?))

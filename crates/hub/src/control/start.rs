@@ -17,10 +17,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
     Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
-    keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids,
-    schema::MIGRATIONS, state::State, token_cache::TokenCache,
+    keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, oauth::Discovered, passwords::PasswordPool,
+    random::Ids, schema::MIGRATIONS, state::State, token_cache::TokenCache,
 };
-use crate::{config::ConfigError, database::Actor};
+use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";
@@ -62,6 +62,8 @@ impl Control {
             tentative_kinds: TentativeKinds::default(),
             used_keys: UsedKeys::default(),
             budgets: Budgets::default(),
+            discovered: Discovered::default(),
+            outbound: Outbound::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
             probing: AtomicBool::new(false),

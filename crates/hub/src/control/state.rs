@@ -115,6 +115,7 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         ControlEffect::KeysChanged(_)
         | ControlEffect::OrgDeleted { .. }
         | ControlEffect::UserCreated { .. }
+        | ControlEffect::EmailVerified { .. }
         | ControlEffect::DatabaseCreated(_)
         | ControlEffect::ApiKeyCreated(_)
         | ControlEffect::DatabaseRenamed { .. }

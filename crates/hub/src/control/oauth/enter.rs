@@ -61,7 +61,12 @@ fn refuse_taken(connection: &Connection, provider: Provider, email: &str) -> fer
 
 impl Control {
     /// Logs the owner of the identity in; nobody's identity becomes an account, if its e-mail is nobody's either.
-    pub(super) async fn enter(&self, provider: Provider, identity: Identity, origin: &Origin) -> Result<Session> {
+    pub(super) async fn enter(
+        &self,
+        provider: Provider,
+        identity: Identity,
+        origin: &Origin,
+    ) -> Result<Session> {
         let now = self.now();
         let user = self.new_provider_user(identity.email, provider.as_str(), identity.subject.clone(), now);
         let session = self.new_session(user.user_id, provider.as_str(), origin, now);
@@ -135,7 +140,12 @@ impl Control {
                 .prepare_cached(
                     "INSERT INTO identities(id, user_id, provider, provider_user_id) VALUES (?1, ?2, ?3, ?4)",
                 )?
-                .execute([id.to_string().as_str(), &user_id.to_string(), provider.as_str(), &identity.subject])?;
+                .execute([
+                    id.to_string().as_str(),
+                    &user_id.to_string(),
+                    provider.as_str(),
+                    &identity.subject,
+                ])?;
             connection
                 .prepare_cached("UPDATE users SET email_verified = 1 WHERE id = ?1")?
                 .execute([user_id.to_string()])?;

@@ -14,14 +14,19 @@ use ferry_types::UnixMillis;
 use http::{Request, header};
 
 use super::Pending;
-use crate::{config::OAuthClient, control::Control};
+use crate::{
+    config::OAuthClient,
+    control::Control,
+    outbound::{Bounds, Reach, RemoteUrl},
+};
+
+/// Bounds of one request (OAU-13).
+const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(10), max_bytes: 256 << 10 };
 
 /// How long the endpoints of an issuer are believed to stay where they are.
 const DISCOVERY_MS: i64 = 3_600_000;
 /// Longest exchange in all, below what an RPC may take.
 const EXCHANGE_MAX: Duration = Duration::from_secs(25);
-/// GitHub's API refuses requests that do not say what sends them.
-const USER_AGENT: &str = concat!("ferry/", env!("CARGO_PKG_VERSION"));
 /// Version of GitHub's REST API.
 const GITHUB_API_VERSION: &str = "2022-11-28";
 
@@ -37,10 +42,7 @@ fn get(url: &str) -> Result<Request<Bytes>, OAuthError> {
 }
 
 fn build(request: http::request::Builder, body: Bytes) -> Result<Request<Bytes>, OAuthError> {
-    request
-        .header(header::USER_AGENT, USER_AGENT)
-        .body(body)
-        .map_err(|error| OAuthError::Provider(format!("request: {error}")))
+    request.body(body).map_err(|error| OAuthError::Provider(format!("request: {error}")))
 }
 
 impl Control {
@@ -116,6 +118,14 @@ impl Control {
         Tokens::read(status, &body)
     }
 
+    async fn ask(&self, request: Request<Bytes>) -> Result<Answer, OAuthError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        // The operator, or the issuer that the operator trusts, chose the URL.
+        let answer = self.outbound.send(request, Reach::Anywhere, BOUNDS).await;
+        let answer = answer.map_err(|error| OAuthError::Provider(format!("{host}: {error}")))?;
+        Ok((answer.status().as_u16(), answer.into_body()))
+    }
+
     /// Where the issuer's endpoints are, asked now or in the last hour.
     pub(super) async fn discovery(&self) -> Result<Discovery, OAuthError> {
         let now = self.now();
@@ -128,6 +138,10 @@ impl Control {
         let issuer = &self.config.oauth.google_issuer;
         let (status, body) = self.ask(get(&google::discovery_url(issuer))?).await?;
         let discovery = Discovery::read(issuer, status, &body)?;
+        for url in [&discovery.authorization_endpoint, &discovery.token_endpoint, &discovery.jwks_uri] {
+            RemoteUrl::secure(url)
+                .map_err(|why| OAuthError::Provider(format!("discovery: {url:?}: {why}")))?;
+        }
         *self.discovered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((discovery.clone(), now));
         Ok(discovery)
     }

@@ -5,17 +5,13 @@ mod enter;
 mod exchange;
 mod states;
 
-use ferry_auth::oauth::{
-    self, Challenge, Client, Identity, Provider,
-    callback::is_plain,
-    github, pkce,
-};
+use ferry_auth::oauth::{self, Challenge, Client, Identity, Provider, callback::is_plain, github, pkce};
 use ferry_types::{Error, Reason, Result, UserId};
 use serde_json::json;
 
+pub(super) use self::exchange::Discovered;
 pub use self::states::Return;
 use self::states::{Pending, bad_state};
-pub(super) use self::exchange::Discovered;
 use super::{
     Caller, Control, Origin, Session,
     accounts::check_email,
@@ -125,7 +121,7 @@ impl Control {
         };
         match (client, &config.redirect_base) {
             (Some(client), Some(base)) => Ok((client.clone(), format!("{base}/oauth/{provider}/callback"))),
-            _ => Err(not_configured(provider)),
+            _ => Err(not_configured(provider.as_str())),
         }
     }
 
@@ -141,6 +137,9 @@ impl Control {
         origin: &Origin,
     ) -> Result<Session> {
         self.rates.charge(Counted::OAuth(origin.ip.into()), self.now())?;
+        if self.config.oauth.github.is_none() && self.config.oauth.google.is_none() {
+            return Err(not_configured("a provider"));
+        }
         if !is_plain(wanted.code) {
             return Err(invalid("code must have 1 to 512 characters of A-Z, a-z, 0-9 and ._~/+=-"));
         }
@@ -191,6 +190,14 @@ impl Control {
         }
     }
 
+    /// Counts a request of nobody in particular.
+    ///
+    /// # Errors
+    /// Rate limit.
+    pub fn charge_public(&self, ip: std::net::IpAddr) -> Result<()> {
+        self.rates.charge(Counted::Public(ip.into()), self.now())
+    }
+
     async fn audit_failed(
         &self,
         provider: Provider,
@@ -204,7 +211,13 @@ impl Control {
             let row = AuditRow {
                 outcome: "failed",
                 detail: json!({ "reason": reason.as_str() }),
-                ..AuditRow::ok(at, &origin, actor.map_or(Who::Nobody, Who::User), "user.oauth", provider.as_str())
+                ..AuditRow::ok(
+                    at,
+                    &origin,
+                    actor.map_or(Who::Nobody, Who::User),
+                    "user.oauth",
+                    provider.as_str(),
+                )
             };
             row.insert(transaction.connection())
         })
@@ -220,15 +233,18 @@ fn loopback_port(port: u32, proves: bool) -> Result<Option<u16>> {
         return Err(invalid("loopback_port must be from 1024 to 65535, or 0 for none"));
     }
     if !proves {
-        return Err(invalid("loopback_port needs client_challenge: whoever else listens there must gain nothing"));
+        return Err(invalid(
+            "loopback_port needs client_challenge: whoever else listens there must gain nothing",
+        ));
     }
     Ok(u16::try_from(port).ok())
 }
 
-fn not_configured(provider: Provider) -> Error {
+fn not_configured(provider: &str) -> Error {
     let message = format!(
-        "login with {provider} is not configured on this hub: it needs {provider}_client_id, \
-         {provider}_client_secret and oauth_redirect_base (or public_url); use a password instead"
+        "login with {provider} is not configured on this hub: it needs the client id and secret \
+         (github_client_id, github_client_secret or google_client_id, google_client_secret) and \
+         oauth_redirect_base (or public_url); use a password instead"
     );
     Error::new(Reason::Unimplemented, message)
 }
@@ -236,9 +252,10 @@ fn not_configured(provider: Provider) -> Error {
 /// What a provider's failure tells the caller. The provider's own words go to the log alone, without `secrets`.
 fn refusal(provider: Provider, error: oauth::OAuthError, secrets: &[&str]) -> Error {
     match error {
-        oauth::OAuthError::CodeRefused => {
-            Error::new(Reason::PermissionDenied, format!("{provider} refused the code: start the login again"))
-        }
+        oauth::OAuthError::CodeRefused => Error::new(
+            Reason::PermissionDenied,
+            format!("{provider} refused the code: start the login again"),
+        ),
         oauth::OAuthError::NoVerifiedEmail => Error::new(
             Reason::FailedPrecondition,
             format!("{provider} verified no e-mail address of yours: verify one there and start again"),

@@ -64,7 +64,9 @@ impl Control {
         self.write(move |transaction| {
             transaction
                 .connection()
-                .prepare_cached("INSERT INTO oauth_states(secret_hash, payload, expires) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT INTO oauth_states(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
+                )?
                 .execute(rusqlite::params![hash, payload, expires_ms])?;
             Ok(())
         })
@@ -78,7 +80,10 @@ impl Control {
             let sql = "DELETE FROM oauth_states WHERE secret_hash = ?1 RETURNING payload, expires";
             let mut statement = transaction.connection().prepare_cached(sql)?;
             let taken = statement.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            taken.filter(|(_, expires): &(String, i64)| *expires > now.0).map(|(text, _)| read(&text)).transpose()
+            taken
+                .filter(|(_, expires): &(String, i64)| *expires > now.0)
+                .map(|(text, _)| read(&text))
+                .transpose()
         })
         .await
     }
