@@ -4,4 +4,6 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod keys;
+mod oauth;
 mod sync;

@@ -1,6 +1,7 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
+mod budgets;
 mod databases;
 mod durability;
 mod http;

@@ -103,6 +103,7 @@ fn each_provider_makes_an_account_of_its_own_identity() {
 fn a_state_is_good_once_and_for_who_began_it() {
     let (hub, provider) = place();
     for name in BOTH {
+        provider.become_person(Person::new(name.len() as u64, &format!("{name}@example.com")));
         let begun = begin(&hub, name);
         let code = provider.code(&begun.url);
         complete(&hub, &begun.state, &code).unwrap();
@@ -385,6 +386,23 @@ fn a_provider_that_fails_is_unavailable_and_keeps_its_words() {
         provider.seen().iter().all(|request| !request.path.starts_with("/moved")),
         "no redirect was followed"
     );
+}
+
+// Verifies: OAU-09, OAU-13
+#[test]
+fn an_issuer_that_tells_no_endpoints_begins_no_login() {
+    let (hub, provider) = place();
+    let request = json!({"provider": "google", "clientChallenge": CHALLENGE});
+    for mishap in [Mishap::Failing, Mishap::Huge, Mishap::Redirecting, Mishap::Html] {
+        provider.mishap("/google/.well-known/openid-configuration", Some(mishap));
+        let refusal = start(&hub, FERRY, &request, None).err().unwrap();
+        assert_eq!(refusal.code, "unavailable", "{mishap:?}");
+    }
+    let stored = "SELECT count(*) FROM oauth_states";
+    let rows: u64 = control_db(&hub).query_row(stored, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+    provider.mishap("/google/.well-known/openid-configuration", None);
+    login(&hub, &provider, "google").unwrap();
 }
 
 // Verifies: OAU-13

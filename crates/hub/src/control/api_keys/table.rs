@@ -135,11 +135,10 @@ mod tests {
             expires: None,
             last_used: Arc::default(),
         };
-        for good in
-            [None, Some("https://app.example"), Some("HTTPS://App.Example"), Some("https://a.example.org")]
-        {
-            assert!(entry.allows_origin(good), "{good:?}");
+        for good in ["https://app.example", "HTTPS://App.Example", "https://a.example.org"] {
+            assert!(entry.allows_origin(Some(good)), "{good}");
         }
+        assert!(!entry.allows_origin(None), "a program");
         for bad in ["https://example.org", "http://app.example", "https://app.example.evil", "null", ""] {
             assert!(!entry.allows_origin(Some(bad)), "{bad}");
         }

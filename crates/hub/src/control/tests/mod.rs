@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authenticate;
+mod budgets;
 mod databases;
 mod kinds;
 mod operator;
