@@ -90,3 +90,6 @@ pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
 pub const USAGE_FLUSH_MS: u64 = 10_000;
 /// Byte budgets counted in memory at once; further ones replace those that nobody uses.
 pub const BYTE_BUDGETS_MAX: usize = 100_000;
+
+/// Logins at providers that wait for their end; a further one is told to come back (OAU-02).
+pub const OAUTH_STATES_MAX: u64 = 50_000;

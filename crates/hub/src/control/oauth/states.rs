@@ -4,11 +4,14 @@
 use std::net::IpAddr;
 
 use ferry_auth::oauth::pkce;
-use ferry_types::{Error, Reason, Result, UnixMillis};
-use rusqlite::OptionalExtension as _;
+use ferry_types::{Error, Reason, Result, UnixMillis, limits::OAUTH_STATES_MAX};
+use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Control, operator::code_hash};
+
+/// How long to wait when too many logins are going on, milliseconds.
+const FULL_RETRY_MS: u64 = 60_000;
 
 /// The column `payload`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -62,8 +65,9 @@ impl Control {
         let hash = code_hash(state);
         let expires_ms = now.0 + self.config.oauth.state_ttl_seconds * 1000;
         self.write(move |transaction| {
-            transaction
-                .connection()
+            let connection = transaction.connection();
+            make_room(connection, now)?;
+            connection
                 .prepare_cached(
                     "INSERT INTO oauth_states(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
                 )?
@@ -110,6 +114,22 @@ impl Control {
             _ => Return::EdgeReplica,
         })
     }
+}
+
+/// Refuses when too many logins wait, after forgetting those that wait in vain.
+fn make_room(connection: &Connection, now: UnixMillis) -> ferry_store::Result<()> {
+    let count = || -> ferry_store::Result<u64> {
+        Ok(connection.prepare_cached("SELECT count(*) FROM oauth_states")?.query_row([], |row| row.get(0))?)
+    };
+    if count()? < OAUTH_STATES_MAX {
+        return Ok(());
+    }
+    connection.prepare_cached("DELETE FROM oauth_states WHERE expires <= ?1")?.execute([now.0])?;
+    if count()? < OAUTH_STATES_MAX {
+        return Ok(());
+    }
+    let message = "too many logins at providers are going on: try again in a minute";
+    Err(Error::new(Reason::Busy, message).retry_after_ms(FULL_RETRY_MS).into())
 }
 
 fn read(text: &str) -> ferry_store::Result<Pending> {

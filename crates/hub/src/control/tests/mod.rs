@@ -5,6 +5,7 @@ mod authenticate;
 mod budgets;
 mod databases;
 mod kinds;
+mod oauth;
 mod operator;
 mod rpc;
 mod sessions;
