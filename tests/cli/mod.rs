@@ -4,6 +4,7 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod jwt;
 mod keys;
 mod oauth;
 mod sync;

@@ -2,9 +2,11 @@
 
 mod accounts;
 mod budgets;
+mod cors;
 mod databases;
 mod durability;
 mod http;
+mod jwt;
 mod keys;
 mod membership;
 mod oauth;

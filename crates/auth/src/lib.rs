@@ -6,6 +6,7 @@ pub mod budget;
 pub mod caveat;
 pub mod claims;
 pub mod context;
+pub mod jwt;
 pub mod keyring;
 pub mod macaroon;
 pub mod oauth;

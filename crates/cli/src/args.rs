@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, key, login, logout, oauth, password, pull, push, serve,
-        session, signup, sync, token,
+        account, admin, clone, completions, db, demo, jwt, key, login, logout, oauth, password, pull, push,
+        serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -83,6 +83,9 @@ pub(crate) enum Command {
     /// Create, list, rotate and revoke the API keys of a database
     #[command(subcommand)]
     Key(key::Command),
+    /// Show, set, try and remove the JWTs that a database takes
+    #[command(subcommand)]
+    Jwt(jwt::Command),
     /// List and end the sessions of your account
     #[command(subcommand)]
     Session(session::Command),

@@ -1,15 +1,13 @@
 //! Google, and other issuers of OpenID Connect: where its endpoints are, and whom an id_token names (OAU-09).
 //! Sources: OpenID Connect Discovery 1.0, section 4; OpenID Connect Core 1.0, sections 3.1.2.1 and 3.1.3.7.
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde::Deserialize;
 
 use super::{Challenge, Client, Identity, OAuthError, read_json, with_query};
+use crate::jwt::{self, JwtAlgorithm, KeySet};
 
 /// Rights asked for: who one is, and one's e-mail address.
 const SCOPES: &str = "openid email";
-/// Longest id_token.
-const TOKEN_MAX_BYTES: usize = 8192;
 /// Longest `sub`.
 const SUBJECT_MAX_BYTES: usize = 255;
 
@@ -108,22 +106,14 @@ pub fn identity(
     expected: Expected<'_>,
     now_unix: i64,
 ) -> Result<Identity, OAuthError> {
-    let keys: JwkSet = read_json("keys", keys.0, keys.1)?;
-    let wrong = |what: &str| OAuthError::provider(format!("id_token: {what}"));
-    if id_token.len() > TOKEN_MAX_BYTES {
-        return Err(wrong("too long"));
+    let (status, body) = keys;
+    if status != 200 {
+        return Err(OAuthError::provider(format!("keys: status {status}")));
     }
-    let header = jsonwebtoken::decode_header(id_token).map_err(|error| wrong(&error.to_string()))?;
-    let kid = header.kid.ok_or_else(|| wrong("without kid"))?;
-    let key = keys.find(&kid).ok_or_else(|| wrong("signed by an unknown key"))?;
-    let key = DecodingKey::from_jwk(key).map_err(|error| wrong(&error.to_string()))?;
-    // Only the signature: the library would read a clock, and the claims are checked one by one below.
-    let mut signature = Validation::new(Algorithm::RS256);
-    signature.validate_exp = false;
-    signature.validate_aud = false;
-    signature.required_spec_claims.clear();
-    let claims = jsonwebtoken::decode::<IdClaims>(id_token, &key, &signature);
-    claims.map_err(|error| wrong(&error.to_string()))?.claims.identity(expected, now_unix)
+    let keys = KeySet::parse(body).map_err(|error| OAuthError::provider(format!("keys: {error}")))?;
+    let claims: IdClaims = jwt::signed_claims(id_token, &keys, JwtAlgorithm::Rs256)
+        .map_err(|error| OAuthError::provider(format!("id_token: {error}")))?;
+    claims.identity(expected, now_unix)
 }
 
 impl IdClaims {
@@ -213,6 +203,30 @@ mod tests {
             let outcome = named(|claims| claims[name] = value.clone());
             assert!(matches!(outcome, Err(OAuthError::Provider(_))), "{name} {value}: {outcome:?}");
         }
+    }
+
+    // Verifies: OAU-09
+    #[test]
+    fn only_the_issuers_rs256_signature_counts() {
+        use ferry_testkit::jwt::{ED, RSA, key_set};
+        let claims = json!({
+            "iss": ISSUER, "sub": "1076", "aud": "client", "exp": 1000, "nonce": "n",
+            "email": "ada@x", "email_verified": true,
+        });
+        let keys = key_set(&[RSA, ED]).to_string();
+        let expected = Expected { issuer: ISSUER, client_id: "client", nonce: "n" };
+        let named = |token: &str, keys: &str| identity(token, (200, keys.as_bytes()), expected, 999);
+        assert_eq!(named(&RSA.token(&claims), &keys).unwrap().subject, "1076");
+        let mut broken = RSA.token(&claims);
+        broken.replace_range(broken.len() - 8.., "AAAAAAAA");
+        let unsigned = RSA.token_with(&json!({"alg": "none"}), &claims);
+        for bad in [ED.token(&claims), RSA.forged(&claims), broken, unsigned, "a.b".to_owned()] {
+            assert!(matches!(named(&bad, &keys), Err(OAuthError::Provider(_))), "{bad}");
+        }
+        for bad in ["{}", "<html>", &key_set(&[ED]).to_string()] {
+            assert!(matches!(named(&RSA.token(&claims), bad), Err(OAuthError::Provider(_))), "{bad}");
+        }
+        assert!(identity(&RSA.token(&claims), (500, keys.as_bytes()), expected, 999).is_err());
     }
 
     // Verifies: OAU-09

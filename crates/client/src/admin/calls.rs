@@ -71,6 +71,12 @@ calls! {
     rotate_api_key(RotateApiKeyRequest) -> ApiKey;
     /// Ends an API key.
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+    /// What a database demands of JWTs; empty if it has no settings of its own.
+    get_jwt_settings(GetJwtSettingsRequest) -> JwtSettings;
+    /// Sets what a database demands of JWTs; empty settings remove it.
+    set_jwt_settings(SetJwtSettingsRequest) -> SetJwtSettingsResponse;
+    /// Tries a JWT at a database.
+    test_jwt(TestJwtRequest) -> TestJwtResponse;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.

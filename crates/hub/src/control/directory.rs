@@ -4,12 +4,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::{KeyRing, Role};
+use ferry_auth::{KeyRing, Role, jwt::JwtSettings};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
 use super::{
     api_keys::{ApiKeyEntry, ApiKeyTable},
     default_database::DefaultDatabase,
+    jwt_index::{JwtEntry, JwtIndex},
 };
 
 /// What a commit of `control.db` changed.
@@ -80,6 +81,11 @@ pub(super) enum ControlEffect {
     },
     DatabaseDeleted {
         id: DatabaseId,
+    },
+    /// Other JWT settings, or none.
+    JwtChanged {
+        id: DatabaseId,
+        settings: Option<Arc<JwtSettings>>,
     },
     KindChanged {
         id: DatabaseId,
@@ -169,6 +175,14 @@ pub struct DatabaseEntry {
     pub created: UnixMillis,
 }
 
+impl DatabaseEntry {
+    /// Whether a JWT issued at `iat` (Unix seconds) is younger than the last revocation. In the second of the
+    /// revocation nobody can tell.
+    pub(super) fn admits_jwt_of(&self, iat: Option<i64>) -> bool {
+        self.jwt_not_before.is_none_or(|floor| iat.is_some_and(|iat| iat > floor.as_secs()))
+    }
+}
+
 /// A login that was ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RevokedSession {
@@ -198,6 +212,7 @@ pub(super) struct Directory {
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
     default_database: DefaultDatabase,
+    jwt: JwtIndex,
 }
 
 impl Directory {
@@ -212,6 +227,7 @@ impl Directory {
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
             default_database: DefaultDatabase::Unset,
+            jwt: JwtIndex::default(),
         }
     }
 
@@ -253,6 +269,28 @@ impl Directory {
 
     pub(super) fn add_api_key(&mut self, entry: ApiKeyEntry) {
         self.api_keys.add(entry);
+    }
+
+    /// Which database takes which JWTs.
+    pub(super) const fn jwt(&self) -> &JwtIndex {
+        &self.jwt
+    }
+
+    pub(super) const fn jwt_mut(&mut self) -> &mut JwtIndex {
+        &mut self.jwt
+    }
+
+    /// The JWT settings in force for a database: its own, else the operator's for the default one.
+    pub(super) fn jwt_entry(&self, id: DatabaseId) -> Option<&JwtEntry> {
+        self.jwt.of(id, self.default_database())
+    }
+
+    /// Whether `name` is the database's id, or its name, which no other of its organisation has.
+    pub(super) fn is_called(&self, id: DatabaseId, name: &str) -> bool {
+        self.databases.get(&id).is_some_and(|entry| match name.parse::<DatabaseId>() {
+            Ok(named) => named == id,
+            Err(_) => entry.name.as_ref() == name,
+        })
     }
 
     /// The database that is meant where a credential names none, if it exists.
@@ -397,6 +435,7 @@ impl Directory {
             ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => {
                 self.api_keys.remove_database(id);
+                self.jwt.set(id, None);
                 if let Some(entry) = self.databases.remove(&id) {
                     if let Some(org) = self.orgs.get_mut(&entry.org_id) {
                         org.remove(&entry.name, id);
@@ -404,6 +443,7 @@ impl Directory {
                     self.default_database.follow(&entry.name, &self.databases);
                 }
             }
+            ControlEffect::JwtChanged { id, settings } => self.jwt.set(id, settings),
             ControlEffect::KindChanged { id, kind } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.kind = kind;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, types::FromSql};
 use super::{
     api_keys,
     directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
+    jwt_settings,
 };
 
 /// Column `place`, read as text and parsed.
@@ -89,6 +90,13 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
             created: UnixMillis(get(row, 5)?),
             jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
         });
+        Ok(())
+    })?;
+    let settings = "SELECT database_id, settings FROM jwt_settings
+                    JOIN databases ON id = database_id AND deleted IS NULL";
+    each(connection, settings, &[], |row| {
+        let id = parsed(row, 0)?;
+        directory.jwt_mut().set(id, Some(jwt_settings::stored(id, &get::<String>(row, 1)?)?));
         Ok(())
     })?;
     let sessions =

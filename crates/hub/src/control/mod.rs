@@ -16,6 +16,10 @@ mod default_database;
 mod directory;
 mod files;
 mod host;
+mod jwks;
+mod jwt_auth;
+mod jwt_index;
+mod jwt_settings;
 mod key_auth;
 mod keys;
 mod kinds;
@@ -28,10 +32,12 @@ mod operator;
 mod password_change;
 mod passwords;
 mod random;
+mod recent;
 mod rpc;
 mod rpc_api_keys;
 mod rpc_edgereplica;
 mod rpc_ferry;
+mod rpc_jwt;
 mod rpc_messages;
 mod schema;
 mod session_list;
@@ -42,7 +48,6 @@ mod sweep;
 mod sync_auth;
 #[cfg(test)]
 mod tests;
-mod token_cache;
 mod token_list;
 mod tokens;
 mod watch;
@@ -52,6 +57,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use ferry_auth::Verified;
 use ferry_store::Transaction;
 use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
@@ -66,6 +72,7 @@ pub use config::ControlConfig;
 pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
+pub use jwt_settings::JwtTrial;
 pub use kinds::KindClaim;
 pub use oauth::{CompleteOAuth, Return, StartOAuth};
 pub use rpc::rpc_service;
@@ -76,14 +83,16 @@ pub use watch::{RightsEnd, RightsWatch};
 use api_keys::UsedKeys;
 use budgets::Budgets;
 use directory::ControlEffect;
+use jwks::Jwks;
+use jwt_auth::ProvenJwt;
 use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
 use oauth::Discovered;
 use passwords::PasswordPool;
 use random::Ids;
+use recent::Recent;
 use state::State;
-use token_cache::TokenCache;
 
 use crate::{database::Actor, outbound::Outbound};
 
@@ -99,7 +108,12 @@ pub struct Control {
     operator_digest: [u8; 32],
     db: Actor<ControlEffect>,
     state: Arc<State>,
-    tokens: TokenCache,
+    /// Macaroons whose signature was checked a moment ago.
+    tokens: Recent<Verified>,
+    /// JWTs likewise.
+    jwts: Recent<ProvenJwt>,
+    jwks: Jwks,
+    outbound: Arc<Outbound>,
     passwords: PasswordPool,
     /// Rate limits (WEB-06).
     rates: Limiter,
@@ -109,7 +123,6 @@ pub struct Control {
     used_keys: UsedKeys,
     budgets: Budgets,
     discovered: Discovered,
-    outbound: Outbound,
     host: OnceLock<Arc<dyn DatabaseHost>>,
     /// Whether the last change of `control.db` reached the disk.
     healthy: AtomicBool,
@@ -123,6 +136,12 @@ impl Control {
         if self.host.set(host).is_err() {
             tracing::error!("BUG: the control plane was given a second database host");
         }
+    }
+
+    /// The client with which the hub asks others.
+    #[must_use]
+    pub const fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
     }
 
     /// A database that exists.

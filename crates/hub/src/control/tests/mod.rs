@@ -4,6 +4,7 @@ mod accounts;
 mod authenticate;
 mod budgets;
 mod databases;
+mod jwt;
 mod kinds;
 mod oauth;
 mod operator;
@@ -42,6 +43,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
         default_database: None,
+        jwt: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,

@@ -8,17 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     http,
     hub::Options,
+    jwt::{RSA, key_set},
     serve::{Reply, Request, serve},
     wait,
 };
@@ -29,11 +26,6 @@ pub const CLIENT_ID: &str = "client-1";
 pub const CLIENT_SECRET: &str = "s3cret-of-the-client";
 /// Where the hub says that browsers reach it; tests rewrite it to where it listens.
 pub const HUB_URL: &str = "https://hub.example";
-/// Name of the key that signs id_tokens.
-const KID: &str = "key-1";
-/// Modulus of that key.
-const MODULUS: &str = "sQPsG-NT33CaURD3Bxo1Gl1q7YEbTdY7DkEB16cHwjIEZGQIR51h2IWUG1jKbll8vBCIhecoWp-uCXeL_TK6JJbEdhftLl4iufRSu_WLUjAKx8q_eyrcqPA94C-l6gXFP1f0hieC2EwZU6fCKPNZqj8Ky_o65SY90cIX431T2etj-j75OHaPRb-5E_WX1wxys_p-kJmh8DrnD-wqubX37HO3vGsFaojXsNmwa8PGu0kaWV00KonVEg4qOK0iZVUWQzv1lEKTxdYxyaXUh5OcQrMO3o1aC7e7U61wBVE_OKQJT6JcPuZq0Vy1SVna_oa_fj2O5APZPfE1AJBJetiVRw";
-
 /// What goes wrong at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mishap {
@@ -245,9 +237,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Reply {
             "token_endpoint": format!("http://{host}/google/token"),
             "jwks_uri": format!("http://{host}/google/jwks"),
         })),
-        "/google/jwks" => Reply::json(&json!({"keys": [
-            {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": KID, "n": MODULUS, "e": "AQAB"},
-        ]})),
+        "/google/jwks" => Reply::json(&key_set(&[RSA])),
         _ => Reply::status(404),
     }
 }
@@ -314,10 +304,7 @@ impl State {
             "email_verified": verified,
         });
         self.forged.iter().for_each(|(name, value)| claims[name] = value.clone());
-        let header = Header { kid: Some(KID.to_owned()), ..Header::new(Algorithm::RS256) };
-        let der: String = include_str!("key.b64").split_whitespace().collect();
-        let key = EncodingKey::from_rsa_der(&STANDARD.decode(der).expect("BUG: the key is base64"));
-        jsonwebtoken::encode(&header, &claims, &key).expect("BUG: claims can be signed")
+        RSA.token(&claims)
     }
 
     fn user(&self, request: &Request, tell: impl Fn(&Person) -> Value) -> Reply {
