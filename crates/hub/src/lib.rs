@@ -8,6 +8,7 @@ pub mod database;
 mod health;
 pub mod http;
 pub mod hub;
+mod oauth;
 pub mod outbound;
 pub mod pages;
 pub mod rights;

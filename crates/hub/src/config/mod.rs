@@ -3,6 +3,7 @@
 
 mod jwt;
 mod keys;
+mod oauth;
 mod sources;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
+pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -79,6 +81,8 @@ pub struct Config {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Whether pending migrations run at start.
     pub auto_migrate: bool,
     /// Who may sign up.
@@ -253,6 +257,7 @@ impl Config {
                 1,
                 YEAR_SECONDS,
             )?,
+            oauth: values.oauth()?,
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
@@ -294,7 +299,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+/// An origin, or a pattern of origins.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text == "*" => Ok(text.to_owned()),
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
