@@ -91,9 +91,12 @@ pub fn open(token: &str, ring: &KeyRing) -> Result<Verified, TokenError> {
     unverified.check_signature(ring)?;
     let caveats = unverified.caveats()?;
     let claims = unverified.claims;
-    let restrictions = Restrictions::combine(&caveats).map_err(TokenError::Caveat)?;
+    let restrictions = match caveats.as_slice() {
+        [] => Restrictions::shared_none(),
+        some => Arc::new(Restrictions::combine(some).map_err(TokenError::Caveat)?),
+    };
     let deadline_unix = restrictions.exp_unix.map_or(claims.expires_unix, |exp| exp.min(claims.expires_unix));
-    Ok(Verified { claims, caveats, restrictions: Arc::new(restrictions), deadline_unix })
+    Ok(Verified { claims, caveats, restrictions, deadline_unix })
 }
 
 /// [`open`], then [`Verified::check`].
