@@ -71,7 +71,7 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("crypto-common", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("digest", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("foldhash", "follows hashbrown"),
-    ("getrandom", "0.2 of ring, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
+    ("getrandom", "0.2 of ring and jsonwebtoken, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
     ("hashbrown", "buffa, metrics-util and indexmap move at different times"),
     ("rand", "0.8 of jsonwebtoken's RSA beside tungstenite and proptest"),
     ("rand_chacha", "follows rand"),

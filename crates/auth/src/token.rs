@@ -95,9 +95,12 @@ pub fn open(token: &str, ring: &KeyRing) -> Result<Verified, TokenError> {
     let caveats = unverified.caveats()?;
     let byte_budgets = unverified.byte_budgets(&caveats);
     let claims = unverified.claims;
-    let restrictions = Restrictions::combine(&caveats).map_err(TokenError::Caveat)?;
+    let restrictions = match caveats.as_slice() {
+        [] => Restrictions::shared_none(),
+        some => Arc::new(Restrictions::combine(some).map_err(TokenError::Caveat)?),
+    };
     let deadline_unix = restrictions.exp_unix.map_or(claims.expires_unix, |exp| exp.min(claims.expires_unix));
-    Ok(Verified { claims, caveats, restrictions: Arc::new(restrictions), byte_budgets, deadline_unix })
+    Ok(Verified { claims, caveats, restrictions, byte_budgets, deadline_unix })
 }
 
 /// [`open`], then [`Verified::check`].

@@ -46,6 +46,7 @@ impl Server {
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let lock = data_dir::open(&config.data_dir)?;
         let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;

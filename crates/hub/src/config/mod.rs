@@ -117,6 +117,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
+    /// What should be mended, for the log: there is none yet while the settings are read.
+    pub warnings: Vec<String>,
 }
 
 /// Form of log lines.
@@ -240,6 +242,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
         let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        let mut warnings = Vec::new();
         Ok(Self {
             dev: args.dev,
             listen,
@@ -247,7 +250,7 @@ impl Config {
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
             default_database: values.text("default_database").map(str::to_owned),
-            jwt: jwt::settings(&values, args.dev)?,
+            jwt: jwt::settings(&values, args.dev, &mut warnings)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
@@ -280,6 +283,7 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
+            warnings,
         })
     }
 }
