@@ -34,7 +34,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ferry-testkit", &["ferry-types", "ferry-protocol", "ferry-core"]),
     (
         "ferry-bench",
-        &["ferry-types", "ferry-protocol", "ferry-core", "ferry-store", "ferry-hub", "ferry-testkit"],
+        &[
+            "ferry-types",
+            "ferry-protocol",
+            "ferry-auth",
+            "ferry-core",
+            "ferry-store",
+            "ferry-hub",
+            "ferry-testkit",
+        ],
     ),
 ];
 
@@ -63,9 +71,10 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("crypto-common", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("digest", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("foldhash", "follows hashbrown"),
-    ("getrandom", "0.2 of ring, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
+    ("getrandom", "0.2 of ring and jsonwebtoken, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
     ("hashbrown", "buffa, metrics-util and indexmap move at different times"),
-    ("rand", "tungstenite beside proptest"),
+    ("rand", "0.8 of jsonwebtoken's RSA beside tungstenite and proptest"),
+    ("rand_chacha", "follows rand"),
     ("rand_core", "follows rand"),
     ("syn", "derive macros move from 2 to 3 at different times"),
     ("unicode-width", "miette of protox (build only) beside indicatif's"),

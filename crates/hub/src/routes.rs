@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use crate::{control, health, http as envelope, hub::Hub, pages};
+use crate::{control, health, http as envelope, hub::Hub, oauth, pages};
 
 /// All routes of the hub.
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
@@ -22,6 +22,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/sync", any(pages::sync))
+        .merge(oauth())
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
@@ -30,15 +31,21 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     envelope::wrap(routes, hub)
 }
 
+fn oauth() -> Router<Arc<Hub>> {
+    Router::new().route("/oauth/{provider}/callback", get(oauth::callback)).layer(no_store())
+}
+
+/// What must not be kept by anybody on the way.
+fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
 fn rpc(hub: &Arc<Hub>) -> Router {
     let service = control::rpc_service(&hub.control);
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
         .route("/ferry.admin.v1.AdminService/{method}", any_service(service))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
+        .layer(no_store())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 

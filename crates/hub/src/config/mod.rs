@@ -1,7 +1,9 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod jwt;
 mod keys;
+mod oauth;
 mod sources;
 
 use std::{
@@ -11,7 +13,9 @@ use std::{
     str::FromStr,
 };
 
+use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
+pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -65,6 +69,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// HTTPS, if set.
     pub tls: Option<TlsFiles>,
+    /// The database that credentials mean which name none: an id, or a name unique on the hub.
+    pub default_database: Option<String>,
+    /// What JWTs of the default database must be, unless it has settings of its own.
+    pub jwt: Option<JwtSettingsText>,
     /// Signing keys in place of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -73,6 +81,8 @@ pub struct Config {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Whether pending migrations run at start.
     pub auto_migrate: bool,
     /// Who may sign up.
@@ -107,6 +117,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
+    /// What should be mended, for the log: there is none yet while the settings are read.
+    pub warnings: Vec<String>,
 }
 
 /// Form of log lines.
@@ -162,6 +174,11 @@ impl Values {
     fn text(&self, name: &str) -> Option<&str> {
         debug_assert!(Key::find(name).is_some(), "{name} is in the table");
         self.0.get(name).map(|setting| setting.value.as_str())
+    }
+
+    /// Where the value was written.
+    fn source(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|setting| setting.source.as_str())
     }
 
     /// The value, read by `parse`, which says what was expected.
@@ -225,12 +242,15 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
         let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        let mut warnings = Vec::new();
         Ok(Self {
             dev: args.dev,
             listen,
             data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
+            default_database: values.text("default_database").map(str::to_owned),
+            jwt: jwt::settings(&values, args.dev, &mut warnings)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
@@ -240,6 +260,7 @@ impl Config {
                 1,
                 YEAR_SECONDS,
             )?,
+            oauth: values.oauth()?,
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
@@ -262,6 +283,7 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
+            warnings,
         })
     }
 }
@@ -281,7 +303,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+/// An origin, or a pattern of origins.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text == "*" => Ok(text.to_owned()),
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {

@@ -7,7 +7,11 @@ use ferry_store::{Error, Result};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 
-use super::directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry};
+use super::{
+    api_keys,
+    directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
+    jwt_settings,
+};
 
 /// Column `place`, read as text and parsed.
 ///
@@ -69,11 +73,12 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_org(parsed(row, 0)?, OrgEntry::new(&get::<Box<str>>(row, 1)?, get(row, 2)?));
         Ok(())
     })?;
-    each(connection, "SELECT user_id, org_id, role FROM memberships", &[], |row| {
-        directory.add_membership(parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+    each(connection, "SELECT user_id, org_id, role FROM memberships ORDER BY user_id, org_id", &[], |row| {
+        directory.set_membership(parsed(row, 0)?, parsed(row, 1)?, Some(parsed(row, 2)?));
         Ok(())
     })?;
-    let databases = "SELECT id, org_id, name, kind, epoch, created FROM databases WHERE deleted IS NULL";
+    let databases = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases
+                     WHERE deleted IS NULL";
     each(connection, databases, &[], |row| {
         let named_kind = row.get_ref(3)?.as_str_or_null().map_err(|_| damaged(row, 3))?;
         directory.add_database(DatabaseEntry {
@@ -83,7 +88,15 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
             kind: named_kind.map(str::parse).transpose().map_err(|_| damaged(row, 3))?,
             epoch: get(row, 4)?,
             created: UnixMillis(get(row, 5)?),
+            jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
         });
+        Ok(())
+    })?;
+    let settings = "SELECT database_id, settings FROM jwt_settings
+                    JOIN databases ON id = database_id AND deleted IS NULL";
+    each(connection, settings, &[], |row| {
+        let id = parsed(row, 0)?;
+        directory.jwt_mut().set(id, Some(jwt_settings::stored(id, &get::<String>(row, 1)?)?));
         Ok(())
     })?;
     let sessions =
@@ -99,6 +112,10 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
     let tokens = "SELECT token_id, expires FROM issued_tokens WHERE revoked IS NOT NULL AND expires > ?1";
     each(connection, tokens, &[now.0], |row| {
         directory.add_revoked_token(TokenId(get(row, 0)?), UnixMillis(get(row, 1)?).as_secs());
+        Ok(())
+    })?;
+    each(connection, api_keys::rows::LIVE, &[now.0], |row| {
+        directory.add_api_key(api_keys::rows::entry(row)?);
         Ok(())
     })?;
     Ok(directory)

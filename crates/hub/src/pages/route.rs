@@ -1,6 +1,6 @@
 //! The upgrade of `/sync`, and its refusals as plain text.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -14,7 +14,7 @@ use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
 use ferry_protocol::edgereplica::close;
 use ferry_types::{
-    Error, Model, Op, Reason, Result,
+    Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -27,10 +27,11 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    control::RightsWatch,
+    control::{Meter, RightsWatch},
     database::{ConnectionGuard, Database},
     http::ClientIp,
     hub::Hub,
+    rights,
 };
 
 /// How long a client that is turned away for want of a place should wait.
@@ -49,6 +50,7 @@ struct Entry {
     database: Arc<Database>,
     direction: Direction,
     rights: RightsWatch,
+    meter: Meter,
     _place: OwnedSemaphorePermit,
     _connection: ConnectionGuard,
 }
@@ -66,8 +68,7 @@ pub async fn sync(
             "/sync is a WebSocket: connect with ws:// or wss://",
         ));
     };
-    let entered = hub.control.authenticate_sync(&headers, ip).and_then(|auth| enter(&hub, &auth));
-    let entry = match entered {
+    let entry = match enter(&hub, &headers, ip).await {
         Ok(entry) => entry,
         Err(error) => return text(&error),
     };
@@ -84,8 +85,10 @@ pub async fn sync(
         })
 }
 
-fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
+async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, ip: IpAddr) -> Result<Entry> {
+    let auth = &hub.control.authenticate_sync(headers, ip)?;
     let direction = direction(auth)?;
+    let meter = hub.control.meter(auth).await?;
     let database = hub.databases.get(auth.database_id)?;
     let place = database.pages().socket().ok_or_else(|| {
         Error::new(Reason::Busy, "too many clients sync this database right now: try again in a few seconds")
@@ -95,6 +98,7 @@ fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
         hub: Arc::clone(hub),
         direction,
         rights: hub.control.watch(auth),
+        meter,
         _place: place,
         _connection: database.connect(),
         database,
@@ -103,8 +107,8 @@ fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
 
 /// The token alone names the direction. One that allows both could overwrite what its holder meant to fetch.
 fn direction(auth: &AuthContext) -> Result<Direction> {
-    let may_push = auth.require(Model::Pages, Op::Write).is_ok();
-    match auth.require(Model::Pages, Op::Read) {
+    let may_push = rights::PAGES_SYNC_PUSH.check(auth).is_ok();
+    match rights::PAGES_SYNC_PULL.check(auth) {
         Ok(()) if may_push => {
             let message = "this token allows both push and pull: issue one for a single direction";
             Err(Error::new(Reason::PermissionDenied, message))
@@ -116,9 +120,9 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: WebSocket) {
-    let Entry { hub, database, direction, rights, _place, _connection } = entry;
+    let Entry { hub, database, direction, rights, meter, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
-    let mut socket = Socket::new(socket);
+    let mut socket = Socket::new(socket, meter);
     let word = match direction {
         Direction::Push => "push",
         Direction::Pull => "pull",
