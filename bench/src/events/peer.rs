@@ -76,8 +76,8 @@ impl Peer {
             Kind::Ferry => {
                 let hub = UNLIMITED
                     .iter()
-                    .fold(Options::new(binary::ferry()).arg("--dev"), |options, (name, value)| {
-                        options.env(*name, *value)
+                    .fold(Options::new(binary::ferry()).arg("--dev"), |options, &(name, value)| {
+                        options.env(name, value)
                     })
                     .start();
                 Ok(Self { kind, address: hub.address(), process: Process::Hub(Box::new(hub)) })
@@ -148,7 +148,8 @@ impl Drop for Process {
 }
 
 /// Settings without which the hub would slow down what a benchmark does and no client should.
-const UNLIMITED: &[(&str, &str)] = &[];
+const UNLIMITED: [(&str, &str); 2] =
+    [("FERRY_EVENTS_CONNECTION_RATE", "none"), ("FERRY_EVENTS_STORE_RATE", "none")];
 
 /// The Durable Streams server, built with cargo beside our own build if need be.
 fn streams_program() -> Result<PathBuf, String> {
