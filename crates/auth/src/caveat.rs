@@ -1,7 +1,12 @@
 //! The caveat vocabulary (control.md, 3.2): `name=value` in one spelling each, and how several combine. An
 //! unknown name or a bad value refuses the whole token (TOK-02), so a caveat is never silently ignored.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use ferry_types::{
     DatabaseId, Model, ModelSet, Op, OpSet,
@@ -213,6 +218,13 @@ impl Restrictions {
             networks: Vec::new(),
             byte_budgets: Vec::new(),
         }
+    }
+
+    /// No caveats at all, shared by everyone who has none.
+    #[must_use]
+    pub fn shared_none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Restrictions>> = LazyLock::new(|| Arc::new(Restrictions::none()));
+        Arc::clone(&NONE)
     }
 
     /// Combines the caveats of a token.

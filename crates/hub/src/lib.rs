@@ -8,6 +8,7 @@ pub mod database;
 mod health;
 pub mod http;
 pub mod hub;
+pub mod outbound;
 pub mod pages;
 mod routes;
 pub mod server;

@@ -81,6 +81,11 @@ prefixed_id!(
     "s_"
 );
 prefixed_id!(
+    /// An API key of a database.
+    ApiKeyId,
+    "k_"
+);
+prefixed_id!(
     /// A row that has no id type of its own: an identity of a user.
     IdentityId,
     "i_"

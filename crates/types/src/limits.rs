@@ -68,3 +68,7 @@ pub const TOKEN_MAX_BYTES: usize = 4096;
 pub const TOKEN_MAX_CAVEATS: usize = 32;
 /// One caveat of a macaroon.
 pub const CAVEAT_MAX_BYTES: usize = 512;
+/// Tokens whose checked signature is remembered; about 1.5 KiB each.
+pub const TOKEN_CACHE_MAX_ENTRIES: usize = 4096;
+/// How long a checked signature is remembered (TOK-15).
+pub const TOKEN_CACHE_MAX_MS: i64 = 60_000;

@@ -63,6 +63,11 @@ pub const KEYS: &[Key] = &[
     key("public_url", "URL", "URL under which clients reach the hub, if a proxy stands in front"),
     key("tls_cert", "FILE", "Certificate chain (PEM); with tls_key the hub serves HTTPS"),
     key("tls_key", "FILE", "Private key (PEM) of tls_cert"),
+    key(
+        "default_database",
+        "DB",
+        "Database meant by JWTs that name none: an id, or a name unique on the hub [default with --dev: main]",
+    ),
     key("session_key", "BASE64", "Signing keys instead of the key ring, comma-separated; the first signs")
         .or(&["SESSION_KEY"])
         .secret(),

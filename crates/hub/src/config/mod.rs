@@ -65,6 +65,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// HTTPS, if set.
     pub tls: Option<TlsFiles>,
+    /// The database that credentials mean which name none: an id, or a name unique on the hub.
+    pub default_database: Option<String>,
     /// Signing keys in place of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -231,6 +233,7 @@ impl Config {
             data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
+            default_database: values.text("default_database").map(str::to_owned),
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,

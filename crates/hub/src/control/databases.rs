@@ -129,7 +129,7 @@ impl Control {
     ) -> Result<DatabaseEntry> {
         let now = self.now();
         let id = DatabaseId::from_uuid(self.ids.next(now));
-        let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, created: now };
+        let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, jwt_not_before: None, created: now };
         let act = Act { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
         self.write(move |transaction| {

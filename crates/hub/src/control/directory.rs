@@ -7,6 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use ferry_auth::{KeyRing, Role};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
+use super::{default_database::DefaultDatabase, key_auth::ApiKeys};
+
 /// What a commit of `control.db` changed.
 #[derive(Clone, Debug)]
 pub(super) enum ControlEffect {
@@ -46,10 +48,12 @@ pub(super) enum ControlEffect {
         id: OrgId,
     },
     DatabaseCreated(DatabaseEntry),
-    /// All sync tokens of an older epoch are revoked.
+    /// All sync tokens of an older epoch, and all older JWTs, are revoked.
     DatabaseEpoch {
         id: DatabaseId,
         epoch: u32,
+        /// JWTs issued before are revoked too.
+        jwt_not_before: UnixMillis,
     },
     DatabaseRenamed {
         id: DatabaseId,
@@ -140,6 +144,8 @@ pub struct DatabaseEntry {
     pub kind: Option<DatabaseKind>,
     /// Tokens minted under a lower one are revoked.
     pub epoch: u32,
+    /// JWTs that were not issued after this moment are revoked.
+    pub jwt_not_before: Option<UnixMillis>,
     /// When it was created.
     pub created: UnixMillis,
 }
@@ -171,6 +177,8 @@ pub(super) struct Directory {
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
+    api_keys: ApiKeys,
+    default_database: DefaultDatabase,
 }
 
 impl Directory {
@@ -183,6 +191,8 @@ impl Directory {
             databases: HashMap::with_capacity(databases),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
+            api_keys: ApiKeys::default(),
+            default_database: DefaultDatabase::Unset,
         }
     }
 
@@ -215,6 +225,25 @@ impl Directory {
         let org = self.orgs.get(&org_id)?;
         let place = org.name_place(name).ok()?;
         self.databases.get(&org.by_name[place].1)
+    }
+
+    /// The API keys.
+    pub(super) const fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    pub(super) const fn api_keys_mut(&mut self) -> &mut ApiKeys {
+        &mut self.api_keys
+    }
+
+    /// The database that is meant where a credential names none, if it exists.
+    pub(super) fn default_database(&self) -> Option<DatabaseId> {
+        self.default_database.id().filter(|id| self.databases.contains_key(id))
+    }
+
+    /// Names that database, by id or by a name that only one has.
+    pub(super) fn set_default_database(&mut self, setting: &str) {
+        self.default_database = DefaultDatabase::of_setting(setting, &self.databases);
     }
 
     /// Databases of an organisation, oldest first, from after `cursor` on.
@@ -285,6 +314,17 @@ impl Directory {
         self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
     }
 
+    fn rename_database(&mut self, id: DatabaseId, name: &Arc<str>) {
+        let Some(entry) = self.databases.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut entry.name, Arc::clone(name));
+        if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+            org.remove_name(&old);
+            org.add(name, id);
+        }
+        self.default_database.follow(&old, &self.databases);
+        self.default_database.follow(name, &self.databases);
+    }
+
     /// Follows one committed change.
     pub(super) fn apply(&mut self, effect: ControlEffect) {
         match effect {
@@ -304,9 +344,10 @@ impl Directory {
             ControlEffect::OrgDeleted { id } => {
                 self.orgs.remove(&id);
             }
-            ControlEffect::DatabaseEpoch { id, epoch } => {
+            ControlEffect::DatabaseEpoch { id, epoch, jwt_not_before } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.epoch = epoch;
+                    entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
             ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
@@ -319,21 +360,18 @@ impl Directory {
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {
                 self.add_revoked_session(session_id, revoked);
             }
-            ControlEffect::DatabaseCreated(entry) => self.add_database(entry),
-            ControlEffect::DatabaseRenamed { id, name } => {
-                if let Some(entry) = self.databases.get_mut(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove_name(&entry.name);
-                    org.add(&name, id);
-                    entry.name = name;
-                }
+            ControlEffect::DatabaseCreated(entry) => {
+                let name = Arc::clone(&entry.name);
+                self.add_database(entry);
+                self.default_database.follow(&name, &self.databases);
             }
+            ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => {
-                if let Some(entry) = self.databases.remove(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove(&entry.name, id);
+                if let Some(entry) = self.databases.remove(&id) {
+                    if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+                        org.remove(&entry.name, id);
+                    }
+                    self.default_database.follow(&entry.name, &self.databases);
                 }
             }
             ControlEffect::KindChanged { id, kind } => {

@@ -4,13 +4,17 @@
 mod account_end;
 mod accounts;
 mod audit;
+mod authenticate;
 mod bearer;
 mod caller;
 mod config;
+mod credentials;
 mod databases;
+mod default_database;
 mod directory;
 mod files;
 mod host;
+mod key_auth;
 mod keys;
 mod kinds;
 mod limiter;
@@ -35,6 +39,7 @@ mod sweep;
 mod sync_auth;
 #[cfg(test)]
 mod tests;
+mod token_cache;
 mod token_list;
 mod tokens;
 mod watch;
@@ -53,6 +58,7 @@ pub use accounts::{Session, Whoami};
 pub use audit::Origin;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
+pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
 pub use kinds::KindClaim;
@@ -68,6 +74,7 @@ use limiter::Limiter;
 use passwords::PasswordPool;
 use random::Ids;
 use state::State;
+use token_cache::TokenCache;
 
 use crate::database::Actor;
 
@@ -83,6 +90,7 @@ pub struct Control {
     operator_digest: [u8; 32],
     db: Actor<ControlEffect>,
     state: Arc<State>,
+    tokens: TokenCache,
     passwords: PasswordPool,
     /// Rate limits (WEB-06).
     rates: Limiter,
@@ -152,7 +160,10 @@ impl Control {
     /// Whether the request carries the operator token.
     #[must_use]
     pub fn is_operator(&self, headers: &HeaderMap) -> bool {
-        let Ok(Some(token)) = bearer::bearer(headers) else { return false };
+        matches!(bearer::bearer(headers), Ok(Some(token)) if self.is_operator_token(token))
+    }
+
+    fn is_operator_token(&self, token: &str) -> bool {
         // Digests are compared, so that the time it takes tells nothing of the token.
         Sha256::digest(token).as_slice() == self.operator_digest
     }

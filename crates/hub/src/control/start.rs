@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::{
     Control, ControlConfig, Origin, directory::Directory, files, keys::Keys, kinds::TentativeKinds,
     limiter::Limiter, load, passwords::PasswordPool, random::Ids, schema::MIGRATIONS, state::State,
+    token_cache::TokenCache,
 };
 use crate::{config::ConfigError, database::Actor};
 
@@ -55,6 +56,7 @@ impl Control {
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
+            tokens: TokenCache::default(),
             tentative_kinds: TentativeKinds::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
@@ -86,9 +88,14 @@ impl Control {
             Some(ids) => ids,
             None => self.seed_user(now).await?,
         };
-        let missing = self.state.read().database_named(org_id, DEV_DATABASE).is_none();
-        if missing {
-            self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?;
+        let known = self.state.read().database_named(org_id, DEV_DATABASE).map(|entry| entry.id);
+        let id = match known {
+            Some(id) => id,
+            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?.id,
+        };
+        if self.config.default_database.is_none() {
+            // By its id: others may call theirs so too.
+            self.state.write().set_default_database(&id.to_string());
         }
         Ok(())
     }
@@ -195,7 +202,10 @@ fn open_database(
     )?;
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
-    let directory = load::directory(writer.connection(), ring, now)?;
+    let mut directory = load::directory(writer.connection(), ring, now)?;
+    if let Some(setting) = &config.default_database {
+        directory.set_default_database(setting);
+    }
     writer.close()?;
     Ok((directory, hub_id))
 }

@@ -1,6 +1,7 @@
 //! The control plane on a real `control.db` in a temporary folder, with a clock that tests set.
 
 mod accounts;
+mod authenticate;
 mod databases;
 mod kinds;
 mod operator;
@@ -38,6 +39,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
     ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
+        default_database: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,

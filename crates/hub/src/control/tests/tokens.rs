@@ -1,4 +1,4 @@
-use ferry_auth::{Caveat, macaroon};
+use ferry_auth::{Caveat, Principal, macaroon};
 use ferry_types::Reason;
 
 use super::*;
@@ -16,9 +16,10 @@ async fn a_sync_token_opens_its_database() {
     let (session, caller, id) = with_database(&hub).await;
     let token = hub.token(&caller, id, &[Op::Write]).await;
     let context = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();
-    assert_eq!((context.database_id, context.user_id), (id, caller.user_id));
-    assert_eq!((context.token_id, context.session_id), (token.token_id, caller.session_id));
-    assert_eq!(context.deadline_unix, token.exp_unix);
+    let Principal::SyncToken { holder, .. } = &context.principal else { panic!("{context:?}") };
+    assert_eq!((context.database_id, holder.user_id), (id, caller.user_id));
+    assert_eq!((holder.token_id, holder.session_id), (token.token_id, caller.session_id));
+    assert_eq!(context.deadline_unix, Some(token.exp_unix));
     assert!(context.require(Model::Pages, Op::Write).is_ok());
     assert!(context.require(Model::Pages, Op::Read).is_err());
     assert!(context.require(Model::Events, Op::Write).is_err());
