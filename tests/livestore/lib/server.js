@@ -31,8 +31,7 @@ class Server {
     this.port ??= await freePort()
     this.output = ''
     const { command, args } = onReference ? reference(this) : ferry(this)
-    const environment = { ...process.env, ...this.env, ...env }
-    delete environment.NODE_OPTIONS
+    const environment = { ...cleanEnvironment(), ...this.env, ...env }
     this.child = spawn(command, args, { cwd: this.home, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
     this.ended = new Promise((resolve) => this.child.once('exit', (code, signal) => resolve(code ?? signal)))
     this.child.once('exit', (code, signal) => (this.end = code ?? signal))
@@ -71,6 +70,12 @@ class Server {
     await this.kill()
     rmSync(this.home, { recursive: true, force: true })
   }
+}
+
+/** The environment without what would tell the hub or the command line something. */
+export function cleanEnvironment() {
+  const foreign = ([name]) => name.startsWith('FERRY_') || name === 'NODE_OPTIONS' || name === 'RUST_LOG'
+  return Object.fromEntries(Object.entries(process.env).filter((variable) => !foreign(variable)))
 }
 
 function ferry({ args, port, home }) {

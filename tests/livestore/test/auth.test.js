@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { makeShutdownDeferred } from '@livestore/livestore'
 import { Deferred, Effect } from 'effect'
 
+import { account } from '../lib/account.js'
 import { texts } from '../lib/log.js'
 import { onReference, startServer } from '../lib/server.js'
 import { converged, openStore } from '../lib/store.js'
@@ -48,4 +49,31 @@ test('by default a refused app works on offline and loses nothing', { skip }, as
   good.add('written')
   await converged(1, { url: server.url, storeId }, [good])
   assert.deepEqual(refused.items(), ['kept'])
+})
+
+// Verifies: EVT-50, EVT-51
+test('tokens open the stores of their database, to write or only to read', { skip }, async (t) => {
+  const server = await startServer(t)
+  const { create, payload } = await account(t, server)
+  const id = await create('notes')
+  const [write, read] = [await payload('notes', 'read,write'), await payload('notes', 'read')]
+  const storeId = 'shared'
+  const log = { url: server.url, storeId, payload: write }
+
+  // One comes by the hub's common path, one by that of the database.
+  const within = `http://127.0.0.1:${server.port}/v1/databases/${id}/livestore`
+  const a = await openStore(t, { url: server.url, storeId, clientId: 'a', payload: write })
+  const b = await openStore(t, { url: within, storeId, clientId: 'b', payload: write })
+  const reader = await openStore(t, { url: server.url, storeId, clientId: 'reader', payload: read })
+  a.add('by a')
+  await converged(1, log, [a, b, reader])
+  b.add('by b')
+  await converged(2, log, [a, b, reader])
+
+  reader.add('not allowed')
+  a.add('after')
+  await converged(3, log, [a, b])
+  assert.deepEqual(await texts(server.url, storeId, write), ['by a', 'by b', 'after'])
+  // The same storeId in the database of another credential is another store.
+  assert.deepEqual(await texts(server.url, storeId), [])
 })
