@@ -6,6 +6,7 @@
 mod cli;
 mod control;
 mod events;
+mod docs;
 mod pages;
 mod secrets;
 mod support;

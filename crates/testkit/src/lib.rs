@@ -12,6 +12,8 @@ pub mod frames;
 pub mod http;
 pub mod hub;
 pub mod livestore;
+pub mod jwks_server;
+pub mod jwt;
 pub mod process;
 pub mod rng;
 pub mod rpc;
