@@ -5,8 +5,8 @@
 
 mod cli;
 mod control;
-mod events;
 mod docs;
+mod events;
 mod pages;
 mod secrets;
 mod support;
