@@ -1,5 +1,6 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
+pub mod events;
 pub mod pages;
 pub mod records;
 pub mod sql;

@@ -2,4 +2,6 @@
 
 pub mod edgereplica;
 pub mod records;
+
+pub mod events;
 pub mod rpc;

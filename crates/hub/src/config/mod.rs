@@ -1,6 +1,7 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod events;
 mod jwt;
 mod keys;
 mod oauth;
@@ -13,6 +14,7 @@ use std::{
     str::FromStr,
 };
 
+pub use events::{AuthRefusal, EventsConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
 pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
@@ -119,6 +121,8 @@ pub struct Config {
     pub pages: PagesConfig,
     /// What should be mended, for the log: there is none yet while the settings are read.
     pub warnings: Vec<String>,
+    /// Event sync.
+    pub events: EventsConfig,
 }
 
 /// Form of log lines.
@@ -283,6 +287,7 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
+            events: EventsConfig::read(&values)?,
             warnings,
         })
     }

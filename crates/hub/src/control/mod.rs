@@ -56,6 +56,7 @@ mod tests;
 mod token_list;
 mod tokens;
 mod watch;
+mod watermarks;
 
 use std::sync::{
     Arc, OnceLock,
@@ -78,7 +79,7 @@ pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
 pub use jwt_settings::JwtTrial;
-pub use kinds::KindClaim;
+pub use kinds::{KindClaim, wrong_kind};
 pub use oauth::{CompleteOAuth, Return, StartOAuth};
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
