@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use ferry_protocol::records::{Change, UnixNanos};
+use ferry_protocol::records::{Change, UnixNanos, ferry::Cursor};
 use ferry_types::limits::{
     RECORDS_DELTA_MAX_CHANGES, RECORDS_PAGE_MAX_BYTES, RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
 };
 
 use super::{
-    Dialect, damaged, emit,
+    damaged,
+    emit::{self, Style},
     marks::{self, Note},
     push::{Caller, Pushed, Tables, push},
     record::{DELETED_AT, FieldView},
@@ -70,13 +71,13 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
         low: start.after,
         newest: owner.last_cts,
         client: pull.client,
-        dialect: Dialect::Old,
+        style: Style::Old,
         max_changes: usize::MAX,
         max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
         by_table: false,
     };
     // Without a client id nothing is known to be its own.
-    let from = From { after: start.after, skips_own: start.skips_own && pull.client.is_some() };
+    let from = From::cursor(start.after, start.skips_own && pull.client.is_some());
     let found = scan.run(store, |_| from)?;
     let note = pull.client.and_then(|client| {
         let delivered = start.after.min(owner.last_cts);
@@ -125,7 +126,7 @@ pub fn delta<S: RecordStore>(
         low: start.after.min(proven),
         newest: owner.last_cts,
         client: has_client.then_some(caller.client),
-        dialect: Dialect::Old,
+        style: Style::Old,
         max_changes: caller.max_changes.min(RECORDS_DELTA_MAX_CHANGES),
         max_records: usize::MAX,
         by_table: false,
@@ -137,7 +138,7 @@ pub fn delta<S: RecordStore>(
         let delivered = marks::of(&marks, coll).delivered;
         let after = start.after.min(delivered);
         let is_complete = after > UnixNanos::EPOCH && !marks::proves(after, marks::CUT);
-        From { after, skips_own: has_client && start.skips_own && start.after >= delivered && is_complete }
+        From::cursor(after, has_client && start.skips_own && start.after >= delivered && is_complete)
     })?;
     if has_client {
         let mark = Mark { delivered: proven, pass: start.pass, seen: caller.now };
@@ -221,12 +222,12 @@ pub fn stream_page<S: RecordStore>(
         low: start.after,
         newest: owner.last_cts,
         client: pull.client,
-        dialect: Dialect::Old,
+        style: Style::Old,
         max_changes: usize::MAX,
         max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
         by_table: true,
     };
-    let wanted = From { after: start.after, skips_own: start.skips_own && pull.client.is_some() };
+    let wanted = From::cursor(start.after, start.skips_own && pull.client.is_some());
     let found = scan.run(store, |coll| if wants(coll) { wanted } else { NEVER })?;
     let note = pull.client.filter(|_| is_first).and_then(|client| {
         // A stream tells how far the device was when it began, not which collections it will follow.
@@ -239,46 +240,91 @@ pub fn stream_page<S: RecordStore>(
     Ok(Stream { tables, until, has_more: found.has_more, note })
 }
 
-/// A page for Ferry's own clients, over all collections of an owner or of one app: every field with its writer,
-/// the device's own ones too.
+/// What one of Ferry's own clients asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    /// Owner of the records.
+    pub owner: &'a str,
+    /// The app; none: all.
+    pub app: Option<&'a str>,
+    /// Where the device is.
+    pub cursor: Cursor,
+    /// The device whose own writes are left out.
+    pub skips: Option<&'a str>,
+    /// Most records of the page.
+    pub max_records: usize,
+}
+
+/// A page for Ferry's own clients.
+#[derive(Debug)]
+pub enum ChangesPage {
+    /// Entries joined by commas, every field with its writer.
+    Page {
+        /// The entries.
+        changes: Vec<u8>,
+        /// Where the device is with them.
+        cursor: Cursor,
+        /// Whether more is there already.
+        has_more: bool,
+    },
+    /// The cursor lies before tombstones that are gone: the device must begin anew.
+    BeyondHorizon,
+}
+
+/// A page over those collections that `wants` names.
 ///
 /// # Errors
 /// What storage reports.
 pub fn changes<S: RecordStore>(
     store: &S,
-    owner_name: &str,
-    app: Option<&str>,
-    since: UnixNanos,
-    limit: usize,
-    tables: Tables<'_>,
-) -> Result<Page, S::Error> {
-    let owner = store.owner(owner_name)?;
+    asked: &Changes<'_>,
+    wants: impl Fn(&str) -> bool,
+) -> Result<ChangesPage, S::Error> {
+    let owner = store.owner(asked.owner)?;
+    let Cursor { since, floor } = asked.cursor;
+    if floor > UnixNanos::EPOCH && floor < owner.horizon {
+        return Ok(ChangesPage::BeyondHorizon);
+    }
+    let is_snapshot = floor == UnixNanos::EPOCH;
     let scan = Scan {
-        owner: owner_name,
-        within: app.map_or(Within::All, Within::App),
+        owner: asked.owner,
+        within: asked.app.map_or(Within::All, Within::App),
         low: since,
         newest: owner.last_cts,
-        client: None,
-        dialect: Dialect::Ferry,
+        client: asked.skips,
+        style: Style::Ferry { shows_app: asked.app.is_none() },
         max_changes: usize::MAX,
-        max_records: limit.min(RECORDS_PAGE_MAX_RECORDS),
+        max_records: asked.max_records,
         by_table: false,
     };
-    let from = From { after: since, skips_own: false };
-    let found = scan.run(store, |coll| if tables.contain(coll) { from } else { NEVER })?;
-    let (until, has_more) = (found.cursor(since, 0), found.has_more);
-    Ok(Page { changes: found.only_table(), until, has_more, note: None })
+    let from = From { after: since, base: floor, skips_own: asked.skips.is_some() && !is_snapshot };
+    let found = scan.run(store, |coll| if wants(coll) { from } else { NEVER })?;
+    let (until, has_more) = (found.until, found.has_more);
+    let floor = if has_more { floor } else { until };
+    let cursor = Cursor { since: until, floor };
+    Ok(ChangesPage::Page { changes: found.only_table(), cursor, has_more })
 }
 
 /// From where a collection is delivered.
 #[derive(Clone, Copy)]
 struct From {
     after: UnixNanos,
+    /// Fields after this are news. What lies before a cut was perhaps not delivered: its record may have moved
+    /// behind it.
+    base: UnixNanos,
     skips_own: bool,
 }
 
+impl From {
+    /// From a cursor of the old wire.
+    const fn cursor(after: UnixNanos, skips_own: bool) -> Self {
+        let base = if marks::proves(after, marks::CUT) { UnixNanos::EPOCH } else { after };
+        Self { after, base, skips_own }
+    }
+}
+
 /// For what is not delivered at all.
-const NEVER: From = From { after: UnixNanos(i64::MAX), skips_own: false };
+const NEVER: From = From { after: UnixNanos(i64::MAX), base: UnixNanos(i64::MAX), skips_own: false };
 
 struct Scan<'a> {
     owner: &'a str,
@@ -286,7 +332,7 @@ struct Scan<'a> {
     low: UnixNanos,
     newest: UnixNanos,
     client: Option<&'a str>,
-    dialect: Dialect,
+    style: Style,
     max_changes: usize,
     max_records: usize,
     by_table: bool,
@@ -332,6 +378,9 @@ impl Scan<'_> {
         let (Within::App(app) | Within::Collection(app, _)) = self.within else {
             return self.walk(store, None, from);
         };
+        if self.style != Style::Old {
+            return self.walk(store, None, from);
+        }
         let skewed = match self.client {
             Some(client) if store.has_skew(self.owner, client, app)? => Some(client),
             _ => None,
@@ -383,8 +432,7 @@ impl Scan<'_> {
         found: &mut Found,
     ) -> Result<(), S::Error> {
         let own = self.client.filter(|_| from.skips_own);
-        // What lies before a cut was perhaps not delivered: the record may have stood behind it.
-        let base = if marks::proves(from.after, marks::CUT) { UnixNanos::EPOCH } else { from.after };
+        let base = from.base;
         let is_new = row.created > base;
         let is_news = |field: &FieldView<'_>| is_new || field.cts > base;
         if let Some(client) = own
@@ -398,10 +446,9 @@ impl Scan<'_> {
             }
             None => Vec::new(),
         };
-        let dialect = self.dialect;
         let out = found.table(if self.by_table { row.coll } else { "" });
         let before = out.len();
-        let count = emit::emit(out, dialect, row, is_news, is_new, &shown).map_err(damaged)?;
+        let count = emit::emit(out, self.style, row, is_news, is_new, &shown).map_err(damaged)?;
         found.bytes += out.len() - before;
         found.changes += count;
         found.records += usize::from(count > 0);

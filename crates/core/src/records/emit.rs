@@ -7,7 +7,6 @@ use ferry_protocol::records::{
 };
 
 use super::{
-    Dialect,
     record::{ACTOR, BadMeta, DELETED_AT, FieldView, Fields, ORIGIN, SPACE, is_hidden},
     store::RowView,
 };
@@ -16,6 +15,18 @@ const CREATED_AT: &str = "createdAt";
 /// Most changes that one record becomes: insert, update, delete.
 pub(super) const MOST_CHANGES: usize = 3;
 
+/// How a record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// As inserts, updates and deletes.
+    Old,
+    /// As one entry with the writers of its fields.
+    Ferry {
+        /// Whether the entry names its app.
+        shows_app: bool,
+    },
+}
+
 /// Times that the device must be shown at least, per field.
 pub(super) type Shown = [(String, UnixNanos)];
 
@@ -23,7 +34,7 @@ pub(super) type Shown = [(String, UnixNanos)];
 /// device is made known first (REC-15). Returns the number of changes.
 pub(super) fn emit(
     out: &mut Vec<u8>,
-    dialect: Dialect,
+    style: Style,
     row: &RowView<'_>,
     wanted: impl Fn(&FieldView<'_>) -> bool,
     is_new: bool,
@@ -32,7 +43,6 @@ pub(super) fn emit(
     let mut fields = Vec::with_capacity(16);
     let mut hidden = [None; 3];
     let (mut least, mut newest) = (UnixNanos(i64::MAX), UnixNanos(i64::MIN));
-    let mut deleted = false;
     for field in Fields::read(row.data, row.meta, row.cts)? {
         let field = field?;
         if is_hidden(field.key) {
@@ -41,7 +51,6 @@ pub(super) fn emit(
             continue;
         }
         (least, newest) = (least.min(field.at), newest.max(field.at));
-        deleted |= field.key == DELETED_AT && field.value != "null";
         if wanted(&field) {
             fields.push(field);
         }
@@ -49,10 +58,10 @@ pub(super) fn emit(
     if fields.is_empty() && !is_new {
         return Ok(0);
     }
-    if dialect == Dialect::Ferry {
+    if let Style::Ferry { shows_app } = style {
         separate(out);
-        let (app, collection, id) = (row.app, row.coll, row.id);
-        let entry = Entry { app, collection, id, cts: row.cts, deleted, space: hidden[0] };
+        let app = shows_app.then_some(row.app);
+        let entry = Entry { app, collection: row.coll, id: row.id, cts: row.cts, space: hidden[0] };
         let fields = fields.into_iter().map(|field| FieldEntry {
             key: field.key,
             value: field.value,

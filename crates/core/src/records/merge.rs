@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, cmp::Ordering};
 
-use ferry_protocol::records::UnixNanos;
+use ferry_protocol::records::{UnixNanos, canonical};
 
 use super::{
     record::{BadMeta, DELETED_AT, Field, Fields, encode},
@@ -157,8 +157,9 @@ pub(super) fn compare(a: &Field<'_>, b: &Field<'_>) -> Ordering {
         if a.value == b.value {
             return Ordering::Equal;
         }
-        let digest = |value: &str| *blake3::hash(value.as_bytes()).as_bytes();
-        digest(&a.value).cmp(&digest(&b.value))
+        let digest = |value: &str| *blake3::hash(canonical(value).as_bytes()).as_bytes();
+        // Two spellings of one value: the hub keeps texts, so it has to choose one.
+        digest(&a.value).cmp(&digest(&b.value)).then_with(|| a.value.cmp(&b.value))
     })
 }
 

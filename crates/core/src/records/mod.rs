@@ -14,9 +14,11 @@ pub mod sqlite;
 mod store;
 pub mod upkeep;
 
-pub use delivery::{Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page};
+pub use delivery::{
+    Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page,
+};
 pub use marks::Note;
-pub use push::{Caller, ChangeResult, Pushed, Tables, WHOLE_DATA, push};
+pub use push::{Caller, ChangeResult, Outcome, Pushed, Tables, WHOLE_DATA, push};
 pub use store::{
     Conflict, Device, EachRow, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row,
     RowOut, RowView, Side, Skew, Stamp, Within,

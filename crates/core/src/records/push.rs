@@ -2,11 +2,16 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use ferry_protocol::records::{Change, ConflictOut, FieldWrite, Op, UnixNanos, json};
+use ferry_protocol::records::{
+    Change, ConflictOut, FieldWrite, Op, UnixNanos,
+    ferry::{FieldEntry, write_fields},
+    json,
+};
 use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
 
 use super::{
-    Dialect, damaged, emit,
+    Dialect, damaged,
+    emit::{self, Style},
     history::{self, Entry},
     merge::{Draft, Verdict, Write},
     record::{ACTOR, DELETED_AT, Field, ORIGIN, SPACE, is_hidden},
@@ -69,13 +74,23 @@ pub enum ChangeResult {
     Quarantined,
 }
 
+/// What the hub says of one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of it.
+    pub result: ChangeResult,
+    /// What the hub has now for those of its fields that lost, or are stored at another time: a JSON object. The
+    /// device must take it over in place of what it sent.
+    pub fields: Option<String>,
+}
+
 /// What a push did.
 #[derive(Debug)]
 pub struct Pushed {
     /// Collections whose records changed.
     pub collections: Vec<String>,
     /// Per change, in their order.
-    pub results: Vec<ChangeResult>,
+    pub results: Vec<Outcome>,
     /// This push's losing writes.
     pub conflicts: Vec<ConflictOut>,
     /// Winning fields that the device must have, whatever its cursor, as changes joined by commas (REC-16, REC-17).
@@ -132,6 +147,8 @@ pub fn push<S: RecordStore>(
         lost: Vec::new(),
         answered: Vec::new(),
         results: Vec::with_capacity(changes.len()),
+        told: Vec::with_capacity(changes.len()),
+        seen: caller.since,
     };
     for change in changes {
         run.apply(places[&RecordKey { coll: &change.table, id: &change.id }], change);
@@ -208,10 +225,16 @@ struct Run<'a, 'c> {
     lost: Vec<Lost<'a>>,
     answered: Vec<ConflictOut>,
     results: Vec<ChangeResult>,
+    /// Place of the record and fields that the device must be told of, change by change.
+    told: Vec<(usize, Vec<String>)>,
+    /// What the device had seen when it made the change in hand.
+    seen: UnixNanos,
 }
 
 impl<'a> Run<'a, '_> {
     fn apply(&mut self, place: usize, change: &'a Change<'a>) {
+        self.told.push((place, Vec::new()));
+        self.seen = change.seen.unwrap_or(self.caller.since);
         let writes = self.judged(place, change);
         let (mut won, mut lost) = (false, false);
         for write in &writes {
@@ -241,10 +264,12 @@ impl<'a> Run<'a, '_> {
             self.drafts[place].complete();
         }
         let is_dead = self.drafts[place].is_dead();
-        if is_dead && change.op != Op::Delete {
+        let deletes = change.op == Op::Delete
+            || writes.iter().any(|write| write.key == DELETED_AT && write.value != "null");
+        if is_dead && !deletes {
             self.must_see(place, DELETED_AT);
         }
-        let quarantined = self.purged[place] && is_dead && change.op != Op::Delete;
+        let quarantined = self.purged[place] && is_dead && !deletes;
         if quarantined {
             self.quarantine(place, &writes);
         }
@@ -261,14 +286,18 @@ impl<'a> Run<'a, '_> {
         let mut writes = Vec::new();
         let members = change.data.as_deref().unwrap_or_default();
         match (change.op, &change.fields) {
+            (Op::Insert, Some(fields)) if members.is_empty() && !fields.is_empty() => {
+                self.judge_fields(place, fields, &mut writes);
+                imply_life(&mut writes);
+            }
             (Op::Insert, fields) => {
                 let sent = members.first().and_then(|member| member.at);
                 let (at, sent) = self.judge(place, WHOLE_DATA, sent, members);
                 writes.extend(members.iter().map(|member| member_write(member, at, sent)));
-                if !members.iter().any(|member| member.key == DELETED_AT) {
-                    let (key, value) = (Cow::Borrowed(DELETED_AT), Cow::Borrowed("null"));
-                    writes.push(Write { key, value, at, sent: None, implied: true });
+                if members.is_empty() {
+                    writes.push(life(at));
                 }
+                imply_life(&mut writes);
                 self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
             }
             (Op::Update, Some(fields)) => self.judge_fields(place, fields, &mut writes),
@@ -388,8 +417,8 @@ impl<'a> Run<'a, '_> {
             table: key.coll.to_owned(),
             id: key.id.to_owned(),
             field: write.key.to_string(),
-            winner: (to.value.to_string(), to.at),
-            loser: (write.value.to_string(), write.at),
+            winner: (to.value.to_string(), to.at, to.writer.to_string()),
+            loser: (write.value.to_string(), write.at, self.caller.client.to_owned()),
         });
         if counts_as_conflict(&write.key, &write.value) {
             let conflict = self.conflict(place, &write.key, side(to), self.side_of(write));
@@ -437,12 +466,17 @@ impl<'a> Run<'a, '_> {
     fn has_seen(&self, place: usize, cts: UnixNanos) -> bool {
         let coll = self.drafts[place].key.coll;
         let delivered = super::marks::of(self.marks, coll).delivered;
-        cts <= self.caller.since.max(delivered)
+        cts <= self.seen.max(delivered)
     }
 
     fn must_see(&mut self, place: usize, field: &str) {
         if !self.forced[place].iter().any(|forced| forced == field) {
             self.forced[place].push(field.to_owned());
+        }
+        if let Some((_, told)) = self.told.last_mut()
+            && !told.iter().any(|known| known == field)
+        {
+            told.push(field.to_owned());
         }
     }
 
@@ -493,8 +527,15 @@ impl<'a> Run<'a, '_> {
             store.set_stamps(name, self.caller.client, app, &self.new_stamps)?;
         }
         self.keep_conflicts(store)?;
-        let forced = self.forced_changes(store)?;
-        Ok(Pushed { collections, results: self.results, conflicts: self.answered, forced, owner })
+        // Ferry's clients are told change by change, the others record by record.
+        let is_old = self.caller.dialect == Dialect::Old;
+        let forced = if is_old { self.forced_changes(store)? } else { Vec::new() };
+        let results = self.results.iter().zip(&self.told).map(|(result, (place, fields))| Outcome {
+            result: *result,
+            fields: (!is_old && !fields.is_empty()).then(|| self.fields_now(*place, fields)),
+        });
+        let results = results.collect();
+        Ok(Pushed { collections, results, conflicts: self.answered, forced, owner })
     }
 
     fn keep_conflicts<S: RecordStore>(&mut self, store: &S) -> Result<(), S::Error> {
@@ -523,6 +564,20 @@ impl<'a> Run<'a, '_> {
         Ok(())
     }
 
+    /// The named fields as they are now, with their writers.
+    fn fields_now(&self, place: usize, names: &[String]) -> String {
+        let held = names.iter().filter_map(|name| self.drafts[place].field(name));
+        let fields = held.map(|field| FieldEntry {
+            key: &field.key,
+            value: &field.value,
+            at: field.at,
+            writer: &field.writer,
+        });
+        let mut out = Vec::new();
+        write_fields(&mut out, fields);
+        String::from_utf8(out).expect("BUG: fields are made of texts")
+    }
+
     fn forced_changes<S: RecordStore>(&self, store: &S) -> Result<Vec<u8>, S::Error> {
         let mut out = Vec::new();
         for (draft, fields) in self.drafts.iter().zip(&self.forced) {
@@ -540,16 +595,25 @@ impl<'a> Run<'a, '_> {
                 cts: row.cts,
                 incomplete: row.incomplete,
             };
-            let skew = match self.caller.dialect {
-                Dialect::Old => {
-                    store.skew(self.caller.owner, self.caller.client, self.caller.app, draft.key)?
-                }
-                Dialect::Ferry => Vec::new(),
-            };
+            let skew = store.skew(self.caller.owner, self.caller.client, self.caller.app, draft.key)?;
             let wanted = |field: &super::record::FieldView<'_>| fields.iter().any(|name| name == field.key);
-            emit::emit(&mut out, self.caller.dialect, &view, wanted, false, &skew).map_err(damaged)?;
+            emit::emit(&mut out, Style::Old, &view, wanted, false, &skew).map_err(damaged)?;
         }
         Ok(out)
+    }
+}
+
+/// That a record lives, as its insert implies.
+fn life(at: UnixNanos) -> Write<'static> {
+    Write { key: DELETED_AT.into(), value: "null".into(), at, sent: None, implied: true }
+}
+
+/// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
+fn imply_life(writes: &mut Vec<Write<'_>>) {
+    if !writes.iter().any(|write| write.key == DELETED_AT)
+        && let Some(at) = writes.iter().map(|write| write.at).max()
+    {
+        writes.push(life(at));
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Change<'a> {
     pub origin: Option<Origin>,
     /// The client's own id of the change.
     pub event_id: Option<Cow<'a, str>>,
+    /// The cursor that the device had when it made the change, if it says so.
+    pub seen: Option<UnixNanos>,
 }
 
 fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
@@ -124,6 +126,7 @@ impl Change<'_> {
             actor: self.actor.map(owned),
             origin: self.origin,
             event_id: self.event_id.map(owned),
+            seen: self.seen,
         }
     }
 }

@@ -107,6 +107,7 @@ fn decode_change(place: usize, raw: RawChange<'_>) -> Result<Change<'_>> {
         actor: raw.actor.map(|actor| value(actor, place)).transpose()?,
         origin: raw.origin.and_then(|origin| Origin::read(&json::text_of(origin.get())?)),
         event_id: event_id.map(Cow::Owned),
+        seen: None,
     })
 }
 
@@ -183,7 +184,8 @@ struct RawPush<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawChange<'a> {
-    #[serde(borrow)]
+    // Ferry's own clients call it collection.
+    #[serde(borrow, alias = "collection")]
     table: Option<&'a RawValue>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,

@@ -124,10 +124,10 @@ pub struct ConflictOut {
     pub id: String,
     /// Name of the field, as it stands between the quotes.
     pub field: String,
-    /// What holds.
-    pub winner: (String, UnixNanos),
+    /// What holds: value, time, writer.
+    pub winner: (String, UnixNanos, String),
     /// What was pushed.
-    pub loser: (String, UnixNanos),
+    pub loser: (String, UnixNanos, String),
 }
 
 /// Writes one entry of `conflicts`.
@@ -139,7 +139,7 @@ pub fn write_conflict(out: &mut Vec<u8>, conflict: &ConflictOut) {
     out.extend_from_slice(b",\"field\":\"");
     out.extend_from_slice(conflict.field.as_bytes());
     out.push(b'"');
-    for (name, (value, at)) in [("winner", &conflict.winner), ("loser", &conflict.loser)] {
+    for (name, (value, at, _)) in [("winner", &conflict.winner), ("loser", &conflict.loser)] {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":{\"value\":");

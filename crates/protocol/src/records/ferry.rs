@@ -1,21 +1,72 @@
-//! Changes as Ferry's own clients get them: one entry per record, every field with its true time and writer, so
-//! that the client can apply the hub's own rule.
+//! The wire of Ferry's own clients (docs/records-wire.md): one entry per record, every field with its true time and
+//! writer, so that the client can apply the hub's own rule.
 
-use super::{UnixNanos, encode::write_time, json};
+use std::{borrow::Cow, str::FromStr};
+
+use ferry_types::{Error, Reason, Result, limits::RECORDS_PUSH_MAX_CHANGES};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Change, ConflictOut, Op, UnixNanos, check_name, decode_push,
+    encode::write_time,
+    json::{self, write_string},
+};
+
+/// Where a device is: everything up to `since` was given to it, and up to `floor` whole. Between the two, fields of
+/// records that changed again meanwhile may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Position of the last record.
+    pub since: UnixNanos,
+    /// Where the device was complete.
+    pub floor: UnixNanos,
+}
+
+/// The text is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a cursor: a decimal number, after a cut page two of them with a colon between")]
+pub struct BadCursor;
+
+impl FromStr for Cursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let number = |text: &str| {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| is_plain).map(UnixNanos).ok_or(BadCursor)
+        };
+        match text.split_once(':') {
+            Some((since, floor)) => Ok(Self { since: number(since)?, floor: number(floor)? }),
+            None => number(text).map(|since| Self { since, floor: since }),
+        }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.since == self.floor {
+            write!(f, "{}", self.since.0)
+        } else {
+            write!(f, "{}:{}", self.since.0, self.floor.0)
+        }
+    }
+}
 
 /// What an entry says of its record.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// The app.
-    pub app: &'a str,
+    /// The app; `None` where the request named it.
+    pub app: Option<&'a str>,
     /// Collection.
     pub collection: &'a str,
     /// Id of the record.
     pub id: &'a str,
-    /// Commit time: the cursor behind this entry.
+    /// Commit time.
     pub cts: UnixNanos,
-    /// Whether the record holds a tombstone.
-    pub deleted: bool,
     /// JSON of `spaceId`.
     pub space: Option<&'a str>,
 }
@@ -33,32 +84,343 @@ pub struct FieldEntry<'a> {
     pub writer: &'a str,
 }
 
-/// Writes `{"app","collection","id","cts","deleted","fields":{name:{value,at,writer}},…}`.
+/// Writes one entry of `changes`.
 pub fn write_entry<'a>(out: &mut Vec<u8>, entry: &Entry<'_>, fields: impl Iterator<Item = FieldEntry<'a>>) {
-    for (name, value) in
-        [("{\"app\":", entry.app), (",\"collection\":", entry.collection), (",\"id\":", entry.id)]
-    {
-        out.extend_from_slice(name.as_bytes());
-        json::write_string(out, value);
+    out.push(b'{');
+    if let Some(app) = entry.app {
+        out.extend_from_slice(b"\"app\":");
+        write_string(out, app);
+        out.push(b',');
     }
+    out.extend_from_slice(b"\"collection\":");
+    write_string(out, entry.collection);
+    out.extend_from_slice(b",\"id\":");
+    write_string(out, entry.id);
     out.extend_from_slice(b",\"cts\":\"");
     out.extend_from_slice(entry.cts.0.to_string().as_bytes());
-    out.extend_from_slice(if entry.deleted { b"\",\"deleted\":true" } else { b"\",\"deleted\":false" });
+    out.push(b'"');
     if let Some(space) = entry.space {
         out.extend_from_slice(b",\"spaceId\":");
         out.extend_from_slice(space.as_bytes());
     }
-    out.extend_from_slice(b",\"fields\":{");
+    out.extend_from_slice(b",\"fields\":");
+    write_fields(out, fields);
+    out.push(b'}');
+}
+
+/// Writes `{name:{value,at,by}}`.
+pub fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = FieldEntry<'a>>) {
+    out.push(b'{');
     for (place, field) in fields.enumerate() {
         out.extend_from_slice(if place > 0 { b",\"" } else { b"\"" });
         out.extend_from_slice(field.key.as_bytes());
-        out.extend_from_slice(b"\":{\"value\":");
-        out.extend_from_slice(field.value.as_bytes());
-        out.extend_from_slice(b",\"at\":");
-        write_time(out, field.at);
-        out.extend_from_slice(b",\"writer\":");
-        json::write_string(out, field.writer);
-        out.push(b'}');
+        out.extend_from_slice(b"\":");
+        write_field(out, field.value, field.at, field.writer);
     }
-    out.extend_from_slice(b"}}");
+    out.push(b'}');
+}
+
+fn write_field(out: &mut Vec<u8>, value: &str, at: UnixNanos, writer: &str) {
+    out.extend_from_slice(b"{\"value\":");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b",\"at\":");
+    write_time(out, at);
+    out.extend_from_slice(b",\"by\":");
+    write_string(out, writer);
+    out.push(b'}');
+}
+
+/// A page of `GET /changes`.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOut<'a> {
+    /// Of the store.
+    pub epoch: &'a str,
+    /// Whether it belongs to a pass over everything.
+    pub is_snapshot: bool,
+    /// The hub's clock.
+    pub now: UnixNanos,
+    /// Sequence number of the database.
+    pub seq: u64,
+    /// Entries joined by commas.
+    pub changes: &'a [u8],
+    /// Where the device is with this page.
+    pub cursor: Cursor,
+    /// Whether more is there already.
+    pub has_more: bool,
+}
+
+impl PageOut<'_> {
+    /// One line of JSON.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.changes.len() + 256);
+        head(&mut out, self.epoch, self.now, self.seq);
+        out.extend_from_slice(format!(",\"snapshot\":{},\"changes\":[", self.is_snapshot).as_bytes());
+        out.extend_from_slice(self.changes);
+        out.extend_from_slice(
+            format!("],\"cursor\":\"{}\",\"more\":{}}}", self.cursor, self.has_more).as_bytes(),
+        );
+        out
+    }
+}
+
+fn head(out: &mut Vec<u8>, epoch: &str, now: UnixNanos, seq: u64) {
+    out.extend_from_slice(b"{\"epoch\":");
+    write_string(out, epoch);
+    out.extend_from_slice(b",\"now\":");
+    write_time(out, now);
+    out.extend_from_slice(format!(",\"seq\":{seq}").as_bytes());
+}
+
+/// Why a device must begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// Its cursor lies before tombstones that are gone.
+    Horizon,
+    /// The store is another one than it knew.
+    Epoch,
+}
+
+/// The answer that tells it so.
+#[must_use]
+pub fn resync(reason: Resync, epoch: &str) -> Vec<u8> {
+    let word = match reason {
+        Resync::Horizon => "horizon",
+        Resync::Epoch => "epoch",
+    };
+    format!("{{\"resync\":true,\"reason\":\"{word}\",\"epoch\":{}}}", json::string(epoch)).into_bytes()
+}
+
+/// What is said of one change of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultOut {
+    /// Merged; a JSON object of the fields that the device must take over, if any.
+    Ok(Option<String>),
+    /// Not merged.
+    Rejected {
+        /// Stable word.
+        reason: &'static str,
+        /// For people.
+        message: Cow<'static, str>,
+    },
+}
+
+/// The answer to a push.
+#[must_use]
+pub fn push_answer(
+    epoch: &str,
+    now: UnixNanos,
+    seq: u64,
+    results: &[ResultOut],
+    conflicts: &[ConflictOut],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    head(&mut out, epoch, now, seq);
+    out.extend_from_slice(b",\"results\":[");
+    for (place, result) in results.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        match result {
+            ResultOut::Ok(None) => out.extend_from_slice(b"{\"status\":\"ok\"}"),
+            ResultOut::Ok(Some(fields)) => {
+                out.extend_from_slice(format!("{{\"status\":\"ok\",\"fields\":{fields}}}").as_bytes());
+            }
+            ResultOut::Rejected { reason, message } => {
+                out.extend_from_slice(
+                    format!("{{\"status\":\"rejected\",\"reason\":\"{reason}\",\"message\":").as_bytes(),
+                );
+                write_string(&mut out, message);
+                out.push(b'}');
+            }
+        }
+    }
+    out.push(b']');
+    if !conflicts.is_empty() {
+        out.extend_from_slice(b",\"conflicts\":[");
+        for (place, conflict) in conflicts.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            write_conflict(&mut out, conflict);
+        }
+        out.push(b']');
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+fn write_conflict(out: &mut Vec<u8>, conflict: &ConflictOut) {
+    for (name, text) in [("{\"collection\":", &conflict.table), (",\"id\":", &conflict.id)] {
+        out.extend_from_slice(name.as_bytes());
+        write_string(out, text);
+    }
+    out.extend_from_slice(format!(",\"field\":\"{}\"", conflict.field).as_bytes());
+    for (name, (value, at, by)) in [("winner", &conflict.winner), ("loser", &conflict.loser)] {
+        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        write_field(out, value, *at, by);
+    }
+    out.push(b'}');
+}
+
+/// A push of Ferry's own client. A change that cannot be taken stands as its result.
+#[derive(Debug)]
+pub struct Push {
+    /// The app.
+    pub app: String,
+    /// The epoch that the device knows.
+    pub epoch: Option<String>,
+    /// Its cursor.
+    pub since: UnixNanos,
+    /// In the order of the body.
+    pub changes: Vec<Result<Change<'static>, ResultOut>>,
+}
+
+/// Reads the body of a push.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` or `TOO_LARGE` for the body as a whole.
+pub fn decode(body: &[u8]) -> Result<Push> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        app: Option<String>,
+        epoch: Option<String>,
+        since: Option<String>,
+        #[serde(borrow)]
+        changes: Option<Vec<&'a RawValue>>,
+    }
+    let raw: Raw<'_> = serde_json::from_slice(body)
+        .map_err(|error| Error::new(Reason::InvalidArgument, format!("invalid JSON: {error}")))?;
+    let missing = |what: &str| Error::new(Reason::InvalidArgument, format!("missing {what}"));
+    let (app, changes) =
+        (raw.app.ok_or_else(|| missing("app"))?, raw.changes.ok_or_else(|| missing("changes"))?);
+    check_name(&app, "app")?;
+    if changes.len() > RECORDS_PUSH_MAX_CHANGES {
+        let message = format!("over {RECORDS_PUSH_MAX_CHANGES} changes in one push: send fewer");
+        return Err(Error::new(Reason::TooLarge, message));
+    }
+    let since = cursor(raw.since.as_deref())?.since;
+    Ok(Push { app, epoch: raw.epoch, since, changes: changes.into_iter().map(decode_change).collect() })
+}
+
+fn cursor(text: Option<&str>) -> Result<Cursor> {
+    let read = text.unwrap_or("").parse();
+    read.map_err(|error: BadCursor| Error::new(Reason::InvalidArgument, error.to_string()))
+}
+
+fn decode_change(raw: &RawValue) -> Result<Change<'static>, ResultOut> {
+    #[derive(Deserialize)]
+    struct Beside {
+        seen: Option<String>,
+    }
+    let invalid = |message: String| ResultOut::Rejected { reason: "invalid", message: message.into() };
+    let beside: Beside = serde_json::from_str(raw.get()).map_err(|error| invalid(error.to_string()))?;
+    let seen = beside.seen.map(|text| text.parse::<Cursor>()).transpose();
+    let seen = seen.map_err(|error| invalid(error.to_string()))?;
+    // Otherwise the same change as the other wire has.
+    let body = format!("{{\"changes\":[{}]}}", raw.get());
+    let mut read = decode_push(body.as_bytes()).map_err(|error| {
+        let is_value = error.reason == Reason::TooLarge && error.message.contains("value");
+        let reason = if is_value { "too_large" } else { "invalid" };
+        ResultOut::Rejected { reason, message: error.message }
+    })?;
+    let change = read.changes.pop().expect("BUG: the body holds a change").into_owned();
+    if change.fields.is_none() {
+        return Err(invalid("missing fields".to_owned()));
+    }
+    Ok(told_apart(Change { seen: seen.map(|cursor| cursor.since), data: None, ..change }))
+}
+
+/// A delete that carries `deletedAt` as a field is a write of that field; one that does not happened when the newest
+/// of its fields was written.
+fn told_apart(mut change: Change<'static>) -> Change<'static> {
+    if change.op == Op::Delete {
+        let fields = change.fields.as_deref().unwrap_or_default();
+        if fields.iter().any(|field| field.key == "deletedAt") {
+            change.op = Op::Update;
+        } else {
+            change.deleted_at = fields.iter().filter_map(|field| field.at).max();
+        }
+    }
+    change
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_has_one_spelling() {
+        for text in ["0", "17", "17:5"] {
+            assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        }
+        assert_eq!("".parse(), Ok(Cursor::default()));
+        for bad in ["-1", "x", "1:", "+1", "1:2:3", "99999999999999999999"] {
+            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_change_is_refused_alone() {
+        let at = "2026-01-01T10:07:00.000001417Z";
+        let body = json!({"app": "todo", "epoch": "e", "since": "9:4", "changes": [
+            {"collection": "tasks", "id": "t1", "op": "insert", "seen": "5", "fields": {"a": {"value": 1, "at": at}}},
+            {"collection": "tasks", "id": "t1", "op": "noop", "fields": {}},
+            {"collection": "tasks", "id": "t1", "op": "delete", "fields": {"a": {"value": 1, "at": at}}},
+            {"collection": "tasks", "id": "t1", "op": "update"},
+            {"collection": "tasks", "id": "t1", "op": "update", "fields": {"a": {"value": "x".repeat(1 << 20)}}}]});
+        let push = decode(body.to_string().as_bytes()).unwrap();
+        assert_eq!((&*push.app, push.epoch.as_deref(), push.since), ("todo", Some("e"), UnixNanos(9)));
+        let insert = push.changes[0].as_ref().unwrap();
+        assert_eq!((insert.table.as_ref(), insert.seen), ("tasks", Some(UnixNanos(5))));
+        assert_eq!(push.changes[2].as_ref().unwrap().deleted_at, UnixNanos::parse(at));
+        let reason = |place: usize| match push.changes[place].as_ref().unwrap_err() {
+            ResultOut::Rejected { reason, .. } => *reason,
+            ResultOut::Ok(_) => "ok",
+        };
+        assert_eq!([reason(1), reason(3), reason(4)], ["invalid", "invalid", "too_large"]);
+        assert!(decode(b"{}").is_err() && decode(b"[").is_err());
+    }
+
+    #[test]
+    fn answers_are_the_documented_json() {
+        let at = UnixNanos(5);
+        let mut changes = Vec::new();
+        let entry = Entry { app: Some("todo"), collection: "tasks", id: "t1", cts: at, space: None };
+        let field = FieldEntry { key: "a", value: "[1]", at, writer: "c\"1" };
+        write_entry(&mut changes, &entry, [field].into_iter());
+        let cursor = Cursor { since: UnixNanos(8), floor: UnixNanos(2) };
+        let page = PageOut {
+            epoch: "e",
+            is_snapshot: true,
+            now: at,
+            seq: 3,
+            changes: &changes,
+            cursor,
+            has_more: true,
+        };
+        let page: Value = serde_json::from_slice(&page.encode()).unwrap();
+        let time = at.text();
+        assert_eq!(
+            page,
+            json!({"epoch": "e", "now": time, "seq": 3, "snapshot": true, "cursor": "8:2", "more": true,
+            "changes": [{"app": "todo", "collection": "tasks", "id": "t1", "cts": "5",
+                "fields": {"a": {"value": [1], "at": time, "by": "c\"1"}}}]})
+        );
+        let results = [
+            ResultOut::Ok(None),
+            ResultOut::Ok(Some("{\"a\":1}".into())),
+            ResultOut::Rejected { reason: "forbidden", message: "no".into() },
+        ];
+        let answer: Value = serde_json::from_slice(&push_answer("e", at, 3, &results, &[])).unwrap();
+        assert_eq!(
+            answer["results"],
+            json!([{"status": "ok"}, {"status": "ok", "fields": {"a": 1}},
+            {"status": "rejected", "reason": "forbidden", "message": "no"}])
+        );
+        let told: Value = serde_json::from_slice(&resync(Resync::Epoch, "e")).unwrap();
+        assert_eq!(told, json!({"resync": true, "reason": "epoch", "epoch": "e"}));
+    }
 }

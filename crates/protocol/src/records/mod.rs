@@ -1,6 +1,7 @@
 //! The wire of record sync (records specification, section 2): pushes and pulls as JSON, server-sent events, and
 //! the notification socket. Values stay the JSON text that their writer sent (REC-09).
 
+mod canonical;
 mod change;
 mod decode;
 mod encode;
@@ -10,6 +11,7 @@ mod socket;
 mod stream;
 mod time;
 
+pub use canonical::canonical;
 pub use change::{Change, FieldWrite, Op, Origin};
 pub use decode::{Push, check_name, decode_push};
 pub use encode::{

@@ -115,8 +115,8 @@ fn changes_are_written_with_both_spellings() {
         table: "t".into(),
         id: "i".into(),
         field: "a".into(),
-        winner: ("1".into(), at),
-        loser: ("2".into(), at),
+        winner: ("1".into(), at, "a".into()),
+        loser: ("2".into(), at, "b".into()),
     };
     let answer: Value = serde_json::from_slice(&push_answer(&out, &[lost], true, at)).unwrap();
     let nine = "2026-01-01T10:05:00.000000000Z";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferry_core::records::Dialect;
-use ferry_protocol::records::UnixNanos;
+use ferry_protocol::records::{UnixNanos, canonical, ferry::Cursor};
 use serde_json::{Value, json};
 
 use super::hub::{Answer, Hub, parse_changes};
@@ -38,6 +38,8 @@ pub(super) struct Device {
     pub(super) ahead_ms: i64,
     pub(super) records: Records,
     pub(super) cursors: BTreeMap<String, UnixNanos>,
+    /// Where Ferry's client is.
+    cursor: Cursor,
     pub(super) outbox: Vec<Value>,
     /// Pushes it sent, which the network may bring again.
     pub(super) sent: Vec<(UnixNanos, Vec<Value>)>,
@@ -54,6 +56,7 @@ impl Device {
             ahead_ms,
             records: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            cursor: Cursor::default(),
             outbox: Vec::new(),
             sent: Vec::new(),
             last_tick: UnixNanos::EPOCH,
@@ -65,7 +68,7 @@ impl Device {
     /// such a push would speak for a device that is no more.
     pub(super) fn wipe(&mut self) {
         self.sent.clear();
-        (self.records, self.cursors, self.outbox) = Default::default();
+        (self.records, self.cursors, self.cursor, self.outbox) = Default::default();
         self.story.push("wiped".into());
     }
 
@@ -124,7 +127,10 @@ impl Device {
 
     /// The cursor of a push: the least of its tables.
     pub(super) fn since(&self) -> UnixNanos {
-        self.cursors.values().copied().min().unwrap_or_default()
+        match self.generation {
+            Generation::Ferry => self.cursor.since,
+            _ => self.cursors.values().copied().min().unwrap_or_default(),
+        }
     }
 
     /// Pushes what waits; the answer may be lost on its way.
@@ -145,7 +151,10 @@ impl Device {
         }
         self.outbox.clear();
         for change in &answer.changes {
-            self.apply(hub, change, Some(&changes));
+            self.apply(hub, change);
+        }
+        for (change, told) in changes.iter().zip(&answer.told) {
+            self.take_over(change, told.as_deref());
         }
         if self.generation != Generation::Ferry {
             for table in TABLES {
@@ -158,10 +167,10 @@ impl Device {
     /// Pulls one page of a table (Ferry's client: of all). True if the hub says there is more.
     pub(super) fn pull(&mut self, hub: &Hub, table: &str, answer_arrives: bool) -> bool {
         let since = self.cursors.get(table).copied().unwrap_or_default();
-        let page = match self.generation {
-            Generation::Ferry => hub.changes(since),
-            Generation::One | Generation::Two => hub.pull(Some(&self.client), table, since),
-        };
+        if self.generation == Generation::Ferry {
+            return self.pull_changes(hub, answer_arrives);
+        }
+        let page = hub.pull(Some(&self.client), table, since);
         let told = String::from_utf8_lossy(&page.changes);
         self.story.push(format!(
             "pulls {table} from {}: arrives: {answer_arrives}: until {}: {told}",
@@ -171,13 +180,21 @@ impl Device {
             return true;
         }
         for change in parse_changes(&page.changes) {
-            self.apply(hub, &change, None);
+            self.apply(hub, &change);
         }
-        let tables: &[&str] = if self.generation == Generation::Ferry { &TABLES } else { &[table] };
-        for table in tables {
-            self.cursors.insert((*table).into(), page.until);
-        }
+        self.cursors.insert(table.into(), page.until);
         page.has_more
+    }
+
+    fn pull_changes(&mut self, hub: &Hub, answer_arrives: bool) -> bool {
+        // A device that has nothing takes its own writes too.
+        let skips = Some(&*self.client).filter(|_| self.cursor != Cursor::default());
+        let (changes, cursor, has_more) = hub.changes(self.cursor, skips, hub.page);
+        if answer_arrives {
+            changes.iter().for_each(|entry| self.apply_entry(entry));
+            self.cursor = cursor;
+        }
+        has_more || !answer_arrives
     }
 
     pub(super) fn pull_all(&mut self, hub: &Hub) {
@@ -190,10 +207,7 @@ impl Device {
         }
     }
 
-    fn apply(&mut self, hub: &Hub, change: &Value, pushed: Option<&[Value]>) {
-        if self.generation == Generation::Ferry {
-            return self.apply_entry(change, pushed);
-        }
+    fn apply(&mut self, hub: &Hub, change: &Value) {
         let key = (text(&change["table"]), text(&change["id"]));
         let now = self.time(hub);
         let mut writes = Vec::new();
@@ -224,26 +238,38 @@ impl Device {
         }
     }
 
-    fn apply_entry(&mut self, entry: &Value, pushed: Option<&[Value]>) {
+    fn apply_entry(&mut self, entry: &Value) {
         let key = (text(&entry["collection"]), text(&entry["id"]));
         for (name, field) in entry["fields"].as_object().unwrap() {
-            let new = Held {
-                value: field["value"].clone(),
-                at: text(&field["at"]),
-                writer: text(&field["writer"]),
-            };
-            let at = UnixNanos::parse(&new.at).unwrap();
-            self.last_tick = self.last_tick.max(at);
+            let new = self.learned(field);
             let record = self.records.entry(key.clone()).or_default();
-            let takes = record.get(name).is_none_or(|held| {
-                // The hub judged the very write that is held: what it says of it counts.
-                let judged = pushed.is_some_and(|changes| was_pushed(changes, &key, name, held));
-                judged || order(&new) > order(held)
-            });
+            if record.get(name).is_none_or(|held| order(&new) > order(held)) {
+                record.insert(name.clone(), new);
+            }
+        }
+    }
+
+    /// The hub judged a write that this device sent: what it says counts in its place, whatever the times.
+    fn take_over(&mut self, change: &Value, told: Option<&str>) {
+        let Some(told) = told else { return };
+        let key = (text(&change["table"]), text(&change["id"]));
+        let fields: Value = serde_json::from_str(told).unwrap();
+        for (name, field) in fields.as_object().unwrap() {
+            let new = self.learned(field);
+            let record = self.records.entry(key.clone()).or_default();
+            let takes = record
+                .get(name)
+                .is_none_or(|held| was_pushed(change, name, held) || order(&new) > order(held));
             if takes {
                 record.insert(name.clone(), new);
             }
         }
+    }
+
+    fn learned(&mut self, field: &Value) -> Held {
+        let new = Held { value: field["value"].clone(), at: text(&field["at"]), writer: text(&field["by"]) };
+        self.last_tick = self.last_tick.max(UnixNanos::parse(&new.at).unwrap());
+        new
     }
 
     /// What an application sees of it: live values by record.
@@ -267,14 +293,12 @@ fn is_newer_or_equal(generation: Generation, new: &str, held: &str) -> bool {
 }
 
 fn order(held: &Held) -> (UnixNanos, &str, [u8; 32]) {
-    let digest = blake3::hash(held.value.to_string().as_bytes());
+    let digest = blake3::hash(canonical(&held.value.to_string()).as_bytes());
     (UnixNanos::parse(&held.at).unwrap(), &held.writer, *digest.as_bytes())
 }
 
-fn was_pushed(changes: &[Value], key: &(String, String), field: &str, held: &Held) -> bool {
-    changes.iter().filter(|change| change["table"] == key.0 && change["id"] == key.1).any(|change| {
-        change["fields"][field]["at"] == held.at
-            || (change["data"].get(field).is_some() && change["data"]["createdAt"] == held.at)
-            || (field == "deletedAt" && change["deletedAt"] == held.at)
-    })
+fn was_pushed(change: &Value, field: &str, held: &Held) -> bool {
+    change["fields"][field]["at"] == held.at
+        || (change["data"].get(field).is_some() && change["data"]["createdAt"] == held.at)
+        || (field == "deletedAt" && change["deletedAt"] == held.at)
 }

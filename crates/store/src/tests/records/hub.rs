@@ -4,13 +4,14 @@ use std::cell::Cell;
 
 use ferry_core::{
     records::{
-        Caller, ChangeResult, Dialect, Note, Page, Pull, Tables, changes, delta, pull, push,
+        Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Page, Pull, Tables, changes, delta, pull,
+        push,
         sqlite::SqliteRecords,
         upkeep::{self, Keep},
     },
     sql::{Row, Sql as _},
 };
-use ferry_protocol::records::{UnixNanos, decode_push};
+use ferry_protocol::records::{UnixNanos, decode_push, ferry::Cursor};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -35,6 +36,8 @@ pub(super) struct Answer {
     pub(super) changes: Vec<Value>,
     pub(super) conflicts: usize,
     pub(super) results: Vec<ChangeResult>,
+    /// What Ferry's client must take over, change by change.
+    pub(super) told: Vec<Option<String>>,
     pub(super) until: UnixNanos,
     pub(super) has_more: bool,
     pub(super) touched: usize,
@@ -76,16 +79,13 @@ impl Hub {
                 let answer = delta(&store, &caller, &read.changes).unwrap();
                 (answer.pushed, answer.page)
             }
-            Dialect::Ferry => {
-                let mut pushed = push(&store, &caller, &read.changes).unwrap();
-                let changes = std::mem::take(&mut pushed.forced);
-                (pushed, Page { changes, ..Page::default() })
-            }
+            Dialect::Ferry => (push(&store, &caller, &read.changes).unwrap(), Page::default()),
         };
         Answer {
             changes: parse_changes(&page.changes),
             conflicts: pushed.conflicts.len(),
-            results: pushed.results,
+            told: pushed.results.iter().map(|outcome| outcome.fields.clone()).collect(),
+            results: pushed.results.iter().map(|outcome| outcome.result).collect(),
             until: page.until,
             has_more: page.has_more,
             touched: pushed.collections.len(),
@@ -111,9 +111,19 @@ impl Hub {
         page
     }
 
-    pub(super) fn changes(&self, since: UnixNanos) -> Page {
+    /// A page for Ferry's client.
+    pub(super) fn changes(
+        &self,
+        cursor: Cursor,
+        skips: Option<&str>,
+        page: usize,
+    ) -> (Vec<Value>, Cursor, bool) {
         let sql = NativeSql(&self.connection);
-        changes(&SqliteRecords::new(&sql), OWNER, Some(APP), since, self.page, Tables::default()).unwrap()
+        let asked = Changes { owner: OWNER, app: Some(APP), cursor, skips, max_records: page };
+        match changes(&SqliteRecords::new(&sql), &asked, |_| true).unwrap() {
+            ChangesPage::Page { changes, cursor, has_more } => (parse_changes(&changes), cursor, has_more),
+            ChangesPage::BeyondHorizon => panic!("beyond the horizon"),
+        }
     }
 
     pub(super) fn upkeep(&self) {
@@ -132,11 +142,7 @@ impl Hub {
 
     /// What the hub holds of a record, and of a device, for the messages of failures.
     pub(super) fn explain(&self, coll: &str, id: &str, client: &str) -> String {
-        let entries = parse_changes(&{
-            let sql = NativeSql(&self.connection);
-            let (store, all) = (SqliteRecords::new(&sql), usize::MAX);
-            changes(&store, OWNER, Some(APP), UnixNanos::EPOCH, all, Tables::default()).unwrap().changes
-        });
+        let entries = self.changes(Cursor::default(), None, usize::MAX).0;
         let entry = entries.into_iter().find(|entry| entry["collection"] == coll && entry["id"] == id);
         let history = self.text(&format!(
             "SELECT group_concat(entry, char(10)) FROM _ferry_record_history WHERE coll = '{coll}' AND id = '{id}'"

@@ -1,0 +1,52 @@
+//! Settings of record sync.
+
+use ferry_core::records::upkeep::Keep;
+
+use super::{ConfigError, Values, url};
+
+/// What becomes of syncing while the billing service does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BillingFail {
+    /// It goes on.
+    Open,
+    /// It is refused.
+    Closed,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct RecordsConfig {
+    /// The billing service that knows who may sync; none: everyone.
+    pub billing_url: Option<String>,
+    /// The hub's key there.
+    pub billing_key: Option<String>,
+    /// What becomes of syncing while it does not answer.
+    pub billing_fail: BillingFail,
+    /// How long things are kept.
+    pub keep: Keep,
+    /// How often a silent stream or socket shows that it lives, milliseconds.
+    pub ping_ms: u64,
+}
+
+impl RecordsConfig {
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        Ok(Self {
+            billing_url: values.read("records.billing_url", url)?,
+            billing_key: values.text("records.billing_key").map(str::to_owned),
+            billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
+            keep: Keep {
+                tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,
+                history_days: values.number("records.history_days", 30, 0, 36_500)?,
+            },
+            ping_ms: values.number("records.ping_seconds", 30, 1, 3600)? * 1000,
+        })
+    }
+}
+
+fn billing_fail(text: &str) -> Result<BillingFail, String> {
+    match text {
+        "open" => Ok(BillingFail::Open),
+        "closed" => Ok(BillingFail::Closed),
+        _ => Err("expected open or closed".to_owned()),
+    }
+}

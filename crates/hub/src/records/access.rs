@@ -1,0 +1,87 @@
+//! Who asks, for which records, with which rights (records specification, 2.1, 3.3).
+
+use std::{net::IpAddr, sync::Arc};
+
+use ferry_auth::{AuthContext, Principal};
+use ferry_core::records::Tables;
+use ferry_types::{DatabaseKind, Error, Reason, Result};
+use http::request::Parts;
+
+use crate::{
+    control::{self, ClientInfo, Credentials},
+    database::Database,
+    http::ClientIp,
+    hub::Hub,
+    rights::Right,
+};
+
+/// Owner of what the anonymous caller of `--dev` writes.
+const DEV_OWNER: &str = "dev";
+
+/// Everything that a request is let in with.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) database: Arc<Database>,
+    pub(super) owner: Arc<str>,
+    pub(super) auth: AuthContext,
+}
+
+impl Entry {
+    /// The collections that the credential reaches.
+    pub(super) fn tables(&self) -> Tables<'_> {
+        Tables(&self.auth.restrictions.table_prefixes)
+    }
+
+    /// Refuses a collection that the credential does not reach (REC-33).
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub(super) fn check_table(&self, coll: &str) -> Result<()> {
+        if self.tables().contain(coll) {
+            return Ok(());
+        }
+        Err(Error::new(Reason::PermissionDenied, format!("this credential does not reach the collection {coll}")))
+    }
+}
+
+/// Checks a credential and finds its records. `route`: `{db}` of the path.
+///
+/// # Errors
+/// 401, 403, 404, 409 for a pushed file, 503.
+pub(super) async fn enter(
+    hub: &Hub,
+    credentials: &Credentials<'_>,
+    client: &ClientInfo<'_>,
+    route: Option<&str>,
+    rights: &[Right],
+) -> Result<Entry> {
+    let auth = hub.control.authenticate(credentials, client, route).await?;
+    rights.iter().try_for_each(|right| right.check(&auth))?;
+    let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
+    if kind == Some(DatabaseKind::Replica) {
+        return Err(control::wrong_kind(DatabaseKind::Replica));
+    }
+    let owner = owner_of(&auth.principal)?;
+    Ok(Entry { database: hub.databases.get(auth.database_id)?, owner, auth })
+}
+
+/// Whose records a credential means.
+fn owner_of(principal: &Principal) -> Result<Arc<str>> {
+    Ok(match principal {
+        Principal::Jwt(jwt) if jwt.subject.is_empty() => {
+            return Err(Error::new(Reason::Unauthenticated, "missing subject"));
+        }
+        Principal::Jwt(jwt) => Arc::clone(&jwt.subject),
+        Principal::SyncToken { holder, .. } | Principal::Session { holder, .. } => {
+            holder.user_id.to_string().into()
+        }
+        Principal::ApiKey(id) => id.to_string().into(),
+        Principal::Anonymous => DEV_OWNER.into(),
+    })
+}
+
+/// Address of the client.
+pub(super) fn ip(parts: &Parts) -> IpAddr {
+    let found = parts.extensions.get::<ClientIp>();
+    found.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
+}

@@ -1,0 +1,136 @@
+//! The billing gate (REC-32): a service of the operator's says whose account may sync. Its answers are kept for a
+//! while, and one request per user is under way at most.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    config::BillingFail,
+    hub::Hub,
+    outbound::{Bounds, Reach},
+};
+
+/// How long an account stays active without asking again.
+const ACTIVE_KEPT: Duration = Duration::from_secs(300);
+/// How long one stays inactive: who has just paid must not wait.
+const INACTIVE_KEPT: Duration = Duration::from_secs(30);
+/// How long a service that did not answer is left alone.
+const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
+const ENTRIES_MAX: usize = 100_000;
+const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(5), max_bytes: 64 << 10 };
+
+/// What the service said of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Active,
+    Inactive,
+    Unknown,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Billing {
+    known: Mutex<HashMap<Arc<str>, (Verdict, Instant)>>,
+    asking: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    active: bool,
+}
+
+impl Billing {
+    /// Whether the account of `user` may sync now.
+    pub async fn admits(&self, hub: &Hub, user: &Arc<str>) -> bool {
+        let Some(base) = &hub.config.records.billing_url else { return true };
+        let verdict = match self.known(user) {
+            Some(verdict) => verdict,
+            None => self.find_out(hub, base, user).await,
+        };
+        match verdict {
+            Verdict::Active => true,
+            Verdict::Inactive => false,
+            Verdict::Unknown => hub.config.records.billing_fail == BillingFail::Open,
+        }
+    }
+
+    fn known(&self, user: &Arc<str>) -> Option<Verdict> {
+        let (verdict, until) = *self.entries().get(user)?;
+        (until > Instant::now()).then_some(verdict)
+    }
+
+    async fn find_out(&self, hub: &Hub, base: &str, user: &Arc<str>) -> Verdict {
+        let gate = Arc::clone(lock(&self.asking).entry(Arc::clone(user)).or_default());
+        let _alone = gate.lock().await;
+        // Who waited here finds what the one before was told.
+        if let Some(verdict) = self.known(user) {
+            return verdict;
+        }
+        let verdict = ask(hub, base, user).await;
+        let label = match verdict {
+            Verdict::Active => "active",
+            Verdict::Inactive => "inactive",
+            Verdict::Unknown => "unknown",
+        };
+        metrics::counter!("ferry_records_billing_total", "result" => label).increment(1);
+        self.remember(user, verdict);
+        lock(&self.asking).remove(user);
+        verdict
+    }
+
+    fn remember(&self, user: &Arc<str>, verdict: Verdict) {
+        let kept = match verdict {
+            Verdict::Active => ACTIVE_KEPT,
+            Verdict::Inactive => INACTIVE_KEPT,
+            Verdict::Unknown => UNKNOWN_KEPT,
+        };
+        let now = Instant::now();
+        let mut entries = self.entries();
+        if entries.len() >= ENTRIES_MAX {
+            entries.retain(|_, (_, until)| *until > now);
+        }
+        if entries.len() < ENTRIES_MAX {
+            entries.insert(Arc::clone(user), (verdict, now + kept));
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Verdict, Instant)>> {
+        lock(&self.known)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn ask(hub: &Hub, base: &str, user: &str) -> Verdict {
+    let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
+    let mut request = Request::get(format!("{base}/api/v1/internal/sync/status/{user}"));
+    if let Some(key) = hub.config.records.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok()) {
+        request = request.header("x-service-key", key);
+    }
+    let Ok(request) = request.body(Bytes::new()) else { return Verdict::Unknown };
+    match hub.control.outbound().send(request, Reach::Anywhere, BOUNDS).await {
+        Ok(answer) if answer.status().is_success() => match serde_json::from_slice::<Answer>(answer.body()) {
+            Ok(Answer { active: true }) => Verdict::Active,
+            Ok(Answer { active: false }) => Verdict::Inactive,
+            Err(error) => unknown(&error),
+        },
+        Ok(answer) => unknown(&answer.status()),
+        Err(error) => unknown(&error),
+    }
+}
+
+fn unknown(why: &dyn std::fmt::Display) -> Verdict {
+    tracing::warn!(%why, "the billing service gave no answer");
+    Verdict::Unknown
+}

@@ -1,0 +1,23 @@
+//! Record sync (records specification): push, pull, streams and notification sockets of compatible clients at the
+//! root, and Ferry's own view under `/v1/databases/{db}/records`.
+//!
+//! What a device lacks is read from the state at its cursor; a stream or socket waits for the bell of its owner, and
+//! nothing is queued for it.
+
+mod access;
+mod billing;
+mod body;
+mod news;
+mod pull;
+mod push;
+mod refusal;
+mod route;
+mod socket;
+mod storage;
+mod stream;
+mod upkeep;
+
+pub use billing::Billing;
+pub use news::{Publication, RecordsState};
+pub use route::serve;
+pub use upkeep::sweep;

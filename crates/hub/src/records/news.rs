@@ -1,0 +1,195 @@
+//! Which collections have something new, for whoever waits: kept once per owner, as a state and not as a queue, so
+//! that a slow waiter loses nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+/// What a commit changed, for those who may read the owner's records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Owner of the records.
+    pub owner: Arc<str>,
+    /// The app.
+    pub app: Arc<str>,
+    /// Its changed collections.
+    pub collections: Vec<String>,
+    /// The device that wrote.
+    pub client: Arc<str>,
+}
+
+/// What record sync keeps of an open database.
+#[derive(Default)]
+pub struct RecordsState {
+    /// The tables are there: looked for no more.
+    pub(super) has_tables: AtomicBool,
+    owners: Mutex<HashMap<Arc<str>, Weak<Channel>>>,
+}
+
+/// The news of one owner, while somebody waits for them.
+#[derive(Default)]
+pub(super) struct Channel {
+    number: AtomicU64,
+    bell: Notify,
+    collections: Mutex<HashMap<(Arc<str>, String), Last>>,
+    /// The owner's records were removed: streams end.
+    gone: AtomicBool,
+}
+
+/// When a collection changed last.
+struct Last {
+    number: u64,
+    client: Arc<str>,
+    /// When a device other than `client` changed it last; 0: never since somebody waits.
+    by_another: u64,
+}
+
+/// A place in the news of one owner.
+pub(super) struct Subscription {
+    channel: Arc<Channel>,
+    cursor: u64,
+}
+
+impl RecordsState {
+    /// Waits for the news of `owner` from now on.
+    pub(super) fn subscribe(&self, owner: &Arc<str>) -> Subscription {
+        let mut owners = self.owners();
+        let held = owners.get(owner).and_then(Weak::upgrade);
+        let channel = held.unwrap_or_else(|| {
+            owners.retain(|_, channel| channel.strong_count() > 0);
+            let channel = Arc::new(Channel::default());
+            owners.insert(Arc::clone(owner), Arc::downgrade(&channel));
+            channel
+        });
+        let cursor = channel.number.load(Ordering::Acquire);
+        Subscription { channel, cursor }
+    }
+
+    /// Tells those who wait.
+    pub(crate) fn publish(&self, publication: &Publication) {
+        let Some(channel) = self.channel(&publication.owner) else { return };
+        let number = channel.number.load(Ordering::Relaxed) + 1;
+        {
+            let mut collections = channel.collections();
+            for collection in &publication.collections {
+                let key = (Arc::clone(&publication.app), collection.clone());
+                let last = collections.entry(key).or_insert_with(|| Last {
+                    number,
+                    client: Arc::clone(&publication.client),
+                    by_another: 0,
+                });
+                if last.client != publication.client {
+                    last.by_another = last.number;
+                    last.client = Arc::clone(&publication.client);
+                }
+                last.number = number;
+            }
+        }
+        channel.number.store(number, Ordering::Release);
+        channel.bell.notify_waiters();
+    }
+
+    /// The owner's records were removed.
+    pub(super) fn remove(&self, owner: &Arc<str>) {
+        if let Some(channel) = self.channel(owner) {
+            channel.gone.store(true, Ordering::Release);
+            channel.number.fetch_add(1, Ordering::AcqRel);
+            channel.bell.notify_waiters();
+        }
+    }
+
+    fn channel(&self, owner: &Arc<str>) -> Option<Arc<Channel>> {
+        self.owners().get(owner).and_then(Weak::upgrade)
+    }
+
+    fn owners(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Channel>>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Channel {
+    fn collections(&self) -> MutexGuard<'_, HashMap<(Arc<str>, String), Last>> {
+        self.collections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    /// Waits until something changed since the last [`Self::take`]. Dropping the future loses nothing.
+    pub(super) async fn changed(&self) {
+        loop {
+            let mut rung = std::pin::pin!(self.channel.bell.notified());
+            // Waiting begins before looking, so that no commit falls between the two.
+            rung.as_mut().enable();
+            if self.channel.number.load(Ordering::Acquire) > self.cursor {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Whether the owner's records were removed.
+    pub(super) fn is_gone(&self) -> bool {
+        self.channel.gone.load(Ordering::Acquire)
+    }
+
+    /// Passes over what is new, for a waiter that reads the state.
+    pub(super) fn pass(&mut self) {
+        self.cursor = self.channel.number.load(Ordering::Acquire);
+    }
+
+    /// Collections that others than `client` changed since the last time, by app.
+    pub(super) fn take(&mut self, client: Option<&str>) -> Vec<(Arc<str>, Vec<String>)> {
+        let collections = self.channel.collections();
+        let mut news: Vec<(Arc<str>, Vec<String>)> = Vec::new();
+        for ((app, collection), last) in collections.iter() {
+            let is_own = client.is_some_and(|client| *last.client == *client);
+            if (if is_own { last.by_another } else { last.number }) <= self.cursor {
+                continue;
+            }
+            match news.iter_mut().find(|(known, _)| known == app) {
+                Some((_, tables)) => tables.push(collection.clone()),
+                None => news.push((Arc::clone(app), vec![collection.clone()])),
+            }
+        }
+        // Still under the lock: what is published next has a greater number.
+        self.cursor = self.channel.number.load(Ordering::Acquire).max(
+            collections.values().map(|last| last.number).max().unwrap_or(0),
+        );
+        drop(collections);
+        for (_, tables) in &mut news {
+            tables.sort_unstable();
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(client: &str, collections: &[&str]) -> Publication {
+        let collections = collections.iter().map(|name| (*name).to_owned()).collect();
+        Publication { owner: "ada".into(), app: "todo".into(), collections, client: client.into() }
+    }
+
+    #[tokio::test]
+    async fn the_writer_is_not_told_of_its_own_changes() {
+        let state = RecordsState::default();
+        let owner: Arc<str> = "ada".into();
+        let mut subscription = state.subscribe(&owner);
+        state.publish(&publication("a", &["tasks"]));
+        subscription.changed().await;
+        assert_eq!(subscription.take(Some("a")), []);
+        state.publish(&publication("b", &["tasks", "notes"]));
+        state.publish(&publication("a", &["tasks"]));
+        let news = subscription.take(Some("a"));
+        assert_eq!(news, [("todo".into(), vec!["notes".to_owned(), "tasks".to_owned()])]);
+        assert_eq!(subscription.take(None), [], "once");
+    }
+}

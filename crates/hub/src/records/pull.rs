@@ -1,0 +1,70 @@
+//! `GET /sync/{appId}/pull`: one page of one collection.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use ferry_core::records::{Page, Pull, pull, sqlite::SqliteRecords};
+use ferry_protocol::records::{CONTENT_TYPE, UnixNanos, check_name, pull_answer};
+use ferry_types::{Error, Reason, Result, limits::RECORDS_PAGE_MAX_RECORDS};
+use http::{HeaderValue, header, request::Parts};
+
+use super::{
+    access::{self, Entry},
+    push::cursor,
+    refusal,
+    route::{client_header, parameter},
+    storage,
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    hub::Hub,
+    rights::RECORDS_PULL,
+};
+
+/// Serves a pull.
+pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
+    let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
+    let client = ClientInfo::of(access::ip(parts), &parts.headers);
+    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await {
+        Ok(entry) => entry,
+        Err(error) => return refusal::response(&error),
+    };
+    if !hub.billing.admits(hub, &entry.owner).await {
+        return refusal::payment_required();
+    }
+    match answer(hub, parts, app, &entry).await {
+        Ok(response) => response,
+        Err(error) => refusal::response(&error),
+    }
+}
+
+async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {
+    let (Some(coll), Some(since)) = (
+        parameter(parts, "collection").filter(|coll| !coll.is_empty()),
+        parameter(parts, "since"),
+    ) else {
+        return Err(Error::new(Reason::InvalidArgument, "missing collection or since parameter"));
+    };
+    check_name(&coll, "collection")?;
+    entry.check_table(&coll)?;
+    let since = cursor(Some(&since));
+    let (owner, app, client) = (Arc::clone(&entry.owner), app.to_owned(), client_header(parts));
+    let now = UnixNanos::from(hub.clock.now());
+    let page = storage::read(&entry.database, move |sql| {
+        let asked = Pull {
+            owner: &owner,
+            app: &app,
+            coll: &coll,
+            client: client.as_deref(),
+            since,
+            now,
+            max_records: RECORDS_PAGE_MAX_RECORDS,
+        };
+        pull(&SqliteRecords::new(sql), &asked)
+    });
+    let Page { changes, until, has_more, note } = page.await?.unwrap_or_default();
+    storage::note(hub, entry, note);
+    let mut response = Response::new(Body::from(pull_answer(&changes, has_more, until)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    Ok(response)
+}

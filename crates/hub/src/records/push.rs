@@ -1,0 +1,128 @@
+//! `POST /sync/{appId}`: changes in, the delta out.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use ferry_core::records::{Caller, Delta, Dialect, delta, sqlite::SqliteRecords};
+use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
+use ferry_store::{NativeSql, fault};
+use ferry_types::{
+    Error, Reason, Result,
+    limits::{RECORDS_BODY_MAX_BYTES, RECORDS_DELTA_MAX_CHANGES},
+};
+use http::{HeaderValue, header, request::Parts};
+
+use super::{
+    access::{self, Entry},
+    news::Publication,
+    refusal,
+    route::client_header,
+    storage,
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    database::{Committed, Effect},
+    hub::Hub,
+    rights::{RECORDS_PULL, RECORDS_PUSH},
+};
+
+/// Serves a push.
+pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) -> Response {
+    let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
+    let client = ClientInfo::of(access::ip(parts), &parts.headers);
+    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
+        Ok(entry) => entry,
+        Err(error) => return refusal::response(&error),
+    };
+    if !hub.billing.admits(hub, &entry.owner).await {
+        return refusal::payment_required();
+    }
+    match push(hub, parts, app, body, &entry).await {
+        Ok(response) => response,
+        Err(error) => refusal::response(&error),
+    }
+}
+
+/// A push that may be applied.
+struct Wanted {
+    app: Arc<str>,
+    client: Arc<str>,
+    since: UnixNanos,
+    changes: Vec<Change<'static>>,
+}
+
+async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entry) -> Result<Response> {
+    let body = axum::body::to_bytes(body, RECORDS_BODY_MAX_BYTES).await.map_err(|_| {
+        Error::new(
+            Reason::TooLarge,
+            format!("the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"),
+        )
+    })?;
+    let read = decode_push(&body)?;
+    let client = client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();
+    if client.is_empty() && !read.changes.is_empty() {
+        return Err(Error::new(Reason::InvalidArgument, "missing clientId"));
+    }
+    if !client.is_empty() {
+        check_name(&client, "clientId")?;
+    }
+    for change in &read.changes {
+        entry.check_table(&change.table)?;
+    }
+    let since = cursor(read.since.as_deref());
+    let changes = read.changes.into_iter().map(Change::into_owned).collect();
+    let wanted = Wanted { app: app.into(), client: client.into(), since, changes };
+    let count = wanted.changes.len() as u64;
+    let committed = commit(hub, entry, wanted).await?;
+    // On disk and published, and nobody has been told.
+    fault::point("records.committed").map_err(ferry_store::Error::into_refusal)?;
+    metrics::counter!("ferry_records_changes_total").increment(count);
+    let Delta { pushed, page } = &committed.value;
+    metrics::counter!("ferry_records_conflicts_total").increment(pushed.conflicts.len() as u64);
+    let body = push_answer(&page.changes, &pushed.conflicts, page.has_more, page.until);
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    if let Some(seq) = committed.seq {
+        response.headers_mut().insert("ferry-seq", HeaderValue::from(seq.0));
+    }
+    Ok(response)
+}
+
+async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committed<Delta>> {
+    let (owner, clock) = (Arc::clone(&entry.owner), Arc::clone(&hub.clock));
+    let restrictions = Arc::clone(&entry.auth.restrictions);
+    storage::write(hub, entry, move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        let caller = Caller {
+            owner: &owner,
+            app: &wanted.app,
+            client: &wanted.client,
+            now: clock.now().into(),
+            since: wanted.since,
+            dialect: Dialect::Old,
+            max_changes: RECORDS_DELTA_MAX_CHANGES,
+            tables: ferry_core::records::Tables(&restrictions.table_prefixes),
+        };
+        let done = delta(&SqliteRecords::new(&sql), &caller, &wanted.changes)?;
+        fault::point("records.applied")?;
+        if !done.pushed.collections.is_empty() {
+            transaction.effect(Effect::Records(Publication {
+                owner: Arc::clone(&owner),
+                app: Arc::clone(&wanted.app),
+                collections: done.pushed.collections.clone(),
+                client: Arc::clone(&wanted.client),
+            }));
+        }
+        Ok(done)
+    })
+    .await
+}
+
+/// A cursor as clients send it; what is no time means the epoch, and is counted.
+pub(super) fn cursor(since: Option<&str>) -> UnixNanos {
+    let Some(text) = since.filter(|text| !text.is_empty()) else { return UnixNanos::EPOCH };
+    UnixNanos::parse(text).unwrap_or_else(|| {
+        metrics::counter!("ferry_records_bad_cursors_total").increment(1);
+        UnixNanos::EPOCH
+    })
+}

@@ -1,0 +1,74 @@
+//! The requests of compatible clients (records specification, 2.2), by path and method.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, extract::Request, response::Response};
+use ferry_protocol::records::check_name;
+use http::{Method, request::Parts};
+use percent_encoding::percent_decode_str;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
+
+use super::{pull, push, refusal, socket, stream};
+use crate::hub::Hub;
+
+/// Serves a request that belongs to this model.
+pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
+    let serve = tower::service_fn(|request: Request<_>| {
+        let hub = Arc::clone(&hub);
+        async move { Ok::<_, Infallible>(dispatch(hub, request.map(Body::new)).await) }
+    });
+    let serve = RequestDecompressionLayer::new().layer(CompressionLayer::new().layer(serve));
+    match serve.oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let names: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (name, allowed) = match names[..] {
+        ["sync", app] => (app, Method::POST),
+        ["sync", app, "pull" | "stream"] | ["ws", app] => (app, Method::GET),
+        ["ws"] => return only(&Method::GET, &parts, "GET").unwrap_or(socket::upgrade(&hub, parts, None).await),
+        _ => return refusal::not_found(),
+    };
+    let Ok(app) = percent_decode_str(name).decode_utf8().map(std::borrow::Cow::into_owned) else {
+        return refusal::not_found();
+    };
+    if app.is_empty() {
+        return refusal::not_found();
+    }
+    if let Err(error) = check_name(&app, "app") {
+        return refusal::response(&error);
+    }
+    let listed = if allowed == Method::POST { "POST, OPTIONS" } else { "GET, OPTIONS" };
+    if let Some(refused) = only(&allowed, &parts, listed) {
+        return refused;
+    }
+    match names[..] {
+        [_, _, "pull"] => pull::serve(&hub, &parts, &app).await,
+        [_, _, "stream"] => stream::serve(&hub, &parts, &app).await,
+        ["ws", _] => socket::upgrade(&hub, parts, Some(app)).await,
+        _ => push::serve(&hub, &parts, &app, body).await,
+    }
+}
+
+/// The refusal of another method.
+fn only(method: &Method, parts: &Parts, allowed: &'static str) -> Option<Response> {
+    (parts.method != *method).then(|| refusal::method_not_allowed(allowed))
+}
+
+/// A query parameter, decoded; the first of that name.
+pub(super) fn parameter(parts: &Parts, name: &str) -> Option<String> {
+    let query = parts.uri.query().unwrap_or("");
+    form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
+/// The device of a request: header `X-Client-Id`.
+pub(super) fn client_header(parts: &Parts) -> Option<String> {
+    let value = parts.headers.get("x-client-id")?.to_str().ok()?;
+    check_name(value, "client id").ok().map(|()| value.to_owned())
+}

@@ -1,0 +1,111 @@
+//! The way from a database to its records.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use ferry_core::records::{
+    Note,
+    sqlite::SqliteRecords,
+    upkeep,
+};
+use ferry_store::{NativeSql, Transaction, fault};
+use ferry_types::{DatabaseKind, Result};
+
+use super::access::Entry;
+use crate::{
+    database::{Committed, Database, Effect},
+    hub::Hub,
+};
+
+/// Bytes of randomness in an epoch.
+const EPOCH_BYTES: usize = 12;
+
+/// Reads records beside the writer, on one snapshot; `None` where there are none yet.
+///
+/// # Errors
+/// What `work` or storage reports.
+pub(super) async fn read<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
+where
+    T: Send + 'static,
+    F: FnOnce(&NativeSql<'_>) -> ferry_store::Result<T> + Send + 'static,
+{
+    // Looking must not make a file.
+    if !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
+        return Ok(None);
+    }
+    let is_known = database.records().has_tables.load(Ordering::Acquire);
+    database
+        .read(move |connection| {
+            let sql = NativeSql(connection);
+            let snapshot = connection.unchecked_transaction()?;
+            if !is_known && !SqliteRecords::exist(&sql)? {
+                return Ok(None);
+            }
+            let answer = work(&sql)?;
+            snapshot.commit()?;
+            Ok(Some(answer))
+        })
+        .await
+}
+
+/// Writes records in the next group; the first write makes the tables and fixes the kind of the database.
+///
+/// # Errors
+/// What `work` refuses, the actor or storage reports; nothing of the request is stored then.
+pub(super) async fn write<T, F>(hub: &Hub, entry: &Entry, work: F) -> Result<Committed<T>>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+{
+    let state = entry.database.records();
+    let is_known = state.has_tables.load(Ordering::Acquire);
+    if is_known {
+        return entry.database.submit(work).await;
+    }
+    let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub).await?;
+    let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
+    let committed = entry.database.submit(move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        SqliteRecords::create(&sql)?;
+        if upkeep::epoch(&sql)?.is_none() {
+            upkeep::begin_epoch(&sql, &epoch, clock.now().into())?;
+        }
+        fault::point("records.created")?;
+        work(transaction)
+    });
+    let committed = committed.await;
+    match &committed {
+        Ok(_) => state.has_tables.store(true, Ordering::Release),
+        Err(_) if claim.set_by_this_call => {
+            if let Err(error) = hub.control.release_kind(entry.database.id()).await {
+                tracing::warn!(database = %entry.database.id(), %error, "the database stays of kind hub, though empty");
+            }
+        }
+        Err(_) => {}
+    }
+    committed
+}
+
+/// Remembers in the next group what a read found out about a device.
+pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
+    let Some(note) = note else { return };
+    let (entry, owner) = (entry.clone(), Arc::clone(&entry.owner));
+    // Nobody waits for it; a lost note only means that something is delivered twice.
+    hub.tasks.spawn(async move {
+        let stored = entry.database.submit(move |transaction| {
+            let sql = NativeSql(transaction.connection());
+            note.store(&SqliteRecords::new(&sql), &owner)
+        });
+        if let Err(error) = stored.await {
+            tracing::debug!(%error, "the note of a device was not stored");
+        }
+    });
+}
+
+fn new_epoch() -> Result<String> {
+    let mut bytes = [0; EPOCH_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gave no random bytes");
+        ferry_types::Error::internal()
+    })?;
+    Ok(hex::encode(bytes))
+}
