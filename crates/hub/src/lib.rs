@@ -12,6 +12,7 @@ pub mod hub;
 mod oauth;
 pub mod outbound;
 pub mod pages;
+pub mod records;
 pub mod rights;
 mod routes;
 pub mod server;

@@ -38,8 +38,15 @@ pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::
 /// `/sync`: a pull over EdgeReplica's wire.
 pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
 
+/// Records: what clients push.
+pub const RECORDS_PUSH: Right = right("a push of records", Model::Records, Op::Write, DATA);
+/// Records: what clients pull, follow and list.
+pub const RECORDS_PULL: Right = right("a pull of records", Model::Records, Op::Read, DATA);
+/// Records of any owner.
+pub const RECORDS_ADMIN: Right = right("administering records", Model::Records, Op::Admin, ADMINISTRATION);
+
 /// Every row.
-pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL];
+pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL, RECORDS_PUSH, RECORDS_PULL, RECORDS_ADMIN];
 
 impl Right {
     /// Refuses a credential that may not do this.
@@ -121,7 +128,13 @@ mod tests {
 
     /// The table as people read it: a credential with all rights of its kind, in the order token, JWT, key,
     /// anonymous, session. `y` lets in, `4` answers 401, `n` 403.
-    const CELLS: &[(&str, &str)] = &[("a push over /sync", "yny4n"), ("a pull over /sync", "yny4n")];
+    const CELLS: &[(&str, &str)] = &[
+        ("a push over /sync", "yny4n"),
+        ("a pull over /sync", "yny4n"),
+        ("a push of records", "yyyyn"),
+        ("a pull of records", "yyyyn"),
+        ("administering records", "yny4y"),
+    ];
 
     // Verifies: TOK-03, CFG-04
     #[test]

@@ -20,7 +20,7 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use owner::Owner;
 
-use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages};
+use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages, records};
 
 /// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
 async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
@@ -40,6 +40,14 @@ async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) ->
     }
 }
 
+/// Requests of record clients, whose app may be any name.
+async fn record_clients(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let is_records = owner::owner(&parts) == Owner::Records;
+    let request = Request::from_parts(parts, body);
+    if is_records { records::serve(hub, request).await } else { next.run(request).await }
+}
+
 /// All routes of the hub.
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     let routes = Router::new()
@@ -53,7 +61,8 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/", get(root))
         .fallback(not_found)
         .with_state(Arc::clone(hub))
-        .merge(rpc(hub));
+        .merge(rpc(hub))
+        .layer(from_fn_with_state(Arc::clone(hub), record_clients));
     envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)))
 }
 

@@ -29,6 +29,7 @@ use crate::{
     database::Databases,
     events, health,
     hub::Hub,
+    records::{self, Billing},
     routes, tls,
 };
 
@@ -62,6 +63,7 @@ impl Server {
             clock,
             control,
             databases,
+            billing: Billing::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -216,6 +218,7 @@ async fn housekeeping(hub: Arc<Hub>) {
                     tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");
                 }
                 hub.control.sweep().await;
+                records::sweep(&hub).await;
                 health::recorder().run_upkeep();
             }
         }

@@ -148,3 +148,11 @@ pub const BYTE_BUDGETS_MAX: usize = 100_000;
 
 /// Logins at providers that wait for their end; a further one is told to come back (OAU-02).
 pub const OAUTH_STATES_MAX: u64 = 50_000;
+/// Records of one page for Ferry's own client.
+pub const RECORDS_CHANGES_MAX_RECORDS: usize = 5_000;
+/// Records of one page of a list.
+pub const RECORDS_LIST_MAX_RECORDS: usize = 1_000;
+/// Entries of one page of a history, conflicts of one page.
+pub const RECORDS_NOTES_MAX_ENTRIES: usize = 1_000;
+/// An export or an import, which are held in memory.
+pub const RECORDS_EXPORT_MAX_BYTES: usize = 256 << 20;

@@ -12,7 +12,7 @@ use super::{
     damaged,
     emit::{self, Style},
     marks::{self, Note},
-    push::{Caller, Pushed, Tables, push},
+    push::{Caller, Pushed, push},
     record::{DELETED_AT, FieldView},
     store::{Device, Mark, Owner, RecordKey, RecordStore, RowView, Within},
 };

@@ -8,7 +8,7 @@ use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push};
 pub use super::sqlite::views::view_name;
 use super::{
     Dialect, damaged,
-    push::{Caller, Tables, push},
+    push::{Caller, Pushed, Tables, push},
     record::{Field, Fields},
     sqlite::{SqliteRecords, views},
     store::{RecordKey, RecordStore, Row},
@@ -36,28 +36,11 @@ pub type Touched = (String, String, String);
 /// # Errors
 /// What storage reports; a refusal when SQL wrote what a client may not.
 pub fn drain<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
-    let store = SqliteRecords::new(sql);
     let mut touched: Vec<Touched> = Vec::new();
     for intent in queued(sql)? {
-        let body = views::body(&intent.coll, &intent.id, &intent.op, intent.fields.as_deref());
-        let mut read = decode_push(body.as_bytes())?;
-        let change = read.changes.first_mut().expect("BUG: the body holds one change");
-        let key = RecordKey { coll: &intent.coll, id: &intent.id };
-        let row = store.read(&intent.owner, &intent.app, &[key])?.pop().flatten();
-        time(change, row.as_ref(), now).map_err(damaged)?;
-        let caller = Caller {
-            owner: &intent.owner,
-            app: &intent.app,
-            client: SQL_CLIENT,
-            now,
-            // It writes over what it sees.
-            since: UnixNanos(i64::MAX),
-            dialect: Dialect::Ferry,
-            max_changes: 0,
-            tables: Tables::default(),
-        };
-        let pushed = push(&store, &caller, &read.changes)?;
-        for coll in pushed.collections {
+        let Intent { owner, app, coll, op, id, fields } = &intent;
+        let write = Stamped { owner, app, client: SQL_CLIENT, coll, id, op, fields: fields.as_deref() };
+        for coll in stamped(sql, &write, now)?.collections {
             let collection = (intent.owner.clone(), intent.app.clone(), coll);
             if !touched.contains(&collection) {
                 touched.push(collection);
@@ -65,6 +48,51 @@ pub fn drain<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> 
         }
     }
     Ok(touched)
+}
+
+/// A write whose time the hub gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamped<'a> {
+    /// Owner of the record.
+    pub owner: &'a str,
+    /// The app.
+    pub app: &'a str,
+    /// Under which name it is merged.
+    pub client: &'a str,
+    /// Collection.
+    pub coll: &'a str,
+    /// Id of the record.
+    pub id: &'a str,
+    /// `insert`, `update` or `delete`.
+    pub op: &'a str,
+    /// JSON object of what is written.
+    pub fields: Option<&'a str>,
+}
+
+/// Applies a write with a time that wins over what the record holds.
+///
+/// # Errors
+/// What storage reports; a refusal of what a client may not write either.
+pub fn stamped<S: Sql>(sql: &S, write: &Stamped<'_>, now: UnixNanos) -> Result<Pushed, S::Error> {
+    let store = SqliteRecords::new(sql);
+    let body = views::body(write.coll, write.id, write.op, write.fields);
+    let mut read = decode_push(body.as_bytes())?;
+    let change = read.changes.first_mut().expect("BUG: the body holds one change");
+    let key = RecordKey { coll: write.coll, id: write.id };
+    let row = store.read(write.owner, write.app, &[key])?.pop().flatten();
+    time(change, row.as_ref(), now).map_err(damaged)?;
+    let caller = Caller {
+        owner: write.owner,
+        app: write.app,
+        client: write.client,
+        now,
+        // It writes over what it sees.
+        since: UnixNanos(i64::MAX),
+        dialect: Dialect::Ferry,
+        max_changes: 0,
+        tables: Tables::default(),
+    };
+    push(&store, &caller, &read.changes)
 }
 
 fn queued<S: Sql>(sql: &S) -> Result<Vec<Intent>, S::Error> {

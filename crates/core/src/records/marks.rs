@@ -22,6 +22,9 @@ pub(super) const FULL_PASS: i64 = 2;
 pub(super) const CUT: i64 = 4;
 const ALL: i64 = WHOLE_APP | FULL_PASS | CUT;
 
+/// In place of an app: all of an owner. It is no name of one.
+pub(super) const ALL_APPS: &str = "";
+
 /// The commit time for this moment.
 pub(super) const fn cts_at(now: UnixNanos) -> UnixNanos {
     UnixNanos(now.0 & !ALL)
@@ -132,5 +135,24 @@ impl Note {
         }
         let device = Device { client: &self.client, app: &self.app, coll: &self.coll };
         store.set_mark(owner, device, self.mark)
+    }
+
+    /// What a cursor of Ferry's own client says of its device: it has everything up to `complete` of `app`, or of all
+    /// apps.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn of_cursor<S: RecordStore>(
+        store: &S,
+        owner: &str,
+        client: &str,
+        app: Option<&str>,
+        complete: UnixNanos,
+        now: UnixNanos,
+    ) -> Result<Option<Self>, S::Error> {
+        let app = app.unwrap_or(ALL_APPS);
+        let marks = store.marks(owner, client, app)?;
+        let mark = Mark { delivered: complete, pass: UnixNanos::EPOCH, seen: now };
+        Ok(Self::new(Device { client, app, coll: "" }, &marks, mark, false))
     }
 }

@@ -4,6 +4,7 @@
 mod delivery;
 mod emit;
 mod history;
+pub mod import;
 pub mod intents;
 mod marks;
 mod merge;
@@ -13,6 +14,8 @@ pub mod record;
 pub mod sqlite;
 mod store;
 pub mod upkeep;
+
+pub use ferry_protocol::records::UnixNanos;
 
 pub use delivery::{
     Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page,

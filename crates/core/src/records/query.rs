@@ -228,11 +228,24 @@ fn numbered(row: &dyn Row) -> Result<Numbered, crate::sql::Damaged> {
     Ok(Numbered { number: row.integer(0)?, found: UnixNanos(row.integer(1)?), state: text(2)?, conflict })
 }
 
-/// The devices of an owner: client, app, collection (empty: all) and mark.
+/// A device in a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceShown {
+    /// Its client id.
+    pub client: String,
+    /// The app; empty: all.
+    pub app: String,
+    /// Collection; empty: all.
+    pub coll: String,
+    /// How far it is.
+    pub mark: Mark,
+}
+
+/// The devices of an owner.
 ///
 /// # Errors
 /// What storage reports.
-pub fn devices<S: Sql>(sql: &S, owner: &str) -> Result<Vec<(String, String, String, Mark)>, S::Error> {
+pub fn devices<S: Sql>(sql: &S, owner: &str) -> Result<Vec<DeviceShown>, S::Error> {
     let mut found = Vec::new();
     sql.query(
         "SELECT client, app, coll, delivered, pass, seen FROM _ferry_record_devices WHERE owner = ?1
@@ -242,7 +255,7 @@ pub fn devices<S: Sql>(sql: &S, owner: &str) -> Result<Vec<(String, String, Stri
             let nanos = |column| row.integer(column).map(UnixNanos);
             let mark = Mark { delivered: nanos(3)?, pass: nanos(4)?, seen: nanos(5)? };
             let text = |column| row.text(column).map(str::to_owned);
-            found.push((text(0)?, text(1)?, text(2)?, mark));
+            found.push(DeviceShown { client: text(0)?, app: text(1)?, coll: text(2)?, mark });
             Ok(ControlFlow::Continue(()))
         },
     )?;

@@ -93,7 +93,7 @@ fn purge<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<(), S::Error> {
         "SELECT owner, app, coll, id, cts, deleted_at, data, meta FROM _ferry_records AS r
          WHERE deleted_at IS NOT NULL AND cts < ?1 AND (cts < ?2 OR NOT EXISTS (
            SELECT 1 FROM _ferry_record_devices AS d
-           WHERE d.owner = r.owner AND d.app = r.app AND d.coll IN ('', r.coll) AND d.seen >= ?3
+           WHERE d.owner = r.owner AND d.app IN (r.app, '') AND d.coll IN ('', r.coll) AND d.seen >= ?3
            GROUP BY d.client HAVING max(d.delivered) < r.cts))
          LIMIT ?4",
         &[
@@ -182,6 +182,18 @@ pub fn forget_owner<S: Sql>(sql: &S, owner: &str) -> Result<bool, S::Error> {
         removed += sql.execute(&format!("DELETE FROM {table} WHERE owner = ?1"), &[owner.into()])?;
     }
     Ok(removed > 0)
+}
+
+/// Removes the records of an owner whose devices go on: their next pull gives them everything.
+///
+/// # Errors
+/// What storage reports.
+pub fn clear_owner<S: Sql>(sql: &S, owner: &str, now: UnixNanos) -> Result<(), S::Error> {
+    let store = SqliteRecords::new(sql);
+    let mut state = store.begin(owner)?;
+    forget_owner(sql, owner)?;
+    state.horizon = state.next_cts(now);
+    store.finish(owner, state)
 }
 
 /// Removes what is kept of a device. True if there was something.

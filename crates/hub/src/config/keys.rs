@@ -140,6 +140,31 @@ pub const KEYS: &[Key] = &[
         "FACTOR",
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
+    key(
+        "records.billing_url",
+        "URL",
+        "Service that says whose account may sync records [default: none, everyone may]",
+    )
+    .or(&["MANA_CREDITS_URL"]),
+    key("records.billing_key", "KEY", "The hub's key at the billing service")
+        .or(&["MANA_SERVICE_KEY"])
+        .secret(),
+    key(
+        "records.billing_fail",
+        "open|closed",
+        "Whether records sync while the billing service does not answer [default: open]",
+    ),
+    key(
+        "records.tombstone_days",
+        "DAYS",
+        "Days that a deleted record waits for devices, twice that for those that do not come [default: 90]",
+    ),
+    key("records.history_days", "DAYS", "Days of the history of records [default: 30]"),
+    key(
+        "records.ping_seconds",
+        "SECONDS",
+        "How often a silent record stream or socket shows that it lives [default: 30]",
+    ),
     key("events.cors_origins", "LIST", "Origins whose web pages may use event sync [default: *]"),
     key(
         "events.auth_refusal",

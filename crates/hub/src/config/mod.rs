@@ -5,6 +5,7 @@ mod events;
 mod jwt;
 mod keys;
 mod oauth;
+mod records;
 mod sources;
 
 use std::{
@@ -18,6 +19,7 @@ pub use events::{AuthRefusal, EventsConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
 pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
+pub use records::{BillingFail, RecordsConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -123,6 +125,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Event sync.
     pub events: EventsConfig,
+    /// Record sync.
+    pub records: RecordsConfig,
 }
 
 /// Form of log lines.
@@ -288,6 +292,7 @@ impl Config {
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
             events: EventsConfig::read(&values)?,
+            records: RecordsConfig::read(&values)?,
             warnings,
         })
     }

@@ -29,6 +29,7 @@ use readers::Readers;
 use crate::{
     events::{EventsState, Publication},
     pages::PagesState,
+    records::{self, RecordsState},
 };
 
 /// What a commit changed, for the subscribers of a database.
@@ -38,6 +39,8 @@ pub enum Effect {
     Pages(Tag),
     /// Events were appended, or a store changed; what it was is told to the store's own subscribers.
     Events(Publication),
+    /// Records changed.
+    Records(records::Publication),
 }
 
 /// One database: cheap while closed, opened by its first job.
@@ -52,6 +55,7 @@ pub struct Database {
     connections: AtomicU32,
     pages: PagesState,
     events: Arc<EventsState>,
+    records: Arc<RecordsState>,
 }
 
 impl Database {
@@ -59,7 +63,8 @@ impl Database {
         let dir: Arc<Path> = dir.into();
         let (feed, opened) = (Arc::new(Feed::default()), Arc::clone(&dir));
         let events = Arc::new(EventsState::default());
-        let (publish, stores) = (Arc::clone(&feed), Arc::clone(&events));
+        let records = Arc::new(RecordsState::default());
+        let (publish, stores, owners) = (Arc::clone(&feed), Arc::clone(&events), Arc::clone(&records));
         let open = move || {
             std::fs::create_dir_all(&opened)?;
             Writer::open(&main_of(&opened))
@@ -69,8 +74,10 @@ impl Database {
             dir,
             actor: Actor::new(open, move |mut commit: Commit<Effect>| {
                 for effect in &mut commit.effects {
-                    if let Effect::Events(publication) = effect {
-                        stores.publish(publication);
+                    match effect {
+                        Effect::Events(publication) => stores.publish(publication),
+                        Effect::Records(publication) => owners.publish(publication),
+                        Effect::Pages(_) => {}
                     }
                 }
                 publish.publish(commit);
@@ -81,6 +88,7 @@ impl Database {
             connections: AtomicU32::new(0),
             pages: PagesState::default(),
             events,
+            records,
         }
     }
 
@@ -112,6 +120,12 @@ impl Database {
     #[must_use]
     pub const fn events(&self) -> &Arc<EventsState> {
         &self.events
+    }
+
+    /// What record sync keeps of it.
+    #[must_use]
+    pub const fn records(&self) -> &Arc<RecordsState> {
+        &self.records
     }
 
     /// Cancelled when the database is deleted or the hub stops.

@@ -40,7 +40,10 @@ impl Entry {
         if self.tables().contain(coll) {
             return Ok(());
         }
-        Err(Error::new(Reason::PermissionDenied, format!("this credential does not reach the collection {coll}")))
+        Err(Error::new(
+            Reason::PermissionDenied,
+            format!("this credential does not reach the collection {coll}"),
+        ))
     }
 }
 

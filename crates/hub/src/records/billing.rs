@@ -115,7 +115,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn ask(hub: &Hub, base: &str, user: &str) -> Verdict {
     let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
     let mut request = Request::get(format!("{base}/api/v1/internal/sync/status/{user}"));
-    if let Some(key) = hub.config.records.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok()) {
+    if let Some(key) =
+        hub.config.records.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok())
+    {
         request = request.header("x-service-key", key);
     }
     let Ok(request) = request.body(Bytes::new()) else { return Verdict::Unknown };

@@ -6,7 +6,7 @@
 
 mod access;
 mod billing;
-mod body;
+mod follow;
 mod news;
 mod pull;
 mod push;
@@ -16,6 +16,7 @@ mod socket;
 mod storage;
 mod stream;
 mod upkeep;
+mod view;
 
 pub use billing::Billing;
 pub use news::{Publication, RecordsState};

@@ -158,9 +158,11 @@ impl Subscription {
             }
         }
         // Still under the lock: what is published next has a greater number.
-        self.cursor = self.channel.number.load(Ordering::Acquire).max(
-            collections.values().map(|last| last.number).max().unwrap_or(0),
-        );
+        self.cursor = self
+            .channel
+            .number
+            .load(Ordering::Acquire)
+            .max(collections.values().map(|last| last.number).max().unwrap_or(0));
         drop(collections);
         for (_, tables) in &mut news {
             tables.sort_unstable();

@@ -39,10 +39,9 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
 }
 
 async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {
-    let (Some(coll), Some(since)) = (
-        parameter(parts, "collection").filter(|coll| !coll.is_empty()),
-        parameter(parts, "since"),
-    ) else {
+    let (Some(coll), Some(since)) =
+        (parameter(parts, "collection").filter(|coll| !coll.is_empty()), parameter(parts, "since"))
+    else {
         return Err(Error::new(Reason::InvalidArgument, "missing collection or since parameter"));
     };
     check_name(&coll, "collection")?;

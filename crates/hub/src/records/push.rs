@@ -55,11 +55,14 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     let body = axum::body::to_bytes(body, RECORDS_BODY_MAX_BYTES).await.map_err(|_| {
         Error::new(
             Reason::TooLarge,
-            format!("the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"),
+            format!(
+                "the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"
+            ),
         )
     })?;
     let read = decode_push(&body)?;
-    let client = client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();
+    let client =
+        client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();
     if client.is_empty() && !read.changes.is_empty() {
         return Err(Error::new(Reason::InvalidArgument, "missing clientId"));
     }

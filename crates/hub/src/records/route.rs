@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
 
-use super::{pull, push, refusal, socket, stream};
+use super::{pull, push, refusal, socket, stream, view};
 use crate::hub::Hub;
 
 /// Serves a request that belongs to this model.
@@ -28,11 +28,19 @@ pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
 async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
+    if path.starts_with("/v1/") {
+        return view::serve(&hub, &parts, body).await;
+    }
     let names: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (name, allowed) = match names[..] {
         ["sync", app] => (app, Method::POST),
         ["sync", app, "pull" | "stream"] | ["ws", app] => (app, Method::GET),
-        ["ws"] => return only(&Method::GET, &parts, "GET").unwrap_or(socket::upgrade(&hub, parts, None).await),
+        ["ws"] => {
+            return match only(&Method::GET, &parts, "GET, OPTIONS") {
+                Some(refused) => refused,
+                None => socket::upgrade(&hub, parts, None).await,
+            };
+        }
         _ => return refusal::not_found(),
     };
     let Ok(app) = percent_decode_str(name).decode_utf8().map(std::borrow::Cow::into_owned) else {
@@ -64,7 +72,9 @@ fn only(method: &Method, parts: &Parts, allowed: &'static str) -> Option<Respons
 /// A query parameter, decoded; the first of that name.
 pub(super) fn parameter(parts: &Parts, name: &str) -> Option<String> {
     let query = parts.uri.query().unwrap_or("");
-    form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 /// The device of a request: header `X-Client-Id`.

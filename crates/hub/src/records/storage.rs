@@ -2,11 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{
-    Note,
-    sqlite::SqliteRecords,
-    upkeep,
-};
+use ferry_core::records::{Note, sqlite::SqliteRecords, upkeep};
 use ferry_store::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Result};
 

@@ -267,9 +267,15 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
 }
 
 /// The members of an object in their order, the first [`RECORDS_CHANGE_MAX_FIELDS`] of them.
-struct Members<'a, T> {
+pub(super) struct Members<'a, T> {
     items: Vec<(Cow<'a, str>, T)>,
     more: bool,
+}
+
+impl<T> Members<'_, T> {
+    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
+        self.items.into_iter().map(|(_, value)| value)
+    }
 }
 
 impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Members<'a, T> {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Change, ConflictOut, Op, UnixNanos, check_name, decode_push,
+    Change, ConflictOut, Op, UnixNanos, check_name,
+    decode::{Members, decode_push},
     encode::write_time,
     json::{self, write_string},
 };
@@ -343,6 +344,47 @@ fn told_apart(mut change: Change<'static>) -> Change<'static> {
         }
     }
     change
+}
+
+/// A line of an export, as a push of one change, and the writers of its fields in their order.
+#[derive(Debug)]
+pub struct Exported {
+    /// The app.
+    pub app: String,
+    /// The body of a push that updates these fields.
+    pub push: String,
+    /// Who wrote each field.
+    pub writers: Vec<String>,
+}
+
+/// Reads a line of an export.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when it is none.
+pub fn decode_exported(line: &str) -> Result<Exported> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        app: String,
+        #[serde(borrow)]
+        fields: Option<Members<'a, Writer>>,
+    }
+    #[derive(Deserialize)]
+    struct Writer {
+        writer: String,
+    }
+    let wrong = |error: serde_json::Error| {
+        Error::new(Reason::InvalidArgument, format!("not a line of an export of records: {error}"))
+    };
+    let raw: Raw<'_> = serde_json::from_str(line).map_err(wrong)?;
+    check_name(&raw.app, "app")?;
+    let writers: Vec<String> =
+        raw.fields.into_iter().flat_map(Members::into_values).map(|field| field.writer).collect();
+    for writer in &writers {
+        check_name(writer, "writer")?;
+    }
+    // A line has all that a change has but its op.
+    let body = line.trim().strip_prefix('{').unwrap_or_default();
+    Ok(Exported { app: raw.app, push: format!("{{\"changes\":[{{\"op\":\"update\",{body}]}}"), writers })
 }
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ impl Device {
                 }
             }
             "delete" => {
-                writes.push(("deletedAt".into(), change["deletedAt"].clone(), text(&change["deletedAt"])))
+                writes.push(("deletedAt".into(), change["deletedAt"].clone(), text(&change["deletedAt"])));
             }
             other => panic!("op {other}"),
         }

@@ -1,0 +1,220 @@
+//! The notification socket (records specification, 2.6; REC-21): it says that something is new, and pulls bring it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequestParts as _, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    response::Response,
+};
+use ferry_protocol::records::{ClientMessage, ServerMessage, check_name};
+use ferry_types::limits::RECORDS_SOCKET_FRAME_MAX_BYTES;
+use futures_util::SinkExt as _;
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use tokio::time::Instant;
+
+use super::{
+    access::{self, Entry},
+    refusal,
+    route::{client_header, parameter},
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    hub::Hub,
+    rights::RECORDS_PULL,
+};
+
+/// How long a socket may live without its credential.
+const AUTH_WITHIN: Duration = Duration::from_secs(10);
+/// How long notifications gather before they are sent.
+const MERGE_WITHIN: Duration = Duration::from_millis(20);
+/// Silence after which a peer is gone, in pings.
+const UNANSWERED_PINGS: u32 = 3;
+const READ_BUFFER_BYTES: usize = 2 << 10;
+
+/// How a socket ends.
+#[derive(Debug)]
+enum End {
+    /// With a word before the close.
+    Refused(&'static str),
+    Close(u16, &'static str),
+    /// The peer has gone already.
+    Gone,
+}
+
+/// Answers the request for a socket. `app`: tell of this one only.
+pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String>) -> Response {
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        let text = "this is a WebSocket: connect with ws:// or wss://\n".to_owned();
+        let mut response = refusal::text_response(StatusCode::UPGRADE_REQUIRED, text);
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    };
+    let device = client_header(&parts).or_else(|| parameter(&parts, "clientId"));
+    let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
+    upgrade
+        .max_frame_size(RECORDS_SOCKET_FRAME_MAX_BYTES)
+        .max_message_size(RECORDS_SOCKET_FRAME_MAX_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .on_upgrade(async move |mut socket| {
+            metrics::gauge!("ferry_connections", "model" => "records").increment(1);
+            let end = serve(&hub, &parts, app, device, &mut socket).await;
+            finish(&mut socket, end).await;
+            metrics::gauge!("ferry_connections", "model" => "records").decrement(1);
+            drop(tracked);
+        })
+}
+
+async fn serve(
+    hub: &Arc<Hub>,
+    parts: &Parts,
+    app: Option<String>,
+    device: Option<String>,
+    socket: &mut WebSocket,
+) -> End {
+    let authenticated = tokio::select! {
+        () = hub.stopping.cancelled() => return End::Close(1001, "shutdown"),
+        entered = tokio::time::timeout(AUTH_WITHIN, authenticate(hub, parts, socket)) => entered,
+    };
+    let entry = match authenticated {
+        Ok(Ok(entry)) => entry,
+        Ok(Err(end)) => return end,
+        Err(_) => return End::Refused("auth timeout"),
+    };
+    let device = device.filter(|device| check_name(device, "client id").is_ok());
+    notify(hub, &entry, app.as_deref(), device.as_deref(), socket).await
+}
+
+/// Waits for the `auth` message.
+async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut WebSocket) -> Result<Entry, End> {
+    loop {
+        let Some(message) = receive(socket.recv().await)? else { continue };
+        match message {
+            ClientMessage::Auth(token) => {
+                let credentials = Credentials::default();
+                let credentials =
+                    if token.is_empty() { credentials } else { credentials.with_bearer(&*token) };
+                let client = ClientInfo::of(access::ip(parts), &parts.headers);
+                let entered = access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await;
+                return entered.map_err(|error| match &*error.message {
+                    _ if token.is_empty() => End::Refused("missing token"),
+                    "missing subject" => End::Refused("missing subject"),
+                    _ => End::Refused("invalid token"),
+                });
+            }
+            ClientMessage::Ping => send(socket, ServerMessage::Pong).await?,
+            ClientMessage::Unknown => {}
+        }
+    }
+}
+
+/// Tells of news until somebody ends it.
+async fn notify(
+    hub: &Arc<Hub>,
+    entry: &Entry,
+    app: Option<&str>,
+    device: Option<&str>,
+    socket: &mut WebSocket,
+) -> End {
+    let mut subscription = entry.database.records().subscribe(&entry.owner);
+    let _connection = entry.database.connect();
+    let mut watch = hub.control.watch(&entry.auth);
+    let closed = entry.database.closed().clone();
+    if let Err(end) = send(socket, ServerMessage::AuthOk).await {
+        return end;
+    }
+    let ping_every = Duration::from_millis(hub.config.records.ping_ms);
+    let mut heard = Instant::now();
+    let mut ping = tokio::time::interval_at(heard + ping_every, ping_every);
+    loop {
+        let sent = tokio::select! {
+            biased;
+            () = hub.stopping.cancelled() => return End::Close(1001, "shutdown"),
+            () = closed.cancelled() => return End::Close(1008, "database deleted"),
+            _ = watch.ended() => return End::Refused("invalid token"),
+            message = socket.recv() => {
+                heard = Instant::now();
+                match receive(message) {
+                    Ok(Some(ClientMessage::Ping)) => send(socket, ServerMessage::Pong).await,
+                    Ok(_) => Ok(()),
+                    Err(end) => return end,
+                }
+            }
+            () = subscription.changed() => {
+                tokio::time::sleep(MERGE_WITHIN).await;
+                if subscription.is_gone() {
+                    return End::Close(1008, "records deleted");
+                }
+                tell(socket, subscription.take(device), app, entry).await
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > ping_every * UNANSWERED_PINGS {
+                    return End::Gone;
+                }
+                socket.send(Message::Ping(bytes::Bytes::new())).await.map_err(|_| End::Gone)
+            }
+        };
+        if let Err(end) = sent {
+            return end;
+        }
+    }
+}
+
+async fn tell(
+    socket: &mut WebSocket,
+    news: Vec<(Arc<str>, Vec<String>)>,
+    only: Option<&str>,
+    entry: &Entry,
+) -> Result<(), End> {
+    for (app, mut tables) in news {
+        tables.retain(|table| entry.tables().contain(table));
+        if only.is_none_or(|only| *app == *only) && !tables.is_empty() {
+            send(socket, ServerMessage::SyncAvailable { app: &app, tables: &tables }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a received frame says; `None` for one that is about the connection.
+fn receive(message: Option<Result<Message, axum::Error>>) -> Result<Option<ClientMessage>, End> {
+    match message {
+        Some(Ok(Message::Text(text))) => match ClientMessage::decode(&text) {
+            Ok(message) => Ok(Some(message)),
+            Err(_) => Err(End::Close(1008, "expected a JSON object with a type")),
+        },
+        Some(Ok(Message::Binary(_))) => Err(End::Close(1003, "binary frames not supported")),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Err(error)) if is_too_large(&error) => Err(End::Close(1009, "frame too large")),
+        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let inner = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(inner, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
+}
+
+async fn send(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
+    socket.send(Message::Text(message.encode().into())).await.map_err(|_| End::Gone)
+}
+
+async fn finish(socket: &mut WebSocket, end: End) {
+    let (code, reason) = match end {
+        End::Gone => return,
+        End::Close(code, reason) => (code, reason),
+        End::Refused(reason) => {
+            let _ = send(socket, ServerMessage::Error(reason)).await;
+            (1008, reason)
+        }
+    };
+    let frame = CloseFrame { code, reason: reason.into() };
+    // A peer that does not take the close has gone.
+    let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        let _ = socket.send(Message::Close(Some(frame))).await;
+        let _ = socket.close().await;
+    })
+    .await;
+}

@@ -1,0 +1,116 @@
+//! `GET /sync/{appId}/stream`: server-sent events of compatible clients (REC-20).
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use ferry_core::records::{Pull, Stream, Tables, sqlite::SqliteRecords, stream_page};
+use ferry_protocol::records::{UnixNanos, changes_event, check_name};
+use ferry_types::{Result, limits::RECORDS_PAGE_MAX_RECORDS};
+use http::request::Parts;
+
+use super::{
+    access::{self, Entry},
+    follow::{self, Look, Source},
+    push::cursor,
+    refusal,
+    route::{client_header, parameter},
+    storage,
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    hub::Hub,
+    rights::RECORDS_PULL,
+};
+
+/// Serves a stream.
+pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
+    let credentials = Credentials::of_stream(&parts.headers, parts.uri.query());
+    let client = ClientInfo::of(access::ip(parts), &parts.headers);
+    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await {
+        Ok(entry) => entry,
+        Err(error) => return refusal::response(&error),
+    };
+    if !hub.billing.admits(hub, &entry.owner).await {
+        return refusal::payment_required();
+    }
+    let colls = match collections(parts, &entry) {
+        Ok(colls) => colls,
+        Err(error) => return refusal::response(&error),
+    };
+    let last = parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let since = cursor(last.or_else(|| parameter(parts, "since")).as_deref());
+    let (app, client) = (app.to_owned(), client_header(parts));
+    let source = Changes {
+        hub: Arc::clone(hub),
+        entry: entry.clone(),
+        app,
+        colls,
+        client,
+        cursor: since,
+        is_first: true,
+    };
+    follow::respond(hub, &entry, source)
+}
+
+/// The collections that the request names, all of them reachable; none: all that are.
+fn collections(parts: &Parts, entry: &Entry) -> Result<Vec<String>> {
+    let listed = parameter(parts, "collections").unwrap_or_default();
+    let colls: Vec<String> = listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    for coll in &colls {
+        check_name(coll, "collection")?;
+        entry.check_table(coll)?;
+    }
+    Ok(colls)
+}
+
+/// What is new in an app.
+struct Changes {
+    hub: Arc<Hub>,
+    entry: Entry,
+    app: String,
+    colls: Vec<String>,
+    client: Option<String>,
+    cursor: UnixNanos,
+    is_first: bool,
+}
+
+impl Source for Changes {
+    /// Events of a page carry the cursor before it, the last one that behind it: a reader that is cut off in between
+    /// gets the page again.
+    async fn look(&mut self) -> Result<Look> {
+        let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
+        let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.auth.restrictions));
+        let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
+        let page = storage::read(&self.entry.database, move |sql| {
+            let asked = Pull {
+                owner: &owner,
+                app: &app,
+                coll: "",
+                client: client.as_deref(),
+                since,
+                now,
+                max_records: RECORDS_PAGE_MAX_RECORDS,
+            };
+            let tables = Tables(&restrictions.table_prefixes);
+            let only = if let [only] = &colls[..] { Some(&**only) } else { None };
+            let wants = |coll: &str| {
+                tables.contain(coll) && (colls.is_empty() || colls.iter().any(|name| name == coll))
+            };
+            stream_page(&SqliteRecords::new(sql), &asked, only, wants, is_first)
+        });
+        let Some(Stream { tables, until, has_more, note }) = page.await? else {
+            return Ok(Look { events: Vec::new(), has_more: false, is_last: false });
+        };
+        storage::note(&self.hub, &self.entry, note);
+        let (count, before) = (tables.len(), self.cursor);
+        let events = tables.into_iter().enumerate().map(|(place, page)| {
+            let is_last = place + 1 == count;
+            let id = if is_last { until } else { before };
+            changes_event(&page.table, &page.changes, has_more || !is_last, id, until).into()
+        });
+        let events = events.collect();
+        self.cursor = until;
+        self.is_first = false;
+        Ok(Look { events, has_more, is_last: false })
+    }
+}

@@ -1,0 +1,61 @@
+//! Answers under `/v1`: JSON, and refusals in its form.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use ferry_store::NativeSql;
+use ferry_types::{Error, Reason, Seq};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::http::RequestId;
+
+/// A JSON text, and the newest commit that it shows.
+pub(super) fn json(text: impl Into<Body>, seq: Option<Seq>) -> Response {
+    let mut response = Response::new(text.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Some(seq) = seq {
+        headers.insert("ferry-seq", HeaderValue::from(seq.0));
+    }
+    response
+}
+
+/// The refusal for `error`.
+pub(super) fn refused(error: &Error, id: Option<&RequestId>) -> Response {
+    let code = match error.reason {
+        Reason::TooLarge => "too_large",
+        _ => error.code().as_str(),
+    };
+    let body = json!({"error": {
+        "code": code, "message": error.message, "reason": error.reason.as_str(),
+        "request_id": id.map(|id| id.0.as_str()).unwrap_or_default(),
+    }});
+    let status =
+        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(body)).into_response();
+    if let Some(ms) = error.retry_after_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    response
+}
+
+/// The account may not sync.
+pub(super) fn payment_required(id: Option<&RequestId>) -> Response {
+    let body = json!({"error": {
+        "code": "payment_required", "message": "sync is not active for this account: activate it to continue",
+        "request_id": id.map(|id| id.0.as_str()).unwrap_or_default(),
+    }});
+    (StatusCode::PAYMENT_REQUIRED, axum::Json(body)).into_response()
+}
+
+/// The newest commit that a read shows.
+pub(super) fn seq_of(sql: &NativeSql<'_>) -> ferry_store::Result<Seq> {
+    let value: i64 = sql
+        .0
+        .prepare_cached("SELECT value FROM _ferry_meta WHERE key = 'seq'")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Seq(u64::try_from(value).unwrap_or_default()))
+}

@@ -1,0 +1,299 @@
+//! `/changes`: the wire of Ferry's own client (docs/records-wire.md).
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use ferry_core::records::{
+    self, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, Tables, sqlite::SqliteRecords,
+    upkeep,
+};
+use ferry_protocol::records::{
+    Change, UnixNanos, check_name,
+    ferry::{self, Cursor, PageOut, ResultOut, Resync},
+};
+use ferry_store::{NativeSql, fault};
+use ferry_types::{
+    Error, Reason, Result, Seq,
+    limits::{RECORDS_CHANGES_MAX_RECORDS, RECORDS_PAGE_MAX_RECORDS},
+};
+
+use super::{
+    super::{
+        access::Entry,
+        follow::{self, Look, Source},
+        news::Publication,
+        route::parameter,
+        storage,
+    },
+    Asked, answer, device, number,
+};
+use crate::{database::Effect, http::RequestId, hub::Hub};
+
+/// What a device asks for.
+#[derive(Clone)]
+struct Query {
+    app: Option<String>,
+    cursor: Cursor,
+    limit: usize,
+    collections: Vec<String>,
+    epoch: Option<String>,
+    device: Option<String>,
+    /// Also what the device wrote itself.
+    own: bool,
+}
+
+impl Query {
+    fn of(asked: &Asked<'_>) -> Result<Self> {
+        let parts = asked.parts;
+        let text = |name: &str| parameter(parts, name).filter(|value| !value.is_empty());
+        let app = text("app");
+        if let Some(app) = &app {
+            check_name(app, "app")?;
+        }
+        let last =
+            parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let since = last.or_else(|| parameter(parts, "since")).unwrap_or_default();
+        let cursor = since.parse().map_err(|error: ferry::BadCursor| {
+            Error::new(Reason::InvalidArgument, format!("since: {error}"))
+        })?;
+        let listed = text("collections").unwrap_or_default();
+        let collections: Vec<String> =
+            listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        for coll in &collections {
+            asked.entry.check_table(coll)?;
+        }
+        Ok(Self {
+            app,
+            cursor,
+            limit: number(parts, "limit", RECORDS_PAGE_MAX_RECORDS, RECORDS_CHANGES_MAX_RECORDS)?,
+            collections,
+            epoch: text("epoch"),
+            device: device(asked)?,
+            own: parameter(parts, "own").is_some_and(|own| own == "1"),
+        })
+    }
+}
+
+/// What a look at the state found.
+enum Found {
+    Page { body: Vec<u8>, cursor: Cursor, has_more: bool, is_empty: bool, note: Option<Note>, seq: Seq },
+    Resync(Vec<u8>),
+}
+
+async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
+    let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
+    let (restrictions, asked) = (Arc::clone(&entry.auth.restrictions), query.clone());
+    let found = storage::read(&entry.database, move |sql| {
+        let epoch = upkeep::epoch(sql)?.unwrap_or_default();
+        if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
+            return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
+        }
+        let (store, tables) = (SqliteRecords::new(sql), Tables(&restrictions.table_prefixes));
+        let wanted = Changes {
+            owner: &owner,
+            app: asked.app.as_deref(),
+            cursor: asked.cursor,
+            skips: asked.device.as_deref().filter(|_| !asked.own),
+            max_records: asked.limit,
+        };
+        let listed =
+            |coll: &str| asked.collections.is_empty() || asked.collections.iter().any(|name| name == coll);
+        let page = records::changes(&store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
+        let ChangesPage::Page { changes, cursor, has_more } = page else {
+            return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
+        };
+        let note = match &asked.device {
+            Some(device) => {
+                Note::of_cursor(&store, &owner, device, asked.app.as_deref(), asked.cursor.floor, now)?
+            }
+            None => None,
+        };
+        let seq = answer::seq_of(sql)?;
+        let is_snapshot = asked.cursor.floor == UnixNanos::EPOCH;
+        let page =
+            PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
+        Ok(Found::Page { body: page.encode(), cursor, has_more, is_empty: changes.is_empty(), note, seq })
+    });
+    Ok(found.await?.unwrap_or_else(|| {
+        // There is no store yet, and so no epoch.
+        let page = PageOut {
+            epoch: "",
+            is_snapshot: query.cursor.floor == UnixNanos::EPOCH,
+            now,
+            seq: 0,
+            changes: &[],
+            cursor: query.cursor,
+            has_more: false,
+        };
+        let (body, cursor) = (page.encode(), query.cursor);
+        Found::Page { body, cursor, has_more: false, is_empty: true, note: None, seq: Seq(0) }
+    }))
+}
+
+/// Whether the account may sync; else the answer.
+async fn unpaid(asked: &Asked<'_>) -> Option<Response> {
+    if asked.hub.billing.admits(asked.hub, &asked.entry.owner).await {
+        return None;
+    }
+    Some(answer::payment_required(asked.parts.extensions.get::<RequestId>()))
+}
+
+/// `GET /changes`.
+pub(super) async fn get(asked: &Asked<'_>) -> Result<Response> {
+    if let Some(unpaid) = unpaid(asked).await {
+        return Ok(unpaid);
+    }
+    match find(asked.hub, &asked.entry, Query::of(asked)?).await? {
+        Found::Page { body, note, seq, .. } => {
+            storage::note(asked.hub, &asked.entry, note);
+            Ok(answer::json(body, Some(seq)))
+        }
+        Found::Resync(body) => Ok(answer::json(body, None)),
+    }
+}
+
+/// `GET /changes/stream`.
+pub(super) async fn stream(asked: &Asked<'_>) -> Result<Response> {
+    if let Some(unpaid) = unpaid(asked).await {
+        return Ok(unpaid);
+    }
+    let query = Query::of(asked)?;
+    let source = Live { hub: Arc::clone(asked.hub), entry: asked.entry.clone(), query, is_first: true };
+    Ok(follow::respond(asked.hub, &asked.entry, source))
+}
+
+struct Live {
+    hub: Arc<Hub>,
+    entry: Entry,
+    query: Query,
+    is_first: bool,
+}
+
+impl Source for Live {
+    async fn look(&mut self) -> Result<Look> {
+        match find(&self.hub, &self.entry, self.query.clone()).await? {
+            Found::Page { body, cursor, has_more, is_empty, note, .. } => {
+                storage::note(&self.hub, &self.entry, note);
+                // The first one says that the device has caught up, even if it is empty.
+                let is_sent = !is_empty || std::mem::take(&mut self.is_first) || has_more;
+                self.is_first = false;
+                self.query.cursor = cursor;
+                let events = is_sent.then(|| event("changes", Some(&cursor.to_string()), &body));
+                Ok(Look { events: events.into_iter().collect(), has_more, is_last: false })
+            }
+            Found::Resync(body) => {
+                Ok(Look { events: vec![event("resync", None, &body)], has_more: false, is_last: true })
+            }
+        }
+    }
+}
+
+fn event(name: &str, id: Option<&str>, data: &[u8]) -> Bytes {
+    let mut out = format!("event: {name}\n").into_bytes();
+    if let Some(id) = id {
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// What a push came to inside the writer.
+enum Done {
+    Pushed { pushed: Pushed, epoch: String },
+    OtherEpoch(String),
+}
+
+/// `POST /changes`.
+pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
+    if let Some(unpaid) = unpaid(asked).await {
+        return Ok(unpaid);
+    }
+    let device = device(asked)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
+    let ferry::Push { app, epoch, since, changes } = ferry::decode(&body)?;
+    let (wanted, refused) = sorted(asked, changes);
+    let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
+    let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());
+    let epoch = epoch.filter(|epoch| !epoch.is_empty());
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        let current = upkeep::epoch(&sql)?.unwrap_or_default();
+        if epoch.is_some_and(|known| known != current) {
+            return Ok(Done::OtherEpoch(current));
+        }
+        let caller = Caller {
+            owner: &owner,
+            app: &app,
+            client: &device,
+            now: hub.clock.now().into(),
+            since,
+            dialect: Dialect::Ferry,
+            max_changes: 0,
+            tables: Tables::default(),
+        };
+        let pushed = records::push(&SqliteRecords::new(&sql), &caller, &wanted)?;
+        fault::point("records.applied")?;
+        if !pushed.collections.is_empty() {
+            let collections = pushed.collections.clone();
+            let (owner, app, client) = (Arc::clone(&owner), Arc::clone(&app), Arc::clone(&device));
+            transaction.effect(Effect::Records(Publication { owner, app, collections, client }));
+        }
+        Ok(Done::Pushed { pushed, epoch: current })
+    });
+    let committed = committed.await?;
+    let (pushed, epoch) = match committed.value {
+        Done::OtherEpoch(epoch) => return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None)),
+        Done::Pushed { pushed, epoch } => (pushed, epoch),
+    };
+    let seq = match committed.seq {
+        Some(seq) => seq,
+        None => storage::read(&asked.entry.database, answer::seq_of).await?.unwrap_or_default(),
+    };
+    let results = in_their_places(refused, pushed.results);
+    let now = asked.hub.clock.now().into();
+    let body = ferry::push_answer(&epoch, now, seq.0, &results, &pushed.conflicts);
+    Ok(answer::json(body, Some(seq)))
+}
+
+/// Changes for the engine, and in the place of each refused one its refusal.
+fn sorted(
+    asked: &Asked<'_>,
+    changes: Vec<Result<Change<'static>, ResultOut>>,
+) -> (Vec<Change<'static>>, Vec<Option<ResultOut>>) {
+    let mut wanted = Vec::with_capacity(changes.len());
+    let mut refused = Vec::with_capacity(changes.len());
+    for change in changes {
+        match change {
+            Ok(change) if asked.entry.tables().contain(&change.table) => {
+                wanted.push(change);
+                refused.push(None);
+            }
+            Ok(change) => {
+                let message =
+                    format!("this credential does not reach the collection {}", change.table).into();
+                refused.push(Some(ResultOut::Rejected { reason: "forbidden", message }));
+            }
+            Err(rejected) => refused.push(Some(rejected)),
+        }
+    }
+    (wanted, refused)
+}
+
+/// One result per change: the refusals where they stand, the outcomes of the others in order.
+fn in_their_places(refused: Vec<Option<ResultOut>>, outcomes: Vec<records::Outcome>) -> Vec<ResultOut> {
+    let mut outcomes = outcomes.into_iter();
+    let mut next = || result(outcomes.next().expect("BUG: each change has an outcome"));
+    refused.into_iter().map(|refused| refused.unwrap_or_else(&mut next)).collect()
+}
+
+fn result(outcome: records::Outcome) -> ResultOut {
+    match outcome.result {
+        ChangeResult::Quarantined => ResultOut::Rejected {
+            reason: "beyond_horizon",
+            message: "the record was deleted long ago; the change is kept as a conflict".into(),
+        },
+        _ => ResultOut::Ok(outcome.fields),
+    }
+}

@@ -1,0 +1,142 @@
+//! Lost writes: listed, and resolved by a write like any other.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use ferry_core::records::{
+    Side,
+    intents::{Stamped, stamped},
+    query::{self, Numbered},
+};
+use ferry_protocol::records::json;
+use ferry_store::NativeSql;
+use ferry_types::{Error, Reason, Result, limits::RECORDS_NOTES_MAX_ENTRIES};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    super::{news::Publication, route::parameter, storage},
+    Asked, HTTP_CLIENT, answer, device, number,
+};
+use crate::database::Effect;
+
+/// `GET /conflicts`.
+pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
+    let state = parameter(asked.parts, "state").unwrap_or_else(|| "open".to_owned());
+    if !["open", "resolved"].contains(&&*state) {
+        return Err(Error::new(Reason::InvalidArgument, "state: expected open or resolved"));
+    }
+    let after = parameter(asked.parts, "after").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
+    let owner = Arc::clone(&asked.entry.owner);
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok((query::conflicts(sql, &owner, &state, after, limit)?, answer::seq_of(sql)?))
+    });
+    let (found, seq) = found.await?.unwrap_or_default();
+    let reachable = found.iter().filter(|one| asked.entry.tables().contain(&one.conflict.coll));
+    let shown: Vec<String> = reachable.map(show).collect();
+    let next = found.last().filter(|_| found.len() == limit).map(|last| last.number.to_string());
+    let next = next.unwrap_or_else(|| "null".to_owned());
+    Ok(answer::json(format!("{{\"conflicts\":[{}],\"next\":{next}}}\n", shown.join(",")), Some(seq)))
+}
+
+fn show(one: &Numbered) -> String {
+    let conflict = &one.conflict;
+    let side = |side: &Side| {
+        format!(
+            "{{\"value\":{},\"at\":\"{}\",\"by\":{}}}",
+            side.value,
+            side.at.text(),
+            json::string(&side.writer)
+        )
+    };
+    format!(
+        "{{\"id\":{},\"state\":\"{}\",\"found\":\"{}\",\"app\":{},\"collection\":{},\"record\":{},\"field\":\"{}\",\
+         \"winner\":{},\"loser\":{}}}",
+        one.number,
+        one.state,
+        one.found.text(),
+        json::string(&conflict.app),
+        json::string(&conflict.coll),
+        json::string(&conflict.id),
+        conflict.field,
+        side(&conflict.winner),
+        side(&conflict.loser)
+    )
+}
+
+/// What to take.
+enum Take {
+    Winner,
+    Loser,
+    Value(String),
+}
+
+fn take(body: &[u8]) -> Result<Take> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow)]
+        take: &'a RawValue,
+    }
+    let raw: Raw<'_> = serde_json::from_slice(body).map_err(|_| {
+        let message = "expected {\"take\":\"winner\"}, {\"take\":\"loser\"} or {\"take\":value}";
+        Error::new(Reason::InvalidArgument, message)
+    })?;
+    Ok(match raw.take.get() {
+        "\"winner\"" => Take::Winner,
+        "\"loser\"" => Take::Loser,
+        value => Take::Value(value.to_owned()),
+    })
+}
+
+/// `POST /conflicts/{id}/resolve`.
+pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Result<Response> {
+    let not_found = || Error::new(Reason::NotFound, "conflict not found");
+    let number: i64 = number.parse().map_err(|_| not_found())?;
+    let (take, owner) = (take(&body)?, Arc::clone(&asked.entry.owner));
+    let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
+    let (hub, restrictions) = (Arc::clone(asked.hub), Arc::clone(&asked.entry.auth.restrictions));
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        let tables = ferry_core::records::Tables(&restrictions.table_prefixes);
+        let found = query::conflict(&sql, &owner, number)?;
+        let found = found.filter(|found| found.state == "open" && tables.contain(&found.conflict.coll));
+        let mut found = found.ok_or_else(not_found)?;
+        let conflict = &found.conflict;
+        let value = match take {
+            Take::Winner => None,
+            Take::Loser => Some(conflict.loser.value.clone()),
+            Take::Value(value) => Some(value),
+        };
+        if let Some(value) = value {
+            // Of a record that was written under a purged id the whole content is at stake.
+            let (op, fields) = match conflict.field.is_empty() {
+                true => ("insert", value),
+                false => ("update", format!("{{\"{}\":{value}}}", conflict.field)),
+            };
+            let wanted = Stamped {
+                owner: &owner,
+                app: &conflict.app,
+                client: &client,
+                coll: &conflict.coll,
+                id: &conflict.id,
+                op,
+                fields: Some(&fields),
+            };
+            let pushed = stamped(&sql, &wanted, hub.clock.now().into())?;
+            transaction.effect(Effect::Records(Publication {
+                owner: Arc::clone(&owner),
+                app: (&*conflict.app).into(),
+                collections: pushed.collections,
+                client: (&*client).into(),
+            }));
+        }
+        let sql = NativeSql(transaction.connection());
+        query::close_conflict(&sql, &owner, number)?;
+        found.state = "resolved".to_owned();
+        Ok(found)
+    });
+    let committed = committed.await?;
+    Ok(answer::json(format!("{}\n", show(&committed.value)), committed.seq))
+}

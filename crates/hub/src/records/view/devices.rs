@@ -1,0 +1,67 @@
+//! Devices of an owner, and the end of devices and owners.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use ferry_core::records::{RecordStore as _, query, sqlite::SqliteRecords, upkeep};
+use ferry_protocol::records::{check_name, ferry::Cursor};
+use ferry_store::NativeSql;
+use ferry_types::{Error, Reason, Result};
+use serde_json::json;
+
+use super::{super::storage, Asked, answer};
+
+/// `GET /devices`.
+pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
+    let owner = Arc::clone(&asked.entry.owner);
+    let found = storage::read(&asked.entry.database, move |sql| {
+        let store = SqliteRecords::new(sql);
+        Ok((query::devices(sql, &owner)?, store.owner(&owner)?, answer::seq_of(sql)?))
+    });
+    let (devices, owner, seq) = found.await?.unwrap_or_default();
+    let devices: Vec<_> = devices
+        .into_iter()
+        .map(|query::DeviceShown { client, app, coll, mark }| {
+            let lag_ms = (owner.last_cts.0.saturating_sub(mark.delivered.0)).max(0) / 1_000_000;
+            json!({
+                "client": client,
+                "app": app,
+                "collection": Some(coll).filter(|coll| !coll.is_empty()),
+                "lastSeen": mark.seen.text(),
+                "delivered": Cursor { since: mark.delivered, floor: mark.delivered }.to_string(),
+                "lagMs": if mark.delivered.0 == 0 { None } else { Some(lag_ms) },
+                "beyondHorizon": mark.delivered < owner.horizon,
+            })
+        })
+        .collect();
+    Ok(answer::json(format!("{}\n", json!({ "devices": devices })), Some(seq)))
+}
+
+/// `DELETE /devices/{client}`.
+pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> {
+    check_name(client, "client id")?;
+    let (owner, client) = (Arc::clone(&asked.entry.owner), client.to_owned());
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        upkeep::forget_device(&NativeSql(transaction.connection()), &owner, &client)
+    });
+    let committed = committed.await?;
+    if !committed.value {
+        return Err(Error::new(Reason::NotFound, "device not found"));
+    }
+    Ok(answer::json("{\"deleted\":true}\n", committed.seq))
+}
+
+/// `DELETE /owners/{owner}`: its records, history, devices and conflicts in one commit; its streams end (REC-43).
+pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Response> {
+    let owner: Arc<str> = owner.into();
+    let gone = Arc::clone(&owner);
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        upkeep::forget_owner(&NativeSql(transaction.connection()), &gone)
+    });
+    let committed = committed.await?;
+    if !committed.value {
+        return Err(Error::new(Reason::NotFound, "this owner has no records"));
+    }
+    asked.entry.database.records().remove(&owner);
+    Ok(answer::json("{\"deleted\":true}\n", committed.seq))
+}

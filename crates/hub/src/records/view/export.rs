@@ -1,0 +1,134 @@
+//! Records as lines of JSON: a header, one record per line with times and tombstones, a trailer that proves the rest.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use ferry_core::records::{
+    Caller, Dialect, Tables,
+    import::{self, Line},
+    query,
+    sqlite::SqliteRecords,
+    upkeep,
+};
+use ferry_store::NativeSql;
+use ferry_types::{Error, Reason, Result, limits::RECORDS_EXPORT_MAX_BYTES};
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    super::{news::Publication, route::parameter, storage},
+    Asked, answer,
+};
+use crate::database::Effect;
+
+const FORMAT: &str = "ferry-records";
+const VERSION: u64 = 1;
+
+/// `GET /export`.
+pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
+    let owner = Arc::clone(&asked.entry.owner);
+    let restrictions = Arc::clone(&asked.entry.auth.restrictions);
+    if !restrictions.table_prefixes.is_empty() {
+        let message = "a credential that reaches only some collections cannot export: use one without tbl";
+        return Err(Error::new(Reason::PermissionDenied, message));
+    }
+    let text = storage::read(&asked.entry.database, move |sql| {
+        let epoch = upkeep::epoch(sql)?.unwrap_or_default();
+        let mut text = header_line(&owner, &epoch);
+        let count = query::export(sql, &owner, &mut |line| {
+            if text.len() + line.len() > RECORDS_EXPORT_MAX_BYTES {
+                let message =
+                    format!("the export is over {RECORDS_EXPORT_MAX_BYTES} bytes: pull the file instead");
+                return Err(Error::new(Reason::TooLarge, message).into());
+            }
+            text.push_str(line);
+            text.push('\n');
+            Ok(())
+        })?;
+        Ok((finish(text, count), answer::seq_of(sql)?))
+    });
+    let (text, seq) = match text.await? {
+        Some((text, seq)) => (text, Some(seq)),
+        None => (finish(header_line(&asked.entry.owner, ""), 0), None),
+    };
+    let mut response = answer::json(text, seq);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}
+
+fn header_line(owner: &str, epoch: &str) -> String {
+    format!("{}\n", json!({"format": FORMAT, "version": VERSION, "owner": owner, "epoch": epoch}))
+}
+
+fn finish(mut text: String, count: u64) -> String {
+    let digest = hex::encode(Sha256::digest(text.as_bytes()));
+    text.push_str(&format!("{}\n", json!({"count": count, "sha256": digest})));
+    text
+}
+
+/// `POST /import?mode=merge|replace`.
+pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
+    let replaces = match parameter(asked.parts, "mode").as_deref() {
+        None | Some("merge") => false,
+        Some("replace") => true,
+        Some(_) => return Err(Error::new(Reason::InvalidArgument, "mode: expected merge or replace")),
+    };
+    let body = axum::body::to_bytes(body, RECORDS_EXPORT_MAX_BYTES).await.map_err(|_| {
+        Error::new(
+            Reason::TooLarge,
+            format!("the body is over {RECORDS_EXPORT_MAX_BYTES} bytes, or broke off"),
+        )
+    })?;
+    let lines = read(&body)?;
+    let count = lines.len();
+    let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        let now = hub.clock.now().into();
+        if replaces {
+            upkeep::clear_owner(&sql, &owner, now)?;
+        }
+        let caller = Caller {
+            owner: &owner,
+            app: "",
+            client: "",
+            now,
+            since: now,
+            dialect: Dialect::Ferry,
+            max_changes: 0,
+            tables: Tables::default(),
+        };
+        let touched = import::merge(&SqliteRecords::new(&sql), &caller, &lines)?;
+        for (app, coll) in touched {
+            transaction.effect(Effect::Records(Publication {
+                owner: Arc::clone(&owner),
+                app: app.into(),
+                collections: vec![coll],
+                client: "ferry-import".into(),
+            }));
+        }
+        Ok(())
+    });
+    let committed = committed.await?;
+    Ok(answer::json(format!("{}\n", json!({ "records": count })), committed.seq))
+}
+
+/// The lines of records, whose header and trailer are right.
+fn read(body: &[u8]) -> Result<Vec<Line>> {
+    let wrong = |why: &str| Error::new(Reason::InvalidArgument, format!("not an export of records: {why}"));
+    let text = std::str::from_utf8(body).map_err(|_| wrong("it is not UTF-8"))?;
+    let lines: Vec<&str> = text.lines().collect();
+    let [first, records @ .., last] = &lines[..] else { return Err(wrong("it has no header and trailer")) };
+    let parse = |line: &str| serde_json::from_str::<Value>(line).map_err(|error| wrong(&error.to_string()));
+    let header = parse(first)?;
+    if header["format"] != FORMAT || header["version"] != VERSION {
+        return Err(wrong("its header names another format or version"));
+    }
+    let trailer = parse(last)?;
+    let covered = &body[..text.trim_end().len() - last.len()];
+    if trailer["count"] != records.len() || trailer["sha256"] != hex::encode(Sha256::digest(covered)) {
+        return Err(wrong("it was cut or changed: count or SHA-256 of the trailer do not fit"));
+    }
+    records.iter().map(|line| Line::read(line)).collect()
+}

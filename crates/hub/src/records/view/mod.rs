@@ -1,0 +1,136 @@
+//! Ferry's own view of records: `/v1/databases/{db}/records/…` (records specification, 2.8).
+
+mod answer;
+mod changes;
+mod conflicts;
+mod devices;
+mod export;
+mod record;
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use ferry_protocol::records::check_name;
+use ferry_types::{Error, Reason, Result};
+use http::{Method, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use super::{
+    access::{self, Entry},
+    route::parameter,
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    http::RequestId,
+    hub::Hub,
+    rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
+};
+
+/// Under which name writes of this interface are merged that name no device.
+const HTTP_CLIENT: &str = "ferry-http";
+
+/// A request to this interface.
+pub(super) struct Asked<'r> {
+    pub(super) hub: &'r Arc<Hub>,
+    pub(super) parts: &'r Parts,
+    pub(super) entry: Entry,
+}
+
+/// Serves `/v1/databases/{db}/records/{rest…}`.
+pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response {
+    let served = dispatch(hub, parts, body).await;
+    served.unwrap_or_else(|error| answer::refused(&error, parts.extensions.get::<RequestId>()))
+}
+
+async fn dispatch(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Result<Response> {
+    let path = parts.uri.path().trim_start_matches("/v1/databases/");
+    let mut names = Vec::new();
+    for name in path.split('/') {
+        let decoded = percent_decode_str(name).decode_utf8().map_err(|_| no_such_endpoint())?;
+        names.push(decoded);
+    }
+    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
+    let [db, "records", rest @ ..] = &names[..] else { return Err(no_such_endpoint()) };
+    let (read, write, admin) = (&[RECORDS_PULL][..], &[RECORDS_PUSH, RECORDS_PULL][..], &[RECORDS_ADMIN][..]);
+    let method = &parts.method;
+    let is = |wanted: Method| *method == wanted;
+    let wants_own = parameter(parts, "owner").is_none();
+    let rights: &[Right] = match rest {
+        ["import"] | ["owners", _] => admin,
+        _ if !wants_own => admin,
+        _ if is(Method::GET) || is(Method::HEAD) => read,
+        _ => write,
+    };
+    let asked = enter(hub, parts, db, rights).await?;
+    match rest {
+        ["changes"] if is(Method::GET) => changes::get(&asked).await,
+        ["changes"] if is(Method::POST) => changes::post(&asked, whole(body).await?).await,
+        ["changes", "stream"] if is(Method::GET) => changes::stream(&asked).await,
+        ["conflicts"] if is(Method::GET) => conflicts::list(&asked).await,
+        ["conflicts", number, "resolve"] if is(Method::POST) => {
+            conflicts::resolve(&asked, number, whole(body).await?).await
+        }
+        ["export"] if is(Method::GET) => export::export(&asked).await,
+        ["import"] if is(Method::POST) => export::import(&asked, body).await,
+        ["devices"] if is(Method::GET) => devices::list(&asked).await,
+        ["devices", client] if is(Method::DELETE) => devices::forget(&asked, client).await,
+        ["owners", owner] if is(Method::DELETE) => devices::forget_owner(&asked, owner).await,
+        ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => Err(wrong_method()),
+        [app, coll] if is(Method::GET) => record::list(&asked, app, coll).await,
+        [app, coll, id] => {
+            let place = record::Named { app, coll, id };
+            record::one(&asked, place, method, body).await
+        }
+        [app, coll, id, "history"] if is(Method::GET) => {
+            record::history(&asked, record::Named { app, coll, id }).await
+        }
+        _ => Err(no_such_endpoint()),
+    }
+}
+
+async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Right]) -> Result<Asked<'r>> {
+    let is_stream = parts.uri.path().ends_with("/changes/stream");
+    let query = parts.uri.query();
+    let credentials = match is_stream {
+        true => Credentials::of_stream(&parts.headers, query),
+        false => Credentials::of_request(&parts.headers, query),
+    };
+    let client = ClientInfo::of(access::ip(parts), &parts.headers);
+    let mut entry = access::enter(hub, &credentials, &client, Some(db), rights).await?;
+    if let Some(owner) = parameter(parts, "owner") {
+        entry.owner = owner.into();
+    }
+    Ok(Asked { hub, parts, entry })
+}
+
+/// The device that a request names, if its name is one.
+fn device(asked: &Asked<'_>) -> Result<Option<String>> {
+    let Some(value) = asked.parts.headers.get("x-client-id") else { return Ok(None) };
+    let name = value.to_str().map_err(|_| Error::new(Reason::InvalidArgument, "invalid X-Client-Id"))?;
+    check_name(name, "X-Client-Id")?;
+    Ok(Some(name.to_owned()))
+}
+
+async fn whole(body: Body) -> Result<Bytes> {
+    let most = ferry_types::limits::RECORDS_BODY_MAX_BYTES;
+    let read = axum::body::to_bytes(body, most).await;
+    read.map_err(|_| Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off")))
+}
+
+/// A number of the query, within its bounds.
+fn number(parts: &Parts, name: &str, default: usize, most: usize) -> Result<usize> {
+    let Some(text) = parameter(parts, name) else { return Ok(default) };
+    let read = text.parse().ok().filter(|number| (1..=most).contains(number));
+    read.ok_or_else(|| {
+        Error::new(Reason::InvalidArgument, format!("{name}: expected a number from 1 to {most}"))
+    })
+}
+
+fn no_such_endpoint() -> Error {
+    Error::new(Reason::NotFound, "no such endpoint under /v1")
+}
+
+fn wrong_method() -> Error {
+    Error::new(Reason::InvalidArgument, "this endpoint does not take that method")
+}

@@ -1,0 +1,276 @@
+//! Records one by one and listed. Writes are stamped by the hub and win over what is there; `If-Match` guards them.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use ferry_core::records::{
+    Pushed, UnixNanos,
+    intents::{Stamped, stamped},
+    query::{self, Place, Shown},
+};
+use ferry_protocol::records::{check_name, json};
+use ferry_store::NativeSql;
+use ferry_types::{
+    Error, Reason, Result,
+    limits::{RECORDS_LIST_MAX_RECORDS, RECORDS_NOTES_MAX_ENTRIES},
+};
+use http::{HeaderValue, Method, header};
+use serde_json::{Map, value::RawValue};
+
+use super::{
+    super::{news::Publication, route::parameter, storage},
+    Asked, HTTP_CLIENT, answer, device, number, whole, wrong_method,
+};
+use crate::database::Effect;
+
+/// A record as its path names it.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'r> {
+    pub(super) app: &'r str,
+    pub(super) coll: &'r str,
+    pub(super) id: &'r str,
+}
+
+impl Named<'_> {
+    fn check(self, asked: &Asked<'_>) -> Result<Owned> {
+        for (name, what) in [(self.app, "app"), (self.coll, "collection"), (self.id, "id")] {
+            check_name(name, what)?;
+        }
+        asked.entry.check_table(self.coll)?;
+        let owner = Arc::clone(&asked.entry.owner);
+        Ok(Owned { owner, app: self.app.into(), coll: self.coll.into(), id: self.id.into() })
+    }
+}
+
+/// The same, for another thread.
+struct Owned {
+    owner: Arc<str>,
+    app: Arc<str>,
+    coll: Box<str>,
+    id: Box<str>,
+}
+
+impl Owned {
+    fn place(&self) -> Place<'_> {
+        Place { owner: &self.owner, app: &self.app, coll: &self.coll }
+    }
+}
+
+fn not_found() -> Error {
+    Error::new(Reason::NotFound, "record not found")
+}
+
+/// `GET /{app}/{collection}`: live records by id.
+pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Response> {
+    let named = Named { app, coll, id: "-" }.check(asked)?;
+    let after = parameter(asked.parts, "after").unwrap_or_default();
+    let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
+    let wanted = conditions(asked)?;
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok((query::list(sql, named.place(), &after, limit + 1, &wanted)?, answer::seq_of(sql)?))
+    });
+    let (mut records, seq) = found.await?.unwrap_or_default();
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    let mut out = String::from("{\"records\":[");
+    for (place, record) in records.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        out.push_str(&brief(record));
+    }
+    out.push_str("],\"next\":");
+    match records.last().filter(|_| has_more) {
+        Some(last) => out.push_str(&json::string(&last.id)),
+        None => out.push_str("null"),
+    }
+    out.push_str("}\n");
+    Ok(answer::json(out, Some(seq)))
+}
+
+/// `where[field]=value` parameters.
+fn conditions(asked: &Asked<'_>) -> Result<Vec<(String, String)>> {
+    let query = asked.parts.uri.query().unwrap_or("");
+    let mut wanted = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if let Some(field) = name.strip_prefix("where[").and_then(|rest| rest.strip_suffix(']')) {
+            if field.is_empty() || field.contains(['"', '\\']) || wanted.len() == 10 {
+                let message = "where[…]: expected at most ten names of fields without quotes or backslashes";
+                return Err(Error::new(Reason::InvalidArgument, message));
+            }
+            wanted.push((field.to_owned(), value.into_owned()));
+        }
+    }
+    Ok(wanted)
+}
+
+fn brief(record: &Shown) -> String {
+    format!("{{\"id\":{},\"cts\":\"{}\",\"data\":{}}}", json::string(&record.id), record.cts.0, record.data)
+}
+
+fn full(record: &Shown) -> String {
+    let space = record.space.as_deref().unwrap_or("null");
+    format!(
+        "{{\"id\":{},\"cts\":\"{}\",\"deleted\":{},\"data\":{},\"fields\":{},\"spaceId\":{space}}}\n",
+        json::string(&record.id),
+        record.cts.0,
+        record.is_deleted,
+        record.data,
+        record.fields
+    )
+}
+
+fn tagged(mut response: Response, cts: UnixNanos) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", cts.0)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// `GET`, `PUT`, `PATCH`, `DELETE /{app}/{collection}/{id}`.
+pub(super) async fn one(
+    asked: &Asked<'_>,
+    named: Named<'_>,
+    method: &Method,
+    body: Body,
+) -> Result<Response> {
+    let named = named.check(asked)?;
+    let verb = match *method {
+        Method::GET => return get(asked, named).await,
+        Method::PUT => Verb::Put,
+        Method::PATCH => Verb::Patch,
+        Method::DELETE => Verb::Delete,
+        _ => return Err(wrong_method()),
+    };
+    let fields = match verb {
+        Verb::Delete => None,
+        Verb::Put | Verb::Patch => Some(object(&whole(body).await?)?),
+    };
+    write(asked, named, verb, fields).await
+}
+
+async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok(query::get(sql, named.place(), &named.id)?.map(|shown| (shown, answer::seq_of(sql))))
+    });
+    let (shown, seq) = found.await?.flatten().ok_or_else(not_found)?;
+    let seq = seq.map_err(ferry_store::Error::into_refusal)?;
+    Ok(tagged(answer::json(full(&shown), Some(seq)), shown.cts))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Put,
+    Patch,
+    Delete,
+}
+
+/// The text of a JSON object.
+fn object(body: &[u8]) -> Result<String> {
+    let wrong = |why: String| Error::new(Reason::InvalidArgument, format!("expected a JSON object: {why}"));
+    let raw: &RawValue = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    if raw.get().starts_with('{') {
+        Ok(raw.get().to_owned())
+    } else {
+        Err(wrong("it is another value".into()))
+    }
+}
+
+/// The commit that the caller expects the record to stand at.
+fn expected(asked: &Asked<'_>) -> Result<Option<UnixNanos>> {
+    let Some(value) = asked.parts.headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().ok().map(|text| text.trim_matches('"'));
+    let cts = text.and_then(|text| text.parse().ok()).map(UnixNanos);
+    cts.map(Some)
+        .ok_or_else(|| Error::new(Reason::InvalidArgument, "If-Match: expected the ETag of the record"))
+}
+
+async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<String>) -> Result<Response> {
+    let expected = expected(asked)?;
+    let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
+    let hub = Arc::clone(asked.hub);
+    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        let sql = NativeSql(transaction.connection());
+        let held = query::get(&sql, named.place(), &named.id)?;
+        if let Some(expected) = expected
+            && held.as_ref().map(|held| held.cts) != Some(expected)
+        {
+            let message = "the record has changed since: read it again";
+            return Err(Error::new(Reason::VersionConflict, message).into());
+        }
+        let is_alive = held.as_ref().is_some_and(|held| !held.is_deleted);
+        if verb != Verb::Put && !is_alive {
+            return Err(not_found().into());
+        }
+        let (op, fields) = match (verb, fields, &held) {
+            (Verb::Put, Some(fields), Some(held)) => ("insert", Some(replacing(&fields, held))),
+            (Verb::Put, fields, _) => ("insert", fields),
+            (Verb::Patch, fields, _) => ("update", fields),
+            (Verb::Delete, ..) => ("delete", None),
+        };
+        let wanted = Stamped {
+            owner: &named.owner,
+            app: &named.app,
+            client: &client,
+            coll: &named.coll,
+            id: &named.id,
+            op,
+            fields: fields.as_deref(),
+        };
+        let pushed = stamped(&sql, &wanted, hub.clock.now().into())?;
+        let shown = query::get(&sql, named.place(), &named.id)?;
+        publish(transaction, &named, &pushed, &client);
+        Ok(shown)
+    });
+    let committed = committed.await?;
+    let shown = committed.value.ok_or_else(Error::internal)?;
+    Ok(tagged(answer::json(full(&shown), committed.seq), shown.cts))
+}
+
+fn publish(
+    transaction: &mut ferry_store::Transaction<'_, Effect>,
+    named: &Owned,
+    pushed: &Pushed,
+    client: &str,
+) {
+    if !pushed.collections.is_empty() {
+        transaction.effect(Effect::Records(Publication {
+            owner: Arc::clone(&named.owner),
+            app: Arc::clone(&named.app),
+            collections: pushed.collections.clone(),
+            client: client.into(),
+        }));
+    }
+}
+
+/// The members of a `PUT`, and `null` for those that the record has and the body has not.
+fn replacing(fields: &str, held: &Shown) -> String {
+    let parse = |text: &str| serde_json::from_str::<Map<String, serde_json::Value>>(text).unwrap_or_default();
+    let (new, old) = (parse(fields), parse(&held.data));
+    let missing: Vec<String> = old
+        .keys()
+        .filter(|name| !new.contains_key(*name))
+        .map(|name| format!("{}:null", json::string(name)))
+        .collect();
+    if missing.is_empty() {
+        return fields.to_owned();
+    }
+    let body = fields.trim_end().trim_end_matches('}');
+    let comma = if new.is_empty() { "" } else { "," };
+    format!("{body}{comma}{}}}", missing.join(","))
+}
+
+/// `GET /{app}/{collection}/{id}/history`.
+pub(super) async fn history(asked: &Asked<'_>, named: Named<'_>) -> Result<Response> {
+    let named = named.check(asked)?;
+    let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok((query::history(sql, named.place(), &named.id, limit)?, answer::seq_of(sql)?))
+    });
+    let (entries, seq) = found.await?.unwrap_or_default();
+    let entries: Vec<String> = entries
+        .iter()
+        .map(|(cts, changes)| format!("{{\"cts\":\"{}\",\"changes\":{changes}}}", cts.0))
+        .collect();
+    Ok(answer::json(format!("{{\"entries\":[{}]}}\n", entries.join(",")), Some(seq)))
+}
