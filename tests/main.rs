@@ -8,6 +8,7 @@ mod control;
 mod docs;
 mod events;
 mod pages;
+mod records;
 mod secrets;
 mod support;
 mod tidy;

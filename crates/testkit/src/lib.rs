@@ -16,6 +16,7 @@ pub mod jwt;
 pub mod livestore;
 pub mod process;
 pub mod provider;
+pub mod records;
 pub mod rng;
 pub mod rpc;
 pub mod sample;

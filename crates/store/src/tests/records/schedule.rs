@@ -11,7 +11,7 @@ use super::{
     hub::Hub,
 };
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 150;
 
 type View = BTreeMap<(String, String), BTreeMap<String, Value>>;
 

@@ -1,0 +1,39 @@
+//! kill -9 at every step of a push.
+
+use serde_json::json;
+
+use super::{Records, ids, insert, token};
+
+// Verifies: REC-18, REC-19
+#[test]
+fn a_push_is_stored_whole_or_not_at_all() {
+    let mut records = Records::new();
+    records.push("c", "", &json!([insert("tasks", "before", "x")]));
+    for point in ["records.applied", "records.committed", "actor.commit", "actor.committed"] {
+        let place = records.place.restarted_with(|options| options.fault(format!("{point}=kill")));
+        records = Records { token: token(&place, &["read", "write"], &[]), place };
+        let push: Vec<_> = (0..50).map(|n| insert("tasks", &format!("{point}{n}"), "x")).collect();
+        let body = json!({"clientId": "c", "changes": push}).to_string();
+        let bearer = records.bearer();
+        let answer = ferry_testkit::http::send(
+            records.address(),
+            "POST",
+            "/sync/todo",
+            &[("Authorization", &bearer)],
+            body.as_bytes(),
+        );
+        assert!(answer.is_err(), "{point}: acknowledged before it died");
+        records.place.hub.ended();
+        let place = records.place.restarted();
+        records = Records { token: token(&place, &["read", "write"], &[]), place };
+        let stored = ids(&records.pull_all("r", "tasks", "").0);
+        let count =
+            stored.iter().filter(|id| id.starts_with(point) && !id[point.len()..].starts_with('t')).count();
+        let expected = if point.ends_with("committed") { 50 } else { 0 };
+        assert_eq!(count, expected, "{point}");
+        assert!(stored.contains(&"before".to_owned()));
+        records.push("c", "", &json!(push));
+        let stored = ids(&records.pull_all("r2", "tasks", "").0);
+        assert!(push.iter().all(|change| stored.contains(&change["id"].as_str().unwrap().to_owned())));
+    }
+}

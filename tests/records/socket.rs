@@ -1,0 +1,66 @@
+//! Notification sockets.
+
+use std::time::Duration;
+
+use ferry_testkit::records::{NewsSocket, Said};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Records, insert};
+
+fn news(app: &str, tables: &[&str]) -> Said {
+    Said::Message(json!({"type": "sync-available", "appId": app, "tables": tables}))
+}
+
+// Verifies: REC-21
+#[test]
+fn other_devices_are_told_and_the_writer_is_not() {
+    let records = Records::with(&["--records-ping-seconds=1"]);
+    let mut writer = records.socket("/ws", "a");
+    let mut other = records.socket("/ws/todo", "b");
+    let mut elsewhere = records.socket("/ws/shop", "b");
+    records.push("a", "", &json!([insert("tasks", "t1", "x"), insert("notes", "n1", "x")]));
+    assert_eq!(other.said(), news("todo", &["notes", "tasks"]));
+    for quiet in [&mut writer, &mut elsewhere] {
+        quiet.send(&json!({"type": "ping"}));
+        assert_eq!(quiet.said(), Said::Message(json!({"type": "pong"})));
+    }
+    // It lives on over several pings of the hub, which the client's library answers while it reads.
+    assert_eq!(other.next_within(Duration::from_secs(5)), Said::Nothing);
+    records.push("c", "", &json!([insert("tasks", "t2", "x")]));
+    assert_eq!((other.said(), writer.said()), (news("todo", &["tasks"]), news("todo", &["tasks"])));
+}
+
+#[test]
+fn bad_sockets_are_closed_with_a_word() {
+    let records = Records::new();
+    let error = |text: &str| Said::Message(json!({"type": "error", "tables": [text]}));
+    for (auth, text) in [
+        (json!({"type": "auth"}), "missing token"),
+        (json!({"type": "auth", "token": ""}), "missing token"),
+        (json!({"type": "auth", "token": "nonsense"}), "invalid token"),
+    ] {
+        let mut socket = NewsSocket::open(records.address(), "/ws", &[]);
+        socket.send(&auth);
+        assert_eq!((socket.said(), socket.said()), (error(text), Said::Closed(1008)), "{auth}");
+    }
+    let mut silent = NewsSocket::open(records.address(), "/ws", &[]);
+    let mut binary = records.socket("/ws", "a");
+    binary.send_raw(Message::binary(vec![1]));
+    assert_eq!(binary.said(), Said::Closed(1003));
+    let mut large = records.socket("/ws", "a");
+    large.send_raw(Message::text("x".repeat(33 << 10)));
+    assert_eq!(large.said(), Said::Closed(1009));
+    assert_eq!((silent.said(), silent.said()), (error("auth timeout"), Said::Closed(1008)));
+}
+
+// Verifies: REC-31
+#[test]
+fn a_revoked_socket_is_closed() {
+    let records = Records::new();
+    let mut socket = records.socket("/ws", "a");
+    let request = json!({"databaseId": records.place.database});
+    records.place.user.ferry("RevokeDatabaseTokens", &request).unwrap();
+    assert_eq!(socket.said(), Said::Message(json!({"type": "error", "tables": ["invalid token"]})));
+    assert_eq!(socket.said(), Said::Closed(1008));
+}

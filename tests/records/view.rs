@@ -1,0 +1,169 @@
+//! `/v1/databases/{db}/records`.
+
+use ferry_testkit::records::EventStream;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::{Records, T, insert, token, update};
+
+// Verifies: REC-50, REC-52
+#[test]
+fn a_push_is_seen_by_sql_and_carries_the_sequence_of_the_database() {
+    let records = Records::new();
+    let body = json!({"clientId": "c", "changes": [insert("tasks", "t1", "x")]}).to_string();
+    let answer = records.call("POST", "/sync/todo", "", &body);
+    let seq: u64 = answer.header("ferry-seq").unwrap().parse().unwrap();
+    let listed = records.v1("GET", "/todo/tasks", "");
+    assert_eq!(listed.header("ferry-seq").unwrap().parse::<u64>().unwrap(), seq);
+    let file = records.place.hub.database_dir(&records.place.database).join("main.db");
+    let connection = Connection::open(file).unwrap();
+    let title: String = connection
+        .query_row("SELECT title FROM records_todo__tasks WHERE id = 't1'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(title, "x");
+}
+
+#[test]
+fn records_are_read_and_written_one_by_one() {
+    let records = Records::new();
+    records.push(
+        "c",
+        "",
+        &json!([insert("tasks", "t1", "a"), insert("tasks", "t2", "b"), insert("tasks", "t3", "b")]),
+    );
+    let page = records.v1("GET", "/todo/tasks?limit=2", "").json();
+    assert_eq!((&page["records"][0]["id"], &page["next"]), (&json!("t1"), &json!("t2")));
+    let page = records.v1("GET", "/todo/tasks?after=t2&limit=2", "").json();
+    assert_eq!((&page["records"][0]["id"], &page["next"]), (&json!("t3"), &Value::Null));
+    let found = records.v1("GET", "/todo/tasks?where%5Btitle%5D=b", "").json();
+    assert_eq!(found["records"].as_array().unwrap().len(), 2);
+    let one = records.v1("GET", "/todo/tasks/t1", "");
+    assert_eq!(one.json()["fields"]["title"]["writer"], "c");
+    let tag = one.header("etag").unwrap().to_owned();
+    let patched = records.v1("PATCH", "/todo/tasks/t1", r#"{"title":"patched"}"#);
+    assert_eq!((patched.status, &patched.json()["data"]["title"]), (200, &json!("patched")));
+    let bearer = records.bearer();
+    let path = "/v1/databases/-/records/todo/tasks/t1";
+    let headers = [("Authorization", &*bearer), ("If-Match", &*tag)];
+    let stale =
+        ferry_testkit::http::send(records.address(), "PATCH", path, &headers, b"{\"title\":\"y\"}").unwrap();
+    assert_eq!(stale.status, 412, "{}", stale.text());
+    assert_eq!(stale.json()["error"]["reason"], "VERSION_CONFLICT");
+    let put = records.v1("PUT", "/todo/tasks/new", r#"{"title":"made","n":[1, 2]}"#);
+    assert_eq!(put.json()["data"], json!({"title": "made", "n": [1, 2]}));
+    assert_eq!(records.v1("DELETE", "/todo/tasks/t2", "").json()["deleted"], true);
+    assert_eq!(records.v1("DELETE", "/todo/tasks/none", "").status, 404);
+    assert_eq!(records.v1("GET", "/todo/tasks/none", "").json()["error"]["code"], "not_found");
+    // Devices learn of all that.
+    let (changes, _) = records.pull_all("c", "tasks", "");
+    assert!(
+        changes.iter().any(|change| change["id"] == "new") && changes.iter().any(|c| c["op"] == "delete")
+    );
+    let history = records.v1("GET", "/todo/tasks/t1/history", "").json();
+    assert_eq!(history["entries"][0]["changes"][0]["fields"]["title"]["value"], "patched");
+    assert_eq!(history["entries"].as_array().unwrap().len(), 2);
+}
+
+// Verifies: REC-42
+#[test]
+fn conflicts_are_listed_and_resolved() {
+    let records = Records::new();
+    records.push("a", "", &json!([insert("tasks", "t1", "x")]));
+    records.push("b", "", &json!([update("t1", "title", &json!("of b"), "2026-01-01T10:00:05Z")]));
+    let answer =
+        records.push("a", T, &json!([update("t1", "title", &json!("of a"), "2026-01-01T10:00:04Z")]));
+    assert_eq!(answer["conflicts"][0]["loser"]["value"], "of a");
+    let open = records.v1("GET", "/conflicts", "").json();
+    let lost: Vec<&Value> =
+        open["conflicts"].as_array().unwrap().iter().filter(|c| c["loser"]["value"] == "of a").collect();
+    assert_eq!(lost.len(), 1, "{open}");
+    let path = format!("/conflicts/{}/resolve", lost[0]["id"]);
+    assert_eq!(records.v1("POST", &path, r#"{"take":"loser"}"#).json()["state"], "resolved");
+    assert_eq!(records.v1("GET", "/todo/tasks/t1", "").json()["data"]["title"], "of a");
+    assert_eq!(records.v1("POST", &path, r#"{"take":"loser"}"#).status, 404);
+}
+
+// Verifies: REC-11, REC-16, REC-44
+#[test]
+fn ferrys_own_client_pushes_follows_and_resyncs() {
+    let records = Records::new();
+    let field = |value: Value, at: &str| json!({"value": value, "at": at});
+    let body = json!({"app": "todo", "changes": [
+        {"collection": "tasks", "id": "t1", "op": "insert", "fields": {"title": field(json!("a"), T)}},
+        {"collection": "tasks", "id": "t2", "op": "nonsense", "fields": {}},
+        {"collection": "tasks", "id": "t1", "op": "update", "fields": {"far": field(json!(1), "2090-01-01T00:00:00Z")}}]});
+    let answer = records.v1("POST", "/changes", &body.to_string()).json();
+    assert_eq!(answer["results"][0], json!({"status": "ok"}));
+    assert_eq!(answer["results"][1]["reason"], "invalid");
+    assert_eq!(answer["results"][2]["fields"]["far"]["by"], "v1");
+    let epoch = answer["epoch"].as_str().unwrap();
+    assert!(!epoch.is_empty());
+    let page = records.v1("GET", &format!("/changes?app=todo&epoch={epoch}&own=1"), "").json();
+    assert_eq!((&page["snapshot"], &page["more"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        page["changes"][0]["fields"]["title"],
+        json!({"value": "a", "at": "2026-01-01T10:00:00.000000000Z", "by": "v1"})
+    );
+    let cursor = page["cursor"].as_str().unwrap();
+    let path = format!("/v1/databases/-/records/changes/stream?app=todo&since={cursor}&epoch={epoch}");
+    let bearer = records.bearer();
+    let mut stream =
+        EventStream::open(records.address(), &path, &[("Authorization", &bearer), ("X-Client-Id", "other")])
+            .unwrap();
+    let caught_up = stream.event().unwrap();
+    assert_eq!((&*caught_up.name, &caught_up.data["changes"]), ("changes", &json!([])));
+    records.push("old", "", &json!([update("t1", "title", &json!("b"), "2026-01-01T10:00:09Z")]));
+    let news = stream.event().unwrap();
+    assert_eq!(news.data["changes"][0]["fields"].as_object().unwrap().keys().collect::<Vec<_>>(), ["title"]);
+    assert_eq!(news.data["cursor"].as_str(), news.id.as_deref());
+    let other = records.v1("GET", "/changes?app=todo&epoch=other", "").json();
+    assert_eq!((&other["resync"], &other["reason"]), (&json!(true), &json!("epoch")));
+    let other = records.v1("POST", "/changes", r#"{"app":"todo","epoch":"other","changes":[]}"#).json();
+    assert_eq!(other["resync"], true);
+}
+
+#[test]
+fn an_export_is_imported_whole_or_refused() {
+    let records = Records::new();
+    let delete = json!({"table": "tasks", "id": "t2", "op": "delete", "deletedAt": "2026-01-01T10:00:07Z"});
+    records.push("a", "", &json!([insert("tasks", "t1", "x"), insert("tasks", "t2", "y"), delete]));
+    records.push("b", "", &json!([update("t1", "title", &json!("of b"), "2026-01-01T10:00:05Z")]));
+    let export = records.v1("GET", "/export", "").text();
+    assert_eq!(export.lines().count(), 4, "{export}");
+    let other = Records::new();
+    let admin = token(&other.place, &["read", "write", "admin"], &[]);
+    let import = |body: &str| other.call_as(&admin, "POST", "/v1/databases/-/records/import", "", body);
+    let cut: String = export.lines().take(3).map(|line| format!("{line}\n")).collect();
+    assert_eq!(import(&cut).status, 400);
+    assert_eq!(import(&export.replace("of b", "of c")).status, 400, "the digest does not fit");
+    assert_eq!(import(&export).json()["records"], 2);
+    let one = other.v1("GET", "/todo/tasks/t1", "").json();
+    assert_eq!(
+        one["fields"]["title"],
+        json!({"value": "of b", "at": "2026-01-01T10:00:05.000000000Z", "writer": "b"})
+    );
+    assert_eq!(other.v1("GET", "/todo/tasks/t2", "").json()["deleted"], true);
+    let lines = |text: &str| text.lines().skip(1).take(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&other.v1("GET", "/export", "").text()), lines(&export));
+}
+
+// Verifies: REC-43
+#[test]
+fn devices_and_owners_can_be_forgotten() {
+    let records = Records::new();
+    records.push("phone", "", &json!([insert("tasks", "t1", "x")]));
+    let devices = records.v1("GET", "/devices", "").json();
+    assert_eq!(devices["devices"][0]["client"], "phone", "{devices}");
+    assert_eq!(records.v1("DELETE", "/devices/phone", "").status, 200);
+    assert_eq!(records.v1("DELETE", "/devices/phone", "").status, 404);
+    let mut stream = records.stream("");
+    stream.event().unwrap();
+    let owner = records.v1("GET", "/export", "").text();
+    let header: Value = serde_json::from_str(owner.lines().next().unwrap()).unwrap();
+    let path = format!("/v1/databases/-/records/owners/{}", header["owner"].as_str().unwrap());
+    assert_eq!(records.call("DELETE", &path, "", "").status, 403);
+    let admin = token(&records.place, &["read", "write", "admin"], &[]);
+    assert_eq!(records.call_as(&admin, "DELETE", &path, "", "").status, 200);
+    assert_eq!(stream.event().unwrap().name, "bye");
+    assert_eq!(records.pull("r", "tasks", "")["serverChanges"], json!([]));
+}
