@@ -63,7 +63,8 @@ pub fn check_batch(batch: &[Event], events_max: usize) -> Result<(), RpcError> {
     Ok(())
 }
 
-fn check_event(event: &Event, before: Option<&Event>) -> Result<(), Cow<'static, str>> {
+/// Checks one event and that it follows `before`.
+pub(super) fn check_event(event: &Event, before: Option<&Event>) -> Result<(), Cow<'static, str>> {
     if event.parent_seq_num < 0 {
         return Err("parentSeqNum: must not be negative".into());
     }
@@ -202,9 +203,10 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
     Ok(AppendOutcome::Appended(Appended { created_at, head: last.seq_num }))
 }
 
-const COLUMNS: usize = 9;
+pub(super) const COLUMNS: usize = 9;
 
-fn row<'a>(
+/// The columns of an event's row.
+pub(super) fn row<'a>(
     event: &'a Event,
     created_at: &'a str,
     commit_seq: i64,
@@ -223,7 +225,7 @@ fn row<'a>(
     ]
 }
 
-fn integer(count: usize) -> Value<'static> {
+pub(super) fn integer(count: usize) -> Value<'static> {
     Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 

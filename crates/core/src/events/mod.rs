@@ -4,9 +4,14 @@
 //! [`page`] reads on any snapshot. [`Tail`] keeps the newest events in memory for all subscribers, and
 //! [`Connection`] is the machine behind one client's socket or HTTP call.
 
+pub mod admin;
 pub mod append;
 pub mod connection;
+pub mod export;
+pub mod hook_position;
+pub mod idempotency;
 pub mod identity;
+pub mod import;
 pub mod page;
 mod pull;
 pub mod rate;
