@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use ferry_types::{
     Clock,
-    limits::{HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS},
+    limits::{EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS},
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -25,7 +25,7 @@ use crate::{
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock},
     database::Databases,
-    health,
+    events, health,
     hub::Hub,
     routes, tls,
 };
@@ -114,6 +114,7 @@ impl Server {
             never = self.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.abort();
+        events::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
         self.hub.control.stop().await;
     }
@@ -199,8 +200,10 @@ async fn housekeeping(hub: Arc<Hub>) {
     let idle = Duration::from_secs(hub.config.idle_close_seconds);
     let mut databases = tokio::time::interval(idle);
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
+            _ = positions.tick() => events::save_watermarks(&hub).await,
             _ = databases.tick() => hub.databases.sweep(),
             _ = hourly.tick() => {
                 if hub.config.dev {

@@ -1,5 +1,5 @@
 //! What the black-box tests and the benchmarks share: start, stop and kill the real `ferry` binary, speak to it
-//! over plain HTTP and EdgeReplica's WebSocket wire, make sample databases and compare them.
+//! over plain HTTP, EdgeReplica's and LiveStore's wires, make sample databases and compare them.
 //!
 //! Everything here is blocking and speaks the wires with code of its own, so that a mistake in Ferry's codecs
 //! cannot hide itself. Failures panic with what was expected: this is test code.
@@ -11,6 +11,7 @@ pub mod edgereplica;
 pub mod frames;
 pub mod http;
 pub mod hub;
+pub mod livestore;
 pub mod process;
 pub mod rng;
 pub mod rpc;

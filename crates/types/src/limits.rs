@@ -22,6 +22,13 @@ pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
 /// How long a session outlives its credential's expiry (PAG-16).
 pub const EXPIRY_GRACE_MS: u64 = 60_000;
 
+/// Bytes of frames that a socket of event sync gathers before it writes them in one go.
+pub const EVENTS_WRITE_BUFFER_BYTES: usize = 16 << 10;
+/// How long a client that finds a store full should wait.
+pub const EVENTS_FULL_RETRY_MS: u64 = 5_000;
+/// How often the positions of event stores are saved outside their files (EVT-43).
+pub const EVENTS_WATERMARK_EVERY_MS: u64 = 5_000;
+
 /// Requests waiting for one database's writer; a further one waits for a place, at most
 /// [`MAILBOX_WAIT_MAX_MS`].
 pub const MAILBOX_CAPACITY: usize = 4096;

@@ -84,6 +84,15 @@ pub enum Output {
     Read(ReadPage),
     /// A push was answered; for metrics.
     Pushed(RequestId, &'static str),
+    /// A Pull was opened or refused; for metrics.
+    Pulled {
+        /// Whether it is live.
+        live: bool,
+        /// `ok`, or why it was refused.
+        result: &'static str,
+    },
+    /// A call failed so; its frame follows. HTTP has a status for some of these.
+    Failed(RpcError),
     /// A Pull named an event that the hub does not have; for metrics.
     CursorAhead,
     /// Close the connection.
@@ -230,7 +239,10 @@ impl Connection {
             Ok(Call::Push(call)) => self.enqueue(WaitingPush { id, call, bytes }, log, now_ms),
             Ok(Call::Pull(call)) => {
                 self.ahead_ms = None;
-                match self.open_pull(&id, &call, log) {
+                let opened = self.open_pull(&id, &call, log);
+                let result = opened.as_ref().err().map_or("ok", RpcError::word);
+                self.out.push_back(Output::Pulled { live: call.live, result });
+                match opened {
                     Ok(()) => drop(self.pump(log, now_ms)),
                     Err(error) => self.fail(&id, &error),
                 }
@@ -244,6 +256,9 @@ impl Connection {
     }
 
     fn fail(&mut self, id: &RequestId, error: &RpcError) {
+        if self.transport == Transport::Http {
+            self.out.push_back(Output::Failed(error.clone()));
+        }
         self.out.push_back(Output::Send(exit_error(id, error)));
     }
 
@@ -389,6 +404,13 @@ impl Connection {
         }
     }
 
+    /// Ends a Pull whose page cannot be read; its id, if it is still open.
+    pub fn give_up(&mut self, key: u32) -> Option<RequestId> {
+        self.is_reading = false;
+        let place = self.pulls.iter().position(|pull| pull.key == key)?;
+        Some(self.pulls.remove(place).id)
+    }
+
     fn enqueue(&mut self, push: WaitingPush, log: &dyn Log, now_ms: u64) {
         let full = self.waiting.len() == PUSHES_WAITING_MAX
             || self.waiting_bytes + push.bytes > PUSHES_WAITING_MAX_BYTES;
@@ -437,10 +459,10 @@ impl Connection {
 
     /// Takes in what became of an [`Output::Append`]. The events are published by then: the pusher's own Chunk goes
     /// before its Exit (EVT-06).
-    pub fn appended(&mut self, outcome: Result<(), RpcError>, log: &dyn Log, now_ms: u64) {
+    pub fn appended(&mut self, outcome: &Result<(), RpcError>, log: &dyn Log, now_ms: u64) {
         let Some(id) = self.appending.take() else { return };
         while self.pump(log, now_ms) {}
-        self.answer_push(&id, &outcome, now_ms);
+        self.answer_push(&id, outcome, now_ms);
         self.next_push(log, now_ms);
     }
 
@@ -449,11 +471,10 @@ impl Connection {
             self.ahead_ms.get_or_insert(now_ms);
         }
         let word = outcome.as_ref().err().map_or("ok", RpcError::word);
-        let frame = match outcome {
-            Ok(()) => exit_empty(id),
-            Err(error) => exit_error(id, error),
-        };
-        self.out.push_back(Output::Send(frame));
+        match outcome {
+            Ok(()) => self.out.push_back(Output::Send(exit_empty(id))),
+            Err(error) => self.fail(id, error),
+        }
         self.out.push_back(Output::Pushed(id.clone(), word));
     }
 

@@ -73,6 +73,15 @@ impl LogTable {
         }
     }
 
+    /// Number of the commit that appended the newest event; 0: there is none.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn newest_commit<S: Sql>(&self, sql: &S) -> Result<i64, S::Error> {
+        let text = format!("SELECT commitSeq FROM \"{}\" ORDER BY seqNum DESC LIMIT 1", self.name);
+        Ok(sql.first(&text, &[], |row| Ok(row.integer(0)?))?.unwrap_or(0))
+    }
+
     /// Makes the table. Its first seven columns are the reference's, so that its logs import as they are.
     ///
     /// # Errors

@@ -113,6 +113,30 @@ pub const KEYS: &[Key] = &[
         "FACTOR",
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
+    key("events.cors_origins", "LIST", "Origins whose web pages may use event sync [default: *]"),
+    key(
+        "events.auth_refusal",
+        "upgrade|fail",
+        "Refuse a WebSocket before its upgrade, or let every call fail so that the app sees why [default: upgrade]",
+    ),
+    key("events.auth_cookie", "NAME", "Cookie that carries a credential, for pages of a listed origin"),
+    key("events.auto_create", "BOOL", "Make a missing store for a connection that may write [default: true]"),
+    key("events.store_id_pattern", "REGEX", "What a storeId must match as a whole"),
+    key(
+        "events.on_rollback",
+        "hold|remint",
+        "What becomes of a store whose file is older than what was acknowledged [default: hold]",
+    ),
+    key("events.max_frame_bytes", "BYTES", "Largest frame or body from a client [default: 1048576]"),
+    key("events.max_push_events", "N", "Events of one push [default: 1000]"),
+    key("events.connections_per_store", "N", "Open connections of one store [default: 10000]"),
+    key(
+        "events.connection_rate",
+        "RATE",
+        "Pushes of a connection: count/period:burst, or none [default: 50/1s:200]",
+    ),
+    key("events.client_rate", "RATE", "Pushes of a clientId [default: none]"),
+    key("events.store_rate", "RATE", "Events of a store [default: 1000/1s:10000]"),
 ];
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod events;
 mod keys;
 mod sources;
 
@@ -11,6 +12,7 @@ use std::{
     str::FromStr,
 };
 
+pub use events::{AuthRefusal, EventsConfig};
 pub use keys::{KEYS, Key};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
@@ -109,6 +111,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
+    /// Event sync.
+    pub events: EventsConfig,
 }
 
 /// Form of log lines.
@@ -265,6 +269,7 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
+            events: EventsConfig::read(&values)?,
         })
     }
 }

@@ -43,6 +43,7 @@ mod token_cache;
 mod token_list;
 mod tokens;
 mod watch;
+mod watermarks;
 
 use std::sync::{
     Arc, OnceLock,
@@ -61,7 +62,7 @@ pub use config::ControlConfig;
 pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
-pub use kinds::KindClaim;
+pub use kinds::{KindClaim, wrong_kind};
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
 pub use tokens::{IssueToken, IssuedToken};

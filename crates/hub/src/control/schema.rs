@@ -150,4 +150,19 @@ CREATE UNIQUE INDEX invitations_id ON invitations(json_extract(payload, '$.id'))
 CREATE INDEX invitations_org ON invitations(json_extract(payload, '$.org_id'));
 CREATE INDEX password_resets_user ON password_resets(json_extract(payload, '$.user_id'));
 ",
+    "
+-- Where event stores of hub-wide paths are (EVT-50), and where each store stood last (EVT-43, OPS-31).
+CREATE TABLE event_store_map(
+    pattern TEXT PRIMARY KEY,
+    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE watermarks(
+    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    store TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    head INTEGER NOT NULL,
+    PRIMARY KEY(database_id, model, store)
+) STRICT, WITHOUT ROWID;
+",
 ];

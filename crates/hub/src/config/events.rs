@@ -1,0 +1,101 @@
+//! Settings of event sync.
+
+use ferry_core::events::{OnRollback, Rate};
+use regex_lite::Regex;
+
+use super::{ConfigError, Values, origin};
+
+/// How a refused WebSocket learns of it (EVT-52).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthRefusal {
+    /// The upgrade is refused; clients retry silently.
+    Upgrade,
+    /// The upgrade succeeds and every call fails, which the app sees.
+    Fail,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct EventsConfig {
+    /// Origins whose pages may call; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// How a refused WebSocket learns of it.
+    pub auth_refusal: AuthRefusal,
+    /// Cookie that carries a credential, for pages of a listed origin.
+    pub auth_cookie: Option<String>,
+    /// Whether a store that does not exist is made by the first connection that may write.
+    pub auto_create: bool,
+    /// What ids of stores must match.
+    pub store_id_pattern: Option<Regex>,
+    /// What becomes of a store whose file is older than the hub remembers.
+    pub on_rollback: OnRollback,
+    /// Largest inbound frame or body, bytes.
+    pub max_frame_bytes: usize,
+    /// Events of one push.
+    pub max_push_events: usize,
+    /// Connections of one store.
+    pub connections_per_store: u32,
+    /// Pushes of a connection.
+    pub connection_rate: Option<Rate>,
+    /// Pushes of a client id.
+    pub client_rate: Option<Rate>,
+    /// Events of a store.
+    pub store_rate: Option<Rate>,
+}
+
+impl EventsConfig {
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        let scale = values.number("rate_limit_scale", 1.0, 0.0, 1e6)?;
+        let rate = |name, default: &str| {
+            let read = values.read(name, optional_rate)?;
+            let given = read.unwrap_or_else(|| optional_rate(default).unwrap_or_default());
+            Ok::<_, ConfigError>(given.filter(|_| scale > 0.0).map(|rate| rate.scaled(scale)))
+        };
+        let mut cors_origins = values.list("events.cors_origins", origin)?;
+        if cors_origins.is_empty() {
+            cors_origins.push("*".to_owned());
+        }
+        Ok(Self {
+            cors_origins,
+            auth_refusal: values.read("events.auth_refusal", auth_refusal)?.unwrap_or(AuthRefusal::Upgrade),
+            auth_cookie: values.text("events.auth_cookie").map(str::to_owned),
+            auto_create: values.truth("events.auto_create", true)?,
+            store_id_pattern: values.read("events.store_id_pattern", pattern)?,
+            on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
+            max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
+            max_push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
+            connections_per_store: values.number("events.connections_per_store", 10_000, 1, 1_000_000)?,
+            connection_rate: rate("events.connection_rate", "50/1s:200")?,
+            client_rate: rate("events.client_rate", "none")?,
+            store_rate: rate("events.store_rate", "1000/1s:10000")?,
+        })
+    }
+}
+
+fn optional_rate(text: &str) -> Result<Option<Rate>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => text.parse().map(Some).map_err(|error: ferry_core::events::rate::BadRate| error.to_string()),
+    }
+}
+
+fn auth_refusal(text: &str) -> Result<AuthRefusal, String> {
+    match text {
+        "upgrade" => Ok(AuthRefusal::Upgrade),
+        "fail" => Ok(AuthRefusal::Fail),
+        _ => Err("expected upgrade or fail".to_owned()),
+    }
+}
+
+fn on_rollback(text: &str) -> Result<OnRollback, String> {
+    match text {
+        "hold" => Ok(OnRollback::Hold),
+        "remint" => Ok(OnRollback::Remint),
+        _ => Err("expected hold or remint".to_owned()),
+    }
+}
+
+/// A pattern that the whole id must match.
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{text})$")).map_err(|error| format!("expected a regular expression: {error}"))
+}
