@@ -85,7 +85,7 @@ impl Log {
         let mut check = Check::default();
         let events: Vec<_> = text.lines().filter_map(|line| check.line(line).unwrap()).collect();
         let header = check.finish().unwrap();
-        let wanted = Wanted { mode, keep, change: CHANGE, hook: "onPushed" };
+        let wanted = Wanted { mode, keep, change: CHANGE };
         let row = import::admit(&self.sql(), "app", &header, &wanted).unwrap()?;
         let old_head = row.head;
         let mut writer = import::Writer::new(row, 9, "u_2");

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use ferry_protocol::events::{
-    Call, ErrorCode, Event, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId, RpcError,
-    Transport, chunk,
+    Call, Cursor, ErrorCode, Event, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId,
+    RpcError, Transport, chunk,
     close::{self, Close},
     defect, exit_die, exit_empty, exit_error, exit_pong, exit_void, pong,
 };
@@ -82,6 +82,15 @@ pub enum Output {
     Append(PushCall),
     /// Read a page, and report with [`Connection::page_read`]. One at a time.
     Read(ReadPage),
+    /// Ask whether a Pull may begin, and report with [`Connection::may_pull`].
+    MayPull {
+        /// Names the Pull.
+        pull: u32,
+        /// Where the client stands.
+        cursor: Option<Cursor>,
+        /// Whether it is live.
+        live: bool,
+    },
     /// A push was answered; for metrics.
     Pushed(RequestId, &'static str),
     /// A Pull was opened or refused; for metrics.
@@ -110,6 +119,8 @@ pub struct Connection {
     transport: Transport,
     rights: Rights,
     events_max: usize,
+    /// Whether somebody must be asked before a Pull begins.
+    asks: bool,
     pulls: Vec<Pull>,
     next_key: u32,
     /// Whose turn it is to send, so that no Pull starves another.
@@ -138,6 +149,7 @@ impl Connection {
             transport,
             rights,
             events_max,
+            asks: false,
             pulls: Vec::new(),
             next_key: 0,
             turn: 0,
@@ -153,6 +165,13 @@ impl Connection {
             is_draining: false,
             out: VecDeque::new(),
         }
+    }
+
+    /// The same, in which no Pull begins before [`Self::may_pull`] allows it.
+    #[must_use]
+    pub const fn asking(mut self, asks: bool) -> Self {
+        self.asks = asks;
+        self
     }
 
     /// What is to be done next, in order; ask until there is nothing.
@@ -300,7 +319,12 @@ impl Connection {
             // Nearly every connection has one.
             self.pulls.reserve_exact(1);
         }
-        self.pulls.push(Pull::new(id.clone(), key, call.live, cursor, position.head));
+        let mut pull = Pull::new(id.clone(), key, call.live, cursor, position.head);
+        if self.asks {
+            pull.is_asking = true;
+            self.out.push_back(Output::MayPull { pull: key, cursor: call.cursor.clone(), live: call.live });
+        }
+        self.pulls.push(pull);
         Ok(())
     }
 
@@ -324,7 +348,7 @@ impl Connection {
     /// Whether a Chunk was sent, and whether that was the last of its Pull.
     fn pump_one(&mut self, place: usize, log: &dyn Log, now_ms: u64) -> (bool, bool) {
         let pull = &mut self.pulls[place];
-        if pull.is_reading || (!pull.live && pull.horizon.is_none()) {
+        if pull.is_reading || pull.is_asking || (!pull.live && pull.horizon.is_none()) {
             return (false, false);
         }
         let acked = self.transport == Transport::Ws;
@@ -400,6 +424,21 @@ impl Connection {
             }
             if self.send_chunk(place, &page.body, now_ms).1 {
                 self.pulls.remove(place);
+            }
+        }
+    }
+
+    /// Takes in what became of an [`Output::MayPull`]: the Pull begins, or fails.
+    pub fn may_pull(&mut self, key: u32, verdict: Result<(), RpcError>, log: &dyn Log, now_ms: u64) {
+        let Some(place) = self.pulls.iter().position(|pull| pull.key == key) else { return };
+        match verdict {
+            Ok(()) => {
+                self.pulls[place].is_asking = false;
+                self.pump(log, now_ms);
+            }
+            Err(error) => {
+                let id = self.pulls.remove(place).id;
+                self.fail(&id, &error);
             }
         }
     }

@@ -143,8 +143,6 @@ pub struct Wanted<'a> {
     pub keep: bool,
     /// The identity to mint, who asks and when.
     pub change: Change<'a>,
-    /// The hook whose position moves over the imported events.
-    pub hook: &'a str,
 }
 
 /// Why a sound file cannot be taken in.

@@ -1,9 +1,12 @@
 //! Settings of event sync.
 
+use std::time::Duration;
+
 use ferry_core::events::{OnRollback, Rate};
 use regex_lite::Regex;
 
 use super::{ConfigError, Values, origin};
+use crate::outbound::RemoteUrl;
 
 /// How a refused WebSocket learns of it (EVT-52).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,61 @@ pub enum AuthRefusal {
     Upgrade,
     /// The upgrade succeeds and every call fails, which the app sees.
     Fail,
+}
+
+/// What becomes of a push while its hook does not answer (EVT-56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It is refused.
+    Closed,
+    /// It is accepted.
+    Open,
+}
+
+/// Hooks of event sync.
+#[derive(Clone)]
+pub struct HooksConfig {
+    /// Who decides on pushes.
+    pub on_push: Option<RemoteUrl>,
+    /// Who decides on pulls.
+    pub on_pull: Option<RemoteUrl>,
+    /// Who is told of commits.
+    pub on_pushed: Option<RemoteUrl>,
+    /// Signs what they are sent.
+    pub secret: Option<String>,
+    /// How long they may take.
+    pub timeout: Duration,
+    /// What becomes of pushes meanwhile.
+    pub fail_mode: FailMode,
+}
+
+/// The secret is not shown.
+impl std::fmt::Debug for HooksConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HooksConfig").field("on_push", &self.on_push).finish_non_exhaustive()
+    }
+}
+
+impl HooksConfig {
+    fn read(values: &Values) -> Result<Self, ConfigError> {
+        let url = |name| values.read(name, |text| RemoteUrl::any(text).map_err(str::to_owned));
+        Ok(Self {
+            on_push: url("events.on_push_url")?,
+            on_pull: url("events.on_pull_url")?,
+            on_pushed: url("events.on_pushed_url")?,
+            secret: values.text("events.hook_secret").map(str::to_owned),
+            timeout: Duration::from_millis(values.number("events.hook_timeout_ms", 5_000, 1, 60_000)?),
+            fail_mode: values.read("events.hook_fail_mode", fail_mode)?.unwrap_or(FailMode::Closed),
+        })
+    }
+}
+
+fn fail_mode(text: &str) -> Result<FailMode, String> {
+    match text {
+        "closed" => Ok(FailMode::Closed),
+        "open" => Ok(FailMode::Open),
+        _ => Err("expected closed or open".to_owned()),
+    }
 }
 
 /// See the module.
@@ -29,6 +87,10 @@ pub struct EventsConfig {
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
     pub on_rollback: OnRollback,
+    /// The store that `/v1` means when none is named.
+    pub default_store: Option<String>,
+    /// The hooks.
+    pub hooks: HooksConfig,
     /// Largest inbound frame or body, bytes.
     pub max_frame_bytes: usize,
     /// Events of one push.
@@ -62,6 +124,8 @@ impl EventsConfig {
             auto_create: values.truth("events.auto_create", true)?,
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
+            default_store: values.text("events.default_store").map(str::to_owned),
+            hooks: HooksConfig::read(values)?,
             max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
             max_push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
             connections_per_store: values.number("events.connections_per_store", 10_000, 1, 1_000_000)?,

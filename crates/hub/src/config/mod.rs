@@ -12,7 +12,7 @@ use std::{
     str::FromStr,
 };
 
-pub use events::{AuthRefusal, EventsConfig};
+pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use keys::{KEYS, Key};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 

@@ -9,6 +9,7 @@ mod bearer;
 mod caller;
 mod config;
 mod credentials;
+mod data_audit;
 mod databases;
 mod default_database;
 mod directory;

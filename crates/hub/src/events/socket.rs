@@ -8,13 +8,13 @@ use ferry_core::events::{
     Bucket, Connection, HistoryPage, Log, Output, ReadPage, Rights, StoreState, read_page,
 };
 use ferry_protocol::events::{
-    ErrorCode, RpcError, Transport,
+    ErrorCode, Hook, RpcError, Transport,
     close::{self, Close},
 };
 use ferry_store::NativeSql;
 use ferry_types::{Result, limits::EXPIRY_GRACE_MS};
 use tokio::{
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
 };
 
@@ -50,6 +50,8 @@ struct Session {
     wire: Wire,
     push: Option<JoinHandle<Result<(), RpcError>>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
+    /// Pulls about which a hook is asked; made with the first.
+    asking: Option<Box<JoinSet<Verdict>>>,
     bucket: Option<Bucket>,
     counted: metric::Counted,
     generation: u32,
@@ -62,11 +64,15 @@ struct Session {
     closing_ms: Option<u64>,
 }
 
+/// Whether a Pull may begin.
+type Verdict = (u32, Result<(), RpcError>);
+
 /// What a connection waits for.
 enum Wake {
     Wire(Event),
     Pushed(Result<(), RpcError>),
     Read(u32, Result<Option<HistoryPage>>),
+    Asked(Option<Verdict>),
     Bell,
     Time,
     RightsOver(RightsEnd),
@@ -95,6 +101,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
             end = rights_over.as_mut(), if !rights_are_over => Wake::RightsOver(end),
             outcome = pushed(&mut session.push) => Wake::Pushed(outcome),
             (key, page) = read(&mut session.read) => Wake::Read(key, page),
+            verdict = asked(&mut session.asking) => Wake::Asked(verdict),
             event = session.wire.next() => Wake::Wire(event),
             () = bell.as_mut() => Wake::Bell,
             () = sleep.as_mut() => Wake::Time,
@@ -146,15 +153,18 @@ impl Session {
             database: Arc::clone(database),
             store: Arc::clone(store),
             principal,
+            transport: Transport::Ws.as_str(),
         };
+        let machine = Connection::new(Transport::Ws, rights, config.max_push_events, now_ms);
         Self {
             pusher,
-            machine: Connection::new(Transport::Ws, rights, config.max_push_events, now_ms),
+            machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
             wire: Wire::new(socket),
             push: None,
             read: None,
+            asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
-            counted: metric::Counted::default(),
+            counted: metric::Counted::of(store),
             generation: store.standing().generation,
             heard_ms: now_ms,
             pinged_ms: now_ms,
@@ -178,6 +188,7 @@ impl Session {
             }
             Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
             Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
+            Wake::Asked(verdict) => return self.on_verdict(hub.config.events.auth_refusal, verdict, now),
             Wake::Bell => {
                 let standing = store.standing();
                 if standing.generation != self.generation {
@@ -244,6 +255,20 @@ impl Session {
         None
     }
 
+    /// A hook has said, or cannot say, whether a Pull may begin (EVT-59).
+    fn on_verdict(&mut self, refusal: AuthRefusal, verdict: Option<Verdict>, now: u64) -> Option<End> {
+        match (verdict, refusal) {
+            (Some((_, Err(RpcError::Unknown { code: ErrorCode::HookUnavailable, .. }))) | None, _) => {
+                Some(End::Close(close::ON_HOLD))
+            }
+            (Some((_, Err(_))), AuthRefusal::Upgrade) => Some(End::Close(close::WITHDRAWN)),
+            (Some((pull, verdict)), _) => {
+                self.machine.may_pull(pull, verdict, &*self.pusher.store, now);
+                None
+            }
+        }
+    }
+
     fn on_rights_over(&mut self, refusal: AuthRefusal, end: RightsEnd) -> Option<End> {
         let (close, code, message) = match end {
             RightsEnd::Expired => (close::EXPIRED, ErrorCode::Unauthorized, "the credential has expired"),
@@ -281,9 +306,18 @@ impl Session {
                     }
                 },
                 Output::Read(page) => self.read = Some((page.pull, self.pusher.read(page))),
+                Output::MayPull { pull, cursor, live } => {
+                    let pusher = self.pusher.clone();
+                    self.asking
+                        .get_or_insert_default()
+                        .spawn(async move { (pull, pusher.may_pull(cursor.as_ref(), live).await) });
+                }
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Ws),
                 Output::Pulled { live, result } => metric::pulled(live, result),
-                Output::CursorAhead => metric::cursor_ahead(),
+                Output::CursorAhead => {
+                    self.pusher.store.clients().cursor_ahead();
+                    metric::cursor_ahead();
+                }
                 // Told in its frame; a WebSocket has no status.
                 Output::Failed(_) => {}
                 // A client that takes nothing would not take what is left either.
@@ -352,8 +386,19 @@ async fn read(
     (key, page.unwrap_or_else(|_| Err(ferry_types::Error::internal())))
 }
 
+/// The next verdict; `None` if asking panicked. Waits for ever while nobody is asked.
+async fn asked(asking: &mut Option<Box<JoinSet<Verdict>>>) -> Option<Verdict> {
+    if let Some(running) = asking {
+        if let Some(verdict) = running.join_next().await {
+            return verdict.ok();
+        }
+        *asking = None;
+    }
+    std::future::pending().await
+}
+
 /// Waits until the rights are over; a connection outlives its credential's expiry by a minute (EVT-53).
-async fn rights_end(watch: &mut RightsWatch) -> RightsEnd {
+pub(super) async fn rights_end(watch: &mut RightsWatch) -> RightsEnd {
     let end = watch.ended().await;
     if end == RightsEnd::Expired {
         // Revocation still counts meanwhile.
