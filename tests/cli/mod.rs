@@ -4,4 +4,5 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod events;
 mod sync;

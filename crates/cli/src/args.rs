@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, login, logout, password, pull, push, serve, session,
-        signup, sync, token,
+        account, admin, clone, completions, db, demo, events, login, logout, password, pull, push, serve,
+        session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Delete your account
     #[command(subcommand)]
     Account(account::Command),
+    /// Event logs: stores, exports, events
+    #[command(subcommand)]
+    Events(events::Command),
     /// Operate a hub: accounts, signing keys
     Admin(admin::Args),
     /// Send a local SQLite file to its database

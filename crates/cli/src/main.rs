@@ -65,6 +65,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Session(command) => commands::session::run(&context()?, command).await,
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,
+        Command::Events(command) => commands::events::run(&context()?, command).await,
         Command::Admin(args) => commands::admin::run(&context()?, args).await,
         Command::Push(args) => commands::push::run(&context()?, args).await,
         Command::Pull(args) => commands::pull::run(&context()?, args).await,
