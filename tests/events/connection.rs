@@ -153,7 +153,7 @@ fn deleting_the_database_closes_its_sockets() {
     let mut socket = stores.open("app");
     socket.pull(&a(1), true, None);
     socket.page(&a(1));
-    let delete = json!({"database": stores.place.database});
+    let delete = json!({"databaseId": stores.place.database});
     stores.place.user.ferry("DeleteDatabase", &delete).unwrap();
     assert_eq!(socket.closed(), 4404);
 }

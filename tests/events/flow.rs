@@ -76,8 +76,8 @@ fn a_lagging_pull_holds_up_nobody_and_nothing_of_it_is_kept() {
 
 // Verifies: EVT-32
 #[test]
-fn a_consumer_that_takes_nothing_for_a_minute_is_closed() {
-    let stores = Stores::new();
+fn a_consumer_that_takes_nothing_is_closed_and_misses_nothing() {
+    let stores = Stores::with("--events-ack-timeout-seconds=3");
     let mut socket = stores.open("app");
     socket.set_read_timeout(Duration::from_secs(90));
     socket.pull(&a(1), true, None);
@@ -88,10 +88,51 @@ fn a_consumer_that_takes_nothing_for_a_minute_is_closed() {
     }
     let (took, code) = wait::timed(|| socket.closed());
     assert_eq!(code, 4420);
-    assert!(took >= Duration::from_secs(55), "closed after {took:?}");
+    assert!(took >= Duration::from_secs(2), "closed after {took:?}");
     let mut again = stores.open("app");
     again.pull(&a(1), true, None);
     assert_eq!(again.history(&a(1)).iter().flat_map(Page::numbers).count(), 20);
+}
+
+// Verifies: EVT-32
+#[test]
+fn a_socket_that_takes_no_bytes_is_closed() {
+    let stores = Stores::with("--events-ack-timeout-seconds=2");
+    let mut stuck = stores.open("app");
+    stuck.pull(&a(1), true, None);
+    stuck.page(&a(1));
+    let mut pusher = stores.open("app");
+    // Far more than the operating system buffers for a peer that does not read.
+    let large = |seq: i64| {
+        let mut made = event(seq, seq - 1);
+        made["args"] = json!("x".repeat(800_000));
+        made
+    };
+    for seq in 1..=16 {
+        assert_eq!(pusher.push(&a(1), &[large(seq)]).code(), "success");
+    }
+    let closed = || {
+        let text = ferry_testkit::http::get(stores.address(), "/metrics").unwrap().text();
+        text.lines().any(|line| line == "ferry_events_closes_total{code=\"4420\"} 1").then_some(())
+    };
+    wait::until("the stuck socket to be closed", closed);
+    assert_eq!(pusher.push(&a(2), &[event(17, 16)]).code(), "success");
+}
+
+// Verifies: EVT-39
+#[test]
+fn a_silent_peer_is_pinged_and_one_that_does_not_answer_is_dropped() {
+    let stores = Stores::with("--events-ping-seconds=1");
+    let mut alive = stores.open("app");
+    let dead = stores.open("app");
+    // Whoever reads answers the pings; after four of them a dead one would be gone.
+    alive.set_read_timeout(Duration::from_millis(4500));
+    assert_eq!(alive.next(), Said::Nothing);
+    alive.send(&json!({"_tag": "Ping"}));
+    assert_eq!(alive.frame(), json!({"_tag": "Pong"}));
+    dead.set_read_timeout(Duration::from_secs(10));
+    let mut dead = dead;
+    wait::until("the dead one to be dropped", || matches!(dead.next(), Said::Lost(_)).then_some(()));
 }
 
 // Verifies: EVT-33

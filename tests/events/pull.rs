@@ -61,6 +61,7 @@ fn pages_have_at_most_100_events_and_tell_exactly_what_remains() {
         let all: Vec<i64> = pages.iter().flat_map(Page::numbers).collect();
         assert_eq!(all, (1..=10_050).collect::<Vec<_>>(), "fresh: {fresh}");
         assert_eq!(pages.len(), 101);
+        assert_eq!(socket.exit_of(&a(1)), Outcome::Success(Value::Null));
         // From the middle of a push.
         let id = pages[0].backend_id.clone();
         socket.pull(&a(2), false, Some((&id, 9_990)));
@@ -225,7 +226,7 @@ fn gauges_follow_the_live_pulls() {
     socket.page(&a(0));
     wait::until("a subscriber", || (gauge("subscribers") == Some(1.0)).then_some(()));
     assert_eq!(gauge("stores{state=\"ok\"}"), Some(1.0));
-    socket.push(&a(1), &chain(0, 3));
+    stores.open("app").push(&a(1), &chain(0, 3));
     wait::until("a fan-out", || gauge("fanout_seconds").map(drop));
     drop(socket);
     wait::until("no subscriber", || (gauge("subscribers") == Some(0.0)).then_some(()));

@@ -29,8 +29,6 @@ const MALFORMED_MAX: u8 = 10;
 const ASLEEP_AFTER_MS: u64 = 12_000;
 /// How long a client that was told "server ahead" may take to pull (EVT-33).
 const PULL_AFTER_AHEAD_MS: u64 = 15_000;
-/// How long events may wait for an Ack (EVT-32).
-const TOO_SLOW_AFTER_MS: u64 = 60_000;
 
 /// Where a store stands.
 #[derive(Clone, Debug)]
@@ -69,6 +67,15 @@ pub struct ReadPage {
     pub pull: u32,
     /// What to read.
     pub range: Range,
+}
+
+/// What a hub's settings say of its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Events of one push.
+    pub push_events: usize,
+    /// How long events may wait for an Ack, in milliseconds (EVT-32).
+    pub ack_ms: u64,
 }
 
 /// What the shell must do next.
@@ -118,7 +125,7 @@ struct WaitingPush {
 pub struct Connection {
     transport: Transport,
     rights: Rights,
-    events_max: usize,
+    limits: Limits,
     /// Whether somebody must be asked before a Pull begins.
     asks: bool,
     pulls: Vec<Pull>,
@@ -142,13 +149,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that was just opened. `events_max`: events of one push.
+    /// A connection that was just opened.
     #[must_use]
-    pub const fn new(transport: Transport, rights: Rights, events_max: usize, now_ms: u64) -> Self {
+    pub const fn new(transport: Transport, rights: Rights, limits: Limits, now_ms: u64) -> Self {
         Self {
             transport,
             rights,
-            events_max,
+            limits,
             asks: false,
             pulls: Vec::new(),
             next_key: 0,
@@ -184,6 +191,12 @@ impl Connection {
         next
     }
 
+    /// Whether [`Self::next_output`] has something.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Live Pulls now.
     #[must_use]
     pub fn live_pulls(&self) -> usize {
@@ -194,12 +207,6 @@ impl Connection {
     #[must_use]
     pub fn lagging_pulls(&self) -> usize {
         self.pulls.iter().filter(|pull| pull.live && pull.is_blocked).count()
-    }
-
-    /// Whether nothing is open and nothing under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.pulls.is_empty() && self.waiting.is_empty() && self.appending.is_none() && self.out.is_empty()
     }
 
     /// Whether a push is with the writer, or on its way to it.
@@ -492,7 +499,7 @@ impl Connection {
         self.rights.write.clone()?;
         let position = log.position();
         check_backend(call.backend_id.as_deref(), &position.backend_id)?;
-        check_batch(&call.batch, self.events_max)?;
+        check_batch(&call.batch, self.limits.push_events)?;
         call.batch.first().map_or(Ok(()), |first: &Event| check_head(first.parent_seq_num, position.head))
     }
 
@@ -544,7 +551,7 @@ impl Connection {
     }
 
     fn too_slow_at(&self) -> Option<u64> {
-        self.pulls.iter().filter_map(|pull| pull.too_slow_at(TOO_SLOW_AFTER_MS)).min()
+        self.pulls.iter().filter_map(|pull| pull.too_slow_at(self.limits.ack_ms)).min()
     }
 
     /// The rights are over, and the client shall see it: open calls fail, and all later ones (EVT-53).

@@ -20,7 +20,7 @@ pub mod store;
 pub mod tail;
 
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
-pub use connection::{Connection, Log, Output, Position, ReadPage, Rights};
+pub use connection::{Connection, Limits, Log, Output, Position, ReadPage, Rights};
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
 pub use schema::LogTable;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferry_core::events::{OnRollback, Rate};
+use ferry_core::events::{Limits, OnRollback, Rate};
 use regex_lite::Regex;
 
 use super::{ConfigError, Values, origin};
@@ -93,8 +93,12 @@ pub struct EventsConfig {
     pub hooks: HooksConfig,
     /// Largest inbound frame or body, bytes.
     pub max_frame_bytes: usize,
-    /// Events of one push.
-    pub max_push_events: usize,
+    /// Events of one push, and how long events may wait for a client's Ack.
+    pub limits: Limits,
+    /// How often a silent peer is asked whether it is alive, milliseconds.
+    pub ping_ms: u64,
+    /// How long a connection outlives its credential's expiry, milliseconds.
+    pub expiry_grace_ms: u64,
     /// Connections of one store.
     pub connections_per_store: u32,
     /// Pushes of a connection.
@@ -127,7 +131,12 @@ impl EventsConfig {
             default_store: values.text("events.default_store").map(str::to_owned),
             hooks: HooksConfig::read(values)?,
             max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
-            max_push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
+            limits: Limits {
+                push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
+                ack_ms: values.number("events.ack_timeout_seconds", 60, 1, 3600)? * 1000,
+            },
+            ping_ms: values.number("events.ping_seconds", 30, 1, 3600)? * 1000,
+            expiry_grace_ms: values.number("events.expiry_grace_seconds", 60, 0, 3600)? * 1000,
             connections_per_store: values.number("events.connections_per_store", 10_000, 1, 1_000_000)?,
             connection_rate: rate("events.connection_rate", "50/1s:200")?,
             client_rate: rate("events.client_rate", "none")?,

@@ -140,6 +140,17 @@ pub const KEYS: &[Key] = &[
     ),
     key("events.max_frame_bytes", "BYTES", "Largest frame or body from a client [default: 1048576]"),
     key("events.max_push_events", "N", "Events of one push [default: 1000]"),
+    key(
+        "events.ack_timeout_seconds",
+        "N",
+        "How long events may wait for a client to take them before it is closed [default: 60]",
+    ),
+    key("events.ping_seconds", "N", "How often a silent socket is asked whether it is alive [default: 30]"),
+    key(
+        "events.expiry_grace_seconds",
+        "N",
+        "How long a connection outlives its credential's expiry [default: 60]",
+    ),
     key("events.connections_per_store", "N", "Open connections of one store [default: 10000]"),
     key(
         "events.connection_rate",

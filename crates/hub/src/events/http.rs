@@ -10,6 +10,7 @@ use ferry_protocol::events::{
     ErrorCode, Hook, Inbound, PageBody, PageInfo, RpcError, Transport, chunk, defect, exit_error, exit_void,
 };
 use ferry_types::{Code, Error, Result};
+use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -96,13 +97,8 @@ pub(super) async fn answer(
 ) -> Response {
     let (frames, mut received) = mpsc::channel(2);
     let run = Run {
-        machine: Connection::new(
-            Transport::Http,
-            entry.rights.clone(),
-            hub.config.events.max_push_events,
-            now_ms(),
-        )
-        .asking(hub.event_hooks.has(Hook::OnPull)),
+        machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
+            .asking(hub.event_hooks.has(Hook::OnPull)),
         pusher: Pusher {
             hub: std::sync::Arc::clone(hub),
             database: std::sync::Arc::clone(&entry.database),
@@ -185,7 +181,8 @@ fn stream(first: &[Bytes], received: mpsc::Receiver<Piece>) -> Body {
             };
         }
     });
-    Body::from_stream(rest)
+    // Compression asks once more after the end.
+    Body::from_stream(rest.fuse())
 }
 
 /// The client has gone, or a page cannot be read: the answer stays incomplete.
@@ -216,7 +213,8 @@ impl Run {
     async fn work(&mut self) -> Result<(), Incomplete> {
         loop {
             let Some(output) = self.machine.next_output() else {
-                if self.machine.pump(&*self.pusher.store, now_ms()) {
+                self.machine.pump(&*self.pusher.store, now_ms());
+                if self.machine.has_output() {
                     continue;
                 }
                 return Ok(());

@@ -36,7 +36,7 @@ impl Log for Nowhere {
 /// Fails every call with `error`, until the peer goes or the hub stops.
 pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: WebSocket) {
     let rights = Rights { read: Err(error.clone()), write: Err(error) };
-    let mut machine = Connection::new(Transport::Ws, rights, hub.config.events.max_push_events, now_ms());
+    let mut machine = Connection::new(Transport::Ws, rights, hub.config.events.limits, now_ms());
     let mut wire = Wire::new(socket);
     loop {
         let event = tokio::select! {

@@ -12,7 +12,7 @@ use ferry_protocol::events::{
     close::{self, Close},
 };
 use ferry_store::NativeSql;
-use ferry_types::{Result, limits::EXPIRY_GRACE_MS};
+use ferry_types::Result;
 use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
@@ -32,12 +32,8 @@ use crate::{
     hub::Hub,
 };
 
-/// How often the hub makes sure that a silent peer is alive (EVT-39).
-const PING_EVERY_MS: u64 = 30_000;
-/// A peer that is silent for so long is gone (EVT-39).
-const SILENCE_MAX_MS: u64 = 90_000;
-/// A socket that takes nothing for so long is closed (EVT-32).
-const STALL_MAX_MS: u64 = 60_000;
+/// Pings without an answer after which a peer is gone (EVT-39).
+const UNANSWERED_PINGS: u64 = 3;
 /// Over which time connections are closed when the hub stops (EVT-37).
 const SHUTDOWN_SPREAD_MS: u64 = 2_000;
 /// Longest sleep; deadlines that come nearer are seen at the latest then.
@@ -55,6 +51,10 @@ struct Session {
     bucket: Option<Bucket>,
     counted: metric::Counted,
     generation: u32,
+    /// How often the hub makes sure that a silent peer is alive.
+    ping_every_ms: u64,
+    /// How long the socket may take nothing.
+    stall_ms: u64,
     heard_ms: u64,
     pinged_ms: u64,
     /// The bell rang since the last Chunk.
@@ -84,7 +84,8 @@ enum Wake {
 pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
     let Entry { ref database, ref store, ref auth, ref rights, .. } = entry;
     let mut watch = hub.control.watch(auth);
-    let mut rights_over = pin!(rights_end(&mut watch));
+    let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
+    let mut rights_over = pin!(rights_end(&mut watch, grace));
     let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
     let mut stopping = pin!(stopping.cancelled());
     let mut closed = pin!(closed.cancelled());
@@ -155,7 +156,7 @@ impl Session {
             principal,
             transport: Transport::Ws.as_str(),
         };
-        let machine = Connection::new(Transport::Ws, rights, config.max_push_events, now_ms);
+        let machine = Connection::new(Transport::Ws, rights, config.limits, now_ms);
         Self {
             pusher,
             machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
@@ -166,6 +167,8 @@ impl Session {
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
             counted: metric::Counted::of(store),
             generation: store.standing().generation,
+            ping_every_ms: config.ping_ms,
+            stall_ms: config.limits.ack_ms,
             heard_ms: now_ms,
             pinged_ms: now_ms,
             rang: false,
@@ -241,13 +244,13 @@ impl Session {
         if self.closing_ms.is_some_and(|at| at <= now) && !self.machine.is_appending() {
             return Some(End::Close(close::RESTARTING));
         }
-        if now >= self.heard_ms + SILENCE_MAX_MS {
+        if now >= self.heard_ms + UNANSWERED_PINGS * self.ping_every_ms {
             return Some(End::Gone);
         }
-        if self.wire.stalled_ms.is_some_and(|since| since + STALL_MAX_MS <= now) {
+        if self.wire.stalled_ms.is_some_and(|since| since + self.stall_ms <= now) {
             return Some(End::CloseNow(close::TOO_SLOW));
         }
-        if now >= self.pinged_ms + PING_EVERY_MS {
+        if now >= self.pinged_ms + self.ping_every_ms {
             self.pinged_ms = now;
             self.wire.ping();
         }
@@ -342,10 +345,10 @@ impl Session {
         let now = now_ms();
         let deadlines = [
             self.machine.deadline_ms(),
-            self.wire.stalled_ms.map(|since| since + STALL_MAX_MS),
+            self.wire.stalled_ms.map(|since| since + self.stall_ms),
             // While a push is under way the close waits for it, not for a time.
             self.closing_ms.map(|at| if self.machine.is_appending() { at.max(now + 50) } else { at }),
-            Some(self.pinged_ms + PING_EVERY_MS),
+            Some(self.pinged_ms + self.ping_every_ms),
         ];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now + SLEEP_MAX_MS);
         let at = Instant::now() + Duration::from_millis(next.saturating_sub(now));
@@ -397,12 +400,11 @@ async fn asked(asking: &mut Option<Box<JoinSet<Verdict>>>) -> Option<Verdict> {
     std::future::pending().await
 }
 
-/// Waits until the rights are over; a connection outlives its credential's expiry by a minute (EVT-53).
-pub(super) async fn rights_end(watch: &mut RightsWatch) -> RightsEnd {
+/// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53).
+pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
     let end = watch.ended().await;
     if end == RightsEnd::Expired {
         // Revocation still counts meanwhile.
-        let grace = Duration::from_millis(EXPIRY_GRACE_MS);
         let revoked = async {
             loop {
                 match watch.ended().await {

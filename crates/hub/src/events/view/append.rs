@@ -36,7 +36,7 @@ pub(super) async fn post(place: &Place, headers: &HeaderMap, body: Body) -> Resu
     }
     let position = store.position();
     check_backend(call.backend_id.as_deref(), &position.backend_id)?;
-    find_mistake(&call.events, config.max_push_events)?;
+    find_mistake(&call.events, config.limits.push_events)?;
     call.parent_seq_num.map_or(Ok(()), |parent| check_head(parent, position.head))?;
     let pusher = place.pusher(&store, "v1");
     let wanted = Wanted {

@@ -138,12 +138,13 @@ impl Stream {
         let gauge = metrics::gauge!("ferry_events_subscribers", "transport" => "sse");
         gauge.increment(1);
         let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
+        let grace = Duration::from_millis(self.hub.config.events.expiry_grace_ms);
         let mut watch = self.hub.control.watch(&self.auth);
         let end = tokio::select! {
             biased;
             () = stopping.cancelled() => End::Bye,
             () = closed.cancelled() => End::Bye,
-            _ = rights_end(&mut watch) => End::Bye,
+            _ = rights_end(&mut watch, grace) => End::Bye,
             end = self.deliver(first) => end,
         };
         match end {
