@@ -29,7 +29,7 @@ fn accept_with(events: &Value) -> Reply {
     Reply::json(&json!({"verdict": "accept", "append": events}))
 }
 
-// Verifies: EVT-54, EVT-56
+// Verifies: EVT-11, EVT-54, EVT-56
 #[test]
 fn a_push_is_shown_to_the_hook_as_it_will_be_committed() {
     let receiver = HookReceiver::start();
