@@ -5,4 +5,5 @@ mod credentials;
 mod databases;
 mod demo;
 mod events;
+mod jwt;
 mod sync;

@@ -1,9 +1,11 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
+mod cors;
 mod databases;
 mod durability;
 mod http;
+mod jwt;
 mod membership;
 mod operator;
 mod passwords;

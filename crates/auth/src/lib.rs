@@ -4,6 +4,7 @@
 pub mod caveat;
 pub mod claims;
 pub mod context;
+pub mod jwt;
 pub mod keyring;
 pub mod macaroon;
 pub mod password;

@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, events, login, logout, password, pull, push, serve,
-        session, signup, sync, token,
+        account, admin, clone, completions, db, demo, events, jwt, login, logout, password, pull, push,
+        serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// List and revoke sync tokens; narrow and look at one
     #[command(subcommand)]
     Token(token::Command),
+    /// Show, set, try and remove the JWTs that a database takes
+    #[command(subcommand)]
+    Jwt(jwt::Command),
     /// List and end the sessions of your account
     #[command(subcommand)]
     Session(session::Command),

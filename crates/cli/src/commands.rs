@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod events;
+pub(crate) mod jwt;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod password;

@@ -62,6 +62,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Whoami => commands::whoami::run(&context()?).await,
         Command::Db(command) => commands::db::run(&context()?, command).await,
         Command::Token(command) => commands::token::run(&context()?, command).await,
+        Command::Jwt(command) => commands::jwt::run(&context()?, command).await,
         Command::Session(command) => commands::session::run(&context()?, command).await,
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,

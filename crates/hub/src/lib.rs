@@ -11,6 +11,7 @@ pub mod http;
 pub mod hub;
 pub mod outbound;
 pub mod pages;
+pub mod rights;
 mod routes;
 pub mod server;
 mod tls;

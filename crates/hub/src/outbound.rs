@@ -29,7 +29,7 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 const POOL_MAX_IDLE: usize = 4;
 
 /// Which addresses a request may reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// All: the operator of the hub chose the URL.
     Anywhere,

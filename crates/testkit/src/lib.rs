@@ -12,6 +12,8 @@ pub mod frames;
 pub mod hooks;
 pub mod http;
 pub mod hub;
+pub mod jwks_server;
+pub mod jwt;
 pub mod livestore;
 pub mod process;
 pub mod rng;

@@ -91,7 +91,7 @@ prefixed_id!(
     "i_"
 );
 
-/// A minted token: 16 random bytes, shown as 32 hex digits.
+/// A minted token: the 16 bytes of a UUID of version 7, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenId(pub [u8; 16]);
 

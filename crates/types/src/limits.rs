@@ -88,3 +88,9 @@ pub const CAVEAT_MAX_BYTES: usize = 512;
 pub const TOKEN_CACHE_MAX_ENTRIES: usize = 4096;
 /// How long a checked signature is remembered (TOK-15).
 pub const TOKEN_CACHE_MAX_MS: i64 = 60_000;
+/// Keys of one fetched or configured key set (JWT-07).
+pub const JWKS_MAX_KEYS: usize = 100;
+/// A fetched or configured key set (JWT-07).
+pub const JWKS_MAX_BYTES: usize = 256 << 10;
+/// Fetching a key set, connecting included (JWT-07).
+pub const JWKS_FETCH_MAX_MS: u64 = 5_000;

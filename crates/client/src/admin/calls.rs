@@ -61,6 +61,12 @@ calls! {
     revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
     /// Revokes every sync token of a database.
     revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// What a database demands of JWTs; empty if it has no settings of its own.
+    get_jwt_settings(GetJwtSettingsRequest) -> JwtSettings;
+    /// Sets what a database demands of JWTs; empty settings remove it.
+    set_jwt_settings(SetJwtSettingsRequest) -> SetJwtSettingsResponse;
+    /// Tries a JWT at a database.
+    test_jwt(TestJwtRequest) -> TestJwtResponse;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.

@@ -68,6 +68,10 @@ pub const KEYS: &[Key] = &[
         "DB",
         "Database meant by JWTs that name none: an id, or a name unique on the hub [default with --dev: main]",
     ),
+    key("jwks_url", "URL", "Key set that proves JWTs for default_database")
+        .or(&["JWKS_URL", "EDGEPOD_JWKS_URL"]),
+    key("jwt_issuer", "ISS", "What JWTs for default_database must have in iss; *: any"),
+    key("jwt_audience", "LIST", "Of these, JWTs for default_database must have one in aud; *: any"),
     key("session_key", "BASE64", "Signing keys instead of the key ring, comma-separated; the first signs")
         .or(&["SESSION_KEY"])
         .secret(),

@@ -2,6 +2,7 @@
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
 mod events;
+mod jwt;
 mod keys;
 mod sources;
 
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
+use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The database that credentials mean which name none: an id, or a name unique on the hub.
     pub default_database: Option<String>,
+    /// What JWTs of the default database must be, unless it has settings of its own.
+    pub jwt: Option<JwtSettingsText>,
     /// Signing keys in place of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -170,6 +174,11 @@ impl Values {
         self.0.get(name).map(|setting| setting.value.as_str())
     }
 
+    /// Where the value was written.
+    fn source(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|setting| setting.source.as_str())
+    }
+
     /// The value, read by `parse`, which says what was expected.
     fn read<T>(
         &self,
@@ -238,6 +247,7 @@ impl Config {
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
             default_database: values.text("default_database").map(str::to_owned),
+            jwt: jwt::settings(&values, args.dev)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,

@@ -20,7 +20,7 @@ const ANY_DATABASE: &str = "-";
 enum Bearer<'c> {
     SecretKey(&'c str),
     Operator(&'c str),
-    Jwt,
+    Jwt(&'c str),
     Macaroon(&'c str),
 }
 
@@ -66,7 +66,7 @@ impl Control {
             }
         };
         match route {
-            Some(name) if !self.is_called(auth.database_id, name) => Err(database_not_found()),
+            Some(name) if !self.state.read().is_called(auth.database_id, name) => Err(database_not_found()),
             _ => Ok(auth),
         }
     }
@@ -84,10 +84,7 @@ impl Control {
                 Err(Error::new(Reason::WrongPurpose, message))
             }
             Bearer::Operator(_) => Err(Error::new(Reason::Unauthenticated, "invalid operator token")),
-            Bearer::Jwt => Err(Error::new(
-                Reason::Unauthenticated,
-                "no database of this hub takes JWTs: send a sync token",
-            )),
+            Bearer::Jwt(token) => Ok(self.of_jwt(token, route).await?),
             Bearer::Macaroon(token) => {
                 let opened = self.open_token(token).map_err(sync_auth::refusal)?;
                 match opened.claims.purpose() {
@@ -100,7 +97,7 @@ impl Control {
 
     /// A token that was checked a moment ago is known; everything else is told by its form.
     fn classify<'c>(&self, bearer: &'c str) -> Bearer<'c> {
-        if self.tokens.get(bearer, &self.state.keys(), self.now()).is_some() {
+        if self.known_token(bearer).is_some() {
             return Bearer::Macaroon(bearer);
         }
         if self.is_secret_key(bearer) {
@@ -108,7 +105,7 @@ impl Control {
         } else if bearer.starts_with(OPERATOR_PREFIX) {
             Bearer::Operator(bearer)
         } else if bearer.bytes().filter(|byte| *byte == b'.').count() == 2 {
-            Bearer::Jwt
+            Bearer::Jwt(bearer)
         } else {
             Bearer::Macaroon(bearer)
         }
@@ -151,20 +148,11 @@ impl Control {
     /// The caller without any credential: let in by `--dev`, and only to the default database.
     fn anonymous(&self, route: Option<&str>) -> Result<AuthContext> {
         let open = if self.config.dev { self.state.read().default_database() } else { None };
-        open.filter(|id| route.is_none_or(|name| self.is_called(*id, name)))
+        open.filter(|id| route.is_none_or(|name| self.state.read().is_called(*id, name)))
             .map(AuthContext::anonymous)
             .ok_or_else(|| {
                 let message = "missing credential: send a sync token, a JWT or an API key of the database";
                 Error::new(Reason::Unauthenticated, message)
             })
-    }
-
-    /// Whether `name` is the database's id, or its name, which no other of its organisation has.
-    fn is_called(&self, database_id: DatabaseId, name: &str) -> bool {
-        let directory = self.state.read();
-        directory.database(database_id).is_some_and(|entry| match name.parse::<DatabaseId>() {
-            Ok(id) => id == database_id,
-            Err(_) => entry.name.as_ref() == name,
-        })
     }
 }

@@ -4,10 +4,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::{KeyRing, Role};
+use ferry_auth::{KeyRing, Role, jwt::JwtSettings};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
-use super::{default_database::DefaultDatabase, key_auth::ApiKeys};
+use super::{
+    default_database::DefaultDatabase,
+    jwt_index::{JwtEntry, JwtIndex},
+    key_auth::ApiKeys,
+};
 
 /// What a commit of `control.db` changed.
 #[derive(Clone, Debug)]
@@ -61,6 +65,11 @@ pub(super) enum ControlEffect {
     },
     DatabaseDeleted {
         id: DatabaseId,
+    },
+    /// Other JWT settings, or none.
+    JwtChanged {
+        id: DatabaseId,
+        settings: Option<Arc<JwtSettings>>,
     },
     KindChanged {
         id: DatabaseId,
@@ -150,6 +159,14 @@ pub struct DatabaseEntry {
     pub created: UnixMillis,
 }
 
+impl DatabaseEntry {
+    /// Whether a JWT issued at `iat` (Unix seconds) is younger than the last revocation. In the second of the
+    /// revocation nobody can tell.
+    pub(super) fn admits_jwt_of(&self, iat: Option<i64>) -> bool {
+        self.jwt_not_before.is_none_or(|floor| iat.is_some_and(|iat| iat > floor.as_secs()))
+    }
+}
+
 /// A login that was ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RevokedSession {
@@ -179,6 +196,7 @@ pub(super) struct Directory {
     revoked_tokens: HashMap<TokenId, i64>,
     api_keys: ApiKeys,
     default_database: DefaultDatabase,
+    jwt: JwtIndex,
 }
 
 impl Directory {
@@ -193,6 +211,7 @@ impl Directory {
             revoked_tokens: HashMap::new(),
             api_keys: ApiKeys::default(),
             default_database: DefaultDatabase::Unset,
+            jwt: JwtIndex::default(),
         }
     }
 
@@ -238,6 +257,28 @@ impl Directory {
 
     pub(super) const fn api_keys_mut(&mut self) -> &mut ApiKeys {
         &mut self.api_keys
+    }
+
+    /// Which database takes which JWTs.
+    pub(super) const fn jwt(&self) -> &JwtIndex {
+        &self.jwt
+    }
+
+    pub(super) const fn jwt_mut(&mut self) -> &mut JwtIndex {
+        &mut self.jwt
+    }
+
+    /// The JWT settings in force for a database: its own, else the operator's for the default one.
+    pub(super) fn jwt_entry(&self, id: DatabaseId) -> Option<&JwtEntry> {
+        self.jwt.of(id, self.default_database())
+    }
+
+    /// Whether `name` is the database's id, or its name, which no other of its organisation has.
+    pub(super) fn is_called(&self, id: DatabaseId, name: &str) -> bool {
+        self.databases.get(&id).is_some_and(|entry| match name.parse::<DatabaseId>() {
+            Ok(named) => named == id,
+            Err(_) => entry.name.as_ref() == name,
+        })
     }
 
     /// The database that is meant where a credential names none, if it exists.
@@ -371,6 +412,7 @@ impl Directory {
             }
             ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => {
+                self.jwt.set(id, None);
                 if let Some(entry) = self.databases.remove(&id) {
                     if let Some(org) = self.orgs.get_mut(&entry.org_id) {
                         org.remove(&entry.name, id);
@@ -378,6 +420,7 @@ impl Directory {
                     self.default_database.follow(&entry.name, &self.databases);
                 }
             }
+            ControlEffect::JwtChanged { id, settings } => self.jwt.set(id, settings),
             ControlEffect::KindChanged { id, kind } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.kind = kind;

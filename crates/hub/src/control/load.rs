@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, types::FromSql};
 
 use super::{
     directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
+    jwt_settings,
     key_auth::ApiKeyEntry,
 };
 
@@ -92,6 +93,13 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         Ok(())
     })?;
     api_keys(connection, &mut directory, now)?;
+    let settings = "SELECT database_id, settings FROM jwt_settings
+                    JOIN databases ON id = database_id AND deleted IS NULL";
+    each(connection, settings, &[], |row| {
+        let id = parsed(row, 0)?;
+        directory.jwt_mut().set(id, Some(jwt_settings::stored(id, &get::<String>(row, 1)?)?));
+        Ok(())
+    })?;
     let sessions =
         "SELECT id, expires, keeps_tokens FROM sessions WHERE revoked IS NOT NULL AND expires > ?1";
     each(connection, sessions, &[now.0], |row| {

@@ -15,6 +15,10 @@ mod default_database;
 mod directory;
 mod files;
 mod host;
+mod jwks;
+mod jwt_auth;
+mod jwt_index;
+mod jwt_settings;
 mod key_auth;
 mod keys;
 mod kinds;
@@ -27,9 +31,11 @@ mod operator;
 mod password_change;
 mod passwords;
 mod random;
+mod recent;
 mod rpc;
 mod rpc_edgereplica;
 mod rpc_ferry;
+mod rpc_jwt;
 mod rpc_messages;
 mod schema;
 mod session_list;
@@ -40,7 +46,6 @@ mod sweep;
 mod sync_auth;
 #[cfg(test)]
 mod tests;
-mod token_cache;
 mod token_list;
 mod tokens;
 mod watch;
@@ -51,6 +56,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use ferry_auth::Verified;
 use ferry_store::Transaction;
 use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
@@ -63,6 +69,7 @@ pub use config::ControlConfig;
 pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
+pub use jwt_settings::JwtTrial;
 pub use kinds::{KindClaim, wrong_kind};
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
@@ -70,15 +77,17 @@ pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
 use directory::ControlEffect;
+use jwks::Jwks;
+use jwt_auth::ProvenJwt;
 use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
 use passwords::PasswordPool;
 use random::Ids;
+use recent::Recent;
 use state::State;
-use token_cache::TokenCache;
 
-use crate::database::Actor;
+use crate::{database::Actor, outbound::Outbound};
 
 /// The control plane of one hub.
 pub struct Control {
@@ -92,7 +101,12 @@ pub struct Control {
     operator_digest: [u8; 32],
     db: Actor<ControlEffect>,
     state: Arc<State>,
-    tokens: TokenCache,
+    /// Macaroons whose signature was checked a moment ago.
+    tokens: Recent<Verified>,
+    /// JWTs likewise.
+    jwts: Recent<ProvenJwt>,
+    jwks: Jwks,
+    outbound: Arc<Outbound>,
     passwords: PasswordPool,
     /// Rate limits (WEB-06).
     rates: Limiter,
@@ -112,6 +126,12 @@ impl Control {
         if self.host.set(host).is_err() {
             tracing::error!("BUG: the control plane was given a second database host");
         }
+    }
+
+    /// The client with which the hub asks others.
+    #[must_use]
+    pub const fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
     }
 
     /// A database that exists.

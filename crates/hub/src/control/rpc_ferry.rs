@@ -9,6 +9,7 @@ use ferry_types::Error;
 use super::{
     Access, Control, DatabaseStats,
     rpc::Call,
+    rpc_jwt,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
@@ -248,6 +249,23 @@ impl wire::AdminService for Service {
             let caller = call.session(Access::Full)?;
             call.control.revoke_database_tokens(&caller, &request.database, &call.origin).await?;
             Ok(wire::RevokeDatabaseTokensResponse::default())
+        }
+
+        async fn get_jwt_settings(call, request: GetJwtSettingsRequest) -> JwtSettings {
+            let caller = call.session(Access::Read)?;
+            Ok(rpc_jwt::settings(call.control.jwt_settings(&caller, &request.database).await?))
+        }
+
+        async fn set_jwt_settings(call, request: SetJwtSettingsRequest) -> SetJwtSettingsResponse {
+            let caller = call.session(Access::Full)?;
+            let text = rpc_jwt::settings_text(request.settings.into_option().unwrap_or_default());
+            call.control.set_jwt_settings(&caller, &request.database, text, &call.origin).await?;
+            Ok(wire::SetJwtSettingsResponse::default())
+        }
+
+        async fn test_jwt(call, request: TestJwtRequest) -> TestJwtResponse {
+            let caller = call.session(Access::Full)?;
+            Ok(rpc_jwt::trial(call.control.test_jwt(&caller, &request.database, &request.token).await?))
         }
 
         async fn get_server_info(call, _request: GetServerInfoRequest) -> GetServerInfoResponse {

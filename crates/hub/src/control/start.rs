@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use ferry_auth::{KeyRing, password::Hasher};
+use ferry_auth::{KeyRing, jwt::JwtSettings, password::Hasher};
 use ferry_store::{
     Writer, connection,
     migrate::{self, SchemaState},
@@ -16,11 +16,11 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, directory::Directory, files, keys::Keys, kinds::TentativeKinds,
-    limiter::Limiter, load, passwords::PasswordPool, random::Ids, schema::MIGRATIONS, state::State,
-    token_cache::TokenCache,
+    Control, ControlConfig, Origin, directory::Directory, files, jwks::Jwks, keys::Keys,
+    kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids, recent::Recent,
+    schema::MIGRATIONS, state::State,
 };
-use crate::{config::ConfigError, database::Actor};
+use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";
@@ -45,18 +45,22 @@ impl Control {
             prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
         let state = Arc::new(State::new(directory));
         let publish = Arc::clone(&state);
+        let outbound = Arc::new(Outbound::default());
         let control = Arc::new(Self {
             passwords: PasswordPool::new(hasher, config.password_concurrency),
             rates: Limiter::new(config.rate_limit_scale),
             failures: Limiter::new(1.0),
-            clock,
             ids: Ids::new(),
             hub_id,
             keys: tokio::sync::Mutex::new(keys),
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
-            tokens: TokenCache::default(),
+            tokens: Recent::default(),
+            jwts: Recent::default(),
+            jwks: Jwks::new(Arc::clone(&outbound), Arc::clone(&clock)),
+            outbound,
+            clock,
             tentative_kinds: TentativeKinds::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
@@ -203,6 +207,10 @@ fn open_database(
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
     let mut directory = load::directory(writer.connection(), ring, now)?;
+    if let Some(text) = &config.jwt {
+        let settings = JwtSettings::try_from(text).expect("BUG: the configuration checked the JWT settings");
+        directory.jwt_mut().set_operator(Arc::new(settings));
+    }
     if let Some(setting) = &config.default_database {
         directory.set_default_database(setting);
     }

@@ -106,9 +106,9 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         | ControlEffect::TokenRevoked { user_id, .. }
         | ControlEffect::UserChanged { user_id, .. }
         | ControlEffect::UserDeleted { user_id } => Some(Subject::User(*user_id)),
-        ControlEffect::DatabaseDeleted { id } | ControlEffect::DatabaseEpoch { id, .. } => {
-            Some(Subject::Database(*id))
-        }
+        ControlEffect::DatabaseDeleted { id }
+        | ControlEffect::DatabaseEpoch { id, .. }
+        | ControlEffect::JwtChanged { id, .. } => Some(Subject::Database(*id)),
         // These concern everyone, or nobody who holds a connection.
         ControlEffect::KeysChanged(_)
         | ControlEffect::OrgDeleted { .. }

@@ -41,8 +41,12 @@ pub(super) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
                 && role_covers(auth.ops, holder, database, directory)
                 && !directory.session_is_revoked(holder.session_id)
         }
-        // No database takes JWTs.
-        Principal::Jwt(_) => false,
+        Principal::Jwt(jwt) => {
+            database.admits_jwt_of(jwt.issued_unix)
+                && directory
+                    .jwt_entry(auth.database_id)
+                    .is_some_and(|entry| entry.version == jwt.settings_version)
+        }
         Principal::ApiKey(id) => directory.api_keys().by_id(*id).is_some(),
         Principal::Anonymous => true,
     };

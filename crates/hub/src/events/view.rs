@@ -19,13 +19,16 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use ferry_types::{Model, Op};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use answer::{Answer, ViewError};
 use place::Place;
 
-use crate::{http::RequestId, hub::Hub};
+use crate::{
+    http::RequestId,
+    hub::Hub,
+    rights::{self, Right},
+};
 
 /// What a path under `/v1/databases/{db}/events` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +117,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
         return method_not_allowed(&allowed, &id);
     }
     let is_stream = target == Target::Live || (target == Target::Events && wants_stream(&parts));
-    let place = match Place::enter(&hub, &parts, database, op(&target, &parts.method), is_stream).await {
+    let place = match Place::enter(&hub, &parts, database, right(&target, &parts.method), is_stream).await {
         Ok(place) => place,
         Err(error) => return error.respond(&id, None),
     };
@@ -124,11 +127,11 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
     }
 }
 
-const fn op(target: &Target, method: &Method) -> Op {
+const fn right(target: &Target, method: &Method) -> Right {
     match target {
-        Target::Events if matches!(*method, Method::POST) => Op::Write,
-        Target::Events | Target::Live => Op::Read,
-        Target::Stores | Target::Store(_) | Target::Action(..) => Op::Admin,
+        Target::Events if matches!(*method, Method::POST) => rights::EVENTS_APPEND,
+        Target::Events | Target::Live => rights::EVENTS_READ,
+        Target::Stores | Target::Store(_) | Target::Action(..) => rights::EVENTS_ADMIN,
     }
 }
 
@@ -180,9 +183,6 @@ fn method_not_allowed(allowed: &[Method], id: &RequestId) -> Response {
 fn text_header<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
-
-/// The model of these endpoints.
-const MODEL: Model = Model::Events;
 
 #[cfg(test)]
 mod tests {

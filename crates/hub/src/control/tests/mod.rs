@@ -3,6 +3,7 @@
 mod accounts;
 mod authenticate;
 mod databases;
+mod jwt;
 mod kinds;
 mod operator;
 mod rpc;
@@ -40,6 +41,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
         default_database: None,
+        jwt: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,

@@ -160,3 +160,20 @@ async fn a_new_session_key_signs_and_the_stored_one_still_verifies() {
     hub.caller(&session.token).unwrap();
     assert!(hub.caller(&newer.token).is_err(), "without SESSION_KEY its tokens are unknown");
 }
+
+// Verifies: TOK-04, TOK-15
+#[tokio::test]
+async fn a_clock_that_steps_back_refuses_nothing_and_expiry_holds() {
+    let hub = Fixture::new().await;
+    let (session, caller, id) = with_database(&hub).await;
+    let token = hub.token(&caller, id, &[Op::Read]).await;
+    let enter = || hub.control.authenticate_sync(&bearer(&token.token), local());
+    enter().unwrap();
+    hub.clock.advance_secs(-3_600);
+    enter().unwrap();
+    hub.caller(&session.token).unwrap();
+    hub.clock.advance_secs(7_199);
+    enter().unwrap();
+    hub.clock.advance_secs(1);
+    assert_eq!(enter().unwrap_err().reason, Reason::TokenExpired, "also a second after it was looked at");
+}

@@ -6,16 +6,17 @@ use ferry_auth::AuthContext;
 use ferry_core::events::{StoreState, store};
 use ferry_protocol::events::check_store_id;
 use ferry_store::NativeSql;
-use ferry_types::{DatabaseKind, Error, Op, Reason, Seq};
+use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use http::{StatusCode, request::Parts};
 
-use super::{MODEL, ViewError, text_header};
+use super::{ViewError, text_header};
 use crate::{
     control::{self, ClientInfo, Credentials, Origin},
     database::Database,
     events::{open_store, push::Pusher, refusal, store::Store},
     http::{ClientIp, RequestId},
     hub::Hub,
+    rights::Right,
 };
 
 /// The parameters of a request, decoded. Of several of a name the first counts.
@@ -51,12 +52,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks the credential, its right to `op`, and that the database has the commit that is asked for.
+    /// Checks the credential, that it may do this, and that the database has the commit that is asked for.
     pub(super) async fn enter(
         hub: &Arc<Hub>,
         parts: &Parts,
         database: &str,
-        op: Op,
+        right: Right,
         is_stream: bool,
     ) -> Result<Self, ViewError> {
         let (headers, query) = (&parts.headers, parts.uri.query());
@@ -68,7 +69,7 @@ impl Place {
         let ip = ip.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
         let client = ClientInfo::of(ip, headers);
         let auth = hub.control.authenticate(&credentials, &client, Some(database)).await?;
-        auth.require(MODEL, op)?;
+        right.check(&auth)?;
         let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
         if kind == Some(DatabaseKind::Replica) {
             return Err(control::wrong_kind(DatabaseKind::Replica).into());
