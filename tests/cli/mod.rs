@@ -6,4 +6,8 @@ mod databases;
 mod demo;
 mod events;
 mod jwt;
+mod keys;
+mod oauth;
+mod orgs;
+mod profiles;
 mod sync;

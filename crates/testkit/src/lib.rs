@@ -16,6 +16,7 @@ pub mod jwks_server;
 pub mod jwt;
 pub mod livestore;
 pub mod process;
+pub mod provider;
 pub mod rng;
 pub mod rpc;
 pub mod sample;

@@ -579,3 +579,6 @@ impl Connection {
         self.out.push_back(Output::Close(close));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,8 @@ pub struct EventsConfig {
     pub auth_cookie: Option<String>,
     /// Whether a store that does not exist is made by the first connection that may write.
     pub auto_create: bool,
+    /// In which database the stores of hub-wide paths are whose id the pattern matches; the first match counts.
+    pub store_map: Vec<(Regex, String)>,
     /// What ids of stores must match.
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
@@ -110,6 +112,12 @@ pub struct EventsConfig {
 }
 
 impl EventsConfig {
+    /// The database in which the map puts a store of a hub-wide path: an id or a name (EVT-50).
+    #[must_use]
+    pub fn mapped(&self, store_id: &str) -> Option<&str> {
+        self.store_map.iter().find(|(ids, _)| ids.is_match(store_id)).map(|(_, database)| database.as_str())
+    }
+
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
         let scale = values.number("rate_limit_scale", 1.0, 0.0, 1e6)?;
         let rate = |name, default: &str| {
@@ -126,6 +134,7 @@ impl EventsConfig {
             auth_refusal: values.read("events.auth_refusal", auth_refusal)?.unwrap_or(AuthRefusal::Upgrade),
             auth_cookie: values.text("events.auth_cookie").map(str::to_owned),
             auto_create: values.truth("events.auto_create", true)?,
+            store_map: values.list("events.store_map", mapping)?,
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
             default_store: values.text("events.default_store").map(str::to_owned),
@@ -165,6 +174,14 @@ fn on_rollback(text: &str) -> Result<OnRollback, String> {
         "hold" => Ok(OnRollback::Hold),
         "remint" => Ok(OnRollback::Remint),
         _ => Err("expected hold or remint".to_owned()),
+    }
+}
+
+/// `pattern=database`.
+fn mapping(text: &str) -> Result<(Regex, String), String> {
+    match text.rsplit_once('=') {
+        Some((matched, database)) if !database.is_empty() => Ok((pattern(matched)?, database.to_owned())),
+        _ => Err("expected patterns and databases such as team-.*=teams".to_owned()),
     }
 }
 

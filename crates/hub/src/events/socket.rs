@@ -122,11 +122,13 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
         session.arm(sleep.as_mut());
     };
     let Session { wire, .. } = session;
-    match end {
-        Some(End::Close(code)) => wire.finish(code, true).await,
-        Some(End::CloseNow(code)) => wire.finish(code, false).await,
-        Some(End::Gone) | None => {}
-    }
+    let (code, flush) = match end {
+        Some(End::Close(code)) => (code, true),
+        Some(End::CloseNow(code)) => (code, false),
+        Some(End::Gone) | None => return,
+    };
+    // Boxed, as what else happens once: an idle connection must not hold room for it.
+    Box::pin(wire.finish(code, flush)).await;
 }
 
 /// How a connection ends.
@@ -413,7 +415,7 @@ pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> Righ
                 }
             }
         };
-        return tokio::time::timeout(grace, revoked).await.unwrap_or(end);
+        return Box::pin(tokio::time::timeout(grace, revoked)).await.unwrap_or(end);
     }
     end
 }
