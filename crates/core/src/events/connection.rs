@@ -1,12 +1,12 @@
 //! The machine behind one client: frames, results and times go in, frames to send and work to do come out
 //! (EVT-20…39). The shell owns the socket, the writer and the clock.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ferry_protocol::events::{
-    Call, Cursor, ErrorCode, Event, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId,
-    RpcError, Transport, chunk,
+    Call, ErrorCode, Event, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId, RpcError,
+    Transport, chunk,
     close::{self, Close},
     defect, exit_die, exit_empty, exit_error, exit_pong, exit_void, pong,
 };
@@ -14,6 +14,7 @@ use ferry_protocol::events::{
 use super::{
     PULLS_PER_CONNECTION,
     append::{check_backend, check_batch, check_head},
+    interface::{Limits, Log, Output, ReadPage, Rights},
     page::{HistoryPage, Range},
     pull::Pull,
     tail::{Next, body_of},
@@ -29,91 +30,6 @@ const MALFORMED_MAX: u8 = 10;
 const ASLEEP_AFTER_MS: u64 = 12_000;
 /// How long a client that was told "server ahead" may take to pull (EVT-33).
 const PULL_AFTER_AHEAD_MS: u64 = 15_000;
-
-/// Where a store stands.
-#[derive(Clone, Debug)]
-pub struct Position {
-    /// Number of the newest event.
-    pub head: i64,
-    /// The store's identity.
-    pub backend_id: Arc<str>,
-}
-
-/// The store of a connection, as its machine sees it.
-pub trait Log {
-    /// Its id.
-    fn store_id(&self) -> &str;
-
-    /// Where it stands.
-    fn position(&self) -> Position;
-
-    /// What follows `cursor`, up to `upto` (the head, if `None`), as far as it is in memory.
-    fn next(&self, cursor: i64, upto: Option<i64>) -> Next;
-}
-
-/// What the caller may do; looked at for every call (EVT-53).
-#[derive(Clone, Debug)]
-pub struct Rights {
-    /// Pull.
-    pub read: Result<(), RpcError>,
-    /// Push.
-    pub write: Result<(), RpcError>,
-}
-
-/// A page that the shell must read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadPage {
-    /// Names the Pull in [`Connection::page_read`].
-    pub pull: u32,
-    /// What to read.
-    pub range: Range,
-}
-
-/// What a hub's settings say of its connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Events of one push.
-    pub push_events: usize,
-    /// How long events may wait for an Ack, in milliseconds (EVT-32).
-    pub ack_ms: u64,
-}
-
-/// What the shell must do next.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this frame.
-    Send(Bytes),
-    /// Send this frame, a page of events.
-    Chunk(Bytes),
-    /// Append these events, and report with [`Connection::appended`]. One at a time.
-    Append(PushCall),
-    /// Read a page, and report with [`Connection::page_read`]. One at a time.
-    Read(ReadPage),
-    /// Ask whether a Pull may begin, and report with [`Connection::may_pull`].
-    MayPull {
-        /// Names the Pull.
-        pull: u32,
-        /// Where the client stands.
-        cursor: Option<Cursor>,
-        /// Whether it is live.
-        live: bool,
-    },
-    /// A push was answered; for metrics.
-    Pushed(RequestId, &'static str),
-    /// A Pull was opened or refused; for metrics.
-    Pulled {
-        /// Whether it is live.
-        live: bool,
-        /// `ok`, or why it was refused.
-        result: &'static str,
-    },
-    /// A call failed so; its frame follows. HTTP has a status for some of these.
-    Failed(RpcError),
-    /// A Pull named an event that the hub does not have; for metrics.
-    CursorAhead,
-    /// Close the connection.
-    Close(Close),
-}
 
 struct WaitingPush {
     id: RequestId,

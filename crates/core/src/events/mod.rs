@@ -12,6 +12,7 @@ pub mod hook_position;
 pub mod idempotency;
 pub mod identity;
 pub mod import;
+pub mod interface;
 pub mod page;
 mod pull;
 pub mod rate;
@@ -20,7 +21,8 @@ pub mod store;
 pub mod tail;
 
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
-pub use connection::{Connection, Limits, Log, Output, Position, ReadPage, Rights};
+pub use connection::Connection;
+pub use interface::{Limits, Log, Output, Position, ReadPage, Rights};
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
 pub use schema::LogTable;

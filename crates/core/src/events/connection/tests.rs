@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::events::Position;
 use crate::events::Tail;
 
 const ME: &str = "store";
