@@ -363,6 +363,19 @@ mod tests {
         assert!(told("{").contains("cannot be read"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}", json in "[\\[\\]{}\":,a-z0-9.]{0,60}") {
+            for text in [text, json] {
+                let _ = AppendCall::decode(&text);
+                let _ = ExportHeader::decode(&text);
+                let _ = ExportTrailer::decode(&text);
+                let _ = CommittedEvent::decode(&text);
+                let _ = crate::events::Verdict::decode(&text);
+            }
+        }
+    }
+
     #[test]
     fn header_and_trailer_come_back_as_they_were() {
         let header = ExportHeader {

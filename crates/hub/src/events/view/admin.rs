@@ -58,7 +58,7 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
     let all = place.database.read(|connection| store::list(&NativeSql(connection))).await?;
     for row in all.iter().filter(|row| row.state != StoreState::Deleted) {
         // Opening a store finds out whether it must be held.
-        place.any_store(Some(&row.store_id), false).await?;
+        place.existing(&row.store_id).await?;
     }
     let (rows, seq) = place
         .database
@@ -76,7 +76,7 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
 }
 
 pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
-    let store = place.any_store(Some(store_id), false).await?;
+    let store = place.existing(store_id).await?;
     let look = Arc::clone(&store);
     let (row, seq) = place
         .database
@@ -90,7 +90,7 @@ pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewEr
 }
 
 pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
-    let store = place.any_store(Some(store_id), false).await?;
+    let store = place.existing(store_id).await?;
     let seq = place.database.seq().await?;
     Ok(Answer::json(StatusCode::OK, store.clients().to_json().to_string(), Some(seq)))
 }
@@ -157,7 +157,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
 
 pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
     confirmed(body, store_id).await?;
-    place.any_store(Some(store_id), false).await?;
+    place.existing(store_id).await?;
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
         live(row)?;
         admin::delete(sql, row, &LogTable::of(&row.store_id))
@@ -228,7 +228,7 @@ async fn replace<W>(
 where
     W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_store::Result<()> + Send + 'static,
 {
-    let store = place.any_store(Some(store_id), false).await?;
+    let store = place.existing(store_id).await?;
     let before = lookup(place, store_id).await?;
     let (row, seq) = change(place, store_id, reason, work).await?;
     // What the hub remembers of the store would hold it again at its next opening.

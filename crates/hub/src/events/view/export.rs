@@ -23,7 +23,7 @@ const WRITE_BYTES: usize = 1 << 20;
 
 pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Result<Answer, ViewError> {
     let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
-    let store = place.any_store(Some(store_id), false).await?;
+    let store = place.existing(store_id).await?;
     let (look, dir) = (Arc::clone(&store), place.database.dir().to_owned());
     let spooled = place
         .database

@@ -84,24 +84,20 @@ impl Place {
         Ok(Self { hub: Arc::clone(hub), auth, database, origin: Origin { request_id, ip } })
     }
 
-    /// The store called `named`, else the default one; one that is missing is made if `may_create`. It may be on
-    /// hold.
-    pub(super) async fn any_store(
-        &self,
-        named: Option<&str>,
-        may_create: bool,
-    ) -> Result<Arc<Store>, ViewError> {
+    /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.
+    pub(super) async fn existing(&self, id: &str) -> Result<Arc<Store>, ViewError> {
+        check_store_id(id).map_err(|bad| ViewError::bad_request(bad.0))?;
+        Ok(open_store(&self.hub, &self.database, id, false).await?)
+    }
+
+    /// The store called `named`, else the default one; one that is missing is made if `may_create`.
+    pub(super) async fn store(&self, named: Option<&str>, may_create: bool) -> Result<Arc<Store>, ViewError> {
         let id = match named {
             Some(named) => Cow::Borrowed(named),
             None => self.default_store().await?,
         };
         self.check_id(&id)?;
-        Ok(open_store(&self.hub, &self.database, &id, may_create).await?)
-    }
-
-    /// [`Self::any_store`] that serves.
-    pub(super) async fn store(&self, named: Option<&str>, may_create: bool) -> Result<Arc<Store>, ViewError> {
-        let store = self.any_store(named, may_create).await?;
+        let store = open_store(&self.hub, &self.database, &id, may_create).await?;
         if store.state() == StoreState::Hold {
             let held = refusal::on_hold();
             let retry_after_ms = held.retry_after_ms;
