@@ -274,6 +274,20 @@ fn an_export_beside_writers_is_one_snapshot() {
 }
 
 #[test]
+fn a_store_of_an_old_pattern_can_still_be_administered() {
+    let stores = Stores::new();
+    append(&stores, &body(json!(0), &["a"]));
+    let Stores { place, token } = stores;
+    let place = place.restarted_with(|options| options.arg("--events-store-id-pattern=new-.*"));
+    let stores = Stores { place, token };
+    refused(&get(&stores, "store=app"), 400, "invalid_argument");
+    refused(&admin(&stores, "POST", "", br#"{"storeId":"other"}"#), 400, "invalid_argument");
+    assert_eq!(admin(&stores, "GET", "", &[]).json()["stores"][0]["head"], 1);
+    assert_eq!(admin(&stores, "GET", "/app/export", &[]).status, 200);
+    assert_eq!(admin(&stores, "DELETE", "/app", br#"{"confirm":"app"}"#).status, 200);
+}
+
+#[test]
 fn only_admins_administer() {
     let stores = Stores::new();
     append(&stores, &body(json!(0), &["a"]));
