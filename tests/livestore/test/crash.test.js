@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 
+import { Gate } from '../lib/fault.js'
 import { texts } from '../lib/log.js'
 import { Proxy } from '../lib/proxy.js'
 import { onReference, startServer } from '../lib/server.js'
 import { converged, openStore } from '../lib/store.js'
-import { directory } from '../lib/temporary.js'
 import { until } from '../lib/wait.js'
 
 const fourteen = Array.from({ length: 14 }, (_, place) => `event ${place + 1}`)
@@ -73,15 +71,16 @@ test(
 
     // The hub commits for itself too, and the fault point does not tell whose commit it holds. Until it was ours:
     for (let found = false; !found; ) {
-      const held = join(directory(t), 'held')
+      const gate = new Gate(t, 'actor.committed')
       await server.kill()
-      await server.startReleasing(held, { FERRY_FAULT: `actor.committed=wait:${held}` })
+      await server.start(gate)
       await converged(count, log, [a])
+      gate.close()
       a.add(`event ${count}`)
       count += 1
-      await until('a commit that is held', () => existsSync(held))
-      await server.kill()
+      await gate.reached()
       cable.cut()
+      await server.kill()
       await server.start()
       found = (await texts(server.url, storeId)).length === count
       cable.restore()
