@@ -5,4 +5,8 @@ mod credentials;
 mod databases;
 mod demo;
 mod jwt;
+mod keys;
+mod oauth;
+mod orgs;
+mod profiles;
 mod sync;

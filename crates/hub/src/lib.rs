@@ -9,6 +9,7 @@ pub mod events;
 mod health;
 pub mod http;
 pub mod hub;
+mod oauth;
 pub mod outbound;
 pub mod pages;
 pub mod rights;

@@ -26,17 +26,17 @@ pub const DATA_WITH_CREDENTIAL: &[CredentialKind] =
 /// Whoever may administer: tokens and secret keys with `admin`, and sessions with their role.
 pub const ADMINISTRATION: &[CredentialKind] =
     &[CredentialKind::SyncToken, CredentialKind::ApiKey, CredentialKind::Session];
-/// The holder of a sync token alone.
-pub const SYNC_TOKENS: &[CredentialKind] = &[CredentialKind::SyncToken];
+/// Who can stand in an `Authorization` header as EdgeReplica's client writes it: sync tokens, and secret API keys.
+pub const SYNC_BEARERS: &[CredentialKind] = &[CredentialKind::SyncToken, CredentialKind::ApiKey];
 
 const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [CredentialKind]) -> Right {
     Right { name, model, op, kinds }
 }
 
 /// `/sync`: a push over EdgeReplica's wire.
-pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_TOKENS);
+pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_BEARERS);
 /// `/sync`: a pull over EdgeReplica's wire.
-pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_TOKENS);
+pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
 
 /// Every row.
 pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL];
@@ -113,13 +113,15 @@ mod tests {
                 .collect(),
             ops: ops.iter().filter(|op| without.is_none_or(|(_, not)| not != *op)).collect(),
             restrictions: Arc::new(Restrictions::none()),
+            functions: None,
+            byte_budgets: None,
             deadline_unix: None,
         }
     }
 
     /// The table as people read it: a credential with all rights of its kind, in the order token, JWT, key,
     /// anonymous, session. `y` lets in, `4` answers 401, `n` 403.
-    const CELLS: &[(&str, &str)] = &[("a push over /sync", "ynn4n"), ("a pull over /sync", "ynn4n")];
+    const CELLS: &[(&str, &str)] = &[("a push over /sync", "yny4n"), ("a pull over /sync", "yny4n")];
 
     // Verifies: TOK-03, CFG-04
     #[test]

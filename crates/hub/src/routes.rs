@@ -20,7 +20,7 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use owner::Owner;
 
-use crate::{control, events, health, http as envelope, hub::Hub, pages};
+use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages};
 
 /// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
 async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
@@ -48,6 +48,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/sync", any(pages::sync))
+        .merge(oauth())
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
@@ -56,15 +57,21 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)))
 }
 
+fn oauth() -> Router<Arc<Hub>> {
+    Router::new().route("/oauth/{provider}/callback", get(oauth::callback)).layer(no_store())
+}
+
+/// What must not be kept by anybody on the way.
+fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
 fn rpc(hub: &Arc<Hub>) -> Router {
     let service = control::rpc_service(&hub.control);
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
         .route("/ferry.admin.v1.AdminService/{method}", any_service(service))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
+        .layer(no_store())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 

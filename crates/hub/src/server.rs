@@ -5,7 +5,9 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use ferry_types::{
     Clock,
-    limits::{EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS},
+    limits::{
+        EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS,
+    },
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -46,6 +48,7 @@ impl Server {
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let lock = data_dir::open(&config.data_dir)?;
         let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
@@ -116,6 +119,7 @@ impl Server {
         housekeeping.abort();
         events::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
+        self.hub.control.flush_usage().await;
         self.hub.control.stop().await;
     }
 
@@ -195,16 +199,18 @@ where
     }
 }
 
-/// What the hub does on its own: closes idle databases, sweeps the control plane, warns of `--dev`.
+/// What the hub does on its own: stores what was counted, closes idle databases, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
     let idle = Duration::from_secs(hub.config.idle_close_seconds);
     let mut databases = tokio::time::interval(idle);
+    let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
             _ = positions.tick() => events::save_watermarks(&hub).await,
             _ = databases.tick() => hub.databases.sweep(),
+            _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
                 if hub.config.dev {
                     tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");

@@ -86,6 +86,11 @@ prefixed_id!(
     "k_"
 );
 prefixed_id!(
+    /// An invitation to an organisation.
+    InvitationId,
+    "inv_"
+);
+prefixed_id!(
     /// A row that has no id type of its own: an identity of a user.
     IdentityId,
     "i_"

@@ -64,6 +64,14 @@ pub const PASSWORD_MIN_CHARS: usize = 8;
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Database name (ORG-06).
 pub const DATABASE_NAME_MAX_BYTES: usize = 64;
+/// Name of an organisation that is not a personal one.
+pub const ORG_NAME_MAX_BYTES: usize = 128;
+/// Organisations one user may belong to.
+pub const ORGS_PER_USER_MAX: usize = 1000;
+/// Members of one organisation.
+pub const MEMBERS_PER_ORG_MAX: usize = 10_000;
+/// Invitations of one organisation that wait to be accepted.
+pub const INVITATIONS_PER_ORG_MAX: usize = 1000;
 /// Calls waiting for a password hash (PWD-04).
 pub const PASSWORD_WAITERS_MAX: usize = 64;
 /// How long a call waits for its turn at password hashing (PWD-04).
@@ -85,3 +93,24 @@ pub const JWKS_MAX_KEYS: usize = 100;
 pub const JWKS_MAX_BYTES: usize = 256 << 10;
 /// Fetching a key set, connecting included (JWT-07).
 pub const JWKS_FETCH_MAX_MS: u64 = 5_000;
+
+/// Live API keys of a database.
+pub const API_KEYS_PER_DATABASE: u64 = 1000;
+/// Origins, and functions, that one API key may name.
+pub const API_KEY_LIST_MAX: usize = 256;
+/// One origin or function that an API key names.
+pub const API_KEY_ITEM_MAX_BYTES: usize = 256;
+/// Requests per minute of an API key that names no rate of its own (WEB-06).
+pub const API_KEY_PER_MINUTE: u32 = 6000;
+/// How long the key before a rotation lives on unless told otherwise, seconds (KEY-03).
+pub const API_KEY_OVERLAP_SECONDS: i64 = 86_400;
+/// Longest such time, seconds (KEY-03).
+pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
+
+/// How often counted bytes and the last uses of keys are stored: what a crash may forget (TOK-14).
+pub const USAGE_FLUSH_MS: u64 = 10_000;
+/// Byte budgets counted in memory at once; further ones replace those that nobody uses.
+pub const BYTE_BUDGETS_MAX: usize = 100_000;
+
+/// Logins at providers that wait for their end; a further one is told to come back (OAU-02).
+pub const OAUTH_STATES_MAX: u64 = 50_000;

@@ -45,6 +45,10 @@ macro_rules! lists {
 }
 
 calls! {
+    /// Begins a login at a provider.
+    start_o_auth(StartOAuthRequest) -> StartOAuthResponse;
+    /// Completes a login at a provider.
+    complete_o_auth(CompleteOAuthRequest) -> AuthResponse;
     /// Another token of this session, which lives longer.
     refresh_session(RefreshSessionRequest) -> AuthResponse;
     /// Ends one of the user's sessions.
@@ -61,12 +65,34 @@ calls! {
     revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
     /// Revokes every sync token of a database.
     revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// Makes an API key of a database.
+    create_api_key(CreateApiKeyRequest) -> ApiKey;
+    /// Makes a key that replaces another.
+    rotate_api_key(RotateApiKeyRequest) -> ApiKey;
+    /// Ends an API key.
+    revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     /// What a database demands of JWTs; empty if it has no settings of its own.
     get_jwt_settings(GetJwtSettingsRequest) -> JwtSettings;
     /// Sets what a database demands of JWTs; empty settings remove it.
     set_jwt_settings(SetJwtSettingsRequest) -> SetJwtSettingsResponse;
     /// Tries a JWT at a database.
     test_jwt(TestJwtRequest) -> TestJwtResponse;
+    /// Creates a shared organisation.
+    create_org(CreateOrgRequest) -> Org;
+    /// Gives an organisation another name.
+    rename_org(RenameOrgRequest) -> RenameOrgResponse;
+    /// Deletes an organisation that has no databases left.
+    delete_org(DeleteOrgRequest) -> DeleteOrgResponse;
+    /// Gives a member another role.
+    set_member_role(SetMemberRoleRequest) -> SetMemberRoleResponse;
+    /// Removes a member, or leaves.
+    remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+    /// Makes an invitation; only this answer holds its code.
+    create_invitation(CreateInvitationRequest) -> Invitation;
+    /// Takes an invitation back.
+    revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+    /// Joins the organisation that a code invites to.
+    accept_invitation(AcceptInvitationRequest) -> Org;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.
@@ -84,8 +110,16 @@ calls! {
 lists! {
     /// The user's sessions, oldest first.
     sessions: list_sessions(ListSessionsRequest) -> Session;
+    /// The user's organisations, oldest first.
+    orgs: list_orgs(ListOrgsRequest) -> Org;
+    /// The members of an organisation.
+    members: list_members(ListMembersRequest) -> Member;
+    /// Invitations that wait to be accepted, oldest first.
+    invitations: list_invitations(ListInvitationsRequest) -> Invitation;
     /// Live sync tokens of a database, oldest first.
     tokens: list_tokens(ListTokensRequest) -> TokenInfo;
+    /// Live API keys of a database, oldest first.
+    api_keys: list_api_keys(ListApiKeysRequest) -> ApiKey;
     /// The signing keys. Operator only.
     keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
 }

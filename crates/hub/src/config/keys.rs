@@ -80,6 +80,29 @@ pub const KEYS: &[Key] = &[
         .or(&["SYNC_TOKEN_TTL_SECONDS"]),
     key("max_sync_token_ttl_seconds", "N", "Longest life of a sync token [default: 86400]")
         .or(&["MAX_SYNC_TOKEN_TTL_SECONDS"]),
+    key("oauth_redirect_base", "URL", "URL to which providers send browsers back [default: public_url]")
+        .or(&["OAUTH_REDIRECT_BASE"]),
+    key("oauth_state_ttl_seconds", "N", "How long a login at a provider may take [default: 600]")
+        .or(&["OAUTH_STATE_TTL_SECONDS"]),
+    key("github_client_id", "ID", "Client id of the hub at GitHub").or(&["GITHUB_CLIENT_ID"]),
+    key("github_client_secret", "SECRET", "Client secret of the hub at GitHub")
+        .or(&["GITHUB_CLIENT_SECRET"])
+        .secret(),
+    key("google_client_id", "ID", "Client id of the hub at Google").or(&["GOOGLE_CLIENT_ID"]),
+    key("google_client_secret", "SECRET", "Client secret of the hub at Google")
+        .or(&["GOOGLE_CLIENT_SECRET"])
+        .secret(),
+    key("github_authorize_url", "URL", "Where GitHub asks the user [default: GitHub's]"),
+    key("github_token_url", "URL", "Where GitHub exchanges codes [default: GitHub's]"),
+    key("github_user_url", "URL", "Where GitHub's API names the user [default: GitHub's]"),
+    key("github_emails_url", "URL", "Where GitHub's API lists e-mail addresses [default: GitHub's]"),
+    key("google_issuer", "URL", "Issuer of OpenID Connect [default: https://accounts.google.com]"),
+    key(
+        "oauth_legacy",
+        "BOOL",
+        "Let clients log in at a provider that prove nothing, as EdgeReplica's [default: true]",
+    ),
+    key("oauth_legacy_bind_ip", "BOOL", "Have those finish from the address they began from [default: true]"),
     key("auto_migrate", "BOOL", "Migrate older data at start [default: true]").or(&["AUTO_MIGRATE"]),
     key("signup", "open|invite|closed", "Who may sign up [default: open on a loopback address, else invite]"),
     key("cors_origins", "LIST", "Origins whose web pages may call the hub, comma-separated")

@@ -4,6 +4,7 @@
 mod events;
 mod jwt;
 mod keys;
+mod oauth;
 mod sources;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 pub use events::{AuthRefusal, EventsConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
+pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -81,6 +83,8 @@ pub struct Config {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Whether pending migrations run at start.
     pub auto_migrate: bool,
     /// Who may sign up.
@@ -115,6 +119,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
+    /// What should be mended, for the log: there is none yet while the settings are read.
+    pub warnings: Vec<String>,
     /// Event sync.
     pub events: EventsConfig,
 }
@@ -240,6 +246,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
         let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        let mut warnings = Vec::new();
         Ok(Self {
             dev: args.dev,
             listen,
@@ -247,7 +254,7 @@ impl Config {
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
             default_database: values.text("default_database").map(str::to_owned),
-            jwt: jwt::settings(&values, args.dev)?,
+            jwt: jwt::settings(&values, args.dev, &mut warnings)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
@@ -257,6 +264,7 @@ impl Config {
                 1,
                 YEAR_SECONDS,
             )?,
+            oauth: values.oauth()?,
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
@@ -280,6 +288,7 @@ impl Config {
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
             events: EventsConfig::read(&values)?,
+            warnings,
         })
     }
 }
@@ -299,7 +308,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+/// An origin, or a pattern of origins.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text == "*" => Ok(text.to_owned()),
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {

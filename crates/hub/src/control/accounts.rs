@@ -11,7 +11,10 @@ use super::{
     Caller, Control, ControlEffect, Origin,
     audit::{AuditRow, Who},
     directory::Directory,
+    invitations,
     limiter::Counted,
+    operator::code_hash,
+    orgs::membership,
     sessions::NewSession,
 };
 use crate::config::Signup;
@@ -67,6 +70,8 @@ pub(super) struct NewUser {
     pub(super) email: String,
     /// PHC string of the password.
     pub(super) secret: String,
+    /// The provider that vouches for the user in place of a password, and what it calls the user.
+    pub(super) vouched: Option<(&'static str, String)>,
     pub(super) now: UnixMillis,
 }
 
@@ -93,7 +98,7 @@ pub(super) fn check_email(email: &str) -> Result<&str> {
 }
 
 impl NewUser {
-    /// Creates user, password identity, personal organisation and membership (ORG-01).
+    /// Creates user, identity, personal organisation and membership (ORG-01).
     pub(super) fn insert(&self, transaction: &mut Transaction<'_, ControlEffect>) -> ferry_store::Result<()> {
         let connection = transaction.connection();
         let (user, org, key) = (self.user_id.to_string(), self.org_id.to_string(), email_key(&self.email));
@@ -106,14 +111,20 @@ impl NewUser {
             return Err(Error::new(Reason::AlreadyExists, message).into());
         }
         connection
-            .prepare_cached("INSERT INTO users(id, email, email_key, created) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(rusqlite::params![user, self.email, key, self.now.0])?;
+            .prepare_cached(
+                "INSERT INTO users(id, email, email_key, email_verified, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(rusqlite::params![user, self.email, key, self.vouched.is_some(), self.now.0])?;
+        let (provider, subject, secret) = match &self.vouched {
+            Some((provider, subject)) => (*provider, subject, None),
+            None => ("password", &user, Some(&self.secret)),
+        };
         connection
             .prepare_cached(
                 "INSERT INTO identities(id, user_id, provider, provider_user_id, secret)
-                 VALUES (?1, ?2, 'password', ?2, ?3)",
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(rusqlite::params![self.identity_id.to_string(), user, self.secret])?;
+            .execute(rusqlite::params![self.identity_id.to_string(), user, provider, subject, secret])?;
         let org_name = format!("{} (personal)", self.email);
         connection
             .prepare_cached(
@@ -128,11 +139,18 @@ impl NewUser {
         transaction.effect(ControlEffect::UserCreated {
             user_id: self.user_id,
             email: self.email.clone(),
+            email_verified: self.vouched.is_some(),
             org_id: self.org_id,
             org_name,
         });
         Ok(())
     }
+}
+
+fn signup_closed() -> Error {
+    let message = "this hub does not accept new accounts without a valid invitation: ask its operator or an \
+                   admin of an organisation for one";
+    Error::new(Reason::SignupClosed, message)
 }
 
 impl Control {
@@ -141,13 +159,25 @@ impl Control {
     /// # Errors
     /// Signup closed, bad e-mail or password, e-mail taken, rate limit, `BUSY`.
     pub async fn signup(&self, email: &str, password: &str, origin: &Origin) -> Result<Session> {
+        self.signup_invited(email, password, "", origin).await
+    }
+
+    /// The same with an invitation, which joins the new user to its organisation in the same transaction and
+    /// opens a hub whose `signup` is `invite`. An empty `invite_code`: none.
+    ///
+    /// # Errors
+    /// As [`Self::signup`]; an invitation that does not count.
+    pub async fn signup_invited(
+        &self,
+        email: &str,
+        password: &str,
+        invite_code: &str,
+        origin: &Origin,
+    ) -> Result<Session> {
         let now = self.now();
         self.rates.charge(Counted::Signup(origin.ip.into()), now)?;
-        if self.config.signup != Signup::Open {
-            // No invitations exist yet, so that no code is valid.
-            let message = "this hub does not accept new accounts: ask its operator for an invitation";
-            return Err(Error::new(Reason::SignupClosed, message));
-        }
+        // Before anything else is looked at, and before the dear hashing.
+        let (invitation, refusal) = self.admit(email, invite_code).await?;
         let email = check_email(email)?.to_owned();
         password::check_new(password)?;
         // Hashed before anybody looks whether the e-mail is taken, so that the time tells nothing (ORG-03).
@@ -166,14 +196,32 @@ impl Control {
                 org_id: Some(org_id),
                 database_id: None,
                 action: "user.signup",
-                target: &user.email,
+                target: &user_id.to_string(),
                 outcome: "ok",
                 detail: serde_json::json!({}),
             };
-            row.insert(transaction.connection())
+            row.insert(transaction.connection())?;
+            if let Some(hash) = invitation {
+                let joined = invitations::spend(transaction, &hash, user_id, &user.email, &origin, now)?;
+                joined.ok_or_else(refusal)?;
+            }
+            Ok(())
         })
         .await?;
         self.opened(&session, 0, org_id)
+    }
+
+    /// Whether a stranger may sign up (ORG-03): the hash of the invitation that is to be spent, if there is one,
+    /// and how a bad one is refused.
+    async fn admit(&self, email: &str, invite_code: &str) -> Result<(Option<[u8; 32]>, fn() -> Error)> {
+        let refusal = match self.config.signup {
+            Signup::Open if invite_code.is_empty() => return Ok((None, invitations::bad_code)),
+            Signup::Open => invitations::bad_code,
+            Signup::Invite => signup_closed,
+            Signup::Closed => return Err(signup_closed()),
+        };
+        let hash = code_hash(invite_code);
+        if self.is_invited(hash, email).await? { Ok((Some(hash), refusal)) } else { Err(refusal()) }
     }
 
     /// The answer to a login: the token, and whose it is.
@@ -204,10 +252,7 @@ pub(super) fn whoami_of(
 ) -> Result<Whoami> {
     let user =
         directory.user(user_id).ok_or_else(|| Error::new(Reason::TokenRevoked, "session token required"))?;
-    let orgs = user.memberships.iter().filter_map(|(id, role)| {
-        let org = directory.org(*id)?;
-        Some(OrgMembership { id: *id, name: org.name.to_string(), role: *role, personal: org.personal })
-    });
+    let orgs = user.memberships.iter().filter_map(|(id, role)| membership(directory, *id, *role));
     Ok(Whoami {
         user_id,
         email: user.email.to_string(),

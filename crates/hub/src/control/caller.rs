@@ -84,7 +84,7 @@ impl Control {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
-        if access == Access::Full && !restrictions.keeps_all_rights() {
+        if access == Access::Full && !verified.caveats.iter().all(Caveat::keeps_all_rights) {
             let message =
                 "this session is narrowed by caveats and may only read and issue sync tokens: log in";
             return Err(Error::new(Reason::AttenuatedSession, message));
@@ -119,7 +119,17 @@ impl Control {
             let message = "you belong to more than one organisation of this name: name it by its id";
             return Err(Error::new(Reason::InvalidArgument, message));
         }
-        first.ok_or_else(|| Error::new(Reason::NotFound, "organisation not found"))
+        first.ok_or_else(org_not_found)
+    }
+
+    /// The organisation that `text` names to the caller, who must be admin there.
+    ///
+    /// # Errors
+    /// Not found; permission denied below admin.
+    pub(super) fn resolve_own_org(&self, caller: &Caller, text: &str) -> Result<OrgId> {
+        let (org_id, role) = self.resolve_org(caller, text)?;
+        require_role(role, Role::Admin)?;
+        Ok(org_id)
     }
 
     /// The database that `text` names to the caller (id, or name in the session's organisation), and the
@@ -136,6 +146,10 @@ impl Control {
         let visible = entry.and_then(|entry| Some((entry, directory.role(caller.user_id, entry.org_id)?)));
         visible.map(|(entry, role)| (entry.clone(), role)).ok_or_else(database_not_found)
     }
+}
+
+pub(super) fn org_not_found() -> Error {
+    Error::new(Reason::NotFound, "organisation not found")
 }
 
 pub(super) fn database_not_found() -> Error {

@@ -7,9 +7,9 @@ use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::Error;
 
 use super::{
-    Access, Control, DatabaseStats,
+    Access, CompleteOAuth, Control, DatabaseStats, StartOAuth,
     rpc::Call,
-    rpc_jwt,
+    rpc_api_keys, rpc_jwt,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
@@ -29,6 +29,21 @@ macro_rules! rpcs {
             let $request = request.to_owned_message();
             let answer: Result<wire::$Response, Error> = async { $body }.await;
             Response::ok(answer.map_err(|error| $call.refuse(&error))?)
+        }
+    )+};
+}
+
+/// Methods whose bodies stand in a file of their group.
+macro_rules! forwards {
+    ($group:ident: $($name:ident($Request:ident) -> $Response:ident;)+) => {$(
+        async fn $name(
+            &self,
+            context: RequestContext,
+            request: ServiceRequest<'_, wire::$Request>,
+        ) -> ServiceResult<wire::$Response> {
+            let call = &Call::new(&self.0, &context);
+            let answer = super::$group::$name(call, request.to_owned_message()).await;
+            Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
     )+};
 }
@@ -55,7 +70,8 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.signup(request.email, request.password, &call.origin).await;
+        let wire::SignupRequestView { email, password, invite_code, .. } = *request;
+        let session = self.0.signup_invited(email, password, invite_code, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -67,27 +83,6 @@ impl wire::AdminService for Service {
         let call = Call::new(&self.0, &context);
         let session = self.0.login(request.email, request.password, request.label, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
-    }
-
-    async fn start_o_auth(
-        &self,
-        context: RequestContext,
-        request: ServiceRequest<'_, wire::StartOAuthRequest>,
-    ) -> ServiceResult<wire::StartOAuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let started = self.0.start_oauth(request.provider, &call.origin);
-        let (redirect_url, state) = started.map_err(|error| call.refuse(&error))?;
-        Response::ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
-    }
-
-    async fn complete_o_auth(
-        &self,
-        context: RequestContext,
-        _request: ServiceRequest<'_, wire::CompleteOAuthRequest>,
-    ) -> ServiceResult<wire::AuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let session = self.0.complete_oauth(&call.origin).map_err(|error| call.refuse(&error))?;
-        Response::ok(auth_response(session))
     }
 
     async fn create_database(
@@ -179,6 +174,29 @@ impl wire::AdminService for Service {
     }
 
     rpcs! {
+        async fn start_o_auth(call, request: StartOAuthRequest) -> StartOAuthResponse {
+            let linker = if request.link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = StartOAuth {
+                provider: &request.provider,
+                client_challenge: &request.client_challenge,
+                loopback_port: request.loopback_port,
+            };
+            let started = call.control.start_oauth(wanted, linker.as_ref(), &call.origin).await?;
+            let (redirect_url, state) = started;
+            Ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
+        }
+
+        async fn complete_o_auth(call, request: CompleteOAuthRequest) -> AuthResponse {
+            let linker = if request.confirm_link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = CompleteOAuth {
+                state: &request.state,
+                code: &request.code,
+                client_verifier: &request.client_verifier,
+                password: &request.password,
+            };
+            Ok(auth_response(call.control.complete_oauth(wanted, linker.as_ref(), &call.origin).await?))
+        }
+
         async fn refresh_session(call, _request: RefreshSessionRequest) -> AuthResponse {
             let caller = call.session(Access::Full)?;
             Ok(auth_response(call.control.refresh_session(&caller, &call.origin).await?))
@@ -251,6 +269,35 @@ impl wire::AdminService for Service {
             Ok(wire::RevokeDatabaseTokensResponse::default())
         }
 
+        async fn create_api_key(call, request: CreateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let spec = rpc_api_keys::spec(request.spec.into_option().unwrap_or_default())?;
+            let made = call.control.create_api_key(&caller, &request.database, spec, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn list_api_keys(call, request: ListApiKeysRequest) -> ListApiKeysResponse {
+            let caller = call.session(Access::Read)?;
+            let wire::ListApiKeysRequest { database, page_size, page_token, .. } = &request;
+            let (rows, next_page_token) =
+                call.control.list_api_keys(&caller, database, *page_size, page_token).await?;
+            let api_keys = rows.into_iter().map(rpc_api_keys::api_key).collect();
+            Ok(wire::ListApiKeysResponse { api_keys, next_page_token, ..Default::default() })
+        }
+
+        async fn rotate_api_key(call, request: RotateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let (id, overlap) = (&request.id, request.overlap_seconds);
+            let made = call.control.rotate_api_key(&caller, id, overlap, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn revoke_api_key(call, request: RevokeApiKeyRequest) -> RevokeApiKeyResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_api_key(&caller, &request.id, &call.origin).await?;
+            Ok(wire::RevokeApiKeyResponse::default())
+        }
+
         async fn get_jwt_settings(call, request: GetJwtSettingsRequest) -> JwtSettings {
             let caller = call.session(Access::Read)?;
             Ok(rpc_jwt::settings(call.control.jwt_settings(&caller, &request.database).await?))
@@ -319,5 +366,21 @@ impl wire::AdminService for Service {
             let (code, exp_unix) = (issued.code, issued.exp_unix);
             Ok(wire::IssuePasswordResetResponse { code, exp_unix, ..Default::default() })
         }
+    }
+
+    forwards! {
+        rpc_orgs:
+        create_org(CreateOrgRequest) -> Org;
+        list_orgs(ListOrgsRequest) -> ListOrgsResponse;
+        rename_org(RenameOrgRequest) -> RenameOrgResponse;
+        delete_org(DeleteOrgRequest) -> DeleteOrgResponse;
+        list_members(ListMembersRequest) -> ListMembersResponse;
+        set_member_role(SetMemberRoleRequest) -> SetMemberRoleResponse;
+        remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+        create_invitation(CreateInvitationRequest) -> Invitation;
+        list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
+        revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+        accept_invitation(AcceptInvitationRequest) -> Org;
+        list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
     }
 }

@@ -2,7 +2,6 @@
 //! operator must mend ends the start with its text (exit code 78).
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
@@ -16,9 +15,9 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, directory::Directory, files, jwks::Jwks, keys::Keys,
-    kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids, recent::Recent,
-    schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
+    jwks::Jwks, keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, oauth::Discovered,
+    passwords::PasswordPool, random::Ids, recent::Recent, schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 
@@ -26,6 +25,8 @@ use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 const DEV_EMAIL: &str = "dev@localhost";
 /// Its password: as public as the signing key, on a hub that only loopback reaches.
 const DEV_PASSWORD: &str = "ferry-dev";
+/// Value of the API key that `--dev` starts with.
+const DEV_API_KEY: &str = "fy_pk_dev";
 /// Name of the database that `--dev` starts with.
 const DEV_DATABASE: &str = "main";
 
@@ -62,6 +63,9 @@ impl Control {
             outbound,
             clock,
             tentative_kinds: TentativeKinds::default(),
+            used_keys: UsedKeys::default(),
+            budgets: Budgets::default(),
+            discovered: Discovered::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
             probing: AtomicBool::new(false),
@@ -77,7 +81,7 @@ impl Control {
     /// Makes the user and database of `--dev`, if they are missing (CFG-04).
     async fn seed(&self) -> ferry_types::Result<()> {
         let now = self.now();
-        let origin = Origin { request_id: "start".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let origin = Origin::hub();
         let known = self
             .write(|transaction| {
                 let sql = "SELECT users.id, organizations.id FROM users
@@ -90,25 +94,25 @@ impl Control {
             .await?;
         let (user_id, org_id): (UserId, OrgId) = match known {
             Some(ids) => ids,
-            None => self.seed_user(now).await?,
+            None => self.seed_user(now, &origin).await?,
         };
-        let known = self.state.read().database_named(org_id, DEV_DATABASE).map(|entry| entry.id);
-        let id = match known {
-            Some(id) => id,
-            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?.id,
+        let found = self.state.read().database_named(org_id, DEV_DATABASE).cloned();
+        let database = match found {
+            Some(database) => database,
+            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?,
         };
         if self.config.default_database.is_none() {
             // By its id: others may call theirs so too.
-            self.state.write().set_default_database(&id.to_string());
+            self.state.write().set_default_database(&database.id.to_string());
         }
-        Ok(())
+        self.seed_api_key(&database, DEV_API_KEY).await
     }
 
-    async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {
+    async fn seed_user(&self, now: UnixMillis, origin: &Origin) -> ferry_types::Result<(UserId, OrgId)> {
         let secret = self.hash_password(DEV_PASSWORD).await?;
         let user = self.new_user(DEV_EMAIL.to_owned(), secret, now);
         let ids = (user.user_id, user.org_id);
-        self.write(move |transaction| user.insert(transaction)).await?;
+        self.store_user(user, origin).await?;
         Ok(ids)
     }
 }

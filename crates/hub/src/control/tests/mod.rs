@@ -1,11 +1,16 @@
 //! The control plane on a real `control.db` in a temporary folder, with a clock that tests set.
 
 mod accounts;
+mod audit;
 mod authenticate;
+mod budgets;
 mod databases;
+mod invitations;
 mod jwt;
 mod kinds;
+mod oauth;
 mod operator;
+mod orgs;
 mod rpc;
 mod sessions;
 mod start;
@@ -30,7 +35,7 @@ use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
     Session,
 };
-use crate::config::Signup;
+use crate::config::{OAuthConfig, Signup};
 
 /// When tests begin, Unix seconds.
 pub(super) const START: i64 = 1_800_000_000;
@@ -46,6 +51,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,
         max_sync_token_ttl_seconds: 7_200,
+        oauth: OAuthConfig::default(),
         signup: Signup::Open,
         argon2_memory_kib: 8,
         argon2_iterations: 1,
@@ -138,6 +144,15 @@ impl Fixture {
         let session = self.control.signup(email, PASSWORD, &origin()).await.unwrap();
         let caller = self.caller(&session.token).unwrap();
         (session, caller)
+    }
+
+    /// A user of `role` in the organisation `org`, which `admin` manages.
+    async fn member(&self, admin: &Caller, org: &str, email: &str, role: &str) -> Caller {
+        let (_, caller) = self.signup(email).await;
+        let invited = self.control.create_invitation(admin, org, email, role, &origin()).await;
+        let (_, code) = invited.unwrap();
+        self.control.accept_invitation(&caller, &code, &origin()).await.unwrap();
+        caller
     }
 
     fn caller(&self, token: &str) -> ferry_types::Result<Caller> {
