@@ -37,9 +37,15 @@ const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [Creden
 pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_BEARERS);
 /// `/sync`: a pull over EdgeReplica's wire.
 pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
+/// `/v1/…/events`: pages and streams of a log.
+pub const EVENTS_READ: Right = right("reading events", Model::Events, Op::Read, DATA);
+/// `/v1/…/events`: an append.
+pub const EVENTS_APPEND: Right = right("appending events", Model::Events, Op::Write, DATA);
+/// `/v1/…/events/stores`.
+pub const EVENTS_ADMIN: Right = right("administering event stores", Model::Events, Op::Admin, ADMINISTRATION);
 
 /// Every row.
-pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL];
+pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL, EVENTS_READ, EVENTS_APPEND, EVENTS_ADMIN];
 
 impl Right {
     /// Refuses a credential that may not do this.
@@ -121,7 +127,13 @@ mod tests {
 
     /// The table as people read it: a credential with all rights of its kind, in the order token, JWT, key,
     /// anonymous, session. `y` lets in, `4` answers 401, `n` 403.
-    const CELLS: &[(&str, &str)] = &[("a push over /sync", "yny4n"), ("a pull over /sync", "yny4n")];
+    const CELLS: &[(&str, &str)] = &[
+        ("a push over /sync", "yny4n"),
+        ("a pull over /sync", "yny4n"),
+        ("reading events", "yyyyn"),
+        ("appending events", "yyyyn"),
+        ("administering event stores", "yny4y"),
+    ];
 
     // Verifies: TOK-03, CFG-04
     #[test]
