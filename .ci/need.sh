@@ -31,3 +31,26 @@ need_wasm_target() {
   say "SKIPPED: run 'rustup target add wasm32-unknown-unknown' where there is a network, then run this again."
   return 1
 }
+
+# Node 20 or newer with npm: for the tests with LiveStore's own client and for the reference of the benchmarks.
+need_node() {
+  if node_is_new_enough; then return; fi
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing Node.js (nodejs, npm) with apt-get"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >&2
+    if node_is_new_enough; then return; fi
+  fi
+  say "Node 20 or newer with npm is missing: the tests with the LiveStore client need it."
+  say "Get it from https://nodejs.org, or on Debian 13, Ubuntu 25 and newer: sudo apt-get install nodejs npm"
+  exit 1
+}
+
+node_is_new_enough() {
+  command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null
+}
+
+# The packages that a folder's package-lock.json names, exactly these.
+need_packages() {
+  if [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ]; then return; fi
+  (cd "$1" && npm ci --ignore-scripts --prefer-offline >&2)
+}

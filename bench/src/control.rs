@@ -17,9 +17,9 @@ const SECONDS: u64 = 5;
 
 pub(crate) fn run() {
     let ferry = binary::ferry();
-    rpc::run(&ferry);
-    login::run(&ferry);
-    start::run(&ferry);
+    rpc::run(ferry);
+    login::run(ferry);
+    start::run(ferry);
 }
 
 /// A hub without rate limits and with little to log, and a user of it.

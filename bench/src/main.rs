@@ -1,9 +1,11 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|all]` prints Markdown tables;
-//! the figures of record stand in bench/RESULTS.md.
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|all]` prints
+//! Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
 mod binary;
+mod clock;
 mod control;
+mod events;
 mod load;
 mod memory;
 mod pages;
@@ -11,30 +13,36 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
-  memory  memory of an open and of a closed database\n\n\
+  memory  memory of an open and of a closed database\n  \
+  events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
 fn main() -> ExitCode {
-    if cfg!(debug_assertions) {
-        eprintln!("a debug build measures nothing: add --release");
+    if cfg!(debug_assertions) && std::env::var_os("FERRY_BENCH_SMOKE").is_none() {
+        eprintln!(
+            "a debug build measures nothing: add --release (FERRY_BENCH_SMOKE=1 tries it all the same)"
+        );
         return ExitCode::from(2);
     }
     table::print_machine();
-    let which = std::env::args().nth(1).unwrap_or_else(|| "all".into());
+    let mut words = std::env::args().skip(1);
+    let which = words.next().unwrap_or_else(|| "all".into());
     match which.as_str() {
         "actor" => actor::run(),
         "control" => control::run(),
         "pages" => pages::run(),
         "memory" => memory::run(),
+        "events" => return events::run(words),
         "all" => {
             actor::run();
             memory::run();
             control::run();
             pages::run();
+            return events::run(words);
         }
         _ => {
             eprintln!("{USAGE}");

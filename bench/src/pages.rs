@@ -28,11 +28,11 @@ pub(crate) fn run() {
     eprintln!("making the standard database");
     let standard = dir.path().join("standard.db");
     sample::standard(&standard, sample::STANDARD_ROWS, 1);
-    transfers(&ferry, &standard, dir.path());
+    transfers(ferry, &standard, dir.path());
     eprintln!("making a database of 1 GiB");
     let large = dir.path().join("large.db");
     sample::standard(&large, LARGE_ROWS, 1);
-    memory(&ferry, &large);
+    memory(ferry, &large);
 }
 
 /// A hub with one user and one database.

@@ -7,7 +7,9 @@ pub(crate) fn print_machine() {
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");
     let kernel = read("/proc/sys/kernel/osrelease");
-    println!("{cores} cores,{}; Linux {}; release build.", model.replace([':', '\t'], ""), kernel.trim());
+    let build =
+        if cfg!(debug_assertions) { "debug build: these figures say nothing" } else { "release build" };
+    println!("{cores} cores,{}; Linux {}; {build}.", model.replace([':', '\t'], ""), kernel.trim());
 }
 
 /// Prints a Markdown table under a heading.

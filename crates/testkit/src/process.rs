@@ -35,6 +35,33 @@ pub fn usage(pid: u32) -> Option<Usage> {
     })
 }
 
+/// The usage of process `pid` and of all that descend from it, added up; of those that are gone, nothing counts.
+#[must_use]
+pub fn tree_usage(pid: u32) -> Option<Usage> {
+    let mut total = usage(pid)?;
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect();
+    let mut family = vec![pid];
+    while let Some(member) = family.pop() {
+        for (child, _) in parents.iter().filter(|(_, parent)| *parent == member) {
+            family.push(*child);
+            let Some(usage) = usage(*child) else { continue };
+            total.cpu_ms += usage.cpu_ms;
+            total.resident_bytes += usage.resident_bytes;
+            total.peak_bytes += usage.peak_bytes;
+        }
+    }
+    Some(total)
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Sends SIGTERM.
 ///
 /// # Panics
