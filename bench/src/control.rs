@@ -3,6 +3,7 @@
 mod login;
 mod rpc;
 mod start;
+mod verify;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ const SECONDS: u64 = 5;
 
 pub(crate) fn run() {
     let ferry = binary::ferry();
+    verify::run();
     rpc::run(ferry);
     login::run(ferry);
     start::run(ferry);
