@@ -3,6 +3,7 @@
 mod login;
 mod rpc;
 mod start;
+mod verify;
 
 use std::path::Path;
 
@@ -17,9 +18,10 @@ const SECONDS: u64 = 5;
 
 pub(crate) fn run() {
     let ferry = binary::ferry();
-    rpc::run(&ferry);
-    login::run(&ferry);
-    start::run(&ferry);
+    verify::run();
+    rpc::run(ferry);
+    login::run(ferry);
+    start::run(ferry);
 }
 
 /// A hub without rate limits and with little to log, and a user of it.

@@ -4,6 +4,7 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod events;
 mod jwt;
 mod keys;
 mod oauth;

@@ -121,6 +121,27 @@ fn only_who_may_write_makes_a_store() {
 
 // Verifies: EVT-50
 #[test]
+fn the_store_map_says_where_a_store_is_and_widens_nothing() {
+    let stores = Stores::with("--events-store-map=team-.*=other,.*=app");
+    drop(stores.open("anything else"));
+    let other = stores.place.user.create_database("other");
+    let bearer = format!("Bearer {}", stores.token);
+    let headers = [("Authorization", bearer.as_str())];
+    let open = |path: &str| LiveSocket::open(stores.address(), path, "team-1", &headers);
+    assert_eq!(open(&path("team-1", "ws")).unwrap_err().status, 404, "mapped to another database");
+    let direct = "/v1/databases/app/livestore?storeId=team-1&transport=ws";
+    assert!(open(direct).is_ok(), "the map is for hub-wide paths only");
+    let place = crate::support::Place { database: other, ..stores.place };
+    let token = token(&place, &["read", "write"]);
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str())];
+    let address = place.hub.address();
+    assert!(LiveSocket::open(address, &path("team-1", "ws"), "team-1", &headers).is_ok());
+    assert_eq!(LiveSocket::open(address, &path("x", "ws"), "x", &headers).unwrap_err().status, 404);
+}
+
+// Verifies: EVT-50
+#[test]
 fn a_pushed_file_takes_no_events_and_the_other_way_round() {
     let stores = Stores::new();
     let folder = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A hub whose database was put back to an older state, not started yet.
-fn rolled_back(backup: &Path) -> Stores {
+pub(super) fn rolled_back(backup: &Path) -> Stores {
     let mut stores = Stores::new();
     assert_eq!(stores.open("app").push(&a(1), &chain(0, 5)).code(), "success");
     stores.place.hub.stop();

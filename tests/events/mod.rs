@@ -1,5 +1,6 @@
 //! Event sync over LiveStore's wire, by raw frames.
 
+mod admin;
 mod auth;
 mod bad;
 mod connection;
@@ -7,10 +8,13 @@ mod crash;
 mod fidelity;
 mod flow;
 mod hold;
+mod hooks;
 mod http;
+mod live;
 mod pull;
 mod push;
 mod routes;
+mod view;
 
 use ferry_testkit::{
     Hub,

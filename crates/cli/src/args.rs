@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, audit, clone, completions, db, demo, invite, jwt, key, login, logout, member, oauth,
-        org, password, profile, pull, push, serve, session, signup, sync, token,
+        account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
+        oauth, org, password, profile, pull, push, serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Delete your account
     #[command(subcommand)]
     Account(account::Command),
+    /// Event logs: stores, exports, events
+    #[command(subcommand)]
+    Events(events::Command),
     /// Create, list, rename and delete organisations, which own databases
     #[command(subcommand)]
     Org(org::Command),

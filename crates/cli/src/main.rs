@@ -70,6 +70,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Session(command) => commands::session::run(&context()?, command).await,
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,
+        Command::Events(command) => commands::events::run(&context()?, command).await,
         Command::Org(command) => commands::org::run(&context()?, command).await,
         Command::Member(command) => commands::member::run(&context()?, command).await,
         Command::Invite(command) => commands::invite::run(&context()?, command).await,

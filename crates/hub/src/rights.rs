@@ -37,6 +37,12 @@ const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [Creden
 pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_BEARERS);
 /// `/sync`: a pull over EdgeReplica's wire.
 pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
+/// `/v1/…/events`: pages and streams of a log.
+pub const EVENTS_READ: Right = right("reading events", Model::Events, Op::Read, DATA);
+/// `/v1/…/events`: an append.
+pub const EVENTS_APPEND: Right = right("appending events", Model::Events, Op::Write, DATA);
+/// `/v1/…/events/stores`.
+pub const EVENTS_ADMIN: Right = right("administering event stores", Model::Events, Op::Admin, ADMINISTRATION);
 
 /// Records: what clients push.
 pub const RECORDS_PUSH: Right = right("a push of records", Model::Records, Op::Write, DATA);
@@ -46,7 +52,16 @@ pub const RECORDS_PULL: Right = right("a pull of records", Model::Records, Op::R
 pub const RECORDS_ADMIN: Right = right("administering records", Model::Records, Op::Admin, ADMINISTRATION);
 
 /// Every row.
-pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL, RECORDS_PUSH, RECORDS_PULL, RECORDS_ADMIN];
+pub const ALL: &[Right] = &[
+    PAGES_SYNC_PUSH,
+    PAGES_SYNC_PULL,
+    EVENTS_READ,
+    EVENTS_APPEND,
+    EVENTS_ADMIN,
+    RECORDS_PUSH,
+    RECORDS_PULL,
+    RECORDS_ADMIN,
+];
 
 impl Right {
     /// Refuses a credential that may not do this.
@@ -131,6 +146,9 @@ mod tests {
     const CELLS: &[(&str, &str)] = &[
         ("a push over /sync", "yny4n"),
         ("a pull over /sync", "yny4n"),
+        ("reading events", "yyyyn"),
+        ("appending events", "yyyyn"),
+        ("administering event stores", "yny4y"),
         ("a push of records", "yyyyn"),
         ("a pull of records", "yyyyn"),
         ("administering records", "yny4y"),

@@ -56,6 +56,8 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/sync", any(pages::sync))
+        .route("/v1/databases/{db}/events", any(events::serve_view))
+        .route("/v1/databases/{db}/events/{*rest}", any(events::serve_view))
         .merge(oauth())
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))

@@ -27,7 +27,8 @@ use crate::{
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock},
     database::Databases,
-    events, health,
+    events::{self, Hooks},
+    health,
     hub::Hub,
     records::{self, Billing},
     routes, tls,
@@ -59,6 +60,7 @@ impl Server {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
         let hub = Hub {
+            event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             clock,
             control,
@@ -96,6 +98,8 @@ impl Server {
         let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
         let housekeeping = tokio::spawn(housekeeping(Arc::clone(&self.hub)));
+        let hub = Arc::clone(&self.hub);
+        self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = self.accept(&app, &self.hub.stopping, &connections) => match never {},

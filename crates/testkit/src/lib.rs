@@ -9,6 +9,7 @@ pub mod command;
 pub mod dump;
 pub mod edgereplica;
 pub mod frames;
+pub mod hooks;
 pub mod http;
 pub mod hub;
 pub mod jwks_server;
@@ -22,6 +23,7 @@ pub mod rpc;
 pub mod sample;
 pub mod serve;
 pub mod socket;
+pub mod sse;
 pub mod token;
 pub mod wait;
 

@@ -29,6 +29,15 @@ pub const EVENTS_FULL_RETRY_MS: u64 = 5_000;
 /// How often the positions of event stores are saved outside their files (EVT-43).
 pub const EVENTS_WATERMARK_EVERY_MS: u64 = 5_000;
 
+/// Bytes of a page of Ferry's own view of events, above which it is cut.
+pub const EVENTS_VIEW_PAGE_MAX_BYTES: usize = 8 << 20;
+/// How often a stream of server-sent events shows that it lives.
+pub const EVENTS_SSE_PING_MS: u64 = 15_000;
+/// Largest import of an event store.
+pub const EVENTS_IMPORT_MAX_BYTES: u64 = 16 << 30;
+/// How long a read waits for the commit that `Ferry-Min-Seq` names.
+pub const MIN_SEQ_WAIT_MAX_MS: u64 = 2_000;
+
 /// Requests waiting for one database's writer; a further one waits for a place, at most
 /// [`MAILBOX_WAIT_MAX_MS`].
 pub const MAILBOX_CAPACITY: usize = 4096;

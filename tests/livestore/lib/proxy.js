@@ -8,6 +8,8 @@ export class Proxy {
   #online = true
   #deaf = false
   #frozen = false
+  /** Connections that clients have opened so far. */
+  connections = 0
   /** Bytes that the hub sent while nobody could hear it. */
   heldBack = 0
 
@@ -68,6 +70,7 @@ export class Proxy {
   }
 
   #join(client) {
+    this.connections += 1
     if (!this.#online) {
       client.destroy()
       return

@@ -48,17 +48,6 @@ class Server {
     return this
   }
 
-  /** Starts it with the fault point that waits while the file `held` is there, and lets its start pass. */
-  async startReleasing(held, env) {
-    const release = setInterval(() => rmSync(held, { force: true }), 5)
-    try {
-      return await this.start({ env })
-    } finally {
-      clearInterval(release)
-      rmSync(held, { force: true })
-    }
-  }
-
   /** Ends it with `kill -9`. */
   async kill() {
     this.child.kill('SIGKILL')

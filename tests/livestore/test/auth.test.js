@@ -5,7 +5,8 @@ import { makeShutdownDeferred } from '@livestore/livestore'
 import { Deferred, Effect } from 'effect'
 
 import { account } from '../lib/account.js'
-import { texts } from '../lib/log.js'
+import { rpc, texts } from '../lib/log.js'
+import { Proxy } from '../lib/proxy.js'
 import { onReference, startServer } from '../lib/server.js'
 import { converged, openStore } from '../lib/store.js'
 import { until } from '../lib/wait.js'
@@ -38,17 +39,18 @@ for (const transport of ['ws', 'http']) {
 }
 
 // Verifies: EVT-52
-test('by default a refused app works on offline and loses nothing', { skip }, async (t) => {
+test('by default a refused app works on offline, loses nothing and tries again', { skip }, async (t) => {
   const server = await startServer(t)
   const storeId = 'offline-without-credential'
-  const refused = await openStore(t, { url: server.url, storeId, clientId: 'app', payload: bad })
+  const cable = await Proxy.start(t, server.port)
+  const refused = await openStore(t, { url: cable.url, storeId, clientId: 'app', payload: bad })
   refused.add('kept')
-  await until('the hub to refuse', () => /401/.test(server.output) || refused.items().length === 1)
-  assert.deepEqual(await texts(server.url, storeId), [])
+  await until('the app to try again', () => cable.connections >= 3)
   const good = await openStore(t, { url: server.url, storeId, clientId: 'other' })
   good.add('written')
   await converged(1, { url: server.url, storeId }, [good])
   assert.deepEqual(refused.items(), ['kept'])
+  assert.equal((await rpc(server.url, storeId, 'Ping', {}, bad)).status, 401)
 })
 
 // Verifies: EVT-50, EVT-51

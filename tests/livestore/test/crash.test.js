@@ -1,27 +1,19 @@
 import assert from 'node:assert/strict'
-import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 
+import { Gate } from '../lib/fault.js'
 import { texts } from '../lib/log.js'
+import { pair } from '../lib/pair.js'
 import { Proxy } from '../lib/proxy.js'
 import { onReference, startServer } from '../lib/server.js'
 import { converged, openStore } from '../lib/store.js'
-import { directory } from '../lib/temporary.js'
 import { until } from '../lib/wait.js'
 
 const fourteen = Array.from({ length: 14 }, (_, place) => `event ${place + 1}`)
 
 // Verifies: EVT-05, EVT-12
 test('an acknowledgement that got lost gives no duplicate', async (t) => {
-  const server = await startServer(t)
-  const storeId = 'lost-ack'
-  const log = { url: server.url, storeId }
-  const cable = await Proxy.start(t, server.port)
-  const a = await openStore(t, { url: cable.url, storeId, clientId: 'a' })
-  const b = await openStore(t, { url: server.url, storeId, clientId: 'b' })
-  a.add('before')
-  await converged(1, log, [a, b])
+  const { cable, log, a, b } = await pair(t, 'lost-ack')
 
   cable.holdAnswers()
   a.add(...fourteen)
@@ -35,14 +27,7 @@ test('an acknowledgement that got lost gives no duplicate', async (t) => {
 
 // Verifies: EVT-05, EVT-40
 test('a hub that is killed after the commit loses nothing and repeats nothing', async (t) => {
-  const server = await startServer(t)
-  const storeId = 'killed-committed'
-  const log = { url: server.url, storeId }
-  const cable = await Proxy.start(t, server.port)
-  const a = await openStore(t, { url: cable.url, storeId, clientId: 'a' })
-  const b = await openStore(t, { url: server.url, storeId, clientId: 'b' })
-  a.add('before')
-  await converged(1, log, [a, b])
+  const { server, cable, log, a, b } = await pair(t, 'killed-committed')
 
   // Committed, seen by another client, and the pusher does not know.
   cable.holdAnswers()
@@ -52,7 +37,7 @@ test('a hub that is killed after the commit loses nothing and repeats nothing', 
   cable.cut()
   b.add('by b, while there is no hub')
   await server.start()
-  assert.deepEqual((await texts(server.url, storeId)).slice(0, 15), ['before', ...fourteen])
+  assert.deepEqual((await texts(server.url, log.storeId)).slice(0, 15), ['before', ...fourteen])
   cable.restore()
   const items = await converged(16, log, [a, b])
   assert.deepEqual(items, ['before', ...fourteen, 'by b, while there is no hub'])
@@ -73,15 +58,16 @@ test(
 
     // The hub commits for itself too, and the fault point does not tell whose commit it holds. Until it was ours:
     for (let found = false; !found; ) {
-      const held = join(directory(t), 'held')
+      const gate = new Gate(t, 'actor.committed')
       await server.kill()
-      await server.startReleasing(held, { FERRY_FAULT: `actor.committed=wait:${held}` })
+      await server.start(gate)
       await converged(count, log, [a])
+      gate.close()
       a.add(`event ${count}`)
       count += 1
-      await until('a commit that is held', () => existsSync(held))
-      await server.kill()
+      await gate.reached()
       cable.cut()
+      await server.kill()
       await server.start()
       found = (await texts(server.url, storeId)).length === count
       cable.restore()

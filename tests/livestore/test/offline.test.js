@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { texts } from '../lib/log.js'
+import { pair } from '../lib/pair.js'
 import { Proxy } from '../lib/proxy.js'
 import { startServer } from '../lib/server.js'
 import { converged, openStore } from '../lib/store.js'
@@ -9,14 +10,7 @@ import { directory } from '../lib/temporary.js'
 
 // Verifies: EVT-01, EVT-06
 test('two stores edited offline rebase to one log when they are back', async (t) => {
-  const server = await startServer(t)
-  const storeId = 'offline'
-  const log = { url: server.url, storeId }
-  const cable = await Proxy.start(t, server.port)
-  const a = await openStore(t, { url: cable.url, storeId, clientId: 'a' })
-  const b = await openStore(t, { url: cable.url, storeId, clientId: 'b' })
-  a.add('before')
-  await converged(1, log, [a, b])
+  const { cable, log, a, b } = await pair(t, 'offline', { both: true })
 
   cable.cut()
   a.add('a1', 'a2', 'a3')
@@ -24,7 +18,7 @@ test('two stores edited offline rebase to one log when they are back', async (t)
   a.add('a4')
   assert.deepEqual(a.items(), ['before', 'a1', 'a2', 'a3', 'a4'])
   assert.deepEqual(b.items(), ['before', 'b1', 'b2'])
-  assert.deepEqual(await texts(server.url, storeId), ['before'])
+  assert.deepEqual(await texts(log.url, log.storeId), ['before'])
 
   cable.restore()
   const items = await converged(7, log, [a, b])

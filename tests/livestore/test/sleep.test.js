@@ -2,9 +2,9 @@ import { test } from 'node:test'
 
 import { Effect } from 'effect'
 
-import { Proxy } from '../lib/proxy.js'
-import { onReference, startServer } from '../lib/server.js'
-import { converged, openStore } from '../lib/store.js'
+import { pair } from '../lib/pair.js'
+import { onReference } from '../lib/server.js'
+import { converged } from '../lib/store.js'
 import { until } from '../lib/wait.js'
 
 // Verifies: EVT-33
@@ -12,16 +12,9 @@ test(
   'a client that slept gets what it missed',
   { skip: onReference && 'on the reference, a client that slept stays deaf until its next socket closes' },
   async (t) => {
-    const server = await startServer(t)
-    const storeId = 'sleeper'
-    const log = { url: server.url, storeId }
-    const cable = await Proxy.start(t, server.port)
     // Pings more often than by default, so that it notices sooner that it slept.
     const ping = { requestInterval: 1_000, requestTimeout: 1_000 }
-    const sleeper = await openStore(t, { url: cable.url, storeId, clientId: 'sleeper', ping })
-    const other = await openStore(t, { url: server.url, storeId, clientId: 'other' })
-    other.add('before')
-    await converged(1, log, [sleeper, other])
+    const { cable, log, a: sleeper, b: other } = await pair(t, 'sleeper', { ping })
 
     cable.freeze()
     other.add('missed')

@@ -44,26 +44,52 @@ pub enum AppendOutcome {
     Unserved(StoreState),
 }
 
+/// A batch that breaks a rule, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadBatch {
+    /// Place of the event, from 0; `None`: the batch as a whole.
+    pub index: Option<usize>,
+    /// What is wrong.
+    pub why: Cow<'static, str>,
+}
+
+impl From<BadBatch> for RpcError {
+    fn from(bad: BadBatch) -> Self {
+        let text = match bad.index {
+            Some(place) => format!("batch[{place}].{}", bad.why),
+            None => format!("batch: {}", bad.why),
+        };
+        Self::new(ErrorCode::InvalidBatch, text)
+    }
+}
+
 /// Checks what can be checked without the log (EVT-04 and the limits). An empty batch passes.
 ///
 /// # Errors
 /// `INVALID_BATCH`, naming the event.
 pub fn check_batch(batch: &[Event], events_max: usize) -> Result<(), RpcError> {
-    let invalid = |text: String| Err(RpcError::new(ErrorCode::InvalidBatch, text));
+    Ok(find_mistake(batch, events_max)?)
+}
+
+/// What [`check_batch`] finds, in parts.
+///
+/// # Errors
+/// The first mistake.
+pub fn find_mistake(batch: &[Event], events_max: usize) -> Result<(), BadBatch> {
     if batch.len() > events_max {
-        return invalid(format!("batch: {} events are more than the {events_max} of one push", batch.len()));
+        let why = format!("{} events are more than the {events_max} of one push", batch.len()).into();
+        return Err(BadBatch { index: None, why });
     }
     let mut before: Option<&Event> = None;
     for (place, event) in batch.iter().enumerate() {
-        if let Err(why) = check_event(event, before) {
-            return invalid(format!("batch[{place}].{why}"));
-        }
+        check_event(event, before).map_err(|why| BadBatch { index: Some(place), why })?;
         before = Some(event);
     }
     Ok(())
 }
 
-fn check_event(event: &Event, before: Option<&Event>) -> Result<(), Cow<'static, str>> {
+/// Checks one event and that it follows `before`.
+pub(super) fn check_event(event: &Event, before: Option<&Event>) -> Result<(), Cow<'static, str>> {
     if event.parent_seq_num < 0 {
         return Err("parentSeqNum: must not be negative".into());
     }
@@ -202,9 +228,10 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
     Ok(AppendOutcome::Appended(Appended { created_at, head: last.seq_num }))
 }
 
-const COLUMNS: usize = 9;
+pub(super) const COLUMNS: usize = 9;
 
-fn row<'a>(
+/// The columns of an event's row.
+pub(super) fn row<'a>(
     event: &'a Event,
     created_at: &'a str,
     commit_seq: i64,
@@ -223,7 +250,7 @@ fn row<'a>(
     ]
 }
 
-fn integer(count: usize) -> Value<'static> {
+pub(super) fn integer(count: usize) -> Value<'static> {
     Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 

@@ -1,7 +1,7 @@
 //! The machine behind one client: frames, results and times go in, frames to send and work to do come out
 //! (EVT-20…39). The shell owns the socket, the writer and the clock.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ferry_protocol::events::{
@@ -14,6 +14,7 @@ use ferry_protocol::events::{
 use super::{
     PULLS_PER_CONNECTION,
     append::{check_backend, check_batch, check_head},
+    interface::{Limits, Log, Output, ReadPage, Rights},
     page::{HistoryPage, Range},
     pull::Pull,
     tail::{Next, body_of},
@@ -30,82 +31,6 @@ const ASLEEP_AFTER_MS: u64 = 12_000;
 /// How long a client that was told "server ahead" may take to pull (EVT-33).
 const PULL_AFTER_AHEAD_MS: u64 = 15_000;
 
-/// Where a store stands.
-#[derive(Clone, Debug)]
-pub struct Position {
-    /// Number of the newest event.
-    pub head: i64,
-    /// The store's identity.
-    pub backend_id: Arc<str>,
-}
-
-/// The store of a connection, as its machine sees it.
-pub trait Log {
-    /// Its id.
-    fn store_id(&self) -> &str;
-
-    /// Where it stands.
-    fn position(&self) -> Position;
-
-    /// What follows `cursor`, up to `upto` (the head, if `None`), as far as it is in memory.
-    fn next(&self, cursor: i64, upto: Option<i64>) -> Next;
-}
-
-/// What the caller may do; looked at for every call (EVT-53).
-#[derive(Clone, Debug)]
-pub struct Rights {
-    /// Pull.
-    pub read: Result<(), RpcError>,
-    /// Push.
-    pub write: Result<(), RpcError>,
-}
-
-/// A page that the shell must read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadPage {
-    /// Names the Pull in [`Connection::page_read`].
-    pub pull: u32,
-    /// What to read.
-    pub range: Range,
-}
-
-/// What a hub's settings say of its connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Events of one push.
-    pub push_events: usize,
-    /// How long events may wait for an Ack, in milliseconds (EVT-32).
-    pub ack_ms: u64,
-}
-
-/// What the shell must do next.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this frame.
-    Send(Bytes),
-    /// Send this frame, a page of events.
-    Chunk(Bytes),
-    /// Append these events, and report with [`Connection::appended`]. One at a time.
-    Append(PushCall),
-    /// Read a page, and report with [`Connection::page_read`]. One at a time.
-    Read(ReadPage),
-    /// A push was answered; for metrics.
-    Pushed(RequestId, &'static str),
-    /// A Pull was opened or refused; for metrics.
-    Pulled {
-        /// Whether it is live.
-        live: bool,
-        /// `ok`, or why it was refused.
-        result: &'static str,
-    },
-    /// A call failed so; its frame follows. HTTP has a status for some of these.
-    Failed(RpcError),
-    /// A Pull named an event that the hub does not have; for metrics.
-    CursorAhead,
-    /// Close the connection.
-    Close(Close),
-}
-
 struct WaitingPush {
     id: RequestId,
     call: PushCall,
@@ -117,6 +42,8 @@ pub struct Connection {
     transport: Transport,
     rights: Rights,
     limits: Limits,
+    /// Whether somebody must be asked before a Pull begins.
+    asks: bool,
     pulls: Vec<Pull>,
     next_key: u32,
     /// Whose turn it is to send, so that no Pull starves another.
@@ -145,6 +72,7 @@ impl Connection {
             transport,
             rights,
             limits,
+            asks: false,
             pulls: Vec::new(),
             next_key: 0,
             turn: 0,
@@ -160,6 +88,13 @@ impl Connection {
             is_draining: false,
             out: VecDeque::new(),
         }
+    }
+
+    /// The same, in which no Pull begins before [`Self::may_pull`] allows it.
+    #[must_use]
+    pub const fn asking(mut self, asks: bool) -> Self {
+        self.asks = asks;
+        self
     }
 
     /// What is to be done next, in order; ask until there is nothing.
@@ -307,7 +242,12 @@ impl Connection {
             // Nearly every connection has one.
             self.pulls.reserve_exact(1);
         }
-        self.pulls.push(Pull::new(id.clone(), key, call.live, cursor, position.head));
+        let mut pull = Pull::new(id.clone(), key, call.live, cursor, position.head);
+        if self.asks {
+            pull.is_asking = true;
+            self.out.push_back(Output::MayPull { pull: key, cursor: call.cursor.clone(), live: call.live });
+        }
+        self.pulls.push(pull);
         Ok(())
     }
 
@@ -331,7 +271,7 @@ impl Connection {
     /// Whether a Chunk was sent, and whether that was the last of its Pull.
     fn pump_one(&mut self, place: usize, log: &dyn Log, now_ms: u64) -> (bool, bool) {
         let pull = &mut self.pulls[place];
-        if pull.is_reading || (!pull.live && pull.horizon.is_none()) {
+        if pull.is_reading || pull.is_asking || (!pull.live && pull.horizon.is_none()) {
             return (false, false);
         }
         let acked = self.transport == Transport::Ws;
@@ -407,6 +347,21 @@ impl Connection {
             }
             if self.send_chunk(place, &page.body, now_ms).1 {
                 self.pulls.remove(place);
+            }
+        }
+    }
+
+    /// Takes in what became of an [`Output::MayPull`]: the Pull begins, or fails.
+    pub fn may_pull(&mut self, key: u32, verdict: Result<(), RpcError>, log: &dyn Log, now_ms: u64) {
+        let Some(place) = self.pulls.iter().position(|pull| pull.key == key) else { return };
+        match verdict {
+            Ok(()) => {
+                self.pulls[place].is_asking = false;
+                self.pump(log, now_ms);
+            }
+            Err(error) => {
+                let id = self.pulls.remove(place).id;
+                self.fail(&id, &error);
             }
         }
     }
@@ -540,3 +495,6 @@ impl Connection {
         self.out.push_back(Output::Close(close));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,15 @@
 //! [`page`] reads on any snapshot. [`Tail`] keeps the newest events in memory for all subscribers, and
 //! [`Connection`] is the machine behind one client's socket or HTTP call.
 
+pub mod admin;
 pub mod append;
 pub mod connection;
+pub mod export;
+pub mod hook_position;
+pub mod idempotency;
 pub mod identity;
+pub mod import;
+pub mod interface;
 pub mod page;
 mod pull;
 pub mod rate;
@@ -15,7 +21,8 @@ pub mod store;
 pub mod tail;
 
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
-pub use connection::{Connection, Limits, Log, Output, Position, ReadPage, Rights};
+pub use connection::Connection;
+pub use interface::{Limits, Log, Output, Position, ReadPage, Rights};
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
 pub use schema::LogTable;

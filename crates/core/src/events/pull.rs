@@ -24,6 +24,8 @@ pub(super) struct Pull {
     pub(super) is_blocked: bool,
     /// Whether a page is being read for it.
     pub(super) is_reading: bool,
+    /// Whether somebody is being asked if it may begin.
+    pub(super) is_asking: bool,
 }
 
 impl Pull {
@@ -39,6 +41,7 @@ impl Pull {
             progress_ms: 0,
             is_blocked: false,
             is_reading: false,
+            is_asking: false,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferry_protocol::events::{Event, PageBody, PageInfo};
+use ferry_protocol::events::{Event, PageBody, PageInfo, write_sse};
 
 use super::{PAGE_MAX_BYTES, PAGE_MAX_EVENTS, append::size_of_event};
 
@@ -33,8 +33,10 @@ pub struct TailPage {
     events: Box<[Event]>,
     created_at: Arc<str>,
     backend_id: Arc<str>,
+    commit_seq: u64,
     bytes: usize,
     encoded: OnceLock<(Bytes, usize)>,
+    sse: OnceLock<Bytes>,
 }
 
 impl TailPage {
@@ -48,6 +50,18 @@ impl TailPage {
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.encoded().0
+    }
+
+    /// The page as server-sent events.
+    #[must_use]
+    pub fn sse(&self) -> &Bytes {
+        self.sse.get_or_init(|| {
+            let mut text = String::with_capacity(self.bytes + 64 * self.events.len());
+            for event in &self.events {
+                write_sse(&mut text, &event.committed(&self.created_at), self.commit_seq);
+            }
+            text.into()
+        })
     }
 
     /// The encoded events alone.
@@ -108,7 +122,13 @@ impl Tail {
 
     /// Takes a committed batch in. What a tail knows already is left out; after a gap, which only a change behind
     /// the hub's back makes, the tail starts afresh.
-    pub fn publish(&mut self, batch: Vec<Event>, created_at: &Arc<str>, backend_id: &Arc<str>) {
+    pub fn publish(
+        &mut self,
+        batch: Vec<Event>,
+        created_at: &Arc<str>,
+        backend_id: &Arc<str>,
+        commit_seq: u64,
+    ) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         let (after, head) = (first.parent_seq_num, last.seq_num);
         if head <= self.head {
@@ -123,15 +143,16 @@ impl Tail {
             self.events += events.len();
             self.bytes += bytes;
             let (created_at, backend_id) = (Arc::clone(created_at), Arc::clone(backend_id));
-            let encoded = OnceLock::new();
             self.pages.push_back(Arc::new(TailPage {
                 after,
                 last,
                 events,
                 created_at,
                 backend_id,
+                commit_seq,
                 bytes,
-                encoded,
+                encoded: OnceLock::new(),
+                sse: OnceLock::new(),
             }));
         }
         self.head = head;
@@ -225,7 +246,7 @@ mod tests {
     }
 
     fn publish(tail: &mut Tail, batch: Vec<Event>) {
-        tail.publish(batch, &"2026-11-20T10:27:52.250Z".into(), &"backend".into());
+        tail.publish(batch, &"2026-11-20T10:27:52.250Z".into(), &"backend".into(), 7);
     }
 
     fn pages(next: Next) -> (Vec<(i64, i64)>, u64) {
@@ -277,6 +298,18 @@ mod tests {
         assert!(tail.pages.len() == 1);
         publish(&mut tail, batch(1501, 1, 1));
         assert_eq!(tail.head(), 1501, "what is known already changes nothing");
+    }
+
+    // Verifies: EVT-71
+    #[test]
+    fn a_page_is_server_sent_events_too() {
+        let mut tail = Tail::at(0);
+        publish(&mut tail, batch(1, 2, 1));
+        let Next::Pages(both, _) = tail.next(0, None) else { panic!("both are there") };
+        let text = std::str::from_utf8(both[0].sse()).unwrap();
+        let ids: Vec<_> = text.lines().filter(|line| line.starts_with("id: ")).collect();
+        assert_eq!(ids, ["id: 1", "id: 2"]);
+        assert_eq!(text.matches("\"seq\":7}\n\n").count(), 2, "{text}");
     }
 
     #[test]

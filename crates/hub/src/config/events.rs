@@ -1,9 +1,12 @@
 //! Settings of event sync.
 
+use std::time::Duration;
+
 use ferry_core::events::{Limits, OnRollback, Rate};
 use regex_lite::Regex;
 
 use super::{ConfigError, Values, origin};
+use crate::outbound::RemoteUrl;
 
 /// How a refused WebSocket learns of it (EVT-52).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,61 @@ pub enum AuthRefusal {
     Upgrade,
     /// The upgrade succeeds and every call fails, which the app sees.
     Fail,
+}
+
+/// What becomes of a push while its hook does not answer (EVT-56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It is refused.
+    Closed,
+    /// It is accepted.
+    Open,
+}
+
+/// Hooks of event sync.
+#[derive(Clone)]
+pub struct HooksConfig {
+    /// Who decides on pushes.
+    pub on_push: Option<RemoteUrl>,
+    /// Who decides on pulls.
+    pub on_pull: Option<RemoteUrl>,
+    /// Who is told of commits.
+    pub on_pushed: Option<RemoteUrl>,
+    /// Signs what they are sent.
+    pub secret: Option<String>,
+    /// How long they may take.
+    pub timeout: Duration,
+    /// What becomes of pushes meanwhile.
+    pub fail_mode: FailMode,
+}
+
+/// The secret is not shown.
+impl std::fmt::Debug for HooksConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HooksConfig").field("on_push", &self.on_push).finish_non_exhaustive()
+    }
+}
+
+impl HooksConfig {
+    fn read(values: &Values) -> Result<Self, ConfigError> {
+        let url = |name| values.read(name, |text| RemoteUrl::any(text).map_err(str::to_owned));
+        Ok(Self {
+            on_push: url("events.on_push_url")?,
+            on_pull: url("events.on_pull_url")?,
+            on_pushed: url("events.on_pushed_url")?,
+            secret: values.text("events.hook_secret").map(str::to_owned),
+            timeout: Duration::from_millis(values.number("events.hook_timeout_ms", 5_000, 1, 60_000)?),
+            fail_mode: values.read("events.hook_fail_mode", fail_mode)?.unwrap_or(FailMode::Closed),
+        })
+    }
+}
+
+fn fail_mode(text: &str) -> Result<FailMode, String> {
+    match text {
+        "closed" => Ok(FailMode::Closed),
+        "open" => Ok(FailMode::Open),
+        _ => Err("expected closed or open".to_owned()),
+    }
 }
 
 /// See the module.
@@ -25,10 +83,16 @@ pub struct EventsConfig {
     pub auth_cookie: Option<String>,
     /// Whether a store that does not exist is made by the first connection that may write.
     pub auto_create: bool,
+    /// In which database the stores of hub-wide paths are whose id the pattern matches; the first match counts.
+    pub store_map: Vec<(Regex, String)>,
     /// What ids of stores must match.
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
     pub on_rollback: OnRollback,
+    /// The store that `/v1` means when none is named.
+    pub default_store: Option<String>,
+    /// The hooks.
+    pub hooks: HooksConfig,
     /// Largest inbound frame or body, bytes.
     pub max_frame_bytes: usize,
     /// Events of one push, and how long events may wait for a client's Ack.
@@ -48,6 +112,12 @@ pub struct EventsConfig {
 }
 
 impl EventsConfig {
+    /// The database in which the map puts a store of a hub-wide path: an id or a name (EVT-50).
+    #[must_use]
+    pub fn mapped(&self, store_id: &str) -> Option<&str> {
+        self.store_map.iter().find(|(ids, _)| ids.is_match(store_id)).map(|(_, database)| database.as_str())
+    }
+
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
         let scale = values.number("rate_limit_scale", 1.0, 0.0, 1e6)?;
         let rate = |name, default: &str| {
@@ -64,8 +134,11 @@ impl EventsConfig {
             auth_refusal: values.read("events.auth_refusal", auth_refusal)?.unwrap_or(AuthRefusal::Upgrade),
             auth_cookie: values.text("events.auth_cookie").map(str::to_owned),
             auto_create: values.truth("events.auto_create", true)?,
+            store_map: values.list("events.store_map", mapping)?,
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
+            default_store: values.text("events.default_store").map(str::to_owned),
+            hooks: HooksConfig::read(values)?,
             max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
             limits: Limits {
                 push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
@@ -101,6 +174,14 @@ fn on_rollback(text: &str) -> Result<OnRollback, String> {
         "hold" => Ok(OnRollback::Hold),
         "remint" => Ok(OnRollback::Remint),
         _ => Err("expected hold or remint".to_owned()),
+    }
+}
+
+/// `pattern=database`.
+fn mapping(text: &str) -> Result<(Regex, String), String> {
+    match text.rsplit_once('=') {
+        Some((matched, database)) if !database.is_empty() => Ok((pattern(matched)?, database.to_owned())),
+        _ => Err("expected patterns and databases such as team-.*=teams".to_owned()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     str::FromStr,
 };
 
-pub use events::{AuthRefusal, EventsConfig};
+pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
 pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
@@ -121,12 +121,12 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
-    /// What should be mended, for the log: there is none yet while the settings are read.
-    pub warnings: Vec<String>,
     /// Event sync.
     pub events: EventsConfig,
     /// Record sync.
     pub records: RecordsConfig,
+    /// What should be mended, for the log: there is none yet while the settings are read.
+    pub warnings: Vec<String>,
 }
 
 /// Form of log lines.

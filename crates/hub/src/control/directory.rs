@@ -268,6 +268,10 @@ impl Directory {
         self.databases.get(&id)
     }
 
+    pub(super) fn databases(&self) -> impl Iterator<Item = &DatabaseEntry> {
+        self.databases.values()
+    }
+
     pub(super) fn database_count(&self) -> usize {
         self.databases.len()
     }

@@ -12,6 +12,7 @@ mod budgets;
 mod caller;
 mod config;
 mod credentials;
+mod data_audit;
 mod databases;
 mod default_database;
 mod directory;

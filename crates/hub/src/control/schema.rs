@@ -151,11 +151,7 @@ CREATE INDEX invitations_org ON invitations(json_extract(payload, '$.org_id'));
 CREATE INDEX password_resets_user ON password_resets(json_extract(payload, '$.user_id'));
 ",
     "
--- Where event stores of hub-wide paths are (EVT-50), and where each store stood last (EVT-43, OPS-31).
-CREATE TABLE event_store_map(
-    pattern TEXT PRIMARY KEY,
-    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
+-- Where each log stood last, to notice a file that is older (EVT-43, OPS-31).
 CREATE TABLE watermarks(
     database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
     model TEXT NOT NULL,

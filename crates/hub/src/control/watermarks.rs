@@ -1,5 +1,4 @@
-//! Positions of event stores as the hub remembers them outside their files, and where hub-wide stores are
-//! (control.md, 4: `watermarks`, `event_store_map`).
+//! Positions of event stores as the hub remembers them outside their files (control.md, 4: `watermarks`).
 
 use ferry_core::events::Watermark;
 use ferry_types::{DatabaseId, Model, Result};

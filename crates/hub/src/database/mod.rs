@@ -4,6 +4,7 @@
 mod actor;
 mod feed;
 mod host;
+mod reach;
 mod readers;
 mod registry;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use actor::{Actor, Commit, Committed, Hand};
 pub use feed::{Feed, News, Subscription};
+pub use reach::seq_of;
 pub use registry::Databases;
 
 use readers::Readers;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
 use ferry_protocol::events::{ConnectQuery, Transport};
-use ferry_types::{Code, Error, Model, Op, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
+use ferry_types::{Code, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
@@ -16,6 +16,7 @@ use crate::{
     control::{ClientInfo, Credentials},
     database::{ConnectionGuard, Database},
     hub::Hub,
+    rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
 
 /// Keys of the app's payload that carry a credential.
@@ -44,8 +45,8 @@ pub(super) struct Entry {
 
 /// What `auth` lets its holder do here.
 pub(super) fn rights(auth: &AuthContext) -> Rights {
-    let may = |op| auth.require(Model::Events, op).map_err(|error| refusal::rpc_error(&error));
-    Rights { read: may(Op::Read), write: may(Op::Write) }
+    let may = |right: Right| right.check(auth).map_err(|error| refusal::rpc_error(&error));
+    Rights { read: may(EVENTS_READ), write: may(EVENTS_APPEND) }
 }
 
 /// Checks the credential and opens the store.
@@ -59,10 +60,12 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     }
     let client = ClientInfo::of(wanted.ip, &wanted.parts.headers);
     let credentials = credentials(hub, wanted);
-    let auth = hub.control.authenticate(&credentials, &client, wanted.route).await?;
+    // The map only says where a store is: a credential of another database does not reach it all the same.
+    let route = wanted.route.or_else(|| hub.config.events.mapped(store_id));
+    let auth = hub.control.authenticate(&credentials, &client, route).await?;
     let rights = rights(&auth);
-    let may_write = auth.require(Model::Events, Op::Write);
-    if let (Err(error), Err(_)) = (auth.require(Model::Events, Op::Read), &may_write) {
+    let may_write = EVENTS_APPEND.check(&auth);
+    if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
         return Err(error);
     }
     let database = hub.databases.get(auth.database_id)?;

@@ -7,7 +7,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use ferry_core::events::{Bucket, Connection, HistoryPage, Output, ReadPage};
 use ferry_protocol::events::{
-    Inbound, PageBody, PageInfo, RpcError, Transport, chunk, defect, exit_error, exit_void,
+    ErrorCode, Hook, Inbound, PageBody, PageInfo, RpcError, Transport, chunk, defect, exit_error, exit_void,
 };
 use ferry_types::{Code, Error, Result};
 use futures_util::StreamExt as _;
@@ -97,12 +97,14 @@ pub(super) async fn answer(
 ) -> Response {
     let (frames, mut received) = mpsc::channel(2);
     let run = Run {
-        machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms()),
+        machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
+            .asking(hub.event_hooks.has(Hook::OnPull)),
         pusher: Pusher {
             hub: std::sync::Arc::clone(hub),
             database: std::sync::Arc::clone(&entry.database),
             store: std::sync::Arc::clone(&entry.store),
             principal: entry.auth.principal().into(),
+            transport: Transport::Http.as_str(),
         },
         bucket: hub.config.events.connection_rate.map(|rate| Bucket::new(rate, now_ms())),
         frames,
@@ -232,10 +234,21 @@ impl Run {
                     self.machine.appended(&outcome, &*self.pusher.store, now_ms());
                 }
                 Output::Read(page) => self.read(page).await?,
+                Output::MayPull { pull, cursor, live } => {
+                    let verdict = self.pusher.may_pull(cursor.as_ref(), live).await;
+                    if matches!(verdict, Err(RpcError::Unknown { code: ErrorCode::HookUnavailable, .. })) {
+                        self.ask_later(pull).await?;
+                    } else {
+                        self.machine.may_pull(pull, verdict, &*self.pusher.store, now_ms());
+                    }
+                }
                 Output::Failed(error) => self.send(Piece::Failed(error)).await?,
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Http),
                 Output::Pulled { live, result } => metric::pulled(live, result),
-                Output::CursorAhead => metric::cursor_ahead(),
+                Output::CursorAhead => {
+                    self.pusher.store.clients().cursor_ahead();
+                    metric::cursor_ahead();
+                }
                 Output::Close(_) => return Err(Incomplete),
             }
         }
@@ -256,7 +269,7 @@ impl Run {
                 Err(error) if now_ms() - began < PULL_RETRY_MAX_MS && error.code() == Code::Unavailable => {
                     tokio::time::sleep(PULL_RETRY_PAUSE).await;
                 }
-                Err(_) => return self.ask_later(page).await,
+                Err(_) => return self.ask_later(page.pull).await,
             }
         }
     }
@@ -266,8 +279,8 @@ impl Run {
     }
 
     /// A failed poll would end the client's polling for good: an empty page that promises more keeps it going.
-    async fn ask_later(&mut self, page: ReadPage) -> Result<(), Incomplete> {
-        let Some(id) = self.machine.give_up(page.pull) else { return Ok(()) };
+    async fn ask_later(&mut self, pull: u32) -> Result<(), Incomplete> {
+        let Some(id) = self.machine.give_up(pull) else { return Ok(()) };
         let body = PageBody::default().finish(
             PageInfo::MoreUnknown,
             &ferry_core::events::Log::position(&*self.pusher.store).backend_id,

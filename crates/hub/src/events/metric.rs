@@ -1,11 +1,15 @@
 //! Metrics of event sync (EVT-72). What is counted per frame is looked up once.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use ferry_core::events::StoreState;
 use ferry_protocol::events::{RequestId, Transport};
 use metrics::{Counter, Histogram};
 
+use super::store::Store;
 use crate::hub::Hub;
 
 static CHUNKS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("ferry_events_chunks_sent_total"));
@@ -63,13 +67,18 @@ pub(crate) fn count_stores(hub: &Hub) {
 }
 
 /// Live Pulls of a connection, and how many of them lag, as the gauges have counted them.
-#[derive(Default)]
 pub(super) struct Counted {
+    store: Arc<Store>,
     live: usize,
     lagging: usize,
 }
 
 impl Counted {
+    /// Counts for a connection of `store`.
+    pub(super) fn of(store: &Arc<Store>) -> Self {
+        Self { store: Arc::clone(store), live: 0, lagging: 0 }
+    }
+
     /// Brings the gauges up to these numbers.
     #[expect(clippy::cast_precision_loss, reason = "at most 32")]
     pub(super) fn set(&mut self, live: usize, lagging: usize) {
@@ -81,6 +90,8 @@ impl Counted {
         if lagging != self.lagging {
             let gauge = metrics::gauge!("ferry_events_lagging_subscribers");
             gauge.increment(lagging as f64 - self.lagging as f64);
+            let count = |pulls: usize| u32::try_from(pulls).unwrap_or(0);
+            self.store.count_lagging(count(lagging), count(self.lagging));
             self.lagging = lagging;
         }
     }

@@ -6,8 +6,10 @@
 //! cursor into the log and the bell of its store: nothing is queued per subscriber.
 
 mod access;
+mod clients;
 mod commit;
 mod cors;
+mod hooks;
 mod http;
 mod metric;
 mod open;
@@ -19,15 +21,18 @@ mod socket;
 mod stats;
 mod store;
 mod stores;
+mod view;
 mod watermarks;
 mod wire;
 
 pub use commit::{Publication, append};
+pub use hooks::{Hooks, deliver_all};
 pub use open::{new_backend_id, open_store};
 pub use route::serve;
 pub use stats::lane;
 pub use store::Store;
 pub use stores::EventsState;
+pub(crate) use view::serve as serve_view;
 pub use watermarks::save as save_watermarks;
 
 pub(crate) use metric::count_stores;

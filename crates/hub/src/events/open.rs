@@ -11,7 +11,7 @@ use ferry_core::events::{
 use ferry_store::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 
-use super::store::Store;
+use super::{hooks, store::Store};
 use crate::{control, database::Database, hub::Hub};
 
 /// Bytes of randomness in an identity; 22 characters (EVT-40).
@@ -91,7 +91,9 @@ async fn open(hub: &Hub, database: &Arc<Database>, store_id: &str, may_create: b
     let arrived = database.events().arrived(submitted.is_ok());
     let Some((row, opened)) = submitted?.value else { return Err(not_found()) };
     report(database, &row, opened);
-    arrived.ok_or_else(Error::internal)
+    let store = arrived.ok_or_else(Error::internal)?;
+    hooks::deliver(hub, database, &store);
+    Ok(store)
 }
 
 /// What to look for, inside the writer.

@@ -56,7 +56,11 @@ pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: WebSocket) {
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Ws),
                 Output::Pulled { live, result } => metric::pulled(live, result),
                 Output::Close(close) => return wire.finish(close, true).await,
-                Output::Append(_) | Output::Read(_) | Output::Failed(_) | Output::CursorAhead => {}
+                Output::Append(_)
+                | Output::Read(_)
+                | Output::MayPull { .. }
+                | Output::Failed(_)
+                | Output::CursorAhead => {}
             }
         }
     }

@@ -88,11 +88,14 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
     // The hub waits for this token's end before it closes files.
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
     match entered {
+        // A task of its own: the one of the handshake is larger, and would live as long.
         Ok(entry) => upgrade.on_upgrade(async move |socket| {
-            metrics::gauge!("ferry_connections", "model" => "events").increment(1);
-            socket::run(hub, entry, socket).await;
-            metrics::gauge!("ferry_connections", "model" => "events").decrement(1);
-            drop(tracked);
+            tokio::spawn(async move {
+                metrics::gauge!("ferry_connections", "model" => "events").increment(1);
+                socket::run(hub, entry, socket).await;
+                metrics::gauge!("ferry_connections", "model" => "events").decrement(1);
+                drop(tracked);
+            });
         }),
         Err(error) if config.auth_refusal == AuthRefusal::Fail && access::is_callers_fault(&error) => {
             let error = refusal::rpc_error(&error);

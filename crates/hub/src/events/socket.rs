@@ -8,13 +8,13 @@ use ferry_core::events::{
     Bucket, Connection, HistoryPage, Log, Output, ReadPage, Rights, StoreState, read_page,
 };
 use ferry_protocol::events::{
-    ErrorCode, RpcError, Transport,
+    ErrorCode, Hook, RpcError, Transport,
     close::{self, Close},
 };
 use ferry_store::NativeSql;
 use ferry_types::Result;
 use tokio::{
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
 };
 
@@ -46,6 +46,8 @@ struct Session {
     wire: Wire,
     push: Option<JoinHandle<Result<(), RpcError>>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
+    /// Pulls about which a hook is asked; made with the first.
+    asking: Option<Box<JoinSet<Verdict>>>,
     bucket: Option<Bucket>,
     counted: metric::Counted,
     generation: u32,
@@ -62,11 +64,15 @@ struct Session {
     closing_ms: Option<u64>,
 }
 
+/// Whether a Pull may begin.
+type Verdict = (u32, Result<(), RpcError>);
+
 /// What a connection waits for.
 enum Wake {
     Wire(Event),
     Pushed(Result<(), RpcError>),
     Read(u32, Result<Option<HistoryPage>>),
+    Asked(Option<Verdict>),
     Bell,
     Time,
     RightsOver(RightsEnd),
@@ -96,6 +102,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
             end = rights_over.as_mut(), if !rights_are_over => Wake::RightsOver(end),
             outcome = pushed(&mut session.push) => Wake::Pushed(outcome),
             (key, page) = read(&mut session.read) => Wake::Read(key, page),
+            verdict = asked(&mut session.asking) => Wake::Asked(verdict),
             event = session.wire.next() => Wake::Wire(event),
             () = bell.as_mut() => Wake::Bell,
             () = sleep.as_mut() => Wake::Time,
@@ -115,11 +122,13 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
         session.arm(sleep.as_mut());
     };
     let Session { wire, .. } = session;
-    match end {
-        Some(End::Close(code)) => wire.finish(code, true).await,
-        Some(End::CloseNow(code)) => wire.finish(code, false).await,
-        Some(End::Gone) | None => {}
-    }
+    let (code, flush) = match end {
+        Some(End::Close(code)) => (code, true),
+        Some(End::CloseNow(code)) => (code, false),
+        Some(End::Gone) | None => return,
+    };
+    // Boxed, as what else happens once: an idle connection must not hold room for it.
+    Box::pin(wire.finish(code, flush)).await;
 }
 
 /// How a connection ends.
@@ -147,15 +156,18 @@ impl Session {
             database: Arc::clone(database),
             store: Arc::clone(store),
             principal,
+            transport: Transport::Ws.as_str(),
         };
+        let machine = Connection::new(Transport::Ws, rights, config.limits, now_ms);
         Self {
             pusher,
-            machine: Connection::new(Transport::Ws, rights, config.limits, now_ms),
+            machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
             wire: Wire::new(socket),
             push: None,
             read: None,
+            asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
-            counted: metric::Counted::default(),
+            counted: metric::Counted::of(store),
             generation: store.standing().generation,
             ping_every_ms: config.ping_ms,
             stall_ms: config.limits.ack_ms,
@@ -181,6 +193,7 @@ impl Session {
             }
             Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
             Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
+            Wake::Asked(verdict) => return self.on_verdict(hub.config.events.auth_refusal, verdict, now),
             Wake::Bell => {
                 let standing = store.standing();
                 if standing.generation != self.generation {
@@ -247,6 +260,20 @@ impl Session {
         None
     }
 
+    /// A hook has said, or cannot say, whether a Pull may begin (EVT-59).
+    fn on_verdict(&mut self, refusal: AuthRefusal, verdict: Option<Verdict>, now: u64) -> Option<End> {
+        match (verdict, refusal) {
+            (Some((_, Err(RpcError::Unknown { code: ErrorCode::HookUnavailable, .. }))) | None, _) => {
+                Some(End::Close(close::ON_HOLD))
+            }
+            (Some((_, Err(_))), AuthRefusal::Upgrade) => Some(End::Close(close::WITHDRAWN)),
+            (Some((pull, verdict)), _) => {
+                self.machine.may_pull(pull, verdict, &*self.pusher.store, now);
+                None
+            }
+        }
+    }
+
     fn on_rights_over(&mut self, refusal: AuthRefusal, end: RightsEnd) -> Option<End> {
         let (close, code, message) = match end {
             RightsEnd::Expired => (close::EXPIRED, ErrorCode::Unauthorized, "the credential has expired"),
@@ -284,9 +311,18 @@ impl Session {
                     }
                 },
                 Output::Read(page) => self.read = Some((page.pull, self.pusher.read(page))),
+                Output::MayPull { pull, cursor, live } => {
+                    let pusher = self.pusher.clone();
+                    self.asking
+                        .get_or_insert_default()
+                        .spawn(async move { (pull, pusher.may_pull(cursor.as_ref(), live).await) });
+                }
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Ws),
                 Output::Pulled { live, result } => metric::pulled(live, result),
-                Output::CursorAhead => metric::cursor_ahead(),
+                Output::CursorAhead => {
+                    self.pusher.store.clients().cursor_ahead();
+                    metric::cursor_ahead();
+                }
                 // Told in its frame; a WebSocket has no status.
                 Output::Failed(_) => {}
                 // A client that takes nothing would not take what is left either.
@@ -355,8 +391,19 @@ async fn read(
     (key, page.unwrap_or_else(|_| Err(ferry_types::Error::internal())))
 }
 
+/// The next verdict; `None` if asking panicked. Waits for ever while nobody is asked.
+async fn asked(asking: &mut Option<Box<JoinSet<Verdict>>>) -> Option<Verdict> {
+    if let Some(running) = asking {
+        if let Some(verdict) = running.join_next().await {
+            return verdict.ok();
+        }
+        *asking = None;
+    }
+    std::future::pending().await
+}
+
 /// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53).
-async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
+pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
     let end = watch.ended().await;
     if end == RightsEnd::Expired {
         // Revocation still counts meanwhile.
@@ -368,7 +415,7 @@ async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
                 }
             }
         };
-        return tokio::time::timeout(grace, revoked).await.unwrap_or(end);
+        return Box::pin(tokio::time::timeout(grace, revoked)).await.unwrap_or(end);
     }
     end
 }

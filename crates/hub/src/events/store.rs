@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -13,6 +13,8 @@ use ferry_core::events::{
 };
 use ferry_protocol::events::Event;
 use tokio::sync::{Notify, futures::Notified};
+
+use super::{clients::Clients, hooks::Verdicts};
 
 /// Clients whose rate is remembered per store; beyond, those with a full bucket are forgotten.
 const CLIENTS_MAX: usize = 10_000;
@@ -27,6 +29,12 @@ pub struct Store {
     /// When the newest events were published, in the process's microseconds.
     published_us: AtomicU64,
     rates: Mutex<Rates>,
+    clients: Clients,
+    verdicts: Verdicts,
+    /// Live Pulls whose events wait for an Ack.
+    lagging: AtomicU32,
+    /// Whether a task tells a hook of what is appended.
+    is_delivered: AtomicBool,
     /// What the control plane was last told.
     saved: Mutex<Option<Watermark>>,
 }
@@ -70,6 +78,10 @@ impl Store {
             connections: AtomicU32::new(0),
             published_us: AtomicU64::new(0),
             rates: Mutex::default(),
+            clients: Clients::default(),
+            verdicts: Verdicts::default(),
+            lagging: AtomicU32::new(0),
+            is_delivered: AtomicBool::new(false),
             saved: Mutex::default(),
         }
     }
@@ -103,11 +115,11 @@ impl Store {
     }
 
     /// Takes a committed batch in and wakes all who wait.
-    pub(super) fn appended(&self, batch: Vec<Event>, created_at: &Arc<str>) {
+    pub(super) fn appended(&self, batch: Vec<Event>, created_at: &Arc<str>, commit_seq: u64) {
         {
             let mut live = self.lock();
             let backend_id = Arc::clone(&live.backend_id);
-            live.tail.publish(batch, created_at, &backend_id);
+            live.tail.publish(batch, created_at, &backend_id, commit_seq);
         }
         self.published_us.store(super::now_us(), Ordering::Relaxed);
         self.bell.notify_waiters();
@@ -142,6 +154,33 @@ impl Store {
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Live Pulls that lag now.
+    #[must_use]
+    pub fn lagging(&self) -> u32 {
+        self.lagging.load(Ordering::Relaxed)
+    }
+
+    /// Counts them: `more` began to lag, `fewer` caught up.
+    pub(super) fn count_lagging(&self, more: u32, fewer: u32) {
+        self.lagging.fetch_add(more, Ordering::Relaxed);
+        self.lagging.fetch_sub(fewer, Ordering::Relaxed);
+    }
+
+    /// What became of its clients' pushes.
+    pub(super) const fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Who may read it, as a hook said.
+    pub(super) const fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
+    }
+
+    /// Takes on to tell a hook of what is appended; false if another task does.
+    pub(super) fn take_delivery(&self) -> bool {
+        !self.is_delivered.swap(true, Ordering::Relaxed)
     }
 
     /// Takes `events` of a client from the store's rates: how long they must wait, or how long they would have to.

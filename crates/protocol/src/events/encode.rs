@@ -33,7 +33,8 @@ pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn number(out: &mut String, number: i64) {
+/// Appends an integer.
+pub(super) fn number(out: &mut String, number: i64) {
     let _ = write!(out, "{number}");
 }
 

@@ -250,7 +250,8 @@ struct RawEvent<'a> {
     session_id: Cow<'a, str>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+/// A key that is there, `null` included.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -293,7 +294,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
 }
 
 /// An integer. One beyond 64 bits is kept as the largest or smallest, which no rule of numbering accepts.
-struct Whole(i64);
+#[derive(Clone, Copy)]
+pub(super) struct Whole(pub(super) i64);
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

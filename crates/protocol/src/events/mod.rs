@@ -7,21 +7,28 @@
 mod encode;
 mod error;
 mod event;
+mod hook;
 mod inbound;
 mod mistake;
 mod query;
 mod request_id;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use encode::{
     PageBody, PageInfo, chunk, defect, exit_die, exit_empty, exit_error, exit_pong, exit_void, pong,
 };
 pub use error::{ErrorCode, RpcError};
 pub use event::{Event, EventRef, SEQ_NUM_MAX};
+pub use hook::{Asked, Hook, HookEvent, Verdict, pushed_body};
 pub use inbound::{Call, Cursor, Inbound, Malformed, PullCall, PushCall, Request, Transport};
 pub use query::{BadQuery, ConnectQuery, check_store_id};
 pub use request_id::{Dialect, RequestId};
+pub use view::{
+    AppendCall, BadBody, CommittedEvent, EXPORT_FERRY, EXPORT_VERSION, ExportHeader, ExportTrailer,
+    write_committed, write_event, write_sse,
+};
 
 /// WebSocket close codes of this wire (section 2.7).
 pub mod close {
