@@ -71,7 +71,7 @@ fn a_stream_ends_with_its_credential() {
     assert_eq!(stream.event(), None);
     let mut stream = records.stream("");
     stream.event().unwrap();
-    let request = json!({"databaseId": records.place.database});
+    let request = json!({"database": records.place.database});
     records.place.user.ferry("RevokeDatabaseTokens", &request).unwrap();
     assert_eq!(stream.event().unwrap().data, json!({"reason": "revoked"}));
 }

@@ -12,7 +12,10 @@ use tokio_tungstenite::tungstenite::{
     client::{IntoClientRequest as _, client_with_config},
 };
 
-use crate::http;
+use crate::{http, wait};
+
+/// Longest one read blocks.
+const READ_AT_MOST: Duration = Duration::from_millis(50);
 
 /// One server-sent event.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,23 +174,24 @@ impl NewsSocket {
     /// # Panics
     /// If the hub sends no JSON.
     pub fn next_within(&mut self, limit: Duration) -> Said {
-        self.0.get_ref().set_read_timeout(Some(limit)).expect("the socket takes a timeout");
-        loop {
-            match self.0.read() {
-                Ok(Message::Text(text)) => {
-                    return Said::Message(serde_json::from_str(&text).expect("a message is JSON"));
-                }
-                Ok(Message::Close(frame)) => {
-                    return Said::Closed(frame.map_or(1005, |frame| frame.code.into()));
-                }
-                Ok(_) => {}
-                Err(tungstenite::Error::Io(error))
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    return Said::Nothing;
-                }
-                Err(_) => return Said::Lost,
+        // Pings arrive for ever, so that the wait as a whole is bounded and not each read.
+        self.0.get_ref().set_read_timeout(Some(READ_AT_MOST)).expect("the socket takes a timeout");
+        wait::within(limit, || self.read()).unwrap_or(Said::Nothing)
+    }
+
+    fn read(&mut self) -> Option<Said> {
+        match self.0.read() {
+            Ok(Message::Text(text)) => {
+                Some(Said::Message(serde_json::from_str(&text).expect("a message is JSON")))
             }
+            Ok(Message::Close(frame)) => Some(Said::Closed(frame.map_or(1005, |frame| frame.code.into()))),
+            Ok(_) => None,
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+            {
+                None
+            }
+            Err(_) => Some(Said::Lost),
         }
     }
 
