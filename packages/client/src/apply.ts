@@ -1,0 +1,164 @@
+/** Brings what the hub says into the tables, by the rule of REC-01 (REC-64), each page in one transaction. */
+
+import { MAX_AHEAD_US, instant, microseconds } from "./clock.ts";
+import { forget, load, merge, save, take, type Draft, type Held } from "./drafts.ts";
+import {
+  DELETED, META, OUTBOX, REFUSED, keyOf, type Fields, type Meta, type Outgoing, type Refused, type State, type Store,
+} from "./store.ts";
+import { toJson } from "./json.ts";
+import type { Page, PushAnswer } from "./wire.ts";
+
+/** Stores a page and its cursor. The page that ends a resync also ends what the hub does not have. */
+export function applyPage(store: Store, page: Page): Promise<Held[]> {
+  const tables = new Set(store.tables);
+  const records = page.changes
+    .filter(({ collection }) => tables.has(collection))
+    .map(({ collection, id, fields }) => ({ table: collection, id, fields }));
+  return store.write(async (state) => {
+    const keeps = await keeper(store, state);
+    const drafts = await load(store, records);
+    for (const { table, id, fields } of records) {
+      const draft = drafts.get(keyOf(table, id))!;
+      const first = state.resync && draft.meta.pass !== state.pass;
+      if (first) strip(draft, keeps);
+      for (const [name, field] of Object.entries(fields)) merge(draft, name, field, state);
+      if (first) await resend(store, state, draft, fields);
+      if (state.resync) draft.meta.pass = state.pass;
+    }
+    const held = await save(store, drafts);
+    state.cursor = page.cursor;
+    state.epoch = page.epoch;
+    state.seq = Math.max(state.seq, page.seq ?? 0);
+    if (state.resync && !page.more) {
+      held.push(...(await sweep(store, state, keeps)));
+      delete state.resync;
+    }
+    return held;
+  });
+}
+
+/** Stores the answer to a push. */
+export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer): Promise<{ held: Held[]; refused: Refused[] }> {
+  return store.write(async (state) => {
+    const drafts = await load(store, sent.filter((_, i) => answer.results[i]?.fields));
+    const refused: Refused[] = [];
+    sent.forEach((row, i) => {
+      const result = answer.results[i];
+      if (result?.status === "rejected") {
+        const { n: _, ...change } = row;
+        refused.push({ ...change, reason: result.reason ?? "invalid", message: result.message ?? "" });
+      }
+      const draft = drafts.get(keyOf(row.table, row.id));
+      for (const [name, field] of Object.entries(result?.fields ?? {})) {
+        const held = draft!.meta.at[name];
+        // The hub's word on the very write that was sent counts, even where its time is earlier (REC-04).
+        const own = held && held[1] === state.device && held[0] === row.fields[name]?.at;
+        (own ? take : merge)(draft!, name, field, state);
+      }
+    });
+    await store.db.table(OUTBOX).bulkDelete(sent.map(({ n }) => n!));
+    const numbers = await store.db.table(REFUSED).bulkAdd(refused, { allKeys: true });
+    refused.forEach((row, i) => (row.n = numbers[i] as number));
+    state.seq = Math.max(state.seq, answer.seq ?? 0);
+    return { held: await save(store, drafts), refused };
+  });
+}
+
+/** Begins to take the hub's whole state. */
+export function beginResync(store: Store, reason: "horizon" | "epoch", epoch?: string): Promise<void> {
+  return store.write(async (state) => restart(state, reason, epoch));
+}
+
+export function restart(state: State, reason: "horizon" | "epoch", epoch?: string): void {
+  // A resync for a new epoch that was interrupted keeps its meaning.
+  if (state.resync !== "epoch") state.resync = reason;
+  state.pass += 1;
+  state.cursor = "0";
+  if (epoch !== undefined) state.epoch = epoch;
+}
+
+type Keeps = (draft: Draft, name: string) => boolean;
+
+/** Which fields outlive a resync: unsent and refused ones; for a new epoch all that this device wrote (REC-44). */
+async function keeper(store: Store, state: State): Promise<Keeps> {
+  const waiting = new Set<string>();
+  if (state.resync) {
+    for (const table of [OUTBOX, REFUSED]) {
+      await store.db.table<Outgoing>(table).each(({ table, id, fields }) => {
+        for (const name of Object.keys(fields)) waiting.add(`${keyOf(table, id)}\0${name}`);
+      });
+    }
+  }
+  return ({ meta }, name) =>
+    waiting.has(`${meta.k}\0${name}`) || (state.resync === "epoch" && meta.at[name]?.[1] === state.device);
+}
+
+function strip(draft: Draft, keeps: Keeps): void {
+  for (const name of Object.keys(draft.meta.at)) if (!keeps(draft, name)) forget(draft, name);
+}
+
+/** Queues the own fields that the hub has lost. */
+async function resend(store: Store, state: State, { table, id, meta, values }: Draft, hubs: Fields): Promise<void> {
+  if (state.resync !== "epoch") return;
+  const fields: Fields = {};
+  for (const [name, [at, by]] of Object.entries(meta.at)) {
+    if (by !== state.device || (hubs[name]?.at === at && hubs[name].by === by)) continue;
+    fields[name] = { value: name === DELETED ? (meta.dead ?? null) : toJson(values[name]), at };
+  }
+  if (!Object.keys(fields).length) return;
+  const op = !fields[DELETED] ? "update" : meta.dead === undefined ? "insert" : "delete";
+  await store.db.table(OUTBOX).add({ table, id, op, fields, seen: state.cursor } satisfies Outgoing);
+}
+
+/** Ends the records that the resync has not shown. */
+async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> {
+  // The first pass of a device meets only what the device itself wrote.
+  if (state.pass === 1) return [];
+  const unseen: Meta[] = await store.db.table(META).filter(({ pass }: Meta) => pass !== state.pass).toArray();
+  const records = unseen.map(({ k }) => {
+    const slash = k.indexOf("/");
+    return { table: k.slice(0, slash), id: k.slice(slash + 1) };
+  });
+  const drafts = await load(store, records.filter(({ table }) => store.tables.includes(table)));
+  for (const draft of drafts.values()) {
+    strip(draft, keeps);
+    await resend(store, state, draft, {});
+  }
+  return save(store, drafts);
+}
+
+/**
+ * Corrects the clock by the hub's. Where it was far ahead, unsent writes are dated back in their order: the hub
+ * would replace their times by its own (REC-04), and a later edit could lose to an earlier one.
+ */
+export async function correctClock(store: Store, hubNow: string): Promise<void> {
+  const hubUs = microseconds(hubNow);
+  const before = await store.state();
+  const aheadMs = store.now() - hubUs / 1000;
+  const skewMs = Math.abs(aheadMs) * 1000 > MAX_AHEAD_US ? Math.round(aheadMs) : 0;
+  const far = before.us - hubUs > MAX_AHEAD_US;
+  if (!far && Math.abs(skewMs - before.skewMs) * 1000 < MAX_AHEAD_US) return;
+  await store.write(async (state) => {
+    state.skewMs = skewMs;
+    if (state.us - hubUs <= MAX_AHEAD_US) return;
+    const shift = Math.max(skewMs * 1000, state.us - hubUs);
+    state.us = hubUs;
+    const rows: Outgoing[] = await store.db.table(OUTBOX).orderBy("n").toArray();
+    const drafts = await load(store, rows);
+    let last = 0;
+    for (const row of rows) {
+      const { meta } = drafts.get(keyOf(row.table, row.id))!;
+      for (const [name, field] of Object.entries(row.fields)) {
+        const us = microseconds(field.at);
+        last = Math.max(us - hubUs > MAX_AHEAD_US ? us - shift : us, last);
+        const at = instant(last, state.device);
+        if (meta.at[name]?.[0] === field.at) meta.at[name] = [at, state.device];
+        field.at = at;
+      }
+      last += 1;
+    }
+    state.us = Math.max(state.us, last);
+    await store.db.table(OUTBOX).bulkPut(rows);
+    await store.db.table(META).bulkPut([...drafts.values()].map(({ meta }) => meta));
+  });
+}

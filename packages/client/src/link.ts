@@ -1,0 +1,162 @@
+/** The leader's connection to the hub: one loop that pulls, one that pushes. */
+
+import type { Held } from "./drafts.ts";
+import { HttpError, type Http } from "./http.ts";
+import { follow, poll, resync } from "./pull.ts";
+import { pushBatch } from "./push.ts";
+import type { SyncState } from "./status.ts";
+import type { Refused, Store } from "./store.ts";
+import { Bell, Turn, backoffMs } from "./wait.ts";
+import type { Conflict } from "./wire.ts";
+
+/** How long to wait after the hub has asked for payment. */
+const PAYMENT_MS = 5 * 60_000;
+
+/** What the application wants to hear of. */
+export type Report = { held: Held[]; refused: Refused[]; conflicts: Conflict[] };
+
+/** Why nothing moves. */
+export type Trouble = { state: SyncState; reason?: string; message?: string };
+
+export type LinkOptions = {
+  store: Store;
+  http: Http;
+  app: string;
+  path: string;
+  pollMs: number;
+  /** The state of the connection has changed. */
+  onState: (trouble: Trouble) => void;
+  onReport: (report: Report) => void;
+  /** Counts have changed. */
+  refresh: () => Promise<void>;
+};
+
+export class Link {
+  readonly store: Store;
+  readonly http: Http;
+  readonly app: string;
+  readonly path: string;
+  readonly pollMs: number;
+  readonly refresh: () => Promise<void>;
+  readonly report: (report: Report) => void;
+  /** Pushes and resyncs take turns. */
+  readonly turn = new Turn();
+  readonly pullBell = new Bell();
+  readonly #pushBell = new Bell();
+  readonly #retryBell = new Bell();
+  readonly #onState: (trouble: Trouble) => void;
+  #pullState: Trouble = { state: "syncing" };
+  #pushTrouble: Trouble | undefined;
+  #pullFailures = 0;
+  #restart = new AbortController();
+
+  constructor({ store, http, app, path, pollMs, onState, onReport, refresh }: LinkOptions) {
+    this.store = store;
+    this.http = http;
+    this.app = app;
+    this.path = path;
+    this.pollMs = pollMs;
+    this.#onState = onState;
+    this.report = onReport;
+    this.refresh = refresh;
+  }
+
+  /** Runs until `signal`, or until the database is closed. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    const closed = (error: unknown) => {
+      stop.abort();
+      if (!isClosed(error)) throw error;
+    };
+    await Promise.all([this.#pull(both).catch(closed), this.#push(both).catch(closed)]);
+  }
+
+  /** There is something to push. */
+  kick(): void {
+    this.#pushBell.ring();
+  }
+
+  /** The network is back, or the user wants it now. */
+  wake(): void {
+    this.pullBell.ring();
+    this.#pushBell.ring();
+    this.#retryBell.ring();
+  }
+
+  /** Ends the stream, so that the pull begins anew. */
+  restart(): void {
+    this.#restart.abort();
+    this.pullBell.ring();
+  }
+
+  /** The pull has caught up. */
+  live(): void {
+    this.#pullFailures = 0;
+    this.#show({ state: "live" });
+  }
+
+  /** The whole state is being fetched. */
+  syncing(): void {
+    this.#show({ state: "syncing" });
+  }
+
+  async #pull(signal: AbortSignal): Promise<void> {
+    let streams = true;
+    while (!signal.aborted) {
+      this.#restart = new AbortController();
+      const both = AbortSignal.any([signal, this.#restart.signal]);
+      try {
+        await resync(this, both);
+        const end: string | void = streams ? await follow(this, both) : await poll(this, both);
+        streams = end !== "unsupported";
+        if (end === "ended") await this.pullBell.wait(backoffMs(this.#pullFailures++), signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#restart.signal.aborted) continue;
+        const { trouble, ms } = judge(error, this.#pullFailures++);
+        this.#show(trouble);
+        await this.pullBell.wait(ms, signal);
+      }
+    }
+  }
+
+  async #push(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        while (await pushBatch(this, signal)) failures = 0;
+        this.#pushTrouble = undefined;
+        this.#show(this.#pullState);
+        await this.#pushBell.wait(Infinity, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const { trouble, ms } = judge(error, failures++);
+        this.#pushTrouble = trouble;
+        this.#show(this.#pullState);
+        // New writes are no reason to hurry: the hub has just said no.
+        await this.#retryBell.wait(ms, signal);
+      }
+    }
+  }
+
+  #show(pull: Trouble): void {
+    this.#pullState = pull;
+    this.#onState(this.#pushTrouble ?? pull);
+  }
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && ["DatabaseClosedError", "InvalidStateError"].includes(error.name);
+}
+
+/** What a failure means for the user, and how long to wait. */
+function judge(error: unknown, failures: number): { trouble: Trouble; ms: number } {
+  if (isClosed(error)) throw error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof HttpError)) return { trouble: { state: "error", reason: "local", message }, ms: backoffMs(failures) };
+  if (error.status === 402) return { trouble: { state: "paused", reason: "payment_required", message }, ms: PAYMENT_MS };
+  const state = error.status === 0 ? "offline" : "error";
+  const reason = error.code || String(error.status);
+  return { trouble: { state, reason, message }, ms: Math.max(error.retryAfterMs, backoffMs(failures)) };
+}
