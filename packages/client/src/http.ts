@@ -19,7 +19,7 @@ export class HttpError extends Error {
 /** Gives the credential; `refused` is one that the hub did not take, if there was one. */
 export type GetToken = (refused?: string) => string | null | undefined | Promise<string | null | undefined>;
 
-type Call = { method?: string; body?: string; signal: AbortSignal; timeoutMs?: number; accept?: string };
+type Call = { method?: string; body?: string; signal: AbortSignal; accept?: string };
 
 const TIMEOUT_MS = 60_000;
 
@@ -41,7 +41,8 @@ export class Http {
   }
 
   async json<T>(path: string, device: string, call: Call): Promise<T> {
-    const response = await this.open(path, device, { timeoutMs: TIMEOUT_MS, ...call });
+    const signal = AbortSignal.any([call.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    const response = await this.open(path, device, { ...call, signal });
     return offline(response.json() as Promise<T>);
   }
 
@@ -49,33 +50,28 @@ export class Http {
   async open(path: string, device: string, call: Call): Promise<Response> {
     this.#token ??= (await this.#getToken()) ?? null;
     let response = await this.#send(path, device, call);
-    if (response.status === 401) response = await this.#again(path, device, call, response);
+    if (response.status === 401) {
+      const token = await this.#getToken(this.#token ?? undefined);
+      if (token && token !== this.#token) {
+        this.#token = token;
+        response = await this.#send(path, device, call);
+      }
+    }
     if (!response.ok) throw await failure(response);
     return response;
   }
 
-  async #again(path: string, device: string, call: Call, refused: Response): Promise<Response> {
-    const token = await this.#getToken(this.#token ?? undefined);
-    if (!token || token === this.#token) return refused;
-    this.#token = token;
-    return this.#send(path, device, call);
-  }
-
-  #send(path: string, device: string, { method = "GET", body, signal, timeoutMs, accept = "application/json" }: Call) {
-    const headers: Record<string, string> = { "X-Client-Id": device, Accept: accept };
+  #send(path: string, device: string, { method = "GET", body, signal, accept = "application/json" }: Call) {
+    const headers: Record<string, string> = { "X-Client-Id": device, "Content-Type": "application/json", Accept: accept };
     if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    const limit = timeoutMs ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal;
-    const init: RequestInit = { method, headers, signal: limit, cache: "no-store" };
-    if (body !== undefined) init.body = body;
-    return offline(this.#fetch(this.#base + path, init));
+    return offline(this.#fetch(this.#base + path, { method, headers, body: body ?? null, signal, cache: "no-store" }));
   }
 }
 
 /** A request that failed without an answer has status 0. */
 function offline<T>(promise: Promise<T>): Promise<T> {
   return promise.catch((error: unknown) => {
-    throw new HttpError(0, "offline", error instanceof Error ? error.message : String(error));
+    throw new HttpError(0, "offline", String(error));
   });
 }
 

@@ -32,33 +32,19 @@ export type LinkOptions = {
 };
 
 export class Link {
-  readonly store: Store;
-  readonly http: Http;
-  readonly app: string;
-  readonly path: string;
-  readonly pollMs: number;
-  readonly refresh: () => Promise<void>;
-  readonly report: (report: Report) => void;
+  readonly options: LinkOptions;
   /** Pushes and resyncs take turns. */
   readonly turn = new Turn();
   readonly pullBell = new Bell();
   readonly #pushBell = new Bell();
   readonly #retryBell = new Bell();
-  readonly #onState: (trouble: Trouble) => void;
   #pullState: Trouble = { state: "syncing" };
   #pushTrouble: Trouble | undefined;
   #pullFailures = 0;
   #restart = new AbortController();
 
-  constructor({ store, http, app, path, pollMs, onState, onReport, refresh }: LinkOptions) {
-    this.store = store;
-    this.http = http;
-    this.app = app;
-    this.path = path;
-    this.pollMs = pollMs;
-    this.#onState = onState;
-    this.report = onReport;
-    this.refresh = refresh;
+  constructor(options: LinkOptions) {
+    this.options = options;
   }
 
   /** Runs until `signal`, or until the database is closed. */
@@ -142,7 +128,7 @@ export class Link {
 
   #show(pull: Trouble): void {
     this.#pullState = pull;
-    this.#onState(this.#pushTrouble ?? pull);
+    this.options.onState(this.#pushTrouble ?? pull);
   }
 }
 

@@ -19,8 +19,8 @@ const POLLS_PER_STREAM = 20;
 type End = "unsupported" | "ended";
 
 function query(link: Link, { cursor, epoch, resync }: State): string {
-  const parameters = new URLSearchParams({ app: link.app, since: cursor, limit: String(PAGE_RECORDS) });
-  parameters.set("collections", link.store.tables.join());
+  const parameters = new URLSearchParams({ app: link.options.app, since: cursor, limit: String(PAGE_RECORDS) });
+  parameters.set("collections", link.options.store.tables.join());
   if (epoch) parameters.set("epoch", epoch);
   if (resync) parameters.set("own", "1");
   return `?${parameters}`;
@@ -28,12 +28,12 @@ function query(link: Link, { cursor, epoch, resync }: State): string {
 
 /** Stores an answer. Returns whether it ends what was waiting. */
 async function accept(link: Link, answer: Page | Resync): Promise<"more" | "done" | "resync"> {
-  const { store } = link;
+  const { store, onReport, refresh } = link.options;
   if (!isResync(answer)) {
     await correctClock(store, answer.now);
     const held = await applyPage(store, answer);
-    link.report({ held, refused: [], conflicts: [] });
-    await link.refresh();
+    onReport({ held, refused: [], conflicts: [] });
+    await refresh();
     return answer.more ? "more" : "done";
   }
   await beginResync(store, answer.reason, answer.epoch);
@@ -43,16 +43,16 @@ async function accept(link: Link, answer: Page | Resync): Promise<"more" | "done
 /** Everything up to now, by pages. */
 export async function catchUp(link: Link, signal: AbortSignal): Promise<"done" | "resync"> {
   for (;;) {
-    const state = await link.store.state();
-    const path = `${link.path}/changes${query(link, state)}`;
-    const outcome = await accept(link, await link.http.json<Page | Resync>(path, state.device, { signal }));
+    const state = await link.options.store.state();
+    const path = `${link.options.path}/changes${query(link, state)}`;
+    const outcome = await accept(link, await link.options.http.json<Page | Resync>(path, state.device, { signal }));
     if (outcome !== "more") return outcome;
   }
 }
 
 /** If a resync is due: the whole of it, while nothing is pushed. */
 export async function resync(link: Link, signal: AbortSignal): Promise<void> {
-  while ((await link.store.state()).resync) {
+  while ((await link.options.store.state()).resync) {
     link.syncing();
     await link.turn.take(() => catchUp(link, signal));
     link.kick();
@@ -65,13 +65,13 @@ export async function poll(link: Link, signal: AbortSignal): Promise<void> {
     await resync(link, signal);
     if ((await catchUp(link, signal)) === "resync") continue;
     link.live();
-    await link.pullBell.wait(link.pollMs, signal);
+    await link.pullBell.wait(link.options.pollMs, signal);
   }
 }
 
 /** Follows the stream until it ends. `onLive` is called when it has caught up. */
 export async function follow(link: Link, signal: AbortSignal): Promise<End> {
-  const state = await link.store.state();
+  const state = await link.options.store.state();
   const silence = new AbortController();
   const both = AbortSignal.any([signal, silence.signal]);
   let live = false;
@@ -81,8 +81,8 @@ export async function follow(link: Link, signal: AbortSignal): Promise<End> {
     timer = setTimeout(() => silence.abort(), live ? SILENCE_MS : FIRST_EVENT_MS);
   };
   try {
-    const path = `${link.path}/changes/stream${query(link, state)}`;
-    const response = await link.http.open(path, state.device, { signal: both, accept: "text/event-stream" });
+    const path = `${link.options.path}/changes/stream${query(link, state)}`;
+    const response = await link.options.http.open(path, state.device, { signal: both, accept: "text/event-stream" });
     if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return "unsupported";
     for await (const { event, data } of events(response.body, heard)) {
       if (event === "bye") return bye(link, (JSON.parse(data) as { reason: string }).reason);
@@ -105,6 +105,6 @@ export async function follow(link: Link, signal: AbortSignal): Promise<End> {
 
 function bye(link: Link, reason: string): End {
   if (reason === "payment_required") throw new HttpError(402, reason, "sync is not active");
-  if (reason === "expired" || reason === "revoked") link.http.forgetToken();
+  if (reason === "expired" || reason === "revoked") link.options.http.forgetToken();
   return "ended";
 }

@@ -62,17 +62,17 @@ export class FerryRecords {
   constructor(db: Dexie, options: RecordsOptions) {
     this.#options = options;
     const tables = options.tables ?? db.tables.map(({ name }) => name).filter((name) => !name.startsWith("_ferry_"));
-    this.#store = new Store(db, tables, options.now ?? Date.now);
+    const onCaptured = () => {
+      void this.#refresh().catch(() => {});
+      this.#ask({ type: "kick" });
+    };
+    this.#store = new Store(db, tables, options.now ?? Date.now, onCaptured);
     attach(this.#store);
     this.#name = `ferry:${db.name}:${options.app}`;
     this.#tabs = new Tabs(this.#name, (message) => this.#hear(message));
     this.initialSync = new Promise((resolve) => {
       this.status.subscribe(({ ready }) => ready && resolve());
     });
-    this.#store.onCaptured = () => {
-      void this.#refresh().catch(() => {});
-      this.#ask({ type: "kick" });
-    };
     db.on(
       "ready",
       async (opened) => {
@@ -120,7 +120,6 @@ export class FerryRecords {
   close(): void {
     this.#end.abort();
     this.#tabs.close();
-    this.#store.onCaptured = () => {};
   }
 
   async #start(): Promise<void> {

@@ -8,33 +8,21 @@ export async function* events(body: ReadableStream<Uint8Array>, onBytes: () => v
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
-  let event = "message";
-  let data: string[] = [];
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       onBytes();
-      // A line that is split over many chunks is not searched again from its start.
-      const arrived = decoder.decode(value, { stream: true });
-      if (!/[\r\n]/.test(arrived)) {
-        rest += arrived;
-        continue;
-      }
-      const lines = (rest + arrived).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop()!;
-      for (const line of lines) {
-        if (line === "") {
-          if (data.length) yield { event, data: data.join("\n") };
-          event = "message";
-          data = [];
-          continue;
-        }
-        const colon = line.indexOf(":");
-        const name = colon < 0 ? line : line.slice(0, colon);
-        const text = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-        if (name === "event") event = text;
-        if (name === "data") data.push(text);
+      const text = decoder.decode(value, { stream: true });
+      rest += text;
+      // A long event comes in many pieces: do not search it again from its start for each.
+      if (!text.includes("\n")) continue;
+      const blocks = rest.split(/\r?\n\r?\n/);
+      rest = blocks.pop()!;
+      for (const block of blocks) {
+        const values = (name: string) => [...block.matchAll(new RegExp(`^${name}: ?(.*)$`, "gm"))].map(([, value]) => value);
+        const data = values("data");
+        if (data.length) yield { event: values("event").pop() ?? "message", data: data.join("\n") };
       }
     }
   } finally {

@@ -85,9 +85,9 @@ export function valuesOf(row: Values, keyPath: string): Values {
 }
 
 /** The state of a device that has never met the hub. */
-export function newState(tables: string[]): State {
+export function newState(): State {
   const device = crypto.randomUUID().replaceAll("-", "");
-  return { k: "state", device, us: 0, skewMs: 0, cursor: "0", seq: 0, pass: 1, resync: "horizon", tables };
+  return { k: "state", device, us: 0, skewMs: 0, cursor: "0", seq: 0, pass: 1, resync: "horizon", tables: [] };
 }
 
 /** The next time for a write. The caller stores `state` in the same transaction. */
@@ -108,13 +108,14 @@ export class Store {
   readonly now: () => number;
   /** Transactions that apply what the hub sent: their writes are not captured. */
   readonly applying = new WeakSet<object>();
-  /** Called when a transaction with captured writes has been committed. */
-  onCaptured: () => void = () => {};
+  /** Called when a transaction with captured writes has been committed. One function: added twice it is called once. */
+  readonly onCaptured: () => void;
 
-  constructor(db: Dexie, tables: string[], now: () => number) {
+  constructor(db: Dexie, tables: string[], now: () => number, onCaptured: () => void) {
     this.db = db;
     this.tables = tables;
     this.now = now;
+    this.onCaptured = onCaptured;
   }
 
   state(): Promise<State> {

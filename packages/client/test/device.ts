@@ -50,7 +50,7 @@ export class Stepped {
 
   constructor(hub: ModelHub, now: () => number = Date.now, fetcher: typeof fetch = hub.fetch) {
     this.db = database();
-    this.store = new Store(this.db, ["todos", "lists"], now);
+    this.store = new Store(this.db, ["todos", "lists"], now, () => {});
     attach(this.store);
     this.db.on("ready", (opened) => prepare(this.store, opened as Dexie), true);
     this.link = new Link({
