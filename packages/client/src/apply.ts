@@ -10,18 +10,16 @@ import type { Page, PushAnswer } from "./wire.ts";
 
 /** Stores a page and its cursor. The page that ends a resync also ends what the hub does not have. */
 export function applyPage(store: Store, page: Page): Promise<Held[]> {
-  const tables = new Set(store.tables);
-  const records = page.changes
-    .filter(({ collection }) => tables.has(collection))
-    .map(({ collection, id, fields }) => ({ table: collection, id, fields }));
   return store.write(async (state) => {
+    await correctClock(store, state, microseconds(page.now));
     const keeps = await keeper(store, state);
-    const drafts = await load(store, records);
-    for (const { table, id, fields } of records) {
-      const draft = drafts.get(keyOf(table, id))!;
+    const drafts = await load(store, page.changes.map(({ collection: table, id }) => ({ table, id })));
+    for (const { collection, id, fields } of page.changes) {
+      const draft = drafts.get(keyOf(collection, id));
+      if (!draft) continue;
       const first = state.resync && draft.meta.pass !== state.pass;
       if (first) strip(draft, keeps);
-      for (const [name, field] of Object.entries(fields)) merge(draft, name, field, state);
+      for (const name in fields) merge(draft, name, fields[name]!, state);
       if (first) await resend(store, state, draft, fields);
       if (state.resync) draft.meta.pass = state.pass;
     }
@@ -38,7 +36,7 @@ export function applyPage(store: Store, page: Page): Promise<Held[]> {
 }
 
 /** Stores the answer to a push. */
-export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer): Promise<{ held: Held[]; refused: Refused[] }> {
+export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAnswer, "results" | "seq">): Promise<{ held: Held[]; refused: Refused[] }> {
   return store.write(async (state) => {
     const drafts = await load(store, sent.filter((_, i) => answer.results[i]?.fields));
     const refused: Refused[] = [];
@@ -46,10 +44,11 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer):
       const result = answer.results[i];
       if (result?.status === "rejected") {
         const { n: _, ...change } = row;
-        refused.push({ ...change, reason: result.reason ?? "invalid", message: result.message ?? "" });
+        refused.push({ ...change, reason: result.reason, message: result.message });
       }
       const draft = drafts.get(keyOf(row.table, row.id));
-      for (const [name, field] of Object.entries(result?.fields ?? {})) {
+      for (const name in result?.fields) {
+        const field = result.fields[name]!;
         const held = draft!.meta.at[name];
         // The hub's word on the very write that was sent counts, even where its time is earlier (REC-04).
         const own = held && held[1] === state.device && held[0] === row.fields[name]?.at;
@@ -116,10 +115,10 @@ async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> 
   if (state.pass === 1) return [];
   const unseen: Meta[] = await store.db.table(META).filter(({ pass }: Meta) => pass !== state.pass).toArray();
   const records = unseen.map(({ k }) => {
-    const slash = k.indexOf("/");
-    return { table: k.slice(0, slash), id: k.slice(slash + 1) };
+    const [table, ...id] = k.split("/");
+    return { table: table!, id: id.join("/") };
   });
-  const drafts = await load(store, records.filter(({ table }) => store.tables.includes(table)));
+  const drafts = await load(store, records);
   for (const draft of drafts.values()) {
     strip(draft, keeps);
     await resend(store, state, draft, {});
@@ -131,34 +130,27 @@ async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> 
  * Corrects the clock by the hub's. Where it was far ahead, unsent writes are dated back in their order: the hub
  * would replace their times by its own (REC-04), and a later edit could lose to an earlier one.
  */
-export async function correctClock(store: Store, hubNow: string): Promise<void> {
-  const hubUs = microseconds(hubNow);
-  const before = await store.state();
-  const aheadMs = store.now() - hubUs / 1000;
-  const skewMs = Math.abs(aheadMs) * 1000 > MAX_AHEAD_US ? Math.round(aheadMs) : 0;
-  const far = before.us - hubUs > MAX_AHEAD_US;
-  if (!far && Math.abs(skewMs - before.skewMs) * 1000 < MAX_AHEAD_US) return;
-  await store.write(async (state) => {
-    state.skewMs = skewMs;
-    if (state.us - hubUs <= MAX_AHEAD_US) return;
-    const shift = Math.max(skewMs * 1000, state.us - hubUs);
-    state.us = hubUs;
-    const rows: Outgoing[] = await store.db.table(OUTBOX).orderBy("n").toArray();
-    const drafts = await load(store, rows);
-    let last = 0;
-    for (const row of rows) {
-      const { meta } = drafts.get(keyOf(row.table, row.id))!;
-      for (const [name, field] of Object.entries(row.fields)) {
-        const us = microseconds(field.at);
-        last = Math.max(us - hubUs > MAX_AHEAD_US ? us - shift : us, last);
-        const at = instant(last, state.device);
-        if (meta.at[name]?.[0] === field.at) meta.at[name] = [at, state.device];
-        field.at = at;
-      }
-      last += 1;
+async function correctClock(store: Store, state: State, hubUs: number): Promise<void> {
+  const skewMs = Math.round(store.now() - hubUs / 1000);
+  state.skewMs = Math.abs(skewMs) * 1000 > MAX_AHEAD_US ? skewMs : 0;
+  if (state.us - hubUs <= MAX_AHEAD_US) return;
+  const shift = Math.max(state.skewMs * 1000, state.us - hubUs);
+  const rows: Outgoing[] = await store.db.table(OUTBOX).orderBy("n").toArray();
+  const drafts = await load(store, rows);
+  state.us = hubUs;
+  let last = 0;
+  for (const row of rows) {
+    const { meta } = drafts.get(keyOf(row.table, row.id))!;
+    for (const name in row.fields) {
+      const field = row.fields[name]!;
+      const us = microseconds(field.at);
+      last = Math.max(us - hubUs > MAX_AHEAD_US ? us - shift : us, last);
+      const at = instant(last, state.device);
+      if (meta.at[name]?.[0] === field.at) meta.at[name] = [at, state.device];
+      field.at = at;
     }
-    state.us = Math.max(state.us, last);
-    await store.db.table(OUTBOX).bulkPut(rows);
-    await store.db.table(META).bulkPut([...drafts.values()].map(({ meta }) => meta));
-  });
+    state.us = Math.max(state.us, last++);
+  }
+  await store.db.table(OUTBOX).bulkPut(rows);
+  await save(store, drafts);
 }

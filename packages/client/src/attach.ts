@@ -11,7 +11,7 @@ import { OWN_TABLES, SCHEMA, STATE, newState, type State, type Store } from "./s
  */
 export function attach(store: Store): void {
   const { db, tables } = store;
-  if (db.isOpen() || !db.verno) throw new Error("ferry: attach after db.version(…).stores(…), before the database is opened");
+  if (db.isOpen() || !db.verno) throw new Error("ferry: attach between db.version().stores() and opening");
   for (const name of tables) {
     const { keyPath, auto } = db.table(name).schema.primKey;
     // Numbers that each device counts by itself would collide.

@@ -12,71 +12,61 @@ const CHUNK_END = 2;
 const PARENT = 4;
 const ROOT = 8;
 
-const IV = Uint32Array.of(
-  0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-);
-const PERMUTATION = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
-/** The columns, then the diagonals of the 4×4 state. */
-const LANES = ["048c", "159d", "26ae", "37bf", "05af", "16bc", "278d", "349e"].map((lane) =>
-  [...lane].map((digit) => parseInt(digit, 16)),
-);
+/** The first 32 bits of the fractional parts of the square roots of the first primes. */
+const IV = Uint32Array.from([2, 3, 5, 7, 11, 13, 17, 19], (prime) => (Math.sqrt(prime) % 1) * 2 ** 32);
+/** Where each word of the block comes from in the next round. */
+const PERMUTATION = [..."263a704d1bc59ef8"].map((digit) => parseInt(digit, 16));
 
-/** A compression that has not been run yet: whether it is the root is known only at the end. */
-type Node = { cv: Uint32Array; block: Uint32Array; counter: number; bytes: number; flags: number };
+/** What one compression takes. It is run late, since the root is only known at the end. */
+type Node = [cv: Uint32Array, block: Uint32Array, counter: number, bytes: number, flags: number];
 
-function compress({ cv, block, counter, bytes, flags }: Node): Uint32Array {
-  const v = new Uint32Array(16);
-  v.set(cv);
-  v.set(IV.subarray(0, 4), 8);
-  v.set([counter, counter / 2 ** 32, bytes, flags], 12);
-  let words = block;
+function compress([cv, block, counter, bytes, flags]: Node): Uint32Array {
+  const v = Uint32Array.of(...cv, ...IV.subarray(0, 4), counter, 0, bytes, flags);
   for (let round = 0; round < 7; round++) {
-    LANES.forEach(([a, b, c, d], lane) => mix(v, a!, b!, c!, d!, words[2 * lane]!, words[2 * lane + 1]!));
-    words = Uint32Array.from(PERMUTATION, (from) => words[from]!);
+    // Four columns of the 4×4 state, then its four diagonals.
+    for (let lane = 0; lane < 8; lane++) {
+      const slope = lane >> 2;
+      const [a, b, c, d] = [0, 1, 2, 3].map((row) => 4 * row + ((lane + slope * row) & 3)) as [number, number, number, number];
+      for (const half of [0, 1]) {
+        v[a] = v[a]! + v[b]! + block[2 * lane + half]!;
+        v[d] = turn(v[d]! ^ v[a]!, half ? 8 : 16);
+        v[c] = v[c]! + v[d]!;
+        v[b] = turn(v[b]! ^ v[c]!, half ? 7 : 12);
+      }
+    }
+    block = Uint32Array.from(PERMUTATION, (from) => block[from]!);
   }
   return Uint32Array.from(IV, (_, i) => v[i]! ^ v[i + 8]!);
 }
 
-function mix(v: Uint32Array, a: number, b: number, c: number, d: number, x: number, y: number): void {
-  for (const [word, far, near] of [[x, 16, 12], [y, 8, 7]] as const) {
-    v[a] = v[a]! + v[b]! + word;
-    v[d] = turn(v[d]! ^ v[a]!, far);
-    v[c] = v[c]! + v[d]!;
-    v[b] = turn(v[b]! ^ v[c]!, near);
-  }
-}
-
 const turn = (word: number, bits: number) => (word >>> bits) | (word << (32 - bits));
-
-/** The last block of the chunk, with the chaining value of those before it. */
-function chunk(input: Uint8Array, counter: number): Node {
-  let cv: Uint32Array = IV;
-  for (let start = 0; ; start += BLOCK_BYTES) {
-    const bytes = Math.min(BLOCK_BYTES, input.length - start);
-    const padded = new Uint8Array(BLOCK_BYTES);
-    padded.set(input.subarray(start, start + bytes));
-    // Little-endian, as is every machine that runs a browser.
-    const block = new Uint32Array(padded.buffer);
-    const node = { cv, block, counter, bytes, flags: start === 0 ? CHUNK_START : 0 };
-    if (start + BLOCK_BYTES >= input.length) return { ...node, flags: node.flags | CHUNK_END };
-    cv = compress(node);
-  }
-}
 
 function tree(input: Uint8Array, counter: number): Node {
   const chunks = Math.ceil(input.length / CHUNK_BYTES);
-  if (chunks <= 1) return chunk(input, counter);
-  // The left side is the largest complete tree that leaves something for the right.
-  const left = 2 ** Math.floor(Math.log2(chunks - 1));
-  const block = new Uint32Array(16);
-  block.set(compress(tree(input.subarray(0, left * CHUNK_BYTES), counter)));
-  block.set(compress(tree(input.subarray(left * CHUNK_BYTES), counter + left)), 8);
-  return { cv: IV, block, counter: 0, bytes: BLOCK_BYTES, flags: PARENT };
+  if (chunks > 1) {
+    // The left side is the largest complete tree that leaves something for the right.
+    const left = 2 ** Math.floor(Math.log2(chunks - 1));
+    const cut = left * CHUNK_BYTES;
+    const sides = [tree(input.subarray(0, cut), counter), tree(input.subarray(cut), counter + left)];
+    return [IV, Uint32Array.from(sides.flatMap((side) => [...compress(side)])), 0, BLOCK_BYTES, PARENT];
+  }
+  let cv: Uint32Array = IV;
+  for (let start = 0; ; start += BLOCK_BYTES) {
+    const bytes = input.subarray(start, start + BLOCK_BYTES);
+    const block = new Uint8Array(BLOCK_BYTES);
+    block.set(bytes);
+    const isLast = start + BLOCK_BYTES >= input.length;
+    const flags = (start ? 0 : CHUNK_START) | (isLast ? CHUNK_END : 0);
+    // Little-endian, as is every machine that runs a browser.
+    const node: Node = [cv, new Uint32Array(block.buffer), counter, bytes.length, flags];
+    if (isLast) return node;
+    cv = compress(node);
+  }
 }
 
 /** The digest in lower-case hexadecimal digits, whose order is the order of the bytes. */
 export function blake3(input: Uint8Array): string {
   const root = tree(input, 0);
-  const words = compress({ ...root, flags: root.flags | ROOT });
-  return [...new Uint8Array(words.buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  root[4] |= ROOT;
+  return [...new Uint8Array(compress(root).buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

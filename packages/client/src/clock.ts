@@ -7,11 +7,10 @@
 /** How far ahead of the hub a time may lie before the hub replaces it (REC-04), microseconds. */
 export const MAX_AHEAD_US = 5 * 60 * 1_000_000;
 
-/** The instant in RFC 3339 with nine digits; the last three are taken from the device id. */
+/** The instant in RFC 3339 with nine digits; the last three are taken from the device id, hexadecimal digits. */
 export function instant(us: number, device: string): string {
-  const node = [...device].reduce((sum, character) => (sum * 31 + character.codePointAt(0)!) % 1000, 7);
-  const digits = (part: number) => String(part).padStart(3, "0");
-  return `${new Date(Math.floor(us / 1000)).toISOString().slice(0, -1)}${digits(us % 1000)}${digits(node)}Z`;
+  const digits = (number: number) => String(number % 1000).padStart(3, "0");
+  return `${new Date(us / 1000).toISOString().slice(0, -1)}${digits(us)}${digits(parseInt(device.slice(0, 8), 16))}Z`;
 }
 
 /** The whole microseconds of a nine-digit instant; 0 for anything else. */

@@ -36,16 +36,16 @@ export function forget(draft: Draft, name: string): void {
   else delete draft.values[name];
 }
 
-/** Reads the records; each appears once. */
+/** Reads the records of synced tables, by key; each appears once. */
 export async function load(store: Store, records: { table: string; id: string }[]): Promise<Map<string, Draft>> {
   const drafts = new Map<string, Draft>();
-  for (const [table, ids] of idsByTable(records)) {
-    const keyPath = store.primaryKey(table);
-    const keys = ids.map((id) => keyOf(table, id));
-    const metas: (Meta | undefined)[] = await store.db.table(META).bulkGet(keys);
+  for (const table of store.tables) {
+    const ids = [...new Set(records.filter((record) => record.table === table).map(({ id }) => id))];
+    const keyPath = store.db.table(table).schema.primKey.keyPath as string;
+    const metas: (Meta | undefined)[] = await store.db.table(META).bulkGet(ids.map((id) => keyOf(table, id)));
     const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(ids);
     ids.forEach((id, i) => {
-      const meta = metas[i] ?? { k: keys[i]!, at: {} };
+      const meta = metas[i] ?? { k: keyOf(table, id), at: {} };
       const row = rows[i];
       const values = row ? valuesOf(row, keyPath) : { ...meta.rest };
       drafts.set(meta.k, { table, id, keyPath, meta, values, hasRow: row !== undefined });
@@ -54,24 +54,14 @@ export async function load(store: Store, records: { table: string; id: string }[
   return drafts;
 }
 
-function idsByTable(records: Iterable<{ table: string; id: string }>): Map<string, string[]> {
-  const sets = new Map<string, Set<string>>();
-  for (const { table, id } of records) {
-    if (!sets.has(table)) sets.set(table, new Set());
-    sets.get(table)!.add(id);
-  }
-  return new Map([...sets].map(([table, ids]) => [table, [...ids]]));
-}
-
 /** Writes rows and times. */
 export async function save(store: Store, drafts: Map<string, Draft>): Promise<Held[]> {
   const held: Held[] = [];
   const all = [...drafts.values()];
-  for (const table of new Set(all.map((draft) => draft.table))) {
+  for (const table of store.tables) {
     const own = all.filter((draft) => draft.table === table);
     const living = own.filter(alive);
-    const dead = own.filter((draft) => draft.hasRow && !alive(draft));
-    if (dead.length) await store.db.table(table).bulkDelete(dead.map(({ id }) => id));
+    await store.db.table(table).bulkDelete(own.filter((draft) => draft.hasRow && !alive(draft)).map(({ id }) => id));
     for (const { meta, values } of own) meta.rest = values;
     const refused = await put(
       store.db.table(table),
@@ -82,17 +72,17 @@ export async function save(store: Store, drafts: Map<string, Draft>): Promise<He
       else delete meta.rest;
     });
   }
-  const known = all.filter(({ meta }) => Object.keys(meta.at).length);
-  const unknown = all.filter(({ meta }) => !Object.keys(meta.at).length);
-  await store.db.table(META).bulkPut(known.map(({ meta }) => meta));
-  if (unknown.length) await store.db.table(META).bulkDelete(unknown.map(({ meta }) => meta.k));
+  const isKnown = ({ at }: Meta) => Object.keys(at).length > 0;
+  const metas = all.map(({ meta }) => meta);
+  await store.db.table(META).bulkPut(metas.filter(isKnown));
+  await store.db.table(META).bulkDelete(metas.filter((meta) => !isKnown(meta)).map(({ k }) => k));
   return held;
 }
 
 /** Puts the rows; those that fail do not undo the others. Returns the failures by position. */
 async function put(table: Table, rows: object[]): Promise<Record<number, unknown>> {
   try {
-    if (rows.length) await table.bulkPut(rows);
+    await table.bulkPut(rows);
     return {};
   } catch (error) {
     const { failuresByPos } = error as { failuresByPos?: Record<number, unknown> };

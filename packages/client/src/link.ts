@@ -32,7 +32,6 @@ export type LinkOptions = {
 };
 
 export class Link {
-  readonly options: LinkOptions;
   /** Pushes and resyncs take turns. */
   readonly turn = new Turn();
   readonly pullBell = new Bell();
@@ -43,19 +42,14 @@ export class Link {
   #pullFailures = 0;
   #restart = new AbortController();
 
-  constructor(options: LinkOptions) {
-    this.options = options;
-  }
+  constructor(readonly options: LinkOptions) {}
 
   /** Runs until `signal`, or until the database is closed. */
   async run(signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     const both = AbortSignal.any([signal, stop.signal]);
-    const closed = (error: unknown) => {
-      stop.abort();
-      if (!isClosed(error)) throw error;
-    };
-    await Promise.all([this.#pull(both).catch(closed), this.#push(both).catch(closed)]);
+    await Promise.race([this.#pull(both), this.#push(both)]);
+    stop.abort();
   }
 
   /** There is something to push. */
@@ -98,7 +92,7 @@ export class Link {
         streams = end !== "unsupported";
         if (end === "ended") await this.pullBell.wait(backoffMs(this.#pullFailures++), signal);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || isClosed(error)) return;
         if (this.#restart.signal.aborted) continue;
         const { trouble, ms } = judge(error, this.#pullFailures++);
         this.#show(trouble);
@@ -116,7 +110,7 @@ export class Link {
         this.#show(this.#pullState);
         await this.#pushBell.wait(Infinity, signal);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || isClosed(error)) return;
         const { trouble, ms } = judge(error, failures++);
         this.#pushTrouble = trouble;
         this.#show(this.#pullState);
@@ -132,14 +126,14 @@ export class Link {
   }
 }
 
+/** The application has closed the database. */
 function isClosed(error: unknown): boolean {
-  return error instanceof Error && ["DatabaseClosedError", "InvalidStateError"].includes(error.name);
+  return ["DatabaseClosedError", "InvalidStateError"].includes((error as Error).name);
 }
 
 /** What a failure means for the user, and how long to wait. */
 function judge(error: unknown, failures: number): { trouble: Trouble; ms: number } {
-  if (isClosed(error)) throw error;
-  const message = error instanceof Error ? error.message : String(error);
+  const { message } = error as Error;
   if (!(error instanceof HttpError)) return { trouble: { state: "error", reason: "local", message }, ms: backoffMs(failures) };
   if (error.status === 402) return { trouble: { state: "paused", reason: "payment_required", message }, ms: PAYMENT_MS };
   const state = error.status === 0 ? "offline" : "error";

@@ -1,6 +1,6 @@
 /** Brings the hub's changes: over one stream that stays open, or by polling where streams do not get through. */
 
-import { applyPage, beginResync, correctClock } from "./apply.ts";
+import { applyPage, beginResync } from "./apply.ts";
 import { HttpError } from "./http.ts";
 import type { Link } from "./link.ts";
 import { events } from "./sse.ts";
@@ -30,7 +30,6 @@ function query(link: Link, { cursor, epoch, resync }: State): string {
 async function accept(link: Link, answer: Page | Resync): Promise<"more" | "done" | "resync"> {
   const { store, onReport, refresh } = link.options;
   if (!isResync(answer)) {
-    await correctClock(store, answer.now);
     const held = await applyPage(store, answer);
     onReport({ held, refused: [], conflicts: [] });
     await refresh();
@@ -82,7 +81,7 @@ export async function follow(link: Link, signal: AbortSignal): Promise<End> {
   };
   try {
     const path = `${link.options.path}/changes/stream${query(link, state)}`;
-    const response = await link.options.http.open(path, state.device, { signal: both, accept: "text/event-stream" });
+    const response = await link.options.http.open(path, state.device, { signal: both });
     if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return "unsupported";
     for await (const { event, data } of events(response.body, heard)) {
       if (event === "bye") return bye(link, (JSON.parse(data) as { reason: string }).reason);

@@ -35,9 +35,9 @@ async function send(link: Link, rows: Outgoing[], bodies: string[], signal: Abor
   const { device, cursor, epoch } = await store.state();
   const head = JSON.stringify({ app, since: cursor, epoch }).slice(0, -1);
   const body = `${head},"changes":[${bodies.join()}]}`;
-  let answer: PushAnswer | Resync;
+  let answer: Pick<PushAnswer, "results" | "conflicts" | "seq"> | Resync;
   try {
-    answer = await http.json(`${path}/changes`, device, { method: "POST", body, signal });
+    answer = await http.json<PushAnswer | Resync>(`${path}/changes`, device, { body, signal });
   } catch (error) {
     if (!(error instanceof HttpError) || (error.status !== 400 && error.status !== 413)) throw error;
     // Something in it makes the whole of it unreadable to the hub. Find out what, and let the rest pass.
@@ -47,7 +47,7 @@ async function send(link: Link, rows: Outgoing[], bodies: string[], signal: Abor
       return send(link, rows.slice(half), bodies.slice(half), signal);
     }
     const reason = error.status === 413 ? "too_large" : "invalid";
-    answer = { epoch: "", now: "", results: [{ status: "rejected", reason, message: error.message }] };
+    answer = { results: [{ status: "rejected", reason, message: error.message }] };
   }
   if (isResync(answer)) {
     await beginResync(store, answer.reason, answer.epoch);

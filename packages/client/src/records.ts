@@ -7,7 +7,7 @@ import { Http, type GetToken } from "./http.ts";
 import { Link, type Report, type Trouble } from "./link.ts";
 import { StatusStore } from "./status.ts";
 import { OUTBOX, REFUSED, Store, type Refused } from "./store.ts";
-import { Tabs, lead, type Message } from "./tabs.ts";
+import { lead, type Message } from "./tabs.ts";
 import type { Conflict } from "./wire.ts";
 
 export type RecordsOptions = {
@@ -52,7 +52,7 @@ export class FerryRecords {
   readonly initialSync: Promise<void>;
   readonly #store: Store;
   readonly #options: RecordsOptions;
-  readonly #tabs: Tabs;
+  readonly #channel: BroadcastChannel;
   readonly #end = new AbortController();
   readonly #name: string;
   #link: Link | undefined;
@@ -69,7 +69,10 @@ export class FerryRecords {
     this.#store = new Store(db, tables, options.now ?? Date.now, onCaptured);
     attach(this.#store);
     this.#name = `ferry:${db.name}:${options.app}`;
-    this.#tabs = new Tabs(this.#name, (message) => this.#hear(message));
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data as Message);
+    // Node would not exit while the channel is open.
+    (this.#channel as { unref?: () => void }).unref?.();
     this.initialSync = new Promise((resolve) => {
       this.status.subscribe(({ ready }) => ready && resolve());
     });
@@ -119,7 +122,7 @@ export class FerryRecords {
   /** Ends syncing; the database stays open. */
   close(): void {
     this.#end.abort();
-    this.#tabs.close();
+    this.#channel.close();
   }
 
   async #start(): Promise<void> {
@@ -127,10 +130,12 @@ export class FerryRecords {
     this.#started = true;
     try {
       await this.#refresh();
-      this.#listen("online", () => this.#link?.wake());
-      this.#listen("offline", () => this.#link?.restart());
-      this.#tabs.tell({ type: "hello" });
-      await lead(this.#name, this.#end.signal, () => this.#lead());
+      const { signal } = this.#end;
+      globalThis.addEventListener?.("online", () => this.#link?.wake(), { signal });
+      globalThis.addEventListener?.("offline", () => this.#link?.restart(), { signal });
+      this.#tell({ type: "hello" });
+      await lead(this.#name, signal, () => this.#lead());
+      this.#started = false;
     } catch (error) {
       this.#fail(error);
     }
@@ -152,7 +157,7 @@ export class FerryRecords {
       onReport: (report) => {
         if (!report.held.length && !report.refused.length && !report.conflicts.length) return;
         this.#report(report);
-        this.#tabs.tell({ type: "report", report });
+        this.#tell({ type: "report", report });
       },
       refresh: () => this.#refresh(),
     });
@@ -163,7 +168,11 @@ export class FerryRecords {
   /** Asks the leader, which may be this tab. */
   #ask(message: Message): void {
     if (this.#link) this.#hear(message);
-    else if (!this.#end.signal.aborted) this.#tabs.tell(message);
+    else this.#tell(message);
+  }
+
+  #tell(message: Message): void {
+    if (!this.#end.signal.aborted) this.#channel.postMessage(message);
   }
 
   #hear(message: Message): void {
@@ -171,11 +180,9 @@ export class FerryRecords {
     if (message.type === "report") return this.#report(message.report);
     if (message.type === "status") return void (link || this.status.set(message.status));
     if (!link) return;
-    if (message.type === "hello") this.#tabs.tell({ type: "status", status: this.status.get() });
-    if (message.type === "kick") link.kick();
-    if (message.type === "wake") link.wake();
-    if (message.type === "restart") link.restart();
-    if (message.type === "kick") void this.#refresh().catch(() => {});
+    if (message.type === "hello") return this.#tell({ type: "status", status: this.status.get() });
+    link[message.type]();
+    void this.#refresh().catch(() => {});
   }
 
   /** Reads the counts, and tells the other tabs if this one leads. */
@@ -183,10 +190,8 @@ export class FerryRecords {
     const [pending, state] = await Promise.all([this.#store.pending(), this.#store.state()]);
     const ready = state.pass > 1 || !state.resync;
     const connection = this.#link || !this.#started ? this.#trouble : this.status.get();
-    const { state: shown, reason, message } = connection;
-    const more = { ...(reason !== undefined && { reason }), ...(message !== undefined && { message }) };
-    const changed = this.status.set({ state: shown, pending, seq: state.seq, ready, ...more });
-    if (changed && this.#link) this.#tabs.tell({ type: "status", status: this.status.get() });
+    const changed = this.status.set({ ...connection, pending, seq: state.seq, ready });
+    if (changed && this.#link) this.#tell({ type: "status", status: this.status.get() });
   }
 
   #report({ held, refused, conflicts }: Report): void {
@@ -196,13 +201,9 @@ export class FerryRecords {
     for (const { table, id, error } of held) onError?.(error, { table, id });
   }
 
-  #listen(event: string, listener: () => void): void {
-    globalThis.addEventListener?.(event, listener, { signal: this.#end.signal });
-  }
-
   #fail(error: unknown): void {
     if (this.#end.signal.aborted) return;
-    const message = error instanceof Error ? error.message : String(error);
+    const { message } = error as Error;
     this.status.set({ ...this.status.get(), state: "error", reason: "local", message });
     this.#options.onError?.(error);
   }

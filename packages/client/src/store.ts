@@ -103,20 +103,16 @@ export function observe(state: State, at: string): void {
 
 /** The database with everything that the parts of the client share. */
 export class Store {
-  readonly db: Dexie;
-  readonly tables: string[];
-  readonly now: () => number;
   /** Transactions that apply what the hub sent: their writes are not captured. */
   readonly applying = new WeakSet<object>();
-  /** Called when a transaction with captured writes has been committed. One function: added twice it is called once. */
-  readonly onCaptured: () => void;
 
-  constructor(db: Dexie, tables: string[], now: () => number, onCaptured: () => void) {
-    this.db = db;
-    this.tables = tables;
-    this.now = now;
-    this.onCaptured = onCaptured;
-  }
+  constructor(
+    readonly db: Dexie,
+    readonly tables: string[],
+    readonly now: () => number,
+    /** Called when a transaction with captured writes has been committed. Added twice, it is called once. */
+    readonly onCaptured: () => void,
+  ) {}
 
   state(): Promise<State> {
     return this.db.table(STATE).get("state");
@@ -124,10 +120,6 @@ export class Store {
 
   pending(): Promise<number> {
     return this.db.table(OUTBOX).count();
-  }
-
-  primaryKey(table: string): string {
-    return this.db.table(table).schema.primKey.keyPath as string;
   }
 
   /** Runs `work` in one transaction over all tables, with the state, which is stored again at its end. */

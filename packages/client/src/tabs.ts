@@ -22,23 +22,3 @@ export async function lead(name: string, signal: AbortSignal, work: () => Promis
     if (!signal.aborted) throw error;
   });
 }
-
-export class Tabs {
-  readonly #channel: BroadcastChannel | undefined;
-
-  constructor(name: string, hear: (message: Message) => void) {
-    if (typeof BroadcastChannel === "undefined") return;
-    this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }) => hear(data as Message);
-    // Node would not exit while the channel is open.
-    (this.#channel as { unref?: () => void }).unref?.();
-  }
-
-  tell(message: Message): void {
-    this.#channel?.postMessage(message);
-  }
-
-  close(): void {
-    this.#channel?.close();
-  }
-}

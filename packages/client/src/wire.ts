@@ -20,7 +20,9 @@ export type Page = {
 export type Resync = { resync: true; reason: "horizon" | "epoch"; epoch: string };
 
 /** What became of one change of a push. */
-export type Result = { status: "ok" | "rejected"; fields?: Fields; reason?: string; message?: string };
+export type Result =
+  | { status: "ok"; fields?: Fields }
+  | { status: "rejected"; fields?: Fields; reason: string; message: string };
 
 /** A write that lost against one that its writer had not seen. */
 export type Conflict = { collection: string; id: string; field: string; winner: Field; loser: Field };
