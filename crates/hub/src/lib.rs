@@ -11,4 +11,5 @@ pub mod hub;
 pub mod pages;
 mod routes;
 pub mod server;
+mod static_files;
 mod tls;

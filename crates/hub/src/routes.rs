@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
     routing::{any, any_service, get},
 };
@@ -12,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use crate::{control, health, http as envelope, hub::Hub, pages};
+use crate::{control, health, http as envelope, hub::Hub, pages, static_files};
 
 /// All routes of the hub.
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
@@ -42,12 +43,15 @@ fn rpc(hub: &Arc<Hub>) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 
-async fn root() -> &'static str {
-    concat!("ferry ", env!("CARGO_PKG_VERSION"), ": a sync hub for SQLite databases\n")
+async fn root(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let name = concat!("ferry ", env!("CARGO_PKG_VERSION"), ": a sync hub for SQLite databases\n");
+    static_files::find(&hub.config, request).await.unwrap_or_else(|| name.into_response())
 }
 
-async fn not_found() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "Not Found")
+async fn not_found(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    static_files::find(&hub.config, request)
+        .await
+        .unwrap_or_else(|| (StatusCode::NOT_FOUND, "Not Found").into_response())
 }
 
 async fn no_such_v1() -> Response {
