@@ -6,6 +6,7 @@ import {
   DELETED, META, OUTBOX, REFUSED, keyOf, type Fields, type Meta, type Outgoing, type Refused, type State, type Store,
 } from "./store.ts";
 import { toJson } from "./json.ts";
+import { INSTANT_LENGTH } from "./rule.ts";
 import type { Page, PushAnswer } from "./wire.ts";
 
 /** Stores a page and its cursor. The page that ends a resync also ends what the hub does not have. */
@@ -14,15 +15,18 @@ export function applyPage(store: Store, page: Page): Promise<Held[]> {
     await correctClock(store, state, microseconds(page.now));
     const keeps = await keeper(store, state);
     const drafts = await load(store, page.changes.map(({ collection: table, id }) => ({ table, id })));
+    // No await within: Dexie loses the transaction after a hundred that are not its own.
+    const again: Outgoing[] = [];
     for (const { collection, id, fields } of page.changes) {
       const draft = drafts.get(keyOf(collection, id));
       if (!draft) continue;
       const first = state.resync && draft.meta.pass !== state.pass;
       if (first) strip(draft, keeps);
       for (const name in fields) merge(draft, name, fields[name]!, state);
-      if (first) await resend(store, state, draft, fields);
+      if (first) again.push(...lost(state, draft, fields));
       if (state.resync) draft.meta.pass = state.pass;
     }
+    await store.db.table(OUTBOX).bulkAdd(again);
     const held = await save(store, drafts);
     state.cursor = page.cursor;
     state.epoch = page.epoch;
@@ -49,9 +53,8 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAns
       const draft = drafts.get(keyOf(row.table, row.id));
       for (const name in result?.fields) {
         const field = result.fields[name]!;
-        const held = draft!.meta.at[name];
         // The hub's word on the very write that was sent counts, even where its time is earlier (REC-04).
-        const own = held && held[1] === state.device && held[0] === row.fields[name]?.at;
+        const own = draft!.meta.at[name] === row.fields[name]?.at + state.device;
         (own ? take : merge)(draft!, name, field, state);
       }
     });
@@ -89,24 +92,26 @@ async function keeper(store: Store, state: State): Promise<Keeps> {
     }
   }
   return ({ meta }, name) =>
-    waiting.has(`${meta.k}\0${name}`) || (state.resync === "epoch" && meta.at[name]?.[1] === state.device);
+    waiting.has(`${meta.k}\0${name}`) || (state.resync === "epoch" && meta.at[name]?.slice(INSTANT_LENGTH) === state.device);
 }
 
 function strip(draft: Draft, keeps: Keeps): void {
   for (const name of Object.keys(draft.meta.at)) if (!keeps(draft, name)) forget(draft, name);
 }
 
-/** Queues the own fields that the hub has lost. */
-async function resend(store: Store, state: State, { table, id, meta, values }: Draft, hubs: Fields): Promise<void> {
-  if (state.resync !== "epoch") return;
+/** The own fields that the hub has lost, to be queued. */
+function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): Outgoing[] {
+  if (state.resync !== "epoch") return [];
   const fields: Fields = {};
-  for (const [name, [at, by]] of Object.entries(meta.at)) {
-    if (by !== state.device || (hubs[name]?.at === at && hubs[name].by === by)) continue;
+  for (const [name, stamp] of Object.entries(meta.at)) {
+    const at = stamp.slice(0, INSTANT_LENGTH);
+    const hub = hubs[name];
+    if (stamp !== at + state.device || (hub && hub.at + hub.by === stamp)) continue;
     fields[name] = { value: name === DELETED ? (meta.dead ?? null) : toJson(values[name]), at };
   }
-  if (!Object.keys(fields).length) return;
+  if (!Object.keys(fields).length) return [];
   const op = !fields[DELETED] ? "update" : meta.dead === undefined ? "insert" : "delete";
-  await store.db.table(OUTBOX).add({ table, id, op, fields, seen: state.cursor } satisfies Outgoing);
+  return [{ table, id, op, fields, seen: state.cursor }];
 }
 
 /** Ends the records that the resync has not shown. */
@@ -119,10 +124,8 @@ async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> 
     return { table: table!, id: id.join("/") };
   });
   const drafts = await load(store, records);
-  for (const draft of drafts.values()) {
-    strip(draft, keeps);
-    await resend(store, state, draft, {});
-  }
+  for (const draft of drafts.values()) strip(draft, keeps);
+  await store.db.table(OUTBOX).bulkAdd([...drafts.values()].flatMap((draft) => lost(state, draft, {})));
   return save(store, drafts);
 }
 
@@ -146,7 +149,7 @@ async function correctClock(store: Store, state: State, hubUs: number): Promise<
       const us = microseconds(field.at);
       last = Math.max(us - hubUs > MAX_AHEAD_US ? us - shift : us, last);
       const at = instant(last, state.device);
-      if (meta.at[name]?.[0] === field.at) meta.at[name] = [at, state.device];
+      if (meta.at[name] === field.at + state.device) meta.at[name] = at + state.device;
       field.at = at;
     }
     state.us = Math.max(state.us, last++);

@@ -11,11 +11,11 @@ import { OWN_TABLES, SCHEMA, STATE, newState, type State, type Store } from "./s
  */
 export function attach(store: Store): void {
   const { db, tables } = store;
-  if (db.isOpen() || !db.verno) throw new Error("ferry: attach between db.version().stores() and opening");
+  if (db.isOpen() || !db.verno) throw new Error("ferry: attach after db.version().stores(), before opening");
   for (const name of tables) {
     const { keyPath, auto } = db.table(name).schema.primKey;
     // Numbers that each device counts by itself would collide.
-    if (typeof keyPath !== "string" || !keyPath || auto) throw new Error(`ferry: the primary key of "${name}" must be a string property`);
+    if (typeof keyPath !== "string" || !keyPath || auto) throw new Error(`ferry: keys of "${name}" must be non-empty strings, in one property`);
   }
   db.version(db.verno).stores(SCHEMA);
   db.use(capture(store));

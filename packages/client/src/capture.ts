@@ -138,7 +138,7 @@ function outgoing(
   const fields: Fields = {};
   for (const [name, value] of Object.entries(changed)) {
     fields[name] = { value, at };
-    meta.at[name] = [at, state.device];
+    meta.at[name] = at + state.device;
   }
   return { table, id, op, fields, seen: state.cursor };
 }

@@ -17,7 +17,7 @@ const alive = ({ meta }: Draft) => meta.dead === undefined && Object.keys(meta.a
 export function take(draft: Draft, name: string, { value, at, by = "" }: Field, state: State): void {
   if (name === draft.keyPath) return;
   observe(state, at);
-  draft.meta.at[name] = [at, by];
+  draft.meta.at[name] = at + by;
   if (name !== DELETED) draft.values[name] = value;
   else if (value === null) delete draft.meta.dead;
   else draft.meta.dead = value;
@@ -26,7 +26,7 @@ export function take(draft: Draft, name: string, { value, at, by = "" }: Field, 
 /** Takes the field over if it wins. */
 export function merge(draft: Draft, name: string, field: Field, state: State): void {
   const held = name === DELETED ? draft.meta.dead : draft.values[name];
-  if (wins([field.at, field.by ?? ""], field.value, draft.meta.at[name], held)) take(draft, name, field, state);
+  if (wins(field.at + (field.by ?? ""), field.value, draft.meta.at[name], held)) take(draft, name, field, state);
 }
 
 /** Forgets the field. */
@@ -43,10 +43,11 @@ export async function load(store: Store, records: { table: string; id: string }[
     const ids = [...new Set(records.filter((record) => record.table === table).map(({ id }) => id))];
     const keyPath = store.db.table(table).schema.primKey.keyPath as string;
     const metas: (Meta | undefined)[] = await store.db.table(META).bulkGet(ids.map((id) => keyOf(table, id)));
-    const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(ids);
+    // What has no times has no row.
+    const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(ids.filter((_, i) => metas[i]));
     ids.forEach((id, i) => {
       const meta = metas[i] ?? { k: keyOf(table, id), at: {} };
-      const row = rows[i];
+      const row = metas[i] && rows.shift();
       const values = row ? valuesOf(row, keyPath) : { ...meta.rest };
       drafts.set(meta.k, { table, id, keyPath, meta, values, hasRow: row !== undefined });
     });

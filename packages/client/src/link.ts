@@ -1,7 +1,7 @@
 /** The leader's connection to the hub: one loop that pulls, one that pushes. */
 
 import type { Held } from "./drafts.ts";
-import { HttpError, type Http } from "./http.ts";
+import type { Http, HttpError } from "./http.ts";
 import { follow, poll, resync } from "./pull.ts";
 import { pushBatch } from "./push.ts";
 import type { SyncState } from "./status.ts";
@@ -131,12 +131,11 @@ function isClosed(error: unknown): boolean {
   return ["DatabaseClosedError", "InvalidStateError"].includes((error as Error).name);
 }
 
-/** What a failure means for the user, and how long to wait. */
+/** What a failure means for the user, and how long to wait. What is no HttpError has happened in this browser. */
 function judge(error: unknown, failures: number): { trouble: Trouble; ms: number } {
-  const { message } = error as Error;
-  if (!(error instanceof HttpError)) return { trouble: { state: "error", reason: "local", message }, ms: backoffMs(failures) };
-  if (error.status === 402) return { trouble: { state: "paused", reason: "payment_required", message }, ms: PAYMENT_MS };
-  const state = error.status === 0 ? "offline" : "error";
-  const reason = error.code || String(error.status);
-  return { trouble: { state, reason, message }, ms: Math.max(error.retryAfterMs, backoffMs(failures)) };
+  const { message, status, code, retryAfterMs = 0 } = error as Error & Partial<HttpError>;
+  const state = status === 0 ? "offline" : status === 402 ? "paused" : "error";
+  const reason = code || String(status ?? "local");
+  const ms = status === 402 ? PAYMENT_MS : Math.max(retryAfterMs, backoffMs(failures));
+  return { trouble: { state, reason, message }, ms };
 }

@@ -54,7 +54,7 @@ async function send(link: Link, rows: Outgoing[], bodies: string[], signal: Abor
     link.restart();
     return false;
   }
-  if (answer.results.length !== rows.length) throw new HttpError(502, "bad_answer", "bad answer");
+  if (answer.results.length !== rows.length) throw new HttpError(502, "", "bad answer");
   const { held, refused } = await applyAnswer(store, rows, answer);
   link.options.onReport({ held, refused, conflicts: answer.conflicts ?? [] });
   await link.options.refresh();

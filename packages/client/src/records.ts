@@ -6,7 +6,7 @@ import { attach, prepare } from "./attach.ts";
 import { Http, type GetToken } from "./http.ts";
 import { Link, type Report, type Trouble } from "./link.ts";
 import { StatusStore } from "./status.ts";
-import { OUTBOX, REFUSED, Store, type Refused } from "./store.ts";
+import { OUTBOX, REFUSED, Store, type Refused, type State } from "./store.ts";
 import { lead, type Message } from "./tabs.ts";
 import type { Conflict } from "./wire.ts";
 
@@ -99,24 +99,24 @@ export class FerryRecords {
 
   /** Sends a refused write again: after the user has been given the right, say. */
   async retry(n: number): Promise<void> {
-    await this.#store.write(async (state) => {
-      const found: Refused | undefined = await this.#store.db.table(REFUSED).get(n);
-      if (!found) return;
-      const { n: _, reason: __, message: ___, ...change } = found;
-      await this.#store.db.table(REFUSED).delete(n);
-      await this.#store.db.table(OUTBOX).add({ ...change, seen: state.cursor });
-    });
+    await this.#decide(n, ({ table, id, op, fields }, { cursor }) =>
+      this.#store.db.table(OUTBOX).add({ table, id, op, fields, seen: cursor }),
+    );
     this.#store.onCaptured();
   }
 
   /** Gives a refused write up: the hub's state takes its place. */
   async discard(n: number): Promise<void> {
-    await this.#store.write(async (state) => {
-      if (!(await this.#store.db.table(REFUSED).get(n))) return;
-      await this.#store.db.table(REFUSED).delete(n);
-      restart(state, "horizon");
-    });
+    await this.#decide(n, async (_, state) => restart(state, "horizon"));
     this.#ask({ type: "restart" });
+  }
+
+  #decide(n: number, work: (row: Refused, state: State) => PromiseLike<unknown>): Promise<unknown> {
+    return this.#store.write(async (state) => {
+      const row: Refused | undefined = await this.#store.db.table(REFUSED).get(n);
+      await this.#store.db.table(REFUSED).delete(n);
+      if (row) await work(row, state);
+    });
   }
 
   /** Ends syncing; the database stays open. */

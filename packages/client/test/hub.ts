@@ -160,7 +160,7 @@ export class ModelHub {
     for (const [name, { value, at: sent }] of Object.entries(fields)) {
       const at = Date.parse(sent) > this.now() + MAX_AHEAD_MS ? instant(this.now()) : sent;
       const held = record.fields.get(name);
-      if (wins([at, device], value, held && [held.at, held.by], held?.value)) {
+      if (wins(at + device, value, held && held.at + held.by, held?.value)) {
         record.fields.set(name, { value, at, by: device, cts });
         this.cts = cts;
         if (at !== sent) told[name] = { value, at, by: device };

@@ -106,3 +106,17 @@ test("a restore that lost acknowledged writes gets them back from their writers"
     { numRuns: runs, ...seed },
   );
 }, 300_000);
+
+test("a page with more records than Dexie forgives awaits, before and after a restore", async () => {
+  const all = world([0, 0]);
+  all.hub.pageLimit = 5000;
+  const [a, b] = all.devices as [Stepped, Stepped];
+  await a.settle();
+  const empty = { records: new Map(), cts: all.hub.cts };
+  await a.db.todos.bulkAdd(Array.from({ length: 300 }, (_, i) => ({ id: String(i), title: i })));
+  await a.settle();
+  await b.settle();
+  Object.assign(all.hub, empty, { epoch: "e2" });
+  await converged(all);
+  expect(Object.keys(all.hub.living("todos"))).toHaveLength(300);
+});

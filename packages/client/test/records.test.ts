@@ -90,7 +90,7 @@ describe("capture", () => {
   test("a table with counted keys is refused at once", () => {
     const db = new Dexie("counted", { indexedDB: new IDBFactory(), IDBKeyRange });
     db.version(1).stores({ todos: "++id" });
-    expect(() => attached(new ModelHub(), {}, db as never)).toThrow(/primary key of "todos" must be a string/);
+    expect(() => attached(new ModelHub(), {}, db as never)).toThrow(/keys of "todos" must be non-empty strings/);
   });
 
   test("rows from before Ferry are sent; so is a table that is added later", async () => {
