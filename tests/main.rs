@@ -5,6 +5,7 @@
 
 mod cli;
 mod control;
+mod docs;
 mod pages;
 mod secrets;
 mod support;

@@ -4,4 +4,7 @@ mod account;
 mod credentials;
 mod databases;
 mod demo;
+mod jwt;
+mod orgs;
+mod profiles;
 mod sync;

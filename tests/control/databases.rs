@@ -1,9 +1,13 @@
 //! Databases: names, isolation, deletion, renaming, kinds, lists.
 
-use std::{collections::BTreeMap, thread};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use ferry_testkit::{
-    Direction,
+    Direction, Session,
     edgereplica::{self, Failure},
     frames::Frame,
     sample::Shape,
@@ -205,49 +209,80 @@ fn the_first_push_makes_a_replica_and_a_hub_database_takes_no_push() {
     refused(place.user.ferry("CreateDatabase", &json!({"name": "x", "kind": "mirror"})), "invalid_argument");
 }
 
+/// Makes `count` databases that stay, and beside every tenth one that shall go.
+fn populate(user: &Session, count: usize) -> Vec<(String, Option<String>)> {
+    const WRITERS: usize = 8;
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let places = (writer..count).step_by(WRITERS);
+                    let make = |place: usize| {
+                        let stays = user.create_database(&format!("stays-{place:04}"));
+                        let goes = place
+                            .is_multiple_of(10)
+                            .then(|| user.create_database(&format!("goes-{place:04}")));
+                        (stays, goes)
+                    };
+                    places.map(make).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    })
+}
+
 // Verifies: ORG-13
 #[test]
 fn pages_of_a_list_neither_repeat_nor_hide_what_stays() {
-    const STAYING: usize = 120;
+    const STAYING: usize = 2500;
     let hub = hub();
     let user = hub.signup("ada@example.com");
-    let mut staying = BTreeMap::new();
-    let mut going = Vec::new();
-    for place in 0..STAYING {
-        let name = format!("stays-{place:04}");
-        staying.insert(user.create_database(&name), 0_usize);
-        if place % 3 == 0 {
-            going.push(user.create_database(&format!("goes-{place:04}")));
-        }
-    }
+    let made = populate(&user, STAYING);
+    let mut staying: BTreeMap<String, usize> = made.iter().map(|(stays, _)| (stays.clone(), 0)).collect();
+    assert_eq!(staying.len(), STAYING);
+    let going: Vec<String> = made.into_iter().filter_map(|(_, goes)| goes).collect();
     let page = |token: &str, prefix: &str| {
-        let request = json!({"pageSize": 17, "pageToken": token, "namePrefix": prefix});
+        let request = json!({"pageSize": 100, "pageToken": token, "namePrefix": prefix});
         user.ferry("ListDatabases", &request)
     };
-    let mut token = String::new();
-    let mut turn = 0;
-    loop {
-        let answer = page(&token, "").unwrap();
-        let rows = answer["databases"].as_array().cloned().unwrap_or_default();
-        assert!(rows.len() <= 17);
-        for row in rows {
-            if let Some(seen) = staying.get_mut(row["id"].as_str().unwrap()) {
-                *seen += 1;
+    // The list changes while it is read, until it has been read.
+    let read = AtomicBool::new(false);
+    let (pages, changes) = thread::scope(|scope| {
+        let changer = scope.spawn(|| {
+            let mut changes = 0;
+            for id in &going {
+                if read.load(Ordering::Relaxed) {
+                    break;
+                }
+                user.create_database(&format!("comes-{changes}"));
+                user.edgereplica("DeleteDatabase", &json!({"databaseId": id})).unwrap();
+                changes += 1;
+            }
+            changes
+        });
+        let (mut token, mut pages) = (String::new(), 0);
+        loop {
+            let answer = page(&token, "").unwrap();
+            let rows = answer["databases"].as_array().cloned().unwrap_or_default();
+            assert!(rows.len() <= 100);
+            for row in rows {
+                if let Some(seen) = staying.get_mut(row["id"].as_str().unwrap()) {
+                    *seen += 1;
+                }
+            }
+            pages += 1;
+            token = answer["nextPageToken"].as_str().unwrap_or("").to_owned();
+            if token.is_empty() {
+                break;
             }
         }
-        token = answer["nextPageToken"].as_str().unwrap_or("").to_owned();
-        if token.is_empty() {
-            break;
-        }
-        // The list changes while it is read.
-        turn += 1;
-        user.create_database(&format!("comes-{turn}"));
-        if let Some(id) = going.pop() {
-            user.edgereplica("DeleteDatabase", &json!({"databaseId": id})).unwrap();
-        }
-    }
-    assert!(turn > 3);
-    assert!(staying.values().all(|seen| *seen == 1), "{staying:?}");
+        read.store(true, Ordering::Relaxed);
+        (pages, changer.join().unwrap())
+    });
+    assert!(pages >= 25 && changes > 0, "{pages} pages, {changes} changes");
+    let wrong: Vec<_> = staying.iter().filter(|(_, seen)| **seen != 1).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 
     let first = page("", "").unwrap();
     let token = first["nextPageToken"].as_str().unwrap();

@@ -1,14 +1,19 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
+mod cors;
 mod databases;
 mod durability;
 mod http;
+mod jwt;
 mod membership;
+mod narrowed;
 mod operator;
+mod orgs;
 mod passwords;
 mod revocation;
 mod serving;
 mod startup;
+mod team;
 mod tokens;
 mod transports;

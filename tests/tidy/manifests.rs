@@ -34,7 +34,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ferry-testkit", &["ferry-types", "ferry-protocol", "ferry-core"]),
     (
         "ferry-bench",
-        &["ferry-types", "ferry-protocol", "ferry-core", "ferry-store", "ferry-hub", "ferry-testkit"],
+        &[
+            "ferry-types",
+            "ferry-protocol",
+            "ferry-auth",
+            "ferry-core",
+            "ferry-store",
+            "ferry-hub",
+            "ferry-testkit",
+        ],
     ),
 ];
 

@@ -1,7 +1,12 @@
 //! The caveat vocabulary (control.md, 3.2): `name=value` in one spelling each, and how several combine. An
 //! unknown name or a bad value refuses the whole token (TOK-02), so a caveat is never silently ignored.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use ferry_types::{
     DatabaseId, Model, ModelSet, Op, OpSet,
@@ -32,6 +37,14 @@ pub enum Caveat {
     Ip(Cidr),
     /// At most this many bytes per UTC day.
     Bpd(u64),
+}
+
+impl Caveat {
+    /// Whether it is about time and address alone, so that a session keeps all its RPCs (TOK-08).
+    #[must_use]
+    pub const fn keeps_all_rights(&self) -> bool {
+        matches!(self, Self::Exp(_) | Self::Nbf(_) | Self::Ip(_))
+    }
 }
 
 /// Why a text is no caveat: names the caveat and what it takes.
@@ -215,6 +228,13 @@ impl Restrictions {
         }
     }
 
+    /// No caveats at all, shared by everyone who has none.
+    #[must_use]
+    pub fn shared_none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Restrictions>> = LazyLock::new(|| Arc::new(Restrictions::none()));
+        Arc::clone(&NONE)
+    }
+
     /// Combines the caveats of a token.
     ///
     /// # Errors
@@ -254,18 +274,6 @@ impl Restrictions {
     #[must_use]
     pub fn allows_address(&self, address: IpAddr) -> bool {
         self.networks.iter().all(|network| network.contains(address))
-    }
-
-    /// Whether only `exp`, `nbf` and `ip` narrow the token, so that a session keeps all its RPCs (TOK-08).
-    #[must_use]
-    pub fn keeps_all_rights(&self) -> bool {
-        let open = Self {
-            exp_unix: self.exp_unix,
-            nbf_unix: self.nbf_unix,
-            networks: self.networks.clone(),
-            ..Self::none()
-        };
-        *self == open
     }
 }
 
@@ -365,9 +373,17 @@ mod tests {
         assert!(all.allows_address("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!all.allows_address("10.2.2.3".parse().unwrap()));
         assert!(!all.allows_address("::1".parse().unwrap()));
-        assert!(!all.keeps_all_rights());
-        let timed = Restrictions::combine(&["exp=9".parse().unwrap(), "ip=10.0.0.0/8".parse().unwrap()]);
-        assert!(timed.unwrap().keeps_all_rights());
+    }
+
+    // Verifies: TOK-08
+    #[test]
+    fn only_time_and_address_leave_a_session_its_rights() {
+        let keeps = |text: &str| text.parse::<Caveat>().unwrap().keeps_all_rights();
+        assert!(["exp=9", "nbf=1", "ip=10.0.0.0/8"].into_iter().all(keeps));
+        let own = "db=db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
+        // Also one that takes nothing away today: what it covers may grow.
+        let narrow = ["op=read,write,admin", "model=pages", own, "tbl=a", "fn=a", "bpd=1"];
+        assert!(!narrow.into_iter().any(keeps));
     }
 
     #[test]

@@ -1,38 +1,46 @@
 //! What a verified credential of a data endpoint may do: the value that engines and routes receive.
 
-use ferry_types::{
-    DatabaseId, Error, Model, ModelSet, Op, OpSet, OrgId, Reason, Result, SessionId, TokenId, UserId,
-};
+use std::sync::Arc;
 
-use crate::{caveat::Restrictions, claims::Grant, token::Verified};
+use ferry_types::{ApiKeyId, DatabaseId, Error, Model, ModelSet, Op, OpSet, OrgId, Reason, Result};
+
+use crate::{
+    CredentialKind, JwtSubject, Principal, Role, TokenHolder, caveat::Restrictions, claims::Grant,
+    token::Verified,
+};
 
 /// The rights of one request or connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthContext {
-    /// Name of the key that signed the credential.
-    pub kid: u32,
-    /// Whose credential it is.
-    pub user_id: UserId,
-    /// The user's epoch when the credential was minted.
-    pub user_epoch: u32,
-    /// The organisation that owns the database.
-    pub org_id: OrgId,
+    /// Who acts.
+    pub principal: Principal,
+    /// An API key that came beside the principal's credential; its end is the end of both.
+    pub beside: Option<ApiKeyId>,
     /// The one database it opens.
     pub database_id: DatabaseId,
-    /// The database's epoch when the credential was minted.
-    pub database_epoch: u32,
-    /// The models it reaches, after caveats.
+    /// The models it reaches, after everything that narrows it.
     pub models: ModelSet,
-    /// What it may do, after caveats and the owner's role.
+    /// What it may do, after everything that narrows it.
     pub ops: OpSet,
     /// All caveats, for what only the models can enforce.
-    pub restrictions: Restrictions,
-    /// From this Unix second on it is dead.
-    pub deadline_unix: i64,
-    /// The login it was minted from.
-    pub session_id: SessionId,
-    /// The credential itself.
-    pub token_id: TokenId,
+    pub restrictions: Arc<Restrictions>,
+    /// From this Unix second on it is dead; `None`: never.
+    pub deadline_unix: Option<i64>,
+}
+
+/// What an API key grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRights {
+    /// The key.
+    pub id: ApiKeyId,
+    /// The one database it opens.
+    pub database_id: DatabaseId,
+    /// The models it reaches.
+    pub models: ModelSet,
+    /// What it may do.
+    pub ops: OpSet,
+    /// From this Unix second on it is dead; `None`: never.
+    pub deadline_unix: Option<i64>,
 }
 
 impl AuthContext {
@@ -43,43 +51,120 @@ impl AuthContext {
         let Grant::Sync { database_id, database_epoch, models, ops } = token.claims.grant else {
             return None;
         };
+        let holder = TokenHolder::of(token, token.claims.org_id);
+        let principal = Principal::SyncToken { holder, database_epoch };
+        Self::of_token(token, principal, database_id, models, ops.intersection(role_ops))
+    }
+
+    /// The rights of a session at the admin APIs of a database in the organisation `org_id`, where its user has
+    /// `role`. It never syncs. `None` if a `db` caveat names another database.
+    #[must_use]
+    pub fn of_session(
+        session: &Verified,
+        database_id: DatabaseId,
+        org_id: OrgId,
+        role: Role,
+    ) -> Option<Self> {
+        let principal = Principal::Session { holder: TokenHolder::of(session, org_id), role };
+        let ops = role.ops().intersection(OpSet::of(&[Op::Admin]));
+        Self::of_token(session, principal, database_id, ModelSet::ALL, ops)
+    }
+
+    fn of_token(
+        token: &Verified,
+        principal: Principal,
+        database_id: DatabaseId,
+        models: ModelSet,
+        ops: OpSet,
+    ) -> Option<Self> {
         if token.restrictions.database_id.is_some_and(|named| named != database_id) {
             return None;
         }
         Some(Self {
-            kid: token.claims.kid,
-            user_id: token.claims.user_id,
-            user_epoch: token.claims.user_epoch,
-            org_id: token.claims.org_id,
+            principal,
+            beside: None,
             database_id,
-            database_epoch,
             models: models.intersection(token.restrictions.models),
-            ops: ops.intersection(token.restrictions.ops).intersection(role_ops),
-            restrictions: token.restrictions.clone(),
-            deadline_unix: token.deadline_unix,
-            session_id: token.claims.session_id,
-            token_id: token.claims.token_id,
+            ops: ops.intersection(token.restrictions.ops),
+            restrictions: Arc::clone(&token.restrictions),
+            deadline_unix: Some(token.deadline_unix),
         })
     }
 
-    /// Who acts, as one string for logs and audit.
+    /// The rights of a JWT's subject, as the database's settings grant them.
+    #[must_use]
+    pub fn of_jwt(
+        subject: JwtSubject,
+        database_id: DatabaseId,
+        models: ModelSet,
+        ops: OpSet,
+        deadline_unix: i64,
+    ) -> Self {
+        let principal = Principal::Jwt(subject);
+        Self { deadline_unix: Some(deadline_unix), ..Self::unrestricted(principal, database_id, models, ops) }
+    }
+
+    /// The rights of an API key that came alone.
+    #[must_use]
+    pub fn of_key(key: KeyRights) -> Self {
+        let principal = Principal::ApiKey(key.id);
+        let open = Self::unrestricted(principal, key.database_id, key.models, key.ops);
+        Self { deadline_unix: key.deadline_unix, ..open }
+    }
+
+    /// What everyone may do with the database of `--dev`: read and write.
+    #[must_use]
+    pub fn anonymous(database_id: DatabaseId) -> Self {
+        let ops = OpSet::of(&[Op::Read, Op::Write]);
+        Self::unrestricted(Principal::Anonymous, database_id, ModelSet::ALL, ops)
+    }
+
+    fn unrestricted(principal: Principal, database_id: DatabaseId, models: ModelSet, ops: OpSet) -> Self {
+        let restrictions = Restrictions::shared_none();
+        Self { principal, beside: None, database_id, models, ops, restrictions, deadline_unix: None }
+    }
+
+    /// The same with an API key beside it: the principal stays, the rights are what both allow. `None` if the
+    /// key opens another database.
+    #[must_use]
+    pub fn beside_key(mut self, key: KeyRights) -> Option<Self> {
+        if key.database_id != self.database_id {
+            return None;
+        }
+        self.beside = Some(key.id);
+        self.models = self.models.intersection(key.models);
+        self.ops = self.ops.intersection(key.ops);
+        self.deadline_unix = match (self.deadline_unix, key.deadline_unix) {
+            (Some(own), Some(keys)) => Some(own.min(keys)),
+            (own, keys) => own.or(keys),
+        };
+        Some(self)
+    }
+
+    /// Who acts, as one string for logs, hooks and audit.
     #[must_use]
     pub fn principal(&self) -> String {
-        self.user_id.to_string()
+        self.principal.to_string()
     }
 
     /// Refuses unless the credential may do `op` on `model`, and the model can enforce every caveat that it
     /// carries (TOK-09).
     ///
     /// # Errors
-    /// [`Reason::PermissionDenied`].
+    /// [`Reason::PermissionDenied`]; [`Reason::WrongPurpose`] for a session that would sync.
     pub fn require(&self, model: Model, op: Op) -> Result<()> {
         let denied = |message: String| Err(Error::new(Reason::PermissionDenied, message));
+        let kind = self.principal.kind();
+        if kind == CredentialKind::Session && op != Op::Admin {
+            let message = "a session token cannot sync: issue a sync token for the database and use that";
+            return Err(Error::new(Reason::WrongPurpose, message));
+        }
+        let who = kind.as_str();
         if !self.models.contains(model) {
-            return denied(format!("this token does not reach {model}: issue one for that model"));
+            return denied(format!("this {who} does not reach {model}: use one for that model"));
         }
         if !self.ops.contains(op) {
-            return denied(format!("this token may not {op}: issue one that may"));
+            return denied(format!("this {who} may not {op}: use one that may"));
         }
         if !self.restrictions.table_prefixes.is_empty() && !matches!(model, Model::Records | Model::Ops) {
             return denied(format!("{model} cannot enforce the caveat tbl: use a token without it"));
@@ -102,12 +187,26 @@ mod tests {
         claims::{Purpose, tests::sample},
     };
 
-    fn context(caveats: &[&str], role_ops: OpSet) -> Option<AuthContext> {
+    const DATABASE: &str = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
+
+    fn verified(purpose: Purpose, caveats: &[&str]) -> Verified {
         let caveats: Vec<Caveat> = caveats.iter().map(|text| text.parse().unwrap()).collect();
-        let restrictions = Restrictions::combine(&caveats).unwrap();
-        let verified =
-            Verified { claims: sample(Purpose::Sync), caveats, restrictions, deadline_unix: 2_000 };
-        AuthContext::of_sync_token(&verified, role_ops)
+        let restrictions = Arc::new(Restrictions::combine(&caveats).unwrap());
+        Verified { claims: sample(purpose), caveats, restrictions, deadline_unix: 2_000 }
+    }
+
+    fn context(caveats: &[&str], role_ops: OpSet) -> Option<AuthContext> {
+        AuthContext::of_sync_token(&verified(Purpose::Sync, caveats), role_ops)
+    }
+
+    fn key(database: &str, ops: &[Op], deadline_unix: Option<i64>) -> KeyRights {
+        KeyRights {
+            id: "k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            database_id: database.parse().unwrap(),
+            models: ModelSet::of(&[Model::Events, Model::Functions]),
+            ops: OpSet::of(ops),
+            deadline_unix,
+        }
     }
 
     #[test]
@@ -123,7 +222,7 @@ mod tests {
         assert!(narrowed.require(Model::Events, Op::Write).is_err());
         assert!(narrowed.require(Model::Pages, Op::Read).is_err());
         assert!(context(&["db=db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902154"], OpSet::ALL).is_none());
-        assert!(context(&["db=db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153"], OpSet::ALL).is_some());
+        assert!(context(&[&format!("db={DATABASE}")], OpSet::ALL).is_some());
     }
 
     // Verifies: TOK-09
@@ -137,5 +236,32 @@ mod tests {
             assert_eq!(functions.require(model, Op::Read).is_ok(), model == Model::Functions, "{model}");
         }
         assert!(context(&["bpd=5"], OpSet::ALL).unwrap().require(Model::Pages, Op::Read).is_err());
+    }
+
+    #[test]
+    fn a_session_administers_with_its_role_and_never_syncs() {
+        let of = |caveats: &[&str], role| {
+            let session = verified(Purpose::Session, caveats);
+            let org_id = session.claims.org_id;
+            AuthContext::of_session(&session, DATABASE.parse().unwrap(), org_id, role).unwrap()
+        };
+        assert!(of(&[], Role::Admin).require(Model::Events, Op::Admin).is_ok());
+        assert!(of(&[], Role::Member).require(Model::Events, Op::Admin).is_err());
+        assert!(of(&["op=read"], Role::Admin).require(Model::Events, Op::Admin).is_err());
+        assert!(of(&["model=pages"], Role::Admin).require(Model::Events, Op::Admin).is_err());
+        let syncing = of(&[], Role::Admin).require(Model::Events, Op::Read).unwrap_err();
+        assert_eq!(syncing.reason, Reason::WrongPurpose);
+    }
+
+    #[test]
+    fn a_key_beside_a_bearer_only_narrows() {
+        let token = context(&[], OpSet::ALL).unwrap();
+        let both = token.clone().beside_key(key(DATABASE, &[Op::Read, Op::Admin], Some(1_500))).unwrap();
+        assert_eq!(both.principal, token.principal);
+        assert_eq!(both.models, ModelSet::of(&[Model::Events, Model::Functions]));
+        assert_eq!((both.ops, both.deadline_unix), (OpSet::of(&[Op::Read]), Some(1_500)));
+        let endless = token.clone().beside_key(key(DATABASE, &[Op::Read], None)).unwrap();
+        assert_eq!(endless.deadline_unix, Some(2_000));
+        assert_eq!(token.beside_key(key("db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902154", &[Op::Read], None)), None);
     }
 }

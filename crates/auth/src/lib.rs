@@ -4,15 +4,18 @@
 pub mod caveat;
 pub mod claims;
 pub mod context;
+pub mod jwt;
 pub mod keyring;
 pub mod macaroon;
 pub mod password;
+pub mod principal;
 pub mod role;
 pub mod token;
 
 pub use caveat::{Caveat, Restrictions};
 pub use claims::{Claims, Grant, Purpose};
-pub use context::AuthContext;
+pub use context::{AuthContext, KeyRights};
 pub use keyring::{KeyRing, SigningKey, StoredKeys};
+pub use principal::{CredentialKind, JwtSubject, Principal, TokenHolder};
 pub use role::Role;
 pub use token::{TokenError, Verified};

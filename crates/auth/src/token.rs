@@ -2,6 +2,8 @@
 //! size, parse, key, signature, claims, purpose, times. Epochs, revocation and membership are the control
 //! plane's, who asks for them next.
 
+use std::sync::Arc;
+
 use crate::{
     caveat::{BadCaveat, Caveat, Restrictions},
     claims::{Claims, Purpose},
@@ -47,7 +49,7 @@ pub enum TokenError {
     NotYet,
 }
 
-/// A token that passed every check of this module.
+/// A token with a good signature. What it may do now is asked of [`Verified::check`], and of the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// What it states.
@@ -55,32 +57,53 @@ pub struct Verified {
     /// Its caveats, in order.
     pub caveats: Vec<Caveat>,
     /// The caveats taken together.
-    pub restrictions: Restrictions,
+    pub restrictions: Arc<Restrictions>,
     /// From this Unix second on it is dead: `min(expires_unix, exp…)` (TOK-04).
     pub deadline_unix: i64,
 }
 
-/// Checks `token` against the ring, the purpose and the time.
+impl Verified {
+    /// Purpose and times, which a cached token must pass anew at each use.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn check(&self, purpose: Purpose, now_unix: i64) -> Result<(), TokenError> {
+        if self.claims.purpose() != purpose {
+            return Err(TokenError::WrongPurpose);
+        }
+        if self.deadline_unix <= now_unix {
+            return Err(TokenError::Expired);
+        }
+        if self.restrictions.nbf_unix.is_some_and(|nbf| nbf > now_unix) {
+            return Err(TokenError::NotYet);
+        }
+        Ok(())
+    }
+}
+
+/// Checks everything of `token` that does not change with time or use: size, form, key, signature, claims,
+/// caveats. The result may be kept as long as the ring knows its key.
 ///
 /// # Errors
 /// The first check that failed.
-pub fn verify(token: &str, ring: &KeyRing, purpose: Purpose, now_unix: i64) -> Result<Verified, TokenError> {
+pub fn open(token: &str, ring: &KeyRing) -> Result<Verified, TokenError> {
     let unverified = macaroon::decode(token)?;
     unverified.check_signature(ring)?;
     let caveats = unverified.caveats()?;
     let claims = unverified.claims;
     let restrictions = Restrictions::combine(&caveats).map_err(TokenError::Caveat)?;
-    if claims.purpose() != purpose {
-        return Err(TokenError::WrongPurpose);
-    }
     let deadline_unix = restrictions.exp_unix.map_or(claims.expires_unix, |exp| exp.min(claims.expires_unix));
-    if deadline_unix <= now_unix {
-        return Err(TokenError::Expired);
-    }
-    if restrictions.nbf_unix.is_some_and(|nbf| nbf > now_unix) {
-        return Err(TokenError::NotYet);
-    }
-    Ok(Verified { claims, caveats, restrictions, deadline_unix })
+    Ok(Verified { claims, caveats, restrictions: Arc::new(restrictions), deadline_unix })
+}
+
+/// [`open`], then [`Verified::check`].
+///
+/// # Errors
+/// The first check that failed.
+pub fn verify(token: &str, ring: &KeyRing, purpose: Purpose, now_unix: i64) -> Result<Verified, TokenError> {
+    let verified = open(token, ring)?;
+    verified.check(purpose, now_unix)?;
+    Ok(verified)
 }
 
 #[cfg(test)]

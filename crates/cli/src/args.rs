@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, clone, completions, db, demo, login, logout, password, pull, push, serve, session,
-        signup, sync, token,
+        account, admin, audit, clone, completions, db, demo, invite, jwt, login, logout, member, org,
+        password, profile, pull, push, serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Global {
     /// A profile of config.toml, which names server and organisation
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Organisation, by id or name, where databases are looked for [default: your session's]
+    /// Organisation, by id or name, that the command is about [default: the profile's, else your personal one]
     #[arg(long, global = true, value_name = "ORG")]
     pub(crate) org: Option<String>,
     /// Print one JSON document on stdout, and errors as JSON on stderr
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// List and revoke sync tokens; narrow and look at one
     #[command(subcommand)]
     Token(token::Command),
+    /// Show, set, try and remove the JWTs that a database takes
+    #[command(subcommand)]
+    Jwt(jwt::Command),
     /// List and end the sessions of your account
     #[command(subcommand)]
     Session(session::Command),
@@ -86,6 +89,21 @@ pub(crate) enum Command {
     /// Delete your account
     #[command(subcommand)]
     Account(account::Command),
+    /// Create, list, rename and delete organisations, which own databases
+    #[command(subcommand)]
+    Org(org::Command),
+    /// List and remove the members of an organisation, and change their roles
+    #[command(subcommand)]
+    Member(member::Command),
+    /// Invite people to an organisation, and accept an invitation
+    #[command(subcommand)]
+    Invite(invite::Command),
+    /// Read what happened in an organisation
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Name hubs and organisations, to change between them
+    #[command(subcommand)]
+    Profile(profile::Command),
     /// Operate a hub: accounts, signing keys
     Admin(admin::Args),
     /// Send a local SQLite file to its database
@@ -129,6 +147,35 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         grammar().debug_assert();
+    }
+
+    /// The commands in the shell blocks of a page, as words: continued lines joined, comments and redirections
+    /// cut. What a shell would fill in is left out.
+    fn commands(page: &str) -> Vec<Vec<String>> {
+        let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let lines: Vec<String> = blocks
+            .flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let plain = lines.iter().filter(|line| line.starts_with("ferry ") && !line.contains(['$', '…']));
+        plain
+            .map(|line| {
+                let end = [" #", " <", " >", " |"].iter().filter_map(|mark| line.find(mark)).min();
+                line[..end.unwrap_or(line.len())].split_whitespace().map(str::to_owned).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_commands_of_the_pages_exist() {
+        for page in [include_str!("../../../README.md"), include_str!("../../../docs/securing-a-hub.md")] {
+            let found = commands(page);
+            assert!(found.len() > 5, "{found:?}");
+            for words in found {
+                if let Err(error) = Arguments::try_parse_from(&words) {
+                    panic!("{}: {error}", words.join(" "));
+                }
+            }
+        }
     }
 
     #[test]

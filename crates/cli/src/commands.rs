@@ -2,13 +2,19 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod audit;
 pub(crate) mod clone;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod demo;
+pub(crate) mod invite;
+pub(crate) mod jwt;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod member;
+pub(crate) mod org;
 pub(crate) mod password;
+pub(crate) mod profile;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod serve;

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod context;
 mod failure;
+mod input;
 mod output;
 mod password;
 mod progress;
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let context = || Context::new(arguments.global);
+    let global = arguments.global;
+    let context = || Context::new(global.clone());
     match arguments.command {
         Command::Serve(args) => commands::serve::run(args).await,
         Command::Signup(args) => commands::signup::run(&context()?, args).await,
@@ -62,9 +64,15 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Whoami => commands::whoami::run(&context()?).await,
         Command::Db(command) => commands::db::run(&context()?, command).await,
         Command::Token(command) => commands::token::run(&context()?, command).await,
+        Command::Jwt(command) => commands::jwt::run(&context()?, command).await,
         Command::Session(command) => commands::session::run(&context()?, command).await,
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,
+        Command::Org(command) => commands::org::run(&context()?, command).await,
+        Command::Member(command) => commands::member::run(&context()?, command).await,
+        Command::Invite(command) => commands::invite::run(&context()?, command).await,
+        Command::Audit(command) => commands::audit::run(&context()?, command).await,
+        Command::Profile(command) => commands::profile::run(&global, command),
         Command::Admin(args) => commands::admin::run(&context()?, args).await,
         Command::Push(args) => commands::push::run(&context()?, args).await,
         Command::Pull(args) => commands::pull::run(&context()?, args).await,

@@ -1,14 +1,14 @@
-//! The two files of the command line (CLI-05): `config.toml` with profiles, written by people, and
-//! `credentials.toml`, written by us.
+//! The two files of the command line (CLI-05): `config.toml` with profiles, written by people and by us, and
+//! `credentials.toml`, written by us alone.
 
 mod credentials;
 mod file;
-mod profiles;
+pub(crate) mod profiles;
 
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) use credentials::{Credentials, Session};
-pub(crate) use profiles::profile;
+pub(crate) use profiles::{Profile, profile};
 
 use crate::failure::Failure;
 

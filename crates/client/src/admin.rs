@@ -5,6 +5,7 @@ mod calls;
 mod connection;
 mod failure;
 mod name;
+mod orgs;
 
 use connectrpc::client::{ClientConfig, ServiceTransport};
 pub use ferry_protocol::rpc::ferry::admin::v1 as rpc;
@@ -97,6 +98,12 @@ impl AdminClient {
     #[must_use]
     pub const fn server(&self) -> &ServerUrl {
         &self.server
+    }
+
+    /// The organisation that calls are about: id, name, or empty for the session's own.
+    #[must_use]
+    pub fn org(&self) -> &str {
+        &self.org
     }
 
     /// Creates an account and logs in.

@@ -45,6 +45,13 @@ impl Ferry {
         ferry.env("FERRY_SERVER", server)
     }
 
+    /// The same person who runs another program, as it stands in PATH.
+    #[must_use]
+    pub fn program(mut self, name: &str) -> Self {
+        self.binary = name.into();
+        self
+    }
+
     /// The same person with one more variable, which replaces an older one of that name.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

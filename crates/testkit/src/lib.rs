@@ -11,6 +11,8 @@ pub mod edgereplica;
 pub mod frames;
 pub mod http;
 pub mod hub;
+pub mod jwks_server;
+pub mod jwt;
 pub mod process;
 pub mod rng;
 pub mod rpc;

@@ -150,6 +150,8 @@ reasons! {
     RateLimited = "RATE_LIMITED", ResourceExhausted, None;
     /// Over the number of databases of an organisation.
     DatabaseLimit = "DATABASE_LIMIT", ResourceExhausted, None;
+    /// Over the number of organisations, members or invitations.
+    OrgLimit = "ORG_LIMIT", ResourceExhausted, None;
     /// The writer or the password hasher has no place; retry.
     Busy = "BUSY", Unavailable, None;
     /// The hub is stopping; retry.

@@ -81,12 +81,22 @@ prefixed_id!(
     "s_"
 );
 prefixed_id!(
+    /// An API key of a database.
+    ApiKeyId,
+    "k_"
+);
+prefixed_id!(
+    /// An invitation to an organisation.
+    InvitationId,
+    "inv_"
+);
+prefixed_id!(
     /// A row that has no id type of its own: an identity of a user.
     IdentityId,
     "i_"
 );
 
-/// A minted token: 16 random bytes, shown as 32 hex digits.
+/// A minted token: the 16 bytes of a UUID of version 7, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenId(pub [u8; 16]);
 

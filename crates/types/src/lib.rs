@@ -14,7 +14,7 @@ pub mod seq;
 pub use clock::{Clock, UnixMillis};
 pub use digest::{Leaf, Root, Tag};
 pub use error::{Code, Error, Reason, Result};
-pub use id::{DatabaseId, OrgId, SessionId, TokenId, UserId};
+pub use id::{ApiKeyId, DatabaseId, OrgId, SessionId, TokenId, UserId};
 pub use kind::DatabaseKind;
 pub use page::{PageCount, PageNo, PageSize};
 pub use rights::{Model, ModelSet, Op, OpSet};

@@ -57,6 +57,14 @@ pub const PASSWORD_MIN_CHARS: usize = 8;
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Database name (ORG-06).
 pub const DATABASE_NAME_MAX_BYTES: usize = 64;
+/// Name of an organisation that is not a personal one.
+pub const ORG_NAME_MAX_BYTES: usize = 128;
+/// Organisations one user may belong to.
+pub const ORGS_PER_USER_MAX: usize = 1000;
+/// Members of one organisation.
+pub const MEMBERS_PER_ORG_MAX: usize = 10_000;
+/// Invitations of one organisation that wait to be accepted.
+pub const INVITATIONS_PER_ORG_MAX: usize = 1000;
 /// Calls waiting for a password hash (PWD-04).
 pub const PASSWORD_WAITERS_MAX: usize = 64;
 /// How long a call waits for its turn at password hashing (PWD-04).
@@ -68,3 +76,13 @@ pub const TOKEN_MAX_BYTES: usize = 4096;
 pub const TOKEN_MAX_CAVEATS: usize = 32;
 /// One caveat of a macaroon.
 pub const CAVEAT_MAX_BYTES: usize = 512;
+/// Tokens whose checked signature is remembered; about 1.5 KiB each.
+pub const TOKEN_CACHE_MAX_ENTRIES: usize = 4096;
+/// How long a checked signature is remembered (TOK-15).
+pub const TOKEN_CACHE_MAX_MS: i64 = 60_000;
+/// Keys of one fetched or configured key set (JWT-07).
+pub const JWKS_MAX_KEYS: usize = 100;
+/// A fetched or configured key set (JWT-07).
+pub const JWKS_MAX_BYTES: usize = 256 << 10;
+/// Fetching a key set, connecting included (JWT-07).
+pub const JWKS_FETCH_MAX_MS: u64 = 5_000;

@@ -1,14 +1,12 @@
 //! `ferry token …`: sync tokens after they were minted. Narrowing and looking at one asks no hub (CLI-08).
 
-use std::io::Read as _;
-
 use clap::Subcommand;
 use ferry_auth::{Caveat, Grant, caveat::Restrictions, macaroon};
 use ferry_client::admin::{DatabaseName, rpc};
 use ferry_types::TokenId;
 use serde_json::{Value, json};
 
-use crate::{context::Context, failure::Failure, output, system};
+use crate::{context::Context, failure::Failure, input, output, system};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -89,18 +87,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     }
 }
 
-/// The text itself, or what standard input holds.
-fn given(text: String) -> Result<String, Failure> {
-    if text != "-" {
-        return Ok(text);
-    }
-    let mut input = String::new();
-    std::io::stdin()
-        .read_to_string(&mut input)
-        .map_err(|error| Failure::Usage(format!("cannot read the token from stdin: {error}")))?;
-    Ok(input.trim().to_owned())
-}
-
 impl AttenuateArgs {
     fn caveats(&self) -> Result<Vec<Caveat>, Failure> {
         let ttl = self.ttl.map(|seconds| (system::unix_seconds() + i64::from(seconds)).to_string());
@@ -121,7 +107,7 @@ impl AttenuateArgs {
 
 fn attenuate(context: &Context, args: AttenuateArgs) -> Result<(), Failure> {
     let caveats = args.caveats()?;
-    let token = given(args.token)?;
+    let token = input::given(args.token, "token")?;
     let wrong = |error: ferry_auth::TokenError| Failure::Usage(format!("the token: {error}"));
     let before = macaroon::decode(&token).and_then(|token| token.caveats()).map_err(wrong)?;
     let after = [before.as_slice(), &caveats].concat();
@@ -140,7 +126,7 @@ fn attenuate(context: &Context, args: AttenuateArgs) -> Result<(), Failure> {
 
 fn inspect(context: &Context, token: String) -> Result<(), Failure> {
     let wrong = |error: ferry_auth::TokenError| Failure::Usage(format!("the token: {error}"));
-    let decoded = macaroon::decode(&given(token)?).map_err(wrong)?;
+    let decoded = macaroon::decode(&input::given(token, "token")?).map_err(wrong)?;
     let caveats: Vec<String> = decoded.caveats().map_err(wrong)?.iter().map(ToString::to_string).collect();
     let claims = decoded.claims();
     let mut fields = vec![
@@ -189,7 +175,7 @@ async fn list(context: &Context, db: &DatabaseName) -> Result<(), Failure> {
 }
 
 async fn revoke(context: &Context, token: String) -> Result<(), Failure> {
-    let text = given(token)?;
+    let text = input::given(token, "token")?;
     let (id, request) = match text.parse::<TokenId>() {
         Ok(id) => (id, rpc::RevokeTokenRequest { token_id: text, ..Default::default() }),
         Err(_) => {

@@ -61,6 +61,28 @@ calls! {
     revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
     /// Revokes every sync token of a database.
     revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// What a database demands of JWTs; empty if it has no settings of its own.
+    get_jwt_settings(GetJwtSettingsRequest) -> JwtSettings;
+    /// Sets what a database demands of JWTs; empty settings remove it.
+    set_jwt_settings(SetJwtSettingsRequest) -> SetJwtSettingsResponse;
+    /// Tries a JWT at a database.
+    test_jwt(TestJwtRequest) -> TestJwtResponse;
+    /// Creates a shared organisation.
+    create_org(CreateOrgRequest) -> Org;
+    /// Gives an organisation another name.
+    rename_org(RenameOrgRequest) -> RenameOrgResponse;
+    /// Deletes an organisation that has no databases left.
+    delete_org(DeleteOrgRequest) -> DeleteOrgResponse;
+    /// Gives a member another role.
+    set_member_role(SetMemberRoleRequest) -> SetMemberRoleResponse;
+    /// Removes a member, or leaves.
+    remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+    /// Makes an invitation; only this answer holds its code.
+    create_invitation(CreateInvitationRequest) -> Invitation;
+    /// Takes an invitation back.
+    revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+    /// Joins the organisation that a code invites to.
+    accept_invitation(AcceptInvitationRequest) -> Org;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.
@@ -78,6 +100,12 @@ calls! {
 lists! {
     /// The user's sessions, oldest first.
     sessions: list_sessions(ListSessionsRequest) -> Session;
+    /// The user's organisations, oldest first.
+    orgs: list_orgs(ListOrgsRequest) -> Org;
+    /// The members of an organisation.
+    members: list_members(ListMembersRequest) -> Member;
+    /// Invitations that wait to be accepted, oldest first.
+    invitations: list_invitations(ListInvitationsRequest) -> Invitation;
     /// Live sync tokens of a database, oldest first.
     tokens: list_tokens(ListTokensRequest) -> TokenInfo;
     /// The signing keys. Operator only.

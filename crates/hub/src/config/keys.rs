@@ -63,6 +63,15 @@ pub const KEYS: &[Key] = &[
     key("public_url", "URL", "URL under which clients reach the hub, if a proxy stands in front"),
     key("tls_cert", "FILE", "Certificate chain (PEM); with tls_key the hub serves HTTPS"),
     key("tls_key", "FILE", "Private key (PEM) of tls_cert"),
+    key(
+        "default_database",
+        "DB",
+        "Database meant by JWTs that name none: an id, or a name unique on the hub [default with --dev: main]",
+    ),
+    key("jwks_url", "URL", "Key set that proves JWTs for default_database")
+        .or(&["JWKS_URL", "EDGEPOD_JWKS_URL"]),
+    key("jwt_issuer", "ISS", "What JWTs for default_database must have in iss; *: any"),
+    key("jwt_audience", "LIST", "Of these, JWTs for default_database must have one in aud; *: any"),
     key("session_key", "BASE64", "Signing keys instead of the key ring, comma-separated; the first signs")
         .or(&["SESSION_KEY"])
         .secret(),

@@ -1,6 +1,7 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod jwt;
 mod keys;
 mod sources;
 
@@ -11,6 +12,7 @@ use std::{
     str::FromStr,
 };
 
+use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
@@ -65,6 +67,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// HTTPS, if set.
     pub tls: Option<TlsFiles>,
+    /// The database that credentials mean which name none: an id, or a name unique on the hub.
+    pub default_database: Option<String>,
+    /// What JWTs of the default database must be, unless it has settings of its own.
+    pub jwt: Option<JwtSettingsText>,
     /// Signing keys in place of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -166,6 +172,11 @@ impl Values {
         self.0.get(name).map(|setting| setting.value.as_str())
     }
 
+    /// Where the value was written.
+    fn source(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|setting| setting.source.as_str())
+    }
+
     /// The value, read by `parse`, which says what was expected.
     fn read<T>(
         &self,
@@ -233,6 +244,8 @@ impl Config {
             data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
+            default_database: values.text("default_database").map(str::to_owned),
+            jwt: jwt::settings(&values, args.dev)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,

@@ -13,6 +13,7 @@ use super::{
     audit::{AuditRow, Who},
     load::parsed,
     operator::forget_resets,
+    orgs,
     password_change::has_password,
     sessions,
 };
@@ -36,8 +37,9 @@ fn refuse_sole_admin(connection: &Connection, user: &str) -> ferry_store::Result
     let sql = "SELECT organizations.id FROM memberships AS own
                JOIN organizations ON organizations.id = own.org_id
                WHERE own.user_id = ?1 AND own.role = 'admin' AND NOT personal AND deleted IS NULL
-                   AND NOT EXISTS(SELECT 1 FROM memberships AS other WHERE other.org_id = own.org_id
-                                  AND other.user_id <> ?1 AND other.role = 'admin')";
+                   AND NOT EXISTS(SELECT 1 FROM memberships AS other JOIN users ON users.id = other.user_id
+                                  WHERE other.org_id = own.org_id AND other.user_id <> ?1
+                                      AND other.role = 'admin' AND NOT disabled)";
     let orphans: Vec<OrgId> = ids(connection, sql, user)?;
     match orphans.first() {
         None => Ok(()),
@@ -112,39 +114,20 @@ impl Control {
             let (user_id, user) = (caller.user_id, caller.user_id.to_string());
             refuse_sole_admin(connection, &user)?;
             let personal = "SELECT id FROM organizations WHERE owner_user_id = ?1 AND personal";
-            let orgs: Vec<OrgId> = ids(connection, personal, &user)?;
             let mut databases = Vec::new();
-            for org in &orgs {
-                databases.extend(bury_org(connection, *org, now)?);
+            for org in &ids::<OrgId>(connection, personal, &user)? {
+                databases.extend(orgs::bury(transaction, *org, now)?);
             }
+            let connection = transaction.connection();
             forget_resets(connection, &user)?;
             // Its row takes sessions, identities and memberships along.
             connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([&user])?;
             note(connection, user_id, caller.org_id, &databases, &origin, now)?;
-            databases.iter().for_each(|id| transaction.effect(ControlEffect::DatabaseDeleted { id: *id }));
-            orgs.into_iter().for_each(|id| transaction.effect(ControlEffect::OrgDeleted { id }));
             transaction.effect(ControlEffect::UserDeleted { user_id });
             Ok(databases)
         })
         .await
     }
-}
-
-/// Marks an organisation and its databases as deleted; the databases.
-fn bury_org(connection: &Connection, org: OrgId, now: UnixMillis) -> ferry_store::Result<Vec<DatabaseId>> {
-    let org = org.to_string();
-    let databases = ids(connection, "SELECT id FROM databases WHERE org_id = ?1 AND deleted IS NULL", &org)?;
-    for sql in [
-        "UPDATE databases SET deleted = ?2 WHERE org_id = ?1 AND deleted IS NULL",
-        "UPDATE organizations SET deleted = ?2 WHERE id = ?1",
-    ] {
-        connection.prepare_cached(sql)?.execute(rusqlite::params![org, now.0])?;
-    }
-    connection.prepare_cached("DELETE FROM memberships WHERE org_id = ?1")?.execute([&org])?;
-    connection
-        .prepare_cached("DELETE FROM invitations WHERE json_extract(payload, '$.org_id') = ?1")?
-        .execute([&org])?;
-    Ok(databases)
 }
 
 fn note(

@@ -11,7 +11,10 @@ use super::{
     Caller, Control, ControlEffect, Origin,
     audit::{AuditRow, Who},
     directory::Directory,
+    invitations,
     limiter::Counted,
+    operator::code_hash,
+    orgs::membership,
     sessions::NewSession,
 };
 use crate::config::Signup;
@@ -135,19 +138,37 @@ impl NewUser {
     }
 }
 
+fn signup_closed() -> Error {
+    let message = "this hub does not accept new accounts without a valid invitation: ask its operator or an \
+                   admin of an organisation for one";
+    Error::new(Reason::SignupClosed, message)
+}
+
 impl Control {
     /// Creates an account and logs it in (ORG-01).
     ///
     /// # Errors
     /// Signup closed, bad e-mail or password, e-mail taken, rate limit, `BUSY`.
     pub async fn signup(&self, email: &str, password: &str, origin: &Origin) -> Result<Session> {
+        self.signup_invited(email, password, "", origin).await
+    }
+
+    /// The same with an invitation, which joins the new user to its organisation in the same transaction and
+    /// opens a hub whose `signup` is `invite`. An empty `invite_code`: none.
+    ///
+    /// # Errors
+    /// As [`Self::signup`]; an invitation that does not count.
+    pub async fn signup_invited(
+        &self,
+        email: &str,
+        password: &str,
+        invite_code: &str,
+        origin: &Origin,
+    ) -> Result<Session> {
         let now = self.now();
         self.rates.charge(Counted::Signup(origin.ip.into()), now)?;
-        if self.config.signup != Signup::Open {
-            // No invitations exist yet, so that no code is valid.
-            let message = "this hub does not accept new accounts: ask its operator for an invitation";
-            return Err(Error::new(Reason::SignupClosed, message));
-        }
+        // Before anything else is looked at, and before the dear hashing.
+        let (invitation, refusal) = self.admit(email, invite_code).await?;
         let email = check_email(email)?.to_owned();
         password::check_new(password)?;
         // Hashed before anybody looks whether the e-mail is taken, so that the time tells nothing (ORG-03).
@@ -166,14 +187,32 @@ impl Control {
                 org_id: Some(org_id),
                 database_id: None,
                 action: "user.signup",
-                target: &user.email,
+                target: &user_id.to_string(),
                 outcome: "ok",
                 detail: serde_json::json!({}),
             };
-            row.insert(transaction.connection())
+            row.insert(transaction.connection())?;
+            if let Some(hash) = invitation {
+                let joined = invitations::spend(transaction, &hash, user_id, &user.email, &origin, now)?;
+                joined.ok_or_else(refusal)?;
+            }
+            Ok(())
         })
         .await?;
         self.opened(&session, 0, org_id)
+    }
+
+    /// Whether a stranger may sign up (ORG-03): the hash of the invitation that is to be spent, if there is one,
+    /// and how a bad one is refused.
+    async fn admit(&self, email: &str, invite_code: &str) -> Result<(Option<[u8; 32]>, fn() -> Error)> {
+        let refusal = match self.config.signup {
+            Signup::Open if invite_code.is_empty() => return Ok((None, invitations::bad_code)),
+            Signup::Open => invitations::bad_code,
+            Signup::Invite => signup_closed,
+            Signup::Closed => return Err(signup_closed()),
+        };
+        let hash = code_hash(invite_code);
+        if self.is_invited(hash, email).await? { Ok((Some(hash), refusal)) } else { Err(refusal()) }
     }
 
     /// The answer to a login: the token, and whose it is.
@@ -204,10 +243,7 @@ pub(super) fn whoami_of(
 ) -> Result<Whoami> {
     let user =
         directory.user(user_id).ok_or_else(|| Error::new(Reason::TokenRevoked, "session token required"))?;
-    let orgs = user.memberships.iter().filter_map(|(id, role)| {
-        let org = directory.org(*id)?;
-        Some(OrgMembership { id: *id, name: org.name.to_string(), role: *role, personal: org.personal })
-    });
+    let orgs = user.memberships.iter().filter_map(|(id, role)| membership(directory, *id, *role));
     Ok(Whoami {
         user_id,
         email: user.email.to_string(),

@@ -1,7 +1,7 @@
 //! The audit trail (WEB-07): a row in the transaction of every change, and one for every login. Rows name who
 //! did what to whom from where; they never hold a secret.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
 use rusqlite::Connection;
@@ -13,6 +13,13 @@ pub struct Origin {
     pub request_id: String,
     /// Address of the client.
     pub ip: IpAddr,
+}
+
+impl Origin {
+    /// The hub itself, where no call of a user is known.
+    pub(super) fn hub() -> Self {
+        Self { request_id: "hub".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+    }
 }
 
 /// Who did it.

@@ -1,4 +1,4 @@
-//! Where a credential stands on a request (control.md, 2.5).
+//! The bearer token of the `Authorization` header.
 
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderMap, header};
@@ -9,14 +9,18 @@ use http::{HeaderMap, header};
 /// When two headers carry different tokens.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut found = None;
-    for value in headers.get_all(header::AUTHORIZATION) {
-        let Some(token) = value.to_str().ok().and_then(of_value) else { continue };
+    for token in bearers(headers) {
         if found.is_some_and(|other| other != token) {
             return Err(Error::new(Reason::Unauthenticated, "two different bearer tokens: send one"));
         }
         found = Some(token);
     }
     Ok(found)
+}
+
+/// Every bearer token of the `Authorization` headers.
+pub(super) fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| value.to_str().ok().and_then(of_value))
 }
 
 fn of_value(value: &str) -> Option<&str> {

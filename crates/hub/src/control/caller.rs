@@ -1,8 +1,8 @@
 //! Who calls an RPC: a session, with the role it has now (ORG-05).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError, token};
+use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UserId};
 use http::HeaderMap;
 
@@ -33,7 +33,7 @@ pub struct Caller {
     /// From this Unix second on the session is dead, caveats included.
     pub deadline_unix: i64,
     pub(super) caveats: Vec<Caveat>,
-    pub(super) restrictions: Restrictions,
+    pub(super) restrictions: Arc<Restrictions>,
 }
 
 const SESSION_REQUIRED: &str = "session token required";
@@ -56,7 +56,12 @@ impl Control {
         let required = |reason| Error::new(reason, SESSION_REQUIRED);
         let text = bearer(headers)?.ok_or_else(|| required(Reason::Unauthenticated))?;
         let now = self.now();
-        let verified = match token::verify(text, &self.state.keys(), Purpose::Session, now.as_secs()) {
+        let opened = self.open_token(text);
+        let checked = opened.and_then(|token| {
+            token.check(Purpose::Session, now.as_secs())?;
+            Ok(token)
+        });
+        let verified = match checked {
             Ok(verified) => verified,
             Err(TokenError::WrongPurpose) => {
                 let message = "a sync token cannot call this: log in and use the session token";
@@ -65,7 +70,7 @@ impl Control {
             Err(TokenError::Expired) => return Err(required(Reason::TokenExpired)),
             Err(_) => return Err(required(Reason::Unauthenticated)),
         };
-        let claims = verified.claims;
+        let claims = &verified.claims;
         let stands = {
             let directory = self.state.read();
             directory.user_stands(claims.user_id, claims.user_epoch)
@@ -74,12 +79,12 @@ impl Control {
         if !stands {
             return Err(required(Reason::TokenRevoked));
         }
-        let restrictions = verified.restrictions;
+        let restrictions = Arc::clone(&verified.restrictions);
         if !restrictions.allows_address(ip) {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
-        if access == Access::Full && !restrictions.keeps_all_rights() {
+        if access == Access::Full && !verified.caveats.iter().all(Caveat::keeps_all_rights) {
             let message =
                 "this session is narrowed by caveats and may only read and issue sync tokens: log in";
             return Err(Error::new(Reason::AttenuatedSession, message));
@@ -91,7 +96,7 @@ impl Control {
             org_id: claims.org_id,
             session_id: claims.session_id,
             deadline_unix: verified.deadline_unix,
-            caveats: verified.caveats,
+            caveats: verified.caveats.clone(),
             restrictions,
         })
     }
@@ -114,7 +119,17 @@ impl Control {
             let message = "you belong to more than one organisation of this name: name it by its id";
             return Err(Error::new(Reason::InvalidArgument, message));
         }
-        first.ok_or_else(|| Error::new(Reason::NotFound, "organisation not found"))
+        first.ok_or_else(org_not_found)
+    }
+
+    /// The organisation that `text` names to the caller, who must be admin there.
+    ///
+    /// # Errors
+    /// Not found; permission denied below admin.
+    pub(super) fn resolve_own_org(&self, caller: &Caller, text: &str) -> Result<OrgId> {
+        let (org_id, role) = self.resolve_org(caller, text)?;
+        require_role(role, Role::Admin)?;
+        Ok(org_id)
     }
 
     /// The database that `text` names to the caller (id, or name in the session's organisation), and the
@@ -131,6 +146,10 @@ impl Control {
         let visible = entry.and_then(|entry| Some((entry, directory.role(caller.user_id, entry.org_id)?)));
         visible.map(|(entry, role)| (entry.clone(), role)).ok_or_else(database_not_found)
     }
+}
+
+pub(super) fn org_not_found() -> Error {
+    Error::new(Reason::NotFound, "organisation not found")
 }
 
 pub(super) fn database_not_found() -> Error {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ferry_auth::jwt::JwtSettingsText;
+
 use crate::config::{Config, Signup};
 
 /// What the control plane needs to know.
@@ -11,6 +13,10 @@ pub struct ControlConfig {
     pub data_dir: PathBuf,
     /// Development mode (CFG-04): public signing key, seeded user and database.
     pub dev: bool,
+    /// The database that credentials mean which name none: an id, or a name unique on the hub.
+    pub default_database: Option<String>,
+    /// What JWTs of the default database must be, unless it has settings of its own.
+    pub jwt: Option<JwtSettingsText>,
     /// Signing keys in front of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -46,6 +52,8 @@ impl From<&Config> for ControlConfig {
         Self {
             data_dir: config.data_dir.clone(),
             dev: config.dev,
+            default_database: config.default_database.clone(),
+            jwt: config.jwt.clone(),
             session_key: config.session_key.clone(),
             session_ttl_seconds: config.session_ttl_seconds,
             sync_token_ttl_seconds: config.sync_token_ttl_seconds,

@@ -14,10 +14,11 @@ use serde_json::json;
 use super::{
     Caller, Control, ControlEffect, Origin,
     audit::{AuditRow, Who},
-    caller::{database_not_found, require_role},
+    caller::{database_not_found, org_not_found, require_role},
     directory::DatabaseEntry,
     host::DatabaseStats,
     listing::Listing,
+    members::stored_role,
 };
 
 /// A name for a database (ORG-06).
@@ -75,6 +76,12 @@ impl Act {
         row.insert(connection)
     }
 
+    /// Refuses whoever is no admin any more: the order of the actor decides. `gone` tells that the membership is.
+    fn refuse_non_admin(&self, connection: &Connection, gone: fn() -> Error) -> ferry_store::Result<()> {
+        let role = stored_role(connection, self.user_id, self.org_id)?.ok_or_else(gone)?;
+        Ok(require_role(role, Role::Admin)?)
+    }
+
     /// The database's name, as stored; not found if it was deleted in this moment.
     fn name(&self, connection: &Connection) -> ferry_store::Result<String> {
         let sql = "SELECT name FROM databases WHERE id = ?1 AND deleted IS NULL";
@@ -118,7 +125,7 @@ impl Control {
         self.insert_database(caller.user_id, org_id, name, kind, origin).await
     }
 
-    /// The same for validated arguments, asking for no role.
+    /// The same for validated arguments.
     pub(super) async fn insert_database(
         &self,
         user_id: UserId,
@@ -129,11 +136,12 @@ impl Control {
     ) -> Result<DatabaseEntry> {
         let now = self.now();
         let id = DatabaseId::from_uuid(self.ids.next(now));
-        let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, created: now };
+        let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, jwt_not_before: None, created: now };
         let act = Act { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
         self.write(move |transaction| {
             let connection = transaction.connection();
+            act.refuse_non_admin(connection, org_not_found)?;
             act.refuse_taken(connection, &stored.name)?;
             let count: u64 = connection
                 .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
@@ -232,6 +240,7 @@ impl Control {
         let (id, new_name) = (entry.id, Arc::clone(&name));
         self.write(move |transaction| {
             let connection = transaction.connection();
+            act.refuse_non_admin(connection, database_not_found)?;
             let old_name = act.name(connection)?;
             if old_name == *new_name {
                 return Ok(());
@@ -285,6 +294,7 @@ impl Control {
     async fn bury(&self, act: Act) -> Result<()> {
         self.write(move |transaction| {
             let connection = transaction.connection();
+            act.refuse_non_admin(connection, database_not_found)?;
             let (id, name) = (act.database_id, act.name(connection)?);
             connection
                 .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?

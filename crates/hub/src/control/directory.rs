@@ -4,8 +4,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::{KeyRing, Role};
+use ferry_auth::{KeyRing, Role, jwt::JwtSettings};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
+
+use super::{
+    default_database::DefaultDatabase,
+    jwt_index::{JwtEntry, JwtIndex},
+    key_auth::ApiKeys,
+};
 
 /// What a commit of `control.db` changed.
 #[derive(Clone, Debug)]
@@ -42,14 +48,31 @@ pub(super) enum ControlEffect {
         /// When it would have ended anyway.
         expires_unix: i64,
     },
+    /// A shared organisation.
+    OrgCreated {
+        id: OrgId,
+        name: String,
+    },
+    OrgRenamed {
+        id: OrgId,
+        name: String,
+    },
     OrgDeleted {
         id: OrgId,
     },
+    /// A user joined an organisation, has another role there, or (`None`) left it.
+    MembershipChanged {
+        user_id: UserId,
+        org_id: OrgId,
+        role: Option<Role>,
+    },
     DatabaseCreated(DatabaseEntry),
-    /// All sync tokens of an older epoch are revoked.
+    /// All sync tokens of an older epoch, and all older JWTs, are revoked.
     DatabaseEpoch {
         id: DatabaseId,
         epoch: u32,
+        /// JWTs issued before are revoked too.
+        jwt_not_before: UnixMillis,
     },
     DatabaseRenamed {
         id: DatabaseId,
@@ -57,6 +80,11 @@ pub(super) enum ControlEffect {
     },
     DatabaseDeleted {
         id: DatabaseId,
+    },
+    /// Other JWT settings, or none.
+    JwtChanged {
+        id: DatabaseId,
+        settings: Option<Arc<JwtSettings>>,
     },
     KindChanged {
         id: DatabaseId,
@@ -72,6 +100,7 @@ pub(super) struct UserEntry {
     pub(super) disabled: bool,
     /// Tokens minted under a lower one are revoked.
     pub(super) epoch: u32,
+    /// In order of the organisation's id.
     pub(super) memberships: Vec<(OrgId, Role)>,
 }
 
@@ -140,8 +169,18 @@ pub struct DatabaseEntry {
     pub kind: Option<DatabaseKind>,
     /// Tokens minted under a lower one are revoked.
     pub epoch: u32,
+    /// JWTs that were not issued after this moment are revoked.
+    pub jwt_not_before: Option<UnixMillis>,
     /// When it was created.
     pub created: UnixMillis,
+}
+
+impl DatabaseEntry {
+    /// Whether a JWT issued at `iat` (Unix seconds) is younger than the last revocation. In the second of the
+    /// revocation nobody can tell.
+    pub(super) fn admits_jwt_of(&self, iat: Option<i64>) -> bool {
+        self.jwt_not_before.is_none_or(|floor| iat.is_some_and(|iat| iat > floor.as_secs()))
+    }
 }
 
 /// A login that was ended before its time.
@@ -171,6 +210,9 @@ pub(super) struct Directory {
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
+    api_keys: ApiKeys,
+    default_database: DefaultDatabase,
+    jwt: JwtIndex,
 }
 
 impl Directory {
@@ -183,6 +225,9 @@ impl Directory {
             databases: HashMap::with_capacity(databases),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
+            api_keys: ApiKeys::default(),
+            default_database: DefaultDatabase::Unset,
+            jwt: JwtIndex::default(),
         }
     }
 
@@ -215,6 +260,47 @@ impl Directory {
         let org = self.orgs.get(&org_id)?;
         let place = org.name_place(name).ok()?;
         self.databases.get(&org.by_name[place].1)
+    }
+
+    /// The API keys.
+    pub(super) const fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    pub(super) const fn api_keys_mut(&mut self) -> &mut ApiKeys {
+        &mut self.api_keys
+    }
+
+    /// Which database takes which JWTs.
+    pub(super) const fn jwt(&self) -> &JwtIndex {
+        &self.jwt
+    }
+
+    pub(super) const fn jwt_mut(&mut self) -> &mut JwtIndex {
+        &mut self.jwt
+    }
+
+    /// The JWT settings in force for a database: its own, else the operator's for the default one.
+    pub(super) fn jwt_entry(&self, id: DatabaseId) -> Option<&JwtEntry> {
+        self.jwt.of(id, self.default_database())
+    }
+
+    /// Whether `name` is the database's id, or its name, which no other of its organisation has.
+    pub(super) fn is_called(&self, id: DatabaseId, name: &str) -> bool {
+        self.databases.get(&id).is_some_and(|entry| match name.parse::<DatabaseId>() {
+            Ok(named) => named == id,
+            Err(_) => entry.name.as_ref() == name,
+        })
+    }
+
+    /// The database that is meant where a credential names none, if it exists.
+    pub(super) fn default_database(&self) -> Option<DatabaseId> {
+        self.default_database.id().filter(|id| self.databases.contains_key(id))
+    }
+
+    /// Names that database, by id or by a name that only one has.
+    pub(super) fn set_default_database(&mut self, setting: &str) {
+        self.default_database = DefaultDatabase::of_setting(setting, &self.databases);
     }
 
     /// Databases of an organisation, oldest first, from after `cursor` on.
@@ -253,10 +339,16 @@ impl Directory {
         self.users.insert(id, user);
     }
 
-    pub(super) fn add_membership(&mut self, user_id: UserId, org_id: OrgId, role: Role) {
-        if let Some(user) = self.users.get_mut(&user_id) {
-            let place = user.memberships.len();
-            insert(&mut user.memberships, place, (org_id, role));
+    /// Gives the user this role in the organisation; `None`: it leaves.
+    pub(super) fn set_membership(&mut self, user_id: UserId, org_id: OrgId, role: Option<Role>) {
+        let Some(user) = self.users.get_mut(&user_id) else { return };
+        match (user.memberships.binary_search_by_key(&org_id, |(id, _)| *id), role) {
+            (Ok(place), Some(role)) => user.memberships[place].1 = role,
+            (Ok(place), None) => {
+                user.memberships.remove(place);
+            }
+            (Err(place), Some(role)) => insert(&mut user.memberships, place, (org_id, role)),
+            (Err(_), None) => {}
         }
     }
 
@@ -285,6 +377,17 @@ impl Directory {
         self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
     }
 
+    fn rename_database(&mut self, id: DatabaseId, name: &Arc<str>) {
+        let Some(entry) = self.databases.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut entry.name, Arc::clone(name));
+        if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+            org.remove_name(&old);
+            org.add(name, id);
+        }
+        self.default_database.follow(&old, &self.databases);
+        self.default_database.follow(name, &self.databases);
+    }
+
     /// Follows one committed change.
     pub(super) fn apply(&mut self, effect: ControlEffect) {
         match effect {
@@ -301,12 +404,22 @@ impl Directory {
             ControlEffect::TokenRevoked { token_id, expires_unix, .. } => {
                 self.add_revoked_token(token_id, expires_unix);
             }
+            ControlEffect::OrgCreated { id, name } => self.add_org(id, OrgEntry::new(&name, false)),
+            ControlEffect::OrgRenamed { id, name } => {
+                if let Some(org) = self.orgs.get_mut(&id) {
+                    org.name = name.into();
+                }
+            }
             ControlEffect::OrgDeleted { id } => {
                 self.orgs.remove(&id);
             }
-            ControlEffect::DatabaseEpoch { id, epoch } => {
+            ControlEffect::MembershipChanged { user_id, org_id, role } => {
+                self.set_membership(user_id, org_id, role);
+            }
+            ControlEffect::DatabaseEpoch { id, epoch, jwt_not_before } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.epoch = epoch;
+                    entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
             ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
@@ -319,23 +432,22 @@ impl Directory {
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {
                 self.add_revoked_session(session_id, revoked);
             }
-            ControlEffect::DatabaseCreated(entry) => self.add_database(entry),
-            ControlEffect::DatabaseRenamed { id, name } => {
-                if let Some(entry) = self.databases.get_mut(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove_name(&entry.name);
-                    org.add(&name, id);
-                    entry.name = name;
-                }
+            ControlEffect::DatabaseCreated(entry) => {
+                let name = Arc::clone(&entry.name);
+                self.add_database(entry);
+                self.default_database.follow(&name, &self.databases);
             }
+            ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => {
-                if let Some(entry) = self.databases.remove(&id)
-                    && let Some(org) = self.orgs.get_mut(&entry.org_id)
-                {
-                    org.remove(&entry.name, id);
+                self.jwt.set(id, None);
+                if let Some(entry) = self.databases.remove(&id) {
+                    if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+                        org.remove(&entry.name, id);
+                    }
+                    self.default_database.follow(&entry.name, &self.databases);
                 }
             }
+            ControlEffect::JwtChanged { id, settings } => self.jwt.set(id, settings),
             ControlEffect::KindChanged { id, kind } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.kind = kind;

@@ -9,10 +9,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result};
-use rusqlite::OptionalExtension as _;
+use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result, UnixMillis};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::json;
 
-use super::{Control, ControlEffect, caller::database_not_found};
+use super::{
+    Control, ControlEffect, DatabaseEntry, Origin,
+    audit::{AuditRow, Who},
+    caller::database_not_found,
+};
 
 /// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,20 @@ impl TentativeKinds {
     }
 }
 
+/// The row of a kind that a first write fixed, or (`None`) that its failure left open again.
+fn note(
+    connection: &Connection,
+    entry: &DatabaseEntry,
+    kind: Option<DatabaseKind>,
+    now: UnixMillis,
+) -> ferry_store::Result<()> {
+    let origin = Origin::hub();
+    let mut row = AuditRow::ok(now, &origin, Who::Nobody, "database.kind", &entry.name);
+    (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
+    row.detail = json!({ "kind": kind.map(DatabaseKind::as_str) });
+    row.insert(connection)
+}
+
 fn wrong_kind(is: DatabaseKind) -> Error {
     let message = match is {
         DatabaseKind::Hub => {
@@ -58,11 +77,11 @@ impl Control {
     /// # Errors
     /// `WRONG_KIND` if it is of the other, `database not found`, or a failure of `control.db`.
     pub async fn claim_kind(&self, id: DatabaseId, kind: DatabaseKind) -> Result<KindClaim> {
-        let fixed = self.database(id).ok_or_else(database_not_found)?.kind;
-        if fixed == Some(kind) && !self.tentative_kinds.lock().contains_key(&id) {
+        let entry = self.database(id).ok_or_else(database_not_found)?;
+        if entry.kind == Some(kind) && !self.tentative_kinds.lock().contains_key(&id) {
             return Ok(KindClaim { set_by_this_call: false });
         }
-        let tentative = self.tentative_kinds.clone();
+        let (tentative, now) = (self.tentative_kinds.clone(), self.now());
         let set_by_this_call = self
             .write(move |transaction| {
                 let connection = transaction.connection();
@@ -75,6 +94,7 @@ impl Control {
                         connection
                             .prepare_cached("UPDATE databases SET kind = ?2 WHERE id = ?1")?
                             .execute([id.to_string().as_str(), kind.as_str()])?;
+                        note(connection, &entry, Some(kind), now)?;
                         tentative.lock().insert(id, Tentative::Claimed);
                         transaction.effect(ControlEffect::KindChanged { id, kind: Some(kind) });
                         Ok(true)
@@ -96,16 +116,20 @@ impl Control {
     /// # Errors
     /// When `control.db` cannot be written; the kind then stays fixed.
     pub async fn release_kind(&self, id: DatabaseId) -> Result<()> {
-        let tentative = self.tentative_kinds.clone();
+        let (tentative, now) = (self.tentative_kinds.clone(), self.now());
+        let entry = self.database(id);
         self.write(move |transaction| {
             match tentative.lock().get_mut(&id) {
                 Some(state) if *state == Tentative::Claimed => *state = Tentative::Releasing,
                 _ => return Ok(()),
             }
-            transaction
-                .connection()
+            let connection = transaction.connection();
+            connection
                 .prepare_cached("UPDATE databases SET kind = NULL WHERE id = ?1")?
                 .execute([id.to_string()])?;
+            if let Some(entry) = &entry {
+                note(connection, entry, None, now)?;
+            }
             transaction.effect(ControlEffect::KindChanged { id, kind: None });
             Ok(())
         })

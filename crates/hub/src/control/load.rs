@@ -7,7 +7,11 @@ use ferry_store::{Error, Result};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 
-use super::directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry};
+use super::{
+    directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
+    jwt_settings,
+    key_auth::ApiKeyEntry,
+};
 
 /// Column `place`, read as text and parsed.
 ///
@@ -69,11 +73,12 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_org(parsed(row, 0)?, OrgEntry::new(&get::<Box<str>>(row, 1)?, get(row, 2)?));
         Ok(())
     })?;
-    each(connection, "SELECT user_id, org_id, role FROM memberships", &[], |row| {
-        directory.add_membership(parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+    each(connection, "SELECT user_id, org_id, role FROM memberships ORDER BY user_id, org_id", &[], |row| {
+        directory.set_membership(parsed(row, 0)?, parsed(row, 1)?, Some(parsed(row, 2)?));
         Ok(())
     })?;
-    let databases = "SELECT id, org_id, name, kind, epoch, created FROM databases WHERE deleted IS NULL";
+    let databases = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases
+                     WHERE deleted IS NULL";
     each(connection, databases, &[], |row| {
         let named_kind = row.get_ref(3)?.as_str_or_null().map_err(|_| damaged(row, 3))?;
         directory.add_database(DatabaseEntry {
@@ -83,7 +88,16 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
             kind: named_kind.map(str::parse).transpose().map_err(|_| damaged(row, 3))?,
             epoch: get(row, 4)?,
             created: UnixMillis(get(row, 5)?),
+            jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
         });
+        Ok(())
+    })?;
+    api_keys(connection, &mut directory, now)?;
+    let settings = "SELECT database_id, settings FROM jwt_settings
+                    JOIN databases ON id = database_id AND deleted IS NULL";
+    each(connection, settings, &[], |row| {
+        let id = parsed(row, 0)?;
+        directory.jwt_mut().set(id, Some(jwt_settings::stored(id, &get::<String>(row, 1)?)?));
         Ok(())
     })?;
     let sessions =
@@ -102,4 +116,35 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         Ok(())
     })?;
     Ok(directory)
+}
+
+fn api_keys(connection: &Connection, directory: &mut Directory, now: UnixMillis) -> Result<()> {
+    /// What `limits` holds of interest here; the rest is for those who count.
+    #[derive(serde::Deserialize)]
+    struct Limits {
+        #[serde(default)]
+        origins: Box<[Box<str>]>,
+    }
+    let keys = "SELECT id, database_id, kind, models, ops, limits, expires, hash FROM api_keys
+                WHERE revoked IS NULL AND (expires IS NULL OR expires > ?1)";
+    each(connection, keys, &[now.0], |row| {
+        let limits: Limits = serde_json::from_str(&get::<String>(row, 5)?).map_err(|_| damaged(row, 5))?;
+        let entry = ApiKeyEntry {
+            id: parsed(row, 0)?,
+            database_id: parsed(row, 1)?,
+            secret: get::<String>(row, 2)? == "secret",
+            models: list(row, 3)?,
+            ops: list(row, 4)?,
+            origins: limits.origins,
+            expires: get::<Option<i64>>(row, 6)?.map(UnixMillis),
+        };
+        directory.api_keys_mut().add(get(row, 7)?, entry);
+        Ok(())
+    })
+}
+
+/// Column `place`: words joined by commas.
+fn list<T: FromStr, S: FromIterator<T>>(row: &Row<'_>, place: usize) -> Result<S> {
+    let text: String = get(row, place)?;
+    text.split(',').map(str::parse).collect::<std::result::Result<S, _>>().map_err(|_| damaged(row, place))
 }

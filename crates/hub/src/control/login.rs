@@ -180,19 +180,24 @@ impl Control {
     async fn audit_login(&self, attempt: &Attempt<'_>, outcome: &'static str) -> Result<()> {
         let (at, origin) = (self.now(), attempt.origin.clone());
         let email: String = attempt.key.chars().take(AUDIT_EMAIL_MAX_CHARS).collect();
+        let key = attempt.key.clone();
         self.write(move |transaction| {
+            let connection = transaction.connection();
+            // An account is named by its id: its e-mail goes with it, the trail stays. Its user may read of it.
+            let account = find_account(connection, &key)?;
+            let user = account.as_ref().map(|account| account.user_id.to_string());
             let row = AuditRow {
                 at,
                 origin: &origin,
                 actor: Who::Nobody,
-                org_id: None,
+                org_id: account.map(|account| account.org_id),
                 database_id: None,
                 action: "user.login",
-                target: &email,
+                target: user.as_deref().unwrap_or(&email),
                 outcome,
                 detail: json!({}),
             };
-            row.insert(transaction.connection())
+            row.insert(connection)
         })
         .await
     }

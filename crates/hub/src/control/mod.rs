@@ -4,28 +4,43 @@
 mod account_end;
 mod accounts;
 mod audit;
+mod audit_list;
+mod authenticate;
 mod bearer;
 mod caller;
 mod config;
+mod credentials;
 mod databases;
+mod default_database;
 mod directory;
 mod files;
 mod host;
+mod invitations;
+mod jwks;
+mod jwt_auth;
+mod jwt_index;
+mod jwt_settings;
+mod key_auth;
 mod keys;
 mod kinds;
 mod limiter;
 mod listing;
 mod load;
 mod login;
+mod members;
 mod oauth;
 mod operator;
+mod orgs;
 mod password_change;
 mod passwords;
 mod random;
+mod recent;
 mod rpc;
 mod rpc_edgereplica;
 mod rpc_ferry;
+mod rpc_jwt;
 mod rpc_messages;
+mod rpc_orgs;
 mod schema;
 mod session_list;
 mod sessions;
@@ -44,6 +59,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use ferry_auth::Verified;
 use ferry_store::Transaction;
 use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
@@ -53,8 +69,10 @@ pub use accounts::{Session, Whoami};
 pub use audit::Origin;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
+pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
+pub use jwt_settings::JwtTrial;
 pub use kinds::KindClaim;
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
@@ -62,14 +80,17 @@ pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
 use directory::ControlEffect;
+use jwks::Jwks;
+use jwt_auth::ProvenJwt;
 use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
 use passwords::PasswordPool;
 use random::Ids;
+use recent::Recent;
 use state::State;
 
-use crate::database::Actor;
+use crate::{database::Actor, outbound::Outbound};
 
 /// The control plane of one hub.
 pub struct Control {
@@ -83,6 +104,12 @@ pub struct Control {
     operator_digest: [u8; 32],
     db: Actor<ControlEffect>,
     state: Arc<State>,
+    /// Macaroons whose signature was checked a moment ago.
+    tokens: Recent<Verified>,
+    /// JWTs likewise.
+    jwts: Recent<ProvenJwt>,
+    jwks: Jwks,
+    outbound: Arc<Outbound>,
     passwords: PasswordPool,
     /// Rate limits (WEB-06).
     rates: Limiter,
@@ -102,6 +129,12 @@ impl Control {
         if self.host.set(host).is_err() {
             tracing::error!("BUG: the control plane was given a second database host");
         }
+    }
+
+    /// The client with which the hub asks others.
+    #[must_use]
+    pub const fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
     }
 
     /// A database that exists.
@@ -152,7 +185,10 @@ impl Control {
     /// Whether the request carries the operator token.
     #[must_use]
     pub fn is_operator(&self, headers: &HeaderMap) -> bool {
-        let Ok(Some(token)) = bearer::bearer(headers) else { return false };
+        matches!(bearer::bearer(headers), Ok(Some(token)) if self.is_operator_token(token))
+    }
+
+    fn is_operator_token(&self, token: &str) -> bool {
         // Digests are compared, so that the time it takes tells nothing of the token.
         Sha256::digest(token).as_slice() == self.operator_digest
     }

@@ -71,14 +71,11 @@ fn user_not_found() -> Error {
 }
 
 /// The user of an id or an e-mail, as stored.
-fn find_user(connection: &Connection, id_or_email: &str) -> ferry_store::Result<UserId> {
+pub(super) fn find_user(connection: &Connection, id_or_email: &str) -> ferry_store::Result<Option<UserId>> {
     let sql = "SELECT id FROM users WHERE id = ?1 OR email_key = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([id_or_email, &email_key(id_or_email)])?;
-    match rows.next()? {
-        Some(row) => parsed(row, 0),
-        None => Err(user_not_found().into()),
-    }
+    rows.next()?.map(|row| parsed(row, 0)).transpose()
 }
 
 impl Control {
@@ -109,19 +106,23 @@ impl Control {
         let email = check_email(email)?.to_owned();
         password::check_new(password)?;
         let secret = self.hash_password(password).await?;
-        let now = self.now();
-        let user = self.new_user(email, secret, now);
-        let (user_id, origin) = (user.user_id, origin.clone());
+        let user = self.new_user(email, secret, self.now());
+        let user_id = user.user_id;
+        self.store_user(user, origin).await?;
+        Ok(user_id)
+    }
+
+    /// Stores an account that nobody signs up for.
+    pub(super) async fn store_user(&self, user: NewUser, origin: &Origin) -> Result<()> {
+        let origin = origin.clone();
         self.write(move |transaction| {
             user.insert(transaction)?;
             let target = user.user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::Operator, "user.create", &target);
+            let mut row = AuditRow::ok(user.now, &origin, Who::Operator, "user.create", &target);
             row.org_id = Some(user.org_id);
-            row.detail = json!({ "email": user.email });
             row.insert(transaction.connection())
         })
-        .await?;
-        Ok(user_id)
+        .await
     }
 
     /// Locks a user out and ends all its credentials, or lets it in again.
@@ -131,7 +132,7 @@ impl Control {
     pub async fn disable_user(&self, user: &str, disabled: bool, origin: &Origin) -> Result<()> {
         let (user, origin, now) = (user.to_owned(), origin.clone(), self.now());
         self.write(move |transaction| {
-            let user_id = find_user(transaction.connection(), &user)?;
+            let user_id = find_user(transaction.connection(), &user)?.ok_or_else(user_not_found)?;
             end_credentials(transaction, user_id, now, Some(disabled))?;
             let action = if disabled { "user.disable" } else { "user.enable" };
             let target = user_id.to_string();
@@ -152,7 +153,7 @@ impl Control {
         let (hash, exp_unix) = (code_hash(&code), now.as_secs() + RESET_TTL_SECONDS);
         self.write(move |transaction| {
             let connection = transaction.connection();
-            let user_id = find_user(connection, &email)?.to_string();
+            let user_id = find_user(connection, &email)?.ok_or_else(user_not_found)?.to_string();
             forget_resets(connection, &user_id)?;
             connection
                 .prepare_cached(

@@ -9,6 +9,7 @@ use ferry_types::Error;
 use super::{
     Access, Control, DatabaseStats,
     rpc::Call,
+    rpc_jwt,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
@@ -28,6 +29,21 @@ macro_rules! rpcs {
             let $request = request.to_owned_message();
             let answer: Result<wire::$Response, Error> = async { $body }.await;
             Response::ok(answer.map_err(|error| $call.refuse(&error))?)
+        }
+    )+};
+}
+
+/// Methods whose bodies stand in a file of their group.
+macro_rules! forwards {
+    ($group:ident: $($name:ident($Request:ident) -> $Response:ident;)+) => {$(
+        async fn $name(
+            &self,
+            context: RequestContext,
+            request: ServiceRequest<'_, wire::$Request>,
+        ) -> ServiceResult<wire::$Response> {
+            let call = &Call::new(&self.0, &context);
+            let answer = super::$group::$name(call, request.to_owned_message()).await;
+            Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
     )+};
 }
@@ -54,7 +70,8 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.signup(request.email, request.password, &call.origin).await;
+        let wire::SignupRequestView { email, password, invite_code, .. } = *request;
+        let session = self.0.signup_invited(email, password, invite_code, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -250,6 +267,23 @@ impl wire::AdminService for Service {
             Ok(wire::RevokeDatabaseTokensResponse::default())
         }
 
+        async fn get_jwt_settings(call, request: GetJwtSettingsRequest) -> JwtSettings {
+            let caller = call.session(Access::Read)?;
+            Ok(rpc_jwt::settings(call.control.jwt_settings(&caller, &request.database).await?))
+        }
+
+        async fn set_jwt_settings(call, request: SetJwtSettingsRequest) -> SetJwtSettingsResponse {
+            let caller = call.session(Access::Full)?;
+            let text = rpc_jwt::settings_text(request.settings.into_option().unwrap_or_default());
+            call.control.set_jwt_settings(&caller, &request.database, text, &call.origin).await?;
+            Ok(wire::SetJwtSettingsResponse::default())
+        }
+
+        async fn test_jwt(call, request: TestJwtRequest) -> TestJwtResponse {
+            let caller = call.session(Access::Full)?;
+            Ok(rpc_jwt::trial(call.control.test_jwt(&caller, &request.database, &request.token).await?))
+        }
+
         async fn get_server_info(call, _request: GetServerInfoRequest) -> GetServerInfoResponse {
             call.operator()?;
             Ok(wire::GetServerInfoResponse {
@@ -301,5 +335,21 @@ impl wire::AdminService for Service {
             let (code, exp_unix) = (issued.code, issued.exp_unix);
             Ok(wire::IssuePasswordResetResponse { code, exp_unix, ..Default::default() })
         }
+    }
+
+    forwards! {
+        rpc_orgs:
+        create_org(CreateOrgRequest) -> Org;
+        list_orgs(ListOrgsRequest) -> ListOrgsResponse;
+        rename_org(RenameOrgRequest) -> RenameOrgResponse;
+        delete_org(DeleteOrgRequest) -> DeleteOrgResponse;
+        list_members(ListMembersRequest) -> ListMembersResponse;
+        set_member_role(SetMemberRoleRequest) -> SetMemberRoleResponse;
+        remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+        create_invitation(CreateInvitationRequest) -> Invitation;
+        list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
+        revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+        accept_invitation(AcceptInvitationRequest) -> Org;
+        list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
     }
 }

@@ -2,12 +2,11 @@
 //! operator must mend ends the start with its text (exit code 78).
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use ferry_auth::{KeyRing, password::Hasher};
+use ferry_auth::{KeyRing, jwt::JwtSettings, password::Hasher};
 use ferry_store::{
     Writer, connection,
     migrate::{self, SchemaState},
@@ -16,10 +15,11 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, directory::Directory, files, keys::Keys, kinds::TentativeKinds,
-    limiter::Limiter, load, passwords::PasswordPool, random::Ids, schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, directory::Directory, files, jwks::Jwks, keys::Keys,
+    kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids, recent::Recent,
+    schema::MIGRATIONS, state::State,
 };
-use crate::{config::ConfigError, database::Actor};
+use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";
@@ -44,17 +44,22 @@ impl Control {
             prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
         let state = Arc::new(State::new(directory));
         let publish = Arc::clone(&state);
+        let outbound = Arc::new(Outbound::default());
         let control = Arc::new(Self {
             passwords: PasswordPool::new(hasher, config.password_concurrency),
             rates: Limiter::new(config.rate_limit_scale),
             failures: Limiter::new(1.0),
-            clock,
             ids: Ids::new(),
             hub_id,
             keys: tokio::sync::Mutex::new(keys),
             operator_digest,
             db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
+            tokens: Recent::default(),
+            jwts: Recent::default(),
+            jwks: Jwks::new(Arc::clone(&outbound), Arc::clone(&clock)),
+            outbound,
+            clock,
             tentative_kinds: TentativeKinds::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
@@ -71,7 +76,7 @@ impl Control {
     /// Makes the user and database of `--dev`, if they are missing (CFG-04).
     async fn seed(&self) -> ferry_types::Result<()> {
         let now = self.now();
-        let origin = Origin { request_id: "start".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let origin = Origin::hub();
         let known = self
             .write(|transaction| {
                 let sql = "SELECT users.id, organizations.id FROM users
@@ -84,20 +89,25 @@ impl Control {
             .await?;
         let (user_id, org_id): (UserId, OrgId) = match known {
             Some(ids) => ids,
-            None => self.seed_user(now).await?,
+            None => self.seed_user(now, &origin).await?,
         };
-        let missing = self.state.read().database_named(org_id, DEV_DATABASE).is_none();
-        if missing {
-            self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?;
+        let known = self.state.read().database_named(org_id, DEV_DATABASE).map(|entry| entry.id);
+        let id = match known {
+            Some(id) => id,
+            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?.id,
+        };
+        if self.config.default_database.is_none() {
+            // By its id: others may call theirs so too.
+            self.state.write().set_default_database(&id.to_string());
         }
         Ok(())
     }
 
-    async fn seed_user(&self, now: UnixMillis) -> ferry_types::Result<(UserId, OrgId)> {
+    async fn seed_user(&self, now: UnixMillis, origin: &Origin) -> ferry_types::Result<(UserId, OrgId)> {
         let secret = self.hash_password(DEV_PASSWORD).await?;
         let user = self.new_user(DEV_EMAIL.to_owned(), secret, now);
         let ids = (user.user_id, user.org_id);
-        self.write(move |transaction| user.insert(transaction)).await?;
+        self.store_user(user, origin).await?;
         Ok(ids)
     }
 }
@@ -195,7 +205,14 @@ fn open_database(
     )?;
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
-    let directory = load::directory(writer.connection(), ring, now)?;
+    let mut directory = load::directory(writer.connection(), ring, now)?;
+    if let Some(text) = &config.jwt {
+        let settings = JwtSettings::try_from(text).expect("BUG: the configuration checked the JWT settings");
+        directory.jwt_mut().set_operator(Arc::new(settings));
+    }
+    if let Some(setting) = &config.default_database {
+        directory.set_default_database(setting);
+    }
     writer.close()?;
     Ok((directory, hub_id))
 }

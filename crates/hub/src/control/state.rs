@@ -43,7 +43,9 @@ impl State {
 
     /// Takes a commit in: memory first, then the bells.
     pub(super) fn publish(&self, commit: Commit<ControlEffect>) {
-        let subjects: Vec<_> = commit.effects.iter().filter_map(subject).collect();
+        let mut subjects: Vec<_> = commit.effects.iter().filter_map(subject).collect();
+        // One change may revoke many tokens of one user.
+        subjects.dedup();
         let keys_changed =
             commit.effects.iter().any(|effect| matches!(effect, ControlEffect::KeysChanged(_)));
         {
@@ -105,12 +107,15 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         ControlEffect::SessionRevoked { user_id, .. }
         | ControlEffect::TokenRevoked { user_id, .. }
         | ControlEffect::UserChanged { user_id, .. }
+        | ControlEffect::MembershipChanged { user_id, .. }
         | ControlEffect::UserDeleted { user_id } => Some(Subject::User(*user_id)),
-        ControlEffect::DatabaseDeleted { id } | ControlEffect::DatabaseEpoch { id, .. } => {
-            Some(Subject::Database(*id))
-        }
+        ControlEffect::DatabaseDeleted { id }
+        | ControlEffect::DatabaseEpoch { id, .. }
+        | ControlEffect::JwtChanged { id, .. } => Some(Subject::Database(*id)),
         // These concern everyone, or nobody who holds a connection.
         ControlEffect::KeysChanged(_)
+        | ControlEffect::OrgCreated { .. }
+        | ControlEffect::OrgRenamed { .. }
         | ControlEffect::OrgDeleted { .. }
         | ControlEffect::UserCreated { .. }
         | ControlEffect::DatabaseCreated(_)

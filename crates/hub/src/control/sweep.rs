@@ -76,6 +76,9 @@ impl Control {
         let now = self.now();
         self.state.write().prune(now.as_secs());
         self.rates.prune(now);
+        self.tokens.prune(now);
+        self.jwts.prune(now);
+        self.prune_key_sets();
         self.failures.prune(now);
         let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX / DAY_MS).min(i64::MAX / DAY_MS);
         let (audit_days, trash_days) =

@@ -1,15 +1,15 @@
-//! Who uses a data endpoint: a sync token, checked in the order of TOK-03.
+//! Who holds a sync token, checked in the order of TOK-03.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use ferry_auth::{AuthContext, Grant, Purpose, TokenError, Verified, token};
-use ferry_types::{Error, OpSet, Reason, Result};
+use ferry_auth::{AuthContext, Purpose, TokenError, Verified, token};
+use ferry_types::{Error, Reason, Result};
 use http::HeaderMap;
 
-use super::{Control, bearer::bearer, caller::database_not_found, directory::Lost, watch::Standing};
+use super::{Control, bearer::bearer, caller::database_not_found, directory::Lost, watch};
 
 impl Control {
-    /// The rights of the sync token in the `Authorization` header.
+    /// The rights of the sync token in the `Authorization` header, for endpoints that take nothing else.
     ///
     /// # Errors
     /// 401 `missing bearer token` or `invalid sync token: <reason>`; 403 for a session token or a forbidden
@@ -17,7 +17,7 @@ impl Control {
     pub fn authenticate_sync(&self, headers: &HeaderMap, client_ip: IpAddr) -> Result<AuthContext> {
         let outcome = self.verify_sync(headers, client_ip);
         let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
-        metrics::counter!("ferry_auth_verifications_total", "kind" => "sync", "result" => result)
+        metrics::counter!("ferry_auth_verifications_total", "kind" => "token", "result" => result)
             .increment(1);
         outcome
     }
@@ -25,45 +25,47 @@ impl Control {
     fn verify_sync(&self, headers: &HeaderMap, client_ip: IpAddr) -> Result<AuthContext> {
         let text =
             bearer(headers)?.ok_or_else(|| Error::new(Reason::Unauthenticated, "missing bearer token"))?;
-        let verified =
-            token::verify(text, &self.state.keys(), Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
-        let role_ops = self.check_standing(&verified)?;
-        let context = AuthContext::of_sync_token(&verified, role_ops)
-            .ok_or_else(|| invalid(Reason::Unauthenticated, "caveat db names another database"))?;
+        let opened = self.open_token(text).map_err(refusal)?;
+        self.of_sync_token(&opened, client_ip)
+    }
+
+    /// A macaroon with a good signature, checked now or a moment ago.
+    pub(super) fn open_token(&self, text: &str) -> std::result::Result<Arc<Verified>, TokenError> {
+        if let Some(known) = self.known_token(text) {
+            return Ok(known);
+        }
+        let opened = Arc::new(token::open(text, &self.state.keys())?);
+        self.tokens.keep(text, Arc::clone(&opened), self.now());
+        Ok(opened)
+    }
+
+    /// A macaroon that was checked a moment ago, if the ring still knows its key.
+    pub(super) fn known_token(&self, text: &str) -> Option<Arc<Verified>> {
+        let known = self.tokens.get(text, self.now())?;
+        self.state.read().ring().knows(known.claims.kid).then_some(known)
+    }
+
+    /// Purpose, times, epochs, revocation, membership and caveats of a sync token.
+    pub(super) fn of_sync_token(&self, token: &Verified, client_ip: IpAddr) -> Result<AuthContext> {
+        token.check(Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
+        let claims = &token.claims;
+        let directory = self.state.read();
+        // Without a membership no operation is left, and the standing is lost.
+        let role = directory.role(claims.user_id, claims.org_id);
+        let context =
+            AuthContext::of_sync_token(token, role.map_or_else(Default::default, ferry_auth::Role::ops));
+        let context =
+            context.ok_or_else(|| invalid(Reason::Unauthenticated, "caveat db names another database"))?;
+        match watch::standing(&context, &directory) {
+            Ok(()) => {}
+            Err(Lost::Database) => return Err(database_not_found()),
+            Err(Lost::Revoked) => return Err(invalid(Reason::TokenRevoked, "token revoked")),
+        }
         if !context.restrictions.allows_address(client_ip) {
             let message = "this sync token may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
         Ok(context)
-    }
-
-    /// Epochs, revocation and membership. What the owner's role allows now.
-    fn check_standing(&self, verified: &Verified) -> Result<OpSet> {
-        let claims = &verified.claims;
-        let Grant::Sync { database_id, database_epoch, .. } = claims.grant else {
-            return Err(refusal(TokenError::WrongPurpose));
-        };
-        let standing = Standing {
-            kid: claims.kid,
-            user_id: claims.user_id,
-            user_epoch: claims.user_epoch,
-            org_id: claims.org_id,
-            database_id,
-            database_epoch,
-            session_id: claims.session_id,
-            token_id: claims.token_id,
-            // Here the role only narrows; a connection that loses an operation later is ended.
-            ops: OpSet::EMPTY,
-        };
-        let directory = self.state.read();
-        match standing.check(&directory) {
-            Ok(()) => Ok(directory
-                .role(claims.user_id, claims.org_id)
-                .expect("BUG: the standing includes a membership")
-                .ops()),
-            Err(Lost::Database) => Err(database_not_found()),
-            Err(Lost::Revoked) => Err(invalid(Reason::TokenRevoked, "token revoked")),
-        }
     }
 }
 
@@ -71,7 +73,8 @@ fn invalid(reason: Reason, why: &str) -> Error {
     Error::new(reason, format!("invalid sync token: {why}"))
 }
 
-fn refusal(error: TokenError) -> Error {
+/// A token's refusal as callers see it.
+pub(super) fn refusal(error: TokenError) -> Error {
     match error {
         TokenError::WrongPurpose => Error::new(
             Reason::WrongPurpose,

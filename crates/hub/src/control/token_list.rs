@@ -215,7 +215,7 @@ impl Control {
             (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
             row.detail = json!({ "tokens": count });
             row.insert(connection)?;
-            transaction.effect(ControlEffect::DatabaseEpoch { id: entry.id, epoch });
+            transaction.effect(ControlEffect::DatabaseEpoch { id: entry.id, epoch, jwt_not_before: now });
             Ok(())
         })
         .await?;

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_auth::AuthContext;
-use ferry_types::{Clock, DatabaseId, OpSet, OrgId, SessionId, TokenId, UserId};
+use ferry_auth::{AuthContext, Principal, TokenHolder};
+use ferry_types::{ApiKeyId, Clock, OpSet, UnixMillis};
+use tokio::sync::futures::Notified;
 
 use super::{
     Control,
-    directory::{Directory, Lost},
+    directory::{DatabaseEntry, Directory, Lost},
     state::{Bell, State, Subject},
 };
 
@@ -25,105 +26,149 @@ pub enum RightsEnd {
     DatabaseDeleted,
 }
 
-/// What of an [`AuthContext`] may be taken away later.
-#[derive(Clone, Copy)]
-pub(super) struct Standing {
-    pub(super) kid: u32,
-    pub(super) user_id: UserId,
-    pub(super) user_epoch: u32,
-    pub(super) org_id: OrgId,
-    pub(super) database_id: DatabaseId,
-    pub(super) database_epoch: u32,
-    pub(super) session_id: SessionId,
-    pub(super) token_id: TokenId,
-    /// What the connection may do; the role must cover it all.
-    pub(super) ops: OpSet,
+/// Whether nothing that `auth` rests on was taken away: key, epochs, revocation, membership (TOK-03).
+pub(super) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), Lost> {
+    let database = directory.database(auth.database_id).ok_or(Lost::Database)?;
+    let stands = match &auth.principal {
+        Principal::SyncToken { holder, database_epoch } => {
+            check_holder(holder, directory)
+                && database.epoch == *database_epoch
+                && role_covers(auth.ops, holder, database, directory)
+                && !directory.token_is_revoked(holder.token_id, holder.session_id)
+        }
+        Principal::Session { holder, .. } => {
+            check_holder(holder, directory)
+                && role_covers(auth.ops, holder, database, directory)
+                && !directory.session_is_revoked(holder.session_id)
+        }
+        Principal::Jwt(jwt) => {
+            database.admits_jwt_of(jwt.issued_unix)
+                && directory
+                    .jwt_entry(auth.database_id)
+                    .is_some_and(|entry| entry.version == jwt.settings_version)
+        }
+        Principal::ApiKey(id) => directory.api_keys().by_id(*id).is_some(),
+        Principal::Anonymous => true,
+    };
+    let key_stands = auth.beside.is_none_or(|id| directory.api_keys().by_id(id).is_some());
+    if stands && key_stands { Ok(()) } else { Err(Lost::Revoked) }
 }
 
-impl Standing {
-    /// Whether nothing of it was taken away: epochs, revocation, membership (TOK-03).
-    pub(super) fn check(&self, directory: &Directory) -> Result<(), Lost> {
-        let database = directory.database(self.database_id).ok_or(Lost::Database)?;
-        let role = directory.role(self.user_id, self.org_id).ok_or(Lost::Revoked)?;
-        let stands = directory.ring().knows(self.kid)
-            && directory.user_stands(self.user_id, self.user_epoch)
-            && database.epoch == self.database_epoch
-            && database.org_id == self.org_id
-            && !directory.token_is_revoked(self.token_id, self.session_id)
-            && role.ops().includes(self.ops);
-        if stands { Ok(()) } else { Err(Lost::Revoked) }
-    }
+/// Whether the key that signed and the user still stand.
+pub(super) fn check_holder(holder: &TokenHolder, directory: &Directory) -> bool {
+    directory.ring().knows(holder.kid) && directory.user_stands(holder.user_id, holder.user_epoch)
 }
 
-/// Watches one connection's rights.
+/// Whether the user's role in the database's organisation still allows all of `ops`.
+fn role_covers(ops: OpSet, holder: &TokenHolder, database: &DatabaseEntry, directory: &Directory) -> bool {
+    database.org_id == holder.org_id
+        && directory.role(holder.user_id, holder.org_id).is_some_and(|role| role.ops().includes(ops))
+}
+
+/// Watches one connection's rights. It holds all that a connection need keep of them.
 pub struct RightsWatch {
-    standing: Standing,
-    deadline_unix: i64,
+    auth: AuthContext,
     state: Arc<State>,
     clock: Arc<dyn Clock>,
-    user: Bell,
+    user: Option<Bell>,
     database: Bell,
 }
 
 impl Control {
     /// Watches what `auth` may lose while its connection lives.
     pub fn watch(&self, auth: &AuthContext) -> RightsWatch {
-        let standing = Standing {
-            kid: auth.kid,
-            user_id: auth.user_id,
-            user_epoch: auth.user_epoch,
-            org_id: auth.org_id,
-            database_id: auth.database_id,
-            database_epoch: auth.database_epoch,
-            session_id: auth.session_id,
-            token_id: auth.token_id,
-            ops: auth.ops,
-        };
         RightsWatch {
-            standing,
-            deadline_unix: auth.deadline_unix,
+            auth: auth.clone(),
             state: Arc::clone(&self.state),
             clock: Arc::clone(&self.clock),
-            user: self.state.bell(Subject::User(auth.user_id)),
+            user: auth.principal.user_id().map(|id| self.state.bell(Subject::User(id))),
             database: self.state.bell(Subject::Database(auth.database_id)),
         }
     }
 }
 
 impl RightsWatch {
+    /// The rights that are watched.
+    #[must_use]
+    pub const fn auth(&self) -> &AuthContext {
+        &self.auth
+    }
+
     /// Why the rights are over, if they are.
     #[must_use]
     pub fn now(&self) -> Option<RightsEnd> {
-        match self.standing.check(&self.state.read()) {
-            Err(Lost::Database) => return Some(RightsEnd::DatabaseDeleted),
-            Err(Lost::Revoked) => return Some(RightsEnd::Revoked),
-            Ok(()) => {}
-        }
-        (self.remaining_ms() == 0).then_some(RightsEnd::Expired)
+        self.look().err()
     }
 
     /// Waits until the rights are over. Dropping the future loses nothing; call it again.
     pub async fn ended(&mut self) -> RightsEnd {
         loop {
-            let (user, database) = (self.user.notify().notified(), self.database.notify().notified());
+            let (user, database) = (self.user.as_ref().map(rung), rung(&self.database));
             tokio::pin!(user, database);
             // Waiting begins before looking, so that no change falls between the two.
-            user.as_mut().enable();
-            database.as_mut().enable();
-            if let Some(end) = self.now() {
-                return end;
+            if let Some(user) = user.as_mut().as_pin_mut() {
+                user.enable();
             }
-            let sleep = Duration::from_millis(self.remaining_ms().clamp(1, CLOCK_CHECK_MAX_MS));
+            database.as_mut().enable();
+            let remaining_ms = match self.look() {
+                Err(end) => return end,
+                Ok(remaining_ms) => remaining_ms,
+            };
+            let sleep = Duration::from_millis(remaining_ms.clamp(1, CLOCK_CHECK_MAX_MS));
             tokio::select! {
-                () = user => {}
+                () = async {
+                    match user.as_mut().as_pin_mut() {
+                        Some(user) => user.await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
                 () = database => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
     }
 
-    fn remaining_ms(&self) -> u64 {
-        let deadline_ms = self.deadline_unix.saturating_mul(1000);
-        u64::try_from(deadline_ms.saturating_sub(self.clock.now().0)).unwrap_or(0)
+    /// Milliseconds until the credential expires, or why the rights are over.
+    fn look(&self) -> Result<u64, RightsEnd> {
+        let directory = self.state.read();
+        standing(&self.auth, &directory).map_err(|lost| match lost {
+            Lost::Database => RightsEnd::DatabaseDeleted,
+            Lost::Revoked => RightsEnd::Revoked,
+        })?;
+        let own = self.auth.deadline_unix.map(|secs| UnixMillis(secs.saturating_mul(1000)));
+        // Rotating an API key shortens its life while connections live on it.
+        let keys = match &self.auth.principal {
+            Principal::ApiKey(id) => [Some(*id), self.auth.beside],
+            _ => [self.auth.beside, None],
+        };
+        let expires = |id: ApiKeyId| directory.api_keys().by_id(id)?.expires;
+        let deadline = keys.into_iter().flatten().filter_map(expires).chain(own).min();
+        let Some(deadline) = deadline else { return Ok(u64::MAX) };
+        match u64::try_from(deadline.0.saturating_sub(self.clock.now().0)) {
+            Ok(0) | Err(_) => Err(RightsEnd::Expired),
+            Ok(remaining_ms) => Ok(remaining_ms),
+        }
+    }
+}
+
+fn rung(bell: &Bell) -> Notified<'_> {
+    bell.notify().notified()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// What the two bells of a connection add that shares neither user nor database with another: the waker
+    /// and its entry in the table.
+    const BELL_BYTES: usize = size_of::<Notify>() + 2 * size_of::<usize>() + size_of::<(Subject, usize)>();
+
+    #[test]
+    fn a_connection_keeps_little_of_its_rights() {
+        let restrictions = size_of::<ferry_auth::Restrictions>() + 2 * size_of::<usize>();
+        let all = size_of::<RightsWatch>() + 2 * BELL_BYTES + restrictions;
+        assert!(all <= 640, "{all} bytes");
     }
 }

@@ -364,6 +364,12 @@ impl<E: Send + 'static> Shared<E> {
                 applied.seq
             }));
         }
+        let commits = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count();
+        if commits > 0 {
+            // Together they tell how many commits share an fsync.
+            metrics::counter!("ferry_group_commits_total").increment(1);
+            metrics::counter!("ferry_commits_total").increment(commits as u64);
+        }
         for (request, outcome) in requests.into_iter().zip(outcomes) {
             request.answer(outcome);
         }

@@ -55,19 +55,21 @@ pub(super) fn layer(origins: &[String], dev: bool) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::predicate(allowed) })
         .allow_credentials(!any)
-        .allow_methods([
-            Method::GET,
-            Method::POST,
-            Method::OPTIONS,
-            Method::HEAD,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
+        // The path decides: see `methods`.
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
         .allow_headers(names(ALLOWED_HEADERS))
         .expose_headers(names(EXPOSED_HEADERS))
         .max_age(PREFLIGHT_MAX_AGE);
     Some(layer)
+}
+
+/// The methods that a preflight for `path` is told.
+pub(super) fn methods(path: &str) -> HeaderValue {
+    HeaderValue::from_static(if path.starts_with("/v1/") {
+        "GET, POST, OPTIONS, HEAD, PUT, PATCH, DELETE"
+    } else {
+        "GET, POST, OPTIONS"
+    })
 }
 
 /// Whether a preflight asks; it is answered 204 without a body.

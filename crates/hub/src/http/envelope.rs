@@ -63,6 +63,9 @@ async fn envelope(
     if preflight && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NO_CONTENT;
         *response.body_mut() = Body::empty();
+        if let Some(methods) = response.headers_mut().get_mut(header::ACCESS_CONTROL_ALLOW_METHODS) {
+            *methods = cors::methods(&path);
+        }
     }
     add_headers(&mut response, &id, &hub);
     let status = response.status().as_u16();

@@ -14,7 +14,7 @@ use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
 use ferry_protocol::edgereplica::close;
 use ferry_types::{
-    Error, Model, Op, Reason, Result,
+    Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -31,6 +31,7 @@ use crate::{
     database::{ConnectionGuard, Database},
     http::ClientIp,
     hub::Hub,
+    rights,
 };
 
 /// How long a client that is turned away for want of a place should wait.
@@ -103,8 +104,8 @@ fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
 
 /// The token alone names the direction. One that allows both could overwrite what its holder meant to fetch.
 fn direction(auth: &AuthContext) -> Result<Direction> {
-    let may_push = auth.require(Model::Pages, Op::Write).is_ok();
-    match auth.require(Model::Pages, Op::Read) {
+    let may_push = rights::PAGES_SYNC_PUSH.check(auth).is_ok();
+    match rights::PAGES_SYNC_PULL.check(auth) {
         Ok(()) if may_push => {
             let message = "this token allows both push and pull: issue one for a single direction";
             Err(Error::new(Reason::PermissionDenied, message))

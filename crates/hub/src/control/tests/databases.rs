@@ -191,31 +191,30 @@ async fn a_database_is_shown_with_its_present_state() {
 #[tokio::test]
 async fn roles_come_from_the_membership_as_it_is_now() {
     let hub = Fixture::new().await;
-    let (session, ada) = hub.signup("ada@example.com").await;
-    let id = hub.database(&ada, "main").await;
-    let token = hub.token(&ada, id, &[Op::Read, Op::Write]).await;
-    let as_role = async |hub: Fixture, role: &str| {
-        hub.sql().execute("UPDATE memberships SET role = ?1", [role]).unwrap();
-        hub.restart().await
+    let (_, ada) = hub.signup("ada@example.com").await;
+    let org = hub.control.create_org(&ada, "team", &origin()).await.unwrap().id.to_string();
+    let bob = hub.member(&ada, &org, "bob@example.com", "admin").await;
+    let id = hub.control.create_database(&bob, "main", &org, "", &origin()).await.unwrap().id;
+    let token = hub.token(&bob, id, &[Op::Read, Op::Write]).await;
+    let become_a = async |role: &str| {
+        hub.control.set_member_role(&ada, &org, "bob@example.com", role, &origin()).await.unwrap();
     };
-    let may = |hub: &Fixture, op| {
+    let may = |op| {
         let context = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();
         context.require(Model::Pages, op).is_ok()
     };
-    let mint = async |hub: &Fixture, caller: &Caller, ops: &[Op]| {
-        hub.control.issue_sync_token(caller, wanted(id, ops), &origin()).await.is_ok()
-    };
-    assert!(may(&hub, Op::Write));
-    let hub = as_role(hub, "viewer").await;
-    let caller = hub.caller(&session.token).unwrap();
-    assert!(may(&hub, Op::Read) && !may(&hub, Op::Write), "the same token");
-    assert!(mint(&hub, &caller, &[Op::Read]).await && !mint(&hub, &caller, &[Op::Write]).await);
-    let create = hub.control.create_database(&caller, "other", "", "", &origin()).await;
+    let mint =
+        async |ops: &[Op]| hub.control.issue_sync_token(&bob, wanted(id, ops), &origin()).await.is_ok();
+    assert!(may(Op::Write) && mint(&[Op::Admin]).await);
+    become_a("viewer").await;
+    assert!(may(Op::Read) && !may(Op::Write), "the same token");
+    assert!(mint(&[Op::Read]).await && !mint(&[Op::Write]).await);
+    let create = hub.control.create_database(&bob, "other", &org, "", &origin()).await;
     assert_eq!(create.unwrap_err().reason, Reason::PermissionDenied);
-    assert_eq!(hub.control.list_all_databases(&caller).unwrap().len(), 1);
-    let hub = as_role(hub, "member").await;
-    assert!(mint(&hub, &caller, &[Op::Write]).await && !mint(&hub, &caller, &[Op::Admin]).await);
-    let delete = hub.control.delete_database(&caller, "main", "", &origin()).await;
+    assert_eq!(hub.control.list_databases(&bob, &org, "", 0, "").unwrap().0.len(), 1);
+    become_a("member").await;
+    assert!(mint(&[Op::Write]).await && !mint(&[Op::Admin]).await);
+    let delete = hub.control.delete_database(&bob, &id.to_string(), "", &origin()).await;
     assert_eq!(delete.unwrap_err().reason, Reason::PermissionDenied);
 }
 

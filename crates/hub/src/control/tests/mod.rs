@@ -1,9 +1,14 @@
 //! The control plane on a real `control.db` in a temporary folder, with a clock that tests set.
 
 mod accounts;
+mod audit;
+mod authenticate;
 mod databases;
+mod invitations;
+mod jwt;
 mod kinds;
 mod operator;
+mod orgs;
 mod rpc;
 mod sessions;
 mod start;
@@ -38,6 +43,8 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
     ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
+        default_database: None,
+        jwt: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,
@@ -134,6 +141,15 @@ impl Fixture {
         let session = self.control.signup(email, PASSWORD, &origin()).await.unwrap();
         let caller = self.caller(&session.token).unwrap();
         (session, caller)
+    }
+
+    /// A user of `role` in the organisation `org`, which `admin` manages.
+    async fn member(&self, admin: &Caller, org: &str, email: &str, role: &str) -> Caller {
+        let (_, caller) = self.signup(email).await;
+        let invited = self.control.create_invitation(admin, org, email, role, &origin()).await;
+        let (_, code) = invited.unwrap();
+        self.control.accept_invitation(&caller, &code, &origin()).await.unwrap();
+        caller
     }
 
     fn caller(&self, token: &str) -> ferry_types::Result<Caller> {

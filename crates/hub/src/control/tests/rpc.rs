@@ -1,6 +1,7 @@
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use buffa::Message as _;
+use ferry_auth::Principal;
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -147,7 +148,8 @@ async fn ferrys_own_rpcs() {
     let (_, issued) = issue(json!({"ops": ["read", "write"], "caveats": ["tbl=a"], "label": "app"})).await;
     let context = hub.control.authenticate_sync(&bearer(issued["token"].as_str().unwrap()), local()).unwrap();
     assert_eq!(context.models, ModelSet::ALL);
-    assert_eq!(context.token_id.to_string(), issued["tokenId"]);
+    let Principal::SyncToken { holder, .. } = context.principal else { panic!("{context:?}") };
+    assert_eq!(holder.token_id.to_string(), issued["tokenId"]);
     for bad in [
         json!({}),
         json!({"direction": "DIRECTION_PULL", "ops": ["read"]}),

@@ -1,4 +1,4 @@
-use ferry_auth::{Caveat, macaroon};
+use ferry_auth::{Caveat, Principal, macaroon};
 use ferry_types::Reason;
 
 use super::*;
@@ -16,9 +16,10 @@ async fn a_sync_token_opens_its_database() {
     let (session, caller, id) = with_database(&hub).await;
     let token = hub.token(&caller, id, &[Op::Write]).await;
     let context = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();
-    assert_eq!((context.database_id, context.user_id), (id, caller.user_id));
-    assert_eq!((context.token_id, context.session_id), (token.token_id, caller.session_id));
-    assert_eq!(context.deadline_unix, token.exp_unix);
+    let Principal::SyncToken { holder, .. } = &context.principal else { panic!("{context:?}") };
+    assert_eq!((context.database_id, holder.user_id), (id, caller.user_id));
+    assert_eq!((holder.token_id, holder.session_id), (token.token_id, caller.session_id));
+    assert_eq!(context.deadline_unix, Some(token.exp_unix));
     assert!(context.require(Model::Pages, Op::Write).is_ok());
     assert!(context.require(Model::Pages, Op::Read).is_err());
     assert!(context.require(Model::Events, Op::Write).is_err());
@@ -158,4 +159,21 @@ async fn a_new_session_key_signs_and_the_stored_one_still_verifies() {
     let hub = hub.restart().await;
     hub.caller(&session.token).unwrap();
     assert!(hub.caller(&newer.token).is_err(), "without SESSION_KEY its tokens are unknown");
+}
+
+// Verifies: TOK-04, TOK-15
+#[tokio::test]
+async fn a_clock_that_steps_back_refuses_nothing_and_expiry_holds() {
+    let hub = Fixture::new().await;
+    let (session, caller, id) = with_database(&hub).await;
+    let token = hub.token(&caller, id, &[Op::Read]).await;
+    let enter = || hub.control.authenticate_sync(&bearer(&token.token), local());
+    enter().unwrap();
+    hub.clock.advance_secs(-3_600);
+    enter().unwrap();
+    hub.caller(&session.token).unwrap();
+    hub.clock.advance_secs(7_199);
+    enter().unwrap();
+    hub.clock.advance_secs(1);
+    assert_eq!(enter().unwrap_err().reason, Reason::TokenExpired, "also a second after it was looked at");
 }

@@ -73,3 +73,30 @@ async fn expiry_is_seen_at_the_deadline() {
     let late_ms = clock.now().0 - token.exp_unix * 1000;
     assert!((0..=2).contains(&late_ms), "{late_ms} ms after the deadline");
 }
+
+// Verifies: TOK-12, TOK-13
+#[tokio::test]
+async fn revoking_a_database_ends_a_hundred_connections_within_a_second() {
+    let hub = Fixture::new().await;
+    let (caller, id, spare) = watched(&hub).await;
+    let other = hub.database(&caller, "other").await;
+    let others = hub.token(&caller, other, &[Op::Read]).await;
+    let spared = hub.control.watch(&hub.control.authenticate_sync(&bearer(&others.token), local()).unwrap());
+    let token = hub.token(&caller, id, &[Op::Read]).await;
+    let context = hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();
+    let waiting: Vec<_> = (0..100)
+        .map(|_| {
+            let mut watch = hub.control.watch(&context);
+            tokio::spawn(async move { watch.ended().await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    hub.control.revoke_database_tokens(&caller, "main", &origin()).await.unwrap();
+    let all = async {
+        for watch in waiting {
+            assert_eq!(watch.await.unwrap(), RightsEnd::Revoked);
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(1), all).await.unwrap();
+    assert_eq!((spare.now(), spared.now()), (Some(RightsEnd::Revoked), None));
+}

@@ -1,0 +1,189 @@
+//! One token: read it, find its key, check its signature, then what it claims (JWT-01…03).
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet};
+
+/// Longest `sub` (JWT-03), bytes.
+const SUBJECT_MAX_BYTES: usize = 256;
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    iss: Option<String>,
+    sub: Option<String>,
+    aud: Option<Audiences>,
+    exp: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audiences {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Seconds since 1970, with a fraction if the issuer likes (RFC 7519, 2).
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum NumericDate {
+    Whole(i64),
+    Fraction(f64),
+}
+
+impl NumericDate {
+    fn secs(self) -> i64 {
+        match self {
+            Self::Whole(secs) => secs,
+            // Saturates; JSON knows no NaN.
+            Self::Fraction(secs) => secs.floor() as i64,
+        }
+    }
+}
+
+/// A token that nobody has checked yet. What it says serves to find the keys that could prove it.
+pub struct UnverifiedJwt<'t> {
+    algorithm: JwtAlgorithm,
+    kid: Option<String>,
+    payload: Payload,
+    signed: &'t str,
+    signature: &'t str,
+}
+
+/// What a token claims that a key of its issuer signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtClaims {
+    /// `iss`; empty if the token has none, which only settings without an issuer allow.
+    pub issuer: Arc<str>,
+    /// `sub`.
+    pub subject: Arc<str>,
+    /// `exp`, Unix seconds.
+    pub expires_unix: i64,
+    /// `nbf`, Unix seconds.
+    pub not_before_unix: Option<i64>,
+    /// `iat`, Unix seconds.
+    pub issued_unix: Option<i64>,
+}
+
+impl<'t> UnverifiedJwt<'t> {
+    /// Reads a token in compact form.
+    ///
+    /// # Errors
+    /// When it is too long, malformed, demands extensions, or is signed with an algorithm that none may use.
+    pub fn parse(token: &'t str) -> Result<Self, JwtError> {
+        if token.len() > JWT_MAX_BYTES {
+            return Err(JwtError::TooLong);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(JwtError::Malformed)?;
+        let header: Header = part(header)?;
+        let algorithm = JwtAlgorithm::named(&header.alg).ok_or(JwtError::Algorithm)?;
+        if header.crit.is_some() {
+            return Err(JwtError::Critical);
+        }
+        Ok(Self { algorithm, kid: header.kid, payload: part(payload)?, signed, signature })
+    }
+
+    /// `iss` as claimed.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.payload.iss.as_deref()
+    }
+
+    /// Whether the settings ask for what it claims in `iss` and `aud`.
+    #[must_use]
+    pub fn is_meant_for(&self, settings: &JwtSettings) -> bool {
+        settings.accepts_issuer(self.issuer()) && self.has_audience(settings)
+    }
+
+    fn has_audience(&self, settings: &JwtSettings) -> bool {
+        match &self.payload.aud {
+            None => settings.accepts_audiences(&[]),
+            Some(Audiences::One(one)) => settings.accepts_audiences(std::slice::from_ref(one)),
+            Some(Audiences::Many(many)) => settings.accepts_audiences(many),
+        }
+    }
+
+    /// Whether another set might prove it: this one has no key that fits.
+    #[must_use]
+    pub fn lacks_key(&self, keys: &KeySet) -> bool {
+        keys.find(self.kid.as_deref(), self.algorithm).err() == Some(JwtError::UnknownKey)
+    }
+
+    /// Checks everything but times, which [`JwtClaims::check_times`] does at each use.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify(&self, keys: &KeySet, settings: &JwtSettings) -> Result<JwtClaims, JwtError> {
+        if !settings.accepts_algorithm(self.algorithm) {
+            return Err(JwtError::Algorithm);
+        }
+        let key = keys.find(self.kid.as_deref(), self.algorithm)?;
+        let signed = self.signed.as_bytes();
+        match jsonwebtoken::crypto::verify(self.signature, signed, key, self.algorithm.backend()) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(JwtError::Signature),
+        }
+        if !settings.accepts_issuer(self.issuer()) {
+            return Err(JwtError::Issuer);
+        }
+        if !self.has_audience(settings) {
+            return Err(JwtError::Audience);
+        }
+        let subject = self.payload.sub.as_deref().unwrap_or_default();
+        if !(1..=SUBJECT_MAX_BYTES).contains(&subject.len()) {
+            return Err(JwtError::Subject);
+        }
+        Ok(JwtClaims {
+            issuer: self.issuer().unwrap_or_default().into(),
+            subject: subject.into(),
+            expires_unix: self.payload.exp.ok_or(JwtError::NoExpiry)?.secs(),
+            not_before_unix: self.payload.nbf.map(NumericDate::secs),
+            issued_unix: self.payload.iat.map(NumericDate::secs),
+        })
+    }
+}
+
+fn part<T: DeserializeOwned>(text: &str) -> Result<T, JwtError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| JwtError::Malformed)?;
+    serde_json::from_slice(&bytes).map_err(|_| JwtError::Malformed)
+}
+
+impl JwtClaims {
+    /// Whether the token may be used now.
+    ///
+    /// # Errors
+    /// Expired, not valid yet, or older than the settings allow.
+    pub fn check_times(&self, settings: &JwtSettings, now_unix: i64) -> Result<(), JwtError> {
+        if self.deadline_unix(settings) <= now_unix {
+            return Err(JwtError::Expired);
+        }
+        let soon = now_unix.saturating_add(settings.leeway_seconds);
+        if self.not_before_unix.is_some_and(|nbf| nbf > soon) {
+            return Err(JwtError::NotYet);
+        }
+        let oldest = |max_age: i64| now_unix.saturating_sub(max_age.saturating_add(settings.leeway_seconds));
+        let is_too_old = |max_age| self.issued_unix.is_none_or(|iat| iat < oldest(max_age));
+        if settings.max_age_seconds.is_some_and(is_too_old) {
+            return Err(JwtError::TooOld);
+        }
+        Ok(())
+    }
+
+    /// From this Unix second on the token is dead: `exp` and the settings' leeway.
+    #[must_use]
+    pub const fn deadline_unix(&self, settings: &JwtSettings) -> i64 {
+        self.expires_unix.saturating_add(settings.leeway_seconds)
+    }
+}

@@ -1,0 +1,186 @@
+//! Who acts, by the kind of credential that says so.
+
+use std::{fmt, sync::Arc};
+
+use ferry_types::{ApiKeyId, OrgId, SessionId, TokenId, UserId};
+
+use crate::{Role, token::Verified};
+
+/// The kinds of credentials that a data endpoint may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// A macaroon for one database.
+    SyncToken,
+    /// A token of a foreign issuer that the database trusts.
+    Jwt,
+    /// A key that names an app, not a user.
+    ApiKey,
+    /// None, on a hub that runs with `--dev`.
+    Anonymous,
+    /// A login, which opens the admin APIs of the models.
+    Session,
+}
+
+impl CredentialKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] =
+        &[Self::SyncToken, Self::Jwt, Self::ApiKey, Self::Anonymous, Self::Session];
+
+    /// How messages call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SyncToken => "token",
+            Self::Jwt => "JWT",
+            Self::ApiKey => "API key",
+            Self::Anonymous => "anonymous caller",
+            Self::Session => "session",
+        }
+    }
+}
+
+/// Whose macaroon it is, and everything whose change may revoke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHolder {
+    /// Name of the key that signed.
+    pub kid: u32,
+    /// The user.
+    pub user_id: UserId,
+    /// The user's epoch when the token was minted.
+    pub user_epoch: u32,
+    /// The organisation whose membership it rests on: that of the database.
+    pub org_id: OrgId,
+    /// The login: a session's own, or the one that a sync token was minted from.
+    pub session_id: SessionId,
+    /// The token itself.
+    pub token_id: TokenId,
+}
+
+impl TokenHolder {
+    /// The holder of a verified token that acts in the organisation `org_id`.
+    #[must_use]
+    pub const fn of(token: &Verified, org_id: OrgId) -> Self {
+        let claims = &token.claims;
+        Self {
+            kid: claims.kid,
+            user_id: claims.user_id,
+            user_epoch: claims.user_epoch,
+            org_id,
+            session_id: claims.session_id,
+            token_id: claims.token_id,
+        }
+    }
+}
+
+/// The subject of a verified JWT, and what its standing rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtSubject {
+    /// `iss`.
+    pub issuer: Arc<str>,
+    /// `sub`.
+    pub subject: Arc<str>,
+    /// `iat`, Unix seconds. A token without one cannot show that it is younger than a revocation.
+    pub issued_unix: Option<i64>,
+    /// Version of the database's JWT settings that let it in; any change of them ends it.
+    pub settings_version: u64,
+}
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// The holder of a sync token.
+    SyncToken {
+        /// Whose it is.
+        holder: TokenHolder,
+        /// The database's epoch when it was minted.
+        database_epoch: u32,
+    },
+    /// The subject of a JWT.
+    Jwt(JwtSubject),
+    /// An app.
+    ApiKey(ApiKeyId),
+    /// Nobody in particular (`--dev`).
+    Anonymous,
+    /// A login, at a model's admin API.
+    Session {
+        /// Whose it is.
+        holder: TokenHolder,
+        /// The role in the database's organisation when the request came.
+        role: Role,
+    },
+}
+
+impl Principal {
+    /// The kind of credential that named it.
+    #[must_use]
+    pub const fn kind(&self) -> CredentialKind {
+        match self {
+            Self::SyncToken { .. } => CredentialKind::SyncToken,
+            Self::Jwt(_) => CredentialKind::Jwt,
+            Self::ApiKey(_) => CredentialKind::ApiKey,
+            Self::Anonymous => CredentialKind::Anonymous,
+            Self::Session { .. } => CredentialKind::Session,
+        }
+    }
+
+    /// The user of this hub behind it, if there is one.
+    #[must_use]
+    pub const fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::SyncToken { holder, .. } | Self::Session { holder, .. } => Some(holder.user_id),
+            Self::Jwt(_) | Self::ApiKey(_) | Self::Anonymous => None,
+        }
+    }
+
+    /// The person whose data is meant where data belongs to persons: a JWT's `sub`, a user's id, `dev` for the
+    /// anonymous caller of `--dev`. An API key names an app, so there is none.
+    #[must_use]
+    pub fn owner(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Jwt(jwt) => Some(Arc::clone(&jwt.subject)),
+            Self::SyncToken { holder, .. } | Self::Session { holder, .. } => {
+                Some(holder.user_id.to_string().into())
+            }
+            Self::Anonymous => Some("dev".into()),
+            Self::ApiKey(_) => None,
+        }
+    }
+}
+
+/// One string for logs, hooks and audit rows: `u_…`, `jwt:<iss>#<sub>`, `k_…` or `anonymous`.
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SyncToken { holder, .. } | Self::Session { holder, .. } => holder.user_id.fmt(f),
+            Self::Jwt(jwt) => write!(f, "jwt:{}#{}", jwt.issuer, jwt.subject),
+            Self::ApiKey(id) => id.fmt(f),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_name_and_an_owner_where_there_is_a_person() {
+        let jwt = Principal::Jwt(JwtSubject {
+            issuer: "https://id.example".into(),
+            subject: "ada".into(),
+            issued_unix: None,
+            settings_version: 1,
+        });
+        assert_eq!(
+            (jwt.to_string().as_str(), jwt.owner().as_deref()),
+            ("jwt:https://id.example#ada", Some("ada"))
+        );
+        let key = Principal::ApiKey("k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap());
+        assert_eq!((key.to_string().as_str(), key.owner()), ("k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153", None));
+        assert_eq!(
+            (Principal::Anonymous.to_string().as_str(), Principal::Anonymous.owner().as_deref()),
+            ("anonymous", Some("dev"))
+        );
+        assert_eq!(key.user_id(), None);
+    }
+}

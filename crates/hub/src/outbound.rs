@@ -1,0 +1,194 @@
+//! The one HTTP client of the hub, for whatever it asks of others: key sets, identity providers, hooks. Every
+//! exchange is bounded in time and size; redirects are not followed; a URL that a user of the hub chose reaches
+//! public addresses only.
+
+mod address;
+mod url;
+
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::sync::OnceCell;
+
+use address::{Forbidden, GuardedResolver};
+pub use url::RemoteUrl;
+
+/// What the hub calls itself.
+const USER_AGENT: &str = concat!("ferry/", env!("CARGO_PKG_VERSION"));
+/// How long a kept connection may wait for its next request.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Kept connections per server.
+const POOL_MAX_IDLE: usize = 4;
+
+/// Which addresses a request may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// All: the operator of the hub chose the URL.
+    Anywhere,
+    /// Public ones: a user of the hub chose the URL, who must not look around behind it.
+    PublicOnly,
+}
+
+/// Bounds of one exchange, connecting and reading the answer included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Longest time.
+    pub timeout: Duration,
+    /// Largest body of the answer, bytes.
+    pub max_bytes: usize,
+}
+
+/// Why there is no answer. The text is for the log; it may name internal addresses.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// The name stands for an address that is not public.
+    #[error("its address is not public")]
+    Forbidden,
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Broken(String),
+    /// It took too long.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The body of the answer is larger than allowed.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
+}
+
+type HttpsClient = Client<HttpsConnector<HttpConnector<GuardedResolver>>, Body>;
+
+/// A client for each reach: a kept connection of one must not serve the other.
+struct Clients {
+    anywhere: HttpsClient,
+    public_only: HttpsClient,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Outbound {
+    /// Made at first use: reading the platform's certificate roots takes tens of milliseconds.
+    clients: OnceCell<Clients>,
+}
+
+impl Outbound {
+    /// Sends `request`, whose URL is a [`RemoteUrl`]'s, and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// See [`OutboundError`].
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        reach: Reach,
+        bounds: Bounds,
+    ) -> Result<Response<Bytes>, OutboundError> {
+        tokio::time::timeout(bounds.timeout, self.exchange(request, reach, bounds.max_bytes))
+            .await
+            .unwrap_or(Err(OutboundError::TimedOut(bounds.timeout)))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        reach: Reach,
+        max_bytes: usize,
+    ) -> Result<Response<Bytes>, OutboundError> {
+        // A host that is an address is never resolved, so the resolver cannot refuse it.
+        let literal = request.uri().host().and_then(url::literal_address);
+        if reach == Reach::PublicOnly && literal.is_some_and(|ip| !address::is_public(ip)) {
+            return Err(OutboundError::Forbidden);
+        }
+        let mut request = request.map(Body::from);
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let clients = self.clients().await;
+        let client = match reach {
+            Reach::Anywhere => &clients.anywhere,
+            Reach::PublicOnly => &clients.public_only,
+        };
+        let (head, body) = client.request(request).await.map_err(|error| broken(&error))?.into_parts();
+        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if length.and_then(|text| text.parse().ok()).is_some_and(|length: usize| length > max_bytes) {
+            return Err(OutboundError::TooLarge(max_bytes));
+        }
+        match axum::body::to_bytes(Body::new(body), max_bytes).await {
+            Ok(body) => Ok(Response::from_parts(head, body)),
+            // axum names no error of its own for the limit; a body that broke off says so in its chain.
+            Err(error) if chain(&error).any(<dyn StdError>::is::<hyper::Error>) => Err(broken(&error)),
+            Err(_) => Err(OutboundError::TooLarge(max_bytes)),
+        }
+    }
+
+    async fn clients(&self) -> &Clients {
+        let make = async || {
+            // A panic while reading certificates leaves a client that trusts nobody.
+            let tls = tokio::task::spawn_blocking(tls).await.unwrap_or_else(|_| trusting_nobody());
+            Clients {
+                anywhere: client(tls.clone(), Reach::Anywhere),
+                public_only: client(tls, Reach::PublicOnly),
+            }
+        };
+        self.clients.get_or_init(make).await
+    }
+}
+
+/// TLS that trusts the platform's roots, so that a hub behind a company's own authority works.
+fn tls() -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("BUG: ring supports the default protocol versions");
+    match builder.with_native_roots() {
+        Ok(trusting) => trusting.with_no_client_auth(),
+        Err(error) => {
+            tracing::error!(%error, "no certificate roots on this machine: nothing can be fetched over https");
+            trusting_nobody()
+        }
+    }
+}
+
+fn trusting_nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("BUG: ring supports the default protocol versions")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+}
+
+fn client(tls: ClientConfig, reach: Reach) -> HttpsClient {
+    let mut tcp = HttpConnector::new_with_resolver(GuardedResolver::new(reach));
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_MAX_IDLE)
+        .build(connector)
+}
+
+/// An error and what caused it.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| StdError::source(*error))
+}
+
+fn broken(error: &(dyn StdError + 'static)) -> OutboundError {
+    if chain(error).any(|cause| {
+        // The resolver's refusal may travel inside an `io::Error`, whose `source` skips its own content.
+        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause.is::<Forbidden>() || inside.is_some_and(<dyn StdError + Send + Sync>::is::<Forbidden>)
+    }) {
+        return OutboundError::Forbidden;
+    }
+    let told: Vec<String> = chain(error).map(ToString::to_string).collect();
+    OutboundError::Broken(told.join(": "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The rights table of the data plane: what each endpoint of each model asks of a credential. The code asks this
+//! table and nothing else, and a test goes through every cell of it.
+
+use ferry_auth::{AuthContext, CredentialKind};
+use ferry_types::{Error, Model, Op, Reason, Result};
+
+/// What an endpoint, or an action of one, asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// What it is for, in refusals.
+    pub name: &'static str,
+    /// The model that the credential must reach.
+    pub model: Model,
+    /// What it must be allowed to do there.
+    pub op: Op,
+    /// The kinds of credentials that are let in at all.
+    pub kinds: &'static [CredentialKind],
+}
+
+/// Whoever may use data.
+pub const DATA: &[CredentialKind] =
+    &[CredentialKind::SyncToken, CredentialKind::Jwt, CredentialKind::ApiKey, CredentialKind::Anonymous];
+/// The same without the anonymous caller of `--dev`.
+pub const DATA_WITH_CREDENTIAL: &[CredentialKind] =
+    &[CredentialKind::SyncToken, CredentialKind::Jwt, CredentialKind::ApiKey];
+/// Whoever may administer: tokens and secret keys with `admin`, and sessions with their role.
+pub const ADMINISTRATION: &[CredentialKind] =
+    &[CredentialKind::SyncToken, CredentialKind::ApiKey, CredentialKind::Session];
+/// The holder of a sync token alone.
+pub const SYNC_TOKENS: &[CredentialKind] = &[CredentialKind::SyncToken];
+
+const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [CredentialKind]) -> Right {
+    Right { name, model, op, kinds }
+}
+
+/// `/sync`: a push over EdgeReplica's wire.
+pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_TOKENS);
+/// `/sync`: a pull over EdgeReplica's wire.
+pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_TOKENS);
+
+/// Every row.
+pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL];
+
+impl Right {
+    /// Refuses a credential that may not do this.
+    ///
+    /// # Errors
+    /// Unauthenticated for the anonymous caller where a credential is asked for; wrong purpose for a kind that is
+    /// not let in; else what [`AuthContext::require`] says.
+    pub fn check(&self, auth: &AuthContext) -> Result<()> {
+        match auth.principal.kind() {
+            kind if self.kinds.contains(&kind) => auth.require(self.model, self.op),
+            CredentialKind::Anonymous => {
+                Err(Error::new(Reason::Unauthenticated, format!("{} asks for a credential", self.name)))
+            }
+            CredentialKind::Session if self.op != Op::Admin => auth.require(self.model, self.op),
+            kind => {
+                let message = format!("{} does not take a {}: issue a sync token", self.name, kind.as_str());
+                Err(Error::new(Reason::WrongPurpose, message))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferry_auth::{Principal, Restrictions, Role, TokenHolder};
+    use ferry_types::{ModelSet, OpSet, TokenId};
+
+    use super::*;
+
+    fn holder() -> TokenHolder {
+        TokenHolder {
+            kid: 1,
+            user_id: "u_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            user_epoch: 0,
+            org_id: "o_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            session_id: "s_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            token_id: TokenId([0; 16]),
+        }
+    }
+
+    /// A credential of a kind that may do all that its kind ever may, or everything but `without`.
+    fn credential(kind: CredentialKind, without: Option<(Model, Op)>) -> AuthContext {
+        let principal = match kind {
+            CredentialKind::SyncToken => Principal::SyncToken { holder: holder(), database_epoch: 0 },
+            CredentialKind::Session => Principal::Session { holder: holder(), role: Role::Admin },
+            CredentialKind::Jwt => Principal::Jwt(ferry_auth::JwtSubject {
+                issuer: "https://id.example".into(),
+                subject: "ada".into(),
+                issued_unix: None,
+                settings_version: 1,
+            }),
+            CredentialKind::ApiKey => {
+                Principal::ApiKey("k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap())
+            }
+            CredentialKind::Anonymous => Principal::Anonymous,
+        };
+        let ops = match kind {
+            CredentialKind::SyncToken | CredentialKind::ApiKey => OpSet::ALL,
+            CredentialKind::Jwt | CredentialKind::Anonymous => OpSet::of(&[Op::Read, Op::Write]),
+            CredentialKind::Session => OpSet::of(&[Op::Admin]),
+        };
+        AuthContext {
+            principal,
+            beside: None,
+            database_id: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            models: ModelSet::ALL
+                .iter()
+                .filter(|model| without.is_none_or(|(not, _)| not != *model))
+                .collect(),
+            ops: ops.iter().filter(|op| without.is_none_or(|(_, not)| not != *op)).collect(),
+            restrictions: Arc::new(Restrictions::none()),
+            deadline_unix: None,
+        }
+    }
+
+    /// The table as people read it: a credential with all rights of its kind, in the order token, JWT, key,
+    /// anonymous, session. `y` lets in, `4` answers 401, `n` 403.
+    const CELLS: &[(&str, &str)] = &[("a push over /sync", "ynn4n"), ("a pull over /sync", "ynn4n")];
+
+    // Verifies: TOK-03, CFG-04
+    #[test]
+    fn every_cell_of_the_table() {
+        assert_eq!(ALL.len(), CELLS.len(), "a row without cells");
+        for (right, (name, cells)) in ALL.iter().zip(CELLS) {
+            assert_eq!(right.name, *name);
+            for (kind, cell) in CredentialKind::ALL.iter().zip(cells.chars()) {
+                let outcome = right.check(&credential(*kind, None));
+                let told = match &outcome {
+                    Ok(()) => 'y',
+                    Err(error) if error.reason == Reason::Unauthenticated => '4',
+                    Err(_) => 'n',
+                };
+                assert_eq!(told, cell, "{name} by {kind:?}: {outcome:?}");
+                // Nobody is let in without the model and the operation.
+                let other = Model::ALL.iter().copied().find(|model| *model != right.model).unwrap();
+                let no_op = credential(*kind, Some((other, right.op)));
+                assert!(right.check(&no_op).is_err(), "{name} by {kind:?} without {}", right.op);
+                let rest = Op::ALL.iter().copied().find(|op| *op != right.op).unwrap();
+                let no_model = credential(*kind, Some((right.model, rest)));
+                assert!(right.check(&no_model).is_err(), "{name} by {kind:?} without {}", right.model);
+            }
+        }
+    }
+}
