@@ -1,12 +1,14 @@
 // Verifies: REC-60, REC-61, REC-62, REC-63, REC-64
-// The real page in a real browser against the real hub: two devices, each with an IndexedDB of its own.
+// The real page in a real browser: devices with an IndexedDB each.
 
 import { mkdirSync } from "node:fs";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { startHub, type Hub } from "./hub.ts";
+import { modelHub, realHub, type Hub } from "./hub.ts";
 
 const ARTIFACTS = new URL("../../../target/test-artifacts/", import.meta.url).pathname;
+/** Which hub syncs in these tests: `model` until the binary serves records, then `ferry`. */
+const startHub = (process.env.FERRY_RECORDS ?? "model") === "ferry" ? realHub : modelHub;
 const wait = { timeout: 20_000, interval: 50 };
 
 let browser: Browser;
@@ -26,6 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => browser?.close());
 beforeEach(async () => void (hub = await startHub()), 30_000);
+
 afterEach(async () => {
   await Promise.all(contexts.splice(0).map((context) => context.close()));
   await hub?.end();
@@ -124,7 +127,7 @@ test("the hub is killed and comes back; nothing is lost and nothing doubled", as
   const [a, b] = [await device(), await device()];
   await add(a.page, "Before");
   await shows(b.page, ["  Before"]);
-  await hub.stop();
+  await hub.kill();
   await add(a.page, "During, at a");
   await add(b.page, "During, at b");
   await says(a.page, "Offline · 1 to send");
@@ -134,3 +137,14 @@ test("the hub is killed and comes back; nothing is lost and nothing doubled", as
   await shows(b.page, all);
   await says(a.page, /^Up to date$/);
 }, 120_000);
+
+test("the binary serves the page in --dev, and the page works without any sync", async () => {
+  await hub.end();
+  hub = await realHub();
+  const { page } = await device();
+  await add(page, "Kept by the browser");
+  await page.getByLabel("Done: Kept by the browser").check();
+  await shows(page, ["x Kept by the browser"]);
+  await page.reload();
+  await shows(page, ["x Kept by the browser"]);
+}, 60_000);
