@@ -99,7 +99,8 @@ fn application() -> tempfile::TempDir {
 #[test]
 fn an_application_is_served_beside_the_routes_in_dev() {
     let dir = application();
-    let hub = options().arg("--dev").arg("--static-dir").arg(dir.path().join("app").to_str().unwrap()).start();
+    let hub =
+        options().arg("--dev").arg("--static-dir").arg(dir.path().join("app").to_str().unwrap()).start();
     let get = |path: &str| http::get(hub.address(), path).unwrap();
     let page = get("/");
     assert_eq!((page.status, page.text().as_str()), (200, "<!doctype html><p>the page"));
@@ -124,5 +125,9 @@ fn files_are_not_served_outside_dev() {
     let dir = application();
     let refused = options().arg("--static-dir").arg(dir.path().to_str().unwrap()).try_start().unwrap_err();
     assert_eq!(refused.code, Some(78));
-    assert!(refused.output.contains("--static-dir") && refused.output.contains("--dev"), "{}", refused.output);
+    assert!(
+        refused.output.contains("--static-dir") && refused.output.contains("--dev"),
+        "{}",
+        refused.output
+    );
 }
