@@ -21,6 +21,7 @@ fn the_examples_of_attenuated_tokens_work() {
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.signup("ada@example.com");
     Shape::default().create(&ferry.file("notes.db"), 50, 1);
+    Shape::default().create(&ferry.file("changed.db"), 60, 2);
     let folder = Path::new(FERRY).parent().expect("the binary lies in a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     let script = format!("set -eu\n{}", shell_blocks("attenuated-tokens.md"));

@@ -6,6 +6,7 @@
 mod cli;
 mod control;
 mod docs;
+mod events;
 mod pages;
 mod secrets;
 mod support;

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use ferry_testkit::{
-    Direction, edgereplica, http,
-    rpc::{EDGEREPLICA, PASSWORD, call},
+    Direction, Hub, edgereplica, http,
+    provider::{CLIENT_SECRET, Mishap, Person, Provider},
+    rpc::{EDGEREPLICA, FERRY, PASSWORD, Refusal, call},
     sample::Shape,
     socket::Socket,
     token, wait,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Place, options};
+use crate::support::{Place, control_db, options};
 
 // Verifies: WEB-08
 #[test]
@@ -60,6 +61,109 @@ fn no_secret_reaches_the_log() {
     // Nor do passwords and tokens lie in the data directory in plain.
     let mut findings = Vec::new();
     search(&place.hub.data_dir(), &[PASSWORD, &push, &pull, &place.user.token], &mut findings);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+/// Everything that people who may see no secrets see of a hub: log, metrics, audit rows.
+fn shown(hub: &Hub) -> String {
+    let metrics = http::get(hub.address(), "/metrics").unwrap().text();
+    let database = control_db(hub);
+    let sql = "SELECT actor || ' ' || action || ' ' || target || ' ' || outcome || ' ' || detail FROM audit";
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap);
+    let audit: Vec<String> = rows.collect();
+    assert!(audit.len() > 3 && metrics.contains("ferry_"), "there is something to search");
+    [hub.log(), metrics, audit.join("\n")].join("\n")
+}
+
+/// Uses API keys in every way, right and wrong; the values.
+fn use_keys(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
+    let create =
+        |spec: Value| place.user.ferry("CreateApiKey", &json!({"database": place.database, "spec": spec}));
+    let value = |made: &Value| made["value"].as_str().unwrap().to_owned();
+    let puller = json!({"kind": "secret", "models": ["pages"], "ops": ["read"]});
+    let secret = create(puller.clone()).unwrap();
+    let (publishable, imported) = (create(json!({})).unwrap(), "an-imported-static-token");
+    create(json!({"kind": "secret", "value": imported})).unwrap();
+    told.push(create(json!({"kind": "secret", "value": imported})).unwrap_err());
+    told.push(create(json!({"value": "a-value-that-is-no-key"})).unwrap_err());
+    let rotated = place.user.ferry("RotateApiKey", &json!({"id": secret["id"]})).unwrap();
+    place.user.ferry("RevokeApiKey", &json!({"id": secret["id"]})).unwrap();
+    let mut values = vec![value(&secret), value(&rotated), value(&publishable), imported.to_owned()];
+    for key in &values {
+        let _ = Socket::open(place.hub.address(), key);
+        let _ = http::get(place.hub.address(), &format!("/sync?key={key}"));
+        let _ = http::send(place.hub.address(), "GET", "/sync", &[("Ferry-Key", key)], b"");
+        told.push(call(place.hub.address(), FERRY, "Whoami", &json!({}), Some(key)).unwrap_err());
+    }
+    values.push("a-value-that-is-no-key".to_owned());
+    values
+}
+
+/// Logs in at both providers, right and wrong; codes, states, verifiers.
+fn use_providers(place: &Place, provider: &Provider, told: &mut Vec<Refusal>) -> Vec<String> {
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let mut secrets = vec![verifier.to_owned(), CLIENT_SECRET.to_owned()];
+    let address = place.hub.address();
+    for (name, mishap) in [
+        ("github", None),
+        ("google", None),
+        ("github", Some("/github/user")),
+        ("google", Some("/google/token")),
+    ] {
+        let request = json!({"provider": name, "clientChallenge": challenge, "loopbackPort": 49152});
+        let begun = call(address, FERRY, "StartOAuth", &request, None).unwrap();
+        let location = provider.agree(begun["redirectUrl"].as_str().unwrap());
+        http::get(address, Provider::path_at_hub(&location)).unwrap();
+        let code = location.split("code=").nth(1).unwrap().split('&').next().unwrap();
+        let state = begun["state"].as_str().unwrap();
+        secrets.extend([code.to_owned(), state.to_owned()]);
+        if let Some(path) = mishap {
+            provider.mishap(path, Some(Mishap::Failing));
+        }
+        let complete = |verifier: &str| {
+            let request = json!({"state": state, "code": code, "clientVerifier": verifier});
+            call(address, FERRY, "CompleteOAuth", &request, None)
+        };
+        match complete(verifier) {
+            Ok(session) => secrets.push(session["sessionToken"].as_str().unwrap().to_owned()),
+            Err(refusal) => told.push(refusal),
+        }
+        told.push(complete("of a foreign client").unwrap_err());
+        if let Some(path) = mishap {
+            provider.mishap(path, None);
+        }
+    }
+    secrets.extend(provider.issued());
+    let verifiers = provider.seen().into_iter().filter_map(|request| {
+        let after = request.body.split("code_verifier=").nth(1)?;
+        Some(after.split('&').next()?.to_owned())
+    });
+    secrets.extend(verifiers);
+    secrets
+}
+
+// Verifies: WEB-08, KEY-01, OAU-13
+#[test]
+fn keys_and_logins_at_providers_leave_no_secret() {
+    let provider = Provider::start(Person::new(583_231, "bob@example.com"));
+    let place = Place::of(provider.configure(options()).env("FERRY_LOG_LEVEL", "trace").start());
+    let mut told = Vec::new();
+    let keys = use_keys(&place, &mut told);
+    let mut secrets = use_providers(&place, &provider, &mut told);
+    secrets.extend_from_slice(&keys);
+    assert!(secrets.len() > 20, "{}", secrets.len());
+    place.user.ferry("RevokeSession", &json!({})).unwrap();
+    wait::until("the last request in the log", || place.hub.log().contains("RevokeSession").then_some(()));
+    let shown = shown(&place.hub);
+    for secret in &secrets {
+        assert!(!shown.contains(secret), "shown: {secret:.12}…");
+        assert!(told.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
+    }
+    let mut findings = Vec::new();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    search(&place.hub.data_dir(), &keys, &mut findings);
     assert!(findings.is_empty(), "{findings:?}");
 }
 

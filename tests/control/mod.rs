@@ -1,13 +1,16 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
+mod budgets;
 mod cors;
 mod databases;
 mod durability;
 mod http;
 mod jwt;
+mod keys;
 mod membership;
 mod narrowed;
+mod oauth;
 mod operator;
 mod orgs;
 mod passwords;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ferry_types::{ApiKeyId, DatabaseId, Error, Model, ModelSet, Op, OpSet, OrgId, Reason, Result};
 
 use crate::{
-    CredentialKind, JwtSubject, Principal, Role, TokenHolder, caveat::Restrictions, claims::Grant,
-    token::Verified,
+    ByteBudget, CredentialKind, JwtSubject, Principal, Role, TokenHolder, caveat::Restrictions,
+    claims::Grant, token::Verified,
 };
 
 /// The rights of one request or connection.
@@ -24,12 +24,16 @@ pub struct AuthContext {
     pub ops: OpSet,
     /// All caveats, for what only the models can enforce.
     pub restrictions: Arc<Restrictions>,
+    /// The functions that an API key names; `None`: no such list.
+    pub functions: Option<Arc<[String]>>,
+    /// What it may transfer in a day; whoever serves it charges every byte to them.
+    pub byte_budgets: Option<Arc<[ByteBudget]>>,
     /// From this Unix second on it is dead; `None`: never.
     pub deadline_unix: Option<i64>,
 }
 
 /// What an API key grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRights {
     /// The key.
     pub id: ApiKeyId,
@@ -39,6 +43,8 @@ pub struct KeyRights {
     pub models: ModelSet,
     /// What it may do.
     pub ops: OpSet,
+    /// The functions it may call; `None`: all.
+    pub functions: Option<Arc<[String]>>,
     /// From this Unix second on it is dead; `None`: never.
     pub deadline_unix: Option<i64>,
 }
@@ -87,6 +93,8 @@ impl AuthContext {
             models: models.intersection(token.restrictions.models),
             ops: ops.intersection(token.restrictions.ops),
             restrictions: Arc::clone(&token.restrictions),
+            functions: None,
+            byte_budgets: token.byte_budgets.clone(),
             deadline_unix: Some(token.deadline_unix),
         })
     }
@@ -109,7 +117,7 @@ impl AuthContext {
     pub fn of_key(key: KeyRights) -> Self {
         let principal = Principal::ApiKey(key.id);
         let open = Self::unrestricted(principal, key.database_id, key.models, key.ops);
-        Self { deadline_unix: key.deadline_unix, ..open }
+        Self { functions: key.functions, deadline_unix: key.deadline_unix, ..open }
     }
 
     /// What everyone may do with the database of `--dev`: read and write.
@@ -121,7 +129,17 @@ impl AuthContext {
 
     fn unrestricted(principal: Principal, database_id: DatabaseId, models: ModelSet, ops: OpSet) -> Self {
         let restrictions = Restrictions::shared_none();
-        Self { principal, beside: None, database_id, models, ops, restrictions, deadline_unix: None }
+        Self {
+            principal,
+            beside: None,
+            database_id,
+            models,
+            ops,
+            restrictions,
+            functions: None,
+            byte_budgets: None,
+            deadline_unix: None,
+        }
     }
 
     /// The same with an API key beside it: the principal stays, the rights are what both allow. `None` if the
@@ -134,11 +152,19 @@ impl AuthContext {
         self.beside = Some(key.id);
         self.models = self.models.intersection(key.models);
         self.ops = self.ops.intersection(key.ops);
+        self.functions = key.functions;
         self.deadline_unix = match (self.deadline_unix, key.deadline_unix) {
             (Some(own), Some(keys)) => Some(own.min(keys)),
             (own, keys) => own.or(keys),
         };
         Some(self)
+    }
+
+    /// Whether the function of this name may be called: by the list of an API key, and by every `fn` caveat.
+    #[must_use]
+    pub fn allows_function(&self, name: &str) -> bool {
+        self.functions.as_ref().is_none_or(|listed| listed.iter().any(|function| function == name))
+            && self.restrictions.function_prefixes.iter().all(|prefix| name.starts_with(prefix.as_str()))
     }
 
     /// Who acts, as one string for logs, hooks and audit.
@@ -172,10 +198,18 @@ impl AuthContext {
         if !self.restrictions.function_prefixes.is_empty() && model != Model::Functions {
             return denied(format!("{model} cannot enforce the caveat fn: use a token without it"));
         }
-        if !self.restrictions.byte_budgets.is_empty() {
-            return denied(format!("{model} cannot enforce the caveat bpd yet: use a token without it"));
+        if self.byte_budgets.is_some() && !counts_bytes(model) {
+            return denied(format!("{model} cannot enforce the caveat bpd: use a token without it"));
         }
         Ok(())
+    }
+}
+
+/// Whether the endpoints of a model charge what they receive and send to a token's budgets (TOK-14).
+const fn counts_bytes(model: Model) -> bool {
+    match model {
+        Model::Pages => true,
+        Model::Events | Model::Records | Model::Ops | Model::Functions => false,
     }
 }
 
@@ -192,7 +226,10 @@ mod tests {
     fn verified(purpose: Purpose, caveats: &[&str]) -> Verified {
         let caveats: Vec<Caveat> = caveats.iter().map(|text| text.parse().unwrap()).collect();
         let restrictions = Arc::new(Restrictions::combine(&caveats).unwrap());
-        Verified { claims: sample(purpose), caveats, restrictions, deadline_unix: 2_000 }
+        let budget = |bytes: &u64| ByteBudget { bucket: [7; 32], bytes_per_day: *bytes };
+        let byte_budgets: Vec<ByteBudget> = restrictions.byte_budgets.iter().map(budget).collect();
+        let byte_budgets = Some(byte_budgets.into()).filter(|_| !restrictions.byte_budgets.is_empty());
+        Verified { claims: sample(purpose), caveats, restrictions, byte_budgets, deadline_unix: 2_000 }
     }
 
     fn context(caveats: &[&str], role_ops: OpSet) -> Option<AuthContext> {
@@ -205,6 +242,7 @@ mod tests {
             database_id: database.parse().unwrap(),
             models: ModelSet::of(&[Model::Events, Model::Functions]),
             ops: OpSet::of(ops),
+            functions: Some(["list".to_owned()].into()),
             deadline_unix,
         }
     }
@@ -235,7 +273,10 @@ mod tests {
             assert_eq!(tables.require(model, Op::Read).is_ok(), enforces_tables, "{model}");
             assert_eq!(functions.require(model, Op::Read).is_ok(), model == Model::Functions, "{model}");
         }
-        assert!(context(&["bpd=5"], OpSet::ALL).unwrap().require(Model::Pages, Op::Read).is_err());
+        let budget = context(&["bpd=5"], OpSet::ALL).unwrap();
+        for model in ModelSet::ALL.iter() {
+            assert_eq!(budget.require(model, Op::Read).is_ok(), counts_bytes(model), "{model}");
+        }
     }
 
     #[test]
@@ -260,6 +301,10 @@ mod tests {
         assert_eq!(both.principal, token.principal);
         assert_eq!(both.models, ModelSet::of(&[Model::Events, Model::Functions]));
         assert_eq!((both.ops, both.deadline_unix), (OpSet::of(&[Op::Read]), Some(1_500)));
+        assert!(both.allows_function("list") && !both.allows_function("lists"));
+        assert!(token.allows_function("anything"));
+        let prefixed = context(&["fn=li"], OpSet::ALL).unwrap();
+        assert!(prefixed.allows_function("lists") && !prefixed.allows_function("add"));
         let endless = token.clone().beside_key(key(DATABASE, &[Op::Read], None)).unwrap();
         assert_eq!(endless.deadline_unix, Some(2_000));
         assert_eq!(token.beside_key(key("db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902154", &[Op::Read], None)), None);

@@ -12,6 +12,7 @@ mod token;
 pub use cache::{FetchFailure, JwksCache, Lookup};
 pub use keys::{KeySet, KeySetError};
 pub use settings::{BadSetting, JwtSettings, JwtSettingsText, KeySource};
+pub(crate) use token::signed_claims;
 pub use token::{JwtClaims, UnverifiedJwt};
 
 /// Longest JWT, bytes (JWT-01).

@@ -1,17 +1,21 @@
 //! Credentials: token claims, macaroons and their caveats, the key ring, password hashes, and what a verified
 //! credential may do. Nothing here reads a clock, draws randomness or opens a file: all of it is handed in.
 
+pub mod api_key;
+pub mod budget;
 pub mod caveat;
 pub mod claims;
 pub mod context;
 pub mod jwt;
 pub mod keyring;
 pub mod macaroon;
+pub mod oauth;
 pub mod password;
 pub mod principal;
 pub mod role;
 pub mod token;
 
+pub use budget::ByteBudget;
 pub use caveat::{Caveat, Restrictions};
 pub use claims::{Claims, Grant, Purpose};
 pub use context::{AuthContext, KeyRights};

@@ -1,6 +1,8 @@
 //! Macaroons on the wire: version 2 binary, base64. The crate `libmacaroon` holds the format and the HMAC
 //! chain; this module keeps everything else that it would accept out (version 1, JSON, third-party caveats).
 
+use std::sync::Arc;
+
 use base64::{
     Engine as _,
     alphabet::{self, Alphabet},
@@ -10,6 +12,7 @@ use ferry_types::limits::{CAVEAT_MAX_BYTES, TOKEN_MAX_BYTES, TOKEN_MAX_CAVEATS};
 use libmacaroon::{Format, Macaroon, MacaroonKey};
 
 use crate::{
+    budget::{self, ByteBudget},
     caveat::Caveat,
     claims::Claims,
     keyring::{KeyRing, SigningKey},
@@ -154,5 +157,11 @@ impl Unverified {
             text.parse().map_err(TokenError::Caveat)
         };
         self.predicates().map(parse).collect()
+    }
+
+    /// The daily budgets that its caveats set, given those caveats.
+    pub(crate) fn byte_budgets(&self, caveats: &[Caveat]) -> Option<Arc<[ByteBudget]>> {
+        let budgets = budget::of_token(self.macaroon.identifier(), self.predicates().zip(caveats));
+        if budgets.is_empty() { None } else { Some(budgets.into()) }
     }
 }

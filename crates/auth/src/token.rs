@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::{
+    budget::ByteBudget,
     caveat::{BadCaveat, Caveat, Restrictions},
     claims::{Claims, Purpose},
     keyring::KeyRing,
@@ -58,6 +59,8 @@ pub struct Verified {
     pub caveats: Vec<Caveat>,
     /// The caveats taken together.
     pub restrictions: Arc<Restrictions>,
+    /// What it may transfer in a day, counted in one bucket for each `bpd` caveat (TOK-14); `None`: no limit.
+    pub byte_budgets: Option<Arc<[ByteBudget]>>,
     /// From this Unix second on it is dead: `min(expires_unix, exp…)` (TOK-04).
     pub deadline_unix: i64,
 }
@@ -90,10 +93,14 @@ pub fn open(token: &str, ring: &KeyRing) -> Result<Verified, TokenError> {
     let unverified = macaroon::decode(token)?;
     unverified.check_signature(ring)?;
     let caveats = unverified.caveats()?;
+    let byte_budgets = unverified.byte_budgets(&caveats);
     let claims = unverified.claims;
-    let restrictions = Restrictions::combine(&caveats).map_err(TokenError::Caveat)?;
+    let restrictions = match caveats.as_slice() {
+        [] => Restrictions::shared_none(),
+        some => Arc::new(Restrictions::combine(some).map_err(TokenError::Caveat)?),
+    };
     let deadline_unix = restrictions.exp_unix.map_or(claims.expires_unix, |exp| exp.min(claims.expires_unix));
-    Ok(Verified { claims, caveats, restrictions: Arc::new(restrictions), deadline_unix })
+    Ok(Verified { claims, caveats, restrictions, byte_budgets, deadline_unix })
 }
 
 /// [`open`], then [`Verified::check`].

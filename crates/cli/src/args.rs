@@ -7,8 +7,8 @@ use ferry_client::ServerUrl;
 
 use crate::{
     commands::{
-        account, admin, audit, clone, completions, db, demo, invite, jwt, login, logout, member, org,
-        password, profile, pull, push, serve, session, signup, sync, token,
+        account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
+        oauth, org, password, profile, pull, push, serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Login(login::Args),
     /// Log out, ending the session and the sync tokens minted from it
     Logout(logout::Args),
+    /// Log in through a provider, or let one vouch for your account
+    #[command(subcommand)]
+    Oauth(oauth::Command),
     /// Show who is logged in
     #[command(after_help = "Example:\n  ferry whoami --json")]
     Whoami,
@@ -77,6 +80,9 @@ pub(crate) enum Command {
     /// List and revoke sync tokens; narrow and look at one
     #[command(subcommand)]
     Token(token::Command),
+    /// Create, list, rotate and revoke the API keys of a database
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show, set, try and remove the JWTs that a database takes
     #[command(subcommand)]
     Jwt(jwt::Command),
@@ -89,6 +95,9 @@ pub(crate) enum Command {
     /// Delete your account
     #[command(subcommand)]
     Account(account::Command),
+    /// Event logs: stores, exports, events
+    #[command(subcommand)]
+    Events(events::Command),
     /// Create, list, rename and delete organisations, which own databases
     #[command(subcommand)]
     Org(org::Command),

@@ -52,14 +52,14 @@ impl Context {
         Credentials::new(&self.settings_dir, &self.server)
     }
 
-    /// A client with the session: FERRY_TOKEN, else that of the last login at this hub.
-    pub(crate) fn admin(&self) -> Result<AdminClient, Failure> {
+    /// The session: FERRY_TOKEN, else that of the last login at this hub.
+    pub(crate) fn session(&self) -> Result<String, Failure> {
         let session = match variable("FERRY_TOKEN") {
             Some(token) => Some(token),
             None => self.credentials().session()?.map(|session| session.token),
         };
-        let Some(session) = session else {
-            return Err(ClientError::new(
+        session.ok_or_else(|| {
+            ClientError::new(
                 ErrorCode::Table(Code::Unauthenticated),
                 "NOT_LOGGED_IN",
                 format!(
@@ -67,9 +67,13 @@ impl Context {
                     self.server
                 ),
             )
-            .into());
-        };
-        Ok(AdminClient::new(&self.server, Some(&session), &self.org)?)
+            .into()
+        })
+    }
+
+    /// A client with the session.
+    pub(crate) fn admin(&self) -> Result<AdminClient, Failure> {
+        Ok(AdminClient::new(&self.server, Some(&self.session()?), &self.org)?)
     }
 
     /// Where sync tokens are kept. Those of FERRY_TOKEN's session are not: it may be another user's.

@@ -32,6 +32,13 @@ impl PasswordArgs {
         }
     }
 
+    /// The password, or nothing where none is given and nobody can be asked: the account may have none.
+    pub(crate) fn read_if_any(&self) -> Result<String, Failure> {
+        let given =
+            self.password_stdin || VARIABLES.iter().any(|name| crate::context::variable(name).is_some());
+        if given { self.read(false) } else { prompt_if_any() }
+    }
+
     /// The present password, and then the new one: the second line of stdin, FERRY_NEW_PASSWORD, a prompt.
     pub(crate) fn read_with_new(&self) -> Result<(String, String), Failure> {
         let current = self.read(false)?;
@@ -76,6 +83,14 @@ fn from_stdin() -> Result<String, Failure> {
     Ok(password.to_owned())
 }
 
+fn prompt_if_any() -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(String::new());
+    }
+    let prompt = Password::new().with_prompt("password (none: Enter)").allow_empty_password(true);
+    prompt.interact().map_err(|dialoguer::Error::IO(error)| not_asked(&error))
+}
+
 fn prompt(what: &str, twice: bool) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::Usage(
@@ -86,11 +101,13 @@ fn prompt(what: &str, twice: bool) -> Result<String, Failure> {
     if twice {
         prompt = prompt.with_confirmation("password again", "the two differ; once more");
     }
-    prompt.interact().map_err(|dialoguer::Error::IO(error)| {
-        if error.kind() == std::io::ErrorKind::Interrupted {
-            Failure::Interrupted
-        } else {
-            Failure::Usage(format!("cannot ask for the password: {error}"))
-        }
-    })
+    prompt.interact().map_err(|dialoguer::Error::IO(error)| not_asked(&error))
+}
+
+fn not_asked(error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::Interrupted {
+        Failure::Interrupted
+    } else {
+        Failure::Usage(format!("cannot ask for the password: {error}"))
+    }
 }

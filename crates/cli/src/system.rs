@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::failure::Failure;
+
 /// Measures how long something takes.
 pub(crate) struct Stopwatch(Instant);
 
@@ -23,13 +25,33 @@ pub(crate) fn unix_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// `bytes` random bytes in hex, from the operating system.
-pub(crate) fn random_hex(bytes: usize) -> Result<String, crate::failure::Failure> {
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random).map_err(|error| {
-        crate::failure::Failure::other(format!("the machine gives no randomness: {error}"))
-    })?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+/// `N` random bytes of the operating system.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut random = [0; N];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::other(format!("the machine gives no randomness: {error}")))?;
+    Ok(random)
+}
+
+/// `N` random bytes in hex.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, Failure> {
+    Ok(random_bytes::<N>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Shows `url` in the person's browser: the program that BROWSER names, or the desktop's. Where there is none nothing
+/// happens; the URL was printed.
+pub(crate) fn open_browser(url: &str) {
+    let desktop = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let program = crate::context::variable("BROWSER").unwrap_or_else(|| desktop.to_owned());
+    let started = std::process::Command::new(&program)
+        .arg(url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    if let Err(error) = started {
+        tracing::debug!(%error, program, "no browser");
+    }
 }
 
 /// Returns when the person, or what started us, asks to stop.

@@ -2,7 +2,7 @@
 //! [`ClientError`] with the hub's own words.
 
 mod calls;
-mod connection;
+pub(crate) mod connection;
 mod failure;
 mod name;
 mod orgs;

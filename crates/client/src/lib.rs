@@ -1,13 +1,15 @@
-//! Ferry's Rust client: calls of the admin service, and push, pull and clone of SQLite files. It prints
+//! Ferry's Rust client: calls of the admin service, push, pull and clone of SQLite files, event logs. It prints
 //! nothing; clock, progress and credentials are handed in.
 
 pub mod admin;
 pub mod error;
+pub mod events;
 pub mod local;
 pub mod progress;
 pub mod replica;
 pub mod server;
 mod tls;
+mod v1;
 pub mod wire;
 
 pub use error::{ClientError, ErrorCode, Result};

@@ -1,4 +1,5 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
+pub mod events;
 pub mod pages;
 pub mod sql;

@@ -132,6 +132,14 @@ pub trait Sql {
     /// What storage reports.
     fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<usize, Self::Error>;
 
+    /// Runs a statement that answers no rows once for every `columns` values, as a batch of rows is inserted.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn execute_rows(&self, sql: &str, columns: usize, values: &[Value<'_>]) -> Result<(), Self::Error> {
+        values.chunks_exact(columns).try_for_each(|row| self.execute(sql, row).map(drop))
+    }
+
     /// Hands each row of the answer to `each` until that breaks off.
     ///
     /// # Errors

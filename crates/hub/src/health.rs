@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode, header};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
-use crate::hub::Hub;
+use crate::{events, hub::Hub};
 
 /// Free bytes below which the disk counts as low.
 const DISK_LOW_BYTES: u64 = 64 << 20;
@@ -69,6 +69,7 @@ pub(crate) async fn metrics(
     }
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
+    events::count_stores(&hub);
     let text = recorder().render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

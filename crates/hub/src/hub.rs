@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_types::Clock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, control::Control, database::Databases};
+use crate::{config::Config, control::Control, database::Databases, events::Hooks};
 
 /// One running hub.
 pub struct Hub {
@@ -17,6 +17,8 @@ pub struct Hub {
     pub control: Arc<Control>,
     /// The databases in use.
     pub databases: Arc<Databases>,
+    /// The operator's programs that event sync asks and tells.
+    pub event_hooks: Arc<Hooks>,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
     pub stopping: CancellationToken,
     /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.

@@ -26,20 +26,26 @@ pub const DATA_WITH_CREDENTIAL: &[CredentialKind] =
 /// Whoever may administer: tokens and secret keys with `admin`, and sessions with their role.
 pub const ADMINISTRATION: &[CredentialKind] =
     &[CredentialKind::SyncToken, CredentialKind::ApiKey, CredentialKind::Session];
-/// The holder of a sync token alone.
-pub const SYNC_TOKENS: &[CredentialKind] = &[CredentialKind::SyncToken];
+/// Who can stand in an `Authorization` header as EdgeReplica's client writes it: sync tokens, and secret API keys.
+pub const SYNC_BEARERS: &[CredentialKind] = &[CredentialKind::SyncToken, CredentialKind::ApiKey];
 
 const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [CredentialKind]) -> Right {
     Right { name, model, op, kinds }
 }
 
 /// `/sync`: a push over EdgeReplica's wire.
-pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_TOKENS);
+pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_BEARERS);
 /// `/sync`: a pull over EdgeReplica's wire.
-pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_TOKENS);
+pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
+/// `/v1/…/events`: pages and streams of a log.
+pub const EVENTS_READ: Right = right("reading events", Model::Events, Op::Read, DATA);
+/// `/v1/…/events`: an append.
+pub const EVENTS_APPEND: Right = right("appending events", Model::Events, Op::Write, DATA);
+/// `/v1/…/events/stores`.
+pub const EVENTS_ADMIN: Right = right("administering event stores", Model::Events, Op::Admin, ADMINISTRATION);
 
 /// Every row.
-pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL];
+pub const ALL: &[Right] = &[PAGES_SYNC_PUSH, PAGES_SYNC_PULL, EVENTS_READ, EVENTS_APPEND, EVENTS_ADMIN];
 
 impl Right {
     /// Refuses a credential that may not do this.
@@ -113,13 +119,21 @@ mod tests {
                 .collect(),
             ops: ops.iter().filter(|op| without.is_none_or(|(_, not)| not != *op)).collect(),
             restrictions: Arc::new(Restrictions::none()),
+            functions: None,
+            byte_budgets: None,
             deadline_unix: None,
         }
     }
 
     /// The table as people read it: a credential with all rights of its kind, in the order token, JWT, key,
     /// anonymous, session. `y` lets in, `4` answers 401, `n` 403.
-    const CELLS: &[(&str, &str)] = &[("a push over /sync", "ynn4n"), ("a pull over /sync", "ynn4n")];
+    const CELLS: &[(&str, &str)] = &[
+        ("a push over /sync", "yny4n"),
+        ("a pull over /sync", "yny4n"),
+        ("reading events", "yyyyn"),
+        ("appending events", "yyyyn"),
+        ("administering event stores", "yny4y"),
+    ];
 
     // Verifies: TOK-03, CFG-04
     #[test]

@@ -1,19 +1,44 @@
 //! The root routes: which request belongs to whom. First match wins.
 
-use std::{sync::Arc, time::Duration};
+mod owner;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{any, any_service, get},
 };
 use ferry_types::limits::RPC_MAX_MS;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
-use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use crate::{control, health, http as envelope, hub::Hub, pages, static_files};
+use owner::Owner;
+
+use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages, static_files};
+
+/// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
+async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let is_livestore = owner::owner(&parts) == Owner::LiveStore;
+    let request = Request::from_parts(parts, body);
+    if !is_livestore {
+        return next.run(request).await;
+    }
+    let serve = tower::service_fn(|request| {
+        let hub = Arc::clone(&hub);
+        async move { Ok::<_, Infallible>(events::serve(hub, request).await) }
+    });
+    match CompressionLayer::new().layer(serve).oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
 
 /// All routes of the hub.
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
@@ -23,12 +48,24 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/sync", any(pages::sync))
+        .route("/v1/databases/{db}/events", any(events::serve_view))
+        .route("/v1/databases/{db}/events/{*rest}", any(events::serve_view))
+        .merge(oauth())
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
         .with_state(Arc::clone(hub))
         .merge(rpc(hub));
-    envelope::wrap(routes, hub)
+    envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)))
+}
+
+fn oauth() -> Router<Arc<Hub>> {
+    Router::new().route("/oauth/{provider}/callback", get(oauth::callback)).layer(no_store())
+}
+
+/// What must not be kept by anybody on the way.
+fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 fn rpc(hub: &Arc<Hub>) -> Router {
@@ -36,10 +73,7 @@ fn rpc(hub: &Arc<Hub>) -> Router {
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
         .route("/ferry.admin.v1.AdminService/{method}", any_service(service))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
+        .layer(no_store())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 

@@ -5,7 +5,9 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use ferry_types::{
     Clock,
-    limits::{HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS},
+    limits::{
+        EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS,
+    },
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -25,6 +27,7 @@ use crate::{
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock},
     database::Databases,
+    events::{self, Hooks},
     health,
     hub::Hub,
     routes, tls,
@@ -46,6 +49,7 @@ impl Server {
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let lock = data_dir::open(&config.data_dir)?;
         let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
@@ -55,6 +59,7 @@ impl Server {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
         let hub = Hub {
+            event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             clock,
             control,
@@ -91,6 +96,8 @@ impl Server {
         let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
         let housekeeping = tokio::spawn(housekeeping(Arc::clone(&self.hub)));
+        let hub = Arc::clone(&self.hub);
+        self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = self.accept(&app, &self.hub.stopping, &connections) => match never {},
@@ -114,7 +121,9 @@ impl Server {
             never = self.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.abort();
+        events::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
+        self.hub.control.flush_usage().await;
         self.hub.control.stop().await;
     }
 
@@ -194,14 +203,18 @@ where
     }
 }
 
-/// What the hub does on its own: closes idle databases, sweeps the control plane, warns of `--dev`.
+/// What the hub does on its own: stores what was counted, closes idle databases, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
     let idle = Duration::from_secs(hub.config.idle_close_seconds);
     let mut databases = tokio::time::interval(idle);
+    let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
+            _ = positions.tick() => events::save_watermarks(&hub).await,
             _ = databases.tick() => hub.databases.sweep(),
+            _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
                 if hub.config.dev {
                     tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");

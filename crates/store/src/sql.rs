@@ -55,6 +55,14 @@ impl Sql for NativeSql<'_> {
         Ok(self.0.prepare_cached(sql)?.execute(parameters)?)
     }
 
+    fn execute_rows(&self, sql: &str, columns: usize, values: &[Value<'_>]) -> Result<()> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        for row in values.chunks_exact(columns) {
+            statement.execute(rusqlite::params_from_iter(row.iter().copied().map(Parameter)))?;
+        }
+        Ok(())
+    }
+
     fn query(&self, sql: &str, parameters: &[Value<'_>], each: &mut Each<'_, Error>) -> Result<()> {
         let mut statement = self.0.prepare_cached(sql)?;
         let mut rows =

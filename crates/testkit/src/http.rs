@@ -107,6 +107,15 @@ fn bad(text: &str) -> io::Error {
 /// # Errors
 /// When the connection fails or the answer is no HTTP.
 pub fn read_response(reader: &mut impl BufRead, is_head: bool) -> io::Result<Response> {
+    let head = read_head(reader)?;
+    read_body(reader, head, is_head)
+}
+
+/// Reads status line and headers.
+///
+/// # Errors
+/// When the connection fails or the answer is no HTTP.
+pub fn read_head(reader: &mut impl BufRead) -> io::Result<Response> {
     let status_line = read_line(reader)?;
     let status = status_line.split(' ').nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| bad(&format!("not an HTTP answer: {status_line:?}")))?;
@@ -119,7 +128,15 @@ pub fn read_response(reader: &mut impl BufRead, is_head: bool) -> io::Result<Res
         let (name, value) = line.split_once(':').ok_or_else(|| bad("a header without a colon"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut response = Response { status, headers, body: Vec::new() };
+    Ok(Response { status, headers, body: Vec::new() })
+}
+
+/// Reads the body behind `response`'s head.
+///
+/// # Errors
+/// When the connection fails.
+pub fn read_body(reader: &mut impl BufRead, mut response: Response, is_head: bool) -> io::Result<Response> {
+    let status = response.status;
     if is_head || status == 204 || status == 304 || status == 101 {
         return Ok(response);
     }

@@ -188,8 +188,18 @@ impl Options {
 pub(crate) fn clear_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours =
-            ["FERRY_", "EDGEREPLICA_", "EDGEPOD_", "SESSION_", "SYNC_TOKEN_", "JWKS_", "CORS_", "OAUTH_"];
+        let ours = [
+            "FERRY_",
+            "EDGEREPLICA_",
+            "EDGEPOD_",
+            "SESSION_",
+            "SYNC_TOKEN_",
+            "JWKS_",
+            "CORS_",
+            "OAUTH_",
+            "GITHUB_CLIENT_",
+            "GOOGLE_CLIENT_",
+        ];
         if ours.iter().any(|prefix| text.starts_with(prefix)) || text == "RUST_LOG" {
             command.env_remove(name);
         }

@@ -1,5 +1,5 @@
 //! What the black-box tests and the benchmarks share: start, stop and kill the real `ferry` binary, speak to it
-//! over plain HTTP and EdgeReplica's WebSocket wire, make sample databases and compare them.
+//! over plain HTTP, EdgeReplica's and LiveStore's wires, make sample databases and compare them.
 //!
 //! Everything here is blocking and speaks the wires with code of its own, so that a mistake in Ferry's codecs
 //! cannot hide itself. Failures panic with what was expected: this is test code.
@@ -9,15 +9,20 @@ pub mod command;
 pub mod dump;
 pub mod edgereplica;
 pub mod frames;
+pub mod hooks;
 pub mod http;
 pub mod hub;
 pub mod jwks_server;
 pub mod jwt;
+pub mod livestore;
 pub mod process;
+pub mod provider;
 pub mod rng;
 pub mod rpc;
 pub mod sample;
+pub mod serve;
 pub mod socket;
+pub mod sse;
 pub mod token;
 pub mod wait;
 

@@ -51,6 +51,16 @@ pub fn interrupt(child: &Child) {
     signal(child, rustix::process::Signal::INT);
 }
 
+/// `kill -9`.
+///
+/// # Panics
+/// If there is no such process.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+        .expect("our own child can be signalled");
+}
+
 fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
         .expect("our own child can be signalled");

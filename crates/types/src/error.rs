@@ -134,6 +134,8 @@ reasons! {
     NotFound = "NOT_FOUND", NotFound, None;
     /// The name or e-mail is taken.
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists, None;
+    /// The e-mail that a provider vouches for belongs to an account that does not know the provider.
+    AccountExists = "ACCOUNT_EXISTS", AlreadyExists, None;
     /// An organisation would be left without an admin.
     SoleAdmin = "SOLE_ADMIN", FailedPrecondition, None;
     /// The state of the hub forbids it; the message says which.
@@ -152,6 +154,10 @@ reasons! {
     DatabaseLimit = "DATABASE_LIMIT", ResourceExhausted, None;
     /// Over the number of organisations, members or invitations.
     OrgLimit = "ORG_LIMIT", ResourceExhausted, None;
+    /// Over the number of API keys of a database.
+    ApiKeyLimit = "API_KEY_LIMIT", ResourceExhausted, None;
+    /// A token's bytes of the day are spent.
+    ByteBudget = "BYTE_BUDGET", ResourceExhausted, None;
     /// The writer or the password hasher has no place; retry.
     Busy = "BUSY", Unavailable, None;
     /// The hub is stopping; retry.

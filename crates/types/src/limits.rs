@@ -22,6 +22,22 @@ pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
 /// How long a session outlives its credential's expiry (PAG-16).
 pub const EXPIRY_GRACE_MS: u64 = 60_000;
 
+/// Bytes of frames that a socket of event sync gathers before it writes them in one go.
+pub const EVENTS_WRITE_BUFFER_BYTES: usize = 16 << 10;
+/// How long a client that finds a store full should wait.
+pub const EVENTS_FULL_RETRY_MS: u64 = 5_000;
+/// How often the positions of event stores are saved outside their files (EVT-43).
+pub const EVENTS_WATERMARK_EVERY_MS: u64 = 5_000;
+
+/// Bytes of a page of Ferry's own view of events, above which it is cut.
+pub const EVENTS_VIEW_PAGE_MAX_BYTES: usize = 8 << 20;
+/// How often a stream of server-sent events shows that it lives.
+pub const EVENTS_SSE_PING_MS: u64 = 15_000;
+/// Largest import of an event store.
+pub const EVENTS_IMPORT_MAX_BYTES: u64 = 16 << 30;
+/// How long a read waits for the commit that `Ferry-Min-Seq` names.
+pub const MIN_SEQ_WAIT_MAX_MS: u64 = 2_000;
+
 /// Requests waiting for one database's writer; a further one waits for a place, at most
 /// [`MAILBOX_WAIT_MAX_MS`].
 pub const MAILBOX_CAPACITY: usize = 4096;
@@ -86,3 +102,24 @@ pub const JWKS_MAX_KEYS: usize = 100;
 pub const JWKS_MAX_BYTES: usize = 256 << 10;
 /// Fetching a key set, connecting included (JWT-07).
 pub const JWKS_FETCH_MAX_MS: u64 = 5_000;
+
+/// Live API keys of a database.
+pub const API_KEYS_PER_DATABASE: u64 = 1000;
+/// Origins, and functions, that one API key may name.
+pub const API_KEY_LIST_MAX: usize = 256;
+/// One origin or function that an API key names.
+pub const API_KEY_ITEM_MAX_BYTES: usize = 256;
+/// Requests per minute of an API key that names no rate of its own (WEB-06).
+pub const API_KEY_PER_MINUTE: u32 = 6000;
+/// How long the key before a rotation lives on unless told otherwise, seconds (KEY-03).
+pub const API_KEY_OVERLAP_SECONDS: i64 = 86_400;
+/// Longest such time, seconds (KEY-03).
+pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
+
+/// How often counted bytes and the last uses of keys are stored: what a crash may forget (TOK-14).
+pub const USAGE_FLUSH_MS: u64 = 10_000;
+/// Byte budgets counted in memory at once; further ones replace those that nobody uses.
+pub const BYTE_BUDGETS_MAX: usize = 100_000;
+
+/// Logins at providers that wait for their end; a further one is told to come back (OAU-02).
+pub const OAUTH_STATES_MAX: u64 = 50_000;

@@ -1,4 +1,4 @@
-// Verifies: REC-02, REC-40, REC-44, REC-64
+// Verifies: REC-64
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Stepped, living, type Todo } from "./device.ts";

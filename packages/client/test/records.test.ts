@@ -329,7 +329,7 @@ describe("status", () => {
   });
 });
 
-// Verifies: REC-04, REC-40, REC-44, REC-64
+// Verifies: REC-64
 describe("special cases of applying", () => {
   test("a device a year ahead learns the time; its writes keep their order and later edits of others win", async () => {
     const hub = new ModelHub();

@@ -71,7 +71,8 @@ struct Fetched {
 #[derive(Default)]
 pub struct JwksCache {
     fetched: Option<Fetched>,
-    started: Option<UnixMillis>,
+    /// When the newest fetch began, or ended.
+    attempted: Option<UnixMillis>,
     is_fetching: bool,
     failure: Option<FetchFailure>,
 }
@@ -87,16 +88,16 @@ impl JwksCache {
     pub fn lookup(&mut self, now: UnixMillis, lacks_key: impl Fn(&KeySet) -> bool) -> Lookup {
         let usable =
             self.fetched.as_ref().filter(|set| set.at.0 > now.0 || within(set.at, STALE_MAX_MS, now));
-        let is_fetching = self.is_fetching && self.started.is_some_and(|at| within(at, FETCH_LOST_MS, now));
+        let is_fetching = self.is_fetching && self.attempted.is_some_and(|at| within(at, FETCH_LOST_MS, now));
         let spacing = if usable.is_some() { FETCH_EVERY_MS } else { RETRY_EVERY_MS };
-        let may_fetch = !is_fetching && self.started.is_none_or(|at| !within(at, spacing, now));
+        let may_fetch = !is_fetching && self.attempted.is_none_or(|at| !within(at, spacing, now));
         let Some(set) = usable else {
             if is_fetching {
                 return Lookup::Wait;
             }
-            return match (self.started, self.failure) {
-                (Some(started), Some(failure)) if !may_fetch => {
-                    let wait_ms = u64::try_from(started.0 + spacing - now.0).unwrap_or(0);
+            return match (self.attempted, self.failure) {
+                (Some(attempted), Some(failure)) if !may_fetch => {
+                    let wait_ms = u64::try_from(attempted.0 + spacing - now.0).unwrap_or(0);
                     Lookup::Unavailable { retry_after_ms: wait_ms.max(1), failure }
                 }
                 _ => self.start(now, Lookup::Fetch),
@@ -117,7 +118,7 @@ impl JwksCache {
     }
 
     fn start(&mut self, now: UnixMillis, lookup: Lookup) -> Lookup {
-        self.started = Some(now);
+        self.attempted = Some(now);
         self.is_fetching = true;
         lookup
     }
@@ -131,6 +132,8 @@ impl JwksCache {
         cache_control: Option<&str>,
     ) {
         self.is_fetching = false;
+        // Counted from the end: a server that lets every fetch time out must not keep callers waiting in a row.
+        self.attempted = Some(now);
         match outcome {
             Ok(keys) => {
                 self.failure = None;
@@ -199,8 +202,8 @@ mod tests {
         assert_eq!(ask(&mut cache, 600, true), "use");
         assert_eq!((ask(&mut cache, 601, true), ask(&mut cache, 602, true)), ("use and fetch", "use"));
         finish(&mut cache, 602, false);
-        assert_eq!((ask(&mut cache, 630, true), ask(&mut cache, 631, true)), ("use", "use and fetch"));
-        finish(&mut cache, 632, false);
+        assert_eq!((ask(&mut cache, 631, true), ask(&mut cache, 632, true)), ("use", "use and fetch"));
+        finish(&mut cache, 633, false);
         let day = 86_400;
         assert_eq!(ask(&mut cache, day, true), "use and fetch");
         finish(&mut cache, day, false);
@@ -220,7 +223,7 @@ mod tests {
         assert_eq!(ask(&mut cache, 30, false), "fetch");
         assert_eq!((ask(&mut cache, 31, false), ask(&mut cache, 31, true)), ("wait", "use"));
         finish(&mut cache, 32, false);
-        assert_eq!((ask(&mut cache, 59, false), ask(&mut cache, 60, false)), ("use", "fetch"));
+        assert_eq!((ask(&mut cache, 61, false), ask(&mut cache, 62, false)), ("use", "fetch"));
     }
 
     // Verifies: JWT-06
@@ -233,10 +236,11 @@ mod tests {
         else {
             panic!("nothing is there to use");
         };
-        assert_eq!((retry_after_ms, failure), (2_000, FetchFailure::Unreachable));
-        assert_eq!(ask(&mut cache, 5, true), "fetch");
-        assert_eq!(ask(&mut cache, 24, true), "wait");
-        assert_eq!(ask(&mut cache, 25, true), "fetch", "a fetch that never ended is given up");
+        assert_eq!((retry_after_ms, failure), (4_000, FetchFailure::Unreachable));
+        assert_eq!(ask(&mut cache, 6, true), "unavailable", "five seconds from its end");
+        assert_eq!(ask(&mut cache, 7, true), "fetch");
+        assert_eq!(ask(&mut cache, 26, true), "wait");
+        assert_eq!(ask(&mut cache, 27, true), "fetch", "a fetch that never ended is given up");
     }
 
     // Verifies: JWT-04

@@ -121,6 +121,15 @@ impl<'t> UnverifiedJwt<'t> {
         keys.find(self.kid.as_deref(), self.algorithm).err() == Some(JwtError::UnknownKey)
     }
 
+    fn check_signature(&self, keys: &KeySet) -> Result<(), JwtError> {
+        let key = keys.find(self.kid.as_deref(), self.algorithm)?;
+        let signed = self.signed.as_bytes();
+        match jsonwebtoken::crypto::verify(self.signature, signed, key, self.algorithm.backend()) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(JwtError::Signature),
+        }
+    }
+
     /// Checks everything but times, which [`JwtClaims::check_times`] does at each use.
     ///
     /// # Errors
@@ -129,12 +138,7 @@ impl<'t> UnverifiedJwt<'t> {
         if !settings.accepts_algorithm(self.algorithm) {
             return Err(JwtError::Algorithm);
         }
-        let key = keys.find(self.kid.as_deref(), self.algorithm)?;
-        let signed = self.signed.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, signed, key, self.algorithm.backend()) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(JwtError::Signature),
-        }
+        self.check_signature(keys)?;
         if !settings.accepts_issuer(self.issuer()) {
             return Err(JwtError::Issuer);
         }
@@ -153,6 +157,24 @@ impl<'t> UnverifiedJwt<'t> {
             issued_unix: self.payload.iat.map(NumericDate::secs),
         })
     }
+}
+
+/// The claims of a token that a key of the set signed with `algorithm`. What they say is the caller's to check.
+///
+/// # Errors
+/// The first check that failed.
+pub(crate) fn signed_claims<T: DeserializeOwned>(
+    token: &str,
+    keys: &KeySet,
+    algorithm: JwtAlgorithm,
+) -> Result<T, JwtError> {
+    let unverified = UnverifiedJwt::parse(token)?;
+    if unverified.algorithm != algorithm {
+        return Err(JwtError::Algorithm);
+    }
+    unverified.check_signature(keys)?;
+    let (_, payload) = unverified.signed.split_once('.').ok_or(JwtError::Malformed)?;
+    part(payload)
 }
 
 fn part<T: DeserializeOwned>(text: &str) -> Result<T, JwtError> {

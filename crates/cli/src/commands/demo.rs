@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let starting = Stopwatch::start();
     let hub = DemoHub::start(args.listen, dir.path()).await?;
     let started = starting.elapsed();
-    let password = system::random_hex(12)?;
+    let password = system::random_hex::<12>()?;
     let visitor = AdminClient::new(&hub.address, None, "")?;
     let session = visitor.signup(EMAIL, &password, "").await?.session_token;
     let admin = AdminClient::new(&hub.address, Some(&session), "")?;

@@ -26,6 +26,17 @@ pub(crate) struct Session {
     pub(crate) email: String,
 }
 
+/// A login at a provider that waits for its end.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingLogin {
+    /// What the hub calls it.
+    pub(crate) state: String,
+    /// What proves that it was begun here: a secret.
+    pub(crate) verifier: String,
+    /// Whether it adds an identity to the account that is logged in.
+    pub(crate) link: bool,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct StoredToken {
     token: String,
@@ -39,6 +50,8 @@ type Directions = BTreeMap<String, StoredToken>;
 struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<Session>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oauth: Option<PendingLogin>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sync: BTreeMap<String, Directions>,
 }
@@ -81,7 +94,9 @@ impl Credentials {
         file::update(&self.path, |text| {
             let mut document = self.parse(text)?;
             change(document.servers.entry(self.origin.clone()).or_default());
-            document.servers.retain(|_, server| server.session.is_some() || !server.sync.is_empty());
+            document.servers.retain(|_, server| {
+                server.session.is_some() || server.oauth.is_some() || !server.sync.is_empty()
+            });
             toml::to_string(&document).map_err(|error| Failure::other(format!("credentials: {error}")))
         })
     }
@@ -93,7 +108,17 @@ impl Credentials {
 
     /// Keeps a login. Sync tokens of the login before it go: they may be another user's.
     pub(crate) fn set_session(&self, session: Session) -> Result<(), Failure> {
-        self.change(|server| *server = Server { session: Some(session), sync: BTreeMap::new() })
+        self.change(|server| *server = Server { session: Some(session), ..Server::default() })
+    }
+
+    /// The login at a provider that was begun last, if it was not finished.
+    pub(crate) fn pending(&self) -> Result<Option<PendingLogin>, Failure> {
+        Ok(self.server()?.oauth)
+    }
+
+    /// Keeps a login at a provider for its end.
+    pub(crate) fn set_pending(&self, pending: PendingLogin) -> Result<(), Failure> {
+        self.change(|server| server.oauth = Some(pending))
     }
 
     /// Forgets the hub.

@@ -45,6 +45,10 @@ macro_rules! lists {
 }
 
 calls! {
+    /// Begins a login at a provider.
+    start_o_auth(StartOAuthRequest) -> StartOAuthResponse;
+    /// Completes a login at a provider.
+    complete_o_auth(CompleteOAuthRequest) -> AuthResponse;
     /// Another token of this session, which lives longer.
     refresh_session(RefreshSessionRequest) -> AuthResponse;
     /// Ends one of the user's sessions.
@@ -61,6 +65,12 @@ calls! {
     revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
     /// Revokes every sync token of a database.
     revoke_database_tokens(RevokeDatabaseTokensRequest) -> RevokeDatabaseTokensResponse;
+    /// Makes an API key of a database.
+    create_api_key(CreateApiKeyRequest) -> ApiKey;
+    /// Makes a key that replaces another.
+    rotate_api_key(RotateApiKeyRequest) -> ApiKey;
+    /// Ends an API key.
+    revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     /// What a database demands of JWTs; empty if it has no settings of its own.
     get_jwt_settings(GetJwtSettingsRequest) -> JwtSettings;
     /// Sets what a database demands of JWTs; empty settings remove it.
@@ -108,6 +118,8 @@ lists! {
     invitations: list_invitations(ListInvitationsRequest) -> Invitation;
     /// Live sync tokens of a database, oldest first.
     tokens: list_tokens(ListTokensRequest) -> TokenInfo;
+    /// Live API keys of a database, oldest first.
+    api_keys: list_api_keys(ListApiKeysRequest) -> ApiKey;
     /// The signing keys. Operator only.
     keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
 }

@@ -1,4 +1,4 @@
-//! The HTTP client below RPC calls: plain or TLS by the server's scheme, HTTP/1.1 with kept connections.
+//! The HTTP client below RPC calls and those under `/v1`: plain or TLS by the server's scheme, HTTP/1.1 with kept connections.
 
 use std::time::Duration;
 
@@ -19,7 +19,11 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn client(server: &ServerUrl) -> HttpsClient {
+pub(crate) fn client<B>(server: &ServerUrl) -> Client<HttpsConnector<HttpConnector>, B>
+where
+    B: hyper::body::Body + Send,
+    B::Data: Send,
+{
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));

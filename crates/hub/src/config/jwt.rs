@@ -5,11 +5,15 @@ use ferry_auth::jwt::{JwtSettings, JwtSettingsText};
 use super::{ConfigError, Key, Values};
 use crate::outbound::RemoteUrl;
 
-/// The operator's JWT settings, if `jwks_url` is set.
+/// The operator's JWT settings, if `jwks_url` is set. What should be mended, but need not, goes to `warnings`.
 ///
 /// # Errors
 /// For a bad URL, and for Ferry's own setting without issuer and audience.
-pub(super) fn settings(values: &Values, dev: bool) -> Result<Option<JwtSettingsText>, ConfigError> {
+pub(super) fn settings(
+    values: &Values,
+    dev: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<JwtSettingsText>, ConfigError> {
     let url = values
         .read("jwks_url", |text| RemoteUrl::secure(text).map(|url| url.to_string()).map_err(str::to_owned))?;
     let issuer = values.text("jwt_issuer").map(str::to_owned);
@@ -27,14 +31,14 @@ pub(super) fn settings(values: &Values, dev: bool) -> Result<Option<JwtSettingsT
         if !is_legacy {
             return Err(ConfigError(format!("{source}: {problem}")));
         }
-        tracing::warn!("{source} {problem}");
+        warnings.push(format!("{source} {problem}"));
     }
     let is_bare = issuer.is_none() && audiences.is_empty();
     if is_bare && is_legacy {
         // What the systems did whose variable this is; said aloud.
-        tracing::warn!(
+        warnings.push(format!(
             "{source} is set without jwt_issuer and jwt_audience: JWTs of every issuer and audience are taken, if its keys signed them"
-        );
+        ));
         let any = || "*".to_owned();
         return Ok(Some(JwtSettingsText {
             jwks_url,

@@ -80,6 +80,29 @@ pub const KEYS: &[Key] = &[
         .or(&["SYNC_TOKEN_TTL_SECONDS"]),
     key("max_sync_token_ttl_seconds", "N", "Longest life of a sync token [default: 86400]")
         .or(&["MAX_SYNC_TOKEN_TTL_SECONDS"]),
+    key("oauth_redirect_base", "URL", "URL to which providers send browsers back [default: public_url]")
+        .or(&["OAUTH_REDIRECT_BASE"]),
+    key("oauth_state_ttl_seconds", "N", "How long a login at a provider may take [default: 600]")
+        .or(&["OAUTH_STATE_TTL_SECONDS"]),
+    key("github_client_id", "ID", "Client id of the hub at GitHub").or(&["GITHUB_CLIENT_ID"]),
+    key("github_client_secret", "SECRET", "Client secret of the hub at GitHub")
+        .or(&["GITHUB_CLIENT_SECRET"])
+        .secret(),
+    key("google_client_id", "ID", "Client id of the hub at Google").or(&["GOOGLE_CLIENT_ID"]),
+    key("google_client_secret", "SECRET", "Client secret of the hub at Google")
+        .or(&["GOOGLE_CLIENT_SECRET"])
+        .secret(),
+    key("github_authorize_url", "URL", "Where GitHub asks the user [default: GitHub's]"),
+    key("github_token_url", "URL", "Where GitHub exchanges codes [default: GitHub's]"),
+    key("github_user_url", "URL", "Where GitHub's API names the user [default: GitHub's]"),
+    key("github_emails_url", "URL", "Where GitHub's API lists e-mail addresses [default: GitHub's]"),
+    key("google_issuer", "URL", "Issuer of OpenID Connect [default: https://accounts.google.com]"),
+    key(
+        "oauth_legacy",
+        "BOOL",
+        "Let clients log in at a provider that prove nothing, as EdgeReplica's [default: true]",
+    ),
+    key("oauth_legacy_bind_ip", "BOOL", "Have those finish from the address they began from [default: true]"),
     key("auto_migrate", "BOOL", "Migrate older data at start [default: true]").or(&["AUTO_MIGRATE"]),
     key("signup", "open|invite|closed", "Who may sign up [default: open on a loopback address, else invite]"),
     key("cors_origins", "LIST", "Origins whose web pages may call the hub, comma-separated")
@@ -118,6 +141,57 @@ pub const KEYS: &[Key] = &[
         "FACTOR",
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
+    key("events.cors_origins", "LIST", "Origins whose web pages may use event sync [default: *]"),
+    key(
+        "events.auth_refusal",
+        "upgrade|fail",
+        "Refuse a WebSocket before its upgrade, or let every call fail so that the app sees why [default: upgrade]",
+    ),
+    key("events.auth_cookie", "NAME", "Cookie that carries a credential, for pages of a listed origin"),
+    key("events.auto_create", "BOOL", "Make a missing store for a connection that may write [default: true]"),
+    key(
+        "events.store_map",
+        "LIST",
+        "Databases of stores at the hub's root: REGEX=DATABASE, comma-separated [default: the credential's]",
+    ),
+    key("events.store_id_pattern", "REGEX", "What a storeId must match as a whole"),
+    key(
+        "events.on_rollback",
+        "hold|remint",
+        "What becomes of a store whose file is older than what was acknowledged [default: hold]",
+    ),
+    key("events.default_store", "ID", "Store that /v1 means when none is named [default: the only one]"),
+    key("events.on_push_url", "URL", "Hook that decides on every push before it is committed"),
+    key("events.on_pull_url", "URL", "Hook that decides who may read a store"),
+    key("events.on_pushed_url", "URL", "Hook that is told of every commit, at least once and in order"),
+    key("events.hook_secret", "TEXT", "Secret that signs what hooks are sent").secret(),
+    key("events.hook_timeout_ms", "N", "How long a hook may take [default: 5000]"),
+    key(
+        "events.hook_fail_mode",
+        "closed|open",
+        "Refuse or accept pushes while their hook does not answer [default: closed]",
+    ),
+    key("events.max_frame_bytes", "BYTES", "Largest frame or body from a client [default: 1048576]"),
+    key("events.max_push_events", "N", "Events of one push [default: 1000]"),
+    key(
+        "events.ack_timeout_seconds",
+        "N",
+        "How long events may wait for a client to take them before it is closed [default: 60]",
+    ),
+    key("events.ping_seconds", "N", "How often a silent socket is asked whether it is alive [default: 30]"),
+    key(
+        "events.expiry_grace_seconds",
+        "N",
+        "How long a connection outlives its credential's expiry [default: 60]",
+    ),
+    key("events.connections_per_store", "N", "Open connections of one store [default: 10000]"),
+    key(
+        "events.connection_rate",
+        "RATE",
+        "Pushes of a connection: count/period:burst, or none [default: 50/1s:200]",
+    ),
+    key("events.client_rate", "RATE", "Pushes of a clientId [default: none]"),
+    key("events.store_rate", "RATE", "Events of a store [default: 1000/1s:10000]"),
 ];
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod events;
 mod jwt;
 mod keys;
+mod oauth;
 mod sources;
 
 use std::{
@@ -12,8 +14,10 @@ use std::{
     str::FromStr,
 };
 
+pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
+pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 /// What is wrong with the configuration, naming source and key.
@@ -79,6 +83,8 @@ pub struct Config {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Whether pending migrations run at start.
     pub auto_migrate: bool,
     /// Who may sign up.
@@ -115,6 +121,10 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Page sync.
     pub pages: PagesConfig,
+    /// Event sync.
+    pub events: EventsConfig,
+    /// What should be mended, for the log: there is none yet while the settings are read.
+    pub warnings: Vec<String>,
 }
 
 /// Form of log lines.
@@ -238,6 +248,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
         let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        let mut warnings = Vec::new();
         Ok(Self {
             dev: args.dev,
             listen,
@@ -245,7 +256,7 @@ impl Config {
             public_url: values.read("public_url", url)?,
             tls: tls(&values)?,
             default_database: values.text("default_database").map(str::to_owned),
-            jwt: jwt::settings(&values, args.dev)?,
+            jwt: jwt::settings(&values, args.dev, &mut warnings)?,
             session_key: values.text("session_key").map(str::to_owned),
             session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
             sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
@@ -255,6 +266,7 @@ impl Config {
                 1,
                 YEAR_SECONDS,
             )?,
+            oauth: values.oauth()?,
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
@@ -278,6 +290,8 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
+            events: EventsConfig::read(&values)?,
+            warnings,
         })
     }
 }
@@ -297,7 +311,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+/// An origin, or a pattern of origins.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text == "*" => Ok(text.to_owned()),
         Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {

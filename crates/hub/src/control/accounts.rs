@@ -70,6 +70,8 @@ pub(super) struct NewUser {
     pub(super) email: String,
     /// PHC string of the password.
     pub(super) secret: String,
+    /// The provider that vouches for the user in place of a password, and what it calls the user.
+    pub(super) vouched: Option<(&'static str, String)>,
     pub(super) now: UnixMillis,
 }
 
@@ -96,7 +98,7 @@ pub(super) fn check_email(email: &str) -> Result<&str> {
 }
 
 impl NewUser {
-    /// Creates user, password identity, personal organisation and membership (ORG-01).
+    /// Creates user, identity, personal organisation and membership (ORG-01).
     pub(super) fn insert(&self, transaction: &mut Transaction<'_, ControlEffect>) -> ferry_store::Result<()> {
         let connection = transaction.connection();
         let (user, org, key) = (self.user_id.to_string(), self.org_id.to_string(), email_key(&self.email));
@@ -109,14 +111,20 @@ impl NewUser {
             return Err(Error::new(Reason::AlreadyExists, message).into());
         }
         connection
-            .prepare_cached("INSERT INTO users(id, email, email_key, created) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(rusqlite::params![user, self.email, key, self.now.0])?;
+            .prepare_cached(
+                "INSERT INTO users(id, email, email_key, email_verified, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(rusqlite::params![user, self.email, key, self.vouched.is_some(), self.now.0])?;
+        let (provider, subject, secret) = match &self.vouched {
+            Some((provider, subject)) => (*provider, subject, None),
+            None => ("password", &user, Some(&self.secret)),
+        };
         connection
             .prepare_cached(
                 "INSERT INTO identities(id, user_id, provider, provider_user_id, secret)
-                 VALUES (?1, ?2, 'password', ?2, ?3)",
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(rusqlite::params![self.identity_id.to_string(), user, self.secret])?;
+            .execute(rusqlite::params![self.identity_id.to_string(), user, provider, subject, secret])?;
         let org_name = format!("{} (personal)", self.email);
         connection
             .prepare_cached(
@@ -131,6 +139,7 @@ impl NewUser {
         transaction.effect(ControlEffect::UserCreated {
             user_id: self.user_id,
             email: self.email.clone(),
+            email_verified: self.vouched.is_some(),
             org_id: self.org_id,
             org_name,
         });

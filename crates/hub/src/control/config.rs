@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ferry_auth::jwt::JwtSettingsText;
 
-use crate::config::{Config, Signup};
+use crate::config::{Config, OAuthConfig, Signup};
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct ControlConfig {
     pub sync_token_ttl_seconds: i64,
     /// Longest life of a sync token, seconds.
     pub max_sync_token_ttl_seconds: i64,
+    /// Login at a provider.
+    pub oauth: OAuthConfig,
     /// Who may sign up.
     pub signup: Signup,
     /// Argon2id memory, KiB.
@@ -58,6 +60,7 @@ impl From<&Config> for ControlConfig {
             session_ttl_seconds: config.session_ttl_seconds,
             sync_token_ttl_seconds: config.sync_token_ttl_seconds,
             max_sync_token_ttl_seconds: config.max_sync_token_ttl_seconds,
+            oauth: config.oauth.clone(),
             signup: config.signup,
             argon2_memory_kib: config.argon2_memory_kib,
             argon2_iterations: config.argon2_iterations,

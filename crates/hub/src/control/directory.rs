@@ -8,9 +8,9 @@ use ferry_auth::{KeyRing, Role, jwt::JwtSettings};
 use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
 use super::{
+    api_keys::{ApiKeyEntry, ApiKeyTable},
     default_database::DefaultDatabase,
     jwt_index::{JwtEntry, JwtIndex},
-    key_auth::ApiKeys,
 };
 
 /// What a commit of `control.db` changed.
@@ -22,8 +22,13 @@ pub(super) enum ControlEffect {
     UserCreated {
         user_id: UserId,
         email: String,
+        email_verified: bool,
         org_id: OrgId,
         org_name: String,
+    },
+    /// The user proved to own the e-mail address.
+    EmailVerified {
+        user_id: UserId,
     },
     /// All credentials of an older epoch are revoked.
     UserChanged {
@@ -73,6 +78,17 @@ pub(super) enum ControlEffect {
         epoch: u32,
         /// JWTs issued before are revoked too.
         jwt_not_before: UnixMillis,
+    },
+    ApiKeyCreated(ApiKeyEntry),
+    /// The key ends earlier than it would have: it was rotated.
+    ApiKeyExpires {
+        digest: [u8; 32],
+        database_id: DatabaseId,
+        expires: UnixMillis,
+    },
+    ApiKeyRevoked {
+        digest: [u8; 32],
+        database_id: DatabaseId,
     },
     DatabaseRenamed {
         id: DatabaseId,
@@ -207,10 +223,10 @@ pub(super) struct Directory {
     users: HashMap<UserId, UserEntry>,
     orgs: HashMap<OrgId, OrgEntry>,
     databases: HashMap<DatabaseId, DatabaseEntry>,
+    api_keys: ApiKeyTable,
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
     revoked_tokens: HashMap<TokenId, i64>,
-    api_keys: ApiKeys,
     default_database: DefaultDatabase,
     jwt: JwtIndex,
 }
@@ -223,9 +239,9 @@ impl Directory {
             users: HashMap::with_capacity(users),
             orgs: HashMap::with_capacity(orgs),
             databases: HashMap::with_capacity(databases),
+            api_keys: ApiKeyTable::default(),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
-            api_keys: ApiKeys::default(),
             default_database: DefaultDatabase::Unset,
             jwt: JwtIndex::default(),
         }
@@ -252,6 +268,10 @@ impl Directory {
         self.databases.get(&id)
     }
 
+    pub(super) fn databases(&self) -> impl Iterator<Item = &DatabaseEntry> {
+        self.databases.values()
+    }
+
     pub(super) fn database_count(&self) -> usize {
         self.databases.len()
     }
@@ -262,13 +282,13 @@ impl Directory {
         self.databases.get(&org.by_name[place].1)
     }
 
-    /// The API keys.
-    pub(super) const fn api_keys(&self) -> &ApiKeys {
+    /// The API keys of databases that exist.
+    pub(super) const fn api_keys(&self) -> &ApiKeyTable {
         &self.api_keys
     }
 
-    pub(super) const fn api_keys_mut(&mut self) -> &mut ApiKeys {
-        &mut self.api_keys
+    pub(super) fn add_api_key(&mut self, entry: ApiKeyEntry) {
+        self.api_keys.add(entry);
     }
 
     /// Which database takes which JWTs.
@@ -371,8 +391,10 @@ impl Directory {
         self.revoked_tokens.insert(id, expires_unix);
     }
 
-    /// Forgets revocations of what has expired anyway.
-    pub(super) fn prune(&mut self, now_unix: i64) {
+    /// Forgets what has expired, and revocations of what has expired anyway.
+    pub(super) fn prune(&mut self, now: UnixMillis) {
+        let now_unix = now.as_secs();
+        self.api_keys.prune(now);
         self.revoked_sessions.retain(|_, revoked| revoked.expires_unix > now_unix);
         self.revoked_tokens.retain(|_, expires_unix| *expires_unix > now_unix);
     }
@@ -388,6 +410,17 @@ impl Directory {
         self.default_database.follow(name, &self.databases);
     }
 
+    fn remove_database(&mut self, id: DatabaseId) {
+        self.api_keys.remove_database(id);
+        self.jwt.set(id, None);
+        if let Some(entry) = self.databases.remove(&id) {
+            if let Some(org) = self.orgs.get_mut(&entry.org_id) {
+                org.remove(&entry.name, id);
+            }
+            self.default_database.follow(&entry.name, &self.databases);
+        }
+    }
+
     /// Follows one committed change.
     pub(super) fn apply(&mut self, effect: ControlEffect) {
         match effect {
@@ -396,6 +429,11 @@ impl Directory {
                 if let Some(user) = self.users.get_mut(&user_id) {
                     user.epoch = epoch;
                     user.disabled = disabled;
+                }
+            }
+            ControlEffect::EmailVerified { user_id } => {
+                if let Some(user) = self.users.get_mut(&user_id) {
+                    user.email_verified = true;
                 }
             }
             ControlEffect::UserDeleted { user_id } => {
@@ -422,31 +460,26 @@ impl Directory {
                     entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
-            ControlEffect::UserCreated { user_id, email, org_id, org_name } => {
+            ControlEffect::UserCreated { user_id, email, email_verified, org_id, org_name } => {
                 self.add_org(org_id, OrgEntry::new(&org_name, true));
                 let memberships = vec![(org_id, Role::Admin)];
                 let email = email.into();
-                let user = UserEntry { email, email_verified: false, disabled: false, epoch: 0, memberships };
+                let user = UserEntry { email, email_verified, disabled: false, epoch: 0, memberships };
                 self.add_user(user_id, user);
             }
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {
                 self.add_revoked_session(session_id, revoked);
             }
+            ControlEffect::ApiKeyCreated(entry) => self.add_api_key(entry),
+            ControlEffect::ApiKeyExpires { digest, expires, .. } => self.api_keys.expire(&digest, expires),
+            ControlEffect::ApiKeyRevoked { digest, .. } => self.api_keys.remove(&digest),
             ControlEffect::DatabaseCreated(entry) => {
                 let name = Arc::clone(&entry.name);
                 self.add_database(entry);
                 self.default_database.follow(&name, &self.databases);
             }
             ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
-            ControlEffect::DatabaseDeleted { id } => {
-                self.jwt.set(id, None);
-                if let Some(entry) = self.databases.remove(&id) {
-                    if let Some(org) = self.orgs.get_mut(&entry.org_id) {
-                        org.remove(&entry.name, id);
-                    }
-                    self.default_database.follow(&entry.name, &self.databases);
-                }
-            }
+            ControlEffect::DatabaseDeleted { id } => self.remove_database(id),
             ControlEffect::JwtChanged { id, settings } => self.jwt.set(id, settings),
             ControlEffect::KindChanged { id, kind } => {
                 if let Some(entry) = self.databases.get_mut(&id) {

@@ -248,7 +248,7 @@ impl Control {
     /// Makes the caller a member of the organisation that the code invites to.
     ///
     /// # Errors
-    /// [`bad_code`]; a member already; too many memberships.
+    /// The code does not count; a member already; too many memberships.
     pub async fn accept_invitation(
         &self,
         caller: &Caller,

@@ -59,7 +59,8 @@ fn note(
     row.insert(connection)
 }
 
-fn wrong_kind(is: DatabaseKind) -> Error {
+/// What a model is told that would write a database of the other kind.
+pub fn wrong_kind(is: DatabaseKind) -> Error {
     let message = match is {
         DatabaseKind::Hub => {
             "this database is written by the hub (kind hub): its file can be pulled, not pushed; push to another"

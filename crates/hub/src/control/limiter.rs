@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_types::{Error, Reason, Result, UnixMillis, UserId};
+use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
 
 /// Windows kept at once; a further one replaces one that is over, or else any.
 const ENTRIES_MAX: usize = 100_000;
@@ -21,6 +21,8 @@ pub(super) enum Counted {
     OAuth(Client),
     Public(Client),
     Session(UserId),
+    /// A key, and how often it may be used in a minute.
+    ApiKey(ApiKeyId, u32),
     /// Failed logins of an e-mail from a client.
     FailedPair(EmailHash, Client),
     /// Failed logins from a client.
@@ -54,6 +56,7 @@ impl Counted {
             Self::OAuth(_) => (30, HOUR_MS),
             Self::Public(_) => (120, MINUTE_MS),
             Self::Session(_) => (600, MINUTE_MS),
+            Self::ApiKey(_, per_minute) => (per_minute, MINUTE_MS),
             Self::FailedPair(..) => (10, 15 * MINUTE_MS),
             Self::FailedClient(_) => (60, 15 * MINUTE_MS),
             Self::FailedEmail(_) => (100, HOUR_MS),
@@ -66,6 +69,7 @@ impl Counted {
             Self::OAuth(_) => "oauth",
             Self::Public(_) => "public",
             Self::Session(_) => "session",
+            Self::ApiKey(..) => "api_key",
             Self::FailedPair(..) | Self::FailedClient(_) | Self::FailedEmail(_) => "login",
         }
     }

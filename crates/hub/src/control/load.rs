@@ -8,9 +8,9 @@ use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 
 use super::{
+    api_keys,
     directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry},
     jwt_settings,
-    key_auth::ApiKeyEntry,
 };
 
 /// Column `place`, read as text and parsed.
@@ -92,7 +92,6 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         });
         Ok(())
     })?;
-    api_keys(connection, &mut directory, now)?;
     let settings = "SELECT database_id, settings FROM jwt_settings
                     JOIN databases ON id = database_id AND deleted IS NULL";
     each(connection, settings, &[], |row| {
@@ -115,36 +114,9 @@ pub(super) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_revoked_token(TokenId(get(row, 0)?), UnixMillis(get(row, 1)?).as_secs());
         Ok(())
     })?;
-    Ok(directory)
-}
-
-fn api_keys(connection: &Connection, directory: &mut Directory, now: UnixMillis) -> Result<()> {
-    /// What `limits` holds of interest here; the rest is for those who count.
-    #[derive(serde::Deserialize)]
-    struct Limits {
-        #[serde(default)]
-        origins: Box<[Box<str>]>,
-    }
-    let keys = "SELECT id, database_id, kind, models, ops, limits, expires, hash FROM api_keys
-                WHERE revoked IS NULL AND (expires IS NULL OR expires > ?1)";
-    each(connection, keys, &[now.0], |row| {
-        let limits: Limits = serde_json::from_str(&get::<String>(row, 5)?).map_err(|_| damaged(row, 5))?;
-        let entry = ApiKeyEntry {
-            id: parsed(row, 0)?,
-            database_id: parsed(row, 1)?,
-            secret: get::<String>(row, 2)? == "secret",
-            models: list(row, 3)?,
-            ops: list(row, 4)?,
-            origins: limits.origins,
-            expires: get::<Option<i64>>(row, 6)?.map(UnixMillis),
-        };
-        directory.api_keys_mut().add(get(row, 7)?, entry);
+    each(connection, api_keys::rows::LIVE, &[now.0], |row| {
+        directory.add_api_key(api_keys::rows::entry(row)?);
         Ok(())
-    })
-}
-
-/// Column `place`: words joined by commas.
-fn list<T: FromStr, S: FromIterator<T>>(row: &Row<'_>, place: usize) -> Result<S> {
-    let text: String = get(row, place)?;
-    text.split(',').map(str::parse).collect::<std::result::Result<S, _>>().map_err(|_| damaged(row, place))
+    })?;
+    Ok(directory)
 }

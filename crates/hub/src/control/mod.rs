@@ -3,13 +3,16 @@
 
 mod account_end;
 mod accounts;
+mod api_keys;
 mod audit;
 mod audit_list;
 mod authenticate;
 mod bearer;
+mod budgets;
 mod caller;
 mod config;
 mod credentials;
+mod data_audit;
 mod databases;
 mod default_database;
 mod directory;
@@ -36,6 +39,7 @@ mod passwords;
 mod random;
 mod recent;
 mod rpc;
+mod rpc_api_keys;
 mod rpc_edgereplica;
 mod rpc_ferry;
 mod rpc_jwt;
@@ -53,6 +57,7 @@ mod tests;
 mod token_list;
 mod tokens;
 mod watch;
+mod watermarks;
 
 use std::sync::{
     Arc, OnceLock,
@@ -66,25 +71,31 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 pub use accounts::{Session, Whoami};
+pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
 pub use audit::Origin;
+pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
 pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
 pub use jwt_settings::JwtTrial;
-pub use kinds::KindClaim;
+pub use kinds::{KindClaim, wrong_kind};
+pub use oauth::{CompleteOAuth, Return, StartOAuth};
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
 pub use tokens::{IssueToken, IssuedToken};
 pub use watch::{RightsEnd, RightsWatch};
 
+use api_keys::UsedKeys;
+use budgets::Budgets;
 use directory::ControlEffect;
 use jwks::Jwks;
 use jwt_auth::ProvenJwt;
 use keys::Keys;
 use kinds::TentativeKinds;
 use limiter::Limiter;
+use oauth::Discovered;
 use passwords::PasswordPool;
 use random::Ids;
 use recent::Recent;
@@ -116,6 +127,9 @@ pub struct Control {
     /// Failed logins (PWD-05).
     failures: Limiter,
     tentative_kinds: TentativeKinds,
+    used_keys: UsedKeys,
+    budgets: Budgets,
+    discovered: Discovered,
     host: OnceLock<Arc<dyn DatabaseHost>>,
     /// Whether the last change of `control.db` reached the disk.
     healthy: AtomicBool,

@@ -178,6 +178,7 @@ impl Control {
             identity_id: IdentityId::from_uuid(self.ids.next(now)),
             email,
             secret,
+            vouched: None,
             now,
         }
     }

@@ -6,7 +6,9 @@ use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, Service
 use ferry_protocol::rpc::edgereplica::admin::v1 as wire;
 use ferry_types::{Error, Model, ModelSet, Op, OpSet, Reason};
 
-use super::{Access, Control, DatabaseEntry, IssueToken, Session, Whoami, rpc::Call};
+use super::{
+    Access, CompleteOAuth, Control, DatabaseEntry, IssueToken, Session, StartOAuth, Whoami, rpc::Call,
+};
 
 /// The service.
 pub(super) struct Service(pub(super) Arc<Control>);
@@ -92,7 +94,8 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::StartOAuthRequest>,
     ) -> ServiceResult<wire::StartOAuthResponse> {
         let call = Call::new(&self.0, &context);
-        let started = self.0.start_oauth(request.provider, &call.origin);
+        let wanted = StartOAuth { provider: request.provider, ..Default::default() };
+        let started = self.0.start_oauth(wanted, None, &call.origin).await;
         let (redirect_url, state) = started.map_err(|error| call.refuse(&error))?;
         Response::ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
     }
@@ -100,11 +103,12 @@ impl wire::AdminService for Service {
     async fn complete_o_auth(
         &self,
         context: RequestContext,
-        _request: ServiceRequest<'_, wire::CompleteOAuthRequest>,
+        request: ServiceRequest<'_, wire::CompleteOAuthRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.complete_oauth(&call.origin).map_err(|error| call.refuse(&error))?;
-        Response::ok(auth_response(session))
+        let wanted = CompleteOAuth { state: request.state, code: request.code, ..Default::default() };
+        let session = self.0.complete_oauth(wanted, None, &call.origin).await;
+        Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
     async fn create_database(

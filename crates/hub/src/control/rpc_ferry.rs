@@ -7,9 +7,9 @@ use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::Error;
 
 use super::{
-    Access, Control, DatabaseStats,
+    Access, CompleteOAuth, Control, DatabaseStats, StartOAuth,
     rpc::Call,
-    rpc_jwt,
+    rpc_api_keys, rpc_jwt,
     rpc_messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
 };
 
@@ -83,27 +83,6 @@ impl wire::AdminService for Service {
         let call = Call::new(&self.0, &context);
         let session = self.0.login(request.email, request.password, request.label, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
-    }
-
-    async fn start_o_auth(
-        &self,
-        context: RequestContext,
-        request: ServiceRequest<'_, wire::StartOAuthRequest>,
-    ) -> ServiceResult<wire::StartOAuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let started = self.0.start_oauth(request.provider, &call.origin);
-        let (redirect_url, state) = started.map_err(|error| call.refuse(&error))?;
-        Response::ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
-    }
-
-    async fn complete_o_auth(
-        &self,
-        context: RequestContext,
-        _request: ServiceRequest<'_, wire::CompleteOAuthRequest>,
-    ) -> ServiceResult<wire::AuthResponse> {
-        let call = Call::new(&self.0, &context);
-        let session = self.0.complete_oauth(&call.origin).map_err(|error| call.refuse(&error))?;
-        Response::ok(auth_response(session))
     }
 
     async fn create_database(
@@ -195,6 +174,29 @@ impl wire::AdminService for Service {
     }
 
     rpcs! {
+        async fn start_o_auth(call, request: StartOAuthRequest) -> StartOAuthResponse {
+            let linker = if request.link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = StartOAuth {
+                provider: &request.provider,
+                client_challenge: &request.client_challenge,
+                loopback_port: request.loopback_port,
+            };
+            let started = call.control.start_oauth(wanted, linker.as_ref(), &call.origin).await?;
+            let (redirect_url, state) = started;
+            Ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
+        }
+
+        async fn complete_o_auth(call, request: CompleteOAuthRequest) -> AuthResponse {
+            let linker = if request.confirm_link { Some(call.session(Access::Full)?) } else { None };
+            let wanted = CompleteOAuth {
+                state: &request.state,
+                code: &request.code,
+                client_verifier: &request.client_verifier,
+                password: &request.password,
+            };
+            Ok(auth_response(call.control.complete_oauth(wanted, linker.as_ref(), &call.origin).await?))
+        }
+
         async fn refresh_session(call, _request: RefreshSessionRequest) -> AuthResponse {
             let caller = call.session(Access::Full)?;
             Ok(auth_response(call.control.refresh_session(&caller, &call.origin).await?))
@@ -265,6 +267,35 @@ impl wire::AdminService for Service {
             let caller = call.session(Access::Full)?;
             call.control.revoke_database_tokens(&caller, &request.database, &call.origin).await?;
             Ok(wire::RevokeDatabaseTokensResponse::default())
+        }
+
+        async fn create_api_key(call, request: CreateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let spec = rpc_api_keys::spec(request.spec.into_option().unwrap_or_default())?;
+            let made = call.control.create_api_key(&caller, &request.database, spec, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn list_api_keys(call, request: ListApiKeysRequest) -> ListApiKeysResponse {
+            let caller = call.session(Access::Read)?;
+            let wire::ListApiKeysRequest { database, page_size, page_token, .. } = &request;
+            let (rows, next_page_token) =
+                call.control.list_api_keys(&caller, database, *page_size, page_token).await?;
+            let api_keys = rows.into_iter().map(rpc_api_keys::api_key).collect();
+            Ok(wire::ListApiKeysResponse { api_keys, next_page_token, ..Default::default() })
+        }
+
+        async fn rotate_api_key(call, request: RotateApiKeyRequest) -> ApiKey {
+            let caller = call.session(Access::Full)?;
+            let (id, overlap) = (&request.id, request.overlap_seconds);
+            let made = call.control.rotate_api_key(&caller, id, overlap, &call.origin).await?;
+            Ok(rpc_api_keys::new_api_key(made))
+        }
+
+        async fn revoke_api_key(call, request: RevokeApiKeyRequest) -> RevokeApiKeyResponse {
+            let caller = call.session(Access::Full)?;
+            call.control.revoke_api_key(&caller, &request.id, &call.origin).await?;
+            Ok(wire::RevokeApiKeyResponse::default())
         }
 
         async fn get_jwt_settings(call, request: GetJwtSettingsRequest) -> JwtSettings {

@@ -80,7 +80,7 @@ fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 /// A list of words of one vocabulary; empty if none are given.
-fn words<T, S>(field: &str, list: &[String]) -> Result<S, Error>
+pub(super) fn words<T, S>(field: &str, list: &[String]) -> Result<S, Error>
 where
     T: FromStr<Err: std::fmt::Display>,
     S: FromIterator<T>,

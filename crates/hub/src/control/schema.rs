@@ -150,4 +150,15 @@ CREATE UNIQUE INDEX invitations_id ON invitations(json_extract(payload, '$.id'))
 CREATE INDEX invitations_org ON invitations(json_extract(payload, '$.org_id'));
 CREATE INDEX password_resets_user ON password_resets(json_extract(payload, '$.user_id'));
 ",
+    "
+-- Where each log stood last, to notice a file that is older (EVT-43, OPS-31).
+CREATE TABLE watermarks(
+    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    store TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    head INTEGER NOT NULL,
+    PRIMARY KEY(database_id, model, store)
+) STRICT, WITHOUT ROWID;
+",
 ];

@@ -15,9 +15,9 @@ use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Control, ControlConfig, Origin, directory::Directory, files, jwks::Jwks, keys::Keys,
-    kinds::TentativeKinds, limiter::Limiter, load, passwords::PasswordPool, random::Ids, recent::Recent,
-    schema::MIGRATIONS, state::State,
+    Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
+    jwks::Jwks, keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, oauth::Discovered,
+    passwords::PasswordPool, random::Ids, recent::Recent, schema::MIGRATIONS, state::State,
 };
 use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 
@@ -25,6 +25,8 @@ use crate::{config::ConfigError, database::Actor, outbound::Outbound};
 const DEV_EMAIL: &str = "dev@localhost";
 /// Its password: as public as the signing key, on a hub that only loopback reaches.
 const DEV_PASSWORD: &str = "ferry-dev";
+/// Value of the API key that `--dev` starts with.
+const DEV_API_KEY: &str = "fy_pk_dev";
 /// Name of the database that `--dev` starts with.
 const DEV_DATABASE: &str = "main";
 
@@ -61,6 +63,9 @@ impl Control {
             outbound,
             clock,
             tentative_kinds: TentativeKinds::default(),
+            used_keys: UsedKeys::default(),
+            budgets: Budgets::default(),
+            discovered: Discovered::default(),
             host: OnceLock::new(),
             healthy: AtomicBool::new(true),
             probing: AtomicBool::new(false),
@@ -91,16 +96,16 @@ impl Control {
             Some(ids) => ids,
             None => self.seed_user(now, &origin).await?,
         };
-        let known = self.state.read().database_named(org_id, DEV_DATABASE).map(|entry| entry.id);
-        let id = match known {
-            Some(id) => id,
-            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?.id,
+        let found = self.state.read().database_named(org_id, DEV_DATABASE).cloned();
+        let database = match found {
+            Some(database) => database,
+            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?,
         };
         if self.config.default_database.is_none() {
             // By its id: others may call theirs so too.
-            self.state.write().set_default_database(&id.to_string());
+            self.state.write().set_default_database(&database.id.to_string());
         }
-        Ok(())
+        self.seed_api_key(&database, DEV_API_KEY).await
     }
 
     async fn seed_user(&self, now: UnixMillis, origin: &Origin) -> ferry_types::Result<(UserId, OrgId)> {

@@ -112,13 +112,17 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         ControlEffect::DatabaseDeleted { id }
         | ControlEffect::DatabaseEpoch { id, .. }
         | ControlEffect::JwtChanged { id, .. } => Some(Subject::Database(*id)),
+        ControlEffect::ApiKeyExpires { database_id, .. }
+        | ControlEffect::ApiKeyRevoked { database_id, .. } => Some(Subject::Database(*database_id)),
         // These concern everyone, or nobody who holds a connection.
         ControlEffect::KeysChanged(_)
         | ControlEffect::OrgCreated { .. }
         | ControlEffect::OrgRenamed { .. }
         | ControlEffect::OrgDeleted { .. }
         | ControlEffect::UserCreated { .. }
+        | ControlEffect::EmailVerified { .. }
         | ControlEffect::DatabaseCreated(_)
+        | ControlEffect::ApiKeyCreated(_)
         | ControlEffect::DatabaseRenamed { .. }
         | ControlEffect::KindChanged { .. } => None,
     }

@@ -6,7 +6,7 @@ use ferry_types::{DatabaseId, Result, UnixMillis};
 use super::{Control, load::parsed};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// Days that expired sessions and tokens stay listed.
+/// Days that the rows of expired sessions, tokens and keys stay.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 /// Days that byte counts stay.
 const USAGE_KEPT_DAYS: i64 = 2;
@@ -23,7 +23,7 @@ pub struct DeletedDatabase {
 }
 
 /// `DELETE` statements of the sweep; `?1` is a time or day, `?2` the number of rows.
-fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 9] {
+fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 10] {
     let ago = |days: i64| now.0 - days * DAY_MS;
     [
         (
@@ -33,6 +33,11 @@ fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static st
         (
             "DELETE FROM issued_tokens WHERE token_id IN
                  (SELECT token_id FROM issued_tokens WHERE expires < ?1 LIMIT ?2)",
+            ago(EXPIRED_KEPT_DAYS),
+        ),
+        (
+            "DELETE FROM api_keys WHERE id IN
+                 (SELECT id FROM api_keys WHERE coalesce(revoked, expires) < ?1 LIMIT ?2)",
             ago(EXPIRED_KEPT_DAYS),
         ),
         (
@@ -74,7 +79,7 @@ impl Control {
     /// Removes what has expired, and retries what could not be moved to the trash. The hub calls it hourly.
     pub async fn sweep(&self) {
         let now = self.now();
-        self.state.write().prune(now.as_secs());
+        self.state.write().prune(now);
         self.rates.prune(now);
         self.tokens.prune(now);
         self.jwts.prune(now);

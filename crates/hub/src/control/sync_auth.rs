@@ -6,10 +6,13 @@ use ferry_auth::{AuthContext, Purpose, TokenError, Verified, token};
 use ferry_types::{Error, Reason, Result};
 use http::HeaderMap;
 
-use super::{Control, bearer::bearer, caller::database_not_found, directory::Lost, watch};
+use super::{
+    Control, bearer::bearer, caller::database_not_found, credentials::ClientInfo, directory::Lost, watch,
+};
 
 impl Control {
-    /// The rights of the sync token in the `Authorization` header, for endpoints that take nothing else.
+    /// The rights of the sync token or secret API key in the `Authorization` header, for endpoints that take nothing
+    /// else.
     ///
     /// # Errors
     /// 401 `missing bearer token` or `invalid sync token: <reason>`; 403 for a session token or a forbidden
@@ -25,6 +28,10 @@ impl Control {
     fn verify_sync(&self, headers: &HeaderMap, client_ip: IpAddr) -> Result<AuthContext> {
         let text =
             bearer(headers)?.ok_or_else(|| Error::new(Reason::Unauthenticated, "missing bearer token"))?;
+        if self.is_secret_key(text) {
+            let client = ClientInfo::of(client_ip, headers);
+            return Ok(AuthContext::of_key(self.key_rights(text, &client)?));
+        }
         let opened = self.open_token(text).map_err(refusal)?;
         self.of_sync_token(&opened, client_ip)
     }

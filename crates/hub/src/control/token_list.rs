@@ -52,9 +52,12 @@ fn token_not_found() -> Error {
 }
 
 /// A comma-separated column of words.
-fn words<T: std::str::FromStr, S: FromIterator<T>>(row: &Row<'_>, place: usize) -> ferry_store::Result<S> {
+pub(super) fn words<T: std::str::FromStr, S: FromIterator<T>>(
+    row: &Row<'_>,
+    place: usize,
+) -> ferry_store::Result<S> {
     let text: String = row.get(place)?;
-    let damaged = |_| ferry_store::Error::Damaged(format!("rights of a token: {text}"));
+    let damaged = |_| ferry_store::Error::Damaged(format!("rights of a credential: {text}"));
     text.split(',').map(|word| word.parse().map_err(damaged)).collect()
 }
 

@@ -5,10 +5,12 @@ use std::{fs, io, path::Path, sync::Arc};
 use ferry_store::{Error, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use rusqlite::OptionalExtension as _;
 
-use super::{Database, Databases, main_of};
-use crate::control::{DatabaseHost, DatabaseStats, LaneStats};
+use super::{Database, Databases, main_of, seq_of};
+use crate::{
+    control::{DatabaseHost, DatabaseStats, LaneStats},
+    events,
+};
 
 impl DatabaseHost for Databases {
     fn close_and_trash(&self, id: DatabaseId) -> BoxFuture<'_, io::Result<()>> {
@@ -42,14 +44,13 @@ fn stats(database: &Arc<Database>) -> ferry_store::Result<DatabaseStats> {
     }
     let main = main_of(database.dir());
     let Ok(metadata) = fs::metadata(&main) else { return Ok(DatabaseStats::default()) };
-    let seq = database.readers.run(&main, |connection| {
-        let value =
-            connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0));
-        Ok(Seq(value.optional()?.unwrap_or(0)))
+    let (seq, lanes) = database.readers.run(&main, |connection| {
+        let lanes: Vec<LaneStats> = events::lane(connection)?.into_iter().collect();
+        Ok((seq_of(connection)?, lanes))
     })?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
-    Ok(DatabaseStats { size_bytes, seq, last_activity, ..DatabaseStats::default() })
+    Ok(DatabaseStats { size_bytes, seq, last_activity, lanes, connections: 0 })
 }
 
 /// Bytes of all files below `dir`; 0 if there is none.

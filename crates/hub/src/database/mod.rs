@@ -4,6 +4,7 @@
 mod actor;
 mod feed;
 mod host;
+mod reach;
 mod readers;
 mod registry;
 
@@ -22,17 +23,23 @@ use tokio_util::sync::CancellationToken;
 
 pub use actor::{Actor, Commit, Committed, Hand};
 pub use feed::{Feed, News, Subscription};
+pub use reach::seq_of;
 pub use registry::Databases;
 
 use readers::Readers;
 
-use crate::pages::PagesState;
+use crate::{
+    events::{EventsState, Publication},
+    pages::PagesState,
+};
 
 /// What a commit changed, for the subscribers of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A push replaced the image; this is its new version.
     Pages(Tag),
+    /// Events were appended, or a store changed; what it was is told to the store's own subscribers.
+    Events(Publication),
 }
 
 /// One database: cheap while closed, opened by its first job.
@@ -46,13 +53,15 @@ pub struct Database {
     closed: CancellationToken,
     connections: AtomicU32,
     pages: PagesState,
+    events: Arc<EventsState>,
 }
 
 impl Database {
     fn new(id: DatabaseId, dir: PathBuf) -> Self {
         let dir: Arc<Path> = dir.into();
         let (feed, opened) = (Arc::new(Feed::default()), Arc::clone(&dir));
-        let publish = Arc::clone(&feed);
+        let events = Arc::new(EventsState::default());
+        let (publish, stores) = (Arc::clone(&feed), Arc::clone(&events));
         let open = move || {
             std::fs::create_dir_all(&opened)?;
             Writer::open(&main_of(&opened))
@@ -60,12 +69,20 @@ impl Database {
         Self {
             id,
             dir,
-            actor: Actor::new(open, move |commit| publish.publish(commit)),
+            actor: Actor::new(open, move |mut commit: Commit<Effect>| {
+                for effect in &mut commit.effects {
+                    if let Effect::Events(publication) = effect {
+                        stores.publish(publication);
+                    }
+                }
+                publish.publish(commit);
+            }),
             feed,
             readers: Readers::default(),
             closed: CancellationToken::new(),
             connections: AtomicU32::new(0),
             pages: PagesState::default(),
+            events,
         }
     }
 
@@ -91,6 +108,12 @@ impl Database {
     #[must_use]
     pub const fn pages(&self) -> &PagesState {
         &self.pages
+    }
+
+    /// What event sync keeps of it.
+    #[must_use]
+    pub const fn events(&self) -> &Arc<EventsState> {
+        &self.events
     }
 
     /// Cancelled when the database is deleted or the hub stops.

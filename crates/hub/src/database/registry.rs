@@ -50,6 +50,12 @@ impl Databases {
         self.lock().databases.get(&id).cloned()
     }
 
+    /// All databases that are held.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Database>> {
+        self.lock().databases.values().cloned().collect()
+    }
+
     /// How many databases are held.
     #[must_use]
     pub fn held_count(&self) -> usize {
@@ -64,7 +70,7 @@ impl Databases {
 
     /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody.
     pub fn sweep(&self) {
-        let all: Vec<_> = self.lock().databases.values().cloned().collect();
+        let all = self.all();
         let closed: Vec<_> =
             all.into_iter().filter(|database| database.sweep()).map(|database| database.id).collect();
         let mut held = self.lock();

@@ -78,7 +78,7 @@ pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// Whether `origin` is what `rule` names: exactly, or a subdomain of `https://*.example.com`.
-fn matches(rule: &str, origin: &str) -> bool {
+pub(crate) fn matches(rule: &str, origin: &str) -> bool {
     match rule.split_once("*.") {
         None => rule == origin,
         Some((scheme, domain)) => origin

@@ -34,10 +34,10 @@ impl RequestId {
     }
 }
 
-/// Wraps all routes.
-pub fn wrap(routes: Router, hub: &Arc<Hub>) -> Router {
+/// Wraps all routes. `before_cors` adds what answers before the hub's own CORS does.
+pub fn wrap(routes: Router, hub: &Arc<Hub>, before_cors: impl FnOnce(Router) -> Router) -> Router {
     let cors = cors::layer(&hub.config.cors_origins, hub.config.dev);
-    routes.layer(option_layer(cors)).layer(from_fn_with_state(Arc::clone(hub), envelope))
+    before_cors(routes.layer(option_layer(cors))).layer(from_fn_with_state(Arc::clone(hub), envelope))
 }
 
 async fn envelope(

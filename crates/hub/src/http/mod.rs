@@ -7,4 +7,5 @@ mod dev_guard;
 mod envelope;
 
 pub use client_ip::ClientIp;
+pub(crate) use cors::matches as origin_matches;
 pub use envelope::{RequestId, wrap};

@@ -24,7 +24,7 @@ fn refusal(error: ferry_types::Error) -> Refusal {
     let close = match error.reason {
         Reason::WrongKind => close::RIGHTS,
         Reason::TooLarge => close::TOO_LARGE,
-        Reason::Busy | Reason::ShuttingDown => close::TRY_AGAIN,
+        Reason::Busy | Reason::ShuttingDown | Reason::ByteBudget => close::TRY_AGAIN,
         _ => close::SERVER_ERROR,
     };
     Refusal { message: error.message, close }

@@ -1,6 +1,6 @@
 //! The upgrade of `/sync`, and its refusals as plain text.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -27,7 +27,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    control::RightsWatch,
+    control::{Meter, RightsWatch},
     database::{ConnectionGuard, Database},
     http::ClientIp,
     hub::Hub,
@@ -50,6 +50,7 @@ struct Entry {
     database: Arc<Database>,
     direction: Direction,
     rights: RightsWatch,
+    meter: Meter,
     _place: OwnedSemaphorePermit,
     _connection: ConnectionGuard,
 }
@@ -67,8 +68,7 @@ pub async fn sync(
             "/sync is a WebSocket: connect with ws:// or wss://",
         ));
     };
-    let entered = hub.control.authenticate_sync(&headers, ip).and_then(|auth| enter(&hub, &auth));
-    let entry = match entered {
+    let entry = match enter(&hub, &headers, ip).await {
         Ok(entry) => entry,
         Err(error) => return text(&error),
     };
@@ -85,8 +85,10 @@ pub async fn sync(
         })
 }
 
-fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
+async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, ip: IpAddr) -> Result<Entry> {
+    let auth = &hub.control.authenticate_sync(headers, ip)?;
     let direction = direction(auth)?;
+    let meter = hub.control.meter(auth).await?;
     let database = hub.databases.get(auth.database_id)?;
     let place = database.pages().socket().ok_or_else(|| {
         Error::new(Reason::Busy, "too many clients sync this database right now: try again in a few seconds")
@@ -96,6 +98,7 @@ fn enter(hub: &Arc<Hub>, auth: &AuthContext) -> Result<Entry> {
         hub: Arc::clone(hub),
         direction,
         rights: hub.control.watch(auth),
+        meter,
         _place: place,
         _connection: database.connect(),
         database,
@@ -117,9 +120,9 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: WebSocket) {
-    let Entry { hub, database, direction, rights, _place, _connection } = entry;
+    let Entry { hub, database, direction, rights, meter, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
-    let mut socket = Socket::new(socket);
+    let mut socket = Socket::new(socket, meter);
     let word = match direction {
         Direction::Push => "push",
         Direction::Pull => "pull",

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 
 use super::route::End;
+use crate::control::Meter;
 
 /// Received bytes that may wait for their turn; beyond, reading pauses.
 const INBOX_MAX_BYTES: usize = 512 << 10;
@@ -32,6 +33,8 @@ pub(super) struct Socket {
     unflushed: bool,
     inbox: Vec<Bytes>,
     inbox_bytes: usize,
+    /// What the token may transfer: every frame is charged, in both directions.
+    meter: Meter,
     /// Why nothing more comes in; told once what came before is taken.
     over: Option<End>,
     /// When the last frame came in or went out.
@@ -39,7 +42,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocket) -> Self {
+    pub(super) fn new(socket: WebSocket, meter: Meter) -> Self {
         let (tx, rx) = socket.split();
         Self {
             tx,
@@ -48,6 +51,7 @@ impl Socket {
             unflushed: false,
             inbox: Vec::new(),
             inbox_bytes: 0,
+            meter,
             over: None,
             active_at: Instant::now(),
         }
@@ -110,10 +114,13 @@ impl Socket {
                 Some(Ok(Message::Binary(frame))) if frame.len() > EDGEREPLICA_FRAME_MAX_BYTES => {
                     self.over = Some(too_large().into());
                 }
-                Some(Ok(Message::Binary(frame))) => {
-                    self.inbox_bytes += frame.len();
-                    self.inbox.push(frame);
-                }
+                Some(Ok(Message::Binary(frame))) => match self.meter.charge(frame.len()) {
+                    Ok(()) => {
+                        self.inbox_bytes += frame.len();
+                        self.inbox.push(frame);
+                    }
+                    Err(error) => self.over = Some(super::refusal(error).into()),
+                },
                 Some(Ok(Message::Text(_))) => {
                     let message = "text frames not supported: send binary frames".into();
                     self.over = Some(Refusal { message, close: close::TEXT }.into());
@@ -139,6 +146,7 @@ impl Socket {
                 Poll::Pending => return Ok(false),
             }
             let frame = self.outbox.pop_front().expect("BUG: the outbox is not empty");
+            self.meter.charge(frame.len()).map_err(super::refusal)?;
             pin!(&mut self.tx).start_send(Message::Binary(frame)).map_err(|_| End::Gone)?;
             self.unflushed = true;
             self.active_at = Instant::now();
@@ -176,6 +184,8 @@ impl Socket {
         };
         let goodbye = async {
             while let Some(frame) = self.outbox.pop_front() {
+                // The last word of a session that did its work arrives, whatever it costs.
+                let _ = self.meter.charge(frame.len());
                 self.tx.feed(Message::Binary(frame)).await?;
             }
             self.tx.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;

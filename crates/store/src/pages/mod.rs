@@ -27,7 +27,7 @@ pub use noted::NotedHashes;
 pub use prepare::{Prepared, PushError, PushFiles};
 pub use reader::{PageSource, PinnedVersion, ServedHashes};
 pub use replica::{Replica, ReplicaConfig, peek_version};
-pub use scratch::ImageFile;
+pub use scratch::{ImageFile, unnamed_file};
 pub use spool::Spool;
 pub use stage::Stage;
 

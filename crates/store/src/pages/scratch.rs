@@ -28,7 +28,10 @@ fn numbered(dir: &Path, prefix: &str, suffix: &str) -> PathBuf {
 }
 
 /// A readable and writable file without a name: it is gone with its last descriptor.
-pub(super) fn unnamed_file(dir: &Path) -> Result<File> {
+///
+/// # Errors
+/// When `dir` takes no file.
+pub fn unnamed_file(dir: &Path) -> Result<File> {
     loop {
         let path = numbered(dir, "tmp-", ".tmp");
         match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {

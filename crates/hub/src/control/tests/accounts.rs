@@ -2,6 +2,7 @@ use ferry_auth::{Caveat, Role, macaroon};
 use ferry_types::Reason;
 
 use super::*;
+use crate::control::{CompleteOAuth, StartOAuth};
 
 // Verifies: ORG-01
 #[tokio::test]
@@ -266,13 +267,17 @@ async fn internal_errors_tell_nothing() {
 #[tokio::test]
 async fn providers_are_named_but_not_configured() {
     let hub = Fixture::new().await;
+    let start = |provider| StartOAuth { provider, ..Default::default() };
     for provider in ["github", "google"] {
-        let refused = hub.control.start_oauth(provider, &origin()).unwrap_err();
+        let refused = hub.control.start_oauth(start(provider), None, &origin()).await.unwrap_err();
         assert_eq!(refused.reason, Reason::Unimplemented);
         assert!(refused.message.contains("oauth_redirect_base"));
     }
-    assert_eq!(hub.control.start_oauth("gitlab", &origin()).unwrap_err().reason, Reason::InvalidArgument);
-    assert_eq!(hub.control.complete_oauth(&origin()).unwrap_err().reason, Reason::Unimplemented);
+    let unknown = hub.control.start_oauth(start("gitlab"), None, &origin()).await.unwrap_err();
+    assert_eq!(unknown.reason, Reason::InvalidArgument);
+    let ended = CompleteOAuth { state: "00", code: "c", ..Default::default() };
+    let refused = hub.control.complete_oauth(ended, None, &origin()).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::Unimplemented);
 }
 
 // Verifies: PWD-04

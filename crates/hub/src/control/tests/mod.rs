@@ -3,10 +3,12 @@
 mod accounts;
 mod audit;
 mod authenticate;
+mod budgets;
 mod databases;
 mod invitations;
 mod jwt;
 mod kinds;
+mod oauth;
 mod operator;
 mod orgs;
 mod rpc;
@@ -33,7 +35,7 @@ use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
     Session,
 };
-use crate::config::Signup;
+use crate::config::{OAuthConfig, Signup};
 
 /// When tests begin, Unix seconds.
 pub(super) const START: i64 = 1_800_000_000;
@@ -49,6 +51,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,
         max_sync_token_ttl_seconds: 7_200,
+        oauth: OAuthConfig::default(),
         signup: Signup::Open,
         argon2_memory_kib: 8,
         argon2_iterations: 1,

@@ -1,0 +1,218 @@
+//! Login at a provider, as far as it only computes (OAU-01…13): what a browser is sent to, what is asked of the
+//! provider, and what its answers mean. Fetching, storing and the clock are the hub's.
+
+pub mod callback;
+pub mod github;
+pub mod google;
+pub mod pkce;
+
+use std::{fmt, str::FromStr};
+
+use serde::Deserialize;
+
+/// Who vouches for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// github.com, or GitHub Enterprise.
+    GitHub,
+    /// Google, or another issuer of OpenID Connect.
+    Google,
+}
+
+impl Provider {
+    /// The word on the wire, in URLs and in storage.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::Google => "google",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The word names no provider.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("provider must be github or google")]
+pub struct UnknownProvider;
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        match text {
+            "github" => Ok(Self::GitHub),
+            "google" => Ok(Self::Google),
+            _ => Err(UnknownProvider),
+        }
+    }
+}
+
+/// Whom a provider vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What the provider calls the user, for ever.
+    pub subject: String,
+    /// An e-mail address that the provider verified.
+    pub email: String,
+}
+
+/// Why a provider's answers name nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OAuthError {
+    /// The provider does not know the code, or it belongs to another login.
+    #[error("the provider refused the code")]
+    CodeRefused,
+    /// The provider verified no e-mail address of the user.
+    #[error("no verified e-mail address")]
+    NoVerifiedEmail,
+    /// The provider answered what its documentation does not foresee. For the log alone.
+    #[error("{0}")]
+    Provider(String),
+}
+
+impl OAuthError {
+    fn provider(what: impl Into<String>) -> Self {
+        Self::Provider(what.into())
+    }
+}
+
+/// What the provider knows this hub by.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// Client id: public.
+    pub id: &'a str,
+    /// Where the provider sends browsers back to.
+    pub redirect_uri: &'a str,
+}
+
+/// The secrets of one login.
+#[derive(Clone, Copy, Debug)]
+pub struct Challenge<'a> {
+    /// Names the login to the hub.
+    pub state: &'a str,
+    /// What the provider is to check the verifier against (PKCE).
+    pub challenge: &'a str,
+}
+
+/// `endpoint` with these parameters added.
+fn with_query(endpoint: &str, pairs: &[(&str, &str)]) -> String {
+    let joint = if endpoint.contains('?') { '&' } else { '?' };
+    format!("{endpoint}{joint}{}", form(pairs))
+}
+
+/// `application/x-www-form-urlencoded`.
+fn form(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// The body that exchanges a code for tokens (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
+#[must_use]
+pub fn token_request(client: Client<'_>, client_secret: &str, code: &str, verifier: &str) -> String {
+    form(&[
+        ("grant_type", "authorization_code"),
+        ("client_id", client.id),
+        ("client_secret", client_secret),
+        ("code", code),
+        ("redirect_uri", client.redirect_uri),
+        ("code_verifier", verifier),
+    ])
+}
+
+/// What a provider gives for a code.
+#[derive(Deserialize)]
+pub struct Tokens {
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default)]
+    id_token: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+impl Tokens {
+    /// Reads the answer to [`token_request`]. GitHub tells errors with status 200.
+    ///
+    /// # Errors
+    /// [`OAuthError::CodeRefused`], or what was wrong with the answer.
+    pub fn read(status: u16, body: &[u8]) -> Result<Self, OAuthError> {
+        let tokens: Self = serde_json::from_slice(body)
+            .map_err(|error| OAuthError::provider(format!("token endpoint: {status}, no JSON: {error}")))?;
+        match tokens.error.as_deref() {
+            Some("invalid_grant" | "bad_verification_code") => Err(OAuthError::CodeRefused),
+            Some(word) => Err(OAuthError::provider(format!("token endpoint: {status}, error {word:?}"))),
+            None if status == 200 => Ok(tokens),
+            None => Err(OAuthError::provider(format!("token endpoint: status {status}"))),
+        }
+    }
+
+    /// The token that opens the provider's API.
+    ///
+    /// # Errors
+    /// When there is none, or none that can stand in a header.
+    pub fn access_token(&self) -> Result<&str, OAuthError> {
+        let token = self.access_token.as_deref().filter(|token| is_header_value(token));
+        token.ok_or_else(|| OAuthError::provider("token endpoint: no access token"))
+    }
+
+    /// The token that says who the user is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn id_token(&self) -> Result<&str, OAuthError> {
+        self.id_token.as_deref().ok_or_else(|| OAuthError::provider("token endpoint: no id_token"))
+    }
+}
+
+fn is_header_value(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Reads a JSON answer of status 200.
+fn read_json<'a, T: Deserialize<'a>>(what: &str, status: u16, body: &'a [u8]) -> Result<T, OAuthError> {
+    if status != 200 {
+        return Err(OAuthError::provider(format!("{what}: status {status}")));
+    }
+    serde_json::from_slice(body).map_err(|error| OAuthError::provider(format!("{what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: OAU-13
+    #[test]
+    fn answers_of_token_endpoints() {
+        let refused = |status, body: &str| Tokens::read(status, body.as_bytes()).err();
+        assert_eq!(refused(400, r#"{"error":"invalid_grant"}"#), Some(OAuthError::CodeRefused));
+        assert_eq!(refused(200, r#"{"error":"bad_verification_code"}"#), Some(OAuthError::CodeRefused));
+        for (status, body) in [
+            (200, r#"{"error":"incorrect_client_credentials"}"#),
+            (500, r#"{"access_token":"t"}"#),
+            (200, "<html>"),
+            (302, ""),
+        ] {
+            assert!(matches!(refused(status, body), Some(OAuthError::Provider(_))), "{status} {body}");
+        }
+        let tokens = Tokens::read(200, br#"{"access_token":"gho_1","token_type":"bearer"}"#).unwrap();
+        assert_eq!(tokens.access_token(), Ok("gho_1"));
+        assert!(tokens.id_token().is_err());
+        assert!(Tokens::read(200, b"{\"access_token\":\"a\\r\\nb\"}").unwrap().access_token().is_err());
+    }
+
+    #[test]
+    fn requests_are_form_encoded() {
+        let client = Client { id: "id&1", redirect_uri: "https://hub/oauth/github/callback" };
+        assert_eq!(
+            token_request(client, "s=e", "c+d", "v"),
+            "grant_type=authorization_code&client_id=id%261&client_secret=s%3De&code=c%2Bd\
+             &redirect_uri=https%3A%2F%2Fhub%2Foauth%2Fgithub%2Fcallback&code_verifier=v"
+        );
+        assert_eq!(with_query("https://a/b?c=d", &[("e", "f g")]), "https://a/b?c=d&e=f+g");
+    }
+}

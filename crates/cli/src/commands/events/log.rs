@@ -1,0 +1,169 @@
+//! The events themselves.
+
+use std::time::Duration;
+
+use ferry_client::{
+    ClientError, ErrorCode,
+    admin::DatabaseName,
+    events::{AppendRequest, EventsClient, LiveItem, NewEvent},
+};
+use ferry_types::{Code, Op};
+use serde_json::{Value, value::RawValue};
+
+use super::as_client;
+use crate::{context::Context, failure::Failure, output};
+
+/// Events asked for at a time.
+const PAGE_EVENTS: u32 = 1000;
+/// Pause before a stream that ended is opened again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ferry events tail app --after 262\n  ferry events tail app --store my-store --follow --json"
+)]
+pub(crate) struct TailArgs {
+    /// Id, name or org/name; with FERRY_SYNC_TOKEN also -: the token's
+    db: DatabaseName,
+    /// Id of the store [default: the only one]
+    #[arg(long)]
+    store: Option<String>,
+    /// Begin behind this number
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    after: i64,
+    /// Go on with each event as it is committed; with --json one document per line
+    #[arg(long, short)]
+    follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry events append app v1.Paid '{\"id\":\"9\"}'\n  \
+        ferry events append app v1.Paid '{\"id\":\"9\"}' --parent 262 --idempotency-key payment-9")]
+pub(crate) struct AppendArgs {
+    /// Id, name or org/name; with FERRY_SYNC_TOKEN also -: the token's
+    db: DatabaseName,
+    /// Name of the event's type
+    name: String,
+    /// Its arguments, as JSON
+    args: Option<String>,
+    /// Id of the store [default: the only one]
+    #[arg(long)]
+    store: Option<String>,
+    /// Refuse unless this is the newest event [default: append behind whatever is]
+    #[arg(long, value_name = "N")]
+    parent: Option<i64>,
+    /// Who appends
+    #[arg(long, default_value = "ferry-cli", value_name = "ID")]
+    client_id: String,
+    /// In which session
+    #[arg(long, default_value = "cli", value_name = "ID")]
+    session_id: String,
+    /// Append once, however often this is run within a day
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failure> {
+    let client = as_client(context, &args.db, Op::Read).await?;
+    if args.follow {
+        return follow(context, &client, args).await;
+    }
+    let (mut after, mut all) = (args.after, Vec::new());
+    loop {
+        let page = client.page(args.store.as_deref(), after, PAGE_EVENTS).await?;
+        if context.json {
+            all.extend(page.events);
+        } else {
+            page.events.iter().try_for_each(|event| line(event.get()))?;
+        }
+        after = page.next;
+        if !page.has_more {
+            break;
+        }
+    }
+    if context.json { output::json(&all) } else { Ok(()) }
+}
+
+/// Prints what is committed until it is interrupted; a stream that ends is opened again behind the last event.
+async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Result<(), Failure> {
+    let mut after = args.after;
+    let mut stream = client.live(args.store.as_deref(), after).await?;
+    loop {
+        match stream.next().await? {
+            Some(LiveItem::Event(number, event)) => {
+                after = number;
+                if context.json { output::line(&event)? } else { line(&event)? }
+            }
+            Some(LiveItem::Reset) => {
+                output::note("# the store was reset or has a new identity: it begins anew");
+                after = 0;
+            }
+            Some(LiveItem::Bye) => {}
+            None => stream = reopened(client, args.store.as_deref(), after).await?,
+        }
+    }
+}
+
+async fn reopened(
+    client: &EventsClient,
+    store: Option<&str>,
+    after: i64,
+) -> Result<ferry_client::events::LiveEvents, Failure> {
+    loop {
+        tokio::time::sleep(RECONNECT_AFTER).await;
+        match client.live(store, after).await {
+            Err(error) if is_passing(&error) => output::note(format_args!("# {error}: trying again")),
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// Whether trying again may help.
+fn is_passing(error: &ClientError) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::Unreachable | ErrorCode::Table(Code::Unavailable | Code::ResourceExhausted)
+    )
+}
+
+/// `263  2026-11-20T10:29:48.311Z  v1.Paid  billing/job-1  {"id":"9"}`.
+fn line(event: &str) -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shown<'a> {
+        seq_num: i64,
+        created_at: String,
+        name: String,
+        client_id: String,
+        session_id: String,
+        #[serde(borrow)]
+        args: Option<&'a RawValue>,
+    }
+    let shown: Shown<'_> = serde_json::from_str(event)
+        .map_err(|error| ClientError::unverified(format!("the hub sent no event: {error}")))?;
+    let args = shown.args.map_or("", RawValue::get);
+    output::line(format_args!(
+        "{}\t{}\t{}\t{}/{}\t{args}",
+        shown.seq_num, shown.created_at, shown.name, shown.client_id, shown.session_id
+    ))
+}
+
+pub(super) async fn append(context: &Context, args: AppendArgs) -> Result<(), Failure> {
+    let parse = |text: String| {
+        RawValue::from_string(text)
+            .map_err(|error| Failure::Usage(format!("the arguments are no JSON: {error}")))
+    };
+    let request = AppendRequest {
+        store: args.store,
+        parent_seq_num: args.parent,
+        client_id: args.client_id,
+        session_id: args.session_id,
+        events: vec![NewEvent { name: args.name, args: args.args.map(parse).transpose()? }],
+    };
+    let client = as_client(context, &args.db, Op::Write).await?;
+    let told: Value = client.append(&request, args.idempotency_key.as_deref()).await?;
+    if context.json {
+        return output::json(&told);
+    }
+    output::line(format_args!("appended {}, commit {}", told["firstSeqNum"], told["seq"]))
+}

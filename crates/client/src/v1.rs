@@ -1,0 +1,169 @@
+//! Calls under `/v1`: JSON over HTTP, with a bearer; bodies in either direction may be streams.
+
+use std::io;
+
+use bytes::Bytes;
+use ferry_types::Code;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
+};
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::{
+    ClientError, ErrorCode, Result, ServerUrl,
+    admin::{connection, unreachable},
+};
+
+/// Largest document that is read whole.
+const DOCUMENT_MAX_BYTES: usize = 64 << 20;
+/// Bytes of one piece of an upload.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What a request carries.
+pub(crate) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A hub's `/v1`, as the holder of one credential.
+pub(crate) struct V1Client {
+    server: ServerUrl,
+    http: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    bearer: HeaderValue,
+}
+
+/// Nothing, or a text.
+pub(crate) fn text_body(text: impl Into<Bytes>) -> Outgoing {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// What `reader` gives until its end.
+pub(crate) fn stream_body(reader: impl AsyncRead + Send + Unpin + 'static) -> Outgoing {
+    let pieces = futures_util::stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
+        match reader.read_buf(&mut piece).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(Frame::data(piece.freeze())), Some(reader))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+impl V1Client {
+    pub(crate) fn new(server: &ServerUrl, token: &str) -> Result<Self> {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| ClientError::argument("the token holds characters that no token has"))?;
+        bearer.set_sensitive(true);
+        Ok(Self { server: server.clone(), http: connection::client(server), bearer })
+    }
+
+    /// Sends a request; an answer that is no success is a failure in the hub's words.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Outgoing,
+    ) -> Result<Response<Incoming>> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = format!("{}{path}", self.server)
+            .parse()
+            .map_err(|_| ClientError::argument("a name here cannot stand in a URL"))?;
+        let all = request.headers_mut();
+        all.insert(AUTHORIZATION, self.bearer.clone());
+        all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        all.extend(headers.clone());
+        let response = self.http.request(request).await.map_err(|error| unanswered(&self.server, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+
+    /// The document that a request without headers of its own is answered with.
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+    ) -> Result<T> {
+        let response = self.send(method, path, &HeaderMap::new(), body).await?;
+        self.document(response).await
+    }
+
+    /// The document of an answer.
+    pub(crate) async fn document<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
+        let bytes = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
+        let bytes = bytes.map_err(|error| unreachable(&self.server, &error.to_string()))?.to_bytes();
+        serde_json::from_slice(&bytes)
+            .map_err(|error| ClientError::unverified(format!("the hub's answer cannot be read: {error}")))
+    }
+
+    async fn refusal(&self, response: Response<Incoming>) -> ClientError {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
+        let told = body.ok().and_then(|body| serde_json::from_slice::<Told>(&body.to_bytes()).ok());
+        let told = told.map(|told| told.error).unwrap_or_default();
+        let reason = told.reason.unwrap_or_else(|| told.code.to_ascii_uppercase());
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let mut message = match told.message {
+            message if message.is_empty() => format!("{} answered {status} without a message", self.server),
+            message => message,
+        };
+        if let Some(index) = told.index.filter(|index| !message.contains(&index.to_string())) {
+            message = format!("{message} (event {index})");
+        }
+        ClientError {
+            code: ErrorCode::Table(code(status, &reason)),
+            reason,
+            message,
+            request_id: told.request_id,
+            retry_after_ms: retry_after.map(|seconds| seconds * 1000),
+        }
+    }
+}
+
+/// No answer: the innermost cause tells most.
+fn unanswered(server: &ServerUrl, error: &(dyn std::error::Error + 'static)) -> ClientError {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    unreachable(server, &cause.to_string())
+}
+
+#[derive(Default, Deserialize)]
+struct Told {
+    error: ToldError,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ToldError {
+    code: String,
+    message: String,
+    reason: Option<String>,
+    request_id: Option<String>,
+    index: Option<u64>,
+}
+
+/// The family of a status.
+fn code(status: StatusCode, reason: &str) -> Code {
+    match status.as_u16() {
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        409 | 412 => Code::FailedPrecondition,
+        422 if reason == "REJECTED" => Code::FailedPrecondition,
+        400 | 405 | 422 => Code::InvalidArgument,
+        413 | 429 => Code::ResourceExhausted,
+        503 | 507 => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}

@@ -1,0 +1,43 @@
+//! Event sync: one totally ordered, append-only log per store (events specification, sections 3 and 4).
+//!
+//! [`append`](append()) and the functions of [`store`] and [`identity`] run inside a request of the database's writer;
+//! [`page`] reads on any snapshot. [`Tail`] keeps the newest events in memory for all subscribers, and
+//! [`Connection`] is the machine behind one client's socket or HTTP call.
+
+pub mod admin;
+pub mod append;
+pub mod connection;
+pub mod export;
+pub mod hook_position;
+pub mod idempotency;
+pub mod identity;
+pub mod import;
+pub mod interface;
+pub mod page;
+mod pull;
+pub mod rate;
+pub mod schema;
+pub mod store;
+pub mod tail;
+
+pub use append::{Append, AppendOutcome, Appended, append, check_batch};
+pub use connection::Connection;
+pub use interface::{Limits, Log, Output, Position, ReadPage, Rights};
+pub use page::{HistoryPage, read_page};
+pub use rate::{Bucket, Rate};
+pub use schema::LogTable;
+pub use store::{OnRollback, StoreRow, StoreState, Watermark};
+pub use tail::{Next, Tail, TailPage};
+
+/// Events of one outgoing page (section 2.5).
+pub const PAGE_MAX_EVENTS: u32 = 100;
+/// Bytes of one outgoing frame; a larger event is sent alone.
+pub const PAGE_MAX_BYTES: usize = 900_000;
+/// Name of an event.
+pub const NAME_MAX_BYTES: usize = 512;
+/// Id of a client or of a session.
+pub const CLIENT_ID_MAX_BYTES: usize = 256;
+/// Chunks of one Pull that the client has not acknowledged yet.
+pub const UNACKED_CHUNKS_MAX: u8 = 8;
+/// Open Pulls of one connection.
+pub const PULLS_PER_CONNECTION: usize = 32;

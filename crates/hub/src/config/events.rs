@@ -1,0 +1,191 @@
+//! Settings of event sync.
+
+use std::time::Duration;
+
+use ferry_core::events::{Limits, OnRollback, Rate};
+use regex_lite::Regex;
+
+use super::{ConfigError, Values, origin};
+use crate::outbound::RemoteUrl;
+
+/// How a refused WebSocket learns of it (EVT-52).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthRefusal {
+    /// The upgrade is refused; clients retry silently.
+    Upgrade,
+    /// The upgrade succeeds and every call fails, which the app sees.
+    Fail,
+}
+
+/// What becomes of a push while its hook does not answer (EVT-56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It is refused.
+    Closed,
+    /// It is accepted.
+    Open,
+}
+
+/// Hooks of event sync.
+#[derive(Clone)]
+pub struct HooksConfig {
+    /// Who decides on pushes.
+    pub on_push: Option<RemoteUrl>,
+    /// Who decides on pulls.
+    pub on_pull: Option<RemoteUrl>,
+    /// Who is told of commits.
+    pub on_pushed: Option<RemoteUrl>,
+    /// Signs what they are sent.
+    pub secret: Option<String>,
+    /// How long they may take.
+    pub timeout: Duration,
+    /// What becomes of pushes meanwhile.
+    pub fail_mode: FailMode,
+}
+
+/// The secret is not shown.
+impl std::fmt::Debug for HooksConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HooksConfig").field("on_push", &self.on_push).finish_non_exhaustive()
+    }
+}
+
+impl HooksConfig {
+    fn read(values: &Values) -> Result<Self, ConfigError> {
+        let url = |name| values.read(name, |text| RemoteUrl::any(text).map_err(str::to_owned));
+        Ok(Self {
+            on_push: url("events.on_push_url")?,
+            on_pull: url("events.on_pull_url")?,
+            on_pushed: url("events.on_pushed_url")?,
+            secret: values.text("events.hook_secret").map(str::to_owned),
+            timeout: Duration::from_millis(values.number("events.hook_timeout_ms", 5_000, 1, 60_000)?),
+            fail_mode: values.read("events.hook_fail_mode", fail_mode)?.unwrap_or(FailMode::Closed),
+        })
+    }
+}
+
+fn fail_mode(text: &str) -> Result<FailMode, String> {
+    match text {
+        "closed" => Ok(FailMode::Closed),
+        "open" => Ok(FailMode::Open),
+        _ => Err("expected closed or open".to_owned()),
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct EventsConfig {
+    /// Origins whose pages may call; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// How a refused WebSocket learns of it.
+    pub auth_refusal: AuthRefusal,
+    /// Cookie that carries a credential, for pages of a listed origin.
+    pub auth_cookie: Option<String>,
+    /// Whether a store that does not exist is made by the first connection that may write.
+    pub auto_create: bool,
+    /// In which database the stores of hub-wide paths are whose id the pattern matches; the first match counts.
+    pub store_map: Vec<(Regex, String)>,
+    /// What ids of stores must match.
+    pub store_id_pattern: Option<Regex>,
+    /// What becomes of a store whose file is older than the hub remembers.
+    pub on_rollback: OnRollback,
+    /// The store that `/v1` means when none is named.
+    pub default_store: Option<String>,
+    /// The hooks.
+    pub hooks: HooksConfig,
+    /// Largest inbound frame or body, bytes.
+    pub max_frame_bytes: usize,
+    /// Events of one push, and how long events may wait for a client's Ack.
+    pub limits: Limits,
+    /// How often a silent peer is asked whether it is alive, milliseconds.
+    pub ping_ms: u64,
+    /// How long a connection outlives its credential's expiry, milliseconds.
+    pub expiry_grace_ms: u64,
+    /// Connections of one store.
+    pub connections_per_store: u32,
+    /// Pushes of a connection.
+    pub connection_rate: Option<Rate>,
+    /// Pushes of a client id.
+    pub client_rate: Option<Rate>,
+    /// Events of a store.
+    pub store_rate: Option<Rate>,
+}
+
+impl EventsConfig {
+    /// The database in which the map puts a store of a hub-wide path: an id or a name (EVT-50).
+    #[must_use]
+    pub fn mapped(&self, store_id: &str) -> Option<&str> {
+        self.store_map.iter().find(|(ids, _)| ids.is_match(store_id)).map(|(_, database)| database.as_str())
+    }
+
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        let scale = values.number("rate_limit_scale", 1.0, 0.0, 1e6)?;
+        let rate = |name, default: &str| {
+            let read = values.read(name, optional_rate)?;
+            let given = read.unwrap_or_else(|| optional_rate(default).unwrap_or_default());
+            Ok::<_, ConfigError>(given.filter(|_| scale > 0.0).map(|rate| rate.scaled(scale)))
+        };
+        let mut cors_origins = values.list("events.cors_origins", origin)?;
+        if cors_origins.is_empty() {
+            cors_origins.push("*".to_owned());
+        }
+        Ok(Self {
+            cors_origins,
+            auth_refusal: values.read("events.auth_refusal", auth_refusal)?.unwrap_or(AuthRefusal::Upgrade),
+            auth_cookie: values.text("events.auth_cookie").map(str::to_owned),
+            auto_create: values.truth("events.auto_create", true)?,
+            store_map: values.list("events.store_map", mapping)?,
+            store_id_pattern: values.read("events.store_id_pattern", pattern)?,
+            on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
+            default_store: values.text("events.default_store").map(str::to_owned),
+            hooks: HooksConfig::read(values)?,
+            max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
+            limits: Limits {
+                push_events: values.number("events.max_push_events", 1000, 1, 100_000)?,
+                ack_ms: values.number("events.ack_timeout_seconds", 60, 1, 3600)? * 1000,
+            },
+            ping_ms: values.number("events.ping_seconds", 30, 1, 3600)? * 1000,
+            expiry_grace_ms: values.number("events.expiry_grace_seconds", 60, 0, 3600)? * 1000,
+            connections_per_store: values.number("events.connections_per_store", 10_000, 1, 1_000_000)?,
+            connection_rate: rate("events.connection_rate", "50/1s:200")?,
+            client_rate: rate("events.client_rate", "none")?,
+            store_rate: rate("events.store_rate", "1000/1s:10000")?,
+        })
+    }
+}
+
+fn optional_rate(text: &str) -> Result<Option<Rate>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => text.parse().map(Some).map_err(|error: ferry_core::events::rate::BadRate| error.to_string()),
+    }
+}
+
+fn auth_refusal(text: &str) -> Result<AuthRefusal, String> {
+    match text {
+        "upgrade" => Ok(AuthRefusal::Upgrade),
+        "fail" => Ok(AuthRefusal::Fail),
+        _ => Err("expected upgrade or fail".to_owned()),
+    }
+}
+
+fn on_rollback(text: &str) -> Result<OnRollback, String> {
+    match text {
+        "hold" => Ok(OnRollback::Hold),
+        "remint" => Ok(OnRollback::Remint),
+        _ => Err("expected hold or remint".to_owned()),
+    }
+}
+
+/// `pattern=database`.
+fn mapping(text: &str) -> Result<(Regex, String), String> {
+    match text.rsplit_once('=') {
+        Some((matched, database)) if !database.is_empty() => Ok((pattern(matched)?, database.to_owned())),
+        _ => Err("expected patterns and databases such as team-.*=teams".to_owned()),
+    }
+}
+
+/// A pattern that the whole id must match.
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{text})$")).map_err(|error| format!("expected a regular expression: {error}"))
+}

@@ -1,0 +1,113 @@
+//! Who connects, to which store, and with which rights (EVT-50, EVT-51).
+
+use std::{net::IpAddr, sync::Arc};
+
+use ferry_auth::AuthContext;
+use ferry_core::events::Rights;
+use ferry_protocol::events::{ConnectQuery, Transport};
+use ferry_types::{Code, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
+use http::{HeaderMap, header, request::Parts};
+
+use super::{
+    cors, open_store, refusal,
+    store::{Store, Subscriber},
+};
+use crate::{
+    control::{ClientInfo, Credentials},
+    database::{ConnectionGuard, Database},
+    hub::Hub,
+    rights::{EVENTS_APPEND, EVENTS_READ, Right},
+};
+
+/// Keys of the app's payload that carry a credential.
+const PAYLOAD_NAMES: &[&str] = &["authToken", "token", "apiKey"];
+/// What publishable API keys begin with; everything else in a payload is a bearer.
+const KEY_PREFIXES: &[&str] = &["fy_pk_", "ep_pk_"];
+
+/// What a request names.
+pub(super) struct Wanted<'r> {
+    pub(super) parts: &'r Parts,
+    pub(super) ip: IpAddr,
+    /// `{db}` of its path.
+    pub(super) route: Option<&'r str>,
+    pub(super) query: &'r ConnectQuery,
+}
+
+/// Everything that a connection or call is let in with.
+pub(super) struct Entry {
+    pub(super) database: Arc<Database>,
+    pub(super) store: Arc<Store>,
+    pub(super) auth: AuthContext,
+    pub(super) rights: Rights,
+    _subscriber: Subscriber,
+    _connection: ConnectionGuard,
+}
+
+/// What `auth` lets its holder do here.
+pub(super) fn rights(auth: &AuthContext) -> Rights {
+    let may = |right: Right| right.check(auth).map_err(|error| refusal::rpc_error(&error));
+    Rights { read: may(EVENTS_READ), write: may(EVENTS_APPEND) }
+}
+
+/// Checks the credential and opens the store.
+///
+/// # Errors
+/// What stands in place of an upgrade (section 2.7).
+pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
+    let store_id = &*wanted.query.store_id;
+    if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
+        return Err(Error::new(Reason::InvalidArgument, "storeId does not fit this hub's store_id_pattern"));
+    }
+    let client = ClientInfo::of(wanted.ip, &wanted.parts.headers);
+    let credentials = credentials(hub, wanted);
+    // The map only says where a store is: a credential of another database does not reach it all the same.
+    let route = wanted.route.or_else(|| hub.config.events.mapped(store_id));
+    let auth = hub.control.authenticate(&credentials, &client, route).await?;
+    let rights = rights(&auth);
+    let may_write = EVENTS_APPEND.check(&auth);
+    if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
+        return Err(error);
+    }
+    let database = hub.databases.get(auth.database_id)?;
+    let may_create = hub.config.events.auto_create && may_write.is_ok();
+    let store = open_store(hub, &database, store_id, may_create).await?;
+    if store.state() == ferry_core::events::StoreState::Hold {
+        return Err(refusal::on_hold());
+    }
+    let subscriber = store.connect(hub.config.events.connections_per_store).ok_or_else(|| {
+        let message = "too many connections to this store: try again in a few seconds";
+        Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
+    })?;
+    Ok(Entry { store, auth, rights, _subscriber: subscriber, _connection: database.connect(), database })
+}
+
+/// Whether the caller itself is refused, and not something of ours (EVT-52).
+pub(super) fn is_callers_fault(error: &Error) -> bool {
+    matches!(error.code(), Code::Unauthenticated | Code::PermissionDenied)
+}
+
+/// The first credential found: headers (and what a socket may carry instead), the cookie, the app's payload.
+fn credentials<'r>(hub: &Hub, wanted: &Wanted<'r>) -> Credentials<'r> {
+    let Parts { headers, uri, .. } = wanted.parts;
+    let found = match wanted.query.transport {
+        Transport::Ws => Credentials::of_stream(headers, uri.query()),
+        Transport::Http => Credentials::of_request(headers, uri.query()),
+    };
+    if !found.is_empty() {
+        return found;
+    }
+    let secret = hub.config.events.auth_cookie.as_deref().and_then(|name| cookie(hub, headers, name));
+    match secret.or_else(|| wanted.query.payload_text(PAYLOAD_NAMES)) {
+        Some(key) if KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => found.with_key(key),
+        Some(token) => found.with_bearer(token),
+        None => found,
+    }
+}
+
+/// The cookie called `name`, if the page that sends it is one of ours (EVT-51).
+fn cookie<'r>(hub: &Hub, headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
+    headers.get(header::ORIGIN).filter(|origin| cors::is_listed(origin, &hub.config.events.cors_origins))?;
+    let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
+}

@@ -1,0 +1,192 @@
+//! Appending as a request of the database's writer, and what it publishes.
+
+use std::sync::Arc;
+
+use ferry_core::events::{
+    Append, AppendOutcome, Appended, Log as _, StoreRow, append as append_batch,
+    append::renumber,
+    idempotency::{self, Keyed, Known},
+};
+use ferry_protocol::events::Event;
+use ferry_store::{NativeSql, fault};
+use ferry_types::{Result, Seq, UnixMillis};
+use serde_json::json;
+
+use super::store::Store;
+use crate::{
+    database::{Database, Effect},
+    hub::Hub,
+};
+
+/// What a commit did to a store, for its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Which store.
+    pub store_id: Arc<str>,
+    /// Its newest event now.
+    pub head: i64,
+    change: Change,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    /// Told already.
+    Told,
+    Appended {
+        batch: Vec<Event>,
+        created_at: Arc<str>,
+        commit_seq: u64,
+    },
+    Replaced(StoreRow),
+}
+
+impl Publication {
+    /// A batch was appended.
+    #[must_use]
+    pub fn appended(store_id: &str, batch: Vec<Event>, created_at: &str, commit_seq: u64) -> Self {
+        let head = batch.last().map_or(0, |event| event.seq_num);
+        let created_at = created_at.into();
+        Self { store_id: store_id.into(), head, change: Change::Appended { batch, created_at, commit_seq } }
+    }
+
+    /// The store has another identity, position or state: its connections are closed (EVT-45).
+    #[must_use]
+    pub fn replaced(row: StoreRow) -> Self {
+        Self { store_id: (*row.store_id).into(), head: row.head, change: Change::Replaced(row) }
+    }
+
+    pub(super) fn apply(&mut self, store: &Store) {
+        match std::mem::replace(&mut self.change, Change::Told) {
+            Change::Told => {}
+            Change::Appended { batch, created_at, commit_seq } => {
+                store.appended(batch, &created_at, commit_seq);
+            }
+            Change::Replaced(row) => store.replaced(&row),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.change = Change::Told;
+    }
+}
+
+/// Events to append.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The events; they kept `check_batch`, and there is one at least.
+    pub batch: Vec<Event>,
+    /// How many of them are the caller's own; a hook added the rest.
+    pub own: usize,
+    /// Give them the numbers behind the newest event, whatever it is, instead of their own.
+    pub at_head: bool,
+    /// The store's identity as the client knows it.
+    pub backend_id: Option<Box<str>>,
+    /// A request that must not append twice (EVT-12).
+    pub keyed: Option<Keyed>,
+    /// Who appends.
+    pub principal: Arc<str>,
+}
+
+/// What became of [`Wanted`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The engine decided, and here is what it tells if that was to append.
+    Decided(AppendOutcome, Option<Receipt>),
+    /// The same request was answered so before.
+    Answered(Box<str>),
+    /// The key was used for another request.
+    KeyReused,
+}
+
+/// What the caller of an append learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Numbers of the caller's first and last event.
+    pub numbers: (i64, i64),
+    /// The newest event's number.
+    pub head: i64,
+    /// The store's identity.
+    pub backend_id: Arc<str>,
+    /// When they were committed.
+    pub created_at: Box<str>,
+    /// The commit.
+    pub seq: Seq,
+}
+
+impl Receipt {
+    fn of(batch: &[Event], own: usize, appended: &Appended, store: &Store, seq: u64) -> Self {
+        let number = |place: usize| batch.get(place).map_or(appended.head, |event| event.seq_num);
+        Self {
+            numbers: (number(0), number(own.saturating_sub(1))),
+            head: appended.head,
+            backend_id: store.position().backend_id,
+            created_at: appended.created_at.clone(),
+            seq: Seq(seq),
+        }
+    }
+
+    /// The answer to `POST …/events`.
+    pub(super) fn to_json(&self) -> String {
+        json!({
+            "firstSeqNum": self.numbers.0,
+            "lastSeqNum": self.numbers.1,
+            "head": self.head,
+            "backendId": *self.backend_id,
+            "createdAt": self.created_at,
+            "seq": self.seq.0,
+        })
+        .to_string()
+    }
+}
+
+/// Appends `wanted` in the next group and returns once it is on disk and published.
+///
+/// # Errors
+/// What the actor refuses, or a failure of storage; the log is unchanged then.
+pub async fn append(hub: &Hub, database: &Database, store: &Arc<Store>, wanted: Wanted) -> Result<Outcome> {
+    let (clock, store) = (Arc::clone(&hub.clock), Arc::clone(store));
+    let committed = database
+        .submit(move |transaction| {
+            let Wanted { mut batch, own, at_head, backend_id, keyed, principal } = wanted;
+            let at = clock.now();
+            let now = at.to_string();
+            let commit_seq = transaction.seq().0;
+            let sql = NativeSql(transaction.connection());
+            if let Some(keyed) = &keyed {
+                // Again, here, where two equal requests come one after the other.
+                match idempotency::find(&sql, store.id(), keyed, &now)? {
+                    Known::New => {}
+                    Known::Answered(text) => return Ok(Outcome::Answered(text)),
+                    Known::Reused => return Ok(Outcome::KeyReused),
+                }
+            }
+            if at_head && let Some(head) = ferry_core::events::append::head(&sql, store.id())? {
+                renumber(&mut batch, head);
+            }
+            let append = Append {
+                store_id: store.id(),
+                table: store.table(),
+                backend_id: backend_id.as_deref(),
+                now: &now,
+                commit_seq,
+                principal: &principal,
+            };
+            let outcome = append_batch(&sql, &append, &batch)?;
+            let AppendOutcome::Appended(appended) = &outcome else {
+                return Ok(Outcome::Decided(outcome, None));
+            };
+            let receipt = Receipt::of(&batch, own, appended, &store, commit_seq);
+            if let Some(keyed) = &keyed {
+                let until = UnixMillis(at.0 + idempotency::KEEP_MS).to_string();
+                idempotency::remember(&sql, store.id(), keyed, &receipt.to_json(), (&now, &until))?;
+            }
+            let publication = Publication::appended(store.id(), batch, &appended.created_at, commit_seq);
+            transaction.effect(Effect::Events(publication));
+            fault::point("events.append")?;
+            Ok(Outcome::Decided(outcome, Some(receipt)))
+        })
+        .await?;
+    // On disk and published, and nobody has been told.
+    fault::point("events.committed").map_err(ferry_store::Error::into_refusal)?;
+    Ok(committed.value)
+}

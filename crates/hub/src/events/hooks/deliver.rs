@@ -1,0 +1,183 @@
+//! Telling `onPushed` of every commit: at least once, in the order of the log, from a position that is kept beside
+//! it (EVT-58). A task per store, which nobody waits for.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use ferry_core::events::{
+    StoreState,
+    hook_position::{self, HookPosition},
+    page::each_event,
+    store,
+};
+use ferry_protocol::events::{Hook, pushed_body, write_committed};
+use ferry_store::NativeSql;
+use ferry_types::{Clock, DatabaseKind, Result, UnixMillis};
+use rusqlite::Connection;
+use tokio::time::Instant;
+
+use super::{HookDown, Hooks, Signed, seconds};
+use crate::{
+    database::Database,
+    events::{open_store, store::Store},
+    hub::Hub,
+};
+
+/// Events of one delivery.
+const EVENTS_MAX: u32 = 100;
+/// Bytes of one delivery; a larger event goes alone.
+const BYTES_MAX: usize = 900_000;
+const HOOK: &str = Hook::OnPushed.as_str();
+/// Pause after a failure of storage.
+const STORAGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is to be told next.
+struct Batch {
+    backend_id: Box<str>,
+    events: String,
+    first: i64,
+    last: i64,
+    at: HookPosition,
+}
+
+/// What a store's deliveries need.
+struct Deliverer {
+    hooks: Arc<Hooks>,
+    clock: Arc<dyn Clock>,
+    database: Arc<Database>,
+    store: Arc<Store>,
+}
+
+/// Begins to deliver what `store` gets, if the hook is configured.
+pub(in crate::events) fn deliver(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
+    if !hub.event_hooks.has(Hook::OnPushed) || !store.take_delivery() {
+        return;
+    }
+    let deliverer = Deliverer {
+        hooks: Arc::clone(&hub.event_hooks),
+        clock: Arc::clone(&hub.clock),
+        database: Arc::clone(database),
+        store: Arc::clone(store),
+    };
+    let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
+    hub.tasks.spawn(async move {
+        tokio::select! {
+            () = deliverer.run() => {}
+            () = stopping.cancelled() => {}
+            () = closed.cancelled() => {}
+        }
+    });
+}
+
+/// Opens every store of the hub, one after another, so that what was not told before a restart is told now.
+pub async fn deliver_all(hub: &Arc<Hub>) {
+    if !hub.event_hooks.has(Hook::OnPushed) {
+        return;
+    }
+    for id in hub.control.databases_of_kind(DatabaseKind::Hub) {
+        if hub.stopping.is_cancelled() {
+            return;
+        }
+        let Ok(database) = hub.databases.get(id) else { return };
+        match database.read(|connection| store::list(&NativeSql(connection))).await {
+            Ok(rows) => {
+                for row in rows.into_iter().filter(|row| row.state != StoreState::Deleted) {
+                    if let Err(error) = open_store(hub, &database, &row.store_id, false).await {
+                        tracing::warn!(database = %id, %error, "an event store cannot be opened");
+                    }
+                }
+            }
+            // A database that nobody ever wrote has no file.
+            Err(error) => tracing::debug!(database = %id, %error, "no event stores to deliver from"),
+        }
+    }
+}
+
+impl Deliverer {
+    async fn run(&self) {
+        loop {
+            let mut bell = std::pin::pin!(self.store.bell());
+            // Waiting begins before looking, so that no commit falls between the two.
+            bell.as_mut().enable();
+            match self.next().await {
+                Ok(None) => bell.await,
+                Ok(Some(batch)) => self.tell(batch).await,
+                Err(error) => {
+                    let database = self.database.id();
+                    tracing::warn!(%database, %error, "what onPushed is to be told cannot be read");
+                    tokio::time::sleep(STORAGE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The events behind the position, as one snapshot shows them.
+    async fn next(&self) -> Result<Option<Batch>> {
+        if self.store.state() != StoreState::Ok {
+            return Ok(None);
+        }
+        let store = Arc::clone(&self.store);
+        self.database.read(move |connection| read(connection, &store)).await
+    }
+
+    /// Tells a batch once, and writes down what came of it.
+    async fn tell(&self, batch: Batch) {
+        let Some(url) = self.hooks.url(Hook::OnPushed) else { return };
+        let began = Instant::now();
+        // The same events have the same id each time, by which a receiver knows them again.
+        let id = format!("{}-{}-{}", batch.backend_id, batch.first, batch.last);
+        let body = pushed_body(self.store.id(), &batch.backend_id, &batch.events);
+        let unix = self.clock.now().as_secs();
+        let told = self.hooks.post(Signed { hook: Hook::OnPushed, url, id: &id, body, unix }).await;
+        let (at, word) = match told {
+            Ok(_) => (HookPosition { position: batch.last, tries: 0 }, "accept"),
+            Err(HookDown) => (HookPosition { tries: batch.at.tries + 1, ..batch.at }, "unavailable"),
+        };
+        seconds(Hook::OnPushed, word, began.elapsed());
+        let pause_ms = if at.tries > 0 { at.backoff_ms() } else { 0 };
+        self.save(batch.backend_id, at, pause_ms).await;
+        tokio::time::sleep(Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0))).await;
+    }
+
+    async fn save(&self, backend_id: Box<str>, at: HookPosition, pause_ms: i64) {
+        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let saved = self
+            .database
+            .submit(move |transaction| {
+                let next_at = (pause_ms > 0).then(|| UnixMillis(now.0 + pause_ms).to_string());
+                let sql = NativeSql(transaction.connection());
+                hook_position::save(&sql, HOOK, (store.id(), &backend_id), &at, next_at.as_deref())
+            })
+            .await;
+        if let Err(error) = saved {
+            tracing::warn!(database = %self.database.id(), %error, "the position of onPushed cannot be saved");
+            tokio::time::sleep(STORAGE_PAUSE).await;
+        }
+    }
+}
+
+fn read(connection: &Connection, store: &Store) -> ferry_store::Result<Option<Batch>> {
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = NativeSql(&snapshot);
+    let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };
+    let at = hook_position::find(&sql, HOOK, store.id())?;
+    if row.state != StoreState::Ok || at.position >= row.head {
+        return Ok(None);
+    }
+    let (mut events, mut first, mut last) = (String::new(), at.position, at.position);
+    each_event(&sql, store.table(), (at.position, row.head), EVENTS_MAX, &mut |event, seq| {
+        let len = events.len();
+        if len > 0 {
+            events.push(',');
+        } else {
+            first = event.seq_num;
+        }
+        write_committed(&mut events, event, u64::try_from(seq).unwrap_or(0));
+        if events.len() > BYTES_MAX && len > 0 {
+            events.truncate(len);
+            return Ok(ControlFlow::Break(()));
+        }
+        last = event.seq_num;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((!events.is_empty()).then_some(Batch { backend_id: row.backend_id, events, first, last, at }))
+}

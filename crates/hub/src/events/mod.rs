@@ -1,0 +1,54 @@
+//! Event sync for LiveStore's clients (events specification): the stores of a database, the way of a push, and the
+//! WebSocket and HTTP transports.
+//!
+//! A connection is one task. What it says is decided by the machine in `ferry_core::events`; pushes and pages of
+//! history run in tasks of their own, so that a Ping is answered while a commit is under way. A subscription is a
+//! cursor into the log and the bell of its store: nothing is queued per subscriber.
+
+mod access;
+mod clients;
+mod commit;
+mod cors;
+mod hooks;
+mod http;
+mod metric;
+mod open;
+mod push;
+mod refusal;
+mod refused;
+mod route;
+mod socket;
+mod stats;
+mod store;
+mod stores;
+mod view;
+mod watermarks;
+mod wire;
+
+pub use commit::{Publication, append};
+pub use hooks::{Hooks, deliver_all};
+pub use open::{new_backend_id, open_store};
+pub use route::serve;
+pub use stats::lane;
+pub use store::Store;
+pub use stores::EventsState;
+pub(crate) use view::serve as serve_view;
+pub use watermarks::save as save_watermarks;
+
+pub(crate) use metric::count_stores;
+
+use std::sync::OnceLock;
+
+use tokio::time::Instant;
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// Milliseconds of this process: what deadlines and token buckets count in.
+fn now_ms() -> u64 {
+    now_us() / 1000
+}
+
+/// The same in microseconds.
+fn now_us() -> u64 {
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
+}

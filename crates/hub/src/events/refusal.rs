@@ -1,0 +1,81 @@
+//! What a refusal of the hub is on this wire, and what a refused connection or call is answered (sections 2.6, 2.7).
+
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
+use ferry_protocol::events::{BadQuery, ErrorCode, RpcError};
+use ferry_types::{Code, Error, Reason};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// Advice for causes on the hub's side that carry none.
+const RETRY_AFTER_MS: u64 = 5_000;
+
+/// The error of a call that the hub refused for `error`.
+pub(super) fn rpc_error(error: &Error) -> RpcError {
+    let code = match error.reason {
+        Reason::Busy | Reason::RateLimited | Reason::ShuttingDown => ErrorCode::RateLimited,
+        Reason::Unavailable => ErrorCode::StoreHold,
+        _ => match error.code() {
+            Code::Unauthenticated => ErrorCode::Unauthorized,
+            Code::PermissionDenied => ErrorCode::Forbidden,
+            Code::NotFound => ErrorCode::StoreNotFound,
+            Code::FailedPrecondition => ErrorCode::Rejected,
+            _ => ErrorCode::Internal,
+        },
+    };
+    RpcError::Unknown { code, message: error.message.clone(), retry_after_ms: error.retry_after_ms }
+}
+
+/// A store that the operator must look at first.
+pub(super) fn on_hold() -> Error {
+    let message = "the store is on hold: its operator must decide whether acknowledged events were lost";
+    Error::new(Reason::Unavailable, message).retry_after_ms(30_000)
+}
+
+pub(super) fn bad_query(bad: &BadQuery) -> Error {
+    Error::new(Reason::InvalidArgument, bad.0)
+}
+
+/// HTTP status of a call that ended so.
+pub(super) const fn call_status(error: &RpcError) -> StatusCode {
+    let RpcError::Unknown { code, .. } = error else { return StatusCode::OK };
+    match code {
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::StoreNotFound => StatusCode::NOT_FOUND,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::StoreHold => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    }
+}
+
+/// HTTP status of a request that is refused as a whole.
+pub(super) fn status(error: &Error) -> StatusCode {
+    StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The answer in place of an upgrade.
+pub(super) fn response(error: &Error) -> Response {
+    response_with(status(error), error)
+}
+
+pub(super) fn response_with(status: StatusCode, error: &Error) -> Response {
+    let code = match rpc_error(error) {
+        RpcError::Unknown { code: ErrorCode::Internal | ErrorCode::Rejected, .. } => error.reason.as_str(),
+        other => other.word(),
+    };
+    let body = json!({"error": {"code": code, "message": error.message}});
+    let mut response = (status, Json(body)).into_response();
+    advise(&mut response, error.retry_after_ms);
+    response
+}
+
+/// Tells when to come again, where the status asks for it.
+pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
+    if matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let seconds = retry_after_ms.unwrap_or(RETRY_AFTER_MS).div_ceil(1000).max(1);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}

@@ -1,0 +1,137 @@
+//! The requests of this model (section 2.1): WebSocket, HTTP, preflight.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts as _, Request, WebSocketUpgrade},
+    response::Response,
+};
+use ferry_protocol::events::{ConnectQuery, Transport};
+use ferry_types::{Error, Reason, limits::EVENTS_WRITE_BUFFER_BYTES};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+
+use super::{
+    access::{self, Wanted},
+    cors, http as call, refusal, refused, socket,
+};
+use crate::{
+    config::AuthRefusal,
+    http::{ClientIp, RequestId},
+    hub::Hub,
+};
+
+/// Bytes that a socket reads at once; a longer frame grows its buffer while it arrives. Small, since most sockets
+/// only listen.
+const READ_BUFFER_BYTES: usize = 2 << 10;
+/// Where a store of one database is reached.
+const DATABASE_PREFIX: &str = "/v1/databases/";
+
+/// Serves a request that belongs to this model.
+pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
+    let headers: HeaderMap = request.headers().clone();
+    if request.method() == Method::OPTIONS {
+        return cors::preflight(&headers, &hub.config.events.cors_origins);
+    }
+    let (parts, body) = request.into_parts();
+    let mut response = match parts.method {
+        Method::GET => connect(&hub, parts).await,
+        Method::POST => post(&hub, parts, body).await,
+        _ => method_not_allowed(),
+    };
+    cors::allow(&mut response, &headers, &hub.config.events.cors_origins);
+    response
+}
+
+fn method_not_allowed() -> Response {
+    let error = Error::new(Reason::InvalidArgument, "use GET with an upgrade, or POST");
+    let mut response = refusal::response_with(StatusCode::METHOD_NOT_ALLOWED, &error);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+    response
+}
+
+/// `{db}` of `/v1/databases/{db}/livestore`, percent-decoded by nobody: names and ids need none.
+fn route(parts: &Parts) -> Option<&str> {
+    parts.uri.path().strip_prefix(DATABASE_PREFIX)?.split('/').next()
+}
+
+fn client(parts: &Parts) -> std::net::IpAddr {
+    let found = parts.extensions.get::<ClientIp>();
+    found.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
+}
+
+/// `GET`: a WebSocket.
+async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
+    let query = match ConnectQuery::parse(parts.uri.query().unwrap_or("")) {
+        Ok(query) => query,
+        Err(bad) => return refusal::response(&refusal::bad_query(&bad)),
+    };
+    if query.transport == Transport::Http {
+        let error = Error::new(Reason::InvalidArgument, "transport=http takes POST");
+        return refusal::response_with(StatusCode::METHOD_NOT_ALLOWED, &error);
+    }
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        let error =
+            Error::new(Reason::InvalidArgument, "transport=ws is a WebSocket: connect with ws:// or wss://");
+        let mut response = refusal::response_with(StatusCode::UPGRADE_REQUIRED, &error);
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    };
+    let config = &hub.config.events;
+    let upgrade = upgrade
+        .max_frame_size(config.max_frame_bytes)
+        .max_message_size(config.max_frame_bytes)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(EVENTS_WRITE_BUFFER_BYTES);
+    let wanted = Wanted { parts: &parts, ip: client(&parts), route: route(&parts), query: &query };
+    let entered = access::enter(hub, &wanted).await;
+    // The hub waits for this token's end before it closes files.
+    let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
+    match entered {
+        // A task of its own: the one of the handshake is larger, and would live as long.
+        Ok(entry) => upgrade.on_upgrade(async move |socket| {
+            tokio::spawn(async move {
+                metrics::gauge!("ferry_connections", "model" => "events").increment(1);
+                socket::run(hub, entry, socket).await;
+                metrics::gauge!("ferry_connections", "model" => "events").decrement(1);
+                drop(tracked);
+            });
+        }),
+        Err(error) if config.auth_refusal == AuthRefusal::Fail && access::is_callers_fault(&error) => {
+            let error = refusal::rpc_error(&error);
+            upgrade.on_upgrade(async move |socket| {
+                refused::run(hub, error, socket).await;
+                drop(tracked);
+            })
+        }
+        Err(error) => refusal::response(&error),
+    }
+}
+
+/// `POST`: calls over HTTP.
+async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
+    let query = match ConnectQuery::parse(parts.uri.query().unwrap_or("")) {
+        Ok(query) if query.transport == Transport::Http => query,
+        Ok(_) => {
+            return call::malformed(StatusCode::METHOD_NOT_ALLOWED, "transport=ws takes GET with an upgrade");
+        }
+        Err(bad) => return call::malformed(StatusCode::BAD_REQUEST, bad.0),
+    };
+    let Ok(body) = axum::body::to_bytes(body, hub.config.events.max_frame_bytes).await else {
+        let why = format!("a body may have at most {} bytes", hub.config.events.max_frame_bytes);
+        return call::malformed(StatusCode::PAYLOAD_TOO_LARGE, &why);
+    };
+    let calls = match call::calls(&body) {
+        Ok(calls) => calls,
+        Err(why) => return call::malformed(StatusCode::BAD_REQUEST, why),
+    };
+    let wanted = Wanted { parts: &parts, ip: client(&parts), route: route(&parts), query: &query };
+    match access::enter(hub, &wanted).await {
+        Ok(entry) => {
+            let calls = calls.into_iter().map(str::to_owned).collect();
+            let id = parts.extensions.get::<RequestId>().cloned();
+            call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await
+        }
+        Err(error) => call::refused(&error, &calls),
+    }
+}

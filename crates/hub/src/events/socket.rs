@@ -1,0 +1,430 @@
+//! One WebSocket connection: its loop turns what happens into input of the machine, and the machine's output into
+//! frames and work.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use axum::extract::ws::WebSocket;
+use ferry_core::events::{
+    Bucket, Connection, HistoryPage, Log, Output, ReadPage, Rights, StoreState, read_page,
+};
+use ferry_protocol::events::{
+    ErrorCode, Hook, RpcError, Transport,
+    close::{self, Close},
+};
+use ferry_store::NativeSql;
+use ferry_types::Result;
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, Sleep},
+};
+
+use super::{
+    access::Entry,
+    metric, now_ms,
+    push::{Pusher, charge_connection},
+    store::Store,
+    wire::{Event, Wire},
+};
+use crate::{
+    config::AuthRefusal,
+    control::{RightsEnd, RightsWatch},
+    database::Database,
+    hub::Hub,
+};
+
+/// Pings without an answer after which a peer is gone (EVT-39).
+const UNANSWERED_PINGS: u64 = 3;
+/// Over which time connections are closed when the hub stops (EVT-37).
+const SHUTDOWN_SPREAD_MS: u64 = 2_000;
+/// Longest sleep; deadlines that come nearer are seen at the latest then.
+const SLEEP_MAX_MS: u64 = 1_000 * 30;
+
+/// A connection's parts; the futures that wait stand in [`run`].
+struct Session {
+    pusher: Pusher,
+    machine: Connection,
+    wire: Wire,
+    push: Option<JoinHandle<Result<(), RpcError>>>,
+    read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
+    /// Pulls about which a hook is asked; made with the first.
+    asking: Option<Box<JoinSet<Verdict>>>,
+    bucket: Option<Bucket>,
+    counted: metric::Counted,
+    generation: u32,
+    /// How often the hub makes sure that a silent peer is alive.
+    ping_every_ms: u64,
+    /// How long the socket may take nothing.
+    stall_ms: u64,
+    heard_ms: u64,
+    pinged_ms: u64,
+    /// The bell rang since the last Chunk.
+    rang: bool,
+    chunks: u8,
+    /// When a stopping hub closes it.
+    closing_ms: Option<u64>,
+}
+
+/// Whether a Pull may begin.
+type Verdict = (u32, Result<(), RpcError>);
+
+/// What a connection waits for.
+enum Wake {
+    Wire(Event),
+    Pushed(Result<(), RpcError>),
+    Read(u32, Result<Option<HistoryPage>>),
+    Asked(Option<Verdict>),
+    Bell,
+    Time,
+    RightsOver(RightsEnd),
+    Stopping,
+    Closed,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
+    let Entry { ref database, ref store, ref auth, ref rights, .. } = entry;
+    let mut watch = hub.control.watch(auth);
+    let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
+    let mut rights_over = pin!(rights_end(&mut watch, grace));
+    let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
+    let mut stopping = pin!(stopping.cancelled());
+    let mut closed = pin!(closed.cancelled());
+    let mut bell = pin!(store.bell());
+    bell.as_mut().enable();
+    let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(SLEEP_MAX_MS)));
+    let mut session = Session::new(&hub, database, store, auth.principal().into(), rights.clone(), socket);
+    let (mut is_stopping, mut rights_are_over) = (false, false);
+    let end = loop {
+        let wake = tokio::select! {
+            biased;
+            () = stopping.as_mut(), if !is_stopping => Wake::Stopping,
+            () = closed.as_mut(), if !is_stopping => Wake::Closed,
+            end = rights_over.as_mut(), if !rights_are_over => Wake::RightsOver(end),
+            outcome = pushed(&mut session.push) => Wake::Pushed(outcome),
+            (key, page) = read(&mut session.read) => Wake::Read(key, page),
+            verdict = asked(&mut session.asking) => Wake::Asked(verdict),
+            event = session.wire.next() => Wake::Wire(event),
+            () = bell.as_mut() => Wake::Bell,
+            () = sleep.as_mut() => Wake::Time,
+        };
+        let rang = matches!(wake, Wake::Bell);
+        if rang {
+            // Waiting begins before looking, so that no commit falls between the two.
+            bell.set(store.bell());
+            bell.as_mut().enable();
+        }
+        is_stopping |= matches!(wake, Wake::Stopping);
+        rights_are_over |= matches!(wake, Wake::RightsOver(_));
+        let end = session.handle(&hub, wake).or_else(|| session.act());
+        if end.is_some() {
+            break end;
+        }
+        session.arm(sleep.as_mut());
+    };
+    let Session { wire, .. } = session;
+    let (code, flush) = match end {
+        Some(End::Close(code)) => (code, true),
+        Some(End::CloseNow(code)) => (code, false),
+        Some(End::Gone) | None => return,
+    };
+    // Boxed, as what else happens once: an idle connection must not hold room for it.
+    Box::pin(wire.finish(code, flush)).await;
+}
+
+/// How a connection ends.
+enum End {
+    /// After what waits to be sent.
+    Close(Close),
+    /// At once: the client takes nothing.
+    CloseNow(Close),
+    /// The peer has gone already.
+    Gone,
+}
+
+impl Session {
+    fn new(
+        hub: &Arc<Hub>,
+        database: &Arc<Database>,
+        store: &Arc<Store>,
+        principal: Arc<str>,
+        rights: Rights,
+        socket: WebSocket,
+    ) -> Self {
+        let (config, now_ms) = (&hub.config.events, now_ms());
+        let pusher = Pusher {
+            hub: Arc::clone(hub),
+            database: Arc::clone(database),
+            store: Arc::clone(store),
+            principal,
+            transport: Transport::Ws.as_str(),
+        };
+        let machine = Connection::new(Transport::Ws, rights, config.limits, now_ms);
+        Self {
+            pusher,
+            machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
+            wire: Wire::new(socket),
+            push: None,
+            read: None,
+            asking: None,
+            bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
+            counted: metric::Counted::of(store),
+            generation: store.standing().generation,
+            ping_every_ms: config.ping_ms,
+            stall_ms: config.limits.ack_ms,
+            heard_ms: now_ms,
+            pinged_ms: now_ms,
+            rang: false,
+            chunks: 0,
+            closing_ms: None,
+        }
+    }
+
+    /// Takes in what happened.
+    fn handle(&mut self, hub: &Hub, wake: Wake) -> Option<End> {
+        let now = now_ms();
+        let store: &Store = &self.pusher.store;
+        match wake {
+            Wake::Wire(event) => return self.on_wire(event, now),
+            Wake::Pushed(outcome) => {
+                self.machine.appended(&outcome, store, now);
+                if self.closing_ms.is_some() {
+                    while self.machine.pump(store, now) {}
+                }
+            }
+            Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
+            Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
+            Wake::Asked(verdict) => return self.on_verdict(hub.config.events.auth_refusal, verdict, now),
+            Wake::Bell => {
+                let standing = store.standing();
+                if standing.generation != self.generation {
+                    return Some(End::Close(match standing.state {
+                        StoreState::Ok => close::PULL_AGAIN,
+                        StoreState::Hold => close::ON_HOLD,
+                        StoreState::Deleted => close::DELETED,
+                    }));
+                }
+                self.rang = true;
+                if !self.wire.is_sending() {
+                    self.machine.pump(store, now);
+                }
+            }
+            Wake::Time => return self.on_time(now),
+            Wake::RightsOver(end) => return self.on_rights_over(hub.config.events.auth_refusal, end),
+            Wake::Stopping => {
+                self.machine.drain();
+                self.closing_ms = Some(now + spread_ms(now));
+            }
+            Wake::Closed => return Some(End::Close(close::DELETED)),
+        }
+        None
+    }
+
+    fn on_wire(&mut self, event: Event, now: u64) -> Option<End> {
+        if !matches!(event, Event::Drained) {
+            self.heard_ms = now;
+        }
+        let store: &Store = &self.pusher.store;
+        match event {
+            Event::Text(text) => self.machine.receive(&text, store, now),
+            Event::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.machine.receive(text, store, now),
+                Err(_) => self.machine.reject("expected UTF-8"),
+            },
+            Event::Drained => {}
+            Event::Alive => return None,
+            Event::Broken(close) => return Some(End::Close(close)),
+            Event::Gone => return Some(End::Gone),
+        }
+        if !self.wire.is_sending() {
+            // An Ack may have opened a window, and what was sent has made room.
+            self.machine.pump(store, now);
+        }
+        None
+    }
+
+    fn on_time(&mut self, now: u64) -> Option<End> {
+        if self.closing_ms.is_some_and(|at| at <= now) && !self.machine.is_appending() {
+            return Some(End::Close(close::RESTARTING));
+        }
+        if now >= self.heard_ms + UNANSWERED_PINGS * self.ping_every_ms {
+            return Some(End::Gone);
+        }
+        if self.wire.stalled_ms.is_some_and(|since| since + self.stall_ms <= now) {
+            return Some(End::CloseNow(close::TOO_SLOW));
+        }
+        if now >= self.pinged_ms + self.ping_every_ms {
+            self.pinged_ms = now;
+            self.wire.ping();
+        }
+        self.machine.tick(now);
+        None
+    }
+
+    /// A hook has said, or cannot say, whether a Pull may begin (EVT-59).
+    fn on_verdict(&mut self, refusal: AuthRefusal, verdict: Option<Verdict>, now: u64) -> Option<End> {
+        match (verdict, refusal) {
+            (Some((_, Err(RpcError::Unknown { code: ErrorCode::HookUnavailable, .. }))) | None, _) => {
+                Some(End::Close(close::ON_HOLD))
+            }
+            (Some((_, Err(_))), AuthRefusal::Upgrade) => Some(End::Close(close::WITHDRAWN)),
+            (Some((pull, verdict)), _) => {
+                self.machine.may_pull(pull, verdict, &*self.pusher.store, now);
+                None
+            }
+        }
+    }
+
+    fn on_rights_over(&mut self, refusal: AuthRefusal, end: RightsEnd) -> Option<End> {
+        let (close, code, message) = match end {
+            RightsEnd::Expired => (close::EXPIRED, ErrorCode::Unauthorized, "the credential has expired"),
+            RightsEnd::Revoked => (close::WITHDRAWN, ErrorCode::Forbidden, "the right was withdrawn"),
+            RightsEnd::DatabaseDeleted => return Some(End::Close(close::DELETED)),
+        };
+        match refusal {
+            AuthRefusal::Upgrade => Some(End::Close(close)),
+            AuthRefusal::Fail => {
+                self.machine.refuse(&RpcError::new(code, message));
+                None
+            }
+        }
+    }
+
+    /// Does what the machine asks.
+    fn act(&mut self) -> Option<End> {
+        while let Some(output) = self.machine.next_output() {
+            match output {
+                Output::Send(frame) => self.wire.send(frame),
+                Output::Chunk(frame) => {
+                    metric::chunk_sent();
+                    if std::mem::take(&mut self.rang) {
+                        self.sample_fanout();
+                    }
+                    self.wire.send(frame);
+                }
+                Output::Append(call) => match charge_connection(&mut self.bucket) {
+                    Ok(wait_ms) => {
+                        self.push = Some(tokio::spawn(self.pusher.clone().run(call, wait_ms)));
+                    }
+                    Err(error) => {
+                        let store: &Store = &self.pusher.store;
+                        self.machine.appended(&Err(error), store, now_ms());
+                    }
+                },
+                Output::Read(page) => self.read = Some((page.pull, self.pusher.read(page))),
+                Output::MayPull { pull, cursor, live } => {
+                    let pusher = self.pusher.clone();
+                    self.asking
+                        .get_or_insert_default()
+                        .spawn(async move { (pull, pusher.may_pull(cursor.as_ref(), live).await) });
+                }
+                Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Ws),
+                Output::Pulled { live, result } => metric::pulled(live, result),
+                Output::CursorAhead => {
+                    self.pusher.store.clients().cursor_ahead();
+                    metric::cursor_ahead();
+                }
+                // Told in its frame; a WebSocket has no status.
+                Output::Failed(_) => {}
+                // A client that takes nothing would not take what is left either.
+                Output::Close(close::TOO_SLOW) => return Some(End::CloseNow(close::TOO_SLOW)),
+                Output::Close(close) => return Some(End::Close(close)),
+            }
+        }
+        self.counted.set(self.machine.live_pulls(), self.machine.lagging_pulls());
+        None
+    }
+
+    /// Measures one delivery of sixteen; all of them would cost more than they tell.
+    fn sample_fanout(&mut self) {
+        self.chunks = self.chunks.wrapping_add(1);
+        if self.chunks % 16 == 1 {
+            metric::fanout_us(self.pusher.store.published_since_us());
+        }
+    }
+
+    /// Sets the alarm for the next deadline, if it stands behind that.
+    fn arm(&self, mut sleep: std::pin::Pin<&mut Sleep>) {
+        let now = now_ms();
+        let deadlines = [
+            self.machine.deadline_ms(),
+            self.wire.stalled_ms.map(|since| since + self.stall_ms),
+            // While a push is under way the close waits for it, not for a time.
+            self.closing_ms.map(|at| if self.machine.is_appending() { at.max(now + 50) } else { at }),
+            Some(self.pinged_ms + self.ping_every_ms),
+        ];
+        let next = deadlines.into_iter().flatten().min().unwrap_or(now + SLEEP_MAX_MS);
+        let at = Instant::now() + Duration::from_millis(next.saturating_sub(now));
+        if sleep.is_elapsed() || at + Duration::from_millis(1) < sleep.deadline() {
+            sleep.as_mut().reset(at);
+        }
+    }
+}
+
+impl Pusher {
+    /// Reads a page of history beside the writer.
+    pub(super) fn read(&self, page: ReadPage) -> JoinHandle<ferry_types::Result<Option<HistoryPage>>> {
+        let (database, store) = (Arc::clone(&self.database), Arc::clone(&self.store));
+        tokio::spawn(async move {
+            let backend_id = store.position().backend_id;
+            database
+                .read(move |connection| {
+                    read_page(&NativeSql(connection), store.table(), &backend_id, page.range)
+                })
+                .await
+        })
+    }
+}
+
+async fn pushed(push: &mut Option<JoinHandle<Result<(), RpcError>>>) -> Result<(), RpcError> {
+    let Some(running) = push else { return std::future::pending().await };
+    let outcome = running.await;
+    *push = None;
+    outcome.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::Internal, "internal error")))
+}
+
+async fn read(
+    read: &mut Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
+) -> (u32, Result<Option<HistoryPage>>) {
+    let Some((key, running)) = read else { return std::future::pending().await };
+    let (key, page) = (*key, running.await);
+    *read = None;
+    (key, page.unwrap_or_else(|_| Err(ferry_types::Error::internal())))
+}
+
+/// The next verdict; `None` if asking panicked. Waits for ever while nobody is asked.
+async fn asked(asking: &mut Option<Box<JoinSet<Verdict>>>) -> Option<Verdict> {
+    if let Some(running) = asking {
+        if let Some(verdict) = running.join_next().await {
+            return verdict.ok();
+        }
+        *asking = None;
+    }
+    std::future::pending().await
+}
+
+/// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53).
+pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
+    let end = watch.ended().await;
+    if end == RightsEnd::Expired {
+        // Revocation still counts meanwhile.
+        let revoked = async {
+            loop {
+                match watch.ended().await {
+                    RightsEnd::Expired => tokio::time::sleep(Duration::from_secs(1)).await,
+                    other => return other,
+                }
+            }
+        };
+        return Box::pin(tokio::time::timeout(grace, revoked)).await.unwrap_or(end);
+    }
+    end
+}
+
+/// A connection's share of the time over which a stopping hub closes them: told apart by what is random enough.
+fn spread_ms(now: u64) -> u64 {
+    let mut bytes = [0; 2];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from(u16::from_le_bytes(bytes)) * SHUTDOWN_SPREAD_MS / u64::from(u16::MAX),
+        Err(_) => now % SHUTDOWN_SPREAD_MS,
+    }
+}

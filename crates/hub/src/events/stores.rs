@@ -1,0 +1,73 @@
+//! The open stores of one database.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{commit::Publication, store::Store};
+
+/// Event sync's state of one database.
+#[derive(Default)]
+pub struct EventsState {
+    open: Mutex<Open>,
+    /// Held while a store is opened, so that it is opened once.
+    pub(super) opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Open {
+    stores: HashMap<Box<str>, Arc<Store>>,
+    /// A store whose row was read in a group that is not on disk yet. It gets what that group publishes, but nobody
+    /// finds it before.
+    arriving: Option<Arc<Store>>,
+}
+
+impl EventsState {
+    /// The store of this id, if it is open.
+    #[must_use]
+    pub fn get(&self, store_id: &str) -> Option<Arc<Store>> {
+        self.lock().stores.get(store_id).cloned()
+    }
+
+    /// All open stores.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Store>> {
+        self.lock().stores.values().cloned().collect()
+    }
+
+    /// Forgets a store, as if it had never been opened.
+    pub fn forget(&self, store_id: &str) {
+        self.lock().stores.remove(store_id);
+    }
+
+    pub(super) fn arrive(&self, store: &Arc<Store>) {
+        self.lock().arriving = Some(Arc::clone(store));
+    }
+
+    /// The group that `arrive` ran in is on disk, or is not.
+    pub(super) fn arrived(&self, is_on_disk: bool) -> Option<Arc<Store>> {
+        let mut open = self.lock();
+        let store = open.arriving.take().filter(|_| is_on_disk)?;
+        open.stores.insert(store.id().into(), Arc::clone(&store));
+        Some(store)
+    }
+
+    /// Takes a commit's events in, after its COMMIT and before its answer. They leave `publication`, so that nobody
+    /// else keeps them.
+    pub(crate) fn publish(&self, publication: &mut Publication) {
+        let store = {
+            let open = self.lock();
+            let arriving = open.arriving.as_ref().filter(|store| store.id() == &*publication.store_id);
+            open.stores.get(&*publication.store_id).or(arriving).cloned()
+        };
+        if let Some(store) = store {
+            publication.apply(&store);
+        }
+        publication.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

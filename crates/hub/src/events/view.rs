@@ -1,0 +1,204 @@
+//! Ferry's own view of the event log over HTTP and server-sent events, and its admin calls (sections 2.9, 2.10).
+//!
+//! Appends go the way of every push; a stream is a cursor into the log and the bell of its store, as a socket is.
+
+mod admin;
+mod answer;
+mod append;
+mod export;
+mod import;
+mod live;
+mod page;
+mod place;
+mod spool;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+
+use answer::{Answer, ViewError};
+use place::Place;
+
+use crate::{
+    http::RequestId,
+    hub::Hub,
+    rights::{self, Right},
+};
+
+/// What a path under `/v1/databases/{db}/events` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Events,
+    Live,
+    Stores,
+    Store(String),
+    /// A store, and what is to be done with it.
+    Action(String, Action),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Clients,
+    Reset,
+    Remint,
+    Resume,
+    Export,
+    Import,
+}
+
+impl Action {
+    const fn method(self) -> Method {
+        match self {
+            Self::Clients | Self::Export => Method::GET,
+            Self::Reset | Self::Remint | Self::Resume | Self::Import => Method::POST,
+        }
+    }
+}
+
+/// `{db}` and the target of a path; a trailing slash is ignored.
+fn target(path: &str) -> Option<(&str, Target)> {
+    let rest = path.strip_prefix("/v1/databases/")?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let mut names = rest.split('/');
+    let database = names.next()?;
+    if names.next() != Some("events") {
+        return None;
+    }
+    let names: Vec<&str> = names.collect();
+    let target = match names[..] {
+        [] => Target::Events,
+        ["live"] => Target::Live,
+        ["stores"] => Target::Stores,
+        ["stores", store] => Target::Store(percent_decoded(store)?),
+        ["stores", store, action] => {
+            let action = match action {
+                "clients" => Action::Clients,
+                "reset" => Action::Reset,
+                "remint" => Action::Remint,
+                "resume" => Action::Resume,
+                "export" => Action::Export,
+                "import" => Action::Import,
+                _ => return None,
+            };
+            Target::Action(percent_decoded(store)?, action)
+        }
+        _ => return None,
+    };
+    Some((database, target))
+}
+
+fn percent_decoded(name: &str) -> Option<String> {
+    // In a path, unlike a query, `+` is itself.
+    let shielded = format!("x={}", name.replace('+', "%2B"));
+    let value = form_urlencoded::parse(shielded.as_bytes()).next()?.1.into_owned();
+    (!value.contains('\u{fffd}')).then_some(value)
+}
+
+/// Serves a request under `/v1/databases/{db}/events`.
+pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId(String::new()));
+    let Some((database, target)) = target(parts.uri.path()) else {
+        return ViewError::no_such_endpoint().respond(&id, None);
+    };
+    let allowed = match &target {
+        Target::Events => vec![Method::GET, Method::POST],
+        Target::Live => vec![Method::GET],
+        Target::Stores => vec![Method::GET, Method::POST],
+        Target::Store(_) => vec![Method::GET, Method::DELETE],
+        Target::Action(_, action) => vec![action.method()],
+    };
+    if !allowed.contains(&parts.method) {
+        return method_not_allowed(&allowed, &id);
+    }
+    let is_stream = target == Target::Live || (target == Target::Events && wants_stream(&parts));
+    let place = match Place::enter(&hub, &parts, database, right(&target, &parts.method), is_stream).await {
+        Ok(place) => place,
+        Err(error) => return error.respond(&id, None),
+    };
+    match run(&place, target, is_stream, &parts, body).await {
+        Ok(answer) => answer.respond(),
+        Err(error) => error.respond(&id, place.database.seq().await.ok()),
+    }
+}
+
+const fn right(target: &Target, method: &Method) -> Right {
+    match target {
+        Target::Events if matches!(*method, Method::POST) => rights::EVENTS_APPEND,
+        Target::Events | Target::Live => rights::EVENTS_READ,
+        Target::Stores | Target::Store(_) | Target::Action(..) => rights::EVENTS_ADMIN,
+    }
+}
+
+fn wants_stream(parts: &Parts) -> bool {
+    let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    parts.method == Method::GET && accepted.is_some_and(|types| types.contains("text/event-stream"))
+}
+
+async fn run(
+    place: &Place,
+    target: Target,
+    is_stream: bool,
+    parts: &Parts,
+    body: Body,
+) -> Result<Answer, ViewError> {
+    let query = place::Query::of(parts);
+    match (target, parts.method == Method::GET) {
+        (Target::Events | Target::Live, true) if is_stream => live::open(place, &query, &parts.headers).await,
+        (Target::Events, true) => page::get(place, &query, &parts.headers).await,
+        (Target::Events, false) => append::post(place, &parts.headers, body).await,
+        (Target::Live, _) => Err(ViewError::no_such_endpoint()),
+        (Target::Stores, true) => admin::list(place).await,
+        (Target::Stores, false) => admin::create(place, body).await,
+        (Target::Store(store), true) => admin::stat(place, &store).await,
+        (Target::Store(store), false) => admin::delete(place, &store, body).await,
+        (Target::Action(store, action), _) => match action {
+            Action::Clients => admin::clients(place, &store).await,
+            Action::Reset => admin::reset(place, &store, body).await,
+            Action::Remint => admin::remint(place, &store, body).await,
+            Action::Resume => admin::resume(place, &store).await,
+            Action::Export => export::get(place, &store, &query).await,
+            Action::Import => import::post(place, &store, &query, body).await,
+        },
+    }
+}
+
+fn method_not_allowed(allowed: &[Method], id: &RequestId) -> Response {
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let names = names.join(", ");
+    let error = ViewError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("use {names}"));
+    let mut response = error.respond(id, None).into_response();
+    if let Ok(value) = HeaderValue::try_from(names) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
+/// The value of a header that is text.
+fn text_header<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_their_targets() {
+        let of = |path: &str| target(path).map(|(_, target)| target);
+        let base = "/v1/databases/app/events";
+        assert_eq!(target(base), Some(("app", Target::Events)));
+        assert_eq!(of(&format!("{base}/")), Some(Target::Events));
+        assert_eq!(of(&format!("{base}/live")), Some(Target::Live));
+        assert_eq!(of(&format!("{base}/stores/a%2Fb%20c+d")), Some(Target::Store("a/b c+d".into())));
+        assert_eq!(of(&format!("{base}/stores/x/export")), Some(Target::Action("x".into(), Action::Export)));
+        for none in ["/stores/x/y", "/stores/x/reset/z", "/other", "/stores/%ff"] {
+            assert_eq!(of(&format!("{base}{none}")), None, "{none}");
+        }
+    }
+}

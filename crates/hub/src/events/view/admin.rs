@@ -1,0 +1,277 @@
+//! Admin calls: what stores there are, who is stuck, and what an operator does to a whole store (section 2.10).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use ferry_core::events::{LogTable, StoreRow, StoreState, admin, identity::Change, store};
+use ferry_store::NativeSql;
+use ferry_types::{Error, Reason, Seq};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    answer::{Answer, ViewError},
+    place::Place,
+};
+use crate::{
+    database::{Effect, seq_of},
+    events::{Publication, open::new_backend_id, open_store, save_watermarks, store::Store},
+};
+
+/// Largest body of these calls.
+const BODY_MAX_BYTES: usize = 64 << 10;
+
+/// Bodies of these calls; each looks at what it needs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Call {
+    #[serde(rename = "storeId")]
+    store_id: Option<String>,
+    confirm: Option<String>,
+    reason: Option<String>,
+}
+
+async fn call(body: Body) -> Result<Call, ViewError> {
+    let body = axum::body::to_bytes(body, BODY_MAX_BYTES).await;
+    let body = body.map_err(|_| ViewError::too_large(BODY_MAX_BYTES as u64))?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Call::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| ViewError::bad_request(format!("body: {error}")))
+}
+
+/// What cannot be undone is asked for with the store's name.
+async fn confirmed(body: Body, store_id: &str) -> Result<Call, ViewError> {
+    let call = call(body).await?;
+    if call.confirm.as_deref() == Some(store_id) {
+        return Ok(call);
+    }
+    let message = "this cannot be undone: confirm it with {\"confirm\":\"<storeId>\"}";
+    Err(ViewError::new(StatusCode::BAD_REQUEST, "confirm_required", message))
+}
+
+pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
+    if place.database.seq().await? == Seq(0) {
+        return Ok(Answer::json(StatusCode::OK, json!({"stores": []}).to_string(), Some(Seq(0))));
+    }
+    let all = place.database.read(|connection| store::list(&NativeSql(connection))).await?;
+    for row in all.iter().filter(|row| row.state != StoreState::Deleted) {
+        // Opening a store finds out whether it must be held.
+        place.any_store(Some(&row.store_id), false).await?;
+    }
+    let (rows, seq) = place
+        .database
+        .read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            Ok((store::list(&NativeSql(&snapshot))?, seq_of(&snapshot)?))
+        })
+        .await?;
+    let shown: Vec<Value> = rows
+        .iter()
+        .filter(|row| row.state != StoreState::Deleted)
+        .map(|row| shown(row, place.database.events().get(&row.store_id).as_deref()))
+        .collect();
+    Ok(Answer::json(StatusCode::OK, json!({ "stores": shown }).to_string(), Some(seq)))
+}
+
+pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
+    let store = place.any_store(Some(store_id), false).await?;
+    let look = Arc::clone(&store);
+    let (row, seq) = place
+        .database
+        .read(move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            Ok((store::find(&NativeSql(&snapshot), look.id())?, seq_of(&snapshot)?))
+        })
+        .await?;
+    let row = row.ok_or_else(not_found)?;
+    Ok(Answer::json(StatusCode::OK, shown(&row, Some(&store)).to_string(), Some(seq)))
+}
+
+pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
+    let store = place.any_store(Some(store_id), false).await?;
+    let seq = place.database.seq().await?;
+    Ok(Answer::json(StatusCode::OK, store.clients().to_json().to_string(), Some(seq)))
+}
+
+/// A store as these calls show it.
+fn shown(row: &StoreRow, store: Option<&Store>) -> Value {
+    json!({
+        "storeId": row.store_id,
+        "table": LogTable::of(&row.store_id).name,
+        "backendId": row.backend_id,
+        "head": row.head,
+        "base": row.base,
+        "count": row.event_count,
+        "bytes": row.bytes,
+        "state": row.state.as_str(),
+        "subscribers": store.map_or(0, Store::connections),
+        "lagging": store.map_or(0, Store::lagging),
+        "createdAt": row.created_at,
+        "lastPushAt": row.last_created_at,
+    })
+}
+
+fn not_found() -> Error {
+    Error::new(Reason::NotFound, "store not found")
+}
+
+pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewError> {
+    let call = call(body).await?;
+    let id = call.store_id.ok_or_else(|| ViewError::bad_request("storeId: expected a string"))?;
+    place.check_id(&id)?;
+    let known = match place.database.seq().await? {
+        Seq(0) => None,
+        _ => {
+            let id = id.clone();
+            place.database.read(move |connection| store::find(&NativeSql(connection), &id)).await?
+        }
+    };
+    let (row, seq) = match known {
+        Some(row) if row.state == StoreState::Deleted => {
+            let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+                if row.state != StoreState::Deleted {
+                    return Err(Error::new(Reason::AlreadyExists, "the store exists").into());
+                }
+                admin::revive(sql, row, &LogTable::of(&row.store_id), change)
+            };
+            change(place, &id, "created again", work).await?
+        }
+        Some(_) => return Err(Error::new(Reason::AlreadyExists, "the store exists").into()),
+        None => {
+            open_store(&place.hub, &place.database, &id, true).await?;
+            let id = id.clone();
+            let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id));
+            (row.await?.ok_or_else(not_found)?, None)
+        }
+    };
+    save_watermarks(&place.hub).await;
+    let seq = match seq {
+        Some(seq) => seq,
+        None => place.database.seq().await?,
+    };
+    let store = place.database.events().get(&id);
+    Ok(Answer::json(StatusCode::CREATED, shown(&row, store.as_deref()).to_string(), Some(seq)))
+}
+
+pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
+    confirmed(body, store_id).await?;
+    place.any_store(Some(store_id), false).await?;
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
+        live(row)?;
+        admin::delete(sql, row, &LogTable::of(&row.store_id))
+    };
+    let before = lookup(place, store_id).await?;
+    let (_, seq) = change(place, store_id, "deleted", work).await?;
+    place.hub.control.forget_watermark(place.database.id(), store_id).await?;
+    let detail = json!({"head": before.head, "count": before.event_count, "backendId": before.backend_id});
+    audit(place, "events.delete", store_id, detail).await?;
+    Ok(Answer::json(StatusCode::OK, json!({"storeId": store_id}).to_string(), seq))
+}
+
+pub(super) async fn reset(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
+    let reason = confirmed(body, store_id).await?.reason.unwrap_or_default();
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+        live(row)?;
+        admin::reset(sql, row, &LogTable::of(&row.store_id), change)
+    };
+    replace(place, store_id, "events.reset", &reason, work).await
+}
+
+pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
+    let reason = confirmed(body, store_id).await?.reason.unwrap_or_default();
+    if reason.is_empty() {
+        return Err(ViewError::bad_request("reason: say why, it is kept with the store"));
+    }
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+        live(row)?;
+        admin::remint(sql, row, &LogTable::of(&row.store_id), change)
+    };
+    replace(place, store_id, "events.remint", &reason, work).await
+}
+
+pub(super) async fn resume(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
+        live(row)?;
+        if row.state != StoreState::Hold {
+            return Err(Error::new(Reason::FailedPrecondition, NOT_HELD).into());
+        }
+        admin::resume(sql, row, &LogTable::of(&row.store_id))
+    };
+    replace(place, store_id, "events.resume", "", work).await.map_err(|error| match error.message() {
+        NOT_HELD => ViewError::conflict("not_on_hold", NOT_HELD),
+        _ => error,
+    })
+}
+
+const NOT_HELD: &str = "the store is not on hold";
+
+fn live(row: &StoreRow) -> Result<(), Error> {
+    if row.state == StoreState::Deleted { Err(not_found()) } else { Ok(()) }
+}
+
+async fn lookup(place: &Place, store_id: &str) -> Result<StoreRow, ViewError> {
+    let id = store_id.to_owned();
+    let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id)).await?;
+    Ok(row.ok_or_else(not_found)?)
+}
+
+/// A change of a store that is open, told to the audit trail; all its connections end (EVT-45).
+async fn replace<W>(
+    place: &Place,
+    store_id: &str,
+    action: &'static str,
+    reason: &str,
+    work: W,
+) -> Result<Answer, ViewError>
+where
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_store::Result<()> + Send + 'static,
+{
+    let store = place.any_store(Some(store_id), false).await?;
+    let before = lookup(place, store_id).await?;
+    let (row, seq) = change(place, store_id, reason, work).await?;
+    // What the hub remembers of the store would hold it again at its next opening.
+    save_watermarks(&place.hub).await;
+    let detail = json!({
+        "oldId": before.backend_id, "newId": row.backend_id,
+        "oldHead": before.head, "newHead": row.head, "reason": reason,
+    });
+    audit(place, action, store_id, detail).await?;
+    Ok(Answer::json(StatusCode::OK, shown(&row, Some(&store)).to_string(), seq))
+}
+
+/// Runs `work` on the store's row in a request of the writer, and publishes what the store is then.
+async fn change<W>(
+    place: &Place,
+    store_id: &str,
+    reason: &str,
+    work: W,
+) -> Result<(StoreRow, Option<Seq>), ViewError>
+where
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_store::Result<()> + Send + 'static,
+{
+    let (id, reason, new_id) = (store_id.to_owned(), reason.to_owned(), new_backend_id()?);
+    let (actor, now) = (place.auth.principal(), place.hub.clock.now().to_string());
+    let committed = place
+        .database
+        .submit(move |transaction| {
+            let sql = NativeSql(transaction.connection());
+            let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
+            let change = Change { new_id: &new_id, actor: &actor, reason: &reason, at: &now };
+            work(&sql, &mut row, &change)?;
+            transaction.effect(Effect::Events(Publication::replaced(row.clone())));
+            Ok(row)
+        })
+        .await?;
+    Ok((committed.value, committed.seq))
+}
+
+pub(super) async fn audit(
+    place: &Place,
+    action: &'static str,
+    store_id: &str,
+    detail: Value,
+) -> Result<(), ViewError> {
+    Ok(place.hub.control.audit_data(&place.auth, place.origin.clone(), action, store_id, detail).await?)
+}

@@ -1,0 +1,98 @@
+//! `POST …/events`: an append, on the way of every push (EVT-70).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use ferry_core::events::{
+    Log as _,
+    append::{check_backend, check_head, find_mistake},
+    idempotency::{self, KEY_MAX_BYTES, Keyed, Known},
+};
+use ferry_protocol::events::AppendCall;
+use ferry_store::NativeSql;
+use http::{HeaderMap, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    answer::{Answer, ViewError},
+    place::Place,
+};
+use crate::events::{commit::Wanted, push::Pushed};
+
+pub(super) async fn post(place: &Place, headers: &HeaderMap, body: Body) -> Result<Answer, ViewError> {
+    let config = &place.hub.config.events;
+    let most = config.max_frame_bytes;
+    let body = axum::body::to_bytes(body, most).await.map_err(|_| ViewError::too_large(most as u64))?;
+    let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
+    let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;
+    let keyed = keyed(headers, &body)?;
+    let store = place.store(call.store.as_deref(), config.auto_create).await?;
+    if let Some(known) = replay(place, store.id(), keyed.as_ref()).await? {
+        return Ok(known);
+    }
+    if call.events.is_empty() {
+        let message = "events: must hold one at least";
+        return Err(ViewError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_batch", message));
+    }
+    let position = store.position();
+    check_backend(call.backend_id.as_deref(), &position.backend_id)?;
+    find_mistake(&call.events, config.limits.push_events)?;
+    call.parent_seq_num.map_or(Ok(()), |parent| check_head(parent, position.head))?;
+    let pusher = place.pusher(&store, "v1");
+    let wanted = Wanted {
+        own: call.events.len(),
+        batch: call.events,
+        at_head: call.parent_seq_num.is_none(),
+        backend_id: call.backend_id,
+        keyed,
+        principal: Arc::clone(&pusher.principal),
+    };
+    match pusher.push(wanted, 0).await {
+        Ok(Pushed::Appended(receipt)) => {
+            metric("ok");
+            Ok(Answer::json(StatusCode::CREATED, receipt.to_json(), Some(receipt.seq)))
+        }
+        Ok(Pushed::Answered(text)) => answered(place, &text).await,
+        Ok(Pushed::KeyReused) => Err(key_reused()),
+        Err(error) => {
+            metric(error.word());
+            Err(error.into())
+        }
+    }
+}
+
+fn metric(result: &'static str) {
+    metrics::counter!("ferry_events_pushes_total", "result" => result, "transport" => "v1", "dialect" => "v1")
+        .increment(1);
+}
+
+/// The key of the request, if it has one.
+fn keyed(headers: &HeaderMap, body: &[u8]) -> Result<Option<Keyed>, ViewError> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=KEY_MAX_BYTES).contains(&key.len()));
+    let wrong = || ViewError::bad_request("Idempotency-Key: expected 1 to 255 visible ASCII characters");
+    Ok(Some(Keyed { key: key.ok_or_else(wrong)?.into(), body_hash: Sha256::digest(body).into() }))
+}
+
+/// The first answer to the same key (EVT-12), before anybody is asked about the batch.
+async fn replay(place: &Place, store_id: &str, keyed: Option<&Keyed>) -> Result<Option<Answer>, ViewError> {
+    let Some(keyed) = keyed.cloned() else { return Ok(None) };
+    let (store_id, now) = (store_id.to_owned(), place.hub.clock.now().to_string());
+    let known = place
+        .database
+        .read(move |connection| idempotency::find(&NativeSql(connection), &store_id, &keyed, &now))
+        .await?;
+    match known {
+        Known::New => Ok(None),
+        Known::Answered(text) => answered(place, &text).await.map(Some),
+        Known::Reused => Err(key_reused()),
+    }
+}
+
+async fn answered(place: &Place, text: &str) -> Result<Answer, ViewError> {
+    Ok(Answer::json(StatusCode::CREATED, text.to_owned(), Some(place.database.seq().await?)))
+}
+
+fn key_reused() -> ViewError {
+    ViewError::conflict("key_reused", "this Idempotency-Key was used for another request: take a new one")
+}

@@ -1,0 +1,51 @@
+//! `GET …/stores/{store}/export`: a consistent copy of a store as text (EVT-46).
+
+use std::{
+    io::{BufWriter, Seek as _, Write as _},
+    sync::Arc,
+};
+
+use axum::response::Response;
+use ferry_core::events::{export::export, store};
+use ferry_store::{NativeSql, pages::unnamed_file};
+use http::{HeaderValue, StatusCode, header};
+
+use super::{
+    answer::{Answer, ViewError},
+    page::check_cursor,
+    place::{Place, Query},
+    spool,
+};
+use crate::database::seq_of;
+
+/// Bytes written to the spool at once.
+const WRITE_BYTES: usize = 1 << 20;
+
+pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Result<Answer, ViewError> {
+    let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
+    let store = place.any_store(Some(store_id), false).await?;
+    let (look, dir) = (Arc::clone(&store), place.database.dir().to_owned());
+    let spooled = place
+        .database
+        .read(move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let sql = NativeSql(&snapshot);
+            let Some(row) = store::find(&sql, look.id())? else { return Ok(None) };
+            let mut out = BufWriter::with_capacity(WRITE_BYTES, unnamed_file(&dir)?);
+            export(&sql, &row, look.table(), after, &mut |piece| Ok(out.write_all(piece.as_bytes())?))?;
+            let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            let bytes = file.stream_position()?;
+            file.rewind()?;
+            Ok(Some((row, file, bytes, seq_of(&snapshot)?)))
+        })
+        .await?;
+    let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");
+    let (row, file, bytes, seq) = spooled.ok_or_else(gone)?;
+    check_cursor(&store, &row, after, None)?;
+    let mut response = Response::new(spool::send(file));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Answer::new(response, Some(seq)))
+}

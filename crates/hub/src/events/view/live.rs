@@ -1,0 +1,261 @@
+//! `GET …/events/live`: the log as server-sent events (WHATWG HTML, section 9.2). A stream is a cursor into the log
+//! and the bell of its store: nothing is queued for it but the page that is on its way (EVT-71).
+
+use std::{convert::Infallible, ops::ControlFlow, sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use ferry_auth::AuthContext;
+use ferry_core::events::{
+    Log as _, Next, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, StoreState, page::each_event, store,
+};
+use ferry_protocol::events::{Cursor, write_sse};
+use ferry_store::NativeSql;
+use ferry_types::{
+    Result,
+    limits::{EVENTS_FULL_RETRY_MS, EVENTS_SSE_PING_MS, TRANSFER_STALL_MAX_MS},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{
+    answer::{Answer, ViewError},
+    page::check_cursor,
+    place::{Place, Query},
+    text_header,
+};
+use crate::{
+    database::{ConnectionGuard, Database, seq_of},
+    events::{
+        metric,
+        socket::rights_end,
+        store::{Store, Subscriber},
+    },
+    hub::Hub,
+};
+
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+const BYE: Bytes = Bytes::from_static(b"event: bye\ndata: {}\n\n");
+/// Pages on their way to a stream.
+const PAGES_IN_FLIGHT: usize = 1;
+
+/// One stream.
+struct Stream {
+    hub: Arc<Hub>,
+    database: Arc<Database>,
+    store: Arc<Store>,
+    auth: AuthContext,
+    cursor: i64,
+    generation: u32,
+    backend_id: Box<str>,
+    pages: mpsc::Sender<Bytes>,
+    _subscriber: Subscriber,
+    _connection: ConnectionGuard,
+}
+
+/// How a stream ends.
+enum End {
+    /// The store has another identity: the reader must begin anew.
+    Reset(Arc<str>),
+    /// The hub, the credential or the store ends: the reader may come again.
+    Bye,
+    /// Nobody reads any more.
+    Gone,
+}
+
+pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) -> Result<Answer, ViewError> {
+    let after = after(query, headers)?;
+    let store = place.store(query.text("store"), false).await?;
+    let most = place.hub.config.events.connections_per_store;
+    let subscriber = store.connect(most).ok_or_else(|| {
+        let message = "too many connections to this store: try again in a few seconds";
+        ViewError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+            .retry_after(Some(EVENTS_FULL_RETRY_MS))
+    })?;
+    let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
+    place.pusher(&store, "sse").may_pull(Some(&cursor), true).await?;
+    // Before looking, so that a change behind the look is noticed.
+    let generation = store.standing().generation;
+    let (row, seq) = {
+        let store = Arc::clone(&store);
+        let look = move |connection: &rusqlite::Connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            Ok((store::find(&NativeSql(&snapshot), store.id())?, seq_of(&snapshot)?))
+        };
+        place.database.read(look).await?
+    };
+    let row = row.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
+    check_cursor(&store, &row, after, query.text("backendId"))?;
+    metric::pulled(true, "ok");
+    let (pages, received) = mpsc::channel(PAGES_IN_FLIGHT);
+    let ready =
+        json!({"store": row.store_id, "backendId": row.backend_id, "head": row.head, "base": row.base});
+    let first = Bytes::from(format!("retry: 2000\nevent: ready\ndata: {ready}\n\n"));
+    let stream = Stream {
+        hub: Arc::clone(&place.hub),
+        database: Arc::clone(&place.database),
+        auth: place.auth.clone(),
+        cursor: after,
+        generation,
+        backend_id: row.backend_id,
+        pages,
+        _subscriber: subscriber,
+        _connection: place.database.connect(),
+        store,
+    };
+    place.hub.tasks.spawn(stream.run(first));
+    Ok(Answer::new(response(received), Some(seq)))
+}
+
+/// `Last-Event-ID`, which a browser sends when it comes again, wins over `after`.
+fn after(query: &Query<'_>, headers: &HeaderMap) -> Result<i64, ViewError> {
+    match text_header(headers, "last-event-id").filter(|id| !id.is_empty()) {
+        None => Ok(query.number("after", 0, i64::MAX)?.unwrap_or(0)),
+        Some(id) => id
+            .parse()
+            .ok()
+            .filter(|id| *id >= 0)
+            .ok_or_else(|| ViewError::bad_request("Last-Event-ID: expected the number of an event")),
+    }
+}
+
+fn response(pages: mpsc::Receiver<Bytes>) -> Response {
+    let stream = futures_util::stream::unfold(pages, |mut pages| async move {
+        pages.recv().await.map(|page| (Ok::<_, Infallible>(page), pages))
+    });
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies such as nginx must not gather pages.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+impl Stream {
+    async fn run(mut self, first: Bytes) {
+        let gauge = metrics::gauge!("ferry_events_subscribers", "transport" => "sse");
+        gauge.increment(1);
+        let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
+        let grace = Duration::from_millis(self.hub.config.events.expiry_grace_ms);
+        let mut watch = self.hub.control.watch(&self.auth);
+        let end = tokio::select! {
+            biased;
+            () = stopping.cancelled() => End::Bye,
+            () = closed.cancelled() => End::Bye,
+            _ = rights_end(&mut watch, grace) => End::Bye,
+            end = self.deliver(first) => end,
+        };
+        match end {
+            End::Gone => {}
+            End::Bye => {
+                self.send(BYE).await;
+            }
+            // A browser that comes again then begins at the first event, not behind one that is no more.
+            End::Reset(backend_id) => {
+                let data = json!({ "backendId": *backend_id });
+                self.send(format!("id: 0\nevent: reset\ndata: {data}\n\n").into()).await;
+            }
+        }
+        gauge.decrement(1);
+    }
+
+    /// Sends a page; false if nobody takes it.
+    async fn send(&self, page: Bytes) -> bool {
+        self.pages.send_timeout(page, Duration::from_millis(TRANSFER_STALL_MAX_MS)).await.is_ok()
+    }
+
+    async fn deliver(&mut self, first: Bytes) -> End {
+        if !self.send(first).await {
+            return End::Gone;
+        }
+        let store = Arc::clone(&self.store);
+        loop {
+            let mut bell = std::pin::pin!(store.bell());
+            // Waiting begins before looking, so that no commit falls between the two.
+            bell.as_mut().enable();
+            let next = store.next(self.cursor, None);
+            let read = match &next {
+                Next::Read => Some(self.read().await),
+                _ => None,
+            };
+            // After looking: what was found may be of another log already.
+            if let Some(end) = self.changed() {
+                return end;
+            }
+            let went_on = match (next, read) {
+                (Next::Pages(pages, _), _) => self.send_pages(&pages).await,
+                (Next::Read, Some(Ok((text, last)))) => {
+                    self.cursor = last;
+                    metric::chunk_sent();
+                    self.send(text.into()).await
+                }
+                (Next::Read, Some(Err(error))) => {
+                    tracing::warn!(%error, "a stream of events broke off");
+                    return End::Bye;
+                }
+                _ => tokio::select! {
+                    () = bell => true,
+                    () = tokio::time::sleep(Duration::from_millis(EVENTS_SSE_PING_MS)) => self.send(PING).await,
+                    () = self.pages.closed() => false,
+                },
+            };
+            if !went_on {
+                return End::Gone;
+            }
+        }
+    }
+
+    async fn send_pages(&mut self, pages: &[Arc<ferry_core::events::TailPage>]) -> bool {
+        for page in pages {
+            metric::chunk_sent();
+            if !self.send(page.sse().clone()).await {
+                return false;
+            }
+            self.cursor = page.last;
+        }
+        true
+    }
+
+    /// Whether the store is no longer the one that the stream began with.
+    fn changed(&self) -> Option<End> {
+        let standing = self.store.standing();
+        if standing.generation == self.generation {
+            return None;
+        }
+        let backend_id = self.store.position().backend_id;
+        Some(match standing.state {
+            StoreState::Ok if *backend_id != *self.backend_id => End::Reset(backend_id),
+            _ => End::Bye,
+        })
+    }
+
+    /// A page of the log, ready to be sent, and its last event.
+    async fn read(&self) -> Result<(String, i64)> {
+        let (store, after) = (Arc::clone(&self.store), self.cursor);
+        let upto = store.position().head;
+        self.database
+            .read(move |connection| {
+                let (mut text, mut last) = (String::new(), after);
+                let sql = NativeSql(connection);
+                each_event(&sql, store.table(), (after, upto), PAGE_MAX_EVENTS, &mut |event, seq| {
+                    let len = text.len();
+                    write_sse(&mut text, event, u64::try_from(seq).unwrap_or(0));
+                    if len > 0 && text.len() > PAGE_MAX_BYTES {
+                        text.truncate(len);
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    last = event.seq_num;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                if text.is_empty() {
+                    // Only a change behind the hub's back takes events away.
+                    text.push_str(": ping\n\n");
+                    last = upto;
+                }
+                Ok((text, last))
+            })
+            .await
+    }
+}

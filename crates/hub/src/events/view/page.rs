@@ -1,0 +1,142 @@
+//! `GET …/events`: a page of the log.
+
+use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
+
+use ferry_core::events::{StoreRow, page::each_event, store};
+use ferry_protocol::events::{Cursor, write_committed};
+use ferry_store::NativeSql;
+use ferry_types::{Seq, limits::EVENTS_VIEW_PAGE_MAX_BYTES};
+use http::{HeaderMap, StatusCode, header};
+use rusqlite::Connection;
+
+use super::{
+    answer::{Answer, ViewError},
+    place::{Place, Query},
+    text_header,
+};
+use crate::{
+    database::seq_of,
+    events::{metric, store::Store},
+};
+
+/// Events of a page that asks for no number.
+const LIMIT_DEFAULT: i64 = 100;
+/// Events of a page at most.
+const LIMIT_MAX: i64 = 1000;
+
+/// What one snapshot shows.
+struct Page {
+    seq: Seq,
+    row: StoreRow,
+    events: String,
+    last: i64,
+}
+
+pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -> Result<Answer, ViewError> {
+    let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
+    let limit = query.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
+    let store = place.store(query.text("store"), false).await?;
+    let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
+    place.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
+    let known = text_header(headers, "if-none-match").map(str::to_owned);
+    let page = {
+        let (store, known) = (Arc::clone(&store), known.clone());
+        place
+            .database
+            .read(move |connection| read(connection, &store, (after, limit), known.as_deref()))
+            .await?
+    };
+    let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
+    check_cursor(&store, &page.row, after, query.text("backendId"))?;
+    metric::pulled(false, "ok");
+    let etag = etag(&page.row);
+    if known.as_deref().is_some_and(|known| matches(known, &etag)) {
+        let mut response = axum::response::Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(Answer::new(response, Some(page.seq)).with(header::ETAG, &etag));
+    }
+    let Page { seq, row, events, last } = page;
+    let mut text = String::with_capacity(events.len() + 256);
+    text.push_str("{\"store\":");
+    text.push_str(&serde_json::Value::from(&*row.store_id).to_string());
+    let _ = write!(
+        text,
+        ",\"backendId\":\"{}\",\"head\":{},\"base\":{},\"hasMore\":{},\"next\":{last},\"events\":[",
+        row.backend_id,
+        row.head,
+        row.base,
+        last < row.head
+    );
+    text.push_str(&events);
+    text.push_str("]}");
+    Ok(Answer::json(StatusCode::OK, text, Some(seq)).with(header::ETAG, &etag))
+}
+
+/// A cursor must be one of this log (EVT-25).
+pub(super) fn check_cursor(
+    store: &Store,
+    row: &StoreRow,
+    after: i64,
+    backend_id: Option<&str>,
+) -> Result<(), ViewError> {
+    if backend_id.is_some_and(|named| *named != *row.backend_id) {
+        let refused = ViewError::conflict("backend_mismatch", "the store has another identity: read it anew");
+        return Err(refused.with("expected", &*row.backend_id));
+    }
+    if after > row.head {
+        store.clients().cursor_ahead();
+        metric::cursor_ahead();
+        let message = format!("event {after} is not here: the newest is {}", row.head);
+        return Err(ViewError::conflict("cursor_ahead", message).with("head", row.head));
+    }
+    Ok(())
+}
+
+fn read(
+    connection: &Connection,
+    store: &Store,
+    (after, limit): (i64, i64),
+    known: Option<&str>,
+) -> ferry_store::Result<Option<Page>> {
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = NativeSql(&snapshot);
+    let seq = seq_of(&snapshot)?;
+    let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };
+    let (mut events, mut last) = (String::new(), after);
+    if known.is_none_or(|known| !matches(known, &etag(&row))) {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        each_event(&sql, store.table(), (after, row.head), limit, &mut |event, commit| {
+            if !events.is_empty() {
+                events.push(',');
+            }
+            write_committed(&mut events, event, u64::try_from(commit).unwrap_or(0));
+            last = event.seq_num;
+            let full = events.len() >= EVENTS_VIEW_PAGE_MAX_BYTES;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    Ok(Some(Page { seq, row, events, last }))
+}
+
+/// Changes with every event and with the store's identity.
+fn etag(row: &StoreRow) -> String {
+    format!("W/\"{}-{}\"", row.backend_id, row.head)
+}
+
+/// Whether `If-None-Match` names `etag` (RFC 9110, section 13.1.2, weak comparison).
+fn matches(known: &str, etag: &str) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    known.split(',').any(|tag| tag.trim() == "*" || bare(tag) == bare(etag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_are_compared_weakly() {
+        let etag = "W/\"id-5\"";
+        assert!(matches("W/\"id-5\"", etag) && matches("\"x\", \"id-5\"", etag) && matches("*", etag));
+        assert!(!matches("W/\"id-6\"", etag) && !matches("id-5", etag));
+    }
+}

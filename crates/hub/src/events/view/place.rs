@@ -1,0 +1,162 @@
+//! Who asks, in which database, about which store.
+
+use std::{borrow::Cow, sync::Arc};
+
+use ferry_auth::AuthContext;
+use ferry_core::events::{StoreState, store};
+use ferry_protocol::events::check_store_id;
+use ferry_store::NativeSql;
+use ferry_types::{DatabaseKind, Error, Reason, Seq};
+use http::{StatusCode, request::Parts};
+
+use super::{ViewError, text_header};
+use crate::{
+    control::{self, ClientInfo, Credentials, Origin},
+    database::Database,
+    events::{open_store, push::Pusher, refusal, store::Store},
+    http::{ClientIp, RequestId},
+    hub::Hub,
+    rights::Right,
+};
+
+/// The parameters of a request, decoded. Of several of a name the first counts.
+pub(super) struct Query<'r>(Vec<(Cow<'r, str>, Cow<'r, str>)>);
+
+impl<'r> Query<'r> {
+    pub(super) fn of(parts: &'r Parts) -> Self {
+        Self(form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes()).collect())
+    }
+
+    /// The value of `name`; an empty one is none.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(found, _)| found == name)?;
+        Some(&*found.1).filter(|value| !value.is_empty())
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, ViewError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        let wrong = || ViewError::bad_request(format!("{name}: expected a number from {least} to {most}"));
+        number.map(Some).ok_or_else(wrong)
+    }
+}
+
+/// A caller who is let in.
+pub(super) struct Place {
+    pub(super) hub: Arc<Hub>,
+    pub(super) auth: AuthContext,
+    pub(super) database: Arc<Database>,
+    /// Where the request came from, for the audit trail.
+    pub(super) origin: Origin,
+}
+
+impl Place {
+    /// Checks the credential, that it may do this, and that the database has the commit that is asked for.
+    pub(super) async fn enter(
+        hub: &Arc<Hub>,
+        parts: &Parts,
+        database: &str,
+        right: Right,
+        is_stream: bool,
+    ) -> Result<Self, ViewError> {
+        let (headers, query) = (&parts.headers, parts.uri.query());
+        let credentials = match is_stream {
+            true => Credentials::of_stream(headers, query),
+            false => Credentials::of_request(headers, query),
+        };
+        let ip = parts.extensions.get::<ClientIp>();
+        let ip = ip.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
+        let client = ClientInfo::of(ip, headers);
+        let auth = hub.control.authenticate(&credentials, &client, Some(database)).await?;
+        right.check(&auth)?;
+        let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
+        if kind == Some(DatabaseKind::Replica) {
+            return Err(control::wrong_kind(DatabaseKind::Replica).into());
+        }
+        let database = hub.databases.get(auth.database_id)?;
+        if let Some(text) = text_header(headers, "ferry-min-seq") {
+            let least = text.parse().map(Seq);
+            let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
+            database.reach(least).await?;
+        }
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        Ok(Self { hub: Arc::clone(hub), auth, database, origin: Origin { request_id, ip } })
+    }
+
+    /// The store called `named`, else the default one; one that is missing is made if `may_create`. It may be on
+    /// hold.
+    pub(super) async fn any_store(
+        &self,
+        named: Option<&str>,
+        may_create: bool,
+    ) -> Result<Arc<Store>, ViewError> {
+        let id = match named {
+            Some(named) => Cow::Borrowed(named),
+            None => self.default_store().await?,
+        };
+        self.check_id(&id)?;
+        Ok(open_store(&self.hub, &self.database, &id, may_create).await?)
+    }
+
+    /// [`Self::any_store`] that serves.
+    pub(super) async fn store(&self, named: Option<&str>, may_create: bool) -> Result<Arc<Store>, ViewError> {
+        let store = self.any_store(named, may_create).await?;
+        if store.state() == StoreState::Hold {
+            let held = refusal::on_hold();
+            let retry_after_ms = held.retry_after_ms;
+            let refused = ViewError::new(StatusCode::SERVICE_UNAVAILABLE, "store_hold", held.message);
+            return Err(refused.retry_after(retry_after_ms));
+        }
+        Ok(store)
+    }
+
+    /// The way of this caller's appends, and of questions about its reads.
+    pub(super) fn pusher(&self, store: &Arc<Store>, transport: &'static str) -> Pusher {
+        Pusher {
+            hub: Arc::clone(&self.hub),
+            database: Arc::clone(&self.database),
+            store: Arc::clone(store),
+            principal: self.auth.principal().into(),
+            transport,
+        }
+    }
+
+    /// Whether `id` may name a store here.
+    pub(super) fn check_id(&self, id: &str) -> Result<(), ViewError> {
+        check_store_id(id).map_err(|bad| ViewError::bad_request(bad.0))?;
+        let pattern = self.hub.config.events.store_id_pattern.as_ref();
+        if pattern.is_some_and(|pattern| !pattern.is_match(id)) {
+            return Err(ViewError::bad_request("storeId does not fit this hub's store_id_pattern"));
+        }
+        Ok(())
+    }
+
+    /// The configured store, else the only one, else the one named like the database.
+    async fn default_store(&self) -> Result<Cow<'_, str>, ViewError> {
+        if let Some(configured) = &self.hub.config.events.default_store {
+            return Ok(configured.into());
+        }
+        let mut ids = self.store_ids().await?;
+        if let [_] = ids[..] {
+            return Ok(ids.remove(0).into_string().into());
+        }
+        let entry = self.hub.control.database(self.auth.database_id);
+        let name = entry.map(|entry| entry.name.to_string()).ok_or_else(Error::internal)?;
+        if ids.len() > 1 && !ids.iter().any(|id| **id == *name) {
+            let message = "this database has several stores: name one with store=";
+            return Err(Error::new(Reason::NotFound, message).into());
+        }
+        Ok(name.into())
+    }
+
+    /// Ids of the stores that are not deleted.
+    async fn store_ids(&self) -> Result<Vec<Box<str>>, ViewError> {
+        if self.database.seq().await? == Seq(0) {
+            return Ok(Vec::new());
+        }
+        let rows = self.database.read(|connection| store::list(&NativeSql(connection))).await?;
+        let live = rows.into_iter().filter(|row| row.state != StoreState::Deleted);
+        Ok(live.map(|row| row.store_id).collect())
+    }
+}

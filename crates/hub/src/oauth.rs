@@ -1,0 +1,57 @@
+//! `GET /oauth/{github|google}/callback`: where a provider sends the browser back to (OAU-05…07).
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, RawQuery, State},
+    response::{Html, IntoResponse as _, Response},
+};
+use ferry_auth::oauth::{Provider, callback::Callback};
+use ferry_types::Error;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{control::Return, http::ClientIp, hub::Hub};
+
+/// The callback of a provider.
+pub(crate) async fn callback(
+    State(hub): State<Arc<Hub>>,
+    Path(provider): Path<String>,
+    Extension(ClientIp(ip)): Extension<ClientIp>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Ok(provider) = provider.parse::<Provider>() else {
+        return (StatusCode::NOT_FOUND, "Not Found").into_response();
+    };
+    let callback = match Callback::read(&query.unwrap_or_default()) {
+        Ok(callback) => callback,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    let next = match hub.control.charge_public(ip) {
+        Ok(()) => hub.control.oauth_return(provider.as_str(), &callback.state).await,
+        Err(error) => Err(error),
+    };
+    match next {
+        Ok(Return::Loopback(port)) => redirect(&callback.loopback_url(port)),
+        Ok(Return::Ferry) => Html(callback.page("ferry")).into_response(),
+        Ok(Return::EdgeReplica) => Html(callback.page("edgereplica")).into_response(),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn redirect(url: &str) -> Response {
+    match HeaderValue::from_str(url) {
+        Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
+        Err(_) => refusal(&Error::internal()),
+    }
+}
+
+fn refusal(error: &Error) -> Response {
+    let status =
+        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, format!("{error}\n")).into_response();
+    if let Some(ms) = error.retry_after_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    response
+}

@@ -1,0 +1,165 @@
+//! Event logs by the command line.
+
+use ferry_testkit::{command::Ferry, wait};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{FERRY, hub};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A person with an account and a database.
+fn person(server: &str) -> Ferry {
+    let ferry = Ferry::new(FERRY, server);
+    ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    ferry
+}
+
+// Verifies: EVT-70
+#[test]
+fn a_day_of_an_event_log() {
+    let hub = hub();
+    let ferry = person(&hub.url());
+    assert!(ferry.run(&["events", "list", "app"]).stderr.contains("(no stores)"));
+    let made = ferry.ok(&["events", "create", "app", "todo list"]);
+    assert!(made.contains("state: ok") && made.contains("store: todo list"), "{made}");
+    ferry.fails(6, &["events", "create", "app", "todo list"]);
+
+    let appended = ferry.ok(&["events", "append", "app", "v1.Paid", r#"{"id":9007199254740993}"#]);
+    assert!(appended.starts_with("appended 1, commit "), "{appended}");
+    let once = ["events", "append", "app", "v1.Noted", "--idempotency-key", "k", "--json"];
+    assert_eq!(ferry.ok(&once), ferry.ok(&once));
+    ferry.fails(6, &["events", "append", "app", "v1.Late", "--parent", "1"]);
+    ferry.fails(2, &["events", "append", "app", "v1.Bad", "{"]);
+    ferry.fails(5, &["events", "tail", "app", "--store", "unknown"]);
+    let tail = ferry.ok(&["events", "tail", "app"]);
+    let lines: Vec<&str> = tail.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines[0].starts_with("1\t") && lines[0].ends_with("\tferry-cli/cli\t{\"id\":9007199254740993}"),
+        "{tail}"
+    );
+    let all = ferry.ok(&["events", "tail", "app", "--json"]);
+    assert!(all.contains("9007199254740993") && json(&all).as_array().unwrap().len() == 2);
+    let token = ferry.ok(&["db", "token", "app", "--op", "read", "--model", "events"]);
+    let guest = Ferry::new(FERRY, &hub.url()).env("FERRY_SYNC_TOKEN", &token);
+    assert_eq!(guest.ok(&["events", "tail", "-", "--after", "1"]).lines().count(), 1);
+    guest.fails(4, &["events", "append", "-", "v1.Forbidden"]);
+
+    let shown = json(&ferry.ok(&["events", "stat", "app", "todo list", "--json"]));
+    assert_eq!((shown["head"].as_i64(), shown["count"].as_i64()), (Some(2), Some(2)));
+    let clients = ferry.ok(&["events", "clients", "app", "todo list"]);
+    assert!(clients.starts_with("ferry-cli\t") && clients.ends_with("\tok\n"), "{clients}");
+    assert!(ferry.ok(&["events", "list", "app"]).starts_with("todo list\tok\t2 events\t"));
+
+    ferry.fails(2, &["events", "reset", "app", "todo list"]);
+    let reset =
+        ferry.ok(&["events", "reset", "app", "todo list", "--yes", "--reason", "start over", "--json"]);
+    assert_eq!(json(&reset)["head"], 0);
+    assert_ne!(json(&reset)["backendId"], shown["backendId"]);
+    ferry.fails(2, &["events", "remint", "app", "todo list", "--yes"]);
+    ferry.ok(&["events", "remint", "app", "todo list", "--yes", "--reason", "restored"]);
+    ferry.fails(6, &["events", "resume", "app", "todo list"]);
+    ferry.ok(&["events", "delete", "app", "todo list", "--yes"]);
+    ferry.fails(5, &["events", "stat", "app", "todo list"]);
+}
+
+// Verifies: EVT-46
+#[test]
+fn a_store_moves_in_a_file() {
+    let (one, other) = (hub(), hub());
+    let from = person(&one.url());
+    for place in 1..=3 {
+        from.ok(&["events", "append", "app", "v1.Made", &format!("{{\"n\":{place}}}"), "--store", "app"]);
+    }
+    let file = from.file("app.ndjson");
+    let told = from.ok(&["events", "export", "app", "app", file.to_str().unwrap()]);
+    assert!(told.starts_with("exported 3 events of app"), "{told}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(from.ok(&["events", "export", "app", "app"]), text, "the same on stdout");
+
+    let to = person(&other.url());
+    let told = to.ok(&["events", "import", "app", "app", file.to_str().unwrap()]);
+    assert_eq!(told, "imported 3 events into app: head 3\n");
+    let stat = |ferry: &Ferry| json(&ferry.ok(&["events", "stat", "app", "app", "--json"]));
+    assert_eq!(stat(&from)["backendId"], stat(&to)["backendId"]);
+    to.fails(6, &["events", "import", "app", "app", file.to_str().unwrap()]);
+    let broken = text.replace("v1.Made", "v1.Fake");
+    let error = to.clone().input(&broken).fails(9, &["events", "import", "app", "again", "-"]);
+    assert!(error.contains("line 5: sha256"), "{error}");
+    to.clone().input(&text).ok(&["events", "import", "app", "again", "-", "--mint"]);
+    to.fails(10, &["events", "import", "app", "x", "no-such-file"]);
+    to.fails(5, &["events", "export", "app", "unknown", "never"]);
+    assert!(!to.file("never").exists());
+}
+
+// Verifies: EVT-46
+#[test]
+fn a_log_of_livestores_own_backend_is_taken_over() {
+    let hub = hub();
+    let ferry = person(&hub.url());
+    let file = ferry.file("livestore.db");
+    Connection::open(&file)
+        .unwrap()
+        .execute_batch(
+            r#"CREATE TABLE "eventlog_7_my-store" (
+                   "seqNum" INTEGER PRIMARY KEY, "parentSeqNum" INTEGER NOT NULL, "name" TEXT NOT NULL,
+                   "args" TEXT, "createdAt" TEXT NOT NULL, "clientId" TEXT NOT NULL, "sessionId" TEXT NOT NULL);
+               INSERT INTO "eventlog_7_my-store" VALUES
+                   (1, 0, 'a', '{"x":1}', '2026-01-02T03:04:05.678Z', 'c', 's'),
+                   (4, 1, 'b', NULL, '2026-01-02T03:04:05.679Z', 'c', 's');"#,
+        )
+        .unwrap();
+    let path = file.to_str().unwrap();
+    let import = |table: &str| {
+        [
+            "events",
+            "import",
+            "app",
+            "my-store",
+            "--sqlite",
+            path,
+            "--table",
+            table,
+            "--backend-id",
+            "old-backend",
+        ]
+        .map(str::to_owned)
+    };
+    let error = ferry.fails(10, &import("eventlog_7_other"));
+    assert!(error.contains("eventlog_7_other"), "{error}");
+    ferry.fails(2, &["events", "import", "app", "my-store", "--sqlite", path]);
+    assert_eq!(ferry.ok(&import("eventlog_7_my-store")), "imported 2 events into my-store: head 4\n");
+    let stat = json(&ferry.ok(&["events", "stat", "app", "my-store", "--json"]));
+    assert_eq!((stat["backendId"].as_str(), stat["head"].as_i64()), (Some("old-backend"), Some(4)));
+    let events = json(&ferry.ok(&["events", "tail", "app", "--json"]));
+    assert_eq!(events[0]["args"]["x"], 1);
+    assert!(events[1].get("args").is_none());
+    assert_eq!(events[1]["createdAt"], "2026-01-02T03:04:05.679Z");
+}
+
+// Verifies: EVT-71
+#[test]
+fn tail_follows_over_a_restart_of_the_hub() {
+    use std::io::{BufRead as _, BufReader};
+    // A port that the hub takes again.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hub = crate::support::options().arg(format!("--listen={free}")).start();
+    let ferry = person(&hub.url());
+    ferry.ok(&["events", "append", "app", "first"]);
+    let mut child = ferry.spawn(&["events", "tail", "app", "--follow", "--json"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(json(&lines.next().unwrap())["name"], "first");
+    ferry.ok(&["events", "append", "app", "second"]);
+    assert_eq!(json(&lines.next().unwrap())["name"], "second");
+    let hub = hub.restart();
+    ferry.ok(&["events", "append", "app", "third"]);
+    let (took, line) = wait::timed(|| lines.next().unwrap());
+    assert_eq!(json(&line)["name"], "third", "after {took:?}");
+    drop(hub);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
