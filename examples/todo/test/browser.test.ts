@@ -4,11 +4,10 @@
 import { mkdirSync } from "node:fs";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { modelHub, realHub, type Hub } from "./hub.ts";
+import { modelHub, realHub, recordsAreServed, type Hub } from "./hub.ts";
 
 const ARTIFACTS = new URL("../../../target/test-artifacts/", import.meta.url).pathname;
-/** Which hub syncs in these tests: `model` until the binary serves records, then `ferry`. */
-const startHub = (process.env.FERRY_RECORDS ?? "model") === "ferry" ? realHub : modelHub;
+const startHub = recordsAreServed ? realHub : modelHub;
 const wait = { timeout: 20_000, interval: 50 };
 
 let browser: Browser;

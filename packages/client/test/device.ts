@@ -48,7 +48,7 @@ export class Stepped {
   readonly link: Link;
   readonly reports: Report[] = [];
 
-  constructor(hub: ModelHub, now: () => number = Date.now, fetcher: typeof fetch = hub.fetch) {
+  constructor(now: () => number, fetcher: typeof fetch) {
     this.db = database();
     this.store = new Store(this.db, ["todos", "lists"], now, () => {});
     attach(this.store);
