@@ -14,9 +14,9 @@ const START_MS = 20_000;
 
 /**
  * Whether the binary has its routes for records. Until it has, the tests of syncing run against the model:
- * TODO_HUB=ferry asks for the binary all the same.
+ * EXAMPLE_HUB=ferry asks for the binary all the same.
  */
-export const recordsAreServed = (process.env.TODO_HUB ?? "model") === "ferry";
+export const recordsAreServed = (process.env.EXAMPLE_HUB ?? "model") === "ferry";
 
 /** A hub that can be killed and started again over what it has stored. */
 export type Hub = { url: string; start: () => Promise<void>; kill: () => Promise<void>; end: () => Promise<void> };
@@ -31,7 +31,7 @@ async function freePort(): Promise<number> {
 
 /** The real binary in `--dev`, which also serves the page. */
 export async function realHub(): Promise<Hub> {
-  const binary = process.env.TODO_BINARY ?? join(ROOT, "target/debug/ferry");
+  const binary = process.env.EXAMPLE_BINARY ?? join(ROOT, "target/debug/ferry");
   const data = mkdtempSync(join(tmpdir(), "ferry-todo-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;

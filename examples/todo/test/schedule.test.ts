@@ -7,7 +7,7 @@ import { Stepped, living } from "../../../packages/client/test/device.ts";
 import { lossy, play, skews, steps } from "../../../packages/client/test/script.ts";
 import { recordsAreServed, realHub, type Hub } from "./hub.ts";
 
-const RUNS = Number(process.env.TODO_RUNS ?? 40);
+const RUNS = Number(process.env.EXAMPLE_RUNS ?? 40);
 
 let hub: Hub;
 let app = 0;
