@@ -21,6 +21,25 @@ need_build_tools() {
   exit 1
 }
 
+# Node for the TypeScript packages. Returns 1, loudly, where it cannot be had.
+need_node() {
+  command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
+    node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' && return 0
+  say "SKIPPED: the tests of the TypeScript packages: they need Node 20.19 or newer and npm (https://nodejs.org)."
+  return 1
+}
+
+# Chromium for the tests in a real browser; CHROMIUM names another one. Returns 1, loudly, where it cannot be had.
+need_chromium() {
+  [ -x "${CHROMIUM:-/usr/bin/chromium}" ] && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing chromium with apt-get"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >&2 && return 0
+  fi
+  say "SKIPPED: the tests in a real browser. Debian, Ubuntu: sudo apt-get install chromium; elsewhere set CHROMIUM."
+  return 1
+}
+
 # The target for which the rooms without I/O must also build. Returns 1, loudly, where it cannot be had.
 need_wasm_target() {
   local sysroot

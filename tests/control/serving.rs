@@ -10,7 +10,7 @@ use ferry_testkit::{
     wait,
 };
 
-use crate::support::{Place, hub};
+use crate::support::{Place, hub, options};
 
 #[test]
 fn the_plain_routes_answer() {
@@ -82,4 +82,52 @@ fn while_it_drains_the_hub_is_not_ready() {
     let answer = read_response(&mut BufReader::new(slow), false).unwrap();
     assert_eq!(answer.status, 401, "the request in flight is answered");
     assert_eq!(hub.ended().code(), Some(0));
+}
+
+/// A folder that holds a page, a script and a way out.
+fn application() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("app")).unwrap();
+    std::fs::write(dir.path().join("secret"), "not for the web").unwrap();
+    std::fs::write(dir.path().join("app/index.html"), "<!doctype html><p>the page").unwrap();
+    std::fs::write(dir.path().join("app/main.js"), "run()").unwrap();
+    std::fs::write(dir.path().join("app/health"), "shadowed by the route").unwrap();
+    dir
+}
+
+// Verifies: WEB-02
+#[test]
+fn an_application_is_served_beside_the_routes_in_dev() {
+    let dir = application();
+    let hub =
+        options().arg("--dev").arg("--static-dir").arg(dir.path().join("app").to_str().unwrap()).start();
+    let get = |path: &str| http::get(hub.address(), path).unwrap();
+    let page = get("/");
+    assert_eq!((page.status, page.text().as_str()), (200, "<!doctype html><p>the page"));
+    assert_eq!(page.header("content-type"), Some("text/html"));
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    // The hub's own policy would keep the page from running its script.
+    assert_eq!(page.header("content-security-policy"), None);
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(get("/main.js").text(), "run()");
+    assert_eq!(get("/health").json()["service"], "ferry");
+    assert_eq!((get("/missing").status, get("/missing").text().as_str()), (404, "Not Found"));
+    for outside in ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/.%2e/%2e%2e/etc/passwd"] {
+        assert_eq!(get(outside).status, 404, "{outside}");
+    }
+    let post = http::send(hub.address(), "POST", "/main.js", &[], &[]).unwrap();
+    assert_eq!(post.status, 404);
+}
+
+// Verifies: CFG-01
+#[test]
+fn files_are_not_served_outside_dev() {
+    let dir = application();
+    let refused = options().arg("--static-dir").arg(dir.path().to_str().unwrap()).try_start().unwrap_err();
+    assert_eq!(refused.code, Some(78));
+    assert!(
+        refused.output.contains("--static-dir") && refused.output.contains("--dev"),
+        "{}",
+        refused.output
+    );
 }

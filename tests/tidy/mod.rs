@@ -18,8 +18,8 @@ struct Text {
 }
 
 /// Names that hold no text of ours; in a second work tree `.git` is a file.
-const SKIPPED: [&str; 6] =
-    ["target", ".git", "node_modules", "ferry-data", ".ferry-dev", "proptest-regressions"];
+const SKIPPED: [&str; 7] =
+    ["target", ".git", "node_modules", "dist", "ferry-data", ".ferry-dev", "proptest-regressions"];
 
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -58,6 +58,11 @@ fn texts() -> Vec<Text> {
 impl Text {
     fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
+    }
+
+    /// Whether the file holds tests in TypeScript.
+    fn is_typescript_test(&self) -> bool {
+        self.path.ends_with(".test.ts")
     }
 
     /// Whether the whole file serves tests or benchmarks.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{report, texts};
+use super::{Text, report, texts};
 
 /// Whether a requirement is offered by this version.
 #[derive(PartialEq)]
@@ -45,7 +45,10 @@ fn is_id(word: &str) -> bool {
 fn cited() -> BTreeMap<String, Vec<String>> {
     let marker = concat!("// Veri", "fies: ");
     let mut cited: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in texts().iter().filter(|file| file.is_rust() || file.path.starts_with("tests/livestore/")) {
+    let cites = |file: &&Text| {
+        file.is_rust() || file.is_typescript_test() || file.path.starts_with("tests/livestore/")
+    };
+    for file in texts().iter().filter(cites) {
         for (place, line) in file.content.lines().enumerate() {
             let Some((_, ids)) = line.split_once(marker) else { continue };
             for id in ids.split([',', ' ']).filter(|word| !word.is_empty()) {

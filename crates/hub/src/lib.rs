@@ -16,4 +16,5 @@ pub mod records;
 pub mod rights;
 mod routes;
 pub mod server;
+mod static_files;
 mod tls;

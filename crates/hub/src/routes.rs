@@ -20,7 +20,7 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use owner::Owner;
 
-use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages, records};
+use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages, records, static_files};
 
 /// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
 async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
@@ -86,12 +86,15 @@ fn rpc(hub: &Arc<Hub>) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(RPC_MAX_MS)))
 }
 
-async fn root() -> &'static str {
-    concat!("ferry ", env!("CARGO_PKG_VERSION"), ": a sync hub for SQLite databases\n")
+async fn root(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let name = concat!("ferry ", env!("CARGO_PKG_VERSION"), ": a sync hub for SQLite databases\n");
+    static_files::find(&hub.config, request).await.unwrap_or_else(|| name.into_response())
 }
 
-async fn not_found() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "Not Found")
+async fn not_found(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    static_files::find(&hub.config, request)
+        .await
+        .unwrap_or_else(|| (StatusCode::NOT_FOUND, "Not Found").into_response())
 }
 
 async fn no_such_v1() -> Response {

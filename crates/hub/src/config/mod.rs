@@ -115,6 +115,8 @@ pub struct Config {
     pub metrics_public: bool,
     /// Seconds without use after which a database's files are closed.
     pub idle_close_seconds: u64,
+    /// Folder whose files answer paths that no route claims; only with `--dev`.
+    pub static_dir: Option<PathBuf>,
     /// Form of log lines; `None`: by the kind of stderr.
     pub log_format: Option<LogFormat>,
     /// Least severe level that is logged.
@@ -283,6 +285,7 @@ impl Config {
             audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
             metrics_public: values.truth("metrics_public", false)?,
             idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,
+            static_dir: static_dir(&values, args.dev)?,
             log_format: values.read("log_format", log_format)?,
             log_level: values.read("log_level", log_level)?.unwrap_or(tracing::Level::INFO),
             pages: PagesConfig {
@@ -345,6 +348,14 @@ fn log_level(text: &str) -> Result<tracing::Level, String> {
     text.parse().map_err(|_| "expected error, warn, info, debug or trace".to_owned())
 }
 
+fn static_dir(values: &Values, dev: bool) -> Result<Option<PathBuf>, ConfigError> {
+    values.read("static_dir", |text| match PathBuf::from(text) {
+        _ if !dev => Err("it is for development: add --dev, or let a web server serve the files".to_owned()),
+        dir if dir.is_dir() => Ok(dir),
+        _ => Err("expected a folder".to_owned()),
+    })
+}
+
 fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
     match (values.text("tls_cert"), values.text("tls_key")) {
         (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
@@ -372,6 +383,14 @@ mod tests {
     fn dev_mode_is_refused_off_loopback() {
         assert!(load(&[("listen", "0.0.0.0:1")], true).unwrap_err().0.contains("loopback"));
         assert!(load(&[("listen", "127.0.0.1:0")], true).is_ok());
+    }
+
+    #[test]
+    fn files_are_served_in_dev_mode_only_and_from_a_folder() {
+        let here = env!("CARGO_MANIFEST_DIR");
+        assert_eq!(load(&[("static_dir", here)], true).unwrap().static_dir, Some(here.into()));
+        assert!(load(&[("static_dir", here)], false).unwrap_err().0.contains("--dev"));
+        assert!(load(&[("static_dir", "/nowhere")], true).unwrap_err().0.contains("static-dir"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tower::util::option_layer;
 use uuid::Uuid;
 
 use super::{client_ip::ClientIp, cors, dev_guard};
-use crate::hub::Hub;
+use crate::{hub::Hub, static_files::ApplicationPage};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_BYTES: usize = 64;
@@ -78,6 +78,7 @@ async fn envelope(
 
 fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     let no_content = response.status() == StatusCode::NO_CONTENT;
+    let is_ours = response.extensions().get::<ApplicationPage>().is_none();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, id);
@@ -94,7 +95,7 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     }
     let html =
         headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if html {
+    if html && is_ours {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

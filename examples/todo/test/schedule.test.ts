@@ -1,0 +1,48 @@
+// Verifies: REC-64
+// Random schedules of three devices against the binary: losses, skewed clocks, pages cut at two records.
+
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Stepped, living } from "../../../packages/client/test/device.ts";
+import { lossy, play, skews, steps } from "../../../packages/client/test/script.ts";
+import { recordsAreServed, realHub, type Hub } from "./hub.ts";
+
+const RUNS = Number(process.env.EXAMPLE_RUNS ?? 40);
+
+let hub: Hub;
+let app = 0;
+
+beforeAll(async () => void (hub = await realHub()));
+afterAll(() => hub?.end());
+
+/** The binary, asked for an app that no other schedule uses. */
+function fetcher(name: string): typeof fetch {
+  return async (input, init) => {
+    const url = String(input).replace("http://hub.test", hub.url).replace("app=todo", `app=${name}`).replace(/limit=\d+/, "limit=2");
+    const body = init?.body ? String(init.body).replace('"app":"todo"', `"app":"${name}"`) : null;
+    return fetch(url, { ...init, body });
+  };
+}
+
+test.runIf(recordsAreServed)("every schedule ends equal on all devices and on a fresh one", async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, skews, async (script, ahead) => {
+      const through = fetcher(`app${app++}`);
+      const nets = ahead.map(() => ({ lost: "nothing" }));
+      const devices = ahead.map((skew, i) => new Stepped(() => Date.now() + skew, lossy(through, nets[i]!)));
+      for (const { device, what } of script) await play(devices[device]!, what, { ms: 0 }, nets[device]!);
+      for (let round = 0; round < 2; round++) for (const device of devices) await device.settle();
+      const fresh = new Stepped(Date.now, through);
+      await fresh.settle();
+      for (const name of ["todos", "lists"] as const) {
+        const wanted = await living(fresh.db[name]);
+        for (const device of devices) expect(await living(device.db[name])).toEqual(wanted);
+      }
+      for (const device of [...devices, fresh]) {
+        expect(device.reports.flatMap(({ refused }) => refused)).toEqual([]);
+        device.db.close();
+      }
+    }),
+    { numRuns: RUNS },
+  );
+}, 300_000);

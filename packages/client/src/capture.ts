@@ -1,0 +1,144 @@
+/**
+ * Captures what the application writes through Dexie's own API (REC-60): each change of a synced table gets its
+ * times and its outbox row in the IndexedDB transaction that makes it.
+ */
+
+import { Dexie, type DBCore, type DBCoreMutateRequest, type DBCoreMutateResponse, type DBCoreTable, type DBCoreTransaction, type Middleware, type PromiseExtended } from "dexie";
+import { sameValue, toJson, type Json } from "./json.ts";
+import {
+  DELETED, META, OUTBOX, OWN_TABLES, STATE, keyOf, tick, valuesOf, type Fields, type Meta, type Op, type Outgoing, type State, type Store, type Values,
+} from "./store.ts";
+
+/** A change of one record: what was there, what is there now. */
+type Change = { id: string; before: Values | undefined; after: Values | undefined };
+
+// Below Dexie's hooks (level 2), which may still change values; above its observability (1), which then sees the
+// outbox too.
+const LEVEL = 1.5;
+
+/** The middleware for `db.use`. */
+export function capture(store: Store): Middleware<DBCore> {
+  const synced = new Set(store.tables);
+  const create = (core: DBCore): DBCore => ({
+    ...core,
+    transaction(names, mode, options) {
+      const tracked = mode === "readwrite" && names.some((name) => synced.has(name));
+      return core.transaction(tracked ? [...new Set([...names, ...OWN_TABLES])] : names, mode, options);
+    },
+    table(name) {
+      const table = core.table(name);
+      return synced.has(name) ? { ...table, mutate: (request) => mutate(store, core, table, request) } : table;
+    },
+  });
+  return { stack: "dbcore", name: "ferry", level: LEVEL, create } as Middleware<DBCore>;
+}
+
+function mutate(store: Store, core: DBCore, table: DBCoreTable, request: DBCoreMutateRequest): Promise<DBCoreMutateResponse> {
+  const { trans } = request;
+  // What an upgrade of the schema writes, every device writes for itself.
+  const upgrading = (trans as unknown as IDBTransaction).mode === "versionchange";
+  if (upgrading || store.applying.has(trans)) return table.mutate(request);
+  let changes: Change[];
+  // Dexie's promises, not await: they keep the caller's transaction zone.
+  return keysOf(table, request)
+    .then((keys) => changesOf(table, request, keys))
+    .then((found) => {
+      changes = found;
+      return table.mutate(request);
+    })
+    .then((response) => {
+      const done = changes.filter((_, i) => !(response.numFailures && response.failures[i]));
+      return record(store, core, table, trans, done).then(() => response);
+    })
+    .catch((error: unknown) => {
+      // Never the write without its outbox row.
+      if (changes) trans.abort();
+      throw error;
+    }) as Promise<DBCoreMutateResponse>;
+}
+
+function keysOf(table: DBCoreTable, request: DBCoreMutateRequest): PromiseExtended<string[]> {
+  const { primaryKey } = table.schema;
+  if (request.type === "deleteRange") {
+    const query = { index: primaryKey, range: request.range };
+    return Dexie.Promise.resolve(table.query({ trans: request.trans, values: false, query })).then(({ result }) => result);
+  }
+  const keys: unknown[] =
+    request.type === "delete" ? request.keys : request.values.map((value: Values) => primaryKey.extractKey!(value));
+  return keys.every((key) => typeof key === "string" && key)
+    ? Dexie.Promise.resolve(keys as string[])
+    : Dexie.Promise.reject(new TypeError(`ferry: keys of "${table.name}" must be non-empty strings`));
+}
+
+function changesOf(table: DBCoreTable, request: DBCoreMutateRequest, keys: string[]): PromiseExtended<Change[]> {
+  return Dexie.Promise.resolve(table.getMany({ trans: request.trans, keys })).then((rows) => {
+    // One request may hold a key twice: the second then changes what the first left.
+    const current = new Map<string, Values | undefined>();
+    return keys.map((id, i) => {
+      const before = current.has(id) ? current.get(id) : rows[i];
+      const after = "values" in request ? (request.values[i] as Values) : undefined;
+      current.set(id, after);
+      return { id, before, after };
+    });
+  });
+}
+
+/** Writes times and outbox rows of the changes. */
+function record(store: Store, core: DBCore, { name, schema }: DBCoreTable, trans: DBCoreTransaction, changes: Change[]): PromiseExtended<unknown> {
+  const keys = changes.map(({ id }) => keyOf(name, id));
+  const state = core.table(STATE);
+  const meta = core.table(META);
+  return Dexie.Promise.all([state.get({ trans, key: "state" }), meta.getMany({ trans, keys })]).then(([state_, found]) => {
+    const metas = new Map<string, Meta>();
+    keys.forEach((k, i) => metas.set(k, found[i] ?? { k, at: {} }));
+    const rows = changes
+      .map((change, i) => outgoing(name, schema.primaryKey.keyPath as string, change, metas.get(keys[i]!)!, state_, store.now()))
+      .filter((row) => row !== undefined);
+    if (!rows.length) return;
+    (trans as unknown as IDBTransaction).addEventListener("complete", store.onCaptured);
+    return Dexie.Promise.all([
+      state.mutate({ type: "put", trans, values: [state_] }),
+      meta.mutate({ type: "put", trans, values: [...metas.values()] }),
+      core.table(OUTBOX).mutate({ type: "add", trans, values: rows }),
+    ]);
+  });
+}
+
+/** The outbox row of one change, if it changed anything; `meta` and the clock of `state` follow. */
+function outgoing(
+  table: string, keyPath: string, { id, before, after }: Change, meta: Meta, state: State, nowMs: number,
+): Outgoing | undefined {
+  const changed: Record<string, Json> = {};
+  let op: Op = "update";
+  if (after) {
+    // A row without times came by an upgrade of the schema or from before Ferry: nobody else has it.
+    const fresh = !before || !Object.keys(meta.at).length;
+    // A record that returns from the dead must not bring along what it held before.
+    const old = before ?? meta.rest ?? {};
+    const names = new Set([...Object.keys(old), ...Object.keys(after)]);
+    for (const name of names) {
+      if (name === keyPath || name === DELETED) continue;
+      if ((fresh && name in after) || !sameValue(old[name], after[name])) changed[name] = toJson(after[name]);
+    }
+    if (fresh) {
+      op = "insert";
+      changed[DELETED] = null;
+      delete meta.dead;
+      delete meta.rest;
+    }
+  } else if (before) {
+    op = "delete";
+  }
+  if (op === "update" && !Object.keys(changed).length) return undefined;
+  const at = tick(state, nowMs);
+  if (op === "delete") {
+    changed[DELETED] = meta.dead = at;
+    meta.rest = valuesOf(before!, keyPath);
+  }
+  const fields: Fields = {};
+  for (const [name, value] of Object.entries(changed)) {
+    fields[name] = { value, at };
+    meta.at[name] = at + state.device;
+  }
+  return { table, id, op, fields, seen: state.cursor };
+}

@@ -1,0 +1,44 @@
+/** The state of the connection, as a store that user interfaces can subscribe to (REC-63). */
+
+/**
+ * `syncing`: connecting or catching up. `live`: has everything the hub has, and hears of what comes. `paused`: the
+ * hub asks for payment. `error`: see `message`; it is tried again.
+ */
+export type SyncState = "offline" | "syncing" | "live" | "paused" | "error";
+
+export type Status = {
+  readonly state: SyncState;
+  /** Why it is paused or in error. */
+  readonly reason?: string;
+  readonly message?: string;
+  /** Writes that the hub has not confirmed. */
+  readonly pending: number;
+  /** The database's sequence number as last told. */
+  readonly seq: number;
+  /** Whether the whole state has arrived once. */
+  readonly ready: boolean;
+};
+
+/** Holds the status. `subscribe` calls at once and at each change, and returns how to stop (as Svelte's stores do). */
+export class StatusStore {
+  #status: Status = { state: "offline", pending: 0, seq: 0, ready: false };
+  readonly #listeners = new Set<(status: Status) => void>();
+
+  get(): Status {
+    return this.#status;
+  }
+
+  subscribe(listener: (status: Status) => void): () => void {
+    this.#listeners.add(listener);
+    listener(this.#status);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Returns whether anything changed. */
+  set(status: Status): boolean {
+    if (JSON.stringify(status) === JSON.stringify(this.#status)) return false;
+    this.#status = status;
+    for (const listener of [...this.#listeners]) listener(status);
+    return true;
+  }
+}

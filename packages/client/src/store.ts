@@ -1,0 +1,135 @@
+/**
+ * What Ferry keeps in the application's own IndexedDB database, beside its tables. One database, so that a write
+ * and its outbox row share a transaction.
+ */
+
+import type { Dexie, Transaction } from "dexie";
+import { instant, microseconds } from "./clock.ts";
+import type { Json } from "./json.ts";
+import type { Stamp } from "./rule.ts";
+
+export const META = "_ferry_meta";
+export const OUTBOX = "_ferry_outbox";
+export const REFUSED = "_ferry_refused";
+export const STATE = "_ferry_state";
+export const OWN_TABLES = [META, OUTBOX, STATE];
+
+/** The field that says whether a record is deleted. */
+export const DELETED = "deletedAt";
+
+/** The schema of Ferry's own tables. */
+export const SCHEMA = { [META]: "k", [OUTBOX]: "++n", [REFUSED]: "++n", [STATE]: "k" };
+
+/** One field as it travels. */
+export type Field = { value: Json; at: string; by?: string };
+export type Fields = Record<string, Field>;
+export type Op = "insert" | "update" | "delete";
+
+/** The fields of a row as the application stores them, without its key. */
+export type Values = Record<string, unknown>;
+
+/** What is known of one record beyond its row. */
+export type Meta = {
+  k: string;
+  /** Time and writer of each field. */
+  at: Record<string, Stamp>;
+  /** The value of `deletedAt` while the record is deleted. */
+  dead?: Json;
+  /** The values while the record has no row: it is deleted, or the table would not take it. */
+  rest?: Values;
+  /** The resync in which the hub last showed the record. */
+  pass?: number;
+};
+
+/** A write that the hub has not confirmed. */
+export type Outgoing = {
+  n?: number;
+  table: string;
+  id: string;
+  op: Op;
+  fields: Fields;
+  /** The cursor when it was written. */
+  seen: string;
+};
+
+/** A write that the hub refused. */
+export type Refused = Outgoing & { reason: string; message: string };
+
+/** The one row of the state table. */
+export type State = {
+  k: "state";
+  device: string;
+  /** Clock: the last microsecond given out or seen. */
+  us: number;
+  /** How far this computer's clock is ahead of the hub's, milliseconds; only where that is much. */
+  skewMs: number;
+  cursor: string;
+  epoch?: string;
+  seq: number;
+  /** Number of the last resync. */
+  pass: number;
+  /** Why the resync that is going on was begun. */
+  resync?: "horizon" | "epoch";
+  /** The tables that the cursor speaks of. */
+  tables: string[];
+};
+
+export const keyOf = (table: string, id: string) => `${table}/${id}`;
+
+/** The row without its key. `deletedAt` belongs to Ferry. */
+export function valuesOf(row: Values, keyPath: string): Values {
+  const values = { ...row };
+  delete values[keyPath];
+  delete values[DELETED];
+  return values;
+}
+
+/** The state of a device that has never met the hub. */
+export function newState(): State {
+  const device = crypto.randomUUID().replaceAll("-", "");
+  return { k: "state", device, us: 0, skewMs: 0, cursor: "0", seq: 0, pass: 1, resync: "horizon", tables: [] };
+}
+
+/** The next time for a write. The caller stores `state` in the same transaction. */
+export function tick(state: State, nowMs: number): string {
+  state.us = Math.max((nowMs - state.skewMs) * 1000, state.us + 1);
+  return instant(state.us, state.device);
+}
+
+/** Never give out a time before one that has been seen. */
+export function observe(state: State, at: string): void {
+  state.us = Math.max(state.us, microseconds(at));
+}
+
+/** The database with everything that the parts of the client share. */
+export class Store {
+  /** Transactions that apply what the hub sent: their writes are not captured. */
+  readonly applying = new WeakSet<object>();
+
+  constructor(
+    readonly db: Dexie,
+    readonly tables: string[],
+    readonly now: () => number,
+    /** Called when a transaction with captured writes has been committed. Added twice, it is called once. */
+    readonly onCaptured: () => void,
+  ) {}
+
+  state(): Promise<State> {
+    return this.db.table(STATE).get("state");
+  }
+
+  pending(): Promise<number> {
+    return this.db.table(OUTBOX).count();
+  }
+
+  /** Runs `work` in one transaction over all tables, with the state, which is stored again at its end. */
+  write<T>(work: (state: State) => Promise<T>): Promise<T> {
+    return this.db.transaction("rw", [...this.tables, META, OUTBOX, REFUSED, STATE], async (tx: Transaction) => {
+      this.applying.add((tx as unknown as { idbtrans: object }).idbtrans);
+      const state = await this.state();
+      const result = await work(state);
+      await this.db.table(STATE).put(state);
+      return result;
+    });
+  }
+}

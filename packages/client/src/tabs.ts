@@ -1,0 +1,24 @@
+/** Tabs of one application share one database: one of them leads, and all of them know what it knows (REC-63). */
+
+import type { Report } from "./link.ts";
+import type { Status } from "./status.ts";
+
+/** What tabs tell each other. */
+export type Message =
+  | { type: "status"; status: Status }
+  | { type: "report"; report: Report }
+  /** Something was written: the leader should push. */
+  | { type: "kick" }
+  | { type: "wake" }
+  | { type: "restart" }
+  /** A new tab asks for the status. */
+  | { type: "hello" };
+
+/** Runs `work` while this tab leads. Without Web Locks every tab does. */
+export async function lead(name: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const locks = (globalThis.navigator as Navigator | undefined)?.locks;
+  if (!locks) return work();
+  await locks.request(name, { signal }, work).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}

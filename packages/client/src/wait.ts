@@ -1,0 +1,49 @@
+/** Waiting that can be cut short. */
+
+const BASE_MS = 500;
+const CAP_MS = 60_000;
+
+/** Exponential backoff with full jitter: somewhere between now and twice as late as the time before, at most. */
+export function backoffMs(attempt: number): number {
+  return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(attempt, 20));
+}
+
+/** A bell that one loop waits for. Ringing it while nobody waits is remembered. */
+export class Bell {
+  #rung = false;
+  #wake: (() => void) | undefined;
+
+  ring(): void {
+    this.#rung = true;
+    this.#wake?.();
+  }
+
+  /** Waits for the bell, the time, or the end. */
+  async wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (!this.#rung && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = ms === Infinity ? undefined : setTimeout(() => done(), ms);
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", done);
+          resolve();
+        };
+        this.#wake = done;
+        signal.addEventListener("abort", done);
+      });
+    }
+    this.#rung = false;
+    this.#wake = undefined;
+  }
+}
+
+/** Runs one piece of work after the other. */
+export class Turn {
+  #last: Promise<unknown> = Promise.resolve();
+
+  take<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#last.then(work, work);
+    this.#last = run.catch(() => {});
+    return run;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * A small model of the hub (docs/records-wire.md) behind a `fetch`: the merge of REC-01, cursors by commit time,
+ * epochs, a horizon, refusals; and the faults that tests ask for.
+ */
+
+import { wins } from "../src/rule.ts";
+import type { Field, Fields } from "../src/store.ts";
+import type { Conflict, Incoming, Page, Result } from "../src/wire.ts";
+
+type Stored = Field & { by: string; cts: number };
+type Record_ = { collection: string; id: string; fields: Map<string, Stored>; complete: boolean; shown: number };
+type Change = { collection: string; id: string; op: string; seen?: string; fields: Fields };
+type Query = { since: number; floor: number; limit: number; own: boolean; device: string; collections: Set<string> | undefined };
+
+const MAX_AHEAD_MS = 5 * 60_000;
+
+/** A cursor: where it stands, and where its device was last complete. */
+function position(cursor: string | null | undefined): { since: number; floor: number } {
+  const [since, floor] = (cursor || "0").split(":").map(Number);
+  return { since: since!, floor: floor ?? since! };
+}
+
+const instant = (ms: number) => `${new Date(ms).toISOString().slice(0, -1)}000000Z`;
+
+export class ModelHub {
+  epoch = "e1";
+  records = new Map<string, Record_>();
+  cts = 1000;
+  seq = 0;
+  /** Cursors below this are beyond the horizon. */
+  horizon = 0;
+  now = () => Date.now();
+  /** Largest page. */
+  pageLimit = 1000;
+  streams = true;
+  token: string | undefined;
+  /** Answers to give instead, one per request. */
+  readonly faults: ((url: URL, init: RequestInit) => Response | undefined)[] = [];
+  /** Reason for refusing a change. */
+  refuse: (change: Change) => { reason: string; message: string } | undefined = () => undefined;
+  requests: { path: string; method: string; changes: number }[] = [];
+  readonly #wakers = new Set<() => void>();
+
+  readonly fetch: typeof fetch = async (input, init = {}) => {
+    const url = new URL(String(input));
+    const headers = new Headers(init.headers);
+    const method = init.method ?? "GET";
+    if (init.signal?.aborted) throw new DOMException("aborted", "AbortError");
+    const body = init.body ? JSON.parse(String(init.body)) : undefined;
+    this.requests.push({ path: url.pathname, method, changes: body?.changes?.length ?? 0 });
+    const fault = this.faults.shift()?.(url, init);
+    if (fault) return fault;
+    if (this.token && headers.get("Authorization") !== `Bearer ${this.token}`) return refusal(401, "unauthenticated");
+    const device = headers.get("X-Client-Id") ?? "";
+    if (method === "POST") return Response.json(this.push(device, body));
+    const query: Query = {
+      ...position(url.searchParams.get("since")),
+      limit: Math.min(Number(url.searchParams.get("limit") ?? 1000), this.pageLimit),
+      own: url.searchParams.get("own") === "1",
+      device,
+      collections: url.searchParams.has("collections") ? new Set(url.searchParams.get("collections")!.split(",")) : undefined,
+    };
+    const epoch = url.searchParams.get("epoch");
+    if (!url.pathname.endsWith("/stream")) return Response.json(this.#resync(epoch, query.since) ?? this.page(query));
+    return this.streams ? this.#stream(query, epoch, init.signal ?? undefined) : refusal(404, "not_found");
+  };
+
+  /** Ends all streams, as a lost connection does. */
+  cut(): void {
+    for (const wake of [...this.#wakers]) (wake as { cut?: () => void }).cut?.();
+  }
+
+  #resync(epoch: string | null | undefined, since: number) {
+    if (epoch && epoch !== this.epoch) return { resync: true, reason: "epoch", epoch: this.epoch };
+    if (since > 0 && since < this.horizon) return { resync: true, reason: "horizon", epoch: this.epoch };
+    return undefined;
+  }
+
+  page({ since, floor, limit, own, device, collections }: Query): Page {
+    const found: { cts: number; change: Incoming }[] = [];
+    for (const record of this.records.values()) {
+      if (!record.complete || (collections && !collections.has(record.collection))) continue;
+      const cts = Math.max(record.shown, ...[...record.fields.values()].map((field) => field.cts));
+      if (cts <= since) continue;
+      const all = record.shown > floor;
+      const sent = [...record.fields].filter(([, field]) => all || field.cts > floor);
+      if (!own && floor > 0 && sent.every(([, field]) => field.by === device)) continue;
+      const fields = Object.fromEntries(sent.map(([name, { value, at, by }]) => [name, { value, at, by }]));
+      found.push({ cts, change: { collection: record.collection, id: record.id, cts: String(cts), fields } });
+    }
+    found.sort((a, b) => a.cts - b.cts);
+    const cut = found.slice(0, limit);
+    const more = found.length > limit;
+    const cursor = more ? `${cut.at(-1)!.cts}:${floor}` : String(Math.max(since, this.cts));
+    return {
+      epoch: this.epoch, snapshot: floor === 0, now: instant(this.now()), seq: this.seq,
+      changes: cut.map(({ change }) => change), cursor, more,
+    };
+  }
+
+  #stream(query: Query, epoch: string | null, signal: AbortSignal | undefined): Response {
+    let first = true;
+    const encoder = new TextEncoder();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        const send = (event: string, data: unknown) =>
+          controller.enqueue(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+        const end = () => {
+          this.#wakers.delete(wake);
+          try { controller.close(); } catch { /* closed by the reader */ }
+        };
+        const wake = Object.assign(() => {
+          const resync = this.#resync(epoch, query.since);
+          if (resync) return send("resync", resync), end();
+          for (;;) {
+            const page = this.page(query);
+            if (!first && !page.changes.length) return;
+            first = false;
+            Object.assign(query, position(page.cursor));
+            send("changes", page);
+            if (!page.more) return;
+          }
+        }, { cut: end });
+        this.#wakers.add(wake);
+        signal?.addEventListener("abort", () => {
+          this.#wakers.delete(wake);
+          try { controller.error(new DOMException("aborted", "AbortError")); } catch { /* ended */ }
+        });
+        wake();
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  }
+
+  push(device: string, body: { epoch?: string; since?: string; changes: Change[] }): object {
+    const resync = this.#resync(body.epoch, position(body.since).since);
+    if (resync) return resync;
+    const conflicts: Conflict[] = [];
+    const before = this.cts;
+    const results = body.changes.map((change) => this.#apply(device, change, conflicts));
+    if (this.cts !== before) {
+      this.seq += 1;
+      for (const wake of [...this.#wakers]) wake();
+    }
+    return { epoch: this.epoch, now: instant(this.now()), seq: this.seq, results, ...(conflicts.length && { conflicts }) };
+  }
+
+  #apply(device: string, { collection, id, op, fields, seen }: Change, conflicts: Conflict[]): Result {
+    const refused = this.refuse({ collection, id, op, fields });
+    if (refused) return { status: "rejected", ...refused };
+    const key = `${collection}/${id}`;
+    if (!this.records.has(key) && this.horizon && position(seen).since < this.horizon) {
+      return { status: "rejected", reason: "beyond_horizon", message: "the record has been purged" };
+    }
+    const fresh = { collection, id, fields: new Map<string, Stored>(), complete: false, shown: 0 };
+    const record: Record_ = this.records.get(key) ?? fresh;
+    this.records.set(key, record);
+    const cts = this.cts + 1;
+    const told: Fields = {};
+    for (const [name, { value, at: sent }] of Object.entries(fields)) {
+      const at = Date.parse(sent) > this.now() + MAX_AHEAD_MS ? instant(this.now()) : sent;
+      const held = record.fields.get(name);
+      if (wins(at + device, value, held && held.at + held.by, held?.value)) {
+        record.fields.set(name, { value, at, by: device, cts });
+        this.cts = cts;
+        if (at !== sent) told[name] = { value, at, by: device };
+      } else if (held && (held.at !== at || held.by !== device)) {
+        const winner = { value: held.value, at: held.at, by: held.by };
+        told[name] = winner;
+        conflicts.push({ collection, id, field: name, winner, loser: { value, at, by: device } });
+      }
+    }
+    if (op === "insert" && !record.complete) {
+      record.complete = true;
+      this.cts = record.shown = cts;
+    }
+    return Object.keys(told).length ? { status: "ok", fields: told } : { status: "ok" };
+  }
+
+  /** The living records of a collection: id → values without nulls. */
+  living(collection: string): Record<string, Record<string, unknown>> {
+    const rows: Record<string, Record<string, unknown>> = {};
+    for (const record of this.records.values()) {
+      if (record.collection !== collection || !record.complete || record.fields.get("deletedAt")?.value != null) continue;
+      rows[record.id] = Object.fromEntries(
+        [...record.fields].filter(([name, { value }]) => name !== "deletedAt" && value !== null).map(([name, { value }]) => [name, value]),
+      );
+    }
+    return rows;
+  }
+}
+
+export function refusal(status: number, code: string, headers: Record<string, string> = {}): Response {
+  return Response.json({ error: { code, message: `${code} (model)`, request_id: "r1" } }, { status, headers });
+}
