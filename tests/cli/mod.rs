@@ -10,4 +10,5 @@ mod keys;
 mod oauth;
 mod orgs;
 mod profiles;
+mod records;
 mod sync;

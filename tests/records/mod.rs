@@ -2,6 +2,10 @@
 
 mod billing;
 mod crash;
+mod cut;
+mod device;
+mod faults;
+mod merge;
 mod rights;
 mod socket;
 mod stream;

@@ -8,7 +8,7 @@ use ferry_client::ServerUrl;
 use crate::{
     commands::{
         account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
-        oauth, org, password, profile, pull, push, serve, session, signup, sync, token,
+        oauth, org, password, profile, pull, push, records, serve, session, signup, sync, token,
     },
     failure::{self, Failure},
 };
@@ -98,6 +98,9 @@ pub(crate) enum Command {
     /// Event logs: stores, exports, events
     #[command(subcommand)]
     Events(events::Command),
+    /// Records: read them, their history and lost writes; exports
+    #[command(subcommand)]
+    Records(records::Command),
     /// Create, list, rename and delete organisations, which own databases
     #[command(subcommand)]
     Org(org::Command),

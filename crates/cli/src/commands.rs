@@ -20,6 +20,7 @@ pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod records;
 pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod signup;

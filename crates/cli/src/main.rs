@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod context;
 mod failure;
+mod files;
 mod input;
 mod output;
 mod password;
@@ -71,6 +72,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,
         Command::Events(command) => commands::events::run(&context()?, command).await,
+        Command::Records(command) => commands::records::run(&context()?, command).await,
         Command::Org(command) => commands::org::run(&context()?, command).await,
         Command::Member(command) => commands::member::run(&context()?, command).await,
         Command::Invite(command) => commands::invite::run(&context()?, command).await,

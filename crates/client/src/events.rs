@@ -19,7 +19,7 @@ pub use stream::{LiveEvents, LiveItem};
 
 use crate::{
     ClientError, Result, ServerUrl,
-    v1::{V1Client, stream_body, text_body},
+    v1::{V1Client, encoded, stream_body, text_body},
 };
 
 /// A store, as the hub describes it.
@@ -299,19 +299,6 @@ impl EventsClient {
 
 fn parameter(store: Option<&str>) -> String {
     store.map(|store| format!("&store={}", encoded(store))).unwrap_or_default()
-}
-
-/// `text` as a segment of a path or a value of a query.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod error;
 pub mod events;
 pub mod local;
 pub mod progress;
+pub mod records;
 pub mod replica;
 pub mod server;
 mod tls;

@@ -54,6 +54,19 @@ pub(crate) fn stream_body(reader: impl AsyncRead + Send + Unpin + 'static) -> Ou
     StreamBody::new(pieces).boxed_unsync()
 }
 
+/// `text` as a segment of a path or a value of a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 impl V1Client {
     pub(crate) fn new(server: &ServerUrl, token: &str) -> Result<Self> {
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))

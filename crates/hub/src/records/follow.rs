@@ -107,6 +107,11 @@ impl<S: Source> Follower<S> {
                 return None;
             }
             if !self.is_drained {
+                // A long backlog does not outlive the right to it.
+                if let Some(reason) = self.over_now().await {
+                    self.end(reason);
+                    continue;
+                }
                 match self.source.look().await {
                     Ok(look) => {
                         self.waiting.extend(look.events);
@@ -144,23 +149,40 @@ impl<S: Source> Follower<S> {
     }
 
     async fn wait(&mut self) -> Wake {
-        let (stopping, closed) = (self.hub.stopping.clone(), self.entry.database.closed().clone());
+        let over = over(&self.hub, &self.entry, &mut self.watch);
         tokio::select! {
             biased;
-            () = stopping.cancelled() => Wake::Over(Bye::Shutdown),
-            () = closed.cancelled() => Wake::Over(Bye::Revoked),
-            end = self.watch.ended() => Wake::Over(match end {
-                RightsEnd::Expired => Bye::Expired,
-                RightsEnd::Revoked | RightsEnd::DatabaseDeleted => Bye::Revoked,
-            }),
+            reason = over => Wake::Over(reason),
             () = self.subscription.changed() => Wake::News,
             () = tokio::time::sleep_until(self.heartbeat_at) => Wake::Heartbeat,
             () = tokio::time::sleep_until(self.billing_at) => Wake::Billing,
         }
     }
 
+    /// Why the stream is over, if it is.
+    async fn over_now(&mut self) -> Option<Bye> {
+        tokio::select! {
+            biased;
+            reason = over(&self.hub, &self.entry, &mut self.watch) => Some(reason),
+            () = std::future::ready(()) => None,
+        }
+    }
+
     fn end(&mut self, reason: Bye) {
         self.is_over = true;
         self.waiting.push_back(bye(reason).into());
+    }
+}
+
+/// Waits until the hub, the database or the credential ends a stream.
+async fn over(hub: &Hub, entry: &Entry, watch: &mut RightsWatch) -> Bye {
+    tokio::select! {
+        biased;
+        () = hub.stopping.cancelled() => Bye::Shutdown,
+        () = entry.database.closed().cancelled() => Bye::Revoked,
+        end = watch.ended() => match end {
+            RightsEnd::Expired => Bye::Expired,
+            RightsEnd::Revoked | RightsEnd::DatabaseDeleted => Bye::Revoked,
+        },
     }
 }

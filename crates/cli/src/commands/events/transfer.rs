@@ -1,20 +1,23 @@
 //! Stores as files.
 
 use std::{
-    io::{self, BufWriter, Seek as _},
-    path::{Path, PathBuf},
+    io::{self, BufWriter},
+    path::PathBuf,
 };
 
 use ferry_client::{
-    ClientError,
     admin::DatabaseName,
     events::{ImportOptions, reference},
 };
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::as_admin;
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    files::{self, Draft},
+    output,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry events export app my-store my-store.ndjson\n  \
@@ -63,10 +66,6 @@ pub(crate) struct ImportArgs {
     backend_id: Option<String>,
 }
 
-fn local(doing: &str, path: &Path, error: &io::Error) -> Failure {
-    ClientError::file("FILE_UNUSABLE", format!("{doing} {}: {error}", path.display())).into()
-}
-
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     let client = as_admin(context, &args.db).await?;
     let Some(path) = args.file else {
@@ -74,13 +73,9 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
         let mut stdout = BufWriter::new(io::stdout());
         return client.export(&args.store, args.after, &mut stdout).await.map(drop).map_err(Into::into);
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = NamedTempFile::new_in(folder).map_err(|error| local("writing", &path, &error))?;
-    let mut out = BufWriter::new(file);
-    let exported = client.export(&args.store, args.after, &mut out).await?;
-    let file = out.into_inner().map_err(|error| local("writing", &path, error.error()))?;
-    file.as_file().sync_all().map_err(|error| local("writing", &path, &error))?;
-    file.persist(&path).map_err(|error| local("writing", &path, &error.error))?;
+    let mut draft = Draft::new(&path)?;
+    let exported = client.export(&args.store, args.after, draft.out()).await?;
+    draft.finish()?;
     if context.json {
         return output::json(&json!({"count": exported.count, "head": exported.head, "file": path}));
     }
@@ -97,16 +92,9 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
             let convert = move |out: &mut dyn io::Write| {
                 reference::export(&source, &table, &store, &backend_id, out).map(drop).map_err(Into::into)
             };
-            client.import(&args.store, options, spooled(sqlite, convert).await?).await?
+            client.import(&args.store, options, files::spooled(sqlite, convert).await?).await?
         }
-        (_, _, _, Some(path)) if path.as_os_str() == "-" => {
-            let file = spooled(path, |out| Ok(io::copy(&mut io::stdin(), out).map(drop)?)).await?;
-            client.import(&args.store, options, file).await?
-        }
-        (_, _, _, Some(path)) => {
-            let file = tokio::fs::File::open(&path).await.map_err(|error| local("reading", &path, &error))?;
-            client.import(&args.store, options, file).await?
-        }
+        (_, _, _, Some(path)) => client.import(&args.store, options, files::opened(path).await?).await?,
         _ => {
             return Err(Failure::Usage("name a file, or give --sqlite, --table and --backend-id".to_owned()));
         }
@@ -116,21 +104,4 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     }
     let count = output::count(told["count"].as_u64().unwrap_or(0));
     output::line(format_args!("imported {count} events into {}: head {}", args.store, told["head"]))
-}
-
-/// What `write` writes, in a file that vanishes; it stands at its beginning.
-async fn spooled(
-    source: PathBuf,
-    write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure> + Send + 'static,
-) -> Result<tokio::fs::File, Failure> {
-    let spool = move || {
-        let failed = |error: io::Error| local("writing a copy of", &source, &error);
-        let mut out = BufWriter::new(tempfile::tempfile().map_err(failed)?);
-        write(&mut out)?;
-        let mut file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.rewind().map_err(failed)?;
-        Ok(tokio::fs::File::from_std(file))
-    };
-    let joined = tokio::task::spawn_blocking(spool).await;
-    joined.map_err(|error| Failure::other(format!("reading panicked: {error}")))?
 }

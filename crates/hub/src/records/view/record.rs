@@ -255,7 +255,9 @@ fn replacing(fields: &str, held: &Shown) -> String {
     if missing.is_empty() {
         return fields.to_owned();
     }
-    let body = fields.trim_end().trim_end_matches('}');
+    // Only the object's own brace: the last value may end with others.
+    let body = fields.trim_end();
+    let body = body.strip_suffix('}').unwrap_or(body);
     let comma = if new.is_empty() { "" } else { "," };
     format!("{body}{comma}{}}}", missing.join(","))
 }

@@ -1,0 +1,221 @@
+//! The records of a database over `/v1`: read one by one and listed, with their history and lost writes; exports and
+//! imports (records specification, 2.8).
+
+use std::io::Write;
+
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncRead;
+
+use crate::{
+    ClientError, Result, ServerUrl,
+    v1::{V1Client, encoded, stream_body, text_body},
+};
+
+/// Records, or conflicts, asked for at a time.
+const PAGE_ENTRIES: usize = 500;
+
+/// A collection of records.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection<'a> {
+    /// The app.
+    pub app: &'a str,
+    /// Its collection.
+    pub name: &'a str,
+}
+
+/// The records of one owner in one database, as the holder of one credential.
+pub struct RecordsClient {
+    v1: V1Client,
+    base: String,
+    owner: Option<String>,
+}
+
+impl RecordsClient {
+    /// The records of `owner` in `database` at `server`; without an owner the credential's. `database`: an id, a name,
+    /// or `-`, the token's. Another owner's records take a token with the right `admin`.
+    ///
+    /// # Errors
+    /// When the token cannot stand in a header.
+    pub fn named(server: &ServerUrl, token: &str, database: &str, owner: Option<&str>) -> Result<Self> {
+        let base = format!("/v1/databases/{}/records", encoded(database));
+        Ok(Self { v1: V1Client::new(server, token)?, base, owner: owner.map(str::to_owned) })
+    }
+
+    fn path(&self, segments: &[&str], parameters: &[(&str, &str)]) -> String {
+        let mut path = self.base.clone();
+        for segment in segments {
+            path.push('/');
+            path.push_str(&encoded(segment));
+        }
+        let owner = self.owner.as_deref().map(|owner| ("owner", owner));
+        for (place, (name, value)) in owner.iter().chain(parameters).enumerate() {
+            path.push(if place == 0 { '?' } else { '&' });
+            path.push_str(&format!("{}={}", encoded(name), encoded(value)));
+        }
+        path
+    }
+
+    /// A record, as the JSON that the hub sent: numbers in it may be larger than any type.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer. So of all calls.
+    pub async fn get(&self, collection: Collection<'_>, id: &str) -> Result<Box<RawValue>> {
+        let path = self.path(&[collection.app, collection.name, id], &[]);
+        self.v1.json(Method::GET, &path, text_body("")).await
+    }
+
+    /// All live records of a collection, by id, whose fields have these values as text.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn list(
+        &self,
+        collection: Collection<'_>,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<Box<RawValue>>> {
+        #[derive(Deserialize)]
+        struct Page {
+            records: Vec<Box<RawValue>>,
+            next: Option<String>,
+        }
+        let limit = PAGE_ENTRIES.to_string();
+        let names: Vec<(String, &str)> =
+            wanted.iter().map(|(field, value)| (format!("where[{field}]"), &**value)).collect();
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let mut parameters = vec![("limit", &*limit), ("after", &*after)];
+            parameters.extend(names.iter().map(|(name, value)| (&**name, *value)));
+            let path = self.path(&[collection.app, collection.name], &parameters);
+            let page: Page = self.v1.json(Method::GET, &path, text_body("")).await?;
+            all.extend(page.records);
+            let Some(next) = page.next else { return Ok(all) };
+            after = next;
+        }
+    }
+
+    /// What was written to a record, newest first.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn history(&self, collection: Collection<'_>, id: &str) -> Result<Vec<Box<RawValue>>> {
+        #[derive(Deserialize)]
+        struct Found {
+            entries: Vec<Box<RawValue>>,
+        }
+        let path = self.path(&[collection.app, collection.name, id, "history"], &[]);
+        Ok(self.v1.json::<Found>(Method::GET, &path, text_body("")).await?.entries)
+    }
+
+    /// Lost writes: `open` or `resolved`.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn conflicts(&self, state: &str) -> Result<Vec<Box<RawValue>>> {
+        #[derive(Deserialize)]
+        struct Page {
+            conflicts: Vec<Box<RawValue>>,
+            next: Option<i64>,
+        }
+        let limit = PAGE_ENTRIES.to_string();
+        let (mut all, mut after) = (Vec::new(), "0".to_owned());
+        loop {
+            let path = self.path(&["conflicts"], &[("state", state), ("limit", &*limit), ("after", &*after)]);
+            let page: Page = self.v1.json(Method::GET, &path, text_body("")).await?;
+            all.extend(page.conflicts);
+            let Some(next) = page.next else { return Ok(all) };
+            after = next.to_string();
+        }
+    }
+
+    /// Writes an export of the owner's records to `out`, and checks it on the way. Returns how many they are.
+    ///
+    /// # Errors
+    /// See [`Self::get`]; `UNVERIFIED` for an export that is not whole.
+    pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
+        let path = self.path(&["export"], &[]);
+        let response = self.v1.send(Method::GET, &path, &HeaderMap::new(), text_body("")).await?;
+        let (mut body, mut check, mut rest) = (response.into_body(), Check::default(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| ClientError::unverified(format!("the export broke off: {error}")))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            out.write_all(&piece).map_err(|error| ClientError::io("writing the export", &error))?;
+            rest.extend_from_slice(&piece);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                check.line(rest.drain(..=end).collect());
+            }
+        }
+        out.flush().map_err(|error| ClientError::io("writing the export", &error))?;
+        check.finish()
+    }
+
+    /// Takes an export in, merged with what is there, or in its place. Returns how many records it held.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn import(
+        &self,
+        replaces: bool,
+        file: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Result<Value> {
+        let mode = if replaces { "replace" } else { "merge" };
+        self.v1.json(Method::POST, &self.path(&["import"], &[("mode", mode)]), stream_body(file)).await
+    }
+}
+
+/// Whether lines are an export as a whole: its last one counts the others and proves them.
+#[derive(Default)]
+struct Check {
+    digest: Sha256,
+    lines: u64,
+    last: Vec<u8>,
+}
+
+impl Check {
+    fn line(&mut self, line: Vec<u8>) {
+        self.digest.update(&self.last);
+        self.last = line;
+        self.lines += 1;
+    }
+
+    fn finish(self) -> Result<u64> {
+        #[derive(Deserialize)]
+        struct Trailer {
+            count: u64,
+            sha256: String,
+        }
+        let digest: String = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let trailer = serde_json::from_slice::<Trailer>(&self.last).ok();
+        // Beside the records there are a header and the trailer itself.
+        let whole = trailer.filter(|trailer| trailer.sha256 == digest && trailer.count + 2 == self.lines);
+        let whole = whole.ok_or_else(|| ClientError::unverified("the export is not whole".to_owned()))?;
+        Ok(whole.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(lines: &[&str]) -> Option<u64> {
+        let mut check = Check::default();
+        lines.iter().for_each(|line| check.line(format!("{line}\n").into_bytes()));
+        check.finish().ok()
+    }
+
+    #[test]
+    fn an_export_that_was_cut_is_seen() {
+        let digest: String =
+            Sha256::digest(b"{\"format\":\"f\"}\n{\"id\":1}\n").iter().map(|b| format!("{b:02x}")).collect();
+        let trailer = format!("{{\"count\":1,\"sha256\":\"{digest}\"}}");
+        assert_eq!(checked(&["{\"format\":\"f\"}", "{\"id\":1}", &trailer]), Some(1));
+        assert_eq!(checked(&["{\"format\":\"f\"}", "{\"id\":1}"]), None);
+        assert_eq!(checked(&["{\"format\":\"f\"}", &trailer]), None);
+        assert_eq!(checked(&["{\"format\":\"f\"}", "{\"id\":2}", &trailer]), None);
+        assert_eq!(checked(&[]), None);
+    }
+}

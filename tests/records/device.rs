@@ -1,0 +1,65 @@
+//! A device of the old wire: it holds fields with their times, and the later one wins.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Records;
+
+/// Value and time of one field.
+pub(super) type Held = (Value, String);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Device {
+    client: &'static str,
+    cursor: String,
+    /// By record and field.
+    pub(super) fields: BTreeMap<(String, String), Held>,
+}
+
+impl Device {
+    pub(super) fn new(client: &'static str) -> Self {
+        Self { client, ..Self::default() }
+    }
+
+    /// Pulls `tasks` to the end.
+    pub(super) fn pull(&mut self, records: &Records) {
+        let (changes, cursor) = records.pull_all(self.client, "tasks", &self.cursor);
+        self.cursor = cursor;
+        self.apply(&changes);
+    }
+
+    pub(super) fn apply(&mut self, changes: &[Value]) {
+        for change in changes {
+            let id = change["id"].as_str().unwrap();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            match change["op"].as_str().unwrap() {
+                "insert" => {
+                    let at = text(&change["data"]["createdAt"]);
+                    self.take(id, "createdAt", &change["data"]["createdAt"], at);
+                }
+                "update" => {
+                    for (field, write) in change["fields"].as_object().unwrap() {
+                        self.take(id, field, &write["value"], text(&write["at"]));
+                    }
+                }
+                "delete" => self.take(id, "deletedAt", &change["deletedAt"], text(&change["deletedAt"])),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    fn take(&mut self, id: &str, field: &str, value: &Value, at: String) {
+        let held = self.fields.entry((id.to_owned(), field.to_owned())).or_default();
+        // Nine digits and Z: as texts they compare as the instants do.
+        if at >= held.1 {
+            *held = (value.clone(), at);
+        }
+    }
+
+    /// What a field holds here; `null` if nothing.
+    pub(super) fn value(&self, id: &str, field: &str) -> Value {
+        self.fields.get(&(id.to_owned(), field.to_owned())).map_or(json!(null), |held| held.0.clone())
+    }
+}
