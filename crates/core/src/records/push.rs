@@ -1,6 +1,9 @@
 //! A push: validated changes of one client in, one commit out (REC-18).
 
-use std::{borrow::Cow, collections::HashMap};
+mod conflicts;
+mod times;
+
+use std::collections::HashMap;
 
 use ferry_protocol::records::{
     Change, ConflictOut, FieldWrite, Op, UnixNanos,
@@ -9,24 +12,20 @@ use ferry_protocol::records::{
 };
 use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
 
+use conflicts::Lost;
+
 use super::{
     Dialect, damaged,
     emit::{self, Style},
-    history::{self, Entry},
-    merge::{Draft, Verdict, Write},
-    record::{ACTOR, DELETED_AT, Field, ORIGIN, SPACE, is_hidden},
-    store::{
-        Conflict, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row, RowView, Side,
-        Skew, Stamp,
-    },
+    history::Entry,
+    merge::{Draft, Verdict},
+    record::{DELETED_AT, Field},
+    store::{Conflict, HistoryOut, Mark, Owner, Purged, RecordKey, RecordStore, Row, RowView, Skew, Stamp},
 };
 
 /// In place of a field: all of a change's `data`, whose members have one time. An escaped solidus stands in no
 /// field's name.
 pub const WHOLE_DATA: &str = r"\u002fdata";
-
-/// Fields that every edit touches: two edits at once are no conflict in them.
-const BOOKKEEPING: [&str; 2] = ["updatedAt", "createdAt"];
 
 /// Who pushes, to where, and what it has seen.
 #[derive(Clone, Copy, Debug)]
@@ -202,12 +201,6 @@ fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
     }
 }
 
-/// A losing write that is a conflict unless it is only a retry of one that was merged before.
-struct Lost<'a> {
-    key: RecordKey<'a>,
-    conflict: Conflict,
-}
-
 struct Run<'a, 'c> {
     caller: &'c Caller<'a>,
     marks: &'c [(String, Mark)],
@@ -279,187 +272,6 @@ impl<'a> Run<'a, '_> {
             (_, false, true) => ChangeResult::Lost,
             (_, false, false) => ChangeResult::Unchanged,
         });
-    }
-
-    /// What the change writes, each with the time that counts (REC-04 to REC-08).
-    fn judged(&mut self, place: usize, change: &'a Change<'a>) -> Vec<Write<'a>> {
-        let mut writes = Vec::new();
-        let members = change.data.as_deref().unwrap_or_default();
-        match (change.op, &change.fields) {
-            (Op::Insert, Some(fields)) if members.is_empty() && !fields.is_empty() => {
-                self.judge_fields(place, fields, &mut writes);
-                imply_life(&mut writes);
-            }
-            (Op::Insert, fields) => {
-                let sent = members.first().and_then(|member| member.at);
-                let (at, sent) = self.judge(place, WHOLE_DATA, sent, members);
-                writes.extend(members.iter().map(|member| member_write(member, at, sent)));
-                if members.is_empty() {
-                    writes.push(life(at));
-                }
-                imply_life(&mut writes);
-                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
-            }
-            (Op::Update, Some(fields)) => self.judge_fields(place, fields, &mut writes),
-            (Op::Update, None) => {
-                let (at, _) = self.judge(place, WHOLE_DATA, None, members);
-                writes.extend(members.iter().map(|member| member_write(member, at, None)));
-            }
-            (Op::Delete, fields) => {
-                let (at, sent) = self.judge(place, DELETED_AT, change.deleted_at, &[]);
-                let value = Cow::Owned(json::string(&at.text()));
-                writes.push(Write { key: DELETED_AT.into(), value, at, sent, implied: false });
-                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
-            }
-        }
-        // The id of a record is no field of it.
-        writes.retain(|write| write.key != "id");
-        let Some(newest) = writes.iter().map(|write| write.at).max() else { return writes };
-        let origin = change.origin.map(|origin| Cow::Owned(json::string(origin.as_str())));
-        let space = change.space.as_deref().map(|space| Cow::Owned(json::string(space)));
-        for (key, value) in [(SPACE, space), (ACTOR, change.actor.clone()), (ORIGIN, origin)] {
-            if let Some(value) = value {
-                writes.push(Write { key: key.into(), value, at: newest, sent: None, implied: true });
-            }
-        }
-        writes
-    }
-
-    fn judge_fields(&mut self, place: usize, fields: &'a [FieldWrite<'a>], writes: &mut Vec<Write<'a>>) {
-        for field in fields {
-            let (at, sent) = self.judge(place, &field.key, field.at, std::slice::from_ref(field));
-            writes.push(member_write(field, at, sent));
-        }
-    }
-
-    /// The time that counts for a write, and the time sent if it is not that one. A time that the hub chooses is
-    /// remembered, so that a retry is not a second, newer write.
-    fn judge(
-        &mut self,
-        place: usize,
-        field: &str,
-        sent: Option<UnixNanos>,
-        content: &[FieldWrite<'_>],
-    ) -> (UnixNanos, Option<UnixNanos>) {
-        let now = self.caller.now;
-        if let Some(at) = sent.filter(|at| *at <= now.plus_ms(RECORDS_AHEAD_MAX_MS)) {
-            return (at, None);
-        }
-        let digest = digest(content);
-        let key = self.drafts[place].key;
-        let is_same = |stamp: &&Stamp| {
-            stamp.coll == key.coll
-                && stamp.id == key.id
-                && stamp.field == field
-                && stamp.sent == sent
-                && stamp.digest == digest
-        };
-        let retried = self.new_stamps.iter().rev().chain(&self.stamps).find(is_same);
-        if let Some(stamp) = retried.filter(|_| !self.has_seen_another(place, field)) {
-            return (stamp.at, sent);
-        }
-        let (coll, id, field) = (key.coll.to_owned(), key.id.to_owned(), field.to_owned());
-        self.new_stamps.push(Stamp { coll, id, field, sent, digest, at: now });
-        (now, sent)
-    }
-
-    /// Whether the device knows that somebody else wrote the field since: then the same write again is meant.
-    fn has_seen_another(&self, place: usize, field: &str) -> bool {
-        let foreign = |held: &&Field<'_>| {
-            held.writer != self.caller.client && held.cts <= self.caller.since && !is_hidden(&held.key)
-        };
-        let mut fields = self.drafts[place].fields.iter();
-        fields.any(|held| (field == WHOLE_DATA || held.key == field) && foreign(&held))
-    }
-
-    /// A write took the place of another one.
-    fn overwritten(&mut self, place: usize, write: &Write<'a>, over: &Field<'a>) {
-        if over.writer == self.caller.client || is_hidden(&write.key) {
-            return;
-        }
-        let is_same_ms = over.at.floor_ms() == write.at.floor_ms();
-        if is_same_ms {
-            // That writer would keep its own: it is shown a time that a clock of milliseconds finds later.
-            self.add_skew(&over.writer, place, &write.key, write.at.floor_ms().plus_ms(1));
-        }
-        if over.value == write.value {
-            return;
-        }
-        if is_same_ms {
-            // And this device may have taken the other value for the newer one.
-            self.must_see(place, &write.key);
-        }
-        if self.has_seen(place, over.cts) || !counts_as_conflict(&write.key, &over.value) {
-            return;
-        }
-        let (winner, loser) = (self.side_of(write), side(over));
-        let conflict = self.conflict(place, &write.key, winner, loser);
-        self.conflicts.push(conflict);
-    }
-
-    /// A write that holds no more, or never did.
-    fn lost(&mut self, place: usize, write: &Write<'a>, to: &Field<'a>) {
-        if is_hidden(&write.key) {
-            return;
-        }
-        self.must_see(place, &write.key);
-        if to.at.floor_ms() == write.at.floor_ms() {
-            self.add_skew(self.caller.client, place, &write.key, to.at.floor_ms().plus_ms(1));
-        }
-        if to.value == write.value {
-            return;
-        }
-        if write.implied || to.writer == self.caller.client {
-            return;
-        }
-        let key = self.drafts[place].key;
-        self.answered.push(ConflictOut {
-            table: key.coll.to_owned(),
-            id: key.id.to_owned(),
-            field: write.key.to_string(),
-            winner: (to.value.to_string(), to.at, to.writer.to_string()),
-            loser: (write.value.to_string(), write.at, self.caller.client.to_owned()),
-        });
-        if counts_as_conflict(&write.key, &write.value) {
-            let conflict = self.conflict(place, &write.key, side(to), self.side_of(write));
-            self.lost.push(Lost { key, conflict });
-        }
-    }
-
-    fn quarantine(&mut self, place: usize, writes: &[Write<'a>]) {
-        let Some(held) = self.drafts[place].field(DELETED_AT).map(side) else { return };
-        let newest = writes.iter().map(|write| write.at).max().unwrap_or_default();
-        let fields: Vec<Field<'_>> = writes
-            .iter()
-            .filter(|write| !write.implied)
-            .map(|write| Field {
-                key: write.key.clone(),
-                value: write.value.clone(),
-                at: write.at,
-                writer: self.caller.client.into(),
-                cts: UnixNanos::EPOCH,
-            })
-            .collect();
-        let value = super::record::encode(&fields, UnixNanos::EPOCH).0;
-        let loser = Side { value, at: newest, writer: self.caller.client.to_owned() };
-        let conflict = self.conflict(place, "", held, loser);
-        self.conflicts.push(conflict);
-    }
-
-    fn conflict(&self, place: usize, field: &str, winner: Side, loser: Side) -> Conflict {
-        let key = self.drafts[place].key;
-        Conflict {
-            app: self.caller.app.to_owned(),
-            coll: key.coll.to_owned(),
-            id: key.id.to_owned(),
-            field: field.to_owned(),
-            winner,
-            loser,
-        }
-    }
-
-    fn side_of(&self, write: &Write<'_>) -> Side {
-        Side { value: write.value.to_string(), at: write.at, writer: self.caller.client.to_owned() }
     }
 
     /// Whether the device had been given what that commit brought.
@@ -538,32 +350,6 @@ impl<'a> Run<'a, '_> {
         Ok(Pushed { collections, results, conflicts: self.answered, forced, owner })
     }
 
-    fn keep_conflicts<S: RecordStore>(&mut self, store: &S) -> Result<(), S::Error> {
-        if !self.lost.is_empty() {
-            let client = history::client_fragment(self.caller.client);
-            let past: Vec<_> = self
-                .lost
-                .iter()
-                .map(|lost| PastWrite {
-                    key: lost.key,
-                    fragment: history::fragment(
-                        &lost.conflict.field,
-                        &lost.conflict.loser.value,
-                        lost.conflict.loser.at,
-                    ),
-                    client: client.clone(),
-                })
-                .collect();
-            let merged = store.were_merged(self.caller.owner, self.caller.app, &past)?;
-            let new = std::mem::take(&mut self.lost).into_iter().zip(merged).filter(|(_, merged)| !merged);
-            self.conflicts.extend(new.map(|(lost, _)| lost.conflict));
-        }
-        if !self.conflicts.is_empty() {
-            store.add_conflicts(self.caller.owner, self.caller.now, &self.conflicts)?;
-        }
-        Ok(())
-    }
-
     /// The named fields as they are now, with their writers.
     fn fields_now(&self, place: usize, names: &[String]) -> String {
         let held = names.iter().filter_map(|name| self.drafts[place].field(name));
@@ -601,40 +387,4 @@ impl<'a> Run<'a, '_> {
         }
         Ok(out)
     }
-}
-
-/// That a record lives, as its insert implies.
-fn life(at: UnixNanos) -> Write<'static> {
-    Write { key: DELETED_AT.into(), value: "null".into(), at, sent: None, implied: true }
-}
-
-/// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
-fn imply_life(writes: &mut Vec<Write<'_>>) {
-    if !writes.iter().any(|write| write.key == DELETED_AT)
-        && let Some(at) = writes.iter().map(|write| write.at).max()
-    {
-        writes.push(life(at));
-    }
-}
-
-fn member_write<'a>(member: &FieldWrite<'a>, at: UnixNanos, sent: Option<UnixNanos>) -> Write<'a> {
-    Write { key: member.key.clone(), value: member.value.clone(), at, sent, implied: false }
-}
-
-fn side(field: &Field<'_>) -> Side {
-    Side { value: field.value.to_string(), at: field.at, writer: field.writer.to_string() }
-}
-
-fn counts_as_conflict(field: &str, losing_value: &str) -> bool {
-    let is_revival = field == DELETED_AT && losing_value == "null";
-    !BOOKKEEPING.contains(&field) && !is_revival
-}
-
-fn digest(content: &[FieldWrite<'_>]) -> i64 {
-    let mut hasher = blake3::Hasher::new();
-    for field in content {
-        hasher.update(field.key.as_bytes()).update(b":").update(field.value.as_bytes()).update(b",");
-    }
-    let bytes = *hasher.finalize().as_bytes();
-    i64::from_le_bytes(bytes[..8].try_into().expect("BUG: eight bytes"))
 }
