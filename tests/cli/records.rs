@@ -59,6 +59,11 @@ fn records_are_read_exported_and_imported() {
     assert_eq!(grace.ok(&["records", "import", "app", path]), "imported 2 records\n");
     assert_eq!(grace.ok(&["records", "get", "app", "todo", "tasks", "t1"]), shown, "times and writers too");
     assert_eq!(json(&grace.ok(&["records", "import", "app", path, "--replace", "--json"]))["records"], 2);
+    // An administrator reads whoever's.
+    let header = std::fs::read_to_string(&file).unwrap();
+    let header = json(header.lines().next().unwrap());
+    let owner = ["records", "list", "app", "todo", "tasks", "--owner", header["owner"].as_str().unwrap()];
+    assert_eq!(ada.ok(&owner).lines().count(), 2);
     let guest = Ferry::new(FERRY, &one.url()).env("FERRY_SYNC_TOKEN", token.trim());
     assert_eq!(guest.ok(&["records", "list", "-", "todo", "tasks"]).lines().count(), 2);
     guest.fails(4, &["records", "import", "-", path]);
