@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -26,7 +29,7 @@ const STORM: usize = 200;
 /// What a client that is told BUSY waits before it tries again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Pushes timed without and with the storm.
-const PUSHES: usize = 200;
+const PUSHES: usize = 1000;
 
 pub(super) fn run(ferry: &Path) {
     let (hub, user) = super::hub(ferry);
@@ -90,24 +93,32 @@ fn beside_pushes(hub: &Hub, user: &Session, login: &[u8]) {
     };
     push();
     let mut idle: Vec<f64> = (0..PUSHES).map(|_| push()).collect();
-    let (over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, answered) = ((Mutex::new(false), Condvar::new()), AtomicU64::new(0));
+    // Sleeping, so that the storm itself takes nothing from what is measured.
+    let is_over = |pause: Duration| {
+        let waited =
+            over.1.wait_timeout_while(over.0.lock().expect("BUG: nobody panics"), pause, |over| !*over);
+        *waited.expect("BUG: nobody panics").0
+    };
     let mut busy = Vec::new();
     thread::scope(|scope| {
         for _ in 0..STORM {
             scope.spawn(|| {
                 let mut connection = load::Connection::open(hub.address());
-                while !over.load(Ordering::Relaxed) {
+                loop {
                     // Beyond 64 waiting logins the answer is BUSY: come again in a second, as it says.
-                    if connection.ask(login) != 200 {
-                        wait::within(BUSY_PAUSE, || over.load(Ordering::Relaxed).then_some(()));
-                    }
+                    let pause = if connection.ask(login) == 200 { Duration::ZERO } else { BUSY_PAUSE };
                     answered.fetch_add(1, Ordering::Relaxed);
+                    if is_over(pause) {
+                        break;
+                    }
                 }
             });
         }
         wait::within(Duration::from_secs(SECONDS), || (answered.load(Ordering::Relaxed) > 200).then_some(()));
         busy = (0..PUSHES).map(|_| push()).collect();
-        over.store(true, Ordering::Relaxed);
+        *over.0.lock().expect("BUG: nobody panics") = true;
+        over.1.notify_all();
     });
     let row = |name: &str, values: &mut Vec<f64>, base: Option<f64>| {
         let (p50, p99) = (load::percentile(values, 0.5), load::percentile(values, 0.99));

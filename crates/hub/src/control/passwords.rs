@@ -1,4 +1,4 @@
-//! Turns at password hashing (PWD-04): few at once, few waiting, on threads that may block.
+//! Turns at password hashing (PWD-04): few at once, few waiting, on threads of low priority.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use ferry_types::{
     Error, Reason, Result,
     limits::{PASSWORD_WAIT_MAX_MS, PASSWORD_WAITERS_MAX},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The password hasher and the queue in front of it.
 pub(super) struct PasswordPool {
@@ -22,7 +22,7 @@ pub(super) struct PasswordPool {
     waiting: AtomicUsize,
 }
 
-/// The right to hash: one piece of work on a blocking thread.
+/// The right to hash: one piece of work on a thread of its own.
 pub(super) struct Turn {
     hasher: Hasher,
     permit: OwnedSemaphorePermit,
@@ -56,26 +56,46 @@ impl PasswordPool {
 }
 
 impl Turn {
-    /// Runs `work` on a blocking thread. The turn ends with the work, even if the caller has gone before.
+    /// Runs `work` on a thread of its own, which gives way to all others: whoever logs in waits anyway, whoever syncs
+    /// must not. The turn ends with the work, even if the caller has gone before.
     ///
     /// # Errors
-    /// Internal, if `work` panicked.
+    /// Internal, if `work` panicked or the system has no thread.
     pub(super) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(&Hasher) -> T + Send + 'static,
     ) -> Result<T> {
         let Self { hasher, permit } = self;
-        let done = tokio::task::spawn_blocking(move || {
+        let (reply, done) = oneshot::channel();
+        let spawned = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
+            yield_to_others();
             let value = work(&hasher);
             drop(permit);
-            value
+            // A caller that has gone is told nothing.
+            let _ = reply.send(value);
         });
-        done.await.map_err(|error| {
-            tracing::error!(%error, "password hashing panicked");
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread to hash a password on");
+            return Err(Error::internal());
+        }
+        done.await.map_err(|_| {
+            tracing::error!("password hashing panicked");
             Error::internal()
         })
     }
 }
+
+/// Lowers the priority of this thread. Only Linux has one for each thread; elsewhere nothing is done.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, HASHING_NICE) {
+        tracing::debug!(%error, "the priority of a hashing thread");
+    }
+}
+
+/// Nice value of threads that hash: a tenth of an ordinary thread's share while both want to run.
+#[cfg(target_os = "linux")]
+const HASHING_NICE: i32 = 10;
 
 /// One call that waits, counted while it does.
 struct Waiter<'pool>(&'pool AtomicUsize);
