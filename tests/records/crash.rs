@@ -1,5 +1,7 @@
 //! kill -9 at every step of a push.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::{Records, ids, insert};
@@ -38,4 +40,38 @@ fn a_push_is_stored_whole_or_not_at_all() {
         let stored = ids(&records.pull_all("r2", "tasks", "").0);
         assert!(push.iter().all(|change| stored.contains(&change["id"].as_str().unwrap().to_owned())));
     }
+}
+
+// A restored hub went on with cursors that promised lost commits.
+// Verifies: REC-44
+#[test]
+fn a_file_that_was_put_back_begins_a_new_epoch() {
+    let mut records = Records::new();
+    records.push("c", "", &json!([insert("tasks", "kept", "x")]));
+    let dir = records.place.hub.database_dir(&records.place.database);
+    let restarted = |records: Records| {
+        let Records { place, token } = records;
+        Records { place: place.restarted(), token }
+    };
+    records.place.hub.stop();
+    let backup = fs::read(dir.join("main.db")).unwrap();
+    records = restarted(records);
+    records.push("c", "", &json!([insert("tasks", "lost", "x")]));
+    let cursor = records.pull_all("d", "tasks", "").1;
+    let epoch = records.v1("GET", "/changes", "").json()["epoch"].as_str().unwrap().to_owned();
+    assert_eq!(records.pull("d", "tasks", &cursor)["serverChanges"], json!([]));
+    records.place.hub.stop();
+    for name in ["main.db-wal", "main.db-shm"] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    fs::write(dir.join("main.db"), backup).unwrap();
+    records = restarted(records);
+    let told = records.v1("GET", &format!("/changes?since=1&epoch={epoch}"), "").json();
+    assert_eq!((&told["resync"], &told["reason"]), (&json!(true), &json!("epoch")));
+    assert_eq!(ids(&records.pull_all("d", "tasks", &cursor).0), ["kept"], "old clients begin at the epoch");
+    let minted = told["epoch"].as_str().unwrap().to_owned();
+    assert!(minted != epoch && !minted.is_empty());
+    // A restart without a loss keeps it.
+    records = restarted(records);
+    assert_eq!(records.v1("GET", "/changes", "").json()["epoch"], *minted);
 }

@@ -124,6 +124,7 @@ impl Server {
         }
         housekeeping.abort();
         events::save_watermarks(&self.hub).await;
+        records::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
         self.hub.control.flush_usage().await;
         self.hub.control.stop().await;
@@ -214,7 +215,10 @@ async fn housekeeping(hub: Arc<Hub>) {
     let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
-            _ = positions.tick() => events::save_watermarks(&hub).await,
+            _ = positions.tick() => {
+                events::save_watermarks(&hub).await;
+                records::save_watermarks(&hub).await;
+            }
             _ = databases.tick() => hub.databases.sweep(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {

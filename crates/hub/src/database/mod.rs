@@ -78,7 +78,10 @@ impl Database {
                 for effect in &mut commit.effects {
                     match effect {
                         Effect::Events(publication) => stores.publish(publication),
-                        Effect::Records(publication) => owners.publish(publication),
+                        Effect::Records(publication) => {
+                            owners.reached(commit.seq);
+                            owners.publish(publication);
+                        }
                         Effect::Pages(_) => {}
                     }
                 }

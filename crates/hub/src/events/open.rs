@@ -9,7 +9,7 @@ use ferry_core::events::{
     store,
 };
 use ferry_store::NativeSql;
-use ferry_types::{DatabaseKind, Error, Reason, Result};
+use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use super::{hooks, store::Store};
 use crate::{control, database::Database, hub::Hub};
@@ -71,7 +71,7 @@ async fn exists(dir: &Path) -> bool {
 }
 
 async fn open(hub: &Hub, database: &Arc<Database>, store_id: &str, may_create: bool) -> Result<Arc<Store>> {
-    let watermark = hub.control.watermark(database.id(), store_id).await?;
+    let watermark = hub.control.watermark(database.id(), Model::Events, store_id).await?;
     let find = Find {
         store_id: store_id.into(),
         new_id: new_backend_id()?,

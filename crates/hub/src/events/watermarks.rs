@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_core::events::Watermark;
-use ferry_types::DatabaseId;
+use ferry_types::{DatabaseId, Model};
 
 use super::store::Store;
 use crate::hub::Hub;
@@ -22,7 +22,7 @@ pub async fn save(hub: &Hub) {
         return;
     }
     let rows = changed.iter().map(|(id, store, mark)| (*id, store.id().to_owned(), mark.clone())).collect();
-    match hub.control.save_watermarks(rows).await {
+    match hub.control.save_watermarks(Model::Events, rows).await {
         Ok(()) => changed.into_iter().for_each(|(_, store, watermark)| store.saved(watermark)),
         Err(error) => tracing::warn!(%error, "the positions of event stores could not be saved"),
     }

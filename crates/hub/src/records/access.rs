@@ -7,6 +7,7 @@ use ferry_core::records::Tables;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
+use super::watermark;
 use crate::{
     control::{self, ClientInfo, Credentials},
     database::Database,
@@ -65,7 +66,9 @@ pub(super) async fn enter(
         return Err(control::wrong_kind(DatabaseKind::Replica));
     }
     let owner = owner_of(&auth.principal)?;
-    Ok(Entry { database: hub.databases.get(auth.database_id)?, owner, auth })
+    let database = hub.databases.get(auth.database_id)?;
+    watermark::compare(hub, &database).await?;
+    Ok(Entry { database, owner, auth })
 }
 
 /// Whose records a credential means.

@@ -17,8 +17,10 @@ mod storage;
 mod stream;
 mod upkeep;
 mod view;
+mod watermark;
 
 pub use billing::Billing;
 pub use news::{Publication, RecordsState};
 pub use route::serve;
 pub use upkeep::sweep;
+pub use watermark::save as save_watermarks;

@@ -9,7 +9,8 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use ferry_types::Seq;
+use tokio::sync::{Notify, OnceCell};
 
 /// What a commit changed, for those who may read the owner's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub struct Publication {
 pub struct RecordsState {
     /// The tables are there: looked for no more.
     pub(super) has_tables: AtomicBool,
+    /// The file was compared with what the control plane remembers of it.
+    pub(super) compared: OnceCell<()>,
+    /// The newest commit of records since the database is known here; 0: none.
+    head: AtomicU64,
+    /// The one that the control plane remembers.
+    saved: AtomicU64,
     owners: Mutex<HashMap<Arc<str>, Weak<Channel>>>,
 }
 
@@ -69,6 +76,22 @@ impl RecordsState {
         });
         let cursor = channel.number.load(Ordering::Acquire);
         Subscription { channel, cursor }
+    }
+
+    /// Records changed in this commit.
+    pub(crate) fn reached(&self, seq: Seq) {
+        self.head.fetch_max(seq.0, Ordering::AcqRel);
+    }
+
+    /// The newest commit, if the control plane does not know it yet.
+    pub(super) fn unsaved(&self) -> Option<Seq> {
+        let head = self.head.load(Ordering::Acquire);
+        (head > self.saved.load(Ordering::Acquire)).then_some(Seq(head))
+    }
+
+    /// The control plane knows this commit.
+    pub(super) fn saved(&self, seq: Seq) {
+        self.saved.fetch_max(seq.0, Ordering::AcqRel);
     }
 
     /// Tells those who wait.

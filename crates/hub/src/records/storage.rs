@@ -97,7 +97,11 @@ pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
     });
 }
 
-fn new_epoch() -> Result<String> {
+/// A name that no epoch had before.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub(super) fn new_epoch() -> Result<String> {
     let mut bytes = [0; EPOCH_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the operating system gave no random bytes");

@@ -52,7 +52,7 @@ pub(super) fn payment_required(id: Option<&RequestId>) -> Response {
 }
 
 /// The newest commit that a read shows.
-pub(super) fn seq_of(sql: &NativeSql<'_>) -> ferry_store::Result<Seq> {
+pub(in crate::records) fn seq_of(sql: &NativeSql<'_>) -> ferry_store::Result<Seq> {
     let value: i64 = sql
         .0
         .prepare_cached("SELECT value FROM _ferry_meta WHERE key = 'seq'")?

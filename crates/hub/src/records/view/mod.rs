@@ -16,6 +16,8 @@ use ferry_types::{Error, Reason, Result};
 use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
+pub(super) use answer::seq_of;
+
 use super::{
     access::{self, Entry},
     route::parameter,

@@ -1,0 +1,71 @@
+//! What the hub remembers of records outside their file, so that an older file is noticed (REC-44).
+
+use std::sync::Arc;
+
+use ferry_core::{events::Watermark, records::upkeep};
+use ferry_store::NativeSql;
+use ferry_types::{DatabaseId, Model, Result, Seq};
+
+use super::{storage, view};
+use crate::{database::Database, hub::Hub};
+
+/// In place of a store: all records of a database.
+const WHOLE: &str = "";
+
+/// Compares the file with what is remembered of it, once. One that is older was put back and has lost acknowledged
+/// writes: it begins a new epoch, in which devices send again what they wrote.
+///
+/// # Errors
+/// What the control plane or storage reports.
+pub(super) async fn compare(hub: &Hub, database: &Arc<Database>) -> Result<()> {
+    let compared =
+        database.records().compared.get_or_try_init(|| async { begin_anew_if_older(hub, database).await });
+    compared.await.map(drop)
+}
+
+async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> {
+    let Some(mark) = hub.control.watermark(database.id(), Model::Records, WHOLE).await? else {
+        return Ok(());
+    };
+    // Without records there is no epoch either: the next one made is a new one.
+    let Some(seq) = storage::read(database, view::seq_of).await? else { return Ok(()) };
+    if i64::try_from(seq.0).unwrap_or(i64::MAX) >= mark.head {
+        return Ok(());
+    }
+    tracing::warn!(
+        database = %database.id(), file = seq.0, remembered = mark.head,
+        "the file is older than what was acknowledged: records begin a new epoch"
+    );
+    let (epoch, now) = (storage::new_epoch()?, hub.clock.now().into());
+    let begun = database
+        .submit(move |transaction| upkeep::begin_epoch(&NativeSql(transaction.connection()), &epoch, now))
+        .await?;
+    if let Some(seq) = begun.seq {
+        database.records().reached(seq);
+    }
+    save(hub).await;
+    Ok(())
+}
+
+/// Brings the control plane up to date with every database in use, in one commit; does nothing if nothing changed.
+pub async fn save(hub: &Hub) {
+    let all = hub.databases.all();
+    let changed: Vec<(Arc<Database>, Seq)> = all
+        .into_iter()
+        .filter_map(|database| database.records().unsaved().map(|seq| (database, seq)))
+        .collect();
+    if changed.is_empty() {
+        return;
+    }
+    let rows: Vec<(DatabaseId, String, Watermark)> = changed
+        .iter()
+        .map(|(database, seq)| {
+            let head = i64::try_from(seq.0).unwrap_or(i64::MAX);
+            (database.id(), WHOLE.to_owned(), Watermark { backend_id: String::new().into(), head })
+        })
+        .collect();
+    match hub.control.save_watermarks(Model::Records, rows).await {
+        Ok(()) => changed.iter().for_each(|(database, seq)| database.records().saved(*seq)),
+        Err(error) => tracing::warn!(%error, "the positions of records could not be saved"),
+    }
+}
