@@ -10,7 +10,9 @@ use ferry_protocol::rpc::edgereplica::admin::v1::{
 };
 use ferry_testkit::{rpc::PASSWORD, socket::Socket};
 
-use crate::support::hub;
+use serde_json::json;
+
+use crate::support::{Place, hub, refused};
 
 // Verifies: ORG-01, TOK-05, TOK-06
 #[test]
@@ -73,4 +75,13 @@ async fn commands(url: &str, email: &str, protocol: Protocol, json: bool) -> [St
     let again = client.delete_database(delete).await.unwrap_err();
     assert_eq!(again.code, connectrpc::ErrorCode::NotFound);
     tokens.try_into().unwrap()
+}
+
+#[test]
+fn reserved_calls_say_that_they_are_not_offered_yet() {
+    let place = Place::new();
+    for method in ["CreateBackup", "ListBackups", "RestoreDatabase", "ForkDatabase", "ResetDatabase"] {
+        let refusal = refused(place.user.ferry(method, &json!({})), "unimplemented");
+        assert_eq!((refusal.status, refusal.reason.as_str()), (501, "NOT_YET"), "{method}");
+    }
 }

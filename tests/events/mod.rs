@@ -5,6 +5,7 @@ mod auth;
 mod bad;
 mod connection;
 mod crash;
+mod credentials;
 mod fidelity;
 mod flow;
 mod hold;

@@ -170,6 +170,8 @@ reasons! {
     SeqNotReached = "SEQ_NOT_REACHED", Unavailable, None;
     /// Not configured or not offered.
     Unimplemented = "UNIMPLEMENTED", Unimplemented, None;
+    /// A name that is kept for later.
+    NotYet = "NOT_YET", Unimplemented, None;
     /// Our fault.
     Internal = "INTERNAL", Internal, None;
 }

@@ -45,6 +45,7 @@ mod rpc_ferry;
 mod rpc_jwt;
 mod rpc_messages;
 mod rpc_orgs;
+mod rpc_reserved;
 mod schema;
 mod session_list;
 mod sessions;

@@ -369,6 +369,15 @@ impl wire::AdminService for Service {
     }
 
     forwards! {
+        rpc_reserved:
+        create_backup(CreateBackupRequest) -> CreateBackupResponse;
+        list_backups(ListBackupsRequest) -> ListBackupsResponse;
+        restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
+        fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
+        reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;
+    }
+
+    forwards! {
         rpc_orgs:
         create_org(CreateOrgRequest) -> Org;
         list_orgs(ListOrgsRequest) -> ListOrgsResponse;
