@@ -3,19 +3,20 @@
 mod cold;
 mod idle;
 mod livestore;
-mod load;
-mod options;
 mod peer;
 mod streams;
 
 use std::process::ExitCode;
 
-use self::{
-    load::{Cell, Measure},
-    options::Options,
-    peer::{Kind, Peer},
+use self::peer::Kind;
+use crate::{
+    beside::{
+        self, Kind as _, Place,
+        load::Cell,
+        options::{self, Options},
+    },
+    table::{self, figure, median_of},
 };
-use crate::table;
 
 /// On LiveStore's wire.
 const LIVESTORE: [Cell; 5] = [
@@ -35,78 +36,57 @@ const STREAMS: [Cell; 4] = [
 const COLD: &str = "cold pull";
 const IDLE: &str = "idle live pulls";
 
+const OWN_OPTIONS: &str = "  \
+  --cold N         events of the cold pull (100000)\n  \
+  --idle N         idle live pulls (10000)\n\n\
+Servers: ferry, reference, streams. The reference needs Node 20 and npm, durable-streams is built with cargo; what cannot\n\
+be had is left out and said.";
+
 pub(crate) fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
-    let options = match Options::parse(words) {
+    let (mut events, mut pulls) = (100_000, 10_000);
+    let parsed = Options::parse(words, &mut [("--cold", &mut events), ("--idle", &mut pulls)]);
+    let options = match parsed {
         Ok(options) => options,
         Err(error) => {
-            eprintln!("{error}\n\n{}", options::USAGE);
+            eprintln!("{error}\n\noptions of events:\n{}\n{OWN_OPTIONS}", options::USAGE);
             return ExitCode::from(2);
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let kinds = available(&options);
-    println!("\nWhat an answer means:\n");
-    for kind in &kinds {
-        println!("- {}: {}.", kind.name(), kind.durability());
-    }
+    let kinds: Vec<Kind> = beside::available(&options);
     runtime.block_on(async {
         let without = |left_out| kinds.iter().copied().filter(|kind| *kind != left_out).collect::<Vec<_>>();
         let wire = without(Kind::Streams);
         grid("Events on LiveStore's wire", &LIVESTORE, &wire, Kind::Reference, &options).await;
-        cold(&wire, &options).await;
-        idle(&wire, &options).await;
+        cold(&wire, events as u64, &options).await;
+        idle(&wire, pulls, &options).await;
         let logs = without(Kind::Reference);
         grid("Durable append and delivery", &STREAMS, &logs, Kind::Streams, &options).await;
     });
     ExitCode::SUCCESS
 }
 
-/// The servers that can be had here.
-fn available(options: &Options) -> Vec<Kind> {
-    let mut found = Vec::new();
-    for kind in [Kind::Ferry, Kind::Reference, Kind::Streams] {
-        if options.leaves_out(kind.name()) {
-            println!("Without {}: left out.", kind.name());
-            continue;
-        }
-        match Peer::start(kind) {
-            Ok(_) => found.push(kind),
-            Err(reason) => println!("Without {}: {reason}.", kind.name()),
-        }
-    }
-    found
-}
-
-fn start(kind: Kind) -> Peer {
-    Peer::start(kind).unwrap_or_else(|reason| panic!("{}: {reason}", kind.name()))
-}
-
-/// Runs all cells against all servers, in turns, and prints the medians beside those of `base`.
+/// Runs all cells against all servers and prints the medians beside those of `base`.
 async fn grid(title: &str, cells: &[Cell], kinds: &[Kind], base: Kind, options: &Options) {
-    let cells: Vec<&Cell> = cells.iter().filter(|cell| options.wants(cell.name)).collect();
-    let places: Vec<(&Cell, Kind)> =
-        cells.iter().flat_map(|cell| kinds.iter().map(move |kind| (*cell, *kind))).collect();
-    let mut rounds: Vec<Vec<Measure>> = places.iter().map(|_| Vec::new()).collect();
-    for _ in 0..options.rounds {
-        for ((cell, kind), measures) in places.iter().zip(&mut rounds) {
-            // A server of its own: no round stands on what another one left.
-            let peer = start(*kind);
-            measures.push(load::run(&peer, cell, options.round).await);
-        }
-    }
+    let places = beside::grid(cells, kinds, options).await;
     if places.is_empty() {
         return;
     }
-    let rate = |place: usize| median(&rounds[place], |measure| measure.events_per_second);
-    let rows: Vec<Vec<String>> = places
-        .iter()
-        .enumerate()
-        .map(|(place, (cell, kind))| {
-            let beside = places.iter().position(|(other, k)| other.name == cell.name && *k == base);
-            let ratio = beside.map_or(f64::NAN, |beside| rate(place) / rate(beside));
-            row(cell, *kind, ratio, &rounds[place])
-        })
-        .collect();
+    let row = |place: &Place<'_, Kind>| {
+        vec![
+            place.cell.name.to_owned(),
+            place.kind.name().to_owned(),
+            figure(place.middle(|m| m.pushes_per_second), 0),
+            figure(place.middle(|m| m.events_per_second), 0),
+            figure(beside::ratio(&places, place, base), 1),
+            figure(place.middle(|m| m.cpu_us_per_push), 1),
+            figure(place.middle(|m| m.cpu_us_per_frame), 1),
+            figure(place.middle(|m| m.cpu_us_per_event), 2),
+            place.pair(|m| m.push_ms),
+            place.pair(|m| m.delivery_ms),
+        ]
+    };
+    let rows: Vec<_> = places.iter().map(row).collect();
     table::print(
         title,
         &format!(
@@ -131,42 +111,22 @@ async fn grid(title: &str, cells: &[Cell], kinds: &[Kind], base: Kind, options: 
     );
 }
 
-fn row(cell: &Cell, kind: Kind, ratio: f64, rounds: &[Measure]) -> Vec<String> {
-    let middle = |pick: fn(&Measure) -> f64| median(rounds, pick);
-    vec![
-        cell.name.to_owned(),
-        kind.name().to_owned(),
-        figure(middle(|m| m.pushes_per_second), 0),
-        figure(middle(|m| m.events_per_second), 0),
-        figure(ratio, 1),
-        figure(middle(|m| m.cpu_us_per_push), 1),
-        figure(middle(|m| m.cpu_us_per_frame), 1),
-        figure(middle(|m| m.cpu_us_per_event), 2),
-        format!("{} / {}", figure(middle(|m| m.push_ms.p50), 2), figure(middle(|m| m.push_ms.p99), 2)),
-        format!(
-            "{} / {}",
-            figure(middle(|m| m.delivery_ms.p50), 2),
-            figure(middle(|m| m.delivery_ms.p99), 2)
-        ),
-    ]
-}
-
-async fn cold(kinds: &[Kind], options: &Options) {
+async fn cold(kinds: &[Kind], events: u64, options: &Options) {
     if !options.wants(COLD) {
         return;
     }
     let mut peers = Vec::new();
     for kind in kinds {
-        let peer = start(*kind);
-        cold::fill(&peer, options.cold_events).await;
+        let peer = kind.started();
+        cold::fill(&peer, events).await;
         peers.push((peer, Vec::new()));
     }
     for _ in 0..options.rounds {
         for (peer, pulls) in &mut peers {
-            pulls.push(cold::pull(peer, options.cold_events).await);
+            pulls.push(cold::pull(peer, events).await);
         }
     }
-    let rate = |pulls: &[cold::Pull]| median(pulls, |pull| pull.events_per_second);
+    let rate = |pulls: &[cold::Pull]| median_of(pulls, |pull| pull.events_per_second);
     let reference = peers.iter().find(|(peer, _)| peer.kind == Kind::Reference);
     let base = reference.map_or(f64::NAN, |(_, pulls)| rate(pulls));
     let rows: Vec<Vec<String>> = peers
@@ -176,7 +136,7 @@ async fn cold(kinds: &[Kind], options: &Options) {
                 peer.kind.name().to_owned(),
                 figure(rate(pulls), 0),
                 figure(rate(pulls) / base, 1),
-                figure(median(pulls, |pull| pull.cpu_us_per_event), 2),
+                figure(median_of(pulls, |pull| pull.cpu_us_per_event), 2),
             ]
         })
         .collect();
@@ -184,24 +144,24 @@ async fn cold(kinds: &[Kind], options: &Options) {
         "Cold pull",
         &format!(
             "A new client pulls {} events, written in batches of 100; medians of {} pulls.",
-            options.cold_events, options.rounds
+            events, options.rounds
         ),
         &["server", "events/s", "ratio to reference", "CPU-µs/event"],
         &rows,
     );
 }
 
-async fn idle(kinds: &[Kind], options: &Options) {
+async fn idle(kinds: &[Kind], pulls: usize, options: &Options) {
     if !options.wants(IDLE) {
         return;
     }
     let mut rows = Vec::new();
     for kind in kinds {
-        let peer = start(*kind);
-        let idle = idle::run(&peer, options.idle_pulls, options.round).await;
+        let peer = kind.started();
+        let idle = idle::run(&peer, pulls, options.round).await;
         rows.push(vec![
             kind.name().to_owned(),
-            options.idle_pulls.to_string(),
+            pulls.to_string(),
             table::bytes(idle.bytes_each as u64),
             format!("{:.1} %", idle.core_percent),
         ]);
@@ -216,14 +176,4 @@ async fn idle(kinds: &[Kind], options: &Options) {
         &["server", "live pulls", "memory each", "CPU of one core"],
         &rows,
     );
-}
-
-fn median<T>(rounds: &[T], pick: impl Fn(&T) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(pick).collect();
-    table::median(&mut values)
-}
-
-/// A figure, or a dash where there is none.
-fn figure(value: f64, decimals: usize) -> String {
-    if value.is_nan() { "–".to_owned() } else { format!("{value:.decimals$}") }
 }

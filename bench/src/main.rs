@@ -1,7 +1,8 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|all]` prints
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|records|all]` prints
 //! Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
+mod beside;
 mod binary;
 mod clock;
 mod control;
@@ -9,16 +10,18 @@ mod events;
 mod load;
 mod memory;
 mod pages;
+mod records;
 mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|records|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
   memory  memory of an open and of a closed database\n  \
-  events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n\n\
+  events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
+  records the hub beside PocketBase; has options\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
 fn main() -> ExitCode {
@@ -37,12 +40,14 @@ fn main() -> ExitCode {
         "pages" => pages::run(),
         "memory" => memory::run(),
         "events" => return events::run(words),
+        "records" => return records::run(words),
         "all" => {
             actor::run();
             memory::run();
             control::run();
             pages::run();
-            return events::run(words);
+            events::run([]);
+            return records::run([]);
         }
         _ => {
             eprintln!("{USAGE}");

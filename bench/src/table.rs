@@ -29,6 +29,16 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
+/// The middle of a figure of these rounds.
+pub(crate) fn median_of<T>(rounds: &[T], pick: impl Fn(&T) -> f64) -> f64 {
+    median(&mut rounds.iter().map(pick).collect::<Vec<_>>())
+}
+
+/// A figure, or a dash where there is none.
+pub(crate) fn figure(value: f64, decimals: usize) -> String {
+    if value.is_nan() { "–".to_owned() } else { format!("{value:.decimals$}") }
+}
+
 /// Bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     match count {

@@ -57,6 +57,55 @@ fn a_stream_answers_at_once_drains_and_follows() {
     }
 }
 
+// Streams that have caught up share their pages, but for what their own device wrote.
+// Verifies: REC-14, REC-20
+#[test]
+fn streams_of_many_devices_get_what_the_others_wrote_and_nothing_else() {
+    const DEVICES: usize = 6;
+    const PUSHES: usize = 25;
+    let records = Records::new();
+    records.push("maker", "", &json!([insert("tasks", "first", "x")]));
+    let (address, bearer) = (records.address(), records.bearer());
+    let follow = |device: &str, query: &str| {
+        let mut headers = vec![("Authorization", &*bearer)];
+        if !device.is_empty() {
+            headers.push(("X-Client-Id", device));
+        }
+        let path = format!("/sync/todo/stream{query}");
+        let mut stream = ferry_testkit::records::EventStream::open(address, &path, &headers).unwrap();
+        assert_eq!(ids(&changes(&stream.event().unwrap())), ["first"]);
+        stream
+    };
+    let devices: Vec<String> = (0..DEVICES).map(|number| format!("device-{number}")).collect();
+    let streams: Vec<_> = devices.iter().map(|device| (device.as_str(), follow(device, ""))).collect();
+    let nameless = [("", follow("", "")), ("", follow("", "?collections=tasks"))];
+    std::thread::scope(|scope| {
+        for (device, mut stream) in streams.into_iter().chain(nameless) {
+            let writers = devices.iter().filter(move |other| **other != device);
+            let mut expected: Vec<String> =
+                writers.flat_map(|other| (0..PUSHES).map(move |push| format!("{other}-{push}"))).collect();
+            scope.spawn(move || {
+                let mut seen = Vec::new();
+                while seen.len() < expected.len() {
+                    seen.extend(ids(&changes(&stream.event().unwrap())));
+                    seen.sort();
+                    seen.dedup();
+                }
+                expected.sort();
+                assert_eq!(seen, expected, "the stream of {device:?}");
+            });
+        }
+        for device in &devices {
+            let records = &records;
+            scope.spawn(move || {
+                for push in 0..PUSHES {
+                    records.push(device, "", &json!([insert("tasks", &format!("{device}-{push}"), "x")]));
+                }
+            });
+        }
+    });
+}
+
 // Verifies: REC-31
 #[test]
 fn a_stream_ends_with_its_credential() {

@@ -4,7 +4,7 @@ use super::{
     livestore::{Client, Frame},
     peer::Peer,
 };
-use crate::clock;
+use crate::{beside::Server as _, clock};
 
 /// Events per push while the log is filled.
 const BATCH: u64 = 100;

@@ -8,7 +8,7 @@ use super::{
     livestore::{Client, Frame},
     peer::Peer,
 };
-use crate::clock;
+use crate::{beside::Server as _, clock};
 
 /// How often LiveStore's client pings.
 const PING: Duration = Duration::from_secs(10);

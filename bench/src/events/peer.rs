@@ -1,25 +1,24 @@
-//! The servers that are measured: each a process of its own over a fresh folder.
+//! The servers that are measured.
 
-use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+use std::{net::SocketAddr, path::PathBuf, process::Command};
+
+use ferry_testkit::{hub::Options, process::Usage};
+
+use super::{livestore, streams};
+use crate::{
+    beside::{
+        self, News,
+        http::Tail,
+        process::{self, Process},
+    },
+    binary,
 };
-
-use ferry_testkit::{
-    hub::{Hub, Options},
-    process::{self, Usage},
-    wait,
-};
-use tempfile::TempDir;
-
-use crate::binary;
 
 /// Version of the durable-streams crate that is measured.
 const STREAMS_VERSION: &str = "0.1.5";
-/// Longest a server may take to listen; the reference fetches its packages at its first start.
-const START: Duration = Duration::from_secs(300);
+/// Settings without which the hub would slow down what a benchmark does and no client should.
+const UNLIMITED: [(&str, &str); 2] =
+    [("FERRY_EVENTS_CONNECTION_RATE", "none"), ("FERRY_EVENTS_STORE_RATE", "none")];
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +31,11 @@ pub(crate) enum Kind {
     Streams,
 }
 
-impl Kind {
-    /// Its name in the tables and on the command line.
-    pub(crate) const fn name(self) -> &'static str {
+impl beside::Kind for Kind {
+    const ALL: &'static [Self] = &[Self::Ferry, Self::Reference, Self::Streams];
+    type Server = Peer;
+
+    fn name(self) -> &'static str {
         match self {
             Self::Ferry => "ferry",
             Self::Reference => "reference",
@@ -42,8 +43,7 @@ impl Kind {
         }
     }
 
-    /// When it answers an append.
-    pub(crate) const fn durability(self) -> &'static str {
+    fn durability(self) -> &'static str {
         match self {
             Self::Ferry => "SQLite, WAL, synchronous=FULL: fsync before the answer, one per group of commits",
             Self::Reference => {
@@ -55,6 +55,32 @@ impl Kind {
             }
         }
     }
+
+    fn start(self) -> Result<Peer, String> {
+        let process = match self {
+            Self::Ferry => {
+                let options = Options::new(binary::ferry()).arg("--dev");
+                let options =
+                    UNLIMITED.iter().fold(options, |options, (name, value)| options.env(*name, *value));
+                Process::Hub(Box::new(options.start()))
+            }
+            Self::Reference => Process::spawn(|address, home| {
+                let mut command = Command::new(process::root().join("bench/livestore/reference"));
+                command.arg(address.port().to_string()).arg(home);
+                command
+            })?,
+            Self::Streams => {
+                let program = streams_program()?;
+                Process::spawn(|address, home| {
+                    let port = address.port().to_string();
+                    let mut command = Command::new(program);
+                    command.args(["--port", &port, "--durability", "wal", "--data-dir"]).arg(home);
+                    command
+                })?
+            }
+        };
+        Ok(Peer { kind: self, address: process.address(), process })
+    }
 }
 
 /// A running server. It ends when dropped.
@@ -64,92 +90,68 @@ pub(crate) struct Peer {
     process: Process,
 }
 
-enum Process {
-    Hub(Box<Hub>),
-    Other { child: Child, _home: TempDir },
-}
+impl beside::Server for Peer {
+    type Writer = Writer;
+    type Reader = Reader;
 
-impl Peer {
-    /// Starts it; the reason why it cannot be had here is the error.
-    pub(crate) fn start(kind: Kind) -> Result<Self, String> {
-        match kind {
-            Kind::Ferry => {
-                let hub = UNLIMITED
-                    .iter()
-                    .fold(Options::new(binary::ferry()).arg("--dev"), |options, &(name, value)| {
-                        options.env(name, value)
-                    })
-                    .start();
-                Ok(Self { kind, address: hub.address(), process: Process::Hub(Box::new(hub)) })
+    async fn writer(&self, log: &str) -> Writer {
+        match self.kind {
+            Kind::Ferry | Kind::Reference => {
+                Writer::LiveStore(Box::new(livestore::Client::connect(self.address, log).await))
             }
-            Kind::Reference => {
-                let script = root().join("bench/livestore/reference");
-                Self::spawn(kind, |port, home| {
-                    let mut command = Command::new(script);
-                    command.arg(port.to_string()).arg(home);
-                    command
-                })
-            }
-            Kind::Streams => {
-                let program = streams_program()?;
-                Self::spawn(kind, |port, home| {
-                    let mut command = Command::new(program);
-                    command
-                        .args(["--port", &port.to_string(), "--durability", "wal", "--data-dir"])
-                        .arg(home);
-                    command
-                })
-            }
+            Kind::Streams => Writer::Streams(streams::Appender::connect(self.address, log).await),
         }
     }
 
-    fn spawn(kind: Kind, command: impl FnOnce(u16, &Path) -> Command) -> Result<Self, String> {
-        let home = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
-        let address = free_address();
-        let child = command(address.port(), home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("it does not start: {error}"))?;
-        let mut peer = Self { kind, address, process: Process::Other { child, _home: home } };
-        let listens = wait::within(START, || {
-            let Process::Other { child, .. } = &mut peer.process else { return None };
-            match child.try_wait() {
-                Ok(None) => TcpStream::connect(address).ok().map(|_| true),
-                _ => Some(false),
+    async fn reader(&self, log: &str) -> Reader {
+        match self.kind {
+            Kind::Ferry | Kind::Reference => {
+                let mut client = livestore::Client::connect(self.address, log).await;
+                client.pull(true).await;
+                Reader::LiveStore(Box::new(client))
             }
-        });
-        match listens {
-            Some(true) => Ok(peer),
-            Some(false) => Err("it ended instead of serving".to_owned()),
-            None => Err(format!("it did not listen within {START:?}")),
+            Kind::Streams => Reader::Streams(streams::tail(self.address, log).await),
         }
     }
 
-    /// What its processes have used.
-    pub(crate) fn usage(&self) -> Usage {
-        let pid = match &self.process {
-            Process::Hub(hub) => hub.pid(),
-            Process::Other { child, .. } => child.id(),
-        };
-        process::tree_usage(pid).expect("the server runs, on a system with /proc")
+    fn usage(&self) -> Usage {
+        self.process.usage()
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Self::Other { child, .. } = self {
-            // Ended already is as good.
-            let _ = child.kill();
-            let _ = child.wait();
+pub(crate) enum Writer {
+    LiveStore(Box<livestore::Client>),
+    Streams(streams::Appender),
+}
+
+impl beside::Writer for Writer {
+    async fn push(&mut self, count: u64) {
+        match self {
+            Self::LiveStore(client) => client.push(count).await,
+            Self::Streams(appender) => appender.append(count).await,
         }
     }
 }
 
-/// Settings without which the hub would slow down what a benchmark does and no client should.
-const UNLIMITED: [(&str, &str); 2] =
-    [("FERRY_EVENTS_CONNECTION_RATE", "none"), ("FERRY_EVENTS_STORE_RATE", "none")];
+pub(crate) enum Reader {
+    LiveStore(Box<livestore::Client>),
+    Streams(Tail),
+}
+
+impl beside::Reader for Reader {
+    async fn next(&mut self) -> News {
+        match self {
+            Self::Streams(tail) => News::Events(tail.next().await),
+            Self::LiveStore(client) => loop {
+                match client.next().await {
+                    livestore::Frame::Page(0) | livestore::Frame::Other => {}
+                    livestore::Frame::Page(count) => return News::Events(count),
+                    livestore::Frame::Exit(_) => panic!("the live Pull ended"),
+                }
+            },
+        }
+    }
+}
 
 /// The Durable Streams server, built with cargo beside our own build if need be.
 fn streams_program() -> Result<PathBuf, String> {
@@ -159,7 +161,8 @@ fn streams_program() -> Result<PathBuf, String> {
     let program = folder.join("bin/durable-streams-server");
     if !program.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
+        let mut install = Command::new(cargo);
+        install
             .args([
                 "install",
                 "durable-streams",
@@ -169,20 +172,8 @@ fn streams_program() -> Result<PathBuf, String> {
                 "--quiet",
                 "--root",
             ])
-            .arg(&folder)
-            .status();
-        if !built.is_ok_and(|status| status.success()) {
-            return Err("cargo install durable-streams failed".to_owned());
-        }
+            .arg(&folder);
+        process::run(&mut install, "cargo install durable-streams")?;
     }
     Ok(program)
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    probe.local_addr().expect("a bound socket has an address")
 }

@@ -165,7 +165,8 @@ async fn serve_connection(
     }
     let Some(tls) = tls else { return serve_http(stream, peer, app, stopping).await };
     match tokio::time::timeout(Duration::from_millis(HEADERS_MAX_MS), tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_http(stream, peer, app, stopping).await,
+        // Boxed, so that connections without TLS need not be as large.
+        Ok(Ok(stream)) => Box::pin(serve_http(stream, peer, app, stopping)).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }

@@ -111,6 +111,10 @@ pub const RECORDS_DELTA_MAX_CHANGES: usize = 5_000;
 pub const RECORDS_PAGE_MAX_BYTES: usize = 4 << 20;
 /// Records that are looked at for one page, most of which may not concern the asking client.
 pub const RECORDS_PAGE_MAX_LOOKED_AT: usize = 20_000;
+/// Records of a page that is read without changing to another thread; a longer one is begun again there.
+pub const RECORDS_GLANCE_MAX_RECORDS: usize = 20;
+/// Records that are looked at for such a page.
+pub const RECORDS_GLANCE_MAX_LOOKED_AT: usize = 100;
 /// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
 pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
 /// How long an update of an unknown record waits for its insert (REC-07).
@@ -123,6 +127,10 @@ pub const RECORDS_TOMBSTONE_LAST_FACTOR: i64 = 2;
 pub const RECORDS_VIEW_MAX_COLUMNS: usize = 200;
 /// How old the note of a device's last visit may grow before a read that changes nothing else renews it.
 pub const RECORDS_SEEN_MAX_MS: i64 = 3600 * 1000;
+/// Pages of a view that are kept for those who have caught up; whoever lags behind them reads the state.
+pub const RECORDS_TAIL_MAX_PAGES: usize = 64;
+/// Bytes of these pages, together.
+pub const RECORDS_TAIL_MAX_BYTES: usize = 256 << 10;
 /// Frame of a client on the notification socket.
 pub const RECORDS_SOCKET_FRAME_MAX_BYTES: usize = 32 << 10;
 

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use ferry_protocol::records::{Change, UnixNanos, ferry::Cursor};
 use ferry_types::limits::{
-    RECORDS_DELTA_MAX_CHANGES, RECORDS_PAGE_MAX_BYTES, RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
+    RECORDS_DELTA_MAX_CHANGES, RECORDS_GLANCE_MAX_LOOKED_AT, RECORDS_GLANCE_MAX_RECORDS,
+    RECORDS_PAGE_MAX_BYTES, RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
 };
 
 use super::{
@@ -30,6 +31,23 @@ pub struct Page {
     pub note: Option<Note>,
 }
 
+/// How much is read for one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Records of the page.
+    pub records: usize,
+    /// Records that are looked at.
+    pub looked_at: usize,
+}
+
+impl Bounds {
+    /// A whole page.
+    pub const PAGE: Self = Self { records: RECORDS_PAGE_MAX_RECORDS, looked_at: RECORDS_PAGE_MAX_LOOKED_AT };
+    /// What a device that is nearly up to date needs.
+    pub const GLANCE: Self =
+        Self { records: RECORDS_GLANCE_MAX_RECORDS, looked_at: RECORDS_GLANCE_MAX_LOOKED_AT };
+}
+
 /// What one device asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pull<'a> {
@@ -45,8 +63,8 @@ pub struct Pull<'a> {
     pub since: UnixNanos,
     /// The hub's clock.
     pub now: UnixNanos,
-    /// Most records of the page, at most [`RECORDS_PAGE_MAX_RECORDS`].
-    pub max_records: usize,
+    /// How much of it at once.
+    pub bounds: Bounds,
 }
 
 /// One page of one collection.
@@ -73,8 +91,9 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
         client: pull.client,
         style: Style::Old,
         max_changes: usize::MAX,
-        max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
+        bounds: pull.bounds,
         by_table: false,
+        names_writers: false,
     };
     // Without a client id nothing is known to be its own.
     let from = From::cursor(start.after, start.skips_own && pull.client.is_some());
@@ -111,7 +130,7 @@ pub fn delta<S: RecordStore>(
     let pushed = push(store, caller, changes)?;
     let owner = pushed.owner;
     let stored = if has_client {
-        store.marks(caller.owner, caller.client, caller.app)?
+        pushed.marks.clone()
     } else {
         // Its cursor has to count for all collections.
         vec![(String::new(), Mark { delivered: UnixNanos(i64::MAX), ..nameless(&owner) })]
@@ -128,10 +147,11 @@ pub fn delta<S: RecordStore>(
         client: has_client.then_some(caller.client),
         style: Style::Old,
         max_changes: caller.max_changes.min(RECORDS_DELTA_MAX_CHANGES),
-        max_records: usize::MAX,
+        bounds: Bounds { records: usize::MAX, ..Bounds::PAGE },
         by_table: false,
+        names_writers: false,
     };
-    let found = scan.run(store, |coll| {
+    let from = |coll: &str| {
         if !caller.tables.contain(coll) {
             return NEVER;
         }
@@ -139,7 +159,16 @@ pub fn delta<S: RecordStore>(
         let after = start.after.min(delivered);
         let is_complete = after > UnixNanos::EPOCH && !marks::proves(after, marks::CUT);
         From::cursor(after, has_client && start.skips_own && start.after >= delivered && is_complete)
-    })?;
+    };
+    // A device that had everything lacks nothing now: its own writes need not be read again to be left out.
+    let lacks_nothing = pushed.is_all_own
+        && pushed.before <= scan.low
+        && pushed.collections.iter().all(|coll| from(coll).skips_own);
+    let found = if lacks_nothing {
+        Found { until: owner.last_cts, ..Found::default() }
+    } else {
+        scan.run(store, from)?
+    };
     if has_client {
         let mark = Mark { delivered: proven, pass: start.pass, seen: caller.now };
         let device = Device { client: caller.client, app: caller.app, coll: "" };
@@ -172,6 +201,15 @@ fn with_proven(stored: &[(String, Mark)], proven: UnixNanos) -> Vec<(String, Mar
     marks
 }
 
+/// Which devices a page suits that was made for none in particular.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whom {
+    /// These wrote some of it, and need a page of their own.
+    pub writers: Vec<String>,
+    /// A device may need other times than the true ones: none can use it that says who it is.
+    pub only_nameless: bool,
+}
+
 /// A page of a stream, by collection.
 #[derive(Debug)]
 pub struct Stream {
@@ -183,6 +221,8 @@ pub struct Stream {
     pub has_more: bool,
     /// What to remember of the device.
     pub note: Option<Note>,
+    /// If no device asked, behind its first page: whom it suits.
+    pub whom: Whom,
 }
 
 /// The changes of one collection.
@@ -224,8 +264,9 @@ pub fn stream_page<S: RecordStore>(
         client: pull.client,
         style: Style::Old,
         max_changes: usize::MAX,
-        max_records: pull.max_records.min(RECORDS_PAGE_MAX_RECORDS),
+        bounds: pull.bounds,
         by_table: true,
+        names_writers: pull.client.is_none() && !is_first,
     };
     let wanted = From::cursor(start.after, start.skips_own && pull.client.is_some());
     let found = scan.run(store, |coll| if wants(coll) { wanted } else { NEVER })?;
@@ -235,9 +276,12 @@ pub fn stream_page<S: RecordStore>(
         Note::new(Device { client, app: pull.app, coll: "" }, &marks, mark, start.is_wiped)
     });
     let until = found.cursor(pull.since, start.within);
+    let has_more = found.has_more;
+    let only_nameless = !found.writers.is_empty() && store.has_skew(pull.owner, None)?;
+    let whom = Whom { writers: found.writers, only_nameless };
     let tables = found.tables.into_iter().filter(|(_, changes)| !changes.is_empty());
     let tables = tables.map(|(table, changes)| TablePage { table, changes }).collect();
-    Ok(Stream { tables, until, has_more: found.has_more, note })
+    Ok(Stream { tables, until, has_more, note, whom })
 }
 
 /// What one of Ferry's own clients asks for.
@@ -251,8 +295,8 @@ pub struct Changes<'a> {
     pub cursor: Cursor,
     /// The device whose own writes are left out.
     pub skips: Option<&'a str>,
-    /// Most records of the page.
-    pub max_records: usize,
+    /// How much of it at once.
+    pub bounds: Bounds,
 }
 
 /// A page for Ferry's own clients.
@@ -266,6 +310,8 @@ pub enum ChangesPage {
         cursor: Cursor,
         /// Whether more is there already.
         has_more: bool,
+        /// If no device's own writes were left out: whom it suits.
+        whom: Whom,
     },
     /// The cursor lies before tombstones that are gone: the device must begin anew.
     BeyondHorizon,
@@ -294,15 +340,17 @@ pub fn changes<S: RecordStore>(
         client: asked.skips,
         style: Style::Ferry { shows_app: asked.app.is_none() },
         max_changes: usize::MAX,
-        max_records: asked.max_records,
+        bounds: asked.bounds,
         by_table: false,
+        names_writers: asked.skips.is_none() && !is_snapshot,
     };
     let from = From { after: since, base: floor, skips_own: asked.skips.is_some() && !is_snapshot };
-    let found = scan.run(store, |coll| if wants(coll) { from } else { NEVER })?;
+    let mut found = scan.run(store, |coll| if wants(coll) { from } else { NEVER })?;
     let (until, has_more) = (found.until, found.has_more);
     let floor = if has_more { floor } else { until };
     let cursor = Cursor { since: until, floor };
-    Ok(ChangesPage::Page { changes: found.only_table(), cursor, has_more })
+    let whom = Whom { writers: std::mem::take(&mut found.writers), only_nameless: false };
+    Ok(ChangesPage::Page { changes: found.only_table(), cursor, has_more, whom })
 }
 
 /// From where a collection is delivered.
@@ -334,8 +382,10 @@ struct Scan<'a> {
     client: Option<&'a str>,
     style: Style,
     max_changes: usize,
-    max_records: usize,
+    bounds: Bounds,
     by_table: bool,
+    /// Whether to tell who wrote what is found.
+    names_writers: bool,
 }
 
 #[derive(Default)]
@@ -347,6 +397,8 @@ struct Found {
     looked_at: usize,
     until: UnixNanos,
     has_more: bool,
+    /// Who wrote what was found, if that is asked for.
+    writers: Vec<String>,
 }
 
 impl Found {
@@ -382,7 +434,7 @@ impl Scan<'_> {
             return self.walk(store, None, from);
         }
         let skewed = match self.client {
-            Some(client) if store.has_skew(self.owner, client, app)? => Some(client),
+            Some(client) if store.has_skew(self.owner, Some((client, app)))? => Some(client),
             _ => None,
         };
         self.walk(store, skewed, from)
@@ -399,8 +451,8 @@ impl Scan<'_> {
             return Ok(found);
         }
         let mut last = self.low;
-        store.page(self.owner, self.within, self.low, RECORDS_PAGE_MAX_LOOKED_AT, &mut |row| {
-            if found.records >= self.max_records
+        store.page(self.owner, self.within, self.low, self.bounds.looked_at, &mut |row| {
+            if found.records >= self.bounds.records
                 || found.changes.saturating_add(emit::MOST_CHANGES) > self.max_changes
                 || found.bytes >= RECORDS_PAGE_MAX_BYTES
             {
@@ -416,7 +468,7 @@ impl Scan<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         // All that the limit let through was looked at: there may be more behind.
-        found.has_more |= found.looked_at == RECORDS_PAGE_MAX_LOOKED_AT;
+        found.has_more |= found.looked_at == self.bounds.looked_at;
         if found.has_more {
             found.until = last;
         }
@@ -439,6 +491,14 @@ impl Scan<'_> {
             && only_own(row, client, is_news).map_err(damaged)?
         {
             return Ok(());
+        }
+        if self.names_writers {
+            for field in super::record::Fields::read(row.data, row.meta, row.cts).map_err(damaged)? {
+                let field = field.map_err(damaged)?;
+                if is_news(&field) && !found.writers.iter().any(|writer| writer == field.writer) {
+                    found.writers.push(field.writer.to_owned());
+                }
+            }
         }
         let shown = match skewed {
             Some(client) => {

@@ -50,6 +50,8 @@ pub(super) struct Draft<'a> {
     incomplete: bool,
     /// Its insert arrived with this push.
     completed: bool,
+    /// This push said that it lives.
+    revived: bool,
     changed: bool,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Draft<'a> {
             is_stored: row.is_some(),
             incomplete: row.is_none_or(|row| row.incomplete),
             completed: false,
+            revived: false,
             changed: false,
         })
     }
@@ -90,8 +93,9 @@ impl<'a> Draft<'a> {
             cts: THIS_COMMIT,
         };
         let Some(held) = self.fields.iter_mut().find(|field| field.key == new.key) else {
-            self.fields.push(new);
             self.changed = true;
+            self.revived |= new.key == DELETED_AT && new.value == "null";
+            self.fields.push(new);
             return Verdict::Won(None);
         };
         match compare(&new, held) {
@@ -99,6 +103,7 @@ impl<'a> Draft<'a> {
             Ordering::Less => Verdict::Lost(held.clone()),
             Ordering::Greater => {
                 self.changed = true;
+                self.revived |= new.key == DELETED_AT && new.value == "null";
                 Verdict::Won(Some(std::mem::replace(held, new)))
             }
         }
@@ -115,6 +120,12 @@ impl<'a> Draft<'a> {
 
     pub(super) const fn is_changed(&self) -> bool {
         self.changed
+    }
+
+    /// Whether a device that had all of it before this push lacks nothing of it now but its own writes. An insert that
+    /// was waited for makes the writes of others known, and a revival is told to the one who revived, too.
+    pub(super) const fn is_all_own(&self) -> bool {
+        !self.is_stored || !(self.completed || self.revived)
     }
 
     /// Whether it holds a tombstone.
@@ -140,7 +151,7 @@ impl<'a> Draft<'a> {
             updated,
             deleted_at: dead,
             is_stored: self.is_stored,
-            new_keys: self.fields[self.known..].iter().map(|field| field.key.to_string()).collect(),
+            new_keys: self.fields[self.known..].iter().map(|field| field.key.clone()).collect(),
         }
     }
 

@@ -18,7 +18,8 @@ pub mod upkeep;
 pub use ferry_protocol::records::UnixNanos;
 
 pub use delivery::{
-    Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, changes, delta, pull, stream_page,
+    Bounds, Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, Whom, changes, delta, pull,
+    stream_page,
 };
 pub use marks::Note;
 pub use push::{Caller, ChangeResult, Outcome, Pushed, Tables, WHOLE_DATA, push};

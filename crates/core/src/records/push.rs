@@ -96,6 +96,12 @@ pub struct Pushed {
     pub forced: Vec<u8>,
     /// The owner after the push.
     pub owner: Owner,
+    /// The newest commit time before it.
+    pub(super) before: UnixNanos,
+    /// What its device needs of the changed records it has: they hold nothing new but what it wrote itself.
+    pub(super) is_all_own: bool,
+    /// What is remembered of the device.
+    pub(super) marks: Vec<(String, Mark)>,
 }
 
 /// Applies the changes of one client in the running transaction.
@@ -134,7 +140,7 @@ pub fn push<S: RecordStore>(
     let marks = store.marks(caller.owner, caller.client, caller.app)?;
     let mut run = Run {
         caller,
-        marks: &marks,
+        marks,
         entries: drafts.iter().map(|_| Entry::default()).collect(),
         forced: vec![Vec::new(); drafts.len()],
         drafts,
@@ -203,7 +209,8 @@ fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
 
 struct Run<'a, 'c> {
     caller: &'c Caller<'a>,
-    marks: &'c [(String, Mark)],
+    /// How far the device is.
+    marks: Vec<(String, Mark)>,
     drafts: Vec<Draft<'a>>,
     /// Whether the draft at this place began as a purged tombstone.
     purged: Vec<bool>,
@@ -277,7 +284,7 @@ impl<'a> Run<'a, '_> {
     /// Whether the device had been given what that commit brought.
     fn has_seen(&self, place: usize, cts: UnixNanos) -> bool {
         let coll = self.drafts[place].key.coll;
-        let delivered = super::marks::of(self.marks, coll).delivered;
+        let delivered = super::marks::of(&self.marks, coll).delivered;
         cts <= self.seen.max(delivered)
     }
 
@@ -304,7 +311,8 @@ impl<'a> Run<'a, '_> {
     }
 
     fn finish<S: RecordStore>(mut self, store: &S, mut owner: Owner) -> Result<Pushed, S::Error> {
-        let (name, app) = (self.caller.owner, self.caller.app);
+        let (name, app, before) = (self.caller.owner, self.caller.app, owner.last_cts);
+        let mut is_all_own = true;
         let mut collections: Vec<String> = Vec::new();
         let (mut rows, mut history, mut reborn) = (Vec::new(), Vec::new(), Vec::new());
         for (place, entry) in std::mem::take(&mut self.entries).into_iter().enumerate() {
@@ -312,6 +320,7 @@ impl<'a> Run<'a, '_> {
             if !draft.is_changed() || (self.purged[place] && draft.is_dead()) {
                 continue;
             }
+            is_all_own &= draft.is_all_own() && !self.purged[place];
             if self.purged[place] {
                 draft.is_stored = false;
                 reborn.push(draft.key);
@@ -347,7 +356,8 @@ impl<'a> Run<'a, '_> {
             fields: (!is_old && !fields.is_empty()).then(|| self.fields_now(*place, fields)),
         });
         let results = results.collect();
-        Ok(Pushed { collections, results, conflicts: self.answered, forced, owner })
+        let (conflicts, marks) = (self.answered, self.marks);
+        Ok(Pushed { collections, results, conflicts, forced, owner, before, is_all_own, marks })
     }
 
     /// The named fields as they are now, with their writers.

@@ -1,7 +1,7 @@
 //! What the record engine asks of storage. Every method that touches several records takes them all at once, so
 //! that a store at the end of a network needs one round trip for a batch.
 
-use std::ops::ControlFlow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 use ferry_protocol::records::UnixNanos;
 
@@ -86,7 +86,7 @@ pub struct RowOut<'a> {
     /// Whether a row of it is stored already.
     pub is_stored: bool,
     /// Names that the stored row does not have, as they stand between the quotes.
-    pub new_keys: Vec<String>,
+    pub new_keys: Vec<Cow<'a, str>>,
 }
 
 /// How far a device is in a collection (REC-13).
@@ -265,11 +265,11 @@ pub trait RecordStore {
     /// What storage reports.
     fn forget_marks(&self, owner: &str, client: &str, app: &str) -> Result<(), Self::Error>;
 
-    /// Whether [`Self::skew`] may hold anything for a device.
+    /// Whether [`Self::skew`] may hold anything for this client in this app, or for any.
     ///
     /// # Errors
     /// What storage reports.
-    fn has_skew(&self, owner: &str, client: &str, app: &str) -> Result<bool, Self::Error>;
+    fn has_skew(&self, owner: &str, device: Option<(&str, &str)>) -> Result<bool, Self::Error>;
 
     /// The fields of a record that a device must be shown with a later time.
     ///

@@ -178,6 +178,15 @@ impl Database {
         result.map_err(ferry_store::Error::into_refusal)
     }
 
+    /// Runs `work` on a read-only connection that is open and free, on the caller's own thread; `None` if there is none.
+    /// For reads of a few rows: changing to another thread costs more than they do.
+    pub fn glance<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
+    ) -> Option<ferry_store::Result<T>> {
+        self.readers.run_if_open(work)
+    }
+
     /// Counts a long-lived connection until the guard is dropped.
     #[must_use]
     pub fn connect(self: &Arc<Self>) -> ConnectionGuard {

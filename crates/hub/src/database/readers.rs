@@ -26,6 +26,23 @@ impl Readers {
             Some(connection) => connection,
             None => ferry_store::connection::open_reader(path)?,
         };
+        self.run_on(connection, work)
+    }
+
+    /// The same, if a connection is open and free.
+    pub(super) fn run_if_open<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
+    ) -> Option<ferry_store::Result<T>> {
+        let connection = self.lock().pop()?;
+        Some(self.run_on(connection, work))
+    }
+
+    fn run_on<T>(
+        &self,
+        connection: Connection,
+        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
+    ) -> ferry_store::Result<T> {
         let result = work(&connection);
         let mut idle = self.lock();
         if idle.len() < READERS_PER_DATABASE && connection.is_autocommit() {

@@ -15,6 +15,7 @@ mod route;
 mod socket;
 mod storage;
 mod stream;
+mod tail;
 mod upkeep;
 mod view;
 mod watermark;

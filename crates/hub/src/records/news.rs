@@ -9,8 +9,11 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use ferry_types::Seq;
 use tokio::sync::{Notify, OnceCell};
+
+use super::{socket::Told, tail::Tails};
 
 /// What a commit changed, for those who may read the owner's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,19 @@ pub(super) struct Channel {
     collections: Mutex<HashMap<(Arc<str>, String), Last>>,
     /// The owner's records were removed: streams end.
     gone: AtomicBool,
+    /// What streams that have caught up share.
+    pub(super) streams: Tails<Bytes>,
+    /// What sockets share.
+    pub(super) sockets: Tails<Vec<Told>>,
+}
+
+/// What changed, by app.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Apps and their collections.
+    pub(super) apps: Vec<(Arc<str>, Vec<String>)>,
+    /// Devices that changed some of it.
+    pub(super) writers: Vec<String>,
 }
 
 /// When a collection changed last.
@@ -156,6 +172,21 @@ impl Subscription {
         }
     }
 
+    /// What all waiters of this owner share.
+    pub(super) const fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// How far it is.
+    pub(super) const fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Goes on from a place that somebody else has found.
+    pub(super) const fn stand_at(&mut self, cursor: u64) {
+        self.cursor = cursor;
+    }
+
     /// Whether the owner's records were removed.
     pub(super) fn is_gone(&self) -> bool {
         self.channel.gone.load(Ordering::Acquire)
@@ -166,14 +197,17 @@ impl Subscription {
         self.cursor = self.channel.number.load(Ordering::Acquire);
     }
 
-    /// Collections that others than `client` changed since the last time, by app.
-    pub(super) fn take(&mut self, client: Option<&str>) -> Vec<(Arc<str>, Vec<String>)> {
+    /// What others than `client` changed since the last time.
+    pub(super) fn take(&mut self, client: Option<&str>) -> News {
         let collections = self.channel.collections();
-        let mut news: Vec<(Arc<str>, Vec<String>)> = Vec::new();
+        let News { apps: mut news, mut writers } = News::default();
         for ((app, collection), last) in collections.iter() {
             let is_own = client.is_some_and(|client| *last.client == *client);
             if (if is_own { last.by_another } else { last.number }) <= self.cursor {
                 continue;
+            }
+            if !writers.iter().any(|writer| *writer == *last.client) {
+                writers.push(last.client.to_string());
             }
             match news.iter_mut().find(|(known, _)| known == app) {
                 Some((_, tables)) => tables.push(collection.clone()),
@@ -190,7 +224,7 @@ impl Subscription {
         for (_, tables) in &mut news {
             tables.sort_unstable();
         }
-        news
+        News { apps: news, writers }
     }
 }
 
@@ -210,11 +244,11 @@ mod tests {
         let mut subscription = state.subscribe(&owner);
         state.publish(&publication("a", &["tasks"]));
         subscription.changed().await;
-        assert_eq!(subscription.take(Some("a")), []);
+        assert_eq!(subscription.take(Some("a")), News::default());
         state.publish(&publication("b", &["tasks", "notes"]));
         state.publish(&publication("a", &["tasks"]));
         let news = subscription.take(Some("a"));
-        assert_eq!(news, [("todo".into(), vec!["notes".to_owned(), "tasks".to_owned()])]);
-        assert_eq!(subscription.take(None), [], "once");
+        assert_eq!(news.apps, [("todo".into(), vec!["notes".to_owned(), "tasks".to_owned()])]);
+        assert_eq!(subscription.take(None), News::default(), "once");
     }
 }

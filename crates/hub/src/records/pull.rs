@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, response::Response};
 use ferry_core::records::{Page, Pull, pull, sqlite::SqliteRecords};
 use ferry_protocol::records::{CONTENT_TYPE, UnixNanos, check_name, pull_answer};
-use ferry_types::{Error, Reason, Result, limits::RECORDS_PAGE_MAX_RECORDS};
+use ferry_types::{Error, Reason, Result};
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
@@ -20,6 +20,12 @@ use crate::{
     hub::Hub,
     rights::RECORDS_PULL,
 };
+
+impl storage::Cut for Page {
+    fn is_cut(&self) -> bool {
+        self.has_more
+    }
+}
 
 /// Serves a pull.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
@@ -49,16 +55,9 @@ async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Resu
     let since = cursor(Some(&since));
     let (owner, app, client) = (Arc::clone(&entry.owner), app.to_owned(), client_header(parts));
     let now = UnixNanos::from(hub.clock.now());
-    let page = storage::read(&entry.database, move |sql| {
-        let asked = Pull {
-            owner: &owner,
-            app: &app,
-            coll: &coll,
-            client: client.as_deref(),
-            since,
-            now,
-            max_records: RECORDS_PAGE_MAX_RECORDS,
-        };
+    let page = storage::page(&entry.database, move |sql, bounds| {
+        let asked =
+            Pull { owner: &owner, app: &app, coll: &coll, client: client.as_deref(), since, now, bounds };
         pull(&SqliteRecords::new(sql), &asked)
     });
     let Page { changes, until, has_more, note } = page.await?.unwrap_or_default();

@@ -4,21 +4,36 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use ferry_protocol::records::check_name;
-use http::{Method, request::Parts};
+use http::{Method, header, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::{Layer as _, ServiceExt as _};
-use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate as _, SizeAbove},
+    },
+    decompression::RequestDecompressionLayer,
+};
 
 use super::{pull, push, refusal, socket, stream, view};
 use crate::hub::Hub;
 
+/// Answers below this fit one packet, and are not worth the time to compress them.
+const COMPRESSED_MIN_BYTES: u64 = 1400;
+
 /// Serves a request that belongs to this model.
 pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
+    let headers = request.headers();
+    if !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::ACCEPT_ENCODING) {
+        return dispatch(hub, request).await;
+    }
     let serve = tower::service_fn(|request: Request<_>| {
         let hub = Arc::clone(&hub);
         async move { Ok::<_, Infallible>(dispatch(hub, request.map(Body::new)).await) }
     });
-    let serve = RequestDecompressionLayer::new().layer(CompressionLayer::new().layer(serve));
+    let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
+    let compression = CompressionLayer::new().compress_when(worthwhile);
+    let serve = RequestDecompressionLayer::new().layer(compression.layer(serve));
     match serve.oneshot(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},

@@ -1,11 +1,12 @@
 //! The notification socket (records specification, 2.6; REC-21): it says that something is new, and pulls bring it.
+//! What is told to all sockets of an owner is gathered and encoded once, by one task: see [`super::tail`].
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{
         FromRequestParts as _, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
     },
     response::Response,
 };
@@ -13,15 +14,18 @@ use ferry_protocol::records::{ClientMessage, ServerMessage, check_name};
 use ferry_types::limits::RECORDS_SOCKET_FRAME_MAX_BYTES;
 use futures_util::SinkExt as _;
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{self, Entry},
+    news::{News, Subscription},
     refusal,
     route::{client_header, parameter},
+    tail::{Page, Recent, Step, Writing},
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::{ClientInfo, Credentials, RightsWatch},
     hub::Hub,
     rights::RECORDS_PULL,
 };
@@ -33,6 +37,17 @@ const MERGE_WITHIN: Duration = Duration::from_millis(20);
 /// Silence after which a peer is gone, in pings.
 const UNANSWERED_PINGS: u32 = 3;
 const READ_BUFFER_BYTES: usize = 2 << 10;
+
+/// The only tail of an owner's sockets.
+const TAIL: &str = "";
+
+/// News of one app, and the frame that tells all of them.
+#[derive(Debug)]
+pub(super) struct Told {
+    app: Arc<str>,
+    tables: Vec<String>,
+    frame: Utf8Bytes,
+}
 
 /// How a socket ends.
 #[derive(Debug)]
@@ -61,7 +76,7 @@ pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String
         .write_buffer_size(0)
         .on_upgrade(async move |mut socket| {
             metrics::gauge!("ferry_connections", "model" => "records").increment(1);
-            let end = serve(&hub, &parts, app, device, &mut socket).await;
+            let end = serve(&hub, parts, app, device, &mut socket).await;
             finish(&mut socket, end).await;
             metrics::gauge!("ferry_connections", "model" => "records").decrement(1);
             drop(tracked);
@@ -70,15 +85,18 @@ pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String
 
 async fn serve(
     hub: &Arc<Hub>,
-    parts: &Parts,
+    parts: Parts,
     app: Option<String>,
     device: Option<String>,
     socket: &mut WebSocket,
 ) -> End {
+    // Boxed, since it is large and soon over; a socket lives long.
+    let entering = Box::pin(authenticate(hub, &parts, socket));
     let authenticated = tokio::select! {
         () = hub.stopping.cancelled() => return End::Close(1001, "shutdown"),
-        entered = tokio::time::timeout(AUTH_WITHIN, authenticate(hub, parts, socket)) => entered,
+        entered = tokio::time::timeout(AUTH_WITHIN, entering) => entered,
     };
+    drop(parts);
     let entry = match authenticated {
         Ok(Ok(entry)) => entry,
         Ok(Err(end)) => return end,
@@ -120,9 +138,10 @@ async fn notify(
     socket: &mut WebSocket,
 ) -> End {
     let mut subscription = entry.database.records().subscribe(&entry.owner);
+    let mut tail = join(hub, entry, &subscription);
     let _connection = entry.database.connect();
-    let mut watch = hub.control.watch(&entry.auth);
-    let closed = entry.database.closed().clone();
+    let over = over(hub.stopping.clone(), entry.database.closed().clone(), hub.control.watch(&entry.auth));
+    let mut over = std::pin::pin!(over);
     if let Err(end) = send(socket, ServerMessage::AuthOk).await {
         return end;
     }
@@ -132,9 +151,7 @@ async fn notify(
     loop {
         let sent = tokio::select! {
             biased;
-            () = hub.stopping.cancelled() => return End::Close(1001, "shutdown"),
-            () = closed.cancelled() => return End::Close(1008, "database deleted"),
-            _ = watch.ended() => return End::Refused("invalid token"),
+            end = over.as_mut() => return end,
             message = socket.recv() => {
                 heard = Instant::now();
                 match receive(message) {
@@ -143,13 +160,14 @@ async fn notify(
                     Err(end) => return end,
                 }
             }
-            () = subscription.changed() => {
-                tokio::time::sleep(MERGE_WITHIN).await;
-                if subscription.is_gone() {
-                    return End::Close(1008, "records deleted");
+            news = tail.changed() => match news {
+                Err(_) if subscription.is_gone() => return End::Close(1008, "records deleted"),
+                Err(_) => {
+                    tail = join(hub, entry, &subscription);
+                    Ok(())
                 }
-                tell(socket, subscription.take(device), app, entry).await
-            }
+                Ok(()) => tell(socket, &mut subscription, &mut tail, app, device, entry).await,
+            },
             _ = ping.tick() => {
                 if heard.elapsed() > ping_every * UNANSWERED_PINGS {
                     return End::Gone;
@@ -163,19 +181,121 @@ async fn notify(
     }
 }
 
+/// Waits until the hub, the database or the credential ends a socket.
+async fn over(stopping: CancellationToken, closed: CancellationToken, mut watch: RightsWatch) -> End {
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => End::Close(1001, "shutdown"),
+        () = closed.cancelled() => End::Close(1008, "database deleted"),
+        _ = watch.ended() => End::Refused("invalid token"),
+    }
+}
+
+/// Joins the sockets of an owner, and sees to it that somebody gathers the news for them.
+fn join(hub: &Hub, entry: &Entry, subscription: &Subscription) -> watch::Receiver<Recent<Vec<Told>>> {
+    let (tail, writing) = subscription.channel().sockets.read(TAIL);
+    if let Some(writing) = writing {
+        let news = entry.database.records().subscribe(&entry.owner);
+        let (stopping, closed) = (hub.stopping.clone(), entry.database.closed().clone());
+        hub.tasks.spawn(gather(news, writing, stopping, closed));
+    }
+    tail
+}
+
+/// Gathers the news of an owner for all of its sockets, as long as there are any.
+async fn gather(
+    mut news: Subscription,
+    writing: Writing<Vec<Told>>,
+    stopping: CancellationToken,
+    closed: CancellationToken,
+) {
+    let channel = Arc::clone(news.channel());
+    // Whoever joined before this one began has seen less, and looks for itself.
+    writing.write(|recent| recent.skip_to(place(&news)));
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            () = closed.cancelled() => break,
+            () = writing.unread() => {
+                if channel.sockets.is_over(&writing) {
+                    return;
+                }
+                continue;
+            }
+            () = news.changed() => {}
+        }
+        if news.is_gone() {
+            break;
+        }
+        tokio::time::sleep(MERGE_WITHIN).await;
+        let from = place(&news);
+        let News { apps, writers } = news.take(None);
+        let tell = |(app, tables): (Arc<str>, Vec<String>)| {
+            let frame = ServerMessage::SyncAvailable { app: &app, tables: &tables }.encode().into();
+            Told { app, tables, frame }
+        };
+        let content: Vec<Told> = apps.into_iter().map(tell).collect();
+        let bytes = content.iter().map(|told| told.frame.len()).sum();
+        let page = Page { from, until: place(&news), writers, only_nameless: false, bytes, content };
+        writing.write(|recent| recent.add(page));
+    }
+    channel.sockets.give_up(writing);
+}
+
+/// Where a subscription is, as a cursor of the tail.
+fn place(subscription: &Subscription) -> i64 {
+    i64::try_from(subscription.cursor()).unwrap_or(i64::MAX)
+}
+
+/// Tells what is new: what is told to everybody, or for a socket that needs another answer what that is.
 async fn tell(
     socket: &mut WebSocket,
-    news: Vec<(Arc<str>, Vec<String>)>,
+    subscription: &mut Subscription,
+    tail: &mut watch::Receiver<Recent<Vec<Told>>>,
     only: Option<&str>,
+    device: Option<&str>,
     entry: &Entry,
 ) -> Result<(), End> {
-    for (app, mut tables) in news {
-        tables.retain(|table| entry.tables().contain(table));
-        if only.is_none_or(|only| *app == *only) && !tables.is_empty() {
-            send(socket, ServerMessage::SyncAvailable { app: &app, tables: &tables }).await?;
+    let is_wanted = |app: &str| only.is_none_or(|only| app == only);
+    loop {
+        let step = tail.borrow_and_update().step(place(subscription), device);
+        match step {
+            Step::Wait => return Ok(()),
+            Step::Take(page) => {
+                subscription.stand_at(page.until.unsigned_abs());
+                for told in page.content.iter().filter(|told| is_wanted(&told.app)) {
+                    if told.tables.iter().all(|table| entry.tables().contain(table)) {
+                        let frame = Message::Text(told.frame.clone());
+                        socket.send(frame).await.map_err(|_| End::Gone)?;
+                    } else {
+                        tell_some(socket, &told.app, told.tables.clone(), entry).await?;
+                    }
+                }
+            }
+            Step::Look => {
+                for (app, tables) in subscription.take(device).apps {
+                    if is_wanted(&app) {
+                        tell_some(socket, &app, tables, entry).await?;
+                    }
+                }
+            }
         }
     }
-    Ok(())
+}
+
+/// Tells those of the collections that the credential reaches.
+async fn tell_some(
+    socket: &mut WebSocket,
+    app: &str,
+    mut tables: Vec<String>,
+    entry: &Entry,
+) -> Result<(), End> {
+    tables.retain(|table| entry.tables().contain(table));
+    if tables.is_empty() {
+        return Ok(());
+    }
+    send(socket, ServerMessage::SyncAvailable { app, tables: &tables }).await
 }
 
 /// What a received frame says; `None` for one that is about the connection.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{Note, sqlite::SqliteRecords, upkeep};
+use ferry_core::records::{Bounds, Note, sqlite::SqliteRecords, upkeep};
 use ferry_store::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Result};
 
@@ -24,11 +24,12 @@ where
     T: Send + 'static,
     F: FnOnce(&NativeSql<'_>) -> ferry_store::Result<T> + Send + 'static,
 {
+    let state = Arc::clone(database.records());
+    let is_known = state.has_tables.load(Ordering::Acquire);
     // Looking must not make a file.
-    if !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
+    if !is_known && !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
         return Ok(None);
     }
-    let is_known = database.records().has_tables.load(Ordering::Acquire);
     database
         .read(move |connection| {
             let sql = NativeSql(connection);
@@ -36,11 +37,43 @@ where
             if !is_known && !SqliteRecords::exist(&sql)? {
                 return Ok(None);
             }
+            state.has_tables.store(true, Ordering::Release);
             let answer = work(&sql)?;
             snapshot.commit()?;
             Ok(Some(answer))
         })
         .await
+}
+
+/// What is read in pages.
+pub(super) trait Cut {
+    /// Whether there is more behind it.
+    fn is_cut(&self) -> bool;
+}
+
+/// Reads a page: at once where a glance is enough, else as [`read`] does.
+///
+/// # Errors
+/// What `work` or storage reports.
+pub(super) async fn page<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
+where
+    T: Cut + Send + 'static,
+    F: Fn(&NativeSql<'_>, Bounds) -> ferry_store::Result<T> + Send + 'static,
+{
+    if database.records().has_tables.load(Ordering::Acquire) {
+        let glance = database.glance(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let page = work(&NativeSql(connection), Bounds::GLANCE)?;
+            snapshot.commit()?;
+            Ok(page)
+        });
+        match glance {
+            Some(Ok(page)) if !page.is_cut() => return Ok(Some(page)),
+            Some(Err(error)) => return Err(error.into_refusal()),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    read(database, move |sql| work(sql, Bounds::PAGE)).await
 }
 
 /// Writes records in the next group; the first write makes the tables and fixes the kind of the database.

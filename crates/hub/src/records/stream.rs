@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{Pull, Stream, Tables, sqlite::SqliteRecords, stream_page};
+use ferry_core::records::{Pull, Stream, Tables, Whom, sqlite::SqliteRecords, stream_page};
 use ferry_protocol::records::{UnixNanos, changes_event, check_name};
-use ferry_types::{Result, limits::RECORDS_PAGE_MAX_RECORDS};
+use ferry_types::Result;
 use http::request::Parts;
 
 use super::{
     access::{self, Entry},
-    follow::{self, Look, Source},
+    follow::{self, END, Look, Source},
     push::cursor,
     refusal,
     route::{client_header, parameter},
@@ -63,7 +63,14 @@ fn collections(parts: &Parts, entry: &Entry) -> Result<Vec<String>> {
     Ok(colls)
 }
 
+impl storage::Cut for Stream {
+    fn is_cut(&self) -> bool {
+        self.has_more
+    }
+}
+
 /// What is new in an app.
+#[derive(Clone)]
 struct Changes {
     hub: Arc<Hub>,
     entry: Entry,
@@ -81,16 +88,9 @@ impl Source for Changes {
         let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
         let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
-        let page = storage::read(&self.entry.database, move |sql| {
-            let asked = Pull {
-                owner: &owner,
-                app: &app,
-                coll: "",
-                client: client.as_deref(),
-                since,
-                now,
-                max_records: RECORDS_PAGE_MAX_RECORDS,
-            };
+        let page = storage::page(&self.entry.database, move |sql, bounds| {
+            let asked =
+                Pull { owner: &owner, app: &app, coll: "", client: client.as_deref(), since, now, bounds };
             let tables = Tables(&restrictions.table_prefixes);
             let only = if let [only] = &colls[..] { Some(&**only) } else { None };
             let wants = |coll: &str| {
@@ -98,8 +98,10 @@ impl Source for Changes {
             };
             stream_page(&SqliteRecords::new(sql), &asked, only, wants, is_first)
         });
-        let Some(Stream { tables, until, has_more, note }) = page.await? else {
-            return Ok(Look { events: Vec::new(), has_more: false, is_last: false });
+        let Some(Stream { tables, until, has_more, note, whom }) = page.await? else {
+            // There is nothing yet.
+            self.cursor = UnixNanos::EPOCH;
+            return Ok(Look { events: Vec::new(), has_more: false, is_last: false, whom: Whom::default() });
         };
         storage::note(&self.hub, &self.entry, note);
         let (count, before) = (tables.len(), self.cursor);
@@ -111,6 +113,27 @@ impl Source for Changes {
         let events = events.collect();
         self.cursor = until;
         self.is_first = false;
-        Ok(Look { events, has_more, is_last: false })
+        Ok(Look { events, has_more, is_last: false, whom })
+    }
+
+    fn view(&self) -> String {
+        let prefixes = &self.entry.auth.restrictions.table_prefixes;
+        format!("sync {:?} {:?} {prefixes:?}", self.app, self.colls)
+    }
+
+    fn device(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    fn cursor(&self) -> UnixNanos {
+        self.cursor
+    }
+
+    fn stand_at(&mut self, cursor: UnixNanos) {
+        self.cursor = cursor;
+    }
+
+    fn for_all(&self) -> Self {
+        Self { client: None, cursor: END, is_first: false, ..self.clone() }
     }
 }

@@ -51,7 +51,9 @@ impl<'a> Run<'a, '_> {
         let Some(newest) = writes.iter().map(|write| write.at).max() else { return writes };
         let origin = change.origin.map(|origin| Cow::Owned(json::string(origin.as_str())));
         let space = change.space.as_deref().map(|space| Cow::Owned(json::string(space)));
-        for (key, value) in [(SPACE, space), (ACTOR, change.actor.clone()), (ORIGIN, origin)] {
+        for (key, value) in
+            [(SPACE, space), (ACTOR, change.actor.as_deref().map(Cow::Borrowed)), (ORIGIN, origin)]
+        {
             if let Some(value) = value {
                 writes.push(Write { key: key.into(), value, at: newest, sent: None, implied: true });
             }
@@ -121,8 +123,9 @@ fn imply_life(writes: &mut Vec<Write<'_>>) {
     }
 }
 
-fn member_write<'a>(member: &FieldWrite<'a>, at: UnixNanos, sent: Option<UnixNanos>) -> Write<'a> {
-    Write { key: member.key.clone(), value: member.value.clone(), at, sent, implied: false }
+fn member_write<'a>(member: &'a FieldWrite<'a>, at: UnixNanos, sent: Option<UnixNanos>) -> Write<'a> {
+    let (key, value) = (Cow::Borrowed(&*member.key), Cow::Borrowed(&*member.value));
+    Write { key, value, at, sent, implied: false }
 }
 
 fn digest(content: &[FieldWrite<'_>]) -> i64 {

@@ -51,13 +51,20 @@ pub(super) fn set_mark<S: Sql>(sql: &S, owner: &str, device: Device<'_>, mark: M
     Ok(())
 }
 
-pub(super) fn has_skew<S: Sql>(sql: &S, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {
-    let found = sql.first(
-        "SELECT 1 FROM _ferry_record_skew WHERE owner = ?1 AND client = ?2 AND app = ?3 LIMIT 1",
-        &[owner.into(), client.into(), app.into()],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
+pub(super) fn has_skew<S: Sql>(sql: &S, owner: &str, device: Option<(&str, &str)>) -> Result<bool, S::Error> {
+    let found = match device {
+        Some((client, app)) => sql.first(
+            "SELECT 1 FROM _ferry_record_skew WHERE owner = ?1 AND client = ?2 AND app = ?3 LIMIT 1",
+            &[owner.into(), client.into(), app.into()],
+            |_| Ok(()),
+        ),
+        None => sql.first(
+            "SELECT 1 FROM _ferry_record_skew WHERE owner = ?1 LIMIT 1",
+            &[owner.into()],
+            |_| Ok(()),
+        ),
+    };
+    Ok(found?.is_some())
 }
 
 pub(super) fn skew<S: Sql>(

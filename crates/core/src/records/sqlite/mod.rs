@@ -165,8 +165,8 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         Ok(())
     }
 
-    fn has_skew(&self, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {
-        devices::has_skew(self.0, owner, client, app)
+    fn has_skew(&self, owner: &str, device: Option<(&str, &str)>) -> Result<bool, S::Error> {
+        devices::has_skew(self.0, owner, device)
     }
 
     fn skew(

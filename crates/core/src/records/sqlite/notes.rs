@@ -6,7 +6,7 @@ use super::{
     super::store::{Conflict, HistoryOut, PastWrite, Purged, RecordKey},
     nanos,
 };
-use crate::sql::Sql;
+use crate::sql::{Sql, Value};
 
 pub(super) fn purged<S: Sql>(
     sql: &S,
@@ -46,20 +46,17 @@ pub(super) fn add_history<S: Sql>(
     app: &str,
     entries: &[HistoryOut<'_>],
 ) -> Result<(), S::Error> {
+    let mut values: Vec<Value<'_>> = Vec::with_capacity(entries.len() * 6);
     for entry in entries {
-        sql.execute(
-            "INSERT INTO _ferry_record_history(owner, app, coll, id, cts, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            &[
-                owner.into(),
-                app.into(),
-                entry.key.coll.into(),
-                entry.key.id.into(),
-                entry.cts.0.into(),
-                (&*entry.entry).into(),
-            ],
-        )?;
+        let key = entry.key;
+        values.extend([owner, app, key.coll, key.id].map(Value::from));
+        values.extend([entry.cts.0.into(), Value::from(&*entry.entry)]);
     }
-    Ok(())
+    sql.execute_rows(
+        "INSERT INTO _ferry_record_history(owner, app, coll, id, cts, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        6,
+        &values,
+    )
 }
 
 pub(super) fn were_merged<S: Sql>(

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::sql::{Damaged, Row as SqlRow, Sql, Value};
 
+/// Columns of a stored record.
+const COLUMNS: usize = 12;
 const READ: &str = "SELECT data, meta, created, cts, state FROM _ferry_records
      WHERE owner = ?1 AND app = ?2 AND coll = ?3 AND id = ?4";
 const INSERT: &str = "INSERT INTO _ferry_records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -48,9 +50,10 @@ pub(super) fn read<S: Sql>(
 }
 
 pub(super) fn write<S: Sql>(sql: &S, owner: &str, app: &str, rows: &[RowOut<'_>]) -> Result<(), S::Error> {
+    let (mut new, mut stored) = (Vec::new(), Vec::new());
     for out in rows {
         let row = &out.row;
-        let values: [Value<'_>; 12] = [
+        let values: [Value<'_>; COLUMNS] = [
             owner.into(),
             app.into(),
             out.key.coll.into(),
@@ -64,7 +67,12 @@ pub(super) fn write<S: Sql>(sql: &S, owner: &str, app: &str, rows: &[RowOut<'_>]
             row.cts.0.into(),
             i64::from(row.incomplete).into(),
         ];
-        sql.execute(if out.is_stored { UPDATE } else { INSERT }, &values)?;
+        if out.is_stored { &mut stored } else { &mut new }.extend(values);
+    }
+    for (text, values) in [(INSERT, new), (UPDATE, stored)] {
+        if !values.is_empty() {
+            sql.execute_rows(text, COLUMNS, &values)?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Collections as SQL shows them: a view per collection, and triggers that queue what is written to it (REC-50,
 //! REC-51).
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use ferry_protocol::records::json;
 use ferry_types::limits::RECORDS_VIEW_MAX_COLUMNS;
@@ -55,9 +55,16 @@ pub(super) fn observe<S: Sql>(sql: &S, app: &str, rows: &[RowOut<'_>]) -> Result
         let is_new = known.is_none();
         let mut columns = known.unwrap_or_default();
         let before = columns.len();
-        for key in rows.iter().filter(|row| row.key.coll == coll).flat_map(|row| &row.new_keys) {
-            if !is_hidden(key) && is_column(key, &columns) {
-                columns.push(key.clone());
+        // Records of a batch bring the same fields, as a rule.
+        let mut last: &[Cow<'_, str>] = &[];
+        for keys in rows.iter().filter(|row| row.key.coll == coll).map(|row| &*row.new_keys) {
+            if keys == std::mem::replace(&mut last, keys) {
+                continue;
+            }
+            for key in keys {
+                if !is_hidden(key) && is_column(key, &columns) {
+                    columns.push(key.to_string());
+                }
             }
         }
         if is_new || columns.len() > before {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    self, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, Tables, sqlite::SqliteRecords,
-    upkeep,
+    self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, Tables, Whom,
+    sqlite::SqliteRecords, upkeep,
 };
 use ferry_protocol::records::{
     Change, UnixNanos, check_name,
@@ -21,7 +21,7 @@ use ferry_types::{
 use super::{
     super::{
         access::Entry,
-        follow::{self, Look, Source},
+        follow::{self, END, Look, Source},
         news::Publication,
         route::parameter,
         storage,
@@ -77,30 +77,45 @@ impl Query {
 
 /// What a look at the state found.
 enum Found {
-    Page { body: Vec<u8>, cursor: Cursor, has_more: bool, is_empty: bool, note: Option<Note>, seq: Seq },
+    Page {
+        body: Vec<u8>,
+        cursor: Cursor,
+        has_more: bool,
+        is_empty: bool,
+        note: Option<Note>,
+        seq: Seq,
+        whom: Whom,
+    },
     Resync(Vec<u8>),
+}
+
+impl storage::Cut for Found {
+    fn is_cut(&self) -> bool {
+        matches!(self, Self::Page { has_more: true, .. })
+    }
 }
 
 async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let (restrictions, asked) = (Arc::clone(&entry.auth.restrictions), query.clone());
-    let found = storage::read(&entry.database, move |sql| {
+    let found = storage::page(&entry.database, move |sql, bounds| {
         let epoch = upkeep::epoch(sql)?.unwrap_or_default();
         if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
             return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
         }
+        let records = if bounds == Bounds::PAGE { asked.limit } else { bounds.records.min(asked.limit) };
         let (store, tables) = (SqliteRecords::new(sql), Tables(&restrictions.table_prefixes));
         let wanted = Changes {
             owner: &owner,
             app: asked.app.as_deref(),
             cursor: asked.cursor,
             skips: asked.device.as_deref().filter(|_| !asked.own),
-            max_records: asked.limit,
+            bounds: Bounds { records, ..bounds },
         };
         let listed =
             |coll: &str| asked.collections.is_empty() || asked.collections.iter().any(|name| name == coll);
         let page = records::changes(&store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
-        let ChangesPage::Page { changes, cursor, has_more } = page else {
+        let ChangesPage::Page { changes, cursor, has_more, whom } = page else {
             return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
         };
         let note = match &asked.device {
@@ -113,7 +128,8 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
         let is_snapshot = asked.cursor.floor == UnixNanos::EPOCH;
         let page =
             PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
-        Ok(Found::Page { body: page.encode(), cursor, has_more, is_empty: changes.is_empty(), note, seq })
+        let (body, is_empty) = (page.encode(), changes.is_empty());
+        Ok(Found::Page { body, cursor, has_more, is_empty, note, seq, whom })
     });
     Ok(found.await?.unwrap_or_else(|| {
         // There is no store yet, and so no epoch.
@@ -127,7 +143,8 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
             has_more: false,
         };
         let (body, cursor) = (page.encode(), query.cursor);
-        Found::Page { body, cursor, has_more: false, is_empty: true, note: None, seq: Seq(0) }
+        let whom = Whom::default();
+        Found::Page { body, cursor, has_more: false, is_empty: true, note: None, seq: Seq(0), whom }
     }))
 }
 
@@ -163,6 +180,7 @@ pub(super) async fn stream(asked: &Asked<'_>) -> Result<Response> {
     Ok(follow::respond(asked.hub, &asked.entry, source))
 }
 
+#[derive(Clone)]
 struct Live {
     hub: Arc<Hub>,
     entry: Entry,
@@ -173,19 +191,45 @@ struct Live {
 impl Source for Live {
     async fn look(&mut self) -> Result<Look> {
         match find(&self.hub, &self.entry, self.query.clone()).await? {
-            Found::Page { body, cursor, has_more, is_empty, note, .. } => {
+            Found::Page { body, cursor, has_more, is_empty, note, whom, .. } => {
                 storage::note(&self.hub, &self.entry, note);
                 // The first one says that the device has caught up, even if it is empty.
                 let is_sent = !is_empty || std::mem::take(&mut self.is_first) || has_more;
                 self.is_first = false;
-                self.query.cursor = cursor;
+                // Nothing is stored yet: the end is the beginning.
+                self.query.cursor = if cursor.since == END { Cursor::default() } else { cursor };
                 let events = is_sent.then(|| event("changes", Some(&cursor.to_string()), &body));
-                Ok(Look { events: events.into_iter().collect(), has_more, is_last: false })
+                Ok(Look { events: events.into_iter().collect(), has_more, is_last: false, whom })
             }
             Found::Resync(body) => {
-                Ok(Look { events: vec![event("resync", None, &body)], has_more: false, is_last: true })
+                let events = vec![event("resync", None, &body)];
+                Ok(Look { events, has_more: false, is_last: true, whom: Whom::default() })
             }
         }
+    }
+
+    fn view(&self) -> String {
+        let Query { app, limit, collections, epoch, .. } = &self.query;
+        let prefixes = &self.entry.auth.restrictions.table_prefixes;
+        format!("changes {app:?} {limit} {collections:?} {epoch:?} {prefixes:?}")
+    }
+
+    fn device(&self) -> Option<&str> {
+        self.query.device.as_deref().filter(|_| !self.query.own)
+    }
+
+    fn cursor(&self) -> UnixNanos {
+        self.query.cursor.since
+    }
+
+    fn stand_at(&mut self, cursor: UnixNanos) {
+        self.query.cursor = Cursor { since: cursor, floor: cursor };
+    }
+
+    fn for_all(&self) -> Self {
+        let cursor = Cursor { since: END, floor: END };
+        let query = Query { device: None, cursor, ..self.query.clone() };
+        Self { query, is_first: false, ..self.clone() }
     }
 }
 

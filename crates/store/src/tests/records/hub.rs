@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use ferry_core::{
     records::{
-        Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Page, Pull, Tables, changes, delta, pull,
-        push,
+        Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Page, Pull, Tables, changes,
+        delta, pull, push,
         sqlite::SqliteRecords,
         upkeep::{self, Keep},
     },
@@ -102,8 +102,15 @@ impl Hub {
     pub(super) fn pull(&self, client: Option<&str>, coll: &str, since: UnixNanos) -> Page {
         let sql = NativeSql(&self.connection);
         let store = SqliteRecords::new(&sql);
-        let asked =
-            Pull { owner: OWNER, app: APP, coll, client, since, now: self.now.get(), max_records: self.page };
+        let asked = Pull {
+            owner: OWNER,
+            app: APP,
+            coll,
+            client,
+            since,
+            now: self.now.get(),
+            bounds: Bounds { records: self.page, ..Bounds::PAGE },
+        };
         let mut page = pull(&store, &asked).unwrap();
         if let Some(note) = page.note.take() {
             Note::store(&note, &store, OWNER).unwrap();
@@ -119,9 +126,17 @@ impl Hub {
         page: usize,
     ) -> (Vec<Value>, Cursor, bool) {
         let sql = NativeSql(&self.connection);
-        let asked = Changes { owner: OWNER, app: Some(APP), cursor, skips, max_records: page };
+        let asked = Changes {
+            owner: OWNER,
+            app: Some(APP),
+            cursor,
+            skips,
+            bounds: Bounds { records: page, ..Bounds::PAGE },
+        };
         match changes(&SqliteRecords::new(&sql), &asked, |_| true).unwrap() {
-            ChangesPage::Page { changes, cursor, has_more } => (parse_changes(&changes), cursor, has_more),
+            ChangesPage::Page { changes, cursor, has_more, .. } => {
+                (parse_changes(&changes), cursor, has_more)
+            }
             ChangesPage::BeyondHorizon => panic!("beyond the horizon"),
         }
     }

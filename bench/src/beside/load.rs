@@ -8,11 +8,7 @@ use std::{
 
 use tokio::task::{JoinSet, LocalSet};
 
-use super::{
-    livestore,
-    peer::{Kind, Peer},
-    streams,
-};
+use super::{News, Reader, Server, Writer};
 use crate::clock;
 
 /// A workload.
@@ -36,6 +32,10 @@ pub(crate) struct Measure {
     pub(crate) cpu_us_per_frame: f64,
     /// The same per event: appended without readers, delivered with readers.
     pub(crate) cpu_us_per_event: f64,
+    /// Growth of the server's resident memory per reader; NaN without readers.
+    pub(crate) bytes_per_reader: f64,
+    /// The server's resident memory at the end.
+    pub(crate) resident_bytes: f64,
     /// From sending a push to its answer, in milliseconds.
     pub(crate) push_ms: Percentiles,
     /// From sending a push to its arrival at a reader, in milliseconds.
@@ -74,91 +74,24 @@ struct Received {
     delays_us: RefCell<Vec<u32>>,
 }
 
-enum Writer {
-    LiveStore(Box<livestore::Client>),
-    Streams(streams::Appender),
-}
-
-impl Writer {
-    async fn connect(peer: &Peer, log: &str) -> Self {
-        match peer.kind {
-            Kind::Ferry | Kind::Reference => {
-                Self::LiveStore(Box::new(livestore::Client::connect(peer.address, log).await))
-            }
-            Kind::Streams => Self::Streams(streams::Appender::connect(peer.address, log).await),
-        }
-    }
-
-    async fn push(&mut self, count: u64) {
-        match self {
-            Self::LiveStore(client) => client.push(count).await,
-            Self::Streams(appender) => appender.append(count).await,
-        }
-    }
-}
-
-enum Reader {
-    LiveStore(Box<livestore::Client>),
-    Streams(streams::Tail),
-}
-
-impl Reader {
-    async fn open(peer: &Peer, log: &str) -> Self {
-        match peer.kind {
-            Kind::Ferry | Kind::Reference => {
-                let mut client = livestore::Client::connect(peer.address, log).await;
-                client.pull(true).await;
-                Self::LiveStore(Box::new(client))
-            }
-            Kind::Streams => Self::Streams(streams::Tail::open(peer.address, log).await),
-        }
-    }
-
-    /// Waits for the next frame with events and gives their number.
-    async fn next(&mut self) -> u64 {
-        match self {
-            Self::Streams(tail) => tail.next().await,
-            Self::LiveStore(client) => loop {
-                match client.next().await {
-                    livestore::Frame::Page(0) | livestore::Frame::Other => {}
-                    livestore::Frame::Page(count) => return count,
-                    livestore::Frame::Exit(_) => panic!("the live Pull ended"),
-                }
-            },
-        }
-    }
-}
-
 /// Runs one round of `cell` on one thread: the server has the other cores.
-pub(crate) async fn run(peer: &Peer, cell: &Cell, length: Duration) -> Measure {
-    LocalSet::new().run_until(round(peer, cell, length)).await
+pub(crate) async fn run<S: Server>(server: &S, cell: &Cell, length: Duration) -> Measure {
+    LocalSet::new().run_until(round(server, cell, length)).await
 }
 
-async fn round(peer: &Peer, cell: &Cell, length: Duration) -> Measure {
+async fn round<S: Server>(server: &S, cell: &Cell, length: Duration) -> Measure {
     let mut writers = Vec::new();
     for number in 0..cell.writers {
         let log = Rc::new(Log { name: format!("bench-{number}"), sent: RefCell::default() });
-        let mut writer = Writer::connect(peer, &log.name).await;
+        let mut writer = server.writer(&log.name).await;
         // Makes the log, and everything that is made once.
         log.sent.borrow_mut().push(clock::now());
         writer.push(cell.batch).await;
         writers.push((writer, log));
     }
-    let mut readers = Vec::new();
-    for number in 0..cell.readers {
-        let log = Rc::clone(&writers[number % cell.writers].1);
-        let received = Rc::new(Received::default());
-        let reader = Reader::open(peer, &log.name).await;
-        tokio::task::spawn_local(follow(reader, Rc::clone(&log), cell.batch, Rc::clone(&received)));
-        readers.push((received, log));
-    }
-    caught_up(&readers, cell.batch).await;
-    for (received, _) in &readers {
-        received.frames.set(0);
-        received.delays_us.borrow_mut().clear();
-    }
+    let (readers, bytes_per_reader) = listen(server, cell, &writers).await;
 
-    let cpu_before = peer.usage().cpu_ms;
+    let cpu_before = server.usage().cpu_ms;
     let begun = clock::now();
     let mut running = JoinSet::new();
     for (writer, log) in writers {
@@ -170,7 +103,8 @@ async fn round(peer: &Peer, cell: &Cell, length: Duration) -> Measure {
     }
     caught_up(&readers, cell.batch).await;
     let took = begun.elapsed().as_secs_f64();
-    let cpu_us = (peer.usage().cpu_ms - cpu_before) as f64 * 1000.0;
+    let used = server.usage();
+    let cpu_us = (used.cpu_ms - cpu_before) as f64 * 1000.0;
 
     let pushes = latencies.len() as f64;
     let events = pushes * cell.batch as f64;
@@ -184,13 +118,41 @@ async fn round(peer: &Peer, cell: &Cell, length: Duration) -> Measure {
         cpu_us_per_push: cpu_us / pushes,
         cpu_us_per_frame: if frames == 0 { f64::NAN } else { cpu_us / frames as f64 },
         cpu_us_per_event: cpu_us / if delivered == 0 { events } else { delivered as f64 },
+        bytes_per_reader,
+        resident_bytes: used.resident_bytes as f64,
         push_ms: Percentiles::of_us(latencies),
         delivery_ms: Percentiles::of_us(delays),
     }
 }
 
+/// Readers by what they have got, and their logs.
+type Readers = Vec<(Rc<Received>, Rc<Log>)>;
+
+/// Opens the readers and lets them catch up; also gives by how much the server grew for each.
+async fn listen<S: Server>(server: &S, cell: &Cell, writers: &[(S::Writer, Rc<Log>)]) -> (Readers, f64) {
+    let before = server.usage().resident_bytes;
+    let mut readers = Vec::new();
+    for number in 0..cell.readers {
+        let log = Rc::clone(&writers[number % cell.writers].1);
+        let received = Rc::new(Received::default());
+        let reader = server.reader(&log.name).await;
+        if reader.starts_at_end() {
+            received.events.set(cell.batch);
+        }
+        tokio::task::spawn_local(follow(reader, Rc::clone(&log), cell.batch, Rc::clone(&received)));
+        readers.push((received, log));
+    }
+    caught_up(&readers, cell.batch).await;
+    for (received, _) in &readers {
+        received.frames.set(0);
+        received.delays_us.borrow_mut().clear();
+    }
+    let grown = server.usage().resident_bytes.saturating_sub(before);
+    (readers, grown as f64 / cell.readers as f64)
+}
+
 /// Appends until `end`; gives how long each push took.
-async fn append(mut writer: Writer, log: Rc<Log>, batch: u64, end: Instant) -> Vec<u32> {
+async fn append(mut writer: impl Writer, log: Rc<Log>, batch: u64, end: Instant) -> Vec<u32> {
     let mut latencies = Vec::new();
     loop {
         let sent = clock::now();
@@ -203,14 +165,19 @@ async fn append(mut writer: Writer, log: Rc<Log>, batch: u64, end: Instant) -> V
     }
 }
 
-async fn follow(mut reader: Reader, log: Rc<Log>, batch: u64, received: Rc<Received>) {
+async fn follow(mut reader: impl Reader, log: Rc<Log>, batch: u64, received: Rc<Received>) {
     loop {
-        let events = received.events.get() + reader.next().await;
-        received.events.set(events);
+        let news = reader.next().await;
         received.frames.set(received.frames.get() + 1);
-        let newest = usize::try_from(events.div_ceil(batch) - 1).expect("BUG: pushes are counted in memory");
-        let sent = log.sent.borrow()[newest];
-        received.delays_us.borrow_mut().push(micros(sent));
+        let sent = log.sent.borrow();
+        let News::Events(count) = news else {
+            received.events.set(sent.len() as u64 * batch);
+            continue;
+        };
+        received.events.set(received.events.get() + count);
+        let newest = received.events.get().div_ceil(batch) - 1;
+        let newest = usize::try_from(newest).expect("BUG: pushes are counted in memory");
+        received.delays_us.borrow_mut().push(micros(sent[newest]));
     }
 }
 
@@ -219,7 +186,7 @@ fn micros(since: Instant) -> u32 {
 }
 
 /// Waits until every reader has got all that was sent.
-async fn caught_up(readers: &[(Rc<Received>, Rc<Log>)], batch: u64) {
+async fn caught_up(readers: &Readers, batch: u64) {
     let mut look = tokio::time::interval(Duration::from_millis(1));
     let all = async {
         while readers
