@@ -20,18 +20,18 @@ use crate::{
 
 /// On LiveStore's wire.
 const LIVESTORE: [Cell; 5] = [
-    Cell { name: "1 writer, batch 1, 0 live", writers: 1, batch: 1, readers: 0 },
-    Cell { name: "1 writer, batch 100, 0 live", writers: 1, batch: 100, readers: 0 },
-    Cell { name: "1 writer, batch 1, 20 live", writers: 1, batch: 1, readers: 20 },
-    Cell { name: "1 writer, batch 100, 20 live", writers: 1, batch: 100, readers: 20 },
-    Cell { name: "64 writers of 64 stores, batch 1", writers: 64, batch: 1, readers: 0 },
+    Cell { name: "1 writer, batch 1, 0 live", writers: 1, batch: 1, readers: 0, every_ms: 0 },
+    Cell { name: "1 writer, batch 100, 0 live", writers: 1, batch: 100, readers: 0, every_ms: 0 },
+    Cell { name: "1 writer, batch 1, 20 live", writers: 1, batch: 1, readers: 20, every_ms: 0 },
+    Cell { name: "1 writer, batch 100, 20 live", writers: 1, batch: 100, readers: 20, every_ms: 0 },
+    Cell { name: "64 writers of 64 stores, batch 1", writers: 64, batch: 1, readers: 0, every_ms: 0 },
 ];
 /// Beside Durable Streams, which has a wire of its own.
 const STREAMS: [Cell; 4] = [
-    Cell { name: "append, 1 connection", writers: 1, batch: 1, readers: 0 },
-    Cell { name: "append, 32 connections", writers: 32, batch: 1, readers: 0 },
-    Cell { name: "500 subscribers, 1 connection appends", writers: 1, batch: 1, readers: 500 },
-    Cell { name: "500 subscribers, 32 connections append", writers: 32, batch: 1, readers: 500 },
+    Cell { name: "append, 1 connection", writers: 1, batch: 1, readers: 0, every_ms: 0 },
+    Cell { name: "append, 32 connections", writers: 32, batch: 1, readers: 0, every_ms: 0 },
+    Cell { name: "500 subscribers, 1 connection appends", writers: 1, batch: 1, readers: 500, every_ms: 0 },
+    Cell { name: "500 subscribers, 32 connections append", writers: 32, batch: 1, readers: 500, every_ms: 0 },
 ];
 const COLD: &str = "cold pull";
 const IDLE: &str = "idle live pulls";

@@ -18,12 +18,14 @@ use crate::{
 };
 
 /// What both servers are asked to do: records of equal content, made one by one.
-const CREATES: [Cell; 1] = [Cell { name: "push of 1, 32 clients", writers: 32, batch: 1, readers: 0 }];
-const BATCHES: [Cell; 1] = [Cell { name: "push of 200, 8 clients", writers: 8, batch: 200, readers: 0 }];
+const CREATES: [Cell; 1] =
+    [Cell { name: "push of 1, 32 clients", writers: 32, batch: 1, readers: 0, every_ms: 0 }];
+const BATCHES: [Cell; 1] =
+    [Cell { name: "push of 200, 8 clients", writers: 8, batch: 200, readers: 0, every_ms: 0 }];
 const STREAMS: [Cell; 1] =
-    [Cell { name: "500 streams, 1 client pushes", writers: 1, batch: 1, readers: 500 }];
+    [Cell { name: "500 streams, 1 client pushes", writers: 1, batch: 1, readers: 500, every_ms: 0 }];
 const SOCKETS: [Cell; 1] =
-    [Cell { name: "500 sockets, 1 client pushes", writers: 1, batch: 1, readers: 500 }];
+    [Cell { name: "500 sockets, a push each 50 ms", writers: 1, batch: 1, readers: 500, every_ms: 50 }];
 
 const OWN_OPTIONS: &str = "  \
   --records N      records of the long pulls (100000)\n\n\
@@ -120,7 +122,7 @@ fn print_news(places: &[Place<'_, Kind>], options: &Options) {
         &format!(
             "Medians of {} interleaved rounds of {:?}. All subscribers are devices of the user who pushes, each on a \
              connection of its own and with an id of its own. A frame is one event of a stream or one message of a socket; \
-             it may tell of several pushes, on a socket of those within 20 ms. The pushes are in the CPU. Delivery: from \
+             it may tell of several pushes. The pushes are in the CPU. Delivery: from \
              sending the push to the reader.",
             options.rounds, options.round
         ),

@@ -20,6 +20,8 @@ pub(crate) struct Cell {
     pub(crate) batch: u64,
     /// Live readers, spread over the logs.
     pub(crate) readers: usize,
+    /// Time between two appends of a writer, in milliseconds; 0: as fast as it is answered.
+    pub(crate) every_ms: u64,
 }
 
 /// What one round gave.
@@ -95,7 +97,8 @@ async fn round<S: Server>(server: &S, cell: &Cell, length: Duration) -> Measure 
     let begun = clock::now();
     let mut running = JoinSet::new();
     for (writer, log) in writers {
-        running.spawn_local(append(writer, log, cell.batch, begun + length));
+        let every = Duration::from_millis(cell.every_ms);
+        running.spawn_local(append(writer, log, (cell.batch, every), begun + length));
     }
     let mut latencies = Vec::new();
     while let Some(ended) = running.join_next().await {
@@ -152,9 +155,18 @@ async fn listen<S: Server>(server: &S, cell: &Cell, writers: &[(S::Writer, Rc<Lo
 }
 
 /// Appends until `end`; gives how long each push took.
-async fn append(mut writer: impl Writer, log: Rc<Log>, batch: u64, end: Instant) -> Vec<u32> {
+async fn append(
+    mut writer: impl Writer,
+    log: Rc<Log>,
+    (batch, every): (u64, Duration),
+    end: Instant,
+) -> Vec<u32> {
     let mut latencies = Vec::new();
+    let mut due = (!every.is_zero()).then(|| tokio::time::interval(every));
     loop {
+        if let Some(due) = &mut due {
+            due.tick().await;
+        }
         let sent = clock::now();
         if sent >= end {
             return latencies;
