@@ -74,5 +74,5 @@ async function failure(response: Response): Promise<HttpError> {
   // A proxy's answer is not JSON: then the status is all there is.
   const body = (await response.json().catch(() => null)) as { error?: { code?: string; message?: string } } | null;
   const { code = "", message = response.statusText } = body?.error ?? {};
-  return new HttpError(response.status, code, message, (Number(response.headers.get("Retry-After")) || 0) * 1000);
+  return new HttpError(response.status, code, message, Number(response.headers.get("Retry-After")) * 1000 || 0);
 }

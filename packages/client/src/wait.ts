@@ -7,7 +7,7 @@ export const LONG_MS = 2_000_000_000;
 
 /** Exponential backoff with full jitter: somewhere between now and twice as late as the time before, at most. */
 export function backoffMs(attempt: number): number {
-  return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(attempt, 20));
+  return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
 }
 
 /** A bell that one loop waits for. Ringing it while nobody waits is remembered. */
