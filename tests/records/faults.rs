@@ -1,6 +1,6 @@
 //! Bad input and faults of the machine (records specification, section 5).
 
-use ferry_testkit::{http, process};
+use ferry_testkit::{http, process, wait};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -69,13 +69,20 @@ fn a_database_that_somebody_else_has_locked_refuses_the_push_and_goes_on_serving
     let other = Connection::open(file).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let body = json!({"clientId": "c", "changes": [insert("tasks", "later", "x")]}).to_string();
-    std::thread::scope(|scope| {
-        let push = scope.spawn(|| records.call("POST", "/sync/todo", "", &body));
-        assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"], "reads go on");
-        let refused = push.join().unwrap();
-        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
-        assert_eq!(refused.text(), "the database is busy: try again\n");
+    let (took, ()) = wait::timed(|| {
+        std::thread::scope(|scope| {
+            let pushes: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| records.call("POST", "/sync/todo", "", &body))).collect();
+            assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"], "reads go on");
+            for push in pushes {
+                let refused = push.join().unwrap();
+                assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+                assert_eq!(refused.text(), "the database is busy: try again\n");
+            }
+        });
     });
+    // The first one waits five seconds, those that gathered meanwhile five more: not each for the one before.
+    assert!(took.as_secs() < 25, "{took:?}");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"]);
     assert_eq!(records.call("POST", "/sync/todo", "", &body).status, 200);
