@@ -85,7 +85,7 @@ fn a_clock_far_ahead_converges_to_the_edits_of_others() {
     assert!(seen["at"].as_str().unwrap() >= sent, "{seen}");
 }
 
-// Whoever came last decided: a late edit under a tombstone revived the record on some devices and not on others.
+// Whatever order the same changes arrive in, there is one state; and who edits under a tombstone is told of it.
 // Acceptance scenario 9.
 // Verifies: REC-02, REC-06, REC-17
 #[test]

@@ -81,7 +81,7 @@ fn the_owner_comes_from_the_credential_alone() {
     assert_eq!(seen["records"][0]["data"]["title"], "of bob");
 }
 
-// An unreachable key server was a 401, at which old clients stop for good.
+// A 401 while the key server is away would stop old clients for good.
 #[test]
 fn a_key_server_that_is_away_is_told_from_a_bad_credential() {
     let users = Users::new();

@@ -61,7 +61,8 @@ fn what_became_due_while_the_database_was_closed_is_done_at_its_next_use() {
     assert_eq!(ids(event.data["changes"].as_array().unwrap()), ["t1"]);
 }
 
-// A clock that stepped back gave commits times before cursors that were out already, and nobody got them.
+// Commit times that were but clock readings would fall behind cursors that are out when the clock steps back, and
+// nobody would get what they stand for.
 // Verifies: REC-10
 #[test]
 fn cursors_hold_when_the_clock_of_the_hub_steps_back() {
