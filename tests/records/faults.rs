@@ -91,7 +91,7 @@ fn a_database_that_somebody_else_has_locked_refuses_the_push_and_goes_on_serving
 
 #[test]
 fn bodies_that_are_too_much_cost_little_memory() {
-    const MOST_BYTES: u64 = 96 << 20;
+    const MOST_BYTES: u64 = 48 << 20;
     let records = Records::new();
     records.push("c", "", &json!([insert("tasks", "t1", "x")]));
     let peak = || process::usage(records.place.hub.pid()).map_or(0, |usage| usage.peak_bytes);
