@@ -22,6 +22,8 @@ pub struct RecordsConfig {
     pub billing_key: Option<String>,
     /// What becomes of syncing while it does not answer.
     pub billing_fail: BillingFail,
+    /// How long the account that it called active stays so, and how often a stream asks again.
+    pub billing_seconds: u64,
     /// How long things are kept.
     pub keep: Keep,
     /// How often a silent stream or socket shows that it lives, milliseconds.
@@ -34,6 +36,7 @@ impl RecordsConfig {
             billing_url: values.read("records.billing_url", url)?,
             billing_key: values.text("records.billing_key").map(str::to_owned),
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
+            billing_seconds: values.number("records.billing_seconds", 300, 1, 86_400)?,
             keep: Keep {
                 tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,
                 history_days: values.number("records.history_days", 30, 0, 36_500)?,

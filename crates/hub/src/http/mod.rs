@@ -5,7 +5,9 @@ mod client_ip;
 mod cors;
 mod dev_guard;
 mod envelope;
+mod patience;
 
 pub use client_ip::ClientIp;
 pub(crate) use cors::matches as origin_matches;
 pub use envelope::{RequestId, wrap};
+pub(crate) use patience::Patience;

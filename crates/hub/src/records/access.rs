@@ -53,7 +53,7 @@ impl Entry {
 /// # Errors
 /// 401, 403, 404, 409 for a pushed file, 503.
 pub(super) async fn enter(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     credentials: &Credentials<'_>,
     client: &ClientInfo<'_>,
     route: Option<&str>,

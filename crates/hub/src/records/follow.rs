@@ -30,8 +30,6 @@ use crate::{
 
 /// A cursor behind everything.
 pub(super) const END: UnixNanos = UnixNanos(i64::MAX & !7);
-/// How often a stream asks again whether its account may sync.
-const BILLING_EVERY: Duration = Duration::from_secs(300);
 /// Pages of the tail that a stream takes without asking whether it is over.
 const TAKEN_MAX_PAGES: u32 = 64;
 /// What a stream begins with, so that its reader sees at once that it lives.
@@ -126,7 +124,7 @@ impl<S: Source> Follower<S> {
         let tail = join(hub, entry, &source, &subscription);
         let closed = entry.database.closed().clone();
         let heartbeat_at = now + Duration::from_millis(hub.config.records.ping_ms);
-        let billing_at = now + BILLING_EVERY;
+        let billing_at = now + billing_every(hub);
         Self {
             subscription,
             tail,
@@ -247,7 +245,7 @@ impl<S: Source> Follower<S> {
     async fn alarm(&mut self) -> Option<Bytes> {
         let now = Instant::now();
         if self.billing_at <= now {
-            self.billing_at = now + BILLING_EVERY;
+            self.billing_at = now + billing_every(&self.hub);
             if !self.hub.billing.admits(&self.hub, &self.entry.owner).await {
                 self.end(Bye::PaymentRequired);
             }
@@ -266,6 +264,11 @@ impl<S: Source> Follower<S> {
         self.is_over = true;
         self.waiting.push_back(bye(reason).into());
     }
+}
+
+/// How often a stream asks again whether its account may sync: when what is known of it has grown old.
+const fn billing_every(hub: &Hub) -> Duration {
+    Duration::from_secs(hub.config.records.billing_seconds)
 }
 
 /// Waits until the hub, the database or the credential ends a stream.

@@ -20,7 +20,7 @@ pub(super) use answer::seq_of;
 
 use super::{
     access::{self, Entry},
-    route::parameter,
+    route::{options, parameter, takes},
 };
 use crate::{
     control::{ClientInfo, Credentials},
@@ -54,41 +54,52 @@ async fn dispatch(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Result<Response>
     }
     let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
     let [db, "records", rest @ ..] = &names[..] else { return Err(no_such_endpoint()) };
-    let (read, write, admin) = (&[RECORDS_PULL][..], &[RECORDS_PUSH, RECORDS_PULL][..], &[RECORDS_ADMIN][..]);
+    let allow = allow(rest).ok_or_else(no_such_endpoint)?;
     let method = &parts.method;
-    let is = |wanted: Method| *method == wanted;
+    if *method == Method::OPTIONS {
+        return Ok(options(allow));
+    }
+    if !takes(allow, method) {
+        return Ok(answer::method_not_allowed(allow, parts.extensions.get::<RequestId>()));
+    }
     let wants_own = parameter(parts, "owner").is_none();
     let rights: &[Right] = match rest {
-        ["import"] | ["owners", _] => admin,
-        _ if !wants_own => admin,
-        _ if is(Method::GET) || is(Method::HEAD) => read,
-        _ => write,
+        ["import"] | ["owners", _] => &[RECORDS_ADMIN],
+        _ if !wants_own => &[RECORDS_ADMIN],
+        _ if *method == Method::GET => &[RECORDS_PULL],
+        _ => &[RECORDS_PUSH, RECORDS_PULL],
     };
     let asked = enter(hub, parts, db, rights).await?;
-    match rest {
-        ["changes"] if is(Method::GET) => changes::get(&asked).await,
-        ["changes"] if is(Method::POST) => changes::post(&asked, whole(body).await?).await,
-        ["changes", "stream"] if is(Method::GET) => changes::stream(&asked).await,
-        ["conflicts"] if is(Method::GET) => conflicts::list(&asked).await,
-        ["conflicts", number, "resolve"] if is(Method::POST) => {
-            conflicts::resolve(&asked, number, whole(body).await?).await
-        }
-        ["export"] if is(Method::GET) => export::export(&asked).await,
-        ["import"] if is(Method::POST) => export::import(&asked, body).await,
-        ["devices"] if is(Method::GET) => devices::list(&asked).await,
-        ["devices", client] if is(Method::DELETE) => devices::forget(&asked, client).await,
-        ["owners", owner] if is(Method::DELETE) => devices::forget_owner(&asked, owner).await,
-        ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => Err(wrong_method()),
-        [app, coll] if is(Method::GET) => record::list(&asked, app, coll).await,
-        [app, coll, id] => {
-            let place = record::Named { app, coll, id };
-            record::one(&asked, place, method, body).await
-        }
-        [app, coll, id, "history"] if is(Method::GET) => {
-            record::history(&asked, record::Named { app, coll, id }).await
-        }
+    match (method.as_str(), rest) {
+        ("GET", ["changes"]) => changes::get(&asked).await,
+        (_, ["changes"]) => changes::post(&asked, whole(body).await?).await,
+        (_, ["changes", "stream"]) => changes::stream(&asked).await,
+        (_, ["conflicts"]) => conflicts::list(&asked).await,
+        (_, ["conflicts", number, "resolve"]) => conflicts::resolve(&asked, number, whole(body).await?).await,
+        (_, ["export"]) => export::export(&asked).await,
+        (_, ["import"]) => export::import(&asked, body).await,
+        (_, ["devices"]) => devices::list(&asked).await,
+        (_, ["devices", client]) => devices::forget(&asked, client).await,
+        (_, ["owners", owner]) => devices::forget_owner(&asked, owner).await,
+        (_, [app, coll]) => record::list(&asked, app, coll).await,
+        (_, [app, coll, id]) => record::one(&asked, record::Named { app, coll, id }, method, body).await,
+        (_, [app, coll, id, "history"]) => record::history(&asked, record::Named { app, coll, id }).await,
         _ => Err(no_such_endpoint()),
     }
+}
+
+/// The methods of an endpoint, as `Allow` has them; `None` where there is none. Words win over names of apps.
+fn allow(rest: &[&str]) -> Option<&'static str> {
+    Some(match rest {
+        ["changes"] => "GET, POST, OPTIONS",
+        ["changes", "stream"] | ["conflicts" | "export" | "devices"] => "GET, OPTIONS",
+        ["conflicts", _, "resolve"] | ["import"] => "POST, OPTIONS",
+        ["devices" | "owners", _] => "DELETE, OPTIONS",
+        ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => return None,
+        [_, _] | [_, _, _, "history"] => "GET, OPTIONS",
+        [_, _, _] => "GET, PUT, PATCH, DELETE, OPTIONS",
+        _ => return None,
+    })
 }
 
 async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Right]) -> Result<Asked<'r>> {
@@ -131,8 +142,4 @@ fn number(parts: &Parts, name: &str, default: usize, most: usize) -> Result<usiz
 
 fn no_such_endpoint() -> Error {
     Error::new(Reason::NotFound, "no such endpoint under /v1")
-}
-
-fn wrong_method() -> Error {
-    Error::new(Reason::InvalidArgument, "this endpoint does not take that method")
 }
