@@ -36,7 +36,10 @@ struct State {
 
 impl Patience {
     /// The same stream, which tells this timer that something was read.
-    pub(crate) fn listen<S: AsyncRead + AsyncWrite>(&self, stream: S) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
+    pub(crate) fn listen<S: AsyncRead + AsyncWrite>(
+        &self,
+        stream: S,
+    ) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
         let state = Arc::clone(&self.state);
         InspectReader::new(stream, move |read: &[u8]| {
             if !read.is_empty() {
@@ -114,7 +117,17 @@ mod tests {
         client.write_all(REQUEST).await.unwrap();
         let mut answer = [0; 1024];
         let count = client.read(&mut answer).await.unwrap();
-        assert!(answer[..count].starts_with(b"HTTP/1.1 204 "), "{}", String::from_utf8_lossy(&answer[..count]));
+        assert!(
+            answer[..count].starts_with(b"HTTP/1.1 204 "),
+            "{}",
+            String::from_utf8_lossy(&answer[..count])
+        );
+    }
+
+    /// Lets so many seconds pass, after the hub has seen what came before.
+    async fn pass(seconds: u64) {
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(seconds)).await;
     }
 
     /// How long the hub still waits until it closes.
@@ -137,7 +150,7 @@ mod tests {
         let mut client = connect();
         for _ in 0..3 {
             ask(&mut client).await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            pass(60).await;
         }
         ask(&mut client).await;
         assert_about(closed_after(&mut client).await, IDLE_MAX);
@@ -148,9 +161,9 @@ mod tests {
     async fn a_head_that_has_begun_must_come_soon() {
         let mut client = connect();
         ask(&mut client).await;
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        pass(30).await;
         client.write_all(&REQUEST[..9]).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        pass(6).await;
         // Another piece of it buys no more time.
         client.write_all(&REQUEST[9..12]).await.unwrap();
         assert_about(closed_after(&mut client).await, Duration::from_secs(4));
