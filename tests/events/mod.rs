@@ -3,6 +3,7 @@
 mod admin;
 mod auth;
 mod bad;
+mod budget;
 mod connection;
 mod crash;
 mod credentials;

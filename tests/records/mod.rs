@@ -1,6 +1,7 @@
 //! Record sync over the wire of compatible clients, and over Ferry's own.
 
 mod billing;
+mod budget;
 mod crash;
 mod cut;
 mod device;

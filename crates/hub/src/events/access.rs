@@ -13,7 +13,7 @@ use super::{
     store::{Store, Subscriber},
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::{ClientInfo, Credentials, Meter},
     database::{ConnectionGuard, Database},
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) store: Arc<Store>,
     pub(super) auth: AuthContext,
     pub(super) rights: Rights,
+    /// What it may transfer: every body and frame is charged, in both directions.
+    pub(super) meter: Meter,
     _subscriber: Subscriber,
     _connection: ConnectionGuard,
 }
@@ -68,6 +70,7 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
         return Err(error);
     }
+    let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
     let may_create = hub.config.events.auto_create && may_write.is_ok();
     let store = open_store(hub, &database, store_id, may_create).await?;
@@ -78,7 +81,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
         let message = "too many connections to this store: try again in a few seconds";
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
-    Ok(Entry { store, auth, rights, _subscriber: subscriber, _connection: database.connect(), database })
+    let connection = database.connect();
+    Ok(Entry { database, store, auth, rights, meter, _subscriber: subscriber, _connection: connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

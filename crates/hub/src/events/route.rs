@@ -128,6 +128,9 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
     let wanted = Wanted { parts: &parts, ip: client(&parts), route: route(&parts), query: &query };
     match access::enter(hub, &wanted).await {
         Ok(entry) => {
+            if let Err(spent) = entry.meter.charge(body.len()) {
+                return call::refused(&spent, &calls);
+            }
             let calls = calls.into_iter().map(str::to_owned).collect();
             let id = parts.extensions.get::<RequestId>().cloned();
             call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await

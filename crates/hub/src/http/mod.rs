@@ -5,6 +5,7 @@ mod client_ip;
 mod cors;
 mod dev_guard;
 mod envelope;
+pub(crate) mod metered;
 
 pub use client_ip::ClientIp;
 pub(crate) use cors::matches as origin_matches;

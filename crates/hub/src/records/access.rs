@@ -9,7 +9,7 @@ use http::request::Parts;
 
 use super::watermark;
 use crate::{
-    control::{self, ClientInfo, Credentials},
+    control::{self, ClientInfo, Credentials, Meter},
     database::Database,
     http::ClientIp,
     hub::Hub,
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) database: Arc<Database>,
     pub(super) owner: Arc<str>,
     pub(super) auth: AuthContext,
+    /// What it may transfer: every body and frame is charged, in both directions.
+    pub(super) meter: Meter,
 }
 
 impl Entry {
@@ -51,7 +53,7 @@ impl Entry {
 /// Checks a credential and finds its records. `route`: `{db}` of the path.
 ///
 /// # Errors
-/// 401, 403, 404, 409 for a pushed file, 503.
+/// 401, 403, 404, 409 for a pushed file, 429 for a byte budget that is spent, 503.
 pub(super) async fn enter(
     hub: &Hub,
     credentials: &Credentials<'_>,
@@ -61,6 +63,7 @@ pub(super) async fn enter(
 ) -> Result<Entry> {
     let auth = hub.control.authenticate(credentials, client, route).await?;
     rights.iter().try_for_each(|right| right.check(&auth))?;
+    let meter = hub.control.meter(&auth).await?;
     let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
     if kind == Some(DatabaseKind::Replica) {
         return Err(control::wrong_kind(DatabaseKind::Replica));
@@ -68,7 +71,7 @@ pub(super) async fn enter(
     let owner = owner_of(&auth.principal)?;
     let database = hub.databases.get(auth.database_id)?;
     watermark::compare(hub, &database).await?;
-    Ok(Entry { database, owner, auth })
+    Ok(Entry { database, owner, auth, meter })
 }
 
 /// Whose records a credential means.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     control::{ClientInfo, Credentials},
+    http::metered,
     hub::Hub,
     rights::RECORDS_PULL,
 };
@@ -32,10 +33,10 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
     if !hub.billing.admits(hub, &entry.owner).await {
         return refusal::payment_required();
     }
-    match answer(hub, parts, app, &entry).await {
-        Ok(response) => response,
-        Err(error) => refusal::response(&error),
-    }
+    let answer = answer(hub, parts, app, &entry).await;
+    answer
+        .and_then(|response| metered::admit(response, &entry.meter))
+        .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
 }
 
 async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {

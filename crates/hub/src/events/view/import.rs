@@ -50,7 +50,7 @@ pub(super) async fn post(
     place.check_id(store_id)?;
     // One that exists is opened first: it may have to be held.
     let found = place.existing(store_id).await.is_ok();
-    let file = spool::receive(place.database.dir(), body, EVENTS_IMPORT_MAX_BYTES).await?;
+    let file = spool::receive(place, body, EVENTS_IMPORT_MAX_BYTES).await?;
     let line_max = place.hub.config.events.max_frame_bytes + LINE_OVERHEAD_BYTES;
     let checked = tokio::task::spawn_blocking(move || check(file, line_max)).await;
     let (header, file) = checked.map_err(|_| Error::internal())??;

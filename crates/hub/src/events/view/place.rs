@@ -11,7 +11,7 @@ use http::{StatusCode, request::Parts};
 
 use super::{ViewError, text_header};
 use crate::{
-    control::{self, ClientInfo, Credentials, Origin},
+    control::{self, ClientInfo, Credentials, Meter, Origin},
     database::Database,
     events::{open_store, push::Pusher, refusal, store::Store},
     http::{ClientIp, RequestId},
@@ -49,6 +49,8 @@ pub(super) struct Place {
     pub(super) database: Arc<Database>,
     /// Where the request came from, for the audit trail.
     pub(super) origin: Origin,
+    /// What the caller may transfer: bodies are charged in both directions.
+    pub(super) meter: Meter,
 }
 
 impl Place {
@@ -70,6 +72,7 @@ impl Place {
         let client = ClientInfo::of(ip, headers);
         let auth = hub.control.authenticate(&credentials, &client, Some(database)).await?;
         right.check(&auth)?;
+        let meter = hub.control.meter(&auth).await?;
         let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
         if kind == Some(DatabaseKind::Replica) {
             return Err(control::wrong_kind(DatabaseKind::Replica).into());
@@ -81,7 +84,7 @@ impl Place {
             database.reach(least).await?;
         }
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Self { hub: Arc::clone(hub), auth, database, origin: Origin { request_id, ip } })
+        Ok(Self { hub: Arc::clone(hub), auth, database, origin: Origin { request_id, ip }, meter })
     }
 
     /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.

@@ -12,7 +12,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use ferry_protocol::records::check_name;
-use ferry_types::{Error, Reason, Result};
+use ferry_types::{Error, Reason, Result, limits::RECORDS_BODY_MAX_BYTES};
 use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     control::{ClientInfo, Credentials},
-    http::RequestId,
+    http::{RequestId, metered},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };
@@ -41,51 +41,62 @@ pub(super) struct Asked<'r> {
 
 /// Serves `/v1/databases/{db}/records/{rest…}`.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response {
-    let served = dispatch(hub, parts, body).await;
-    served.unwrap_or_else(|error| answer::refused(&error, parts.extensions.get::<RequestId>()))
+    let refused = |error: &Error| answer::refused(error, parts.extensions.get::<RequestId>());
+    let path = parts.uri.path().trim_start_matches("/v1/databases/");
+    let names: Option<Vec<_>> =
+        path.split('/').map(|name| percent_decode_str(name).decode_utf8().ok()).collect();
+    let names = names.unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
+    let [db, "records", rest @ ..] = &names[..] else { return refused(&no_such_endpoint()) };
+    let asked = match enter(hub, parts, db, rights(parts, rest)).await {
+        Ok(asked) => asked,
+        Err(error) => return refused(&error),
+    };
+    let meter = &asked.entry.meter;
+    match dispatch(&asked, rest, body).await {
+        // It charges what it sends, and takes leave where the budget ends.
+        Ok(stream) if rest == ["changes", "stream"] => stream,
+        answer => answer
+            .and_then(|answer| metered::answer(&parts.method, answer, meter))
+            .unwrap_or_else(|error| metered::told(refused(&error), meter)),
+    }
 }
 
-async fn dispatch(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Result<Response> {
-    let path = parts.uri.path().trim_start_matches("/v1/databases/");
-    let mut names = Vec::new();
-    for name in path.split('/') {
-        let decoded = percent_decode_str(name).decode_utf8().map_err(|_| no_such_endpoint())?;
-        names.push(decoded);
-    }
-    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
-    let [db, "records", rest @ ..] = &names[..] else { return Err(no_such_endpoint()) };
-    let (read, write, admin) = (&[RECORDS_PULL][..], &[RECORDS_PUSH, RECORDS_PULL][..], &[RECORDS_ADMIN][..]);
-    let method = &parts.method;
-    let is = |wanted: Method| *method == wanted;
+/// What a request asks of its credential.
+fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
     let wants_own = parameter(parts, "owner").is_none();
-    let rights: &[Right] = match rest {
-        ["import"] | ["owners", _] => admin,
-        _ if !wants_own => admin,
-        _ if is(Method::GET) || is(Method::HEAD) => read,
-        _ => write,
-    };
-    let asked = enter(hub, parts, db, rights).await?;
     match rest {
-        ["changes"] if is(Method::GET) => changes::get(&asked).await,
-        ["changes"] if is(Method::POST) => changes::post(&asked, whole(body).await?).await,
-        ["changes", "stream"] if is(Method::GET) => changes::stream(&asked).await,
-        ["conflicts"] if is(Method::GET) => conflicts::list(&asked).await,
+        ["import"] | ["owners", _] => &[RECORDS_ADMIN],
+        _ if !wants_own => &[RECORDS_ADMIN],
+        _ if parts.method == Method::GET || parts.method == Method::HEAD => &[RECORDS_PULL],
+        _ => &[RECORDS_PUSH, RECORDS_PULL],
+    }
+}
+
+async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Response> {
+    let method = &asked.parts.method;
+    let is = |wanted: Method| *method == wanted;
+    match rest {
+        ["changes"] if is(Method::GET) => changes::get(asked).await,
+        ["changes"] if is(Method::POST) => changes::post(asked, whole(asked, body).await?).await,
+        ["changes", "stream"] if is(Method::GET) => changes::stream(asked).await,
+        ["conflicts"] if is(Method::GET) => conflicts::list(asked).await,
         ["conflicts", number, "resolve"] if is(Method::POST) => {
-            conflicts::resolve(&asked, number, whole(body).await?).await
+            conflicts::resolve(asked, number, whole(asked, body).await?).await
         }
-        ["export"] if is(Method::GET) => export::export(&asked).await,
-        ["import"] if is(Method::POST) => export::import(&asked, body).await,
-        ["devices"] if is(Method::GET) => devices::list(&asked).await,
-        ["devices", client] if is(Method::DELETE) => devices::forget(&asked, client).await,
-        ["owners", owner] if is(Method::DELETE) => devices::forget_owner(&asked, owner).await,
+        ["export"] if is(Method::GET) => export::export(asked).await,
+        ["import"] if is(Method::POST) => export::import(asked, body).await,
+        ["devices"] if is(Method::GET) => devices::list(asked).await,
+        ["devices", client] if is(Method::DELETE) => devices::forget(asked, client).await,
+        ["owners", owner] if is(Method::DELETE) => devices::forget_owner(asked, owner).await,
         ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => Err(wrong_method()),
-        [app, coll] if is(Method::GET) => record::list(&asked, app, coll).await,
+        [app, coll] if is(Method::GET) => record::list(asked, app, coll).await,
         [app, coll, id] => {
             let place = record::Named { app, coll, id };
-            record::one(&asked, place, method, body).await
+            record::one(asked, place, method, body).await
         }
         [app, coll, id, "history"] if is(Method::GET) => {
-            record::history(&asked, record::Named { app, coll, id }).await
+            record::history(asked, record::Named { app, coll, id }).await
         }
         _ => Err(no_such_endpoint()),
     }
@@ -114,10 +125,15 @@ fn device(asked: &Asked<'_>) -> Result<Option<String>> {
     Ok(Some(name.to_owned()))
 }
 
-async fn whole(body: Body) -> Result<Bytes> {
-    let most = ferry_types::limits::RECORDS_BODY_MAX_BYTES;
-    let read = axum::body::to_bytes(body, most).await;
-    read.map_err(|_| Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off")))
+/// The body, if it is no larger than a push may be.
+async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
+    upto(asked, body, RECORDS_BODY_MAX_BYTES).await
+}
+
+/// The body, if it has at most so many bytes.
+async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
+    let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
+    metered::read(body, most, &asked.entry.meter, too_large).await
 }
 
 /// A number of the query, within its bounds.
