@@ -73,7 +73,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use accounts::{Session, Whoami};
 pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
-pub use audit::Origin;
+pub use audit::{Origin, Requester};
 pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;

@@ -13,8 +13,9 @@ use super::{
     store::{Store, Subscriber},
 };
 use crate::{
-    control::{ClientInfo, Credentials, Meter},
+    control::{ClientInfo, Credentials, Meter, Requester},
     database::{ConnectionGuard, Database},
+    http::request_origin,
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
@@ -73,7 +74,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
     let may_create = hub.config.events.auto_create && may_write.is_ok();
-    let store = open_store(hub, &database, store_id, may_create).await?;
+    let requester = Requester::of(&auth, request_origin(wanted.parts));
+    let store = open_store(hub, &database, store_id, may_create.then_some(&requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());
     }

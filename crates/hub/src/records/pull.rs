@@ -15,18 +15,12 @@ use super::{
     route::{client_header, parameter},
     storage,
 };
-use crate::{
-    control::{ClientInfo, Credentials},
-    http::metered,
-    hub::Hub,
-    rights::RECORDS_PULL,
-};
+use crate::{control::Credentials, http::metered, hub::Hub, rights::RECORDS_PULL};
 
 /// Serves a pull.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
     let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await {
+    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };

@@ -20,7 +20,7 @@ use super::{
     storage,
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::Credentials,
     database::{Committed, Effect},
     http::metered,
     hub::Hub,
@@ -30,8 +30,7 @@ use crate::{
 /// Serves a push.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) -> Response {
     let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
+    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };

@@ -20,11 +20,7 @@ use super::{
     refusal,
     route::{client_header, parameter},
 };
-use crate::{
-    control::{ClientInfo, Credentials},
-    hub::Hub,
-    rights::RECORDS_PULL,
-};
+use crate::{control::Credentials, hub::Hub, rights::RECORDS_PULL};
 
 /// How long a socket may live without its credential.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
@@ -108,8 +104,7 @@ async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut WebSocket) -> 
                 let credentials = Credentials::default();
                 let credentials =
                     if token.is_empty() { credentials } else { credentials.with_bearer(&*token) };
-                let client = ClientInfo::of(access::ip(parts), &parts.headers);
-                let entered = access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await;
+                let entered = access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await;
                 let entry = entered.map_err(|error| match &*error.message {
                     _ if error.reason == Reason::ByteBudget => End::spent(),
                     _ if token.is_empty() => End::Refused("missing token"),

@@ -33,7 +33,7 @@ use http::{HeaderMap, header};
 
 use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
-    Session,
+    Requester, Session,
 };
 use crate::config::{OAuthConfig, Signup};
 
@@ -190,6 +190,10 @@ fn local() -> IpAddr {
 
 fn origin() -> Origin {
     from("127.0.0.1")
+}
+
+fn requester() -> Requester {
+    Requester { principal: "jwt:https://id.example#ada".to_owned(), origin: origin() }
 }
 
 fn from(ip: &str) -> Origin {

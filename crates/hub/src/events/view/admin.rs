@@ -141,7 +141,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         }
         Some(_) => return Err(Error::new(Reason::AlreadyExists, "the store exists").into()),
         None => {
-            open_store(&place.hub, &place.database, &id, true).await?;
+            open_store(&place.hub, &place.database, &id, Some(&place.requester())).await?;
             let id = id.clone();
             let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id));
             (row.await?.ok_or_else(not_found)?, None)

@@ -57,16 +57,17 @@ pub(super) async fn post(
     let import = Import { store_id: store_id.to_owned(), header, file, line_max, mode, keep };
     let count = import.header.count;
     let control = &place.hub.control;
-    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub).await?;
+    let requester = place.requester();
+    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub, &requester).await?;
     let written = import.write(place).await;
     if written.is_err() && claim.set_by_this_call {
-        control.release_kind(place.database.id()).await?;
+        control.release_kind(place.database.id(), &requester).await?;
     }
     let (row, seq) = written?;
     if !found {
         // What the hub remembers of an earlier store of this name says nothing of this one.
         control.forget_watermark(place.database.id(), store_id).await?;
-        open_store(&place.hub, &place.database, store_id, false).await?;
+        open_store(&place.hub, &place.database, store_id, None).await?;
     }
     save_watermarks(&place.hub).await;
     let detail = json!({"newId": row.backend_id, "newHead": row.head, "count": count});

@@ -23,7 +23,7 @@ use super::{
     route::parameter,
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::Credentials,
     http::{RequestId, metered},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
@@ -109,8 +109,7 @@ async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Righ
         true => Credentials::of_stream(&parts.headers, query),
         false => Credentials::of_request(&parts.headers, query),
     };
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let mut entry = access::enter(hub, &credentials, &client, Some(db), rights).await?;
+    let mut entry = access::enter(hub, &credentials, parts, Some(db), rights).await?;
     if let Some(owner) = parameter(parts, "owner") {
         entry.owner = owner.into();
     }
