@@ -16,6 +16,8 @@ mod live;
 mod pull;
 mod push;
 mod routes;
+mod scope;
+mod tenancy;
 mod view;
 
 use ferry_testkit::{

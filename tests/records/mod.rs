@@ -10,6 +10,7 @@ mod merge;
 mod rights;
 mod socket;
 mod stream;
+mod tenancy;
 mod view;
 mod wire;
 

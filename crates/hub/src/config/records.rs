@@ -22,6 +22,8 @@ pub struct RecordsConfig {
     pub billing_key: Option<String>,
     /// What becomes of syncing while it does not answer.
     pub billing_fail: BillingFail,
+    /// Whether each user of a JWT that names no database has a database.
+    pub database_per_user: bool,
     /// How long things are kept.
     pub keep: Keep,
     /// How often a silent stream or socket shows that it lives, milliseconds.
@@ -29,11 +31,12 @@ pub struct RecordsConfig {
 }
 
 impl RecordsConfig {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
         Ok(Self {
             billing_url: values.read("records.billing_url", url)?,
             billing_key: values.text("records.billing_key").map(str::to_owned),
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
+            database_per_user: values.tenants("records.database_per_user", dev)?,
             keep: Keep {
                 tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,
                 history_days: values.number("records.history_days", 30, 0, 36_500)?,

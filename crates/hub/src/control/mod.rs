@@ -53,6 +53,7 @@ mod start;
 mod state;
 mod sweep;
 mod sync_auth;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod token_list;

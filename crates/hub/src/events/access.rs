@@ -1,6 +1,6 @@
 //! Who connects, to which store, and with which rights (EVT-50, EVT-51).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
@@ -9,7 +9,7 @@ use ferry_types::{Code, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
-    cors, open_store, refusal,
+    cors, open_store, refusal, scope,
     store::{Store, Subscriber},
 };
 use crate::{
@@ -28,7 +28,6 @@ const KEY_PREFIXES: &[&str] = &["fy_pk_", "ep_pk_"];
 /// What a request names.
 pub(super) struct Wanted<'r> {
     pub(super) parts: &'r Parts,
-    pub(super) ip: IpAddr,
     /// `{db}` of its path.
     pub(super) route: Option<&'r str>,
     pub(super) query: &'r ConnectQuery,
@@ -61,7 +60,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
         return Err(Error::new(Reason::InvalidArgument, "storeId does not fit this hub's store_id_pattern"));
     }
-    let client = ClientInfo::of(wanted.ip, &wanted.parts.headers);
+    let origin = request_origin(wanted.parts);
+    let client = ClientInfo::of(origin.ip, &wanted.parts.headers);
     let credentials = credentials(hub, wanted);
     // The map only says where a store is: a credential of another database does not reach it all the same.
     let route = wanted.route.or_else(|| hub.config.events.mapped(store_id));
@@ -71,10 +71,17 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
         return Err(error);
     }
+    scope::check(&auth, store_id)?;
+    let may_create = hub.config.events.auto_create && may_write.is_ok();
+    let auth = match route {
+        None if hub.config.events.database_per_store => {
+            hub.control.in_store_database(auth, store_id, may_create, &origin).await?
+        }
+        _ => auth,
+    };
     let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
-    let may_create = hub.config.events.auto_create && may_write.is_ok();
-    let requester = Requester::of(&auth, request_origin(wanted.parts));
+    let requester = Requester::of(&auth, origin);
     let store = open_store(hub, &database, store_id, may_create.then_some(&requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());

@@ -67,6 +67,10 @@ pub(super) async fn enter(
     let client = ClientInfo::of(origin.ip, &parts.headers);
     let auth = hub.control.authenticate(credentials, &client, route).await?;
     rights.iter().try_for_each(|right| right.check(&auth))?;
+    let auth = match hub.config.records.database_per_user {
+        true => hub.control.in_user_database(auth, &origin).await?,
+        false => auth,
+    };
     let meter = hub.control.meter(&auth).await?;
     let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
     if kind == Some(DatabaseKind::Replica) {

@@ -47,6 +47,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         dev: false,
         default_database: None,
         jwt: None,
+        jwt_stores_claim: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,

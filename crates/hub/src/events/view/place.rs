@@ -13,7 +13,7 @@ use super::{ViewError, text_header};
 use crate::{
     control::{self, ClientInfo, Credentials, Meter, Origin, Requester},
     database::Database,
-    events::{open_store, push::Pusher, refusal, store::Store},
+    events::{open_store, push::Pusher, refusal, scope, store::Store},
     http::request_origin,
     hub::Hub,
     rights::Right,
@@ -103,6 +103,7 @@ impl Place {
             None => self.default_store().await?,
         };
         self.check_id(&id)?;
+        scope::check(&self.auth, &id)?;
         let requester = self.requester();
         let maker = may_create.then_some(&requester);
         let store = open_store(&self.hub, &self.database, &id, maker).await?;
