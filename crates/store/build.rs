@@ -7,6 +7,7 @@ fn main() {
         flags.contains("SQLITE_ENABLE_DBPAGE_VTAB"),
         "SQLite must be built with sqlite_dbpage. Build inside the checkout, where .cargo/config.toml sets the flags, \
          or run: LIBSQLITE3_FLAGS=\"-DSQLITE_ENABLE_DBPAGE_VTAB -DSQLITE_ENABLE_DBSTAT_VTAB \
-         -DSQLITE_ENABLE_PREUPDATE_HOOK -DSQLITE_ENABLE_SESSION\" cargo install …"
+         -DSQLITE_ENABLE_PREUPDATE_HOOK -DSQLITE_ENABLE_SESSION -DHAVE_FDATASYNC=1 \
+         -DSQLITE_DEFAULT_MEMSTATUS=0\" cargo install …"
     );
 }

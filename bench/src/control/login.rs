@@ -25,8 +25,9 @@ const LOGINS: u32 = 40;
 /// Rounds, in turns.
 const ROUNDS: usize = 3;
 /// Parallel logins while pushes are timed.
-const STORM: usize = 200;
-/// What a client that is told BUSY waits before it tries again.
+const STORM: u32 = 200;
+/// What a client that is told BUSY waits before it tries again, at least; twice as long at most, each another time, as
+/// clients back off.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Pushes timed without and with the storm.
 const PUSHES: usize = 1000;
@@ -102,12 +103,14 @@ fn beside_pushes(hub: &Hub, user: &Session, login: &[u8]) {
     };
     let mut busy = Vec::new();
     thread::scope(|scope| {
-        for _ in 0..STORM {
-            scope.spawn(|| {
+        for client in 0..STORM {
+            let (answered, is_over) = (&answered, &is_over);
+            scope.spawn(move || {
                 let mut connection = load::Connection::open(hub.address());
+                let busy_pause = BUSY_PAUSE + BUSY_PAUSE * client / STORM;
                 loop {
                     // Beyond 64 waiting logins the answer is BUSY: come again in a second, as it says.
-                    let pause = if connection.ask(login) == 200 { Duration::ZERO } else { BUSY_PAUSE };
+                    let pause = if connection.ask(login) == 200 { Duration::ZERO } else { busy_pause };
                     answered.fetch_add(1, Ordering::Relaxed);
                     if is_over(pause) {
                         break;

@@ -29,6 +29,7 @@ use crate::{
     database::Databases,
     events::{self, Hooks},
     health,
+    http::Patience,
     hub::Hub,
     records::{self, Billing},
     routes, tls,
@@ -181,10 +182,13 @@ where
         let answer = app.call(request.map(Body::new));
         async move { answer.await as Result<_, Infallible> }
     });
+    let patience = Patience::default();
+    let stream = patience.listen(stream);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(patience)
+        // Switches the timer on; how long it waits is the timer's own.
         .header_read_timeout(Duration::from_millis(HEADERS_MAX_MS))
         .max_buf_size(HEADERS_MAX_BYTES);
     builder

@@ -62,6 +62,9 @@ pub const RPC_MAX_MS: u64 = 30_000;
 pub const HEADERS_MAX_BYTES: usize = 32 << 10;
 /// Time a client has to send its headers.
 pub const HEADERS_MAX_MS: u64 = 10_000;
+/// Time a kept connection may wait for its next request: longer than proxies and HTTP agents keep theirs (60 s is
+/// common), so that they close it, and no request of theirs meets a connection that the hub has just closed.
+pub const IDLE_CONNECTION_MAX_MS: u64 = 75_000;
 /// Requests still running when the hub is told to stop have this long to finish (CFG-06).
 pub const SHUTDOWN_GRACE_MS: u64 = 10_000;
 

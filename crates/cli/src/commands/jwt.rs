@@ -41,7 +41,8 @@ pub(crate) enum Command {
     group = clap::ArgGroup::new("keys").required(true),
     after_help = "Examples:\n  ferry jwt set notes --issuer https://id.example --audience notes \\\n      \
         --jwks-url https://id.example/.well-known/jwks.json\n  \
-        ferry jwt set notes --issuer https://id.example --audience notes --jwks-file keys.json --model records"
+        ferry jwt set notes --issuer https://id.example --audience notes \\\n      \
+        --jwks-file keys.json --model records"
 )]
 pub(crate) struct SetArgs {
     /// Id, name or org/name

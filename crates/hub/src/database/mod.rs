@@ -4,6 +4,7 @@
 mod actor;
 mod feed;
 mod host;
+mod inline;
 mod reach;
 mod readers;
 mod registry;

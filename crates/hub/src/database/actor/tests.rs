@@ -132,3 +132,33 @@ async fn a_request_taken_back_before_it_began_changes_nothing() {
     blocking.await.unwrap().unwrap();
     assert_eq!(count(&fixture.actor).await, 0);
 }
+
+// A group runs on the worker thread that happened to look after sockets and timers. Were nobody to take that over while
+// the group waits for a slow disk, the whole hub would stand still with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_group_takes_long_sockets_and_timers_are_looked_after() {
+    let fixture = fixture();
+    fixture.actor.submit(insert(1)).await.unwrap();
+    let (release, released) = std::sync::mpsc::channel();
+    let began = Arc::new(AtomicU64::new(0));
+    let (sees, seen) = (Arc::clone(&began), Arc::clone(&began));
+    let timers = tokio::spawn(async move {
+        while seen.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        release.send(()).unwrap();
+    });
+    let actor = fixture.actor.clone();
+    let writes = tokio::spawn(async move {
+        actor
+            .submit(move |transaction| {
+                sees.store(1, Ordering::Relaxed);
+                released.recv_timeout(Duration::from_secs(20)).expect("the timers went on");
+                insert(2)(transaction)
+            })
+            .await
+    });
+    writes.await.unwrap().unwrap();
+    timers.await.unwrap();
+}
