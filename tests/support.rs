@@ -105,6 +105,13 @@ pub(crate) fn assert_spent(refused: &Response) {
     assert!((1..=86_400).contains(&seconds), "{seconds}");
 }
 
+/// The same in the form of `/v1`.
+#[track_caller]
+pub(crate) fn assert_v1_spent(refused: &Response) {
+    assert_spent(refused);
+    assert_eq!(refused.json()["error"]["reason"], "BYTE_BUDGET");
+}
+
 /// Every fault point of this prefix that the sources name: a test that passes them all needs no list to keep.
 pub(crate) fn fault_points(prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -9,7 +9,7 @@ use ferry_testkit::{
 use serde_json::{Value, json};
 
 use super::{Stores, a, b};
-use crate::support::assert_spent;
+use crate::support::{assert_spent, assert_v1_spent};
 
 /// What is enough for a few small frames, and for no history.
 const LITTLE: usize = 2_000;
@@ -163,12 +163,6 @@ fn v1(stores: &Stores, token: &str, method: &str, rest: &str, body: &str) -> Res
     let bearer = format!("Bearer {token}");
     let path = format!("/v1/databases/-/events{rest}");
     http::send(stores.address(), method, &path, &[("Authorization", &bearer)], body.as_bytes()).unwrap()
-}
-
-#[track_caller]
-fn assert_v1_spent(answer: &Response) {
-    assert_spent(answer);
-    assert_eq!(answer.json()["error"]["reason"], "BYTE_BUDGET");
 }
 
 // Verifies: TOK-14, EVT-70

@@ -8,7 +8,7 @@ use ferry_testkit::{
 use serde_json::{Value, json};
 
 use super::{Records, insert};
-use crate::support::assert_spent;
+use crate::support::{assert_spent, assert_v1_spent};
 
 const PULL: &str = "/sync/todo/pull?collection=tasks&since=";
 
@@ -115,12 +115,6 @@ fn a_stream_takes_leave_and_a_socket_is_closed() {
 
 fn v1(records: &Records, token: &str, method: &str, rest: &str, body: &str) -> Response {
     records.call_as(token, method, &format!("/v1/databases/-/records{rest}"), "v1", body)
-}
-
-#[track_caller]
-fn assert_v1_spent(answer: &Response) {
-    assert_spent(answer);
-    assert_eq!(answer.json()["error"]["reason"], "BYTE_BUDGET");
 }
 
 // Verifies: TOK-14

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_auth::{AuthContext, Principal, TokenHolder};
-use ferry_types::{ApiKeyId, Clock, OpSet, UnixMillis};
+use ferry_auth::{AuthContext, JwtSubject, Principal, TokenHolder};
+use ferry_types::{ApiKeyId, Clock, DatabaseId, OpSet, UnixMillis};
 use tokio::sync::futures::Notified;
 
 use super::{
@@ -42,18 +42,22 @@ pub(super) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
                 && !directory.session_is_revoked(holder.session_id)
         }
         Principal::Jwt(jwt) => {
-            let elsewhere = jwt.settings_of != auth.database_id;
-            let lets_in = directory.database(jwt.settings_of).filter(|by| by.admits_jwt_of(jwt.issued_unix));
-            database.admits_jwt_of(jwt.issued_unix)
-                && lets_in.and_then(|by| directory.jwt_entry(by.id)).is_some_and(|entry| entry.version == jwt.settings_version)
-                // A database with settings of its own takes nobody whom another's let in.
-                && !(elsewhere && directory.jwt().has_own(auth.database_id))
+            database.admits_jwt_of(jwt.issued_unix) && settings_let_in(jwt, database.id, directory)
         }
         Principal::ApiKey(id) => directory.api_keys().by_id(*id).is_some(),
         Principal::Anonymous => true,
     };
     let key_stands = auth.beside.is_none_or(|id| directory.api_keys().by_id(id).is_some());
     if stands && key_stands { Ok(()) } else { Err(Lost::Revoked) }
+}
+
+/// Whether the settings that let a JWT in are still those, and still decide for the database `id`: one with settings of
+/// its own takes nobody whom another's let in.
+fn settings_let_in(jwt: &JwtSubject, id: DatabaseId, directory: &Directory) -> bool {
+    let own = jwt.settings_of == id || !directory.jwt().has_own(id);
+    let by = directory.database(jwt.settings_of).filter(|by| by.admits_jwt_of(jwt.issued_unix));
+    let entry = by.and_then(|by| directory.jwt_entry(by.id));
+    own && entry.is_some_and(|entry| entry.version == jwt.settings_version)
 }
 
 /// Whether the key that signed and the user still stand.
