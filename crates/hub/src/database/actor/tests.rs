@@ -136,29 +136,32 @@ async fn a_request_taken_back_before_it_began_changes_nothing() {
 // A group runs on the worker thread that happened to look after sockets and timers. Were nobody to take that over while
 // the group waits for a slow disk, the whole hub would stand still with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_a_group_takes_long_sockets_and_timers_are_looked_after() {
+async fn while_a_group_takes_long_sockets_are_looked_after() {
     let fixture = fixture();
     fixture.actor.submit(insert(1)).await.unwrap();
+    let (begins, begun) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel();
-    let began = Arc::new(AtomicU64::new(0));
-    let (sees, seen) = (Arc::clone(&began), Arc::clone(&began));
-    let timers = tokio::spawn(async move {
-        while seen.load(Ordering::Relaxed) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let peer = std::thread::spawn(move || {
+        begun.recv().unwrap();
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", address).unwrap();
+    });
+    tokio::spawn(async move {
+        socket.recv(&mut [0; 8]).await.unwrap();
         release.send(()).unwrap();
     });
     let actor = fixture.actor.clone();
     let writes = tokio::spawn(async move {
-        actor
-            .submit(move |transaction| {
-                sees.store(1, Ordering::Relaxed);
-                released.recv_timeout(Duration::from_secs(20)).expect("the timers went on");
-                insert(2)(transaction)
-            })
-            .await
+        // By then one worker waits for sockets and timers, and the other sleeps; the timer begins the group on the first.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let group = actor.submit(move |transaction| {
+            begins.send(()).unwrap();
+            released.recv_timeout(Duration::from_secs(20)).expect("the datagram was received meanwhile");
+            insert(2)(transaction)
+        });
+        group.await.unwrap();
     });
-    writes.await.unwrap().unwrap();
-    timers.await.unwrap();
+    writes.await.unwrap();
+    peer.join().unwrap();
 }
