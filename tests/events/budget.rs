@@ -188,6 +188,31 @@ fn the_view_is_charged_and_tells_what_it_did() {
     assert_eq!(v1(&stores, &stores.token, "GET", "?after=100", "").json()["head"], 101);
 }
 
+// Verifies: TOK-14, EVT-46
+#[test]
+fn whole_logs_count_as_they_come_and_go() {
+    let stores = Stores::new();
+    assert_eq!(stores.open("app").push(&a(1), &chain(0, 100)).code(), "success");
+    let admin = super::token(&stores.place, &["admin"]);
+    let budgeted = |bytes: usize| attenuate(&admin, &[&format!("bpd={bytes}")]);
+    let export = v1(&stores, &admin, "GET", "/stores/app/export", "");
+    assert_eq!(export.status, 200, "{}", export.text());
+    let (bytes, lines) = (export.body.len(), export.text());
+    let enough = budgeted(bytes);
+    assert_eq!(v1(&stores, &enough, "GET", "/stores/app/export", "").body, export.body);
+    assert_v1_spent(&v1(&stores, &enough, "GET", "/stores", ""));
+    assert_v1_spent(&v1(&stores, &budgeted(bytes - 1), "GET", "/stores/app/export", ""));
+
+    // An import that is more than is left leaves nothing behind; one that fits is made, and told.
+    let import = "/stores/copy/import?backendId=mint";
+    assert_v1_spent(&v1(&stores, &budgeted(bytes - 2), "POST", import, &lines));
+    assert_eq!(v1(&stores, &admin, "GET", "/stores/copy", "").status, 404);
+    let fits = attenuate(&budgeted(10 * bytes), &[&format!("bpd={bytes}")]);
+    let answer = v1(&stores, &fits, "POST", import, &lines);
+    assert_eq!((answer.status, &answer.json()["count"]), (200, &json!(100)));
+    assert_v1_spent(&v1(&stores, &fits, "GET", "/stores", ""));
+}
+
 // Verifies: TOK-14, EVT-71
 #[test]
 fn a_stream_of_the_view_takes_leave() {
