@@ -12,10 +12,8 @@ fn a_push_is_stored_whole_or_not_at_all() {
     let mut records = Records::new();
     records.push("c", "", &json!([insert("tasks", "before", "x")]));
     for point in ["records.applied", "records.committed", "actor.commit", "actor.committed"] {
-        let Records { place, token } = records;
         // No new token: minting one is a commit too.
-        let place = place.restarted_with(|options| options.fault(format!("{point}=kill")));
-        records = Records { place, token };
+        records = records.restarted_with(|options| options.fault(format!("{point}=kill")));
         let push: Vec<_> = (0..50).map(|n| insert("tasks", &format!("{point}{n}"), "x")).collect();
         let body = json!({"clientId": "c", "changes": push}).to_string();
         let bearer = records.bearer();
@@ -28,8 +26,7 @@ fn a_push_is_stored_whole_or_not_at_all() {
         );
         assert!(answer.is_err(), "{point}: acknowledged before it died");
         records.place.hub.ended();
-        let Records { place, token } = records;
-        records = Records { place: place.restarted(), token };
+        records = records.restarted();
         let stored = ids(&records.pull_all("r", "tasks", "").0);
         let count =
             stored.iter().filter(|id| id.starts_with(point) && !id[point.len()..].starts_with('t')).count();
@@ -49,13 +46,9 @@ fn a_file_that_was_put_back_begins_a_new_epoch() {
     let mut records = Records::new();
     records.push("c", "", &json!([insert("tasks", "kept", "x")]));
     let dir = records.place.hub.database_dir(&records.place.database);
-    let restarted = |records: Records| {
-        let Records { place, token } = records;
-        Records { place: place.restarted(), token }
-    };
     records.place.hub.stop();
     let backup = fs::read(dir.join("main.db")).unwrap();
-    records = restarted(records);
+    records = records.restarted();
     records.push("c", "", &json!([insert("tasks", "lost", "x")]));
     let cursor = records.pull_all("d", "tasks", "").1;
     let epoch = records.v1("GET", "/changes", "").json()["epoch"].as_str().unwrap().to_owned();
@@ -65,13 +58,13 @@ fn a_file_that_was_put_back_begins_a_new_epoch() {
         let _ = fs::remove_file(dir.join(name));
     }
     fs::write(dir.join("main.db"), backup).unwrap();
-    records = restarted(records);
+    records = records.restarted();
     let told = records.v1("GET", &format!("/changes?since=1&epoch={epoch}"), "").json();
     assert_eq!((&told["resync"], &told["reason"]), (&json!(true), &json!("epoch")));
     assert_eq!(ids(&records.pull_all("d", "tasks", &cursor).0), ["kept"], "old clients begin at the epoch");
     let minted = told["epoch"].as_str().unwrap().to_owned();
     assert!(minted != epoch && !minted.is_empty());
     // A restart without a loss keeps it.
-    records = restarted(records);
+    records = records.restarted();
     assert_eq!(records.v1("GET", "/changes", "").json()["epoch"], *minted);
 }

@@ -1,10 +1,10 @@
 //! A device of the old wire: it holds fields with their times, and the later one wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::Records;
+use super::{Records, update};
 
 /// Value and time of one field.
 pub(super) type Held = (Value, String);
@@ -12,22 +12,29 @@ pub(super) type Held = (Value, String);
 /// See the module.
 #[derive(Default)]
 pub(super) struct Device {
-    client: &'static str,
-    cursor: String,
+    client: String,
+    pub(super) cursor: String,
     /// By record and field.
     pub(super) fields: BTreeMap<(String, String), Held>,
 }
 
 impl Device {
-    pub(super) fn new(client: &'static str) -> Self {
-        Self { client, ..Self::default() }
+    pub(super) fn new(client: &str) -> Self {
+        Self { client: client.to_owned(), ..Self::default() }
     }
 
     /// Pulls `tasks` to the end.
     pub(super) fn pull(&mut self, records: &Records) {
-        let (changes, cursor) = records.pull_all(self.client, "tasks", &self.cursor);
+        let (changes, cursor) = records.pull_all(&self.client, "tasks", &self.cursor);
         self.cursor = cursor;
         self.apply(&changes);
+    }
+
+    /// Writes a field here, and pushes it. The answer is applied if it arrives.
+    pub(super) fn write(&mut self, records: &Records, id: &str, field: &str, value: &Value, at: &str) {
+        self.take(id, field, value, at.to_owned());
+        let answer = records.push(&self.client, &self.cursor, &json!([update(id, field, value, at)]));
+        self.apply(answer["serverChanges"].as_array().unwrap());
     }
 
     pub(super) fn apply(&mut self, changes: &[Value]) {
@@ -56,6 +63,11 @@ impl Device {
         if at >= held.1 {
             *held = (value.clone(), at);
         }
+    }
+
+    /// The records that it knows.
+    pub(super) fn ids(&self) -> BTreeSet<&str> {
+        self.fields.keys().map(|(id, _)| &**id).collect()
     }
 
     /// What a field holds here; `null` if nothing.

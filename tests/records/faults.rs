@@ -1,9 +1,10 @@
 //! Bad input and faults of the machine (records specification, section 5).
 
+use ferry_testkit::{http, process, wait};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{Records, ids, insert, update};
-use crate::support::Place;
 
 #[test]
 fn limits_are_named_and_nothing_is_applied() {
@@ -48,23 +49,68 @@ fn one_batch_may_write_a_field_twice() {
 fn a_full_disk_refuses_the_push_and_goes_on_serving() {
     let mut records = Records::new();
     records.push("c", "", &json!([insert("tasks", "before", "x")]));
-    let restarted = |records: Records, plan: Option<&str>| {
-        let Records { place, token } = records;
-        let place: Place = match plan {
-            Some(plan) => place.restarted_with(|options| options.fault(plan)),
-            None => place.restarted(),
-        };
-        Records { place, token }
-    };
-    records = restarted(records, Some("records.applied=full"));
+    records = records.restarted_with(|options| options.fault("records.applied=full"));
     let body = json!({"clientId": "c", "changes": [insert("tasks", "lost", "x")]}).to_string();
     let refused = records.call("POST", "/sync/todo", "", &body);
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.header("retry-after").is_some());
     assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"], "reads go on");
-    records = restarted(records, None);
+    records = records.restarted();
     assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"]);
     assert_eq!(records.call("POST", "/sync/todo", "", &body).status, 200);
+}
+
+// Verifies: REC-18
+#[test]
+fn a_database_that_somebody_else_has_locked_refuses_the_push_and_goes_on_serving() {
+    let records = Records::new();
+    records.push("c", "", &json!([insert("tasks", "before", "x")]));
+    let file = records.place.hub.database_dir(&records.place.database).join("main.db");
+    let other = Connection::open(file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = json!({"clientId": "c", "changes": [insert("tasks", "later", "x")]}).to_string();
+    let (took, ()) = wait::timed(|| {
+        std::thread::scope(|scope| {
+            let pushes: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| records.call("POST", "/sync/todo", "", &body))).collect();
+            assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"], "reads go on");
+            for push in pushes {
+                let refused = push.join().unwrap();
+                assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+                assert_eq!(refused.text(), "the database is busy: try again\n");
+            }
+        });
+    });
+    // The first one waits five seconds, those that gathered meanwhile five more: not each for the one before.
+    assert!(took.as_secs() < 25, "{took:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before"]);
+    assert_eq!(records.call("POST", "/sync/todo", "", &body).status, 200);
+    assert_eq!(ids(&records.pull_all("r", "tasks", "").0), ["before", "later"]);
+}
+
+#[test]
+fn bodies_that_are_too_much_cost_little_memory() {
+    const MOST_BYTES: u64 = 48 << 20;
+    let records = Records::new();
+    records.push("c", "", &json!([insert("tasks", "t1", "x")]));
+    let peak = || process::usage(records.place.hub.pid()).map_or(0, |usage| usage.peak_bytes);
+    let before = peak();
+    let change = r#"{"table":"t","id":"i","op":"delete"}"#;
+    let many = vec![change; (10 << 20) / (change.len() + 1) - 1].join(",");
+    let refused = records.call("POST", "/sync/todo", "c", &format!("{{\"changes\":[{many}]}}"));
+    assert_eq!(refused.status, 413);
+    assert!(refused.text().contains("5000"), "{}", refused.text());
+    let (bomb, bearer) = (http::gzip(&vec![b' '; 512 << 20]), records.bearer());
+    let headers = [("Authorization", &*bearer), ("Content-Encoding", "gzip")];
+    let refused = http::send(records.address(), "POST", "/sync/todo", &headers, &bomb).unwrap();
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    let body = json!({"clientId": "c", "changes": [insert("tasks", "t2", "x")]}).to_string();
+    let small = http::gzip(body.as_bytes());
+    let taken = http::send(records.address(), "POST", "/sync/todo", &headers, &small).unwrap();
+    assert_eq!(taken.status, 200, "{}", taken.text());
+    let grown = peak() - before;
+    assert!(grown < MOST_BYTES, "the hub grew by {grown} bytes");
 }
 
 // Verifies: REC-52
@@ -80,7 +126,7 @@ fn a_push_changes_what_a_page_replica_brings() {
             &json!([{"table": "tasks", "id": "t1", "op": "insert", "data": {"title": title}}]),
         );
         records.place.pull(&file);
-        let copy = rusqlite::Connection::open(&file).unwrap();
+        let copy = Connection::open(&file).unwrap();
         let seen: String =
             copy.query_row("SELECT title FROM records_todo__tasks", [], |row| row.get(0)).unwrap();
         assert_eq!(seen, title);

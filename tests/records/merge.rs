@@ -9,7 +9,7 @@ fn edit(id: &str, title: &str) -> Value {
     json!([{"table": "tasks", "id": id, "op": "update", "fields": {"title": {"value": title}}}])
 }
 
-// Fresh devices stamped fields wrongly and diverged from old ones.
+// Fresh devices stamped fields wrongly and diverged from old ones. Acceptance scenario 6.
 // Verifies: REC-05, REC-06, REC-15
 #[test]
 fn a_fresh_device_equals_an_old_one() {
@@ -43,7 +43,7 @@ fn a_fresh_device_equals_an_old_one() {
     }
 }
 
-// A device that lost its IndexedDB but kept its client id never got its own data back.
+// A device that lost its IndexedDB but kept its client id never got its own data back. Acceptance scenario 7.
 // Verifies: REC-14
 #[test]
 fn a_wiped_device_gets_its_own_data_back() {
@@ -58,7 +58,7 @@ fn a_wiped_device_gets_its_own_data_back() {
     assert_eq!(ids(&records.pull_all("c", "tasks", "").0).len(), 1_500, "from the epoch everything returns");
 }
 
-// A clock a year ahead won for a year.
+// A clock a year ahead won for a year. Acceptance scenario 8.
 // Verifies: REC-04, REC-16
 #[test]
 fn a_clock_far_ahead_converges_to_the_edits_of_others() {
@@ -85,6 +85,8 @@ fn a_clock_far_ahead_converges_to_the_edits_of_others() {
     assert!(seen["at"].as_str().unwrap() >= sent, "{seen}");
 }
 
+// Whatever order the same changes arrive in, there is one state; and who edits under a tombstone is told of it.
+// Acceptance scenario 9.
 // Verifies: REC-02, REC-06, REC-17
 #[test]
 fn deletes_and_edits_in_every_order_give_one_state() {
@@ -139,10 +141,74 @@ fn deletes_and_edits_in_every_order_give_one_state() {
     );
 }
 
-// An update of an unknown id made a ghost record on every device.
-// Verifies: REC-07, REC-08
+// Times were compared as texts: `…05Z` beat `…05.500Z`, and offsets were misjudged.
+// Verifies: REC-03
 #[test]
-fn an_update_waits_for_its_insert_and_odd_changes_are_whole() {
+fn times_are_compared_as_instants() {
+    let times = [
+        ("2026-01-01T10:00:05Z", "2026-01-01T10:00:05.500Z"),
+        ("2026-01-01T23:00:00+14:00", "2026-01-01T10:00:00Z"),
+        ("2026-01-01T10:00:00.000000001Z", "2026-01-01T05:00:00.000000002-05:00"),
+    ];
+    let records = Records::new();
+    for (n, (early, late)) in times.into_iter().enumerate() {
+        for (order, writes) in [("up", [early, late]), ("down", [late, early])] {
+            let id = format!("{n}{order}");
+            records.push("maker", "", &json!([insert("tasks", &id, "x")]));
+            for (client, at) in ["a", "b"].into_iter().zip(writes) {
+                records.push(client, "", &json!([update(&id, "n", &json!(at), at)]));
+            }
+            let mut reader = Device::new("reader");
+            reader.pull(&records);
+            let (value, at) = &reader.fields[&(id, "n".to_owned())];
+            assert_eq!(value, late, "{order}");
+            assert!(at.len() == 30 && at.ends_with('Z'), "{at}");
+        }
+    }
+}
+
+// An insert without times was stamped "now" on each replay, and rejected all later edits.
+// Verifies: REC-05, REC-18
+#[test]
+fn a_replayed_insert_without_times_takes_nothing_back() {
+    let records = Records::new();
+    let untimed = json!([{"table": "tasks", "id": "t1", "op": "insert", "data": {"id": "t1", "title": "first", "kind": "k"}}]);
+    records.push("a", "", &untimed);
+    for round in 0..3 {
+        records.push("b", "", &edit("t1", &format!("edit {round}")));
+        records.push("a", "", &untimed);
+        let held = records.v1("GET", "/todo/tasks/t1", "").json();
+        assert_eq!(
+            (&held["data"]["title"], &held["data"]["kind"]),
+            (&json!(format!("edit {round}")), &json!("k"))
+        );
+    }
+}
+
+// A delete that told no time destroyed newer edits.
+// Verifies: REC-06
+#[test]
+fn a_delete_without_a_time_takes_no_edit_with_it() {
+    let records = Records::new();
+    records.push("a", "", &json!([insert("tasks", "t1", "x")]));
+    records.push("b", "", &edit("t1", "kept"));
+    records.push("a", "", &json!([{"table": "tasks", "id": "t1", "op": "delete"}]));
+    let held = records.v1("GET", "/todo/tasks/t1", "").json();
+    assert_eq!(held["deleted"], true);
+    records.push(
+        "c",
+        "",
+        &json!([{"table": "tasks", "id": "t1", "op": "update", "fields": {"deletedAt": {"value": null}}}]),
+    );
+    let mut reader = Device::new("r");
+    reader.pull(&records);
+    assert_eq!((reader.value("t1", "title"), reader.value("t1", "deletedAt")), (json!("kept"), json!(null)));
+}
+
+// An update of an unknown id made a ghost record on every device.
+// Verifies: REC-07
+#[test]
+fn an_update_waits_for_its_insert() {
     let records = Records::new();
     records.push("a", "", &json!([update("t1", "title", &json!("early"), "2026-01-01T10:00:09Z")]));
     assert_eq!(records.pull("r", "tasks", "")["serverChanges"], json!([]));
@@ -150,6 +216,15 @@ fn an_update_waits_for_its_insert_and_odd_changes_are_whole() {
     let mut reader = Device::new("r");
     reader.pull(&records);
     assert_eq!(reader.value("t1", "title"), "early");
+}
+
+// `"fields":{"x":null}` was a crash; the fields beside a delete and those of an update without `fields` were lost.
+// Verifies: REC-08
+#[test]
+fn odd_changes_are_whole_or_refused() {
+    let records = Records::new();
+    records.push("b", "", &json!([insert("tasks", "t1", "x")]));
+    let mut reader = Device::new("r");
     records.push(
         "a",
         "",
@@ -162,9 +237,12 @@ fn an_update_waits_for_its_insert_and_odd_changes_are_whole() {
     assert_eq!((reader.value("t1", "n"), reader.value("t1", "why")), (json!(1), json!("done")));
     assert!(reader.value("t1", "deletedAt").is_string());
     let null = json!({"clientId": "a", "changes": [{"table": "tasks", "id": "t1", "op": "update", "fields": {"x": null}}]});
-    assert_eq!(records.call("POST", "/sync/todo", "", &null.to_string()).status, 400);
+    let refused = records.call("POST", "/sync/todo", "", &null.to_string());
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("change 0"), "{}", refused.text());
 }
 
+// Integers beyond 2^53 were rounded, keys came back in another order, and `\u0000` was a 500.
 // Verifies: REC-09
 #[test]
 fn values_return_as_they_were_written() {

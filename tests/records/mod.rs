@@ -3,25 +3,29 @@
 mod billing;
 mod budget;
 mod crash;
+mod crowd;
 mod cut;
 mod device;
 mod faults;
 mod merge;
 mod rights;
+mod routes;
 mod socket;
 mod stream;
 mod tenancy;
+mod time;
 mod view;
 mod wire;
 
 use ferry_testkit::{
-    Hub,
+    Hub, Session,
     http::{self, Response},
     records::{EventStream, NewsSocket, Said},
 };
 use serde_json::{Value, json};
 
 use crate::support::{Place, hub, options};
+use ferry_testkit::hub::Options;
 
 pub(crate) const T: &str = "2026-01-01T10:00:00.000Z";
 
@@ -44,6 +48,25 @@ impl Records {
         let place = Place::of(hub);
         let token = token(&place, &["read", "write"], &[]);
         Self { place, token }
+    }
+
+    /// Starts the hub again over its data, killing it first if it still runs.
+    pub(crate) fn restarted(self) -> Self {
+        self.restarted_with(|options| options)
+    }
+
+    pub(crate) fn restarted_with(self, change: impl FnOnce(Options) -> Options) -> Self {
+        Self { place: self.place.restarted_with(change), token: self.token }
+    }
+
+    /// Starts the hub again with its clock so far from the true one, and logs in anew, since sessions and tokens may
+    /// be over.
+    pub(crate) fn with_clock_ahead(self, days: i64) -> Self {
+        let clock_ms = days * 24 * 3600 * 1000;
+        let mut records = self.restarted_with(|options| options.fault(format!("clock={clock_ms}")));
+        records.place.user = Session::login(records.address(), &records.place.user.email);
+        records.token = token(&records.place, &["read", "write"], &[]);
+        records
     }
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {
@@ -108,6 +131,14 @@ impl Records {
     pub(crate) fn stream(&self, query: &str) -> EventStream {
         let bearer = self.bearer();
         EventStream::open(self.address(), &format!("/sync/todo/stream{query}"), &[("Authorization", &bearer)])
+            .unwrap_or_else(|refused| panic!("{} {}", refused.status, refused.text()))
+    }
+
+    /// A stream that goes on behind an event.
+    pub(crate) fn resumed(&self, id: &str) -> EventStream {
+        let bearer = self.bearer();
+        let headers = [("Authorization", &*bearer), ("Last-Event-ID", id)];
+        EventStream::open(self.address(), "/sync/todo/stream?since=", &headers)
             .unwrap_or_else(|refused| panic!("{} {}", refused.status, refused.text()))
     }
 

@@ -30,37 +30,68 @@ fn tokens_are_limited_to_reading_and_to_collections() {
     assert_eq!(records.call_as(&narrow, "POST", "/sync/todo", "", &outside).status, 403);
 }
 
+/// One database of many users, who come with JWTs.
+pub(super) struct Users {
+    pub(super) records: Records,
+    pub(super) issuer: JwksServer,
+}
+
+impl Users {
+    pub(super) fn new() -> Self {
+        let issuer = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
+        let options = options()
+            .env("FERRY_JWKS_URL", issuer.url())
+            .env("FERRY_JWT_ISSUER", "https://id.example")
+            .env("FERRY_JWT_AUDIENCE", "notes")
+            .env("FERRY_DEFAULT_DATABASE", "app");
+        Self { records: Records::of(options.start()), issuer }
+    }
+
+    pub(super) fn jwt(sub: &str, seconds: i64) -> String {
+        let now = wait::unix_seconds();
+        ED.token(&json!({
+            "iss": "https://id.example", "sub": sub, "aud": "notes", "exp": now + seconds, "iat": now,
+        }))
+    }
+
+    pub(super) fn call(&self, sub: &str, method: &str, path: &str, body: &str) -> http::Response {
+        self.records.call_as(&Self::jwt(sub, 600), method, path, "phone", body)
+    }
+}
+
 // Any user could write into any space, and every member pulled it.
 // Verifies: REC-30
 #[test]
 fn the_owner_comes_from_the_credential_alone() {
-    let server = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
-    let options = options()
-        .env("FERRY_JWKS_URL", server.url())
-        .env("FERRY_JWT_ISSUER", "https://id.example")
-        .env("FERRY_JWT_AUDIENCE", "notes")
-        .env("FERRY_DEFAULT_DATABASE", "app");
-    let records = Records::of(options.start());
-    let now = wait::unix_seconds();
-    let jwt = |sub: &str| {
-        ED.token(
-            &json!({"iss": "https://id.example", "sub": sub, "aud": "notes", "exp": now + 600, "iat": now}),
-        )
-    };
+    let users = Users::new();
     let mut change = insert("tasks", "t1", "of bob");
     change["spaceId"] = json!("the space of ada");
     let push = json!({"clientId": "c", "changes": [change], "userId": "ada"}).to_string();
-    assert_eq!(records.call_as(&jwt("bob"), "POST", "/sync/todo", "", &push).status, 200);
+    assert_eq!(users.call("bob", "POST", "/sync/todo", &push).status, 200);
     let pull = "/sync/todo/pull?collection=tasks&since=";
-    let of = |sub: &str| records.call_as(&jwt(sub), "GET", pull, "", "").json()["serverChanges"].clone();
+    let of = |sub: &str| users.call(sub, "GET", pull, "").json()["serverChanges"].clone();
     assert_eq!(of("ada"), json!([]));
     assert_eq!(of("bob")[0]["spaceId"], "the space of ada", "kept as data");
     assert_eq!(of("bob").as_array().unwrap().len(), 2);
+    let records = &users.records;
     let admin = token(&records.place, &["read", "write", "admin"], &[]);
     let path = "/v1/databases/-/records/todo/tasks?owner=bob";
-    assert_eq!(records.call(("GET", path).0, path, "", "").status, 403);
+    assert_eq!(records.call("GET", path, "", "").status, 403);
     let seen = records.call_as(&admin, "GET", path, "", "").json();
     assert_eq!(seen["records"][0]["data"]["title"], "of bob");
+}
+
+// A 401 while the key server is away would stop old clients for good.
+#[test]
+fn a_key_server_that_is_away_is_told_from_a_bad_credential() {
+    let users = Users::new();
+    users.issuer.behave(Behaviour::Refuse);
+    let refused = users.call("bob", "POST", "/sync/todo", "{}");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    let expired = users.records.call_as("no token", "POST", "/sync/todo", "c", "{}");
+    assert_eq!(expired.status, 401);
+    assert!(expired.text().starts_with("unauthorized: "), "{}", expired.text());
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ferry_testkit::records::{NewsSocket, Said};
+use ferry_testkit::{
+    records::{NewsSocket, Said},
+    wait,
+};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -12,6 +15,8 @@ fn news(app: &str, tables: &[&str]) -> Said {
     Said::Message(json!({"type": "sync-available", "appId": app, "tables": tables}))
 }
 
+// Every socket was closed within ten milliseconds. Acceptance scenario 12, with pings each second: silence of three
+// ends a socket.
 // Verifies: REC-21
 #[test]
 fn other_devices_are_told_and_the_writer_is_not() {
@@ -56,6 +61,36 @@ fn bad_sockets_are_closed_with_a_word() {
     large.send_raw(Message::text("x".repeat(33 << 10)));
     assert_eq!(large.said(), Said::Closed(1009));
     assert_eq!((silent.said(), silent.said()), (error("auth timeout"), Said::Closed(1008)));
+}
+
+// Verifies: REC-21
+#[test]
+fn a_peer_that_answers_no_ping_is_given_up() {
+    let records = Records::with(&["--records-ping-seconds=1"]);
+    // Nothing is read from it, so that its library answers nothing.
+    let mut silent = records.socket("/ws", "a");
+    let connections = || {
+        let metrics = ferry_testkit::http::get(records.address(), "/metrics").unwrap().text();
+        metrics
+            .lines()
+            .find(|line| line.starts_with("ferry_connections{model=\"records\"}"))
+            .map(str::to_owned)
+    };
+    assert!(connections().is_some_and(|line| line.ends_with(" 1")), "{:?}", connections());
+    wait::until("the hub to end the socket", || connections().filter(|line| line.ends_with(" 0")));
+    assert_eq!(silent.said(), Said::Lost);
+}
+
+// Verifies: REC-31
+#[test]
+fn a_socket_ends_with_its_credential() {
+    let records = Records::new();
+    let short = super::token_for(&records.place, &["read"], &[], 2);
+    let mut socket = NewsSocket::open(records.address(), "/ws", &[]);
+    socket.send(&json!({"type": "auth", "token": short}));
+    assert_eq!(socket.said(), Said::Message(json!({"type": "auth-ok"})));
+    assert_eq!(socket.said(), Said::Message(json!({"type": "error", "tables": ["invalid token"]})));
+    assert_eq!(socket.said(), Said::Closed(1008));
 }
 
 // Verifies: REC-31

@@ -1,10 +1,10 @@
 //! `/v1/databases/{db}/records`.
 
-use ferry_testkit::records::EventStream;
+use ferry_testkit::{records::EventStream, wait};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Records, T, insert, token, update};
+use super::{Records, T, device::Device, insert, token, update};
 
 // Verifies: REC-50, REC-52
 #[test]
@@ -21,6 +21,34 @@ fn a_push_is_seen_by_sql_and_carries_the_sequence_of_the_database() {
         .query_row("SELECT title FROM records_todo__tasks WHERE id = 't1'", [], |row| row.get(0))
         .unwrap();
     assert_eq!(title, "x");
+}
+
+// What SQL wrote to records stayed in SQL. Acceptance scenario 16, with a write that any SQLite can make while the hub
+// is stopped.
+// Verifies: REC-51, REC-52
+#[test]
+fn a_write_of_sql_reaches_devices() {
+    let mut records = Records::new();
+    records.push("c", "", &json!([insert("tasks", "t1", "x"), insert("tasks", "t2", "x")]));
+    let mut phone = Device::new("phone");
+    phone.pull(&records);
+    records.place.hub.stop();
+    let file = records.place.hub.database_dir(&records.place.database).join("main.db");
+    let connection = Connection::open(file).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE records_todo__tasks SET title = 'by SQL' WHERE id = 't1';
+             DELETE FROM records_todo__tasks WHERE id = 't2'",
+        )
+        .unwrap();
+    drop(connection);
+    records = records.restarted();
+    wait::until("the write arrives", || {
+        phone.pull(&records);
+        (phone.value("t1", "title") == "by SQL" && phone.value("t2", "deletedAt").is_string()).then_some(())
+    });
+    let held = records.v1("GET", "/todo/tasks/t1", "").json();
+    assert_eq!(held["fields"]["title"]["writer"], "ferry-sql");
 }
 
 #[test]

@@ -12,6 +12,7 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the shell's clock, handed to everything else")]
     fn now(&self) -> UnixMillis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        let now_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(now_ms.saturating_add(ferry_store::fault::clock_ahead_ms()))
     }
 }

@@ -44,6 +44,22 @@ impl Error {
         }
     }
 
+    /// Whether somebody else holds the database, so that a retry may succeed.
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy))
+            }
+            Self::Refused(error) => error.reason == Reason::Busy,
+            Self::Io(_) | Self::Damaged(_) | Self::Panicked(_) => false,
+        }
+    }
+
+    /// What callers are told when somebody else holds the database.
+    pub(crate) fn busy() -> ferry_types::Error {
+        ferry_types::Error::new(Reason::Busy, "the database is busy: try again").retry_after_ms(1000)
+    }
+
     /// What the caller is told. The cause is logged here, once, and stays in the log (WEB-08).
     #[must_use]
     pub fn into_refusal(self) -> ferry_types::Error {
@@ -57,11 +73,8 @@ impl Error {
                 "the hub's disk is full or failing: free space on it, then try again",
             );
         }
-        if let Self::Sqlite(error) = &self
-            && matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy))
-        {
-            return ferry_types::Error::new(Reason::Busy, "the database is busy: try again")
-                .retry_after_ms(1000);
+        if self.is_busy() {
+            return Self::busy();
         }
         ferry_types::Error::internal()
     }

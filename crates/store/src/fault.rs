@@ -2,7 +2,8 @@
 //! debug assertions; a release build has none.
 //!
 //! `FERRY_FAULT` lists `name=action` pairs, separated by commas. Actions: `kill` (SIGKILL to itself),
-//! `panic`, `full` (the disk is full) and `wait:<path>` (make the file, go on once it is gone).
+//! `panic`, `full` (the disk is full) and `wait:<path>` (make the file, go on once it is gone). `clock=<ms>` sets the
+//! hub's clock so far ahead, or behind.
 
 use crate::Result;
 
@@ -12,21 +13,36 @@ use crate::Result;
 /// With action `full`, what a full disk would give.
 #[cfg(debug_assertions)]
 pub fn point(name: &str) -> Result<()> {
-    use std::sync::LazyLock;
-
-    static PLAN: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
-        let plan = std::env::var("FERRY_FAULT").unwrap_or_default();
-        plan.split(',')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(n, a)| (n.to_owned(), a.to_owned()))
-            .collect()
-    });
     #[cfg(test)]
     hook::call(name)?;
     for (_, action) in PLAN.iter().filter(|(planned, _)| planned == name) {
         act(name, action)?;
     }
     Ok(())
+}
+
+/// What the environment asks for.
+#[cfg(debug_assertions)]
+static PLAN: std::sync::LazyLock<Vec<(String, String)>> = std::sync::LazyLock::new(|| {
+    let plan = std::env::var("FERRY_FAULT").unwrap_or_default();
+    let pairs = plan.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, action)| (name.to_owned(), action.to_owned())).collect()
+});
+
+/// How many milliseconds a test sets the clock ahead.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn clock_ahead_ms() -> i64 {
+    let action = PLAN.iter().find(|(planned, _)| planned == "clock").map(|(_, action)| action.parse());
+    action.and_then(std::result::Result::ok).unwrap_or(0)
+}
+
+/// How many milliseconds a test sets the clock ahead: none, in release builds.
+#[cfg(not(debug_assertions))]
+#[must_use]
+#[inline(always)]
+pub const fn clock_ahead_ms() -> i64 {
+    0
 }
 
 #[cfg(debug_assertions)]

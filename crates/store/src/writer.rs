@@ -129,7 +129,13 @@ impl Writer {
                     *answer = Err(group_failed(full, &text));
                 }
                 if answers.len() == first {
+                    // It did not even begin. While another process holds the database, each request that tried
+                    // for itself would keep those behind it waiting: all of them have waited as long.
+                    let is_busy = error.is_busy();
                     answers.push(Err(error));
+                    if is_busy {
+                        answers.resize_with(requests.len(), || Err(Error::Refused(Error::busy())));
+                    }
                 }
             }
         }

@@ -116,6 +116,8 @@ macro_rules! reasons {
 reasons! {
     /// A field of the request is wrong; the message names it.
     InvalidArgument = "INVALID_ARGUMENT", InvalidArgument, None;
+    /// The endpoint does not take the method; the header `Allow` lists those that it takes.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", InvalidArgument, Some(405);
     /// No or bad credential.
     Unauthenticated = "UNAUTHENTICATED", Unauthenticated, None;
     /// The credential expired.

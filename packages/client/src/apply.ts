@@ -43,7 +43,7 @@ export function applyPage(store: Store, page: Page): Promise<Held[]> {
 export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAnswer, "results" | "seq">): Promise<{ held: Held[]; refused: Refused[] }> {
   return store.write(async (state) => {
     const drafts = await load(store, sent.filter((_, i) => answer.results[i]?.fields));
-    const refused: Refused[] = [];
+    const refused: (Outgoing & { reason: string; message: string })[] = [];
     sent.forEach((row, i) => {
       const result = answer.results[i];
       if (result?.status === "rejected") {
@@ -62,7 +62,7 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAns
     const numbers = await store.db.table(REFUSED).bulkAdd(refused, { allKeys: true });
     refused.forEach((row, i) => (row.n = numbers[i] as number));
     state.seq = Math.max(state.seq, answer.seq ?? 0);
-    return { held: await save(store, drafts), refused };
+    return { held: await save(store, drafts), refused: refused as Refused[] };
   });
 }
 
@@ -87,7 +87,7 @@ async function keeper(store: Store, state: State): Promise<Keeps> {
   if (state.resync) {
     for (const table of [OUTBOX, REFUSED]) {
       await store.db.table<Outgoing>(table).each(({ table, id, fields }) => {
-        for (const name of Object.keys(fields)) waiting.add(`${keyOf(table, id)}\0${name}`);
+        for (const name in fields) waiting.add(`${keyOf(table, id)}\0${name}`);
       });
     }
   }
@@ -96,14 +96,15 @@ async function keeper(store: Store, state: State): Promise<Keeps> {
 }
 
 function strip(draft: Draft, keeps: Keeps): void {
-  for (const name of Object.keys(draft.meta.at)) if (!keeps(draft, name)) forget(draft, name);
+  for (const name in draft.meta.at) if (!keeps(draft, name)) forget(draft, name);
 }
 
 /** The own fields that the hub has lost, to be queued. */
 function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): Outgoing[] {
   if (state.resync !== "epoch") return [];
   const fields: Fields = {};
-  for (const [name, stamp] of Object.entries(meta.at)) {
+  for (const name in meta.at) {
+    const stamp = meta.at[name]!;
     const at = stamp.slice(0, INSTANT_LENGTH);
     const hub = hubs[name];
     if (stamp !== at + state.device || (hub && hub.at + hub.by === stamp)) continue;

@@ -64,9 +64,12 @@ function tree(input: Uint8Array, counter: number): Node {
   }
 }
 
-/** The digest in lower-case hexadecimal digits, whose order is the order of the bytes. */
+/** The digest as `hex`. */
 export function blake3(input: Uint8Array): string {
   const root = tree(input, 0);
   root[4] |= ROOT;
-  return [...new Uint8Array(compress(root).buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(new Uint8Array(compress(root).buffer));
 }
+
+/** Lower-case hexadecimal digits, whose order is the order of the bytes. */
+export const hex = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -136,8 +136,8 @@ function outgoing(
     meta.rest = valuesOf(before!, keyPath);
   }
   const fields: Fields = {};
-  for (const [name, value] of Object.entries(changed)) {
-    fields[name] = { value, at };
+  for (const name in changed) {
+    fields[name] = { value: changed[name]!, at };
     meta.at[name] = at + state.device;
   }
   return { table, id, op, fields, seen: state.cursor };

@@ -15,5 +15,5 @@ export function instant(us: number, device: string): string {
 
 /** The whole microseconds of a nine-digit instant; 0 for anything else. */
 export function microseconds(at: string): number {
-  return (Date.parse(`${at.slice(0, 23)}Z`) || 0) * 1000 + (Number(at.slice(23, 26)) || 0);
+  return Date.parse(`${at.slice(0, 23)}Z`) * 1000 + Number(at.slice(23, 26)) || 0;
 }

@@ -10,8 +10,9 @@ export type Draft = { table: string; id: string; keyPath: string; meta: Meta; va
 /** A record that its table would not take, because of a unique index, say. */
 export type Held = { table: string; id: string; error: unknown };
 
+const isKnown = ({ at }: Meta) => Object.keys(at).length > 0;
 /** Whether the record should have a row. */
-const alive = ({ meta }: Draft) => meta.dead === undefined && Object.keys(meta.at).length > 0;
+const alive = ({ meta }: Draft) => meta.dead === undefined && isKnown(meta);
 
 /** Takes the field over, whatever was there. */
 export function take(draft: Draft, name: string, { value, at, by = "" }: Field, state: State): void {
@@ -36,20 +37,30 @@ export function forget(draft: Draft, name: string): void {
   else delete draft.values[name];
 }
 
+/** For so many records at once it is asked which keys there are: about as much work as reading one of them. */
+const KEYS_PER_RECORD = 10;
+
 /** Reads the records of synced tables, by key; each appears once. */
 export async function load(store: Store, records: { table: string; id: string }[]): Promise<Map<string, Draft>> {
   const drafts = new Map<string, Draft>();
   for (const table of store.tables) {
-    const ids = [...new Set(records.filter((record) => record.table === table).map(({ id }) => id))];
+    const ids = [...new Set(records.filter((record) => record.table === table).map(({ id }) => id))].sort();
+    if (!ids.length) continue;
     const keyPath = store.db.table(table).schema.primKey.keyPath as string;
-    const metas: (Meta | undefined)[] = await store.db.table(META).bulkGet(ids.map((id) => keyOf(table, id)));
+    const keys = ids.map((id) => keyOf(table, id));
+    const limit = ids.length * KEYS_PER_RECORD;
+    // On a fresh device nothing is there: one look at the keys spares a read of each.
+    const near = await store.db.table(META).where("k").between(keys[0], keys.at(-1), true, true).limit(limit).primaryKeys();
+    const known = new Set(near.length < limit ? near : keys);
+    const metas = (await store.db.table<Meta>(META).bulkGet(keys.filter((k) => known.has(k)))).filter(Boolean) as Meta[];
     // What has no times has no row.
-    const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(ids.filter((_, i) => metas[i]));
+    const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(metas.map(({ k }) => k.slice(table.length + 1)));
+    const found = new Map(metas.map((meta, i) => [meta.k, { meta, row: rows[i] }]));
     ids.forEach((id, i) => {
-      const meta = metas[i] ?? { k: keyOf(table, id), at: {} };
-      const row = metas[i] && rows.shift();
+      const k = keys[i]!;
+      const { meta, row } = found.get(k) ?? { meta: { k, at: {} } as Meta };
       const values = row ? valuesOf(row, keyPath) : { ...meta.rest };
-      drafts.set(meta.k, { table, id, keyPath, meta, values, hasRow: row !== undefined });
+      drafts.set(k, { table, id, keyPath, meta, values, hasRow: !!row });
     });
   }
   return drafts;
@@ -73,7 +84,6 @@ export async function save(store: Store, drafts: Map<string, Draft>): Promise<He
       else delete meta.rest;
     });
   }
-  const isKnown = ({ at }: Meta) => Object.keys(at).length > 0;
   const metas = all.map(({ meta }) => meta);
   await store.db.table(META).bulkPut(metas.filter(isKnown));
   await store.db.table(META).bulkDelete(metas.filter((meta) => !isKnown(meta)).map(({ k }) => k));

@@ -71,9 +71,8 @@ function offline<T>(promise: Promise<T>): Promise<T> {
 }
 
 async function failure(response: Response): Promise<HttpError> {
-  const seconds = Number(response.headers.get("Retry-After"));
   // A proxy's answer is not JSON: then the status is all there is.
   const body = (await response.json().catch(() => null)) as { error?: { code?: string; message?: string } } | null;
   const { code = "", message = response.statusText } = body?.error ?? {};
-  return new HttpError(response.status, code, message, (seconds || 0) * 1000);
+  return new HttpError(response.status, code, message, Number(response.headers.get("Retry-After")) * 1000 || 0);
 }

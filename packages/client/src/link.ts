@@ -6,7 +6,7 @@ import { follow, poll, resync } from "./pull.ts";
 import { pushBatch } from "./push.ts";
 import type { SyncState } from "./status.ts";
 import type { Refused, Store } from "./store.ts";
-import { Bell, Turn, backoffMs } from "./wait.ts";
+import { Bell, LONG_MS, Turn, backoffMs } from "./wait.ts";
 import type { Conflict } from "./wire.ts";
 
 /** How long to wait after the hub has asked for payment. */
@@ -88,9 +88,13 @@ export class Link {
       const both = AbortSignal.any([signal, this.#restart.signal]);
       try {
         await resync(this, both);
-        const end: string | void = streams ? await follow(this, both) : await poll(this, both);
-        streams = end !== "unsupported";
-        if (end === "ended") await this.pullBell.wait(backoffMs(this.#pullFailures++), signal);
+        if (streams) {
+          streams = await follow(this, both);
+          if (streams) await this.pullBell.wait(backoffMs(this.#pullFailures++), signal);
+        } else {
+          await poll(this, both);
+          streams = true;
+        }
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
         if (this.#restart.signal.aborted) continue;
@@ -108,7 +112,7 @@ export class Link {
         while (await pushBatch(this, signal)) failures = 0;
         this.#pushTrouble = undefined;
         this.#show(this.#pullState);
-        await this.#pushBell.wait(Infinity, signal);
+        await this.#pushBell.wait(LONG_MS, signal);
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
         const { trouble, ms } = judge(error, failures++);

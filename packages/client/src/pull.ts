@@ -7,7 +7,7 @@ import { events } from "./sse.ts";
 import type { State } from "./store.ts";
 import { isResync, type Page, type Resync } from "./wire.ts";
 
-const PAGE_RECORDS = 2000;
+const PAGE_RECORDS = "2000";
 /** The hub sends a heartbeat every 30 s. */
 const SILENCE_MS = 75_000;
 /** The first event comes at once, unless something on the way holds it back. */
@@ -15,15 +15,10 @@ const FIRST_EVENT_MS = 10_000;
 /** Without a stream: how often to try for one again. */
 const POLLS_PER_STREAM = 20;
 
-/** What ended a stream. */
-type End = "unsupported" | "ended";
-
 function query(link: Link, { cursor, epoch, resync }: State): string {
-  const parameters = new URLSearchParams({ app: link.options.app, since: cursor, limit: String(PAGE_RECORDS) });
-  parameters.set("collections", link.options.store.tables.join());
-  if (epoch) parameters.set("epoch", epoch);
-  if (resync) parameters.set("own", "1");
-  return `?${parameters}`;
+  const { app, store } = link.options;
+  const parameters = { app, since: cursor, limit: PAGE_RECORDS, collections: store.tables.join() };
+  return `?${new URLSearchParams({ ...parameters, ...(epoch && { epoch }), ...(resync && { own: "1" }) })}`;
 }
 
 /** Stores an answer. Returns whether it ends what was waiting. */
@@ -68,33 +63,37 @@ export async function poll(link: Link, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Follows the stream until it ends. `onLive` is called when it has caught up. */
-export async function follow(link: Link, signal: AbortSignal): Promise<End> {
+/** Follows the stream until it ends. Returns whether streams get through. */
+export async function follow(link: Link, signal: AbortSignal): Promise<boolean> {
   const state = await link.options.store.state();
   const silence = new AbortController();
   const both = AbortSignal.any([signal, silence.signal]);
   let live = false;
-  let timer = setTimeout(() => silence.abort(), FIRST_EVENT_MS);
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const heard = () => {
     clearTimeout(timer);
     timer = setTimeout(() => silence.abort(), live ? SILENCE_MS : FIRST_EVENT_MS);
   };
+  heard();
   try {
     const path = `${link.options.path}/changes/stream${query(link, state)}`;
     const response = await link.options.http.open(path, state.device, { signal: both });
-    if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return "unsupported";
+    if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return false;
     for await (const { event, data } of events(response.body, heard)) {
-      if (event === "bye") return bye(link, (JSON.parse(data) as { reason: string }).reason);
+      if (event === "bye") {
+        bye(link, (JSON.parse(data) as { reason: string }).reason);
+        break;
+      }
       if (event !== "changes" && event !== "resync") continue;
       const outcome = await accept(link, JSON.parse(data) as Page | Resync);
-      if (outcome === "resync") return "ended";
+      if (outcome === "resync") break;
       live = true;
       if (outcome === "done") link.live();
     }
-    return "ended";
+    return true;
   } catch (error) {
-    if (silence.signal.aborted && !signal.aborted) return live ? "ended" : "unsupported";
-    if (error instanceof HttpError && [404, 405, 406, 501].includes(error.status)) return "unsupported";
+    if (silence.signal.aborted && !signal.aborted) return live;
+    if (error instanceof HttpError && [404, 405, 406, 501].includes(error.status)) return false;
     throw error;
   } finally {
     clearTimeout(timer);
@@ -102,8 +101,7 @@ export async function follow(link: Link, signal: AbortSignal): Promise<End> {
   }
 }
 
-function bye(link: Link, reason: string): End {
+function bye(link: Link, reason: string): void {
   if (reason === "payment_required") throw new HttpError(402, reason, "sync is not active");
-  if (reason === "expired" || reason === "revoked") link.options.http.forgetToken();
-  return "ended";
+  if (reason !== "shutdown") link.options.http.forgetToken();
 }

@@ -155,7 +155,7 @@ export class FerryRecords {
         void this.#refresh().catch(() => {});
       },
       onReport: (report) => {
-        if (!report.held.length && !report.refused.length && !report.conflicts.length) return;
+        if (!Object.values(report).some(({ length }) => length)) return;
         this.#report(report);
         this.#tell({ type: "report", report });
       },

@@ -1,6 +1,6 @@
 /** The rule of merging (REC-01), the same as the hub's. */
 
-import { blake3 } from "./blake3.ts";
+import { blake3, hex } from "./blake3.ts";
 import { canonical, sameValue, toJson } from "./json.ts";
 
 /**
@@ -12,15 +12,12 @@ export type Stamp = string;
 /** Length of a nine-digit instant. */
 export const INSTANT_LENGTH = 30;
 
-/** Whether `a` is greater than `b` by UTF-8 bytes. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
-function isGreater(a: string, b: string): boolean {
-  if (!/[\ud800-\udfff]/.test(a + b)) return a > b;
-  const [left, right] = [[...a], [...b]];
-  const at = left.findIndex((character, i) => character !== right[i]);
-  return at >= 0 && left[at]!.codePointAt(0)! > (right[at]?.codePointAt(0) ?? -1);
-}
+const utf8 = (text: string) => new TextEncoder().encode(text);
 
-const digest = (value: unknown) => blake3(new TextEncoder().encode(canonical(toJson(value))));
+/** Whether `a` is greater than `b` by UTF-8 bytes. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
+const isGreater = (a: string, b: string) => (/[\ud800-\udfff]/.test(a + b) ? hex(utf8(a)) > hex(utf8(b)) : a > b);
+
+const digest = (value: unknown) => blake3(utf8(canonical(toJson(value))));
 
 /** Whether the write (`stamp`, `value`) takes the place of (`held`, `heldValue`). */
 export function wins(stamp: Stamp, value: unknown, held: Stamp | undefined, heldValue: unknown): boolean {

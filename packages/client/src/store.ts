@@ -53,7 +53,12 @@ export type Outgoing = {
 };
 
 /** A write that the hub refused. */
-export type Refused = Outgoing & { reason: string; message: string };
+export type Refused = Outgoing & {
+  /** Its number, for `retry` and `discard`. */
+  n: number;
+  reason: string;
+  message: string;
+};
 
 /** The one row of the state table. */
 export type State = {

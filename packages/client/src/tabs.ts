@@ -14,11 +14,8 @@ export type Message =
   /** A new tab asks for the status. */
   | { type: "hello" };
 
-/** Runs `work` while this tab leads. Without Web Locks every tab does. */
+/** Runs `work` while this tab leads; rejects when `signal` ends the waiting. Without Web Locks every tab leads. */
 export async function lead(name: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   const locks = (globalThis.navigator as Navigator | undefined)?.locks;
-  if (!locks) return work();
-  await locks.request(name, { signal }, work).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
+  await (locks ? locks.request(name, { signal }, work) : work());
 }

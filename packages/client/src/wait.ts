@@ -2,10 +2,12 @@
 
 const BASE_MS = 500;
 const CAP_MS = 60_000;
+/** About the longest that timers take: 23 days. */
+export const LONG_MS = 2_000_000_000;
 
 /** Exponential backoff with full jitter: somewhere between now and twice as late as the time before, at most. */
 export function backoffMs(attempt: number): number {
-  return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(attempt, 20));
+  return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
 }
 
 /** A bell that one loop waits for. Ringing it while nobody waits is remembered. */
@@ -22,7 +24,7 @@ export class Bell {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        const timer = ms === Infinity ? undefined : setTimeout(() => done(), ms);
+        const timer = setTimeout(() => done(), ms);
         const done = () => {
           clearTimeout(timer);
           signal.removeEventListener("abort", done);
@@ -33,7 +35,6 @@ export class Bell {
       });
     }
     this.#rung = false;
-    this.#wake = undefined;
   }
 }
 
@@ -43,7 +44,7 @@ export class Turn {
 
   take<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(work, work);
-    this.#last = run.catch(() => {});
+    this.#last = run;
     return run;
   }
 }

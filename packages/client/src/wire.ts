@@ -30,4 +30,4 @@ export type Conflict = { collection: string; id: string; field: string; winner: 
 /** The answer to `POST /changes`. */
 export type PushAnswer = { epoch: string; now: string; seq?: number; results: Result[]; conflicts?: Conflict[] };
 
-export const isResync = (answer: object): answer is Resync => "resync" in answer && answer.resync === true;
+export const isResync = (answer: object): answer is Resync => "resync" in answer;

@@ -156,6 +156,11 @@ pub const KEYS: &[Key] = &[
         "Whether records sync while the billing service does not answer [default: open]",
     ),
     key(
+        "records.billing_seconds",
+        "SECONDS",
+        "How long the billing service's answers hold, and how often streams ask again [default: 300]",
+    ),
+    key(
         "records.database_per_user",
         "BOOL",
         "Give each user of a JWT that names no database a database of records [default: false]",

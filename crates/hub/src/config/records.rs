@@ -24,6 +24,8 @@ pub struct RecordsConfig {
     pub billing_fail: BillingFail,
     /// Whether each user of a JWT that names no database has a database.
     pub database_per_user: bool,
+    /// How long the account that it called active stays so, and how often a stream asks again.
+    pub billing_seconds: u64,
     /// How long things are kept.
     pub keep: Keep,
     /// How often a silent stream or socket shows that it lives, milliseconds.
@@ -37,6 +39,7 @@ impl RecordsConfig {
             billing_key: values.text("records.billing_key").map(str::to_owned),
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
             database_per_user: values.tenants("records.database_per_user", dev)?,
+            billing_seconds: values.number("records.billing_seconds", 300, 1, 86_400)?,
             keep: Keep {
                 tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,
                 history_days: values.number("records.history_days", 30, 0, 36_500)?,

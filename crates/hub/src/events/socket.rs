@@ -252,7 +252,7 @@ impl Session {
         if self.wire.stalled_ms.is_some_and(|since| since + self.stall_ms <= now) {
             return Some(End::CloseNow(close::TOO_SLOW));
         }
-        if now >= self.pinged_ms + self.ping_every_ms {
+        if now >= self.ping_at_ms() {
             self.pinged_ms = now;
             self.wire.ping();
         }
@@ -344,6 +344,11 @@ impl Session {
         }
     }
 
+    /// When a peer that stays silent until then is asked whether it is alive (EVT-39).
+    fn ping_at_ms(&self) -> u64 {
+        self.heard_ms.max(self.pinged_ms) + self.ping_every_ms
+    }
+
     /// Sets the alarm for the next deadline, if it stands behind that.
     fn arm(&self, mut sleep: std::pin::Pin<&mut Sleep>) {
         let now = now_ms();
@@ -352,7 +357,7 @@ impl Session {
             self.wire.stalled_ms.map(|since| since + self.stall_ms),
             // While a push is under way the close waits for it, not for a time.
             self.closing_ms.map(|at| if self.machine.is_appending() { at.max(now + 50) } else { at }),
-            Some(self.pinged_ms + self.ping_every_ms),
+            Some(self.ping_at_ms()),
         ];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now + SLEEP_MAX_MS);
         let at = Instant::now() + Duration::from_millis(next.saturating_sub(now));

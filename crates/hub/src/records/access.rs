@@ -57,7 +57,7 @@ impl Entry {
 /// # Errors
 /// 401, 403, 404, 409 for a pushed file, 429 for a byte budget that is spent, 503.
 pub(super) async fn enter(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     credentials: &Credentials<'_>,
     parts: &Parts,
     route: Option<&str>,

@@ -19,12 +19,10 @@ use crate::{
     outbound::{Bounds, Reach},
 };
 
-/// How long an account stays active without asking again.
-const ACTIVE_KEPT: Duration = Duration::from_secs(300);
-/// How long one stays inactive: who has just paid must not wait.
-const INACTIVE_KEPT: Duration = Duration::from_secs(30);
-/// How long a service that did not answer is left alone.
-const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
+/// How long an account stays inactive at most: who has just paid must not wait.
+const INACTIVE_KEPT_MAX: Duration = Duration::from_secs(30);
+/// How long a service that did not answer is left alone at most.
+const UNKNOWN_KEPT_MAX: Duration = Duration::from_secs(10);
 const ENTRIES_MAX: usize = 100_000;
 const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(5), max_bytes: 64 << 10 };
 
@@ -82,16 +80,16 @@ impl Billing {
             Verdict::Unknown => "unknown",
         };
         metrics::counter!("ferry_records_billing_total", "result" => label).increment(1);
-        self.remember(user, verdict);
+        self.remember(user, verdict, Duration::from_secs(hub.config.records.billing_seconds));
         lock(&self.asking).remove(user);
         verdict
     }
 
-    fn remember(&self, user: &Arc<str>, verdict: Verdict) {
+    fn remember(&self, user: &Arc<str>, verdict: Verdict, active_kept: Duration) {
         let kept = match verdict {
-            Verdict::Active => ACTIVE_KEPT,
-            Verdict::Inactive => INACTIVE_KEPT,
-            Verdict::Unknown => UNKNOWN_KEPT,
+            Verdict::Active => active_kept,
+            Verdict::Inactive => active_kept.min(INACTIVE_KEPT_MAX),
+            Verdict::Unknown => active_kept.min(UNKNOWN_KEPT_MAX),
         };
         let now = Instant::now();
         let mut entries = self.entries();

@@ -18,8 +18,6 @@ use crate::{
     hub::Hub,
 };
 
-/// How often a stream asks again whether its account may sync.
-const BILLING_EVERY: Duration = Duration::from_secs(300);
 /// What a stream begins with, so that its reader sees at once that it lives.
 const HELLO: &[u8] = b": connected\n\n";
 
@@ -91,7 +89,7 @@ impl<S: Source> Follower<S> {
             is_drained: false,
             waiting: VecDeque::from([Bytes::from_static(HELLO)]),
             heartbeat_at: now + Duration::from_millis(hub.config.records.ping_ms),
-            billing_at: now + BILLING_EVERY,
+            billing_at: now + billing_every(hub),
             is_over: false,
             hub: Arc::clone(hub),
             entry: entry.clone(),
@@ -139,7 +137,7 @@ impl<S: Source> Follower<S> {
                     return Some(Bytes::from_static(heartbeat()));
                 }
                 Wake::Billing => {
-                    self.billing_at = Instant::now() + BILLING_EVERY;
+                    self.billing_at = Instant::now() + billing_every(&self.hub);
                     if !self.hub.billing.admits(&self.hub, &self.entry.owner).await {
                         self.end(Bye::PaymentRequired);
                     }
@@ -183,6 +181,11 @@ impl<S: Source> Follower<S> {
         self.is_over = true;
         self.waiting.push_back(bye(reason).into());
     }
+}
+
+/// How often a stream asks again whether its account may sync: when what is known of it has grown old.
+const fn billing_every(hub: &Hub) -> Duration {
+    Duration::from_secs(hub.config.records.billing_seconds)
 }
 
 /// Waits until the hub, the database or the credential ends a stream.

@@ -2,9 +2,13 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
 use ferry_protocol::records::check_name;
-use http::{Method, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
@@ -32,29 +36,28 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
         return view::serve(&hub, &parts, body).await;
     }
     let names: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let (name, allowed) = match names[..] {
-        ["sync", app] => (app, Method::POST),
-        ["sync", app, "pull" | "stream"] | ["ws", app] => (app, Method::GET),
-        ["ws"] => {
-            return match only(&Method::GET, &parts, "GET, OPTIONS") {
-                Some(refused) => refused,
-                None => socket::upgrade(&hub, parts, None).await,
-            };
-        }
+    let (name, allow) = match names[..] {
+        ["sync", app] => (Some(app), "POST, OPTIONS"),
+        ["sync", app, "pull" | "stream"] | ["ws", app] => (Some(app), "GET, OPTIONS"),
+        ["ws"] => (None, "GET, OPTIONS"),
         _ => return refusal::not_found(),
     };
-    let Ok(app) = percent_decode_str(name).decode_utf8().map(std::borrow::Cow::into_owned) else {
-        return refusal::not_found();
+    let app = match name.map(|name| percent_decode_str(name).decode_utf8()) {
+        Some(Ok(app)) if !app.is_empty() => app.into_owned(),
+        Some(_) => return refusal::not_found(),
+        None => String::new(),
     };
-    if app.is_empty() {
-        return refusal::not_found();
+    if parts.method == Method::OPTIONS {
+        return options(allow);
+    }
+    if !takes(allow, &parts.method) {
+        return refusal::method_not_allowed(allow);
+    }
+    if name.is_none() {
+        return socket::upgrade(&hub, parts, None).await;
     }
     if let Err(error) = check_name(&app, "app") {
         return refusal::response(&error);
-    }
-    let listed = if allowed == Method::POST { "POST, OPTIONS" } else { "GET, OPTIONS" };
-    if let Some(refused) = only(&allowed, &parts, listed) {
-        return refused;
     }
     match names[..] {
         [_, _, "pull"] => pull::serve(&hub, &parts, &app).await,
@@ -64,9 +67,14 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
     }
 }
 
-/// The refusal of another method.
-fn only(method: &Method, parts: &Parts, allowed: &'static str) -> Option<Response> {
-    (parts.method != *method).then(|| refusal::method_not_allowed(allowed))
+/// Whether an endpoint whose methods are `allow` takes this one.
+pub(super) fn takes(allow: &str, method: &Method) -> bool {
+    allow.split(", ").any(|allowed| allowed == method.as_str())
+}
+
+/// The answer to `OPTIONS`; what browsers ask before a request is added around all routes.
+pub(super) fn options(allow: &'static str) -> Response {
+    ([(header::ALLOW, allow)], StatusCode::NO_CONTENT).into_response()
 }
 
 /// A query parameter, decoded; the first of that name.

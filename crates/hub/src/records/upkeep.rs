@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::upkeep;
-use ferry_store::NativeSql;
+use ferry_core::records::{intents, upkeep};
+use ferry_store::{NativeSql, Transaction};
 
-use super::news::Publication;
+use super::{news::Publication, storage};
 use crate::{
     database::{Database, Effect},
     hub::Hub,
@@ -14,32 +14,48 @@ use crate::{
 /// Under which name the hub itself writes.
 const HUB_CLIENT: &str = "ferry-hub";
 
-/// Gives up waiting for inserts, purges and forgets what is due, in every open database that holds records.
+/// Does what is due in every open database.
 pub async fn sweep(hub: &Hub) {
     for database in hub.databases.all() {
-        if database.records().has_tables.load(Ordering::Acquire)
-            && let Err(error) = run(hub, &database).await
-        {
-            tracing::warn!(database = %database.id(), %error, "the upkeep of records failed; it is tried again");
-        }
+        tend(hub, &database).await;
+    }
+}
+
+/// Gives up waiting for inserts, applies what SQL wrote to the views while nobody was there to apply it, purges and
+/// forgets what is due, if the database holds records.
+pub(super) async fn tend(hub: &Hub, database: &Arc<Database>) {
+    if let Err(error) = run(hub, database).await {
+        tracing::warn!(database = %database.id(), %error, "the upkeep of records failed; it is tried again");
     }
 }
 
 async fn run(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<()> {
+    let has_tables = &database.records().has_tables;
+    if !has_tables.load(Ordering::Acquire) {
+        if storage::read(database, |_| Ok(())).await?.is_none() {
+            return Ok(());
+        }
+        has_tables.store(true, Ordering::Release);
+    }
     let (now, keep) = (hub.clock.now().into(), hub.config.records.keep);
-    database
-        .submit(move |transaction| {
-            let touched = upkeep::run(&NativeSql(transaction.connection()), now, keep)?;
-            for (owner, app, coll) in touched {
-                transaction.effect(Effect::Records(Publication {
-                    owner: owner.into(),
-                    app: app.into(),
-                    collections: vec![coll],
-                    client: HUB_CLIENT.into(),
-                }));
-            }
-            Ok(())
-        })
-        .await?;
+    // Two requests: what SQL wrote may be refused.
+    let drained = database.submit(move |transaction| tell(transaction, |sql| intents::drain(sql, now))).await;
+    database.submit(move |transaction| tell(transaction, |sql| upkeep::run(sql, now, keep))).await?;
+    drained.map(drop)
+}
+
+/// Publishes the collections that `work` touched.
+fn tell(
+    transaction: &mut Transaction<'_, Effect>,
+    work: impl FnOnce(&NativeSql<'_>) -> ferry_store::Result<Vec<intents::Touched>>,
+) -> ferry_store::Result<()> {
+    for (owner, app, coll) in work(&NativeSql(transaction.connection()))? {
+        transaction.effect(Effect::Records(Publication {
+            owner: owner.into(),
+            app: app.into(),
+            collections: vec![coll],
+            client: HUB_CLIENT.into(),
+        }));
+    }
     Ok(())
 }

@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use ferry_core::{events::Watermark, records::upkeep};
+use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
 use ferry_store::NativeSql;
 use ferry_types::{DatabaseId, Model, Result, Seq};
 
-use super::{storage, view};
+use super::{storage, upkeep, view};
 use crate::{database::Database, hub::Hub};
 
 /// In place of a store: all records of a database.
 const WHOLE: &str = "";
 
 /// Compares the file with what is remembered of it, once. One that is older was put back and has lost acknowledged
-/// writes: it begins a new epoch, in which devices send again what they wrote.
+/// writes: it begins a new epoch, in which devices send again what they wrote. Then what became due while the database
+/// was not in use is done beside the first request.
 ///
 /// # Errors
 /// What the control plane or storage reports.
-pub(super) async fn compare(hub: &Hub, database: &Arc<Database>) -> Result<()> {
-    let compared =
-        database.records().compared.get_or_try_init(|| async { begin_anew_if_older(hub, database).await });
+pub(super) async fn compare(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<()> {
+    let compared = database.records().compared.get_or_try_init(|| async {
+        begin_anew_if_older(hub, database).await?;
+        let (tending, database) = (Arc::clone(hub), Arc::clone(database));
+        hub.tasks.spawn(async move { upkeep::tend(&tending, &database).await });
+        Ok(())
+    });
     compared.await.map(drop)
 }
 
@@ -38,7 +43,7 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
     );
     let (epoch, now) = (storage::new_epoch()?, hub.clock.now().into());
     let begun = database
-        .submit(move |transaction| upkeep::begin_epoch(&NativeSql(transaction.connection()), &epoch, now))
+        .submit(move |transaction| begin_epoch(&NativeSql(transaction.connection()), &epoch, now))
         .await?;
     if let Some(seq) = begun.seq {
         database.records().reached(seq);

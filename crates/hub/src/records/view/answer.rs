@@ -27,6 +27,7 @@ pub(super) fn json(text: impl Into<Body>, seq: Option<Seq>) -> Response {
 pub(super) fn refused(error: &Error, id: Option<&RequestId>) -> Response {
     let code = match error.reason {
         Reason::TooLarge => "too_large",
+        Reason::MethodNotAllowed => "method_not_allowed",
         _ => error.code().as_str(),
     };
     let body = json!({"error": {
@@ -39,6 +40,14 @@ pub(super) fn refused(error: &Error, id: Option<&RequestId>) -> Response {
     if let Some(ms) = error.retry_after_ms {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
     }
+    response
+}
+
+/// A known endpoint with a method that it does not take.
+pub(super) fn method_not_allowed(allow: &'static str, id: Option<&RequestId>) -> Response {
+    let error = Error::new(Reason::MethodNotAllowed, format!("this endpoint takes only {allow}"));
+    let mut response = refused(&error, id);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 

@@ -20,7 +20,7 @@ pub(super) use answer::seq_of;
 
 use super::{
     access::{self, Entry},
-    route::parameter,
+    route::{options, parameter, takes},
 };
 use crate::{
     control::Credentials,
@@ -48,6 +48,13 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
     let names = names.unwrap_or_default();
     let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
     let [db, "records", rest @ ..] = &names[..] else { return refused(&no_such_endpoint()) };
+    let Some(allow) = allow(rest) else { return refused(&no_such_endpoint()) };
+    if parts.method == Method::OPTIONS {
+        return options(allow);
+    }
+    if !takes(allow, &parts.method) {
+        return answer::method_not_allowed(allow, parts.extensions.get::<RequestId>());
+    }
     let asked = match enter(hub, parts, db, rights(parts, rest)).await {
         Ok(asked) => asked,
         Err(error) => return refused(&error),
@@ -68,38 +75,45 @@ fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
     match rest {
         ["import"] | ["owners", _] => &[RECORDS_ADMIN],
         _ if !wants_own => &[RECORDS_ADMIN],
-        _ if parts.method == Method::GET || parts.method == Method::HEAD => &[RECORDS_PULL],
+        _ if parts.method == Method::GET => &[RECORDS_PULL],
         _ => &[RECORDS_PUSH, RECORDS_PULL],
     }
 }
 
 async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Response> {
     let method = &asked.parts.method;
-    let is = |wanted: Method| *method == wanted;
-    match rest {
-        ["changes"] if is(Method::GET) => changes::get(asked).await,
-        ["changes"] if is(Method::POST) => changes::post(asked, whole(asked, body).await?).await,
-        ["changes", "stream"] if is(Method::GET) => changes::stream(asked).await,
-        ["conflicts"] if is(Method::GET) => conflicts::list(asked).await,
-        ["conflicts", number, "resolve"] if is(Method::POST) => {
+    match (method.as_str(), rest) {
+        ("GET", ["changes"]) => changes::get(asked).await,
+        (_, ["changes"]) => changes::post(asked, whole(asked, body).await?).await,
+        (_, ["changes", "stream"]) => changes::stream(asked).await,
+        (_, ["conflicts"]) => conflicts::list(asked).await,
+        (_, ["conflicts", number, "resolve"]) => {
             conflicts::resolve(asked, number, whole(asked, body).await?).await
         }
-        ["export"] if is(Method::GET) => export::export(asked).await,
-        ["import"] if is(Method::POST) => export::import(asked, body).await,
-        ["devices"] if is(Method::GET) => devices::list(asked).await,
-        ["devices", client] if is(Method::DELETE) => devices::forget(asked, client).await,
-        ["owners", owner] if is(Method::DELETE) => devices::forget_owner(asked, owner).await,
-        ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => Err(wrong_method()),
-        [app, coll] if is(Method::GET) => record::list(asked, app, coll).await,
-        [app, coll, id] => {
-            let place = record::Named { app, coll, id };
-            record::one(asked, place, method, body).await
-        }
-        [app, coll, id, "history"] if is(Method::GET) => {
-            record::history(asked, record::Named { app, coll, id }).await
-        }
+        (_, ["export"]) => export::export(asked).await,
+        (_, ["import"]) => export::import(asked, body).await,
+        (_, ["devices"]) => devices::list(asked).await,
+        (_, ["devices", client]) => devices::forget(asked, client).await,
+        (_, ["owners", owner]) => devices::forget_owner(asked, owner).await,
+        (_, [app, coll]) => record::list(asked, app, coll).await,
+        (_, [app, coll, id]) => record::one(asked, record::Named { app, coll, id }, method, body).await,
+        (_, [app, coll, id, "history"]) => record::history(asked, record::Named { app, coll, id }).await,
         _ => Err(no_such_endpoint()),
     }
+}
+
+/// The methods of an endpoint, as `Allow` has them; `None` where there is none. Words win over names of apps.
+fn allow(rest: &[&str]) -> Option<&'static str> {
+    Some(match rest {
+        ["changes"] => "GET, POST, OPTIONS",
+        ["changes", "stream"] | ["conflicts" | "export" | "devices"] => "GET, OPTIONS",
+        ["conflicts", _, "resolve"] | ["import"] => "POST, OPTIONS",
+        ["devices" | "owners", _] => "DELETE, OPTIONS",
+        ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => return None,
+        [_, _] | [_, _, _, "history"] => "GET, OPTIONS",
+        [_, _, _] => "GET, PUT, PATCH, DELETE, OPTIONS",
+        _ => return None,
+    })
 }
 
 async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Right]) -> Result<Asked<'r>> {
@@ -146,8 +160,4 @@ fn number(parts: &Parts, name: &str, default: usize, most: usize) -> Result<usiz
 
 fn no_such_endpoint() -> Error {
     Error::new(Reason::NotFound, "no such endpoint under /v1")
-}
-
-fn wrong_method() -> Error {
-    Error::new(Reason::InvalidArgument, "this endpoint does not take that method")
 }

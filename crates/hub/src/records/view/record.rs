@@ -19,7 +19,7 @@ use serde_json::{Map, value::RawValue};
 
 use super::{
     super::{news::Publication, route::parameter, storage},
-    Asked, HTTP_CLIENT, answer, device, number, whole, wrong_method,
+    Asked, HTTP_CLIENT, answer, device, number, whole,
 };
 use crate::database::Effect;
 
@@ -136,11 +136,10 @@ pub(super) async fn one(
 ) -> Result<Response> {
     let named = named.check(asked)?;
     let verb = match *method {
-        Method::GET => return get(asked, named).await,
         Method::PUT => Verb::Put,
         Method::PATCH => Verb::Patch,
         Method::DELETE => Verb::Delete,
-        _ => return Err(wrong_method()),
+        _ => return get(asked, named).await,
     };
     let fields = match verb {
         Verb::Delete => None,
