@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use ferry_protocol::records::{ClientMessage, ServerMessage, check_name};
-use ferry_types::limits::RECORDS_SOCKET_FRAME_MAX_BYTES;
+use ferry_types::{Reason, limits::RECORDS_SOCKET_FRAME_MAX_BYTES};
 use futures_util::SinkExt as _;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use tokio::time::Instant;
@@ -20,11 +20,7 @@ use super::{
     refusal,
     route::{client_header, parameter},
 };
-use crate::{
-    control::{ClientInfo, Credentials},
-    hub::Hub,
-    rights::RECORDS_PULL,
-};
+use crate::{control::Credentials, hub::Hub, rights::RECORDS_PULL};
 
 /// How long a socket may live without its credential.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
@@ -34,6 +30,9 @@ const MERGE_WITHIN: Duration = Duration::from_millis(20);
 const UNANSWERED_PINGS: u32 = 3;
 const READ_BUFFER_BYTES: usize = 2 << 10;
 
+/// What a socket is told whose credential may transfer no more bytes today.
+const BUDGET_SPENT: (u16, &str) = (1008, "byte budget spent: it works again from midnight UTC");
+
 /// How a socket ends.
 #[derive(Debug)]
 enum End {
@@ -42,6 +41,12 @@ enum End {
     Close(u16, &'static str),
     /// The peer has gone already.
     Gone,
+}
+
+impl End {
+    const fn spent() -> Self {
+        Self::Close(BUDGET_SPENT.0, BUDGET_SPENT.1)
+    }
 }
 
 /// Answers the request for a socket. `app`: tell of this one only.
@@ -91,21 +96,26 @@ async fn serve(
 /// Waits for the `auth` message.
 async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut WebSocket) -> Result<Entry, End> {
     loop {
-        let Some(message) = receive(socket.recv().await)? else { continue };
+        let received = socket.recv().await;
+        let bytes = length(received.as_ref());
+        let Some(message) = receive(received)? else { continue };
         match message {
             ClientMessage::Auth(token) => {
                 let credentials = Credentials::default();
                 let credentials =
                     if token.is_empty() { credentials } else { credentials.with_bearer(&*token) };
-                let client = ClientInfo::of(access::ip(parts), &parts.headers);
-                let entered = access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await;
-                return entered.map_err(|error| match &*error.message {
+                let entered = access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await;
+                let entry = entered.map_err(|error| match &*error.message {
+                    _ if error.reason == Reason::ByteBudget => End::spent(),
                     _ if token.is_empty() => End::Refused("missing token"),
                     "missing subject" => End::Refused("missing subject"),
                     _ => End::Refused("invalid token"),
-                });
+                })?;
+                charge(&entry, bytes)?;
+                return Ok(entry);
             }
-            ClientMessage::Ping => send(socket, ServerMessage::Pong).await?,
+            // Nobody is known yet whose budget it could be.
+            ClientMessage::Ping => put(socket, ServerMessage::Pong).await?,
             ClientMessage::Unknown => {}
         }
     }
@@ -123,7 +133,7 @@ async fn notify(
     let _connection = entry.database.connect();
     let mut watch = hub.control.watch(&entry.auth);
     let closed = entry.database.closed().clone();
-    if let Err(end) = send(socket, ServerMessage::AuthOk).await {
+    if let Err(end) = send(socket, entry, ServerMessage::AuthOk).await {
         return end;
     }
     let ping_every = Duration::from_millis(hub.config.records.ping_ms);
@@ -137,8 +147,8 @@ async fn notify(
             _ = watch.ended() => return End::Refused("invalid token"),
             message = socket.recv() => {
                 heard = Instant::now();
-                match receive(message) {
-                    Ok(Some(ClientMessage::Ping)) => send(socket, ServerMessage::Pong).await,
+                match charge(entry, length(message.as_ref())).and_then(|()| receive(message)) {
+                    Ok(Some(ClientMessage::Ping)) => send(socket, entry, ServerMessage::Pong).await,
                     Ok(_) => Ok(()),
                     Err(end) => return end,
                 }
@@ -172,7 +182,7 @@ async fn tell(
     for (app, mut tables) in news {
         tables.retain(|table| entry.tables().contain(table));
         if only.is_none_or(|only| *app == *only) && !tables.is_empty() {
-            send(socket, ServerMessage::SyncAvailable { app: &app, tables: &tables }).await?;
+            send(socket, entry, ServerMessage::SyncAvailable { app: &app, tables: &tables }).await?;
         }
     }
     Ok(())
@@ -197,7 +207,23 @@ fn is_too_large(error: &axum::Error) -> bool {
     matches!(inner, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
 }
 
-async fn send(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
+/// Bytes of a frame of text; others end the socket, or are about the connection.
+fn length(message: Option<&Result<Message, axum::Error>>) -> usize {
+    if let Some(Ok(Message::Text(text))) = message { text.len() } else { 0 }
+}
+
+fn charge(entry: &Entry, bytes: usize) -> Result<(), End> {
+    entry.meter.charge(bytes).map_err(|_| End::spent())
+}
+
+/// Sends a message, if the credential may transfer so much more.
+async fn send(socket: &mut WebSocket, entry: &Entry, message: ServerMessage<'_>) -> Result<(), End> {
+    let text = message.encode();
+    charge(entry, text.len())?;
+    socket.send(Message::Text(text.into())).await.map_err(|_| End::Gone)
+}
+
+async fn put(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
     socket.send(Message::Text(message.encode().into())).await.map_err(|_| End::Gone)
 }
 
@@ -206,7 +232,7 @@ async fn finish(socket: &mut WebSocket, end: End) {
         End::Gone => return,
         End::Close(code, reason) => (code, reason),
         End::Refused(reason) => {
-            let _ = send(socket, ServerMessage::Error(reason)).await;
+            let _ = put(socket, ServerMessage::Error(reason)).await;
             (1008, reason)
         }
     };
