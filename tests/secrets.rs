@@ -167,6 +167,72 @@ fn keys_and_logins_at_providers_leave_no_secret() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+/// Uses invitations and password resets, right and wrong; their codes.
+fn use_codes(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
+    let (address, user) = (place.hub.address(), &place.user);
+    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
+    let org = user.ferry("CreateOrg", &json!({"name": "team"})).unwrap()["id"].as_str().unwrap().to_owned();
+    let invite = |email: &str| {
+        let request = json!({"org": org, "email": email, "role": "member"});
+        user.ferry("CreateInvitation", &request).unwrap()["code"].as_str().unwrap().to_owned()
+    };
+    let public = |method: &str, request: &Value| call(address, FERRY, method, request, None);
+    let signup = |email: &str, code: &str| {
+        public("Signup", &json!({"email": email, "password": PASSWORD, "inviteCode": code}))
+    };
+    let (joins, accepts, foreign) =
+        (invite("bob@example.com"), invite("eve@example.com"), invite("x@example.com"));
+    let guess = "a-guessed-code-that-nobody-was-ever-given".to_owned();
+    signup("bob@example.com", &joins).unwrap();
+    told.push(signup("carol@example.com", &joins).unwrap_err());
+    told.push(signup("dan@example.com", &guess).unwrap_err());
+    let eve = place.hub.signup("eve@example.com");
+    told.push(eve.ferry("AcceptInvitation", &json!({"code": foreign})).unwrap_err());
+    told.push(eve.ferry("AcceptInvitation", &json!({"code": guess})).unwrap_err());
+    eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap();
+    told.push(eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap_err());
+
+    let issue = json!({"email": "bob@example.com"});
+    let issued = || call(address, FERRY, "IssuePasswordReset", &issue, Some(operator.trim())).unwrap();
+    let codes = [issued(), issued()].map(|answer| answer["code"].as_str().unwrap().to_owned());
+    let new = "a password that nobody has had before";
+    let reset = |code: &str, new: &str| {
+        public("ResetPassword", &json!({"email": "bob@example.com", "code": code, "newPassword": new}))
+    };
+    told.push(reset(&guess, new).unwrap_err());
+    told.push(reset(&codes[1], "short").unwrap_err());
+    reset(&codes[1], new).unwrap();
+    told.push(reset(&codes[1], new).unwrap_err());
+    // Where nobody should put them.
+    for code in [&joins, &codes[0]] {
+        let _ = http::get(address, &format!("/healthz?code={code}"));
+        told.push(call(address, FERRY, "Whoami", &json!({}), Some(code)).unwrap_err());
+    }
+    let [first, second] = codes;
+    vec![joins, accepts, foreign, guess, first, second, new.to_owned()]
+}
+
+// Verifies: WEB-08, ORG-12, PWD-06
+#[test]
+fn codes_of_invitations_and_password_resets_leave_no_secret() {
+    let place = Place::of(options().env("FERRY_LOG_LEVEL", "trace").start());
+    let mut told = Vec::new();
+    let secrets = use_codes(&place, &mut told);
+    place.user.ferry("RevokeSession", &json!({})).unwrap();
+    wait::until("the last request in the log", || place.hub.log().contains("RevokeSession").then_some(()));
+    let shown = shown(&place.hub);
+    for secret in &secrets {
+        assert!(secret.len() > 20, "{secret:?} is long enough to be searched for");
+        assert!(!shown.contains(secret), "shown: {secret:.12}…");
+        assert!(told.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
+    }
+    // Only their digests are kept.
+    let mut findings = Vec::new();
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    search(&place.hub.data_dir(), &secrets, &mut findings);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
 fn search(folder: &Path, secrets: &[&str], findings: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

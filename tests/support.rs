@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use ferry_testkit::{
     Direction, Hub, Session,
     edgereplica::{self, Failure, Report},
+    http::Response,
     hub::Options,
     rpc::Refusal,
 };
@@ -92,6 +93,23 @@ pub(crate) fn refused(answer: Result<Value, Refusal>, code: &str) -> Refusal {
     let refusal = answer.expect_err("the hub must refuse this");
     assert_eq!(refusal.code, code, "{refusal:?}");
     refusal
+}
+
+/// Asserts that a byte budget is spent: told in words, and until when (TOK-14).
+#[track_caller]
+pub(crate) fn assert_spent(refused: &Response) {
+    let text = refused.text();
+    assert_eq!(refused.status, 429, "{text}");
+    assert!(text.contains("caveat bpd") && text.contains("midnight UTC"), "{text}");
+    let seconds: u64 = refused.header("retry-after").expect("Retry-After").parse().unwrap();
+    assert!((1..=86_400).contains(&seconds), "{seconds}");
+}
+
+/// The same in the form of `/v1`.
+#[track_caller]
+pub(crate) fn assert_v1_spent(refused: &Response) {
+    assert_spent(refused);
+    assert_eq!(refused.json()["error"]["reason"], "BYTE_BUDGET");
 }
 
 /// Every fault point of this prefix that the sources name: a test that passes them all needs no list to keep.

@@ -1,9 +1,11 @@
 //! JWTs of a foreign issuer, against a key server that is well, ill, or hostile.
 
 use ferry_testkit::{
+    http,
+    hub::Options,
     jwks_server::{Behaviour, JwksServer},
     jwt::{ED, GOOD, Key, OTHER_ED, RSA, WEAK_RSA, key_set},
-    wait,
+    tls, wait,
 };
 use serde_json::{Value, json};
 
@@ -24,13 +26,44 @@ fn changed(change: impl FnOnce(&mut Value)) -> Value {
 
 /// A hub whose operator trusts the key server for the database `app`.
 fn trusting(server: &JwksServer) -> Place {
-    let options = options()
+    Place::of(trust(server).start())
+}
+
+/// How it is started.
+fn trust(server: &JwksServer) -> Options {
+    options()
         .env("FERRY_JWKS_URL", server.url())
         .env("FERRY_JWT_ISSUER", ISSUER)
         .env("FERRY_JWT_AUDIENCE", "notes,other")
         .env("FERRY_DEFAULT_DATABASE", "app")
-        .env("FERRY_RATE_LIMIT_SCALE", "0");
-    Place::of(options.start())
+        .env("FERRY_RATE_LIMIT_SCALE", "0")
+}
+
+// Verifies: JWT-07
+#[test]
+fn keys_come_over_https_from_whom_the_machine_trusts() {
+    let server = JwksServer::start_tls(Behaviour::Keys(GOOD.to_vec(), None));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, tls::AUTHORITY).unwrap();
+    // As a company's own authority is made known to programs.
+    let trusted = Place::of(trust(&server).env("SSL_CERT_FILE", authority.display().to_string()).start());
+    for key in GOOD {
+        assert_eq!(verdict(&trusted, &key.token(&claims())).as_deref(), Ok("ada"), "{}", key.alg());
+    }
+    assert_eq!(server.requests(), 1, "fetched once");
+    assert_refused(&trusted, &OTHER_ED.token(&claims()), "key");
+
+    // A machine that does not know the authority gets no keys from there, however good they are.
+    let other = Place::of(trust(&server).start());
+    let told = verdict(&other, &ED.token(&claims())).unwrap_err();
+    assert!(!told.is_empty());
+    let bearer = format!("Bearer {}", ED.token(&claims()));
+    let headers = [("Authorization", bearer.as_str())];
+    let answer = http::send(other.hub.address(), "POST", "/sync/todo", &headers, b"{}").unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    assert!(other.hub.log().contains("certificate"), "the log says why");
 }
 
 /// What the hub says to a token: its subject, or why not.

@@ -8,6 +8,7 @@ mod durability;
 mod http;
 mod jwt;
 mod keys;
+mod kinds;
 mod membership;
 mod narrowed;
 mod oauth;

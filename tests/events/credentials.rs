@@ -17,12 +17,12 @@ const ISSUER: &str = "https://id.example";
 /// Connections of one database that are ended together.
 const CONNECTIONS: usize = 100;
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     let now = wait::unix_seconds();
     json!({"iss": ISSUER, "sub": "ada", "aud": "notes", "exp": now + 600, "iat": now})
 }
 
-fn changed(name: &str, value: Value) -> Value {
+pub(super) fn changed(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
@@ -30,14 +30,19 @@ fn changed(name: &str, value: Value) -> Value {
 
 /// A hub that trusts the key server for the database `app`, which has a store `app`.
 fn trusting(server: &JwksServer) -> Stores {
+    let stores = trusting_with(server, &[]);
+    drop(stores.open("app"));
+    stores
+}
+
+/// The same with more settings, and without the store.
+pub(super) fn trusting_with(server: &JwksServer, settings: &[&str]) -> Stores {
     let options = options()
         .env("FERRY_JWKS_URL", server.url())
         .env("FERRY_JWT_ISSUER", ISSUER)
         .env("FERRY_JWT_AUDIENCE", "notes")
         .env("FERRY_DEFAULT_DATABASE", "app");
-    let stores = Stores::of(options.start());
-    drop(stores.open("app"));
-    stores
+    Stores::of(settings.iter().fold(options, |options, setting| options.arg(*setting)).start())
 }
 
 fn open(stores: &Stores, token: &str) -> Result<LiveSocket, http::Response> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferry_testkit::{
     livestore::{Outcome, Page, Said, chain, event},
-    wait,
+    process, wait,
 };
 use serde_json::json;
 
@@ -47,22 +47,35 @@ fn without_acks_eight_chunks_come_and_each_ack_brings_one_more() {
 #[test]
 fn a_lagging_pull_holds_up_nobody_and_nothing_of_it_is_kept() {
     let stores = Stores::new();
-    let mut slow = stores.open("app");
-    slow.pull(&a(1), true, None);
-    slow.unacked_page(&a(1));
+    let mut slow: Vec<_> = (0..8).map(|_| stores.open("app")).collect();
+    for socket in &mut slow {
+        socket.pull(&a(1), true, None);
+        socket.unacked_page(&a(1));
+    }
     let mut quick = stores.open("app");
     quick.pull(&a(1), true, None);
     quick.page(&a(1));
+    let resident = || process::usage(stores.place.hub.pid()).unwrap().resident_bytes;
+    let before = resident();
+    let large = |after: i64| {
+        let mut batch = chain(after, 50);
+        batch.iter_mut().for_each(|event| event["args"] = json!("x".repeat(1000)));
+        batch
+    };
     let mut head = 0;
     for _ in 0..200 {
-        assert_eq!(quick.push(&b(1), &chain(head, 50)), Outcome::Success(json!({})));
+        assert_eq!(quick.push(&b(1), &large(head)), Outcome::Success(json!({})));
         head += 50;
     }
+    // 11 MB were pushed: kept once they would show, and for each slow reader all the more.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 12 << 20, "the hub grew by {grown} bytes");
+    let mut slow = slow.swap_remove(0);
     let lagging = || {
         let text = ferry_testkit::http::get(stores.address(), "/metrics").unwrap().text();
-        text.lines().any(|line| line == "ferry_events_lagging_subscribers 1").then_some(())
+        text.lines().any(|line| line == "ferry_events_lagging_subscribers 8").then_some(())
     };
-    wait::until("one lagging subscriber", lagging);
+    wait::until("eight lagging subscribers", lagging);
     for _ in 0..8 {
         slow.ack(&a(1));
     }

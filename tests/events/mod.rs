@@ -3,6 +3,7 @@
 mod admin;
 mod auth;
 mod bad;
+mod budget;
 mod connection;
 mod crash;
 mod credentials;
@@ -15,6 +16,8 @@ mod live;
 mod pull;
 mod push;
 mod routes;
+mod scope;
+mod tenancy;
 mod view;
 
 use ferry_testkit::{

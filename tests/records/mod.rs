@@ -1,6 +1,7 @@
 //! Record sync over the wire of compatible clients, and over Ferry's own.
 
 mod billing;
+mod budget;
 mod crash;
 mod crowd;
 mod cut;
@@ -11,6 +12,7 @@ mod rights;
 mod routes;
 mod socket;
 mod stream;
+mod tenancy;
 mod time;
 mod view;
 mod wire;

@@ -6,7 +6,7 @@ use ferry_types::{ApiKeyId, DatabaseId, Error, Model, ModelSet, Op, OpSet, OrgId
 
 use crate::{
     ByteBudget, CredentialKind, JwtSubject, Principal, Role, TokenHolder, caveat::Restrictions,
-    claims::Grant, token::Verified,
+    claims::Grant, jwt::StoreScope, token::Verified,
 };
 
 /// The rights of one request or connection.
@@ -26,10 +26,14 @@ pub struct AuthContext {
     pub restrictions: Arc<Restrictions>,
     /// The functions that an API key names; `None`: no such list.
     pub functions: Option<Arc<[String]>>,
+    /// The event stores that a JWT names; `None`: it names none, and opens all.
+    pub stores: Option<Arc<StoreScope>>,
     /// What it may transfer in a day; whoever serves it charges every byte to them.
     pub byte_budgets: Option<Arc<[ByteBudget]>>,
     /// From this Unix second on it is dead; `None`: never.
     pub deadline_unix: Option<i64>,
+    /// Neither the credential nor the path names the database: it is the default one.
+    pub by_default: bool,
 }
 
 /// What an API key grants.
@@ -94,8 +98,10 @@ impl AuthContext {
             ops: ops.intersection(token.restrictions.ops),
             restrictions: Arc::clone(&token.restrictions),
             functions: None,
+            stores: None,
             byte_budgets: token.byte_budgets.clone(),
             deadline_unix: Some(token.deadline_unix),
+            by_default: false,
         })
     }
 
@@ -137,8 +143,10 @@ impl AuthContext {
             ops,
             restrictions,
             functions: None,
+            stores: None,
             byte_budgets: None,
             deadline_unix: None,
+            by_default: false,
         }
     }
 
@@ -150,6 +158,7 @@ impl AuthContext {
             return None;
         }
         self.beside = Some(key.id);
+        self.by_default = false;
         self.models = self.models.intersection(key.models);
         self.ops = self.ops.intersection(key.ops);
         self.functions = key.functions;
@@ -208,8 +217,8 @@ impl AuthContext {
 /// Whether the endpoints of a model charge what they receive and send to a token's budgets (TOK-14).
 const fn counts_bytes(model: Model) -> bool {
     match model {
-        Model::Pages => true,
-        Model::Events | Model::Records | Model::Ops | Model::Functions => false,
+        Model::Pages | Model::Events | Model::Records => true,
+        Model::Ops | Model::Functions => false,
     }
 }
 
@@ -275,7 +284,8 @@ mod tests {
         }
         let budget = context(&["bpd=5"], OpSet::ALL).unwrap();
         for model in ModelSet::ALL.iter() {
-            assert_eq!(budget.require(model, Op::Read).is_ok(), counts_bytes(model), "{model}");
+            let counts = matches!(model, Model::Pages | Model::Events | Model::Records);
+            assert_eq!(budget.require(model, Op::Read).is_ok(), counts, "{model}");
         }
     }
 
@@ -297,6 +307,9 @@ mod tests {
     #[test]
     fn a_key_beside_a_bearer_only_narrows() {
         let token = context(&[], OpSet::ALL).unwrap();
+        let by_default = AuthContext { by_default: true, ..token.clone() };
+        let named = by_default.beside_key(key(DATABASE, &[Op::Read], None)).unwrap();
+        assert!(!named.by_default, "the key names the database");
         let both = token.clone().beside_key(key(DATABASE, &[Op::Read, Op::Admin], Some(1_500))).unwrap();
         assert_eq!(both.principal, token.principal);
         assert_eq!(both.models, ModelSet::of(&[Model::Events, Model::Functions]));

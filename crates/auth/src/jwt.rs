@@ -5,6 +5,7 @@
 mod cache;
 mod keys;
 mod settings;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -12,6 +13,7 @@ mod token;
 pub use cache::{FetchFailure, JwksCache, Lookup};
 pub use keys::{KeySet, KeySetError};
 pub use settings::{BadSetting, JwtSettings, JwtSettingsText, KeySource};
+pub use stores::{BadScope, StoreScope};
 pub(crate) use token::signed_claims;
 pub use token::{JwtClaims, UnverifiedJwt};
 

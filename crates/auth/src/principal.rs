@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ferry_types::{ApiKeyId, OrgId, SessionId, TokenId, UserId};
+use ferry_types::{ApiKeyId, DatabaseId, OrgId, SessionId, TokenId, UserId};
 
 use crate::{Role, token::Verified};
 
@@ -81,7 +81,9 @@ pub struct JwtSubject {
     pub subject: Arc<str>,
     /// `iat`, Unix seconds. A token without one cannot show that it is younger than a revocation.
     pub issued_unix: Option<i64>,
-    /// Version of the database's JWT settings that let it in; any change of them ends it.
+    /// Whose JWT settings let it in: the database's own, or the default one's where each store or user has a database.
+    pub settings_of: DatabaseId,
+    /// Version of those settings; any change of them ends it.
     pub settings_version: u64,
 }
 
@@ -169,6 +171,7 @@ mod tests {
             issuer: "https://id.example".into(),
             subject: "ada".into(),
             issued_unix: None,
+            settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
             settings_version: 1,
         });
         assert_eq!(

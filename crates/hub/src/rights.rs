@@ -113,6 +113,7 @@ mod tests {
                 issuer: "https://id.example".into(),
                 subject: "ada".into(),
                 issued_unix: None,
+                settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
                 settings_version: 1,
             }),
             CredentialKind::ApiKey => {
@@ -136,8 +137,10 @@ mod tests {
             ops: ops.iter().filter(|op| without.is_none_or(|(_, not)| not != *op)).collect(),
             restrictions: Arc::new(Restrictions::none()),
             functions: None,
+            stores: None,
             byte_budgets: None,
             deadline_unix: None,
+            by_default: false,
         }
     }
 

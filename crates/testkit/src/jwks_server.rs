@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use crate::jwt::{Key, key_set};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::{
+    jwt::{Key, key_set},
+    tls,
+};
 
 /// How the server answers.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ struct Shared {
     requests: AtomicUsize,
     paths: Mutex<BTreeMap<String, usize>>,
     silent: Mutex<Vec<TcpStream>>,
+    /// Of a server that speaks HTTPS.
+    tls: Option<Arc<ServerConfig>>,
     stops: AtomicBool,
 }
 
@@ -50,6 +57,19 @@ impl JwksServer {
     /// If no port of loopback is free.
     #[must_use]
     pub fn start(behaviour: Behaviour) -> Self {
+        Self::serve(behaviour, None)
+    }
+
+    /// The same over HTTPS, with a certificate that [`tls::AUTHORITY`] has signed.
+    ///
+    /// # Panics
+    /// If no port of loopback is free.
+    #[must_use]
+    pub fn start_tls(behaviour: Behaviour) -> Self {
+        Self::serve(behaviour, Some(tls::server()))
+    }
+
+    fn serve(behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
@@ -57,6 +77,7 @@ impl JwksServer {
             requests: AtomicUsize::new(0),
             paths: Mutex::default(),
             silent: Mutex::default(),
+            tls,
             stops: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -75,7 +96,10 @@ impl JwksServer {
     /// Where the keys are.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/jwks", self.address)
+        match self.shared.tls {
+            None => format!("http://{}/jwks", self.address),
+            Some(_) => format!("https://localhost:{}/jwks", self.address.port()),
+        }
     }
 
     /// Answers so from now on.
@@ -108,7 +132,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let behaviour = lock(&shared.behaviour).clone();
     shared.requests.fetch_add(1, Ordering::Relaxed);
     match behaviour {
@@ -120,7 +144,17 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Behaviour::Keys(..) | Behaviour::Answer(..) | Behaviour::Redirect => {}
     }
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+    match &shared.tls {
+        None => answer(stream, shared, behaviour),
+        Some(config) => {
+            let connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+            answer(StreamOwned::new(connection, stream), shared, behaviour)
+        }
+    }
+}
+
+fn answer(stream: impl Read + Write, shared: &Shared, behaviour: Behaviour) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -139,8 +173,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Behaviour::Silence | Behaviour::Refuse => return Ok(()),
     };
     let length = body.len();
+    let stream = reader.get_mut();
     write!(
         stream,
         "HTTP/1.1 {status} Answer\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
+    )?;
+    stream.flush()
 }

@@ -24,6 +24,7 @@ pub mod sample;
 pub mod serve;
 pub mod socket;
 pub mod sse;
+pub mod tls;
 pub mod token;
 pub mod wait;
 

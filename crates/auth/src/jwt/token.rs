@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet};
+use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet, StoreScope};
 
 /// Longest `sub` (JWT-03), bytes.
 const SUBJECT_MAX_BYTES: usize = 256;
@@ -113,6 +113,15 @@ impl<'t> UnverifiedJwt<'t> {
             Some(Audiences::One(one)) => settings.accepts_audiences(std::slice::from_ref(one)),
             Some(Audiences::Many(many)) => settings.accepts_audiences(many),
         }
+    }
+
+    /// Which event stores the claim called `claim` says that it opens; to be believed once it is verified.
+    ///
+    /// # Errors
+    /// Never for a token that was parsed.
+    pub fn store_scope(&self, claim: &Arc<str>) -> Result<StoreScope, JwtError> {
+        let (_, payload) = self.signed.split_once('.').ok_or(JwtError::Malformed)?;
+        Ok(StoreScope::of(&part(payload)?, claim))
     }
 
     /// Whether another set might prove it: this one has no key that fits.

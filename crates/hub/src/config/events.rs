@@ -1,6 +1,6 @@
 //! Settings of event sync.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ferry_core::events::{Limits, OnRollback, Rate};
 use regex_lite::Regex;
@@ -85,6 +85,10 @@ pub struct EventsConfig {
     pub auto_create: bool,
     /// In which database the stores of hub-wide paths are whose id the pattern matches; the first match counts.
     pub store_map: Vec<(Regex, String)>,
+    /// Whether each store of a hub-wide path has a database, for callers whose credential names none.
+    pub database_per_store: bool,
+    /// The claim in which JWTs must name the stores that they open.
+    pub jwt_stores_claim: Option<Arc<str>>,
     /// What ids of stores must match.
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
@@ -118,7 +122,7 @@ impl EventsConfig {
         self.store_map.iter().find(|(ids, _)| ids.is_match(store_id)).map(|(_, database)| database.as_str())
     }
 
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
         let scale = values.number("rate_limit_scale", 1.0, 0.0, 1e6)?;
         let rate = |name, default: &str| {
             let read = values.read(name, optional_rate)?;
@@ -135,6 +139,8 @@ impl EventsConfig {
             auth_cookie: values.text("events.auth_cookie").map(str::to_owned),
             auto_create: values.truth("events.auto_create", true)?,
             store_map: values.list("events.store_map", mapping)?,
+            database_per_store: values.tenants("events.database_per_store", dev)?,
+            jwt_stores_claim: values.text("events.jwt_stores_claim").map(Arc::from),
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
             default_store: values.text("events.default_store").map(str::to_owned),

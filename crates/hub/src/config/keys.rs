@@ -161,6 +161,11 @@ pub const KEYS: &[Key] = &[
         "How long the billing service's answers hold, and how often streams ask again [default: 300]",
     ),
     key(
+        "records.database_per_user",
+        "BOOL",
+        "Give each user of a JWT that names no database a database of records [default: false]",
+    ),
+    key(
         "records.tombstone_days",
         "DAYS",
         "Days that a deleted record waits for devices, twice that for those that do not come [default: 90]",
@@ -183,6 +188,16 @@ pub const KEYS: &[Key] = &[
         "events.store_map",
         "LIST",
         "Databases of stores at the hub's root: REGEX=DATABASE, comma-separated [default: the credential's]",
+    ),
+    key(
+        "events.database_per_store",
+        "BOOL",
+        "At the hub's root, give each store a database for callers whose credential names none [default: false]",
+    ),
+    key(
+        "events.jwt_stores_claim",
+        "NAME",
+        "Claim in which JWTs must name the stores that they open: REGEX, or a list [default: none, all stores]",
     ),
     key("events.store_id_pattern", "REGEX", "What a storeId must match as a whole"),
     key(

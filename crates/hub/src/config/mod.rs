@@ -228,6 +228,18 @@ impl Values {
         Ok(parsed.unwrap_or(default))
     }
 
+    /// Whether databases are made as they are needed, in the organisation of the default one.
+    fn tenants(&self, name: &str, dev: bool) -> Result<bool, ConfigError> {
+        let wanted = self.truth(name, false)?;
+        if wanted && !dev && self.text("default_database").is_none() {
+            let source = self.source(name).unwrap_or(name);
+            let problem =
+                "databases are made beside default_database, which is not set: set it to an id or name";
+            return Err(ConfigError(format!("{source}: {problem}")));
+        }
+        Ok(wanted)
+    }
+
     fn list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {
         let items =
             |text: &str| text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(&parse).collect();
@@ -294,8 +306,8 @@ impl Config {
                 stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
                 history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             },
-            events: EventsConfig::read(&values)?,
-            records: RecordsConfig::read(&values)?,
+            events: EventsConfig::read(&values, args.dev)?,
+            records: RecordsConfig::read(&values, args.dev)?,
             warnings,
         })
     }
@@ -402,9 +414,11 @@ mod tests {
             ("trusted_proxies", "10.0.0.0/99"),
             ("cors_origins", "app.example.com"),
             ("tls_cert", "x"),
+            ("events.database_per_store", "true"),
+            ("records.database_per_user", "maybe"),
         ] {
             let error = load(&[(name, value)], false).unwrap_err().0;
-            assert!(error.contains(&name.replace('_', "-")) || error.contains(name), "{error}");
+            assert!(error.contains(&name.replace(['_', '.'], "-")) || error.contains(name), "{error}");
         }
     }
 

@@ -22,6 +22,8 @@ pub struct RecordsConfig {
     pub billing_key: Option<String>,
     /// What becomes of syncing while it does not answer.
     pub billing_fail: BillingFail,
+    /// Whether each user of a JWT that names no database has a database.
+    pub database_per_user: bool,
     /// How long the account that it called active stays so, and how often a stream asks again.
     pub billing_seconds: u64,
     /// How long things are kept.
@@ -31,11 +33,12 @@ pub struct RecordsConfig {
 }
 
 impl RecordsConfig {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
         Ok(Self {
             billing_url: values.read("records.billing_url", url)?,
             billing_key: values.text("records.billing_key").map(str::to_owned),
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
+            database_per_user: values.tenants("records.database_per_user", dev)?,
             billing_seconds: values.number("records.billing_seconds", 300, 1, 86_400)?,
             keep: Keep {
                 tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,

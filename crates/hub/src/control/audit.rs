@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ferry_auth::AuthContext;
 use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
 use rusqlite::Connection;
 
@@ -22,21 +23,41 @@ impl Origin {
     }
 }
 
+/// Whose request changes a database, for the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requester {
+    /// The principal of its credential.
+    pub principal: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Requester {
+    /// The holder of `auth`.
+    #[must_use]
+    pub fn of(auth: &AuthContext, origin: Origin) -> Self {
+        Self { principal: auth.principal(), origin }
+    }
+}
+
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Who<'a> {
     /// Nobody who is known.
     Nobody,
     User(UserId),
+    /// Whoever used a data endpoint: a user, a JWT's subject, an API key, or nobody in particular.
+    Principal(&'a str),
     /// Whoever holds the operator token.
     Operator,
 }
 
-impl Who {
+impl Who<'_> {
     fn text(self) -> String {
         match self {
             Self::Nobody => String::new(),
             Self::User(id) => id.to_string(),
+            Self::Principal(principal) => principal.to_owned(),
             Self::Operator => "operator".to_owned(),
         }
     }
@@ -46,7 +67,7 @@ impl Who {
 pub(super) struct AuditRow<'a> {
     pub(super) at: UnixMillis,
     pub(super) origin: &'a Origin,
-    pub(super) actor: Who,
+    pub(super) actor: Who<'a>,
     pub(super) org_id: Option<OrgId>,
     pub(super) database_id: Option<DatabaseId>,
     /// `noun.verb`.
@@ -63,7 +84,7 @@ impl<'a> AuditRow<'a> {
     pub(super) fn ok(
         at: UnixMillis,
         origin: &'a Origin,
-        actor: Who,
+        actor: Who<'a>,
         action: &'static str,
         target: &'a str,
     ) -> Self {

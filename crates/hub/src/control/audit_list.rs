@@ -14,7 +14,7 @@ pub struct AuditEvent {
     pub at: UnixMillis,
     /// Id of the request, as on its response and log line.
     pub request_id: String,
-    /// Id of a user, `operator`, or empty.
+    /// Id of a user or API key, a JWT's issuer and subject, `anonymous`, `operator`, or empty.
     pub actor: String,
     /// `noun.verb`.
     pub action: String,

@@ -149,7 +149,7 @@ impl Control {
     fn anonymous(&self, route: Option<&str>) -> Result<AuthContext> {
         let open = if self.config.dev { self.state.read().default_database() } else { None };
         open.filter(|id| route.is_none_or(|name| self.state.read().is_called(*id, name)))
-            .map(AuthContext::anonymous)
+            .map(|id| AuthContext { by_default: route.is_none(), ..AuthContext::anonymous(id) })
             .ok_or_else(|| {
                 let message = "missing credential: send a sync token, a JWT or an API key of the database";
                 Error::new(Reason::Unauthenticated, message)

@@ -90,9 +90,14 @@ const fn day_of(now: UnixMillis) -> i64 {
     now.0.div_euclid(DAY_MS)
 }
 
-/// Charges one request or connection to the budgets of its token.
-pub struct Meter {
+/// Charges one request or connection to the budgets of its token; its clones charge the same. Nearly all tokens have
+/// none, and then it holds nothing.
+#[derive(Clone)]
+pub struct Meter(Option<Arc<Charged>>);
+
+struct Charged {
     clock: Arc<dyn Clock>,
+    /// Where bytes are counted, and how many a day may be.
     budgets: Box<[(Arc<Count>, u64)]>,
 }
 
@@ -102,9 +107,20 @@ impl Meter {
     /// # Errors
     /// `BYTE_BUDGET` once they exceed what a budget has left of the day; then nothing more may be transferred.
     pub fn charge(&self, bytes: usize) -> Result<()> {
-        if self.budgets.is_empty() {
-            return Ok(());
-        }
+        self.0.as_ref().map_or(Ok(()), |charged| charged.charge(bytes))
+    }
+
+    /// Refuses when a budget has nothing left.
+    ///
+    /// # Errors
+    /// `BYTE_BUDGET`.
+    pub fn check(&self) -> Result<()> {
+        self.0.as_ref().map_or(Ok(()), |charged| charged.check())
+    }
+}
+
+impl Charged {
+    fn charge(&self, bytes: usize) -> Result<()> {
         let now = self.clock.now();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut outcome = Ok(());
@@ -120,7 +136,6 @@ impl Meter {
         outcome
     }
 
-    /// Refuses when a budget has nothing left.
     fn check(&self) -> Result<()> {
         let now = self.clock.now();
         for (count, limit) in &self.budgets {
@@ -160,7 +175,11 @@ impl Control {
             };
             budgets.push((count, budget.bytes_per_day));
         }
-        let meter = Meter { clock: Arc::clone(&self.clock), budgets: budgets.into() };
+        if budgets.is_empty() {
+            return Ok(Meter(None));
+        }
+        let meter =
+            Meter(Some(Arc::new(Charged { clock: Arc::clone(&self.clock), budgets: budgets.into() })));
         meter.check()?;
         Ok(meter)
     }

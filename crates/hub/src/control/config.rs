@@ -1,6 +1,6 @@
 //! The settings of the control plane, already validated by the hub's configuration.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use ferry_auth::jwt::JwtSettingsText;
 
@@ -17,6 +17,8 @@ pub struct ControlConfig {
     pub default_database: Option<String>,
     /// What JWTs of the default database must be, unless it has settings of its own.
     pub jwt: Option<JwtSettingsText>,
+    /// The claim by which JWTs say which event stores they open.
+    pub jwt_stores_claim: Option<Arc<str>>,
     /// Signing keys in front of the key ring's, base64, comma-separated.
     pub session_key: Option<String>,
     /// Life of a session, seconds.
@@ -56,6 +58,7 @@ impl From<&Config> for ControlConfig {
             dev: config.dev,
             default_database: config.default_database.clone(),
             jwt: config.jwt.clone(),
+            jwt_stores_claim: config.events.jwt_stores_claim.clone(),
             session_key: config.session_key.clone(),
             session_ttl_seconds: config.session_ttl_seconds,
             sync_token_ttl_seconds: config.sync_token_ttl_seconds,

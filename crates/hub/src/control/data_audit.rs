@@ -23,11 +23,11 @@ impl Control {
         detail: Value,
     ) -> Result<()> {
         let (at, target, database_id) = (self.now(), target.to_owned(), auth.database_id);
-        let actor = auth.principal.user_id().map_or(Who::Nobody, Who::User);
         let org_id = self.database(database_id).map(|entry| entry.org_id);
-        let detail = json!({"principal": auth.principal(), "detail": detail});
+        let principal = auth.principal();
+        let detail = json!({"principal": principal, "detail": detail});
         self.write(move |transaction| {
-            let row = AuditRow::ok(at, &origin, actor, action, &target);
+            let row = AuditRow::ok(at, &origin, Who::Principal(&principal), action, &target);
             let row = AuditRow { org_id, database_id: Some(database_id), detail, ..row };
             row.insert(transaction.connection())
         })

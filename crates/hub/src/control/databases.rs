@@ -22,7 +22,7 @@ use super::{
 };
 
 /// A name for a database (ORG-06).
-fn check_name(name: &str) -> Result<&str> {
+pub(super) fn check_name(name: &str) -> Result<&str> {
     let shaped = (1..=DATABASE_NAME_MAX_BYTES).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     if !shaped {
@@ -106,6 +106,33 @@ impl Act {
     }
 }
 
+/// Stores a database whose name is free, unless its organisation has `max` already.
+pub(super) fn insert_row(
+    connection: &Connection,
+    entry: &DatabaseEntry,
+    created_by: Option<UserId>,
+    max: u64,
+) -> ferry_store::Result<()> {
+    let count: u64 = connection
+        .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
+        .query_row([entry.org_id.to_string()], |row| row.get(0))?;
+    if count >= max {
+        let message = format!("the organisation has {max} databases, the most it may have: delete one");
+        return Err(Error::new(Reason::DatabaseLimit, message).into());
+    }
+    let sql =
+        "INSERT INTO databases(id, org_id, name, kind, created_by, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(sql)?.execute(rusqlite::params![
+        entry.id.to_string(),
+        entry.org_id.to_string(),
+        entry.name,
+        entry.kind.map(DatabaseKind::as_str),
+        created_by.map(|id| id.to_string()),
+        entry.created.0
+    ])?;
+    Ok(())
+}
+
 impl Control {
     /// Creates a database; empty `org`: in the session's organisation, empty `kind`: fixed by the first write.
     ///
@@ -143,27 +170,7 @@ impl Control {
             let connection = transaction.connection();
             act.refuse_non_admin(connection, org_not_found)?;
             act.refuse_taken(connection, &stored.name)?;
-            let count: u64 = connection
-                .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
-                .query_row([org_id.to_string()], |row| row.get(0))?;
-            if count >= max {
-                let message =
-                    format!("the organisation has {max} databases, the most it may have: delete one");
-                return Err(Error::new(Reason::DatabaseLimit, message).into());
-            }
-            connection
-                .prepare_cached(
-                    "INSERT INTO databases(id, org_id, name, kind, created_by, created)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(rusqlite::params![
-                    id.to_string(),
-                    org_id.to_string(),
-                    stored.name,
-                    kind.map(DatabaseKind::as_str),
-                    user_id.to_string(),
-                    now.0
-                ])?;
+            insert_row(connection, &stored, Some(user_id), max)?;
             let detail = json!({ "kind": kind.map(DatabaseKind::as_str) });
             act.audit(connection, "database.create", &stored.name, detail)?;
             transaction.effect(ControlEffect::DatabaseCreated(stored));

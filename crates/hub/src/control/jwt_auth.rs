@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferry_auth::{
     AuthContext, JwtSubject,
-    jwt::{JwtClaims, JwtError, JwtSettings, KeySet, KeySource, UnverifiedJwt},
+    jwt::{JwtClaims, JwtError, JwtSettings, KeySet, KeySource, StoreScope, UnverifiedJwt},
 };
 use ferry_types::{DatabaseId, Error, Reason};
 
@@ -57,6 +57,15 @@ impl From<JwtRefusal> for Error {
     }
 }
 
+/// The database that a JWT means.
+struct Found {
+    database_id: DatabaseId,
+    entry: JwtEntry,
+    by_default: bool,
+    /// The index's version, if it was found by what the token claims.
+    found_at: Option<u64>,
+}
+
 /// A JWT whose signature, issuer and audience were checked, and with what.
 pub(super) struct ProvenJwt {
     pub(super) claims: JwtClaims,
@@ -65,6 +74,10 @@ pub(super) struct ProvenJwt {
     version: u64,
     keys: Arc<KeySet>,
     database_id: DatabaseId,
+    /// Whether it is the default one, by the operator's settings, since the token means no other.
+    by_default: bool,
+    /// The event stores that it names, if the operator asks for that.
+    stores: Option<Arc<StoreScope>>,
     /// The index's version, if the database was found by what the token claims.
     found_at: Option<u64>,
 }
@@ -94,10 +107,16 @@ impl Control {
             issuer: Arc::clone(&claims.issuer),
             subject: Arc::clone(&claims.subject),
             issued_unix: claims.issued_unix,
+            settings_of: jwt.database_id,
             settings_version: jwt.version,
         };
         let deadline = claims.deadline_unix(settings);
-        let auth = AuthContext::of_jwt(subject, jwt.database_id, settings.models, settings.ops, deadline);
+        let auth = AuthContext {
+            stores: jwt.stores.clone(),
+            // The same proof serves a path that names the database.
+            by_default: jwt.by_default && route.is_none(),
+            ..AuthContext::of_jwt(subject, jwt.database_id, settings.models, settings.ops, deadline)
+        };
         match watch::standing(&auth, &self.state.read()) {
             Ok(()) => Ok(auth),
             Err(Lost::Revoked) => Err(JwtRefusal::Revoked),
@@ -122,11 +141,14 @@ impl Control {
 
     async fn prove(&self, token: &str, route: Option<&str>) -> Result<Arc<ProvenJwt>, JwtRefusal> {
         let jwt = UnverifiedJwt::parse(token)?;
-        let (database_id, entry, found_at) = self.jwt_database(&jwt, route)?;
+        let Found { database_id, entry, by_default, found_at } = self.jwt_database(&jwt, route)?;
         let keys = self.keys_of(&entry, |keys| jwt.lacks_key(keys)).await?;
         let claims = jwt.verify(&keys, &entry.settings)?;
+        let stores = self.config.jwt_stores_claim.as_ref().map(|claim| jwt.store_scope(claim));
+        let stores = stores.transpose()?.map(Arc::new);
         let (settings, version) = (entry.settings, entry.version);
-        let proven = Arc::new(ProvenJwt { claims, settings, version, keys, database_id, found_at });
+        let proven = ProvenJwt { claims, settings, version, keys, database_id, by_default, stores, found_at };
+        let proven = Arc::new(proven);
         self.jwts.keep(token, Arc::clone(&proven), self.now());
         Ok(proven)
     }
@@ -146,18 +168,12 @@ impl Control {
 
     /// The database that the path names; else the only one whose settings ask for the token's `iss` and `aud`;
     /// else the default one.
-    fn jwt_database(
-        &self,
-        jwt: &UnverifiedJwt<'_>,
-        route: Option<&str>,
-    ) -> Result<(DatabaseId, JwtEntry, Option<u64>), JwtRefusal> {
+    fn jwt_database(&self, jwt: &UnverifiedJwt<'_>, route: Option<&str>) -> Result<Found, JwtRefusal> {
         let directory = self.state.read();
         let default = directory.default_database();
+        let matched = directory.jwt().only_match(jwt);
         let (id, found_at, missing) = match route {
-            None => {
-                let id = directory.jwt().only_match(jwt).or(default);
-                (id, Some(directory.jwt().version()), JwtRefusal::Nowhere)
-            }
+            None => (matched.or(default), Some(directory.jwt().version()), JwtRefusal::Nowhere),
             Some(name) => {
                 let id = name.parse().ok().or_else(|| {
                     let org_id = directory.database(default?)?.org_id;
@@ -167,7 +183,8 @@ impl Control {
             }
         };
         let id = id.filter(|id| directory.database(*id).is_some()).ok_or(missing)?;
-        let entry = directory.jwt_entry(id).ok_or(missing)?;
-        Ok((id, entry.clone(), found_at))
+        let entry = directory.jwt_entry(id).ok_or(missing)?.clone();
+        let by_default = route.is_none() && matched.is_none() && !directory.jwt().has_own(id);
+        Ok(Found { database_id: id, entry, by_default, found_at })
     }
 }

@@ -59,6 +59,11 @@ impl JwtIndex {
         self.by_database.get(&id).or(operators)
     }
 
+    /// Whether a database has settings of its own.
+    pub(super) fn has_own(&self, id: DatabaseId) -> bool {
+        self.by_database.contains_key(&id)
+    }
+
     /// The only database whose own settings ask for what the token claims.
     pub(super) fn only_match(&self, jwt: &UnverifiedJwt<'_>) -> Option<DatabaseId> {
         let named = jwt.issuer().and_then(|issuer| self.by_issuer.get(&Some(issuer.into())));

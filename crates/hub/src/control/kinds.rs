@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
 use super::{
-    Control, ControlEffect, DatabaseEntry, Origin,
-    audit::{AuditRow, Who},
+    Control, ControlEffect, DatabaseEntry,
+    audit::{AuditRow, Requester, Who},
     caller::database_not_found,
 };
 
@@ -50,10 +50,10 @@ fn note(
     connection: &Connection,
     entry: &DatabaseEntry,
     kind: Option<DatabaseKind>,
-    now: UnixMillis,
+    (by, now): (&Requester, UnixMillis),
 ) -> ferry_store::Result<()> {
-    let origin = Origin::hub();
-    let mut row = AuditRow::ok(now, &origin, Who::Nobody, "database.kind", &entry.name);
+    let actor = Who::Principal(&by.principal);
+    let mut row = AuditRow::ok(now, &by.origin, actor, "database.kind", &entry.name);
     (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
     row.detail = json!({ "kind": kind.map(DatabaseKind::as_str) });
     row.insert(connection)
@@ -73,16 +73,16 @@ pub fn wrong_kind(is: DatabaseKind) -> Error {
 }
 
 impl Control {
-    /// Makes sure, durably, that the database is of `kind`.
+    /// Makes sure, durably, that the database is of `kind`, for the first write that `by` makes.
     ///
     /// # Errors
     /// `WRONG_KIND` if it is of the other, `database not found`, or a failure of `control.db`.
-    pub async fn claim_kind(&self, id: DatabaseId, kind: DatabaseKind) -> Result<KindClaim> {
+    pub async fn claim_kind(&self, id: DatabaseId, kind: DatabaseKind, by: &Requester) -> Result<KindClaim> {
         let entry = self.database(id).ok_or_else(database_not_found)?;
         if entry.kind == Some(kind) && !self.tentative_kinds.lock().contains_key(&id) {
             return Ok(KindClaim { set_by_this_call: false });
         }
-        let (tentative, now) = (self.tentative_kinds.clone(), self.now());
+        let (tentative, by, now) = (self.tentative_kinds.clone(), by.clone(), self.now());
         let set_by_this_call = self
             .write(move |transaction| {
                 let connection = transaction.connection();
@@ -95,7 +95,7 @@ impl Control {
                         connection
                             .prepare_cached("UPDATE databases SET kind = ?2 WHERE id = ?1")?
                             .execute([id.to_string().as_str(), kind.as_str()])?;
-                        note(connection, &entry, Some(kind), now)?;
+                        note(connection, &entry, Some(kind), (&by, now))?;
                         tentative.lock().insert(id, Tentative::Claimed);
                         transaction.effect(ControlEffect::KindChanged { id, kind: Some(kind) });
                         Ok(true)
@@ -116,8 +116,8 @@ impl Control {
     ///
     /// # Errors
     /// When `control.db` cannot be written; the kind then stays fixed.
-    pub async fn release_kind(&self, id: DatabaseId) -> Result<()> {
-        let (tentative, now) = (self.tentative_kinds.clone(), self.now());
+    pub async fn release_kind(&self, id: DatabaseId, by: &Requester) -> Result<()> {
+        let (tentative, by, now) = (self.tentative_kinds.clone(), by.clone(), self.now());
         let entry = self.database(id);
         self.write(move |transaction| {
             match tentative.lock().get_mut(&id) {
@@ -129,7 +129,7 @@ impl Control {
                 .prepare_cached("UPDATE databases SET kind = NULL WHERE id = ?1")?
                 .execute([id.to_string()])?;
             if let Some(entry) = &entry {
-                note(connection, entry, None, now)?;
+                note(connection, entry, None, (&by, now))?;
             }
             transaction.effect(ControlEffect::KindChanged { id, kind: None });
             Ok(())

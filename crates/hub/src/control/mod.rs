@@ -53,6 +53,7 @@ mod start;
 mod state;
 mod sweep;
 mod sync_auth;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod token_list;
@@ -73,7 +74,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use accounts::{Session, Whoami};
 pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
-pub use audit::Origin;
+pub use audit::{Origin, Requester};
 pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_auth::{AuthContext, Principal, TokenHolder};
-use ferry_types::{ApiKeyId, Clock, OpSet, UnixMillis};
+use ferry_auth::{AuthContext, JwtSubject, Principal, TokenHolder};
+use ferry_types::{ApiKeyId, Clock, DatabaseId, OpSet, UnixMillis};
 use tokio::sync::futures::Notified;
 
 use super::{
@@ -42,16 +42,22 @@ pub(super) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
                 && !directory.session_is_revoked(holder.session_id)
         }
         Principal::Jwt(jwt) => {
-            database.admits_jwt_of(jwt.issued_unix)
-                && directory
-                    .jwt_entry(auth.database_id)
-                    .is_some_and(|entry| entry.version == jwt.settings_version)
+            database.admits_jwt_of(jwt.issued_unix) && settings_let_in(jwt, database.id, directory)
         }
         Principal::ApiKey(id) => directory.api_keys().by_id(*id).is_some(),
         Principal::Anonymous => true,
     };
     let key_stands = auth.beside.is_none_or(|id| directory.api_keys().by_id(id).is_some());
     if stands && key_stands { Ok(()) } else { Err(Lost::Revoked) }
+}
+
+/// Whether the settings that let a JWT in are still those, and still decide for the database `id`: one with settings of
+/// its own takes nobody whom another's let in.
+fn settings_let_in(jwt: &JwtSubject, id: DatabaseId, directory: &Directory) -> bool {
+    let own = jwt.settings_of == id || !directory.jwt().has_own(id);
+    let by = directory.database(jwt.settings_of).filter(|by| by.admits_jwt_of(jwt.issued_unix));
+    let entry = by.and_then(|by| directory.jwt_entry(by.id));
+    own && entry.is_some_and(|entry| entry.version == jwt.settings_version)
 }
 
 /// Whether the key that signed and the user still stand.
@@ -70,7 +76,8 @@ pub struct RightsWatch {
     auth: AuthContext,
     state: Arc<State>,
     clock: Arc<dyn Clock>,
-    user: Option<Bell>,
+    /// Of the user, or of another database whose settings let a JWT in.
+    holder: Option<Bell>,
     database: Bell,
 }
 
@@ -81,7 +88,7 @@ impl Control {
             auth: auth.clone(),
             state: Arc::clone(&self.state),
             clock: Arc::clone(&self.clock),
-            user: auth.principal.user_id().map(|id| self.state.bell(Subject::User(id))),
+            holder: holder(auth).map(|subject| self.state.bell(subject)),
             database: self.state.bell(Subject::Database(auth.database_id)),
         }
     }
@@ -103,11 +110,11 @@ impl RightsWatch {
     /// Waits until the rights are over. Dropping the future loses nothing; call it again.
     pub async fn ended(&mut self) -> RightsEnd {
         loop {
-            let (user, database) = (self.user.as_ref().map(rung), rung(&self.database));
-            tokio::pin!(user, database);
+            let (holder, database) = (self.holder.as_ref().map(rung), rung(&self.database));
+            tokio::pin!(holder, database);
             // Waiting begins before looking, so that no change falls between the two.
-            if let Some(user) = user.as_mut().as_pin_mut() {
-                user.enable();
+            if let Some(holder) = holder.as_mut().as_pin_mut() {
+                holder.enable();
             }
             database.as_mut().enable();
             let remaining_ms = match self.look() {
@@ -117,8 +124,8 @@ impl RightsWatch {
             let sleep = Duration::from_millis(remaining_ms.clamp(1, CLOCK_CHECK_MAX_MS));
             tokio::select! {
                 () = async {
-                    match user.as_mut().as_pin_mut() {
-                        Some(user) => user.await,
+                    match holder.as_mut().as_pin_mut() {
+                        Some(holder) => holder.await,
                         None => std::future::pending().await,
                     }
                 } => {}
@@ -148,6 +155,16 @@ impl RightsWatch {
             Ok(0) | Err(_) => Err(RightsEnd::Expired),
             Ok(remaining_ms) => Ok(remaining_ms),
         }
+    }
+}
+
+/// Who else than the database may end these rights.
+fn holder(auth: &AuthContext) -> Option<Subject> {
+    match &auth.principal {
+        Principal::Jwt(jwt) if jwt.settings_of != auth.database_id => {
+            Some(Subject::Database(jwt.settings_of))
+        }
+        principal => principal.user_id().map(Subject::User),
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 /// How often the watch looks, and how long a group may take before it wakes a worker.
 const WATCH_EVERY: Duration = Duration::from_millis(2);

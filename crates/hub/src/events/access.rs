@@ -1,6 +1,6 @@
 //! Who connects, to which store, and with which rights (EVT-50, EVT-51).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
@@ -9,12 +9,13 @@ use ferry_types::{Code, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
-    cors, open_store, refusal,
+    cors, open_store, refusal, scope,
     store::{Store, Subscriber},
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::{ClientInfo, Credentials, Meter, Requester},
     database::{ConnectionGuard, Database},
+    http::request_origin,
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
@@ -27,7 +28,6 @@ const KEY_PREFIXES: &[&str] = &["fy_pk_", "ep_pk_"];
 /// What a request names.
 pub(super) struct Wanted<'r> {
     pub(super) parts: &'r Parts,
-    pub(super) ip: IpAddr,
     /// `{db}` of its path.
     pub(super) route: Option<&'r str>,
     pub(super) query: &'r ConnectQuery,
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) store: Arc<Store>,
     pub(super) auth: AuthContext,
     pub(super) rights: Rights,
+    /// What it may transfer: every body and frame is charged, in both directions.
+    pub(super) meter: Meter,
     _subscriber: Subscriber,
     _connection: ConnectionGuard,
 }
@@ -58,7 +60,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
         return Err(Error::new(Reason::InvalidArgument, "storeId does not fit this hub's store_id_pattern"));
     }
-    let client = ClientInfo::of(wanted.ip, &wanted.parts.headers);
+    let origin = request_origin(wanted.parts);
+    let client = ClientInfo::of(origin.ip, &wanted.parts.headers);
     let credentials = credentials(hub, wanted);
     // The map only says where a store is: a credential of another database does not reach it all the same.
     let route = wanted.route.or_else(|| hub.config.events.mapped(store_id));
@@ -68,9 +71,18 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
         return Err(error);
     }
-    let database = hub.databases.get(auth.database_id)?;
+    scope::check(&auth, store_id)?;
     let may_create = hub.config.events.auto_create && may_write.is_ok();
-    let store = open_store(hub, &database, store_id, may_create).await?;
+    let auth = match route {
+        None if hub.config.events.database_per_store => {
+            hub.control.in_store_database(auth, store_id, may_create, &origin).await?
+        }
+        _ => auth,
+    };
+    let meter = hub.control.meter(&auth).await?;
+    let database = hub.databases.get(auth.database_id)?;
+    let requester = Requester::of(&auth, origin);
+    let store = open_store(hub, &database, store_id, may_create.then_some(&requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());
     }
@@ -78,7 +90,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
         let message = "too many connections to this store: try again in a few seconds";
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
-    Ok(Entry { store, auth, rights, _subscriber: subscriber, _connection: database.connect(), database })
+    let connection = database.connect();
+    Ok(Entry { database, store, auth, rights, meter, _subscriber: subscriber, _connection: connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

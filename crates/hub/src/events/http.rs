@@ -1,7 +1,7 @@
 //! The HTTP transport: one call per request, answered by an array of frames; pulls are streamed page by page
 //! (section 2.6, EVT-27).
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -21,7 +21,11 @@ use super::{
     push::{Pusher, charge_connection},
     refusal,
 };
-use crate::{http::RequestId as HttpRequestId, hub::Hub};
+use crate::{
+    control::Meter,
+    http::{RequestId as HttpRequestId, metered},
+    hub::Hub,
+};
 
 /// How long a pull that cannot be served now is tried again before it is told to ask later (EVT-34).
 const PULL_RETRY_MAX_MS: u64 = 5_000;
@@ -73,9 +77,9 @@ pub(super) fn malformed(status: StatusCode, why: &str) -> Response {
 
 /// A request that is refused as a whole: each call that can be read fails with the reason, which a client shows;
 /// it ignores the status.
-pub(super) fn refused(error: &Error, calls: &[&str]) -> Response {
+pub(super) fn refused(error: &Error, calls: &[impl AsRef<str>]) -> Response {
     let rpc = refusal::rpc_error(error);
-    let ids = calls.iter().filter_map(|call| match Inbound::decode(call, Transport::Http) {
+    let ids = calls.iter().filter_map(|call| match Inbound::decode(call.as_ref(), Transport::Http) {
         Ok(Inbound::Request(request)) => Some(request.id),
         _ => None,
     });
@@ -90,9 +94,9 @@ pub(super) fn refused(error: &Error, calls: &[&str]) -> Response {
 
 /// Runs the calls one after another.
 pub(super) async fn answer(
-    hub: &std::sync::Arc<Hub>,
+    hub: &Arc<Hub>,
     entry: Entry,
-    calls: Vec<String>,
+    calls: Arc<[String]>,
     id: HttpRequestId,
 ) -> Response {
     let (frames, mut received) = mpsc::channel(2);
@@ -100,9 +104,9 @@ pub(super) async fn answer(
         machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
             .asking(hub.event_hooks.has(Hook::OnPull)),
         pusher: Pusher {
-            hub: std::sync::Arc::clone(hub),
-            database: std::sync::Arc::clone(&entry.database),
-            store: std::sync::Arc::clone(&entry.store),
+            hub: Arc::clone(hub),
+            database: Arc::clone(&entry.database),
+            store: Arc::clone(&entry.store),
             principal: entry.auth.principal().into(),
             transport: Transport::Http.as_str(),
         },
@@ -110,9 +114,10 @@ pub(super) async fn answer(
         frames,
         has_answered: false,
     };
+    let (meter, running) = (entry.meter.clone(), Arc::clone(&calls));
     let hub_tasks = hub.tasks.clone();
     hub_tasks.spawn(async move {
-        if run.calls(&calls).await.is_err() {
+        if run.calls(&running).await.is_err() {
             tracing::debug!(request_id = %id.0, "an HTTP pull ended before its end");
         }
         drop(entry);
@@ -126,7 +131,12 @@ pub(super) async fn answer(
             Some(Piece::Frame(frame)) => first.push(frame),
             Some(Piece::Page(frame)) => {
                 first.push(frame);
-                return json(status, stream(&first, received));
+                let mut start = array(&first);
+                start.pop();
+                return match meter.charge(start.len()) {
+                    Ok(()) => json(status, stream(start, received, meter)),
+                    Err(spent) => refused(&spent, &calls),
+                };
             }
             Some(Piece::Failed(error)) => {
                 status = refusal::call_status(&error);
@@ -141,9 +151,13 @@ pub(super) async fn answer(
     if first.iter().any(|frame| frame.starts_with(b"{\"_tag\":\"Defect\"")) {
         status = StatusCode::BAD_REQUEST;
     }
-    let mut response = json(status, array(&first));
-    refusal::advise(&mut response, retry_after_ms);
-    response
+    match metered::admit(json(status, array(&first)), &meter) {
+        Ok(mut response) => {
+            refusal::advise(&mut response, retry_after_ms);
+            response
+        }
+        Err(spent) => refused(&spent, &calls),
+    }
 }
 
 /// What the calls yield.
@@ -157,15 +171,14 @@ enum Piece {
     Over,
 }
 
-/// The rest of the answer as it comes. One that ends without [`Piece::Over`] breaks the connection off, so that
-/// nobody takes a part for the whole.
-fn stream(first: &[Bytes], received: mpsc::Receiver<Piece>) -> Body {
-    let mut start = array(first);
-    start.pop();
-    let rest = futures_util::stream::unfold(Some((received, Some(Bytes::from(start)))), |state| async move {
-        let (mut received, start) = state?;
+/// `start`, and the rest of the answer as it comes. One that ends without [`Piece::Over`] breaks the connection off, so
+/// that nobody takes a part for the whole.
+fn stream(start: Vec<u8>, received: mpsc::Receiver<Piece>, meter: Meter) -> Body {
+    let state = Some((received, meter, Some(Bytes::from(start))));
+    let rest = futures_util::stream::unfold(state, |state| async move {
+        let (mut received, meter, start) = state?;
         if let Some(start) = start {
-            return Some((Ok(start), Some((received, None))));
+            return Some((Ok(start), Some((received, meter, None))));
         }
         loop {
             return match received.recv().await {
@@ -173,7 +186,10 @@ fn stream(first: &[Bytes], received: mpsc::Receiver<Piece>) -> Body {
                     let mut piece = Vec::with_capacity(frame.len() + 1);
                     piece.push(b',');
                     piece.extend_from_slice(&frame);
-                    Some((Ok(piece.into()), Some((received, None))))
+                    match meter.charge(piece.len()) {
+                        Ok(()) => Some((Ok(piece.into()), Some((received, meter, None)))),
+                        Err(spent) => Some((Err(io::Error::other(spent)), None)),
+                    }
                 }
                 Some(Piece::Failed(_)) => continue,
                 Some(Piece::Over) => Some((Ok(Bytes::from_static(b"]")), None)),

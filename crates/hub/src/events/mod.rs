@@ -17,6 +17,7 @@ mod push;
 mod refusal;
 mod refused;
 mod route;
+mod scope;
 mod socket;
 mod stats;
 mod store;

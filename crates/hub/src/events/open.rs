@@ -12,12 +12,16 @@ use ferry_store::NativeSql;
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use super::{hooks, store::Store};
-use crate::{control, database::Database, hub::Hub};
+use crate::{
+    control::{self, Requester},
+    database::Database,
+    hub::Hub,
+};
 
 /// Bytes of randomness in an identity; 22 characters (EVT-40).
 const BACKEND_ID_BYTES: usize = 16;
 
-/// The store `store_id` of `database`, opened if need be; one that does not exist is made if `may_create`.
+/// The store `store_id` of `database`, opened if need be; one that does not exist is made for `maker`, if there is one.
 ///
 /// # Errors
 /// `NOT_FOUND`; `WRONG_KIND` for a pushed file; a failure of storage.
@@ -25,7 +29,7 @@ pub async fn open_store(
     hub: &Hub,
     database: &Arc<Database>,
     store_id: &str,
-    may_create: bool,
+    maker: Option<&Requester>,
 ) -> Result<Arc<Store>> {
     let state = database.events();
     if let Some(store) = state.get(store_id) {
@@ -40,18 +44,19 @@ pub async fn open_store(
         return Err(control::wrong_kind(DatabaseKind::Replica));
     }
     // Looking must not make a file.
-    if !may_create && !exists(database.dir()).await {
+    if maker.is_none() && !exists(database.dir()).await {
         return Err(not_found());
     }
-    let claim = match may_create {
-        true => Some(hub.control.claim_kind(database.id(), DatabaseKind::Hub).await?),
-        false => None,
+    let claim = match maker {
+        Some(maker) => Some((hub.control.claim_kind(database.id(), DatabaseKind::Hub, maker).await?, maker)),
+        None => None,
     };
-    let opened = open(hub, database, store_id, may_create).await;
+    let opened = open(hub, database, store_id, maker.is_some()).await;
     let failed = opened.as_ref().err().is_some_and(|error| error.reason != Reason::NotFound);
     if failed
-        && claim.is_some_and(|claim| claim.set_by_this_call)
-        && let Err(error) = hub.control.release_kind(database.id()).await
+        && let Some((claim, maker)) = claim
+        && claim.set_by_this_call
+        && let Err(error) = hub.control.release_kind(database.id(), maker).await
     {
         tracing::warn!(database = %database.id(), %error, "the database stays of kind hub, though empty");
     }

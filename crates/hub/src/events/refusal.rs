@@ -17,6 +17,7 @@ pub(super) fn rpc_error(error: &Error) -> RpcError {
     let code = match error.reason {
         Reason::Busy | Reason::RateLimited | Reason::ShuttingDown => ErrorCode::RateLimited,
         Reason::Unavailable => ErrorCode::StoreHold,
+        Reason::ByteBudget => ErrorCode::ByteBudget,
         _ => match error.code() {
             Code::Unauthenticated => ErrorCode::Unauthorized,
             Code::PermissionDenied => ErrorCode::Forbidden,
@@ -45,7 +46,7 @@ pub(super) const fn call_status(error: &RpcError) -> StatusCode {
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::StoreNotFound => StatusCode::NOT_FOUND,
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::RateLimited | ErrorCode::ByteBudget => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StoreHold => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     }

@@ -15,11 +15,7 @@ use super::{
     access::{self, Wanted},
     cors, http as call, refusal, refused, socket,
 };
-use crate::{
-    config::AuthRefusal,
-    http::{ClientIp, RequestId},
-    hub::Hub,
-};
+use crate::{config::AuthRefusal, http::RequestId, hub::Hub};
 
 /// Bytes that a socket reads at once; a longer frame grows its buffer while it arrives. Small, since most sockets
 /// only listen.
@@ -55,11 +51,6 @@ fn route(parts: &Parts) -> Option<&str> {
     parts.uri.path().strip_prefix(DATABASE_PREFIX)?.split('/').next()
 }
 
-fn client(parts: &Parts) -> std::net::IpAddr {
-    let found = parts.extensions.get::<ClientIp>();
-    found.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
-}
-
 /// `GET`: a WebSocket.
 async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
     let query = match ConnectQuery::parse(parts.uri.query().unwrap_or("")) {
@@ -83,7 +74,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         .max_message_size(config.max_frame_bytes)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(EVENTS_WRITE_BUFFER_BYTES);
-    let wanted = Wanted { parts: &parts, ip: client(&parts), route: route(&parts), query: &query };
+    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
     let entered = access::enter(hub, &wanted).await;
     // The hub waits for this token's end before it closes files.
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
@@ -125,9 +116,12 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
         Ok(calls) => calls,
         Err(why) => return call::malformed(StatusCode::BAD_REQUEST, why),
     };
-    let wanted = Wanted { parts: &parts, ip: client(&parts), route: route(&parts), query: &query };
+    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
     match access::enter(hub, &wanted).await {
         Ok(entry) => {
+            if let Err(spent) = entry.meter.charge(body.len()) {
+                return call::refused(&spent, &calls);
+            }
             let calls = calls.into_iter().map(str::to_owned).collect();
             let id = parts.extensions.get::<RequestId>().cloned();
             call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await

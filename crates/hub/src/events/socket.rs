@@ -4,9 +4,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::extract::ws::WebSocket;
-use ferry_core::events::{
-    Bucket, Connection, HistoryPage, Log, Output, ReadPage, Rights, StoreState, read_page,
-};
+use ferry_core::events::{Bucket, Connection, HistoryPage, Log, Output, ReadPage, StoreState, read_page};
 use ferry_protocol::events::{
     ErrorCode, Hook, RpcError, Transport,
     close::{self, Close},
@@ -27,8 +25,7 @@ use super::{
 };
 use crate::{
     config::AuthRefusal,
-    control::{RightsEnd, RightsWatch},
-    database::Database,
+    control::{Meter, RightsEnd, RightsWatch},
     hub::Hub,
 };
 
@@ -44,6 +41,7 @@ struct Session {
     pusher: Pusher,
     machine: Connection,
     wire: Wire,
+    meter: Meter,
     push: Option<JoinHandle<Result<(), RpcError>>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
     /// Pulls about which a hook is asked; made with the first.
@@ -82,7 +80,7 @@ enum Wake {
 
 /// Serves a connection to its end.
 pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
-    let Entry { ref database, ref store, ref auth, ref rights, .. } = entry;
+    let Entry { ref database, ref store, ref auth, .. } = entry;
     let mut watch = hub.control.watch(auth);
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
     let mut rights_over = pin!(rights_end(&mut watch, grace));
@@ -92,7 +90,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
     let mut bell = pin!(store.bell());
     bell.as_mut().enable();
     let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(SLEEP_MAX_MS)));
-    let mut session = Session::new(&hub, database, store, auth.principal().into(), rights.clone(), socket);
+    let mut session = Session::new(&hub, &entry, socket);
     let (mut is_stopping, mut rights_are_over) = (false, false);
     let end = loop {
         let wake = tokio::select! {
@@ -142,33 +140,27 @@ enum End {
 }
 
 impl Session {
-    fn new(
-        hub: &Arc<Hub>,
-        database: &Arc<Database>,
-        store: &Arc<Store>,
-        principal: Arc<str>,
-        rights: Rights,
-        socket: WebSocket,
-    ) -> Self {
+    fn new(hub: &Arc<Hub>, entry: &Entry, socket: WebSocket) -> Self {
         let (config, now_ms) = (&hub.config.events, now_ms());
         let pusher = Pusher {
             hub: Arc::clone(hub),
-            database: Arc::clone(database),
-            store: Arc::clone(store),
-            principal,
+            database: Arc::clone(&entry.database),
+            store: Arc::clone(&entry.store),
+            principal: entry.auth.principal().into(),
             transport: Transport::Ws.as_str(),
         };
-        let machine = Connection::new(Transport::Ws, rights, config.limits, now_ms);
+        let machine = Connection::new(Transport::Ws, entry.rights.clone(), config.limits, now_ms);
         Self {
             pusher,
             machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
             wire: Wire::new(socket),
+            meter: entry.meter.clone(),
             push: None,
             read: None,
             asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
-            counted: metric::Counted::of(store),
-            generation: store.standing().generation,
+            counted: metric::Counted::of(&entry.store),
+            generation: entry.store.standing().generation,
             ping_every_ms: config.ping_ms,
             stall_ms: config.limits.ack_ms,
             heard_ms: now_ms,
@@ -222,6 +214,14 @@ impl Session {
     fn on_wire(&mut self, event: Event, now: u64) -> Option<End> {
         if !matches!(event, Event::Drained) {
             self.heard_ms = now;
+        }
+        let received = match &event {
+            Event::Text(text) => text.len(),
+            Event::Binary(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if received > 0 && self.meter.charge(received).is_err() {
+            return Some(End::Close(close::BUDGET_SPENT));
         }
         let store: &Store = &self.pusher.store;
         match event {
@@ -293,14 +293,16 @@ impl Session {
     fn act(&mut self) -> Option<End> {
         while let Some(output) = self.machine.next_output() {
             match output {
-                Output::Send(frame) => self.wire.send(frame),
-                Output::Chunk(frame) => {
+                Output::Send(frame) if self.meter.charge(frame.len()).is_ok() => self.wire.send(frame),
+                Output::Chunk(frame) if self.meter.charge(frame.len()).is_ok() => {
                     metric::chunk_sent();
                     if std::mem::take(&mut self.rang) {
                         self.sample_fanout();
                     }
                     self.wire.send(frame);
                 }
+                // A closed client comes again by itself; one whose Pull failed would not, even after midnight.
+                Output::Send(_) | Output::Chunk(_) => return Some(End::Close(close::BUDGET_SPENT)),
                 Output::Append(call) => match charge_connection(&mut self.bucket) {
                     Ok(wait_ms) => {
                         self.push = Some(tokio::spawn(self.pusher.clone().run(call, wait_ms)));

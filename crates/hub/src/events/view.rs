@@ -25,7 +25,7 @@ use answer::{Answer, ViewError};
 use place::Place;
 
 use crate::{
-    http::RequestId,
+    http::{RequestId, metered},
     hub::Hub,
     rights::{self, Right},
 };
@@ -122,8 +122,11 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
         Err(error) => return error.respond(&id, None),
     };
     match run(&place, target, is_stream, &parts, body).await {
-        Ok(answer) => answer.respond(),
-        Err(error) => error.respond(&id, place.database.seq().await.ok()),
+        // It charges what it sends, and takes leave where the budget ends.
+        Ok(answer) if is_stream => answer.respond(),
+        Ok(answer) => metered::answer(&parts.method, answer.respond(), &place.meter)
+            .unwrap_or_else(|spent| ViewError::from(spent).respond(&id, None)),
+        Err(error) => metered::told(error.respond(&id, place.database.seq().await.ok()), &place.meter),
     }
 }
 

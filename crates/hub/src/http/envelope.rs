@@ -1,6 +1,9 @@
 //! The outermost layer: everything that is the same for all routes.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -9,12 +12,12 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
 use uuid::Uuid;
 
 use super::{client_ip::ClientIp, cors, dev_guard};
-use crate::{hub::Hub, static_files::ApplicationPage};
+use crate::{control::Origin, hub::Hub, static_files::ApplicationPage};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_BYTES: usize = 64;
@@ -32,6 +35,14 @@ impl RequestId {
         };
         Self(given.filter(acceptable).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
     }
+}
+
+/// Where a request comes from, as the envelope has noted on it.
+pub(crate) fn request_origin(parts: &Parts) -> Origin {
+    let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+    let ip = parts.extensions.get::<ClientIp>().map(|client| client.0);
+    let nowhere = || Ipv4Addr::UNSPECIFIED.into();
+    Origin { request_id: id.unwrap_or_default(), ip: ip.unwrap_or_else(nowhere) }
 }
 
 /// Wraps all routes. `before_cors` adds what answers before the hub's own CORS does.

@@ -5,9 +5,11 @@ mod client_ip;
 mod cors;
 mod dev_guard;
 mod envelope;
+pub(crate) mod metered;
 mod patience;
 
 pub use client_ip::ClientIp;
 pub(crate) use cors::matches as origin_matches;
+pub(crate) use envelope::request_origin;
 pub use envelope::{RequestId, wrap};
 pub(crate) use patience::Patience;

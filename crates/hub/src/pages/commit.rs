@@ -8,16 +8,18 @@ use ferry_types::{DatabaseKind, Error, Reason, Seq};
 
 use super::push::make_room;
 use crate::{
+    control::Requester,
     database::{Commit, Database, Effect},
     hub::Hub,
 };
 
-/// Validates and commits `plan`.
+/// Validates and commits `plan`, the push that `by` made.
 pub(super) async fn run(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
     files: PushFiles,
     plan: PushPlan,
+    by: &Requester,
 ) -> Result<VersionInfo, Refusal> {
     let base = plan.base.version;
     let replica = Arc::clone(files.pinned().replica());
@@ -29,10 +31,11 @@ pub(super) async fn run(
     if current() != base {
         return Err(Refusal::conflict(current()));
     }
-    let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica).await.map_err(super::refusal)?;
+    let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica, by).await;
+    let claim = claim.map_err(super::refusal)?;
     let committed = commit(database, prepared).await;
     if committed.is_err() && claim.set_by_this_call {
-        release(hub, database).await;
+        release(hub, database, by).await;
     }
     committed.map_err(|error| told(error, base, &replica))
 }
@@ -53,9 +56,9 @@ async fn commit(database: &Arc<Database>, prepared: Prepared) -> Result<VersionI
 }
 
 /// Takes the kind back, unless the failed commit got through after all.
-async fn release(hub: &Arc<Hub>, database: &Arc<Database>) {
+async fn release(hub: &Arc<Hub>, database: &Arc<Database>, by: &Requester) {
     let released = match database.pages().replica(hub, database).await {
-        Ok(replica) if replica.current().version == 0 => hub.control.release_kind(database.id()).await,
+        Ok(replica) if replica.current().version == 0 => hub.control.release_kind(database.id(), by).await,
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };

@@ -95,7 +95,8 @@ impl Engine for PushEngine {
         async move {
             let committed = match outcome {
                 Some(PushOutcome::Changed(plan)) => {
-                    commit::run(session.hub, session.database, files, *plan).await.map(drop)
+                    let by = &session.requester;
+                    commit::run(session.hub, session.database, files, *plan, by).await.map(drop)
                 }
                 _ => Ok(()),
             };

@@ -1,6 +1,6 @@
 //! The upgrade of `/sync`, and its refusals as plain text.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -27,9 +27,9 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    control::{Meter, RightsWatch},
+    control::{Meter, Origin, Requester, RightsWatch},
     database::{ConnectionGuard, Database},
-    http::ClientIp,
+    http::{ClientIp, RequestId},
     hub::Hub,
     rights,
 };
@@ -51,6 +51,7 @@ struct Entry {
     direction: Direction,
     rights: RightsWatch,
     meter: Meter,
+    requester: Requester,
     _place: OwnedSemaphorePermit,
     _connection: ConnectionGuard,
 }
@@ -59,6 +60,7 @@ struct Entry {
 pub async fn sync(
     State(hub): State<Arc<Hub>>,
     Extension(ClientIp(ip)): Extension<ClientIp>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -68,7 +70,7 @@ pub async fn sync(
             "/sync is a WebSocket: connect with ws:// or wss://",
         ));
     };
-    let entry = match enter(&hub, &headers, ip).await {
+    let entry = match enter(&hub, &headers, Origin { request_id, ip }).await {
         Ok(entry) => entry,
         Err(error) => return text(&error),
     };
@@ -85,8 +87,8 @@ pub async fn sync(
         })
 }
 
-async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, ip: IpAddr) -> Result<Entry> {
-    let auth = &hub.control.authenticate_sync(headers, ip)?;
+async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<Entry> {
+    let auth = &hub.control.authenticate_sync(headers, origin.ip)?;
     let direction = direction(auth)?;
     let meter = hub.control.meter(auth).await?;
     let database = hub.databases.get(auth.database_id)?;
@@ -99,6 +101,7 @@ async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, ip: IpAddr) -> Result<Entry>
         direction,
         rights: hub.control.watch(auth),
         meter,
+        requester: Requester::of(auth, origin),
         _place: place,
         _connection: database.connect(),
         database,
@@ -120,7 +123,7 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: WebSocket) {
-    let Entry { hub, database, direction, rights, meter, _place, _connection } = entry;
+    let Entry { hub, database, direction, rights, meter, requester, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket, meter);
     let word = match direction {
@@ -133,7 +136,10 @@ async fn run(entry: Entry, socket: WebSocket) {
         Direction::Pull => PullEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),
     };
     let ended = match engine {
-        Ok(engine) => Session { hub: &hub, database: &database, rights }.run(engine, &mut socket).await,
+        Ok(engine) => {
+            let session = Session { hub: &hub, database: &database, rights, requester };
+            session.run(engine, &mut socket).await
+        }
         Err(error) => Err(super::refusal(error).into()),
     };
     match &ended {

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{route::End, socket::Socket};
 use crate::{
-    control::{RightsEnd, RightsWatch},
+    control::{Requester, RightsEnd, RightsWatch},
     database::Database,
     hub::Hub,
 };
@@ -64,6 +64,8 @@ pub(super) struct Session<'h> {
     pub(super) hub: &'h Arc<Hub>,
     pub(super) database: &'h Arc<Database>,
     pub(super) rights: RightsWatch,
+    /// Whose session it is, for the audit trail.
+    pub(super) requester: Requester,
 }
 
 /// What came of a step.

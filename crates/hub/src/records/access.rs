@@ -1,6 +1,6 @@
 //! Who asks, for which records, with which rights (records specification, 2.1, 3.3).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::{AuthContext, Principal};
 use ferry_core::records::Tables;
@@ -9,9 +9,9 @@ use http::request::Parts;
 
 use super::watermark;
 use crate::{
-    control::{self, ClientInfo, Credentials},
+    control::{self, ClientInfo, Credentials, Meter, Requester},
     database::Database,
-    http::ClientIp,
+    http::request_origin,
     hub::Hub,
     rights::Right,
 };
@@ -25,6 +25,10 @@ pub(super) struct Entry {
     pub(super) database: Arc<Database>,
     pub(super) owner: Arc<str>,
     pub(super) auth: AuthContext,
+    /// What it may transfer: every body and frame is charged, in both directions.
+    pub(super) meter: Meter,
+    /// Whose request it is, for the audit trail.
+    pub(super) requester: Arc<Requester>,
 }
 
 impl Entry {
@@ -48,19 +52,26 @@ impl Entry {
     }
 }
 
-/// Checks a credential and finds its records. `route`: `{db}` of the path.
+/// Checks the credentials of the request with this head, and finds their records. `route`: `{db}` of the path.
 ///
 /// # Errors
-/// 401, 403, 404, 409 for a pushed file, 503.
+/// 401, 403, 404, 409 for a pushed file, 429 for a byte budget that is spent, 503.
 pub(super) async fn enter(
     hub: &Arc<Hub>,
     credentials: &Credentials<'_>,
-    client: &ClientInfo<'_>,
+    parts: &Parts,
     route: Option<&str>,
     rights: &[Right],
 ) -> Result<Entry> {
-    let auth = hub.control.authenticate(credentials, client, route).await?;
+    let origin = request_origin(parts);
+    let client = ClientInfo::of(origin.ip, &parts.headers);
+    let auth = hub.control.authenticate(credentials, &client, route).await?;
     rights.iter().try_for_each(|right| right.check(&auth))?;
+    let auth = match hub.config.records.database_per_user {
+        true => hub.control.in_user_database(auth, &origin).await?,
+        false => auth,
+    };
+    let meter = hub.control.meter(&auth).await?;
     let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
     if kind == Some(DatabaseKind::Replica) {
         return Err(control::wrong_kind(DatabaseKind::Replica));
@@ -68,7 +79,8 @@ pub(super) async fn enter(
     let owner = owner_of(&auth.principal)?;
     let database = hub.databases.get(auth.database_id)?;
     watermark::compare(hub, &database).await?;
-    Ok(Entry { database, owner, auth })
+    let requester = Requester::of(&auth, origin).into();
+    Ok(Entry { database, owner, auth, meter, requester })
 }
 
 /// Whose records a credential means.
@@ -84,10 +96,4 @@ fn owner_of(principal: &Principal) -> Result<Arc<str>> {
         Principal::ApiKey(id) => id.to_string().into(),
         Principal::Anonymous => DEV_OWNER.into(),
     })
-}
-
-/// Address of the client.
-pub(super) fn ip(parts: &Parts) -> IpAddr {
-    let found = parts.extensions.get::<ClientIp>();
-    found.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
 }

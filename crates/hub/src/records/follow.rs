@@ -74,6 +74,7 @@ pub(super) fn respond<S: Source>(hub: &Arc<Hub>, entry: &Entry, source: S) -> Re
     let events = stream::unfold(Some(follower), |follower| async move {
         let mut follower = follower?;
         let event = follower.next().await?;
+        let event = follower.charged(event);
         Some((Ok::<_, Infallible>(event), Some(follower)))
     });
     let mut response = Response::new(Body::from_stream(events));
@@ -182,6 +183,16 @@ impl<S: Source> Follower<S> {
                 Wake::Over(reason) => self.end(reason),
             }
         }
+    }
+
+    /// The event, or the end of the stream in its place: the reader comes back with its cursor when it may.
+    fn charged(&mut self, event: Bytes) -> Bytes {
+        if self.entry.meter.charge(event.len()).is_ok() {
+            return event;
+        }
+        self.waiting.clear();
+        self.is_over = true;
+        bye(Bye::ByteBudget).into()
     }
 
     /// Ends the stream if it is over: a long backlog does not outlive the right to it.

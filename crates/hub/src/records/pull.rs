@@ -15,11 +15,7 @@ use super::{
     route::{client_header, parameter},
     storage,
 };
-use crate::{
-    control::{ClientInfo, Credentials},
-    hub::Hub,
-    rights::RECORDS_PULL,
-};
+use crate::{control::Credentials, http::metered, hub::Hub, rights::RECORDS_PULL};
 
 impl storage::Cut for Page {
     fn is_cut(&self) -> bool {
@@ -30,18 +26,17 @@ impl storage::Cut for Page {
 /// Serves a pull.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
     let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await {
+    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };
     if !hub.billing.admits(hub, &entry.owner).await {
         return refusal::payment_required();
     }
-    match answer(hub, parts, app, &entry).await {
-        Ok(response) => response,
-        Err(error) => refusal::response(&error),
-    }
+    let answer = answer(hub, parts, app, &entry).await;
+    answer
+        .and_then(|response| metered::admit(response, &entry.meter))
+        .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
 }
 
 async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {

@@ -20,8 +20,9 @@ use super::{
     storage,
 };
 use crate::{
-    control::{ClientInfo, Credentials},
+    control::Credentials,
     database::{Committed, Effect},
+    http::metered,
     hub::Hub,
     rights::{RECORDS_PULL, RECORDS_PUSH},
 };
@@ -29,18 +30,18 @@ use crate::{
 /// Serves a push.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) -> Response {
     let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let entry = match access::enter(hub, &credentials, &client, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
+    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };
     if !hub.billing.admits(hub, &entry.owner).await {
         return refusal::payment_required();
     }
-    match push(hub, parts, app, body, &entry).await {
-        Ok(response) => response,
-        Err(error) => refusal::response(&error),
-    }
+    // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
+    let served = push(hub, parts, app, body, &entry).await;
+    served
+        .and_then(|response| metered::admit(response, &entry.meter))
+        .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
 }
 
 /// A push that may be applied.
@@ -52,14 +53,13 @@ struct Wanted {
 }
 
 async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entry) -> Result<Response> {
-    let body = axum::body::to_bytes(body, RECORDS_BODY_MAX_BYTES).await.map_err(|_| {
-        Error::new(
-            Reason::TooLarge,
-            format!(
-                "the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"
-            ),
-        )
-    })?;
+    let too_large = || {
+        let message = format!(
+            "the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"
+        );
+        Error::new(Reason::TooLarge, message)
+    };
+    let body = metered::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
     let read = decode_push(&body)?;
     let client =
         client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use ferry_protocol::records::{ClientMessage, ServerMessage, check_name};
-use ferry_types::limits::RECORDS_SOCKET_FRAME_MAX_BYTES;
+use ferry_types::{Reason, limits::RECORDS_SOCKET_FRAME_MAX_BYTES};
 use futures_util::SinkExt as _;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use tokio::{sync::watch, time::Instant};
@@ -25,7 +25,7 @@ use super::{
     tail::{Page, Recent, Step, Writing},
 };
 use crate::{
-    control::{ClientInfo, Credentials, RightsWatch},
+    control::{Credentials, RightsWatch},
     hub::Hub,
     rights::RECORDS_PULL,
 };
@@ -37,6 +37,9 @@ const MERGE_WITHIN: Duration = Duration::from_millis(20);
 /// Silence after which a peer is gone, in pings.
 const UNANSWERED_PINGS: u32 = 3;
 const READ_BUFFER_BYTES: usize = 2 << 10;
+
+/// What a socket is told whose credential may transfer no more bytes today.
+const BUDGET_SPENT: (u16, &str) = (1008, "byte budget spent: it works again from midnight UTC");
 
 /// The only tail of an owner's sockets.
 const TAIL: &str = "";
@@ -57,6 +60,12 @@ enum End {
     Close(u16, &'static str),
     /// The peer has gone already.
     Gone,
+}
+
+impl End {
+    const fn spent() -> Self {
+        Self::Close(BUDGET_SPENT.0, BUDGET_SPENT.1)
+    }
 }
 
 /// Answers the request for a socket. `app`: tell of this one only.
@@ -109,21 +118,26 @@ async fn serve(
 /// Waits for the `auth` message.
 async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut WebSocket) -> Result<Entry, End> {
     loop {
-        let Some(message) = receive(socket.recv().await)? else { continue };
+        let received = socket.recv().await;
+        let bytes = length(received.as_ref());
+        let Some(message) = receive(received)? else { continue };
         match message {
             ClientMessage::Auth(token) => {
                 let credentials = Credentials::default();
                 let credentials =
                     if token.is_empty() { credentials } else { credentials.with_bearer(&*token) };
-                let client = ClientInfo::of(access::ip(parts), &parts.headers);
-                let entered = access::enter(hub, &credentials, &client, None, &[RECORDS_PULL]).await;
-                return entered.map_err(|error| match &*error.message {
+                let entered = access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await;
+                let entry = entered.map_err(|error| match &*error.message {
+                    _ if error.reason == Reason::ByteBudget => End::spent(),
                     _ if token.is_empty() => End::Refused("missing token"),
                     "missing subject" => End::Refused("missing subject"),
                     _ => End::Refused("invalid token"),
-                });
+                })?;
+                charge(&entry, bytes)?;
+                return Ok(entry);
             }
-            ClientMessage::Ping => send(socket, ServerMessage::Pong).await?,
+            // Nobody is known yet whose budget it could be.
+            ClientMessage::Ping => put(socket, ServerMessage::Pong).await?,
             ClientMessage::Unknown => {}
         }
     }
@@ -142,7 +156,7 @@ async fn notify(
     let _connection = entry.database.connect();
     let over = over(hub.stopping.clone(), entry.database.closed().clone(), hub.control.watch(&entry.auth));
     let mut over = std::pin::pin!(over);
-    if let Err(end) = send(socket, ServerMessage::AuthOk).await {
+    if let Err(end) = send(socket, entry, ServerMessage::AuthOk).await {
         return end;
     }
     let ping_every = Duration::from_millis(hub.config.records.ping_ms);
@@ -154,8 +168,8 @@ async fn notify(
             end = over.as_mut() => return end,
             message = socket.recv() => {
                 heard = Instant::now();
-                match receive(message) {
-                    Ok(Some(ClientMessage::Ping)) => send(socket, ServerMessage::Pong).await,
+                match charge(entry, length(message.as_ref())).and_then(|()| receive(message)) {
+                    Ok(Some(ClientMessage::Ping)) => send(socket, entry, ServerMessage::Pong).await,
                     Ok(_) => Ok(()),
                     Err(end) => return end,
                 }
@@ -266,6 +280,7 @@ async fn tell(
                 subscription.stand_at(page.until.unsigned_abs());
                 for told in page.content.iter().filter(|told| is_wanted(&told.app)) {
                     if told.tables.iter().all(|table| entry.tables().contain(table)) {
+                        charge(entry, told.frame.len())?;
                         let frame = Message::Text(told.frame.clone());
                         socket.send(frame).await.map_err(|_| End::Gone)?;
                     } else {
@@ -295,7 +310,7 @@ async fn tell_some(
     if tables.is_empty() {
         return Ok(());
     }
-    send(socket, ServerMessage::SyncAvailable { app, tables: &tables }).await
+    send(socket, entry, ServerMessage::SyncAvailable { app, tables: &tables }).await
 }
 
 /// What a received frame says; `None` for one that is about the connection.
@@ -317,7 +332,23 @@ fn is_too_large(error: &axum::Error) -> bool {
     matches!(inner, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
 }
 
-async fn send(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
+/// Bytes of a frame of text; others end the socket, or are about the connection.
+fn length(message: Option<&Result<Message, axum::Error>>) -> usize {
+    if let Some(Ok(Message::Text(text))) = message { text.len() } else { 0 }
+}
+
+fn charge(entry: &Entry, bytes: usize) -> Result<(), End> {
+    entry.meter.charge(bytes).map_err(|_| End::spent())
+}
+
+/// Sends a message, if the credential may transfer so much more.
+async fn send(socket: &mut WebSocket, entry: &Entry, message: ServerMessage<'_>) -> Result<(), End> {
+    let text = message.encode();
+    charge(entry, text.len())?;
+    socket.send(Message::Text(text.into())).await.map_err(|_| End::Gone)
+}
+
+async fn put(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
     socket.send(Message::Text(message.encode().into())).await.map_err(|_| End::Gone)
 }
 
@@ -326,7 +357,7 @@ async fn finish(socket: &mut WebSocket, end: End) {
         End::Gone => return,
         End::Close(code, reason) => (code, reason),
         End::Refused(reason) => {
-            let _ = send(socket, ServerMessage::Error(reason)).await;
+            let _ = put(socket, ServerMessage::Error(reason)).await;
             (1008, reason)
         }
     };

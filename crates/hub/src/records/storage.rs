@@ -90,7 +90,7 @@ where
     if is_known {
         return entry.database.submit(work).await;
     }
-    let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub).await?;
+    let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
     let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
     let committed = entry.database.submit(move |transaction| {
         let sql = NativeSql(transaction.connection());
@@ -105,7 +105,7 @@ where
     match &committed {
         Ok(_) => state.has_tables.store(true, Ordering::Release),
         Err(_) if claim.set_by_this_call => {
-            if let Err(error) = hub.control.release_kind(entry.database.id()).await {
+            if let Err(error) = hub.control.release_kind(entry.database.id(), &entry.requester).await {
                 tracing::warn!(database = %entry.database.id(), %error, "the database stays of kind hub, though empty");
             }
         }

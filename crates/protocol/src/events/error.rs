@@ -25,6 +25,8 @@ pub enum ErrorCode {
     HookUnavailable,
     /// Too much at once; try later.
     RateLimited,
+    /// The credential may transfer no more bytes today.
+    ByteBudget,
     /// The operator must decide first.
     StoreHold,
     /// Our fault.
@@ -46,6 +48,7 @@ impl ErrorCode {
             Self::Rejected => "REJECTED",
             Self::HookUnavailable => "HOOK_UNAVAILABLE",
             Self::RateLimited => "RATE_LIMITED",
+            Self::ByteBudget => "BYTE_BUDGET",
             Self::StoreHold => "STORE_HOLD",
             Self::Internal => "INTERNAL",
         }

@@ -47,6 +47,8 @@ pub mod close {
     pub const EXPIRED: Close = (4401, "credential expired");
     /// The right was taken away.
     pub const WITHDRAWN: Close = (4403, "right withdrawn");
+    /// The credential may transfer no more bytes today (control specification, TOK-14).
+    pub const BUDGET_SPENT: Close = (4403, "byte budget spent: it works again from midnight UTC");
     /// The store or its database is gone.
     pub const DELETED: Close = (4404, "store deleted");
     /// A connection that pings and subscribes to nothing.

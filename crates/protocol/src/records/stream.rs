@@ -11,6 +11,8 @@ pub enum Bye {
     Revoked,
     /// The account may no longer sync.
     PaymentRequired,
+    /// The credential may transfer no more bytes today.
+    ByteBudget,
     /// The hub stops.
     Shutdown,
 }
@@ -23,6 +25,7 @@ impl Bye {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::PaymentRequired => "payment_required",
+            Self::ByteBudget => "byte_budget",
             Self::Shutdown => "shutdown",
         }
     }

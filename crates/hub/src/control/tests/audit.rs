@@ -97,15 +97,16 @@ async fn the_kind_that_a_first_write_fixes_is_noted() {
     let hub = Fixture::new().await;
     let (_, ada) = hub.signup("ada@example.com").await;
     let id = hub.database(&ada, "main").await;
-    hub.control.claim_kind(id, DatabaseKind::Hub).await.unwrap();
-    hub.control.claim_kind(id, DatabaseKind::Hub).await.unwrap();
+    hub.control.claim_kind(id, DatabaseKind::Hub, &requester()).await.unwrap();
+    hub.control.claim_kind(id, DatabaseKind::Hub, &requester()).await.unwrap();
     let other = hub.database(&ada, "other").await;
-    hub.control.claim_kind(other, DatabaseKind::Replica).await.unwrap();
-    hub.control.release_kind(other).await.unwrap();
+    hub.control.claim_kind(other, DatabaseKind::Replica, &requester()).await.unwrap();
+    hub.control.release_kind(other, &requester()).await.unwrap();
     let (events, _) = hub.control.list_audit_events(&ada, "", 0, "database.kind", 0, "").await.unwrap();
     let told: Vec<_> =
         events.iter().map(|event| (event.target.as_str(), event.detail_json.as_str())).collect();
     let expected =
         [("other", r#"{"kind":null}"#), ("other", r#"{"kind":"replica"}"#), ("main", r#"{"kind":"hub"}"#)];
     assert_eq!(told, expected);
+    assert!(events.iter().all(|event| event.actor == "jwt:https://id.example#ada"), "{events:?}");
 }

@@ -1,6 +1,6 @@
 //! Every kind of credential at one door.
 
-use ferry_auth::{CredentialKind, macaroon};
+use ferry_auth::{AuthContext, CredentialKind, macaroon};
 use ferry_types::{Error, Reason};
 
 use super::*;
@@ -17,7 +17,7 @@ async fn enter(
     hub: &Fixture,
     credentials: Credentials<'_>,
     route: Option<&str>,
-) -> Result<ferry_auth::AuthContext, Error> {
+) -> Result<AuthContext, Error> {
     hub.control.authenticate(&credentials, &client(None), route).await
 }
 
@@ -163,8 +163,11 @@ async fn only_dev_lets_anonymous_callers_in_and_only_to_its_default_database() {
     assert!(
         auth.require(Model::Events, Op::Write).is_ok() && auth.require(Model::Events, Op::Admin).is_err()
     );
-    for route in ["-", "main", &auth.database_id.to_string()] {
-        assert_eq!(enter(&dev, Credentials::default(), Some(route)).await.unwrap(), auth);
+    assert!(auth.by_default, "nothing names the database");
+    assert_eq!(enter(&dev, Credentials::default(), Some("-")).await.unwrap(), auth);
+    let named = AuthContext { by_default: false, ..auth.clone() };
+    for route in ["main", &auth.database_id.to_string()] {
+        assert_eq!(enter(&dev, Credentials::default(), Some(route)).await.unwrap(), named);
     }
     let (_, caller) = dev.signup("ada@example.com").await;
     let other = dev.database(&caller, "main").await;
@@ -172,7 +175,7 @@ async fn only_dev_lets_anonymous_callers_in_and_only_to_its_default_database() {
         let refused = enter(&dev, Credentials::default(), Some(route)).await.unwrap_err();
         assert_eq!(refused.reason, Reason::Unauthenticated);
     }
-    assert_eq!(enter(&dev, Credentials::default(), Some("main")).await.unwrap(), auth, "dev's own main");
+    assert_eq!(enter(&dev, Credentials::default(), Some("main")).await.unwrap(), named, "dev's own main");
     for bad in ["junk", "fop_x", "a.b.c"] {
         let refused = enter(&dev, Credentials::default().with_bearer(bad), None).await.unwrap_err();
         assert_eq!(refused.reason, Reason::Unauthenticated, "a bad credential is not the same as none");

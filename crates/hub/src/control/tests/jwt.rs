@@ -151,7 +151,17 @@ async fn without_keys_the_hub_says_try_again_not_you_are_wrong() {
     assert_eq!(server.requests(), 1, "one attempt in five seconds");
     server.behave(Behaviour::Keys(GOOD.to_vec(), None));
     hub.clock.advance_secs(5);
-    assert_eq!(enter(&hub, &token, None).await.unwrap().database_id, main);
+    let auth = enter(&hub, &token, None).await.unwrap();
+    assert_eq!((auth.database_id, auth.by_default), (main, true));
+    assert!(!enter(&hub, &token, Some("main")).await.unwrap().by_default, "the path names it");
+    // Where another database asks for the token, that one is meant, and gets no other of its own.
+    hub.database(&caller, "other").await;
+    set(&hub, &caller, "other", settings("notes")).await;
+    let auth = enter(&hub, &token, None).await.unwrap();
+    assert!(auth.database_id != main && !auth.by_default);
+    let stays = hub.control.in_store_database(auth.clone(), "team-1", true, &origin()).await.unwrap();
+    assert_eq!(hub.control.in_user_database(stays, &origin()).await.unwrap(), auth);
+    set(&hub, &caller, "other", JwtSettingsText::default()).await;
     // Settings of its own take the place of the operator's.
     set(&hub, &caller, "main", settings("own")).await;
     assert_eq!(enter(&hub, &token, None).await.unwrap_err().reason, Reason::Unauthenticated);

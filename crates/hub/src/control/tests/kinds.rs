@@ -12,7 +12,7 @@ async fn the_first_write_fixes_the_kind() {
     let (_, ada) = hub.signup("ada@example.com").await;
     let id = hub.database(&ada, "main").await;
     let claim = async |hub: &Fixture, kind| {
-        let claim = hub.control.claim_kind(id, kind).await;
+        let claim = hub.control.claim_kind(id, kind, &requester()).await;
         claim.map(|claim| claim.set_by_this_call).map_err(|error| error.reason)
     };
     assert_eq!(claim(&hub, Replica).await, Ok(true));
@@ -33,7 +33,9 @@ async fn racing_first_writes_of_both_kinds_have_one_winner() {
     let (_, ada) = hub.signup("ada@example.com").await;
     let id = hub.database(&ada, "main").await;
     let kinds = [Hub, Replica, Hub, Replica];
-    let claims = futures_util::future::join_all(kinds.map(|kind| hub.control.claim_kind(id, kind))).await;
+    let by = requester();
+    let claims =
+        futures_util::future::join_all(kinds.map(|kind| hub.control.claim_kind(id, kind, &by))).await;
     let fixed = hub.control.database(id).unwrap().kind.unwrap();
     for (kind, claim) in kinds.into_iter().zip(&claims) {
         assert_eq!(claim.is_ok(), kind == fixed);
@@ -47,15 +49,18 @@ async fn a_failed_first_write_leaves_the_kind_open_unless_another_relies_on_it()
     let hub = Fixture::new().await;
     let (_, ada) = hub.signup("ada@example.com").await;
     let id = hub.database(&ada, "main").await;
-    hub.control.claim_kind(id, Replica).await.unwrap();
-    hub.control.release_kind(id).await.unwrap();
+    hub.control.claim_kind(id, Replica, &requester()).await.unwrap();
+    hub.control.release_kind(id, &requester()).await.unwrap();
     assert_eq!(hub.control.database(id).unwrap().kind, None);
-    assert!(hub.control.claim_kind(id, Hub).await.unwrap().set_by_this_call);
-    assert!(!hub.control.claim_kind(id, Hub).await.unwrap().set_by_this_call, "a second writer");
-    hub.control.release_kind(id).await.unwrap();
+    assert!(hub.control.claim_kind(id, Hub, &requester()).await.unwrap().set_by_this_call);
+    assert!(
+        !hub.control.claim_kind(id, Hub, &requester()).await.unwrap().set_by_this_call,
+        "a second writer"
+    );
+    hub.control.release_kind(id, &requester()).await.unwrap();
     assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub), "the second one still writes");
     let hub = hub.restart().await;
     assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub));
-    hub.control.release_kind(id).await.unwrap();
+    hub.control.release_kind(id, &requester()).await.unwrap();
     assert_eq!(hub.control.database(id).unwrap().kind, Some(Hub), "fixed before the start");
 }

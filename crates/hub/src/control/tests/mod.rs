@@ -33,7 +33,7 @@ use http::{HeaderMap, header};
 
 use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
-    Session,
+    Requester, Session,
 };
 use crate::config::{OAuthConfig, Signup};
 
@@ -47,6 +47,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         dev: false,
         default_database: None,
         jwt: None,
+        jwt_stores_claim: None,
         session_key: None,
         session_ttl_seconds: 86_400,
         sync_token_ttl_seconds: 3_600,
@@ -190,6 +191,10 @@ fn local() -> IpAddr {
 
 fn origin() -> Origin {
     from("127.0.0.1")
+}
+
+fn requester() -> Requester {
+    Requester { principal: "jwt:https://id.example#ada".to_owned(), origin: origin() }
 }
 
 fn from(ip: &str) -> Origin {

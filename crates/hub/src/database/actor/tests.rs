@@ -141,20 +141,20 @@ async fn while_a_group_takes_long_sockets_are_looked_after() {
     fixture.actor.submit(insert(1)).await.unwrap();
     let (begins, begun) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel();
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let peer = std::thread::spawn(move || {
-        begun.recv().unwrap();
-        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", address).unwrap();
-    });
+    let (start, started) = (udp().await, udp().await);
+    let (start_at, started_at) = (start.local_addr().unwrap(), started.local_addr().unwrap());
+    let (waiting, waits) =
+        (Arc::new(AtomicU64::new(0)), |waiting: &AtomicU64| waiting.fetch_add(1, Ordering::Relaxed));
+    let waiting_too = Arc::clone(&waiting);
     tokio::spawn(async move {
-        socket.recv(&mut [0; 8]).await.unwrap();
+        waits(&waiting_too);
+        started.recv(&mut [0; 8]).await.unwrap();
         release.send(()).unwrap();
     });
-    let actor = fixture.actor.clone();
+    let (actor, waiting_too) = (fixture.actor.clone(), Arc::clone(&waiting));
     let writes = tokio::spawn(async move {
-        // By then one worker waits for sockets and timers, and the other sleeps; the timer begins the group on the first.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        waits(&waiting_too);
+        start.recv(&mut [0; 8]).await.unwrap();
         let group = actor.submit(move |transaction| {
             begins.send(()).unwrap();
             released.recv_timeout(Duration::from_secs(20)).expect("the datagram was received meanwhile");
@@ -162,6 +162,22 @@ async fn while_a_group_takes_long_sockets_are_looked_after() {
         });
         group.await.unwrap();
     });
+    let workers = tokio::runtime::Handle::current().metrics();
+    let peer = std::thread::spawn(move || {
+        let hello = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sleeps = |worker| workers.worker_park_unpark_count(worker) % 2 == 1;
+        ferry_testkit::wait::until("both tasks wait and both workers sleep", || {
+            (waiting.load(Ordering::Relaxed) == 2 && sleeps(0) && sleeps(1)).then_some(())
+        });
+        // So the group begins on the worker that looks after sockets, while the other one sleeps.
+        hello.send_to(b"start", start_at).unwrap();
+        begun.recv().unwrap();
+        hello.send_to(b"started", started_at).unwrap();
+    });
     writes.await.unwrap();
     peer.join().unwrap();
+}
+
+async fn udp() -> tokio::net::UdpSocket {
+    tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap()
 }

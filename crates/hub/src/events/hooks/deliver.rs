@@ -81,7 +81,7 @@ pub async fn deliver_all(hub: &Arc<Hub>) {
         match database.read(|connection| store::list(&NativeSql(connection))).await {
             Ok(rows) => {
                 for row in rows.into_iter().filter(|row| row.state != StoreState::Deleted) {
-                    if let Err(error) = open_store(hub, &database, &row.store_id, false).await {
+                    if let Err(error) = open_store(hub, &database, &row.store_id, None).await {
                         tracing::warn!(database = %id, %error, "an event store cannot be opened");
                     }
                 }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     database::{Effect, seq_of},
     events::{Publication, open::new_backend_id, open_store, save_watermarks, store::Store},
+    http::metered,
 };
 
 /// Largest body of these calls.
@@ -32,9 +33,9 @@ struct Call {
     reason: Option<String>,
 }
 
-async fn call(body: Body) -> Result<Call, ViewError> {
-    let body = axum::body::to_bytes(body, BODY_MAX_BYTES).await;
-    let body = body.map_err(|_| ViewError::too_large(BODY_MAX_BYTES as u64))?;
+async fn call(place: &Place, body: Body) -> Result<Call, ViewError> {
+    let too_large = || ViewError::too_large(BODY_MAX_BYTES as u64);
+    let body = metered::read(body, BODY_MAX_BYTES, &place.meter, too_large).await?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Call::default());
     }
@@ -42,8 +43,8 @@ async fn call(body: Body) -> Result<Call, ViewError> {
 }
 
 /// What cannot be undone is asked for with the store's name.
-async fn confirmed(body: Body, store_id: &str) -> Result<Call, ViewError> {
-    let call = call(body).await?;
+async fn confirmed(place: &Place, body: Body, store_id: &str) -> Result<Call, ViewError> {
+    let call = call(place, body).await?;
     if call.confirm.as_deref() == Some(store_id) {
         return Ok(call);
     }
@@ -118,7 +119,7 @@ fn not_found() -> Error {
 }
 
 pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewError> {
-    let call = call(body).await?;
+    let call = call(place, body).await?;
     let id = call.store_id.ok_or_else(|| ViewError::bad_request("storeId: expected a string"))?;
     place.check_id(&id)?;
     let known = match place.database.seq().await? {
@@ -140,7 +141,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         }
         Some(_) => return Err(Error::new(Reason::AlreadyExists, "the store exists").into()),
         None => {
-            open_store(&place.hub, &place.database, &id, true).await?;
+            open_store(&place.hub, &place.database, &id, Some(&place.requester())).await?;
             let id = id.clone();
             let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id));
             (row.await?.ok_or_else(not_found)?, None)
@@ -156,7 +157,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
 }
 
 pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    confirmed(body, store_id).await?;
+    confirmed(place, body, store_id).await?;
     place.existing(store_id).await?;
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
         live(row)?;
@@ -171,7 +172,7 @@ pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<
 }
 
 pub(super) async fn reset(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    let reason = confirmed(body, store_id).await?.reason.unwrap_or_default();
+    let reason = confirmed(place, body, store_id).await?.reason.unwrap_or_default();
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
         admin::reset(sql, row, &LogTable::of(&row.store_id), change)
@@ -180,7 +181,7 @@ pub(super) async fn reset(place: &Place, store_id: &str, body: Body) -> Result<A
 }
 
 pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    let reason = confirmed(body, store_id).await?.reason.unwrap_or_default();
+    let reason = confirmed(place, body, store_id).await?.reason.unwrap_or_default();
     if reason.is_empty() {
         return Err(ViewError::bad_request("reason: say why, it is kept with the store"));
     }

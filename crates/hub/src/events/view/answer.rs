@@ -167,7 +167,7 @@ impl From<RpcError> for ViewError {
                     ErrorCode::StoreMismatch => StatusCode::BAD_REQUEST,
                     ErrorCode::InvalidBatch | ErrorCode::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
                     ErrorCode::ClientAhead | ErrorCode::CursorAhead => StatusCode::CONFLICT,
-                    ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::RateLimited | ErrorCode::ByteBudget => StatusCode::TOO_MANY_REQUESTS,
                     ErrorCode::HookUnavailable | ErrorCode::StoreHold => StatusCode::SERVICE_UNAVAILABLE,
                     ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
                 };

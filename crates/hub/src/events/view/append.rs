@@ -17,12 +17,15 @@ use super::{
     answer::{Answer, ViewError},
     place::Place,
 };
-use crate::events::{commit::Wanted, push::Pushed};
+use crate::{
+    events::{commit::Wanted, push::Pushed},
+    http::metered,
+};
 
 pub(super) async fn post(place: &Place, headers: &HeaderMap, body: Body) -> Result<Answer, ViewError> {
     let config = &place.hub.config.events;
     let most = config.max_frame_bytes;
-    let body = axum::body::to_bytes(body, most).await.map_err(|_| ViewError::too_large(most as u64))?;
+    let body = metered::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
     let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
     let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;
     let keyed = keyed(headers, &body)?;

@@ -50,23 +50,24 @@ pub(super) async fn post(
     place.check_id(store_id)?;
     // One that exists is opened first: it may have to be held.
     let found = place.existing(store_id).await.is_ok();
-    let file = spool::receive(place.database.dir(), body, EVENTS_IMPORT_MAX_BYTES).await?;
+    let file = spool::receive(place, body, EVENTS_IMPORT_MAX_BYTES).await?;
     let line_max = place.hub.config.events.max_frame_bytes + LINE_OVERHEAD_BYTES;
     let checked = tokio::task::spawn_blocking(move || check(file, line_max)).await;
     let (header, file) = checked.map_err(|_| Error::internal())??;
     let import = Import { store_id: store_id.to_owned(), header, file, line_max, mode, keep };
     let count = import.header.count;
     let control = &place.hub.control;
-    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub).await?;
+    let requester = place.requester();
+    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub, &requester).await?;
     let written = import.write(place).await;
     if written.is_err() && claim.set_by_this_call {
-        control.release_kind(place.database.id()).await?;
+        control.release_kind(place.database.id(), &requester).await?;
     }
     let (row, seq) = written?;
     if !found {
         // What the hub remembers of an earlier store of this name says nothing of this one.
         control.forget_watermark(place.database.id(), store_id).await?;
-        open_store(&place.hub, &place.database, store_id, false).await?;
+        open_store(&place.hub, &place.database, store_id, None).await?;
     }
     save_watermarks(&place.hub).await;
     let detail = json!({"newId": row.backend_id, "newHead": row.head, "count": count});

@@ -26,6 +26,7 @@ use super::{
     text_header,
 };
 use crate::{
+    control::Meter,
     database::{ConnectionGuard, Database, seq_of},
     events::{
         metric,
@@ -37,6 +38,7 @@ use crate::{
 
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 const BYE: Bytes = Bytes::from_static(b"event: bye\ndata: {}\n\n");
+const BYE_SPENT: Bytes = Bytes::from_static(b"event: bye\ndata: {\"reason\":\"byte_budget\"}\n\n");
 /// Pages on their way to a stream.
 const PAGES_IN_FLIGHT: usize = 1;
 
@@ -46,6 +48,7 @@ struct Stream {
     database: Arc<Database>,
     store: Arc<Store>,
     auth: AuthContext,
+    meter: Meter,
     cursor: i64,
     generation: u32,
     backend_id: Box<str>,
@@ -60,6 +63,8 @@ enum End {
     Reset(Arc<str>),
     /// The hub, the credential or the store ends: the reader may come again.
     Bye,
+    /// The credential may transfer no more bytes today.
+    Spent,
     /// Nobody reads any more.
     Gone,
 }
@@ -96,6 +101,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
         hub: Arc::clone(&place.hub),
         database: Arc::clone(&place.database),
         auth: place.auth.clone(),
+        meter: place.meter.clone(),
         cursor: after,
         generation,
         backend_id: row.backend_id,
@@ -145,31 +151,41 @@ impl Stream {
             () = stopping.cancelled() => End::Bye,
             () = closed.cancelled() => End::Bye,
             _ = rights_end(&mut watch, grace) => End::Bye,
-            end = self.deliver(first) => end,
+            never = self.deliver(first) => {
+                let Err(end) = never;
+                end
+            }
         };
         match end {
             End::Gone => {}
             End::Bye => {
-                self.send(BYE).await;
+                self.hand_over(BYE).await;
+            }
+            End::Spent => {
+                self.hand_over(BYE_SPENT).await;
             }
             // A browser that comes again then begins at the first event, not behind one that is no more.
             End::Reset(backend_id) => {
                 let data = json!({ "backendId": *backend_id });
-                self.send(format!("id: 0\nevent: reset\ndata: {data}\n\n").into()).await;
+                self.hand_over(format!("id: 0\nevent: reset\ndata: {data}\n\n").into()).await;
             }
         }
         gauge.decrement(1);
     }
 
-    /// Sends a page; false if nobody takes it.
-    async fn send(&self, page: Bytes) -> bool {
+    /// Gives a page to the connection; false if nobody takes it.
+    async fn hand_over(&self, page: Bytes) -> bool {
         self.pages.send_timeout(page, Duration::from_millis(TRANSFER_STALL_MAX_MS)).await.is_ok()
     }
 
-    async fn deliver(&mut self, first: Bytes) -> End {
-        if !self.send(first).await {
-            return End::Gone;
-        }
+    /// Sends a page, if the credential may transfer so much more.
+    async fn send(&self, page: Bytes) -> Result<(), End> {
+        self.meter.charge(page.len()).map_err(|_| End::Spent)?;
+        if self.hand_over(page).await { Ok(()) } else { Err(End::Gone) }
+    }
+
+    async fn deliver(&mut self, first: Bytes) -> Result<Infallible, End> {
+        self.send(first).await?;
         let store = Arc::clone(&self.store);
         loop {
             let mut bell = std::pin::pin!(store.bell());
@@ -182,40 +198,35 @@ impl Stream {
             };
             // After looking: what was found may be of another log already.
             if let Some(end) = self.changed() {
-                return end;
+                return Err(end);
             }
-            let went_on = match (next, read) {
-                (Next::Pages(pages, _), _) => self.send_pages(&pages).await,
+            match (next, read) {
+                (Next::Pages(pages, _), _) => self.send_pages(&pages).await?,
                 (Next::Read, Some(Ok((text, last)))) => {
                     self.cursor = last;
                     metric::chunk_sent();
-                    self.send(text.into()).await
+                    self.send(text.into()).await?;
                 }
                 (Next::Read, Some(Err(error))) => {
                     tracing::warn!(%error, "a stream of events broke off");
-                    return End::Bye;
+                    return Err(End::Bye);
                 }
                 _ => tokio::select! {
-                    () = bell => true,
-                    () = tokio::time::sleep(Duration::from_millis(EVENTS_SSE_PING_MS)) => self.send(PING).await,
-                    () = self.pages.closed() => false,
+                    () = bell => {}
+                    () = tokio::time::sleep(Duration::from_millis(EVENTS_SSE_PING_MS)) => self.send(PING).await?,
+                    () = self.pages.closed() => return Err(End::Gone),
                 },
-            };
-            if !went_on {
-                return End::Gone;
             }
         }
     }
 
-    async fn send_pages(&mut self, pages: &[Arc<ferry_core::events::TailPage>]) -> bool {
+    async fn send_pages(&mut self, pages: &[Arc<ferry_core::events::TailPage>]) -> Result<(), End> {
         for page in pages {
             metric::chunk_sent();
-            if !self.send(page.sse().clone()).await {
-                return false;
-            }
+            self.send(page.sse().clone()).await?;
             self.cursor = page.last;
         }
-        true
+        Ok(())
     }
 
     /// Whether the store is no longer the one that the stream began with.

@@ -11,10 +11,10 @@ use http::{StatusCode, request::Parts};
 
 use super::{ViewError, text_header};
 use crate::{
-    control::{self, ClientInfo, Credentials, Origin},
+    control::{self, ClientInfo, Credentials, Meter, Origin, Requester},
     database::Database,
-    events::{open_store, push::Pusher, refusal, store::Store},
-    http::{ClientIp, RequestId},
+    events::{open_store, push::Pusher, refusal, scope, store::Store},
+    http::request_origin,
     hub::Hub,
     rights::Right,
 };
@@ -49,6 +49,8 @@ pub(super) struct Place {
     pub(super) database: Arc<Database>,
     /// Where the request came from, for the audit trail.
     pub(super) origin: Origin,
+    /// What the caller may transfer: bodies are charged in both directions.
+    pub(super) meter: Meter,
 }
 
 impl Place {
@@ -65,11 +67,11 @@ impl Place {
             true => Credentials::of_stream(headers, query),
             false => Credentials::of_request(headers, query),
         };
-        let ip = parts.extensions.get::<ClientIp>();
-        let ip = ip.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
-        let client = ClientInfo::of(ip, headers);
+        let origin = request_origin(parts);
+        let client = ClientInfo::of(origin.ip, headers);
         let auth = hub.control.authenticate(&credentials, &client, Some(database)).await?;
         right.check(&auth)?;
+        let meter = hub.control.meter(&auth).await?;
         let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
         if kind == Some(DatabaseKind::Replica) {
             return Err(control::wrong_kind(DatabaseKind::Replica).into());
@@ -80,14 +82,18 @@ impl Place {
             let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
             database.reach(least).await?;
         }
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Self { hub: Arc::clone(hub), auth, database, origin: Origin { request_id, ip } })
+        Ok(Self { hub: Arc::clone(hub), auth, database, origin, meter })
+    }
+
+    /// Whose request this is.
+    pub(super) fn requester(&self) -> Requester {
+        Requester::of(&self.auth, self.origin.clone())
     }
 
     /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.
     pub(super) async fn existing(&self, id: &str) -> Result<Arc<Store>, ViewError> {
         check_store_id(id).map_err(|bad| ViewError::bad_request(bad.0))?;
-        Ok(open_store(&self.hub, &self.database, id, false).await?)
+        Ok(open_store(&self.hub, &self.database, id, None).await?)
     }
 
     /// The store called `named`, else the default one; one that is missing is made if `may_create`.
@@ -97,7 +103,10 @@ impl Place {
             None => self.default_store().await?,
         };
         self.check_id(&id)?;
-        let store = open_store(&self.hub, &self.database, &id, may_create).await?;
+        scope::check(&self.auth, &id)?;
+        let requester = self.requester();
+        let maker = may_create.then_some(&requester);
+        let store = open_store(&self.hub, &self.database, &id, maker).await?;
         if store.state() == StoreState::Hold {
             let held = refusal::on_hold();
             let retry_after_ms = held.retry_after_ms;

@@ -4,7 +4,6 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Seek as _},
-    path::Path,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use ferry_types::{Error, limits::TRANSFER_STALL_MAX_MS};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::answer::ViewError;
+use super::{answer::ViewError, place::Place};
 
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 64 << 10;
@@ -36,10 +35,10 @@ pub(super) fn send(file: File) -> Body {
 /// Takes a body of at most `most` bytes in; the file stands at its beginning.
 ///
 /// # Errors
-/// When it is larger, or does not arrive, or the disk is full.
-pub(super) async fn receive(dir: &Path, body: Body, most: u64) -> Result<File, ViewError> {
+/// When it is larger than that or than the caller's byte budget, or does not arrive, or the disk is full.
+pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File, ViewError> {
     let disk = |error: io::Error| ViewError::from(ferry_store::Error::Io(error).into_refusal());
-    let dir = dir.to_owned();
+    let dir = place.database.dir().to_owned();
     let made = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir)?;
         unnamed_file(&dir)
@@ -53,6 +52,7 @@ pub(super) async fn receive(dir: &Path, body: Body, most: u64) -> Result<File, V
         let piece = piece.map_err(|_| ViewError::bad_request("the body does not arrive"))?;
         let Some(piece) = piece else { break };
         let piece = piece.map_err(|_| ViewError::bad_request("the body broke off"))?;
+        place.meter.charge(piece.len())?;
         received += piece.len() as u64;
         if received > most {
             return Err(ViewError::too_large(most));

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{news::Publication, route::parameter, storage},
-    Asked, answer,
+    Asked, answer, upto,
 };
 use crate::database::Effect;
 
@@ -74,12 +74,7 @@ pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
         Some("replace") => true,
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "mode: expected merge or replace")),
     };
-    let body = axum::body::to_bytes(body, RECORDS_EXPORT_MAX_BYTES).await.map_err(|_| {
-        Error::new(
-            Reason::TooLarge,
-            format!("the body is over {RECORDS_EXPORT_MAX_BYTES} bytes, or broke off"),
-        )
-    })?;
+    let body = upto(asked, body, RECORDS_EXPORT_MAX_BYTES).await?;
     let lines = read(&body)?;
     let count = lines.len();
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));

@@ -12,7 +12,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use ferry_protocol::records::check_name;
-use ferry_types::{Error, Reason, Result};
+use ferry_types::{Error, Reason, Result, limits::RECORDS_BODY_MAX_BYTES};
 use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -23,8 +23,8 @@ use super::{
     route::{options, parameter, takes},
 };
 use crate::{
-    control::{ClientInfo, Credentials},
-    http::RequestId,
+    control::Credentials,
+    http::{RequestId, metered},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };
@@ -41,49 +41,63 @@ pub(super) struct Asked<'r> {
 
 /// Serves `/v1/databases/{db}/records/{rest…}`.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response {
-    let served = dispatch(hub, parts, body).await;
-    served.unwrap_or_else(|error| answer::refused(&error, parts.extensions.get::<RequestId>()))
+    let refused = |error: &Error| answer::refused(error, parts.extensions.get::<RequestId>());
+    let path = parts.uri.path().trim_start_matches("/v1/databases/");
+    let names: Option<Vec<_>> =
+        path.split('/').map(|name| percent_decode_str(name).decode_utf8().ok()).collect();
+    let names = names.unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
+    let [db, "records", rest @ ..] = &names[..] else { return refused(&no_such_endpoint()) };
+    let Some(allow) = allow(rest) else { return refused(&no_such_endpoint()) };
+    if parts.method == Method::OPTIONS {
+        return options(allow);
+    }
+    if !takes(allow, &parts.method) {
+        return answer::method_not_allowed(allow, parts.extensions.get::<RequestId>());
+    }
+    let asked = match enter(hub, parts, db, rights(parts, rest)).await {
+        Ok(asked) => asked,
+        Err(error) => return refused(&error),
+    };
+    let meter = &asked.entry.meter;
+    match dispatch(&asked, rest, body).await {
+        // It charges what it sends, and takes leave where the budget ends.
+        Ok(stream) if rest == ["changes", "stream"] => stream,
+        answer => answer
+            .and_then(|answer| metered::answer(&parts.method, answer, meter))
+            .unwrap_or_else(|error| metered::told(refused(&error), meter)),
+    }
 }
 
-async fn dispatch(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Result<Response> {
-    let path = parts.uri.path().trim_start_matches("/v1/databases/");
-    let mut names = Vec::new();
-    for name in path.split('/') {
-        let decoded = percent_decode_str(name).decode_utf8().map_err(|_| no_such_endpoint())?;
-        names.push(decoded);
-    }
-    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
-    let [db, "records", rest @ ..] = &names[..] else { return Err(no_such_endpoint()) };
-    let allow = allow(rest).ok_or_else(no_such_endpoint)?;
-    let method = &parts.method;
-    if *method == Method::OPTIONS {
-        return Ok(options(allow));
-    }
-    if !takes(allow, method) {
-        return Ok(answer::method_not_allowed(allow, parts.extensions.get::<RequestId>()));
-    }
+/// What a request asks of its credential.
+fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
     let wants_own = parameter(parts, "owner").is_none();
-    let rights: &[Right] = match rest {
+    match rest {
         ["import"] | ["owners", _] => &[RECORDS_ADMIN],
         _ if !wants_own => &[RECORDS_ADMIN],
-        _ if *method == Method::GET => &[RECORDS_PULL],
+        _ if parts.method == Method::GET => &[RECORDS_PULL],
         _ => &[RECORDS_PUSH, RECORDS_PULL],
-    };
-    let asked = enter(hub, parts, db, rights).await?;
+    }
+}
+
+async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Response> {
+    let method = &asked.parts.method;
     match (method.as_str(), rest) {
-        ("GET", ["changes"]) => changes::get(&asked).await,
-        (_, ["changes"]) => changes::post(&asked, whole(body).await?).await,
-        (_, ["changes", "stream"]) => changes::stream(&asked).await,
-        (_, ["conflicts"]) => conflicts::list(&asked).await,
-        (_, ["conflicts", number, "resolve"]) => conflicts::resolve(&asked, number, whole(body).await?).await,
-        (_, ["export"]) => export::export(&asked).await,
-        (_, ["import"]) => export::import(&asked, body).await,
-        (_, ["devices"]) => devices::list(&asked).await,
-        (_, ["devices", client]) => devices::forget(&asked, client).await,
-        (_, ["owners", owner]) => devices::forget_owner(&asked, owner).await,
-        (_, [app, coll]) => record::list(&asked, app, coll).await,
-        (_, [app, coll, id]) => record::one(&asked, record::Named { app, coll, id }, method, body).await,
-        (_, [app, coll, id, "history"]) => record::history(&asked, record::Named { app, coll, id }).await,
+        ("GET", ["changes"]) => changes::get(asked).await,
+        (_, ["changes"]) => changes::post(asked, whole(asked, body).await?).await,
+        (_, ["changes", "stream"]) => changes::stream(asked).await,
+        (_, ["conflicts"]) => conflicts::list(asked).await,
+        (_, ["conflicts", number, "resolve"]) => {
+            conflicts::resolve(asked, number, whole(asked, body).await?).await
+        }
+        (_, ["export"]) => export::export(asked).await,
+        (_, ["import"]) => export::import(asked, body).await,
+        (_, ["devices"]) => devices::list(asked).await,
+        (_, ["devices", client]) => devices::forget(asked, client).await,
+        (_, ["owners", owner]) => devices::forget_owner(asked, owner).await,
+        (_, [app, coll]) => record::list(asked, app, coll).await,
+        (_, [app, coll, id]) => record::one(asked, record::Named { app, coll, id }, method, body).await,
+        (_, [app, coll, id, "history"]) => record::history(asked, record::Named { app, coll, id }).await,
         _ => Err(no_such_endpoint()),
     }
 }
@@ -109,8 +123,7 @@ async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Righ
         true => Credentials::of_stream(&parts.headers, query),
         false => Credentials::of_request(&parts.headers, query),
     };
-    let client = ClientInfo::of(access::ip(parts), &parts.headers);
-    let mut entry = access::enter(hub, &credentials, &client, Some(db), rights).await?;
+    let mut entry = access::enter(hub, &credentials, parts, Some(db), rights).await?;
     if let Some(owner) = parameter(parts, "owner") {
         entry.owner = owner.into();
     }
@@ -125,10 +138,15 @@ fn device(asked: &Asked<'_>) -> Result<Option<String>> {
     Ok(Some(name.to_owned()))
 }
 
-async fn whole(body: Body) -> Result<Bytes> {
-    let most = ferry_types::limits::RECORDS_BODY_MAX_BYTES;
-    let read = axum::body::to_bytes(body, most).await;
-    read.map_err(|_| Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off")))
+/// The body, if it is no larger than a push may be.
+async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
+    upto(asked, body, RECORDS_BODY_MAX_BYTES).await
+}
+
+/// The body, if it has at most so many bytes.
+async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
+    let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
+    metered::read(body, most, &asked.entry.meter, too_large).await
 }
 
 /// A number of the query, within its bounds.

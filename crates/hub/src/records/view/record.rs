@@ -143,7 +143,7 @@ pub(super) async fn one(
     };
     let fields = match verb {
         Verb::Delete => None,
-        Verb::Put | Verb::Patch => Some(object(&whole(body).await?)?),
+        Verb::Put | Verb::Patch => Some(object(&whole(asked, body).await?)?),
     };
     write(asked, named, verb, fields).await
 }

@@ -1,0 +1,96 @@
+//! Bodies that are charged to the byte budgets of a token (TOK-14): requests as they are read, answers before they
+//! leave. What counts are bodies as the models write and read them, without headers and before compression.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use ferry_types::{Error, Result};
+use http::{Method, header};
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::control::Meter;
+
+/// A body each of whose bytes is charged on its way; it breaks off where the budget ends.
+struct Charged {
+    inner: Body,
+    meter: Meter,
+}
+
+impl http_body::Body for Charged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+        Poll::Ready(match self.meter.charge(bytes.unwrap_or(0)) {
+            Ok(()) => frame,
+            Err(spent) => Some(Err(axum::Error::new(spent))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Reads a body of at most `most` bytes.
+///
+/// # Errors
+/// `BYTE_BUDGET`; what `too_large` says when there is more, or the body broke off.
+pub(crate) async fn read<E: From<Error>>(
+    body: Body,
+    most: usize,
+    meter: &Meter,
+    too_large: impl FnOnce() -> E,
+) -> Result<Bytes, E> {
+    let charged = Body::new(Charged { inner: body, meter: meter.clone() });
+    match axum::body::to_bytes(charged, most).await {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err(meter.check().err().map_or_else(too_large, E::from)),
+    }
+}
+
+/// Charges an answer that may still be refused: as a whole if its length is known, else as it leaves.
+///
+/// # Errors
+/// `BYTE_BUDGET` if it is more than a budget has left.
+pub(crate) fn admit(response: Response, meter: &Meter) -> Result<Response> {
+    match length(&response) {
+        Some(bytes) => meter.charge(bytes).map(|()| response),
+        None => Ok(response.map(|inner| Body::new(Charged { inner, meter: meter.clone() }))),
+    }
+}
+
+/// Charges an answer that leaves in any case: a refusal, or what became of a write that was made.
+pub(crate) fn told(response: Response, meter: &Meter) -> Response {
+    // The next request is refused instead.
+    let _ = meter.charge(length(&response).unwrap_or(0));
+    response
+}
+
+/// [`admit`] for what only reads, [`told`] for everything else.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn answer(method: &Method, response: Response, meter: &Meter) -> Result<Response> {
+    if method.is_safe() { admit(response, meter) } else { Ok(told(response, meter)) }
+}
+
+/// Bytes of the body, if they are known before it is sent.
+fn length(response: &Response) -> Option<usize> {
+    let told =
+        response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    told.or_else(|| response.body().size_hint().exact()?.try_into().ok())
+}
