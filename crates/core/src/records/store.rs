@@ -176,7 +176,7 @@ pub struct Conflict {
 pub struct PastWrite<'a> {
     /// The record.
     pub key: RecordKey<'a>,
-    /// How [`super::history`] writes field, value and time.
+    /// How the history writes field, value and time.
     pub fragment: String,
     /// How it writes the client.
     pub client: String,
