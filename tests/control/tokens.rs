@@ -203,6 +203,27 @@ fn a_token_lives_as_long_as_asked_and_no_longer_than_allowed() {
     assert!(near(expires, 600), "{}", expires - now);
 }
 
+// A hub whose clock was set back must know what it gave "later", and one whose clock has passed a token's end must not.
+// Verifies: TOK-04
+#[test]
+fn a_token_outlives_a_clock_that_is_set_back_and_not_its_end() {
+    let place = Place::new();
+    let request = json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": "1800"});
+    let (token, _) = mint(&place.user, &request);
+    let hours = |hours: i64| format!("clock={}", hours * 3_600_000);
+    let place = place.restarted_with(|options| options.fault(hours(-1)));
+    assert_eq!(verdict(&place, &token).0, 101);
+    place.user.ferry("Whoami", &json!({})).unwrap();
+    let (early, _) = mint(&place.user, &request);
+    assert_eq!(verdict(&place, &early).0, 101, "minted an hour before the first one");
+    let place = place.restarted_with(|options| options.fault(hours(1)));
+    for token in [token, early] {
+        let (status, text) = verdict(&place, &token);
+        assert!(status == 401 && text.contains("expired"), "{status} {text}");
+    }
+    place.user.ferry("Whoami", &json!({})).unwrap();
+}
+
 // Verifies: TOK-06, PAG-12
 #[test]
 fn direction_decides_on_every_frame() {
