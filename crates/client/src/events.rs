@@ -10,7 +10,6 @@ use bytes::Bytes;
 use ferry_core::events::import::Check;
 use ferry_types::DatabaseId;
 use http::{HeaderMap, HeaderValue, Method};
-use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use tokio::io::AsyncRead;
@@ -226,21 +225,17 @@ impl EventsClient {
     /// See [`Self::stores`]; `UNVERIFIED` for a file that is not whole.
     pub async fn export(&self, store: &str, after: i64, out: &mut (dyn Write + Send)) -> Result<Exported> {
         let path = format!("{}?after={after}", self.store(store, "/export"));
-        let response = self.v1.send(Method::GET, &path, &HeaderMap::new(), text_body("")).await?;
-        let (mut body, mut check, mut rest) = (response.into_body(), Check::default(), Vec::new());
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| ClientError::unverified(format!("the export broke off: {error}")))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            out.write_all(&piece).map_err(|error| ClientError::io("writing the export", &error))?;
-            rest.extend_from_slice(&piece);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = rest.drain(..=end).collect();
-                let line = std::str::from_utf8(&line[..end]).unwrap_or("\u{fffd}");
-                check.line(line).map_err(|bad| ClientError::unverified(format!("the export: {bad}")))?;
-            }
-        }
-        out.flush().map_err(|error| ClientError::io("writing the export", &error))?;
+        let mut check = Check::default();
+        self.v1
+            .download(&path, out, |line| {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let line = std::str::from_utf8(line).unwrap_or("\u{fffd}");
+                check
+                    .line(line)
+                    .map(drop)
+                    .map_err(|bad| ClientError::unverified(format!("the export: {bad}")))
+            })
+            .await?;
         let header = check.finish().map_err(|bad| ClientError::unverified(format!("the export: {bad}")))?;
         Ok(Exported { count: header.count, head: header.head })
     }

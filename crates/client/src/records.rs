@@ -3,8 +3,7 @@
 
 use std::io::Write;
 
-use http::{HeaderMap, Method};
-use http_body_util::BodyExt as _;
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -137,19 +136,13 @@ impl RecordsClient {
     /// See [`Self::get`]; `UNVERIFIED` for an export that is not whole.
     pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
         let path = self.path(&["export"], &[]);
-        let response = self.v1.send(Method::GET, &path, &HeaderMap::new(), text_body("")).await?;
-        let (mut body, mut check, mut rest) = (response.into_body(), Check::default(), Vec::new());
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| ClientError::unverified(format!("the export broke off: {error}")))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            out.write_all(&piece).map_err(|error| ClientError::io("writing the export", &error))?;
-            rest.extend_from_slice(&piece);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                check.line(rest.drain(..=end).collect());
-            }
-        }
-        out.flush().map_err(|error| ClientError::io("writing the export", &error))?;
+        let mut check = Check::default();
+        self.v1
+            .download(&path, out, |line| {
+                check.line(line);
+                Ok(())
+            })
+            .await?;
         check.finish()
     }
 
@@ -176,9 +169,10 @@ struct Check {
 }
 
 impl Check {
-    fn line(&mut self, line: Vec<u8>) {
+    fn line(&mut self, line: &[u8]) {
         self.digest.update(&self.last);
-        self.last = line;
+        self.last.clear();
+        self.last.extend_from_slice(line);
         self.lines += 1;
     }
 
@@ -203,7 +197,7 @@ mod tests {
 
     fn checked(lines: &[&str]) -> Option<u64> {
         let mut check = Check::default();
-        lines.iter().for_each(|line| check.line(format!("{line}\n").into_bytes()));
+        lines.iter().for_each(|line| check.line(format!("{line}\n").as_bytes()));
         check.finish().ok()
     }
 

@@ -1,6 +1,6 @@
 //! Calls under `/v1`: JSON over HTTP, with a bearer; bodies in either direction may be streams.
 
-use std::io;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use ferry_types::Code;
@@ -97,6 +97,30 @@ impl V1Client {
             return Ok(response);
         }
         Err(self.refusal(response).await)
+    }
+
+    /// Writes the text at `path` to `out` as it comes, and shows each of its lines, with its line feed, to `line`.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        out: &mut (dyn Write + Send),
+        mut line: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut body = self.send(Method::GET, path, &HeaderMap::new(), text_body("")).await?.into_body();
+        let (broke_off, disk) = (
+            |error| ClientError::unverified(format!("the export broke off: {error}")),
+            |error| ClientError::io("writing the export", &error),
+        );
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(broke_off)?.into_data() else { continue };
+            out.write_all(&piece).map_err(disk)?;
+            rest.extend_from_slice(&piece);
+            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            rest[..whole].split_inclusive(|byte| *byte == b'\n').try_for_each(&mut line)?;
+            rest.drain(..whole);
+        }
+        out.flush().map_err(disk)
     }
 
     /// The document that a request without headers of its own is answered with.
