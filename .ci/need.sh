@@ -21,14 +21,6 @@ need_build_tools() {
   exit 1
 }
 
-# Node for the TypeScript packages. Returns 1, loudly, where it cannot be had.
-need_node() {
-  command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
-    node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)' && return 0
-  say "SKIPPED: the tests of the TypeScript packages: they need Node 20.19 or newer and npm (https://nodejs.org)."
-  return 1
-}
-
 # Chromium for the tests in a real browser; CHROMIUM names another one. Returns 1, loudly, where it cannot be had.
 need_chromium() {
   [ -x "${CHROMIUM:-/usr/bin/chromium}" ] && return 0
@@ -51,7 +43,8 @@ need_wasm_target() {
   return 1
 }
 
-# Node 20 or newer with npm: for the tests with LiveStore's own client and for the reference of the benchmarks.
+# Node 20.19 or newer with npm: for the TypeScript packages, the tests with LiveStore's own client and the reference of
+# the benchmarks.
 need_node() {
   if node_is_new_enough; then return; fi
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -59,13 +52,15 @@ need_node() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >&2
     if node_is_new_enough; then return; fi
   fi
-  say "Node 20 or newer with npm is missing: the tests with the LiveStore client need it."
+  say "Node 20.19 or newer with npm is missing: the TypeScript packages and the tests with LiveStore's client need it."
   say "Get it from https://nodejs.org, or on Debian 13, Ubuntu 25 and newer: sudo apt-get install nodejs npm"
   exit 1
 }
 
 node_is_new_enough() {
-  command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null
+  command -v npm >/dev/null 2>&1 && node -e '
+    const [major, minor] = process.versions.node.split(".").map(Number);
+    process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1);' 2>/dev/null
 }
 
 # The packages that a folder's package-lock.json names, exactly these.

@@ -18,6 +18,8 @@ fn main() {
         .descriptor_set(path)
         .files(&FILES)
         .include_file("_connectrpc.rs")
+        // It would name descriptors.bin, which is newer than every run of this script: each build would run it again.
+        .emit_rerun_directives(false)
         .compile()
         .expect("code generation");
 }
