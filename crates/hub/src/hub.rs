@@ -5,12 +5,17 @@ use std::sync::Arc;
 use ferry_types::Clock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, control::Control, database::Databases, events::Hooks, records::Billing};
+use crate::{
+    config::Config, control::Control, database::Databases, descriptors::Descriptors, events::Hooks,
+    records::Billing,
+};
 
 /// One running hub.
 pub struct Hub {
     /// The validated settings.
     pub config: Config,
+    /// File descriptors, shared out between sockets and databases.
+    pub descriptors: Descriptors,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Accounts, databases, credentials.

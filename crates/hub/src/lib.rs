@@ -5,6 +5,7 @@ pub mod config;
 pub mod control;
 pub mod data_dir;
 pub mod database;
+pub mod descriptors;
 pub mod events;
 mod health;
 pub mod http;

@@ -27,6 +27,7 @@ use crate::{
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock},
     database::Databases,
+    descriptors::Descriptors,
     events::{self, Hooks},
     health,
     http::Patience,
@@ -53,6 +54,7 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let lock = data_dir::open(&config.data_dir)?;
+        let descriptors = Descriptors::claim(config.connections.max);
         let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
         control.set_host(Arc::clone(&databases));
@@ -63,6 +65,7 @@ impl Server {
         let hub = Hub {
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
+            descriptors,
             clock,
             control,
             databases,

@@ -112,6 +112,12 @@ pub const KEYS: &[Key] = &[
         "LIST",
         "Addresses or CIDR ranges whose X-Forwarded-For is believed, comma-separated",
     ),
+    key("max_connections", "N", "Open connections; fewer if the limit of open files is low [default: 20000]"),
+    key(
+        "max_connections_per_ip",
+        "N",
+        "Open connections of one address; trusted proxies and loopback are not counted [default: 1000]",
+    ),
     key("argon2_memory_kib", "KIB", "Memory of a password hash [default: 19456]"),
     key("argon2_iterations", "N", "Passes of a password hash [default: 2]"),
     key("argon2_parallelism", "N", "Lanes of a password hash [default: 1]"),

@@ -1,6 +1,7 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01).
 
+mod connections;
 mod events;
 mod jwt;
 mod keys;
@@ -15,6 +16,7 @@ use std::{
     str::FromStr,
 };
 
+pub use connections::ConnectionsConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 use ferry_auth::jwt::JwtSettingsText;
 pub use keys::{KEYS, Key};
@@ -95,6 +97,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What connections may take of the hub.
+    pub connections: ConnectionsConfig,
     /// Argon2id memory, KiB.
     pub argon2_memory_kib: u32,
     /// Argon2id passes.
@@ -287,6 +291,7 @@ impl Config {
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
             trusted_proxies: values.list("trusted_proxies", Network::from_str)?,
+            connections: ConnectionsConfig::read(&values)?,
             argon2_memory_kib: values.number("argon2_memory_kib", 19_456, 8, 4 << 20)?,
             argon2_iterations: values.number("argon2_iterations", 2, 1, 64)?,
             argon2_parallelism: values.number("argon2_parallelism", 1, 1, 64)?,

@@ -1,0 +1,21 @@
+//! Settings of the listener: how many connections, how long they may take, how much of them waits in memory.
+
+use super::{ConfigError, Values};
+
+/// What connections may take of the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionsConfig {
+    /// Connections that may be open at once; fewer if the descriptors do not suffice.
+    pub max: u64,
+    /// Connections of one address that may be open at once.
+    pub max_per_ip: u64,
+}
+
+impl ConnectionsConfig {
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        Ok(Self {
+            max: values.number("max_connections", 20_000, 1, 10_000_000)?,
+            max_per_ip: values.number("max_connections_per_ip", 1_000, 1, 10_000_000)?,
+        })
+    }
+}
