@@ -11,9 +11,9 @@ use std::{
 };
 
 use ferry_hub::database::Actor;
-use ferry_store::Writer;
+use ferry_store::{Writer, connection::open_file};
 use ferry_testkit::{process, wait};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::table;
 
@@ -120,7 +120,7 @@ struct Bare(Connection);
 
 impl Bare {
     fn open(path: &Path) -> Self {
-        let connection = Connection::open(path).expect("the file can be made");
+        let connection = open_file(path, OpenFlags::default()).expect("the file can be made");
         connection
             .execute_batch(&format!("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {SCHEMA}"))
             .expect("the schema is made");

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ferry_store::connection::open_file;
 use ferry_testkit::{
     Direction, Hub, Session, edgereplica,
     hub::Options,
@@ -13,7 +14,7 @@ use ferry_testkit::{
     rng::Rng,
     sample, wait,
 };
-use rusqlite::Connection;
+use rusqlite::OpenFlags;
 
 use crate::{binary, table};
 
@@ -154,7 +155,7 @@ fn transfers(ferry: &Path, standard: &Path, dir: &Path) {
 }
 
 fn change(file: &Path, sql: &str) {
-    let connection = Connection::open(file).expect("the file opens");
+    let connection = open_file(file, OpenFlags::default()).expect("the file opens");
     connection.execute_batch(sql).expect("the change is made");
 }
 

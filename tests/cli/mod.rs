@@ -7,6 +7,7 @@ mod demo;
 mod events;
 mod jwt;
 mod keys;
+mod local_files;
 mod oauth;
 mod orgs;
 mod profiles;

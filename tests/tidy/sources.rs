@@ -56,6 +56,18 @@ fn unsafe_stands_in_one_file_and_gives_its_reason() {
 }
 
 #[test]
+fn sqlite_files_are_opened_in_one_place() {
+    const HOME: &str = "crates/store/src/connection.rs";
+    let words = ["Connection::open(", "Connection::open_with_flags"];
+    let findings: Vec<String> =
+        code_lines(|in_tests, code| !in_tests && words.iter().any(|word| code.contains(word)))
+            .into_iter()
+            .filter(|finding| !finding.starts_with(HOME))
+            .collect();
+    report("a file's name may look like a URI: open it with ferry_store::connection::open_file", &findings);
+}
+
+#[test]
 fn nothing_is_left_half_done() {
     // Written in two halves, so that this file does not find itself.
     let macros = [

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use ferry_store::connection::open_file;
 use ferry_testkit::{Hub, hub::Options, wait};
-use rusqlite::{Connection, params};
+use rusqlite::{OpenFlags, params};
 use uuid::Uuid;
 
 use crate::{load, table};
@@ -42,7 +43,8 @@ pub(super) fn run(ferry: &Path) {
 
 /// Writes the accounts as the hub would have, in one transaction while it stands still.
 fn fill(hub: &Hub) {
-    let mut connection = Connection::open(hub.data_dir().join("control.db")).expect("control.db opens");
+    let mut connection =
+        open_file(&hub.data_dir().join("control.db"), OpenFlags::default()).expect("control.db opens");
     let transaction = connection.transaction().expect("control.db can be written");
     for number in 0..ACCOUNTS {
         let uuid = Uuid::from_u128(0x7000_8000_0000_0000_0000 + number).as_hyphenated().to_string();

@@ -15,6 +15,8 @@ pub use part::Part;
 pub use scan::Scan;
 pub use state::{State, Synced};
 
+pub(crate) use paths::check_place;
+
 /// A fault point (tests only) whose failure is told as this machine's.
 pub(crate) fn point(name: &str) -> crate::Result<()> {
     ferry_store::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, flock};
 
 use crate::config::ConfigError;
 
@@ -17,12 +17,14 @@ pub struct DataDirLock {
     _file: File,
 }
 
-/// Makes `dir` if it is missing (mode 0700), checks that others cannot enter it, and locks it.
+/// Makes `dir` if it is missing (mode 0700), checks that others cannot enter it, and locks it. From here on, whatever
+/// this process makes is its owner's alone: every file in the directory has mode 0600, whoever writes it.
 ///
 /// # Errors
 /// When it cannot be made, is open to others, or another process holds it.
 pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     let failed = |error: io::Error| ConfigError(format!("data_dir {}: {error}", dir.display()));
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     refuse_wider(dir, 0o700)?;
     let path = dir.join("lock");

@@ -1,10 +1,15 @@
-//! How Ferry opens SQLite files: always WAL with `synchronous=FULL`, so that a COMMIT that returned is on disk.
+//! How Ferry opens SQLite files. Every connection to a file is opened here: [`open_file`] for files of others, and for
+//! the hub's own [`open_writer`], in WAL mode with `synchronous=FULL`, so that a COMMIT that returned is on disk.
 
-use std::{path::Path, time::Duration};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::Result;
+use crate::{Result, sidecars};
 
 /// How long a connection waits for another process's lock. The hub holds its files alone; this covers a
 /// person's `sqlite3` shell.
@@ -15,14 +20,69 @@ const STATEMENT_CACHE: usize = 64;
 /// parsed anew. A statement takes about 3 KB, and only what is used is kept.
 const WRITER_STATEMENT_CACHE: usize = 512;
 
-/// Opens `path` for writing, creating it, in WAL mode with durable commits. Checkpoints are the caller's.
+/// Opens the file called `path`, whatever its name looks like. SQLite, as it is built here, takes a name that begins with
+/// `file:` for a URI even if no flag asks for it, and `:memory:` and the empty name for no file at all.
+///
+/// # Errors
+/// When SQLite cannot open it.
+pub fn open_file(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(as_file_name(path), plain(flags))
+}
+
+/// The same through SQLite's VFS called `vfs`.
+///
+/// # Errors
+/// When SQLite cannot open it.
+pub fn open_file_with_vfs(
+    path: &Path,
+    flags: OpenFlags,
+    vfs: &std::ffi::CStr,
+) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags_and_vfs(as_file_name(path), plain(flags), vfs)
+}
+
+/// Opens a file that nobody writes, for reading, without locks and without any file beside it: the only way to read a
+/// WAL database in a folder that takes no new files. Whoever writes it meanwhile goes unnoticed.
+///
+/// # Errors
+/// When SQLite cannot open it.
+pub fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.') {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+fn plain(flags: OpenFlags) -> OpenFlags {
+    flags.difference(OpenFlags::SQLITE_OPEN_URI) | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// The path in a form that is a file's name to SQLite: it begins with `/` or `./`.
+fn as_file_name(path: &Path) -> Cow<'_, Path> {
+    if path.is_absolute() { Cow::Borrowed(path) } else { Cow::Owned(PathBuf::from(".").join(path)) }
+}
+
+/// Opens `path` for writing, creating it, in WAL mode with durable commits. Checkpoints are the caller's. A new file
+/// never meets the WAL or journal of an older one: what lies there is set aside first.
 ///
 /// # Errors
 /// When SQLite cannot open or configure the file.
 pub fn open_writer(path: &Path) -> Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    if !path.exists() {
+        for (from, to) in sidecars::set_aside(path)? {
+            tracing::warn!(from = %from.display(), to = %to.display(), "left over from a lost file: set aside");
+        }
+    }
+    let connection = open_file(path, flags)?;
+    narrow(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(WRITER_STATEMENT_CACHE);
     connection.execute_batch(
@@ -31,14 +91,54 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Takes the rights of others from a file of an earlier version; what SQLite makes beside it gets its mode.
+fn narrow(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = path.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))
+}
+
 /// Opens an existing database for reading only.
 ///
 /// # Errors
 /// When the file is missing or SQLite cannot open it.
 pub fn open_reader(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ferry push file:x.db` sent `x.db`: SQLite had read the name as a URI.
+    #[test]
+    fn no_file_name_is_read_as_a_uri() {
+        for name in ["file:x.db", "file:x.db?mode=memory", ":memory:", "x.db?mode=ro", "%41.db"] {
+            let shown = as_file_name(Path::new(name)).into_owned();
+            assert_eq!(shown.file_name().unwrap(), name);
+            assert!(shown.as_os_str().as_encoded_bytes().starts_with(b"./"), "{}", shown.display());
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(name);
+            let flags = OpenFlags::default();
+            open_file(&path, flags).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+            assert!(path.is_file(), "{name}");
+        }
+        assert!(open_file(Path::new(""), OpenFlags::default()).is_err(), "no name is no file");
+    }
+
+    #[test]
+    fn a_file_that_nobody_writes_is_read_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a #?%41 é.db");
+        open_file(&path, OpenFlags::default()).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+        let count = "SELECT count(*) FROM sqlite_schema";
+        let found: u32 = open_immutable(&path).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 1);
+    }
 }

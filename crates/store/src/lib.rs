@@ -5,6 +5,7 @@ pub mod error;
 pub mod fault;
 pub mod migrate;
 pub mod pages;
+pub mod sidecars;
 pub mod sql;
 pub mod writer;
 

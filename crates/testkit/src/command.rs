@@ -18,6 +18,7 @@ pub struct Ferry {
     home: Arc<TempDir>,
     environment: Vec<(String, String)>,
     input: Option<String>,
+    is_nobody: bool,
 }
 
 /// What a command left.
@@ -40,8 +41,13 @@ impl Ferry {
     pub fn new(binary: impl Into<PathBuf>, server: &str) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(home.path().join("files")).expect("a temporary folder");
-        let ferry =
-            Self { binary: binary.into(), home: Arc::new(home), environment: Vec::new(), input: None };
+        let ferry = Self {
+            binary: binary.into(),
+            home: Arc::new(home),
+            environment: Vec::new(),
+            input: None,
+            is_nobody: false,
+        };
         ferry.env("FERRY_SERVER", server)
     }
 
@@ -64,6 +70,25 @@ impl Ferry {
     #[must_use]
     pub fn input(mut self, text: &str) -> Self {
         self.input = Some(text.to_owned());
+        self
+    }
+
+    /// The same person without the rights of the superuser, whom no mode of a file holds; who is not the superuser stays
+    /// who they are.
+    ///
+    /// # Panics
+    /// If the folders cannot be opened to others.
+    #[must_use]
+    pub fn as_nobody(mut self) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        self.is_nobody = rustix::process::geteuid().is_root();
+        if self.is_nobody {
+            std::fs::create_dir_all(self.config_dir()).expect("a temporary folder");
+            for folder in [self.home.path().to_owned(), self.config_dir(), self.files()] {
+                let open = std::fs::Permissions::from_mode(0o777);
+                std::fs::set_permissions(folder, open).expect("the folder is ours");
+            }
+        }
         self
     }
 
@@ -101,6 +126,11 @@ impl Ferry {
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if self.is_nobody {
+            // By convention the user and group that own nothing.
+            std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+            std::os::unix::process::CommandExt::gid(&mut command, 65_534);
+        }
         let mut child = command.spawn().expect("the binary starts");
         if let Some(text) = &self.input {
             let mut stdin = child.stdin.take().expect("BUG: stdin is piped");

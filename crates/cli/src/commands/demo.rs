@@ -30,12 +30,10 @@ const DATABASE: &str = "demo";
 const ROUNDS_MAX: u32 = 3;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  ferry demo                    on a database that some program of yours wrote\n  \
-    ferry demo notes.db           on this file; it is only read\n  ferry demo --keep             and leave the hub running"
-)]
+#[command(after_help = "Examples:\n  ferry demo                    on a sample that it makes itself\n  \
+    ferry demo notes.db           on this file; it is only read\n  ferry demo --keep             and leave the hub running")]
 pub(crate) struct Args {
-    /// An SQLite file [default: one that is found on this machine, else a sample]
+    /// An SQLite file [default: a sample made for the purpose]
     file: Option<PathBuf>,
     /// Leave the hub running until Ctrl-C
     #[arg(long)]

@@ -6,7 +6,8 @@ use std::{io::Write, path::Path};
 use ferry_protocol::events::{
     EXPORT_FERRY, EXPORT_VERSION, EventRef, ExportHeader, ExportTrailer, write_committed,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use ferry_store::connection::open_file;
+use rusqlite::{OpenFlags, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 
 use super::Exported;
@@ -26,8 +27,7 @@ pub fn export(
 ) -> Result<Exported> {
     let reading = |error: rusqlite::Error| ClientError::sqlite(format!("reading {}", path.display()), &error);
     let writing = |error: std::io::Error| ClientError::io("writing the log", &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(reading)?;
+    let connection = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(reading)?;
     // One snapshot, whoever writes beside.
     let snapshot = connection.unchecked_transaction().map_err(reading)?;
     let exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";

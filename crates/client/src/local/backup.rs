@@ -18,19 +18,21 @@ use crate::{ClientError, Result};
 pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
     let path = free_name(image.path(), now);
     let part = paths::beside(&path, "-part");
-    let copied = copy(image, &part);
+    let copied = copy(image, &part, paths::Mode::of(image.path()));
     let failed = |error: io::Error| ClientError::io(path.display(), &error);
     if let Err(error) = copied {
         let _ = std::fs::remove_file(&part);
         return Err(error);
     }
-    paths::rename_without_replacing(&part, &path).map_err(failed)?;
+    paths::place_database(&part, &path).map_err(failed)?;
     Ok(path)
 }
 
-fn copy(image: &Image, part: &Path) -> Result<()> {
+fn copy(image: &Image, part: &Path, mode: paths::Mode) -> Result<()> {
     let failed = |error: io::Error| ClientError::io(part.display(), &error);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(part).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let file = mode.limit(options.write(true).create(true).truncate(true)).open(part).map_err(failed)?;
+    mode.narrow(part).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let mut outcome = Ok(());
     image.read_all(|_, data| {

@@ -9,6 +9,10 @@ use std::{
 };
 
 use ferry_core::pages::header;
+use ferry_store::{
+    connection::{open_file, open_immutable},
+    sidecars,
+};
 use ferry_types::{PageCount, PageNo, PageSize};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -64,12 +68,7 @@ impl Image {
             }
             Ok(_) => {}
         }
-        let failed = |error: rusqlite::Error| ClientError::sqlite(path.display(), &error);
-        let connection = connect(path, access).map_err(failed)?;
-        connection.execute_batch("BEGIN").map_err(failed)?;
-        // The first statement that reads takes the snapshot; the size of pages is known only after it.
-        let count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;
-        let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(failed)?;
+        let (connection, count, size) = begin(path, access)?;
         let Some(page_size) = PageSize::new(size) else {
             return Err(not_sqlite(path, "its page size is none that SQLite has"));
         };
@@ -266,14 +265,60 @@ impl FileIdentity {
     }
 }
 
-/// Opens a database file that exists; a file name is never read as a URI.
+/// Opens the database and begins the read transaction; the number of its pages, and their size.
+fn begin(path: &Path, access: Access) -> Result<(Connection, u32, u32)> {
+    let snapshot = |connection: Connection| {
+        connection.execute_batch("BEGIN")?;
+        // The first statement that reads takes the snapshot; the size of pages is known only after it.
+        let count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        Ok((connection, count, size))
+    };
+    match connect(path, access).and_then(snapshot) {
+        Err(error) if is_shut(&error) && is_in_wal_mode(path) => {
+            // SQLite wants to make files beside a database in WAL mode, and the folder takes none.
+            if sidecars::beside(path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0) {
+                let message = format!(
+                    "{0}: its folder cannot be written, and {0}-wal holds changes that SQLite cannot read there: copy \
+                     both files to a folder of yours, and use the copy",
+                    path.display()
+                );
+                return Err(ClientError::file("FILE_UNUSABLE", message));
+            }
+            // Without a WAL nobody has it open.
+            open_immutable(path).and_then(distrusting).and_then(snapshot)
+        }
+        begun => begun,
+    }
+    .map_err(|error| ClientError::sqlite(path.display(), &error))
+}
+
+fn is_shut(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly | PermissionDenied))
+}
+
+/// Whether the header says so (SQLite file format, 1.3.3). Nobody of this process has the file open, so that closing it
+/// drops no lock.
+fn is_in_wal_mode(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read =
+        std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
+    read.is_ok() && header[18..] == [2, 2]
+}
+
+/// Opens a database file that exists.
 pub(crate) fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = open_file(path, mode)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    distrusting(connection)
+}
+
+fn distrusting(connection: Connection) -> rusqlite::Result<Connection> {
     // The file may come from anywhere: none of the SQL in its schema is trusted, and a schema that cannot be
     // parsed does not keep its pages from being read.
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA writable_schema = ON")?;

@@ -51,8 +51,12 @@ impl Part {
     ) -> Result<Self> {
         let path = paths::beside(file, SUFFIX);
         let failed = |error: &io::Error| ClientError::io(path.display(), error);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let part = opened.map_err(|error| failed(&error))?;
+        let (mode, mut options) = (paths::Mode::of(file), OpenOptions::new());
+        let opened = mode.limit(options.read(true).write(true).create(true).truncate(false)).open(&path);
+        let part = opened.map_err(|error| {
+            ClientError::file("FILE_UNUSABLE", format!("{} cannot be written: {error}", path.display()))
+        })?;
+        mode.narrow(&path).map_err(|error| failed(&error))?;
         // Held until the part is dropped: two runs on one file would write over each other.
         part.try_lock().map_err(|_| {
             ClientError::file(
@@ -182,7 +186,7 @@ impl Part {
         };
         self.file.sync_all().map_err(failed)?;
         point("pull.part")?;
-        paths::rename_without_replacing(&self.path, file).map_err(failed)?;
+        paths::place_database(&self.path, file).map_err(failed)?;
         self.placed = true;
         point("pull.commit")
     }

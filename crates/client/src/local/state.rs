@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use ferry_store::migrate;
+use ferry_store::{connection::open_file, migrate};
 use ferry_types::{DatabaseId, Leaf, PageCount, PageSize, Root, Tag};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -90,11 +90,10 @@ impl State {
     pub fn create(file: &Path) -> Result<Self> {
         let path = paths::beside(file, SUFFIX);
         let shown = path.display().to_string();
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = (|| {
-            let mut connection = Connection::open_with_flags(&path, flags)?;
+            // Its leaves tell of the file's content: who may not read that may not read this either.
+            paths::Mode::of(file).make(&path)?;
+            let mut connection = open_file(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.execute_batch("PRAGMA synchronous = FULL")?;
             migrate::run(&mut connection, MIGRATIONS)?;
@@ -108,6 +107,9 @@ impl State {
                     "STATE_DAMAGED",
                     format!("{shown} is not what ferry wrote: remove it, then run the command again"),
                 )
+            }
+            ferry_store::Error::Io(error) => {
+                ClientError::file("STATE_UNUSABLE", format!("{shown} cannot be written: {error}"))
             }
             error => ClientError::store(&shown, &error),
         })?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Result, ServerUrl,
-    local::image::Access,
+    local::{check_place, image::Access},
     progress::{Progress, Stage},
     wire::edgereplica::{Session, Transferred},
 };
@@ -64,6 +64,7 @@ pub async fn bare_pull(
     file: &Path,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
+    check_place(file)?;
     let found = local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
     let replaced = Replaced::from_found(found).await?;
     let open = async |count| Session::open(server, token, count).await;

@@ -7,14 +7,14 @@ use rusqlite::OptionalExtension as _;
 
 use super::receive::Replaced;
 use crate::{
-    Result,
+    ClientError, Result,
     local::{
-        Part, State, Synced, apply,
+        Image, Opened, Part, Scan, State, Synced, apply,
         image::{Access, connect},
         point,
         state::Pending,
     },
-    progress::{Progress, Stage},
+    progress::{Progress, Silent, Stage},
 };
 
 /// Puts the verified image in its place and records `synced`, the version from inside the image if it is a hub
@@ -53,7 +53,10 @@ pub(super) fn install(
 ) -> Result<()> {
     progress.begin(Stage::Applying, None);
     match replaced {
-        Replaced::Nothing => part.place(file)?,
+        Replaced::Nothing => {
+            part.place(file)?;
+            confirm(file, root)?;
+        }
         // Equal content: only SQLite's own counters on page 1 may differ, and those stay the file's.
         Replaced::Image { scan, .. } if scan.root == root => {}
         // The part need not reach the disk: after a crash of the machine it is received again.
@@ -75,6 +78,23 @@ pub(super) fn install(
     }
     progress.end();
     Ok(())
+}
+
+/// Reads a file that was just made as every program will, through SQLite: it must show what was received, whatever lies
+/// beside it.
+fn confirm(file: &Path, root: Root) -> Result<()> {
+    let found = match Image::open(file, Access::Ordinary)? {
+        Opened::Image(image) => Some(Scan::of(&image, &Silent)?.root),
+        Opened::Missing | Opened::Empty => None,
+    };
+    if found == Some(root) {
+        return Ok(());
+    }
+    Err(ClientError::unverified(format!(
+        "SQLite reads {} as something else than what was received: remove it and what lies beside it ({0}-wal, \
+         {0}-journal, {0}-shm), then try again",
+        file.display()
+    )))
 }
 
 /// The commit number that a hub database carries inside.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ClientError, Result,
     admin::{DatabaseName, Direction},
-    local::{Synced, backup, image::Access},
+    local::{Synced, backup, check_place, image::Access},
     wire::edgereplica::Transferred,
 };
 
@@ -48,6 +48,7 @@ impl Replica<'_> {
                 format!("{} exists already: pull into it, or clone to another name", file.display()),
             ));
         }
+        check_place(file)?;
         let mut target = self.target(file, named).await?;
         let mut saved = None;
         let mut total: Option<Synchronised> = None;

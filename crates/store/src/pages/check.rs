@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, limits::Limit};
+use rusqlite::{ErrorCode, OpenFlags, limits::Limit};
 
-use crate::Result;
+use crate::{Result, connection::open_file_with_vfs};
 
 /// Longest value that the check may build; an image it runs on is smaller.
 const VALUE_MAX_BYTES: i32 = 256 << 20;
@@ -26,9 +26,8 @@ pub enum Verdict {
 /// # Errors
 /// When the file cannot be opened at all.
 pub fn quick_check(path: &Path) -> Result<Verdict> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // Without locks: the file is ours alone.
-    let connection = Connection::open_with_flags_and_vfs(path, flags, c"unix-none")?;
+    let connection = open_file_with_vfs(path, OpenFlags::SQLITE_OPEN_READ_ONLY, c"unix-none")?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     // A row that breaks a CHECK says nothing of pages.
     connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA ignore_check_constraints=ON;")?;

@@ -9,7 +9,10 @@ use std::{path::Path, time::Duration};
 use ferry_types::{PageCount, PageNo, PageSize};
 use rusqlite::{Connection, OpenFlags, limits::Limit};
 
-use crate::{Error, Result, connection::BUSY_TIMEOUT};
+use crate::{
+    Error, Result,
+    connection::{BUSY_TIMEOUT, open_file},
+};
 
 /// Longest row of a schema that is loaded; longer ones are left out, which harms nobody here.
 const SCHEMA_ROW_MAX_BYTES: i32 = 1 << 20;
@@ -18,7 +21,7 @@ const READ_PAGE: &str = "SELECT data FROM temp.sqlite_dbpage WHERE pgno = ?1";
 const WRITE_PAGE: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
 
 fn open(path: &Path, flags: OpenFlags, busy: Duration) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = open_file(path, flags)?;
     connection.busy_timeout(busy)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, SCHEMA_ROW_MAX_BYTES)?;
     connection.execute_batch(

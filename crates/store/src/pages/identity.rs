@@ -31,9 +31,7 @@ pub(super) fn of(main: &Path) -> Result<Option<String>> {
 
 /// The path of a file that SQLite keeps beside `main`.
 pub(super) fn side_file(main: &Path, suffix: &str) -> std::path::PathBuf {
-    let mut name = main.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    crate::sidecars::beside(main, suffix)
 }
 
 fn stat(path: &Path) -> Result<Option<String>> {

@@ -1,0 +1,185 @@
+//! Local files that are not what one would like: leftovers of others, odd names, modes, places that take no file.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use ferry_testkit::{dump::assert_equal, sample::Shape};
+use rusqlite::Connection;
+
+use super::sync::{ada, run, second_machine};
+use crate::support::hub;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn rows(file: &Path) -> u32 {
+    Connection::open(file).unwrap().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+}
+
+/// A WAL and a hot journal, as programs leave them that were killed before somebody removed their database.
+fn leave_sidecars(folder: &Path, wal: &Path, journal: &Path) {
+    let old = Connection::open(folder.join("old.db")).unwrap();
+    old.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE old(a)").unwrap();
+    fs::copy(folder.join("old.db-wal"), wal).unwrap();
+    let old = Connection::open(folder.join("oldj.db")).unwrap();
+    old.execute_batch(
+        "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+         INSERT INTO t SELECT hex(randomblob(25)) FROM n; PRAGMA cache_size=3; BEGIN; UPDATE t SET a = 'U' || a",
+    )
+    .unwrap();
+    fs::copy(folder.join("oldj.db-journal"), journal).unwrap();
+}
+
+/// A database was deleted and its -wal or -journal left behind. A clone to that name reported success, and SQLite then
+/// played the leftover into the new file: no such table, or pages of both.
+// Verifies: PAG-67
+#[test]
+fn a_new_file_never_meets_the_wal_or_journal_of_an_older_one() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    let sql =
+        "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+               INSERT INTO t SELECT 'row ' || i FROM n";
+    run(&one.file("src.db"), sql);
+    one.ok(&["push", "src.db", "app"]);
+    leave_sidecars(&one.files(), &two.file("t1.db-wal"), &two.file("t2.db-journal"));
+    fs::copy(two.file("t1.db-wal"), two.file("t3.db-wal")).unwrap();
+    let token = one.ok(&["db", "token", "app", "--direction", "pull"]);
+    for (arguments, file, leftover) in [
+        (&["clone", "app", "t1.db"][..], "t1.db", "t1.db-wal"),
+        (&["pull", "app", "t2.db"], "t2.db", "t2.db-journal"),
+        (&["sync", "pull", "--db", "t3.db"], "t3.db", "t3.db-wal"),
+    ] {
+        let output = two.clone().env("FERRY_SYNC_TOKEN", token.trim()).run(arguments);
+        assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
+        assert!(output.stderr.contains(leftover), "it is told what was set aside: {}", output.stderr);
+        assert_eq!(rows(&two.file(file)), 500, "{arguments:?}");
+        assert_equal(&one.file("src.db"), &two.file(file));
+        assert!(two.file(&format!("{leftover}.old")).exists(), "what may be somebody's is kept");
+    }
+}
+
+/// `ferry push file:x.db` read the name as a URI and sent `x.db`.
+// Verifies: PAG-60
+#[test]
+fn a_file_name_is_a_file_name_whatever_it_looks_like() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    run(&one.file("x.db"), "CREATE TABLE wrong(a)");
+    for (place, name) in
+        ["file:x.db", "file:x.db?mode=memory", ":memory:", "x.db?immutable=1"].iter().enumerate()
+    {
+        let (mine, database) = (format!("n{place}.db"), format!("names{place}"));
+        Shape::default().create(&one.file(&mine), 10, 1);
+        fs::rename(one.file(&mine), one.file(name)).unwrap();
+        one.ok(&["db", "create", &database]);
+        one.ok(&["push", name, &database]);
+        two.ok(&["clone", &database, name]);
+        assert_equal(&one.file(name), &two.file(name));
+        two.ok(&["clone", &database, &mine]);
+        assert_equal(&one.file(name), &two.file(&mine));
+        // A change of the copy, by the same odd name, is seen.
+        run(&two.file(name), "DELETE FROM item WHERE id = 1");
+        assert!(two.ok(&["push", name]).starts_with("pushed 2-"), "{name}");
+    }
+}
+
+/// What lies beside a private file was readable by all: its backup, what a pull was receiving, the digests of its pages.
+// Verifies: PAG-61, PAG-65
+#[test]
+fn what_is_made_beside_a_private_file_is_private() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    Shape::default().create(&one.file("app.db"), 50, 1);
+    one.ok(&["push", "app.db", "app"]);
+    two.ok(&["clone", "app", "copy.db"]);
+    let copy = two.file("copy.db");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(two.file("copy.db-ferry"), fs::Permissions::from_mode(0o644)).unwrap();
+    run(&copy, "UPDATE item SET price = 7");
+    run(&one.file("app.db"), "UPDATE item SET price = 8");
+    one.ok(&["push", "app.db"]);
+    // Killed with everything received: the part is still there.
+    let killed = two.clone().env("FERRY_FAULT", "pull.received=kill");
+    assert_eq!(killed.run(&["pull", "app", "copy.db", "--force"]).code, None);
+    let names = ferry_testkit::command::names(&two.files());
+    let backup = names.iter().find(|name| name.ends_with(".bak")).expect("a backup");
+    for name in ["copy.db-ferry", "copy.db-ferry-part", backup] {
+        assert_eq!(mode(&two.file(name)), 0o600, "{name}");
+    }
+    two.ok(&["pull", "app", "copy.db", "--force"]);
+    assert_eq!(mode(&copy), 0o600);
+}
+
+// Verifies: CFG-02
+#[test]
+fn every_file_of_the_data_directory_is_its_owners_alone() {
+    let hub = hub();
+    let one = ada(&hub);
+    Shape::default().create(&one.file("app.db"), 50, 1);
+    one.ok(&["push", "app.db", "app"]);
+    one.ok(&["db", "create", "log"]);
+    one.ok(&["events", "create", "log", "store"]);
+    run(&one.file("app.db"), "UPDATE item SET price = 8");
+    one.ok(&["push", "app.db"]);
+    let listed = ferry_testkit::hub::listing(&hub.data_dir());
+    assert!(listed.iter().any(|(name, _)| name.ends_with("main.db")), "{listed:?}");
+    for (name, _) in listed {
+        assert_eq!(mode(&hub.data_dir().join(&name)), 0o600, "{name}");
+    }
+}
+
+// Verifies: PAG-67
+#[test]
+fn a_place_that_takes_no_file_is_told_before_anything_is_sent() {
+    let hub = hub();
+    let ferry = ada(&hub);
+    Shape::default().create(&ferry.file("app.db"), 50, 1);
+    ferry.ok(&["push", "app.db", "app"]);
+    let token = ferry.ok(&["db", "token", "app", "--direction", "pull"]);
+    let ferry = ferry.env("FERRY_SYNC_TOKEN", token.trim());
+    std::os::unix::fs::symlink("gone.db", ferry.file("link.db")).unwrap();
+    for (file, word) in [("missing/copy.db", "mkdir -p missing"), ("link.db", "symbolic link to gone.db")] {
+        for arguments in
+            [&["clone", "app", file][..], &["pull", "app", file], &["sync", "pull", "--db", file]]
+        {
+            let error = ferry.fails(10, arguments);
+            assert!(error.contains(word), "{arguments:?}: {error}");
+        }
+    }
+    assert!(!ferry.file("gone.db").exists() && !ferry.file("missing").exists());
+    assert_eq!(hub.log().matches("session").count(), 0, "no session was begun:\n{}", hub.log());
+    let error = ferry.fails(10, &["push", "missing/app.db", "app"]);
+    assert!(error.contains("missing/app.db does not exist"), "{error}");
+}
+
+/// A database in WAL mode that nobody has open, in a folder that takes no new files: SQLite wants to make a -wal and a
+/// -shm there, and said only that it cannot open the file.
+// Verifies: PAG-60
+#[test]
+fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
+    let hub = hub();
+    let one = ada(&hub);
+    let shelf = one.file("shelf");
+    fs::create_dir(&shelf).unwrap();
+    let file = shelf.join("app.db");
+    Shape { wal: true, ..Shape::default() }.create(&file, 50, 1);
+    let before = ferry_testkit::dump::dump(&file);
+    assert!(!shelf.join("app.db-wal").exists(), "it is idle");
+    let token = one.ok(&["db", "token", "app", "--direction", "push"]);
+    // Whoever may write everything is somebody else here.
+    let guest = one.clone().as_nobody().env("FERRY_SYNC_TOKEN", token.trim());
+    fs::set_permissions(&shelf, fs::Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    let pushed = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
+    // And with a WAL that was left there, which cannot be read without writing, it says what to do.
+    fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(shelf.join("app.db-wal"), "not empty").unwrap();
+    fs::set_permissions(&shelf, fs::Permissions::from_mode(0o555)).unwrap();
+    let told = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
+    fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+    assert!(told.code == Some(10) && told.stderr.contains("copy both files"), "{told:?}");
+    one.ok(&["clone", "app", "copy.db"]);
+    assert!(ferry_testkit::dump::dump(&one.file("copy.db")) == before);
+}
