@@ -61,6 +61,8 @@ fn a_day_of_an_event_log() {
     assert_eq!(json(&reset)["head"], 0);
     assert_ne!(json(&reset)["backendId"], shown["backendId"]);
     ferry.fails(2, &["events", "remint", "app", "todo list", "--yes"]);
+    let asked = ferry.fails(2, &["events", "remint", "app", "todo list", "--reason", "restored"]);
+    assert!(asked.contains("to ask whether to give the store a new identity: give --yes"), "{asked}");
     ferry.ok(&["events", "remint", "app", "todo list", "--yes", "--reason", "restored"]);
     ferry.fails(6, &["events", "resume", "app", "todo list"]);
     ferry.ok(&["events", "delete", "app", "todo list", "--yes"]);
@@ -80,6 +82,8 @@ fn a_store_moves_in_a_file() {
     assert!(told.starts_with("exported 3 events of app"), "{told}");
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(from.ok(&["events", "export", "app", "app"]), text, "the same on stdout");
+    assert_eq!(from.ok(&["events", "export", "app", "app", "-"]), text, "by the name that import takes too");
+    assert!(!from.file("-").exists());
 
     let to = person(&other.url());
     let told = to.ok(&["events", "import", "app", "app", file.to_str().unwrap()]);
@@ -91,54 +95,135 @@ fn a_store_moves_in_a_file() {
     let error = to.clone().input(&broken).fails(9, &["events", "import", "app", "again", "-"]);
     assert!(error.contains("line 5: sha256"), "{error}");
     to.clone().input(&text).ok(&["events", "import", "app", "again", "-", "--mint"]);
+    // Without an identity every client of the log would wipe its copy.
+    let header = text.lines().next().unwrap();
+    let mut nameless = json(header);
+    nameless["backendId"] = Value::from("");
+    let nameless = text.replacen(header, &nameless.to_string(), 1);
+    let error = to.clone().input(&nameless).fails(9, &["events", "import", "app", "nameless", "-"]);
+    assert!(error.contains("line 1: backendId"), "{error}");
     to.fails(10, &["events", "import", "app", "x", "no-such-file"]);
     to.fails(5, &["events", "export", "app", "unknown", "never"]);
     assert!(!to.file("never").exists());
 }
 
+/// A file as LiveStore's own worker leaves it, with these stores: id, table, identity, newest event.
+fn workers_file(ferry: &Ferry, name: &str, stores: &[(&str, &str, &str, i64)]) -> String {
+    let file = ferry.file(name);
+    let connection = Connection::open(&file).unwrap();
+    let context = r#"CREATE TABLE "context_7" ("storeId" text primary key, "currentHead" integer not null,
+                         "backendId" text not null) strict"#;
+    connection.execute_batch(context).unwrap();
+    for (id, table, backend_id, head) in stores {
+        let row = "INSERT INTO context_7 VALUES (?1, ?2, ?3)";
+        connection.execute(row, rusqlite::params![id, head, backend_id]).unwrap();
+        log(&connection, table);
+    }
+    file.to_str().unwrap().to_owned()
+}
+
+/// A log of two events, the newest of which is 4.
+fn log(connection: &Connection, table: &str) {
+    connection
+        .execute_batch(&format!(
+            r#"CREATE TABLE "{table}" (
+                   "seqNum" INTEGER PRIMARY KEY, "parentSeqNum" INTEGER NOT NULL, "name" TEXT NOT NULL,
+                   "args" TEXT, "createdAt" TEXT NOT NULL, "clientId" TEXT NOT NULL, "sessionId" TEXT NOT NULL);
+               INSERT INTO "{table}" VALUES
+                   (1, 0, 'a', '{{"x":1}}', '2026-01-02T03:04:05.678Z', 'c', 's'),
+                   (4, 1, 'b', NULL, '2026-01-02T03:04:05.679Z', 'c', 's');"#,
+        ))
+        .unwrap();
+}
+
+fn import(rest: &[&str]) -> Vec<String> {
+    ["events", "import", "app"].iter().chain(rest).map(|word| (*word).to_owned()).collect()
+}
+
+// An operator mistyped `--backend-id`. The hub said "imported 500 events", and every client of that log wiped its copy,
+// unpushed events included. The file knows its store and its identity: both are read from it.
 // Verifies: EVT-46
 #[test]
 fn a_log_of_livestores_own_backend_is_taken_over() {
     let hub = hub();
     let ferry = person(&hub.url());
-    let file = ferry.file("livestore.db");
-    Connection::open(&file)
-        .unwrap()
-        .execute_batch(
-            r#"CREATE TABLE "eventlog_7_my-store" (
-                   "seqNum" INTEGER PRIMARY KEY, "parentSeqNum" INTEGER NOT NULL, "name" TEXT NOT NULL,
-                   "args" TEXT, "createdAt" TEXT NOT NULL, "clientId" TEXT NOT NULL, "sessionId" TEXT NOT NULL);
-               INSERT INTO "eventlog_7_my-store" VALUES
-                   (1, 0, 'a', '{"x":1}', '2026-01-02T03:04:05.678Z', 'c', 's'),
-                   (4, 1, 'b', NULL, '2026-01-02T03:04:05.679Z', 'c', 's');"#,
-        )
-        .unwrap();
-    let path = file.to_str().unwrap();
-    let import = |table: &str| {
-        [
-            "events",
-            "import",
-            "app",
-            "my-store",
-            "--sqlite",
-            path,
-            "--table",
-            table,
-            "--backend-id",
-            "old-backend",
-        ]
-        .map(str::to_owned)
-    };
-    let error = ferry.fails(10, &import("eventlog_7_other"));
-    assert!(error.contains("eventlog_7_other"), "{error}");
-    ferry.fails(2, &["events", "import", "app", "my-store", "--sqlite", path]);
-    assert_eq!(ferry.ok(&import("eventlog_7_my-store")), "imported 2 events into my-store: head 4\n");
+    let file =
+        workers_file(&ferry, "livestore.sqlite", &[("my-store", "eventlog_7_my_store", "I4T0Dpcf", 4)]);
+    for (options, said) in [
+        (&["--backend-id", "I4T0Dpcg"][..], "\"I4T0Dpcf\", not \"I4T0Dpcg\""),
+        (&["--table", "eventlog_7_other"], "eventlog_7_other"),
+        (&["--backend-id", "I4T0Dpcf", "--table", "context_7"], "\"eventlog_7_my_store\", not \"context_7\""),
+    ] {
+        let error = ferry.fails(10, &import(&[&["my-store", "--sqlite", &file][..], options].concat()));
+        assert!(error.contains(said), "{error}");
+    }
+    let error = ferry.fails(10, &import(&["my-stroe", "--sqlite", &file]));
+    assert!(error.contains("no log of \"my-stroe\" but of \"my-store\""), "{error}");
+    ferry.fails(2, &import(&["my-store", "--sqlite", &file, "--backend-id", ""]));
+    assert!(ferry.run(&["events", "list", "app"]).stderr.contains("(no stores)"), "nothing was imported");
+
+    let told = ferry.run(&import(&["--sqlite", &file]));
+    assert_eq!(
+        (told.stdout.as_str(), told.stderr.as_str()),
+        ("imported 2 events into my-store: head 4\n", "")
+    );
     let stat = json(&ferry.ok(&["events", "stat", "app", "my-store", "--json"]));
-    assert_eq!((stat["backendId"].as_str(), stat["head"].as_i64()), (Some("old-backend"), Some(4)));
+    assert_eq!((stat["backendId"].as_str(), stat["head"].as_i64()), (Some("I4T0Dpcf"), Some(4)));
     let events = json(&ferry.ok(&["events", "tail", "app", "--json"]));
     assert_eq!(events[0]["args"]["x"], 1);
     assert!(events[1].get("args").is_none());
     assert_eq!(events[1]["createdAt"], "2026-01-02T03:04:05.679Z");
+
+    let stores = [("a b.\u{fc}", "eventlog_7_a_b__", "one", 4), ("c\u{1f600}", "eventlog_7_c__", "two", 4)];
+    let several = workers_file(&ferry, "several.sqlite", &stores);
+    let error = ferry.fails(10, &import(&["--sqlite", &several]));
+    assert!(error.contains("\"a b.\u{fc}\", \"c\u{1f600}\": name one"), "{error}");
+    ferry.ok(&import(&["c\u{1f600}", "--sqlite", &several, "--backend-id", "two"]));
+    ferry.ok(&import(&["--sqlite", &several, "--table", "eventlog_7_a_b__"]));
+    let stat = json(&ferry.ok(&["events", "stat", "app", "a b.\u{fc}", "--json"]));
+    assert_eq!(stat["backendId"], "one");
+}
+
+// Verifies: EVT-46
+#[test]
+fn a_workers_file_that_is_not_whole_is_refused_or_warned_of() {
+    let hub = hub();
+    let ferry = person(&hub.url());
+    // It says that there is an event 5.
+    let cut = workers_file(&ferry, "cut.sqlite", &[("cut", "eventlog_7_cut", "id", 5)]);
+    let error = ferry.fails(10, &import(&["--sqlite", &cut]));
+    assert!(error.contains("its log ends at 4"), "{error}");
+
+    // In WAL mode, of which the newest events were not copied: nobody can know, so the person is told.
+    let file = workers_file(&ferry, "wal.sqlite", &[("wal", "eventlog_7_wal", "id", 4)]);
+    let writer = Connection::open(&file).unwrap();
+    let mode: String = writer.query_row("PRAGMA journal_mode = wal", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+    let newer = "INSERT INTO eventlog_7_wal VALUES (5, 4, 'c', NULL, '2026-01-02T03:04:06.000Z', 'c', 's');
+                 UPDATE context_7 SET currentHead = 5";
+    writer.execute_batch(newer).unwrap();
+    let alone = ferry.file("alone.sqlite");
+    std::fs::copy(&file, &alone).unwrap();
+    for store in ["first", "second"] {
+        let told = ferry.run(&import(&["--sqlite", alone.to_str().unwrap()]));
+        assert_eq!(told.code, Some(0), "{store}: {}", told.stderr);
+        assert!(told.stderr.contains("alone.sqlite-wal is not beside it"), "{store}: {}", told.stderr);
+        assert!(told.stdout.contains("head 4"), "{}", told.stdout);
+        ferry.ok(&["events", "delete", "app", "wal", "--yes"]);
+    }
+    let told = ferry.run(&import(&["--sqlite", &file]));
+    assert_eq!((told.stdout.as_str(), told.stderr.as_str()), ("imported 3 events into wal: head 5\n", ""));
+    drop(writer);
+
+    // A log that somebody took out of its file.
+    let bare = ferry.file("bare.sqlite");
+    log(&Connection::open(&bare).unwrap(), "eventlog_7_my-store");
+    let bare = bare.to_str().unwrap();
+    let error = ferry.fails(2, &import(&["my-store", "--sqlite", bare]));
+    assert!(error.contains("--backend-id"), "{error}");
+    let told = ferry.run(&import(&["my-store", "--sqlite", bare, "--backend-id", "old"]));
+    assert_eq!(told.stdout, "imported 2 events into my-store: head 4\n");
+    assert!(told.stderr.contains("nothing confirms the backend id \"old\""), "{}", told.stderr);
 }
 
 // Verifies: EVT-71

@@ -48,6 +48,8 @@ fn bad_pushes_change_nothing_and_hurt_nobody_else() {
         (vec![event(1 << 53, 3)], "INVALID_BATCH"),
         (chain(3, 1001), "INVALID_BATCH"),
         (vec![with("name", json!("x".repeat(513)))], "INVALID_BATCH"),
+        (vec![with("name", json!(""))], "INVALID_BATCH"),
+        (vec![with("clientId", json!("ferry-hub"))], "INVALID_BATCH"),
         (vec![with("clientId", json!("x".repeat(257)))], "INVALID_BATCH"),
         (vec![event(2, 1)], "ServerAheadError"),
         (vec![event(10, 9)], "CLIENT_AHEAD"),

@@ -1,5 +1,7 @@
 //! The operator's program is asked and told (events 2.11, scenario 12).
 
+use std::collections::BTreeSet;
+
 use ferry_testkit::{
     hooks::{HookReceiver, accept, reject, signature},
     livestore::{chain, numbers},
@@ -231,7 +233,7 @@ fn commits_are_told_in_order_from_where_the_last_telling_ended() {
     let first = &receiver.bodies("onPushed")[0];
     assert_eq!(first["events"].as_array().unwrap().len(), 100);
     assert!(first["events"][0]["seq"].is_u64() && first["events"][0]["createdAt"].is_string());
-    assert_eq!(first["store"], "app");
+    assert_eq!((&first["store"], &first["database"]), (&json!("app"), &json!(stores.place.database)));
 
     // While it is down nothing waits for it, and nothing is left out.
     receiver.answer(|_| Reply::status(500));
@@ -261,4 +263,45 @@ fn commits_are_told_in_order_from_where_the_last_telling_ended() {
     append(&stores, &body(json!(252), &["last"]));
     let all = wait::until("the last", || Some(receiver.told()).filter(|told| told.last() == Some(&253)));
     assert_eq!(all.len(), count + 1);
+}
+
+// A store was copied into a second database under its own identity, both went on, and the receiver, which remembered
+// what it had been told by `Ferry-Hook-Id`, took the second one's events for repetitions of the first one's.
+// Verifies: EVT-58
+#[test]
+fn different_events_are_never_told_under_one_id() {
+    let receiver = HookReceiver::start();
+    let stores = hooked(&receiver, &["on-pushed"], &[]);
+    append(&stores, &body(json!(0), &["shared"]));
+    let other = stores.place.user.create_database("other");
+    let session = &stores.place.user.token;
+    let path = |database: &str, rest: &str| format!("/v1/databases/{database}/events{rest}");
+    let export = call(&stores, session, "GET", &path("app", "/stores/app/export"), &[], &[]);
+    let import = path("other", "/stores/app/import?backendId=keep");
+    assert_eq!(call(&stores, session, "POST", &import, &[], &export.body).status, 200);
+    let again = path("app", "/stores/again/import?backendId=keep");
+    assert_eq!(call(&stores, session, "POST", &again, &[], &export.body).status, 200);
+
+    // One place of the log, one identity, three logs.
+    let wish = json!({"databaseId": other, "models": ["events"], "ops": ["write"], "ttlSeconds": 3600});
+    let issued = stores.place.user.ferry("IssueSyncToken", &wish).unwrap();
+    let copied = issued["token"].as_str().unwrap();
+    for (bearer, database, store) in
+        [(&*stores.token, "app", "app"), (&*stores.token, "app", "again"), (copied, "other", "app")]
+    {
+        let wanted = json!({"store": store, "parentSeqNum": 1, "clientId": "c", "sessionId": "s",
+                            "events": [{"name": format!("of {database} {store}")}]});
+        let answer = call(&stores, bearer, "POST", &path(database, ""), &[], wanted.to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    let told = wait::until("three tellings of event 2", || {
+        let told: Vec<_> = receiver.seen().into_iter().filter(|told| told.body.contains("\"of ")).collect();
+        (told.len() == 3).then_some(told)
+    });
+    let ids: BTreeSet<_> = told.iter().map(|told| told.header("ferry-hook-id").unwrap()).collect();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    let bodies: Vec<Value> = told.iter().map(|told| serde_json::from_str(&told.body).unwrap()).collect();
+    assert!(bodies.iter().all(|body| body["backendId"] == bodies[0]["backendId"]));
+    let databases: BTreeSet<_> = bodies.iter().map(|body| body["database"].as_str().unwrap()).collect();
+    assert_eq!(databases, BTreeSet::from([&*stores.place.database, &*other]));
 }

@@ -275,6 +275,59 @@ fn the_only_store_or_the_configured_one_is_meant() {
     assert!(told["message"].as_str().unwrap().contains("store="), "{told}");
 }
 
+// A program named its store as the reads do, `?store=audit`, and its events went to the default store: the append read
+// the body alone, and whatever stood in the query was left unheard.
+// Verifies: EVT-70
+#[test]
+fn a_write_hears_every_parameter_or_refuses_it() {
+    let stores = Stores::new();
+    drop((stores.open("app"), stores.open("audit")));
+    let post = |query: &str, body: &Value| {
+        let path = format!("{}?{query}", events(&stores));
+        call(&stores, &stores.token, "POST", &path, &[], body.to_string().as_bytes())
+    };
+    let mut unnamed = body(json!(null), &["a"]);
+    unnamed.as_object_mut().unwrap().remove("store");
+    assert_eq!(post("store=audit", &unnamed).status, 201);
+    let head = |store: &str| get(&stores, &format!("store={store}")).json()["head"].clone();
+    assert_eq!((head("app"), head("audit")), (json!(0), json!(1)));
+    // As parameter and as member, but not one and the other.
+    let mut named = unnamed.clone();
+    named["store"] = json!("audit");
+    assert_eq!(post("store=audit", &named).status, 201);
+    let told = refused(&post("store=app", &named), 400, "invalid_argument");
+    assert!(told["message"].as_str().unwrap().contains("\"app\", the body \"audit\""), "{told}");
+    // A variable that was never set, a name that no append has, and one name twice.
+    for (query, said) in [
+        ("store=", "storeId"),
+        ("stor=audit", "unknown parameter \"stor\": this request takes store"),
+        ("store=audit&store=app", "twice"),
+        ("store=audit&parentSeqNum=2", "unknown parameter"),
+    ] {
+        let told = refused(&post(query, &unnamed), 400, "invalid_argument");
+        assert!(told["message"].as_str().unwrap().contains(said), "{query}: {told}");
+    }
+    unnamed["storeId"] = json!("audit");
+    let told = refused(&post("", &unnamed), 400, "invalid_argument");
+    assert!(told["message"].as_str().unwrap().contains("unknown member `storeId`"), "{told}");
+    assert_eq!((head("app"), head("audit")), (json!(0), json!(2)));
+    // Whole stores are changed in the same way.
+    let admin = |method: &str, path: &str, body: &str| {
+        let path = format!("{}/stores{path}", events(&stores));
+        call(&stores, &stores.place.user.token, method, &path, &[], body.as_bytes())
+    };
+    for (method, path, body) in [
+        ("DELETE", "/app?store=audit", r#"{"confirm":"app"}"#),
+        ("POST", "/app/reset?store=audit", r#"{"confirm":"app"}"#),
+        ("POST", "/app/import?Mode=append", ""),
+        ("POST", "?store=other", r#"{"storeId":"new"}"#),
+    ] {
+        let told = refused(&admin(method, path, body), 400, "invalid_argument");
+        assert!(told["message"].as_str().unwrap().contains("unknown parameter"), "{path}: {told}");
+    }
+    assert_eq!(get(&stores, "store=app&anything=else").status, 200, "a read may carry what it likes");
+}
+
 // Verifies: EVT-55
 #[test]
 fn too_many_appends_are_told_when_to_come_again() {

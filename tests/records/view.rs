@@ -199,3 +199,17 @@ fn devices_and_owners_can_be_forgotten() {
     assert_eq!(stream.event().unwrap().name, "bye");
     assert_eq!(records.pull("r", "tasks", "")["serverChanges"], json!([]));
 }
+
+#[test]
+fn a_write_hears_every_parameter_or_refuses_it() {
+    let records = Records::new();
+    let put = |query: &str| records.v1("PUT", &format!("/todo/tasks/t1{query}"), r#"{"title":"a"}"#);
+    let refused = put("?ownr=bob");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused.text().contains("unknown parameter \\\"ownr\\\": this request takes owner"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(put("").status, 200);
+}

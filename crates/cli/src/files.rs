@@ -43,9 +43,14 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Whether `path` means stdin or stdout.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// The file at `path`, or stdin for `-`.
 pub(crate) async fn opened(path: PathBuf) -> Result<tokio::fs::File, Failure> {
-    if path.as_os_str() == "-" {
+    if is_dash(&path) {
         return spooled(path, |out| Ok(io::copy(&mut io::stdin(), out).map(drop)?)).await;
     }
     tokio::fs::File::open(&path).await.map_err(|error| unusable("reading", &path, &error))

@@ -25,7 +25,7 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Says what is about to be deleted and has the person type its name (CLI-09).
+/// Says what is about to be done for good and has the person type the name of what it is done to (CLI-09).
 pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
     let prompt = format!("{warning}; type {name} to go on");
     // On a thread of its own, so that Ctrl-C is seen meanwhile.
@@ -38,16 +38,17 @@ pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failur
     if typed.trim() == name {
         Ok(())
     } else {
-        Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was deleted")))
+        Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was done")))
     }
 }
 
-/// Refuses, before anything is sent, a deletion that nobody can be asked about (CLI-09).
-pub(crate) fn require_terminal(what: &str) -> Result<(), Failure> {
+/// Refuses, before anything is sent, what cannot be undone and nobody can be asked about (CLI-09). `doing`: such as
+/// "delete the store".
+pub(crate) fn require_terminal(doing: &str) -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stderr().is_terminal() {
         return Ok(());
     }
-    Err(Failure::Usage(format!("there is no terminal to ask whether to delete the {what}: give --yes")))
+    Err(Failure::Usage(format!("there is no terminal to ask whether to {doing}: give --yes")))
 }
 
 /// `3,649`.

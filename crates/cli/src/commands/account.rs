@@ -29,7 +29,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let Command::Delete { yes, password } = command;
     if !yes {
-        output::require_terminal("account")?;
+        output::require_terminal("delete the account")?;
     }
     let admin = context.admin()?;
     let email = admin.whoami().await?.email;

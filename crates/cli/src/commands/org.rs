@@ -65,7 +65,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
 
 async fn delete(context: &Context, org: &str, yes: bool) -> Result<(), Failure> {
     if !yes {
-        output::require_terminal("organisation")?;
+        output::require_terminal("delete the organisation")?;
     }
     let admin = context.admin()?;
     let named = admin.org_named(org).await?;

@@ -60,7 +60,8 @@ pub fn follow_log<S: Sql>(sql: &S, row: &mut StoreRow, table: &LogTable) -> Resu
     row.event_count = counted.unwrap_or(0);
     let text = "UPDATE _ferry_event_stores SET head = ?2, event_count = ?3 WHERE store_id = ?1";
     sql.execute(text, &[(*row.store_id).into(), row.head.into(), row.event_count.into()])?;
-    hook_position::cap(sql, &row.store_id, row.head)
+    hook_position::cap(sql, &row.store_id, row.head)?;
+    idempotency::cap(sql, &row.store_id, row.head)
 }
 
 /// Ends a hold under the identity that the store has.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ferry_protocol::events::{ErrorCode, Event, RpcError, SEQ_NUM_MAX};
 
-use super::{CLIENT_ID_MAX_BYTES, NAME_MAX_BYTES, schema::LogTable, store::StoreState};
+use super::{CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, schema::LogTable, store::StoreState};
 use crate::sql::{Sql, Value};
 
 /// What is to be appended.
@@ -63,7 +63,8 @@ impl From<BadBatch> for RpcError {
     }
 }
 
-/// Checks what can be checked without the log (EVT-04 and the limits). An empty batch passes.
+/// Checks what a client pushes, as far as that can be done without the log (EVT-04 and the limits). An empty batch
+/// passes.
 ///
 /// # Errors
 /// `INVALID_BATCH`, naming the event.
@@ -82,10 +83,40 @@ pub fn find_mistake(batch: &[Event], events_max: usize) -> Result<(), BadBatch> 
     }
     let mut before: Option<&Event> = None;
     for (place, event) in batch.iter().enumerate() {
-        check_event(event, before).map_err(|why| BadBatch { index: Some(place), why })?;
+        let checked = check_author(event).and_then(|()| check_new(event, before));
+        checked.map_err(|why| BadBatch { index: Some(place), why })?;
         before = Some(event);
     }
     Ok(())
+}
+
+/// Checks events that a hook adds: as [`find_mistake`], but that they are the hub's own (EVT-57).
+///
+/// # Errors
+/// The first mistake.
+pub fn check_added(batch: &[Event]) -> Result<(), BadBatch> {
+    let mut before: Option<&Event> = None;
+    for (place, event) in batch.iter().enumerate() {
+        check_new(event, before).map_err(|why| BadBatch { index: Some(place), why })?;
+        before = Some(event);
+    }
+    Ok(())
+}
+
+/// Nobody but the hub writes under its name, so that readers know what a hook has added.
+fn check_author(event: &Event) -> Result<(), Cow<'static, str>> {
+    if *event.client_id == *HUB_CLIENT_ID {
+        return Err(format!("clientId: {HUB_CLIENT_ID} is the hub's own name: take another one").into());
+    }
+    Ok(())
+}
+
+/// Checks an event that comes into a log now; those of an older log may have been taken under older rules.
+fn check_new(event: &Event, before: Option<&Event>) -> Result<(), Cow<'static, str>> {
+    if event.name.is_empty() {
+        return Err("name: must not be empty".into());
+    }
+    check_event(event, before)
 }
 
 /// Checks one event and that it follows `before`.

@@ -68,6 +68,17 @@ pub fn remember<S: Sql>(
     sql.execute(text, &values).map(drop)
 }
 
+/// Forgets the answers that tell of events behind the end of the log, `head`: these are lost, and a retry must append
+/// them.
+///
+/// # Errors
+/// What storage reports.
+pub fn cap<S: Sql>(sql: &S, store_id: &str, head: i64) -> Result<(), S::Error> {
+    let text = "DELETE FROM _ferry_event_idem
+                WHERE store_id = ?1 AND json_extract(response, '$.lastSeqNum') > ?2";
+    sql.execute(text, &[store_id.into(), head.into()]).map(drop)
+}
+
 /// Forgets all keys of a store.
 ///
 /// # Errors

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::sql::Sql;
 
+/// Longest identity of a store.
+const BACKEND_ID_MAX_BYTES: usize = 256;
 /// Events written by one statement.
 const INSERT_EVENTS: usize = 256;
 
@@ -69,6 +71,7 @@ impl Check {
                 return Err("head must not be below base, nor base below 0".to_owned());
             }
             ferry_protocol::events::check_store_id(&header.store_id).map_err(|bad| bad.0.to_owned())?;
+            check_identity(&header.backend_id)?;
             self.header = Some(header);
             return Ok(None);
         };
@@ -113,6 +116,14 @@ impl Check {
             Ok(())
         }
     }
+}
+
+/// An identity that clients can name, and tell from none.
+fn check_identity(id: &str) -> Result<(), String> {
+    if (1..=BACKEND_ID_MAX_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("backendId: expected 1 to {BACKEND_ID_MAX_BYTES} bytes without control characters"))
 }
 
 /// Whether `text` has the form that this system writes, which sorts as time does.

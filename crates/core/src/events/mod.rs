@@ -35,6 +35,8 @@ pub const PAGE_MAX_EVENTS: u32 = 100;
 pub const PAGE_MAX_BYTES: usize = 900_000;
 /// Name of an event.
 pub const NAME_MAX_BYTES: usize = 512;
+/// Who writes the events that a hook adds (EVT-57).
+pub const HUB_CLIENT_ID: &str = "ferry-hub";
 /// Id of a client or of a session.
 pub const CLIENT_ID_MAX_BYTES: usize = 256;
 /// Chunks of one Pull that the client has not acknowledged yet.

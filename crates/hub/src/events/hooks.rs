@@ -6,7 +6,7 @@ mod verdicts;
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use ferry_core::events::append::check_batch;
+use ferry_core::events::{HUB_CLIENT_ID, append::check_added};
 use ferry_protocol::events::{Asked, Cursor, ErrorCode, Event, Hook, HookEvent, RpcError, Verdict};
 use ferry_types::UnixMillis;
 use hmac::{Hmac, Mac as _};
@@ -36,8 +36,7 @@ const PULL_PAUSE: Duration = Duration::from_millis(500);
 const HOOK_ID: HeaderName = HeaderName::from_static("ferry-hook-id");
 const SIGNATURE: HeaderName = HeaderName::from_static("ferry-signature");
 
-/// Who writes the events that a hook adds (EVT-57).
-const HUB_CLIENT_ID: &str = "ferry-hub";
+/// In which session the hub writes what a hook adds (EVT-57).
 const HUB_SESSION_ID: &str = "hook";
 
 /// The configured hooks, and the way to them.
@@ -235,7 +234,11 @@ fn behind(batch: &[Event], added: Vec<HookEvent>) -> Result<Vec<Event>, HookDown
             event
         })
         .collect();
-    check_batch(&events, ADDED_MAX).map_err(|error| {
+    if events.len() > ADDED_MAX {
+        tracing::warn!(events = events.len(), most = ADDED_MAX, "a hook adds too many events to one push");
+        return Err(HookDown);
+    }
+    check_added(&events).map_err(|error| {
         tracing::warn!(?error, "a hook adds events that break the rules of the log");
         HookDown
     })?;
@@ -288,5 +291,6 @@ mod tests {
         assert_eq!(shown, [(9, 10, "ferry-hub"), (10, 11, "ferry-hub")]);
         assert_eq!(&*added[0].session_id, "hook");
         assert!(behind(&[], vec![event(&"n".repeat(513))]).is_err());
+        assert!(behind(&[], vec![event("")]).is_err());
     }
 }

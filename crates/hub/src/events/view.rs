@@ -25,7 +25,7 @@ use answer::{Answer, ViewError};
 use place::Place;
 
 use crate::{
-    http::{RequestId, metered},
+    http::{Query, RequestId, metered},
     hub::Hub,
     rights::{self, Right},
 };
@@ -130,6 +130,15 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
     }
 }
 
+/// The parameters of a write.
+const fn parameters(target: &Target) -> &'static [&'static str] {
+    match target {
+        Target::Events => &["store"],
+        Target::Action(_, Action::Import) => &["mode", "backendId"],
+        _ => &[],
+    }
+}
+
 const fn right(target: &Target, method: &Method) -> Right {
     match target {
         Target::Events if matches!(*method, Method::POST) => rights::EVENTS_APPEND,
@@ -150,11 +159,14 @@ async fn run(
     parts: &Parts,
     body: Body,
 ) -> Result<Answer, ViewError> {
-    let query = place::Query::of(parts);
+    let query = Query::of(parts);
+    if parts.method != Method::GET {
+        query.check(parameters(&target))?;
+    }
     match (target, parts.method == Method::GET) {
         (Target::Events | Target::Live, true) if is_stream => live::open(place, &query, &parts.headers).await,
         (Target::Events, true) => page::get(place, &query, &parts.headers).await,
-        (Target::Events, false) => append::post(place, &parts.headers, body).await,
+        (Target::Events, false) => append::post(place, &query, &parts.headers, body).await,
         (Target::Live, _) => Err(ViewError::no_such_endpoint()),
         (Target::Stores, true) => admin::list(place).await,
         (Target::Stores, false) => admin::create(place, body).await,

@@ -105,11 +105,14 @@ impl Asked<'_> {
     }
 }
 
-/// Body of `onPushed`; `events` are committed events, joined by commas.
+/// Body of `onPushed`; `events` are committed events, joined by commas. A store keeps its id and its identity when it
+/// moves, so only the database tells two copies of it apart.
 #[must_use]
-pub fn pushed_body(store: &str, backend_id: &str, events: &str) -> String {
-    let mut out = String::with_capacity(events.len() + 128);
-    out.push_str("{\"hook\":\"onPushed\",\"store\":");
+pub fn pushed_body(database: &str, store: &str, backend_id: &str, events: &str) -> String {
+    let mut out = String::with_capacity(events.len() + 192);
+    out.push_str("{\"hook\":\"onPushed\",\"database\":");
+    string(&mut out, database);
+    out.push_str(",\"store\":");
     string(&mut out, store);
     out.push_str(",\"backendId\":");
     string(&mut out, backend_id);
@@ -208,10 +211,11 @@ mod tests {
         let pull: Value = serde_json::from_str(&asked.pull(Some(&cursor), true)).unwrap();
         assert_eq!(pull["cursor"], json!({"backendId": "id", "eventSequenceNumber": 7}));
         assert_eq!((&pull["live"], &pull["batch"]), (&json!(true), &Value::Null));
-        let pushed: Value = serde_json::from_str(&pushed_body("s", "id", "{\"seqNum\":1}")).unwrap();
+        let pushed: Value = serde_json::from_str(&pushed_body("db_1", "s", "id", "{\"seqNum\":1}")).unwrap();
         assert_eq!(
             pushed,
-            json!({"hook": "onPushed", "store": "s", "backendId": "id", "events": [{"seqNum": 1}]})
+            json!({"hook": "onPushed", "database": "db_1", "store": "s", "backendId": "id",
+                   "events": [{"seqNum": 1}]})
         );
     }
 

@@ -96,7 +96,9 @@ impl AppendCall {
     /// # Errors
     /// Where it is wrong.
     pub fn decode(text: &str) -> Result<Self, BadBody> {
-        let raw: RawAppend<'_> = read(text, APPEND)?;
+        let raw: RawAppend<'_> = serde_json::from_str(text).map_err(|error| {
+            unknown_member(&error).unwrap_or_else(|| BadBody(mistake::find(text, APPEND, &error)))
+        })?;
         let mut parent = raw.parent_seq_num.map_or(0, |number| number.0);
         let mut events = Vec::with_capacity(raw.events.len());
         for (place, event) in raw.events.into_iter().enumerate() {
@@ -124,8 +126,15 @@ impl AppendCall {
     }
 }
 
+/// A member that no append has: it was meant to change what is done, and would be left unheard.
+fn unknown_member(error: &serde_json::Error) -> Option<BadBody> {
+    let text = error.to_string();
+    let told = text.split(" at line ").next().filter(|told| told.starts_with("unknown field"))?;
+    Some(BadBody(told.replace("unknown field", "unknown member")))
+}
+
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawAppend<'a> {
     #[serde(borrow, default)]
     store: Option<Cow<'a, str>>,
@@ -361,6 +370,8 @@ mod tests {
             told(r#"{"clientId":"c","sessionId":"s","events":[{"name":"a","seqNum":4}]}"#).contains("[0]")
         );
         assert!(told("{").contains("cannot be read"));
+        let misspelt = told(r#"{"storeId":"x","clientId":"c","sessionId":"s","events":[]}"#);
+        assert!(misspelt.starts_with("unknown member `storeId`, expected one of `store`"), "{misspelt}");
     }
 
     proptest::proptest! {

@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if !args.yes {
-        output::require_terminal("database")?;
+        output::require_terminal("delete the database")?;
     }
     let admin = context.admin()?;
     let database = admin.database(&args.db).await?;

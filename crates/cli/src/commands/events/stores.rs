@@ -30,11 +30,11 @@ pub(crate) struct Doomed {
 
 impl Doomed {
     /// Asks, unless told not to.
-    async fn confirmed(&self, warning: &str) -> Result<(), Failure> {
+    async fn confirmed(&self, doing: &str, warning: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        output::require_terminal("store")?;
+        output::require_terminal(doing)?;
         output::confirm_name(&self.named.store, warning).await
     }
 }
@@ -114,7 +114,8 @@ pub(super) async fn create(context: &Context, args: &Named) -> Result<(), Failur
 pub(super) async fn delete(context: &Context, args: &Doomed) -> Result<(), Failure> {
     let client = as_admin(context, &args.named.db).await?;
     let store = client.stat(&args.named.store).await?;
-    args.confirmed(&format!("this deletes {} and its {} events", store.store_id, store.count)).await?;
+    let warning = format!("this deletes {} and its {} events", store.store_id, store.count);
+    args.confirmed("delete the store", &warning).await?;
     client.delete(&args.named.store).await?;
     if context.json {
         return output::json(&json!({}));
@@ -129,7 +130,7 @@ pub(super) async fn reset(context: &Context, args: &Doomed) -> Result<(), Failur
         "this deletes the {} events of {}, and its clients wipe their copies, unpushed work included",
         store.count, store.store_id
     );
-    args.confirmed(&warning).await?;
+    args.confirmed("empty the store", &warning).await?;
     show(context, &client.reset(&args.named.store, &args.reason).await?)
 }
 
@@ -142,7 +143,7 @@ pub(super) async fn remint(context: &Context, args: &Doomed) -> Result<(), Failu
         "the clients of {} wipe their copies and pull again, and lose unpushed work",
         args.named.store
     );
-    args.confirmed(&warning).await?;
+    args.confirmed("give the store a new identity", &warning).await?;
     show(context, &client.remint(&args.named.store, &args.reason).await?)
 }
 

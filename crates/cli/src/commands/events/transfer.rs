@@ -5,9 +5,13 @@ use std::{
     path::PathBuf,
 };
 
+use clap::builder::NonEmptyStringValueParser;
 use ferry_client::{
     admin::DatabaseName,
-    events::{ImportOptions, reference},
+    events::{
+        ImportOptions,
+        reference::{Named, ReferenceFile, ReferenceLog},
+    },
 };
 use serde_json::json;
 
@@ -21,13 +25,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry events export app my-store my-store.ndjson\n  \
-        ferry events export app my-store | gzip > my-store.ndjson.gz")]
+        ferry events export app my-store - | gzip > my-store.ndjson.gz")]
 pub(crate) struct ExportArgs {
     /// Id, name or org/name
     db: DatabaseName,
     /// Id of the store
     store: String,
-    /// The file; it appears when it is whole [default: stdout]
+    /// The file, which appears when it is whole; - is stdout [default: -]
     file: Option<PathBuf>,
     /// Only the events after this number
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -39,14 +43,15 @@ pub(crate) struct ExportArgs {
     group = clap::ArgGroup::new("source").required(true),
     after_help = "Examples:\n  ferry events import app my-store my-store.ndjson\n  \
         ferry events import app my-store rest.ndjson --append\n  \
-        ferry events import app my-store --sqlite livestore.db --table eventlog_7_my-store --backend-id ID"
+        ferry events import app --sqlite livestore.sqlite"
 )]
 pub(crate) struct ImportArgs {
     /// Id, name or org/name
     db: DatabaseName,
-    /// Id of the store
-    store: String,
-    /// An export; - reads stdin
+    /// Id of the store; --sqlite: as the file says, if it holds one
+    #[arg(required_unless_present = "sqlite")]
+    store: Option<String>,
+    /// An export; - is stdin
     #[arg(group = "source")]
     file: Option<PathBuf>,
     /// Go on behind the events of an existing store
@@ -55,20 +60,20 @@ pub(crate) struct ImportArgs {
     /// Take a new identity, so that clients begin anew, instead of the file's
     #[arg(long)]
     mint: bool,
-    /// A database of LiveStore's own backend instead of an export
-    #[arg(long, group = "source", value_name = "FILE", requires = "table", requires = "backend_id")]
+    /// A database of LiveStore's own backend instead of an export; it knows its stores and their identities
+    #[arg(long, group = "source", value_name = "FILE")]
     sqlite: Option<PathBuf>,
-    /// Its table
-    #[arg(long, requires = "sqlite")]
+    /// Refuse unless this is the log's table
+    #[arg(long, requires = "sqlite", value_parser = NonEmptyStringValueParser::new())]
     table: Option<String>,
-    /// The identity that its clients know
-    #[arg(long, requires = "sqlite", value_name = "ID")]
+    /// Refuse unless this is the identity that its clients know; needed only where the file does not say
+    #[arg(long, requires = "sqlite", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     backend_id: Option<String>,
 }
 
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     let client = as_admin(context, &args.db).await?;
-    let Some(path) = args.file else {
+    let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
         // The export itself is what is printed, whatever was asked for.
         let mut stdout = BufWriter::new(io::stdout());
         return client.export(&args.store, args.after, &mut stdout).await.map(drop).map_err(Into::into);
@@ -84,24 +89,40 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
 }
 
 pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Failure> {
-    let client = as_admin(context, &args.db).await?;
     let options = ImportOptions { append: args.append, mint: args.mint };
-    let told = match (args.sqlite, args.table, args.backend_id, args.file) {
-        (Some(sqlite), Some(table), Some(backend_id), _) => {
-            let (source, store) = (sqlite.clone(), args.store.clone());
-            let convert = move |out: &mut dyn io::Write| {
-                reference::export(&source, &table, &store, &backend_id, out).map(drop).map_err(Into::into)
-            };
-            client.import(&args.store, options, files::spooled(sqlite, convert).await?).await?
+    let (store, file) = match (args.sqlite, args.file, args.store) {
+        (Some(sqlite), _, store) => {
+            let named = Named { store, table: args.table, backend_id: args.backend_id };
+            let (file, log) = found(sqlite.clone(), named).await?;
+            if let Some(warning) = file.warning(&log) {
+                output::note(format_args!("warning: {warning}"));
+            }
+            let store = log.store.clone();
+            let convert = move |out: &mut dyn io::Write| file.export(&log, out).map(drop).map_err(Into::into);
+            (store, files::spooled(sqlite, convert).await?)
         }
-        (_, _, _, Some(path)) => client.import(&args.store, options, files::opened(path).await?).await?,
-        _ => {
-            return Err(Failure::Usage("name a file, or give --sqlite, --table and --backend-id".to_owned()));
-        }
+        (None, Some(path), Some(store)) => (store, files::opened(path).await?),
+        _ => return Err(Failure::Usage("name a store and a file, or give --sqlite".to_owned())),
     };
+    let told = as_admin(context, &args.db).await?.import(&store, options, file).await?;
     if context.json {
         return output::json(&told);
     }
     let count = output::count(told["count"].as_u64().unwrap_or(0));
-    output::line(format_args!("imported {count} events into {}: head {}", args.store, told["head"]))
+    output::line(format_args!("imported {count} events into {store}: head {}", told["head"]))
+}
+
+/// The log that is meant, looked for on a thread of its own.
+async fn found(path: PathBuf, named: Named) -> Result<(ReferenceFile, ReferenceLog), Failure> {
+    let look = move || {
+        let file = ReferenceFile::open(&path)?;
+        match file.log(&named) {
+            Ok(log) => Ok((file, log)),
+            // Something is missing on the command line, and not in the file alone.
+            Err(error) if error.reason == "NO_CONTEXT" => Err(Failure::Usage(error.message)),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let joined = tokio::task::spawn_blocking(look).await;
+    joined.map_err(|error| Failure::other(format!("reading panicked: {error}")))?
 }

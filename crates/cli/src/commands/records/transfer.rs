@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     whose: Whose,
-    /// The file; it appears when it is whole [default: stdout]
+    /// The file, which appears when it is whole; - is stdout [default: -]
     file: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct ExportArgs {
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     whose: Whose,
-    /// An export; - reads stdin
+    /// An export; - is stdin
     file: PathBuf,
     /// In place of what is there, which is deleted, instead of merged with it
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(crate) struct ImportArgs {
 
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     let client = args.whose.client(context, Op::Read).await?;
-    let Some(path) = args.file else {
+    let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
         // The export itself is what is printed, whatever was asked for.
         let mut stdout = BufWriter::new(io::stdout());
         return client.export(&mut stdout).await.map(drop).map_err(Into::into);

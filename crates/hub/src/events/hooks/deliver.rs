@@ -13,6 +13,7 @@ use ferry_protocol::events::{Hook, pushed_body, write_committed};
 use ferry_store::NativeSql;
 use ferry_types::{Clock, DatabaseKind, Result, UnixMillis};
 use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{HookDown, Hooks, Signed, seconds};
@@ -27,6 +28,8 @@ const EVENTS_MAX: u32 = 100;
 /// Bytes of one delivery; a larger event goes alone.
 const BYTES_MAX: usize = 900_000;
 const HOOK: &str = Hook::OnPushed.as_str();
+/// Bytes of a delivery's digest that stand in its id.
+const ID_DIGEST_BYTES: usize = 16;
 /// Pause after a failure of storage.
 const STORAGE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -123,9 +126,9 @@ impl Deliverer {
     async fn tell(&self, batch: Batch) {
         let Some(url) = self.hooks.url(Hook::OnPushed) else { return };
         let began = Instant::now();
-        // The same events have the same id each time, by which a receiver knows them again.
-        let id = format!("{}-{}-{}", batch.backend_id, batch.first, batch.last);
-        let body = pushed_body(self.store.id(), &batch.backend_id, &batch.events);
+        let database = self.database.id().to_string();
+        let body = pushed_body(&database, self.store.id(), &batch.backend_id, &batch.events);
+        let id = delivery_id(&database, (batch.first, batch.last), &body);
         let unix = self.clock.now().as_secs();
         let told = self.hooks.post(Signed { hook: Hook::OnPushed, url, id: &id, body, unix }).await;
         let (at, word) = match told {
@@ -153,6 +156,13 @@ impl Deliverer {
             tokio::time::sleep(STORAGE_PAUSE).await;
         }
     }
+}
+
+/// The same events have the same id each time, by which a receiver knows them again; other events have another one,
+/// though they stand at the same place of a log that was moved, or put back and gone on with.
+fn delivery_id(database: &str, (first, last): (i64, i64), body: &str) -> String {
+    let digest = Sha256::digest(body.as_bytes());
+    format!("{database}-{first}-{last}-{}", hex::encode(&digest[..ID_DIGEST_BYTES]))
 }
 
 fn read(connection: &Connection, store: &Store) -> ferry_store::Result<Option<Batch>> {

@@ -19,17 +19,23 @@ use super::{
 };
 use crate::{
     events::{commit::Wanted, push::Pushed},
-    http::metered,
+    http::{Query, metered},
 };
 
-pub(super) async fn post(place: &Place, headers: &HeaderMap, body: Body) -> Result<Answer, ViewError> {
+pub(super) async fn post(
+    place: &Place,
+    query: &Query<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Answer, ViewError> {
     let config = &place.hub.config.events;
     let most = config.max_frame_bytes;
     let body = metered::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
     let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
     let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;
     let keyed = keyed(headers, &body)?;
-    let store = place.store(call.store.as_deref(), config.auto_create).await?;
+    let named = named(query.raw("store"), call.store.as_deref())?;
+    let store = place.store(named, config.auto_create).await?;
     if let Some(known) = replay(place, store.id(), keyed.as_ref()).await? {
         return Ok(known);
     }
@@ -61,6 +67,17 @@ pub(super) async fn post(place: &Place, headers: &HeaderMap, body: Body) -> Resu
             metric(error.word());
             Err(error.into())
         }
+    }
+}
+
+/// The store that the request names, as parameter, as member, or both. One that is named empty is no default.
+fn named<'r>(parameter: Option<&'r str>, member: Option<&'r str>) -> Result<Option<&'r str>, ViewError> {
+    match (parameter, member) {
+        (Some(one), Some(other)) if one != other => {
+            let message = format!("the query names the store {one:?}, the body {other:?}: name one");
+            Err(ViewError::bad_request(message))
+        }
+        _ => Ok(parameter.or(member)),
     }
 }
 

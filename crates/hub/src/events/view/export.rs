@@ -13,10 +13,10 @@ use http::{HeaderValue, StatusCode, header};
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    place::{Place, Query},
+    place::Place,
     spool,
 };
-use crate::database::seq_of;
+use crate::{database::seq_of, http::Query};
 
 /// Bytes written to the spool at once.
 const WRITE_BYTES: usize = 1 << 20;

@@ -20,12 +20,13 @@ use serde_json::json;
 use super::{
     admin::audit,
     answer::{Answer, ViewError},
-    place::{Place, Query},
+    place::Place,
     spool::{self, Lines},
 };
 use crate::{
     database::Effect,
     events::{Publication, open::new_backend_id, open_store, save_watermarks},
+    http::Query,
 };
 
 /// What a line has beside the arguments of its event.

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    place::{Place, Query},
+    place::Place,
     text_header,
 };
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
         socket::rights_end,
         store::{Store, Subscriber},
     },
+    http::Query,
     hub::Hub,
 };
 

@@ -11,12 +11,13 @@ use rusqlite::Connection;
 
 use super::{
     answer::{Answer, ViewError},
-    place::{Place, Query},
+    place::Place,
     text_header,
 };
 use crate::{
     database::seq_of,
     events::{metric, store::Store},
+    http::Query,
 };
 
 /// Events of a page that asks for no number.
@@ -118,9 +119,11 @@ fn read(
     Ok(Some(Page { seq, row, events, last }))
 }
 
-/// Changes with every event and with the store's identity.
+/// Changes with every event and with the store's identity. The time tells apart what stands at one number before and
+/// after a file was put back.
 fn etag(row: &StoreRow) -> String {
-    format!("W/\"{}-{}\"", row.backend_id, row.head)
+    let digits = row.last_created_at.iter().flat_map(|at| at.chars()).filter(char::is_ascii_digit);
+    format!("W/\"{}-{}-{}\"", row.backend_id, row.head, digits.collect::<String>())
 }
 
 /// Whether `If-None-Match` names `etag` (RFC 9110, section 13.1.2, weak comparison).

@@ -19,29 +19,6 @@ use crate::{
     rights::Right,
 };
 
-/// The parameters of a request, decoded. Of several of a name the first counts.
-pub(super) struct Query<'r>(Vec<(Cow<'r, str>, Cow<'r, str>)>);
-
-impl<'r> Query<'r> {
-    pub(super) fn of(parts: &'r Parts) -> Self {
-        Self(form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes()).collect())
-    }
-
-    /// The value of `name`; an empty one is none.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(found, _)| found == name)?;
-        Some(&*found.1).filter(|value| !value.is_empty())
-    }
-
-    /// A whole number from `least` to `most`.
-    pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, ViewError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        let wrong = || ViewError::bad_request(format!("{name}: expected a number from {least} to {most}"));
-        number.map(Some).ok_or_else(wrong)
-    }
-}
-
 /// A caller who is let in.
 pub(super) struct Place {
     pub(super) hub: Arc<Hub>,

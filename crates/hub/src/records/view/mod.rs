@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     control::Credentials,
-    http::{RequestId, metered},
+    http::{Query, RequestId, metered},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };
@@ -82,6 +82,9 @@ fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
 
 async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Response> {
     let method = &asked.parts.method;
+    if method != Method::GET {
+        Query::of(asked.parts).check(parameters(rest))?;
+    }
     match (method.as_str(), rest) {
         ("GET", ["changes"]) => changes::get(asked).await,
         (_, ["changes"]) => changes::post(asked, whole(asked, body).await?).await,
@@ -99,6 +102,14 @@ async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Respon
         (_, [app, coll, id]) => record::one(asked, record::Named { app, coll, id }, method, body).await,
         (_, [app, coll, id, "history"]) => record::history(asked, record::Named { app, coll, id }).await,
         _ => Err(no_such_endpoint()),
+    }
+}
+
+/// The parameters of a write.
+fn parameters(rest: &[&str]) -> &'static [&'static str] {
+    match rest {
+        ["import"] => &["owner", "mode"],
+        _ => &["owner"],
     }
 }
 
