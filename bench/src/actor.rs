@@ -147,7 +147,7 @@ fn open_actor(path: &Path) -> Actor<()> {
         writer.connection().execute_batch(SCHEMA)?;
         Ok(writer)
     };
-    Actor::new(open, |_| ())
+    Actor::new(None, open, |_| ())
 }
 
 async fn submit_until(actor: &Actor<()>, requesters: usize, stop: &Arc<AtomicBool>, done: &Arc<AtomicU64>) {

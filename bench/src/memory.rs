@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_hub::database::Databases;
+use ferry_hub::database::{Databases, FileLimits, OpenFiles};
 use ferry_testkit::process;
 use ferry_types::DatabaseId;
 use uuid::Uuid;
@@ -20,7 +20,11 @@ fn id(number: u128) -> DatabaseId {
 
 pub(crate) fn run() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let databases = Databases::new(dir.path(), std::sync::Arc::new(ferry_hub::clock::SystemClock));
+    let databases = Databases::new(
+        dir.path(),
+        OpenFiles::new(FileLimits::AMPLE),
+        Arc::new(ferry_hub::clock::SystemClock),
+    );
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
 
     let before = resident();

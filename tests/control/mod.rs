@@ -12,6 +12,7 @@ mod kinds;
 mod membership;
 mod narrowed;
 mod oauth;
+mod open_databases;
 mod operator;
 mod orgs;
 mod passwords;

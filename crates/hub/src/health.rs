@@ -69,6 +69,7 @@ pub(crate) async fn metrics(
     }
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
+    metrics::gauge!("ferry_databases_open").set(hub.databases.files().open_count() as f64);
     events::count_stores(&hub);
     let text = recorder().render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

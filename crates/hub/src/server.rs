@@ -17,6 +17,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    time::MissedTickBehavior,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,12 +27,13 @@ use crate::{
     config::{Config, ConfigError},
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock},
-    database::Databases,
+    database::{Databases, FileLimits, OpenFiles},
     descriptors::Descriptors,
     events::{self, Hooks},
     health,
     http::Patience,
     hub::Hub,
+    memory,
     records::{self, Billing},
     routes, tls,
 };
@@ -55,7 +57,10 @@ impl Server {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let lock = data_dir::open(&config.data_dir)?;
         let descriptors = Descriptors::claim(config.connections.max);
-        let databases = Arc::new(Databases::new(&config.data_dir, Arc::clone(&clock)));
+        let limits =
+            FileLimits::of(config.max_open_databases, descriptors.databases, memory::available_bytes());
+        let databases =
+            Arc::new(Databases::new(&config.data_dir, OpenFiles::new(limits), Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
         control.set_host(Arc::clone(&databases));
         control.finish_deletions().await;
@@ -101,7 +106,10 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) {
         let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
-        let housekeeping = tokio::spawn(housekeeping(Arc::clone(&self.hub)));
+        let housekeeping = [
+            tokio::spawn(housekeeping(Arc::clone(&self.hub))),
+            tokio::spawn(close_idle(Arc::clone(&self.hub))),
+        ];
         let hub = Arc::clone(&self.hub);
         self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
         tokio::select! {
@@ -126,7 +134,7 @@ impl Server {
             }
             never = self.accept(&app, &no_stop, &latecomers) => match never {},
         }
-        housekeeping.abort();
+        housekeeping.iter().for_each(tokio::task::JoinHandle::abort);
         events::save_watermarks(&self.hub).await;
         records::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
@@ -214,10 +222,21 @@ where
     }
 }
 
-/// What the hub does on its own: stores what was counted, closes idle databases, sweeps the control plane, warns of `--dev`.
+/// Closes databases that were not used for a while, and gives their memory back.
+async fn close_idle(hub: Arc<Hub>) {
+    let mut due = tokio::time::interval(Duration::from_secs(hub.config.idle_close_seconds));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if hub.databases.sweep().await {
+            // The allocator keeps what is free between pieces in use; it is looked for on a thread that may wait.
+            let _ = tokio::task::spawn_blocking(ferry_store::memory::give_back).await;
+        }
+    }
+}
+
+/// What the hub does on its own: stores what was counted, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
-    let idle = Duration::from_secs(hub.config.idle_close_seconds);
-    let mut databases = tokio::time::interval(idle);
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
@@ -227,7 +246,6 @@ async fn housekeeping(hub: Arc<Hub>) {
                 events::save_watermarks(&hub).await;
                 records::save_watermarks(&hub).await;
             }
-            _ = databases.tick() => hub.databases.sweep(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
                 if hub.config.dev {

@@ -44,6 +44,23 @@ impl Error {
         }
     }
 
+    /// Whether the process, or the system, has as many files open as it may.
+    fn is_out_of_descriptors(&self) -> bool {
+        let is_full = |error: &io::Error| {
+            let errno = rustix::io::Errno::from_io_error(error);
+            matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+        };
+        match self {
+            Self::Io(error) => is_full(error),
+            // SQLite does not tell why it cannot open a file: another one is tried.
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen))
+                    && std::fs::File::open("/").is_err_and(|error| is_full(&error))
+            }
+            Self::Refused(_) | Self::Damaged(_) | Self::Panicked(_) => false,
+        }
+    }
+
     /// Whether somebody else holds the database, so that a retry may succeed.
     pub(crate) fn is_busy(&self) -> bool {
         match self {
@@ -75,6 +92,10 @@ impl Error {
         }
         if self.is_busy() {
             return Self::busy();
+        }
+        if self.is_out_of_descriptors() {
+            let message = "the hub has as many files open as it may: try again in a second";
+            return ferry_types::Error::new(Reason::Busy, message).retry_after_ms(1000);
         }
         ferry_types::Error::internal()
     }

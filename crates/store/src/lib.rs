@@ -3,6 +3,8 @@
 pub mod connection;
 pub mod error;
 pub mod fault;
+mod ffi;
+pub mod memory;
 pub mod migrate;
 pub mod pages;
 pub mod sidecars;

@@ -22,6 +22,7 @@ pub struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     fault: Option<String>,
+    descriptors: Option<u32>,
 }
 
 /// A start that ended instead of serving.
@@ -75,6 +76,7 @@ impl Options {
             arguments: Vec::new(),
             environment: Vec::new(),
             fault: None,
+            descriptors: None,
         }
     }
 
@@ -96,6 +98,13 @@ impl Options {
     #[must_use]
     pub fn fault(mut self, plan: impl Into<String>) -> Self {
         self.fault = Some(plan.into());
+        self
+    }
+
+    /// The limit of open files that it starts under and cannot raise, as `ulimit -n` sets it.
+    #[must_use]
+    pub const fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
         self
     }
 
@@ -137,7 +146,14 @@ impl Options {
             (None, Some(home)) => home.path().join("data"),
             (None, None) => unreachable!("BUG: one of both is set"),
         };
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.descriptors {
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(&self.binary);
+                shell
+            }
+            None => Command::new(&self.binary),
+        };
         command.arg("serve");
         if !self.arguments.iter().any(|argument| argument.starts_with("--listen")) {
             command.args(["--listen", "127.0.0.1:0"]);

@@ -62,6 +62,17 @@ fn parent(pid: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The files that process `pid` has open, as paths; sockets and the like by their names in brackets.
+///
+/// # Panics
+/// If it is gone or this is not Linux.
+#[must_use]
+pub fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs, on a system with /proc");
+    // One may be closed between the two looks.
+    entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
+}
+
 /// Sends SIGTERM.
 ///
 /// # Panics

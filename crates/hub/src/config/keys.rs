@@ -131,6 +131,11 @@ pub const KEYS: &[Key] = &[
         "BOOL",
         "Show /metrics to everyone, not only to loopback and the operator [default: false]",
     ),
+    key(
+        "max_open_databases",
+        "N",
+        "Databases open at once; the least recently used is closed for the next [default: what the limit of open files and a quarter of the memory allow]",
+    ),
     key("idle_close_seconds", "N", "Close a database's files after this long without use [default: 60]"),
     key("static_dir", "DIR", "With --dev: serve the files of this folder where no route answers"),
     key("log_format", "text|json", "Form of log lines [default: text on a terminal, else json]"),

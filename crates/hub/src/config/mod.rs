@@ -117,6 +117,8 @@ pub struct Config {
     pub audit_retention_days: u64,
     /// Whether everyone may read `/metrics`.
     pub metrics_public: bool,
+    /// Databases that may be open at once; `None`: as many as descriptors and memory allow.
+    pub max_open_databases: Option<u64>,
     /// Seconds without use after which a database's files are closed.
     pub idle_close_seconds: u64,
     /// Folder whose files answer paths that no route claims; only with `--dev`.
@@ -216,11 +218,19 @@ impl Values {
         least: T,
         most: T,
     ) -> Result<T, ConfigError> {
-        let parsed = self.read(name, |text| match text.parse::<T>() {
+        Ok(self.optional_number(name, least, most)?.unwrap_or(default))
+    }
+
+    fn optional_number<T: Copy + FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        least: T,
+        most: T,
+    ) -> Result<Option<T>, ConfigError> {
+        self.read(name, |text| match text.parse::<T>() {
             Ok(number) if number >= least && number <= most => Ok(number),
             _ => Err(format!("expected a number from {least} to {most}")),
-        })?;
-        Ok(parsed.unwrap_or(default))
+        })
     }
 
     fn truth(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
@@ -301,6 +311,7 @@ impl Config {
             trash_retention_days: values.number("trash_retention_days", 7, 0, 36_500)?,
             audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
             metrics_public: values.truth("metrics_public", false)?,
+            max_open_databases: values.optional_number("max_open_databases", 1, 1_000_000)?,
             idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,
             static_dir: static_dir(&values, args.dev)?,
             log_format: values.read("log_format", log_format)?,

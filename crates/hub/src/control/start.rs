@@ -55,7 +55,7 @@ impl Control {
             hub_id,
             keys: tokio::sync::Mutex::new(keys),
             operator_digest,
-            db: Actor::new(move || Writer::open(&path), move |commit| publish.publish(commit)),
+            db: Actor::new(None, move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
             tokens: Recent::default(),
             jwts: Recent::default(),

@@ -14,7 +14,10 @@ use ferry_types::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
-use super::inline::Inline;
+use super::{
+    files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
+    inline::Inline,
+};
 
 /// One accepted request, now on disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ struct Shared<E> {
     mailbox: Mutex<Mailbox<E>>,
     /// Free places of the mailbox.
     places: Semaphore,
+    /// What the file has to be admitted by before it is opened; `None`: it always may.
+    files: Option<Arc<DatabaseFiles>>,
     open: Box<dyn Fn() -> ferry_store::Result<Writer> + Send + Sync>,
     publish: Box<dyn Fn(Commit<E>) + Send + Sync>,
 }
@@ -56,8 +61,6 @@ struct Shared<E> {
 struct Mailbox<E> {
     queue: VecDeque<Job<E>>,
     seat: Seat,
-    /// Set by every job, cleared by every sweep: what a sweep finds cleared is idle.
-    used: bool,
     /// Set once the database is gone or the hub stops: what later jobs are told.
     gone: Option<Error>,
 }
@@ -67,34 +70,57 @@ enum Seat {
     /// No file is open; the next job opens it.
     Closed,
     /// Open, and nobody runs.
-    Idle(Writer),
-    /// A run has it.
+    Idle(Held),
+    /// A run has it, or waits for the file to be admitted.
     Taken,
 }
 
-impl<E> Mailbox<E> {
-    /// Takes the seat, with the writer if it is open; `None` if a run has it.
-    fn take_seat(&mut self) -> Option<Option<Writer>> {
-        match std::mem::replace(&mut self.seat, Seat::Taken) {
-            Seat::Taken => None,
-            Seat::Idle(writer) => Some(Some(writer)),
-            Seat::Closed => Some(None),
-        }
-    }
+/// What a run works with.
+#[derive(Default)]
+struct Held {
+    /// The open file.
+    writer: Option<Writer>,
+    /// The right to have it open; kept until the run ends, so that the file may be closed and opened again meanwhile.
+    permit: Option<FilePermit>,
 }
 
 /// What a turn leaves.
 enum Turn {
     /// The mailbox was empty, and the seat is given back.
     Done,
-    /// More jobs came; the seat is still taken, with this writer.
-    MoreToDo(Option<Writer>),
+    /// More jobs came; the seat is still taken, with this.
+    MoreToDo(Held),
 }
 
 enum Job<E> {
     Request(Box<dyn Request<E>>),
     /// A job of its own, between groups.
-    Exclusive(Box<dyn FnOnce(&mut Hand<'_>) + Send>),
+    Exclusive(Box<dyn Exclusive>),
+}
+
+trait Exclusive: Send {
+    fn run(self: Box<Self>, hand: &mut Hand<'_>);
+    fn refuse(self: Box<Self>, refusal: Error);
+}
+
+struct Alone<F, T> {
+    work: F,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<F, T> Exclusive for Alone<F, T>
+where
+    F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send,
+    T: Send,
+{
+    fn run(self: Box<Self>, hand: &mut Hand<'_>) {
+        let Self { work, reply } = *self;
+        let _ = reply.send(work(hand).map_err(ferry_store::Error::into_refusal));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Error) {
+        let _ = self.reply.send(Err(refusal));
+    }
 }
 
 trait Request<E>: Send {
@@ -162,17 +188,19 @@ impl Hand<'_> {
 }
 
 impl<E: Send + 'static> Actor<E> {
-    /// An actor whose file is still closed. `open` opens it; `publish` gets every commit after it is on disk,
-    /// in order, before the request is answered.
+    /// An actor whose file is still closed. `open` opens it, once `files` admit it; `publish` gets every commit after it
+    /// is on disk, in order, before the request is answered.
     pub fn new(
+        files: Option<Arc<DatabaseFiles>>,
         open: impl Fn() -> ferry_store::Result<Writer> + Send + Sync + 'static,
         publish: impl Fn(Commit<E>) + Send + Sync + 'static,
     ) -> Self {
-        let mailbox = Mailbox { queue: VecDeque::new(), seat: Seat::Closed, used: false, gone: None };
+        let mailbox = Mailbox { queue: VecDeque::new(), seat: Seat::Closed, gone: None };
         Self {
             shared: Arc::new(Shared {
                 mailbox: Mutex::new(mailbox),
                 places: Semaphore::new(MAILBOX_CAPACITY),
+                files,
                 open: Box::new(open),
                 publish: Box::new(publish),
             }),
@@ -206,56 +234,66 @@ impl<E: Send + 'static> Actor<E> {
         F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = move |hand: &mut Hand<'_>| {
-            let _ = reply.send(work(hand).map_err(ferry_store::Error::into_refusal));
-        };
-        self.enqueue(Job::Exclusive(Box::new(job))).await?;
+        self.enqueue(Job::Exclusive(Box::new(Alone { work, reply }))).await?;
         answer.await.unwrap_or_else(|_| Err(Error::internal()))
     }
 
-    /// Closes the file if no job came since the last sweep. True if it is closed now.
-    pub fn sweep(&self) -> bool {
+    /// Whether nothing runs or waits.
+    pub fn is_idle(&self) -> bool {
+        !matches!(self.shared.lock().seat, Seat::Taken)
+    }
+
+    /// Closes the file, on this thread, unless a job runs or waits. True if it is closed now.
+    pub fn close_if_idle(&self) -> bool {
+        let held = {
+            let mut mailbox = self.shared.lock();
+            match std::mem::replace(&mut mailbox.seat, Seat::Taken) {
+                Seat::Idle(held) => held,
+                other => {
+                    let closed = matches!(other, Seat::Closed);
+                    mailbox.seat = other;
+                    return closed;
+                }
+            }
+        };
+        let closing = AssertUnwindSafe(|| held.writer.map_or(Ok(()), Writer::close));
+        match catch_unwind(closing) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "closing an idle database: its WAL is kept"),
+            Err(_) => tracing::error!("closing an idle database panicked: its WAL is kept"),
+        }
+        drop(held.permit);
         let mut mailbox = self.shared.lock();
-        if std::mem::take(&mut mailbox.used) {
-            return false;
+        let is_closed = mailbox.queue.is_empty();
+        if is_closed {
+            mailbox.seat = Seat::Closed;
+        } else {
+            drop(mailbox);
+            Shared::open_and_run(&self.shared);
         }
-        match std::mem::replace(&mut mailbox.seat, Seat::Taken) {
-            Seat::Idle(writer) => {
-                drop(mailbox);
-                let shared = Arc::clone(&self.shared);
-                tokio::task::spawn_blocking(move || {
-                    if let Err(error) = writer.close() {
-                        tracing::warn!(%error, "closing an idle database: its WAL is kept");
-                    }
-                    Shared::run_on_pool(&shared, None);
-                });
-                false
-            }
-            other => {
-                let closed = matches!(other, Seat::Closed);
-                mailbox.seat = other;
-                closed
-            }
-        }
+        is_closed
     }
 
     /// Finishes the jobs that wait, closes the file, and answers every later job with `refusal`.
     pub async fn retire(&self, refusal: Error) {
         let (reply, closed) = oneshot::channel();
-        let job = move |hand: &mut Hand<'_>| {
+        let work = |hand: &mut Hand<'_>| {
             if let Err(error) = hand.close() {
                 tracing::warn!(%error, "closing a database: its WAL is kept");
             }
-            let _ = reply.send(());
+            Ok(())
         };
         {
             let mut mailbox = self.shared.lock();
             mailbox.gone = Some(refusal);
-            mailbox.queue.push_back(Job::Exclusive(Box::new(job)));
+            if matches!(mailbox.seat, Seat::Closed) {
+                return;
+            }
+            mailbox.queue.push_back(Job::Exclusive(Box::new(Alone { work, reply })));
             // The run gives every drained job's place back; this one never took one, which only widens the
             // mailbox of a database that accepts nothing any more.
-            if let Some(writer) = mailbox.take_seat() {
-                Shared::run_on_pool(&self.shared, writer);
+            if let Seat::Idle(held) = std::mem::replace(&mut mailbox.seat, Seat::Taken) {
+                Shared::run_on_pool(&self.shared, held);
             }
         }
         let _ = closed.await;
@@ -271,15 +309,15 @@ impl<E: Send + 'static> Actor<E> {
             return Err(refusal.clone());
         }
         place.forget();
-        mailbox.used = true;
         let is_request = matches!(job, Job::Request(_));
         mailbox.queue.push_back(job);
-        let Some(writer) = mailbox.take_seat() else { return Ok(()) };
+        let seat = std::mem::replace(&mut mailbox.seat, Seat::Taken);
         drop(mailbox);
-        if writer.is_some() && is_request && may_block_in_place() {
-            Shared::run_here(&self.shared, writer);
-        } else {
-            Shared::run_on_pool(&self.shared, writer);
+        match seat {
+            Seat::Taken => {}
+            Seat::Idle(held) if is_request && may_block_in_place() => Shared::run_here(&self.shared, held),
+            Seat::Idle(held) => Shared::run_on_pool(&self.shared, held),
+            Seat::Closed => Shared::open_and_run(&self.shared),
         }
         Ok(())
     }
@@ -300,59 +338,93 @@ impl<E: Send + 'static> Shared<E> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts a run of a closed file, once it may be opened; if that takes too long, the jobs are refused.
+    fn open_and_run(shared: &Arc<Self>) {
+        let Some(files) = &shared.files else { return Self::run_on_pool(shared, Held::default()) };
+        let held = |permit| Held { writer: None, permit: Some(permit) };
+        if let Some(permit) = files.try_open(CONNECTION_DESCRIPTORS) {
+            return Self::run_on_pool(shared, held(permit));
+        }
+        let (shared, files) = (Arc::clone(shared), Arc::clone(files));
+        tokio::spawn(async move {
+            match files.open(CONNECTION_DESCRIPTORS).await {
+                Ok(permit) => Self::run_on_pool(&shared, held(permit)),
+                Err(refusal) => shared.refuse_all(&refusal),
+            }
+        });
+    }
+
+    fn refuse_all(&self, refusal: &Error) {
+        let jobs = {
+            let mut mailbox = self.lock();
+            mailbox.seat = Seat::Closed;
+            std::mem::take(&mut mailbox.queue)
+        };
+        self.places.add_permits(jobs.len());
+        for job in jobs {
+            match job {
+                Job::Request(request) => request.answer(Err(refusal.clone())),
+                Job::Exclusive(work) => work.refuse(refusal.clone()),
+            }
+        }
+    }
+
     /// Starts a run on the blocking pool.
-    fn run_on_pool(shared: &Arc<Self>, mut writer: Option<Writer>) {
+    fn run_on_pool(shared: &Arc<Self>, mut held: Held) {
         let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || {
-            while let Turn::MoreToDo(next) = shared.turn(writer) {
-                writer = next;
+            while let Turn::MoreToDo(next) = shared.turn(held) {
+                held = next;
             }
         });
     }
 
     /// Runs the first group on the caller's thread, which saves a lone caller thread switches, about half of its
     /// time; whatever came meanwhile is the pool's, so that no caller works for others for long.
-    fn run_here(shared: &Arc<Self>, writer: Option<Writer>) {
+    fn run_here(shared: &Arc<Self>, held: Held) {
         let turn = match Inline::begin() {
-            Some(_running) => shared.turn(writer),
-            None => tokio::task::block_in_place(|| shared.turn(writer)),
+            Some(_running) => shared.turn(held),
+            None => tokio::task::block_in_place(|| shared.turn(held)),
         };
-        if let Turn::MoreToDo(writer) = turn {
-            Self::run_on_pool(shared, writer);
+        if let Turn::MoreToDo(held) = turn {
+            Self::run_on_pool(shared, held);
         }
     }
 
     /// Serves one batch. Gives the seat back if nothing waits.
-    fn turn(&self, mut writer: Option<Writer>) -> Turn {
+    fn turn(&self, mut held: Held) -> Turn {
         let next = next_batch(&mut self.lock().queue);
         if let Some(batch) = next {
             self.places.add_permits(batch.len());
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut writer, batch)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut held.writer, batch)));
             if outcome.is_err() {
                 // The jobs in hand are dropped unanswered, which their callers see as an internal error.
                 // What the file holds is decided by SQLite when it is opened again.
                 tracing::error!("a database's run panicked; its file is reopened for the next job");
-                writer = None;
+                held.writer = None;
             }
         }
         let mut mailbox = self.lock();
         if mailbox.queue.is_empty() {
-            mailbox.seat = writer.map_or(Seat::Closed, Seat::Idle);
+            mailbox.seat = if held.writer.is_some() { Seat::Idle(held) } else { Seat::Closed };
             Turn::Done
         } else {
-            Turn::MoreToDo(writer)
+            Turn::MoreToDo(held)
         }
     }
 
     fn serve(&self, writer: &mut Option<Writer>, batch: Batch<E>) {
         match batch {
             Batch::Group(requests) => self.serve_group(writer, requests),
-            Batch::Exclusive(work) => work(&mut Hand { writer, open: self.open.as_ref() }),
+            Batch::Exclusive(work) => work.run(&mut Hand { writer, open: self.open.as_ref() }),
         }
     }
 
     fn serve_group(&self, writer: &mut Option<Writer>, mut requests: Vec<Box<dyn Request<E>>>) {
         requests.retain(|request| !request.is_abandoned());
+        if requests.is_empty() {
+            return;
+        }
         let opened = Hand { writer, open: self.open.as_ref() }.writer().map(|_| ());
         if let Err(error) = opened {
             let refusal = error.into_refusal();
@@ -392,7 +464,7 @@ fn may_block_in_place() -> bool {
 
 enum Batch<E> {
     Group(Vec<Box<dyn Request<E>>>),
-    Exclusive(Box<dyn FnOnce(&mut Hand<'_>) + Send>),
+    Exclusive(Box<dyn Exclusive>),
 }
 
 impl<E> Batch<E> {

@@ -6,7 +6,11 @@ use ferry_store::{Error, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-use super::{Database, Databases, main_of, seq_of};
+use super::{
+    Database, Databases,
+    files::{CONNECTION_DESCRIPTORS, SHARED_DESCRIPTORS},
+    main_of, seq_of,
+};
 use crate::{
     control::{DatabaseHost, DatabaseStats, LaneStats},
     events,
@@ -21,35 +25,52 @@ impl DatabaseHost for Databases {
         async move {
             let database = self.get(id)?;
             let connections = database.connections();
-            let stats = tokio::task::spawn_blocking(move || stats(&database)).await;
-            let stats = stats.map_err(|_| ferry_types::Error::internal())?.map_err(Error::into_refusal)?;
+            // Of the pages' index, which is open meanwhile.
+            let _held = database.hold_files(SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS).await?;
+            let looked = Arc::clone(&database);
+            let replica = tokio::task::spawn_blocking(move || replica_stats(looked.dir())).await;
+            let replica =
+                replica.map_err(|_| ferry_types::Error::internal())?.map_err(Error::into_refusal)?;
+            let stats = match replica {
+                Some(stats) => stats,
+                None => hub_stats(&database).await?,
+            };
             Ok(DatabaseStats { connections, ..stats })
         }
         .boxed()
     }
 }
 
-fn stats(database: &Arc<Database>) -> ferry_store::Result<DatabaseStats> {
-    let size_bytes = size_of(database.dir());
-    if let Some(version) = pages::peek_version(database.dir())? {
-        let lane = LaneStats {
-            model: Model::Pages,
-            head_seq: Seq(version.version),
-            items: version.page_count.0.into(),
-            bytes: version.bytes(),
-            last_activity: (version.version > 0).then_some(version.time),
-        };
-        let (seq, last_activity) = (lane.head_seq, lane.last_activity);
-        return Ok(DatabaseStats { size_bytes, seq, last_activity, lanes: vec![lane], connections: 0 });
-    }
-    let main = main_of(database.dir());
-    let Ok(metadata) = fs::metadata(&main) else { return Ok(DatabaseStats::default()) };
-    let (seq, lanes) = database.readers.run(&main, |connection| {
+/// State of a database whose file is pushed; `None` if it is not one.
+fn replica_stats(dir: &Path) -> ferry_store::Result<Option<DatabaseStats>> {
+    let Some(version) = pages::peek_version(dir)? else { return Ok(None) };
+    let lane = LaneStats {
+        model: Model::Pages,
+        head_seq: Seq(version.version),
+        items: version.page_count.0.into(),
+        bytes: version.bytes(),
+        last_activity: (version.version > 0).then_some(version.time),
+    };
+    let (seq, last_activity) = (lane.head_seq, lane.last_activity);
+    Ok(Some(DatabaseStats {
+        size_bytes: size_of(dir),
+        seq,
+        last_activity,
+        lanes: vec![lane],
+        connections: 0,
+    }))
+}
+
+async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
+    let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
+    let read = database.read(|connection| {
         let lanes: Vec<LaneStats> = events::lane(connection)?.into_iter().collect();
         Ok((seq_of(connection)?, lanes))
-    })?;
+    });
+    let (seq, lanes) = read.await?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
+    let size_bytes = size_of(database.dir());
     Ok(DatabaseStats { size_bytes, seq, last_activity, lanes, connections: 0 })
 }
 

@@ -3,6 +3,7 @@
 
 mod actor;
 mod feed;
+mod files;
 mod host;
 mod inline;
 mod reach;
@@ -12,7 +13,7 @@ mod registry;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -24,9 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use actor::{Actor, Commit, Committed, Hand};
 pub use feed::{Feed, News, Subscription};
+pub use files::{FileLimits, FilePermit, OpenFiles};
 pub use reach::seq_of;
 pub use registry::Databases;
 
+use files::DatabaseFiles;
 use readers::Readers;
 
 use crate::{
@@ -52,7 +55,8 @@ pub struct Database {
     dir: Arc<Path>,
     actor: Actor<Effect>,
     feed: Arc<Feed<Effect>>,
-    readers: Readers,
+    files: Arc<DatabaseFiles>,
+    readers: Arc<Readers>,
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
@@ -62,7 +66,9 @@ pub struct Database {
 }
 
 impl Database {
-    fn new(id: DatabaseId, dir: PathBuf) -> Self {
+    /// A closed one, that `this` will hold.
+    fn new(id: DatabaseId, dir: PathBuf, pool: &Arc<OpenFiles>, this: Weak<Self>) -> Self {
+        let files = Arc::new(DatabaseFiles::new(pool, this));
         let dir: Arc<Path> = dir.into();
         let (feed, opened) = (Arc::new(Feed::default()), Arc::clone(&dir));
         let events = Arc::new(EventsState::default());
@@ -75,7 +81,7 @@ impl Database {
         Self {
             id,
             dir,
-            actor: Actor::new(open, move |mut commit: Commit<Effect>| {
+            actor: Actor::new(Some(Arc::clone(&files)), open, move |mut commit: Commit<Effect>| {
                 for effect in &mut commit.effects {
                     match effect {
                         Effect::Events(publication) => stores.publish(publication),
@@ -89,7 +95,8 @@ impl Database {
                 publish.publish(commit);
             }),
             feed,
-            readers: Readers::default(),
+            files,
+            readers: Arc::default(),
             closed: CancellationToken::new(),
             connections: AtomicU32::new(0),
             pages: PagesState::default(),
@@ -149,6 +156,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
     {
+        self.files.touch();
         self.actor.submit(work).await
     }
 
@@ -161,6 +169,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
     {
+        self.files.touch();
         self.actor.exclusive(work).await
     }
 
@@ -173,8 +182,9 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> ferry_store::Result<T> + Send + 'static,
     {
-        let database = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || database.readers.run(&main_of(&database.dir), work));
+        self.files.touch();
+        let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
+        let read = tokio::task::spawn_blocking(move || reader.run(&main_of(&dir), work));
         let result = read.await.map_err(|_| Error::internal())?;
         result.map_err(ferry_store::Error::into_refusal)
     }
@@ -185,7 +195,8 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
     ) -> Option<ferry_store::Result<T>> {
-        self.readers.run_if_open(work)
+        self.files.touch();
+        Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
     }
 
     /// Counts a long-lived connection until the guard is dropped.
@@ -201,20 +212,41 @@ impl Database {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Closes files that were not used since the last sweep. True if none is open.
-    fn sweep(&self) -> bool {
-        let idle = self.actor.sweep();
-        if idle {
-            self.readers.close();
-        }
-        idle
+    /// The right to hold files of the database open that take so many descriptors, beside its writer and its readers.
+    ///
+    /// # Errors
+    /// `BUSY` when there was no room for long.
+    pub(crate) async fn hold_files(&self, descriptors: u32) -> Result<FilePermit> {
+        self.files.touch();
+        self.files.open(descriptors).await
+    }
+
+    fn files(&self) -> &DatabaseFiles {
+        &self.files
+    }
+
+    /// Whether nobody works with its files just now.
+    fn is_idle(&self) -> bool {
+        self.actor.is_idle() && !self.readers.is_in_use() && !self.pages.is_in_use()
+    }
+
+    /// Closes its files, on this thread, unless somebody works with them. True if they are closed now. Readers go first:
+    /// the last connection removes the WAL and its index, which one that only reads cannot.
+    fn close_if_idle(&self) -> bool {
+        self.is_idle() && self.readers.close_if_idle() && self.actor.close_if_idle()
+    }
+
+    /// Whether everything that is known of it here is known elsewhere too.
+    fn is_saved(&self) -> bool {
+        self.events.is_saved() && self.records.is_saved()
     }
 
     /// Ends the long-lived connections, finishes accepted writes, closes the files and refuses later jobs.
     async fn retire(&self, refusal: Error) {
         self.closed.cancel();
+        self.readers.close_if_idle();
         self.actor.retire(refusal).await;
-        self.readers.close();
+        self.readers.close_if_idle();
     }
 }
 

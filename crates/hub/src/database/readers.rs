@@ -2,60 +2,130 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_types::limits::READERS_PER_DATABASE;
+use ferry_types::{Result, limits::READERS_PER_DATABASE};
 use rusqlite::Connection;
 
-/// The idle read-only connections of one file.
+use super::files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit};
+
+/// The read-only connections of one file.
 #[derive(Default)]
-pub(super) struct Readers {
-    idle: Mutex<Vec<Connection>>,
+pub(super) struct Readers(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Open>,
+    /// Of connections that were closed: SQLite closes their descriptors with the database's last connection only, and
+    /// uses them again before that.
+    spare: Vec<FilePermit>,
+    in_use: usize,
+}
+
+struct Open {
+    connection: Connection,
+    permit: FilePermit,
+}
+
+/// A connection taken for one piece of work, or the right to open one.
+pub(super) struct Reader {
+    readers: Arc<Readers>,
+    connection: Option<Connection>,
+    /// Only empty while being dropped.
+    permit: Option<FilePermit>,
 }
 
 impl Readers {
-    /// Runs `work` on a connection to the file at `path`, always the same. A panicking `work` loses its connection and nothing else.
+    /// A connection for one piece of work, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// `BUSY` when there was none for long.
+    pub(super) async fn take(self: &Arc<Self>, files: &DatabaseFiles) -> Result<Reader> {
+        if let Some(reader) = self.take_open() {
+            return Ok(reader);
+        }
+        let spare = self.lock().spare.pop();
+        let permit = match spare {
+            Some(permit) => permit,
+            None => files.open(CONNECTION_DESCRIPTORS).await?,
+        };
+        Ok(self.begin(None, permit))
+    }
+
+    /// A connection that is open and free.
+    pub(super) fn take_open(self: &Arc<Self>) -> Option<Reader> {
+        let Open { connection, permit } = self.lock().idle.pop()?;
+        Some(self.begin(Some(connection), permit))
+    }
+
+    fn begin(self: &Arc<Self>, connection: Option<Connection>, permit: FilePermit) -> Reader {
+        self.lock().in_use += 1;
+        Reader { readers: Arc::clone(self), connection, permit: Some(permit) }
+    }
+
+    /// Closes all connections, unless one is in use. True if none is open now.
+    pub(super) fn close_if_idle(&self) -> bool {
+        let (idle, spare) = {
+            let mut state = self.lock();
+            if state.in_use > 0 {
+                return false;
+            }
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.spare))
+        };
+        drop(idle);
+        drop(spare);
+        true
+    }
+
+    pub(super) fn is_in_use(&self) -> bool {
+        self.lock().in_use > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// Runs `work` on a connection to the file at `path`, always the same. A panicking `work` loses its connection and
+    /// nothing else.
     pub(super) fn run<T>(
-        &self,
+        mut self,
         path: &Path,
         work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
     ) -> ferry_store::Result<T> {
-        let idle = self.lock().pop();
-        let connection = match idle {
+        let connection = match self.connection.take() {
             Some(connection) => connection,
             None => ferry_store::connection::open_reader(path)?,
         };
-        self.run_on(connection, work)
-    }
-
-    /// The same, if a connection is open and free.
-    pub(super) fn run_if_open<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
-    ) -> Option<ferry_store::Result<T>> {
-        let connection = self.lock().pop()?;
-        Some(self.run_on(connection, work))
-    }
-
-    fn run_on<T>(
-        &self,
-        connection: Connection,
-        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
-    ) -> ferry_store::Result<T> {
         let result = work(&connection);
-        let mut idle = self.lock();
-        if idle.len() < READERS_PER_DATABASE && connection.is_autocommit() {
-            idle.push(connection);
+        if connection.is_autocommit() {
+            self.connection = Some(connection);
         }
         result
     }
+}
 
-    pub(super) fn close(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let permit = self.permit.take().expect("BUG: a reader is dropped once");
+        let surplus = {
+            let mut state = self.readers.lock();
+            state.in_use -= 1;
+            match self.connection.take() {
+                Some(connection) if state.idle.len() < READERS_PER_DATABASE => {
+                    state.idle.push(Open { connection, permit });
+                    None
+                }
+                surplus => {
+                    state.spare.push(permit);
+                    surplus
+                }
+            }
+        };
+        // Closing may wait for the disk.
+        drop(surplus);
     }
 }

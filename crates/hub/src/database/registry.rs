@@ -4,18 +4,28 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
+use futures_util::StreamExt as _;
 
-use super::{Database, deleted, stopping};
+use super::{Database, OpenFiles, deleted, stopping};
+
+/// Databases that end at once when the hub stops.
+const STOPPED_AT_ONCE: usize = 8;
 
 /// The databases that somebody holds or that have files open.
 pub struct Databases {
     data_dir: PathBuf,
     clock: Arc<dyn Clock>,
+    files: Arc<OpenFiles>,
     held: Mutex<Held>,
+    /// The use at which the last sweep began.
+    swept: AtomicU64,
 }
 
 struct Held {
@@ -24,11 +34,18 @@ struct Held {
 }
 
 impl Databases {
-    /// The databases under `data_dir`.
+    /// The databases under `data_dir`, of which `files` bounds those that are open.
     #[must_use]
-    pub fn new(data_dir: &Path, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(data_dir: &Path, files: Arc<OpenFiles>, clock: Arc<dyn Clock>) -> Self {
         let held = Held { databases: HashMap::new(), stopping: false };
-        Self { data_dir: data_dir.to_owned(), clock, held: Mutex::new(held) }
+        let swept = AtomicU64::new(files.tick());
+        Self { data_dir: data_dir.to_owned(), clock, files, held: Mutex::new(held), swept }
+    }
+
+    /// What bounds the open ones.
+    #[must_use]
+    pub const fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
     }
 
     /// The database with this id; the caller has checked that it exists.
@@ -40,8 +57,8 @@ impl Databases {
         if held.stopping {
             return Err(stopping());
         }
-        let dir = || self.dir_of(id);
-        Ok(Arc::clone(held.databases.entry(id).or_insert_with(|| Arc::new(Database::new(id, dir())))))
+        let new = || Arc::new_cyclic(|this| Database::new(id, self.dir_of(id), &self.files, this.clone()));
+        Ok(Arc::clone(held.databases.entry(id).or_insert_with(new)))
     }
 
     /// The database with this id if somebody holds it or it has files open.
@@ -68,18 +85,28 @@ impl Databases {
         self.lock().databases.values().map(|database| u64::from(database.connections())).sum()
     }
 
-    /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody.
-    pub fn sweep(&self) {
-        let all = self.all();
-        let closed: Vec<_> =
-            all.into_iter().filter(|database| database.sweep()).map(|database| database.id).collect();
+    /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody. True if anything
+    /// was closed or forgotten.
+    pub async fn sweep(&self) -> bool {
+        let last = self.swept.swap(self.files.tick(), Ordering::Relaxed);
+        let mut idle = self.all();
+        idle.retain(|database| database.files().used() < last);
+        // One after the other: they only wait for the disk, and nobody for them.
+        let closing = tokio::task::spawn_blocking(move || {
+            idle.retain(|database| database.close_if_idle() && database.is_saved());
+            idle.into_iter().map(|database| database.id).collect::<Vec<_>>()
+        });
+        let Ok(closed) = closing.await else { return false };
         let mut held = self.lock();
-        for id in closed {
+        for id in &closed {
             // Only the map holds it: under the lock nobody can begin to.
-            if held.databases.get(&id).is_some_and(|database| Arc::strong_count(database) == 1) {
-                held.databases.remove(&id);
+            if held.databases.get(id).is_some_and(|database| Arc::strong_count(database) == 1) {
+                held.databases.remove(id);
             }
         }
+        let room = held.databases.len() * 2;
+        held.databases.shrink_to(room);
+        !closed.is_empty()
     }
 
     /// Ends a deleted database: its connections end, accepted writes finish, its folder moves to the trash.
@@ -107,9 +134,8 @@ impl Databases {
         for database in &all {
             database.closed.cancel();
         }
-        for database in all {
-            database.retire(stopping()).await;
-        }
+        let ending = all.into_iter().map(|database| async move { database.retire(stopping()).await });
+        futures_util::stream::iter(ending).buffer_unordered(STOPPED_AT_ONCE).collect::<()>().await;
     }
 
     fn dir_of(&self, id: DatabaseId) -> PathBuf {

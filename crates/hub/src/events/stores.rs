@@ -36,6 +36,11 @@ impl EventsState {
         self.lock().stores.values().cloned().collect()
     }
 
+    /// Whether the control plane was told of everything that changed.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.lock().stores.values().all(|store| store.unsaved().is_none())
+    }
+
     /// Forgets a store, as if it had never been opened.
     pub fn forget(&self, store_id: &str) {
         self.lock().stores.remove(store_id);

@@ -12,8 +12,12 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use super::{
     session::{Engine, OUT_BYTES, Progress, Session, decode},
     session_refusal,
+    state::SESSION_DESCRIPTORS,
 };
-use crate::{database::Database, hub::Hub};
+use crate::{
+    database::{Database, FilePermit},
+    hub::Hub,
+};
 
 /// What a `page_data` frame adds to its page, at most.
 const FRAME_OVERHEAD_BYTES: usize = 64;
@@ -23,17 +27,20 @@ pub(super) struct PullEngine {
     machine: Pull,
     hashes: ServedHashes<Arc<dyn PageSource>>,
     pages_at_once: usize,
+    _permit: FilePermit,
 }
 
 impl PullEngine {
     /// A pull of the present version.
     pub(super) async fn open(hub: &Hub, database: &Arc<Database>) -> Result<Self> {
+        let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
         let source = database.pages().source(hub, database).await?;
         let image = source.info().image();
         Ok(Self {
             machine: Pull::new(image, hub.config.pages.max_database_bytes),
             hashes: ServedHashes::new(source),
             pages_at_once: (OUT_BYTES / image.page_size.map_or(1, PageSize::bytes)).max(1),
+            _permit: permit,
         })
     }
 

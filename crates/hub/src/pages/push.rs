@@ -13,9 +13,12 @@ use super::{
     commit,
     session::{Engine, Progress, Session, decode},
     session_refusal,
-    state::blocking,
+    state::{SESSION_DESCRIPTORS, blocking},
 };
-use crate::{database::Database, hub::Hub};
+use crate::{
+    database::{Database, FilePermit},
+    hub::Hub,
+};
 
 /// A push in progress.
 pub(super) struct PushEngine {
@@ -23,6 +26,7 @@ pub(super) struct PushEngine {
     machine: Push,
     files: PushFiles,
     outcome: Option<PushOutcome>,
+    _permit: FilePermit,
 }
 
 impl PushEngine {
@@ -34,11 +38,12 @@ impl PushEngine {
                 "this database is written by the hub (kind hub): its file can be pulled, not pushed",
             ));
         }
+        let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
         let replica = database.pages().replica(hub, database).await?;
         let pinned = replica.pin();
         let files = blocking(move || PushFiles::new(pinned)).await?;
         let machine = Push::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);
-        Ok(Self { replica, machine, files, outcome: None })
+        Ok(Self { replica, machine, files, outcome: None, _permit: permit })
     }
 }
 
@@ -91,7 +96,7 @@ impl Engine for PushEngine {
         self: Box<Self>,
         session: &'s Session<'_>,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
-        let Self { replica, machine, files, outcome } = *self;
+        let Self { replica, machine, files, outcome, _permit } = *self;
         async move {
             let committed = match outcome {
                 Some(PushOutcome::Changed(plan)) => {
@@ -101,7 +106,7 @@ impl Engine for PushEngine {
                 _ => Ok(()),
             };
             // With its last session a replica is closed, which may write; the client need not wait for that.
-            session.hub.tasks.spawn_blocking(move || drop(replica));
+            session.hub.tasks.spawn_blocking(move || drop((replica, _permit)));
             committed.map(|()| machine.complete_frame())
         }
         .boxed()

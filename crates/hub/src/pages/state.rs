@@ -9,6 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::PagesConfig, database::Database, hub::Hub};
 
+/// Descriptors of an open replica: a snapshot of the database, its index with a writer and some readers, a segment or two,
+/// staged pages, and what a commit opens beside them.
+const REPLICA_DESCRIPTORS: u32 = 18;
+/// Descriptors of a session beside it: what a push notes, or a pull copies.
+pub(super) const SESSION_DESCRIPTORS: u32 = 3;
+
 /// Page sync's state of one database. Nothing is held open without a session.
 pub struct PagesState {
     /// Held while the replica is opened, so that it is opened once.
@@ -33,6 +39,11 @@ impl PagesState {
         Arc::clone(&self.sockets).try_acquire_owned().ok()
     }
 
+    /// Whether a session has the replica open.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.replica.try_lock().map_or(true, |replica| replica.strong_count() > 0)
+    }
+
     /// The replica, opened if no session uses it, or anew if a commit failed half-way.
     ///
     /// # Errors
@@ -44,7 +55,8 @@ impl PagesState {
         }
         let (dir, config, clock) =
             (database.dir().to_owned(), replica_config(&hub.config.pages), Arc::clone(&hub.clock));
-        let opened = blocking(move || Replica::open(&dir, config, clock)).await?;
+        let permit = Box::new(database.hold_files(REPLICA_DESCRIPTORS).await?);
+        let opened = blocking(move || Replica::open(&dir, config, clock, permit)).await?;
         *open = Arc::downgrade(&opened);
         Ok(opened)
     }

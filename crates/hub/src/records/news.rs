@@ -105,6 +105,11 @@ impl RecordsState {
         (head > self.saved.load(Ordering::Acquire)).then_some(Seq(head))
     }
 
+    /// Whether the control plane was told of everything that changed.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.unsaved().is_none()
+    }
+
     /// The control plane knows this commit.
     pub(super) fn saved(&self, seq: Seq) {
         self.saved.fetch_max(seq.0, Ordering::AcqRel);

@@ -60,6 +60,8 @@ pub struct Replica {
     index_readers: Mutex<Vec<Connection>>,
     /// Set while main.db and the index may disagree; they are reconciled at the next opening.
     pub(super) broken: AtomicBool,
+    /// Dropped last, once all files are closed.
+    _permit: Box<dyn Send + Sync>,
 }
 
 struct Live {
@@ -70,11 +72,17 @@ struct Live {
 
 impl Replica {
     /// Opens the database in `dir`, which need not exist, and reconciles its files after whatever ended the
-    /// last process (PAG-43, PAG-47). May hash the whole image, if main.db is not as it was left.
+    /// last process (PAG-43, PAG-47). May hash the whole image, if main.db is not as it was left. `permit` is held as long
+    /// as files are open.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn open(dir: &Path, config: ReplicaConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+    pub fn open(
+        dir: &Path,
+        config: ReplicaConfig,
+        clock: Arc<dyn Clock>,
+        permit: Box<dyn Send + Sync>,
+    ) -> Result<Arc<Self>> {
         let (main, dir) = (dir.join("main.db"), dir.join("pages"));
         fs::create_dir_all(&dir)?;
         scratch::remove_leftovers(&dir)?;
@@ -93,6 +101,7 @@ impl Replica {
             writer: Mutex::new(recovered.writer),
             index_readers: Mutex::default(),
             broken: AtomicBool::new(false),
+            _permit: permit,
         }))
     }
 

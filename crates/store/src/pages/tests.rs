@@ -30,7 +30,7 @@ impl Clock for FixedClock {
 }
 
 fn open(dir: &Path) -> Arc<Replica> {
-    Replica::open(dir, ReplicaConfig::default(), Arc::new(FixedClock)).unwrap()
+    Replica::open(dir, ReplicaConfig::default(), Arc::new(FixedClock), Box::new(())).unwrap()
 }
 
 /// A client's file: its pages, read in one snapshot.

@@ -194,7 +194,7 @@ fn an_image_with_a_broken_schema_is_still_read_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     // Too large to be checked, as far as this replica is concerned.
     let config = ReplicaConfig { check_max_bytes: 0, ..ReplicaConfig::default() };
-    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock)).unwrap();
+    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock), Box::new(())).unwrap();
     let source = Source::new("", 500);
     let mut broken = source.pages();
     broken[0][108..300].fill(0xff);
@@ -205,7 +205,7 @@ fn an_image_with_a_broken_schema_is_still_read_and_replaced() {
     push(&replica, &broken).unwrap();
     assert!(whole(&replica.pin()) == served(&broken));
     drop(replica);
-    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock)).unwrap();
+    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock), Box::new(())).unwrap();
     push(&replica, &source.pages()).unwrap();
     check_integrity(&whole(&replica.pin()), dir.path());
 }

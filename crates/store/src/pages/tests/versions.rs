@@ -94,7 +94,7 @@ fn volatile_bytes_alone_make_a_version_with_the_same_root() {
 fn history_is_cut_at_its_budget_but_not_under_a_pin() {
     let dir = tempfile::tempdir().unwrap();
     let config = ReplicaConfig { history_ratio: 0.0, ..ReplicaConfig::default() };
-    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock)).unwrap();
+    let replica = Replica::open(dir.path(), config, Arc::new(FixedClock), Box::new(())).unwrap();
     let source = Source::new("CREATE TABLE big(id INTEGER PRIMARY KEY, noise BLOB)", 10);
     source.run("INSERT INTO big VALUES (1, randomblob(5000000))");
     let first = source.pages();

@@ -1,0 +1,90 @@
+//! Closing the least recently used databases while others wait to be opened, and a few ahead of that, so that most need
+//! not wait.
+
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{CONNECTION_DESCRIPTORS, OpenFiles, SHARED_DESCRIPTORS};
+use crate::database::Database;
+
+/// Databases closed at once: each waits for the disk.
+const AT_ONCE: usize = 8;
+/// Share of what may be open that is kept free ahead of time.
+const SPARE_DIVISOR: usize = 16;
+const SPARE_MAX: usize = 64;
+/// How long to wait for one of those in use to become idle.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl OpenFiles {
+    /// Has databases closed if somebody waits for room, or soon will.
+    pub(super) fn evict_if_short(self: &Arc<Self>) {
+        if self.is_short(0) && !self.is_evicting.swap(true, Ordering::AcqRel) {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.evict().await });
+        }
+    }
+
+    /// Whether there is too little room, even after `closing` databases are closed.
+    fn is_short(&self, closing: usize) -> bool {
+        let least = (SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS) as usize;
+        let spare = |limit: usize| (limit / SPARE_DIVISOR).min(SPARE_MAX);
+        let databases = self.databases.available_permits() + closing;
+        let descriptors = self.descriptors.available_permits() + closing * least;
+        databases < self.waiting.databases.load(Ordering::Relaxed) + spare(self.limits.databases)
+            || descriptors < self.waiting.descriptors.load(Ordering::Relaxed) + spare(self.limits.descriptors)
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.waiting.databases.load(Ordering::Relaxed) + self.waiting.descriptors.load(Ordering::Relaxed) > 0
+    }
+
+    async fn evict(self: Arc<Self>) {
+        let mut closing = JoinSet::new();
+        loop {
+            while closing.len() < AT_ONCE && self.is_short(closing.len()) {
+                let Some(database) = self.least_recently_used() else { break };
+                closing.spawn_blocking(move || {
+                    if database.close_if_idle() {
+                        metrics::counter!("ferry_databases_evicted_total").increment(1);
+                    }
+                });
+            }
+            if closing.join_next().await.is_some() {
+                continue;
+            }
+            if self.is_waited_for() {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            self.is_evicting.store(false, Ordering::Release);
+            // Somebody may have begun to wait before that line, and relied on this task.
+            if !self.is_waited_for() || self.is_evicting.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    }
+
+    /// The least recently used of the open databases that nobody uses now.
+    fn least_recently_used(&self) -> Option<Arc<Database>> {
+        // Each is looked at twice at most: where its last use is not the one it stands under, and then where it is.
+        let looks = 2 * self.open_count();
+        for _ in 0..looks {
+            let (place, held) = self.by_use().pop_first()?;
+            let Some(database) = held.upgrade() else { continue };
+            // Closed, or closing: it goes by itself.
+            let Some(open) = database.files().open_now() else { continue };
+            let used = database.files().used();
+            if used > place {
+                self.place(&open, &held, used);
+                continue;
+            }
+            // Behind all others, whether it is in use now or is closed now and opened again meanwhile.
+            self.place(&open, &held, self.tick());
+            if database.is_idle() {
+                return Some(database);
+            }
+        }
+        None
+    }
+}
