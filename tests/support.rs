@@ -43,6 +43,11 @@ impl Place {
         Self { hub, user, database }
     }
 
+    /// The same under `options`, which may name its database, `app`: it is made first.
+    pub(crate) fn under(options: Options) -> Self {
+        Self::new().restarted_with(|_| options)
+    }
+
     /// Starts the hub again over its data, killing it first if it still runs.
     pub(crate) fn restarted(self) -> Self {
         self.restarted_with(|options| options)

@@ -26,7 +26,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Value {
 
 /// A hub whose operator trusts the key server for the database `app`.
 fn trusting(server: &JwksServer) -> Place {
-    Place::of(trust(server).start())
+    Place::under(trust(server))
 }
 
 /// How it is started.
@@ -47,7 +47,7 @@ fn keys_come_over_https_from_whom_the_machine_trusts() {
     let authority = folder.path().join("authority.pem");
     std::fs::write(&authority, tls::AUTHORITY).unwrap();
     // As a company's own authority is made known to programs.
-    let trusted = Place::of(trust(&server).env("SSL_CERT_FILE", authority.display().to_string()).start());
+    let trusted = Place::under(trust(&server).env("SSL_CERT_FILE", authority.display().to_string()));
     for key in GOOD {
         assert_eq!(verdict(&trusted, &key.token(&claims())).as_deref(), Ok("ada"), "{}", key.alg());
     }
@@ -55,7 +55,7 @@ fn keys_come_over_https_from_whom_the_machine_trusts() {
     assert_refused(&trusted, &OTHER_ED.token(&claims()), "key");
 
     // A machine that does not know the authority gets no keys from there, however good they are.
-    let other = Place::of(trust(&server).start());
+    let other = Place::under(trust(&server));
     let told = verdict(&other, &ED.token(&claims())).unwrap_err();
     assert!(!told.is_empty());
     let bearer = format!("Bearer {}", ED.token(&claims()));
@@ -252,7 +252,7 @@ fn only_the_old_variables_may_stand_without_issuer_and_audience() {
     let server = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
     let options = |name: &str| options().env(name, server.url()).env("FERRY_DEFAULT_DATABASE", "app");
     for name in ["JWKS_URL", "EDGEPOD_JWKS_URL"] {
-        let place = Place::of(options(name).start());
+        let place = Place::under(options(name));
         assert!(place.hub.log().contains("every issuer and audience"), "{}", place.hub.log());
         let bare = json!({"sub": "ada", "exp": wait::unix_seconds() + 60});
         assert_eq!(verdict(&place, &ED.token(&bare)).as_deref(), Ok("ada"));

@@ -121,6 +121,91 @@ fn one_process_holds_a_data_directory() {
     place.user.create_database("still-served");
 }
 
+// The lock lay in a file alone: with `rm DATA/lock` a second hub was let in beside the first, and both wrote.
+// Verifies: CFG-02
+#[test]
+fn the_file_lock_may_be_removed_and_keeps_others_out_all_the_same() {
+    let place = Place::new();
+    let file = place.hub.data_dir().join("lock");
+    for _ in 0..2 {
+        fs::remove_file(&file).unwrap();
+        let refused = place.hub.second().expect_err("a second process must not start");
+        assert_eq!(refused.code, Some(78), "{}", refused.output);
+        wait::until("the file to be made anew", || file.exists().then_some(()));
+    }
+    place.user.create_database("still-served");
+    wait::until("the log to say so", || place.hub.log().contains("made anew").then_some(()));
+}
+
+// A hub whose directory was replaced wrote on, partly into the old files and partly into the new.
+// Verifies: CFG-02
+#[test]
+fn a_hub_whose_directory_is_moved_or_replaced_ends_within_a_second() {
+    type Harm = fn(&Path);
+    let harms: [(Harm, &str); 2] = [
+        (|data| fs::rename(data, data.with_extension("old")).unwrap(), "moved or replaced"),
+        (
+            |data| fs::rename(data.join("control.db"), data.join("control.old")).unwrap(),
+            "control.db was removed",
+        ),
+    ];
+    for (harm, word) in harms {
+        let mut place = Place::new();
+        let data = place.hub.data_dir();
+        let (took, status) = wait::timed(|| {
+            harm(&data);
+            place.hub.ended()
+        });
+        assert_eq!(status.code(), Some(1));
+        assert!(took.as_millis() < 1_000, "{took:?}");
+        wait::until("the log to say why", || place.hub.log().contains(word).then_some(()));
+    }
+}
+
+// A hub whose control.db was lost began anew, empty, beside the databases of everybody.
+// Verifies: CFG-07
+#[test]
+fn a_lost_control_db_is_no_new_hub() {
+    let mut place = Place::new();
+    let file = place.hub.data_dir().with_file_name("app.db");
+    ferry_testkit::sample::Shape::default().create(&file, 5, 1);
+    place.push(&file);
+    let data = place.hub.data_dir();
+    let (control, aside) = (data.join("control.db"), data.with_file_name("control.db"));
+    for empty in [false, true] {
+        place.hub.stop();
+        fs::rename(&control, &aside).unwrap();
+        if empty {
+            fs::write(&control, "").unwrap();
+        }
+        let before = listing(&data);
+        let refused = must_fail(options().data_dir(&data));
+        names(&refused, &["control.db", "backup", "--data-dir"]);
+        assert_eq!(listing(&data), before, "nothing is made");
+        fs::rename(&aside, &control).unwrap();
+        place = place.restarted();
+    }
+    place.pull(&file.with_extension("copy"));
+}
+
+// Verifies: CFG-07
+#[test]
+fn a_default_database_that_names_nothing_ends_the_start() {
+    let mut place = Place::new();
+    place.hub.stop();
+    let start = |name: &str| options().data_dir(place.hub.data_dir()).env("FERRY_DEFAULT_DATABASE", name);
+    for wrong in ["apq", "db_00000000-0000-7000-8000-000000000000"] {
+        names(&must_fail(start(wrong)), &["default_database", wrong, "ferry db create"]);
+    }
+    for right in ["app", &place.database] {
+        drop(start(right).start());
+    }
+    let hub = options().data_dir(place.hub.data_dir()).start();
+    hub.signup("bob@example.com").create_database("app");
+    drop(hub);
+    names(&must_fail(start("app")), &["default_database", "2 databases", "id"]);
+}
+
 #[test]
 fn an_unreadable_key_ring_is_never_made_anew() {
     let mut hub = hub();

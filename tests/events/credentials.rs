@@ -11,7 +11,7 @@ use ferry_testkit::{
 use serde_json::{Value, json};
 
 use super::{Stores, a};
-use crate::support::options;
+use crate::support::{Place, options};
 
 const ISSUER: &str = "https://id.example";
 /// Connections of one database that are ended together.
@@ -42,7 +42,7 @@ pub(super) fn trusting_with(server: &JwksServer, settings: &[&str]) -> Stores {
         .env("FERRY_JWT_ISSUER", ISSUER)
         .env("FERRY_JWT_AUDIENCE", "notes")
         .env("FERRY_DEFAULT_DATABASE", "app");
-    Stores::of(settings.iter().fold(options, |options, setting| options.arg(*setting)).start())
+    Stores::at(Place::under(settings.iter().fold(options, |options, setting| options.arg(*setting))))
 }
 
 fn open(stores: &Stores, token: &str) -> Result<LiveSocket, http::Response> {

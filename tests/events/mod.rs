@@ -44,7 +44,10 @@ impl Stores {
     }
 
     pub(crate) fn of(hub: Hub) -> Self {
-        let place = Place::of(hub);
+        Self::at(Place::of(hub))
+    }
+
+    pub(crate) fn at(place: Place) -> Self {
         let token = token(&place, &["read", "write"]);
         Self { place, token }
     }

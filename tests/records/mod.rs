@@ -45,7 +45,10 @@ impl Records {
     }
 
     pub(crate) fn of(hub: Hub) -> Self {
-        let place = Place::of(hub);
+        Self::at(Place::of(hub))
+    }
+
+    pub(crate) fn at(place: Place) -> Self {
         let token = token(&place, &["read", "write"], &[]);
         Self { place, token }
     }

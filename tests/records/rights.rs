@@ -44,7 +44,7 @@ impl Users {
             .env("FERRY_JWT_ISSUER", "https://id.example")
             .env("FERRY_JWT_AUDIENCE", "notes")
             .env("FERRY_DEFAULT_DATABASE", "app");
-        Self { records: Records::of(options.start()), issuer }
+        Self { records: Records::at(Place::under(options)), issuer }
     }
 
     pub(super) fn jwt(sub: &str, seconds: i64) -> String {

@@ -12,7 +12,7 @@ use ferry_testkit::{
 use serde_json::{Value, json};
 
 use super::{Records, insert};
-use crate::support::{control_db, options};
+use crate::support::{Place, control_db, options};
 
 const PULL: &str = "/sync/todo/pull?collection=tasks&since=";
 
@@ -24,7 +24,7 @@ fn trusting(server: &JwksServer) -> Records {
         .env("FERRY_JWT_AUDIENCE", "notes")
         .env("FERRY_DEFAULT_DATABASE", "app")
         .arg("--records-database-per-user=true");
-    Records::of(options.start())
+    Records::at(Place::under(options))
 }
 
 fn jwt(issuer: &str, sub: &str) -> String {

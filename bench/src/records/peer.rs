@@ -66,14 +66,15 @@ impl beside::Kind for Kind {
             return Ok(Peer { kind: self, address: process.address(), process, _keys: None, number });
         }
         let keys = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
-        let hub = Options::new(binary::ferry())
-            .env("FERRY_LOG_LEVEL", "warn")
+        let plain = || Options::new(binary::ferry()).env("FERRY_LOG_LEVEL", "warn");
+        let hub = plain().start();
+        hub.signup("bench@example.com").create_database("bench");
+        let trusting = plain()
             .env("FERRY_JWKS_URL", keys.url())
             .env("FERRY_JWT_ISSUER", ISSUER)
             .env("FERRY_JWT_AUDIENCE", AUDIENCE)
-            .env("FERRY_DEFAULT_DATABASE", "bench")
-            .start();
-        hub.signup("bench@example.com").create_database("bench");
+            .env("FERRY_DEFAULT_DATABASE", "bench");
+        let hub = hub.restart_with(|_| trusting);
         let address = hub.address();
         Ok(Peer { kind: self, address, process: Process::Hub(Box::new(hub)), _keys: Some(keys), number })
     }

@@ -1,20 +1,46 @@
-//! The data directory: made private on first start, and held by one process at a time (CFG-02).
+//! The data directory: made private on first start, and held by one process at a time (CFG-02), as long as it is the
+//! directory that this process opened.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::{DirBuilder, File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::{
+    fs::{FlockOperation, Mode, flock},
+    io::Errno,
+};
 
 use crate::config::ConfigError;
+
+/// How often it is looked whether the directory is still the one that was opened.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Proof that this process holds the data directory; let go when dropped.
 #[derive(Debug)]
 pub struct DataDirLock {
-    _file: File,
+    path: PathBuf,
+    /// The directory itself: a lock on it outlives whatever happens to the files in it.
+    dir: File,
+    /// Whether the file system lets directories be locked.
+    dir_is_locked: bool,
+    /// The file `lock`, by which processes that cannot lock the directory keep each other out.
+    file: File,
+    /// `control.db`, by device and inode: with another one in its place, the directory is another one too.
+    control_db: Option<(u64, u64)>,
+}
+
+/// The data directory was moved or replaced while the hub ran: nothing more may be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "data_dir {path}: {what} while the hub ran; it stops at once, so that nothing is written to the wrong place. What was acknowledged is in the files that were there before"
+)]
+pub struct DataDirLost {
+    path: String,
+    what: &'static str,
 }
 
 /// Makes `dir` if it is missing (mode 0700), checks that others cannot enter it, and locks it. From here on, whatever
@@ -27,16 +53,75 @@ pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     refuse_wider(dir, 0o700)?;
-    let path = dir.join("lock");
-    let file =
-        File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+    let taken = || {
         ConfigError(format!(
             "data_dir {}: another ferry process uses it; stop that one or choose another --data-dir",
             dir.display()
         ))
-    })?;
-    Ok(DataDirLock { _file: file })
+    };
+    let held = File::open(dir).map_err(failed)?;
+    let dir_is_locked = match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => true,
+        Err(Errno::WOULDBLOCK) => return Err(taken()),
+        // Some network file systems lock files only.
+        Err(_) => false,
+    };
+    let file = open_lock_file(dir).map_err(failed)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| taken())?;
+    let path = std::path::absolute(dir).map_err(failed)?;
+    Ok(DataDirLock { path, dir: held, dir_is_locked, file, control_db: None })
+}
+
+fn open_lock_file(dir: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+impl DataDirLock {
+    /// Notes which `control.db` was opened.
+    pub(crate) fn note_control_db(&mut self) {
+        self.control_db = self.path.join("control.db").metadata().ok().as_ref().map(identity);
+    }
+
+    /// Ends when the directory is no longer what was opened and locked.
+    pub(crate) async fn lost(&mut self) -> DataDirLost {
+        let mut due = tokio::time::interval(LOOK_EVERY);
+        loop {
+            due.tick().await;
+            if let Err(what) = self.look() {
+                return DataDirLost { path: self.path.display().to_string(), what };
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), &'static str> {
+        let now = |path: &Path| path.metadata().ok().as_ref().map(identity);
+        let held = |file: &File| file.metadata().ok().as_ref().map(identity);
+        if now(&self.path) != held(&self.dir) {
+            return Err("the directory was moved or replaced");
+        }
+        // Only its name is looked at: closing a descriptor of it would drop SQLite's locks.
+        if self.control_db.is_some() && now(&self.path.join("control.db")) != self.control_db {
+            return Err("control.db was removed or replaced");
+        }
+        if now(&self.path.join("lock")) == held(&self.file) {
+            return Ok(());
+        }
+        if !self.dir_is_locked {
+            return Err("the file lock was removed or replaced");
+        }
+        // Nobody else can have come in meanwhile but a process that locks the file alone.
+        let again =
+            open_lock_file(&self.path).map_err(|_| "the file lock was removed and cannot be made anew")?;
+        flock(&again, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| "the file lock was replaced, and another process holds it")?;
+        tracing::warn!("the file lock in the data directory was removed, and is made anew: leave it there");
+        self.file = again;
+        Ok(())
+    }
 }
 
 /// Refuses a file or folder that grants more than `mode`.

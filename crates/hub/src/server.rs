@@ -26,7 +26,7 @@ use tower::Service as _;
 use crate::{
     config::{Config, ConfigError},
     control::{Control, ControlConfig},
-    data_dir::{self, DataDirLock},
+    data_dir::{self, DataDirLock, DataDirLost},
     database::{Databases, FileLimits, OpenFiles},
     descriptors::Descriptors,
     events::{self, Hooks},
@@ -43,7 +43,8 @@ pub struct Server {
     hub: Arc<Hub>,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    _lock: DataDirLock,
+    /// Only empty while it serves.
+    lock: Option<DataDirLock>,
 }
 
 impl Server {
@@ -55,13 +56,15 @@ impl Server {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let lock = data_dir::open(&config.data_dir)?;
+        let mut lock = data_dir::open(&config.data_dir)?;
         let descriptors = Descriptors::claim(config.connections.max);
         let limits =
             FileLimits::of(config.max_open_databases, descriptors.databases, memory::available_bytes());
         let databases =
             Arc::new(Databases::new(&config.data_dir, OpenFiles::new(limits), Arc::clone(&clock)));
         let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
+        lock.note_control_db();
+        control.check_default_database()?;
         control.set_host(Arc::clone(&databases));
         control.finish_deletions().await;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
@@ -78,7 +81,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { hub: Arc::new(hub), listener, tls, _lock: lock })
+        Ok(Self { hub: Arc::new(hub), listener, tls, lock: Some(lock) })
     }
 
     /// The address it listens on.
@@ -103,7 +106,25 @@ impl Server {
 
     /// Serves until `shutdown` is cancelled, then stops: requests in flight have 10 s, sockets are closed with
     /// 1001, accepted writes finish, files are closed. Meanwhile `/readyz` answers 503.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When the data directory is no longer the one that was opened: the process must end at once, without another
+    /// write.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), DataDirLost> {
+        let mut lock = self.lock.take();
+        let lost = async {
+            match &mut lock {
+                Some(lock) => lock.lost().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            lost = lost => Err(lost),
+            () = self.serve(shutdown) => Ok(()),
+        }
+    }
+
+    async fn serve(self, shutdown: CancellationToken) {
         let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
         let housekeeping = [

@@ -46,7 +46,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         system::interrupted().await;
         std::process::exit(130);
     });
-    server.run(shutdown).await;
+    if let Err(lost) = server.run(shutdown).await {
+        tracing::error!("{lost}");
+        // Not in order: whatever is still open belongs to nobody, or to another process.
+        std::process::exit(1);
+    }
     Ok(())
 }
 

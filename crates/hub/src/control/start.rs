@@ -153,7 +153,7 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> ConfigError {
 fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError> {
     let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
     if !exists {
-        return Ok(());
+        return check_nothing_lost(config);
     }
     let dir = config.data_dir.display();
     let connection = connection::open_reader(path).map_err(|error| failed(path, &error))?;
@@ -164,7 +164,7 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
         }
         // The start that made the file was cut short before its first table.
         SchemaState::Pending(_) if is_empty(&connection).map_err(|error| failed(path, &error))? => {
-            return Ok(());
+            return check_nothing_lost(config);
         }
         SchemaState::Pending(count) if !config.auto_migrate => {
             let message =
@@ -181,6 +181,22 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
         )));
     }
     Ok(())
+}
+
+/// Refuses to begin anew where there are databases already (CFG-07): without `control.db` nobody could reach them, and the
+/// old one could not be put back once there is a new one.
+fn check_nothing_lost(config: &ControlConfig) -> Result<(), ConfigError> {
+    let folder = config.data_dir.join("databases");
+    let count = std::fs::read_dir(&folder).map_or(0, |entries| entries.flatten().count());
+    if count == 0 {
+        return Ok(());
+    }
+    Err(ConfigError(format!(
+        "data_dir {}: control.db is missing, which holds the accounts and says whose the {count} databases in {} are: \
+         put it back from a backup, with its -wal if there is one; for a new hub, choose an empty --data-dir",
+        config.data_dir.display(),
+        folder.display()
+    )))
 }
 
 /// Whether the file holds no table but the writer's own.

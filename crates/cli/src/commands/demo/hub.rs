@@ -38,7 +38,14 @@ impl DemoHub {
         let bound = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
         let address = format!("http://{bound}").parse().expect("BUG: a socket's address makes a URL");
         let stop = CancellationToken::new();
-        let running = tokio::spawn(server.run(stop.clone()));
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(lost) = server.run(stop).await {
+                    tracing::error!("{lost}");
+                }
+            }
+        });
         Ok(Self { address, stop, running })
     }
 
