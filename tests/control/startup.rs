@@ -188,6 +188,51 @@ fn a_lost_control_db_is_no_new_hub() {
     place.pull(&file.with_extension("copy"));
 }
 
+// A clock beyond the year 9999 ended requests in panics, and one beyond 2262 every second push of records.
+#[test]
+fn a_hub_works_whatever_the_systems_clock_says() {
+    for clock_ms in [-4_000_000_000_000, 8_000_000_000_000, 253_402_300_800_000, i64::MAX] {
+        let place = Place::of(options().fault(format!("clock={clock_ms}")).start());
+        let address = place.hub.address();
+        let request = json!({
+            "databaseId": place.database, "models": ["records", "events"], "ops": ["read", "write"],
+            "ttlSeconds": 3600,
+        });
+        let token =
+            place.user.ferry("IssueSyncToken", &request).unwrap()["token"].as_str().unwrap().to_owned();
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        for number in 0..3 {
+            let change =
+                json!({"table": "t", "id": format!("r{number}"), "op": "insert", "data": {"a": number}});
+            let push = json!({"clientId": "c", "since": "", "changes": [change]}).to_string();
+            let answer = http::send(address, "POST", "/sync/todo", &headers, push.as_bytes()).unwrap();
+            assert_eq!(answer.status, 200, "{clock_ms}: {}", answer.text());
+            let event = json!({
+                "store": "app", "clientId": "c", "sessionId": "s", "parentSeqNum": number,
+                "events": [{"name": "v1.Made", "args": {}}],
+            });
+            let key = format!("k{number}");
+            let keyed = [headers[0], headers[1], ("Idempotency-Key", key.as_str())];
+            let path = "/v1/databases/-/events";
+            let answer = http::send(address, "POST", path, &keyed, event.to_string().as_bytes()).unwrap();
+            assert_eq!(answer.status, 201, "{clock_ms}: {}", answer.text());
+        }
+        for path in
+            ["/health", "/metrics", "/v1/databases/-/events?store=app", "/v1/databases/-/records/todo/t"]
+        {
+            let answer = http::send(address, "GET", path, &headers, b"").unwrap();
+            assert_eq!(answer.status, 200, "{clock_ms} {path}: {}", answer.text());
+            let date = answer.header("date").expect("Date");
+            assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
+        }
+        for list in ["ListSessions", "ListAuditEvents", "ListDatabases"] {
+            place.user.ferry(list, &json!({})).unwrap();
+        }
+        assert!(!place.hub.log().contains("panicked"), "{clock_ms}: {}", place.hub.log());
+    }
+}
+
 // Verifies: CFG-07
 #[test]
 fn a_default_database_that_names_nothing_ends_the_start() {

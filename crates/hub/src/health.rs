@@ -26,12 +26,11 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// `GET /health`, with the members of compatible record servers.
 pub(crate) async fn health(State(hub): State<Arc<Hub>>) -> Response {
-    let timestamp = jiff::Timestamp::from_millisecond(hub.clock.now().0).unwrap_or_default();
     Json(json!({
         "connections": hub.databases.connections(),
         "service": "ferry",
         "status": "ok",
-        "timestamp": format!("{timestamp:.3}"),
+        "timestamp": hub.clock.now().to_string(),
         "users": hub.control.user_count(),
         "version": env!("CARGO_PKG_VERSION"),
     }))

@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use crate::{
+    clock,
     config::{Config, ConfigError},
     control::{Control, ControlConfig},
     data_dir::{self, DataDirLock, DataDirLost},
@@ -55,6 +56,11 @@ impl Server {
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        if clock.now() >= clock::LATEST {
+            tracing::warn!(
+                "the system's clock is beyond the year 2199: set it right, nothing expires meanwhile"
+            );
+        }
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let mut lock = data_dir::open(&config.data_dir)?;
         let descriptors = Descriptors::claim(config.connections.max);
@@ -221,12 +227,15 @@ where
     builder
         .http1()
         .timer(patience)
+        // The envelope sets it.
+        .auto_date_header(false)
         // Switches the timer on; how long it waits is the timer's own.
         .header_read_timeout(Duration::from_millis(HEADERS_MAX_MS))
         .max_buf_size(HEADERS_MAX_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_header_list_size(u32::try_from(HEADERS_MAX_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

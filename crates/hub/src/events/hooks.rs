@@ -91,7 +91,7 @@ impl Hooks {
         now: UnixMillis,
     ) -> Result<Vec<Event>, RpcError> {
         let Some(url) = self.url(Hook::OnPush) else { return Ok(Vec::new()) };
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::clock::new_id().to_string();
         let signed =
             Signed { hook: Hook::OnPush, url, id: &id, body: asked.push(batch), unix: now.as_secs() };
         let verdict = self.ask(signed).await.and_then(|verdict| match verdict {
@@ -126,7 +126,7 @@ impl Hooks {
             if let Some(known) = verdicts.known(asked.principal, super::now_ms()) {
                 return known;
             }
-            let id = uuid::Uuid::now_v7().to_string();
+            let id = crate::clock::new_id().to_string();
             let body = asked.pull(cursor, live);
             match self.ask(Signed { hook: Hook::OnPull, url, id: &id, body, unix: now.as_secs() }).await {
                 Ok(verdict) => {

@@ -14,10 +14,9 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
-use uuid::Uuid;
 
 use super::{client_ip::ClientIp, cors, dev_guard};
-use crate::{control::Origin, hub::Hub, static_files::ApplicationPage};
+use crate::{clock, control::Origin, hub::Hub, static_files::ApplicationPage};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_BYTES: usize = 64;
@@ -33,7 +32,7 @@ impl RequestId {
             (1..=REQUEST_ID_MAX_BYTES).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
-        Self(given.filter(acceptable).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+        Self(given.filter(acceptable).map_or_else(|| clock::new_id().to_string(), str::to_owned))
     }
 }
 
@@ -93,6 +92,10 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, id);
+    }
+    // By the hub's clock: the server library ends the connection in a panic where the system's is beyond the year 9999.
+    if let Some(date) = clock::http_date(hub.clock.now()).and_then(|date| HeaderValue::try_from(date).ok()) {
+        headers.insert(header::DATE, date);
     }
     if no_content {
         return;
