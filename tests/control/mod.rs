@@ -9,6 +9,7 @@ mod http;
 mod jwt;
 mod keys;
 mod kinds;
+mod late;
 mod membership;
 mod narrowed;
 mod oauth;

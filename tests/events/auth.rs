@@ -183,6 +183,25 @@ fn an_expired_token_closes_its_sockets_after_a_grace() {
     assert_eq!(open(&stores, &short).unwrap_err().status, 401);
 }
 
+// The grace is for reading. A push in it was committed as if the credential still counted.
+// Verifies: TOK-17, EVT-53
+#[test]
+fn an_expired_token_pushes_no_more_while_its_sockets_still_read() {
+    let stores = Stores::with("--events-expiry-grace-seconds=60");
+    stores.open("app").push(&a(1), &chain(0, 1));
+    let short = token_for(&stores.place, &["read", "write"], &[], 2);
+    let mut reader = open(&stores, &short).unwrap();
+    let mut writer = open(&stores, &short).unwrap();
+    reader.pull(&a(1), true, None);
+    assert_eq!(reader.page(&a(1)).numbers(), [1]);
+    let over = wait::unix_seconds() + 8;
+    wait::until("five seconds after the token's end", || (wait::unix_seconds() > over).then_some(()));
+    writer.begin_push(&a(1), &chain(1, 1), None);
+    assert_eq!(writer.closed(), 4401, "it comes again with a new credential");
+    stores.open("app").push(&a(1), &chain(1, 1));
+    assert_eq!(reader.page(&a(1)).numbers(), [2], "the first event of that number is another's");
+}
+
 // Verifies: EVT-52, EVT-53
 #[test]
 fn in_fail_mode_the_app_sees_why() {

@@ -46,7 +46,9 @@ impl KeyKind {
         }
     }
 
-    const fn value_prefix(self) -> &'static str {
+    /// What values of this kind begin with, unless they were imported.
+    #[must_use]
+    pub const fn value_prefix(self) -> &'static str {
         match self {
             Self::Publishable => "fy_pk_",
             Self::Secret => "fy_sk_",

@@ -153,6 +153,18 @@ fn announce(connection: &Connection, socket: &mut Socket, max_page: u32) {
     socket.send(&Frame::Complete);
 }
 
+/// The pages of a file, the first one first.
+///
+/// # Panics
+/// If the file cannot be read.
+#[must_use]
+pub fn pages(file: &Path) -> Vec<Vec<u8>> {
+    let connection = open(file);
+    let count: u32 =
+        connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("SQLite counts the pages");
+    (1..=count).map(|page_no| read_page(&connection, page_no)).collect()
+}
+
 /// Reads one page in a transaction of its own.
 fn read_page(connection: &Connection, page_no: u32) -> Vec<u8> {
     let mut statement = connection

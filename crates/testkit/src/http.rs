@@ -184,3 +184,55 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).expect("BUG: memory takes every write");
     encoder.finish().expect("BUG: memory takes every write")
 }
+
+/// A request whose head was let in and whose last byte is still to come.
+#[derive(Debug)]
+pub struct Unfinished {
+    reader: BufReader<TcpStream>,
+    last: u8,
+}
+
+impl Unfinished {
+    /// Sends a request but for the last byte of its body, once the hub has asked for the body.
+    ///
+    /// # Errors
+    /// The answer of a hub that wants no body of it.
+    ///
+    /// # Panics
+    /// If the connection fails, or `body` is empty.
+    pub fn begin(
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Self, Response> {
+        let (last, most) = body.split_last().expect("a body");
+        // The hub says 100 when it begins to read the body, and no earlier.
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        head.push_str(&format!("Content-Length: {}\r\nExpect: 100-continue\r\n", body.len()));
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let mut reader = BufReader::new(connect(address).expect("the hub is reachable"));
+        reader.get_mut().write_all(head.as_bytes()).expect("the head is sent");
+        let answer = read_head(&mut reader).expect("an answer");
+        if answer.status != 100 {
+            return Err(read_body(&mut reader, answer, false).expect("a body"));
+        }
+        reader.get_mut().write_all(most).expect("the body is sent");
+        Ok(Self { reader, last: *last })
+    }
+
+    /// Sends the last byte; the answer.
+    ///
+    /// # Panics
+    /// If the connection fails.
+    #[must_use]
+    pub fn finish(mut self) -> Response {
+        // A hub that has answered already may have closed; its answer counts.
+        let _ = self.reader.get_mut().write_all(&[self.last]);
+        read_response(&mut self.reader, false).expect("an answer")
+    }
+}

@@ -21,6 +21,8 @@ pub const EDGEREPLICA_MISMATCH_FRAME_PAGES: u32 = 8192;
 pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
 /// How long a session outlives its credential's expiry (PAG-16).
 pub const EXPIRY_GRACE_MS: u64 = 60_000;
+/// How long after its credential's expiry an open connection may still append events (TOK-17).
+pub const EVENTS_PUSH_LEEWAY_MS: i64 = 5_000;
 
 /// Bytes of frames that a socket of event sync gathers before it writes them in one go.
 pub const EVENTS_WRITE_BUFFER_BYTES: usize = 16 << 10;

@@ -108,7 +108,8 @@ impl Control {
     /// One transaction: account, personal organisation, tombstones of its databases, which it gives back.
     async fn bury_account(&self, caller: Caller, origin: Origin) -> Result<Vec<DatabaseId>> {
         let now = self.now();
-        self.write(move |transaction| {
+        let by = caller.clone();
+        self.write_by(&by, move |transaction| {
             let connection = transaction.connection();
             sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
             let (user_id, user) = (caller.user_id, caller.user_id.to_string());

@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ferry_auth::AuthContext;
 use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
 use rusqlite::Connection;
 
@@ -20,23 +19,6 @@ impl Origin {
     /// The hub itself, where no call of a user is known.
     pub(super) fn hub() -> Self {
         Self { request_id: "hub".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
-    }
-}
-
-/// Whose request changes a database, for the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requester {
-    /// The principal of its credential.
-    pub principal: String,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-impl Requester {
-    /// The holder of `auth`.
-    #[must_use]
-    pub fn of(auth: &AuthContext, origin: Origin) -> Self {
-        Self { principal: auth.principal(), origin }
     }
 }
 

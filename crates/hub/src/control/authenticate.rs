@@ -5,7 +5,7 @@ use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use super::{
     Control,
-    caller::database_not_found,
+    caller::{SESSION_REQUIRED, database_not_found},
     credentials::{ClientInfo, Credentials},
     sync_auth,
     watch::check_holder,
@@ -118,7 +118,7 @@ impl Control {
         client: &ClientInfo<'_>,
         route: Option<&str>,
     ) -> Result<AuthContext> {
-        let dead = |reason| Error::new(reason, "session token required");
+        let dead = |reason| Error::new(reason, SESSION_REQUIRED);
         session.check(Purpose::Session, self.now().as_secs()).map_err(|error| match error {
             TokenError::Expired => dead(Reason::TokenExpired),
             _ => dead(Reason::Unauthenticated),

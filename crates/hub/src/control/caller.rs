@@ -3,10 +3,15 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError};
-use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UserId};
+use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UnixMillis, UserId};
 use http::HeaderMap;
 
-use super::{Control, bearer::bearer, directory::DatabaseEntry, limiter::Counted};
+use super::{
+    Control,
+    bearer::bearer,
+    directory::{DatabaseEntry, Directory},
+    limiter::Counted,
+};
 
 /// What an RPC asks of a session that carries caveats (TOK-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub enum Access {
 pub struct Caller {
     /// The user.
     pub user_id: UserId,
+    /// Name of the key that signed the session.
+    kid: u32,
     /// The user's epoch, as in the session.
     pub(super) user_epoch: u32,
     /// The organisation the session starts in.
@@ -36,7 +43,26 @@ pub struct Caller {
     pub(super) restrictions: Arc<Restrictions>,
 }
 
-const SESSION_REQUIRED: &str = "session token required";
+pub(super) const SESSION_REQUIRED: &str = "session token required";
+
+impl Caller {
+    /// Refuses a session that ended since it was let in.
+    ///
+    /// # Errors
+    /// `session token required`.
+    pub(super) fn recheck(&self, directory: &Directory, now: UnixMillis) -> Result<()> {
+        let required = |reason| Err(Error::new(reason, SESSION_REQUIRED));
+        if !directory.ring().knows(self.kid) {
+            return required(Reason::Unauthenticated);
+        }
+        if self.deadline_unix <= now.as_secs() {
+            return required(Reason::TokenExpired);
+        }
+        let stands = directory.user_stands(self.user_id, self.user_epoch)
+            && !directory.session_is_revoked(self.session_id);
+        if stands { Ok(()) } else { required(Reason::TokenRevoked) }
+    }
+}
 
 impl Control {
     /// The session that a request carries.
@@ -71,16 +97,18 @@ impl Control {
             Err(_) => return Err(required(Reason::Unauthenticated)),
         };
         let claims = &verified.claims;
-        let stands = {
-            let directory = self.state.read();
-            directory.user_stands(claims.user_id, claims.user_epoch)
-                && !directory.session_is_revoked(claims.session_id)
+        let caller = Caller {
+            user_id: claims.user_id,
+            kid: claims.kid,
+            user_epoch: claims.user_epoch,
+            org_id: claims.org_id,
+            session_id: claims.session_id,
+            deadline_unix: verified.deadline_unix,
+            caveats: verified.caveats.clone(),
+            restrictions: Arc::clone(&verified.restrictions),
         };
-        if !stands {
-            return Err(required(Reason::TokenRevoked));
-        }
-        let restrictions = Arc::clone(&verified.restrictions);
-        if !restrictions.allows_address(ip) {
+        caller.recheck(&self.state.read(), now)?;
+        if !caller.restrictions.allows_address(ip) {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
@@ -90,15 +118,7 @@ impl Control {
             return Err(Error::new(Reason::AttenuatedSession, message));
         }
         self.rates.charge(Counted::Session(claims.user_id), now)?;
-        Ok(Caller {
-            user_id: claims.user_id,
-            user_epoch: claims.user_epoch,
-            org_id: claims.org_id,
-            session_id: claims.session_id,
-            deadline_unix: verified.deadline_unix,
-            caveats: verified.caveats.clone(),
-            restrictions,
-        })
+        Ok(caller)
     }
 
     /// The organisation that `text` names to the caller (id or name; empty: the session's), and the role there.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use ferry_auth::Role;
+use ferry_store::Transaction;
 use ferry_types::{
     DatabaseId, DatabaseKind, Error, OrgId, Reason, Result, UnixMillis, UserId,
     limits::DATABASE_NAME_MAX_BYTES,
@@ -149,13 +150,13 @@ impl Control {
         let (org_id, role) = self.resolve_org(caller, org)?;
         require_role(role, Role::Admin)?;
         let (name, kind): (Arc<str>, _) = (check_name(name)?.into(), check_kind(kind)?);
-        self.insert_database(caller.user_id, org_id, name, kind, origin).await
+        self.insert_database((caller.user_id, Some(caller)), org_id, name, kind, origin).await
     }
 
-    /// The same for validated arguments.
+    /// The same for validated arguments; without a caller the hub itself makes it.
     pub(super) async fn insert_database(
         &self,
-        user_id: UserId,
+        (user_id, caller): (UserId, Option<&Caller>),
         org_id: OrgId,
         name: Arc<str>,
         kind: Option<DatabaseKind>,
@@ -166,7 +167,7 @@ impl Control {
         let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, jwt_not_before: None, created: now };
         let act = Act { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
-        self.write(move |transaction| {
+        let work = move |transaction: &mut Transaction<'_, ControlEffect>| {
             let connection = transaction.connection();
             act.refuse_non_admin(connection, org_not_found)?;
             act.refuse_taken(connection, &stored.name)?;
@@ -175,8 +176,11 @@ impl Control {
             act.audit(connection, "database.create", &stored.name, detail)?;
             transaction.effect(ControlEffect::DatabaseCreated(stored));
             Ok(())
-        })
-        .await?;
+        };
+        match caller {
+            Some(caller) => self.write_by(caller, work).await?,
+            None => self.write(work).await?,
+        }
         Ok(entry)
     }
 
@@ -245,7 +249,7 @@ impl Control {
         let name: Arc<str> = check_name(name)?.into();
         let act = self.act(caller, &entry, origin);
         let (id, new_name) = (entry.id, Arc::clone(&name));
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             act.refuse_non_admin(connection, database_not_found)?;
             let old_name = act.name(connection)?;
@@ -284,9 +288,10 @@ impl Control {
             return Err(Error::new(Reason::InvalidArgument, message));
         }
         let (control, act, id) = (Arc::clone(self), self.act(caller, &entry, origin), entry.id);
+        let caller = caller.clone();
         // A task of its own: a caller that goes away must not leave the files behind.
         let deletion = tokio::spawn(async move {
-            control.bury(act).await?;
+            control.bury(&caller, act).await?;
             metrics::counter!("ferry_revocations_total", "kind" => "database").increment(1);
             control.trash(id).await;
             Ok(())
@@ -298,8 +303,8 @@ impl Control {
     }
 
     /// Commits the tombstone: the name is free and nobody finds the database any more.
-    async fn bury(&self, act: Act) -> Result<()> {
-        self.write(move |transaction| {
+    async fn bury(&self, caller: &Caller, act: Act) -> Result<()> {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             act.refuse_non_admin(connection, database_not_found)?;
             let (id, name) = (act.database_id, act.name(connection)?);

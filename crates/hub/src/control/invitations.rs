@@ -153,7 +153,7 @@ impl Control {
         let exp_unix = now.as_secs() + INVITATION_TTL_SECONDS;
         let invitation = Invitation { id, email: email.clone(), role, exp_unix };
         let (hash, by, origin) = (code_hash(&code), caller.clone(), origin.clone());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             refuse_non_admin(connection, &by, org_id)?;
             let key = email_key(&email);
@@ -223,7 +223,7 @@ impl Control {
     pub async fn revoke_invitation(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<()> {
         let id: InvitationId = id.parse().map_err(|_| invitation_not_found())?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
             let target = id.to_string();
@@ -258,7 +258,7 @@ impl Control {
         let (hash, email) = (code_hash(code), self.email_of(caller)?);
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
         let (org_id, role) = self
-            .write(move |transaction| {
+            .write_by(caller, move |transaction| {
                 sessions::refuse_ended(transaction.connection(), by.session_id, by.user_epoch)?;
                 let spent = spend(transaction, &hash, by.user_id, &email, &origin, now)?;
                 Ok(spent.ok_or_else(bad_code)?)

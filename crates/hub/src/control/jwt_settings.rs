@@ -16,6 +16,7 @@ use super::{
     caller::{database_not_found, require_role},
     directory::DatabaseEntry,
     jwt_auth::JwtRefusal,
+    members::refuse_non_admin_of,
 };
 use crate::outbound::RemoteUrl;
 
@@ -65,9 +66,10 @@ impl Control {
     ) -> Result<()> {
         let entry = self.administered(caller, database)?;
         let settings = if text == JwtSettingsText::default() { None } else { Some(validate(&text)?) };
-        let (by, origin, now) = (caller.user_id, origin.clone(), self.now());
-        self.write(move |transaction| {
+        let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
+            refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
             let id = entry.id.to_string();
             let exists = connection
                 .prepare_cached("SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL")?
@@ -86,7 +88,7 @@ impl Control {
                     .execute([&id])?;
                 "jwt.remove"
             };
-            let mut row = AuditRow::ok(now, &origin, Who::User(by), action, &entry.name);
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), action, &entry.name);
             (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
             row.detail =
                 json!({ "issuer": text.issuer, "audiences": text.audiences, "jwks_url": text.jwks_url });

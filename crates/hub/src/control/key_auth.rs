@@ -20,9 +20,7 @@ impl Control {
     /// Unknown, revoked or expired: unauthenticated. A web page that the key is not for: permission denied. Used too
     /// often: rate limit.
     pub(super) fn key_rights(&self, value: &str, client: &ClientInfo<'_>) -> Result<KeyRights> {
-        let unknown =
-            || Error::new(Reason::Unauthenticated, "unknown API key: create one with ferry key create");
-        let entry = self.find_api_key(value).ok_or_else(unknown)?;
+        let entry = self.find_api_key(value).ok_or_else(unknown_key)?;
         self.use_api_key(&entry, client.origin)?;
         Ok(KeyRights {
             id: entry.id,
@@ -34,9 +32,12 @@ impl Control {
         })
     }
 
-    /// Whether a bearer is a secret API key.
+    /// Whether a bearer is a secret API key, or looks like one that is no more.
     pub(super) fn is_secret_key(&self, bearer: &str) -> bool {
-        self.find_api_key(bearer).is_some_and(|entry| entry.kind == KeyKind::Secret)
+        match self.find_api_key(bearer) {
+            Some(entry) => entry.kind == KeyKind::Secret,
+            None => bearer.starts_with(KeyKind::Secret.value_prefix()),
+        }
     }
 
     /// The key of this value, if there is one that was not revoked. Touches no disk.
@@ -48,4 +49,14 @@ impl Control {
         }
         directory.api_keys().by_digest(&api_key::digest(value)).map(Arc::clone)
     }
+}
+
+/// No key has this value, or it was revoked.
+pub(super) fn unknown_key() -> Error {
+    Error::new(Reason::Unauthenticated, "unknown API key: create one with ferry key create")
+}
+
+/// The key's time is over.
+pub(super) fn expired_key() -> Error {
+    Error::new(Reason::TokenExpired, "this API key has expired: ask for the one that replaced it")
 }

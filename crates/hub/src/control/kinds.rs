@@ -15,8 +15,9 @@ use serde_json::json;
 
 use super::{
     Control, ControlEffect, DatabaseEntry,
-    audit::{AuditRow, Requester, Who},
+    audit::{AuditRow, Who},
     caller::database_not_found,
+    requester::Requester,
 };
 
 /// The outcome of a claim.
@@ -85,6 +86,7 @@ impl Control {
         let (tentative, by, now) = (self.tentative_kinds.clone(), by.clone(), self.now());
         let set_by_this_call = self
             .write(move |transaction| {
+                by.recheck()?;
                 let connection = transaction.connection();
                 let stored: Option<Option<String>> = connection
                     .prepare_cached("SELECT kind FROM databases WHERE id = ?1 AND deleted IS NULL")?

@@ -60,8 +60,18 @@ pub(super) fn refuse_non_admin(
     caller: &Caller,
     org_id: OrgId,
 ) -> ferry_store::Result<()> {
+    refuse_non_admin_of(connection, caller, org_id, org_not_found)
+}
+
+/// The same about something of the organisation; `gone` is what whoever left is told.
+pub(super) fn refuse_non_admin_of(
+    connection: &Connection,
+    caller: &Caller,
+    org_id: OrgId,
+    gone: fn() -> Error,
+) -> ferry_store::Result<()> {
     sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
-    let role = stored_role(connection, caller.user_id, org_id)?.ok_or_else(org_not_found)?;
+    let role = stored_role(connection, caller.user_id, org_id)?.ok_or_else(gone)?;
     Ok(require_role(role, Role::Admin)?)
 }
 
@@ -245,7 +255,7 @@ impl Control {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let role = check_role(role)?;
         let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             refuse_non_admin(connection, &by, org_id)?;
             let member = Stored::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
@@ -276,7 +286,7 @@ impl Control {
     pub async fn remove_member(&self, caller: &Caller, org: &str, user: &str, origin: &Origin) -> Result<()> {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             let member = Stored::find(connection, org_id, &user)?;
             if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {

@@ -38,6 +38,7 @@ mod password_change;
 mod passwords;
 mod random;
 mod recent;
+mod requester;
 mod rpc;
 mod rpc_api_keys;
 mod rpc_edgereplica;
@@ -74,7 +75,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use accounts::{Session, Whoami};
 pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
-pub use audit::{Origin, Requester};
+pub use audit::Origin;
 pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
@@ -84,6 +85,7 @@ pub use host::{DatabaseHost, DatabaseStats, LaneStats};
 pub use jwt_settings::JwtTrial;
 pub use kinds::{KindClaim, wrong_kind};
 pub use oauth::{CompleteOAuth, Return, StartOAuth};
+pub use requester::Requester;
 pub use rpc::rpc_service;
 pub use sweep::DeletedDatabase;
 pub use tokens::{IssueToken, IssuedToken};
@@ -217,6 +219,20 @@ impl Control {
 
     fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// [`Self::write`] for `caller`, whose session must still stand when its transaction begins (TOK-17).
+    async fn write_by<T, F>(&self, caller: &Caller, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_store::Result<T> + Send + 'static,
+    {
+        let (caller, state, clock) = (caller.clone(), Arc::clone(&self.state), Arc::clone(&self.clock));
+        self.write(move |transaction| {
+            caller.recheck(&state.read(), clock.now())?;
+            work(transaction)
+        })
+        .await
     }
 
     /// Runs `work` in the next group of `control.db` and returns once it is on disk and in the directory.

@@ -99,7 +99,7 @@ impl Control {
         let id = OrgId::from_uuid(self.ids.next(now));
         let created = OrgMembership { id, name: name.clone(), role: Role::Admin, personal: false };
         let (by, origin) = (caller.clone(), origin.clone());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
             refuse_taken(connection, &by, id, &name)?;
@@ -149,7 +149,7 @@ impl Control {
         let (id, _) = self.resolve_org(caller, org)?;
         let name = check_name(name)?.to_owned();
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             refuse_non_admin(connection, &by, id)?;
             let old_name: String = connection
@@ -179,7 +179,7 @@ impl Control {
     pub async fn delete_org(&self, caller: &Caller, org: &str, origin: &Origin) -> Result<()> {
         let (id, _) = self.resolve_org(caller, org)?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             refuse_non_admin(connection, &by, id)?;
             let (name, personal, databases): (String, bool, u64) = connection

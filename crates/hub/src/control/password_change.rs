@@ -70,19 +70,19 @@ impl Control {
         password::check_new(new)?;
         self.prove_password(&self.email_of(caller)?, current, origin).await?;
         let secret = self.hash_password(new).await?;
-        let (caller, origin, now) = (caller.clone(), origin.clone(), self.now());
+        let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
         let identity_id = IdentityId::from_uuid(self.ids.next(now));
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
-            store(connection, identity_id, caller.user_id, &secret)?;
-            let target = caller.user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(caller.user_id), "password.change", &target);
-            row.org_id = Some(caller.org_id);
+            sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            store(connection, identity_id, by.user_id, &secret)?;
+            let target = by.user_id.to_string();
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "password.change", &target);
+            row.org_id = Some(by.org_id);
             row.detail = json!({ "keep_other_sessions": keep_other_sessions });
             row.insert(connection)?;
             if !keep_other_sessions {
-                end_credentials(transaction, caller.user_id, now, None)?;
+                end_credentials(transaction, by.user_id, now, None)?;
             }
             Ok(())
         })

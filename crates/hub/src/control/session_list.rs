@@ -45,7 +45,7 @@ impl Control {
         session.session_id = caller.session_id;
         let (stored, by, origin) = (session.clone(), caller.clone(), origin.clone());
         session.expires_unix = self
-            .write(move |transaction| {
+            .write_by(caller, move |transaction| {
                 let connection = transaction.connection();
                 sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
                 let id = by.session_id.to_string();
@@ -115,13 +115,12 @@ impl Control {
     /// # Errors
     /// When `control.db` cannot be written.
     pub async fn revoke_all_sessions(&self, caller: &Caller, origin: &Origin) -> Result<()> {
-        let (caller, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write(move |transaction| {
-            end_credentials(transaction, caller.user_id, now, None)?;
-            let target = caller.user_id.to_string();
-            let mut row =
-                AuditRow::ok(now, &origin, Who::User(caller.user_id), "session.revoke_all", &target);
-            row.org_id = Some(caller.org_id);
+        let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
+            end_credentials(transaction, by.user_id, now, None)?;
+            let target = by.user_id.to_string();
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "session.revoke_all", &target);
+            row.org_id = Some(by.org_id);
             row.insert(transaction.connection())
         })
         .await?;

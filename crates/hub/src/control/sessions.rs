@@ -139,7 +139,7 @@ impl Control {
         };
         let (user_id, org_id, now) = (caller.user_id, caller.org_id, self.now());
         let origin = origin.clone();
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             let expires_ms: i64 = connection
                 .prepare_cached("SELECT expires FROM sessions WHERE id = ?1 AND user_id = ?2")?

@@ -99,7 +99,7 @@ impl Control {
         let found = self.state.read().database_named(org_id, DEV_DATABASE).cloned();
         let database = match found {
             Some(database) => database,
-            None => self.insert_database(user_id, org_id, DEV_DATABASE.into(), None, &origin).await?,
+            None => self.insert_database((user_id, None), org_id, DEV_DATABASE.into(), None, &origin).await?,
         };
         if self.config.default_database.is_none() {
             // By its id: others may call theirs so too.

@@ -66,7 +66,7 @@ impl Control {
         match watch::standing(&context, &directory) {
             Ok(()) => {}
             Err(Lost::Database) => return Err(database_not_found()),
-            Err(Lost::Revoked) => return Err(invalid(Reason::TokenRevoked, "token revoked")),
+            Err(Lost::Revoked) => return Err(revoked()),
         }
         if !context.restrictions.allows_address(client_ip) {
             let message = "this sync token may not be used from your address (caveat ip)";
@@ -78,6 +78,11 @@ impl Control {
 
 fn invalid(reason: Reason, why: &str) -> Error {
     Error::new(reason, format!("invalid sync token: {why}"))
+}
+
+/// A token that was revoked, or whose holder has left.
+pub(super) fn revoked() -> Error {
+    invalid(Reason::TokenRevoked, "token revoked")
 }
 
 /// A token's refusal as callers see it.

@@ -103,7 +103,8 @@ impl Control {
         let database_id = match found {
             Some(id) => id,
             None if may_create => {
-                self.make_tenant(org_id, name.into(), Requester::of(&auth, origin.clone())).await?
+                let by = self.requester(&auth, &[], origin.clone());
+                self.make_tenant(org_id, name.into(), by).await?
             }
             None => return Err(database_not_found()),
         };
@@ -130,6 +131,7 @@ impl Control {
             DatabaseEntry { id, org_id, name, kind: None, epoch: 0, jwt_not_before: None, created: now };
         let max = self.config.max_databases_per_org;
         self.write(move |transaction| {
+            by.recheck()?;
             let connection = transaction.connection();
             let sql = "SELECT id FROM databases WHERE org_id = ?1 AND name = ?2 AND deleted IS NULL";
             let made: Option<String> = connection

@@ -13,6 +13,7 @@ use super::{
     caller::{database_not_found, require_role},
     listing::Listing,
     load::parsed,
+    members::refuse_non_admin_of,
 };
 
 /// A token as lists show it.
@@ -148,16 +149,19 @@ impl Control {
         if named.user_id != caller.user_id && role != Some(Role::Admin) {
             return Err(token_not_found());
         }
-        let (by, org_id, origin, now) = (caller.user_id, entry.org_id, origin.clone(), self.now());
-        self.write(move |transaction| {
+        let (by, org_id, origin, now) = (caller.clone(), entry.org_id, origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
+            if named.user_id != by.user_id {
+                refuse_non_admin_of(connection, &by, org_id, token_not_found)?;
+            }
             connection
                 .prepare_cached(
                     "UPDATE issued_tokens SET revoked = coalesce(revoked, ?2) WHERE token_id = ?1",
                 )?
                 .execute(rusqlite::params![token_id.0, now.0])?;
             let target = token_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by), "token.revoke", &target);
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "token.revoke", &target);
             (row.org_id, row.database_id) = (Some(org_id), Some(named.database_id));
             row.insert(connection)?;
             transaction.effect(ControlEffect::TokenRevoked {
@@ -196,9 +200,10 @@ impl Control {
     ) -> Result<()> {
         let (entry, role) = self.resolve_database(caller, database)?;
         require_role(role, Role::Admin)?;
-        let (by, origin, now) = (caller.user_id, origin.clone(), self.now());
-        self.write(move |transaction| {
+        let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
+            refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
             let id = entry.id.to_string();
             let epoch = connection
                 .prepare_cached(
@@ -214,7 +219,8 @@ impl Control {
                      WHERE database_id = ?1 AND revoked IS NULL AND expires > ?2",
                 )?
                 .execute(rusqlite::params![id, now.0])?;
-            let mut row = AuditRow::ok(now, &origin, Who::User(by), "database.revoke_tokens", &entry.name);
+            let mut row =
+                AuditRow::ok(now, &origin, Who::User(by.user_id), "database.revoke_tokens", &entry.name);
             (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
             row.detail = json!({ "tokens": count });
             row.insert(connection)?;

@@ -90,7 +90,7 @@ impl Control {
         })?;
         let token_id = claims.token_id;
         let stored = Stored { claims, request, exp_unix, now, origin: origin.clone(), database: entry };
-        self.write(move |transaction| stored.insert(transaction.connection())).await?;
+        self.write_by(caller, move |transaction| stored.insert(transaction.connection())).await?;
         metrics::counter!("ferry_tokens_issued_total", "kind" => "sync").increment(1);
         Ok(IssuedToken { token, token_id, exp_unix })
     }

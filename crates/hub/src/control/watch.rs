@@ -137,24 +137,32 @@ impl RightsWatch {
 
     /// Milliseconds until the credential expires, or why the rights are over.
     fn look(&self) -> Result<u64, RightsEnd> {
-        let directory = self.state.read();
-        standing(&self.auth, &directory).map_err(|lost| match lost {
-            Lost::Database => RightsEnd::DatabaseDeleted,
-            Lost::Revoked => RightsEnd::Revoked,
-        })?;
-        let own = self.auth.deadline_unix.map(|secs| UnixMillis(secs.saturating_mul(1000)));
-        // Rotating an API key shortens its life while connections live on it.
-        let keys = match &self.auth.principal {
-            Principal::ApiKey(id) => [Some(*id), self.auth.beside],
-            _ => [self.auth.beside, None],
-        };
-        let expires = |id: ApiKeyId| directory.api_keys().by_id(id)?.expires;
-        let deadline = keys.into_iter().flatten().filter_map(expires).chain(own).min();
-        let Some(deadline) = deadline else { return Ok(u64::MAX) };
-        match u64::try_from(deadline.0.saturating_sub(self.clock.now().0)) {
-            Ok(0) | Err(_) => Err(RightsEnd::Expired),
-            Ok(remaining_ms) => Ok(remaining_ms),
-        }
+        remaining_ms(&self.auth, &self.state.read(), self.clock.now())
+    }
+}
+
+/// Milliseconds until the credential behind `auth` expires, or why its rights are over.
+pub(super) fn remaining_ms(
+    auth: &AuthContext,
+    directory: &Directory,
+    now: UnixMillis,
+) -> Result<u64, RightsEnd> {
+    standing(auth, directory).map_err(|lost| match lost {
+        Lost::Database => RightsEnd::DatabaseDeleted,
+        Lost::Revoked => RightsEnd::Revoked,
+    })?;
+    let own = auth.deadline_unix.map(|secs| UnixMillis(secs.saturating_mul(1000)));
+    // Rotating an API key shortens its life while connections live on it.
+    let keys = match &auth.principal {
+        Principal::ApiKey(id) => [Some(*id), auth.beside],
+        _ => [auth.beside, None],
+    };
+    let expires = |id: ApiKeyId| directory.api_keys().by_id(id)?.expires;
+    let deadline = keys.into_iter().flatten().filter_map(expires).chain(own).min();
+    let Some(deadline) = deadline else { return Ok(u64::MAX) };
+    match u64::try_from(deadline.0.saturating_sub(now.0)) {
+        Ok(0) | Err(_) => Err(RightsEnd::Expired),
+        Ok(remaining_ms) => Ok(remaining_ms),
     }
 }
 

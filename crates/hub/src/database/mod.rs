@@ -33,6 +33,7 @@ use files::DatabaseFiles;
 use readers::Readers;
 
 use crate::{
+    control::Requester,
     events::{EventsState, Publication},
     pages::PagesState,
     records::{self, RecordsState},
@@ -147,30 +148,42 @@ impl Database {
         &self.closed
     }
 
-    /// See [`Actor::submit`].
+    /// See [`Actor::submit`]. Whether `by` still may is asked first thing in the commit (TOK-17).
     ///
     /// # Errors
-    /// See [`Actor::submit`].
-    pub async fn submit<T, F>(&self, work: F) -> Result<Committed<T>>
+    /// See [`Actor::submit`] and [`Requester::recheck`].
+    pub async fn submit<T, F>(&self, by: &Requester, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
     {
         self.files.touch();
-        self.actor.submit(work).await
+        let by = by.clone();
+        self.actor
+            .submit(move |transaction| {
+                by.recheck()?;
+                work(transaction)
+            })
+            .await
     }
 
-    /// See [`Actor::exclusive`].
+    /// See [`Actor::exclusive`]. Whether `by` still may is asked first thing in the job (TOK-17).
     ///
     /// # Errors
-    /// See [`Actor::exclusive`].
-    pub async fn exclusive<T, F>(&self, work: F) -> Result<T>
+    /// See [`Actor::exclusive`] and [`Requester::recheck`].
+    pub async fn exclusive<T, F>(&self, by: &Requester, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
     {
         self.files.touch();
-        self.actor.exclusive(work).await
+        let by = by.clone();
+        self.actor
+            .exclusive(move |hand| {
+                by.recheck()?;
+                work(hand)
+            })
+            .await
     }
 
     /// Runs `work` on a read-only connection, beside the writer.

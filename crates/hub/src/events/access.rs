@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) store: Arc<Store>,
     pub(super) auth: AuthContext,
     pub(super) rights: Rights,
+    /// Whose pushes are committed.
+    pub(super) requester: Arc<Requester>,
     /// What it may transfer: every body and frame is charged, in both directions.
     pub(super) meter: Meter,
     _subscriber: Subscriber,
@@ -81,8 +83,8 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
     };
     let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
-    let requester = Requester::of(&auth, origin);
-    let store = open_store(hub, &database, store_id, may_create.then_some(&requester)).await?;
+    let requester = Arc::new(hub.control.requester(&auth, &[EVENTS_APPEND], origin));
+    let store = open_store(hub, &database, store_id, may_create.then_some(&*requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());
     }
@@ -91,7 +93,16 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
     let connection = database.connect();
-    Ok(Entry { database, store, auth, rights, meter, _subscriber: subscriber, _connection: connection })
+    Ok(Entry {
+        database,
+        store,
+        auth,
+        rights,
+        requester,
+        meter,
+        _subscriber: subscriber,
+        _connection: connection,
+    })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::store::Store;
 use crate::{
+    control::Requester,
     database::{Database, Effect},
     hub::Hub,
 };
@@ -143,10 +144,15 @@ impl Receipt {
 ///
 /// # Errors
 /// What the actor refuses, or a failure of storage; the log is unchanged then.
-pub async fn append(hub: &Hub, database: &Database, store: &Arc<Store>, wanted: Wanted) -> Result<Outcome> {
+pub async fn append(
+    hub: &Hub,
+    database: &Database,
+    (store, by): (&Arc<Store>, &Requester),
+    wanted: Wanted,
+) -> Result<Outcome> {
     let (clock, store) = (Arc::clone(&hub.clock), Arc::clone(store));
     let committed = database
-        .submit(move |transaction| {
+        .submit(by, move |transaction| {
             let Wanted { mut batch, own, at_head, backend_id, keyed, principal } = wanted;
             let at = clock.now();
             let now = at.to_string();

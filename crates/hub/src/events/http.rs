@@ -99,6 +99,10 @@ pub(super) async fn answer(
     calls: Arc<[String]>,
     id: HttpRequestId,
 ) -> Response {
+    // The body may have come long after the credential.
+    if let Err(error) = entry.requester.recheck_credential() {
+        return refused(&error, &calls);
+    }
     let (frames, mut received) = mpsc::channel(2);
     let run = Run {
         machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
@@ -107,7 +111,7 @@ pub(super) async fn answer(
             hub: Arc::clone(hub),
             database: Arc::clone(&entry.database),
             store: Arc::clone(&entry.store),
-            principal: entry.auth.principal().into(),
+            requester: Arc::clone(&entry.requester),
             transport: Transport::Http.as_str(),
         },
         bucket: hub.config.events.connection_rate.map(|rate| Bucket::new(rate, now_ms())),

@@ -51,7 +51,7 @@ pub async fn open_store(
         Some(maker) => Some((hub.control.claim_kind(database.id(), DatabaseKind::Hub, maker).await?, maker)),
         None => None,
     };
-    let opened = open(hub, database, store_id, maker.is_some()).await;
+    let opened = open(hub, database, store_id, maker).await;
     let failed = opened.as_ref().err().is_some_and(|error| error.reason != Reason::NotFound);
     if failed
         && let Some((claim, maker)) = claim
@@ -75,17 +75,24 @@ async fn exists(dir: &Path) -> bool {
     tokio::fs::try_exists(dir.join("main.db")).await.unwrap_or(false)
 }
 
-async fn open(hub: &Hub, database: &Arc<Database>, store_id: &str, may_create: bool) -> Result<Arc<Store>> {
+async fn open(
+    hub: &Hub,
+    database: &Arc<Database>,
+    store_id: &str,
+    maker: Option<&Requester>,
+) -> Result<Arc<Store>> {
     let watermark = hub.control.watermark(database.id(), Model::Events, store_id).await?;
     let find = Find {
         store_id: store_id.into(),
         new_id: new_backend_id()?,
         watermark,
         on_rollback: hub.config.events.on_rollback,
-        may_create,
+        may_create: maker.is_some(),
     };
+    // Opening what is there gives nobody anything.
+    let by = maker.map_or_else(Requester::hub, Requester::clone);
     let (state, clock) = (Arc::clone(database.events()), Arc::clone(&hub.clock));
-    let submitted = database.submit(move |transaction| {
+    let submitted = database.submit(&by, move |transaction| {
         let now = clock.now().to_string();
         let found = find.run(&NativeSql(transaction.connection()), &now)?;
         let Some((row, opened)) = found else { return Ok(None) };

@@ -15,7 +15,7 @@ use super::{
     now_ms, refusal,
     store::Store,
 };
-use crate::{database::Database, hub::Hub};
+use crate::{control::Requester, database::Database, hub::Hub};
 
 /// Longest wait for a rate before the push is refused (EVT-55).
 const RATE_WAIT_MAX_MS: u64 = 5_000;
@@ -26,7 +26,7 @@ pub(super) struct Pusher {
     pub(super) hub: Arc<Hub>,
     pub(super) database: Arc<Database>,
     pub(super) store: Arc<Store>,
-    pub(super) principal: Arc<str>,
+    pub(super) requester: Arc<Requester>,
     /// `ws`, `http` or `v1`, for hooks.
     pub(super) transport: &'static str,
 }
@@ -65,7 +65,7 @@ impl Pusher {
             at_head: false,
             backend_id: call.backend_id,
             keyed: None,
-            principal: Arc::clone(&self.principal),
+            principal: Arc::clone(&self.requester.principal),
         };
         self.push(wanted, wait_ms).await.map(drop)
     }
@@ -130,13 +130,13 @@ impl Pusher {
     }
 
     fn asked<'a>(&'a self, database: &'a str, backend_id: &'a str) -> Asked<'a> {
-        let (store, principal) = (self.store.id(), &*self.principal);
+        let (store, principal) = (self.store.id(), &*self.requester.principal);
         Asked { database, store, principal, transport: self.transport, backend_id }
     }
 
     async fn append(&self, wanted: Wanted) -> Result<Pushed, RpcError> {
         let count = wanted.batch.len() as u64;
-        let outcome = commit::append(&self.hub, &self.database, &self.store, wanted).await;
+        let outcome = commit::append(&self.hub, &self.database, (&self.store, &self.requester), wanted).await;
         match outcome.map_err(|error| refusal::rpc_error(&error))? {
             Outcome::Answered(text) => Ok(Pushed::Answered(text)),
             Outcome::KeyReused => Ok(Pushed::KeyReused),

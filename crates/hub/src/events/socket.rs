@@ -10,7 +10,7 @@ use ferry_protocol::events::{
     close::{self, Close},
 };
 use ferry_store::NativeSql;
-use ferry_types::Result;
+use ferry_types::{Reason, Result};
 use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
@@ -146,7 +146,7 @@ impl Session {
             hub: Arc::clone(hub),
             database: Arc::clone(&entry.database),
             store: Arc::clone(&entry.store),
-            principal: entry.auth.principal().into(),
+            requester: Arc::clone(&entry.requester),
             transport: Transport::Ws.as_str(),
         };
         let machine = Connection::new(Transport::Ws, entry.rights.clone(), config.limits, now_ms);
@@ -182,6 +182,7 @@ impl Session {
                 if self.closing_ms.is_some() {
                     while self.machine.pump(store, now) {}
                 }
+                return self.on_expired_push(hub.config.events.auth_refusal, &outcome);
             }
             Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
             Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
@@ -272,6 +273,13 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// Who only reads may stay to the end of the grace; who pushes needs a new credential now, and connects with it.
+    fn on_expired_push(&self, refusal: AuthRefusal, outcome: &Result<(), RpcError>) -> Option<End> {
+        let has_expired = outcome.is_err()
+            && matches!(self.pusher.requester.recheck(), Err(error) if error.reason == Reason::TokenExpired);
+        (has_expired && matches!(refusal, AuthRefusal::Upgrade)).then_some(End::Close(close::EXPIRED))
     }
 
     fn on_rights_over(&mut self, refusal: AuthRefusal, end: RightsEnd) -> Option<End> {

@@ -33,16 +33,20 @@ pub(super) async fn run(
     }
     let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica, by).await;
     let claim = claim.map_err(super::refusal)?;
-    let committed = commit(database, prepared).await;
+    let committed = commit(database, prepared, by).await;
     if committed.is_err() && claim.set_by_this_call {
         release(hub, database, by).await;
     }
     committed.map_err(|error| told(error, base, &replica))
 }
 
-async fn commit(database: &Arc<Database>, prepared: Prepared) -> Result<VersionInfo, PushError> {
+async fn commit(
+    database: &Arc<Database>,
+    prepared: Prepared,
+    by: &Requester,
+) -> Result<VersionInfo, PushError> {
     let publish = Arc::clone(database.feed());
-    let committed = database.exclusive(move |hand| {
+    let committed = database.exclusive(by, move |hand| {
         // The hub's own writer never has a replica's file open; if it had, it must not see it change.
         hand.close()?;
         let replica = Arc::clone(prepared.replica());

@@ -22,7 +22,10 @@ use ferry_types::Reason;
 /// What a failure of storage tells the client; the cause is in the log.
 fn refusal(error: ferry_types::Error) -> Refusal {
     let close = match error.reason {
-        Reason::WrongKind => close::RIGHTS,
+        Reason::TokenExpired => (close::RIGHTS.0, "token expired"),
+        Reason::TokenRevoked => (close::RIGHTS.0, "token revoked"),
+        Reason::NotFound => (close::RIGHTS.0, "database deleted"),
+        Reason::WrongKind | Reason::Unauthenticated | Reason::PermissionDenied => close::RIGHTS,
         Reason::TooLarge => close::TOO_LARGE,
         Reason::Busy | Reason::ShuttingDown | Reason::ByteBudget => close::TRY_AGAIN,
         _ => close::SERVER_ERROR,

@@ -101,7 +101,7 @@ async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<En
         direction,
         rights: hub.control.watch(auth),
         meter,
-        requester: Requester::of(auth, origin),
+        requester: hub.control.requester(auth, &[rights::PAGES_SYNC_PUSH], origin),
         _place: place,
         _connection: database.connect(),
         database,

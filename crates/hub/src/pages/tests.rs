@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::SystemClock,
     config::{Config, ServeArgs},
-    control::{Access, Origin},
+    control::{Access, Origin, Requester},
     database::Database,
     hub::Hub,
     server::Server,
@@ -58,8 +58,9 @@ impl Fixture {
     }
 
     async fn write(&self, sql: &'static str) -> Option<Seq> {
+        let by = Requester::hub();
         let committed =
-            self.database.submit(move |transaction| Ok(transaction.connection().execute_batch(sql)?));
+            self.database.submit(&by, move |transaction| Ok(transaction.connection().execute_batch(sql)?));
         committed.await.unwrap().seq
     }
 

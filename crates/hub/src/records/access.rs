@@ -79,7 +79,7 @@ pub(super) async fn enter(
     let owner = owner_of(&auth.principal)?;
     let database = hub.databases.get(auth.database_id)?;
     watermark::compare(hub, &database).await?;
-    let requester = Requester::of(&auth, origin).into();
+    let requester = hub.control.requester(&auth, rights, origin).into();
     Ok(Entry { database, owner, auth, meter, requester })
 }
 

@@ -60,6 +60,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
         Error::new(Reason::TooLarge, message)
     };
     let body = metered::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
+    entry.requester.recheck()?;
     let read = decode_push(&body)?;
     let client =
         client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();

@@ -88,11 +88,11 @@ where
     let state = entry.database.records();
     let is_known = state.has_tables.load(Ordering::Acquire);
     if is_known {
-        return entry.database.submit(work).await;
+        return entry.database.submit(&entry.requester, work).await;
     }
     let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
     let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
-    let committed = entry.database.submit(move |transaction| {
+    let committed = entry.database.submit(&entry.requester, move |transaction| {
         let sql = NativeSql(transaction.connection());
         SqliteRecords::create(&sql)?;
         if upkeep::epoch(&sql)?.is_none() {
@@ -120,7 +120,7 @@ pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
     let (entry, owner) = (entry.clone(), Arc::clone(&entry.owner));
     // Nobody waits for it; a lost note only means that something is delivered twice.
     hub.tasks.spawn(async move {
-        let stored = entry.database.submit(move |transaction| {
+        let stored = entry.database.submit(&entry.requester, move |transaction| {
             let sql = NativeSql(transaction.connection());
             note.store(&SqliteRecords::new(&sql), &owner)
         });

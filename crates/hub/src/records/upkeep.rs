@@ -7,6 +7,7 @@ use ferry_store::{NativeSql, Transaction};
 
 use super::{news::Publication, storage};
 use crate::{
+    control::Requester,
     database::{Database, Effect},
     hub::Hub,
 };
@@ -39,8 +40,10 @@ async fn run(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<()> {
     }
     let (now, keep) = (hub.clock.now().into(), hub.config.records.keep);
     // Two requests: what SQL wrote may be refused.
-    let drained = database.submit(move |transaction| tell(transaction, |sql| intents::drain(sql, now))).await;
-    database.submit(move |transaction| tell(transaction, |sql| upkeep::run(sql, now, keep))).await?;
+    let by = Requester::hub();
+    let drained =
+        database.submit(&by, move |transaction| tell(transaction, |sql| intents::drain(sql, now))).await;
+    database.submit(&by, move |transaction| tell(transaction, |sql| upkeep::run(sql, now, keep))).await?;
     drained.map(drop)
 }
 

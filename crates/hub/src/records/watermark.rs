@@ -7,7 +7,7 @@ use ferry_store::NativeSql;
 use ferry_types::{DatabaseId, Model, Result, Seq};
 
 use super::{storage, upkeep, view};
-use crate::{database::Database, hub::Hub};
+use crate::{control::Requester, database::Database, hub::Hub};
 
 /// In place of a store: all records of a database.
 const WHOLE: &str = "";
@@ -43,7 +43,9 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
     );
     let (epoch, now) = (storage::new_epoch()?, hub.clock.now().into());
     let begun = database
-        .submit(move |transaction| begin_epoch(&NativeSql(transaction.connection()), &epoch, now))
+        .submit(&Requester::hub(), move |transaction| {
+            begin_epoch(&NativeSql(transaction.connection()), &epoch, now)
+        })
         .await?;
     if let Some(seq) = begun.seq {
         database.records().reached(seq);

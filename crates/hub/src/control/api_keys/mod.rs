@@ -28,7 +28,8 @@ use super::{
     audit::{AuditRow, Who},
     caller::{database_not_found, require_role},
     listing::Listing,
-    random, sessions,
+    members::refuse_non_admin_of,
+    random,
 };
 
 /// A key as lists show it.
@@ -96,9 +97,14 @@ impl Act {
         row.insert(connection)
     }
 
-    /// Refuses when session or database ended in this moment, or the database has no room for a key.
+    /// Refuses a caller who is no admin any more.
+    fn refuse_non_admin(&self, connection: &Connection) -> ferry_store::Result<()> {
+        refuse_non_admin_of(connection, &self.caller, self.entry.org_id, database_not_found)
+    }
+
+    /// Refuses when the right or the database ended in this moment, or the database has no room for a key.
     fn refuse(&self, connection: &Connection) -> ferry_store::Result<()> {
-        sessions::refuse_ended(connection, self.caller.session_id, self.caller.user_epoch)?;
+        self.refuse_non_admin(connection)?;
         let exists = "SELECT EXISTS(SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL)";
         let id = self.entry.id.to_string();
         if !connection.prepare_cached(exists)?.query_row([id], |row| row.get(0))? {
@@ -132,7 +138,7 @@ impl Control {
         let info = row.info.clone();
         let act = Act { caller: caller.clone(), entry, origin: origin.clone(), now };
         let imported = !spec.import.is_empty();
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             act.refuse(connection)?;
             row.insert(connection)?;
@@ -270,7 +276,7 @@ impl Control {
         let (value, row) = self.new_key(&act.entry, &spec, act.now)?;
         let new = row.info.clone();
         let id = old.info.id;
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             act.refuse(connection)?;
             // Another call may have revoked or rotated it since it was looked at.
@@ -303,9 +309,9 @@ impl Control {
     /// `API key not found`; role below admin.
     pub async fn revoke_api_key(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<()> {
         let (old, act) = self.named_key(caller, id, origin).await?;
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, act.caller.session_id, act.caller.user_epoch)?;
+            act.refuse_non_admin(connection)?;
             let id = old.info.id;
             connection
                 .prepare_cached("UPDATE api_keys SET revoked = coalesce(revoked, ?2) WHERE id = ?1")?

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 use ferry_types::{Error, Reason, Result};
 
 use super::{ApiKeyEntry, rows};
-use crate::control::{Control, limiter::Counted};
+use crate::control::{Control, key_auth::expired_key, limiter::Counted};
 
 /// How exact the time of the last use is: within it, further uses are not noted.
 const USED_STEP_MS: i64 = 60_000;
@@ -36,10 +36,7 @@ impl Control {
     ) -> Result<()> {
         let now = self.now();
         if entry.is_over(now) {
-            return Err(Error::new(
-                Reason::TokenExpired,
-                "this API key has expired: ask for the one that replaced it",
-            ));
+            return Err(expired_key());
         }
         if !entry.allows_origin(origin) {
             let message =

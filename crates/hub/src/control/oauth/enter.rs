@@ -124,7 +124,7 @@ impl Control {
         }
         let id = IdentityId::from_uuid(self.ids.next(now));
         let (by, from) = (caller.clone(), origin.clone());
-        self.write(move |transaction| {
+        self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
             let user_id = by.user_id;

@@ -194,7 +194,7 @@ fn origin() -> Origin {
 }
 
 fn requester() -> Requester {
-    Requester { principal: "jwt:https://id.example#ada".to_owned(), origin: origin() }
+    Requester { principal: "jwt:https://id.example#ada".into(), origin: origin(), admission: None }
 }
 
 fn from(ip: &str) -> Origin {

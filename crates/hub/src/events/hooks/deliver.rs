@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::{HookDown, Hooks, Signed, seconds};
 use crate::{
+    control::Requester,
     database::Database,
     events::{open_store, store::Store},
     hub::Hub,
@@ -145,7 +146,7 @@ impl Deliverer {
         let (store, now) = (Arc::clone(&self.store), self.clock.now());
         let saved = self
             .database
-            .submit(move |transaction| {
+            .submit(&Requester::hub(), move |transaction| {
                 let next_at = (pause_ms > 0).then(|| UnixMillis(now.0 + pause_ms).to_string());
                 let sql = NativeSql(transaction.connection());
                 hook_position::save(&sql, HOOK, (store.id(), &backend_id), &at, next_at.as_deref())

@@ -36,6 +36,7 @@ struct Call {
 async fn call(place: &Place, body: Body) -> Result<Call, ViewError> {
     let too_large = || ViewError::too_large(BODY_MAX_BYTES as u64);
     let body = metered::read(body, BODY_MAX_BYTES, &place.meter, too_large).await?;
+    place.requester.recheck()?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Call::default());
     }
@@ -141,7 +142,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         }
         Some(_) => return Err(Error::new(Reason::AlreadyExists, "the store exists").into()),
         None => {
-            open_store(&place.hub, &place.database, &id, Some(&place.requester())).await?;
+            open_store(&place.hub, &place.database, &id, Some(&place.requester)).await?;
             let id = id.clone();
             let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id));
             (row.await?.ok_or_else(not_found)?, None)
@@ -256,7 +257,7 @@ where
     let (actor, now) = (place.auth.principal(), place.hub.clock.now().to_string());
     let committed = place
         .database
-        .submit(move |transaction| {
+        .submit(&place.requester, move |transaction| {
             let sql = NativeSql(transaction.connection());
             let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
             let change = Change { new_id: &new_id, actor: &actor, reason: &reason, at: &now };

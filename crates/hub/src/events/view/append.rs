@@ -31,6 +31,7 @@ pub(super) async fn post(
     let config = &place.hub.config.events;
     let most = config.max_frame_bytes;
     let body = metered::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
+    place.requester.recheck()?;
     let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
     let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;
     let keyed = keyed(headers, &body)?;
@@ -54,7 +55,7 @@ pub(super) async fn post(
         at_head: call.parent_seq_num.is_none(),
         backend_id: call.backend_id,
         keyed,
-        principal: Arc::clone(&pusher.principal),
+        principal: Arc::clone(&pusher.requester.principal),
     };
     match pusher.push(wanted, 0).await {
         Ok(Pushed::Appended(receipt)) => {
@@ -65,6 +66,8 @@ pub(super) async fn post(
         Ok(Pushed::KeyReused) => Err(key_reused()),
         Err(error) => {
             metric(error.word());
+            // A right that ended meanwhile is told as at the door.
+            place.requester.recheck()?;
             Err(error.into())
         }
     }

@@ -58,11 +58,11 @@ pub(super) async fn post(
     let import = Import { store_id: store_id.to_owned(), header, file, line_max, mode, keep };
     let count = import.header.count;
     let control = &place.hub.control;
-    let requester = place.requester();
-    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub, &requester).await?;
+    let requester = &place.requester;
+    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub, requester).await?;
     let written = import.write(place).await;
     if written.is_err() && claim.set_by_this_call {
-        control.release_kind(place.database.id(), &requester).await?;
+        control.release_kind(place.database.id(), requester).await?;
     }
     let (row, seq) = written?;
     if !found {
@@ -116,7 +116,7 @@ impl Import {
         let refused = Arc::clone(&refusal);
         let committed = place
             .database
-            .submit(move |transaction| {
+            .submit(&place.requester, move |transaction| {
                 let change = Change { new_id: &new_id, actor: &actor, reason: "import", at: &now };
                 let row = self.run(transaction, change, &refused)?;
                 transaction.effect(Effect::Events(Publication::replaced(row.clone())));

@@ -26,6 +26,8 @@ pub(super) struct Place {
     pub(super) database: Arc<Database>,
     /// Where the request came from, for the audit trail.
     pub(super) origin: Origin,
+    /// Whose request it is, with the right that it was let in with.
+    pub(super) requester: Arc<Requester>,
     /// What the caller may transfer: bodies are charged in both directions.
     pub(super) meter: Meter,
 }
@@ -59,12 +61,8 @@ impl Place {
             let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
             database.reach(least).await?;
         }
-        Ok(Self { hub: Arc::clone(hub), auth, database, origin, meter })
-    }
-
-    /// Whose request this is.
-    pub(super) fn requester(&self) -> Requester {
-        Requester::of(&self.auth, self.origin.clone())
+        let requester = Arc::new(hub.control.requester(&auth, &[right], origin.clone()));
+        Ok(Self { hub: Arc::clone(hub), auth, database, origin, requester, meter })
     }
 
     /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.
@@ -81,8 +79,7 @@ impl Place {
         };
         self.check_id(&id)?;
         scope::check(&self.auth, &id)?;
-        let requester = self.requester();
-        let maker = may_create.then_some(&requester);
+        let maker = may_create.then_some(&*self.requester);
         let store = open_store(&self.hub, &self.database, &id, maker).await?;
         if store.state() == StoreState::Hold {
             let held = refusal::on_hold();
@@ -99,7 +96,7 @@ impl Place {
             hub: Arc::clone(&self.hub),
             database: Arc::clone(&self.database),
             store: Arc::clone(store),
-            principal: self.auth.principal().into(),
+            requester: Arc::clone(&self.requester),
             transport,
         }
     }

@@ -60,6 +60,7 @@ pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File
         file.write_all(&piece).await.map_err(disk)?;
     }
     file.flush().await.map_err(disk)?;
+    place.requester.recheck()?;
     let mut file = file.into_std().await;
     file.rewind().map_err(disk)?;
     Ok(file)

@@ -157,7 +157,9 @@ async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
 /// The body, if it has at most so many bytes.
 async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
     let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
-    metered::read(body, most, &asked.entry.meter, too_large).await
+    let body = metered::read(body, most, &asked.entry.meter, too_large).await?;
+    asked.entry.requester.recheck()?;
+    Ok(body)
 }
 
 /// A number of the query, within its bounds.
