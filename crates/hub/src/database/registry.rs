@@ -112,7 +112,7 @@ impl Databases {
         }
     }
 
-    fn dir_of(&self, id: DatabaseId) -> PathBuf {
+    pub(super) fn dir_of(&self, id: DatabaseId) -> PathBuf {
         self.data_dir.join("databases").join(id.to_string())
     }
 
