@@ -13,3 +13,4 @@ mod orgs;
 mod profiles;
 mod records;
 mod sync;
+mod terminal;

@@ -56,6 +56,22 @@ fn unsafe_stands_in_one_file_and_gives_its_reason() {
 }
 
 #[test]
+fn the_command_line_prints_in_one_place() {
+    // Where the hub says that it listens, before there is a log to read.
+    const HOMES: [&str; 2] = ["crates/cli/src/output.rs", "crates/cli/src/commands/serve.rs"];
+    let words = ["println!(", "print!(", "io::stdout()", "io::stderr()"];
+    let prints =
+        |code: &str| words.iter().any(|word| code.contains(word)) && !code.contains(".is_terminal()");
+    let findings: Vec<String> = code_lines(|in_tests, code| !in_tests && prints(code))
+        .into_iter()
+        .filter(|finding| {
+            finding.starts_with("crates/cli/") && !HOMES.iter().any(|home| finding.starts_with(home))
+        })
+        .collect();
+    report("what came from outside may steer a terminal: print through crates/cli/src/output.rs", &findings);
+}
+
+#[test]
 fn sqlite_files_are_opened_in_one_place() {
     const HOME: &str = "crates/store/src/connection.rs";
     let words = ["Connection::open(", "Connection::open_with_flags"];

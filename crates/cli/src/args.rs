@@ -111,8 +111,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Invite(invite::Command),
     /// Read what happened in an organisation
-    #[command(subcommand)]
-    Audit(audit::Command),
+    Audit(audit::Args),
     /// Name hubs and organisations, to change between them
     #[command(subcommand)]
     Profile(profile::Command),

@@ -6,6 +6,8 @@ use ferry_client::{ClientError, ErrorCode};
 use ferry_types::Code;
 use serde_json::json;
 
+use crate::output;
+
 /// Wrong use of the command line; clap's own code.
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_OTHER: u8 = 1;
@@ -39,9 +41,9 @@ impl Failure {
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if !matches!(self, Self::PipeClosed) {
             if json {
-                eprintln!("{}", self.to_json());
+                output::note(self.to_json());
             } else {
-                eprintln!("error: {self}");
+                output::note(format_args!("error: {self}"));
             }
         }
         ExitCode::from(self.exit_code())

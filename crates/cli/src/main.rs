@@ -11,6 +11,7 @@ mod password;
 mod progress;
 mod settings;
 mod system;
+mod table;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -76,7 +77,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Org(command) => commands::org::run(&context()?, command).await,
         Command::Member(command) => commands::member::run(&context()?, command).await,
         Command::Invite(command) => commands::invite::run(&context()?, command).await,
-        Command::Audit(command) => commands::audit::run(&context()?, command).await,
+        Command::Audit(args) => commands::audit::run(&context()?, args).await,
         Command::Profile(command) => commands::profile::run(&global, command),
         Command::Admin(args) => commands::admin::run(&context()?, args).await,
         Command::Push(args) => commands::push::run(&context()?, args).await,

@@ -1,33 +1,131 @@
-//! What commands print on stdout: lines for people, one JSON document for programs (CLI-02).
+//! What commands print: lines and tables for people, one JSON document for programs (CLI-02). Everything goes through
+//! here, and what came from outside cannot steer the terminal: control characters are shown, not sent.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
+use ferry_types::printable;
 use serde::Serialize;
 
 use crate::failure::Failure;
 
 /// Prints one line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    Ok(stdout.flush()?)
+    write(printable(&text.to_string()).as_ref())
+}
+
+/// Prints the fields of one thing, as programs may read them too: with a tab between two.
+pub(crate) fn row(fields: &[&str]) -> Result<(), Failure> {
+    let fields: Vec<_> = fields.iter().map(|field| printable(field)).collect();
+    write(&fields.join("\t"))
+}
+
+/// Prints text of our own that has more than one line.
+pub(crate) fn block(text: impl std::fmt::Display) -> Result<(), Failure> {
+    text.to_string().lines().try_for_each(line)
 }
 
 /// Prints the one document of `--json`.
 pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document).map_err(|error| Failure::other(format!("JSON: {error}")))?;
-    line(text)
+    json_text(&text)
+}
+
+/// Prints a document that is JSON already. A line feed in it stands between its members, as a blank does.
+pub(crate) fn json_text(text: &str) -> Result<(), Failure> {
+    line(text.replace(['\n', '\r', '\t'], " "))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}
+
+/// Where what is exported goes: stdout byte by byte, or, if that is a terminal, line by line as people may see it.
+pub(crate) fn exported() -> Box<dyn Write + Send> {
+    if io::stdout().is_terminal() {
+        Box::new(Printable::new(io::stdout()))
+    } else {
+        Box::new(io::BufWriter::new(io::stdout()))
+    }
+}
+
+/// Writes text of our own to stdout as it is.
+pub(crate) fn verbatim(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    Ok(stdout.flush()?)
 }
 
 /// Tells something beside the result, on stderr.
 pub(crate) fn note(text: impl std::fmt::Display) {
     // Nothing can be done about a closed stderr.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+}
+
+/// Where log lines go, each written at once.
+pub(crate) const fn log() -> LogLine {
+    LogLine
+}
+
+/// One log line: a line feed inside came from a value, and begins no other line.
+pub(crate) struct LogLine;
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        writeln!(io::stderr().lock(), "{}", printable(line))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Passes lines on with what a terminal would obey escaped.
+struct Printable<W: Write> {
+    out: W,
+    rest: Vec<u8>,
+}
+
+impl<W: Write> Printable<W> {
+    const fn new(out: W) -> Self {
+        Self { out, rest: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Printable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest.extend_from_slice(bytes);
+        if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+            let whole: Vec<u8> = self.rest.drain(..=end).collect();
+            for line in String::from_utf8_lossy(&whole).lines() {
+                writeln!(self.out, "{}", printable(line))?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for Printable<W> {
+    fn drop(&mut self) {
+        if !self.rest.is_empty() {
+            // A last line without its end; a closed stream cannot be told anything.
+            let _ = writeln!(self.out, "{}", printable(&String::from_utf8_lossy(&self.rest)));
+        }
+    }
 }
 
 /// Says what is about to be done for good and has the person type the name of what it is done to (CLI-09).
 pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
-    let prompt = format!("{warning}; type {name} to go on");
+    let shown = printable(name).into_owned();
+    let prompt = format!("{}; type {shown} to go on", printable(warning));
     // On a thread of its own, so that Ctrl-C is seen meanwhile.
     let ask = move || dialoguer::Input::new().with_prompt(prompt).allow_empty(true).interact_text();
     let asked: Result<String, _> = tokio::task::spawn_blocking(ask)
@@ -35,7 +133,7 @@ pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failur
         .map_err(|error| Failure::other(format!("asking panicked: {error}")))?;
     let typed =
         asked.map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
-    if typed.trim() == name {
+    if typed.trim() == name || typed.trim() == shown {
         Ok(())
     } else {
         Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was done")))

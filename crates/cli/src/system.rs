@@ -78,7 +78,8 @@ pub(crate) fn log_warnings() {
     let level = crate::context::variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());
     let started = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::WARN))
-        .with_writer(std::io::stderr)
+        .with_writer(crate::output::log)
+        .with_ansi(false)
         .without_time()
         .with_target(false)
         .try_init();

@@ -110,27 +110,33 @@ impl Ferry {
         self.files().join(name)
     }
 
-    /// Starts a command.
-    ///
-    /// # Panics
-    /// If the binary does not start.
-    #[must_use]
-    pub fn spawn<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Child {
+    fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(&self.binary);
         clear_environment(&mut command);
         command
             .args(arguments)
             .current_dir(self.files())
             .env("FERRY_CONFIG_DIR", self.config_dir())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.is_nobody {
             // By convention the user and group that own nothing.
             std::os::unix::process::CommandExt::uid(&mut command, 65_534);
             std::os::unix::process::CommandExt::gid(&mut command, 65_534);
         }
+        command
+    }
+
+    /// Starts a command.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    #[must_use]
+    pub fn spawn<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Child {
+        let mut command = self.command(arguments);
+        command
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         if let Some(text) = &self.input {
             let mut stdin = child.stdin.take().expect("BUG: stdin is piped");
@@ -147,6 +153,45 @@ impl Ferry {
     #[must_use]
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Output {
         finish(self.spawn(arguments))
+    }
+
+    /// Runs a command on a terminal of `columns` columns; gives its exit code and what the terminal got.
+    ///
+    /// # Panics
+    /// If there is no terminal to be had, or the binary does not start.
+    #[must_use]
+    pub fn on_terminal<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        columns: u16,
+        arguments: &[S],
+    ) -> (Option<i32>, String) {
+        use rustix::{pty, termios};
+        let master = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).expect("a terminal");
+        pty::grantpt(&master).expect("the terminal is ours");
+        pty::unlockpt(&master).expect("the terminal is ours");
+        let size = termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        termios::tcsetwinsize(&master, size).expect("a terminal has a size");
+        let name = pty::ptsname(&master, Vec::new()).expect("the terminal has a name");
+        let name = name.into_string().expect("the name is text");
+        let slave = std::fs::File::options().read(true).write(true).open(name).expect("the terminal opens");
+        let mut command = self.command(arguments);
+        let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        let mut child =
+            command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the binary starts");
+        // With our own ends closed, the terminal's end is the child's.
+        drop((command, slave));
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut got, mut master, mut piece) = (Vec::new(), std::fs::File::from(master), [0; 4096]);
+            // A terminal whose last user has gone ends with an error.
+            while let Ok(count @ 1..) = std::io::Read::read(&mut master, &mut piece) {
+                got.extend_from_slice(&piece[..count]);
+            }
+            send.send((child.wait(), got))
+        });
+        let (status, got) =
+            receive.recv_timeout(wait::LIMIT * 2).expect("the command on a terminal ends in time");
+        (status.expect("our own child can be waited for").code(), String::from_utf8_lossy(&got).into_owned())
     }
 
     /// Runs a command that must succeed; gives its standard output.

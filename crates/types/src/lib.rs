@@ -8,6 +8,7 @@ pub mod id;
 pub mod kind;
 pub mod limits;
 pub mod page;
+mod printable;
 pub mod rights;
 pub mod seq;
 
@@ -17,5 +18,6 @@ pub use error::{Code, Error, Reason, Result};
 pub use id::{ApiKeyId, DatabaseId, OrgId, SessionId, TokenId, UserId};
 pub use kind::DatabaseKind;
 pub use page::{PageCount, PageNo, PageSize};
+pub use printable::printable;
 pub use rights::{Model, ModelSet, Op, OpSet};
 pub use seq::Seq;

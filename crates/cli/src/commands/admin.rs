@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     output,
     password::PasswordArgs,
+    table::{Cell, Column, Table},
 };
 
 const VARIABLE: &str = "FERRY_OPERATOR_TOKEN";
@@ -128,7 +129,7 @@ async fn user(context: &Context, operator: &AdminClient, command: User) -> Resul
             if context.json {
                 return output::json(&made);
             }
-            output::line(format_args!("{}\t{email}", made.user_id))
+            output::row(&[&made.user_id, &email])
         }
         User::Disable { user, undo } => {
             let request =
@@ -159,7 +160,12 @@ async fn key(context: &Context, operator: &AdminClient, command: Key) -> Result<
             if context.json {
                 return output::json(&keys);
             }
-            keys.iter().try_for_each(row)
+            let [kid, state] = [Column::whole("KID"), Column::text("STATE")];
+            let mut table = Table::new([kid, state, Column::whole("CREATED")]);
+            for key in &keys {
+                table.row([(&key.kid).into(), (&key.state).into(), Cell::time(key.created_unix)]);
+            }
+            table.print()
         }
         Key::Rotate => {
             let key = operator.rotate_signing_key(rpc::RotateSigningKeyRequest::default()).await?;
@@ -177,5 +183,5 @@ async fn key(context: &Context, operator: &AdminClient, command: Key) -> Result<
 }
 
 fn row(key: &rpc::SigningKey) -> Result<(), Failure> {
-    output::line(format_args!("{}\t{}\t{}", key.kid, key.state, key.created_unix))
+    output::row(&[&key.kid, &key.state, &key.created_unix.to_string()])
 }

@@ -14,5 +14,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut args::grammar(), "ferry", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end())
+    output::verbatim(&script)
 }

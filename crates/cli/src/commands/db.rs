@@ -8,7 +8,12 @@ use clap::Subcommand;
 use ferry_client::admin::{DatabaseName, rpc::Database};
 use ferry_types::DatabaseKind;
 
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{self, Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -68,7 +73,7 @@ fn row(context: &Context, database: &Database) -> Result<(), Failure> {
     if context.json {
         return output::json(database);
     }
-    output::line(format_args!("{}\t{}", database.id, database.name))
+    output::row(&[&database.id, &database.name])
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
@@ -79,5 +84,15 @@ async fn list(context: &Context) -> Result<(), Failure> {
     if databases.is_empty() {
         output::note("(no databases)");
     }
-    databases.iter().try_for_each(|database| row(context, database))
+    let [id, name] = [Column::whole("ID"), Column::text("NAME")];
+    let [size, age] = [Column::whole("SIZE").right(), Column::whole("AGE").right()];
+    let kind = Column::extra("KIND").not_piped();
+    let mut table = Table::new([id, name, size.not_piped(), age.not_piped(), kind]);
+    for database in &databases {
+        let size = Cell::new(&database.size_bytes, output::bytes(database.size_bytes));
+        let age = Cell::new(&database.created_at_unix, table::age(database.created_at_unix));
+        let kind = (&database.kind).into();
+        table.row([(&database.id).into(), (&database.name).into(), size, age, kind]);
+    }
+    table.print()
 }

@@ -170,12 +170,12 @@ fn tell_kept(context: &Context, hub: &DemoHub, password: &str, trip: &Trip) -> R
         output::note(text);
         Ok(())
     } else {
-        output::line(text)
+        output::block(text)
     }
 }
 
 fn tell_next() -> Result<(), Failure> {
-    output::line(
+    output::block(
         "\nThe hub is stopped and its data removed. To go on:\n  \
          ferry demo --keep                 leave it running and try the other commands\n  \
          ferry serve                       a hub that keeps its data, in ./ferry-data\n  \

@@ -5,7 +5,13 @@ use ferry_auth::Role;
 use ferry_client::admin::rpc;
 use serde_json::json;
 
-use crate::{commands::org, context::Context, failure::Failure, input, output};
+use crate::{
+    commands::org,
+    context::Context,
+    failure::Failure,
+    input, output,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -59,10 +65,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             if context.json {
                 return output::json(&invitations);
             }
-            invitations.iter().try_for_each(|invitation| {
+            let [id, email] = [Column::whole("ID"), Column::text("E-MAIL")];
+            let mut table = Table::new([id, email, Column::text("ROLE"), Column::whole("EXPIRES")]);
+            for invitation in &invitations {
                 let rpc::Invitation { id, email, role, exp_unix, .. } = invitation;
-                output::line(format_args!("{id}\t{email}\t{role}\t{exp_unix}"))
-            })
+                table.row([id.into(), email.into(), role.into(), Cell::time(*exp_unix)]);
+            }
+            table.print()
         }
         Command::Revoke { id } => {
             let request = rpc::RevokeInvitationRequest { id: id.clone(), ..Default::default() };

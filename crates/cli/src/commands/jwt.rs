@@ -172,5 +172,5 @@ async fn test(context: &Context, db: &DatabaseName, token: String) -> Result<(),
     if !trial.ok {
         return Err(Failure::other(format!("this JWT is refused: {}", trial.reason)));
     }
-    output::line(format_args!("ok\t{}\t{}", trial.sub, trial.exp_unix))
+    output::row(&["ok", &trial.sub, &trial.exp_unix.to_string()])
 }

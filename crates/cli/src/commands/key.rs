@@ -5,7 +5,13 @@ use ferry_client::admin::{DatabaseName, rpc};
 use ferry_types::{Model, Op};
 use serde_json::json;
 
-use crate::{context::Context, failure::Failure, input::given, output, system};
+use crate::{
+    context::Context,
+    failure::Failure,
+    input::given,
+    output, system,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -137,10 +143,31 @@ async fn list(context: &Context, db: &DatabaseName) -> Result<(), Failure> {
     if context.json {
         return output::json(&keys);
     }
-    keys.iter().try_for_each(|key| {
+    let mut table = Table::new([
+        Column::whole("ID"),
+        Column::text("KIND"),
+        Column::extra("PREFIX"),
+        Column::text("LABEL"),
+        Column::extra("MODELS"),
+        Column::extra("OPS"),
+        Column::whole("EXPIRES"),
+        Column::extra("LAST USED"),
+    ]);
+    for key in &keys {
         let rpc::ApiKey { id, kind, prefix, label, models, ops, exp_unix, last_used_unix, .. } = key;
-        let (models, ops) = (models.join(","), ops.join(","));
-        let row = format!("{id}\t{kind}\t{prefix}\t{label}\t{models}\t{ops}\t{exp_unix}\t{last_used_unix}");
-        output::line(row)
-    })
+        let (models, ops) = (&models.join(","), &ops.join(","));
+        let times = [Cell::time(*exp_unix), Cell::time(*last_used_unix)];
+        let [expires, used] = times;
+        table.row([
+            id.into(),
+            kind.into(),
+            prefix.into(),
+            label.into(),
+            models.into(),
+            ops.into(),
+            expires,
+            used,
+        ]);
+    }
+    table.print()
 }

@@ -5,7 +5,12 @@ use ferry_auth::Role;
 use ferry_client::admin::rpc;
 use serde_json::json;
 
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,10 +42,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             if context.json {
                 return output::json(&members);
             }
-            members.iter().try_for_each(|member| {
+            let [id, email] = [Column::whole("USER"), Column::text("E-MAIL")];
+            let mut table = Table::new([id, email, Column::text("ROLE"), Column::whole("JOINED")]);
+            for member in &members {
                 let rpc::Member { user_id, email, role, joined_unix, .. } = member;
-                output::line(format_args!("{user_id}\t{email}\t{role}\t{joined_unix}"))
-            })
+                table.row([user_id.into(), email.into(), role.into(), Cell::time(*joined_unix)]);
+            }
+            table.print()
         }
         Command::Role { user, role } => {
             let request = rpc::SetMemberRoleRequest {
@@ -50,16 +58,12 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
                 ..Default::default()
             };
             admin.set_member_role(request).await?;
-            done(context, format_args!("{user}\t{role}"))
+            if context.json { output::json(&json!({})) } else { output::row(&[&user, &role.to_string()]) }
         }
         Command::Remove { user } => {
             let request = rpc::RemoveMemberRequest { org, user_id: user.clone(), ..Default::default() };
             admin.remove_member(request).await?;
-            done(context, format_args!("removed {user}"))
+            if context.json { output::json(&json!({})) } else { output::line(format_args!("removed {user}")) }
         }
     }
-}
-
-fn done(context: &Context, line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
-    if context.json { output::json(&json!({})) } else { output::line(line) }
 }

@@ -4,7 +4,12 @@ use clap::Subcommand;
 use ferry_client::admin::rpc;
 use serde_json::json;
 
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -47,7 +52,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             if context.json {
                 return output::json(&orgs);
             }
-            orgs.iter().try_for_each(row)
+            let [id, name] = [Column::whole("ID"), Column::text("NAME")];
+            let mut table = Table::new([id, name, Column::text("ROLE"), Column::text("PERSONAL")]);
+            for org in &orgs {
+                let personal = Cell::new(personal(org), if org.personal { "yes" } else { "" });
+                table.row([(&org.id).into(), (&org.name).into(), (&org.role).into(), personal]);
+            }
+            table.print()
         }
         Command::Rename { org, name } => {
             let admin = context.admin()?;
@@ -83,10 +94,12 @@ async fn delete(context: &Context, org: &str, yes: bool) -> Result<(), Failure> 
 
 /// One organisation as the result of a command.
 pub(super) fn show(context: &Context, org: &rpc::Org) -> Result<(), Failure> {
-    if context.json { output::json(org) } else { row(org) }
+    if context.json {
+        return output::json(org);
+    }
+    output::row(&[&org.id, &org.name, &org.role, personal(org)])
 }
 
-fn row(org: &rpc::Org) -> Result<(), Failure> {
-    let personal = if org.personal { "personal" } else { "" };
-    output::line(format_args!("{}\t{}\t{}\t{personal}", org.id, org.name, org.role))
+const fn personal(org: &rpc::Org) -> &'static str {
+    if org.personal { "personal" } else { "" }
 }

@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     output,
     settings::{self, Profile, profiles},
+    table::{Cell, Column, Table},
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,15 +51,14 @@ pub(crate) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             if found.is_empty() {
                 output::note("(no profiles)");
             }
-            found.iter().try_for_each(|(name, profile)| {
-                let text = |value: &Option<String>| value.clone().unwrap_or_default();
+            let [name, server] = [Column::text("NAME"), Column::text("SERVER")];
+            let mut table = Table::new([name, server, Column::text("ORG"), Column::whole("IN USE")]);
+            for (name, profile) in &found {
+                let text = |value: &Option<String>| Cell::from(value.as_deref().unwrap_or_default());
                 let mark = if is_current(name) { "*" } else { "" };
-                output::line(format_args!(
-                    "{name}\t{}\t{}\t{mark}",
-                    text(&profile.server),
-                    text(&profile.org)
-                ))
-            })
+                table.row([name.into(), text(&profile.server), text(&profile.org), mark.into()]);
+            }
+            table.print()
         }
         Command::Use { name } => {
             profiles::select(&dir, &name)?;

@@ -14,7 +14,7 @@ use ferry_hub::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
-use crate::{failure::Failure, system};
+use crate::{failure::Failure, output, system};
 
 pub(crate) type Args = ServeArgs;
 
@@ -58,7 +58,7 @@ fn log(config: &Config) {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let others = config.log_level.min(tracing::Level::WARN);
     let filter = Targets::new().with_default(others).with_target("ferry", config.log_level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(false);
     let registry = tracing_subscriber::registry();
     let started = match config.log_format.unwrap_or(default) {
         LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).try_init(),

@@ -8,6 +8,7 @@ use crate::{
     context::{Context, variable},
     failure::Failure,
     output,
+    table::{Cell, Column, Table},
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +38,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             if context.json {
                 return output::json(&sessions);
             }
-            sessions.iter().try_for_each(row)
+            list(&sessions)
         }
         Command::Revoke { id, keep_tokens } => {
             let request = rpc::RevokeSessionRequest {
@@ -64,8 +65,20 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     }
 }
 
-fn row(session: &rpc::Session) -> Result<(), Failure> {
-    let rpc::Session { id, label, ip, created_unix, exp_unix, current, .. } = session;
-    let mark = if *current { "*" } else { "" };
-    output::line(format_args!("{id}\t{label}\t{ip}\t{created_unix}\t{exp_unix}\t{mark}"))
+fn list(sessions: &[rpc::Session]) -> Result<(), Failure> {
+    let mut table = Table::new([
+        Column::whole("ID"),
+        Column::text("DEVICE"),
+        Column::extra("ADDRESS"),
+        Column::whole("LOGIN"),
+        Column::extra("EXPIRES"),
+        Column::whole(""),
+    ]);
+    for session in sessions {
+        let rpc::Session { id, label, ip, created_unix, exp_unix, current, .. } = session;
+        let mark = if *current { "*" } else { "" };
+        let [login, expires] = [Cell::time(*created_unix), Cell::time(*exp_unix)];
+        table.row([id.into(), label.into(), ip.into(), login, expires, mark.into()]);
+    }
+    table.print()
 }

@@ -6,7 +6,12 @@ use ferry_client::admin::{DatabaseName, rpc};
 use ferry_types::TokenId;
 use serde_json::{Value, json};
 
-use crate::{context::Context, failure::Failure, input, output, system};
+use crate::{
+    context::Context,
+    failure::Failure,
+    input, output, system,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -167,11 +172,21 @@ async fn list(context: &Context, db: &DatabaseName) -> Result<(), Failure> {
     if context.json {
         return output::json(&tokens);
     }
-    tokens.iter().try_for_each(|token| {
+    let mut table = Table::new([
+        Column::whole("ID"),
+        Column::extra("USER"),
+        Column::text("LABEL"),
+        Column::extra("MODELS"),
+        Column::text("OPS"),
+        Column::whole("EXPIRES"),
+    ]);
+    for token in &tokens {
         let rpc::TokenInfo { token_id, user_id, label, models, ops, exp_unix, .. } = token;
-        let (models, ops) = (models.join(","), ops.join(","));
-        output::line(format_args!("{token_id}\t{user_id}\t{label}\t{models}\t{ops}\t{exp_unix}"))
-    })
+        let (models, ops) = (&models.join(","), &ops.join(","));
+        let expires = Cell::time(*exp_unix);
+        table.row([token_id.into(), user_id.into(), label.into(), models.into(), ops.into(), expires]);
+    }
+    table.print()
 }
 
 async fn revoke(context: &Context, token: String) -> Result<(), Failure> {

@@ -233,6 +233,14 @@ impl Control {
         Ok((page.into_iter().cloned().collect(), next))
     }
 
+    /// Bytes on disk of each of these databases.
+    pub async fn database_sizes(&self, entries: &[DatabaseEntry]) -> Vec<u64> {
+        match self.host.get() {
+            Some(host) => host.sizes(entries.iter().map(|entry| entry.id).collect()).await,
+            None => vec![0; entries.len()],
+        }
+    }
+
     /// Gives a database another name; its id, tokens and connections stay (ORG-09).
     ///
     /// # Errors

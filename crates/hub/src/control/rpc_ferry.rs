@@ -125,8 +125,11 @@ impl wire::AdminService for Service {
             request.page_token,
         );
         let (entries, next_page_token) = page.map_err(|error| call.refuse(&error))?;
-        // Size and activity of each would open every database of the page; GetDatabase tells them.
-        let databases = entries.iter().map(|entry| database(entry, &DatabaseStats::default())).collect();
+        // The rest of each would open every database of the page; GetDatabase tells it.
+        let sizes = self.0.database_sizes(&entries).await;
+        let stats =
+            sizes.into_iter().map(|size_bytes| DatabaseStats { size_bytes, ..DatabaseStats::default() });
+        let databases = entries.iter().zip(stats).map(|(entry, stats)| database(entry, &stats)).collect();
         Response::ok(wire::ListDatabasesResponse { databases, next_page_token, ..Default::default() })
     }
 

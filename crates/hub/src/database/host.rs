@@ -39,6 +39,16 @@ impl DatabaseHost for Databases {
         }
         .boxed()
     }
+
+    fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>> {
+        let dirs: Vec<_> = ids.into_iter().map(|id| self.dir_of(id)).collect();
+        async move {
+            let count = dirs.len();
+            let sized = tokio::task::spawn_blocking(move || dirs.iter().map(|dir| size_of(dir)).collect());
+            sized.await.unwrap_or_else(|_| vec![0; count])
+        }
+        .boxed()
+    }
 }
 
 /// State of a database whose file is pushed; `None` if it is not one.

@@ -138,7 +138,7 @@ impl Databases {
         futures_util::stream::iter(ending).buffer_unordered(STOPPED_AT_ONCE).collect::<()>().await;
     }
 
-    fn dir_of(&self, id: DatabaseId) -> PathBuf {
+    pub(super) fn dir_of(&self, id: DatabaseId) -> PathBuf {
         self.data_dir.join("databases").join(id.to_string())
     }
 

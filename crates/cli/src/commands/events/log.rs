@@ -11,7 +11,12 @@ use ferry_types::{Code, Op};
 use serde_json::{Value, value::RawValue};
 
 use super::as_client;
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{Cell, Column, Table},
+};
 
 /// Events asked for at a time.
 const PAGE_EVENTS: u32 = 1000;
@@ -68,20 +73,24 @@ pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failu
     if args.follow {
         return follow(context, &client, args).await;
     }
-    let (mut after, mut all) = (args.after, Vec::new());
+    let (mut after, mut all, mut table) = (args.after, Vec::new(), table());
     loop {
         let page = client.page(args.store.as_deref(), after, PAGE_EVENTS).await?;
         if context.json {
             all.extend(page.events);
         } else {
-            page.events.iter().try_for_each(|event| line(event.get()))?;
+            for event in &page.events {
+                let [number, at, name, by, args] = Shown::read(event.get())?.fields();
+                let at = Cell::rfc3339(&at);
+                table.row([(&number).into(), at, (&name).into(), (&by).into(), (&args).into()]);
+            }
         }
         after = page.next;
         if !page.has_more {
             break;
         }
     }
-    if context.json { output::json(&all) } else { Ok(()) }
+    if context.json { output::json(&all) } else { table.print() }
 }
 
 /// Prints what is committed until it is interrupted; a stream that ends is opened again behind the last event.
@@ -92,7 +101,7 @@ async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Re
         match stream.next().await? {
             Some(LiveItem::Event(number, event)) => {
                 after = number;
-                if context.json { output::line(&event)? } else { line(&event)? }
+                if context.json { output::json_text(&event)? } else { line(&event)? }
             }
             Some(LiveItem::Reset) => {
                 output::note("# the store was reset or has a new identity: it begins anew");
@@ -126,26 +135,41 @@ fn is_passing(error: &ClientError) -> bool {
     )
 }
 
-/// `263  2026-11-20T10:29:48.311Z  v1.Paid  billing/job-1  {"id":"9"}`.
-fn line(event: &str) -> Result<(), Failure> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shown<'a> {
-        seq_num: i64,
-        created_at: String,
-        name: String,
-        client_id: String,
-        session_id: String,
-        #[serde(borrow)]
-        args: Option<&'a RawValue>,
+/// What people are shown of an event.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    seq_num: i64,
+    created_at: String,
+    name: String,
+    client_id: String,
+    session_id: String,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+impl<'a> Shown<'a> {
+    fn read(event: &'a str) -> Result<Self, Failure> {
+        let read = serde_json::from_str(event);
+        read.map_err(|error| ClientError::unverified(format!("the hub sent no event: {error}")).into())
     }
-    let shown: Shown<'_> = serde_json::from_str(event)
-        .map_err(|error| ClientError::unverified(format!("the hub sent no event: {error}")))?;
-    let args = shown.args.map_or("", RawValue::get);
-    output::line(format_args!(
-        "{}\t{}\t{}\t{}/{}\t{args}",
-        shown.seq_num, shown.created_at, shown.name, shown.client_id, shown.session_id
-    ))
+
+    /// `263`, `2026-11-20T10:29:48.311Z`, `v1.Paid`, `billing/job-1`, `{"id":"9"}`.
+    fn fields(self) -> [String; 5] {
+        let by = format!("{}/{}", self.client_id, self.session_id);
+        let args = self.args.map_or("", RawValue::get).to_owned();
+        [self.seq_num.to_string(), self.created_at, self.name, by, args]
+    }
+}
+
+fn table() -> Table<5> {
+    let [number, at] = [Column::whole("NUMBER").right(), Column::whole("CREATED")];
+    Table::new([number, at, Column::text("NAME"), Column::text("BY"), Column::text("ARGUMENTS")])
+}
+
+fn line(event: &str) -> Result<(), Failure> {
+    let fields = Shown::read(event)?.fields();
+    output::row(&fields.each_ref().map(String::as_str))
 }
 
 pub(super) async fn append(context: &Context, args: AppendArgs) -> Result<(), Failure> {

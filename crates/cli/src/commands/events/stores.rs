@@ -4,7 +4,12 @@ use ferry_client::{admin::DatabaseName, events::StoreInfo};
 use serde_json::{Value, json};
 
 use super::as_admin;
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{Cell, Column, Table},
+};
 
 /// A store.
 #[derive(Debug, clap::Args)]
@@ -47,16 +52,17 @@ pub(super) async fn list(context: &Context, db: &DatabaseName) -> Result<(), Fai
     if stores.is_empty() {
         output::note("(no stores)");
     }
-    stores.iter().try_for_each(|store| {
-        let size = output::bytes(store.bytes);
-        output::line(format_args!(
-            "{}\t{}\t{} events\t{size}\t{}",
-            store.store_id,
-            store.state,
-            output::count(store.count),
-            store.last_push_at.as_deref().unwrap_or("-")
-        ))
-    })
+    let [store, state] = [Column::text("STORE"), Column::text("STATE")];
+    let [events, size] = [Column::whole("EVENTS").right(), Column::whole("SIZE").right()];
+    let mut table = Table::new([store, state, events, size, Column::whole("LAST PUSH")]);
+    for store in &stores {
+        let count = output::count(store.count);
+        let events = Cell::new(&format_args!("{count} events"), count.as_str());
+        let last_push = Cell::rfc3339(store.last_push_at.as_deref().unwrap_or("-"));
+        let size = (&output::bytes(store.bytes)).into();
+        table.row([(&store.store_id).into(), (&store.state).into(), events, size, last_push]);
+    }
+    table.print()
 }
 
 fn show(context: &Context, store: &StoreInfo) -> Result<(), Failure> {
@@ -87,24 +93,26 @@ pub(super) async fn clients(context: &Context, args: &Named) -> Result<(), Failu
     if clients.is_empty() {
         output::note("(no client has pushed since the hub started)");
     }
-    clients.iter().try_for_each(|client| {
-        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        let blocked = &client["blocked"];
-        let stuck = if blocked.is_null() {
-            String::new()
-        } else {
-            let first = &blocked["firstEvent"];
-            let tries = blocked["tries"].as_u64().unwrap_or(0);
-            format!(
-                "\tstuck at {} {}: {}, {tries} tries",
-                first["seqNum"],
-                text(&first["name"]),
-                text(&blocked["code"])
-            )
-        };
-        let (id, at) = (text(&client["clientId"]), text(&client["lastPushAt"]));
-        output::line(format_args!("{id}\t{at}\t{}{stuck}", text(&client["lastResult"])))
-    })
+    let [client, at] = [Column::text("CLIENT"), Column::whole("LAST PUSH")];
+    let mut table = Table::new([client, at, Column::text("RESULT"), Column::text("STUCK").if_any()]);
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    for client in clients {
+        let at = Cell::rfc3339(&text(&client["lastPushAt"]));
+        let (id, result) = (text(&client["clientId"]), text(&client["lastResult"]));
+        table.row([(&id).into(), at, (&result).into(), (&stuck(&client["blocked"])).into()]);
+    }
+    table.print()
+}
+
+/// The batch that a client is stuck with, in words; nothing if it is not.
+fn stuck(blocked: &Value) -> String {
+    if blocked.is_null() {
+        return String::new();
+    }
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (first, tries) = (&blocked["firstEvent"], blocked["tries"].as_u64().unwrap_or(0));
+    let (name, code) = (text(&first["name"]), text(&blocked["code"]));
+    format!("stuck at {} {name}: {code}, {tries} tries", first["seqNum"])
 }
 
 pub(super) async fn create(context: &Context, args: &Named) -> Result<(), Failure> {

@@ -1,9 +1,6 @@
 //! Stores as files.
 
-use std::{
-    io::{self, BufWriter},
-    path::PathBuf,
-};
+use std::{io, path::PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use ferry_client::{
@@ -75,7 +72,7 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
     let client = as_admin(context, &args.db).await?;
     let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
         // The export itself is what is printed, whatever was asked for.
-        let mut stdout = BufWriter::new(io::stdout());
+        let mut stdout = output::exported();
         return client.export(&args.store, args.after, &mut stdout).await.map(drop).map_err(Into::into);
     };
     let mut draft = Draft::new(&path)?;

@@ -8,7 +8,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::Whose;
-use crate::{context::Context, failure::Failure, output};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output,
+    table::{Cell, Column, Table},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct One {
@@ -89,9 +94,16 @@ pub(super) async fn get(context: &Context, args: &One) -> Result<(), Failure> {
     if record.deleted {
         output::note("(deleted)");
     }
-    record.fields.iter().try_for_each(|(name, field)| {
-        output::line(format_args!("{name}\t{}\t{}\t{}", field.value, field.at, field.writer))
-    })
+    let mut table = Table::new([
+        Column::text("FIELD"),
+        Column::text("VALUE"),
+        Column::whole("WRITTEN"),
+        Column::text("BY"),
+    ]);
+    for (name, field) in &record.fields {
+        table.row([name.into(), field.value.get().into(), Cell::rfc3339(&field.at), (&field.writer).into()]);
+    }
+    table.print()
 }
 
 /// `7f3a\t{"title":"Buy milk"}`.
@@ -110,10 +122,12 @@ pub(super) async fn list(context: &Context, args: &ListArgs) -> Result<(), Failu
     if records.is_empty() {
         output::note("(no records)");
     }
-    records.iter().try_for_each(|record| {
+    let mut table = Table::new([Column::whole("ID"), Column::text("DATA")]);
+    for record in &records {
         let Listed { id, data } = shown(record)?;
-        output::line(format_args!("{id}\t{data}"))
-    })
+        table.row([(&id).into(), data.get().into()]);
+    }
+    table.print()
 }
 
 /// `2026-01-01T10:05:01.000000000Z\tphone\tupdate\ttitle\t"Buy milk"`.
@@ -134,15 +148,18 @@ pub(super) async fn history(context: &Context, args: &One) -> Result<(), Failure
     if context.json {
         return output::json(&entries);
     }
+    let [received, client, op] = [Column::whole("RECEIVED"), Column::text("BY"), Column::text("OP")];
+    let mut table = Table::new([received, client, op, Column::text("FIELD"), Column::text("VALUE")]);
     for entry in &entries {
         for change in shown::<Entry>(entry)?.changes {
-            let Change { op, client, received, fields } = change;
+            let Change { op, client, received, fields } = &change;
             for (name, field) in fields {
-                output::line(format_args!("{received}\t{client}\t{op}\t{name}\t{}", field.value))?;
+                let (name, value) = (name.into(), field.value.get().into());
+                table.row([Cell::rfc3339(received), client.into(), op.into(), name, value]);
             }
         }
     }
-    Ok(())
+    table.print()
 }
 
 /// `12\ttodo/tasks/7f3a\ttitle\t"Buy milk" of phone lost against "Buy oat milk" of tablet`.
@@ -165,11 +182,14 @@ pub(super) async fn conflicts(context: &Context, args: &ConflictsArgs) -> Result
     if conflicts.is_empty() {
         output::note(format_args!("(no {} conflicts)", args.state));
     }
-    conflicts.iter().try_for_each(|conflict| {
+    let [id, record] = [Column::whole("ID").right(), Column::text("RECORD")];
+    let mut table = Table::new([id, record, Column::text("FIELD"), Column::text("CONFLICT")]);
+    for conflict in &conflicts {
         let Conflict { id, app, collection, record, field, winner, loser } = shown(conflict)?;
-        output::line(format_args!(
-            "{id}\t{app}/{collection}/{record}\t{field}\t{} of {} lost against {} of {}",
-            loser.value, loser.writer, winner.value, winner.writer
-        ))
-    })
+        let lost =
+            format!("{} of {} lost against {} of {}", loser.value, loser.writer, winner.value, winner.writer);
+        let record = format!("{app}/{collection}/{record}");
+        table.row([(&id).into(), (&record).into(), (&field).into(), (&lost).into()]);
+    }
+    table.print()
 }

@@ -1,9 +1,6 @@
 //! An owner's records as a file.
 
-use std::{
-    io::{self, BufWriter},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use ferry_types::Op;
 use serde_json::json;
@@ -43,7 +40,7 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
     let client = args.whose.client(context, Op::Read).await?;
     let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
         // The export itself is what is printed, whatever was asked for.
-        let mut stdout = BufWriter::new(io::stdout());
+        let mut stdout = output::exported();
         return client.export(&mut stdout).await.map(drop).map_err(Into::into);
     };
     let mut draft = Draft::new(&path)?;

@@ -102,6 +102,10 @@ impl DatabaseHost for FakeHost {
     fn stats(&self, _: DatabaseId) -> BoxFuture<'_, ferry_types::Result<DatabaseStats>> {
         Box::pin(async { Ok(DatabaseStats { size_bytes: 4096, connections: 3, ..DatabaseStats::default() }) })
     }
+
+    fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>> {
+        Box::pin(async move { vec![4096; ids.len()] })
+    }
 }
 
 struct Fixture {
