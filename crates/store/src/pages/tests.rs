@@ -37,7 +37,7 @@ fn open(dir: &Path) -> Arc<Replica> {
 type Pages = Vec<Vec<u8>>;
 
 fn read_file(path: &Path) -> Pages {
-    let snapshot = dbpage::Snapshot::open(path).unwrap();
+    let snapshot = dbpage::Snapshot::open(path, dbpage::Schema::Ignored).unwrap();
     let page = |page| {
         let mut data = Vec::new();
         snapshot.read(page, &mut data).unwrap();

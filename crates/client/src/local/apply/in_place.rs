@@ -23,18 +23,18 @@ pub fn in_place(base: &Base, part: &Part, progress: &dyn Progress) -> Result<()>
         ));
     }
     let mut page = vec![0; part.page_size().bytes()];
-    let mut has_first = false;
+    // Some files need page 1 written with any other page; writing what it holds harms none.
+    let mut page1 = base.first_page().to_vec();
     for number in part.received() {
         part.read(number, &mut page)?;
-        writer.write(number, &page).map_err(failed)?;
-        has_first |= number == PageNo::FIRST;
+        if number == PageNo::FIRST {
+            page1.copy_from_slice(&page);
+        } else {
+            writer.write(number, &page).map_err(failed)?;
+        }
         progress.advance(page.len() as u64);
     }
-    if !has_first {
-        // Some files need page 1 written with any other page; writing what it holds harms none.
-        writer.write(PageNo::FIRST, base.first_page()).map_err(failed)?;
-    }
     point("pull.write")?;
-    writer.commit(part.page_count()).map_err(failed)?;
+    writer.commit(&page1, part.page_count()).map_err(failed)?;
     point("pull.commit")
 }
