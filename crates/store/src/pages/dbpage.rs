@@ -205,7 +205,11 @@ impl PageWriter {
     fn run(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<()> {
         let mut statement = self.connection.prepare_cached(statement)?;
         statement.execute(parameters)?;
-        debug_assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "BUG: the schema was read anew");
+        debug_assert_eq!(
+            statement.get_status(StatementStatus::RePrepare),
+            0,
+            "BUG: the schema was read anew"
+        );
         Ok(())
     }
 }

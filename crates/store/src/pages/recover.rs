@@ -12,7 +12,12 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    VersionInfo, commit::open_present, dbpage, dbpage::{Schema, Snapshot}, identity, index, index::VersionRow,
+    VersionInfo,
+    commit::open_present,
+    dbpage,
+    dbpage::{Schema, Snapshot},
+    identity, index,
+    index::VersionRow,
     segment::Segments,
 };
 use crate::{Error, Result};

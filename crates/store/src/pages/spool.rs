@@ -12,7 +12,11 @@ use ferry_core::pages::{Volatile, header, tree};
 use ferry_types::{Leaf, PageNo, UnixMillis};
 use rusqlite::OptionalExtension as _;
 
-use super::{PageSource, VersionInfo, dbpage::{Schema, Snapshot}, scratch};
+use super::{
+    PageSource, VersionInfo,
+    dbpage::{Schema, Snapshot},
+    scratch,
+};
 use crate::{Error, Result};
 
 const LEAF_BYTES: usize = 32;

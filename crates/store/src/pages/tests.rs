@@ -16,6 +16,7 @@ use super::*;
 use crate::fault::hook;
 
 mod crash;
+mod migrations;
 mod shapes;
 mod versions;
 
