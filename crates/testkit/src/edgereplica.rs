@@ -101,7 +101,7 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
     let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
     let max_page = greet(&connection, &mut socket)?;
     announce(&connection, &mut socket, max_page);
-    connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
+    let mut is_begun = false;
     let report = {
         let mut write = connection
             .prepare("INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)")
@@ -109,6 +109,9 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
         loop {
             match expect_frame(&mut socket)? {
                 Frame::PageData { page_no, data } => {
+                    if !std::mem::replace(&mut is_begun, true) {
+                        connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
+                    }
                     let written = write.execute((page_no, data));
                     written.map_err(|error| Failure::Local(format!("writing page {page_no}: {error}")))?;
                 }
@@ -123,7 +126,9 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
             }
         }
     };
-    connection.execute_batch("COMMIT").map_err(|error| Failure::Local(format!("committing: {error}")))?;
+    if is_begun {
+        connection.execute_batch("COMMIT").map_err(|error| Failure::Local(format!("committing: {error}")))?;
+    }
     Ok(report)
 }
 

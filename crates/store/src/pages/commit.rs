@@ -217,7 +217,9 @@ impl Commit<'_> {
             return Ok(());
         }
         let stage = self.replica.stage()?;
-        let mut pages = PageWriter::begin(&self.replica.main, BUSY_TIMEOUT)?;
+        // In normal form: SQLite puts in its own counters, the writer the file's own journal mode.
+        let (page1, count) = (&self.prepared.page1, self.prepared.plan.page_count);
+        let mut pages = PageWriter::begin(&self.replica.main, BUSY_TIMEOUT, page1, count)?;
         let zeros = vec![0; self.prepared.plan.page_size.bytes()];
         let mut data = Vec::new();
         for page in self.prepared.plan.changed.clone().iter() {
@@ -225,8 +227,7 @@ impl Commit<'_> {
             pages.write(page, if data.is_empty() { &zeros } else { &data })?;
         }
         fault::point("push.written")?;
-        // In normal form: SQLite puts in its own counters, the writer the file's own journal mode.
-        pages.commit(&self.prepared.page1, self.prepared.plan.page_count)?;
+        pages.commit()?;
         Ok(())
     }
 

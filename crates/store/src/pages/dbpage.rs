@@ -5,7 +5,7 @@
 //! prepares a first statement; the load is broken off before its first row, and `writable_schema` makes SQLite go on
 //! with the empty schema that it has then. No `CREATE` statement of the file is parsed, none of its expressions run.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
 use ferry_types::{PageCount, PageNo, PageSize};
 use rusqlite::{Connection, OpenFlags, StatementStatus, limits::Limit};
@@ -22,10 +22,12 @@ const CACHE_KIB: u32 = 2000;
 // Named in `temp`, where no schema of the file can put a table of that name before it; it reads `main` all the same.
 const READ_PAGE: &str = "SELECT data FROM temp.sqlite_dbpage WHERE pgno = ?1";
 const WRITE_PAGE: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
-const WRITE_PAGE_1: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (1, ?1)";
-/// Page 1, and the cut behind the last page of a shorter image, in one statement.
-const WRITE_PAGE_1_AND_CUT: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (1, ?1), (?2, NULL)";
+/// Cuts off this page and all behind it, at the COMMIT.
+const CUT: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, NULL)";
 const COMMIT: &str = "COMMIT";
+/// Where page 1 tells the journal mode, and the schema cookie (SQLite file format, section 1.3).
+const FORMAT_VERSIONS: Range<usize> = 18..20;
+const SCHEMA_COOKIE: Range<usize> = 40..44;
 
 /// Whether a connection knows the tables of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,56 +123,63 @@ impl Snapshot {
 ///
 /// Between the first page and the COMMIT no statement is prepared (PAG-18), since that would read the schema from
 /// pages of two images. SQLite prepares a statement anew, unasked, when it is run and the schema cookie on page 1 is
-/// not the one it was prepared for. So all statements are prepared before the first page, page 1 is written last, and
-/// in the same statement as the cut; COMMIT looks at no cookie.
+/// not the one it was prepared for. So all statements are prepared before the first page, and page 1 is written with
+/// the cookie that it had; the new cookie comes last, by a pragma, which like COMMIT looks at no cookie.
+///
+/// Page 1 and the cut are not one statement of two rows, which would look at the cookie only once: SQLite puts a
+/// savepoint around such a statement, and at its end believes the page count on page 1, after which there is nothing
+/// to cut.
 pub struct PageWriter {
     connection: Connection,
     page_size: PageSize,
     page_count: PageCount,
-    /// Bytes 18 and 19 of page 1: the file's own journal mode, which stays.
-    own_format: [u8; 2],
+    new: NewImage,
+}
+
+/// What a [`PageWriter`] knows of the image from the start.
+struct NewImage {
+    page_count: PageCount,
+    /// As it will be, but with the schema cookie that the file had.
+    page1: Vec<u8>,
+    /// The statement that sets the schema cookie.
+    set_cookie: String,
 }
 
 impl PageWriter {
-    /// Opens the file and takes the write lock, waiting for other writers at most `busy`.
+    /// Opens the file and takes the write lock, waiting for other writers at most `busy`. The image to come has this
+    /// page 1, whose journal mode does not count, and this many pages.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked, or is empty.
-    pub fn begin(path: &Path, busy: Duration) -> Result<Self> {
+    /// When the file cannot be opened or locked, or is empty, or page 1 has another length than the file's pages.
+    pub fn begin(path: &Path, busy: Duration, page1: &[u8], page_count: PageCount) -> Result<Self> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy, Schema::Ignored)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let (page_size, page_count) = dimensions(&connection)?;
-        let mut page1 = Vec::with_capacity(page_size.bytes());
+        let (page_size, old_count) = dimensions(&connection)?;
+        if page1.len() != page_size.bytes() {
+            return Err(Error::Damaged(format!(
+                "page 1 has {} bytes, the file's pages {page_size}",
+                page1.len()
+            )));
+        }
+        let mut old = Vec::with_capacity(page_size.bytes());
         // The first statement within the transaction that looks at the schema cookie: what is prepared from here on
         // is prepared for the cookie of this page 1.
-        read_page(&connection, PageNo::FIRST, &mut page1)?;
-        let own_format = [page1[18], page1[19]];
+        read_page(&connection, PageNo::FIRST, &mut old)?;
         let auto_vacuum: u32 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
         if auto_vacuum == 1 {
             // With auto_vacuum FULL the COMMIT would move pages about by the pointer maps that were there before,
             // and can fail as corrupt. The setting itself comes with the new page 1.
             connection.execute_batch("PRAGMA auto_vacuum=2")?;
         }
-        for statement in [WRITE_PAGE, WRITE_PAGE_1, WRITE_PAGE_1_AND_CUT, COMMIT] {
+        let new = NewImage::over(&old, page1, page_count);
+        for statement in [WRITE_PAGE, CUT, &new.set_cookie, COMMIT] {
             // Dropped, it stays in the connection's cache, prepared.
             drop(connection.prepare_cached(statement)?);
         }
-        Ok(Self { connection, page_size, page_count, own_format })
+        Ok(Self { connection, page_size, page_count: old_count, new })
     }
 
-    /// Bytes per page; a page of another length cannot be written.
-    #[must_use]
-    pub const fn page_size(&self) -> PageSize {
-        self.page_size
-    }
-
-    /// Pages of the file before the transaction.
-    #[must_use]
-    pub const fn page_count(&self) -> PageCount {
-        self.page_count
-    }
-
-    /// Replaces a page other than page 1, which [`Self::commit`] takes; the lock page is passed over.
+    /// Replaces a page other than page 1; the lock page is passed over.
     ///
     /// # Errors
     /// When SQLite refuses it.
@@ -185,18 +194,17 @@ impl PageWriter {
         self.run(WRITE_PAGE, (page.get(), data))
     }
 
-    /// Writes page 1, which keeps the file's own journal mode, sets the page count and commits.
+    /// Writes page 1, sets the page count and commits.
     ///
     /// # Errors
     /// When SQLite cannot commit; the file is as before.
-    pub fn commit(self, page1: &[u8], page_count: PageCount) -> Result<()> {
-        let mut page1 = page1.to_vec();
-        page1[18..20].copy_from_slice(&self.own_format);
-        if page_count < self.page_count {
-            self.run(WRITE_PAGE_1_AND_CUT, (page1, u64::from(page_count.0) + 1))?;
-        } else {
-            self.run(WRITE_PAGE_1, [page1])?;
+    pub fn commit(self) -> Result<()> {
+        self.run(WRITE_PAGE, (PageNo::FIRST.get(), &self.new.page1))?;
+        if self.new.page_count < self.page_count {
+            // Behind all pages: one written after it would cancel it.
+            self.run(CUT, [u64::from(self.new.page_count.0) + 1])?;
         }
+        self.run(&self.new.set_cookie, [])?;
         self.run(COMMIT, [])?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
@@ -211,6 +219,17 @@ impl PageWriter {
             "BUG: the schema was read anew"
         );
         Ok(())
+    }
+}
+
+impl NewImage {
+    fn over(old: &[u8], page1: &[u8], page_count: PageCount) -> Self {
+        let cookie = page1[SCHEMA_COOKIE].iter().fold(0, |cookie: i32, byte| cookie << 8 | i32::from(*byte));
+        let mut page1 = page1.to_vec();
+        page1[SCHEMA_COOKIE].copy_from_slice(&old[SCHEMA_COOKIE]);
+        // The file's own journal mode stays.
+        page1[FORMAT_VERSIONS].copy_from_slice(&old[FORMAT_VERSIONS]);
+        Self { page_count, page1, set_cookie: format!("PRAGMA schema_version={cookie}") }
     }
 }
 

@@ -27,13 +27,25 @@ fn normal(pages: &Pages) -> Pages {
 /// Brings a live file to an image, as a pull does: only what differs is written, and page 1 always.
 fn write_over(copy: &Path, image: &Pages) {
     let before = read_file(copy);
-    let mut writer = PageWriter::begin(copy, Duration::from_secs(5)).unwrap();
+    let count = PageCount(u32::try_from(image.len()).unwrap());
+    let mut writer = PageWriter::begin(copy, Duration::from_secs(5), &image[0], count).unwrap();
     for (number, page) in (1..).zip(image).skip(1) {
         if before.get(number as usize - 1) != Some(page) {
             writer.write(PageNo::new(number).unwrap(), page).unwrap();
         }
     }
-    writer.commit(&image[0], PageCount(u32::try_from(image.len()).unwrap())).unwrap();
+    writer.commit().unwrap();
+    assert!(dbpage::checkpoint_truncate(copy).unwrap(), "nobody reads the copy");
+}
+
+/// What the file takes on disk, which the page count on page 1 does not tell.
+fn assert_cut(file: &Path, image: &Pages, story: &str) {
+    assert_eq!(
+        std::fs::metadata(file).unwrap().len(),
+        image.concat().len() as u64,
+        "the room of {}, {story}",
+        file.display()
+    );
 }
 
 /// One app's life: how many versions it had.
@@ -45,6 +57,9 @@ fn live(seed: u64) -> usize {
     let copy = dir.path().join("copy.db");
     let first = read_file(&file);
     std::fs::write(&copy, normal(&first).concat()).unwrap();
+    if seed % 2 == 0 {
+        dbpage::ensure_wal(&copy).unwrap();
+    }
     push(&replica, &first).unwrap();
     for step in 0..STEPS {
         let done = app.migrate();
@@ -55,9 +70,13 @@ fn live(seed: u64) -> usize {
         assert!(image == served(&pages), "the hub, {}", story());
         write_over(&copy, &image);
         assert!(normal(&read_file(&copy)) == normal(&pages), "the copy, {}", story());
+        assert_cut(&copy, &image, &story());
     }
     check_integrity(&read_file(&copy), dir.path());
     drop(replica);
+    let main = dir.path().join("hub/main.db");
+    assert!(dbpage::checkpoint_truncate(&main).unwrap(), "nobody reads the hub's file");
+    assert_cut(&main, &read_file(&file), &format!("seed {seed}"));
     assert!(
         whole(&open(&dir.path().join("hub")).pin()) == served(&read_file(&file)),
         "seed {seed}: reopened"
