@@ -7,6 +7,7 @@ mod cut;
 mod faults;
 mod hostile;
 mod isolation;
+mod migrations;
 mod race;
 mod shapes;
 mod storage;

@@ -1,6 +1,6 @@
 //! Databases of every shape go through unharmed (pages, scenario 7).
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use ferry_testkit::{
     Direction,
@@ -80,15 +80,15 @@ fn a_pushed_file_without_wal_comes_back_byte_for_byte() {
     let mut socket = Socket::open(place.hub.address(), &place.pull_token()).unwrap();
     socket.send(&Frame::hello(0));
     socket.send(&Frame::Complete);
-    let mut got = Vec::new();
+    let mut got = BTreeMap::new();
     loop {
         match socket.next() {
-            Event::Frame(Frame::PageData { data, .. }) => got.extend(data),
+            Event::Frame(Frame::PageData { page_no, data }) => drop(got.insert(page_no, data)),
             Event::Frame(_) => {}
             _ => break,
         }
     }
-    assert_eq!(got, fs::read(&file).unwrap());
+    assert_eq!(got.into_values().flatten().collect::<Vec<u8>>(), fs::read(&file).unwrap());
 }
 
 /// A database of 1.1 GiB that is almost all free and zero: the page over SQLite's lock bytes is never sent.

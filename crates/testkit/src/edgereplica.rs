@@ -1,6 +1,7 @@
 //! EdgeReplica's command-line client, imitated from the specification (pages, 2.2), with its weaknesses: it says
 //! page size 4096 whatever its file has, reads each page in a transaction of its own, reads nothing from the hub
-//! before it has announced everything, gives up on `hash_mismatch_batch`, and cannot truncate a file.
+//! before it has announced everything, gives up on `hash_mismatch_batch`, writes pages into its live file as they come,
+//! and cannot truncate a file.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -34,6 +35,8 @@ pub enum Failure {
     Ended(String),
     /// The hub sent a frame that this client does not understand here.
     Confused(String),
+    /// SQLite did not take what was pulled.
+    Local(String),
 }
 
 impl Failure {
@@ -98,29 +101,34 @@ pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
     let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
     let max_page = greet(&connection, &mut socket)?;
     announce(&connection, &mut socket, max_page);
-    let mut pages = Vec::new();
-    let report = loop {
-        match expect_frame(&mut socket)? {
-            Frame::PageData { page_no, data } => pages.push((page_no, data)),
-            Frame::SyncComplete { pages_transferred, bytes_transferred } => {
-                break Report { pages: pages_transferred, bytes: bytes_transferred, moved: socket.moved() };
-            }
-            other => return Err(Failure::Confused(format!("{other:?}"))),
-        }
-    };
-    if pages.is_empty() {
-        return Ok(report);
-    }
-    connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
-    {
+    let mut is_begun = false;
+    let report = {
         let mut write = connection
             .prepare("INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)")
             .expect("SQLite has sqlite_dbpage");
-        for (page_no, data) in pages {
-            write.execute((page_no, data)).unwrap_or_else(|error| panic!("writing page {page_no}: {error}"));
+        loop {
+            match expect_frame(&mut socket)? {
+                Frame::PageData { page_no, data } => {
+                    if !std::mem::replace(&mut is_begun, true) {
+                        connection.execute_batch("BEGIN IMMEDIATE").expect("the local file can be locked");
+                    }
+                    let written = write.execute((page_no, data));
+                    written.map_err(|error| Failure::Local(format!("writing page {page_no}: {error}")))?;
+                }
+                Frame::SyncComplete { pages_transferred, bytes_transferred } => {
+                    break Report {
+                        pages: pages_transferred,
+                        bytes: bytes_transferred,
+                        moved: socket.moved(),
+                    };
+                }
+                other => return Err(Failure::Confused(format!("{other:?}"))),
+            }
         }
+    };
+    if is_begun {
+        connection.execute_batch("COMMIT").map_err(|error| Failure::Local(format!("committing: {error}")))?;
     }
-    connection.execute_batch("COMMIT").expect("the local file can be written");
     Ok(report)
 }
 

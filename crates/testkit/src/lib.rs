@@ -15,6 +15,7 @@ pub mod hub;
 pub mod jwks_server;
 pub mod jwt;
 pub mod livestore;
+pub mod migrations;
 pub mod process;
 pub mod provider;
 pub mod records;

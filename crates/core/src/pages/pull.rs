@@ -19,8 +19,19 @@ enum State {
     Opening,
     /// Hashes come in.
     Announcing,
-    /// Pages go out; the next one that may have to is this, `None` after the last.
-    Sending(Option<PageNo>),
+    /// Pages go out.
+    Sending(Next),
+}
+
+/// What may have to be sent next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// This page or one above it.
+    From(PageNo),
+    /// Page 1, the last one.
+    First,
+    /// Nothing.
+    Done,
 }
 
 /// A pull session.
@@ -34,6 +45,12 @@ pub struct Pull {
     /// Pages that the client has as the image has them.
     equal: PageSet,
     transferred: SyncComplete,
+}
+
+impl Next {
+    fn after(page: PageNo) -> Self {
+        page.get().checked_add(1).and_then(PageNo::new).map_or(Self::First, Self::From)
+    }
 }
 
 impl Pull {
@@ -75,7 +92,7 @@ impl Pull {
                 if self.announcements.max_page() > self.image.page_count {
                     self.equal.remove(PageNo::FIRST);
                 }
-                self.state = State::Sending(Some(PageNo::FIRST));
+                self.state = State::Sending(Next::after(PageNo::FIRST));
             }
             other => return Err(misplaced(other).into()),
         }
@@ -94,13 +111,26 @@ impl Pull {
     }
 
     /// The next page to send in served form; `None` when all are sent (or the client is not complete yet).
+    ///
+    /// Ascending, but page 1 last (PAG-17): the client writes pages into its live file as they come, and a new schema
+    /// cookie on page 1 makes its SQLite read the schema anew, which must be whole by then.
     pub fn next_page(&mut self) -> Option<PageNo> {
-        let (State::Sending(Some(from)), Some(size)) = (self.state, self.image.page_size) else {
-            return None;
+        let (State::Sending(next), Some(size)) = (self.state, self.image.page_size) else { return None };
+        let page = match next {
+            Next::From(from) => {
+                let mut rest = (from.get()..=self.image.page_count.0).filter_map(PageNo::new);
+                rest.find(|page| !self.equal.contains(*page) && *page != size.lock_page())
+            }
+            Next::First | Next::Done => None,
         };
-        let mut rest = (from.get()..=self.image.page_count.0).filter_map(PageNo::new);
-        let page = rest.find(|page| !self.equal.contains(*page) && *page != size.lock_page());
-        self.state = State::Sending(page.and_then(|page| PageNo::new(page.get().checked_add(1)?)));
+        let page = page.or_else(|| {
+            let is_due = next != Next::Done && !self.equal.contains(PageNo::FIRST);
+            is_due.then_some(PageNo::FIRST)
+        });
+        self.state = State::Sending(match page {
+            Some(page) if page != PageNo::FIRST => Next::after(page),
+            _ => Next::Done,
+        });
         if page.is_some() {
             self.transferred.pages_transferred += 1;
             self.transferred.bytes_transferred += u64::from(size.get());

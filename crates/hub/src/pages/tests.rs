@@ -73,17 +73,17 @@ impl Fixture {
 fn image(mut engine: PullEngine) -> Vec<u8> {
     let hello = Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page: 0 });
     let sent: Vec<Bytes> = vec![hello.encode().into(), Frame::Complete.encode().into()];
-    let (mut image, mut out) = (Vec::new(), Vec::new());
+    let (mut pages, mut out) = (BTreeMap::new(), Vec::new());
     let mut progress = engine.step(&sent, OUT_BYTES, &mut out).unwrap();
     while progress == Progress::MoreToSend {
         progress = engine.step(&[], OUT_BYTES, &mut out).unwrap();
     }
     for frame in &out {
         if let Frame::PageData(page) = Frame::decode(frame).unwrap() {
-            image.extend_from_slice(page.data);
+            pages.insert(page.page_no, page.data.to_vec());
         }
     }
-    image
+    pages.into_values().flatten().collect()
 }
 
 // Verifies: PAG-10

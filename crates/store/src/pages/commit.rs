@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::{
     PageSource as _, Prepared, PushError, Replica, VersionInfo,
-    dbpage::{self, PageWriter, Snapshot},
+    dbpage::{self, PageWriter, Schema, Snapshot},
     identity, index,
     index::VersionRow,
     prepare::Way,
@@ -217,9 +217,9 @@ impl Commit<'_> {
             return Ok(());
         }
         let stage = self.replica.stage()?;
-        let mut pages = PageWriter::begin(&self.replica.main, BUSY_TIMEOUT)?;
         // In normal form: SQLite puts in its own counters, the writer the file's own journal mode.
-        pages.write(PageNo::FIRST, &self.prepared.page1)?;
+        let (page1, count) = (&self.prepared.page1, self.prepared.plan.page_count);
+        let mut pages = PageWriter::begin(&self.replica.main, BUSY_TIMEOUT, page1, count)?;
         let zeros = vec![0; self.prepared.plan.page_size.bytes()];
         let mut data = Vec::new();
         for page in self.prepared.plan.changed.clone().iter() {
@@ -227,7 +227,7 @@ impl Commit<'_> {
             pages.write(page, if data.is_empty() { &zeros } else { &data })?;
         }
         fault::point("push.written")?;
-        pages.commit(self.prepared.plan.page_count)?;
+        pages.commit()?;
         Ok(())
     }
 
@@ -308,7 +308,7 @@ pub(super) fn open_present(main: &std::path::Path, count: PageCount) -> Result<O
     if count.0 == 0 {
         return Ok(None);
     }
-    let snapshot = Snapshot::open(main)?;
+    let snapshot = Snapshot::open(main, Schema::Ignored)?;
     if snapshot.page_count() != count {
         return Err(Error::Damaged(format!(
             "main.db has {} pages, its index {count}",

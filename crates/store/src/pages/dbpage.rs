@@ -1,33 +1,58 @@
 //! Single pages of a live SQLite file, read and written through `sqlite_dbpage`, so that SQLite's own locks and
 //! its WAL hold for them too. Works on any SQLite file, in either journal mode.
 //!
-//! The file may be hostile. A schema that cannot be parsed must not keep its pages from being read, so errors of
-//! schema loading are ignored (`writable_schema`), and none of its SQL is trusted.
+//! The file may be hostile, and its schema is nothing that pages need: it is never read. SQLite loads it when it
+//! prepares a first statement; the load is broken off before its first row, and `writable_schema` makes SQLite go on
+//! with the empty schema that it has then. No `CREATE` statement of the file is parsed, none of its expressions run.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
 use ferry_types::{PageCount, PageNo, PageSize};
-use rusqlite::{Connection, OpenFlags, limits::Limit};
+use rusqlite::{Connection, OpenFlags, StatementStatus, limits::Limit};
 
 use crate::{
     Error, Result,
     connection::{BUSY_TIMEOUT, open_file},
 };
 
-/// Longest row of a schema that is loaded; longer ones are left out, which harms nobody here.
-const SCHEMA_ROW_MAX_BYTES: i32 = 1 << 20;
+/// Longest value that a connection may build: more than any page.
+const VALUE_MAX_BYTES: i32 = 1 << 20;
+/// Memory for cached pages. Set always: the file's own header may ask for any amount.
+const CACHE_KIB: u32 = 2000;
 // Named in `temp`, where no schema of the file can put a table of that name before it; it reads `main` all the same.
 const READ_PAGE: &str = "SELECT data FROM temp.sqlite_dbpage WHERE pgno = ?1";
 const WRITE_PAGE: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
+/// Cuts off this page and all behind it, at the COMMIT.
+const CUT: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, NULL)";
+const COMMIT: &str = "COMMIT";
+/// Where page 1 tells the journal mode, and the schema cookie (SQLite file format, section 1.3).
+const FORMAT_VERSIONS: Range<usize> = 18..20;
+const SCHEMA_COOKIE: Range<usize> = 40..44;
 
-fn open(path: &Path, flags: OpenFlags, busy: Duration) -> Result<Connection> {
-    let connection = open_file(path, flags)?;
+/// Whether a connection knows the tables of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It does not: the file is somebody else's.
+    Ignored,
+    /// It does: the hub itself writes this file.
+    Read,
+}
+
+fn open(path: &Path, flags: OpenFlags, busy: Duration, schema: Schema) -> Result<Connection> {
+    let mut connection = open_file(path, flags)?;
     connection.busy_timeout(busy)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, SCHEMA_ROW_MAX_BYTES)?;
-    connection.execute_batch(
-        "PRAGMA writable_schema=ON; PRAGMA trusted_schema=OFF; PRAGMA synchronous=FULL; \
-         PRAGMA wal_autocheckpoint=0;",
-    )?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
+    connection.execute_batch("PRAGMA writable_schema=ON; PRAGMA trusted_schema=OFF")?;
+    if schema == Schema::Ignored {
+        // SQLite calls it before it hands on the first row of the schema; true breaks the load off.
+        connection.progress_handler(1, Some(|| true))?;
+        let loaded = connection.prepare("PRAGMA synchronous").map(drop);
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        loaded?;
+    }
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous=FULL; PRAGMA cache_size=-{CACHE_KIB}; PRAGMA wal_autocheckpoint=0"
+    ))?;
     Ok(connection)
 }
 
@@ -59,8 +84,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// When SQLite cannot open or lock the file.
-    pub fn open(path: &Path) -> Result<Self> {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT)?;
+    pub fn open(path: &Path, schema: Schema) -> Result<Self> {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, schema)?;
         connection.execute_batch("BEGIN")?;
         let (page_size, page_count) = dimensions(&connection)?;
         Ok(Self { connection, page_size, page_count })
@@ -95,96 +120,116 @@ impl Snapshot {
 
 /// A write transaction that replaces pages (PAG-44). Its connection does nothing else and is closed at the end,
 /// since it would go on using its parsed pages.
+///
+/// Between the first page and the COMMIT no statement is prepared (PAG-18), since that would read the schema from
+/// pages of two images. SQLite prepares a statement anew, unasked, when it is run and the schema cookie on page 1 is
+/// not the one it was prepared for. So all statements are prepared before the first page, and page 1 is written with
+/// the cookie that it had; the new cookie comes last, by a pragma, which like COMMIT looks at no cookie.
+///
+/// Page 1 and the cut are not one statement of two rows, which would look at the cookie only once: SQLite puts a
+/// savepoint around such a statement, and at its end believes the page count on page 1, after which there is nothing
+/// to cut.
 pub struct PageWriter {
     connection: Connection,
     page_size: PageSize,
     page_count: PageCount,
-    /// Bytes 18 and 19 of page 1: the file's own journal mode, which stays.
-    own_format: [u8; 2],
-    must_write_page1: bool,
-    wrote_page1: bool,
+    new: NewImage,
+}
+
+/// What a [`PageWriter`] knows of the image from the start.
+struct NewImage {
+    page_count: PageCount,
+    /// As it will be, but with the schema cookie that the file had.
+    page1: Vec<u8>,
+    /// The statement that sets the schema cookie.
+    set_cookie: String,
 }
 
 impl PageWriter {
-    /// Opens the file and takes the write lock, waiting for other writers at most `busy`.
+    /// Opens the file and takes the write lock, waiting for other writers at most `busy`. The image to come has this
+    /// page 1, whose journal mode does not count, and this many pages.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked, or is empty.
-    pub fn begin(path: &Path, busy: Duration) -> Result<Self> {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy)?;
+    /// When the file cannot be opened or locked, or is empty, or page 1 has another length than the file's pages.
+    pub fn begin(path: &Path, busy: Duration, page1: &[u8], page_count: PageCount) -> Result<Self> {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy, Schema::Ignored)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
+        let (page_size, old_count) = dimensions(&connection)?;
+        if page1.len() != page_size.bytes() {
+            return Err(Error::Damaged(format!(
+                "page 1 has {} bytes, the file's pages {page_size}",
+                page1.len()
+            )));
+        }
+        let mut old = Vec::with_capacity(page_size.bytes());
+        // The first statement within the transaction that looks at the schema cookie: what is prepared from here on
+        // is prepared for the cookie of this page 1.
+        read_page(&connection, PageNo::FIRST, &mut old)?;
         let auto_vacuum: u32 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
         if auto_vacuum == 1 {
             // With auto_vacuum FULL the COMMIT would move pages about by the pointer maps that were there before,
             // and can fail as corrupt. The setting itself comes with the new page 1.
             connection.execute_batch("PRAGMA auto_vacuum=2")?;
         }
-        let (page_size, page_count) = dimensions(&connection)?;
-        let mut page1 = Vec::with_capacity(page_size.bytes());
-        read_page(&connection, PageNo::FIRST, &mut page1)?;
-        let own_format = [page1[18], page1[19]];
-        let must_write_page1 = auto_vacuum == 1;
-        Ok(Self { connection, page_size, page_count, own_format, must_write_page1, wrote_page1: false })
+        let new = NewImage::over(&old, page1, page_count);
+        for statement in [WRITE_PAGE, CUT, &new.set_cookie, COMMIT] {
+            // Dropped, it stays in the connection's cache, prepared.
+            drop(connection.prepare_cached(statement)?);
+        }
+        Ok(Self { connection, page_size, page_count: old_count, new })
     }
 
-    /// Bytes per page; a page of another length cannot be written.
-    #[must_use]
-    pub const fn page_size(&self) -> PageSize {
-        self.page_size
-    }
-
-    /// Pages of the file before the transaction.
-    #[must_use]
-    pub const fn page_count(&self) -> PageCount {
-        self.page_count
-    }
-
-    /// Appends the present content of the page to `into`: to see, under the write lock, what is replaced.
-    ///
-    /// # Errors
-    /// When the page does not exist or cannot be read.
-    pub fn read(&self, page: PageNo, into: &mut Vec<u8>) -> Result<()> {
-        read_page(&self.connection, page, into)
-    }
-
-    /// Replaces the page. Page 1 keeps the file's own journal mode; the lock page is passed over.
+    /// Replaces a page other than page 1; the lock page is passed over.
     ///
     /// # Errors
     /// When SQLite refuses it.
+    ///
+    /// # Panics
+    /// If it is page 1.
     pub fn write(&mut self, page: PageNo, data: &[u8]) -> Result<()> {
+        assert_ne!(page, PageNo::FIRST, "BUG: page 1 is written last");
         if page == self.page_size.lock_page() {
             return Ok(());
         }
-        if page == PageNo::FIRST {
-            let mut page1 = data.to_vec();
-            page1[18..20].copy_from_slice(&self.own_format);
-            self.wrote_page1 = true;
-            return self.insert(page, &page1);
-        }
-        self.insert(page, data)
+        self.run(WRITE_PAGE, (page.get(), data))
     }
 
-    fn insert(&self, page: PageNo, data: &[u8]) -> Result<()> {
-        self.connection.prepare_cached(WRITE_PAGE)?.execute((page.get(), data))?;
-        Ok(())
-    }
-
-    /// Sets the page count and commits.
+    /// Writes page 1, sets the page count and commits.
     ///
     /// # Errors
     /// When SQLite cannot commit; the file is as before.
-    ///
-    /// # Panics
-    /// If page 1 was not written although the file has `auto_vacuum` FULL.
-    pub fn commit(self, page_count: PageCount) -> Result<()> {
-        assert!(self.wrote_page1 || !self.must_write_page1, "BUG: page 1 must be among the pages written");
-        if page_count < self.page_count {
-            // Last: a page written after it would cancel it.
-            let cut: (u64, Option<&[u8]>) = (u64::from(page_count.0) + 1, None);
-            self.connection.prepare_cached(WRITE_PAGE)?.execute(cut)?;
+    pub fn commit(self) -> Result<()> {
+        self.run(WRITE_PAGE, (PageNo::FIRST.get(), &self.new.page1))?;
+        if self.new.page_count < self.page_count {
+            // Behind all pages: one written after it would cancel it.
+            self.run(CUT, [u64::from(self.new.page_count.0) + 1])?;
         }
-        self.connection.execute_batch("COMMIT")?;
+        self.run(&self.new.set_cookie, [])?;
+        self.run(COMMIT, [])?;
         self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    /// Runs one of the statements that [`Self::begin`] prepared.
+    fn run(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(statement)?;
+        statement.execute(parameters)?;
+        debug_assert_eq!(
+            statement.get_status(StatementStatus::RePrepare),
+            0,
+            "BUG: the schema was read anew"
+        );
+        Ok(())
+    }
+}
+
+impl NewImage {
+    fn over(old: &[u8], page1: &[u8], page_count: PageCount) -> Self {
+        let cookie = page1[SCHEMA_COOKIE].iter().fold(0, |cookie: i32, byte| cookie << 8 | i32::from(*byte));
+        let mut page1 = page1.to_vec();
+        page1[SCHEMA_COOKIE].copy_from_slice(&old[SCHEMA_COOKIE]);
+        // The file's own journal mode stays.
+        page1[FORMAT_VERSIONS].copy_from_slice(&old[FORMAT_VERSIONS]);
+        Self { page_count, page1, set_cookie: format!("PRAGMA schema_version={cookie}") }
     }
 }
 
@@ -205,7 +250,7 @@ pub fn checkpoint_restart(path: &Path) -> Result<bool> {
 }
 
 fn checkpoint(path: &Path, pragma: &str) -> Result<bool> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, Schema::Ignored)?;
     let busy: rusqlite::Result<bool> = connection.query_row(pragma, [], |row| row.get(0));
     let done = match busy {
         Ok(busy) => !busy,
@@ -221,7 +266,7 @@ fn checkpoint(path: &Path, pragma: &str) -> Result<bool> {
 /// # Errors
 /// When SQLite cannot change the mode.
 pub fn ensure_wal(path: &Path) -> Result<()> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, Schema::Ignored)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     connection.close().map_err(|(_, error)| error)?;
     if mode == "wal" { Ok(()) } else { Err(Error::Damaged(format!("journal mode {mode} cannot become WAL"))) }

@@ -12,7 +12,12 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    VersionInfo, commit::open_present, dbpage, dbpage::Snapshot, identity, index, index::VersionRow,
+    VersionInfo,
+    commit::open_present,
+    dbpage,
+    dbpage::{Schema, Snapshot},
+    identity, index,
+    index::VersionRow,
     segment::Segments,
 };
 use crate::{Error, Result};
@@ -179,7 +184,7 @@ fn scan(main: &Path, writer: &Connection) -> Result<Scan> {
         return Ok(empty);
     }
     dbpage::ensure_wal(main).map_err(main_failed)?;
-    let snapshot = Snapshot::open(main).map_err(main_failed)?;
+    let snapshot = Snapshot::open(main, Schema::Ignored).map_err(main_failed)?;
     let (size, count) = (snapshot.page_size(), snapshot.page_count());
     if count.0 == 0 {
         return Ok(empty);

@@ -12,7 +12,11 @@ use ferry_core::pages::{Volatile, header, tree};
 use ferry_types::{Leaf, PageNo, UnixMillis};
 use rusqlite::OptionalExtension as _;
 
-use super::{PageSource, VersionInfo, dbpage::Snapshot, scratch};
+use super::{
+    PageSource, VersionInfo,
+    dbpage::{Schema, Snapshot},
+    scratch,
+};
 use crate::{Error, Result};
 
 const LEAF_BYTES: usize = 32;
@@ -36,7 +40,7 @@ impl Spool {
         let (pages, leaves) = (scratch::unnamed_file(&scratch_dir)?, scratch::unnamed_file(&scratch_dir)?);
         let mut spool = Self { info: VersionInfo::empty(), pages, leaves };
         if main.exists() {
-            spool.copy(&Snapshot::open(&main)?, now)?;
+            spool.copy(&Snapshot::open(&main, Schema::Read)?, now)?;
         }
         Ok(spool)
     }
@@ -50,7 +54,7 @@ impl Spool {
         if !main.exists() {
             return Ok(self.info.version == 0);
         }
-        Ok(seq(&Snapshot::open(&main)?)? == self.info.version)
+        Ok(seq(&Snapshot::open(&main, Schema::Read)?)? == self.info.version)
     }
 
     fn copy(&mut self, snapshot: &Snapshot, now: UnixMillis) -> Result<()> {

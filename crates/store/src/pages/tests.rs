@@ -16,6 +16,7 @@ use super::*;
 use crate::fault::hook;
 
 mod crash;
+mod migrations;
 mod shapes;
 mod versions;
 
@@ -37,7 +38,7 @@ fn open(dir: &Path) -> Arc<Replica> {
 type Pages = Vec<Vec<u8>>;
 
 fn read_file(path: &Path) -> Pages {
-    let snapshot = dbpage::Snapshot::open(path).unwrap();
+    let snapshot = dbpage::Snapshot::open(path, dbpage::Schema::Ignored).unwrap();
     let page = |page| {
         let mut data = Vec::new();
         snapshot.read(page, &mut data).unwrap();

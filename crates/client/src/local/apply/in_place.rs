@@ -15,7 +15,13 @@ use crate::{
 /// When the file is busy for 30 s, was changed meanwhile (nothing is written then), or cannot be written.
 pub fn in_place(base: &Base, part: &Part, progress: &dyn Progress) -> Result<()> {
     let failed = |error: ferry_store::Error| ClientError::store(base.path().display(), &error);
-    let mut writer = PageWriter::begin(base.path(), BUSY_TIMEOUT).map_err(failed)?;
+    // Some files need page 1 written with any other page; writing what it holds harms none.
+    let mut page1 = base.first_page().to_vec();
+    if part.received().next() == Some(PageNo::FIRST) {
+        part.read(PageNo::FIRST, &mut page1)?;
+    }
+    let mut writer =
+        PageWriter::begin(base.path(), BUSY_TIMEOUT, &page1, part.page_count()).map_err(failed)?;
     if !base.is_unchanged()? {
         return Err(ClientError::conflict(
             "FILE_CHANGED",
@@ -23,18 +29,14 @@ pub fn in_place(base: &Base, part: &Part, progress: &dyn Progress) -> Result<()>
         ));
     }
     let mut page = vec![0; part.page_size().bytes()];
-    let mut has_first = false;
     for number in part.received() {
-        part.read(number, &mut page)?;
-        writer.write(number, &page).map_err(failed)?;
-        has_first |= number == PageNo::FIRST;
+        if number != PageNo::FIRST {
+            part.read(number, &mut page)?;
+            writer.write(number, &page).map_err(failed)?;
+        }
         progress.advance(page.len() as u64);
     }
-    if !has_first {
-        // Some files need page 1 written with any other page; writing what it holds harms none.
-        writer.write(PageNo::FIRST, base.first_page()).map_err(failed)?;
-    }
     point("pull.write")?;
-    writer.commit(part.page_count()).map_err(failed)?;
+    writer.commit().map_err(failed)?;
     point("pull.commit")
 }

@@ -94,12 +94,15 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
     let mut first = vec![0; part.page_size().bytes()];
     part.read(PageNo::FIRST, &mut first)?;
     target.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    target
-        .connection
-        .execute(&format!("INSERT INTO {PAGES}(pgno, data) VALUES (1, ?1)"), [&first])
-        .map_err(failed)?;
-    point("pull.write")?;
-    target.connection.execute_batch("COMMIT").map_err(failed)?;
+    {
+        let write = format!("INSERT INTO {PAGES}(pgno, data) VALUES (1, ?1)");
+        let mut write = target.connection.prepare(&write).map_err(failed)?;
+        // Prepared before the page, behind which nothing may be (PAG-18).
+        let mut commit = target.connection.prepare("COMMIT").map_err(failed)?;
+        write.execute([&first]).map_err(failed)?;
+        point("pull.write")?;
+        commit.execute([]).map_err(failed)?;
+    }
     if root_now(&target.connection).map_err(failed)? != Some(root) {
         return Err(ClientError::unverified(format!(
             "{shown} does not hold what was pulled: check the disk, then pull again with --force"
