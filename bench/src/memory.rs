@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ferry_hub::database::{Databases, FileLimits, OpenFiles};
+use ferry_hub::{
+    control::Requester,
+    database::{Databases, FileLimits, OpenFiles},
+};
 use ferry_testkit::process;
 use ferry_types::DatabaseId;
 use uuid::Uuid;
@@ -56,7 +59,7 @@ pub(crate) fn run() {
 
 async fn open(databases: &Databases, number: u128) {
     let database: Arc<_> = databases.get(id(number)).expect("the hub is not stopping");
-    let written = database.submit(|transaction| {
+    let written = database.submit(&Requester::hub(), |transaction| {
         transaction.connection().execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (1)")?;
         Ok(())
     });
