@@ -36,6 +36,7 @@ fn settings_are_set_shown_tried_and_removed() {
     ];
     assert_eq!(ferry.ok(&set), format!("set {id}\n"));
     let shown = ferry.ok(&["jwt", "show", "notes"]);
+    assert!(shown.contains("leeway_seconds: 5\n"), "what counts, not the 0 that stands for it: {shown}");
     assert!(
         shown.contains("issuer: https://id.example\naudiences: notes\nalgorithms: EdDSA,ES256,RS256\n"),
         "{shown}"

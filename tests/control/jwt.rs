@@ -1,10 +1,12 @@
 //! JWTs of a foreign issuer, against a key server that is well, ill, or hostile.
 
 use ferry_testkit::{
-    http,
+    http::{self, Unfinished},
     hub::Options,
     jwks_server::{Behaviour, JwksServer},
     jwt::{ED, GOOD, Key, OTHER_ED, RSA, WEAK_RSA, key_set},
+    livestore::{LiveSocket, path},
+    records::EventStream,
     tls, wait,
 };
 use serde_json::{Value, json};
@@ -134,6 +136,51 @@ fn a_thousand_unknown_kids_cost_one_fetch_and_known_keys_go_on() {
     let spans = usize::try_from(took / 30).unwrap() + 1;
     assert!(server.requests() <= 1 + spans, "{} requests in {took} s", server.requests());
     assert!(verdict(&place, &RSA.token(&claims())).is_ok(), "the issuer is down, its keys are known");
+}
+
+// An issuer removed a key, and a stream that it had proven went on for minutes after the hub knew.
+// Verifies: JWT-04, JWT-08, TOK-17
+#[test]
+fn a_key_that_its_issuer_removes_ends_streams_sockets_and_unfinished_requests() {
+    let server = JwksServer::start(Behaviour::Keys(vec![ED, RSA], Some("max-age=60")));
+    let place = trusting(&server);
+    let stream = |key: Key| {
+        let bearer = format!("Bearer {}", key.token(&claims()));
+        EventStream::open(
+            place.hub.address(),
+            "/sync/todo/stream?collections=tasks",
+            &[("Authorization", &bearer), ("X-Client-Id", "c")],
+        )
+        .unwrap_or_else(|refused| panic!("{} {}", refused.status, refused.text()))
+    };
+    let bearer = format!("Bearer {}", ED.token(&claims()));
+    let headers = [("Authorization", bearer.as_str())];
+    let (mut ending, mut staying) = (stream(ED), stream(RSA));
+    let mut socket = LiveSocket::open(place.hub.address(), &path("app", "ws"), "app", &headers).unwrap();
+    let body = json!({"clientId": "c", "changes": []}).to_string();
+    let begun =
+        Unfinished::begin(place.hub.address(), "POST", "/sync/todo", &headers, body.as_bytes()).unwrap();
+    server.behave(Behaviour::Keys(vec![RSA], Some("max-age=60")));
+    // Nobody asks for anything meanwhile: the set is fetched again since it is in use.
+    let fresh = wait::unix_seconds() + 50;
+    wait::until("most of the minute that the set is fresh", || (wait::unix_seconds() > fresh).then_some(()));
+    wait::until("the refetch", || (server.requests() == 2).then_some(()));
+    let (took, bye) = wait::timed(|| {
+        loop {
+            match ending.event().expect("a last word").name.as_str() {
+                "bye" => break true,
+                _ => {}
+            }
+        }
+    });
+    assert!(bye && took.as_secs() < 10, "{took:?}");
+    assert_eq!(socket.closed(), 4403);
+    let late = begun.finish();
+    assert_eq!(late.status, 401, "{}", late.text());
+    assert!(late.text().contains("no key of the issuer"), "{}", late.text());
+    place.user.ferry("DeleteDatabase", &json!({"databaseId": place.database})).unwrap();
+    wait::until("the end of the other stream", || staying.event().is_none().then_some(()));
+    assert_eq!(server.requests(), 2, "no more than its freshness asks for");
 }
 
 // Verifies: JWT-06, JWT-07

@@ -11,7 +11,7 @@ mod tests;
 mod token;
 
 pub use cache::{FetchFailure, JwksCache, Lookup};
-pub use keys::{KeySet, KeySetError};
+pub use keys::{KeySet, KeySetError, KeyStanding};
 pub use settings::{BadSetting, JwtSettings, JwtSettingsText, KeySource};
 pub use stores::{BadScope, StoreScope};
 pub(crate) use token::signed_claims;
@@ -75,6 +75,9 @@ pub enum JwtError {
     /// The header demands extensions.
     #[error("crit is not supported")]
     Critical,
+    /// A member of the header or a claim is of another type than RFC 7515 and RFC 7519 say.
+    #[error("{0} must be {1}")]
+    Type(&'static str, &'static str),
     /// No key is called like `kid`, or none fits.
     #[error("no key of the issuer fits kid and alg")]
     UnknownKey,

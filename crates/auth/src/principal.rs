@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use ferry_types::{ApiKeyId, DatabaseId, OrgId, SessionId, TokenId, UserId};
 
-use crate::{Role, token::Verified};
+use crate::{Role, jwt::KeyStanding, token::Verified};
 
 /// The kinds of credentials that a data endpoint may meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +85,8 @@ pub struct JwtSubject {
     pub settings_of: DatabaseId,
     /// Version of those settings; any change of them ends it.
     pub settings_version: u64,
+    /// Whether the key that signed is still published; its end is the JWT's.
+    pub key: KeyStanding,
 }
 
 /// Who acts.
@@ -173,6 +175,7 @@ mod tests {
             issued_unix: None,
             settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
             settings_version: 1,
+            key: Default::default(),
         });
         assert_eq!(
             (jwt.to_string().as_str(), jwt.owner().as_deref()),

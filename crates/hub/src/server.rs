@@ -6,7 +6,8 @@ use axum::{Router, body::Body, extract::ConnectInfo};
 use ferry_types::{
     Clock,
     limits::{
-        EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS,
+        EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, JWKS_REFRESH_EVERY_MS,
+        SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS,
     },
 };
 use hyper::body::Incoming;
@@ -269,6 +270,7 @@ async fn close_idle(hub: Arc<Hub>) {
 async fn housekeeping(hub: Arc<Hub>) {
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    let mut key_sets = tokio::time::interval(Duration::from_millis(JWKS_REFRESH_EVERY_MS));
     let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
@@ -276,6 +278,7 @@ async fn housekeeping(hub: Arc<Hub>) {
                 events::save_watermarks(&hub).await;
                 records::save_watermarks(&hub).await;
             }
+            _ = key_sets.tick() => hub.control.refresh_key_sets(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
                 if hub.config.dev {

@@ -152,6 +152,8 @@ pub const JWKS_MAX_KEYS: usize = 100;
 pub const JWKS_MAX_BYTES: usize = 256 << 10;
 /// Fetching a key set, connecting included (JWT-07).
 pub const JWKS_FETCH_MAX_MS: u64 = 5_000;
+/// How often it is seen whether a key set that open connections rest on is due to be fetched again (JWT-04).
+pub const JWKS_REFRESH_EVERY_MS: u64 = 10_000;
 
 /// Live API keys of a database.
 pub const API_KEYS_PER_DATABASE: u64 = 1000;

@@ -123,24 +123,36 @@ impl JwksCache {
         lookup
     }
 
+    /// Whether something that lives on was proven by a key of the set, which then must be kept fresh: a connection
+    /// asks for no key again.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.fetched.as_ref().is_some_and(|set| set.keys.is_in_use())
+    }
+
     /// Takes in how a fetch went. A new set replaces the old one whole; `cache_control` is the header of that
-    /// name.
+    /// name. Whether keys are gone by that, and with them what they proved.
     pub fn finish(
         &mut self,
         now: UnixMillis,
         outcome: Result<KeySet, FetchFailure>,
         cache_control: Option<&str>,
-    ) {
+    ) -> bool {
         self.is_fetching = false;
         // Counted from the end: a server that lets every fetch time out must not keep callers waiting in a row.
         self.attempted = Some(now);
         match outcome {
-            Ok(keys) => {
+            Ok(mut keys) => {
                 self.failure = None;
+                let withdrawn = self.fetched.as_ref().is_some_and(|old| keys.replace(&old.keys));
                 let fresh_ms = fresh_ms(cache_control);
                 self.fetched = Some(Fetched { keys: Arc::new(keys), at: now, fresh_ms });
+                withdrawn
             }
-            Err(failure) => self.failure = Some(failure),
+            Err(failure) => {
+                self.failure = Some(failure);
+                false
+            }
         }
     }
 

@@ -1,6 +1,14 @@
 //! A set of public keys (JWKS, RFC 7517): which of its keys are usable, and which one a token means (JWT-02).
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use ferry_types::limits::JWKS_MAX_KEYS;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
@@ -25,10 +33,62 @@ pub enum KeySetError {
     TooMany,
 }
 
-struct VerifyingKey {
+/// The base64url of RFC 7515, with or without the padding that some issuers write all the same.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A public key.
+pub(super) struct VerifyingKey {
     kid: Option<Box<str>>,
     algorithm: JwtAlgorithm,
-    key: DecodingKey,
+    pub(super) key: DecodingKey,
+    /// The key itself, by which two entries are known to be one.
+    material: Vec<u8>,
+    pub(super) standing: KeyStanding,
+}
+
+impl VerifyingKey {
+    fn is(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.material == other.material
+    }
+}
+
+/// Whether the issuer still publishes the key that proved something; shared by all that it proved. One that is made by
+/// default stands for ever.
+#[derive(Clone, Default)]
+pub struct KeyStanding(Arc<AtomicBool>);
+
+impl KeyStanding {
+    /// Whether the issuer took the key away (JWT-04).
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn withdraw(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// The same key of the same set.
+impl PartialEq for KeyStanding {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for KeyStanding {}
+
+impl std::fmt::Debug for KeyStanding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_withdrawn() { "withdrawn" } else { "published" })
+    }
 }
 
 /// The usable keys of a set; the others are as if they were not there.
@@ -82,16 +142,37 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// The key that a token with this header means.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: JwtAlgorithm) -> Result<&DecodingKey, JwtError> {
+    /// Whether something that lives on was proven by one of its keys.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.0.iter().any(|key| key.standing.is_in_use())
+    }
+
+    /// Takes the place of `old`: keys that both have stand on, the others of `old` are withdrawn. Whether there were
+    /// any of these.
+    pub(super) fn replace(&mut self, old: &Self) -> bool {
+        let mut withdrawn = false;
+        for former in &old.0 {
+            // Under another name it is still published.
+            let same = self.0.iter_mut().filter(|key| key.is(former));
+            let kept = same.map(|key| key.standing = former.standing.clone()).count() > 0;
+            if !kept {
+                former.standing.withdraw();
+                withdrawn = true;
+            }
+        }
+        withdrawn
+    }
+
+    /// The key that a token with this header means. One that is listed twice is one key.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: JwtAlgorithm) -> Result<&VerifyingKey, JwtError> {
         let named = |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
         let mut fitting = self.0.iter().filter(named).filter(|key| key.algorithm == algorithm);
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Ok(&key.key),
-            (Some(_), Some(_)) => Err(JwtError::AmbiguousKey),
+        match fitting.next() {
+            Some(key) if fitting.all(|other| other.is(key)) => Ok(key),
+            Some(_) => Err(JwtError::AmbiguousKey),
             // The key is there, for another algorithm: no other set will make that right.
-            (None, _) if kid.is_some() && self.0.iter().any(|key| named(&key)) => Err(JwtError::Algorithm),
-            (None, _) => Err(JwtError::UnknownKey),
+            None if kid.is_some() && self.0.iter().any(|key| named(&key)) => Err(JwtError::Algorithm),
+            None => Err(JwtError::UnknownKey),
         }
     }
 }
@@ -102,27 +183,33 @@ fn usable(jwk: Jwk) -> Option<VerifyingKey> {
     if !verifies {
         return None;
     }
-    let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("OKP", Some("Ed25519")) => (JwtAlgorithm::EdDsa, DecodingKey::from_ed_der(&point(&jwk.x?)?)),
+    let (algorithm, key, material) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("OKP", Some("Ed25519")) => {
+            let encoded = point(&jwk.x?)?;
+            (JwtAlgorithm::EdDsa, DecodingKey::from_ed_der(&encoded), encoded.to_vec())
+        }
         ("EC", Some("P-256")) => {
             // The uncompressed form of SEC 1: 0x04, x, y.
             let encoded = [&[0x04], &point(&jwk.x?)?[..], &point(&jwk.y?)?[..]].concat();
-            (JwtAlgorithm::Es256, DecodingKey::from_ec_der(&encoded))
+            (JwtAlgorithm::Es256, DecodingKey::from_ec_der(&encoded), encoded)
         }
         ("RSA", _) => {
             let (modulus, exponent) = (decode(&jwk.n?)?, decode(&jwk.e?)?);
             let bits = bits(&modulus);
             let fits = (RSA_MIN_BITS..=RSA_MAX_BITS).contains(&bits);
-            (JwtAlgorithm::Rs256, fits.then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))?)
+            let key = fits.then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))?;
+            // The exponent is short, and the modulus of its length: together they say which key it is.
+            (JwtAlgorithm::Rs256, key, [modulus, exponent].concat())
         }
         _ => return None,
     };
     let agrees = jwk.alg.is_none_or(|alg| alg == algorithm.as_str());
-    agrees.then(|| VerifyingKey { kid: jwk.kid.map(Into::into), algorithm, key })
+    let standing = KeyStanding::default();
+    agrees.then(|| VerifyingKey { kid: jwk.kid.map(Into::into), algorithm, key, material, standing })
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    BASE64URL.decode(text).ok()
 }
 
 fn point(text: &str) -> Option<[u8; POINT_BYTES]> {

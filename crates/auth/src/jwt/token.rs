@@ -3,52 +3,108 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
-use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet, StoreScope};
+use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet, KeyStanding, StoreScope};
 
 /// Longest `sub` (JWT-03), bytes.
 const SUBJECT_MAX_BYTES: usize = 256;
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    crit: Option<serde_json::Value>,
+/// What stands in a part of a token. A name that stands there twice makes it malformed: whoever reads the first would
+/// believe something else than whoever reads the last.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object whose names are unique")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, value)) = access.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a name stands twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Once)
+    }
 }
 
-#[derive(Deserialize)]
+impl Members {
+    /// The member called `name`, read by `read`; `null` is none. What it cannot read is named.
+    fn take<T>(
+        &mut self,
+        name: &'static str,
+        what: &'static str,
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Result<Option<T>, JwtError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => read(value).map(Some).ok_or(JwtError::Type(name, what)),
+        }
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<Option<String>, JwtError> {
+        self.take(name, "a string", string)
+    }
+
+    /// Seconds since 1970, with a fraction if the issuer likes (RFC 7519, 2).
+    fn date(&mut self, name: &'static str) -> Result<Option<i64>, JwtError> {
+        // Saturates; JSON knows no NaN.
+        let secs = |value: Value| value.as_i64().or_else(|| Some(value.as_f64()?.floor() as i64));
+        self.take(name, "a number", secs)
+    }
+
+    /// One string, or a list of them.
+    fn texts(&mut self, name: &'static str) -> Result<Vec<String>, JwtError> {
+        let read = |value: Value| match value {
+            Value::String(one) => Some(vec![one]),
+            Value::Array(many) => many.into_iter().map(string).collect(),
+            _ => None,
+        };
+        self.take(name, "a string or a list of strings", read).map(Option::unwrap_or_default)
+    }
+}
+
+fn string(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
 struct Payload {
     iss: Option<String>,
     sub: Option<String>,
-    aud: Option<Audiences>,
-    exp: Option<NumericDate>,
-    nbf: Option<NumericDate>,
-    iat: Option<NumericDate>,
+    aud: Vec<String>,
+    exp: Option<i64>,
+    nbf: Option<i64>,
+    iat: Option<i64>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audiences {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// Seconds since 1970, with a fraction if the issuer likes (RFC 7519, 2).
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum NumericDate {
-    Whole(i64),
-    Fraction(f64),
-}
-
-impl NumericDate {
-    fn secs(self) -> i64 {
-        match self {
-            Self::Whole(secs) => secs,
-            // Saturates; JSON knows no NaN.
-            Self::Fraction(secs) => secs.floor() as i64,
-        }
+impl Payload {
+    fn read(text: &str) -> Result<Self, JwtError> {
+        let mut members: Members = part(text)?;
+        Ok(Self {
+            iss: members.text("iss")?,
+            sub: members.text("sub")?,
+            aud: members.texts("aud")?,
+            exp: members.date("exp")?,
+            nbf: members.date("nbf")?,
+            iat: members.date("iat")?,
+        })
     }
 }
 
@@ -74,6 +130,8 @@ pub struct JwtClaims {
     pub not_before_unix: Option<i64>,
     /// `iat`, Unix seconds.
     pub issued_unix: Option<i64>,
+    /// Whether the key that signed is still published.
+    pub key: KeyStanding,
 }
 
 impl<'t> UnverifiedJwt<'t> {
@@ -87,12 +145,14 @@ impl<'t> UnverifiedJwt<'t> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(JwtError::Malformed)?;
-        let header: Header = part(header)?;
-        let algorithm = JwtAlgorithm::named(&header.alg).ok_or(JwtError::Algorithm)?;
-        if header.crit.is_some() {
+        let mut header: Members = part(header)?;
+        let algorithm = header.text("alg")?.ok_or(JwtError::Malformed)?;
+        let algorithm = JwtAlgorithm::named(&algorithm).ok_or(JwtError::Algorithm)?;
+        if header.0.get("crit").is_some_and(|crit| !crit.is_null()) {
             return Err(JwtError::Critical);
         }
-        Ok(Self { algorithm, kid: header.kid, payload: part(payload)?, signed, signature })
+        let (kid, payload) = (header.text("kid")?, Payload::read(payload)?);
+        Ok(Self { algorithm, kid, payload, signed, signature })
     }
 
     /// `iss` as claimed.
@@ -108,11 +168,7 @@ impl<'t> UnverifiedJwt<'t> {
     }
 
     fn has_audience(&self, settings: &JwtSettings) -> bool {
-        match &self.payload.aud {
-            None => settings.accepts_audiences(&[]),
-            Some(Audiences::One(one)) => settings.accepts_audiences(std::slice::from_ref(one)),
-            Some(Audiences::Many(many)) => settings.accepts_audiences(many),
-        }
+        settings.accepts_audiences(&self.payload.aud)
     }
 
     /// Which event stores the claim called `claim` says that it opens; to be believed once it is verified.
@@ -130,11 +186,12 @@ impl<'t> UnverifiedJwt<'t> {
         keys.find(self.kid.as_deref(), self.algorithm).err() == Some(JwtError::UnknownKey)
     }
 
-    fn check_signature(&self, keys: &KeySet) -> Result<(), JwtError> {
+    /// Finds the key that signed.
+    fn check_signature(&self, keys: &KeySet) -> Result<KeyStanding, JwtError> {
         let key = keys.find(self.kid.as_deref(), self.algorithm)?;
         let signed = self.signed.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, signed, key, self.algorithm.backend()) {
-            Ok(true) => Ok(()),
+        match jsonwebtoken::crypto::verify(self.signature, signed, &key.key, self.algorithm.backend()) {
+            Ok(true) => Ok(key.standing.clone()),
             Ok(false) | Err(_) => Err(JwtError::Signature),
         }
     }
@@ -147,7 +204,7 @@ impl<'t> UnverifiedJwt<'t> {
         if !settings.accepts_algorithm(self.algorithm) {
             return Err(JwtError::Algorithm);
         }
-        self.check_signature(keys)?;
+        let key = self.check_signature(keys)?;
         if !settings.accepts_issuer(self.issuer()) {
             return Err(JwtError::Issuer);
         }
@@ -161,9 +218,10 @@ impl<'t> UnverifiedJwt<'t> {
         Ok(JwtClaims {
             issuer: self.issuer().unwrap_or_default().into(),
             subject: subject.into(),
-            expires_unix: self.payload.exp.ok_or(JwtError::NoExpiry)?.secs(),
-            not_before_unix: self.payload.nbf.map(NumericDate::secs),
-            issued_unix: self.payload.iat.map(NumericDate::secs),
+            expires_unix: self.payload.exp.ok_or(JwtError::NoExpiry)?,
+            not_before_unix: self.payload.nbf,
+            issued_unix: self.payload.iat,
+            key,
         })
     }
 }

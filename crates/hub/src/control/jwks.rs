@@ -16,6 +16,7 @@ use ferry_types::{
 use http::{Request, StatusCode, header};
 use tokio::sync::Notify;
 
+use super::state::State;
 use crate::outbound::{Bounds, Outbound, OutboundError, Reach, RemoteUrl};
 
 const BOUNDS: Bounds =
@@ -48,12 +49,14 @@ impl Source {
 pub(super) struct Jwks {
     outbound: Arc<Outbound>,
     clock: Arc<dyn Clock>,
+    /// Whose connections end when a key that proved them is gone.
+    state: Arc<State>,
     sources: Mutex<HashMap<Place, Arc<Source>>>,
 }
 
 impl Jwks {
-    pub(super) fn new(outbound: Arc<Outbound>, clock: Arc<dyn Clock>) -> Self {
-        Self { outbound, clock, sources: Mutex::default() }
+    pub(super) fn new(outbound: Arc<Outbound>, clock: Arc<dyn Clock>, state: Arc<State>) -> Self {
+        Self { outbound, clock, state, sources: Mutex::default() }
     }
 
     /// The set of `url` for a token that `lacks_key` in some sets. It may lack the key if no other can be had.
@@ -91,6 +94,25 @@ impl Jwks {
         }
     }
 
+    /// Refreshes the sets that are no longer fresh and prove something that lives on: an open connection asks for no key,
+    /// and must learn all the same that its own is gone.
+    pub(super) fn refresh_used(&self) {
+        let sources: Vec<_> =
+            self.sources().iter().map(|(place, source)| (place.clone(), Arc::clone(source))).collect();
+        for ((url, reach), source) in sources {
+            let lookup = {
+                let mut cache = source.cache();
+                if !cache.is_in_use() {
+                    continue;
+                }
+                cache.lookup(self.clock.now(), |_| false)
+            };
+            if matches!(lookup, Lookup::Fetch | Lookup::UseAndFetch(_)) {
+                self.fetch(&source, &url, reach);
+            }
+        }
+    }
+
     /// Forgets the sets of URLs that no settings name any more.
     pub(super) fn retain(&self, used: &HashSet<Place>) {
         self.sources().retain(|place, _| used.contains(place));
@@ -106,8 +128,12 @@ impl Jwks {
 
     /// Fetches on a task of its own, which goes on when whoever asked has gone.
     fn fetch(&self, source: &Arc<Source>, url: &str, reach: Reach) {
-        let (source, outbound, clock) =
-            (Arc::clone(source), Arc::clone(&self.outbound), Arc::clone(&self.clock));
+        let (source, outbound, clock, state) = (
+            Arc::clone(source),
+            Arc::clone(&self.outbound),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.state),
+        );
         let url = url.to_owned();
         tokio::spawn(async move {
             let (outcome, cache_control) = match fetch(&outbound, &url, reach).await {
@@ -116,8 +142,15 @@ impl Jwks {
             };
             let result = outcome.as_ref().err().map_or("ok", label);
             metrics::counter!("ferry_jwks_fetches_total", "result" => result).increment(1);
-            source.cache().finish(clock.now(), outcome, cache_control.as_deref());
+            let withdrawn = source.cache().finish(clock.now(), outcome, cache_control.as_deref());
             source.fetched.notify_waiters();
+            if withdrawn {
+                tracing::info!(
+                    url = url.split('?').next(),
+                    "an issuer took keys away: what they proved ends"
+                );
+                state.ring_all();
+            }
         });
     }
 }

@@ -109,6 +109,7 @@ impl Control {
             issued_unix: claims.issued_unix,
             settings_of: jwt.database_id,
             settings_version: jwt.version,
+            key: claims.key.clone(),
         };
         let deadline = claims.deadline_unix(settings);
         let auth = AuthContext {

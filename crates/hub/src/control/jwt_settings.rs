@@ -46,7 +46,7 @@ impl Control {
             })
             .await?;
         let Some(stored) = stored else { return Ok(JwtSettingsText::default()) };
-        serde_json::from_str(&stored).map_err(|error| {
+        serde_json::from_str(&stored).map(JwtSettingsText::shown).map_err(|error| {
             tracing::error!(%error, database = %id, "the stored JWT settings cannot be read");
             Error::internal()
         })
@@ -127,6 +127,13 @@ impl Control {
         let (entry, role) = self.resolve_database(caller, database)?;
         require_role(role, Role::Admin)?;
         Ok(entry)
+    }
+
+    /// Keeps the key sets fresh that open connections rest on (JWT-04). The hub calls it every few seconds.
+    pub fn refresh_key_sets(&self) {
+        // What was only remembered uses no key.
+        self.jwts.prune(self.now());
+        self.jwks.refresh_used();
     }
 
     /// Forgets the key sets that no settings name any more.

@@ -135,6 +135,9 @@ fn refusal(auth: &AuthContext, end: RightsEnd, directory: &Directory, now: UnixM
             }
         }
         (Principal::Jwt(_), RightsEnd::Expired) => JwtRefusal::Bad(JwtError::Expired).into(),
+        (Principal::Jwt(jwt), RightsEnd::Revoked) if jwt.key.is_withdrawn() => {
+            JwtRefusal::Bad(JwtError::UnknownKey).into()
+        }
         (Principal::Jwt(_), RightsEnd::Revoked) => JwtRefusal::Revoked.into(),
         (Principal::ApiKey(_), RightsEnd::Expired) => key_auth::expired_key(),
         (Principal::ApiKey(_), RightsEnd::Revoked) => key_auth::unknown_key(),

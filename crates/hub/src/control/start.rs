@@ -47,6 +47,7 @@ impl Control {
         let state = Arc::new(State::new(directory));
         let publish = Arc::clone(&state);
         let outbound = Arc::new(Outbound::default());
+        let jwks = Jwks::new(Arc::clone(&outbound), Arc::clone(&clock), Arc::clone(&state));
         let control = Arc::new(Self {
             passwords: PasswordPool::new(hasher, config.password_concurrency),
             rates: Limiter::new(config.rate_limit_scale),
@@ -59,7 +60,7 @@ impl Control {
             state,
             tokens: Recent::default(),
             jwts: Recent::default(),
-            jwks: Jwks::new(Arc::clone(&outbound), Arc::clone(&clock)),
+            jwks,
             outbound,
             clock,
             tentative_kinds: TentativeKinds::default(),

@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Wakes everyone: any credential may have lost its key.
-    fn ring_all(&self) {
+    pub(super) fn ring_all(&self) {
         let bells: Vec<_> = self.bells().values().filter_map(Weak::upgrade).collect();
         bells.into_iter().for_each(|bell| bell.notify_waiters());
     }

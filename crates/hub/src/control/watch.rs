@@ -42,7 +42,9 @@ pub(super) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
                 && !directory.session_is_revoked(holder.session_id)
         }
         Principal::Jwt(jwt) => {
-            database.admits_jwt_of(jwt.issued_unix) && settings_let_in(jwt, database.id, directory)
+            database.admits_jwt_of(jwt.issued_unix)
+                && settings_let_in(jwt, database.id, directory)
+                && !jwt.key.is_withdrawn()
         }
         Principal::ApiKey(id) => directory.api_keys().by_id(*id).is_some(),
         Principal::Anonymous => true,
