@@ -57,7 +57,7 @@ fn live(seed: u64) -> usize {
     let copy = dir.path().join("copy.db");
     let first = read_file(&file);
     std::fs::write(&copy, normal(&first).concat()).unwrap();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         dbpage::ensure_wal(&copy).unwrap();
     }
     push(&replica, &first).unwrap();
