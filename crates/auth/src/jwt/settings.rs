@@ -47,16 +47,6 @@ pub struct JwtSettingsText {
     pub ops: Vec<String>,
 }
 
-impl JwtSettingsText {
-    /// The same with the leeway that its 0 stands for, as it is shown.
-    #[must_use]
-    pub fn shown(self) -> Self {
-        let leeway_seconds =
-            if self.leeway_seconds == 0 { LEEWAY_DEFAULT_SECONDS } else { self.leeway_seconds };
-        Self { leeway_seconds, ..self }
-    }
-}
-
 /// Where the keys come from.
 #[derive(Debug)]
 pub enum KeySource {

@@ -148,7 +148,9 @@ async fn show(context: &Context, db: &DatabaseName) -> Result<(), Failure> {
     output::line(format_args!("issuer: {}", settings.issuer))?;
     output::line(format_args!("audiences: {}", settings.audiences.join(",")))?;
     output::line(format_args!("algorithms: {}", or(&settings.algorithms, "EdDSA,ES256,RS256")))?;
-    output::line(format_args!("leeway_seconds: {}", settings.leeway_seconds))?;
+    // On the wire 0 stands for the default.
+    let leeway_seconds = if settings.leeway_seconds == 0 { 5 } else { settings.leeway_seconds };
+    output::line(format_args!("leeway_seconds: {leeway_seconds}"))?;
     output::line(format_args!("max_age_seconds: {}", settings.max_age_seconds))?;
     output::line(format_args!("models: {}", or(&settings.models, "records,events,ops,functions")))?;
     output::line(format_args!("ops: {}", or(&settings.ops, "read,write")))

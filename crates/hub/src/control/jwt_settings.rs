@@ -46,7 +46,7 @@ impl Control {
             })
             .await?;
         let Some(stored) = stored else { return Ok(JwtSettingsText::default()) };
-        serde_json::from_str(&stored).map(JwtSettingsText::shown).map_err(|error| {
+        serde_json::from_str(&stored).map_err(|error| {
             tracing::error!(%error, database = %id, "the stored JWT settings cannot be read");
             Error::internal()
         })
