@@ -59,7 +59,8 @@ pub(crate) fn run() {
 
 async fn open(databases: &Databases, number: u128) {
     let database: Arc<_> = databases.get(id(number)).expect("the hub is not stopping");
-    let written = database.submit(&Requester::hub(), |transaction| {
+    let hub = Requester::hub();
+    let written = database.submit(&hub, |transaction| {
         transaction.connection().execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (1)")?;
         Ok(())
     });

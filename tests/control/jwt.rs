@@ -167,9 +167,8 @@ fn a_key_that_its_issuer_removes_ends_streams_sockets_and_unfinished_requests() 
     wait::until("the refetch", || (server.requests() == 2).then_some(()));
     let (took, bye) = wait::timed(|| {
         loop {
-            match ending.event().expect("a last word").name.as_str() {
-                "bye" => break true,
-                _ => {}
+            if ending.event().expect("a last word").name == "bye" {
+                break true;
             }
         }
     });
