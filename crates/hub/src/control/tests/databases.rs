@@ -224,8 +224,8 @@ async fn the_sweep_forgets_what_expired_long_ago() {
     let (_, ada) = hub.signup("ada@example.com").await;
     let id = hub.database(&ada, "main").await;
     hub.token(&ada, id, &[Op::Read]).await;
-    hub.control.revoke_session(&ada, "", false, &origin()).await.unwrap();
     hub.control.delete_database(&ada, "main", "", &origin()).await.unwrap();
+    hub.control.revoke_session(&ada, "", false, &origin()).await.unwrap();
     let counts = |hub: &Fixture| -> [i64; 4] {
         ["sessions", "issued_tokens", "databases", "audit"].map(|table| {
             hub.sql().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()

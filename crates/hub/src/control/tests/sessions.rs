@@ -27,7 +27,7 @@ async fn a_refreshed_session_keeps_id_and_caveats_and_ends_after_thirty_days() {
     hub.clock.advance_secs(30);
     assert_eq!(hub.caller(&token).unwrap_err().reason, Reason::TokenExpired);
     let over = hub.control.refresh_session(&caller, &origin()).await.unwrap_err();
-    assert_eq!(over.reason, Reason::FailedPrecondition);
+    assert_eq!(over.reason, Reason::TokenExpired, "asked again inside the commit");
 }
 
 // Verifies: TOK-12, ORG-13

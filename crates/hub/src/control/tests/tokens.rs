@@ -129,9 +129,14 @@ async fn a_revoked_session_takes_its_sync_tokens_along_unless_told_not_to() {
     assert_eq!(late.unwrap_err().reason, Reason::TokenRevoked, "a revoked session mints nothing");
     let hub = hub.restart().await;
     check(&hub);
-    hub.control.revoke_session(&second, "", false, &origin()).await.unwrap();
+    let late = hub.control.revoke_session(&second, "", false, &origin()).await;
+    assert_eq!(late.unwrap_err().reason, Reason::TokenRevoked, "nor does it revoke");
+    let third = hub.control.login("ada@example.com", PASSWORD, "", &origin()).await.unwrap();
+    let third = hub.caller(&third.token).unwrap();
+    let ended = second.session_id.to_string();
+    hub.control.revoke_session(&third, &ended, false, &origin()).await.unwrap();
     assert!(hub.control.authenticate_sync(&bearer(&kept), local()).is_err());
-    hub.control.revoke_session(&second, "", true, &origin()).await.unwrap();
+    hub.control.revoke_session(&third, &ended, true, &origin()).await.unwrap();
     assert!(hub.control.authenticate_sync(&bearer(&kept), local()).is_err(), "revoked once is revoked");
 }
 
