@@ -8,6 +8,8 @@ mod control;
 mod docs;
 mod events;
 mod pages;
+#[cfg(target_os = "linux")]
+mod power_cut;
 mod records;
 mod secrets;
 mod support;

@@ -3,7 +3,8 @@
 //!
 //! `FERRY_FAULT` lists `name=action` pairs, separated by commas. Actions: `kill` (SIGKILL to itself),
 //! `panic`, `full` (the disk is full) and `wait:<path>` (make the file, go on once it is gone). `clock=<ms>` sets the
-//! hub's clock so far ahead, or behind.
+//! hub's clock so far ahead, or behind; `sync=off` makes SQLite commit without syncing, so that tests of power cuts can
+//! show that they notice.
 
 use crate::Result;
 
@@ -43,6 +44,21 @@ pub fn clock_ahead_ms() -> i64 {
 #[inline(always)]
 pub const fn clock_ahead_ms() -> i64 {
     0
+}
+
+/// Whether commits are synced: unless a test asks for `sync=off`.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn synced() -> bool {
+    !PLAN.iter().any(|(planned, action)| planned == "sync" && action == "off")
+}
+
+/// Whether commits are synced: always, in release builds.
+#[cfg(not(debug_assertions))]
+#[must_use]
+#[inline(always)]
+pub const fn synced() -> bool {
+    true
 }
 
 #[cfg(debug_assertions)]

@@ -101,6 +101,13 @@ impl Options {
         self
     }
 
+    /// The same without fault points.
+    #[must_use]
+    pub fn without_faults(mut self) -> Self {
+        self.fault = None;
+        self
+    }
+
     /// The limit of open files that it starts under and cannot raise, as `ulimit -n` sets it.
     #[must_use]
     pub const fn descriptors(mut self, limit: u32) -> Self {

@@ -16,6 +16,8 @@ pub mod jwks_server;
 pub mod jwt;
 pub mod livestore;
 pub mod migrations;
+#[cfg(target_os = "linux")]
+pub mod power_cut;
 pub mod process;
 pub mod provider;
 pub mod records;
