@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Disks that are tried per recorded run.
-const CUTS: u64 = 6;
+const CUTS: u64 = 8;
 
 /// The hub of each disk that may be left; one that does not come up fails the test.
 fn each_cut(recorded: &Recorded, mut check: impl FnMut(u64, Hub)) {
@@ -75,7 +75,7 @@ fn a_hub_that_does_not_sync_is_found_out() {
     let lost = (0..CUTS).filter(|seed| {
         let Ok(hub) = recorded.after_cut(&disk, *seed) else { return true };
         let place = at(&stores.place, hub);
-        if place.user.ferry("ListTokens", &json!({"databaseId": place.database})).is_err() {
+        if place.user.ferry("ListTokens", &json!({"database": place.database})).is_err() {
             return true;
         }
         let stores = Stores { place, token: stores.token.clone() };
@@ -184,13 +184,13 @@ fn accounts_databases_and_revocations_outlive_a_power_cut() {
     let mut place = Place::of(recorded.start());
     let gone = place.user.create_database("gone");
     let revoked = place.user.sync_token(&place.database, Direction::Pull);
-    place.user.ferry("RevokeDatabaseTokens", &json!({"databaseId": place.database})).unwrap();
-    place.user.ferry("DeleteDatabase", &json!({"databaseId": gone})).unwrap();
+    place.user.ferry("RevokeDatabaseTokens", &json!({"database": place.database})).unwrap();
+    place.user.edgereplica("DeleteDatabase", &json!({"databaseId": gone})).unwrap();
     place.hub.kill();
     each_cut(&recorded, |seed, hub| {
         let place = at(&place, hub);
         assert_eq!(place.user.database(&place.database)["name"], "app", "cut {seed}");
-        refused(place.user.ferry("GetDatabase", &json!({"databaseId": gone})), "not_found");
+        refused(place.user.ferry("GetDatabase", &json!({"database": gone})), "not_found");
         let folder = tempfile::tempdir().unwrap();
         let pulled =
             ferry_testkit::edgereplica::pull(place.hub.address(), &revoked, &folder.path().join("copy.db"));
@@ -211,7 +211,7 @@ fn what_the_recorder_saw_is_what_lies_on_the_disk() {
     most_pages(&file);
     place.push(&file);
     let gone = place.user.create_database("gone");
-    place.user.ferry("DeleteDatabase", &json!({"databaseId": gone})).unwrap();
+    place.user.edgereplica("DeleteDatabase", &json!({"databaseId": gone})).unwrap();
     place.hub.stop();
     let copy = folder.path().join("copy");
     recorded.disk().write_whole(&copy);

@@ -2,9 +2,9 @@
 //! directory that this process opened.
 
 use std::{
-    fs::{DirBuilder, File, Metadata},
+    fs::{File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,7 +51,7 @@ pub struct DataDirLost {
 pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     let failed = |error: io::Error| ConfigError(format!("data_dir {}: {error}", dir.display()));
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    ferry_store::folder::create(dir).map_err(failed)?;
     refuse_wider(dir, 0o700)?;
     let taken = || {
         ConfigError(format!(

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod error;
 pub mod fault;
 mod ffi;
+pub mod folder;
 pub mod memory;
 pub mod migrate;
 pub mod pages;

@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use ferry_store::{Transaction, Writer};
+use ferry_store::{Transaction, Writer, folder};
 use ferry_types::{DatabaseId, Error, Reason, Result, Tag};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ impl Database {
         let records = Arc::new(RecordsState::default());
         let (publish, stores, owners) = (Arc::clone(&feed), Arc::clone(&events), Arc::clone(&records));
         let open = move || {
-            std::fs::create_dir_all(&opened)?;
+            folder::create(&opened)?;
             Writer::open(&main_of(&opened))
         };
         Self {

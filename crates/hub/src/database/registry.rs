@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use ferry_store::folder;
 use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
@@ -148,13 +149,13 @@ impl Databases {
 }
 
 fn move_to_trash(from: &Path, trash: &Path, id: DatabaseId, now: UnixMillis) -> io::Result<()> {
-    std::fs::create_dir_all(trash)?;
+    folder::create(trash)?;
     match std::fs::rename(from, trash.join(format!("{id}-{}", now.0))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     }
     if let Some(parent) = from.parent() {
-        std::fs::File::open(parent)?.sync_all()?;
+        folder::sync(parent)?;
     }
-    std::fs::File::open(trash)?.sync_all()
+    folder::sync(trash)
 }

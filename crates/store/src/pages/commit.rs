@@ -19,7 +19,7 @@ use super::{
     index::VersionRow,
     prepare::Way,
     replica::lock,
-    retain, scratch,
+    retain,
 };
 use crate::{Error, Result, connection::BUSY_TIMEOUT, fault};
 
@@ -300,7 +300,8 @@ fn checkpoint_if_due(main: &std::path::Path) -> Result<()> {
 }
 
 fn sync_parent(main: &std::path::Path) -> Result<()> {
-    scratch::sync_dir(main.parent().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?)
+    crate::folder::sync(main.parent().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?)?;
+    Ok(())
 }
 
 /// R1 at the present version; `None` for an empty image.

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -84,7 +83,7 @@ impl Replica {
         permit: Box<dyn Send + Sync>,
     ) -> Result<Arc<Self>> {
         let (main, dir) = (dir.join("main.db"), dir.join("pages"));
-        fs::create_dir_all(&dir)?;
+        crate::folder::create(&dir)?;
         scratch::remove_leftovers(&dir)?;
         let recovered = recover::open(&main, &dir, clock.now())?;
         let live = Live { current: recovered.current, pins: BTreeMap::new() };

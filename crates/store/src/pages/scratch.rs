@@ -155,9 +155,3 @@ impl Drop for ImageFile {
         }
     }
 }
-
-/// Brings the names in `dir` onto the disk.
-pub(super) fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)?.sync_all()?;
-    Ok(())
-}

@@ -42,7 +42,7 @@ pub(super) struct Segments {
 
 impl Segments {
     pub(super) fn open(dir: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&dir)?;
+        crate::folder::create(&dir)?;
         Ok(Self { dir, open: Mutex::default() })
     }
 
@@ -161,7 +161,10 @@ impl SegmentWriter<'_> {
         self.offset = file.metadata()?.len();
         self.id = id;
         self.file = Some(file);
-        if is_new { super::scratch::sync_dir(&self.segments.dir) } else { Ok(()) }
+        if is_new {
+            crate::folder::sync(&self.segments.dir)?;
+        }
+        Ok(())
     }
 
     /// Adds a page; all pages of one writer have one length. It can be read back after [`Self::finish`].

@@ -94,7 +94,7 @@ impl Stage {
     /// # Errors
     /// When the folder or a file cannot be read.
     pub fn open(dir: PathBuf, max_bytes: u64, now: UnixMillis, max_age_ms: i64) -> Result<Self> {
-        fs::create_dir_all(&dir)?;
+        crate::folder::create(&dir)?;
         let mut ids = Vec::new();
         for entry in fs::read_dir(&dir)? {
             let name = entry?.file_name();
@@ -269,7 +269,7 @@ impl Stage {
     fn begin_file(&self, inner: &mut Inner) -> Result<()> {
         let id = inner.files.keys().last().map_or(1, |id| id + 1);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(id))?;
-        super::scratch::sync_dir(&self.dir)?;
+        crate::folder::sync(&self.dir)?;
         inner.files.insert(id, Staged { file: Arc::new(file), bytes: 0, live: 0 });
         let old = inner.active.replace(Active { id, written: 0, buffer: Vec::new() });
         old.map_or(Ok(()), |old| inner.drop_dead(old.id, self))

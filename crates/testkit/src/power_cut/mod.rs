@@ -85,8 +85,8 @@ impl Recorded {
         let text = |path: PathBuf| path.to_str().expect("temporary names are text").to_owned();
         options
             .env("LD_PRELOAD", text(recorder().to_owned()))
-            .env("FERRY_RECORD_ROOT", text(self.data_dir()))
-            .env("FERRY_RECORD_LOG", text(self.notes()))
+            .env("RECORDER_ROOT", text(self.data_dir()))
+            .env("RECORDER_LOG", text(self.notes()))
             .start()
     }
 

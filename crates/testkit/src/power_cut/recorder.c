@@ -1,6 +1,6 @@
 /* Records what a process writes below one folder, so that a test can work out what a disk might hold after a power cut.
  *
- * Loaded with LD_PRELOAD. FERRY_RECORD_ROOT names the folder, FERRY_RECORD_LOG the file that the records go to. Each
+ * Loaded with LD_PRELOAD. RECORDER_ROOT names the folder, RECORDER_LOG the file that the records go to. Each
  * intercepted call is made and recorded under one lock, so that the order of records is the order of effects. Syncs are
  * recorded and not made: only the test's disk forgets, and it does so by the records.
  *
@@ -29,7 +29,7 @@ static size_t root_len;
 
 
 __attribute__((constructor)) static void begin(void) {
-    const char *folder = getenv("FERRY_RECORD_ROOT"), *log = getenv("FERRY_RECORD_LOG");
+    const char *folder = getenv("RECORDER_ROOT"), *log = getenv("RECORDER_LOG");
     if (!folder || !log) return;
     root_len = strlen(folder);
     if (root_len >= sizeof root) abort();
