@@ -2,6 +2,7 @@
 
 mod accounts;
 mod budgets;
+mod connections;
 mod cors;
 mod databases;
 mod durability;

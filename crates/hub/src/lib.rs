@@ -10,6 +10,7 @@ pub mod events;
 mod health;
 pub mod http;
 pub mod hub;
+mod listener;
 mod memory;
 mod oauth;
 pub mod outbound;

@@ -1,28 +1,13 @@
 //! The server: opens the data, accepts connections, and stops in order (CFG-06).
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
 use ferry_types::{
     Clock,
-    limits::{
-        EVENTS_WATERMARK_EVERY_MS, HEADERS_MAX_BYTES, HEADERS_MAX_MS, JWKS_REFRESH_EVERY_MS,
-        SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS,
-    },
+    limits::{EVENTS_WATERMARK_EVERY_MS, JWKS_REFRESH_EVERY_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS},
 };
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    time::MissedTickBehavior,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service as _;
 
 use crate::{
     clock,
@@ -33,8 +18,8 @@ use crate::{
     descriptors::Descriptors,
     events::{self, Hooks},
     health,
-    http::Patience,
     hub::Hub,
+    listener::Listener,
     memory,
     records::{self, Billing},
     routes, tls,
@@ -43,8 +28,7 @@ use crate::{
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
     hub: Arc<Hub>,
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    listener: Listener,
     /// Only empty while it serves.
     lock: Option<DataDirLock>,
 }
@@ -74,9 +58,7 @@ impl Server {
         control.check_default_database()?;
         control.set_host(Arc::clone(&databases));
         control.finish_deletions().await;
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-            ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
-        })?;
+        let listener = Listener::bind(&config, descriptors, tls).await?;
         let hub = Hub {
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
@@ -88,7 +70,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { hub: Arc::new(hub), listener, tls, lock: Some(lock) })
+        Ok(Self { hub: Arc::new(hub), listener, lock: Some(lock) })
     }
 
     /// The address it listens on.
@@ -96,7 +78,7 @@ impl Server {
     /// # Errors
     /// When the socket has gone.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.address()
     }
 
     /// What the routes hold.
@@ -108,7 +90,7 @@ impl Server {
     /// `http` or `https`.
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        self.listener.scheme()
     }
 
     /// Serves until `shutdown` is cancelled, then stops: requests in flight have 10 s, sockets are closed with
@@ -142,7 +124,7 @@ impl Server {
         self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
         tokio::select! {
             () = shutdown.cancelled() => {}
-            never = self.accept(&app, &self.hub.stopping, &connections) => match never {},
+            never = self.listener.accept(&app, &self.hub.stopping, &connections) => match never {},
         }
 
         self.hub.stopping.cancel();
@@ -160,7 +142,7 @@ impl Server {
                     tracing::warn!("requests still running after {SHUTDOWN_GRACE_MS} ms are cut off");
                 }
             }
-            never = self.accept(&app, &no_stop, &latecomers) => match never {},
+            never = self.listener.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.iter().for_each(tokio::task::JoinHandle::abort);
         events::save_watermarks(&self.hub).await;
@@ -168,88 +150,6 @@ impl Server {
         self.hub.databases.stop().await;
         self.hub.control.flush_usage().await;
         self.hub.control.stop().await;
-    }
-
-    /// Accepts for ever; the connections finish what they do once `stopping` is cancelled.
-    async fn accept(
-        &self,
-        app: &Router,
-        stopping: &CancellationToken,
-        connections: &TaskTracker,
-    ) -> Infallible {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    let (app, tls) = (app.clone(), self.tls.clone());
-                    connections.spawn(serve_connection(stream, peer, app, tls, stopping.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: those in use must end before another fits.
-                    tracing::error!(%error, "accepting a connection failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-}
-
-async fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: Router,
-    tls: Option<TlsAcceptor>,
-    stopping: CancellationToken,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
-    let Some(tls) = tls else { return serve_http(stream, peer, app, stopping).await };
-    match tokio::time::timeout(Duration::from_millis(HEADERS_MAX_MS), tls.accept(stream)).await {
-        // Boxed, so that connections without TLS need not be as large.
-        Ok(Ok(stream)) => Box::pin(serve_http(stream, peer, app, stopping)).await,
-        Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-    }
-}
-
-async fn serve_http<S>(stream: S, peer: SocketAddr, app: Router, stopping: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let mut app = app.clone();
-        let answer = app.call(request.map(Body::new));
-        async move { answer.await as Result<_, Infallible> }
-    });
-    let patience = Patience::default();
-    let stream = patience.listen(stream);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(patience)
-        // The envelope sets it.
-        .auto_date_header(false)
-        // Switches the timer on; how long it waits is the timer's own.
-        .header_read_timeout(Duration::from_millis(HEADERS_MAX_MS))
-        .max_buf_size(HEADERS_MAX_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_header_list_size(u32::try_from(HEADERS_MAX_BYTES).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(30));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, %peer, "connection ended early");
     }
 }
 

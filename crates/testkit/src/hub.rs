@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{http, process, rpc::Session, wait};
+use crate::{http, process, rpc::Session, tls, wait};
 
 /// How to start a hub.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub struct Options {
     environment: Vec<(String, String)>,
     fault: Option<String>,
     descriptors: Option<u32>,
+    is_https: bool,
 }
 
 /// A start that ended instead of serving.
@@ -77,6 +78,7 @@ impl Options {
             environment: Vec::new(),
             fault: None,
             descriptors: None,
+            is_https: false,
         }
     }
 
@@ -113,6 +115,16 @@ impl Options {
     pub const fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
         self
+    }
+
+    /// HTTPS with these files.
+    #[must_use]
+    pub fn tls(mut self, files: &tls::Files) -> Self {
+        self.is_https = true;
+        self.arg("--tls-cert")
+            .arg(files.cert.display().to_string())
+            .arg("--tls-key")
+            .arg(files.key.display().to_string())
     }
 
     /// A data directory of the test's own.
@@ -190,7 +202,8 @@ impl Options {
                 return Some(Err(status));
             }
             let address = address_in(&log.text())?;
-            let ready = http::get(address, "/healthz").is_ok_and(|response| response.status == 200);
+            let get = if self.is_https { tls::get } else { http::get };
+            let ready = get(address, "/healthz").is_ok_and(|response| response.status == 200);
             ready.then_some(Ok(address))
         });
         match started {

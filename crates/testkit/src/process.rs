@@ -99,6 +99,14 @@ pub fn kill(pid: u32) {
         .expect("our own child can be signalled");
 }
 
+/// Raises the limit of open files of this process to its hard value, for tests that open many connections.
+pub fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // A test that needs more than it gets says so itself.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
         .expect("our own child can be signalled");

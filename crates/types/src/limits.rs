@@ -24,8 +24,17 @@ pub const EXPIRY_GRACE_MS: u64 = 60_000;
 /// How long after its credential's expiry an open connection may still append events (TOK-17).
 pub const EVENTS_PUSH_LEEWAY_MS: i64 = 5_000;
 
+/// Control frames (pings, pongs) that a socket's peer may send per second (WEB-12).
+pub const SOCKET_CONTROL_FRAMES_PER_SECOND: u32 = 20;
+/// Bytes of answered pings that may wait for a peer that reads nothing; of further ones only the newest is owed (WEB-12).
+pub const SOCKET_PONGS_MAX_BYTES: usize = 8 << 10;
+/// How long a socket's peer may take nothing while something waits for it, where its model sets no time (WEB-12).
+pub const SOCKET_STALL_MAX_MS: u64 = 60_000;
+
 /// Bytes of frames that a socket of event sync gathers before it writes them in one go.
 pub const EVENTS_WRITE_BUFFER_BYTES: usize = 16 << 10;
+/// Bytes of a frame to a client of event sync beside one event of the largest size: a page, its keys and its escapes.
+pub const EVENTS_SENT_FRAME_MAX_BYTES: usize = 16 << 20;
 /// How long a client that finds a store full should wait.
 pub const EVENTS_FULL_RETRY_MS: u64 = 5_000;
 /// How often the positions of event stores are saved outside their files (EVT-43).
@@ -65,7 +74,11 @@ pub const RPC_BODY_MAX_BYTES: usize = 4 << 20;
 pub const RPC_MAX_MS: u64 = 30_000;
 /// Request line and headers together.
 pub const HEADERS_MAX_BYTES: usize = 32 << 10;
-/// Time a client has to send its headers.
+/// What a peer may send over HTTP/2 before anybody reads it: all requests of a connection together.
+pub const CONNECTION_HTTP2_WINDOW_BYTES: u32 = 256 << 10;
+/// The same of one request.
+pub const STREAM_HTTP2_WINDOW_BYTES: u32 = 256 << 10;
+/// Time a client has to send its headers, unless configured.
 pub const HEADERS_MAX_MS: u64 = 10_000;
 /// Time a kept connection may wait for its next request: longer than proxies and HTTP agents keep theirs (60 s is
 /// common), so that they close it, and no request of theirs meets a connection that the hub has just closed.
@@ -139,6 +152,8 @@ pub const RECORDS_SEEN_MAX_MS: i64 = 3600 * 1000;
 pub const RECORDS_TAIL_MAX_PAGES: usize = 64;
 /// Bytes of these pages, together.
 pub const RECORDS_TAIL_MAX_BYTES: usize = 256 << 10;
+/// Frame to a client on the notification socket: the names of one app's changed collections.
+pub const RECORDS_SOCKET_SENT_MAX_BYTES: usize = 16 << 20;
 /// Frame of a client on the notification socket.
 pub const RECORDS_SOCKET_FRAME_MAX_BYTES: usize = 32 << 10;
 

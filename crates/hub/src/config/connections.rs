@@ -1,5 +1,7 @@
 //! Settings of the listener: how many connections, how long they may take, how much of them waits in memory.
 
+use ferry_types::limits::HEADERS_MAX_MS;
+
 use super::{ConfigError, Values};
 
 /// What connections may take of the hub.
@@ -9,6 +11,8 @@ pub struct ConnectionsConfig {
     pub max: u64,
     /// Connections of one address that may be open at once.
     pub max_per_ip: u64,
+    /// How long the first request of a connection, and the head of each later one, may take.
+    pub head_ms: u64,
 }
 
 impl ConnectionsConfig {
@@ -16,6 +20,7 @@ impl ConnectionsConfig {
         Ok(Self {
             max: values.number("max_connections", 20_000, 1, 10_000_000)?,
             max_per_ip: values.number("max_connections_per_ip", 1_000, 1, 10_000_000)?,
+            head_ms: values.number("header_timeout_seconds", HEADERS_MAX_MS / 1000, 1, 3600)? * 1000,
         })
     }
 }

@@ -118,6 +118,11 @@ pub const KEYS: &[Key] = &[
         "N",
         "Open connections of one address; trusted proxies and loopback are not counted [default: 1000]",
     ),
+    key(
+        "header_timeout_seconds",
+        "N",
+        "How long a connection may take for its first request, and each later one for its headers [default: 10]",
+    ),
     key("argon2_memory_kib", "KIB", "Memory of a password hash [default: 19456]"),
     key("argon2_iterations", "N", "Passes of a password hash [default: 2]"),
     key("argon2_parallelism", "N", "Lanes of a password hash [default: 1]"),

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::ws::WebSocket;
 use ferry_core::events::{Connection, Log, Next, Output, Position, Rights};
 use ferry_protocol::events::{RpcError, Transport, close};
 use tokio::time::timeout;
@@ -11,7 +10,7 @@ use super::{
     metric, now_ms,
     wire::{Event, Wire},
 };
-use crate::hub::Hub;
+use crate::{http::BoundedSocket, hub::Hub};
 
 /// Who says nothing for so long is not waited for: clients ping every 10 s.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
@@ -34,7 +33,7 @@ impl Log for Nowhere {
 }
 
 /// Fails every call with `error`, until the peer goes or the hub stops.
-pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: WebSocket) {
+pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: BoundedSocket) {
     let rights = Rights { read: Err(error.clone()), write: Err(error) };
     let mut machine = Connection::new(Transport::Ws, rights, hub.config.events.limits, now_ms());
     let mut wire = Wire::new(socket);
@@ -48,6 +47,7 @@ pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: WebSocket) {
             Event::Binary(_) => machine.reject("expected text"),
             Event::Alive | Event::Drained => {}
             Event::Broken(close) => return wire.finish(close, true).await,
+            Event::Stalled => return wire.finish(close::TOO_SLOW, false).await,
             Event::Gone => return,
         }
         while let Some(output) = machine.next_output() {

@@ -1,21 +1,24 @@
 //! The requests of this model (section 2.1): WebSocket, HTTP, preflight.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{FromRequestParts as _, Request, WebSocketUpgrade},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use ferry_protocol::events::{ConnectQuery, Transport};
-use ferry_types::{Error, Reason, limits::EVENTS_WRITE_BUFFER_BYTES};
+use ferry_types::{
+    Error, Reason,
+    limits::{EVENTS_SENT_FRAME_MAX_BYTES, EVENTS_WRITE_BUFFER_BYTES},
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
     access::{self, Wanted},
     cors, http as call, refusal, refused, socket,
 };
-use crate::{config::AuthRefusal, http::RequestId, hub::Hub};
+use crate::{
+    config::AuthRefusal,
+    http::{Handshake, RequestId, SocketLimits},
+    hub::Hub,
+};
 
 /// Bytes that a socket reads at once; a longer frame grows its buffer while it arrives. Small, since most sockets
 /// only listen.
@@ -61,7 +64,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         let error = Error::new(Reason::InvalidArgument, "transport=http takes POST");
         return refusal::response_with(StatusCode::METHOD_NOT_ALLOWED, &error);
     }
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let Some(handshake) = Handshake::of(&mut parts).await else {
         let error =
             Error::new(Reason::InvalidArgument, "transport=ws is a WebSocket: connect with ws:// or wss://");
         let mut response = refusal::response_with(StatusCode::UPGRADE_REQUIRED, &error);
@@ -69,18 +72,20 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         return response;
     };
     let config = &hub.config.events;
-    let upgrade = upgrade
-        .max_frame_size(config.max_frame_bytes)
-        .max_message_size(config.max_frame_bytes)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(EVENTS_WRITE_BUFFER_BYTES);
+    let limits = SocketLimits {
+        received_max_bytes: config.max_frame_bytes,
+        read_buffer_bytes: READ_BUFFER_BYTES,
+        gathered_max_bytes: EVENTS_WRITE_BUFFER_BYTES,
+        sent_max_bytes: EVENTS_SENT_FRAME_MAX_BYTES + config.max_frame_bytes,
+        stall_max: Duration::from_millis(config.limits.ack_ms),
+    };
     let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
     let entered = access::enter(hub, &wanted).await;
     // The hub waits for this token's end before it closes files.
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
     match entered {
         // A task of its own: the one of the handshake is larger, and would live as long.
-        Ok(entry) => upgrade.on_upgrade(async move |socket| {
+        Ok(entry) => handshake.accept(limits, async move |socket| {
             tokio::spawn(async move {
                 metrics::gauge!("ferry_connections", "model" => "events").increment(1);
                 socket::run(hub, entry, socket).await;
@@ -90,7 +95,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         }),
         Err(error) if config.auth_refusal == AuthRefusal::Fail && access::is_callers_fault(&error) => {
             let error = refusal::rpc_error(&error);
-            upgrade.on_upgrade(async move |socket| {
+            handshake.accept(limits, async move |socket| {
                 refused::run(hub, error, socket).await;
                 drop(tracked);
             })

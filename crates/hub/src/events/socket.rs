@@ -3,7 +3,6 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use axum::extract::ws::WebSocket;
 use ferry_core::events::{Bucket, Connection, HistoryPage, Log, Output, ReadPage, StoreState, read_page};
 use ferry_protocol::events::{
     ErrorCode, Hook, RpcError, Transport,
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     config::AuthRefusal,
     control::{Meter, RightsEnd, RightsWatch},
+    http::BoundedSocket,
     hub::Hub,
 };
 
@@ -51,8 +51,6 @@ struct Session {
     generation: u32,
     /// How often the hub makes sure that a silent peer is alive.
     ping_every_ms: u64,
-    /// How long the socket may take nothing.
-    stall_ms: u64,
     heard_ms: u64,
     pinged_ms: u64,
     /// The bell rang since the last Chunk.
@@ -79,7 +77,7 @@ enum Wake {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: WebSocket) {
+pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
     let Entry { ref database, ref store, ref auth, .. } = entry;
     let mut watch = hub.control.watch(auth);
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
@@ -140,7 +138,7 @@ enum End {
 }
 
 impl Session {
-    fn new(hub: &Arc<Hub>, entry: &Entry, socket: WebSocket) -> Self {
+    fn new(hub: &Arc<Hub>, entry: &Entry, socket: BoundedSocket) -> Self {
         let (config, now_ms) = (&hub.config.events, now_ms());
         let pusher = Pusher {
             hub: Arc::clone(hub),
@@ -162,7 +160,6 @@ impl Session {
             counted: metric::Counted::of(&entry.store),
             generation: entry.store.standing().generation,
             ping_every_ms: config.ping_ms,
-            stall_ms: config.limits.ack_ms,
             heard_ms: now_ms,
             pinged_ms: now_ms,
             rang: false,
@@ -234,6 +231,7 @@ impl Session {
             Event::Drained => {}
             Event::Alive => return None,
             Event::Broken(close) => return Some(End::Close(close)),
+            Event::Stalled => return Some(End::CloseNow(close::TOO_SLOW)),
             Event::Gone => return Some(End::Gone),
         }
         if !self.wire.is_sending() {
@@ -249,9 +247,6 @@ impl Session {
         }
         if now >= self.heard_ms + UNANSWERED_PINGS * self.ping_every_ms {
             return Some(End::Gone);
-        }
-        if self.wire.stalled_ms.is_some_and(|since| since + self.stall_ms <= now) {
-            return Some(End::CloseNow(close::TOO_SLOW));
         }
         if now >= self.ping_at_ms() {
             self.pinged_ms = now;
@@ -362,7 +357,6 @@ impl Session {
         let now = now_ms();
         let deadlines = [
             self.machine.deadline_ms(),
-            self.wire.stalled_ms.map(|since| since + self.stall_ms),
             // While a push is under way the close waits for it, not for a time.
             self.closing_ms.map(|at| if self.machine.is_appending() { at.max(now + 50) } else { at }),
             Some(self.ping_at_ms()),

@@ -4,18 +4,19 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, Utf8Bytes};
 use bytes::Bytes;
 use ferry_protocol::events::close::{self, Close};
-use futures_util::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
-use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
+use futures_util::{Sink as _, SinkExt as _, Stream as _};
 
-use super::now_ms;
+use crate::http::{BoundedSocket, CONTROL_FLOOD, SocketFault};
 
+/// Messages that may wait to be sent before the hub reads no more: who sends calls and takes no answers waits.
+const OUTBOX_MAX_MESSAGES: usize = 1024;
 /// How long a client has to take leave.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -31,22 +32,22 @@ pub(super) enum Event {
     Drained,
     /// Close it with this code.
     Broken(Close),
+    /// Close it at once: the client takes nothing.
+    Stalled,
     /// The peer has gone.
     Gone,
 }
 
 /// See the module.
 pub(super) struct Wire {
-    socket: WebSocket,
+    socket: BoundedSocket,
     outbox: VecDeque<Message>,
-    /// Since when something waits that the socket did not take, in the process's milliseconds.
-    pub(super) stalled_ms: Option<u64>,
     unflushed: bool,
 }
 
 impl Wire {
-    pub(super) const fn new(socket: WebSocket) -> Self {
-        Self { socket, outbox: VecDeque::new(), stalled_ms: None, unflushed: false }
+    pub(super) const fn new(socket: BoundedSocket) -> Self {
+        Self { socket, outbox: VecDeque::new(), unflushed: false }
     }
 
     /// Adds a frame that is known to be UTF-8.
@@ -71,14 +72,10 @@ impl Wire {
         poll_fn(|context| {
             if self.is_sending() {
                 match self.poll_send(context) {
-                    Poll::Ready(Ok(())) => {
-                        self.stalled_ms = None;
-                        return Poll::Ready(Event::Drained);
-                    }
-                    Poll::Ready(Err(())) => return Poll::Ready(Event::Gone),
-                    Poll::Pending => {
-                        self.stalled_ms.get_or_insert_with(now_ms);
-                    }
+                    Poll::Ready(Ok(())) => return Poll::Ready(Event::Drained),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(ended(fault)),
+                    Poll::Pending if self.outbox.len() >= OUTBOX_MAX_MESSAGES => return Poll::Pending,
+                    Poll::Pending => {}
                 }
             }
             Pin::new(&mut self.socket).poll_next(context).map(received)
@@ -86,69 +83,55 @@ impl Wire {
         .await
     }
 
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
         while !self.outbox.is_empty() {
-            match Pin::new(&mut self.socket).poll_ready(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(())),
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(Pin::new(&mut self.socket).poll_ready(context))?;
             let Some(message) = self.outbox.pop_front() else { break };
-            if Pin::new(&mut self.socket).start_send(message).is_err() {
-                return Poll::Ready(Err(()));
-            }
+            Pin::new(&mut self.socket).start_send(message)?;
             self.unflushed = true;
         }
-        match Pin::new(&mut self.socket).poll_flush(context) {
-            Poll::Ready(Ok(())) => {
-                self.unflushed = false;
-                if self.outbox.capacity() > 8 {
-                    self.outbox = VecDeque::new();
-                }
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(_)) => Poll::Ready(Err(())),
-            Poll::Pending => Poll::Pending,
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.unflushed = false;
+        if self.outbox.capacity() > 8 {
+            self.outbox = VecDeque::new();
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Closes with `close`; `flush`: after what still waits to be sent. Then waits for the peer a moment, so that
     /// the word is not lost to unread input.
-    pub(super) async fn finish(mut self, (code, reason): Close, flush: bool) {
-        super::metric::closed(code);
+    pub(super) async fn finish(mut self, close: Close, flush: bool) {
+        super::metric::closed(close.0);
         let goodbye = async {
             if flush {
                 while let Some(message) = self.outbox.pop_front() {
                     self.socket.feed(message).await?;
                 }
             }
-            self.socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
-            while let Some(Ok(message)) = self.socket.next().await {
-                if matches!(message, Message::Close(_)) {
-                    break;
-                }
-            }
-            Ok::<_, axum::Error>(())
+            self.socket.close(close).await
         };
         if !matches!(tokio::time::timeout(LINGER, goodbye).await, Ok(Ok(()))) {
-            tracing::debug!(code, "the client did not take leave");
+            tracing::debug!(code = close.0, "the client did not take leave");
         }
     }
 }
 
-fn received(message: Option<Result<Message, axum::Error>>) -> Event {
+fn received(message: Option<Result<Message, SocketFault>>) -> Event {
     match message {
         Some(Ok(Message::Text(text))) => Event::Text(text),
         Some(Ok(Message::Binary(bytes))) => Event::Binary(bytes),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Event::Alive,
         Some(Ok(Message::Close(_))) | None => Event::Gone,
-        Some(Err(error)) => match error.into_inner().downcast_ref::<tungstenite::Error>() {
-            Some(tungstenite::Error::Capacity(_)) => Event::Broken(close::TOO_LARGE),
-            Some(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Event::Gone,
-            Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => {
-                Event::Broken(close::PROTOCOL_ERROR)
-            }
-            _ => Event::Gone,
-        },
+        Some(Err(fault)) => ended(fault),
+    }
+}
+
+const fn ended(fault: SocketFault) -> Event {
+    match fault {
+        SocketFault::TooLarge => Event::Broken(close::TOO_LARGE),
+        SocketFault::Malformed => Event::Broken(close::PROTOCOL_ERROR),
+        SocketFault::ControlFlood => Event::Broken(CONTROL_FLOOD),
+        SocketFault::Stalled => Event::Stalled,
+        SocketFault::Gone => Event::Gone,
     }
 }

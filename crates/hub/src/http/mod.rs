@@ -1,17 +1,25 @@
 //! What every request passes, whatever its route: request id, client address, the guard of `--dev`, response
 //! headers, CORS and the access log.
 
+mod admission;
 mod client_ip;
 mod cors;
 mod dev_guard;
 mod envelope;
+mod in_flight;
 pub(crate) mod metered;
 mod patience;
 mod query;
+mod timed_stream;
+mod websocket;
 
+pub(crate) use admission::{Admission, Admitted, TooMany};
 pub use client_ip::ClientIp;
 pub(crate) use cors::matches as origin_matches;
 pub(crate) use envelope::request_origin;
 pub use envelope::{RequestId, wrap};
+pub(crate) use in_flight::InFlight;
 pub(crate) use patience::Patience;
 pub(crate) use query::Query;
+pub(crate) use timed_stream::{ConnectionProgress, TimedStream};
+pub(crate) use websocket::{BoundedSocket, CONTROL_FLOOD, Handshake, STALLED, SocketFault, SocketLimits};

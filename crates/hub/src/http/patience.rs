@@ -12,18 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferry_types::limits::{HEADERS_MAX_MS, IDLE_CONNECTION_MAX_MS};
+use ferry_types::limits::IDLE_CONNECTION_MAX_MS;
 use hyper::rt::{Sleep, Timer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::InspectReader;
 
-const HEADERS_MAX: Duration = Duration::from_millis(HEADERS_MAX_MS);
 const IDLE_MAX: Duration = Duration::from_millis(IDLE_CONNECTION_MAX_MS);
 
 /// One connection's timer of request heads.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Patience {
     state: Arc<State>,
+    /// How long a head may take.
+    head_max: Duration,
 }
 
 #[derive(Default)]
@@ -35,6 +36,10 @@ struct State {
 }
 
 impl Patience {
+    pub(crate) fn new(head_max: Duration) -> Self {
+        Self { state: Arc::default(), head_max }
+    }
+
     /// The same stream, which tells this timer that something was read.
     pub(crate) fn listen<S: AsyncRead + AsyncWrite>(
         &self,
@@ -54,12 +59,17 @@ impl Timer for Patience {
         let state = Arc::clone(&self.state);
         state.heard.store(false, Ordering::Relaxed);
         let has_begun = !state.is_kept.swap(true, Ordering::Relaxed);
-        let longest = if has_begun { HEADERS_MAX } else { IDLE_MAX };
-        Box::pin(Wait { state, has_begun, sleep: Box::pin(tokio::time::sleep(longest)) })
+        let longest = if has_begun { self.head_max } else { IDLE_MAX };
+        Box::pin(Wait {
+            state,
+            has_begun,
+            head_max: self.head_max,
+            sleep: Box::pin(tokio::time::sleep(longest)),
+        })
     }
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
-        self.sleep(HEADERS_MAX)
+        self.sleep(self.head_max)
     }
 }
 
@@ -67,6 +77,7 @@ impl Timer for Patience {
 struct Wait {
     state: Arc<State>,
     has_begun: bool,
+    head_max: Duration,
     sleep: Pin<Box<tokio::time::Sleep>>,
 }
 
@@ -77,7 +88,8 @@ impl Future for Wait {
         // hyper polls this each time it has read and still lacks a part of the head.
         if !self.has_begun && self.state.heard.load(Ordering::Relaxed) {
             self.has_begun = true;
-            self.sleep.as_mut().reset(tokio::time::Instant::now() + HEADERS_MAX);
+            let end = tokio::time::Instant::now() + self.head_max;
+            self.sleep.as_mut().reset(end);
         }
         ready!(self.sleep.as_mut().poll(context));
         Poll::Ready(())
@@ -92,6 +104,8 @@ mod tests {
 
     use super::*;
 
+    const HEADERS_MAX: Duration = Duration::from_secs(10);
+
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n";
 
     /// The client's end of a connection whose requests are answered 204.
@@ -102,7 +116,7 @@ mod tests {
                 hyper::Response::builder().status(204).body(String::new()).unwrap(),
             )
         });
-        let patience = Patience::default();
+        let patience = Patience::new(HEADERS_MAX);
         let stream = hyper_util::rt::TokioIo::new(patience.listen(hub));
         tokio::spawn(
             hyper::server::conn::http1::Builder::new()

@@ -1,13 +1,9 @@
 //! The upgrade of `/sync`, and its refusals as plain text.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
-    extract::{
-        State, WebSocketUpgrade,
-        ws::{WebSocket, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
 use ferry_auth::AuthContext;
@@ -15,7 +11,7 @@ use ferry_core::pages::Refusal;
 use ferry_protocol::edgereplica::close;
 use ferry_types::{
     Error, Reason, Result,
-    limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES},
+    limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
@@ -29,13 +25,23 @@ use super::{
 use crate::{
     control::{Meter, Origin, Requester, RightsWatch},
     database::{ConnectionGuard, Database},
-    http::{ClientIp, RequestId},
+    http::{BoundedSocket, Handshake, SocketLimits, request_origin},
     hub::Hub,
     rights,
 };
 
 /// How long a client that is turned away for want of a place should wait.
 const FULL_RETRY_MS: u64 = 5_000;
+
+const LIMITS: SocketLimits = SocketLimits {
+    // A larger frame than this is not even received; one above the limit is answered in words.
+    received_max_bytes: 2 * EDGEREPLICA_FRAME_MAX_BYTES,
+    read_buffer_bytes: READ_BUFFER_BYTES,
+    gathered_max_bytes: EDGEREPLICA_UNSENT_MAX_BYTES / 4,
+    sent_max_bytes: EDGEREPLICA_FRAME_MAX_BYTES,
+    stall_max: Duration::from_millis(TRANSFER_STALL_MAX_MS),
+};
+const READ_BUFFER_BYTES: usize = 128 << 10;
 
 /// What a token lets its session do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,34 +63,24 @@ struct Entry {
 }
 
 /// `GET /sync`: one push or pull over EdgeReplica's wire, as the token says.
-pub async fn sync(
-    State(hub): State<Arc<Hub>>,
-    Extension(ClientIp(ip)): Extension<ClientIp>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let Ok(upgrade) = upgrade else {
+pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let Some(handshake) = Handshake::of(&mut parts).await else {
         return text(&Error::new(
             Reason::InvalidArgument,
             "/sync is a WebSocket: connect with ws:// or wss://",
         ));
     };
-    let entry = match enter(&hub, &headers, Origin { request_id, ip }).await {
+    let entry = match enter(&hub, &parts.headers, request_origin(&parts)).await {
         Ok(entry) => entry,
         Err(error) => return text(&error),
     };
     // The hub waits for this token's end before it closes files.
     let tracked = hub.tasks.token();
-    upgrade
-        // A larger frame than this is not even received; one above the limit is answered in words.
-        .max_frame_size(2 * EDGEREPLICA_FRAME_MAX_BYTES)
-        .max_message_size(2 * EDGEREPLICA_FRAME_MAX_BYTES)
-        .write_buffer_size(EDGEREPLICA_UNSENT_MAX_BYTES / 4)
-        .on_upgrade(async move |socket| {
-            run(entry, socket).await;
-            drop(tracked);
-        })
+    handshake.accept(LIMITS, async move |socket| {
+        run(entry, socket).await;
+        drop(tracked);
+    })
 }
 
 async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<Entry> {
@@ -122,7 +118,7 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
     }
 }
 
-async fn run(entry: Entry, socket: WebSocket) {
+async fn run(entry: Entry, socket: BoundedSocket) {
     let Entry { hub, database, direction, rights, meter, requester, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket, meter);

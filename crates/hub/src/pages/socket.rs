@@ -2,20 +2,19 @@
 
 use std::{collections::VecDeque, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::Message;
 use bytes::Bytes;
 use ferry_core::pages::Refusal;
 use ferry_protocol::edgereplica::{Frame, close};
 use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, TRANSFER_STALL_MAX_MS};
-use futures_util::{
-    Sink as _, SinkExt as _, Stream as _, StreamExt as _,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite;
 
 use super::route::End;
-use crate::control::Meter;
+use crate::{
+    control::Meter,
+    http::{BoundedSocket, CONTROL_FLOOD, STALLED, SocketFault},
+};
 
 /// Received bytes that may wait for their turn; beyond, reading pauses.
 const INBOX_MAX_BYTES: usize = 512 << 10;
@@ -26,8 +25,7 @@ const LAST_FRAMES: Duration = Duration::from_millis(TRANSFER_STALL_MAX_MS);
 
 /// One client's socket.
 pub(super) struct Socket {
-    tx: SplitSink<WebSocket, Message>,
-    rx: SplitStream<WebSocket>,
+    inner: BoundedSocket,
     outbox: VecDeque<Bytes>,
     /// Frames were handed over that may still be in the socket's own buffer.
     unflushed: bool,
@@ -42,11 +40,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocket, meter: Meter) -> Self {
-        let (tx, rx) = socket.split();
+    pub(super) fn new(inner: BoundedSocket, meter: Meter) -> Self {
         Self {
-            tx,
-            rx,
+            inner,
             outbox: VecDeque::new(),
             unflushed: false,
             inbox: Vec::new(),
@@ -109,7 +105,7 @@ impl Socket {
     fn poll_receive(&mut self, context: &mut std::task::Context<'_>) -> bool {
         let before = self.inbox.len();
         while self.over.is_none() && self.inbox_bytes < INBOX_MAX_BYTES {
-            let Poll::Ready(message) = pin!(&mut self.rx).poll_next(context) else { break };
+            let Poll::Ready(message) = pin!(&mut self.inner).poll_next(context) else { break };
             match message {
                 Some(Ok(Message::Binary(frame))) if frame.len() > EDGEREPLICA_FRAME_MAX_BYTES => {
                     self.over = Some(too_large().into());
@@ -127,7 +123,7 @@ impl Socket {
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => self.over = Some(End::Gone),
-                Some(Err(error)) => self.over = Some(receive_error(error)),
+                Some(Err(fault)) => self.over = Some(fault.into()),
             }
         }
         let received = self.inbox.len() > before;
@@ -140,26 +136,19 @@ impl Socket {
     /// Sends what the socket takes; true once it has taken everything.
     fn poll_send(&mut self, context: &mut std::task::Context<'_>) -> Result<bool, End> {
         while !self.outbox.is_empty() {
-            match pin!(&mut self.tx).poll_ready(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Err(End::Gone),
+            match pin!(&mut self.inner).poll_ready(context)? {
+                Poll::Ready(()) => {}
                 Poll::Pending => return Ok(false),
             }
             let frame = self.outbox.pop_front().expect("BUG: the outbox is not empty");
             self.meter.charge(frame.len()).map_err(super::refusal)?;
-            pin!(&mut self.tx).start_send(Message::Binary(frame)).map_err(|_| End::Gone)?;
+            pin!(&mut self.inner).start_send(Message::Binary(frame))?;
             self.unflushed = true;
             self.active_at = Instant::now();
         }
-        if self.unflushed {
-            match pin!(&mut self.tx).poll_flush(context) {
-                Poll::Ready(Ok(())) => {
-                    self.unflushed = false;
-                    self.active_at = Instant::now();
-                }
-                Poll::Ready(Err(_)) => return Err(End::Gone),
-                Poll::Pending => {}
-            }
+        if self.unflushed && pin!(&mut self.inner).poll_flush(context)?.is_ready() {
+            self.unflushed = false;
+            self.active_at = Instant::now();
         }
         Ok(true)
     }
@@ -168,7 +157,7 @@ impl Socket {
     /// it is lost to unread input.
     pub(super) async fn finish(mut self, ended: Result<(), End>) {
         let patience = if ended.is_ok() { LAST_FRAMES } else { LINGER };
-        let (code, reason) = match ended {
+        let close = match ended {
             Ok(()) => close::COMPLETE,
             Err(End::Refused(refusal)) => {
                 // Pages that wait would only delay the word.
@@ -186,15 +175,9 @@ impl Socket {
             while let Some(frame) = self.outbox.pop_front() {
                 // The last word of a session that did its work arrives, whatever it costs.
                 let _ = self.meter.charge(frame.len());
-                self.tx.feed(Message::Binary(frame)).await?;
+                self.inner.feed(Message::Binary(frame)).await?;
             }
-            self.tx.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
-            while let Some(Ok(message)) = self.rx.next().await {
-                if matches!(message, Message::Close(_)) {
-                    break;
-                }
-            }
-            Ok::<_, axum::Error>(())
+            self.inner.close(close).await
         };
         if !matches!(tokio::time::timeout(patience, goodbye).await, Ok(Ok(()))) {
             tracing::debug!("the client did not take leave");
@@ -207,15 +190,15 @@ fn too_large() -> Refusal {
     Refusal { message: message.into(), close: close::TOO_LARGE }
 }
 
-fn receive_error(error: axum::Error) -> End {
-    match error.into_inner().downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => too_large().into(),
-        Some(tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        )) => End::Gone,
-        Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => {
-            Refusal { message: "malformed WebSocket frame".into(), close: close::PROTOCOL_ERROR }.into()
-        }
-        _ => End::Gone,
+impl From<SocketFault> for End {
+    fn from(fault: SocketFault) -> Self {
+        let (message, close) = match fault {
+            SocketFault::TooLarge => return too_large().into(),
+            SocketFault::Malformed => ("malformed WebSocket frame", close::PROTOCOL_ERROR),
+            SocketFault::ControlFlood => ("too many WebSocket control frames", CONTROL_FLOOD),
+            SocketFault::Stalled => ("the client takes nothing: run it again", STALLED),
+            SocketFault::Gone => return Self::Gone,
+        };
+        Refusal { message: message.into(), close }.into()
     }
 }

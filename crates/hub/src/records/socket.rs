@@ -4,14 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{
-        FromRequestParts as _, WebSocketUpgrade,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
-    },
+    extract::ws::{Message, Utf8Bytes},
     response::Response,
 };
 use ferry_protocol::records::{ClientMessage, ServerMessage, check_name};
-use ferry_types::{Reason, limits::RECORDS_SOCKET_FRAME_MAX_BYTES};
+use ferry_types::{
+    Reason,
+    limits::{RECORDS_SOCKET_FRAME_MAX_BYTES, RECORDS_SOCKET_SENT_MAX_BYTES, SOCKET_STALL_MAX_MS},
+};
 use futures_util::SinkExt as _;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use tokio::{sync::watch, time::Instant};
@@ -26,17 +26,26 @@ use super::{
 };
 use crate::{
     control::{Credentials, RightsWatch},
+    http::{BoundedSocket, CONTROL_FLOOD, Handshake, STALLED, SocketFault, SocketLimits},
     hub::Hub,
     rights::RECORDS_PULL,
 };
 
 /// How long a socket may live without its credential.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client has to take leave.
+const LINGER: Duration = Duration::from_secs(5);
 /// How long notifications gather before they are sent.
 const MERGE_WITHIN: Duration = Duration::from_millis(20);
 /// Silence after which a peer is gone, in pings.
 const UNANSWERED_PINGS: u32 = 3;
-const READ_BUFFER_BYTES: usize = 2 << 10;
+const LIMITS: SocketLimits = SocketLimits {
+    received_max_bytes: RECORDS_SOCKET_FRAME_MAX_BYTES,
+    read_buffer_bytes: 2 << 10,
+    gathered_max_bytes: 0,
+    sent_max_bytes: RECORDS_SOCKET_SENT_MAX_BYTES,
+    stall_max: Duration::from_millis(SOCKET_STALL_MAX_MS),
+};
 
 /// What a socket is told whose credential may transfer no more bytes today.
 const BUDGET_SPENT: (u16, &str) = (1008, "byte budget spent: it works again from midnight UTC");
@@ -68,9 +77,22 @@ impl End {
     }
 }
 
+impl From<SocketFault> for End {
+    fn from(fault: SocketFault) -> Self {
+        let (code, reason) = match fault {
+            SocketFault::TooLarge => (1009, "frame too large"),
+            SocketFault::Malformed => (1002, "malformed WebSocket frame"),
+            SocketFault::ControlFlood => CONTROL_FLOOD,
+            SocketFault::Stalled => STALLED,
+            SocketFault::Gone => return Self::Gone,
+        };
+        Self::Close(code, reason)
+    }
+}
+
 /// Answers the request for a socket. `app`: tell of this one only.
 pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String>) -> Response {
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let Some(handshake) = Handshake::of(&mut parts).await else {
         let text = "this is a WebSocket: connect with ws:// or wss://\n".to_owned();
         let mut response = refusal::text_response(StatusCode::UPGRADE_REQUIRED, text);
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -78,18 +100,13 @@ pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String
     };
     let device = client_header(&parts).or_else(|| parameter(&parts, "clientId"));
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
-    upgrade
-        .max_frame_size(RECORDS_SOCKET_FRAME_MAX_BYTES)
-        .max_message_size(RECORDS_SOCKET_FRAME_MAX_BYTES)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .on_upgrade(async move |mut socket| {
-            metrics::gauge!("ferry_connections", "model" => "records").increment(1);
-            let end = serve(&hub, parts, app, device, &mut socket).await;
-            finish(&mut socket, end).await;
-            metrics::gauge!("ferry_connections", "model" => "records").decrement(1);
-            drop(tracked);
-        })
+    handshake.accept(LIMITS, async move |mut socket| {
+        metrics::gauge!("ferry_connections", "model" => "records").increment(1);
+        let end = serve(&hub, parts, app, device, &mut socket).await;
+        finish(&mut socket, end).await;
+        metrics::gauge!("ferry_connections", "model" => "records").decrement(1);
+        drop(tracked);
+    })
 }
 
 async fn serve(
@@ -97,7 +114,7 @@ async fn serve(
     parts: Parts,
     app: Option<String>,
     device: Option<String>,
-    socket: &mut WebSocket,
+    socket: &mut BoundedSocket,
 ) -> End {
     // Boxed, since it is large and soon over; a socket lives long.
     let entering = Box::pin(authenticate(hub, &parts, socket));
@@ -116,7 +133,7 @@ async fn serve(
 }
 
 /// Waits for the `auth` message.
-async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut WebSocket) -> Result<Entry, End> {
+async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut BoundedSocket) -> Result<Entry, End> {
     loop {
         let received = socket.recv().await;
         let bytes = length(received.as_ref());
@@ -149,7 +166,7 @@ async fn notify(
     entry: &Entry,
     app: Option<&str>,
     device: Option<&str>,
-    socket: &mut WebSocket,
+    socket: &mut BoundedSocket,
 ) -> End {
     let mut subscription = entry.database.records().subscribe(&entry.owner);
     let mut tail = join(hub, entry, &subscription);
@@ -163,36 +180,53 @@ async fn notify(
     let mut heard = Instant::now();
     let mut ping = tokio::time::interval_at(heard + ping_every, ping_every);
     loop {
-        let sent = tokio::select! {
+        let wake = tokio::select! {
             biased;
             end = over.as_mut() => return end,
-            message = socket.recv() => {
-                heard = Instant::now();
-                match charge(entry, length(message.as_ref())).and_then(|()| receive(message)) {
-                    Ok(Some(ClientMessage::Ping)) => send(socket, entry, ServerMessage::Pong).await,
-                    Ok(_) => Ok(()),
-                    Err(end) => return end,
-                }
-            }
+            message = socket.recv() => Wake::Received(message),
             news = tail.changed() => match news {
                 Err(_) if subscription.is_gone() => return End::Close(1008, "records deleted"),
                 Err(_) => {
                     tail = join(hub, entry, &subscription);
-                    Ok(())
+                    continue;
                 }
-                Ok(()) => tell(socket, &mut subscription, &mut tail, app, device, entry).await,
+                Ok(()) => Wake::News,
             },
             _ = ping.tick() => {
                 if heard.elapsed() > ping_every * UNANSWERED_PINGS {
                     return End::Gone;
                 }
-                socket.send(Message::Ping(bytes::Bytes::new())).await.map_err(|_| End::Gone)
+                Wake::Ping
             }
         };
-        if let Err(end) = sent {
-            return end;
+        let answer = async {
+            match wake {
+                Wake::Received(message) => {
+                    heard = Instant::now();
+                    charge(entry, length(message.as_ref()))?;
+                    match receive(message)? {
+                        Some(ClientMessage::Ping) => send(socket, entry, ServerMessage::Pong).await,
+                        _ => Ok(()),
+                    }
+                }
+                Wake::News => tell(socket, &mut subscription, &mut tail, app, device, entry).await,
+                Wake::Ping => Ok(socket.send(Message::Ping(bytes::Bytes::new())).await?),
+            }
+        };
+        // Who takes nothing keeps nobody from ending it.
+        tokio::select! {
+            biased;
+            end = over.as_mut() => return end,
+            answered = answer => if let Err(end) = answered { return end },
         }
     }
+}
+
+/// What a socket has to answer.
+enum Wake {
+    Received(Option<Result<Message, SocketFault>>),
+    News,
+    Ping,
 }
 
 /// Waits until the hub, the database or the credential ends a socket.
@@ -264,7 +298,7 @@ fn place(subscription: &Subscription) -> i64 {
 
 /// Tells what is new: what is told to everybody, or for a socket that needs another answer what that is.
 async fn tell(
-    socket: &mut WebSocket,
+    socket: &mut BoundedSocket,
     subscription: &mut Subscription,
     tail: &mut watch::Receiver<Recent<Vec<Told>>>,
     only: Option<&str>,
@@ -282,7 +316,7 @@ async fn tell(
                     if told.tables.iter().all(|table| entry.tables().contain(table)) {
                         charge(entry, told.frame.len())?;
                         let frame = Message::Text(told.frame.clone());
-                        socket.send(frame).await.map_err(|_| End::Gone)?;
+                        socket.send(frame).await?;
                     } else {
                         tell_some(socket, &told.app, told.tables.clone(), entry).await?;
                     }
@@ -301,7 +335,7 @@ async fn tell(
 
 /// Tells those of the collections that the credential reaches.
 async fn tell_some(
-    socket: &mut WebSocket,
+    socket: &mut BoundedSocket,
     app: &str,
     mut tables: Vec<String>,
     entry: &Entry,
@@ -314,7 +348,7 @@ async fn tell_some(
 }
 
 /// What a received frame says; `None` for one that is about the connection.
-fn receive(message: Option<Result<Message, axum::Error>>) -> Result<Option<ClientMessage>, End> {
+fn receive(message: Option<Result<Message, SocketFault>>) -> Result<Option<ClientMessage>, End> {
     match message {
         Some(Ok(Message::Text(text))) => match ClientMessage::decode(&text) {
             Ok(message) => Ok(Some(message)),
@@ -322,18 +356,13 @@ fn receive(message: Option<Result<Message, axum::Error>>) -> Result<Option<Clien
         },
         Some(Ok(Message::Binary(_))) => Err(End::Close(1003, "binary frames not supported")),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Err(error)) if is_too_large(&error) => Err(End::Close(1009, "frame too large")),
-        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        Some(Err(fault)) => Err(fault.into()),
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let inner = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    matches!(inner, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
-}
-
 /// Bytes of a frame of text; others end the socket, or are about the connection.
-fn length(message: Option<&Result<Message, axum::Error>>) -> usize {
+fn length(message: Option<&Result<Message, SocketFault>>) -> usize {
     if let Some(Ok(Message::Text(text))) = message { text.len() } else { 0 }
 }
 
@@ -342,30 +371,30 @@ fn charge(entry: &Entry, bytes: usize) -> Result<(), End> {
 }
 
 /// Sends a message, if the credential may transfer so much more.
-async fn send(socket: &mut WebSocket, entry: &Entry, message: ServerMessage<'_>) -> Result<(), End> {
+async fn send(socket: &mut BoundedSocket, entry: &Entry, message: ServerMessage<'_>) -> Result<(), End> {
     let text = message.encode();
     charge(entry, text.len())?;
-    socket.send(Message::Text(text.into())).await.map_err(|_| End::Gone)
+    Ok(socket.send(Message::Text(text.into())).await?)
 }
 
-async fn put(socket: &mut WebSocket, message: ServerMessage<'_>) -> Result<(), End> {
-    socket.send(Message::Text(message.encode().into())).await.map_err(|_| End::Gone)
+async fn put(socket: &mut BoundedSocket, message: ServerMessage<'_>) -> Result<(), End> {
+    Ok(socket.send(Message::Text(message.encode().into())).await?)
 }
 
-async fn finish(socket: &mut WebSocket, end: End) {
-    let (code, reason) = match end {
-        End::Gone => return,
-        End::Close(code, reason) => (code, reason),
-        End::Refused(reason) => {
-            let _ = put(socket, ServerMessage::Error(reason)).await;
-            (1008, reason)
-        }
+async fn finish(socket: &mut BoundedSocket, end: End) {
+    let goodbye = async {
+        let close = match end {
+            End::Gone => return Ok(()),
+            End::Close(code, reason) => (code, reason),
+            End::Refused(reason) => {
+                socket.send(Message::Text(ServerMessage::Error(reason).encode().into())).await?;
+                (1008, reason)
+            }
+        };
+        socket.close(close).await
     };
-    let frame = CloseFrame { code, reason: reason.into() };
     // A peer that does not take the close has gone.
-    let _ = tokio::time::timeout(Duration::from_secs(5), async {
-        let _ = socket.send(Message::Close(Some(frame))).await;
-        let _ = socket.close().await;
-    })
-    .await;
+    if !matches!(tokio::time::timeout(LINGER, goodbye).await, Ok(Ok(()))) {
+        tracing::debug!("the client did not take leave");
+    }
 }

@@ -1,0 +1,129 @@
+//! The byte stream of one connection, below TLS and HTTP. It ends a connection that has not brought a whole request in
+//! time, whatever it was about to speak (WEB-10), and counts what the peer takes.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::admission::Admitted;
+
+/// How far a connection has come; also an extension of its requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionProgress(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    has_asked: AtomicBool,
+    sent_bytes: AtomicU64,
+}
+
+impl ConnectionProgress {
+    /// The head of a request is here.
+    pub(crate) fn asked(&self) {
+        self.0.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes that the peer's side has taken so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.0.sent_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// See the module.
+pub(crate) struct TimedStream<S> {
+    inner: S,
+    progress: ConnectionProgress,
+    /// Until when the first request must be here; `None` once it is.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// The connection counts as open as long as its stream lives, whoever holds it.
+    _admitted: Admitted,
+}
+
+impl<S> TimedStream<S> {
+    pub(crate) fn new(inner: S, deadline: Instant, admitted: Admitted) -> Self {
+        Self {
+            inner,
+            progress: ConnectionProgress::default(),
+            deadline: Some(Box::pin(sleep_until(deadline))),
+            _admitted: admitted,
+        }
+    }
+
+    pub(crate) fn progress(&self) -> ConnectionProgress {
+        self.progress.clone()
+    }
+
+    /// Ready once the first request is late.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        if self.progress.0.has_asked.load(Ordering::Relaxed) {
+            self.deadline = None;
+            return Poll::Pending;
+        }
+        deadline.as_mut().poll(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.poll_late(context).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
+        }
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> TimedStream<S> {
+    fn count(&self, sent: usize) {
+        self.progress.0.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
+        self.count(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, pieces))?;
+        self.count(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
