@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use crate::{http, socket::upgrade};
+use crate::{http, socket::upgrade, wait::Deadline};
 
 /// What the hub said next.
 #[derive(Clone, Debug, PartialEq)]
@@ -283,7 +283,9 @@ impl LiveSocket {
     /// What the hub says next; Pings are answered on the way.
     #[expect(clippy::should_implement_trait, reason = "a socket is read, not iterated")]
     pub fn next(&mut self) -> Said {
+        let deadline = Deadline::of("a frame, between Pings alone,");
         loop {
+            deadline.check();
             match self.inner.read() {
                 Ok(Message::Text(text)) => {
                     return Said::Frame(
@@ -315,7 +317,9 @@ impl LiveSocket {
     /// # Panics
     /// If the connection ends instead.
     pub fn next_text(&mut self) -> String {
+        let deadline = Deadline::of("a text frame, between Pings alone,");
         loop {
+            deadline.check();
             match self.inner.read() {
                 Ok(Message::Text(text)) => return text.to_string(),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
@@ -362,7 +366,9 @@ impl LiveSocket {
     /// # Panics
     /// If the connection ends instead.
     pub fn exit_of(&mut self, id: &Value) -> Outcome {
+        let deadline = Deadline::of("the Exit of a call");
         loop {
+            deadline.check();
             let frame = self.frame();
             if frame["_tag"] == "Chunk" {
                 let chunk_id = frame["requestId"].clone();
@@ -379,7 +385,9 @@ impl LiveSocket {
     /// If the connection ends before.
     pub fn history(&mut self, id: &Value) -> Vec<Page> {
         let mut pages = Vec::new();
+        let deadline = Deadline::of("the last page of a Pull");
         loop {
+            deadline.check();
             let page = self.page(id);
             let is_last = page.remaining == 0;
             pages.push(page);
@@ -394,7 +402,9 @@ impl LiveSocket {
     /// # Panics
     /// If nothing comes for the read timeout.
     pub fn closed(&mut self) -> u16 {
+        let deadline = Deadline::of("the end of a socket that goes on sending");
         loop {
+            deadline.check();
             match self.next() {
                 Said::Closed(code) => return code,
                 Said::Lost(_) => return 1006,

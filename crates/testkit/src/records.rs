@@ -12,7 +12,10 @@ use tokio_tungstenite::tungstenite::{
     client::{IntoClientRequest as _, client_with_config},
 };
 
-use crate::{http, wait};
+use crate::{
+    http,
+    wait::{self, Deadline},
+};
 
 /// Longest one read blocks.
 const READ_AT_MOST: Duration = Duration::from_millis(50);
@@ -72,7 +75,9 @@ impl EventStream {
     /// The next event but heartbeats and comments; `None` at the end of the stream.
     pub fn event(&mut self) -> Option<Event> {
         let (mut name, mut id, mut data) = (String::new(), None, None);
+        let deadline = Deadline::of("an event, between heartbeats alone,");
         loop {
+            deadline.check();
             let text = self.line()?;
             if text.is_empty() {
                 if let Some(data) = data.take() {

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use crate::{frames::Frame, http};
+use crate::{frames::Frame, http, wait::Deadline};
 
 /// What the hub said next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,9 @@ impl Socket {
     /// What the hub says next; pings are answered on the way.
     #[expect(clippy::should_implement_trait, reason = "a socket is read, not iterated")]
     pub fn next(&mut self) -> Event {
+        let deadline = Deadline::of("a frame, between pings alone,");
         loop {
+            deadline.check();
             match self.inner.read() {
                 Ok(Message::Binary(bytes)) => {
                     self.moved.down += bytes.len() as u64;
@@ -168,7 +170,9 @@ impl Socket {
     /// Reads up to the end: the last `error` frame, if one came, and the close.
     pub fn ending(&mut self) -> Ending {
         let mut error = None;
+        let deadline = Deadline::of("the end of a session that goes on sending");
         loop {
+            deadline.check();
             match self.next() {
                 Event::Frame(Frame::Error { message }) => error = Some(message),
                 Event::Frame(_) => {}

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::http::{self, Response};
+use crate::{
+    http::{self, Response},
+    wait::Deadline,
+};
 
 /// What the stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,9 @@ impl EventStream {
     /// # Panics
     /// If the stream ends before.
     pub fn expect(&mut self, wanted: &str) -> (Option<String>, Value) {
+        let deadline = Deadline::of("one event of a stream that sends others");
         loop {
+            deadline.check();
             match self.next() {
                 Sent::Event { id, name, data } if name == wanted => {
                     return (

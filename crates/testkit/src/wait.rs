@@ -29,6 +29,29 @@ pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option
     }
 }
 
+/// The end of a wait that is a loop of its own, such as reading until something comes.
+#[derive(Debug)]
+pub struct Deadline {
+    what: &'static str,
+    begun: Instant,
+}
+
+impl Deadline {
+    /// From now on, for `what`.
+    #[must_use]
+    pub fn of(what: &'static str) -> Self {
+        Self { what, begun: now() }
+    }
+
+    /// Asked in every round.
+    ///
+    /// # Panics
+    /// After [`LIMIT`], naming what was waited for.
+    pub fn check(&self) {
+        assert!(self.begun.elapsed() <= LIMIT, "{} did not come about within {LIMIT:?}", self.what);
+    }
+}
+
 /// How long `action` took, and what it gave.
 pub fn timed<T>(action: impl FnOnce() -> T) -> (Duration, T) {
     let begun = now();
