@@ -169,8 +169,12 @@ impl Socket {
 
     /// Reads up to the end: the last `error` frame, if one came, and the close.
     pub fn ending(&mut self) -> Ending {
+        self.ending_before(&Deadline::of("the end of a session that goes on sending"))
+    }
+
+    /// The same, for a session whose end is due later than after a minute.
+    pub fn ending_before(&mut self, deadline: &Deadline) -> Ending {
         let mut error = None;
-        let deadline = Deadline::of("the end of a session that goes on sending");
         loop {
             deadline.check();
             match self.next() {

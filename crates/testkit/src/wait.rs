@@ -34,21 +34,33 @@ pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option
 pub struct Deadline {
     what: &'static str,
     begun: Instant,
+    limit: Duration,
 }
 
 impl Deadline {
     /// From now on, for `what`.
     #[must_use]
     pub fn of(what: &'static str) -> Self {
-        Self { what, begun: now() }
+        Self { what, begun: now(), limit: LIMIT }
+    }
+
+    /// From now on, for what the product itself does no earlier than after a minute.
+    #[must_use]
+    pub fn later(what: &'static str, limit: Duration) -> Self {
+        Self { what, begun: now(), limit }
     }
 
     /// Asked in every round.
     ///
     /// # Panics
-    /// After [`LIMIT`], naming what was waited for.
+    /// After the limit, naming what was waited for.
     pub fn check(&self) {
-        assert!(self.begun.elapsed() <= LIMIT, "{} did not come about within {LIMIT:?}", self.what);
+        assert!(
+            self.begun.elapsed() <= self.limit,
+            "{} did not come about within {:?}",
+            self.what,
+            self.limit
+        );
     }
 }
 
