@@ -147,7 +147,11 @@ fn states_are_stored_hashed_and_expire() {
 #[test]
 fn clients_that_prove_nothing_stay_at_their_address() {
     let provider = Provider::start(Person::new(1, "ada@example.com"));
-    let hub = provider.configure(options()).env("FERRY_TRUSTED_PROXIES", "127.0.0.1").start();
+    let hub = provider
+        .configure(options())
+        .env("FERRY_TRUSTED_PROXIES", "127.0.0.1")
+        .env("FERRY_SIGNUP", "open")
+        .start();
     let from = |ip: &str, method: &str, request: &Value| {
         let path = format!("/{EDGEREPLICA}/{method}");
         let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", ip)];

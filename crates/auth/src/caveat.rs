@@ -270,10 +270,10 @@ impl Restrictions {
         Ok(())
     }
 
-    /// Whether a client at `address` may use the token.
+    /// Whether a client at `address` may use the token; one whose address is unknown is nowhere.
     #[must_use]
-    pub fn allows_address(&self, address: IpAddr) -> bool {
-        self.networks.iter().all(|network| network.contains(address))
+    pub fn allows_address(&self, address: Option<IpAddr>) -> bool {
+        self.networks.iter().all(|network| address.is_some_and(|address| network.contains(address)))
     }
 }
 
@@ -369,10 +369,10 @@ mod tests {
         assert_eq!(all.models, ModelSet::of(&[Model::Pages, Model::Events]));
         assert_eq!(all.table_prefixes, ["a", "ab"]);
         assert_eq!(all.byte_budgets, [9, 3]);
-        assert!(all.allows_address("10.1.2.3".parse().unwrap()));
-        assert!(all.allows_address("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!all.allows_address("10.2.2.3".parse().unwrap()));
-        assert!(!all.allows_address("::1".parse().unwrap()));
+        assert!(all.allows_address(Some("10.1.2.3".parse().unwrap())));
+        assert!(all.allows_address(Some("::ffff:10.1.2.3".parse().unwrap())));
+        assert!(!all.allows_address(Some("10.2.2.3".parse().unwrap())));
+        assert!(!all.allows_address(Some("::1".parse().unwrap())));
     }
 
     // Verifies: TOK-08

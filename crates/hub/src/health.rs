@@ -10,11 +10,15 @@ use axum::{
     extract::{ConnectInfo, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
-use crate::{events, hub::Hub};
+use crate::{
+    events,
+    http::{is_forwarded, names_this_machine},
+    hub::Hub,
+};
 
 /// Free bytes below which the disk counts as low.
 const DISK_LOW_BYTES: u64 = 64 << 20;
@@ -59,9 +63,13 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
 pub(crate) async fn metrics(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let local = peer.ip().to_canonical().is_loopback() && !headers.contains_key("x-forwarded-for");
+    // A page whose name was rebound to this machine asks from it too, but by that name.
+    let local = peer.ip().to_canonical().is_loopback()
+        && !is_forwarded(&headers)
+        && names_this_machine(&uri, &headers);
     if !(hub.config.metrics_public || local || hub.control.is_operator(&headers)) {
         return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
             .into_response();

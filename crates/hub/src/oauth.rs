@@ -17,7 +17,7 @@ use crate::{control::Return, http::ClientIp, hub::Hub};
 pub(crate) async fn callback(
     State(hub): State<Arc<Hub>>,
     Path(provider): Path<String>,
-    Extension(ClientIp(ip)): Extension<ClientIp>,
+    Extension(ip): Extension<ClientIp>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let Ok(provider) = provider.parse::<Provider>() else {

@@ -104,7 +104,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("oauth_legacy_bind_ip", "BOOL", "Have those finish from the address they began from [default: true]"),
     key("auto_migrate", "BOOL", "Migrate older data at start [default: true]").or(&["AUTO_MIGRATE"]),
-    key("signup", "open|invite|closed", "Who may sign up [default: open on a loopback address, else invite]"),
+    key(
+        "signup",
+        "open|invite|closed",
+        "Who may sign up [default: invite; open if only this machine is served: listen and public_url on loopback, no trusted_proxies]",
+    ),
     key("cors_origins", "LIST", "Origins whose web pages may call the hub, comma-separated")
         .or(&["CORS_ORIGINS"]),
     key(

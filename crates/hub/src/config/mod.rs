@@ -19,10 +19,13 @@ use std::{
 pub use connections::ConnectionsConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 use ferry_auth::jwt::JwtSettingsText;
+use http::Uri;
 pub use keys::{KEYS, Key};
 pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use records::{BillingFail, RecordsConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
+
+use crate::http::is_loopback_host;
 
 /// What is wrong with the configuration, naming source and key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -277,13 +280,18 @@ impl Config {
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
-        let default_signup = if listen.ip().is_loopback() { Signup::Open } else { Signup::Invite };
+        let public_url = values.read("public_url", url)?;
+        let trusted_proxies = values.list("trusted_proxies", Network::from_str)?;
+        let is_private = listen.ip().is_loopback()
+            && trusted_proxies.is_empty()
+            && !is_reached_from_afar(public_url.as_deref());
+        let default_signup = if is_private { Signup::Open } else { Signup::Invite };
         let mut warnings = Vec::new();
         Ok(Self {
             dev: args.dev,
             listen,
             data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
-            public_url: values.read("public_url", url)?,
+            public_url,
             tls: tls(&values)?,
             default_database: values.text("default_database").map(str::to_owned),
             jwt: jwt::settings(&values, args.dev, &mut warnings)?,
@@ -300,7 +308,7 @@ impl Config {
             auto_migrate: values.truth("auto_migrate", true)?,
             signup: values.read("signup", signup)?.unwrap_or(default_signup),
             cors_origins: values.list("cors_origins", origin)?,
-            trusted_proxies: values.list("trusted_proxies", Network::from_str)?,
+            trusted_proxies,
             connections: ConnectionsConfig::read(&values)?,
             argon2_memory_kib: values.number("argon2_memory_kib", 19_456, 8, 4 << 20)?,
             argon2_iterations: values.number("argon2_iterations", 2, 1, 64)?,
@@ -338,10 +346,25 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    match text.split_once("://") {
-        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err("expected a URL that begins with https:// or http://".to_owned()),
+    let expected = || "expected a URL such as https://hub.example or https://example.com/hub".to_owned();
+    if text.contains('#') {
+        return Err(expected());
     }
+    let url: Uri = text.parse().map_err(|_| expected())?;
+    let (Some("http" | "https"), Some(authority), None) = (url.scheme_str(), url.authority(), url.query())
+    else {
+        return Err(expected());
+    };
+    if authority.as_str().contains('@') {
+        return Err(format!("{}: a URL that everybody is told names no user", expected()));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Whether clients find the hub by a name that is not this machine's own.
+fn is_reached_from_afar(public_url: Option<&str>) -> bool {
+    let host = public_url.and_then(|url| url.parse::<Uri>().ok()).and_then(|url| url.authority().cloned());
+    host.is_some_and(|host| !is_loopback_host(host.as_str()))
 }
 
 /// An origin, or a pattern of origins.
@@ -401,10 +424,18 @@ mod tests {
         Config::load(&ServeArgs { dev, config: None, flags }, &BTreeMap::new())
     }
 
+    // The documented set-up behind a proxy listened on loopback, and let everybody sign up.
+    // Verifies: WEB-13
     #[test]
     fn signup_is_open_on_loopback_only() {
         assert_eq!(load(&[], false).unwrap().signup, Signup::Open);
-        assert_eq!(load(&[("listen", "0.0.0.0:1")], false).unwrap().signup, Signup::Invite);
+        assert_eq!(load(&[("public_url", "http://localhost:8787")], false).unwrap().signup, Signup::Open);
+        for (name, value) in
+            [("listen", "0.0.0.0:1"), ("public_url", "https://hub.example"), ("trusted_proxies", "127.0.0.1")]
+        {
+            assert_eq!(load(&[(name, value)], false).unwrap().signup, Signup::Invite, "{name}");
+            assert_eq!(load(&[(name, value), ("signup", "open")], false).unwrap().signup, Signup::Open);
+        }
     }
 
     #[test]

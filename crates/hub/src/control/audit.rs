@@ -1,8 +1,9 @@
 //! The audit trail (WEB-07): a row in the transaction of every change, and one for every login. Rows name who
 //! did what to whom from where; they never hold a secret.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
+use crate::http::ClientIp;
 use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
 use rusqlite::Connection;
 
@@ -12,13 +13,13 @@ pub struct Origin {
     /// Id of the request, as on its response and log line.
     pub request_id: String,
     /// Address of the client.
-    pub ip: IpAddr,
+    pub ip: ClientIp,
 }
 
 impl Origin {
     /// The hub itself, where no call of a user is known.
     pub(super) fn hub() -> Self {
-        Self { request_id: "hub".to_owned(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+        Self { request_id: "hub".to_owned(), ip: Ipv4Addr::LOCALHOST.into() }
     }
 }
 

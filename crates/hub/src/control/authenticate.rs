@@ -123,7 +123,7 @@ impl Control {
             TokenError::Expired => dead(Reason::TokenExpired),
             _ => dead(Reason::Unauthenticated),
         })?;
-        if !session.restrictions.allows_address(client.ip) {
+        if !session.restrictions.allows_address(client.ip.0) {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }

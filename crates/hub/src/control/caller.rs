@@ -1,6 +1,6 @@
 //! Who calls an RPC: a session, with the role it has now (ORG-05).
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UnixMillis, UserId};
@@ -12,6 +12,7 @@ use super::{
     directory::{DatabaseEntry, Directory},
     limiter::Counted,
 };
+use crate::http::ClientIp;
 
 /// What an RPC asks of a session that carries caveats (TOK-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Control {
     /// # Errors
     /// `session token required` when it is missing, bad, expired or revoked; permission denied for a token of
     /// another purpose, from a forbidden address, or too narrow for the RPC; rate limit.
-    pub fn authenticate_session(&self, headers: &HeaderMap, ip: IpAddr, access: Access) -> Result<Caller> {
+    pub fn authenticate_session(&self, headers: &HeaderMap, ip: ClientIp, access: Access) -> Result<Caller> {
         let outcome = self.verify_session(headers, ip, access);
         let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
         metrics::counter!("ferry_auth_verifications_total", "kind" => "session", "result" => result)
@@ -78,7 +79,7 @@ impl Control {
         outcome
     }
 
-    fn verify_session(&self, headers: &HeaderMap, ip: IpAddr, access: Access) -> Result<Caller> {
+    fn verify_session(&self, headers: &HeaderMap, ip: ClientIp, access: Access) -> Result<Caller> {
         let required = |reason| Error::new(reason, SESSION_REQUIRED);
         let text = bearer(headers)?.ok_or_else(|| required(Reason::Unauthenticated))?;
         let now = self.now();
@@ -108,7 +109,7 @@ impl Control {
             restrictions: Arc::clone(&verified.restrictions),
         };
         caller.recheck(&self.state.read(), now)?;
-        if !caller.restrictions.allows_address(ip) {
+        if !caller.restrictions.allows_address(ip.0) {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }

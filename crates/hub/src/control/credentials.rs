@@ -1,12 +1,13 @@
 //! The credentials that a request carries, and where they may stand (control.md, 2.5). Collecting never fails;
 //! what contradicts itself is refused when it is used.
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt};
 
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderMap, HeaderName, header};
 
 use super::bearer;
+use crate::http::ClientIp;
 
 /// Headers that carry an API key.
 const KEY_HEADERS: [HeaderName; 2] =
@@ -18,7 +19,7 @@ const BEARER_PROTOCOL: &str = "ferry.bearer.";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientInfo<'r> {
     /// Address of the client.
-    pub ip: IpAddr,
+    pub ip: ClientIp,
     /// The web page that a browser says is behind it.
     pub origin: Option<&'r str>,
 }
@@ -26,7 +27,7 @@ pub struct ClientInfo<'r> {
 impl<'r> ClientInfo<'r> {
     /// The client at `ip` that sent `headers`.
     #[must_use]
-    pub fn of(ip: IpAddr, headers: &'r HeaderMap) -> Self {
+    pub fn of(ip: ClientIp, headers: &'r HeaderMap) -> Self {
         let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null"));
         Self { ip, origin }
     }
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_origin_that_is_no_text_is_still_one() {
-        let ip = "127.0.0.1".parse().unwrap();
+        let ip = ClientIp::UNKNOWN;
         assert_eq!(ClientInfo::of(ip, &HeaderMap::new()).origin, None);
         let page = headers(&[("origin", "https://app.example")]);
         assert_eq!(ClientInfo::of(ip, &page).origin, Some("https://app.example"));

@@ -7,6 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use crate::http::ClientIp;
 use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
 
 /// Windows kept at once; a further one replaces one that is over, or else any.
@@ -38,12 +39,14 @@ pub(super) type EmailHash = [u8; 16];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client(u128);
 
-impl From<IpAddr> for Client {
-    fn from(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
+impl From<ClientIp> for Client {
+    fn from(ip: ClientIp) -> Self {
+        match ip.0.map(|ip| ip.to_canonical()) {
+            // All those of whom nothing is known share one window, which no /64 has.
+            None => Self(u128::MAX),
             // Below every /64 whose upper half is not zero.
-            IpAddr::V4(v4) => Self(v4.to_bits().into()),
-            IpAddr::V6(v6) => Self(v6.to_bits() & !u128::from(u64::MAX)),
+            Some(IpAddr::V4(v4)) => Self(v4.to_bits().into()),
+            Some(IpAddr::V6(v6)) => Self(v6.to_bits() & !u128::from(u64::MAX)),
         }
     }
 }
@@ -163,7 +166,7 @@ mod tests {
     use super::*;
 
     fn public(ip: &str) -> Counted {
-        Counted::Public(Client::from(ip.parse::<IpAddr>().unwrap()))
+        Counted::Public(Client::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())))
     }
 
     // Verifies: WEB-06
@@ -201,7 +204,7 @@ mod tests {
     fn memory_is_bounded() {
         let limiter = Limiter::new(1.0);
         for bits in 0..u32::try_from(ENTRIES_MAX).unwrap() + 1_000 {
-            let client = Client::from(IpAddr::from(bits.to_be_bytes()));
+            let client = Client::from(ClientIp::from(IpAddr::from(bits.to_be_bytes())));
             limiter.count(Counted::Public(client), UnixMillis(0));
         }
         assert!(limiter.lock().len() <= ENTRIES_MAX);

@@ -17,6 +17,7 @@ use super::{
     random,
     sessions::{NewSession, check_label},
 };
+use crate::http::ClientIp;
 
 /// Longest e-mail that a failed login leaves in the audit trail.
 const AUDIT_EMAIL_MAX_CHARS: usize = 254;
@@ -123,6 +124,9 @@ impl Control {
 
     /// Whether someone has logged in to the account from this address before.
     async fn has_logged_in(&self, attempt: &Attempt<'_>) -> Result<bool> {
+        if attempt.origin.ip == ClientIp::UNKNOWN {
+            return Ok(false);
+        }
         let (key, ip) = (attempt.key.clone(), attempt.origin.ip.to_string());
         self.write(move |transaction| {
             let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN sessions ON user_id = users.id

@@ -2,11 +2,7 @@
 //! adapters over the same functions; here is what they share, and the one place where a refusal becomes a
 //! Connect error.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use connectrpc::{
     ConnectError, ConnectRpcService, ErrorCode, Limits, RequestContext, Router,
@@ -52,7 +48,7 @@ impl<'a> Call<'a> {
     pub(super) fn new(control: &'a Arc<Control>, context: &'a RequestContext) -> Self {
         let extensions = context.extensions();
         let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        let ip = extensions.get::<ClientIp>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ip| ip.0);
+        let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
         Self { control, origin: Origin { request_id, ip }, context }
     }
 

@@ -1,7 +1,5 @@
 //! Sessions: what a login opens, and ending one before its time.
 
-use std::net::IpAddr;
-
 use ferry_auth::{Caveat, Claims, Grant, macaroon};
 use ferry_types::{Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -13,6 +11,7 @@ use super::{
     directory::RevokedSession,
     random,
 };
+use crate::http::ClientIp;
 
 /// Longest name of a device or token, in bytes.
 const LABEL_MAX_BYTES: usize = 128;
@@ -23,7 +22,7 @@ pub(super) struct NewSession {
     pub(super) session_id: SessionId,
     pub(super) user_id: UserId,
     pub(super) label: String,
-    pub(super) ip: IpAddr,
+    pub(super) ip: ClientIp,
     pub(super) now: UnixMillis,
     pub(super) expires_unix: i64,
 }

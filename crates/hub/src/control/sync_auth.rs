@@ -1,6 +1,6 @@
 //! Who holds a sync token, checked in the order of TOK-03.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::{AuthContext, Purpose, TokenError, Verified, token};
 use ferry_types::{Error, Reason, Result};
@@ -9,6 +9,7 @@ use http::HeaderMap;
 use super::{
     Control, bearer::bearer, caller::database_not_found, credentials::ClientInfo, directory::Lost, watch,
 };
+use crate::http::ClientIp;
 
 impl Control {
     /// The rights of the sync token or secret API key in the `Authorization` header, for endpoints that take nothing
@@ -17,7 +18,7 @@ impl Control {
     /// # Errors
     /// 401 `missing bearer token` or `invalid sync token: <reason>`; 403 for a session token or a forbidden
     /// address; 404 `database not found`.
-    pub fn authenticate_sync(&self, headers: &HeaderMap, client_ip: IpAddr) -> Result<AuthContext> {
+    pub fn authenticate_sync(&self, headers: &HeaderMap, client_ip: ClientIp) -> Result<AuthContext> {
         let outcome = self.verify_sync(headers, client_ip);
         let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
         metrics::counter!("ferry_auth_verifications_total", "kind" => "token", "result" => result)
@@ -25,7 +26,7 @@ impl Control {
         outcome
     }
 
-    fn verify_sync(&self, headers: &HeaderMap, client_ip: IpAddr) -> Result<AuthContext> {
+    fn verify_sync(&self, headers: &HeaderMap, client_ip: ClientIp) -> Result<AuthContext> {
         let text =
             bearer(headers)?.ok_or_else(|| Error::new(Reason::Unauthenticated, "missing bearer token"))?;
         if self.is_secret_key(text) {
@@ -53,7 +54,7 @@ impl Control {
     }
 
     /// Purpose, times, epochs, revocation, membership and caveats of a sync token.
-    pub(super) fn of_sync_token(&self, token: &Verified, client_ip: IpAddr) -> Result<AuthContext> {
+    pub(super) fn of_sync_token(&self, token: &Verified, client_ip: ClientIp) -> Result<AuthContext> {
         token.check(Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
         let claims = &token.claims;
         let directory = self.state.read();
@@ -68,7 +69,7 @@ impl Control {
             Err(Lost::Database) => return Err(database_not_found()),
             Err(Lost::Revoked) => return Err(revoked()),
         }
-        if !context.restrictions.allows_address(client_ip) {
+        if !context.restrictions.allows_address(client_ip.0) {
             let message = "this sync token may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }

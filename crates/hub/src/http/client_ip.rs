@@ -1,35 +1,84 @@
 //! Who is calling: the peer, or what a trusted proxy says of it (WEB-05).
 
-use std::net::IpAddr;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::config::Network;
 
-/// Address of the client, as a request extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientIp(pub IpAddr);
+/// Address of the client, as a request extension; `None` where a trusted proxy says something that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientIp(pub Option<IpAddr>);
 
 impl ClientIp {
+    /// The address of a client of whom nothing is known: it shares the rate limits of all such, and no caveat `ip`
+    /// lets it in (WEB-14).
+    pub const UNKNOWN: Self = Self(None);
+
     /// The peer, or behind trusted proxies the right-most `X-Forwarded-For` entry that is not one of them.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
         let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
-        let mut client = peer;
-        if !is_trusted(peer) {
-            return Self(client.to_canonical());
+        let mut values = headers.get_all("x-forwarded-for").iter().peekable();
+        if !is_trusted(peer) || values.peek().is_none() {
+            return peer.into();
         }
-        let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let entries =
-            values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|list| list.rsplit(','));
-        for entry in entries {
-            // An entry that is no address was written by nobody we trust.
-            let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };
-            client = ip;
+        let mut client = Self::UNKNOWN;
+        // What is no text is one entry that cannot be read.
+        let values: Vec<&str> = values.map(|value| value.to_str().unwrap_or("?")).collect();
+        let entries = values.iter().rev().flat_map(|list| list.rsplit(',')).map(str::trim);
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            // What is no address was written by a proxy that hides it: the one before it is not the client's.
+            let Some(ip) = address(entry) else { return Self::UNKNOWN };
+            client = ip.into();
             if !is_trusted(ip) {
                 break;
             }
         }
-        Self(client.to_canonical())
+        client
+    }
+}
+
+/// Whether a proxy has handled the request, as far as its headers tell.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    const NAMES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+    const PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
+    headers
+        .keys()
+        .map(HeaderName::as_str)
+        .any(|name| NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// `203.0.113.7`, `203.0.113.7:51234`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
+fn address(entry: &str) -> Option<IpAddr> {
+    let bracketed = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']'));
+    let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
+    match bracketed {
+        Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => entry.parse().ok().or_else(with_port),
+    }
+}
+
+impl From<IpAddr> for ClientIp {
+    fn from(ip: IpAddr) -> Self {
+        Self(Some(ip.to_canonical()))
+    }
+}
+
+impl From<Ipv4Addr> for ClientIp {
+    fn from(ip: Ipv4Addr) -> Self {
+        IpAddr::V4(ip).into()
+    }
+}
+
+impl fmt::Display for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("unknown"),
+        }
     }
 }
 
@@ -42,7 +91,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
-        ClientIp::of(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]).0.to_string()
+        ClientIp::of(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]).to_string()
     }
 
     #[test]
@@ -51,7 +100,33 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("10.0.0.1", &["1.2.3.4, 10.0.0.7"]), "1.2.3.4");
         assert_eq!(client("10.0.0.1", &["1.2.3.4", "5.6.7.8"]), "5.6.7.8");
-        assert_eq!(client("10.0.0.1", &["1.2.3.4, junk"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["10.0.0.7"]), "10.0.0.7");
+    }
+
+    // Azure's gateways write the port, others brackets or an empty entry: the proxy became the client, and with it
+    // everybody was one client of the rate limits.
+    // Verifies: WEB-14
+    #[test]
+    fn entries_are_read_as_proxies_write_them_and_nothing_makes_the_proxy_the_client() {
+        for (entry, expected) in [
+            ("203.0.113.7:51234", "203.0.113.7"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("203.0.113.7,", "203.0.113.7"),
+            (" 203.0.113.7 ,, ", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:1, 10.0.0.7:80", "203.0.113.7"),
+            ("1.2.3.4, junk", "unknown"),
+            ("1.2.3.4, unknown, 10.0.0.7", "unknown"),
+            ("203.0.113.7:port", "unknown"),
+            ("[203.0.113.7]", "unknown"),
+            ("_hidden", "unknown"),
+            ("", "unknown"),
+            (",", "unknown"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[entry]), expected, "{entry:?}");
+        }
     }
 }

@@ -1,15 +1,11 @@
 //! `--dev` serves anonymous access, so no page of the open web may reach it: neither by DNS rebinding (a foreign
 //! Host) nor across origins (CFG-05).
 
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 /// Why a request is refused in `--dev`, or `None`.
 pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let host = uri
-        .authority()
-        .map(|authority| authority.as_str().to_owned())
-        .or_else(|| text(headers, &header::HOST));
-    if !host.as_deref().is_some_and(is_loopback_host) {
+    if !names_this_machine(uri, headers) {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
             "this hub runs with --dev and answers only to localhost, 127.0.0.1 and [::1]\n",
@@ -27,6 +23,16 @@ pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'s
     None
 }
 
+/// Whether the request was addressed to this machine: by its `Host`, or `:authority` over HTTP/2.
+pub(crate) fn names_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_ours = |host: &HeaderValue| host.to_str().is_ok_and(is_loopback_host);
+    let hosts = headers.get_all(header::HOST);
+    match uri.authority() {
+        Some(authority) => is_loopback_host(authority.as_str()) && hosts.iter().all(is_ours),
+        None => hosts.iter().count() > 0 && hosts.iter().all(is_ours),
+    }
+}
+
 fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
@@ -38,7 +44,8 @@ pub(super) fn is_loopback_origin(origin: &str) -> bool {
         .is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_loopback_host(host))
 }
 
-fn is_loopback_host(authority: &str) -> bool {
+/// Whether a host, with or without a port, is a name of this machine.
+pub(crate) fn is_loopback_host(authority: &str) -> bool {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),

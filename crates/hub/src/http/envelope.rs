@@ -1,9 +1,6 @@
 //! The outermost layer: everything that is the same for all routes.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -39,9 +36,8 @@ impl RequestId {
 /// Where a request comes from, as the envelope has noted on it.
 pub(crate) fn request_origin(parts: &Parts) -> Origin {
     let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
-    let ip = parts.extensions.get::<ClientIp>().map(|client| client.0);
-    let nowhere = || Ipv4Addr::UNSPECIFIED.into();
-    Origin { request_id: id.unwrap_or_default(), ip: ip.unwrap_or_else(nowhere) }
+    let ip = parts.extensions.get::<ClientIp>().copied().unwrap_or_default();
+    Origin { request_id: id.unwrap_or_default(), ip }
 }
 
 /// Wraps all routes. `before_cors` adds what answers before the hub's own CORS does.
@@ -81,7 +77,7 @@ async fn envelope(
     let status = response.status().as_u16();
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     // The query may carry credentials and is never logged.
-    tracing::info!(request_id = %id.0, %method, path, status, micros, client = %client.0, "request");
+    tracing::info!(request_id = %id.0, %method, path, status, micros, client = %client, "request");
     metrics::counter!("ferry_http_requests_total", "status" => status_class(status)).increment(1);
     response
 }

@@ -15,7 +15,9 @@ mod websocket;
 
 pub(crate) use admission::{Admission, Admitted, TooMany};
 pub use client_ip::ClientIp;
+pub(crate) use client_ip::is_forwarded;
 pub(crate) use cors::matches as origin_matches;
+pub(crate) use dev_guard::{is_loopback_host, names_this_machine};
 pub(crate) use envelope::request_origin;
 pub use envelope::{RequestId, wrap};
 pub(crate) use in_flight::InFlight;

@@ -43,7 +43,7 @@ impl Fixture {
         let config = Config::load(&args, &BTreeMap::new()).unwrap();
         let server = Server::open(config, Arc::new(SystemClock)).await.unwrap();
         let control = &server.hub().control;
-        let origin = Origin { request_id: "1".to_owned(), ip: [127, 0, 0, 1].into() };
+        let origin = Origin { request_id: "1".to_owned(), ip: std::net::Ipv4Addr::LOCALHOST.into() };
         let session = control.signup("a@example.com", "correct horse", &origin).await.unwrap();
         let authorization = format!("Bearer {}", session.token).parse().unwrap();
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);

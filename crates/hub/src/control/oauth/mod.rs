@@ -20,6 +20,7 @@ use super::{
     random,
 };
 use crate::config::OAuthClient;
+use crate::http::ClientIp;
 
 /// Ports where a client may wait for the browser: those that need no privilege.
 const LOOPBACK_PORTS: std::ops::RangeInclusive<u32> = 1024..=65_535;
@@ -79,7 +80,7 @@ impl Control {
             nonce: hex::encode(random::bytes::<16>()?),
             redirect_uri,
             challenge,
-            ip: origin.ip,
+            ip: origin.ip.0,
             loopback_port,
             link: linker.map(|caller| caller.user_id.to_string()),
         };
@@ -153,7 +154,7 @@ impl Control {
         let config = &self.config.oauth;
         let mine = |pending: &Pending| {
             let verifier = wanted.client_verifier;
-            pending.is_completed_by(verifier, origin.ip, config.legacy_bind_ip, config.legacy)
+            pending.is_completed_by(verifier, origin.ip.0, config.legacy_bind_ip, config.legacy)
                 && pending.link == linker.map(|caller| caller.user_id.to_string())
         };
         let pending = self.take_state(wanted.state).await?.filter(mine).ok_or_else(bad_state)?;
@@ -194,7 +195,7 @@ impl Control {
     ///
     /// # Errors
     /// Rate limit.
-    pub fn charge_public(&self, ip: std::net::IpAddr) -> Result<()> {
+    pub fn charge_public(&self, ip: ClientIp) -> Result<()> {
         self.rates.charge(Counted::Public(ip.into()), self.now())
     }
 

@@ -26,8 +26,8 @@ pub(super) struct Pending {
     pub(super) redirect_uri: String,
     /// What the client's verifier must fit; `None`: a client that proves nothing.
     pub(super) challenge: Option<String>,
-    /// From where the login began.
-    pub(super) ip: IpAddr,
+    /// From where the login began, if that is known.
+    pub(super) ip: Option<IpAddr>,
     /// Where the client waits for the browser, on its own machine.
     pub(super) loopback_port: Option<u16>,
     /// The user to whom the identity is to be added.
@@ -36,10 +36,16 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Whether who completes it is who began it (OAU-04).
-    pub(super) fn is_completed_by(&self, verifier: &str, ip: IpAddr, bind_ip: bool, legacy: bool) -> bool {
+    pub(super) fn is_completed_by(
+        &self,
+        verifier: &str,
+        ip: Option<IpAddr>,
+        bind_ip: bool,
+        legacy: bool,
+    ) -> bool {
         match &self.challenge {
             Some(challenge) => pkce::proves(verifier, challenge),
-            None => legacy && (!bind_ip || self.ip == ip),
+            None => legacy && (!bind_ip || ip.is_some() && self.ip == ip),
         }
     }
 }

@@ -164,7 +164,7 @@ async fn bad_sessions_all_get_one_answer() {
     assert_eq!((expired.reason, &*expired.message), (Reason::TokenExpired, "session token required"));
 }
 
-// Verifies: TOK-08
+// Verifies: TOK-08, WEB-14
 #[tokio::test]
 async fn a_narrowed_session_may_only_read_and_mint() {
     let hub = Fixture::new().await;
@@ -174,7 +174,7 @@ async fn a_narrowed_session_may_only_read_and_mint() {
         bearer(&macaroon::attenuate(&session.token, &[caveat]).unwrap())
     };
     let check = |caveat: &str, access, ip: &str| {
-        let outcome = hub.control.authenticate_session(&narrow(caveat), ip.parse().unwrap(), access);
+        let outcome = hub.control.authenticate_session(&narrow(caveat), client(ip), access);
         outcome.map(|_| ()).map_err(|error| error.reason)
     };
     assert_eq!(check("op=read", Access::Full, "127.0.0.1"), Err(Reason::AttenuatedSession));
@@ -187,6 +187,8 @@ async fn a_narrowed_session_may_only_read_and_mint() {
     );
     assert_eq!(check("ip=127.0.0.0/8", Access::Full, "127.0.0.1"), Ok(()));
     assert_eq!(check("ip=10.0.0.0/8", Access::Read, "127.0.0.1"), Err(Reason::PermissionDenied));
+    assert_eq!(check("ip=0.0.0.0/0", Access::Read, "unknown"), Err(Reason::PermissionDenied));
+    assert_eq!(check("op=read", Access::Read, "unknown"), Ok(()));
 }
 
 // Verifies: TOK-12

@@ -35,7 +35,10 @@ use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
     Requester, Session,
 };
-use crate::config::{OAuthConfig, Signup};
+use crate::{
+    config::{OAuthConfig, Signup},
+    http::ClientIp,
+};
 
 /// When tests begin, Unix seconds.
 pub(super) const START: i64 = 1_800_000_000;
@@ -189,8 +192,13 @@ fn wanted(database: DatabaseId, ops: &[Op]) -> IssueToken {
     }
 }
 
-fn local() -> IpAddr {
-    "127.0.0.1".parse().unwrap()
+fn local() -> ClientIp {
+    client("127.0.0.1")
+}
+
+/// The client at an address, or `unknown`.
+fn client(ip: &str) -> ClientIp {
+    if ip == "unknown" { ClientIp::UNKNOWN } else { ip.parse::<IpAddr>().unwrap().into() }
 }
 
 fn origin() -> Origin {
@@ -202,7 +210,7 @@ fn requester() -> Requester {
 }
 
 fn from(ip: &str) -> Origin {
-    Origin { request_id: "request-1".to_owned(), ip: ip.parse().unwrap() }
+    Origin { request_id: "request-1".to_owned(), ip: client(ip) }
 }
 
 fn bearer(token: &str) -> HeaderMap {

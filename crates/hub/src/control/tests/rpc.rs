@@ -8,17 +8,14 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{
-    control::rpc_service,
-    http::{ClientIp, RequestId},
-};
+use crate::{control::rpc_service, http::RequestId};
 
 const EDGEREPLICA: &str = "edgereplica.admin.v1.AdminService";
 const FERRY: &str = "ferry.admin.v1.AdminService";
 
 async fn send(hub: &Fixture, mut request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
     request.extensions_mut().insert(RequestId("request-7".to_owned()));
-    request.extensions_mut().insert(ClientIp(local()));
+    request.extensions_mut().insert(local());
     let app = axum::Router::new().fallback_service(rpc_service(&hub.control));
     let response = app.oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());

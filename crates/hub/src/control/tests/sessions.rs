@@ -21,8 +21,7 @@ async fn a_refreshed_session_keeps_id_and_caveats_and_ends_after_thirty_days() {
     }
     let caller = hub.caller(&token).unwrap();
     assert_eq!(caller.deadline_unix, START + 30 * 86_400);
-    let elsewhere =
-        hub.control.authenticate_session(&bearer(&token), "192.0.2.1".parse().unwrap(), Access::Read);
+    let elsewhere = hub.control.authenticate_session(&bearer(&token), client("192.0.2.1"), Access::Read);
     assert_eq!(elsewhere.unwrap_err().reason, Reason::PermissionDenied, "the caveat was copied");
     hub.clock.advance_secs(30);
     assert_eq!(hub.caller(&token).unwrap_err().reason, Reason::TokenExpired);

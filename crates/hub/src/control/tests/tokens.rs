@@ -88,7 +88,7 @@ async fn caveats_of_the_request_are_carried_and_checked() {
     let network = issue(&["ip=10.0.0.0/8"]).await.unwrap();
     let far = hub.control.authenticate_sync(&bearer(&network.token), local()).unwrap_err();
     assert_eq!(far.reason, Reason::PermissionDenied);
-    hub.control.authenticate_sync(&bearer(&network.token), "10.1.1.1".parse().unwrap()).unwrap();
+    hub.control.authenticate_sync(&bearer(&network.token), client("10.1.1.1")).unwrap();
     let ending = issue(&[&format!("exp={}", START + 5)]).await.unwrap();
     assert_eq!(ending.exp_unix, START + 5);
     let past = format!("exp={START}");
