@@ -57,10 +57,10 @@ impl Place {
             .await
             .expect("the control plane opens");
         let ip = IpAddr::from([127, 0, 0, 1]);
-        let origin = Origin { request_id: "bench".to_owned(), ip };
+        let origin = Origin { request_id: "bench".to_owned(), ip: ip.into() };
         let session = control.signup("bench@example.com", PASSWORD, &origin).await.expect("the signup");
         let caller = control
-            .authenticate_session(&headers(&session.token), ip, Access::Full)
+            .authenticate_session(&headers(&session.token), ip.into(), Access::Full)
             .expect("the session is good");
         let entry = control.create_database(&caller, "bench", "", "", &origin).await.expect("the database");
         let settings = JwtSettingsText {
@@ -110,7 +110,7 @@ impl Place {
 
     async fn authenticate(&self, headers: &HeaderMap) -> AuthContext {
         let credentials = Credentials::of_headers(headers);
-        let client = ClientInfo::of(self.ip, headers);
+        let client = ClientInfo::of(self.ip.into(), headers);
         let route = Some(self.database.as_str());
         self.control.authenticate(&credentials, &client, route).await.expect("the credential is good")
     }
