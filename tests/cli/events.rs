@@ -1,6 +1,10 @@
 //! Event logs by the command line.
 
-use ferry_testkit::{command::Ferry, wait};
+use ferry_testkit::{
+    command::Ferry,
+    livestore::{LiveSocket, chain, path},
+    wait,
+};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -224,6 +228,63 @@ fn a_workers_file_that_is_not_whole_is_refused_or_warned_of() {
     let told = ferry.run(&import(&["my-store", "--sqlite", bare, "--backend-id", "old"]));
     assert_eq!(told.stdout, "imported 2 events into my-store: head 4\n");
     assert!(told.stderr.contains("nothing confirms the backend id \"old\""), "{}", told.stderr);
+}
+
+// Verifies: EVT-47
+#[test]
+fn clients_that_hold_lost_events_are_shown_with_device_and_distance() {
+    let hub = hub();
+    let ferry = person(&hub.url());
+    for place in 1..=5 {
+        ferry.ok(&["events", "append", "app", "v1.Made", &format!("{{\"n\":{place}}}"), "--store", "app"]);
+    }
+    let id = json(&ferry.ok(&["events", "stat", "app", "app", "--json"]))["backendId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let token = ferry.ok(&["db", "token", "app", "--op", "read", "--op", "write", "--model", "events"]);
+    let bearer = format!("Bearer {}", token.trim());
+    let headers = [("Authorization", bearer.as_str())];
+    let open = |store: &str| LiveSocket::open(hub.address(), &path(store, "ws"), store, &headers);
+    let mut socket = open("app").unwrap();
+    // A client of a hub that was put back holds 10 events.
+    socket.begin_push(&Value::from("0"), &chain(10, 1), Some(&id));
+    assert_eq!(socket.exit_of(&Value::from("0")).code(), "CLIENT_AHEAD");
+    assert_eq!(open("bell\u{7}").unwrap_err().status, 400);
+
+    let ahead = "client-a holds event 10, 5 ahead of the log";
+    let list = ferry.ok(&["events", "list", "app"]);
+    assert!(list.starts_with("app\tok\t5 events\t") && list.contains(ahead), "{list}");
+    let stat = ferry.ok(&["events", "stat", "app", "app"]);
+    assert!(stat.contains("state: ok\n") && stat.contains("held before it reaches event 10"), "{stat}");
+    assert!(stat.contains(&format!("ahead: {ahead} (push since ")), "{stat}");
+    let clients = ferry.ok(&["events", "clients", "app", "app"]);
+    let stuck = "\tCLIENT_AHEAD\tstuck at 11 v1.TodoCreated: CLIENT_AHEAD, 1 tries: ";
+    assert!(clients.contains(ahead) && clients.contains(stuck), "{clients}");
+    assert!(clients.contains("ferry events remint"), "what to do: {clients}");
+    let (_, seen) = ferry.on_terminal(80, &["events", "clients", "app", "app"]);
+    assert!(seen.contains("CLIENT_AHEAD") && seen.contains("client-a: "), "{seen}");
+    assert!(seen.contains("ferry events remint"), "what to do is cut nowhere: {seen}");
+    let all = ferry.ok(&["events", "clients", "app"]);
+    assert!(
+        all.contains("app\tclient-a\t") && all.contains(r#"not let in to "bell\u{7}": INVALID_ARGUMENT"#),
+        "{all}"
+    );
+    for args in [&["stat", "app", "app"][..], &["clients", "app", "app"]] {
+        let told = json(&ferry.ok(&[&["events"][..], args, &["--json"]].concat()));
+        assert_eq!(told["suspect"]["devices"][0]["device"], "client-a", "{told}");
+    }
+
+    for place in 6..=9 {
+        ferry.ok(&["events", "append", "app", "v1.Made", &format!("{{\"n\":{place}}}"), "--store", "app"]);
+    }
+    ferry.fails(7, &["events", "append", "app", "v1.Made", "--store", "app"]);
+    let list = ferry.ok(&["events", "list", "app"]);
+    assert!(list.starts_with("app\thold\t") && list.contains("held: cursors_ahead; client-a"), "{list}");
+    let stat = ferry.ok(&["events", "stat", "app", "app"]);
+    assert!(stat.contains("state: hold (cursors_ahead)\n"), "{stat}");
+    let shown = ferry.ok(&["events", "remint", "app", "app", "--yes", "--reason", "restored"]);
+    assert!(shown.contains("state: ok\n") && !shown.contains("suspect"), "{shown}");
 }
 
 // Verifies: EVT-71

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use ferry_testkit::{
     http,
+    jwks_server::{Behaviour, JwksServer},
+    jwt::{ED, GOOD, key_set},
     livestore::{LiveSocket, chain, path, percent, pull_payload, request},
     token::attenuate,
     wait,
 };
 use serde_json::json;
 
-use super::{Stores, a, b, token, token_for};
+use super::{
+    Stores, a, b,
+    credentials::{changed, claims, trusting_with},
+    token, token_for,
+};
 
 fn open(stores: &Stores, token: &str) -> Result<LiveSocket, http::Response> {
     let bearer = format!("Bearer {token}");
@@ -138,6 +144,42 @@ fn the_store_map_says_where_a_store_is_and_widens_nothing() {
     let address = place.hub.address();
     assert!(LiveSocket::open(address, &path("team-1", "ws"), "team-1", &headers).is_ok());
     assert_eq!(LiveSocket::open(address, &path("x", "ws"), "x", &headers).unwrap_err().status, 404);
+}
+
+// JWTs of the operator's own issuer, for which the map is described, got 404 for every store that it put elsewhere.
+// Verifies: EVT-50
+#[test]
+fn the_store_map_leads_a_jwt_that_names_no_database() {
+    let server = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
+    let map = "--events-store-map=old-.*=archive,new-.*=made,own-.*=theirs";
+    let stores = trusting_with(&server, &[map]);
+    let user = &stores.place.user;
+    let (archive, theirs) = (user.create_database("archive"), user.create_database("theirs"));
+    let own = json!({"jwksJson": key_set(&[ED]).to_string(), "issuer": "https://id.example", "audiences": ["others"]});
+    user.ferry("SetJwtSettings", &json!({"database": "theirs", "settings": own})).unwrap();
+    let open = |bearer: &str, store: &str| {
+        let bearer = format!("Bearer {bearer}");
+        LiveSocket::open(stores.address(), &path(store, "ws"), store, &[("Authorization", &bearer)])
+    };
+    let jwt = ED.token(&claims());
+    assert_eq!(open(&jwt, "old-1").unwrap().push(&a(1), &chain(0, 2)).code(), "success");
+    drop(open(&jwt, "new-1").unwrap());
+    drop(open(&jwt, "elsewhere").unwrap());
+    let token = |database: &str| {
+        let wish = json!({"databaseId": database, "models": ["events"], "ops": ["read"], "ttlSeconds": 60});
+        user.ferry("IssueSyncToken", &wish).unwrap()["token"].as_str().unwrap().to_owned()
+    };
+    let mut socket = open(&token(&archive), "old-1").unwrap();
+    socket.pull(&a(1), false, None);
+    assert_eq!(socket.page(&a(1)).numbers(), [1, 2], "they are in the database of the map");
+    let listed = user.ferry("ListDatabases", &json!({})).unwrap();
+    let names: Vec<_> =
+        listed["databases"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["app", "archive", "theirs", "made"], "made when it was first used");
+    // Settings of a database's own decide; the map widens nothing.
+    assert_eq!(open(&jwt, "own-1").unwrap_err().status, 401);
+    drop(open(&ED.token(&changed("aud", json!("others"))), "own-1").unwrap());
+    assert_eq!(open(&token(&theirs), "old-1").unwrap_err().status, 404);
 }
 
 // Verifies: EVT-50

@@ -11,13 +11,16 @@ use serde_json::json;
 
 use super::{Stores, a};
 
-/// Copies the folder of a stopped database.
-fn copy(from: &Path, to: &Path) {
+/// Copies the files of a stopped database, or all of a stopped hub.
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
         }
     }
 }

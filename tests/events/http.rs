@@ -49,7 +49,7 @@ fn calls_over_http_are_answered_by_arrays() {
     let nothing = frames(&stores.post("app", &pull(&a(5), Some((&page.backend_id, 2)))));
     assert_eq!(Page::of(&nothing[0]["values"][0]).events.len(), 0);
     assert_eq!(nothing[1], json!({"_tag": "Exit", "requestId": "5", "exit": {"_tag": "Success"}}));
-    let ahead = stores.post("app", &pull(&a(6), Some((&page.backend_id, 3))));
+    let ahead = stores.post("app", &pull(&a(6), Some((&page.backend_id, 9))));
     assert_eq!((ahead.status, outcome(&frames(&ahead)[0]).code().as_str()), (200, "CURSOR_AHEAD"));
     let both = frames(&stores.post("app", &json!([push(&a(7), &[event(3, 2)]), pull(&b(8), None)])));
     assert_eq!(both.len(), 3);

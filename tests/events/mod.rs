@@ -1,9 +1,11 @@
 //! Event sync over LiveStore's wire, by raw frames.
 
 mod admin;
+mod ahead;
 mod auth;
 mod bad;
 mod budget;
+mod clients;
 mod connection;
 mod crash;
 mod credentials;

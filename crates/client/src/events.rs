@@ -41,6 +41,12 @@ pub struct StoreInfo {
     pub bytes: u64,
     /// `ok` or `hold`.
     pub state: String,
+    /// Why it is on hold.
+    #[serde(default)]
+    pub hold_reason: Option<String>,
+    /// Which clients hold events that it has lost.
+    #[serde(default)]
+    pub suspect: Option<Suspect>,
     /// Connections now.
     pub subscribers: u64,
     /// Live pulls that do not keep up.
@@ -49,6 +55,34 @@ pub struct StoreInfo {
     pub created_at: String,
     /// When the newest event was committed.
     pub last_push_at: Option<String>,
+}
+
+/// Clients hold acknowledged events that a store has lost.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspect {
+    /// The first of these events: the store is held before its log reaches it.
+    pub at: i64,
+    /// How far that is from the end of the log.
+    pub ahead_by: i64,
+    /// The clients, the one with the lowest event first.
+    pub devices: Vec<AheadDevice>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AheadDevice {
+    /// Its id, or whose credential it had and from where.
+    pub device: String,
+    /// The event that it holds.
+    pub at: i64,
+    /// How far that is from the end of the log.
+    pub ahead_by: i64,
+    /// What it asked: `push` or `pull`.
+    pub call: String,
+    /// When that was seen first.
+    pub since: String,
 }
 
 /// A page of a log. Events are kept as the JSON that the hub sent: numbers in them may be larger than any type.
@@ -164,12 +198,16 @@ impl EventsClient {
         self.v1.json(Method::GET, &self.store(store, ""), text_body("")).await
     }
 
-    /// What became of its clients' pushes.
+    /// What became of the clients' pushes to a store, or to any.
     ///
     /// # Errors
     /// See [`Self::stores`].
-    pub async fn clients(&self, store: &str) -> Result<Value> {
-        self.v1.json(Method::GET, &self.store(store, "/clients"), text_body("")).await
+    pub async fn clients(&self, store: Option<&str>) -> Result<Value> {
+        let path = match store {
+            Some(store) => self.store(store, "/clients"),
+            None => format!("{}/clients", self.base),
+        };
+        self.v1.json(Method::GET, &path, text_body("")).await
     }
 
     /// Makes a store.

@@ -6,7 +6,11 @@ use ferry_types::Clock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config, control::Control, database::Databases, descriptors::Descriptors, events::Hooks,
+    config::Config,
+    control::Control,
+    database::Databases,
+    descriptors::Descriptors,
+    events::{Clients, Hooks},
     records::Billing,
 };
 
@@ -26,6 +30,8 @@ pub struct Hub {
     pub billing: Billing,
     /// The operator's programs that event sync asks and tells.
     pub event_hooks: Arc<Hooks>,
+    /// What event sync knows of clients that do not get on.
+    pub event_clients: Clients,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
     pub stopping: CancellationToken,
     /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.

@@ -60,6 +60,7 @@ impl Server {
         control.finish_deletions().await;
         let listener = Listener::bind(&config, descriptors, tls).await?;
         let hub = Hub {
+            event_clients: events::Clients::default(),
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             descriptors,

@@ -56,6 +56,7 @@ impl Log {
             table: &self.table,
             backend_id: None,
             now: NOW,
+            is_suspect: false,
             commit_seq: 7,
             principal: "u_1",
         };

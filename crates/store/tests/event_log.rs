@@ -54,6 +54,7 @@ impl Log {
             now,
             commit_seq: 7,
             principal: "u_1",
+            is_suspect: false,
         };
         append(&self.sql(), &wanted, batch).unwrap()
     }
@@ -103,6 +104,7 @@ fn a_batch_is_accepted_at_the_head_and_nowhere_else() {
         now: NOW,
         commit_seq: 8,
         principal: "u_1",
+        is_suspect: false,
     };
     let refused = append(&log.sql(), &other, &[event(20_001, 20_000)]).unwrap();
     let expected = RpcError::BackendIdMismatch { expected: "first-id".into(), received: "other".into() };
@@ -259,8 +261,15 @@ fn stores_of_one_database_are_apart() {
     }
     for (place, id) in ids.iter().enumerate() {
         let table = LogTable::of(id);
-        let wanted =
-            Append { store_id: id, table: &table, backend_id: None, now: NOW, commit_seq: 1, principal: "u" };
+        let wanted = Append {
+            store_id: id,
+            table: &table,
+            backend_id: None,
+            now: NOW,
+            commit_seq: 1,
+            principal: "u",
+            is_suspect: false,
+        };
         appended(append(&sql, &wanted, &chain(1, place as i64 + 1)).unwrap());
     }
     let mut heads: Vec<i64> = store::list(&sql).unwrap().into_iter().map(|row| row.head).collect();

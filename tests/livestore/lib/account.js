@@ -19,6 +19,8 @@ export async function account(t, server) {
   const ferry = async (...args) => JSON.parse((await run(process.env.FERRY_BIN, [...args, '--json'], { env })).stdout)
   await ferry('signup', 'someone@example.com')
   return {
+    /** Runs a command as this user and gives what it printed. */
+    ferry,
     /** Creates a database and gives its id. */
     create: async (name) => (await ferry('db', 'create', name)).id,
     /** A token for event sync of the database: what an app sends as its sync payload. */

@@ -54,6 +54,12 @@ class Server {
     await this.ended
   }
 
+  /** Asks it to end, and waits until it has. */
+  async stopGently() {
+    this.child.kill('SIGTERM')
+    await this.ended
+  }
+
   /** Ends it and removes its data. */
   async stop() {
     await this.kill()

@@ -1,5 +1,6 @@
 //! `ferry events …`: the event log of a database.
 
+mod clients;
 mod log;
 mod stores;
 mod transfer;
@@ -27,9 +28,8 @@ pub(crate) enum Command {
     /// Show one store: size, position, subscribers, state
     #[command(after_help = "Example:\n  ferry events stat app my-store --json")]
     Stat(stores::Named),
-    /// Show each client's last push, and the batch it is stuck with
-    #[command(after_help = "Example:\n  ferry events clients app my-store")]
-    Clients(stores::Named),
+    /// Show each client's last push, the batch it is stuck with, who is not let in, and what to do
+    Clients(clients::ClientsArgs),
     /// Create a store
     #[command(after_help = "Example:\n  ferry events create app my-store")]
     Create(stores::Named),
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::List { db } => stores::list(context, &db).await,
         Command::Stat(args) => stores::stat(context, &args).await,
-        Command::Clients(args) => stores::clients(context, &args).await,
+        Command::Clients(args) => clients::run(context, &args).await,
         Command::Create(args) => stores::create(context, &args).await,
         Command::Delete(args) => stores::delete(context, &args).await,
         Command::Reset(args) => stores::reset(context, &args).await,

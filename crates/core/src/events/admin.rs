@@ -1,7 +1,7 @@
 //! What an operator does to a whole store (section 2.10). Each runs inside one request of the writer (EVT-45).
 
 use super::{
-    hook_position, idempotency,
+    ahead, hook_position, idempotency,
     identity::{self, Change},
     schema::LogTable,
     store::{StoreRow, StoreState},
@@ -64,12 +64,13 @@ pub fn follow_log<S: Sql>(sql: &S, row: &mut StoreRow, table: &LogTable) -> Resu
     idempotency::cap(sql, &row.store_id, row.head)
 }
 
-/// Ends a hold under the identity that the store has.
+/// Ends a hold, or what would lead to one, under the identity that the store has.
 ///
 /// # Errors
 /// What storage reports.
 pub fn resume<S: Sql>(sql: &S, row: &mut StoreRow, table: &LogTable) -> Result<(), S::Error> {
     follow_log(sql, row, table)?;
+    ahead::forget(sql, &row.store_id)?;
     row.state = StoreState::Ok;
     super::store::set_state(sql, &row.store_id, StoreState::Ok)
 }
@@ -94,6 +95,7 @@ fn empty<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
     let text = "UPDATE _ferry_event_stores SET head = 0, base = 0, event_count = 0, bytes = 0
                 WHERE store_id = ?1";
     sql.execute(text, &[(*row.store_id).into()])?;
+    ahead::forget(sql, &row.store_id)?;
     hook_position::forget(sql, &row.store_id)?;
     idempotency::forget(sql, &row.store_id)
 }

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use ferry_protocol::events::{ErrorCode, Event, RpcError, SEQ_NUM_MAX};
 
-use super::{CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, schema::LogTable, store::StoreState};
+use super::{
+    CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, ahead,
+    schema::LogTable,
+    store::{StoreRow, StoreState},
+};
 use crate::sql::{Sql, Value};
 
 /// What is to be appended.
@@ -22,6 +26,8 @@ pub struct Append<'a> {
     pub commit_seq: u64,
     /// Who appends.
     pub principal: &'a str,
+    /// Whether clients may hold events that the log does not have (EVT-47): then it must not reach them.
+    pub is_suspect: bool,
 }
 
 /// Events that were appended.
@@ -42,6 +48,8 @@ pub enum AppendOutcome {
     Refused(RpcError),
     /// The store is on hold, or was deleted meanwhile.
     Unserved(StoreState),
+    /// The batch would have reached what a client holds and the log lost: the store is on hold now (EVT-47).
+    Held(StoreRow),
 }
 
 /// A batch that breaks a rule, and where.
@@ -233,6 +241,11 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
         .and_then(|()| check_head(first.parent_seq_num, current.head));
     if let Err(refused) = fits {
         return Ok(AppendOutcome::Refused(refused));
+    }
+    if append.is_suspect
+        && let Some(held) = ahead::hold_if_reached(sql, append.store_id, last.seq_num)?
+    {
+        return Ok(AppendOutcome::Held(held));
     }
     // The hub's clock may have been set back.
     let created_at = match current.last_created_at {

@@ -5,25 +5,21 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ferry_protocol::events::{
-    Call, ErrorCode, Event, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId, RpcError,
+    Call, ErrorCode, Inbound, PageBody, PageInfo, PullCall, PushCall, Request, RequestId, RpcError,
     Transport, chunk,
     close::{self, Close},
-    defect, exit_die, exit_empty, exit_error, exit_pong, exit_void, pong,
+    defect, exit_die, exit_error, exit_pong, exit_void, pong,
 };
 
 use super::{
     PULLS_PER_CONNECTION,
-    append::{check_backend, check_batch, check_head},
+    append::check_backend,
     interface::{Limits, Log, Output, ReadPage, Rights},
     page::{HistoryPage, Range},
     pull::Pull,
     tail::{Next, body_of},
 };
 
-/// Pushes of one connection that wait for their turn; a further one is told to come later.
-const PUSHES_WAITING_MAX: usize = 512;
-/// Bytes of such pushes.
-const PUSHES_WAITING_MAX_BYTES: usize = 8 << 20;
 /// Frames that are no JSON of this wire before the connection is closed.
 const MALFORMED_MAX: u8 = 10;
 /// A connection that only pings is closed after this long: its client sleeps (EVT-33).
@@ -50,8 +46,8 @@ pub struct Connection {
     turn: usize,
     waiting: VecDeque<WaitingPush>,
     waiting_bytes: usize,
-    /// The push that is being appended.
-    appending: Option<RequestId>,
+    /// The push that is being appended, and the number of its last event.
+    appending: Option<(RequestId, i64)>,
     /// Whether a page is being read.
     is_reading: bool,
     opened_ms: u64,
@@ -60,6 +56,10 @@ pub struct Connection {
     malformed: u8,
     /// When the client was told "server ahead" though nothing will tell it what is new.
     ahead_ms: Option<u64>,
+    /// Highest number of a batch that was refused here: what a client sent behind it, without waiting, builds on it.
+    refused_upto: i64,
+    /// Who pushed last.
+    client_id: Option<Box<str>>,
     is_draining: bool,
     out: VecDeque<Output>,
 }
@@ -85,6 +85,8 @@ impl Connection {
             was_asked: false,
             malformed: 0,
             ahead_ms: None,
+            refused_upto: 0,
+            client_id: None,
             is_draining: false,
             out: VecDeque::new(),
         }
@@ -224,7 +226,8 @@ impl Connection {
         check_backend(named, &position.backend_id)?;
         let cursor = call.cursor.as_ref().map_or(0, |cursor| cursor.seq_num.max(0));
         if cursor > position.head {
-            self.out.push_back(Output::CursorAhead);
+            let backend_id = call.cursor.as_ref().map(|cursor| cursor.backend_id.clone()).unwrap_or_default();
+            self.ahead(cursor, backend_id, "pull", true);
             if self.transport == Transport::Ws {
                 self.end(close::PULL_AGAIN);
                 return Ok(());
@@ -373,73 +376,6 @@ impl Connection {
         Some(self.pulls.remove(place).id)
     }
 
-    fn enqueue(&mut self, push: WaitingPush, log: &dyn Log, now_ms: u64) {
-        let full = self.waiting.len() == PUSHES_WAITING_MAX
-            || self.waiting_bytes + push.bytes > PUSHES_WAITING_MAX_BYTES;
-        if full || self.is_draining {
-            let message = "too many pushes of this connection wait: send the next one later";
-            let error = RpcError::Unknown {
-                code: ErrorCode::RateLimited,
-                message: message.into(),
-                retry_after_ms: Some(1000),
-            };
-            return self.answer_push(&push.id, &Err(error), now_ms);
-        }
-        self.waiting_bytes += push.bytes;
-        self.waiting.push_back(push);
-        self.next_push(log, now_ms);
-    }
-
-    /// Takes the pushes that wait, in order (EVT-38), until one is with the writer.
-    fn next_push(&mut self, log: &dyn Log, now_ms: u64) {
-        while self.appending.is_none() {
-            let Some(WaitingPush { id, call, bytes }) = self.waiting.pop_front() else { break };
-            self.waiting_bytes -= bytes;
-            match self.check_push(&call, log) {
-                Ok(()) if call.batch.is_empty() => self.answer_push(&id, &Ok(()), now_ms),
-                Ok(()) => {
-                    self.appending = Some(id);
-                    self.out.push_back(Output::Append(call));
-                }
-                Err(error) => self.answer_push(&id, &Err(error), now_ms),
-            }
-        }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-        }
-    }
-
-    /// The checks before the writer, in the order of EVT-11.
-    fn check_push(&self, call: &PushCall, log: &dyn Log) -> Result<(), RpcError> {
-        self.check_store(&call.store_id, log)?;
-        self.rights.write.clone()?;
-        let position = log.position();
-        check_backend(call.backend_id.as_deref(), &position.backend_id)?;
-        check_batch(&call.batch, self.limits.push_events)?;
-        call.batch.first().map_or(Ok(()), |first: &Event| check_head(first.parent_seq_num, position.head))
-    }
-
-    /// Takes in what became of an [`Output::Append`]. The events are published by then: the pusher's own Chunk goes
-    /// before its Exit (EVT-06).
-    pub fn appended(&mut self, outcome: &Result<(), RpcError>, log: &dyn Log, now_ms: u64) {
-        let Some(id) = self.appending.take() else { return };
-        while self.pump(log, now_ms) {}
-        self.answer_push(&id, outcome, now_ms);
-        self.next_push(log, now_ms);
-    }
-
-    fn answer_push(&mut self, id: &RequestId, outcome: &Result<(), RpcError>, now_ms: u64) {
-        if matches!(outcome, Err(RpcError::ServerAhead { .. })) && self.live_pulls() == 0 {
-            self.ahead_ms.get_or_insert(now_ms);
-        }
-        let word = outcome.as_ref().err().map_or("ok", RpcError::word);
-        match outcome {
-            Ok(()) => self.out.push_back(Output::Send(exit_empty(id))),
-            Err(error) => self.fail(id, error),
-        }
-        self.out.push_back(Output::Pushed(id.clone(), word));
-    }
-
     /// Looks at the time.
     pub fn tick(&mut self, now_ms: u64) {
         if self.transport == Transport::Http {
@@ -496,5 +432,6 @@ impl Connection {
     }
 }
 
+mod pushes;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! A store's identity: how it changes, and how an older file is noticed (EVT-40…45).
 
 use super::{
+    ahead,
     schema::LogTable,
     store::{self, OnRollback, StoreRow, StoreState, Watermark},
 };
@@ -25,6 +26,8 @@ pub struct Change<'a> {
 /// What storage reports.
 pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
     record(sql, row, change)?;
+    // Clients begin anew: what they held of the old identity says nothing of this one.
+    ahead::forget(sql, &row.store_id)?;
     let text = "UPDATE _ferry_event_stores SET backend_id = ?2, state = 'ok' WHERE store_id = ?1";
     sql.execute(text, &[(*row.store_id).into(), change.new_id.into()])?;
     row.backend_id = change.new_id.into();

@@ -5,7 +5,7 @@ use ferry_protocol::events::{CommittedEvent, Event, ExportHeader, ExportTrailer}
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    admin,
+    admin, ahead,
     append::{COLUMNS, check_event, integer, row as columns, size_of_event},
     export::hex,
     hook_position,
@@ -275,6 +275,7 @@ impl<'a> Writer<'a> {
             row.last_created_at.as_deref().into(),
         ];
         sql.execute(text, &values)?;
+        ahead::forget_upto(sql, &row.store_id, row.head)?;
         hook_position::skip(sql, hook, &row.store_id, (old_head, row.head))?;
         Ok(row)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferry_protocol::events::{Cursor, PushCall, RequestId, RpcError, close::Close};
+use ferry_protocol::events::{Cursor, Event, PushCall, RequestId, RpcError, close::Close};
 
 use super::{page::Range, tail::Next};
 
@@ -55,6 +55,42 @@ pub struct Limits {
     pub ack_ms: u64,
 }
 
+/// An event that a client holds and the hub does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Its number.
+    pub at: i64,
+    /// The store's identity, as the client named it.
+    pub backend_id: Box<str>,
+    /// The client's id, once it has pushed on this connection.
+    pub client_id: Option<Box<str>>,
+    /// `push` or `pull`.
+    pub call: &'static str,
+    /// Whether it proves that acknowledged events are missing: not from who may only read, nor where the event is of a
+    /// push that was refused a moment ago.
+    pub is_evidence: bool,
+}
+
+/// Who pushes a batch, and what comes first in it: by this people know it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstEvent {
+    /// The client's id.
+    pub client_id: Box<str>,
+    /// Number of the event.
+    pub seq_num: i64,
+    /// Name of its type.
+    pub name: Box<str>,
+}
+
+impl FirstEvent {
+    /// Of a batch; an empty one has none.
+    #[must_use]
+    pub fn of(batch: &[Event]) -> Option<Self> {
+        let first = batch.first()?;
+        Some(Self { client_id: first.client_id.clone(), seq_num: first.seq_num, name: first.name.clone() })
+    }
+}
+
 /// What the shell must do next.
 #[derive(Debug)]
 pub enum Output {
@@ -86,8 +122,10 @@ pub enum Output {
     },
     /// A call failed so; its frame follows. HTTP has a status for some of these.
     Failed(RpcError),
-    /// A Pull named an event that the hub does not have; for metrics.
-    CursorAhead,
+    /// The client names an event that the hub does not have. What comes next waits until that is noted (EVT-47).
+    Ahead(Ahead),
+    /// A push is refused before it came to the writer; for people who look for stuck clients.
+    Refused(FirstEvent, RpcError),
     /// Close the connection.
     Close(Close),
 }

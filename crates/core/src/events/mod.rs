@@ -5,6 +5,7 @@
 //! [`Connection`] is the machine behind one client's socket or HTTP call.
 
 pub mod admin;
+pub mod ahead;
 pub mod append;
 pub mod connection;
 pub mod export;
@@ -20,9 +21,10 @@ pub mod schema;
 pub mod store;
 pub mod tail;
 
+pub use ahead::OnCursorAhead;
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
 pub use connection::Connection;
-pub use interface::{Limits, Log, Output, Position, ReadPage, Rights};
+pub use interface::{Ahead, FirstEvent, Limits, Log, Output, Position, ReadPage, Rights};
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
 pub use schema::LogTable;

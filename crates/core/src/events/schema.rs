@@ -38,8 +38,16 @@ pub fn create_tables<S: Sql>(sql: &S) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn has_tables<S: Sql>(sql: &S) -> Result<bool, S::Error> {
-    let text = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_ferry_event_stores'";
-    Ok(sql.first(text, &[], |_| Ok(()))?.is_some())
+    has_table(sql, "_ferry_event_stores")
+}
+
+/// Whether the table `name` is there.
+///
+/// # Errors
+/// What storage reports.
+pub(super) fn has_table<S: Sql>(sql: &S, name: &str) -> Result<bool, S::Error> {
+    let text = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
+    Ok(sql.first(text, &[name.into()], |_| Ok(()))?.is_some())
 }
 
 /// A store's log: its name, and the statements on it, written once per store.

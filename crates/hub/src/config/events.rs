@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_core::events::{Limits, OnRollback, Rate};
+use ferry_core::events::{Limits, OnCursorAhead, OnRollback, Rate};
 use regex_lite::Regex;
 
 use super::{ConfigError, Values, origin};
@@ -93,6 +93,8 @@ pub struct EventsConfig {
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
     pub on_rollback: OnRollback,
+    /// What becomes of a store of which a client proves that events are missing.
+    pub on_cursor_ahead: OnCursorAhead,
     /// The store that `/v1` means when none is named.
     pub default_store: Option<String>,
     /// The hooks.
@@ -143,6 +145,9 @@ impl EventsConfig {
             jwt_stores_claim: values.text("events.jwt_stores_claim").map(Arc::from),
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
+            on_cursor_ahead: values
+                .read("events.on_cursor_ahead", on_cursor_ahead)?
+                .unwrap_or(OnCursorAhead::Auto),
             default_store: values.text("events.default_store").map(str::to_owned),
             hooks: HooksConfig::read(values)?,
             max_frame_bytes: values.number("events.max_frame_bytes", 1 << 20, 1 << 10, 64 << 20)?,
@@ -180,6 +185,15 @@ fn on_rollback(text: &str) -> Result<OnRollback, String> {
         "hold" => Ok(OnRollback::Hold),
         "remint" => Ok(OnRollback::Remint),
         _ => Err("expected hold or remint".to_owned()),
+    }
+}
+
+fn on_cursor_ahead(text: &str) -> Result<OnCursorAhead, String> {
+    match text {
+        "auto" => Ok(OnCursorAhead::Auto),
+        "hold" => Ok(OnCursorAhead::Hold),
+        "refuse" => Ok(OnCursorAhead::Refuse),
+        _ => Err("expected auto, hold or refuse".to_owned()),
     }
 }
 

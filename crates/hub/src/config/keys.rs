@@ -225,6 +225,12 @@ pub const KEYS: &[Key] = &[
         "hold|remint",
         "What becomes of a store whose file is older than what was acknowledged [default: hold]",
     ),
+    key(
+        "events.on_cursor_ahead",
+        "auto|hold|refuse",
+        "What becomes of a store of which a client proves that acknowledged events are missing: it goes on until it \
+         would reach them, is held at once, or goes on for ever [default: auto]",
+    ),
     key("events.default_store", "ID", "Store that /v1 means when none is named [default: the only one]"),
     key("events.on_push_url", "URL", "Hook that decides on every push before it is committed"),
     key("events.on_pull_url", "URL", "Hook that decides who may read a store"),

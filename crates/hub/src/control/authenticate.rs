@@ -14,7 +14,7 @@ use super::{
 /// What an operator token begins with.
 const OPERATOR_PREFIX: &str = "fop_";
 /// `{db}` of a path that leaves the database to the credential.
-const ANY_DATABASE: &str = "-";
+pub(super) const ANY_DATABASE: &str = "-";
 
 /// What a bearer is, told by its form.
 enum Bearer<'c> {

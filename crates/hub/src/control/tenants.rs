@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Control, ControlEffect, DatabaseEntry, Origin, Requester,
     audit::{AuditRow, Who},
+    authenticate::ANY_DATABASE,
     caller::database_not_found,
     databases::{check_name, insert_row},
     directory::Lost,
@@ -73,6 +74,39 @@ impl Control {
         self.in_tenant(auth, store_database(store_id)?, may_create, origin).await
     }
 
+    /// Whether a database called `name` has JWT settings of its own, which then decide whose tokens it takes.
+    #[must_use]
+    pub fn has_own_jwt_settings(&self, name: &str) -> bool {
+        let directory = self.state.read();
+        let id = name.parse().ok().or_else(|| {
+            let org_id = directory.database(directory.default_database()?)?.org_id;
+            directory.database_named(org_id, name).map(|entry| entry.id)
+        });
+        id.is_some_and(|id| directory.jwt().has_own(id))
+    }
+
+    /// `auth` in the database in which the operator has put a store: it must be the credential's own, but for callers
+    /// whose credential names none. For these it is made if `may_create`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `DATABASE_LIMIT`; a failure of `control.db`.
+    pub async fn in_mapped_database(
+        &self,
+        auth: AuthContext,
+        name: &str,
+        may_create: bool,
+        origin: &Origin,
+    ) -> Result<AuthContext> {
+        if name == ANY_DATABASE || self.state.read().is_called(auth.database_id, name) {
+            return Ok(AuthContext { by_default: false, ..auth });
+        }
+        if !auth.by_default {
+            return Err(database_not_found());
+        }
+        let may_create = may_create && check_name(name).is_ok();
+        self.in_tenant(auth, name, may_create, origin).await
+    }
+
     /// `auth` in the database of its JWT's subject, made at first use; unchanged if it is no JWT, or one that names a
     /// database.
     ///
@@ -98,7 +132,10 @@ impl Control {
         let (org_id, found) = {
             let directory = self.state.read();
             let org_id = directory.database(auth.database_id).ok_or_else(database_not_found)?.org_id;
-            (org_id, directory.database_named(org_id, name).map(|entry| entry.id))
+            let by_id = name.parse().ok().and_then(|id| directory.database(id));
+            let found = by_id.or_else(|| directory.database_named(org_id, name));
+            // An id of another organisation is nothing that this one's callers may learn of.
+            (org_id, found.filter(|entry| entry.org_id == org_id).map(|entry| entry.id))
         };
         let database_id = match found {
             Some(id) => id,

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
 use ferry_protocol::events::{ConnectQuery, Transport};
-use ferry_types::{Code, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
+use ferry_types::{Code, DatabaseId, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
+    ahead::whose,
     cors, open_store, refusal, scope,
     store::{Store, Subscriber},
 };
 use crate::{
-    control::{ClientInfo, Credentials, Meter, Requester},
+    control::{ClientInfo, Credentials, Meter, Origin, Requester},
     database::{ConnectionGuard, Database},
     http::request_origin,
     hub::Hub,
@@ -53,33 +54,94 @@ pub(super) fn rights(auth: &AuthContext) -> Rights {
     Rights { read: may(EVENTS_READ), write: may(EVENTS_APPEND) }
 }
 
-/// Checks the credential and opens the store.
+/// Why nobody was let in, and in which database he asked, if his credential is one.
+pub(super) struct NotAdmitted {
+    pub(super) error: Error,
+    pub(super) database: Option<DatabaseId>,
+}
+
+impl From<Error> for NotAdmitted {
+    fn from(error: Error) -> Self {
+        Self { error, database: None }
+    }
+}
+
+/// Checks the credential and opens the store. Whoever has a credential and is not let in all the same is noted: his
+/// client tries again in silence.
 ///
 /// # Errors
 /// What stands in place of an upgrade (section 2.7).
-pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
+pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAdmitted> {
     let store_id = &*wanted.query.store_id;
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
-        return Err(Error::new(Reason::InvalidArgument, "storeId does not fit this hub's store_id_pattern"));
+        let message = "storeId does not fit this hub's store_id_pattern";
+        let error = Error::new(Reason::InvalidArgument, message);
+        note_bad_store(hub, wanted, &error).await;
+        return Err(error.into());
     }
     let origin = request_origin(wanted.parts);
+    let (auth, mapped) = authenticate(hub, wanted, &origin).await?;
+    let database = Some(auth.database_id);
+    let (asked_in, whose) = (auth.database_id, whose(&auth.principal(), origin.ip));
+    match admit(hub, wanted, auth, mapped, origin).await {
+        Ok(entry) => {
+            hub.event_clients.admitted((entry.database.id(), store_id), &whose);
+            Ok(entry)
+        }
+        Err(error) => {
+            note(hub, (asked_in, store_id), &whose, &error);
+            Err(NotAdmitted { error, database })
+        }
+    }
+}
+
+/// Notes a connection whose `storeId` can name no store, if its credential is one (see [`enter`]).
+pub(super) async fn note_bad_store(hub: &Hub, wanted: &Wanted<'_>, error: &Error) {
+    let origin = request_origin(wanted.parts);
+    if let Ok((auth, _)) = authenticate(hub, wanted, &origin).await {
+        note(hub, (auth.database_id, &wanted.query.store_id), &whose(&auth.principal(), origin.ip), error);
+    }
+}
+
+fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
+    let now = hub.clock.now().to_string();
+    hub.event_clients.refused(store, whose, (refusal::word(error), &error.message), &now);
+}
+
+/// Whose the credential is, and the database in which the map puts the store of a hub-wide path. The map only says where
+/// a store is: a credential of another database does not reach it all the same.
+async fn authenticate<'h>(
+    hub: &'h Hub,
+    wanted: &Wanted<'_>,
+    origin: &Origin,
+) -> Result<(AuthContext, Option<&'h str>)> {
     let client = ClientInfo::of(origin.ip, &wanted.parts.headers);
     let credentials = credentials(hub, wanted);
-    // The map only says where a store is: a credential of another database does not reach it all the same.
-    let route = wanted.route.or_else(|| hub.config.events.mapped(store_id));
+    let mapped = hub.config.events.mapped(&wanted.query.store_id).filter(|_| wanted.route.is_none());
+    let route = wanted.route.or_else(|| mapped.filter(|name| hub.control.has_own_jwt_settings(name)));
     let auth = hub.control.authenticate(&credentials, &client, route).await?;
-    let rights = rights(&auth);
-    let may_write = EVENTS_APPEND.check(&auth);
-    if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), &may_write) {
+    if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), EVENTS_APPEND.check(&auth)) {
         return Err(error);
     }
+    Ok((auth, mapped))
+}
+
+async fn admit(
+    hub: &Hub,
+    wanted: &Wanted<'_>,
+    auth: AuthContext,
+    mapped: Option<&str>,
+    origin: Origin,
+) -> Result<Entry> {
+    let store_id = &*wanted.query.store_id;
     scope::check(&auth, store_id)?;
-    let may_create = hub.config.events.auto_create && may_write.is_ok();
-    let auth = match route {
-        None if hub.config.events.database_per_store => {
+    let may_create = hub.config.events.auto_create && EVENTS_APPEND.check(&auth).is_ok();
+    let auth = match mapped {
+        Some(name) => hub.control.in_mapped_database(auth, name, may_create, &origin).await?,
+        None if wanted.route.is_none() && hub.config.events.database_per_store => {
             hub.control.in_store_database(auth, store_id, may_create, &origin).await?
         }
-        _ => auth,
+        None => auth,
     };
     let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
@@ -93,6 +155,7 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry> {
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
     let connection = database.connect();
+    let rights = rights(&auth);
     Ok(Entry {
         database,
         store,

@@ -176,8 +176,13 @@ pub async fn append(
                 now: &now,
                 commit_seq,
                 principal: &principal,
+                is_suspect: store.is_suspect(),
             };
             let outcome = append_batch(&sql, &append, &batch)?;
+            if let AppendOutcome::Held(row) = &outcome {
+                transaction.effect(Effect::Events(Publication::replaced(row.clone())));
+                return Ok(Outcome::Decided(outcome, None));
+            }
             let AppendOutcome::Appended(appended) = &outcome else {
                 return Ok(Outcome::Decided(outcome, None));
             };

@@ -5,11 +5,12 @@ use std::{io, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use ferry_core::events::{Bucket, Connection, HistoryPage, Output, ReadPage};
+use ferry_core::events::{Bucket, Connection, FirstEvent, HistoryPage, Output, ReadPage};
 use ferry_protocol::events::{
-    ErrorCode, Hook, Inbound, PageBody, PageInfo, RpcError, Transport, chunk, defect, exit_error, exit_void,
+    Call, ErrorCode, Hook, Inbound, PageBody, PageInfo, Request, RpcError, Transport, chunk, defect,
+    exit_error, exit_void,
 };
-use ferry_types::{Code, Error, Result};
+use ferry_types::{Code, DatabaseId, Error, Result};
 use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 use serde_json::value::RawValue;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     access::Entry,
+    ahead::settled,
     metric, now_ms,
     push::{Pusher, charge_connection},
     refusal,
@@ -90,6 +92,19 @@ pub(super) fn refused(error: &Error, calls: &[impl AsRef<str>]) -> Response {
     let mut response = json(refusal::status(error), array(&frames));
     refusal::advise(&mut response, error.retry_after_ms);
     response
+}
+
+/// Notes the pushes of a request that is refused as a whole, for people who look for stuck clients.
+pub(super) fn record_refused(hub: &Hub, store: (DatabaseId, &str), calls: &[&str], error: &Error) {
+    let (rpc, now) = (refusal::rpc_error(error), hub.clock.now().to_string());
+    for call in calls {
+        if let Ok(Inbound::Request(Request { call: Ok(Call::Push(push)), .. })) =
+            Inbound::decode(call, Transport::Http)
+            && let Some(first) = FirstEvent::of(&push.batch)
+        {
+            hub.event_clients.pushed(store, first, Some(&rpc), &now);
+        }
+    }
 }
 
 /// Runs the calls one after another.
@@ -265,10 +280,12 @@ impl Run {
                 Output::Failed(error) => self.send(Piece::Failed(error)).await?,
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Http),
                 Output::Pulled { live, result } => metric::pulled(live, result),
-                Output::CursorAhead => {
-                    self.pusher.store.clients().cursor_ahead();
-                    metric::cursor_ahead();
+                Output::Ahead(ahead) => {
+                    if let Some(noting) = self.pusher.ahead(ahead) {
+                        settled(noting).await;
+                    }
                 }
+                Output::Refused(first, error) => self.pusher.record(first, Some(&error)),
                 Output::Close(_) => return Err(Incomplete),
             }
         }

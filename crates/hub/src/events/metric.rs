@@ -64,6 +64,8 @@ pub(crate) fn count_stores(hub: &Hub) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         metrics::gauge!("ferry_events_stores", "state" => state.as_str()).set(count);
     }
+    let suspect = stores.iter().filter(|store| store.is_suspect()).count();
+    metrics::gauge!("ferry_events_suspect_stores").set(u32::try_from(suspect).unwrap_or(u32::MAX));
 }
 
 /// Live Pulls of a connection, and how many of them lag, as the gauges have counted them.

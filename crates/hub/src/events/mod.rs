@@ -6,6 +6,7 @@
 //! cursor into the log and the bell of its store: nothing is queued per subscriber.
 
 mod access;
+mod ahead;
 mod clients;
 mod commit;
 mod cors;
@@ -26,6 +27,7 @@ mod view;
 mod watermarks;
 mod wire;
 
+pub use clients::Clients;
 pub use commit::{Publication, append};
 pub use hooks::{Hooks, deliver_all};
 pub use open::{new_backend_id, open_store};

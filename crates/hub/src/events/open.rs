@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use base64::Engine as _;
 use ferry_core::events::{
-    LogTable, OnRollback, StoreRow, StoreState, Watermark,
+    LogTable, OnRollback, StoreRow, StoreState, Watermark, ahead,
     identity::{self, Change, Opened},
     store,
 };
@@ -96,7 +96,11 @@ async fn open(
         let now = clock.now().to_string();
         let found = find.run(&NativeSql(transaction.connection()), &now)?;
         let Some((row, opened)) = found else { return Ok(None) };
-        state.arrive(&Arc::new(Store::new(&row)));
+        let store = Store::new(&row);
+        if ahead::lowest(&NativeSql(transaction.connection()), &row.store_id)?.is_some() {
+            store.set_suspect();
+        }
+        state.arrive(&Arc::new(store));
         Ok(Some((row, opened)))
     });
     let submitted = submitted.await;

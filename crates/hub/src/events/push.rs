@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use ferry_core::events::{
-    AppendOutcome, Bucket, Log as _, Position, StoreState,
+    AppendOutcome, Bucket, FirstEvent, Log as _, Position, StoreState,
     append::{check_backend, check_head, renumber},
 };
 use ferry_protocol::events::{Asked, Cursor, ErrorCode, Event, Hook, PushCall, RpcError};
 use tokio::time::Duration;
 
 use super::{
-    clients::Label,
+    ahead,
     commit::{self, Outcome, Receipt, Wanted},
     now_ms, refusal,
     store::Store,
@@ -73,18 +73,24 @@ impl Pusher {
     /// Waits for the rates, asks the hook, appends (EVT-11).
     pub(super) async fn push(&self, wanted: Wanted, wait_ms: u64) -> Result<Pushed, RpcError> {
         let started = tokio::time::Instant::now();
-        let label = Label::of(&wanted.batch);
-        self.wait_for_rates(&wanted.batch, wait_ms).await?;
-        let outcome = match self.ask(wanted).await {
-            Ok(wanted) => self.append(wanted).await,
-            Err(error) => Err(error),
-        };
+        let first = FirstEvent::of(&wanted.batch);
+        let outcome = self.decide(wanted, wait_ms).await;
         super::metric::push_seconds(started.elapsed());
-        if let Some(label) = label {
-            let now = self.hub.clock.now().to_string();
-            self.store.clients().record(label, outcome.as_ref().err(), &now);
+        if let Some(first) = first {
+            self.record(first, outcome.as_ref().err());
         }
         outcome
+    }
+
+    async fn decide(&self, wanted: Wanted, wait_ms: u64) -> Result<Pushed, RpcError> {
+        self.wait_for_rates(&wanted.batch, wait_ms).await?;
+        self.append(self.ask(wanted).await?).await
+    }
+
+    /// Notes how a push ended, for people who look for stuck clients.
+    pub(super) fn record(&self, first: FirstEvent, outcome: Option<&RpcError>) {
+        let now = self.hub.clock.now().to_string();
+        self.hub.event_clients.pushed((self.database.id(), self.store.id()), first, outcome, &now);
     }
 
     async fn wait_for_rates(&self, batch: &[Event], wait_ms: u64) -> Result<(), RpcError> {
@@ -146,6 +152,10 @@ impl Pusher {
             }
             Outcome::Decided(AppendOutcome::Refused(error), _) => Err(error),
             Outcome::Decided(AppendOutcome::Unserved(StoreState::Hold), _) => {
+                Err(refusal::rpc_error(&refusal::on_hold()))
+            }
+            Outcome::Decided(AppendOutcome::Held(row), _) => {
+                ahead::report_hold(&self.database, &self.store, row.head);
                 Err(refusal::rpc_error(&refusal::on_hold()))
             }
             Outcome::Decided(AppendOutcome::Unserved(_), _) => {

@@ -57,17 +57,21 @@ pub(super) fn status(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
+/// The word for a connection that is not let in.
+pub(super) fn word(error: &Error) -> &'static str {
+    match rpc_error(error) {
+        RpcError::Unknown { code: ErrorCode::Internal | ErrorCode::Rejected, .. } => error.reason.as_str(),
+        other => other.word(),
+    }
+}
+
 /// The answer in place of an upgrade.
 pub(super) fn response(error: &Error) -> Response {
     response_with(status(error), error)
 }
 
 pub(super) fn response_with(status: StatusCode, error: &Error) -> Response {
-    let code = match rpc_error(error) {
-        RpcError::Unknown { code: ErrorCode::Internal | ErrorCode::Rejected, .. } => error.reason.as_str(),
-        other => other.word(),
-    };
-    let body = json!({"error": {"code": code, "message": error.message}});
+    let body = json!({"error": {"code": word(error), "message": error.message}});
     let mut response = (status, Json(body)).into_response();
     advise(&mut response, error.retry_after_ms);
     response

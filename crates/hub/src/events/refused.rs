@@ -60,7 +60,8 @@ pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: BoundedSocket) {
                 | Output::Read(_)
                 | Output::MayPull { .. }
                 | Output::Failed(_)
-                | Output::CursorAhead => {}
+                | Output::Ahead(_)
+                | Output::Refused(..) => {}
             }
         }
     }

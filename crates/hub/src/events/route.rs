@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
-use ferry_protocol::events::{ConnectQuery, Transport};
+use ferry_protocol::events::{BadQuery, ConnectQuery, Transport};
 use ferry_types::{
     Error, Reason,
     limits::{EVENTS_SENT_FRAME_MAX_BYTES, EVENTS_WRITE_BUFFER_BYTES},
@@ -11,7 +11,7 @@ use ferry_types::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
-    access::{self, Wanted},
+    access::{self, NotAdmitted, Wanted},
     cors, http as call, refusal, refused, socket,
 };
 use crate::{
@@ -58,7 +58,7 @@ fn route(parts: &Parts) -> Option<&str> {
 async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
     let query = match ConnectQuery::parse(parts.uri.query().unwrap_or("")) {
         Ok(query) => query,
-        Err(bad) => return refusal::response(&refusal::bad_query(&bad)),
+        Err(bad) => return bad_query(hub, &parts, &bad).await,
     };
     if query.transport == Transport::Http {
         let error = Error::new(Reason::InvalidArgument, "transport=http takes POST");
@@ -93,15 +93,26 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
                 drop(tracked);
             });
         }),
-        Err(error) if config.auth_refusal == AuthRefusal::Fail && access::is_callers_fault(&error) => {
+        Err(NotAdmitted { error, .. })
+            if config.auth_refusal == AuthRefusal::Fail && access::is_callers_fault(&error) =>
+        {
             let error = refusal::rpc_error(&error);
             handshake.accept(limits, async move |socket| {
                 refused::run(hub, error, socket).await;
                 drop(tracked);
             })
         }
-        Err(error) => refusal::response(&error),
+        Err(NotAdmitted { error, .. }) => refusal::response(&error),
     }
+}
+
+/// The answer to a query that is none, noted where its `storeId` alone is wrong.
+async fn bad_query(hub: &Hub, parts: &Parts, bad: &BadQuery) -> Response {
+    let error = refusal::bad_query(bad);
+    if let Ok(query) = ConnectQuery::parse_any(parts.uri.query().unwrap_or("")) {
+        access::note_bad_store(hub, &Wanted { parts, route: route(parts), query: &query }, &error).await;
+    }
+    refusal::response(&error)
 }
 
 /// `POST`: calls over HTTP.
@@ -111,7 +122,10 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
         Ok(_) => {
             return call::malformed(StatusCode::METHOD_NOT_ALLOWED, "transport=ws takes GET with an upgrade");
         }
-        Err(bad) => return call::malformed(StatusCode::BAD_REQUEST, bad.0),
+        Err(bad) => {
+            bad_query(hub, &parts, &bad).await;
+            return call::malformed(StatusCode::BAD_REQUEST, bad.0);
+        }
     };
     let Ok(body) = axum::body::to_bytes(body, hub.config.events.max_frame_bytes).await else {
         let why = format!("a body may have at most {} bytes", hub.config.events.max_frame_bytes);
@@ -131,6 +145,11 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
             let id = parts.extensions.get::<RequestId>().cloned();
             call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await
         }
-        Err(error) => call::refused(&error, &calls),
+        Err(NotAdmitted { error, database }) => {
+            if let Some(database) = database {
+                call::record_refused(hub, (database, &query.store_id), &calls, &error);
+            }
+            call::refused(&error, &calls)
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! One WebSocket connection: its loop turns what happens into input of the machine, and the machine's output into
 //! frames and work.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use ferry_core::events::{Bucket, Connection, HistoryPage, Log, Output, ReadPage, StoreState, read_page};
 use ferry_protocol::events::{
@@ -17,6 +21,7 @@ use tokio::{
 
 use super::{
     access::Entry,
+    ahead::settled,
     metric, now_ms,
     push::{Pusher, charge_connection},
     store::Store,
@@ -44,6 +49,8 @@ struct Session {
     meter: Meter,
     push: Option<JoinHandle<Result<(), RpcError>>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
+    /// What a client is ahead by is being written down: what it is told waits.
+    noting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Pulls about which a hook is asked; made with the first.
     asking: Option<Box<JoinSet<Verdict>>>,
     bucket: Option<Bucket>,
@@ -56,6 +63,8 @@ struct Session {
     /// The bell rang since the last Chunk.
     rang: bool,
     chunks: u8,
+    /// The store is another one now: the connection is closed so, once what is under way is answered.
+    ending: Option<Close>,
     /// When a stopping hub closes it.
     closing_ms: Option<u64>,
 }
@@ -69,6 +78,7 @@ enum Wake {
     Pushed(Result<(), RpcError>),
     Read(u32, Result<Option<HistoryPage>>),
     Asked(Option<Verdict>),
+    Noted,
     Bell,
     Time,
     RightsOver(RightsEnd),
@@ -99,6 +109,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
             outcome = pushed(&mut session.push) => Wake::Pushed(outcome),
             (key, page) = read(&mut session.read) => Wake::Read(key, page),
             verdict = asked(&mut session.asking) => Wake::Asked(verdict),
+            () = noted(&mut session.noting) => Wake::Noted,
             event = session.wire.next() => Wake::Wire(event),
             () = bell.as_mut() => Wake::Bell,
             () = sleep.as_mut() => Wake::Time,
@@ -155,6 +166,7 @@ impl Session {
             meter: entry.meter.clone(),
             push: None,
             read: None,
+            noting: None,
             asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
             counted: metric::Counted::of(&entry.store),
@@ -164,6 +176,7 @@ impl Session {
             pinged_ms: now_ms,
             rang: false,
             chunks: 0,
+            ending: None,
             closing_ms: None,
         }
     }
@@ -179,7 +192,8 @@ impl Session {
                 if self.closing_ms.is_some() {
                     while self.machine.pump(store, now) {}
                 }
-                return self.on_expired_push(hub.config.events.auth_refusal, &outcome);
+                let expired = self.on_expired_push(hub.config.events.auth_refusal, &outcome);
+                return expired.or_else(|| self.ended());
             }
             Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
             Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
@@ -187,17 +201,21 @@ impl Session {
             Wake::Bell => {
                 let standing = store.standing();
                 if standing.generation != self.generation {
-                    return Some(End::Close(match standing.state {
+                    let close = match standing.state {
                         StoreState::Ok => close::PULL_AGAIN,
                         StoreState::Hold => close::ON_HOLD,
                         StoreState::Deleted => close::DELETED,
-                    }));
+                    };
+                    self.ending = Some(close);
+                    let is_answering = self.machine.is_appending() || self.noting.is_some();
+                    return (!is_answering).then_some(End::Close(close));
                 }
                 self.rang = true;
                 if !self.wire.is_sending() {
                     self.machine.pump(store, now);
                 }
             }
+            Wake::Noted => return self.ended(),
             Wake::Time => return self.on_time(now),
             Wake::RightsOver(end) => return self.on_rights_over(hub.config.events.auth_refusal, end),
             Wake::Stopping => {
@@ -207,6 +225,12 @@ impl Session {
             Wake::Closed => return Some(End::Close(close::DELETED)),
         }
         None
+    }
+
+    /// The end of a store that is another one now, once who asked something of the old one is answered.
+    fn ended(&mut self) -> Option<End> {
+        let close = self.ending?;
+        self.act().or(Some(End::Close(close)))
     }
 
     fn on_wire(&mut self, event: Event, now: u64) -> Option<End> {
@@ -294,7 +318,9 @@ impl Session {
 
     /// Does what the machine asks.
     fn act(&mut self) -> Option<End> {
-        while let Some(output) = self.machine.next_output() {
+        while self.noting.is_none()
+            && let Some(output) = self.machine.next_output()
+        {
             match output {
                 Output::Send(frame) if self.meter.charge(frame.len()).is_ok() => self.wire.send(frame),
                 Output::Chunk(frame) if self.meter.charge(frame.len()).is_ok() => {
@@ -324,10 +350,10 @@ impl Session {
                 }
                 Output::Pushed(id, result) => metric::pushed(&id, result, Transport::Ws),
                 Output::Pulled { live, result } => metric::pulled(live, result),
-                Output::CursorAhead => {
-                    self.pusher.store.clients().cursor_ahead();
-                    metric::cursor_ahead();
+                Output::Ahead(ahead) => {
+                    self.noting = self.pusher.ahead(ahead).map(|noting| Box::pin(settled(noting)) as _);
                 }
+                Output::Refused(first, error) => self.pusher.record(first, Some(&error)),
                 // Told in its frame; a WebSocket has no status.
                 Output::Failed(_) => {}
                 // A client that takes nothing would not take what is left either.
@@ -398,6 +424,15 @@ async fn read(
     let (key, page) = (*key, running.await);
     *read = None;
     (key, page.unwrap_or_else(|_| Err(ferry_types::Error::internal())))
+}
+
+/// Ends once what a client is ahead by is written down. Waits for ever while nothing is.
+async fn noted(noting: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match noting {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+    *noting = None;
 }
 
 /// The next verdict; `None` if asking panicked. Waits for ever while nobody is asked.

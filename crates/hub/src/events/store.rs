@@ -14,7 +14,7 @@ use ferry_core::events::{
 use ferry_protocol::events::Event;
 use tokio::sync::{Notify, futures::Notified};
 
-use super::{clients::Clients, hooks::Verdicts};
+use super::hooks::Verdicts;
 
 /// Clients whose rate is remembered per store; beyond, those with a full bucket are forgotten.
 const CLIENTS_MAX: usize = 10_000;
@@ -29,7 +29,10 @@ pub struct Store {
     /// When the newest events were published, in the process's microseconds.
     published_us: AtomicU64,
     rates: Mutex<Rates>,
-    clients: Clients,
+    /// Pulls that named an event which is not here (EVT-25).
+    cursors_ahead: AtomicU64,
+    /// Whether clients may hold events that the log lost (EVT-47); the file knows.
+    is_suspect: AtomicBool,
     verdicts: Verdicts,
     /// Live Pulls whose events wait for an Ack.
     lagging: AtomicU32,
@@ -78,7 +81,8 @@ impl Store {
             connections: AtomicU32::new(0),
             published_us: AtomicU64::new(0),
             rates: Mutex::default(),
-            clients: Clients::default(),
+            cursors_ahead: AtomicU64::new(0),
+            is_suspect: AtomicBool::new(false),
             verdicts: Verdicts::default(),
             lagging: AtomicU32::new(0),
             is_delivered: AtomicBool::new(false),
@@ -168,9 +172,24 @@ impl Store {
         self.lagging.fetch_sub(fewer, Ordering::Relaxed);
     }
 
-    /// What became of its clients' pushes.
-    pub(super) const fn clients(&self) -> &Clients {
-        &self.clients
+    /// Counts a Pull that named an event which is not here.
+    pub(super) fn count_cursor_ahead(&self) {
+        self.cursors_ahead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(super) fn cursors_ahead(&self) -> u64 {
+        self.cursors_ahead.load(Ordering::Relaxed)
+    }
+
+    /// From now on an append looks whether it would reach what a client holds.
+    pub(super) fn set_suspect(&self) {
+        self.is_suspect.store(true, Ordering::Release);
+    }
+
+    /// Whether clients may hold events that the log does not have.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Acquire)
     }
 
     /// Who may read it, as a hook said.

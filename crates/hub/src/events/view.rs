@@ -35,6 +35,7 @@ use crate::{
 enum Target {
     Events,
     Live,
+    Clients,
     Stores,
     Store(String),
     /// A store, and what is to be done with it.
@@ -73,6 +74,7 @@ fn target(path: &str) -> Option<(&str, Target)> {
     let target = match names[..] {
         [] => Target::Events,
         ["live"] => Target::Live,
+        ["clients"] => Target::Clients,
         ["stores"] => Target::Stores,
         ["stores", store] => Target::Store(percent_decoded(store)?),
         ["stores", store, action] => {
@@ -108,7 +110,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
     };
     let allowed = match &target {
         Target::Events => vec![Method::GET, Method::POST],
-        Target::Live => vec![Method::GET],
+        Target::Live | Target::Clients => vec![Method::GET],
         Target::Stores => vec![Method::GET, Method::POST],
         Target::Store(_) => vec![Method::GET, Method::DELETE],
         Target::Action(_, action) => vec![action.method()],
@@ -143,7 +145,7 @@ const fn right(target: &Target, method: &Method) -> Right {
     match target {
         Target::Events if matches!(*method, Method::POST) => rights::EVENTS_APPEND,
         Target::Events | Target::Live => rights::EVENTS_READ,
-        Target::Stores | Target::Store(_) | Target::Action(..) => rights::EVENTS_ADMIN,
+        Target::Clients | Target::Stores | Target::Store(_) | Target::Action(..) => rights::EVENTS_ADMIN,
     }
 }
 
@@ -168,6 +170,7 @@ async fn run(
         (Target::Events, true) => page::get(place, &query, &parts.headers).await,
         (Target::Events, false) => append::post(place, &query, &parts.headers, body).await,
         (Target::Live, _) => Err(ViewError::no_such_endpoint()),
+        (Target::Clients, _) => admin::all_clients(place).await,
         (Target::Stores, true) => admin::list(place).await,
         (Target::Stores, false) => admin::create(place, body).await,
         (Target::Store(store), true) => admin::stat(place, &store).await,

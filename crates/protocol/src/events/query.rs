@@ -29,6 +29,16 @@ impl ConnectQuery {
     /// # Errors
     /// When a parameter is missing or bad.
     pub fn parse(query: &str) -> Result<Self, BadQuery> {
+        let parsed = Self::parse_any(query)?;
+        check_store_id(&parsed.store_id)?;
+        Ok(parsed)
+    }
+
+    /// The same of a query whose `storeId` may be one that can name no store.
+    ///
+    /// # Errors
+    /// When a parameter is missing, or bad otherwise.
+    pub fn parse_any(query: &str) -> Result<Self, BadQuery> {
         let (mut store_id, mut transport, mut payload) = (None, None, None);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -42,7 +52,6 @@ impl ConnectQuery {
         }
         let store_id = store_id.ok_or(BadQuery("storeId is missing: add ?storeId=…"))?;
         let store_id = decode(store_id, true).ok_or(BadQuery("storeId is no percent-encoded UTF-8"))?;
-        check_store_id(&store_id)?;
         let transport = match transport {
             Some("ws") => Transport::Ws,
             Some("http") => Transport::Http,

@@ -1,7 +1,10 @@
 //! Stores as a whole.
 
-use ferry_client::{admin::DatabaseName, events::StoreInfo};
-use serde_json::{Value, json};
+use ferry_client::{
+    admin::DatabaseName,
+    events::{AheadDevice, StoreInfo},
+};
+use serde_json::json;
 
 use super::as_admin;
 use crate::{
@@ -54,15 +57,37 @@ pub(super) async fn list(context: &Context, db: &DatabaseName) -> Result<(), Fai
     }
     let [store, state] = [Column::text("STORE"), Column::text("STATE")];
     let [events, size] = [Column::whole("EVENTS").right(), Column::whole("SIZE").right()];
-    let mut table = Table::new([store, state, events, size, Column::whole("LAST PUSH")]);
+    let last = [Column::whole("LAST PUSH"), Column::text("REMARK").if_any()];
+    let mut table = Table::new([store, state, events, size, last[0], last[1]]);
     for store in &stores {
         let count = output::count(store.count);
         let events = Cell::new(&format_args!("{count} events"), count.as_str());
         let last_push = Cell::rfc3339(store.last_push_at.as_deref().unwrap_or("-"));
         let size = (&output::bytes(store.bytes)).into();
-        table.row([(&store.store_id).into(), (&store.state).into(), events, size, last_push]);
+        let remark = (&remark(store)).into();
+        table.row([(&store.store_id).into(), (&store.state).into(), events, size, last_push, remark]);
     }
     table.print()
+}
+
+/// What an operator must know of a store beside its numbers; mostly nothing.
+fn remark(store: &StoreInfo) -> String {
+    let reason = store.hold_reason.as_ref().map(|reason| format!("held: {reason}"));
+    let suspect = store.suspect.as_ref().and_then(|suspect| {
+        let lowest = suspect.devices.first()?;
+        let others = match suspect.devices.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Some(format!("{}{others}", ahead(lowest)))
+    });
+    let parts: Vec<String> = reason.into_iter().chain(suspect).collect();
+    parts.join("; ")
+}
+
+/// `client-a holds event 10, 5 ahead of the log`.
+pub(super) fn ahead(device: &AheadDevice) -> String {
+    format!("{} holds event {}, {} ahead of the log", device.device, device.at, device.ahead_by)
 }
 
 fn show(context: &Context, store: &StoreInfo) -> Result<(), Failure> {
@@ -70,49 +95,24 @@ fn show(context: &Context, store: &StoreInfo) -> Result<(), Failure> {
         return output::json(store);
     }
     output::line(format_args!("store: {}", store.store_id))?;
-    output::line(format_args!("state: {}", store.state))?;
+    let why = store.hold_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    output::line(format_args!("state: {}{why}", store.state))?;
     output::line(format_args!("head: {}", store.head))?;
     output::line(format_args!("events: {}", output::count(store.count)))?;
     output::line(format_args!("size: {}", output::bytes(store.bytes)))?;
     output::line(format_args!("backend id: {}", store.backend_id))?;
     output::line(format_args!("table: {}", store.table))?;
     output::line(format_args!("subscribers: {} ({} lagging)", store.subscribers, store.lagging))?;
-    output::line(format_args!("last push: {}", store.last_push_at.as_deref().unwrap_or("never")))
+    output::line(format_args!("last push: {}", store.last_push_at.as_deref().unwrap_or("never")))?;
+    let Some(suspect) = &store.suspect else { return Ok(()) };
+    output::line(format_args!("suspect: it is held before it reaches event {}", suspect.at))?;
+    suspect.devices.iter().try_for_each(|device| {
+        output::line(format_args!("ahead: {} ({} since {})", ahead(device), device.call, device.since))
+    })
 }
 
 pub(super) async fn stat(context: &Context, args: &Named) -> Result<(), Failure> {
     show(context, &as_admin(context, &args.db).await?.stat(&args.store).await?)
-}
-
-pub(super) async fn clients(context: &Context, args: &Named) -> Result<(), Failure> {
-    let told = as_admin(context, &args.db).await?.clients(&args.store).await?;
-    if context.json {
-        return output::json(&told);
-    }
-    let clients = told["clients"].as_array().map_or(&[][..], Vec::as_slice);
-    if clients.is_empty() {
-        output::note("(no client has pushed since the hub started)");
-    }
-    let [client, at] = [Column::text("CLIENT"), Column::whole("LAST PUSH")];
-    let mut table = Table::new([client, at, Column::text("RESULT"), Column::text("STUCK").if_any()]);
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    for client in clients {
-        let at = Cell::rfc3339(&text(&client["lastPushAt"]));
-        let (id, result) = (text(&client["clientId"]), text(&client["lastResult"]));
-        table.row([(&id).into(), at, (&result).into(), (&stuck(&client["blocked"])).into()]);
-    }
-    table.print()
-}
-
-/// The batch that a client is stuck with, in words; nothing if it is not.
-fn stuck(blocked: &Value) -> String {
-    if blocked.is_null() {
-        return String::new();
-    }
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let (first, tries) = (&blocked["firstEvent"], blocked["tries"].as_u64().unwrap_or(0));
-    let (name, code) = (text(&first["name"]), text(&blocked["code"]));
-    format!("stuck at {} {name}: {code}, {tries} tries", first["seqNum"])
 }
 
 pub(super) async fn create(context: &Context, args: &Named) -> Result<(), Failure> {

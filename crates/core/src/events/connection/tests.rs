@@ -6,9 +6,10 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use ferry_protocol::events::Event;
+
 use super::*;
-use crate::events::Position;
-use crate::events::Tail;
+use crate::events::{Position, Tail, append::check_head};
 
 const ME: &str = "store";
 
@@ -162,7 +163,8 @@ impl Client {
                 | Output::Pulled { .. }
                 | Output::Failed(_)
                 | Output::MayPull { .. }
-                | Output::CursorAhead => {}
+                | Output::Ahead(_)
+                | Output::Refused(..) => {}
             }
         }
     }

@@ -1,9 +1,12 @@
 //! Admin calls: what stores there are, who is stuck, and what an operator does to a whole store (section 2.10).
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use ferry_core::events::{LogTable, StoreRow, StoreState, admin, identity::Change, store};
+use ferry_core::events::{
+    LogTable, StoreRow, StoreState, admin,
+    ahead::{self, Evidence},
+    identity::Change,
+    store,
+};
 use ferry_store::NativeSql;
 use ferry_types::{Error, Reason, Seq};
 use http::StatusCode;
@@ -62,43 +65,87 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
         // Opening a store finds out whether it must be held.
         place.existing(&row.store_id).await?;
     }
-    let (rows, seq) = place
+    let (rows, evidence, seq) = place
         .database
         .read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
-            Ok((store::list(&NativeSql(&snapshot))?, seq_of(&snapshot)?))
+            let sql = NativeSql(&snapshot);
+            Ok((store::list(&sql)?, ahead::all(&sql)?, seq_of(&snapshot)?))
         })
         .await?;
     let shown: Vec<Value> = rows
         .iter()
         .filter(|row| row.state != StoreState::Deleted)
-        .map(|row| shown(row, place.database.events().get(&row.store_id).as_deref()))
+        .map(|row| {
+            let store = place.database.events().get(&row.store_id);
+            shown(row, evidence.get(&row.store_id).map_or(&[][..], Vec::as_slice), store.as_deref())
+        })
         .collect();
     Ok(Answer::json(StatusCode::OK, json!({ "stores": shown }).to_string(), Some(seq)))
 }
 
 pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
     let store = place.existing(store_id).await?;
-    let look = Arc::clone(&store);
-    let (row, seq) = place
-        .database
-        .read(move |connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            Ok((store::find(&NativeSql(&snapshot), look.id())?, seq_of(&snapshot)?))
-        })
-        .await?;
-    let row = row.ok_or_else(not_found)?;
-    Ok(Answer::json(StatusCode::OK, shown(&row, Some(&store)).to_string(), Some(seq)))
+    let (row, evidence, seq) = look_at(place, store_id).await?;
+    Ok(Answer::json(StatusCode::OK, shown(&row, &evidence, Some(&store)).to_string(), Some(seq)))
+}
+
+/// A store as one snapshot shows it.
+async fn look_at(place: &Place, store_id: &str) -> Result<(StoreRow, Vec<Evidence>, Seq), ViewError> {
+    let id = store_id.to_owned();
+    let look = move |connection: &rusqlite::Connection| {
+        let snapshot = connection.unchecked_transaction()?;
+        let sql = NativeSql(&snapshot);
+        Ok((store::find(&sql, &id)?, ahead::list(&sql, &id)?, seq_of(&snapshot)?))
+    };
+    let (row, evidence, seq) = place.database.read(look).await?;
+    Ok((row.ok_or_else(not_found)?, evidence, seq))
 }
 
 pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
     let store = place.existing(store_id).await?;
+    let (row, evidence, seq) = look_at(place, store_id).await?;
+    let (clients, refused) = place.hub.event_clients.to_json(place.database.id(), Some(store_id));
+    let told = json!({
+        "clients": clients,
+        "refused": refused,
+        "cursorsAhead": store.cursors_ahead(),
+        "state": row.state.as_str(),
+        "holdReason": hold_reason(&row, &evidence),
+        "suspect": suspect(&row, &evidence),
+    });
+    Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
+}
+
+/// Clients of all stores, and connections that name none.
+pub(super) async fn all_clients(place: &Place) -> Result<Answer, ViewError> {
     let seq = place.database.seq().await?;
-    Ok(Answer::json(StatusCode::OK, store.clients().to_json().to_string(), Some(seq)))
+    let (clients, refused) = place.hub.event_clients.to_json(place.database.id(), None);
+    let told = json!({"clients": clients, "refused": refused});
+    Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
+}
+
+/// Why a store is on hold.
+fn hold_reason(row: &StoreRow, evidence: &[Evidence]) -> Option<&'static str> {
+    let reason = if evidence.is_empty() { "older_file" } else { "cursors_ahead" };
+    (row.state == StoreState::Hold).then_some(reason)
+}
+
+/// Which clients hold events that the store has lost (EVT-47), and where its log would reach the first of them.
+fn suspect(row: &StoreRow, evidence: &[Evidence]) -> Option<Value> {
+    let lowest = evidence.first()?;
+    let devices: Vec<Value> = evidence
+        .iter()
+        .map(|seen| {
+            json!({"device": seen.device, "at": seen.at, "aheadBy": seen.at - row.head, "call": seen.call,
+                   "since": seen.since})
+        })
+        .collect();
+    Some(json!({"at": lowest.at, "aheadBy": lowest.at - row.head, "devices": devices}))
 }
 
 /// A store as these calls show it.
-fn shown(row: &StoreRow, store: Option<&Store>) -> Value {
+fn shown(row: &StoreRow, evidence: &[Evidence], store: Option<&Store>) -> Value {
     json!({
         "storeId": row.store_id,
         "table": LogTable::of(&row.store_id).name,
@@ -108,6 +155,8 @@ fn shown(row: &StoreRow, store: Option<&Store>) -> Value {
         "count": row.event_count,
         "bytes": row.bytes,
         "state": row.state.as_str(),
+        "holdReason": hold_reason(row, evidence),
+        "suspect": suspect(row, evidence),
         "subscribers": store.map_or(0, Store::connections),
         "lagging": store.map_or(0, Store::lagging),
         "createdAt": row.created_at,
@@ -154,7 +203,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         None => place.database.seq().await?,
     };
     let store = place.database.events().get(&id);
-    Ok(Answer::json(StatusCode::CREATED, shown(&row, store.as_deref()).to_string(), Some(seq)))
+    Ok(Answer::json(StatusCode::CREATED, shown(&row, &[], store.as_deref()).to_string(), Some(seq)))
 }
 
 pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
@@ -166,6 +215,7 @@ pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<
     };
     let before = lookup(place, store_id).await?;
     let (_, seq) = change(place, store_id, "deleted", work).await?;
+    place.hub.event_clients.forget(place.database.id(), store_id);
     place.hub.control.forget_watermark(place.database.id(), store_id).await?;
     let detail = json!({"head": before.head, "count": before.event_count, "backendId": before.backend_id});
     audit(place, "events.delete", store_id, detail).await?;
@@ -196,7 +246,7 @@ pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<
 pub(super) async fn resume(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
         live(row)?;
-        if row.state != StoreState::Hold {
+        if row.state != StoreState::Hold && ahead::lowest(sql, &row.store_id)?.is_none() {
             return Err(Error::new(Reason::FailedPrecondition, NOT_HELD).into());
         }
         admin::resume(sql, row, &LogTable::of(&row.store_id))
@@ -233,6 +283,7 @@ where
     let store = place.existing(store_id).await?;
     let before = lookup(place, store_id).await?;
     let (row, seq) = change(place, store_id, reason, work).await?;
+    place.hub.event_clients.forget(place.database.id(), store_id);
     // What the hub remembers of the store would hold it again at its next opening.
     save_watermarks(&place.hub).await;
     let detail = json!({
@@ -240,7 +291,7 @@ where
         "oldHead": before.head, "newHead": row.head, "reason": reason,
     });
     audit(place, action, store_id, detail).await?;
-    Ok(Answer::json(StatusCode::OK, shown(&row, Some(&store)).to_string(), seq))
+    Ok(Answer::json(StatusCode::OK, shown(&row, &[], Some(&store)).to_string(), seq))
 }
 
 /// Runs `work` on the store's row in a request of the writer, and publishes what the store is then.

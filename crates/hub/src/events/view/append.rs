@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use ferry_core::events::{
-    Log as _,
+    FirstEvent, Log as _,
     append::{check_backend, check_head, find_mistake},
     idempotency::{self, KEY_MAX_BYTES, Keyed, Known},
 };
-use ferry_protocol::events::AppendCall;
+use ferry_protocol::events::{AppendCall, RpcError};
 use ferry_store::NativeSql;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +18,11 @@ use super::{
     place::Place,
 };
 use crate::{
-    events::{commit::Wanted, push::Pushed},
+    events::{
+        commit::Wanted,
+        push::{Pushed, Pusher},
+        store::Store,
+    },
     http::{Query, metered},
 };
 
@@ -44,11 +48,8 @@ pub(super) async fn post(
         let message = "events: must hold one at least";
         return Err(ViewError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_batch", message));
     }
-    let position = store.position();
-    check_backend(call.backend_id.as_deref(), &position.backend_id)?;
-    find_mistake(&call.events, config.limits.push_events)?;
-    call.parent_seq_num.map_or(Ok(()), |parent| check_head(parent, position.head))?;
     let pusher = place.pusher(&store, "v1");
+    check(place, &store, &call, &pusher).await?;
     let wanted = Wanted {
         own: call.events.len(),
         batch: call.events,
@@ -71,6 +72,31 @@ pub(super) async fn post(
             Err(error.into())
         }
     }
+}
+
+/// The checks before the writer, in the order of EVT-11.
+async fn check(
+    place: &Place,
+    store: &Arc<Store>,
+    call: &AppendCall,
+    pusher: &Pusher,
+) -> Result<(), ViewError> {
+    let position = store.position();
+    let parent = call.parent_seq_num.unwrap_or(position.head);
+    check_backend(call.backend_id.as_deref(), &position.backend_id)?;
+    let found = find_mistake(&call.events, place.hub.config.events.limits.push_events);
+    let outcome = found.clone().map_err(RpcError::from).and_then(|()| check_head(parent, position.head));
+    let (Err(error), Some(first)) = (&outcome, FirstEvent::of(&call.events)) else { return Ok(outcome?) };
+    // Being late is no trouble.
+    if !matches!(error, RpcError::ServerAhead { .. }) {
+        pusher.record(first, Some(error));
+    }
+    if found.is_ok() && parent > position.head {
+        place.note_ahead(store, parent, call.backend_id.as_deref(), "push").await;
+    }
+    // The mistake itself tells its place in the body.
+    found?;
+    Ok(outcome?)
 }
 
 /// The store that the request names, as parameter, as member, or both. One that is named empty is no default.

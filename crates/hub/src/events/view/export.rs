@@ -41,7 +41,7 @@ pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Res
         .await?;
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");
     let (row, file, bytes, seq) = spooled.ok_or_else(gone)?;
-    check_cursor(&store, &row, after, None)?;
+    check_cursor(place, &store, &row, (after, None)).await?;
     let mut response = Response::new(spool::send(file));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));

@@ -92,7 +92,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
         place.database.read(look).await?
     };
     let row = row.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
-    check_cursor(&store, &row, after, query.text("backendId"))?;
+    check_cursor(place, &store, &row, (after, query.text("backendId"))).await?;
     metric::pulled(true, "ok");
     let (pages, received) = mpsc::channel(PAGES_IN_FLIGHT);
     let ready =

@@ -48,7 +48,7 @@ pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -
             .await?
     };
     let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
-    check_cursor(&store, &page.row, after, query.text("backendId"))?;
+    check_cursor(place, &store, &page.row, (after, query.text("backendId"))).await?;
     metric::pulled(false, "ok");
     let etag = etag(&page.row);
     if known.as_deref().is_some_and(|known| matches(known, &etag)) {
@@ -73,20 +73,19 @@ pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -
     Ok(Answer::json(StatusCode::OK, text, Some(seq)).with(header::ETAG, &etag))
 }
 
-/// A cursor must be one of this log (EVT-25).
-pub(super) fn check_cursor(
-    store: &Store,
+/// A cursor must be one of this log (EVT-25); one behind its end may prove that events are missing (EVT-47).
+pub(super) async fn check_cursor(
+    place: &Place,
+    store: &Arc<Store>,
     row: &StoreRow,
-    after: i64,
-    backend_id: Option<&str>,
+    (after, backend_id): (i64, Option<&str>),
 ) -> Result<(), ViewError> {
     if backend_id.is_some_and(|named| *named != *row.backend_id) {
         let refused = ViewError::conflict("backend_mismatch", "the store has another identity: read it anew");
         return Err(refused.with("expected", &*row.backend_id));
     }
     if after > row.head {
-        store.clients().cursor_ahead();
-        metric::cursor_ahead();
+        place.note_ahead(store, after, backend_id, "pull").await;
         let message = format!("event {after} is not here: the newest is {}", row.head);
         return Err(ViewError::conflict("cursor_ahead", message).with("head", row.head));
     }

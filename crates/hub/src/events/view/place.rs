@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use ferry_auth::AuthContext;
-use ferry_core::events::{StoreState, store};
+use ferry_core::events::{Ahead, StoreState, store};
 use ferry_protocol::events::check_store_id;
 use ferry_store::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
@@ -13,10 +13,10 @@ use super::{ViewError, text_header};
 use crate::{
     control::{self, ClientInfo, Credentials, Meter, Origin, Requester},
     database::Database,
-    events::{open_store, push::Pusher, refusal, scope, store::Store},
+    events::{ahead::settled, open_store, push::Pusher, refusal, scope, store::Store},
     http::request_origin,
     hub::Hub,
-    rights::Right,
+    rights::{EVENTS_APPEND, Right},
 };
 
 /// A caller who is let in.
@@ -98,6 +98,26 @@ impl Place {
             store: Arc::clone(store),
             requester: Arc::clone(&self.requester),
             transport,
+        }
+    }
+
+    /// Notes that the caller names an event behind the end of the log, and waits until that is written down.
+    pub(super) async fn note_ahead(
+        &self,
+        store: &Arc<Store>,
+        at: i64,
+        backend_id: Option<&str>,
+        call: &'static str,
+    ) {
+        let ahead = Ahead {
+            at,
+            backend_id: backend_id.unwrap_or_default().into(),
+            client_id: None,
+            call,
+            is_evidence: backend_id.is_some() && EVENTS_APPEND.check(&self.auth).is_ok(),
+        };
+        if let Some(noting) = self.pusher(store, "v1").ahead(ahead) {
+            settled(noting).await;
         }
     }
 
