@@ -7,6 +7,7 @@ mod crowd;
 mod cut;
 mod device;
 mod faults;
+mod handover;
 mod merge;
 mod rights;
 mod routes;

@@ -144,6 +144,8 @@ reasons! {
     FailedPrecondition = "FAILED_PRECONDITION", FailedPrecondition, None;
     /// The database is of the other kind.
     WrongKind = "WRONG_KIND", FailedPrecondition, Some(409);
+    /// The device holds the records of another user than the one who asks.
+    OwnerChanged = "OWNER_CHANGED", FailedPrecondition, Some(409);
     /// Another push was committed first.
     VersionConflict = "VERSION_CONFLICT", Aborted, Some(412);
     /// The pushed bytes are no plain SQLite database.

@@ -1,20 +1,33 @@
 /** Brings what the hub says into the tables, by the rule of REC-01 (REC-64), each page in one transaction. */
 
-import { MAX_AHEAD_US, instant, microseconds } from "./clock.ts";
 import { forget, load, merge, save, take, type Draft, type Held } from "./drafts.ts";
 import {
-  DELETED, META, OUTBOX, REFUSED, keyOf, type Fields, type Meta, type Outgoing, type Refused, type State, type Store,
+  DELETED, META, OUTBOX, REFUSED, correctClock, keyOf, newState, recordOf, type Fields, type Meta, type Outgoing, type Refused, type State, type Store,
 } from "./store.ts";
-import { toJson } from "./json.ts";
+import { carried } from "./json.ts";
 import { INSTANT_LENGTH } from "./rule.ts";
-import type { Page, PushAnswer } from "./wire.ts";
+import type { Conflict, Page, PushAnswer, Resync } from "./wire.ts";
 
-/** Stores a page and its cursor. The page that ends a resync also ends what the hub does not have. */
-export function applyPage(store: Store, page: Page): Promise<Held[]> {
+/** What the application wants to hear of. */
+export type Report = { held: Held[]; refused: Refused[]; conflicts: Conflict[] };
+
+const NOTHING: Report = { held: [], refused: [], conflicts: [] };
+
+/**
+ * Stores a page and its cursor. The page that ends a resync also ends what the hub does not have.
+ * @param asked The state when it was asked for.
+ * @param owner Whose records the hub says these are.
+ */
+export function applyPage(store: Store, page: Page, asked: State, owner: string | null): Promise<Report> {
   return store.write(async (state) => {
-    await correctClock(store, state, microseconds(page.now));
+    if (isPast(state, asked)) return NOTHING;
+    correctClock(state, store.now(), page.now);
+    if (owner) state.owner = owner;
+    // Whose rows were put away is back.
+    if (state.parked) await park(store, state, false);
     const keeps = await keeper(store, state);
-    const drafts = await load(store, page.changes.map(({ collection: table, id }) => ({ table, id })));
+    const records = page.changes.map(({ collection: table, id }) => ({ table, id }));
+    const drafts = await load(store, [...records, ...heldOnes(state)]);
     // No await within: Dexie loses the transaction after a hundred that are not its own.
     const again: Outgoing[] = [];
     for (const { collection, id, fields } of page.changes) {
@@ -22,28 +35,32 @@ export function applyPage(store: Store, page: Page): Promise<Held[]> {
       if (!draft) continue;
       const first = state.resync && draft.meta.pass !== state.pass;
       if (first) strip(draft, keeps);
-      for (const name in fields) merge(draft, name, fields[name]!, state);
+      for (const name in fields) merge(store, draft, name, fields[name]!, state);
       if (first) again.push(...lost(state, draft, fields));
       if (state.resync) draft.meta.pass = state.pass;
     }
     await store.db.table(OUTBOX).bulkAdd(again);
-    const held = await save(store, drafts);
+    const report = { ...NOTHING, ...(await save(store, state, drafts)) };
     state.cursor = page.cursor;
     state.epoch = page.epoch;
     state.seq = Math.max(state.seq, page.seq ?? 0);
     if (state.resync && !page.more) {
-      held.push(...(await sweep(store, state, keeps)));
+      const swept = await sweep(store, state, keeps);
       delete state.resync;
+      return { ...report, held: [...report.held, ...swept] };
     }
-    return held;
+    return report;
   });
 }
 
-/** Stores the answer to a push. */
-export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAnswer, "results" | "seq">): Promise<{ held: Held[]; refused: Refused[] }> {
+/** Stores the answer to a push of `device`. */
+export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer, device: string): Promise<Report> {
   return store.write(async (state) => {
-    const drafts = await load(store, sent.filter((_, i) => answer.results[i]?.fields));
-    const refused: (Outgoing & { reason: string; message: string })[] = [];
+    if (state.device !== device) return NOTHING;
+    if (answer.now) correctClock(state, store.now(), answer.now);
+    if (answer.head) state.head = answer.head;
+    const drafts = await load(store, [...sent.filter((_, i) => answer.results[i]?.fields), ...heldOnes(state)]);
+    const refused: Omit<Refused, "n">[] = [];
     sent.forEach((row, i) => {
       const result = answer.results[i];
       if (result?.status === "rejected") {
@@ -53,30 +70,66 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: Pick<PushAns
       const draft = drafts.get(keyOf(row.table, row.id));
       for (const name in result?.fields) {
         const field = result.fields[name]!;
-        // The hub's word on the very write that was sent counts, even where its time is earlier (REC-04).
-        const own = draft!.meta.at[name] === row.fields[name]?.at + state.device;
-        (own ? take : merge)(draft!, name, field, state);
+        // The very write that was sent gives way to what the hub has in its place, even where that is earlier
+        // (REC-04). Whatever else stands here meanwhile is judged by the rule.
+        const isSent = draft!.meta.at[name] === row.fields[name]?.at + device;
+        (isSent ? take : merge)(store, draft!, name, field, state);
       }
     });
     await store.db.table(OUTBOX).bulkDelete(sent.map(({ n }) => n!));
     const numbers = await store.db.table(REFUSED).bulkAdd(refused, { allKeys: true });
-    refused.forEach((row, i) => (row.n = numbers[i] as number));
     state.seq = Math.max(state.seq, answer.seq ?? 0);
-    return { held: await save(store, drafts), refused: refused as Refused[] };
+    const { held: newlyHeld, conflicts } = await save(store, state, drafts);
+    // A write that lost to a delete is found here, in whichever order the two are heard of.
+    const others = (answer.conflicts ?? []).filter(({ collection, id, winner }) => {
+      const meta = drafts.get(keyOf(collection, id))?.meta;
+      return meta?.dead === undefined || meta.at[DELETED] !== winner.at + winner.by;
+    });
+    return {
+      held: newlyHeld,
+      refused: refused.map((row, i) => ({ ...row, n: numbers[i] as number })),
+      conflicts: [...others, ...conflicts],
+    };
   });
 }
 
+/** Records without a row, which are tried again whenever something changes. */
+const heldOnes = ({ held = [] }: State) => held.map(recordOf);
+
 /** Begins to take the hub's whole state. */
-export function beginResync(store: Store, reason: "horizon" | "epoch", epoch?: string): Promise<void> {
-  return store.write(async (state) => restart(state, reason, epoch));
+export function beginResync(store: Store, { reason, epoch }: Resync, asked: State): Promise<void> {
+  return store.write(async (state) => {
+    if (!isPast(state, asked)) restart(state, reason, epoch);
+  });
 }
+
+/** Whether another user's time, or a resync, has begun since: what was asked for before says nothing of now. */
+const isPast = (state: State, asked: State) => state.device !== asked.device || state.pass !== asked.pass;
 
 export function restart(state: State, reason: "horizon" | "epoch", epoch?: string): void {
   // A resync for a new epoch that was interrupted keeps its meaning.
   if (state.resync !== "epoch") state.resync = reason;
   state.pass += 1;
   state.cursor = "0";
+  delete state.head;
   if (epoch !== undefined) state.epoch = epoch;
+}
+
+/** Puts all rows away from their tables, or back into them (REC-65). */
+export async function park(store: Store, state: State, away: boolean): Promise<void> {
+  if (away) state.parked = true;
+  else delete state.parked;
+  const keys = (await store.db.table(META).toCollection().primaryKeys()) as string[];
+  await save(store, state, await load(store, keys.map(recordOf)));
+}
+
+/** Forgets everything that is known of the hub, and the rows too unless they are to be kept. */
+export async function forgetAll(store: Store, state: State, keepRows: boolean): Promise<void> {
+  if (state.parked) await park(store, state, false);
+  for (const name of [META, OUTBOX, REFUSED, ...(keepRows ? [] : store.tables)]) await store.db.table(name).clear();
+  for (const name in state) delete state[name as keyof State];
+  // Rows that are kept are taken up like those from before Ferry.
+  Object.assign(state, newState(), { tables: keepRows ? [] : store.tables });
 }
 
 type Keeps = (draft: Draft, name: string) => boolean;
@@ -108,7 +161,7 @@ function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): O
     const at = stamp.slice(0, INSTANT_LENGTH);
     const hub = hubs[name];
     if (stamp !== at + state.device || (hub && hub.at + hub.by === stamp)) continue;
-    fields[name] = { value: name === DELETED ? (meta.dead ?? null) : toJson(values[name]), at };
+    fields[name] = { value: name === DELETED ? (meta.dead ?? null) : carried(values[name]), at };
   }
   if (!Object.keys(fields).length) return [];
   const op = !fields[DELETED] ? "update" : meta.dead === undefined ? "insert" : "delete";
@@ -120,41 +173,8 @@ async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> 
   // The first pass of a device meets only what the device itself wrote.
   if (state.pass === 1) return [];
   const unseen: Meta[] = await store.db.table(META).filter(({ pass }: Meta) => pass !== state.pass).toArray();
-  const records = unseen.map(({ k }) => {
-    const [table, ...id] = k.split("/");
-    return { table: table!, id: id.join("/") };
-  });
-  const drafts = await load(store, records);
+  const drafts = await load(store, unseen.map(({ k }) => recordOf(k)));
   for (const draft of drafts.values()) strip(draft, keeps);
   await store.db.table(OUTBOX).bulkAdd([...drafts.values()].flatMap((draft) => lost(state, draft, {})));
-  return save(store, drafts);
-}
-
-/**
- * Corrects the clock by the hub's. Where it was far ahead, unsent writes are dated back in their order: the hub
- * would replace their times by its own (REC-04), and a later edit could lose to an earlier one.
- */
-async function correctClock(store: Store, state: State, hubUs: number): Promise<void> {
-  const skewMs = Math.round(store.now() - hubUs / 1000);
-  state.skewMs = Math.abs(skewMs) * 1000 > MAX_AHEAD_US ? skewMs : 0;
-  if (state.us - hubUs <= MAX_AHEAD_US) return;
-  const shift = Math.max(state.skewMs * 1000, state.us - hubUs);
-  const rows: Outgoing[] = await store.db.table(OUTBOX).orderBy("n").toArray();
-  const drafts = await load(store, rows);
-  state.us = hubUs;
-  let last = 0;
-  for (const row of rows) {
-    const { meta } = drafts.get(keyOf(row.table, row.id))!;
-    for (const name in row.fields) {
-      const field = row.fields[name]!;
-      const us = microseconds(field.at);
-      last = Math.max(us - hubUs > MAX_AHEAD_US ? us - shift : us, last);
-      const at = instant(last, state.device);
-      if (meta.at[name] === field.at + state.device) meta.at[name] = at + state.device;
-      field.at = at;
-    }
-    state.us = Math.max(state.us, last++);
-  }
-  await store.db.table(OUTBOX).bulkPut(rows);
-  await save(store, drafts);
+  return (await save(store, state, drafts)).held;
 }

@@ -4,9 +4,9 @@
  */
 
 import { Dexie, type DBCore, type DBCoreMutateRequest, type DBCoreMutateResponse, type DBCoreTable, type DBCoreTransaction, type Middleware, type PromiseExtended } from "dexie";
-import { sameValue, toJson, type Json } from "./json.ts";
+import { encode, sameValue, type Json } from "./json.ts";
 import {
-  DELETED, META, OUTBOX, OWN_TABLES, STATE, keyOf, tick, valuesOf, type Fields, type Meta, type Op, type Outgoing, type State, type Store, type Values,
+  DELETED, META, OUTBOX, OWN_TABLES, STATE, keyOf, observe, tick, valuesOf, type Fields, type Meta, type Op, type Outgoing, type State, type Store, type Values,
 } from "./store.ts";
 
 /** A change of one record: what was there, what is there now. */
@@ -89,10 +89,11 @@ function record(store: Store, core: DBCore, { name, schema }: DBCoreTable, trans
   const state = core.table(STATE);
   const meta = core.table(META);
   return Dexie.Promise.all([state.get({ trans, key: "state" }), meta.getMany({ trans, keys })]).then(([state_, found]) => {
+    if (state_.parked) throw new Error("ferry: OWNER_CHANGED: these tables are another user's; call sync.switchOwner() first");
     const metas = new Map<string, Meta>();
     keys.forEach((k, i) => metas.set(k, found[i] ?? { k, at: {} }));
     const rows = changes
-      .map((change, i) => outgoing(name, schema.primaryKey.keyPath as string, change, metas.get(keys[i]!)!, state_, store.now()))
+      .map((change, i) => outgoing(store, name, schema.primaryKey.keyPath as string, change, metas.get(keys[i]!)!, state_))
       .filter((row) => row !== undefined);
     if (!rows.length) return;
     (trans as unknown as IDBTransaction).addEventListener("complete", store.onCaptured);
@@ -106,8 +107,10 @@ function record(store: Store, core: DBCore, { name, schema }: DBCoreTable, trans
 
 /** The outbox row of one change, if it changed anything; `meta` and the clock of `state` follow. */
 function outgoing(
-  table: string, keyPath: string, { id, before, after }: Change, meta: Meta, state: State, nowMs: number,
+  store: Store, table: string, keyPath: string, { id, before, after }: Change, meta: Meta, state: State,
 ): Outgoing | undefined {
+  // A record that its table would not take is there all the same.
+  if (meta.dead === undefined) before ??= meta.rest;
   const changed: Record<string, Json> = {};
   let op: Op = "update";
   if (after) {
@@ -117,20 +120,23 @@ function outgoing(
     const old = before ?? meta.rest ?? {};
     const names = new Set([...Object.keys(old), ...Object.keys(after)]);
     for (const name of names) {
-      if (name === keyPath || name === DELETED) continue;
-      if ((fresh && name in after) || !sameValue(old[name], after[name])) changed[name] = toJson(after[name]);
+      if (name === keyPath || !((fresh && name in after) || !sameValue(old[name], after[name]))) continue;
+      changed[name] = travelling(store, table, id, name, after[name]);
     }
     if (fresh) {
       op = "insert";
       changed[DELETED] = null;
       delete meta.dead;
-      delete meta.rest;
     }
+    delete meta.rest;
   } else if (before) {
     op = "delete";
   }
   if (op === "update" && !Object.keys(changed).length) return undefined;
-  const at = tick(state, nowMs);
+  if (op === "delete") changed[DELETED] = null;
+  // Later than what it replaces, whatever the clock has done since.
+  for (const name in changed) observe(state, meta.at[name] ?? "");
+  const at = tick(state, store.now());
   if (op === "delete") {
     changed[DELETED] = meta.dead = at;
     meta.rest = valuesOf(before!, keyPath);
@@ -141,4 +147,17 @@ function outgoing(
     meta.at[name] = at + state.device;
   }
   return { table, id, op, fields, seen: state.cursor };
+}
+
+/**
+ * A field of the application's as it travels.
+ * @throws TypeError for what cannot (REC-67).
+ */
+export function travelling({ types }: Store, table: string, id: string, name: string, value: unknown): Json {
+  try {
+    if (name === DELETED || name === "__proto__") throw new TypeError("the name is reserved");
+    return encode(value, types[table]?.[name]);
+  } catch (error) {
+    throw new TypeError(`ferry: ${table} "${id}", field "${name}": ${(error as Error).message}`);
+  }
 }

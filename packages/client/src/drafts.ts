@@ -1,33 +1,40 @@
 /** Records being changed within one transaction: read at once, written at once. */
 
-import type { Table } from "dexie";
-import { wins } from "./rule.ts";
+import { Dexie, type Table } from "dexie";
+import { carried, decode, type Json } from "./json.ts";
+import { INSTANT_LENGTH, wins, type Stamp } from "./rule.ts";
 import { DELETED, META, keyOf, observe, valuesOf, type Field, type Meta, type State, type Store, type Values } from "./store.ts";
+import type { Conflict } from "./wire.ts";
 
-/** A record in memory. */
-export type Draft = { table: string; id: string; keyPath: string; meta: Meta; values: Values; hasRow: boolean };
+/** A record in memory. `was`: its times before. */
+export type Draft = { table: string; id: string; keyPath: string; meta: Meta; was: Meta["at"]; values: Values; hasRow: boolean };
 
-/** A record that its table would not take, because of a unique index, say. */
-export type Held = { table: string; id: string; error: unknown };
+/** A record that has no row, since its table would not take it. */
+export type Held = {
+  table: string;
+  id: string;
+  error: unknown;
+  /** The unique index that has room for one of two records, and the key of the other one. */
+  index?: string;
+  other?: string;
+};
 
 const isKnown = ({ at }: Meta) => Object.keys(at).length > 0;
-/** Whether the record should have a row. */
-const alive = ({ meta }: Draft) => meta.dead === undefined && isKnown(meta);
 
 /** Takes the field over, whatever was there. */
-export function take(draft: Draft, name: string, { value, at, by = "" }: Field, state: State): void {
+export function take(store: Store, draft: Draft, name: string, { value, at, by = "" }: Field, state: State): void {
   if (name === draft.keyPath) return;
   observe(state, at);
   draft.meta.at[name] = at + by;
-  if (name !== DELETED) draft.values[name] = value;
+  if (name !== DELETED) draft.values[name] = decode(value, store.types[draft.table]?.[name]);
   else if (value === null) delete draft.meta.dead;
   else draft.meta.dead = value;
 }
 
 /** Takes the field over if it wins. */
-export function merge(draft: Draft, name: string, field: Field, state: State): void {
+export function merge(store: Store, draft: Draft, name: string, field: Field, state: State): void {
   const held = name === DELETED ? draft.meta.dead : draft.values[name];
-  if (wins(field.at + (field.by ?? ""), field.value, draft.meta.at[name], held)) take(draft, name, field, state);
+  if (wins(field.at + (field.by ?? ""), field.value, draft.meta.at[name], held)) take(store, draft, name, field, state);
 }
 
 /** Forgets the field. */
@@ -60,44 +67,110 @@ export async function load(store: Store, records: { table: string; id: string }[
       const k = keys[i]!;
       const { meta, row } = found.get(k) ?? { meta: { k, at: {} } as Meta };
       const values = row ? valuesOf(row, keyPath) : { ...meta.rest };
-      drafts.set(k, { table, id, keyPath, meta, values, hasRow: !!row });
+      drafts.set(k, { table, id, keyPath, meta, was: { ...meta.at }, values, hasRow: !!row });
     });
   }
   return drafts;
 }
 
-/** Writes rows and times. */
-export async function save(store: Store, drafts: Map<string, Draft>): Promise<Held[]> {
-  const held: Held[] = [];
+/** Writes rows and times. Returns the records that have newly lost their row, and writes that newly lost to a delete. */
+export async function save(store: Store, state: State, drafts: Map<string, Draft>): Promise<{ held: Held[]; conflicts: Conflict[] }> {
+  const held = new Map<string, Held>();
+  const alive = ({ meta }: Draft) => meta.dead === undefined && isKnown(meta) && !state.parked;
+  for (const name of store.tables) {
+    const table = store.db.table(name);
+    const own = [...drafts.values()].filter((draft) => draft.table === name);
+    if (!own.length) continue;
+    await table.bulkDelete(own.filter((draft) => draft.hasRow && !alive(draft)).map(({ id }) => id));
+    let refused = await put(table, own.filter(alive));
+    if (!refused.size) continue;
+    // An old row must not stand for a new record, and may hold what another one of these has taken over.
+    await table.bulkDelete([...refused.keys()].map(({ id }) => id));
+    refused = await put(table, [...refused.keys()]);
+    for (const [draft, error] of refused) {
+      for (const loser of await compete(store, table, drafts, draft, error)) held.set(keyOf(name, loser.id), loser);
+    }
+  }
   const all = [...drafts.values()];
-  for (const table of store.tables) {
-    const own = all.filter((draft) => draft.table === table);
-    const living = own.filter(alive);
-    await store.db.table(table).bulkDelete(own.filter((draft) => draft.hasRow && !alive(draft)).map(({ id }) => id));
-    for (const { meta, values } of own) meta.rest = values;
-    const refused = await put(
-      store.db.table(table),
-      living.map(({ id, keyPath, values }) => ({ ...values, [keyPath]: id })),
-    );
-    living.forEach(({ id, meta }, i) => {
-      if (refused[i]) held.push({ table, id, error: refused[i] });
-      else delete meta.rest;
-    });
+  for (const draft of all) {
+    if (alive(draft) && !held.has(draft.meta.k)) delete draft.meta.rest;
+    else draft.meta.rest = draft.values;
   }
   const metas = all.map(({ meta }) => meta);
   await store.db.table(META).bulkPut(metas.filter(isKnown));
   await store.db.table(META).bulkDelete(metas.filter((meta) => !isKnown(meta)).map(({ k }) => k));
-  return held;
+  const known = state.held ?? [];
+  state.held = [...known.filter((k) => !drafts.has(k)), ...held.keys()];
+  return {
+    held: [...held].filter(([k]) => !known.includes(k)).map(([, record]) => record),
+    conflicts: all.flatMap((draft) => buried(state, draft)),
+  };
 }
 
-/** Puts the rows; those that fail do not undo the others. Returns the failures by position. */
-async function put(table: Table, rows: object[]): Promise<Record<number, unknown>> {
+/** Puts the rows; those that fail do not undo the others. Returns the failures. */
+async function put(table: Table, drafts: Draft[]): Promise<Map<Draft, unknown>> {
   try {
-    await table.bulkPut(rows);
-    return {};
+    await table.bulkPut(drafts.map(({ id, keyPath, values }) => ({ ...values, [keyPath]: id })));
+    return new Map();
   } catch (error) {
-    const { failuresByPos } = error as { failuresByPos?: Record<number, unknown> };
+    const { failuresByPos } = error as { failuresByPos?: Record<string, unknown> };
     if (!failuresByPos) throw error;
-    return failuresByPos;
+    return new Map(Object.entries(failuresByPos).map(([i, failure]) => [drafts[+i]!, failure]));
   }
 }
+
+/**
+ * Who has the row where a unique index forbids both: on every device the record whose indexed fields were written
+ * first. Returns those that have none.
+ */
+async function compete(store: Store, table: Table, drafts: Map<string, Draft>, draft: Draft, error: unknown): Promise<Held[]> {
+  const rivals: { rival: Draft; index: string; isFirst: boolean }[] = [];
+  for (const { unique, multi, name, keyPath } of table.schema.indexes) {
+    const value = Dexie.getByKeyPath(draft.values, keyPath as string);
+    if (!unique || value === undefined) continue;
+    const ids: string[] = await table.where(name)[multi ? "anyOf" : "equals"](value).primaryKeys();
+    const records = ids.map((id) => ({ table: table.name, id }));
+    for (const [k, rival] of await load(store, records.filter(({ table, id }) => !drafts.has(keyOf(table, id))))) drafts.set(k, rival);
+    const since = ({ id, meta }: Draft) => [keyPath!].flat().map((path) => meta.at[path.split(".")[0]!] ?? "").sort().pop() + " " + id;
+    for (const { id } of records) {
+      const rival = drafts.get(keyOf(table.name, id))!;
+      rivals.push({ rival, index: name, isFirst: since(rival) < since(draft) });
+    }
+  }
+  const lost = rivals.find(({ isFirst }) => isFirst);
+  if (lost) return [refuse(draft, lost.rival, lost.index)];
+  if (!rivals.length) return [{ table: table.name, id: draft.id, error }];
+  await table.bulkDelete(rivals.map(({ rival }) => rival.id));
+  await put(table, [draft]);
+  return rivals.map(({ rival, index }) => refuse(rival, draft, index));
+}
+
+function refuse({ table, id }: Draft, { id: other }: Draft, index: string): Held {
+  const message = `ferry: ${table} "${id}" has no row: the unique index "${index}" has room for "${other}" alone, which was first`;
+  return { table, id, index, other, error: Object.assign(new Error(message), { name: "ConstraintError" }) };
+}
+
+/**
+ * Edits that are later than the delete of their record, by a device that did not know of it, and do not revive it.
+ * Both devices are told, each when it hears of the other.
+ */
+function buried({ device }: State, { table, id, meta, was, values }: Draft): Conflict[] {
+  const tomb = meta.at[DELETED];
+  if (meta.dead === undefined || !tomb) return [];
+  const isOwn = (stamp: Stamp) => stamp.slice(INSTANT_LENGTH) === device;
+  const isNews = (name: string) => meta.at[name] !== was[name] && !isOwn(meta.at[name]!);
+  return Object.keys(meta.at)
+    .filter((name) => {
+      const stamp = meta.at[name]!;
+      return name !== DELETED && stamp > tomb && isOwn(stamp) !== isOwn(tomb) && (isNews(name) || isNews(DELETED));
+    })
+    .map((name) => ({
+      collection: table,
+      id,
+      field: name,
+      winner: fieldOf(tomb, meta.dead!),
+      loser: fieldOf(meta.at[name]!, carried(values[name])),
+    }));
+}
+
+const fieldOf = (stamp: Stamp, value: Json): Field => ({ value, at: stamp.slice(0, INSTANT_LENGTH), by: stamp.slice(INSTANT_LENGTH) });

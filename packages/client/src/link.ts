@@ -1,40 +1,25 @@
 /** The leader's connection to the hub: one loop that pulls, one that pushes. */
 
-import type { Held } from "./drafts.ts";
-import type { Http, HttpError } from "./http.ts";
-import { follow, poll, resync } from "./pull.ts";
+import { park } from "./apply.ts";
+import { OWNER_CHANGED, type HttpError } from "./http.ts";
+import type { Hub } from "./hub.ts";
+import { catchUp, follow } from "./pull.ts";
 import { pushBatch } from "./push.ts";
 import type { SyncState } from "./status.ts";
-import type { Refused, Store } from "./store.ts";
 import { Bell, LONG_MS, Turn, backoffMs } from "./wait.ts";
-import type { Conflict } from "./wire.ts";
 
 /** How long to wait after the hub has asked for payment. */
 const PAYMENT_MS = 5 * 60_000;
-
-/** What the application wants to hear of. */
-export type Report = { held: Held[]; refused: Refused[]; conflicts: Conflict[] };
+/** Without a stream: how often to try for one again. */
+const POLLS_PER_STREAM = 20;
 
 /** Why nothing moves. */
 export type Trouble = { state: SyncState; reason?: string; message?: string };
 
-export type LinkOptions = {
-  store: Store;
-  http: Http;
-  app: string;
-  path: string;
-  pollMs: number;
-  /** The state of the connection has changed. */
-  onState: (trouble: Trouble) => void;
-  onReport: (report: Report) => void;
-  /** Counts have changed. */
-  refresh: () => Promise<void>;
-};
-
 export class Link {
   /** Pushes and resyncs take turns. */
-  readonly turn = new Turn();
-  readonly pullBell = new Bell();
+  readonly #turn = new Turn();
+  readonly #pullBell = new Bell();
   readonly #pushBell = new Bell();
   readonly #retryBell = new Bell();
   #pullState: Trouble = { state: "syncing" };
@@ -42,7 +27,12 @@ export class Link {
   #pullFailures = 0;
   #restart = new AbortController();
 
-  constructor(readonly options: LinkOptions) {}
+  constructor(
+    private readonly hub: Hub,
+    private readonly pollMs: number,
+    /** The state of the connection has changed. */
+    private readonly onState: (trouble: Trouble) => void,
+  ) {}
 
   /** Runs until `signal`, or until the database is closed. */
   async run(signal: AbortSignal): Promise<void> {
@@ -59,7 +49,7 @@ export class Link {
 
   /** The network is back, or the user wants it now. */
   wake(): void {
-    this.pullBell.ring();
+    this.#pullBell.ring();
     this.#pushBell.ring();
     this.#retryBell.ring();
   }
@@ -67,18 +57,29 @@ export class Link {
   /** Ends the stream, so that the pull begins anew. */
   restart(): void {
     this.#restart.abort();
-    this.pullBell.ring();
+    this.wake();
   }
 
-  /** The pull has caught up. */
-  live(): void {
-    this.#pullFailures = 0;
-    this.#show({ state: "live" });
+  /** Another user may be logged in. */
+  switch(): void {
+    this.hub.http.forgetToken();
+    this.restart();
   }
 
-  /** The whole state is being fetched. */
-  syncing(): void {
-    this.#show({ state: "syncing" });
+  /** One step of the push loop. Returns whether there is reason to go on. */
+  async push(signal: AbortSignal): Promise<boolean> {
+    const outcome = await this.#turn.take(() => pushBatch(this.hub, signal));
+    if (outcome === "resync") this.restart();
+    return outcome === "more";
+  }
+
+  /** If a resync is due: the whole of it, while nothing is pushed. */
+  async resync(signal: AbortSignal): Promise<void> {
+    while ((await this.hub.store.state()).resync) {
+      this.#show({ state: "syncing" });
+      await this.#turn.take(() => catchUp(this.hub, signal));
+      this.kick();
+    }
   }
 
   async #pull(signal: AbortSignal): Promise<void> {
@@ -87,21 +88,31 @@ export class Link {
       this.#restart = new AbortController();
       const both = AbortSignal.any([signal, this.#restart.signal]);
       try {
-        await resync(this, both);
+        await this.resync(both);
         if (streams) {
-          streams = await follow(this, both);
-          if (streams) await this.pullBell.wait(backoffMs(this.#pullFailures++), signal);
+          streams = await follow(this.hub, both, () => this.#live());
+          if (streams) await this.#pullBell.wait(backoffMs(this.#pullFailures++), signal);
         } else {
-          await poll(this, both);
+          await this.#poll(both);
           streams = true;
         }
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
         if (this.#restart.signal.aborted) continue;
-        const { trouble, ms } = judge(error, this.#pullFailures++);
+        const { trouble, ms } = await this.#judge(error, this.#pullFailures++);
         this.#show(trouble);
-        await this.pullBell.wait(ms, signal);
+        await this.#pullBell.wait(ms, signal);
       }
+    }
+  }
+
+  /** Polls, until it is time to try for a stream. */
+  async #poll(signal: AbortSignal): Promise<void> {
+    for (let i = 0; i < POLLS_PER_STREAM && !signal.aborted; i++) {
+      await this.resync(signal);
+      if ((await catchUp(this.hub, signal)) === "resync") continue;
+      this.#live();
+      await this.#pullBell.wait(this.pollMs, signal);
     }
   }
 
@@ -109,13 +120,13 @@ export class Link {
     let failures = 0;
     while (!signal.aborted) {
       try {
-        while (await pushBatch(this, signal)) failures = 0;
+        while (await this.push(signal)) failures = 0;
         this.#pushTrouble = undefined;
         this.#show(this.#pullState);
         await this.#pushBell.wait(LONG_MS, signal);
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
-        const { trouble, ms } = judge(error, failures++);
+        const { trouble, ms } = await this.#judge(error, failures++);
         this.#pushTrouble = trouble;
         this.#show(this.#pullState);
         // New writes are no reason to hurry: the hub has just said no.
@@ -124,22 +135,34 @@ export class Link {
     }
   }
 
+  /** The pull has caught up. */
+  #live(): void {
+    this.#pullFailures = 0;
+    this.kick();
+    this.#show({ state: "live" });
+  }
+
   #show(pull: Trouble): void {
     this.#pullState = pull;
-    this.options.onState(this.#pushTrouble ?? pull);
+    this.onState(this.#pushTrouble ?? pull);
+  }
+
+  /** What a failure means for the user, and how long to wait. What is no HttpError has happened in this browser. */
+  async #judge(error: unknown, failures: number): Promise<{ trouble: Trouble; ms: number }> {
+    const { message, status, code, retryAfterMs = 0 } = error as Error & Partial<HttpError>;
+    const { store } = this.hub;
+    // The rows of the last user are not for the next one's eyes.
+    if (code === OWNER_CHANGED) await store.write(async (state) => {
+      if (!state.parked) await park(store, state, true);
+    });
+    const state = status === 0 ? "offline" : status === 402 ? "paused" : "error";
+    const reason = code || String(status ?? "local");
+    const ms = status === 402 ? PAYMENT_MS : Math.max(retryAfterMs, backoffMs(failures));
+    return { trouble: { state, reason, message }, ms };
   }
 }
 
 /** The application has closed the database. */
 function isClosed(error: unknown): boolean {
   return ["DatabaseClosedError", "InvalidStateError"].includes((error as Error).name);
-}
-
-/** What a failure means for the user, and how long to wait. What is no HttpError has happened in this browser. */
-function judge(error: unknown, failures: number): { trouble: Trouble; ms: number } {
-  const { message, status, code, retryAfterMs = 0 } = error as Error & Partial<HttpError>;
-  const state = status === 0 ? "offline" : status === 402 ? "paused" : "error";
-  const reason = code || String(status ?? "local");
-  const ms = status === 402 ? PAYMENT_MS : Math.max(retryAfterMs, backoffMs(failures));
-  return { trouble: { state, reason, message }, ms };
 }

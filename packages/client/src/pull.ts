@@ -1,8 +1,8 @@
-/** Brings the hub's changes: over one stream that stays open, or by polling where streams do not get through. */
+/** Brings the hub's changes: by pages, or over one stream that stays open. */
 
 import { applyPage, beginResync } from "./apply.ts";
-import { HttpError } from "./http.ts";
-import type { Link } from "./link.ts";
+import { HttpError, OWNER } from "./http.ts";
+import type { Hub } from "./hub.ts";
 import { events } from "./sse.ts";
 import type { State } from "./store.ts";
 import { isResync, type Page, type Resync } from "./wire.ts";
@@ -12,60 +12,37 @@ const PAGE_RECORDS = "2000";
 const SILENCE_MS = 75_000;
 /** The first event comes at once, unless something on the way holds it back. */
 const FIRST_EVENT_MS = 10_000;
-/** Without a stream: how often to try for one again. */
-const POLLS_PER_STREAM = 20;
 
-function query(link: Link, { cursor, epoch, resync }: State): string {
-  const { app, store } = link.options;
+function query({ app, store }: Hub, { cursor, epoch, head, resync }: State): string {
   const parameters = { app, since: cursor, limit: PAGE_RECORDS, collections: store.tables.join() };
-  return `?${new URLSearchParams({ ...parameters, ...(epoch && { epoch }), ...(resync && { own: "1" }) })}`;
+  return `?${new URLSearchParams({ ...parameters, ...(epoch && { epoch }), ...(head && { head }), ...(resync && { own: "1" }) })}`;
 }
 
 /** Stores an answer. Returns whether it ends what was waiting. */
-async function accept(link: Link, answer: Page | Resync): Promise<"more" | "done" | "resync"> {
-  const { store, onReport, refresh } = link.options;
+async function accept({ store, report }: Hub, answer: Page | Resync, asked: State, owner: string | null): Promise<"more" | "done" | "resync"> {
   if (!isResync(answer)) {
-    const held = await applyPage(store, answer);
-    onReport({ held, refused: [], conflicts: [] });
-    await refresh();
+    await report(await applyPage(store, answer, asked, owner));
     return answer.more ? "more" : "done";
   }
-  await beginResync(store, answer.reason, answer.epoch);
+  await beginResync(store, answer, asked);
   return "resync";
 }
 
 /** Everything up to now, by pages. */
-export async function catchUp(link: Link, signal: AbortSignal): Promise<"done" | "resync"> {
+export async function catchUp(hub: Hub, signal: AbortSignal): Promise<"done" | "resync"> {
   for (;;) {
-    const state = await link.options.store.state();
-    const path = `${link.options.path}/changes${query(link, state)}`;
-    const outcome = await accept(link, await link.options.http.json<Page | Resync>(path, state.device, { signal }));
+    const state = await hub.store.state();
+    const { body, owner } = await hub.http.json<Page | Resync>(`/changes${query(hub, state)}`, { ...ofState(state), signal });
+    const outcome = await accept(hub, body, state, owner);
     if (outcome !== "more") return outcome;
   }
 }
 
-/** If a resync is due: the whole of it, while nothing is pushed. */
-export async function resync(link: Link, signal: AbortSignal): Promise<void> {
-  while ((await link.options.store.state()).resync) {
-    link.syncing();
-    await link.turn.take(() => catchUp(link, signal));
-    link.kick();
-  }
-}
+const ofState = ({ device, owner }: State) => ({ device, owner });
 
-/** Polls, until it is time to try for a stream. */
-export async function poll(link: Link, signal: AbortSignal): Promise<void> {
-  for (let i = 0; i < POLLS_PER_STREAM && !signal.aborted; i++) {
-    await resync(link, signal);
-    if ((await catchUp(link, signal)) === "resync") continue;
-    link.live();
-    await link.pullBell.wait(link.options.pollMs, signal);
-  }
-}
-
-/** Follows the stream until it ends. Returns whether streams get through. */
-export async function follow(link: Link, signal: AbortSignal): Promise<boolean> {
-  const state = await link.options.store.state();
+/** Follows the stream until it ends; `onLive` is called whenever everything has come. Returns whether streams get through. */
+export async function follow(hub: Hub, signal: AbortSignal, onLive: () => void): Promise<boolean> {
+  const state = await hub.store.state();
   const silence = new AbortController();
   const both = AbortSignal.any([signal, silence.signal]);
   let live = false;
@@ -76,19 +53,18 @@ export async function follow(link: Link, signal: AbortSignal): Promise<boolean> 
   };
   heard();
   try {
-    const path = `${link.options.path}/changes/stream${query(link, state)}`;
-    const response = await link.options.http.open(path, state.device, { signal: both });
+    const response = await hub.http.open(`/changes/stream${query(hub, state)}`, { ...ofState(state), signal: both });
     if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return false;
     for await (const { event, data } of events(response.body, heard)) {
       if (event === "bye") {
-        bye(link, (JSON.parse(data) as { reason: string }).reason);
+        bye(hub, (JSON.parse(data) as { reason: string }).reason);
         break;
       }
       if (event !== "changes" && event !== "resync") continue;
-      const outcome = await accept(link, JSON.parse(data) as Page | Resync);
+      const outcome = await accept(hub, JSON.parse(data) as Page | Resync, state, response.headers.get(OWNER));
       if (outcome === "resync") break;
       live = true;
-      if (outcome === "done") link.live();
+      if (outcome === "done") onLive();
     }
     return true;
   } catch (error) {
@@ -101,7 +77,7 @@ export async function follow(link: Link, signal: AbortSignal): Promise<boolean> 
   }
 }
 
-function bye(link: Link, reason: string): void {
+function bye({ http }: Hub, reason: string): void {
   if (reason === "payment_required") throw new HttpError(402, reason, "sync is not active");
-  if (reason !== "shutdown") link.options.http.forgetToken();
+  if (reason !== "shutdown") http.forgetToken();
 }

@@ -1,10 +1,12 @@
 /** The public face: attach a Dexie database to a hub. */
 
 import type { Dexie } from "dexie";
-import { restart } from "./apply.ts";
+import { forgetAll, park, restart, type Report } from "./apply.ts";
 import { attach, prepare } from "./attach.ts";
+import type { Held } from "./drafts.ts";
 import { Http, type GetToken } from "./http.ts";
-import { Link, type Report, type Trouble } from "./link.ts";
+import type { Kinds } from "./json.ts";
+import { Link, type Trouble } from "./link.ts";
 import { StatusStore } from "./status.ts";
 import { OUTBOX, REFUSED, Store, type Refused, type State } from "./store.ts";
 import { lead, type Message } from "./tabs.ts";
@@ -21,12 +23,17 @@ export type RecordsOptions = {
   getToken?: GetToken;
   /** The tables to sync; default: all. */
   tables?: string[];
-  /** A write of this device lost against one that it had not seen. */
+  /** Fields that hold dates or bytes: `{ photos: { taken: "date", data: "bytes" } }`. */
+  types?: Record<string, Kinds>;
+  /** A write of this device lost against one that it had not seen, or a delete of it beat a later edit of another's. */
   onConflict?: (conflict: Conflict) => void;
   /** The hub refused a write; it is kept aside. */
   onRejected?: (rejected: Refused) => void;
-  /** A record of the hub could not be stored as a row (a unique index, say), or syncing failed for good. */
-  onError?: (error: unknown, record?: { table: string; id: string }) => void;
+  /**
+   * A record has no row on this device, since a unique index (`index`) has room for another one (`other`) alone, or
+   * cannot travel; or, without a record, syncing failed.
+   */
+  onError?: (error: unknown, record?: Omit<Held, "error">) => void;
   /** Where streams do not get through: how often to ask, milliseconds. */
   pollMs?: number;
   /** In place of the global `fetch`. */
@@ -36,6 +43,9 @@ export type RecordsOptions = {
 };
 
 const POLL_MS = 15_000;
+/** How long `logout` waits for what is to be sent. */
+const LOGOUT_MS = 10_000;
+const LOGOUT_STEP_MS = 50;
 
 /**
  * Keeps the tables of a Dexie database in sync with a hub. Call it after `db.version(…).stores(…)` and before the
@@ -66,7 +76,7 @@ export class FerryRecords {
       void this.#refresh().catch(() => {});
       this.#ask({ type: "kick" });
     };
-    this.#store = new Store(db, tables, options.now ?? Date.now, onCaptured);
+    this.#store = new Store(db, tables, options.now ?? Date.now, onCaptured, options.types);
     attach(this.#store);
     this.#name = `ferry:${db.name}:${options.app}`;
     this.#channel = new BroadcastChannel(this.#name);
@@ -79,7 +89,8 @@ export class FerryRecords {
     db.on(
       "ready",
       async (opened) => {
-        await prepare(this.#store, opened as Dexie);
+        const held = await prepare(this.#store, opened as Dexie);
+        this.#report({ held, refused: [], conflicts: [] });
         queueMicrotask(() => void this.#start());
       },
       true,
@@ -95,6 +106,37 @@ export class FerryRecords {
   /** The writes that the hub has refused. The rows still show them. */
   rejected(): Promise<Refused[]> {
     return this.#store.db.table(REFUSED).toArray();
+  }
+
+  /**
+   * Says what is to become of the rows of this device when another user is logged in (`OWNER_CHANGED`): they become
+   * theirs, or are deleted here, together with what was never sent.
+   */
+  async switchOwner(rows: "keep" | "discard"): Promise<void> {
+    await this.#store.write((state) => forgetAll(this.#store, state, rows === "keep"));
+    const held = await prepare(this.#store, this.#store.db);
+    this.#report({ held, refused: [], conflicts: [] });
+    this.#ask({ type: "switch" });
+    await this.#refresh();
+  }
+
+  /**
+   * Sends what waits, then ends syncing in all tabs until the page is loaded again. The rows are deleted from this
+   * device, or put away until the same user is back.
+   * @throws Error when something could not be sent; then nothing has changed.
+   */
+  async logout(rows: "keep" | "discard" = "discard"): Promise<void> {
+    this.syncNow();
+    for (let ms = 0; ms < LOGOUT_MS && (await this.#store.pending()); ms += LOGOUT_STEP_MS) {
+      await new Promise((resolve) => setTimeout(resolve, LOGOUT_STEP_MS));
+    }
+    await this.#store.write(async (state) => {
+      const waiting = await this.#store.pending();
+      if (waiting) throw new Error(`ferry: ${waiting} writes have not been sent; log out when the hub answers, or give them up with switchOwner("discard")`);
+      await (rows === "keep" ? park(this.#store, state, true) : forgetAll(this.#store, state, false));
+    });
+    this.#tell({ type: "logout" });
+    this.#logout();
   }
 
   /** Sends a refused write again: after the user has been given the right, say. */
@@ -114,8 +156,9 @@ export class FerryRecords {
   #decide(n: number, work: (row: Refused, state: State) => PromiseLike<unknown>): Promise<unknown> {
     return this.#store.write(async (state) => {
       const row: Refused | undefined = await this.#store.db.table(REFUSED).get(n);
+      if (!row) throw new Error(`ferry: no refused write has the number ${n}; rejected() lists them`);
       await this.#store.db.table(REFUSED).delete(n);
-      if (row) await work(row, state);
+      await work(row, state);
     });
   }
 
@@ -123,6 +166,11 @@ export class FerryRecords {
   close(): void {
     this.#end.abort();
     this.#channel.close();
+  }
+
+  #logout(): void {
+    this.close();
+    this.status.set({ ...this.status.get(), state: "paused", reason: "logged_out", pending: 0 });
   }
 
   async #start(): Promise<void> {
@@ -144,22 +192,17 @@ export class FerryRecords {
   async #lead(): Promise<void> {
     const { url, app, database = "-", getToken = () => null, pollMs = POLL_MS } = this.#options;
     const fetcher = this.#options.fetch ?? ((input, init) => fetch(input, init));
-    this.#link = new Link({
-      store: this.#store,
-      http: new Http(url.replace(/\/+$/, ""), getToken, fetcher),
-      app,
-      path: `/v1/databases/${encodeURIComponent(database)}/records`,
-      pollMs,
-      onState: (trouble) => {
-        this.#trouble = trouble;
-        void this.#refresh().catch(() => {});
-      },
-      onReport: (report) => {
-        if (!Object.values(report).some(({ length }) => length)) return;
-        this.#report(report);
-        this.#tell({ type: "report", report });
-      },
-      refresh: () => this.#refresh(),
+    const path = `/v1/databases/${encodeURIComponent(database)}/records`;
+    const report = async (report: Report) => {
+      await this.#refresh();
+      if (!Object.values(report).some(({ length }) => length)) return;
+      this.#report(report);
+      this.#tell({ type: "report", report });
+    };
+    const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetcher);
+    this.#link = new Link({ store: this.#store, http, app, report }, pollMs, (trouble) => {
+      this.#trouble = trouble;
+      void this.#refresh().catch(() => {});
     });
     await this.#link.run(this.#end.signal);
     this.#link = undefined;
@@ -167,7 +210,8 @@ export class FerryRecords {
 
   /** Asks the leader, which may be this tab. */
   #ask(message: Message): void {
-    if (this.#link) this.#hear(message);
+    // In a task of its own, as for the other tabs: the caller may be about to begin a transaction, and Dexie would lose it.
+    if (this.#link) setTimeout(() => this.#hear(message));
     else this.#tell(message);
   }
 
@@ -179,9 +223,11 @@ export class FerryRecords {
     const link = this.#link;
     if (message.type === "report") return this.#report(message.report);
     if (message.type === "status") return void (link || this.status.set(message.status));
+    if (message.type === "logout") return this.#logout();
     if (!link) return;
     if (message.type === "hello") return this.#tell({ type: "status", status: this.status.get() });
-    link[message.type]();
+    // A tab of a newer version may say what this one does not know.
+    link[message.type]?.();
     void this.#refresh().catch(() => {});
   }
 
@@ -198,7 +244,7 @@ export class FerryRecords {
     const { onConflict, onRejected, onError } = this.#options;
     for (const conflict of conflicts) onConflict?.(conflict);
     for (const row of refused) onRejected?.(row);
-    for (const { table, id, error } of held) onError?.(error, { table, id });
+    for (const { error, ...record } of held) onError?.(error, record);
   }
 
   #fail(error: unknown): void {

@@ -1,7 +1,7 @@
 /** The rule of merging (REC-01), the same as the hub's. */
 
 import { blake3, hex } from "./blake3.ts";
-import { canonical, sameValue, toJson } from "./json.ts";
+import { canonical, sameValue } from "./json.ts";
 
 /**
  * When a field was written and by which device: a nine-digit instant, directly followed by the device id. Since
@@ -17,7 +17,7 @@ const utf8 = (text: string) => new TextEncoder().encode(text);
 /** Whether `a` is greater than `b` by UTF-8 bytes. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
 const isGreater = (a: string, b: string) => (/[\ud800-\udfff]/.test(a + b) ? hex(utf8(a)) > hex(utf8(b)) : a > b);
 
-const digest = (value: unknown) => blake3(utf8(canonical(toJson(value))));
+const digest = (value: unknown) => blake3(utf8(canonical(value)));
 
 /** Whether the write (`stamp`, `value`) takes the place of (`held`, `heldValue`). */
 export function wins(stamp: Stamp, value: unknown, held: Stamp | undefined, heldValue: unknown): boolean {

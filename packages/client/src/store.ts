@@ -4,8 +4,9 @@
  */
 
 import type { Dexie, Transaction } from "dexie";
-import { instant, microseconds } from "./clock.ts";
-import type { Json } from "./json.ts";
+import { MAX_AHEAD_US, instant, microseconds } from "./clock.ts";
+import { hex } from "./blake3.ts";
+import type { Json, Kinds } from "./json.ts";
 import type { Stamp } from "./rule.ts";
 
 export const META = "_ferry_meta";
@@ -75,6 +76,14 @@ export type State = {
   pass: number;
   /** Why the resync that is going on was begun. */
   resync?: "horizon" | "epoch";
+  /** Whose records these are: the hub's name for issuer and subject. */
+  owner?: string;
+  /** Somebody else is logged in: no record has a row until it is said what is to become of them (REC-65). */
+  parked?: true;
+  /** Keys (of `META`) of records that their table would not take. */
+  held?: string[];
+  /** The owner's newest commit as the last push heard of it: what proves that the hub was put back (REC-22). */
+  head?: string;
   /** The tables that the cursor speaks of. */
   tables: string[];
 };
@@ -91,7 +100,8 @@ export function valuesOf(row: Values, keyPath: string): Values {
 
 /** The state of a device that has never met the hub. */
 export function newState(): State {
-  const device = crypto.randomUUID().replaceAll("-", "");
+  // `randomUUID` is missing where a page comes over plain HTTP.
+  const device = hex(crypto.getRandomValues(new Uint8Array(16)));
   return { k: "state", device, us: 0, skewMs: 0, cursor: "0", seq: 0, pass: 1, resync: "horizon", tables: [] };
 }
 
@@ -102,9 +112,25 @@ export function tick(state: State, nowMs: number): string {
 }
 
 /** Never give out a time before one that has been seen. */
-export function observe(state: State, at: string): void {
+export function observe(state: State, at: Stamp): void {
   state.us = Math.max(state.us, microseconds(at));
 }
+
+/**
+ * Corrects the clock by the hub's. What was written by a clock that was far ahead keeps its time, since the hub may
+ * have it already: the hub chooses another one (REC-04) and says so in its answer.
+ */
+export function correctClock(state: State, nowMs: number, hubs: string): void {
+  const hubUs = microseconds(hubs);
+  const skewMs = Math.round(nowMs - hubUs / 1000);
+  state.skewMs = Math.abs(skewMs) * 1000 > MAX_AHEAD_US ? skewMs : 0;
+  if (state.us - hubUs > MAX_AHEAD_US) state.us = hubUs;
+}
+
+export const recordOf = (key: string) => {
+  const [table, ...id] = key.split("/");
+  return { table: table!, id: id.join("/") };
+};
 
 /** The database with everything that the parts of the client share. */
 export class Store {
@@ -117,6 +143,7 @@ export class Store {
     readonly now: () => number,
     /** Called when a transaction with captured writes has been committed. Added twice, it is called once. */
     readonly onCaptured: () => void,
+    readonly types: Record<string, Kinds> = {},
   ) {}
 
   state(): Promise<State> {

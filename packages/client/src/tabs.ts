@@ -1,6 +1,6 @@
 /** Tabs of one application share one database: one of them leads, and all of them know what it knows (REC-63). */
 
-import type { Report } from "./link.ts";
+import type { Report } from "./apply.ts";
 import type { Status } from "./status.ts";
 
 /** What tabs tell each other. */
@@ -11,6 +11,10 @@ export type Message =
   | { type: "kick" }
   | { type: "wake" }
   | { type: "restart" }
+  /** The rows may be another user's now. */
+  | { type: "switch" }
+  /** The user has logged out: nothing syncs until the page is loaded again. */
+  | { type: "logout" }
   /** A new tab asks for the status. */
   | { type: "hello" };
 

@@ -28,6 +28,13 @@ export type Result =
 export type Conflict = { collection: string; id: string; field: string; winner: Field; loser: Field };
 
 /** The answer to `POST /changes`. */
-export type PushAnswer = { epoch: string; now: string; seq?: number; results: Result[]; conflicts?: Conflict[] };
+export type PushAnswer = {
+  now?: string;
+  seq?: number;
+  /** The owner's newest commit; opaque. */
+  head?: string;
+  results: Result[];
+  conflicts?: Conflict[];
+};
 
 export const isResync = (answer: object): answer is Resync => "resync" in answer;

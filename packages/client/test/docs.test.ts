@@ -9,6 +9,11 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 /** Names that the pages take from the reader's own application. */
 const OWN = "declare const session: { token(): Promise<string> };\n";
 
+// In the tarball there is nothing above the package.
+test("links of the README lead nowhere outside of the package", () => {
+  expect(readFileSync(path("../README.md"), "utf8")).not.toMatch(/\]\(\.\.\//);
+});
+
 test.each(["../README.md", "../../../docs/records.md"])("the code of %s", (page) => {
   const blocks = [...readFileSync(path(page), "utf8").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code]) => OWN + code);
   expect(blocks.length).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 /**
- * A small model of the hub (docs/records-wire.md) behind a `fetch`: the merge of REC-01, cursors by commit time,
- * epochs, a horizon, refusals; and the faults that tests ask for.
+ * A small model of the hub (docs/records-wire.md) behind a `fetch`: the merge of REC-01, the times of REC-04, cursors by
+ * commit time, epochs, a horizon, owners, refusals; and the faults that tests ask for.
  */
 
 import { wins } from "../src/rule.ts";
@@ -22,9 +22,16 @@ function position(cursor: string | null | undefined): { since: number; floor: nu
 
 const instant = (ms: number) => `${new Date(ms).toISOString().slice(0, -1)}000000Z`;
 
+/** The instant one nanosecond later; nine digits never run over in these tests. */
+const after = (at: string) => at.slice(0, 20) + String(Number(at.slice(20, 29)) + 1).padStart(9, "0") + "Z";
+
 export class ModelHub {
   epoch = "e1";
   records = new Map<string, Record_>();
+  /** Claimed time → stored time, by device and field. */
+  claims = new Map<string, Map<string, string>>();
+  /** Whose records a token means. */
+  owner: (token: string) => string | undefined = () => undefined;
   cts = 1000;
   seq = 0;
   /** Cursors below this are beyond the horizon. */
@@ -52,7 +59,11 @@ export class ModelHub {
     if (fault) return fault;
     if (this.token && headers.get("Authorization") !== `Bearer ${this.token}`) return refusal(401, "unauthenticated");
     const device = headers.get("X-Client-Id") ?? "";
-    if (method === "POST") return Response.json(this.push(device, body));
+    const owner = this.owner(headers.get("Authorization")?.slice(7) ?? "");
+    const known = headers.get("Ferry-Owner");
+    if (owner && known && known !== owner) return refusal(409, "failed_precondition", {}, "OWNER_CHANGED");
+    const tagged = (response: Response) => (owner && response.headers.set("Ferry-Owner", owner), response);
+    if (method === "POST") return tagged(Response.json(this.push(device, body)));
     const query: Query = {
       ...position(url.searchParams.get("since")),
       limit: Math.min(Number(url.searchParams.get("limit") ?? 1000), this.pageLimit),
@@ -61,8 +72,8 @@ export class ModelHub {
       collections: url.searchParams.has("collections") ? new Set(url.searchParams.get("collections")!.split(",")) : undefined,
     };
     const epoch = url.searchParams.get("epoch");
-    if (!url.pathname.endsWith("/stream")) return Response.json(this.#resync(epoch, query.since) ?? this.page(query));
-    return this.streams ? this.#stream(query, epoch, init.signal ?? undefined) : refusal(404, "not_found");
+    if (!url.pathname.endsWith("/stream")) return tagged(Response.json(this.#resync(epoch, query.since) ?? this.page(query)));
+    return this.streams ? tagged(this.#stream(query, epoch, init.signal ?? undefined)) : refusal(404, "not_found");
   };
 
   /** Ends all streams, as a lost connection does. */
@@ -142,7 +153,7 @@ export class ModelHub {
       this.seq += 1;
       for (const wake of [...this.#wakers]) wake();
     }
-    return { epoch: this.epoch, now: instant(this.now()), seq: this.seq, results, ...(conflicts.length && { conflicts }) };
+    return { epoch: this.epoch, now: instant(this.now()), seq: this.seq, head: String(this.cts), results, ...(conflicts.length && { conflicts }) };
   }
 
   #apply(device: string, { collection, id, op, fields, seen }: Change, conflicts: Conflict[]): Result {
@@ -158,16 +169,16 @@ export class ModelHub {
     const cts = this.cts + 1;
     const told: Fields = {};
     for (const [name, { value, at: sent }] of Object.entries(fields)) {
-      const at = Date.parse(sent) > this.now() + MAX_AHEAD_MS ? instant(this.now()) : sent;
+      const at = this.#stored(`${device}/${key}/${name}`, sent);
       const held = record.fields.get(name);
       if (wins(at + device, value, held && held.at + held.by, held?.value)) {
         record.fields.set(name, { value, at, by: device, cts });
         this.cts = cts;
         if (at !== sent) told[name] = { value, at, by: device };
-      } else if (held && (held.at !== at || held.by !== device)) {
+      } else if (held) {
         const winner = { value: held.value, at: held.at, by: held.by };
-        told[name] = winner;
-        conflicts.push({ collection, id, field: name, winner, loser: { value, at, by: device } });
+        if (held.at !== sent || held.by !== device) told[name] = winner;
+        if (held.at !== at || held.by !== device) conflicts.push({ collection, id, field: name, winner, loser: { value, at, by: device } });
       }
     }
     if (op === "insert" && !record.complete) {
@@ -175,6 +186,18 @@ export class ModelHub {
       this.cts = record.shown = cts;
     }
     return Object.keys(told).length ? { status: "ok", fields: told } : { status: "ok" };
+  }
+
+  /** The time at which a write is stored: never far ahead, and in the order in which its device claims (REC-04). */
+  #stored(field: string, sent: string): string {
+    const claims = this.claims.get(field) ?? new Map<string, string>();
+    this.claims.set(field, claims);
+    const known = claims.get(sent);
+    if (known) return known;
+    let at = Date.parse(sent) > this.now() + MAX_AHEAD_MS ? instant(this.now()) : sent;
+    for (const [claim, stored] of claims) if (claim < sent && stored >= at) at = after(stored);
+    claims.set(sent, at);
+    return at;
   }
 
   /** The living records of a collection: id → values without nulls. */
@@ -190,6 +213,6 @@ export class ModelHub {
   }
 }
 
-export function refusal(status: number, code: string, headers: Record<string, string> = {}): Response {
-  return Response.json({ error: { code, message: `${code} (model)`, request_id: "r1" } }, { status, headers });
+export function refusal(status: number, code: string, headers: Record<string, string> = {}, reason = code.toUpperCase()): Response {
+  return Response.json({ error: { code, reason, message: `${code} (model)`, request_id: "r1" } }, { status, headers });
 }

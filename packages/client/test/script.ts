@@ -6,6 +6,15 @@ import type { Stepped, Todo } from "./device.ts";
 const id = fc.constantFrom("a", "b", "c");
 const value = fc.oneof(fc.constantFrom(null, 1, 2, "x"), fc.constantFrom({ n: 1 }, [1, "é"]));
 const table = fc.constantFrom("todos" as const, "lists" as const);
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** By how much a device's clock is set forward or back. */
+const jump = fc.oneof(
+  fc.constantFrom(-365 * DAY_MS, -DAY_MS, -2 * HOUR_MS, -MINUTE_MS, MINUTE_MS, 4 * MINUTE_MS, 6 * MINUTE_MS, 2 * HOUR_MS, DAY_MS, 365 * DAY_MS),
+  fc.integer({ min: -10 * MINUTE_MS, max: 10 * MINUTE_MS }),
+);
 
 /** What can happen to one device. */
 const act = fc.oneof(
@@ -14,17 +23,31 @@ const act = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant("delete" as const), table, id }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("clear" as const), table }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant("pull" as const) }) },
-  { weight: 3, arbitrary: fc.record({ act: fc.constant("push" as const), lost: fc.constantFrom("nothing", "request", "answer") }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("tick" as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant("push" as const), lost: fc.constantFrom("nothing" as const, "request" as const, "answer" as const) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("depart" as const), what: fc.constantFrom("push" as const, "pull" as const) }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant("land" as const) }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant("reload" as const) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("jump" as const), ms: jump }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant("pass" as const), ms: fc.oneof(fc.integer({ min: 1, max: 5000 }), fc.constantFrom(6 * MINUTE_MS, DAY_MS)) }) },
 );
 
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
 
-/** What happens to which of three devices. */
+/** What happens to which device. */
 export const steps = fc.array(fc.record({ device: fc.nat(2), what: act }), { minLength: 1, maxLength: 40 });
 
-/** Lets one thing happen. */
-export async function play(device: Stepped, what: Act, clock: { ms: number }, net: { lost: string }) {
+/** How far the clocks of one to three devices are ahead at the start, milliseconds. */
+export const skews = fc.oneof(
+  fc.constantFrom([0], [0, 0, 0], [0, HOUR_MS, -HOUR_MS], [0, 200_000, 365 * DAY_MS]),
+  fc.array(jump, { minLength: 1, maxLength: 3 }),
+);
+
+/** A device, and how far its clock is ahead of the true time. */
+export type Player = { device: Stepped; clock: { aheadMs: number } };
+
+/** Lets one thing happen. `world.ms`: the true time. */
+export async function play(players: Player[], { device: which, what }: { device: number; what: Act }, world: { ms: number }) {
+  const { device, clock } = players[which % players.length]!;
   const { db } = device;
   switch (what.act) {
     case "update":
@@ -35,26 +58,32 @@ export async function play(device: Stepped, what: Act, clock: { ms: number }, ne
       return db[what.table].delete(what.id);
     case "clear":
       return db[what.table].clear();
-    case "tick":
-      return void (clock.ms += what.ms);
+    case "pass":
+      return void (world.ms += what.ms);
+    case "jump":
+      return void (clock.aheadMs += what.ms);
     case "pull":
       return device.pull();
+    case "depart":
+      return device.depart(what.what);
+    case "land":
+      return device.land();
+    case "reload":
+      return device.reload();
     case "push":
-      net.lost = what.lost;
+      device.net.lost = what.lost;
       await device.push().catch(() => {});
-      net.lost = "nothing";
+      device.net.lost = "nothing";
   }
 }
 
-/** A network that loses what the next request asks it to lose. */
-export function lossy(fetcher: typeof fetch, net: { lost: string }): typeof fetch {
-  return async (input, init) => {
-    if (net.lost === "request") throw new TypeError("lost");
-    const answer = await fetcher(input, init);
-    if (net.lost === "answer") throw new TypeError("lost");
-    return answer;
-  };
+/** Runs and seed of a property: SCHEDULE_RUNS, SCHEDULE_SEED. A failure prints the seed and the shrunk schedule. */
+export function runs(usual: number): { numRuns: number; seed: number } {
+  const { SCHEDULE_RUNS, SCHEDULE_SEED } = process.env;
+  const seed = Number(SCHEDULE_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  console.log(`seed ${seed}`);
+  return { numRuns: Number(SCHEDULE_RUNS ?? usual), seed };
 }
 
-/** How far the clocks of the three devices are ahead, milliseconds. */
-export const skews = fc.constantFrom([0, 0, 0], [0, 3_600_000, -3_600_000], [0, 200_000, 31_536_000_000]);
+/** Schedules that have failed once: they are run first, always. */
+export type Schedule = { device: number; what: Act }[];

@@ -17,6 +17,7 @@ const ALLOWED_HEADERS: &[&str] = &[
     "x-request-id",
     "x-client-id",
     "ferry-key",
+    "ferry-owner",
     "x-edgepod-key",
     "x-edgepod-session-id",
     "x-edgepod-reactive",
@@ -30,6 +31,7 @@ const ALLOWED_HEADERS: &[&str] = &[
 ];
 const EXPOSED_HEADERS: &[&str] = &[
     "x-request-id",
+    "ferry-owner",
     "ferry-seq",
     "etag",
     "retry-after",

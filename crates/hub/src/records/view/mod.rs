@@ -13,8 +13,9 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use ferry_protocol::records::check_name;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_BODY_MAX_BYTES};
-use http::{Method, request::Parts};
+use http::{HeaderName, HeaderValue, Method, request::Parts};
 use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
 
 pub(super) use answer::seq_of;
 
@@ -31,6 +32,11 @@ use crate::{
 
 /// Under which name writes of this interface are merged that name no device.
 const HTTP_CLIENT: &str = "ferry-http";
+
+/// In answers: whose records they speak of. In requests: whose records the device holds.
+const OWNER: HeaderName = HeaderName::from_static("ferry-owner");
+/// Enough that no two owners share a name.
+const OWNER_NAME_BYTES: usize = 16;
 
 /// A request to this interface.
 pub(super) struct Asked<'r> {
@@ -55,18 +61,20 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
     if !takes(allow, &parts.method) {
         return answer::method_not_allowed(allow, parts.extensions.get::<RequestId>());
     }
-    let asked = match enter(hub, parts, db, rights(parts, rest)).await {
-        Ok(asked) => asked,
+    let (asked, owner) = match enter(hub, parts, db, rights(parts, rest)).await {
+        Ok(entered) => entered,
         Err(error) => return refused(&error),
     };
     let meter = &asked.entry.meter;
-    match dispatch(&asked, rest, body).await {
+    let mut answer = match dispatch(&asked, rest, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(stream) if rest == ["changes", "stream"] => stream,
         answer => answer
             .and_then(|answer| metered::answer(&parts.method, answer, meter))
             .unwrap_or_else(|error| metered::told(refused(&error), meter)),
-    }
+    };
+    answer.headers_mut().insert(OWNER, owner);
+    answer
 }
 
 /// What a request asks of its credential.
@@ -127,7 +135,13 @@ fn allow(rest: &[&str]) -> Option<&'static str> {
     })
 }
 
-async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Right]) -> Result<Asked<'r>> {
+/// The request, and the name of its credential's owner for the header `Ferry-Owner`.
+async fn enter<'r>(
+    hub: &'r Arc<Hub>,
+    parts: &'r Parts,
+    db: &str,
+    rights: &[Right],
+) -> Result<(Asked<'r>, HeaderValue)> {
     let is_stream = parts.uri.path().ends_with("/changes/stream");
     let query = parts.uri.query();
     let credentials = match is_stream {
@@ -135,10 +149,23 @@ async fn enter<'r>(hub: &'r Arc<Hub>, parts: &'r Parts, db: &str, rights: &[Righ
         false => Credentials::of_request(&parts.headers, query),
     };
     let mut entry = access::enter(hub, &credentials, parts, Some(db), rights).await?;
+    let name = owner_name(&entry.owner);
+    // A device remembers whose records it holds: its next user's requests must not bring them along (REC-65).
+    if parts.headers.get(OWNER).is_some_and(|known| *known != name) {
+        let message = "this device holds the records of another user: the application decides what becomes of \
+                       them (sync.switchOwner), then the device names the new owner or none in Ferry-Owner";
+        return Err(Error::new(Reason::OwnerChanged, message));
+    }
     if let Some(owner) = parameter(parts, "owner") {
         entry.owner = owner.into();
     }
-    Ok(Asked { hub, parts, entry })
+    Ok((Asked { hub, parts, entry }, name))
+}
+
+/// What the header calls an owner: names may hold what headers cannot, so it is a hash.
+fn owner_name(owner: &str) -> HeaderValue {
+    let name = hex::encode(&Sha256::digest(owner.as_bytes())[..OWNER_NAME_BYTES]);
+    HeaderValue::try_from(name).expect("BUG: hexadecimal digits are a header's value")
 }
 
 /// The device that a request names, if its name is one.
