@@ -114,6 +114,9 @@ fn bad_reads_are_refused() {
     let put = call(&stores, &stores.token, "PUT", &path, &[], &[]);
     refused(&put, 405, "method_not_allowed");
     assert_eq!(put.header("allow"), Some("GET, POST"));
+    assert_eq!(seq(&put), seq(&get(&stores, "")), "refusals tell how far the database is, too");
+    let stranger = call(&stores, "nonsense", "PUT", &path, &[], &[]);
+    assert_eq!((stranger.status, stranger.header("ferry-seq")), (405, None));
     refused(&call(&stores, &stores.token, "GET", &format!("{path}/other"), &[], &[]), 404, "not_found");
     let elsewhere = "/v1/databases/another/events";
     assert_eq!(call(&stores, &stores.token, "GET", elsewhere, &[], &[]).status, 404);
@@ -243,6 +246,7 @@ fn a_read_may_wait_for_a_commit() {
     let (took, late) = wait::timed(|| read(written + 1));
     let error = refused(&late, 503, "unavailable");
     assert_eq!(error["reason"], "SEQ_NOT_REACHED");
+    assert_eq!(seq(&late), written);
     assert!(late.header("retry-after").is_some() && took.as_millis() >= 1900, "{took:?}");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| read(written + 1));

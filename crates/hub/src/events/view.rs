@@ -19,6 +19,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use answer::{Answer, ViewError};
@@ -115,11 +116,17 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
         Target::Store(_) => vec![Method::GET, Method::DELETE],
         Target::Action(_, action) => vec![action.method()],
     };
-    if !allowed.contains(&parts.method) {
-        return method_not_allowed(&allowed, &id);
-    }
     let is_stream = target == Target::Live || (target == Target::Events && wants_stream(&parts));
-    let place = match Place::enter(&hub, &parts, database, right(&target, &parts.method), is_stream).await {
+    let entered = Place::enter(&hub, &parts, database, right(&target, &parts.method), is_stream).await;
+    if !allowed.contains(&parts.method) {
+        // How far a database is, is told to whoever may see it.
+        let seq = match &entered {
+            Ok(place) => place.database.seq().await.ok(),
+            Err(_) => None,
+        };
+        return method_not_allowed(&allowed, &id, seq);
+    }
+    let place = match entered {
         Ok(place) => place,
         Err(error) => return error.respond(&id, None),
     };
@@ -161,6 +168,7 @@ async fn run(
     parts: &Parts,
     body: Body,
 ) -> Result<Answer, ViewError> {
+    place.reach(&parts.headers).await?;
     let query = Query::of(parts);
     if parts.method != Method::GET {
         query.check(parameters(&target))?;
@@ -186,11 +194,11 @@ async fn run(
     }
 }
 
-fn method_not_allowed(allowed: &[Method], id: &RequestId) -> Response {
+fn method_not_allowed(allowed: &[Method], id: &RequestId, seq: Option<Seq>) -> Response {
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
     let names = names.join(", ");
     let error = ViewError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("use {names}"));
-    let mut response = error.respond(id, None).into_response();
+    let mut response = error.respond(id, seq).into_response();
     if let Ok(value) = HeaderValue::try_from(names) {
         response.headers_mut().insert(header::ALLOW, value);
     }

@@ -7,7 +7,7 @@ use ferry_core::events::{Ahead, StoreState, store};
 use ferry_protocol::events::check_store_id;
 use ferry_store::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
-use http::{StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 
 use super::{ViewError, text_header};
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks the credential, that it may do this, and that the database has the commit that is asked for.
+    /// Checks the credential, and that it may do this.
     pub(super) async fn enter(
         hub: &Arc<Hub>,
         parts: &Parts,
@@ -56,13 +56,16 @@ impl Place {
             return Err(control::wrong_kind(DatabaseKind::Replica).into());
         }
         let database = hub.databases.get(auth.database_id)?;
-        if let Some(text) = text_header(headers, "ferry-min-seq") {
-            let least = text.parse().map(Seq);
-            let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
-            database.reach(least).await?;
-        }
         let requester = Arc::new(hub.control.requester(&auth, &[right], origin.clone()));
         Ok(Self { hub: Arc::clone(hub), auth, database, origin, requester, meter })
+    }
+
+    /// Waits until the database has the commit that is asked for.
+    pub(super) async fn reach(&self, headers: &HeaderMap) -> Result<(), ViewError> {
+        let Some(text) = text_header(headers, "ferry-min-seq") else { return Ok(()) };
+        let least = text.parse().map(Seq);
+        let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
+        Ok(self.database.reach(least).await?)
     }
 
     /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.
