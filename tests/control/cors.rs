@@ -5,10 +5,10 @@ use ferry_testkit::http::{self, Response};
 use crate::support::options;
 
 const HEADERS: &str = "authorization,content-type,last-event-id,connect-protocol-version,connect-timeout-ms,\
-    grpc-timeout,x-grpc-web,x-user-agent,x-request-id,x-client-id,ferry-key,x-edgepod-key,x-edgepod-session-id,\
+    grpc-timeout,x-grpc-web,x-user-agent,x-request-id,x-client-id,ferry-key,ferry-owner,x-edgepod-key,x-edgepod-session-id,\
     x-edgepod-reactive,ferry-session-id,ferry-reactive,ferry-min-seq,idempotency-key,if-match,if-none-match,range";
 const EXPOSED: &str =
-    "x-request-id,ferry-seq,etag,retry-after,grpc-status,grpc-message,grpc-status-details-bin";
+    "x-request-id,ferry-owner,ferry-seq,etag,retry-after,grpc-status,grpc-message,grpc-status-details-bin";
 
 fn preflight(hub: &ferry_testkit::Hub, path: &str, origin: &str) -> Response {
     let headers = [
