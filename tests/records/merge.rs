@@ -1,5 +1,7 @@
 //! What devices hold after they wrote apart: one state.
 
+use ferry_protocol::records::UnixNanos;
+use ferry_testkit::wait;
 use serde_json::{Value, json};
 
 use super::{Records, T, device::Device, ids, insert, update};
@@ -254,4 +256,33 @@ fn values_return_as_they_were_written() {
     assert_eq!(records.call("POST", "/sync/todo", "", &push).status, 200);
     let text = records.call("GET", "/sync/todo/pull?collection=tasks&since=", "r", "").text();
     assert!(text.contains(&format!("\"odd.name\":{{\"value\":{value}")), "{text}");
+}
+
+// Of two edits of one device whose clock is ten minutes ahead the older one held in half of the cases: both got the hub's
+// time, and the digest of the values chose.
+// Verifies: REC-04
+#[test]
+fn of_two_edits_of_a_device_with_a_fast_clock_the_later_one_holds() {
+    let records = Records::new();
+    for round in 0..12 {
+        let (id, now) = (format!("t{round}"), wait::unix_seconds());
+        let at = |seconds: i64| UnixNanos((now + seconds) * 1_000_000_000).text();
+        let edit = |value: &str, seconds: i64| {
+            json!({"table": "tasks", "id": id, "op": "update", "fields": {"title": {"value": value, "at": at(seconds)}}})
+        };
+        let (old, new) = (edit(&format!("old{round}"), 600), edit(&format!("new{round}"), 605));
+        match round % 4 {
+            0 => drop(records.push("c", "", &json!([insert("tasks", &id, "x"), old, new]))),
+            1 => drop(records.push("c", "", &json!([insert("tasks", &id, "x"), new, old]))),
+            // The clock jumped between the two.
+            2 => drop(records.push("c", "", &json!([insert("tasks", &id, "x"), edit("old", 60), new]))),
+            _ => {
+                records.push("c", "", &json!([insert("tasks", &id, "x"), edit("old", 60)]));
+                records.push("c", "", &json!([new]));
+                records.push("c", "", &json!([old]));
+            }
+        }
+        let held = records.v1("GET", &format!("/todo/tasks/{id}"), "").json();
+        assert_eq!(held["data"]["title"], format!("new{round}"), "{held}");
+    }
 }

@@ -6,13 +6,13 @@ mod times;
 use std::collections::HashMap;
 
 use ferry_protocol::records::{
-    Change, ConflictOut, FieldWrite, Op, UnixNanos,
+    Change, ConflictOut, Op, UnixNanos,
     ferry::{FieldEntry, write_fields},
     json,
 };
-use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
 
 use conflicts::Lost;
+use times::{TakenAsSent, needs_stamp, taken_as_sent};
 
 use super::{
     Dialect, damaged,
@@ -129,14 +129,17 @@ pub fn push<S: RecordStore>(
     for (key, row) in keys.iter().zip(&rows) {
         drafts.push(Draft::new(*key, row.as_ref()).map_err(damaged)?);
     }
-    let stamped: Vec<_> = changes.iter().filter(|change| needs_stamp(change, caller.now)).collect();
-    let stamp_keys: Vec<_> =
-        stamped.iter().map(|change| RecordKey { coll: &change.table, id: &change.id }).collect();
-    let stamps = if stamped.is_empty() {
-        Vec::new()
-    } else {
-        store.stamps(caller.owner, caller.client, caller.app, &stamp_keys)?
+    let needs_stamps = changes.iter().any(|change| needs_stamp(change, caller.now));
+    // What was stamped once keeps its time, also when it comes again and needs no stamp any more.
+    let stamps = match store.has_stamps(caller.owner, caller.client, caller.app)? {
+        true => store.stamps(caller.owner, caller.client, caller.app, &keys)?,
+        false => Vec::new(),
     };
+    let ahead = changes.iter().filter(|_| needs_stamps).flat_map(|change| {
+        let place = places[&RecordKey { coll: &change.table, id: &change.id }];
+        taken_as_sent(place, change, caller.now)
+    });
+    let taken_as_sent = ahead.collect();
     let marks = store.marks(caller.owner, caller.client, caller.app)?;
     let mut run = Run {
         caller,
@@ -146,6 +149,7 @@ pub fn push<S: RecordStore>(
         drafts,
         purged,
         stamps,
+        taken_as_sent,
         new_stamps: Vec::new(),
         skew: Vec::new(),
         conflicts: Vec::new(),
@@ -195,18 +199,6 @@ fn tombstone(purged: &Purged) -> Row {
     Row { data, meta, created: purged.cts, cts: purged.cts, incomplete: false }
 }
 
-/// Whether the hub has to choose a time for part of the change.
-fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
-    let limit = now.plus_ms(RECORDS_AHEAD_MAX_MS);
-    let bad = |at: Option<UnixNanos>| at.is_none_or(|at| at > limit);
-    let is_bad = |writes: &Option<Vec<FieldWrite<'_>>>| writes.iter().flatten().any(|write| bad(write.at));
-    match change.op {
-        Op::Insert => change.data.is_none() || is_bad(&change.data) || is_bad(&change.fields),
-        Op::Update => change.fields.is_none() || is_bad(&change.fields),
-        Op::Delete => bad(change.deleted_at) || is_bad(&change.fields),
-    }
-}
-
 struct Run<'a, 'c> {
     caller: &'c Caller<'a>,
     /// How far the device is.
@@ -219,6 +211,7 @@ struct Run<'a, 'c> {
     /// Names of the fields that the device must be sent, place by place.
     forced: Vec<Vec<String>>,
     stamps: Vec<Stamp>,
+    taken_as_sent: Vec<TakenAsSent<'a>>,
     new_stamps: Vec<Stamp>,
     skew: Vec<Skew>,
     conflicts: Vec<Conflict>,

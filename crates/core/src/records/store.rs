@@ -126,7 +126,7 @@ pub struct Stamp {
     pub field: String,
     /// What the device sent as time.
     pub sent: Option<UnixNanos>,
-    /// Digest of what it wrote.
+    /// Digest of what it wrote, if it sent no time.
     pub digest: i64,
     /// What the hub chose.
     pub at: UnixNanos,
@@ -288,6 +288,12 @@ pub trait RecordStore {
     /// # Errors
     /// What storage reports.
     fn add_skew(&self, owner: &str, app: &str, skew: &[Skew]) -> Result<(), Self::Error>;
+
+    /// Whether [`Self::stamps`] may hold anything for this device in this app.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn has_stamps(&self, owner: &str, client: &str, app: &str) -> Result<bool, Self::Error>;
 
     /// The stamps of a device for these records, in any order.
     ///

@@ -22,23 +22,16 @@ impl<'a> Run<'a, '_> {
         match (change.op, &change.fields) {
             (Op::Insert, Some(fields)) if members.is_empty() && !fields.is_empty() => {
                 self.judge_fields(place, fields, &mut writes);
-                imply_life(&mut writes);
+                self.imply_life(place, &mut writes);
             }
             (Op::Insert, fields) => {
                 let sent = members.first().and_then(|member| member.at);
-                let (at, sent) = self.judge(place, WHOLE_DATA, sent, members);
-                writes.extend(members.iter().map(|member| member_write(member, at, sent)));
-                if members.is_empty() {
-                    writes.push(life(at));
-                }
-                imply_life(&mut writes);
+                self.judge_data(place, sent, members, &mut writes);
+                self.imply_life(place, &mut writes);
                 self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
             }
             (Op::Update, Some(fields)) => self.judge_fields(place, fields, &mut writes),
-            (Op::Update, None) => {
-                let (at, _) = self.judge(place, WHOLE_DATA, None, members);
-                writes.extend(members.iter().map(|member| member_write(member, at, None)));
-            }
+            (Op::Update, None) => self.judge_data(place, None, members, &mut writes),
             (Op::Delete, fields) => {
                 let (at, sent) = self.judge(place, DELETED_AT, change.deleted_at, &[]);
                 let value = Cow::Owned(json::string(&at.text()));
@@ -68,8 +61,40 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    /// Members that have one time; of nothing but an id it is known that it lives.
+    fn judge_data(
+        &mut self,
+        place: usize,
+        sent: Option<UnixNanos>,
+        members: &'a [FieldWrite<'a>],
+        writes: &mut Vec<Write<'a>>,
+    ) {
+        let (at, replaced) = self.judge(place, WHOLE_DATA, sent, members);
+        for member in members {
+            let at = replaced.map_or(at, |claim| self.member_time(place, &member.key, claim, at));
+            writes.push(member_write(member, at, replaced));
+        }
+        if members.is_empty() {
+            writes.push(life(at));
+        }
+    }
+
+    /// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
+    fn imply_life(&mut self, place: usize, writes: &mut Vec<Write<'a>>) {
+        if writes.iter().any(|write| write.key == DELETED_AT) {
+            return;
+        }
+        let Some(newest) = writes.iter().max_by_key(|write| (write.at, write.sent)) else { return };
+        let at = match newest.sent {
+            // Its own delete may have come before it, with a later claim.
+            Some(claim) => self.member_time(place, DELETED_AT, claim, newest.at),
+            None => newest.at,
+        };
+        writes.push(life(at));
+    }
+
     /// The time that counts for a write, and the time sent if it is not that one. A time that the hub chooses is
-    /// remembered, so that a retry is not a second, newer write.
+    /// remembered, so that a retry is not a second, newer write: also one that comes when the clock has passed it.
     fn judge(
         &mut self,
         place: usize,
@@ -78,25 +103,90 @@ impl<'a> Run<'a, '_> {
         content: &[FieldWrite<'_>],
     ) -> (UnixNanos, Option<UnixNanos>) {
         let now = self.caller.now;
-        if let Some(at) = sent.filter(|at| *at <= now.plus_ms(RECORDS_AHEAD_MAX_MS)) {
-            return (at, None);
+        if let Some(claim) = sent {
+            if let Some(stamp) = self.stamps_of(place, field).find(|stamp| stamp.sent == sent) {
+                return (stamp.at, sent);
+            }
+            if claim <= limit(now) {
+                return (claim, None);
+            }
+            let at = self.in_order(place, field, claim, now);
+            self.stamp(place, field, sent, 0, at);
+            return (at, sent);
         }
         let digest = digest(content);
-        let key = self.drafts[place].key;
-        let is_same = |stamp: &&Stamp| {
-            stamp.coll == key.coll
-                && stamp.id == key.id
-                && stamp.field == field
-                && stamp.sent == sent
-                && stamp.digest == digest
-        };
-        let retried = self.new_stamps.iter().rev().chain(&self.stamps).find(is_same);
-        if let Some(stamp) = retried.filter(|_| !self.has_seen_another(place, field)) {
-            return (stamp.at, sent);
+        let is_same = |stamp: &&Stamp| stamp.field == field && stamp.sent.is_none() && stamp.digest == digest;
+        let retried = self.stamps_of(place, field).find(is_same).map(|stamp| stamp.at);
+        if let Some(at) = retried.filter(|_| !self.has_seen_another(place, field)) {
+            return (at, None);
         }
+        let written = content.iter().map(|member| &*member.key).chain([field]);
+        let last = written.filter_map(|key| self.own_times(place, key).map(|own| own.at).max()).max();
+        let at = last.map_or(now, |last| now.max(after(last)));
+        self.stamp(place, field, None, digest, at);
+        (at, None)
+    }
+
+    /// The time of one member of what was given `at` as a whole in place of `claim`.
+    fn member_time(&mut self, place: usize, key: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
+        let known = self.stamps_of(place, key).find(|stamp| stamp.field == key && stamp.sent == Some(claim));
+        if let Some(stamp) = known {
+            return stamp.at;
+        }
+        let own = self.in_order(place, key, claim, at);
+        if own != at {
+            self.stamp(place, key, Some(claim), 0, own);
+        }
+        own
+    }
+
+    /// `at` in place of a claimed time, moved behind what the device claimed to have written before, and before what it
+    /// claimed to have written after it: the order of its claims is the order in which they count.
+    fn in_order(&self, place: usize, field: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
+        let mut at = at;
+        let mut next = None;
+        for own in self.own_times(place, field) {
+            if own.claim < claim {
+                at = at.max(after(own.at));
+            } else if own.claim > claim {
+                next = Some(next.map_or(own.at, |next: UnixNanos| next.min(own.at)));
+            }
+        }
+        next.map_or(at, |next| at.min(UnixNanos(next.0.saturating_sub(1))))
+    }
+
+    /// What is known of the device's own writes of a field.
+    fn own_times(&self, place: usize, field: &str) -> impl Iterator<Item = Own> {
+        let stamped = self
+            .stamps_of(place, field)
+            .map(|stamp| Own { claim: stamp.sent.unwrap_or(stamp.at), at: stamp.at });
+        let held = self.drafts[place].field(field).filter(|held| {
+            let is_stamped = self.stamps_of(place, field).any(|stamp| stamp.at == held.at);
+            held.writer == self.caller.client && !is_stamped
+        });
+        let held = held.map(|held| Own { claim: held.at, at: held.at });
+        let beside = self.taken_as_sent.iter().filter(move |taken| {
+            taken.place == place && (taken.field == field || taken.field == WHOLE_DATA)
+        });
+        stamped.chain(held).chain(beside.map(|taken| Own { claim: taken.at, at: taken.at }))
+    }
+
+    /// Times that were chosen for the device's writes of a field, or of all of them at once; its own first.
+    fn stamps_of(&self, place: usize, field: &str) -> impl Iterator<Item = &Stamp> {
+        let key = self.drafts[place].key;
+        let of = move |name: &'static str| {
+            let all = self.new_stamps.iter().rev().chain(&self.stamps);
+            all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == name)
+        };
+        let all = self.new_stamps.iter().rev().chain(&self.stamps);
+        let own = all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == field);
+        own.chain(of(WHOLE_DATA).filter(move |_| field != WHOLE_DATA))
+    }
+
+    fn stamp(&mut self, place: usize, field: &str, sent: Option<UnixNanos>, digest: i64, at: UnixNanos) {
+        let key = self.drafts[place].key;
         let (coll, id, field) = (key.coll.to_owned(), key.id.to_owned(), field.to_owned());
-        self.new_stamps.push(Stamp { coll, id, field, sent, digest, at: now });
-        (now, sent)
+        self.new_stamps.push(Stamp { coll, id, field, sent, digest, at });
     }
 
     /// Whether the device knows that somebody else wrote the field since: then the same write again is meant.
@@ -109,18 +199,61 @@ impl<'a> Run<'a, '_> {
     }
 }
 
+/// A write of the device: the time that it claimed, and the one that counts.
+struct Own {
+    claim: UnixNanos,
+    at: UnixNanos,
+}
+
+/// A write of this push whose time does not lie behind the hub's, and counts as it is.
+pub(super) struct TakenAsSent<'a> {
+    place: usize,
+    field: &'a str,
+    at: UnixNanos,
+}
+
+/// The latest time that a write may claim.
+pub(super) fn limit(now: UnixNanos) -> UnixNanos {
+    now.plus_ms(RECORDS_AHEAD_MAX_MS)
+}
+
+fn after(at: UnixNanos) -> UnixNanos {
+    UnixNanos(at.0.saturating_add(1))
+}
+
+/// The times in a change, each with the field that it dates.
+fn times<'a>(change: &'a Change<'a>) -> impl Iterator<Item = (&'a str, Option<UnixNanos>)> {
+    let data = change.data.as_deref().unwrap_or_default();
+    let whole = match change.op {
+        Op::Insert => (!data.is_empty() || change.fields.is_none())
+            .then(|| (WHOLE_DATA, data.first().and_then(|member| member.at))),
+        Op::Update => change.fields.is_none().then_some((WHOLE_DATA, None)),
+        Op::Delete => Some((DELETED_AT, change.deleted_at)),
+    };
+    let fields = change.fields.as_deref().unwrap_or_default();
+    whole.into_iter().chain(fields.iter().map(|field| (&*field.key, field.at)))
+}
+
+/// Whether the hub has to choose a time for part of the change.
+pub(super) fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
+    times(change).any(|(_, at)| at.is_none_or(|at| at > limit(now)))
+}
+
+/// The times in a change that do not lie behind the hub's, nor so far ahead that it replaces them.
+pub(super) fn taken_as_sent<'a>(
+    place: usize,
+    change: &'a Change<'a>,
+    now: UnixNanos,
+) -> impl Iterator<Item = TakenAsSent<'a>> {
+    times(change).filter_map(move |(field, at)| {
+        let at = at.filter(|at| *at >= now && *at <= limit(now))?;
+        Some(TakenAsSent { place, field, at })
+    })
+}
+
 /// That a record lives, as its insert implies.
 fn life(at: UnixNanos) -> Write<'static> {
     Write { key: DELETED_AT.into(), value: "null".into(), at, sent: None, implied: true }
-}
-
-/// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
-fn imply_life(writes: &mut Vec<Write<'_>>) {
-    if !writes.iter().any(|write| write.key == DELETED_AT)
-        && let Some(at) = writes.iter().map(|write| write.at).max()
-    {
-        writes.push(life(at));
-    }
 }
 
 fn member_write<'a>(member: &'a FieldWrite<'a>, at: UnixNanos, sent: Option<UnixNanos>) -> Write<'a> {

@@ -107,6 +107,15 @@ pub(super) fn add_skew<S: Sql>(sql: &S, owner: &str, app: &str, skew: &[Skew]) -
     Ok(())
 }
 
+pub(super) fn has_stamps<S: Sql>(sql: &S, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {
+    let found = sql.first(
+        "SELECT 1 FROM _ferry_record_stamps WHERE owner = ?1 AND client = ?2 AND app = ?3 LIMIT 1",
+        &[owner.into(), client.into(), app.into()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 pub(super) fn stamps<S: Sql>(
     sql: &S,
     owner: &str,

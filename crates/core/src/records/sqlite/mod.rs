@@ -183,6 +183,10 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         devices::add_skew(self.0, owner, app, skew)
     }
 
+    fn has_stamps(&self, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {
+        devices::has_stamps(self.0, owner, client, app)
+    }
+
     fn stamps(
         &self,
         owner: &str,
