@@ -267,9 +267,7 @@ fn of_two_edits_of_a_device_with_a_fast_clock_the_later_one_holds() {
     for round in 0..12 {
         let (id, now) = (format!("t{round}"), wait::unix_seconds());
         let at = |seconds: i64| UnixNanos((now + seconds) * 1_000_000_000).text();
-        let edit = |value: &str, seconds: i64| {
-            json!({"table": "tasks", "id": id, "op": "update", "fields": {"title": {"value": value, "at": at(seconds)}}})
-        };
+        let edit = |value: &str, seconds: i64| json!({"table": "tasks", "id": id, "op": "update", "fields": {"title": {"value": value, "at": at(seconds)}}});
         let (old, new) = (edit(&format!("old{round}"), 600), edit(&format!("new{round}"), 605));
         match round % 4 {
             0 => drop(records.push("c", "", &json!([insert("tasks", &id, "x"), old, new]))),

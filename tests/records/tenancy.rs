@@ -101,7 +101,7 @@ fn each_subject_of_each_issuer_has_a_database() {
     let file = records.place.hub.database_dir(id).join("main.db");
     let owner: String =
         rusqlite::Connection::open(file).unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(owner, "ada");
+    assert_eq!(owner, "jwt:https://one.example#ada");
 }
 
 // Verifies: REC-30

@@ -136,19 +136,37 @@ impl Principal {
         }
     }
 
-    /// The person whose data is meant where data belongs to persons: a JWT's `sub`, a user's id, `dev` for the
-    /// anonymous caller of `--dev`. An API key names an app, so there is none.
+    /// Whose data is meant where data belongs to owners (REC-34): `u_…` for a user, `k_…` for an API key, `dev` for the
+    /// anonymous caller of `--dev`, `jwt:<iss>#<sub>` for a JWT. No two principals of different kinds or issuers share
+    /// one, whatever a JWT's `sub` says: [`subject_of`] leads back.
     #[must_use]
-    pub fn owner(&self) -> Option<Arc<str>> {
+    pub fn owner(&self) -> Arc<str> {
         match self {
-            Self::Jwt(jwt) => Some(Arc::clone(&jwt.subject)),
+            Self::Jwt(jwt) => jwt_owner(&jwt.issuer, &jwt.subject).into(),
             Self::SyncToken { holder, .. } | Self::Session { holder, .. } => {
-                Some(holder.user_id.to_string().into())
+                holder.user_id.to_string().into()
             }
-            Self::Anonymous => Some("dev".into()),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(id) => id.to_string().into(),
+            Self::Anonymous => ANONYMOUS_OWNER.into(),
         }
     }
+}
+
+/// Owner of what the anonymous caller of `--dev` writes.
+pub const ANONYMOUS_OWNER: &str = "dev";
+const JWT_OWNER: &str = "jwt:";
+
+/// The owner that a JWT of `issuer` with `sub` names. A `#` in the issuer is escaped, so that the first one ends it.
+#[must_use]
+pub fn jwt_owner(issuer: &str, subject: &str) -> String {
+    format!("{JWT_OWNER}{}#{subject}", issuer.replace('%', "%25").replace('#', "%23"))
+}
+
+/// The name of an owner at its issuer: of a JWT its `sub`, of all others the whole.
+#[must_use]
+pub fn subject_of(owner: &str) -> &str {
+    let rest = owner.strip_prefix(JWT_OWNER).and_then(|rest| rest.split_once('#'));
+    rest.map_or(owner, |(_, subject)| subject)
 }
 
 /// One string for logs, hooks and audit rows: `u_…`, `jwt:<iss>#<sub>`, `k_…` or `anonymous`.
@@ -168,24 +186,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_has_a_name_and_an_owner_where_there_is_a_person() {
-        let jwt = Principal::Jwt(JwtSubject {
-            issuer: "https://id.example".into(),
-            subject: "ada".into(),
-            issued_unix: None,
-            settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
-            settings_version: 1,
-            key: Default::default(),
-        });
+    fn each_kind_has_a_name_and_an_owner_that_no_other_kind_has() {
+        let of = |issuer: &str, subject: &str| {
+            Principal::Jwt(JwtSubject {
+                issuer: issuer.into(),
+                subject: subject.into(),
+                issued_unix: None,
+                settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+                settings_version: 1,
+                key: Default::default(),
+            })
+        };
+        let jwt = of("https://id.example", "ada");
         assert_eq!(
-            (jwt.to_string().as_str(), jwt.owner().as_deref()),
-            ("jwt:https://id.example#ada", Some("ada"))
+            (jwt.to_string().as_str(), &*jwt.owner()),
+            ("jwt:https://id.example#ada", "jwt:https://id.example#ada")
         );
+        assert_eq!(of("a#b", "c").owner(), "jwt:a%23b#c".into());
+        assert_ne!(of("a#b", "c").owner(), of("a", "b#c").owner());
+        assert_ne!(of("a#b", "c").owner(), of("a%23b", "c").owner());
+        for (owner, subject) in [("jwt:https://id.example#a#b", "a#b"), ("u_1", "u_1"), ("jwt:x", "jwt:x")] {
+            assert_eq!(subject_of(owner), subject);
+        }
         let key = Principal::ApiKey("k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap());
-        assert_eq!((key.to_string().as_str(), key.owner()), ("k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153", None));
+        let id = "k_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
+        assert_eq!((key.to_string().as_str(), &*key.owner()), (id, id));
         assert_eq!(
-            (Principal::Anonymous.to_string().as_str(), Principal::Anonymous.owner().as_deref()),
-            ("anonymous", Some("dev"))
+            (Principal::Anonymous.to_string().as_str(), &*Principal::Anonymous.owner()),
+            ("anonymous", "dev")
         );
         assert_eq!(key.user_id(), None);
     }

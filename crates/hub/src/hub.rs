@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_types::Clock;
+use ferry_types::{Clock, UnixMillis};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,6 +22,8 @@ pub struct Hub {
     pub descriptors: Descriptors,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// When the hub was started.
+    pub started: UnixMillis,
     /// Accounts, databases, credentials.
     pub control: Arc<Control>,
     /// The databases in use.

@@ -64,6 +64,7 @@ impl Server {
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             descriptors,
+            started: clock.now(),
             clock,
             control,
             databases,

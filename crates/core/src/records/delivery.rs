@@ -15,6 +15,7 @@ use super::{
     emit::Style,
     marks::{self, Note},
     push::{Caller, Pushed, push},
+    restore::{Loss, loss_by_old_cursor},
     store::{Device, Mark, Owner, RecordStore, Within},
 };
 
@@ -29,6 +30,8 @@ pub struct Page {
     pub has_more: bool,
     /// What to remember of the device.
     pub note: Option<Note>,
+    /// The cursor shows that the hub has lost commits: nothing was read.
+    pub loss: Option<Loss>,
 }
 
 /// How much is read for one page.
@@ -74,6 +77,9 @@ pub struct Pull<'a> {
 pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error> {
     // The newest commit is read before the records: what is committed in between is only delivered twice.
     let owner = store.owner(pull.owner)?;
+    if let Some(loss) = loss_by_old_cursor(store, pull.owner, pull.since, pull.now)? {
+        return Ok(Page { until: pull.since, loss: Some(loss), ..Page::default() });
+    }
     let marks = match pull.client {
         Some(client) => store.marks(pull.owner, client, pull.app)?,
         None => Vec::new(),
@@ -104,7 +110,7 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
         Note::new(Device { client, app: pull.app, coll: pull.coll }, &marks, mark, start.is_wiped)
     });
     let (until, has_more) = (found.cursor(pull.since, start.within), found.has_more);
-    Ok(Page { changes: found.only_table(), until, has_more, note })
+    Ok(Page { changes: found.only_table(), until, has_more, note, loss: None })
 }
 
 /// The answer to a push: what it did, and what the device lacks.
@@ -183,7 +189,7 @@ pub fn delta<S: RecordStore>(
         all.push(b',');
     }
     all.extend_from_slice(&rest);
-    Ok(Delta { pushed, page: Page { changes: all, until, has_more, note: None } })
+    Ok(Delta { pushed, page: Page { changes: all, until, has_more, note: None, loss: None } })
 }
 
 /// The mark of a device that does not say which it is: only its cursor speaks for it.
@@ -211,7 +217,7 @@ pub struct Whom {
 }
 
 /// A page of a stream, by collection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stream {
     /// The collections with changes.
     pub tables: Vec<TablePage>,
@@ -223,6 +229,8 @@ pub struct Stream {
     pub note: Option<Note>,
     /// If no device asked, behind its first page: whom it suits.
     pub whom: Whom,
+    /// The cursor shows that the hub has lost commits: nothing was read.
+    pub loss: Option<Loss>,
 }
 
 /// The changes of one collection.
@@ -248,6 +256,9 @@ pub fn stream_page<S: RecordStore>(
     is_first: bool,
 ) -> Result<Stream, S::Error> {
     let owner = store.owner(pull.owner)?;
+    if is_first && let Some(loss) = loss_by_old_cursor(store, pull.owner, pull.since, pull.now)? {
+        return Ok(Stream { until: pull.since, loss: Some(loss), ..Stream::default() });
+    }
     let marks = match pull.client {
         Some(client) if is_first => store.marks(pull.owner, client, pull.app)?,
         _ => Vec::new(),
@@ -281,7 +292,7 @@ pub fn stream_page<S: RecordStore>(
     let whom = Whom { writers: found.writers, only_nameless };
     let tables = found.tables.into_iter().filter(|(_, changes)| !changes.is_empty());
     let tables = tables.map(|(table, changes)| TablePage { table, changes }).collect();
-    Ok(Stream { tables, until, has_more, note, whom })
+    Ok(Stream { tables, until, has_more, note, whom, loss: None })
 }
 
 /// What one of Ferry's own clients asks for.

@@ -1,6 +1,7 @@
 //! Record sync: fields of records, merged by their times, delivered by the order of commits (records
 //! specification, section 3).
 
+pub mod census;
 mod delivery;
 mod emit;
 mod history;
@@ -11,6 +12,7 @@ mod merge;
 mod push;
 pub mod query;
 pub mod record;
+pub mod restore;
 pub mod sqlite;
 mod store;
 pub mod upkeep;

@@ -154,6 +154,7 @@ pub fn push<S: RecordStore>(
         skew: Vec::new(),
         conflicts: Vec::new(),
         lost: Vec::new(),
+        ended: Vec::new(),
         answered: Vec::new(),
         results: Vec::with_capacity(changes.len()),
         told: Vec::with_capacity(changes.len()),
@@ -216,6 +217,8 @@ struct Run<'a, 'c> {
     skew: Vec<Skew>,
     conflicts: Vec<Conflict>,
     lost: Vec<Lost<'a>>,
+    /// Edits of records that are deleted.
+    ended: Vec<Conflict>,
     answered: Vec<ConflictOut>,
     results: Vec<ChangeResult>,
     /// Place of the record and fields that the device must be told of, change by change.
@@ -261,6 +264,10 @@ impl<'a> Run<'a, '_> {
             || writes.iter().any(|write| write.key == DELETED_AT && write.value != "null");
         if is_dead && !deletes {
             self.must_see(place, DELETED_AT);
+            self.edited_the_dead(place, &writes);
+        }
+        if is_dead && deletes {
+            self.ended_edits(place);
         }
         let quarantined = self.purged[place] && is_dead && !deletes;
         if quarantined {
@@ -340,7 +347,7 @@ impl<'a> Run<'a, '_> {
         if !self.new_stamps.is_empty() {
             store.set_stamps(name, self.caller.client, app, &self.new_stamps)?;
         }
-        self.keep_conflicts(store)?;
+        self.keep_conflicts(store, !rows.is_empty())?;
         // Ferry's clients are told change by change, the others record by record.
         let is_old = self.caller.dialect == Dialect::Old;
         let forced = if is_old { self.forced_changes(store)? } else { Vec::new() };

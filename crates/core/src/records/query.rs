@@ -30,8 +30,8 @@ pub struct Shown {
     pub id: String,
     /// Commit of its newest change.
     pub cts: UnixNanos,
-    /// Whether it holds a tombstone.
-    pub is_deleted: bool,
+    /// When it was deleted, if it holds a tombstone.
+    pub deleted: Option<UnixNanos>,
     /// JSON object of the values.
     pub data: String,
     /// JSON object: per field `value`, `at`, `writer`.
@@ -118,8 +118,8 @@ fn shown(row: &dyn Row) -> Result<Shown, crate::sql::Damaged> {
     data.push('}');
     fields.push(b'}');
     let fields = String::from_utf8(fields).expect("BUG: fields are made of texts");
-    let is_deleted = row.optional_integer(4)?.is_some();
-    Ok(Shown { id: row.text(0)?.to_owned(), cts, is_deleted, data, fields, space })
+    let deleted = row.optional_integer(4)?.map(UnixNanos);
+    Ok(Shown { id: row.text(0)?.to_owned(), cts, deleted, data, fields, space })
 }
 
 /// Entries of a record's history, newest first: JSON arrays of what each commit accepted.

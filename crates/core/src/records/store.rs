@@ -14,6 +14,8 @@ pub struct Owner {
     pub last_cts: UnixNanos,
     /// Commit time of the newest purged tombstone: an older cursor may have missed it (REC-40).
     pub horizon: UnixNanos,
+    /// How often its devices have shown that the hub was put back to an older state (REC-22).
+    pub generation: i64,
 }
 
 impl Owner {
@@ -288,6 +290,12 @@ pub trait RecordStore {
     /// # Errors
     /// What storage reports.
     fn add_skew(&self, owner: &str, app: &str, skew: &[Skew]) -> Result<(), Self::Error>;
+
+    /// Whether the hub was not running at this moment, so that no commit was made then.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn was_down(&self, at: UnixNanos) -> Result<bool, Self::Error>;
 
     /// Whether [`Self::stamps`] may hold anything for this device in this app.
     ///

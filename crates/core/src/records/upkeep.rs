@@ -13,7 +13,7 @@ use super::{
     intents::Touched,
     merge::Draft,
     record::{DELETED_AT, Fields},
-    sqlite::SqliteRecords,
+    sqlite::{SqliteRecords, migrate::OWNED},
     store::{RecordKey, RecordStore},
 };
 use crate::sql::{Sql, Value};
@@ -150,6 +150,7 @@ fn forget<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<(), S::Error> {
            (SELECT number FROM _ferry_record_history ORDER BY number LIMIT ?2) AND cts < ?1",
         &[days(keep.history_days), (RUN_MAX_RECORDS * 10).into()],
     )?;
+    sql.execute("DELETE FROM _ferry_record_gaps WHERE until < ?1", &[days(last_seen)])?;
     sql.execute("DELETE FROM _ferry_record_stamps WHERE at < ?1", &[days(keep.history_days)])?;
     sql.execute("DELETE FROM _ferry_record_conflicts WHERE found < ?1", &[days(keep.tombstone_days)])?;
     let gone = sql.execute("DELETE FROM _ferry_record_devices WHERE seen < ?1", &[days(last_seen)])?;
@@ -169,16 +170,7 @@ fn forget<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<(), S::Error> {
 /// What storage reports.
 pub fn forget_owner<S: Sql>(sql: &S, owner: &str) -> Result<bool, S::Error> {
     let mut removed = 0;
-    for table in [
-        "_ferry_records",
-        "_ferry_record_owners",
-        "_ferry_record_devices",
-        "_ferry_record_skew",
-        "_ferry_record_stamps",
-        "_ferry_record_purged",
-        "_ferry_record_history",
-        "_ferry_record_conflicts",
-    ] {
+    for table in OWNED {
         removed += sql.execute(&format!("DELETE FROM {table} WHERE owner = ?1"), &[owner.into()])?;
     }
     Ok(removed > 0)

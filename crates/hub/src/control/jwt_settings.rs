@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use ferry_auth::{
-    Role,
+    Principal, Role,
     jwt::{JwtSettings, JwtSettingsText, KeySource},
 };
 use ferry_types::{DatabaseId, Error, Reason, Result};
@@ -99,6 +99,16 @@ impl Control {
         .await
     }
 
+    /// The only issuer whose JWTs reach a database: by its own settings, or by those of the default one; `None` where any
+    /// does, or none.
+    #[must_use]
+    pub fn jwt_issuer(&self, id: DatabaseId) -> Option<Arc<str>> {
+        let directory = self.state.read();
+        let by_default = || directory.default_database().and_then(|id| directory.jwt_entry(id));
+        let entry = directory.jwt_entry(id).or_else(by_default)?;
+        entry.settings.issuer().map(Arc::from)
+    }
+
     /// Tries a token as a data endpoint of the database would, and says why it is refused.
     ///
     /// # Errors
@@ -109,7 +119,10 @@ impl Control {
         Ok(match self.of_jwt(token, Some(&entry.id.to_string())).await {
             Ok(auth) => JwtTrial {
                 refused: None,
-                subject: auth.principal.owner().as_deref().unwrap_or_default().to_owned(),
+                subject: match &auth.principal {
+                    Principal::Jwt(jwt) => jwt.subject.to_string(),
+                    _ => String::new(),
+                },
                 exp_unix: auth.deadline_unix.unwrap_or_default(),
             },
             Err(JwtRefusal::NoKeys(no_keys)) => refused(no_keys.failure.to_string()),

@@ -7,7 +7,7 @@ use ferry_core::records::Tables;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
-use super::watermark;
+use super::{owners, watermark};
 use crate::{
     control::{self, ClientInfo, Credentials, Meter, Requester},
     database::Database,
@@ -15,9 +15,6 @@ use crate::{
     hub::Hub,
     rights::Right,
 };
-
-/// Owner of what the anonymous caller of `--dev` writes.
-const DEV_OWNER: &str = "dev";
 
 /// Everything that a request is let in with.
 #[derive(Clone)]
@@ -76,24 +73,16 @@ pub(super) async fn enter(
     if kind == Some(DatabaseKind::Replica) {
         return Err(control::wrong_kind(DatabaseKind::Replica));
     }
-    let owner = owner_of(&auth.principal)?;
+    if let Principal::Jwt(jwt) = &auth.principal
+        && jwt.subject.is_empty()
+    {
+        return Err(Error::new(Reason::Unauthenticated, "missing subject"));
+    }
+    let owner = auth.principal.owner();
     let database = hub.databases.get(auth.database_id)?;
     watermark::compare(hub, &database).await?;
     let requester = hub.control.requester(&auth, rights, origin).into();
-    Ok(Entry { database, owner, auth, meter, requester })
-}
-
-/// Whose records a credential means.
-fn owner_of(principal: &Principal) -> Result<Arc<str>> {
-    Ok(match principal {
-        Principal::Jwt(jwt) if jwt.subject.is_empty() => {
-            return Err(Error::new(Reason::Unauthenticated, "missing subject"));
-        }
-        Principal::Jwt(jwt) => Arc::clone(&jwt.subject),
-        Principal::SyncToken { holder, .. } | Principal::Session { holder, .. } => {
-            holder.user_id.to_string().into()
-        }
-        Principal::ApiKey(id) => id.to_string().into(),
-        Principal::Anonymous => DEV_OWNER.into(),
-    })
+    let entry = Entry { database, owner, auth, meter, requester };
+    owners::claim(&entry).await?;
+    Ok(entry)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ferry_auth::principal::subject_of;
 use http::{HeaderValue, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -47,7 +48,7 @@ struct Answer {
 }
 
 impl Billing {
-    /// Whether the account of `user` may sync now.
+    /// Whether the account of an owner of records may sync now. The service knows the owner of a JWT by its `sub`.
     pub async fn admits(&self, hub: &Hub, user: &Arc<str>) -> bool {
         let Some(base) = &hub.config.records.billing_url else { return true };
         let verdict = match self.known(user) {
@@ -111,7 +112,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn ask(hub: &Hub, base: &str, user: &str) -> Verdict {
-    let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
+    let user = utf8_percent_encode(subject_of(user), NON_ALPHANUMERIC);
     let mut request = Request::get(format!("{base}/api/v1/internal/sync/status/{user}"));
     if let Some(key) =
         hub.config.records.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok())

@@ -7,7 +7,9 @@
 mod access;
 mod billing;
 mod follow;
+mod loss;
 mod news;
+mod owners;
 mod pull;
 mod push;
 mod refusal;

@@ -35,6 +35,10 @@ pub struct RecordsState {
     pub(super) has_tables: AtomicBool,
     /// The file was compared with what the control plane remembers of it.
     pub(super) compared: OnceCell<()>,
+    /// The file says that the hub was not running before it was started.
+    pub(super) remembers_down: AtomicBool,
+    /// There may be owners of JWTs whose issuer is not known.
+    pub(super) has_unclaimed: AtomicBool,
     /// The newest commit of records since the database is known here; 0: none.
     head: AtomicU64,
     /// The one that the control plane remembers.

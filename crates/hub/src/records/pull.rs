@@ -10,6 +10,7 @@ use http::{HeaderValue, header, request::Parts};
 
 use super::{
     access::{self, Entry},
+    loss,
     push::cursor,
     refusal,
     route::{client_header, parameter},
@@ -39,6 +40,25 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
         .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
 }
 
+/// What a device asks for.
+#[derive(Clone)]
+struct Wanted {
+    app: String,
+    coll: String,
+    client: Option<String>,
+    since: UnixNanos,
+}
+
+async fn page(hub: &Hub, entry: &Entry, wanted: Wanted) -> Result<Page> {
+    let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
+    let page = storage::page(&entry.database, move |sql, bounds| {
+        let Wanted { app, coll, client, since } = &wanted;
+        let asked = Pull { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
+        pull(&SqliteRecords::new(sql), &asked)
+    });
+    Ok(page.await?.unwrap_or_default())
+}
+
 async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {
     let (Some(coll), Some(since)) =
         (parameter(parts, "collection").filter(|coll| !coll.is_empty()), parameter(parts, "since"))
@@ -47,15 +67,14 @@ async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Resu
     };
     check_name(&coll, "collection")?;
     entry.check_table(&coll)?;
-    let since = cursor(Some(&since));
-    let (owner, app, client) = (Arc::clone(&entry.owner), app.to_owned(), client_header(parts));
-    let now = UnixNanos::from(hub.clock.now());
-    let page = storage::page(&entry.database, move |sql, bounds| {
-        let asked =
-            Pull { owner: &owner, app: &app, coll: &coll, client: client.as_deref(), since, now, bounds };
-        pull(&SqliteRecords::new(sql), &asked)
-    });
-    let Page { changes, until, has_more, note } = page.await?.unwrap_or_default();
+    let wanted =
+        Wanted { app: app.to_owned(), coll, client: client_header(parts), since: cursor(Some(&since)) };
+    let mut page = page(hub, entry, wanted.clone()).await?;
+    if let Some(loss) = page.loss {
+        loss::begin_anew(hub, entry, wanted.client.as_deref(), loss).await?;
+        page = self::page(hub, entry, Wanted { since: UnixNanos::EPOCH, ..wanted }).await?;
+    }
+    let Page { changes, until, has_more, note, .. } = page;
     storage::note(hub, entry, note);
     let mut response = Response::new(Body::from(pull_answer(&changes, has_more, until)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Caller, Delta, Dialect, delta, sqlite::SqliteRecords};
+use ferry_core::records::{Caller, Delta, Dialect, delta, restore, sqlite::SqliteRecords};
 use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
 use ferry_store::{NativeSql, fault};
 use ferry_types::{
@@ -14,6 +14,7 @@ use http::{HeaderValue, header, request::Parts};
 
 use super::{
     access::{self, Entry},
+    loss,
     news::Publication,
     refusal,
     route::client_header,
@@ -75,6 +76,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     }
     let since = cursor(read.since.as_deref());
     let changes = read.changes.into_iter().map(Change::into_owned).collect();
+    let told = client.clone();
     let wanted = Wanted { app: app.into(), client: client.into(), since, changes };
     let count = wanted.changes.len() as u64;
     let committed = commit(hub, entry, wanted).await?;
@@ -82,6 +84,9 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     fault::point("records.committed").map_err(ferry_store::Error::into_refusal)?;
     metrics::counter!("ferry_records_changes_total").increment(count);
     let Delta { pushed, page } = &committed.value;
+    if let Some(loss) = page.loss {
+        loss::tell(&entry.database, &entry.owner, Some(&told), loss);
+    }
     metrics::counter!("ferry_records_conflicts_total").increment(pushed.conflicts.len() as u64);
     let body = push_answer(&page.changes, &pushed.conflicts, page.has_more, page.until);
     let mut response = Response::new(Body::from(body));
@@ -107,9 +112,16 @@ async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committ
             max_changes: RECORDS_DELTA_MAX_CHANGES,
             tables: ferry_core::records::Tables(&restrictions.table_prefixes),
         };
-        let done = delta(&SqliteRecords::new(&sql), &caller, &wanted.changes)?;
+        let store = SqliteRecords::new(&sql);
+        let loss = restore::loss_by_old_cursor(&store, &owner, caller.since, caller.now)?;
+        let since = if loss.is_some() { UnixNanos::EPOCH } else { caller.since };
+        if loss.is_some() {
+            restore::begin_owners_epoch(&store, &owner, caller.now)?;
+        }
+        let mut done = delta(&store, &Caller { since, ..caller }, &wanted.changes)?;
+        done.page.loss = loss;
         fault::point("records.applied")?;
-        if !done.pushed.collections.is_empty() {
+        if !done.pushed.collections.is_empty() || loss.is_some() {
             transaction.effect(Effect::Records(Publication {
                 owner: Arc::clone(&owner),
                 app: Arc::clone(&wanted.app),

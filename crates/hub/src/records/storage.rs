@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{Bounds, Note, sqlite::SqliteRecords, upkeep};
+use ferry_core::records::{Bounds, Note, restore, sqlite::SqliteRecords, upkeep};
 use ferry_store::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Result};
 
 use super::access::Entry;
 use crate::{
+    control::Requester,
     database::{Committed, Database, Effect},
     hub::Hub,
 };
@@ -88,7 +89,7 @@ where
     let state = entry.database.records();
     let is_known = state.has_tables.load(Ordering::Acquire);
     if is_known {
-        return entry.database.submit(&entry.requester, work).await;
+        return commit(hub, &entry.database, &entry.requester, work).await;
     }
     let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
     let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
@@ -112,6 +113,41 @@ where
         Err(_) => {}
     }
     committed
+}
+
+/// Writes records of a database that has their tables. The first commit after a start of the hub remembers that none was
+/// made before it: a cursor of that time is one of a hub that was put back (REC-22).
+///
+/// # Errors
+/// See [`write`].
+pub(super) async fn commit<T, F>(
+    hub: &Hub,
+    database: &Arc<Database>,
+    by: &Requester,
+    work: F,
+) -> Result<Committed<T>>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+{
+    let state = database.records();
+    if state.remembers_down.load(Ordering::Acquire) {
+        return database.submit(by, work).await;
+    }
+    let started = hub.started.into();
+    let committed = database.submit(by, move |transaction| {
+        let newest = restore::down_since(&NativeSql(transaction.connection()), started)?;
+        let done = work(transaction)?;
+        if let Some(newest) = newest {
+            restore::remember_down(&NativeSql(transaction.connection()), started, newest)?;
+        }
+        Ok((done, restore::down_since(&NativeSql(transaction.connection()), started)?.is_none()))
+    });
+    let Committed { value: (value, is_remembered), seq } = committed.await?;
+    if is_remembered {
+        state.remembers_down.store(true, Ordering::Release);
+    }
+    Ok(Committed { value, seq })
 }
 
 /// Remembers in the next group what a read found out about a device.

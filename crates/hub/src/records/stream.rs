@@ -11,6 +11,7 @@ use http::request::Parts;
 use super::{
     access::{self, Entry},
     follow::{self, END, Look, Source},
+    loss,
     push::cursor,
     refusal,
     route::{client_header, parameter},
@@ -76,10 +77,9 @@ struct Changes {
     is_first: bool,
 }
 
-impl Source for Changes {
-    /// Events of a page carry the cursor before it, the last one that behind it: a reader that is cut off in between
-    /// gets the page again.
-    async fn look(&mut self) -> Result<Look> {
+impl Changes {
+    /// One page behind the cursor; `None` where nothing is stored.
+    async fn page(&self) -> Result<Option<Stream>> {
         let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
         let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
@@ -93,7 +93,21 @@ impl Source for Changes {
             };
             stream_page(&SqliteRecords::new(sql), &asked, only, wants, is_first)
         });
-        let Some(Stream { tables, until, has_more, note, whom }) = page.await? else {
+        page.await
+    }
+}
+
+impl Source for Changes {
+    /// Events of a page carry the cursor before it, the last one that behind it: a reader that is cut off in between
+    /// gets the page again.
+    async fn look(&mut self) -> Result<Look> {
+        let mut page = self.page().await?;
+        if let Some(loss) = page.as_ref().and_then(|page| page.loss) {
+            loss::begin_anew(&self.hub, &self.entry, self.client.as_deref(), loss).await?;
+            self.cursor = UnixNanos::EPOCH;
+            page = self.page().await?;
+        }
+        let Some(Stream { tables, until, has_more, note, whom, .. }) = page else {
             // There is nothing yet.
             self.cursor = UnixNanos::EPOCH;
             return Ok(Look { events: Vec::new(), has_more: false, is_last: false, whom: Whom::default() });

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use ferry_core::records::{intents, upkeep};
 use ferry_store::{NativeSql, Transaction};
 
-use super::{news::Publication, storage};
+use super::{news::Publication, storage, watermark};
 use crate::{
     control::Requester,
     database::{Database, Effect},
@@ -16,8 +16,13 @@ use crate::{
 const HUB_CLIENT: &str = "ferry-hub";
 
 /// Does what is due in every open database.
-pub async fn sweep(hub: &Hub) {
+pub async fn sweep(hub: &Arc<Hub>) {
     for database in hub.databases.all() {
+        // Tables of an earlier program are brought up to date first.
+        if let Err(error) = watermark::compare(hub, &database).await {
+            tracing::warn!(database = %database.id(), %error, "records could not be looked at");
+            continue;
+        }
         tend(hub, &database).await;
     }
 }
@@ -41,9 +46,14 @@ async fn run(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<()> {
     let (now, keep) = (hub.clock.now().into(), hub.config.records.keep);
     // Two requests: what SQL wrote may be refused.
     let by = Requester::hub();
-    let drained =
-        database.submit(&by, move |transaction| tell(transaction, |sql| intents::drain(sql, now))).await;
-    database.submit(&by, move |transaction| tell(transaction, |sql| upkeep::run(sql, now, keep))).await?;
+    let drained = storage::commit(hub, database, &by, move |transaction| {
+        tell(transaction, |sql| intents::drain(sql, now))
+    });
+    let drained = drained.await;
+    storage::commit(hub, database, &by, move |transaction| {
+        tell(transaction, |sql| upkeep::run(sql, now, keep))
+    })
+    .await?;
     drained.map(drop)
 }
 

@@ -6,7 +6,7 @@ use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
 use ferry_store::NativeSql;
 use ferry_types::{DatabaseId, Model, Result, Seq};
 
-use super::{storage, upkeep, view};
+use super::{owners, storage, upkeep, view};
 use crate::{control::Requester, database::Database, hub::Hub};
 
 /// In place of a store: all records of a database.
@@ -20,6 +20,7 @@ const WHOLE: &str = "";
 /// What the control plane or storage reports.
 pub(super) async fn compare(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<()> {
     let compared = database.records().compared.get_or_try_init(|| async {
+        owners::migrate(hub, database).await?;
         begin_anew_if_older(hub, database).await?;
         let (tending, database) = (Arc::clone(hub), Arc::clone(database));
         hub.tasks.spawn(async move { upkeep::tend(&tending, &database).await });

@@ -206,17 +206,19 @@ pub enum ResultOut {
     },
 }
 
-/// The answer to a push.
+/// The answer to a push; `newest`: the owner's newest commit behind it.
 #[must_use]
 pub fn push_answer(
     epoch: &str,
     now: UnixNanos,
     seq: u64,
+    newest: UnixNanos,
     results: &[ResultOut],
     conflicts: &[ConflictOut],
 ) -> Vec<u8> {
     let mut out = Vec::new();
     head(&mut out, epoch, now, seq);
+    out.extend_from_slice(format!(",\"head\":\"{}\"", newest.0).as_bytes());
     out.extend_from_slice(b",\"results\":[");
     for (place, result) in results.iter().enumerate() {
         if place > 0 {
@@ -273,6 +275,8 @@ pub struct Push {
     pub epoch: Option<String>,
     /// Its cursor.
     pub since: UnixNanos,
+    /// The newest commit that it was told of.
+    pub head: UnixNanos,
     /// In the order of the body.
     pub changes: Vec<Result<Change<'static>, ResultOut>>,
 }
@@ -287,6 +291,7 @@ pub fn decode(body: &[u8]) -> Result<Push> {
         app: Option<String>,
         epoch: Option<String>,
         since: Option<String>,
+        head: Option<String>,
         #[serde(borrow)]
         changes: Option<Vec<&'a RawValue>>,
     }
@@ -301,7 +306,8 @@ pub fn decode(body: &[u8]) -> Result<Push> {
         return Err(Error::new(Reason::TooLarge, message));
     }
     let since = cursor(raw.since.as_deref())?.since;
-    Ok(Push { app, epoch: raw.epoch, since, changes: changes.into_iter().map(decode_change).collect() })
+    let head = cursor(raw.head.as_deref())?.since;
+    Ok(Push { app, epoch: raw.epoch, since, head, changes: changes.into_iter().map(decode_change).collect() })
 }
 
 fn cursor(text: Option<&str>) -> Result<Cursor> {
@@ -456,7 +462,7 @@ mod tests {
             ResultOut::Ok(Some("{\"a\":1}".into())),
             ResultOut::Rejected { reason: "forbidden", message: "no".into() },
         ];
-        let answer: Value = serde_json::from_slice(&push_answer("e", at, 3, &results, &[])).unwrap();
+        let answer: Value = serde_json::from_slice(&push_answer("e", at, 3, at, &results, &[])).unwrap();
         assert_eq!(
             answer["results"],
             json!([{"status": "ok"}, {"status": "ok", "fields": {"a": 1}},

@@ -4,7 +4,7 @@ use ferry_protocol::records::{ConflictOut, UnixNanos};
 
 use super::{
     super::{
-        history,
+        Dialect, history,
         merge::Write,
         record::{self, DELETED_AT, Field, is_hidden},
         store::{Conflict, PastWrite, RecordKey, RecordStore, Side},
@@ -76,6 +76,60 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    /// Writes to a record whose end their device had not seen: they are merged, and nobody sees them (REC-42).
+    pub(super) fn edited_the_dead(&mut self, place: usize, writes: &[Write<'a>]) {
+        let Some(end) = self.drafts[place].field(DELETED_AT).cloned() else { return };
+        if end.writer == self.caller.client || self.purged[place] || self.has_seen(place, end.cts) {
+            return;
+        }
+        for write in writes {
+            let is_held = self.drafts[place].field(&write.key).is_some_and(|held| {
+                held.writer == self.caller.client && held.at == write.at && held.value == write.value
+            });
+            let counts = write.key != DELETED_AT && !is_hidden(&write.key) && !write.implied;
+            if is_held && counts && counts_as_conflict(&write.key, &write.value) {
+                let loser = self.side_of(write);
+                self.ended(place, &write.key, side(&end), loser);
+            }
+        }
+    }
+
+    /// The end of a record whose newest edits by others its device had not seen.
+    pub(super) fn ended_edits(&mut self, place: usize) {
+        let Some(end) = self.drafts[place].field(DELETED_AT).cloned() else { return };
+        // A device that tells nothing of what it has seen would have seen nothing.
+        let says_nothing = self.seen == UnixNanos::EPOCH && !super::super::marks::any(&self.marks);
+        if end.writer != self.caller.client || says_nothing {
+            return;
+        }
+        let unseen = |field: &&Field<'a>| {
+            field.writer != self.caller.client
+                && field.key != DELETED_AT
+                && !is_hidden(&field.key)
+                && counts_as_conflict(&field.key, &field.value)
+                && !self.has_seen(place, field.cts)
+        };
+        let unseen: Vec<Field<'a>> = self.drafts[place].fields.iter().filter(unseen).cloned().collect();
+        for field in unseen {
+            self.ended(place, &field.key, side(&end), side(&field));
+        }
+    }
+
+    fn ended(&mut self, place: usize, field: &str, end: Side, loser: Side) {
+        let key = self.drafts[place].key;
+        if self.caller.dialect == Dialect::Ferry {
+            self.answered.push(ConflictOut {
+                table: key.coll.to_owned(),
+                id: key.id.to_owned(),
+                field: field.to_owned(),
+                winner: (end.value.clone(), end.at, end.writer.clone()),
+                loser: (loser.value.clone(), loser.at, loser.writer.clone()),
+            });
+        }
+        let conflict = self.conflict(place, field, end, loser);
+        self.ended.push(conflict);
+    }
+
     pub(super) fn quarantine(&mut self, place: usize, writes: &[Write<'a>]) {
         let Some(held) = self.drafts[place].field(DELETED_AT).map(side) else { return };
         let newest = writes.iter().map(|write| write.at).max().unwrap_or_default();
@@ -112,7 +166,11 @@ impl<'a> Run<'a, '_> {
         Side { value: write.value.to_string(), at: write.at, writer: self.caller.client.to_owned() }
     }
 
-    pub(super) fn keep_conflicts<S: RecordStore>(&mut self, store: &S) -> Result<(), S::Error> {
+    pub(super) fn keep_conflicts<S: RecordStore>(
+        &mut self,
+        store: &S,
+        changes_something: bool,
+    ) -> Result<(), S::Error> {
         if !self.lost.is_empty() {
             let client = history::client_fragment(self.caller.client);
             let past: Vec<_> = self
@@ -132,6 +190,9 @@ impl<'a> Run<'a, '_> {
             let new = std::mem::take(&mut self.lost).into_iter().zip(merged).filter(|(_, merged)| !merged);
             self.conflicts.extend(new.map(|(lost, _)| lost.conflict));
         }
+        // What changed nothing was found before, and may have been decided since.
+        let ended = std::mem::take(&mut self.ended);
+        self.conflicts.extend(ended.into_iter().filter(|_| changes_something));
         if !self.conflicts.is_empty() {
             store.add_conflicts(self.caller.owner, self.caller.now, &self.conflicts)?;
         }

@@ -165,9 +165,10 @@ impl<'a> Run<'a, '_> {
             held.writer == self.caller.client && !is_stamped
         });
         let held = held.map(|held| Own { claim: held.at, at: held.at });
-        let beside = self.taken_as_sent.iter().filter(move |taken| {
-            taken.place == place && (taken.field == field || taken.field == WHOLE_DATA)
-        });
+        let beside = self
+            .taken_as_sent
+            .iter()
+            .filter(move |taken| taken.place == place && (taken.field == field || taken.field == WHOLE_DATA));
         stamped.chain(held).chain(beside.map(|taken| Own { claim: taken.at, at: taken.at }))
     }
 
@@ -179,7 +180,8 @@ impl<'a> Run<'a, '_> {
             all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == name)
         };
         let all = self.new_stamps.iter().rev().chain(&self.stamps);
-        let own = all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == field);
+        let own =
+            all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == field);
         own.chain(of(WHOLE_DATA).filter(move |_| field != WHOLE_DATA))
     }
 

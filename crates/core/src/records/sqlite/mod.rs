@@ -1,6 +1,7 @@
 //! Records in an SQLite database, through [`Sql`].
 
 mod devices;
+pub mod migrate;
 mod notes;
 mod rows;
 pub(super) mod views;
@@ -12,6 +13,10 @@ use super::store::{
     RowOut, Skew, Stamp, Within,
 };
 use crate::sql::{Row as SqlRow, Sql};
+
+/// Times at which the hub was not running: no commit lies between `after` and `until` (REC-22).
+const GAPS: &str =
+    "CREATE TABLE IF NOT EXISTS _ferry_record_gaps(until INTEGER PRIMARY KEY, after INTEGER NOT NULL)";
 
 /// The tables of record sync, made when a database is first used for it.
 const TABLES: &[&str] = &[
@@ -25,7 +30,8 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS _ferry_records_deleted ON _ferry_records(owner, cts)
        WHERE deleted_at IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS _ferry_record_owners(
-       owner TEXT PRIMARY KEY, last_cts INTEGER NOT NULL, horizon INTEGER NOT NULL) WITHOUT ROWID",
+       owner TEXT PRIMARY KEY, last_cts INTEGER NOT NULL, horizon INTEGER NOT NULL,
+       generation INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS _ferry_record_devices(
        owner TEXT NOT NULL, client TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL,
        delivered INTEGER NOT NULL, pass INTEGER NOT NULL, seen INTEGER NOT NULL,
@@ -58,6 +64,7 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS _ferry_record_intents(
        ord INTEGER PRIMARY KEY, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, op TEXT NOT NULL,
        id TEXT NOT NULL, fields TEXT)",
+    GAPS,
     "CREATE TABLE IF NOT EXISTS _ferry_record_collections(
        app TEXT NOT NULL, coll TEXT NOT NULL, columns TEXT NOT NULL, PRIMARY KEY(app, coll)) WITHOUT ROWID",
 ];
@@ -82,6 +89,7 @@ impl<'a, S: Sql> SqliteRecords<'a, S> {
             for table in TABLES {
                 sql.execute(table, &[])?;
             }
+            migrate::note(sql)?;
         }
         Ok(Self(sql))
     }
@@ -108,9 +116,11 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
 
     fn owner(&self, owner: &str) -> Result<Owner, S::Error> {
         let found = self.0.first(
-            "SELECT last_cts, horizon FROM _ferry_record_owners WHERE owner = ?1",
+            "SELECT last_cts, horizon, generation FROM _ferry_record_owners WHERE owner = ?1",
             &[owner.into()],
-            |row| Ok(Owner { last_cts: nanos(row, 0)?, horizon: nanos(row, 1)? }),
+            |row| {
+                Ok(Owner { last_cts: nanos(row, 0)?, horizon: nanos(row, 1)?, generation: row.integer(2)? })
+            },
         )?;
         Ok(found.unwrap_or_default())
     }
@@ -122,9 +132,10 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
 
     fn finish(&self, owner: &str, state: Owner) -> Result<(), S::Error> {
         self.0.execute(
-            "INSERT INTO _ferry_record_owners VALUES (?1, ?2, ?3)
-             ON CONFLICT(owner) DO UPDATE SET last_cts = excluded.last_cts, horizon = excluded.horizon",
-            &[owner.into(), state.last_cts.0.into(), state.horizon.0.into()],
+            "INSERT INTO _ferry_record_owners(owner, last_cts, horizon, generation) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT(owner) DO UPDATE SET last_cts = excluded.last_cts, horizon = excluded.horizon,
+               generation = excluded.generation",
+            &[owner.into(), state.last_cts.0.into(), state.horizon.0.into(), state.generation.into()],
         )?;
         Ok(())
     }
@@ -181,6 +192,15 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
 
     fn add_skew(&self, owner: &str, app: &str, skew: &[Skew]) -> Result<(), S::Error> {
         devices::add_skew(self.0, owner, app, skew)
+    }
+
+    fn was_down(&self, at: UnixNanos) -> Result<bool, S::Error> {
+        let found = self.0.first(
+            "SELECT 1 FROM _ferry_record_gaps WHERE until > ?1 AND after < ?1 LIMIT 1",
+            &[at.0.into()],
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
     }
 
     fn has_stamps(&self, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {

@@ -1,7 +1,7 @@
 //! Collections as SQL shows them: a view per collection, and triggers that queue what is written to it (REC-50,
 //! REC-51).
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, ops::ControlFlow};
 
 use ferry_protocol::records::json;
 use ferry_types::limits::RECORDS_VIEW_MAX_COLUMNS;
@@ -86,6 +86,17 @@ fn columns<S: Sql>(sql: &S, app: &str, coll: &str) -> Result<Option<Vec<String>>
         // No name holds a line feed: it would be escaped.
         |row| Ok(row.text(0)?.lines().map(str::to_owned).collect()),
     )
+}
+
+/// Makes the views of all collections anew.
+pub(super) fn make_all<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    let mut all = Vec::new();
+    sql.query("SELECT app, coll, columns FROM _ferry_record_collections", &[], &mut |row| {
+        let columns: Vec<String> = row.text(2)?.lines().map(str::to_owned).collect();
+        all.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), columns));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    all.iter().try_for_each(|(app, coll, columns)| make(sql, app, coll, columns))
 }
 
 fn make<S: Sql>(sql: &S, app: &str, coll: &str, columns: &[String]) -> Result<(), S::Error> {

@@ -58,7 +58,7 @@ async fn a_jwt_means_the_database_of_the_path_or_the_only_one_that_asks_for_it()
             let auth = enter(&hub, &one, route).await.unwrap();
             assert_eq!((auth.database_id, auth.principal.kind()), (first, CredentialKind::Jwt), "{route:?}");
             assert_eq!(auth.principal(), "jwt:https://id.example#ada");
-            assert_eq!(auth.principal.owner().as_deref(), Some("ada"));
+            assert_eq!(&*auth.principal.owner(), "jwt:https://id.example#ada");
             assert!(auth.require(Model::Records, Op::Write).is_ok());
             assert!(
                 auth.require(Model::Pages, Op::Read).is_err()

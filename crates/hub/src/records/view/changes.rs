@@ -6,7 +6,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
     self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, Tables, Whom,
-    sqlite::SqliteRecords, upkeep,
+    restore::{self, Loss},
+    sqlite::SqliteRecords,
 };
 use ferry_protocol::records::{
     Change, UnixNanos, check_name,
@@ -22,6 +23,7 @@ use super::{
     super::{
         access::Entry,
         follow::{self, END, Look, Source},
+        loss,
         news::Publication,
         route::parameter,
         storage,
@@ -41,6 +43,8 @@ struct Query {
     device: Option<String>,
     /// Also what the device wrote itself.
     own: bool,
+    /// Positions that the hub gave out, as the device says; looked at once.
+    given: Vec<UnixNanos>,
 }
 
 impl Query {
@@ -57,6 +61,9 @@ impl Query {
         let cursor = since.parse().map_err(|error: ferry::BadCursor| {
             Error::new(Reason::InvalidArgument, format!("since: {error}"))
         })?;
+        let head: Cursor = text("head").unwrap_or_default().parse().map_err(|error: ferry::BadCursor| {
+            Error::new(Reason::InvalidArgument, format!("head: {error}"))
+        })?;
         let listed = text("collections").unwrap_or_default();
         let collections: Vec<String> =
             listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -71,6 +78,7 @@ impl Query {
             epoch: text("epoch"),
             device: device(asked)?,
             own: parameter(parts, "own").is_some_and(|own| own == "1"),
+            given: vec![cursor.since, cursor.floor, head.since],
         })
     }
 }
@@ -87,6 +95,8 @@ enum Found {
         whom: Whom,
     },
     Resync(Vec<u8>),
+    /// The hub has lost what a position was given out for.
+    Lost(Loss),
 }
 
 impl storage::Cut for Found {
@@ -95,13 +105,34 @@ impl storage::Cut for Found {
     }
 }
 
+/// A page; where the device shows that the hub was put back, the wish that it begins anew (REC-22).
 async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
+    let device = query.device.clone();
+    match read(hub, entry, query).await? {
+        Found::Lost(lost) => {
+            loss::begin_anew(hub, entry, device.as_deref(), lost).await?;
+            let owner = Arc::clone(&entry.owner);
+            let epoch = storage::read(&entry.database, move |sql| restore::epoch_of(sql, &owner)).await?;
+            Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch.flatten().unwrap_or_default())))
+        }
+        found => Ok(found),
+    }
+}
+
+async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let (restrictions, asked) = (Arc::clone(&entry.auth.restrictions), query.clone());
     let found = storage::page(&entry.database, move |sql, bounds| {
-        let epoch = upkeep::epoch(sql)?.unwrap_or_default();
+        let epoch = restore::epoch_of(sql, &owner)?.unwrap_or_default();
         if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
             return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
+        }
+        for given in &asked.given {
+            if let Some(lost) =
+                restore::loss(&SqliteRecords::new(sql), &owner, *given, asked.epoch.is_some())?
+            {
+                return Ok(Found::Lost(lost));
+            }
         }
         let records = if bounds == Bounds::PAGE { asked.limit } else { bounds.records.min(asked.limit) };
         let (store, tables) = (SqliteRecords::new(sql), Tables(&restrictions.table_prefixes));
@@ -132,7 +163,10 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
         Ok(Found::Page { body, cursor, has_more, is_empty, note, seq, whom })
     });
     Ok(found.await?.unwrap_or_else(|| {
-        // There is no store yet, and so no epoch.
+        // There is no store yet, and so no epoch. What a device knows of one is lost.
+        if query.epoch.is_some() || query.given.iter().any(|given| *given > UnixNanos::EPOCH) {
+            return Found::Resync(ferry::resync(Resync::Epoch, ""));
+        }
         let page = PageOut {
             epoch: "",
             is_snapshot: query.cursor.floor == UnixNanos::EPOCH,
@@ -167,6 +201,7 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<Response> {
             Ok(answer::json(body, Some(seq)))
         }
         Found::Resync(body) => Ok(answer::json(body, None)),
+        Found::Lost(_) => Err(Error::internal()),
     }
 }
 
@@ -190,7 +225,9 @@ struct Live {
 
 impl Source for Live {
     async fn look(&mut self) -> Result<Look> {
-        match find(&self.hub, &self.entry, self.query.clone()).await? {
+        let found = find(&self.hub, &self.entry, self.query.clone()).await?;
+        self.query.given.clear();
+        match found {
             Found::Page { body, cursor, has_more, is_empty, note, whom, .. } => {
                 storage::note(&self.hub, &self.entry, note);
                 // The first one says that the device has caught up, even if it is empty.
@@ -205,6 +242,7 @@ impl Source for Live {
                 let events = vec![event("resync", None, &body)];
                 Ok(Look { events, has_more: false, is_last: true, whom: Whom::default() })
             }
+            Found::Lost(_) => Err(Error::internal()),
         }
     }
 
@@ -228,7 +266,7 @@ impl Source for Live {
 
     fn for_all(&self) -> Self {
         let cursor = Cursor { since: END, floor: END };
-        let query = Query { device: None, cursor, ..self.query.clone() };
+        let query = Query { device: None, cursor, given: Vec::new(), ..self.query.clone() };
         Self { query, is_first: false, ..self.clone() }
     }
 }
@@ -246,8 +284,13 @@ fn event(name: &str, id: Option<&str>, data: &[u8]) -> Bytes {
 
 /// What a push came to inside the writer.
 enum Done {
-    Pushed { pushed: Pushed, epoch: String },
+    Pushed {
+        pushed: Pushed,
+        epoch: String,
+    },
     OtherEpoch(String),
+    /// The device shows that the hub was put back: it begins this epoch.
+    Lost(String, Loss),
 }
 
 /// `POST /changes`.
@@ -256,16 +299,25 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         return Ok(unpaid);
     }
     let device = device(asked)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
-    let ferry::Push { app, epoch, since, changes } = ferry::decode(&body)?;
+    let ferry::Push { app, epoch, since, head, changes } = ferry::decode(&body)?;
     let (wanted, refused) = sorted(asked, changes);
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
     let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());
+    let told = Arc::clone(&device);
     let epoch = epoch.filter(|epoch| !epoch.is_empty());
     let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
         let sql = NativeSql(transaction.connection());
-        let current = upkeep::epoch(&sql)?.unwrap_or_default();
+        let current = restore::epoch_of(&sql, &owner)?.unwrap_or_default();
+        let is_of_epoch = epoch.is_some();
         if epoch.is_some_and(|known| known != current) {
             return Ok(Done::OtherEpoch(current));
+        }
+        for given in [since, head] {
+            if let Some(lost) = restore::loss(&SqliteRecords::new(&sql), &owner, given, is_of_epoch)? {
+                loss::begin(transaction, &owner, hub.clock.now().into())?;
+                let sql = NativeSql(transaction.connection());
+                return Ok(Done::Lost(restore::epoch_of(&sql, &owner)?.unwrap_or_default(), lost));
+            }
         }
         let caller = Caller {
             owner: &owner,
@@ -289,6 +341,10 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     let committed = committed.await?;
     let (pushed, epoch) = match committed.value {
         Done::OtherEpoch(epoch) => return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None)),
+        Done::Lost(epoch, lost) => {
+            loss::tell(&asked.entry.database, &asked.entry.owner, Some(&told), lost);
+            return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None));
+        }
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
     let seq = match committed.seq {
@@ -297,7 +353,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     };
     let results = in_their_places(refused, pushed.results);
     let now = asked.hub.clock.now().into();
-    let body = ferry::push_answer(&epoch, now, seq.0, &results, &pushed.conflicts);
+    let body = ferry::push_answer(&epoch, now, seq.0, pushed.owner.last_cts, &results, &pushed.conflicts);
     Ok(answer::json(body, Some(seq)))
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    Side,
+    Conflict, Side,
     intents::{Stamped, stamped},
-    query::{self, Numbered},
+    query::{self, Numbered, Place},
+    record::DELETED_AT,
 };
 use ferry_protocol::records::json;
 use ferry_store::NativeSql;
@@ -90,6 +91,14 @@ fn take(body: &[u8]) -> Result<Take> {
     })
 }
 
+/// Whether the record is deleted, and its tombstone is what the conflict was lost to.
+fn lost_to_end(sql: &NativeSql<'_>, owner: &str, conflict: &Conflict) -> ferry_store::Result<bool> {
+    let place = Place { owner, app: &conflict.app, coll: &conflict.coll };
+    let held = query::get(sql, place, &conflict.id)?;
+    Ok(conflict.field != DELETED_AT
+        && held.and_then(|held| held.deleted).is_some_and(|end| end == conflict.winner.at))
+}
+
 /// `POST /conflicts/{id}/resolve`.
 pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Result<Response> {
     let not_found = || Error::new(Reason::NotFound, "conflict not found");
@@ -113,6 +122,10 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
             // Of a record that was written under a purged id the whole content is at stake.
             let (op, fields) = match conflict.field.is_empty() {
                 true => ("insert", value),
+                // What lost against the end of its record lives again with it.
+                false if lost_to_end(&sql, &owner, conflict)? => {
+                    ("update", format!("{{\"{}\":{value},\"{DELETED_AT}\":null}}", conflict.field))
+                }
                 false => ("update", format!("{{\"{}\":{value}}}", conflict.field)),
             };
             let wanted = Stamped {

@@ -9,7 +9,10 @@ use ferry_store::NativeSql;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 
-use super::{super::storage, Asked, answer};
+use super::{
+    super::{owners, storage},
+    Asked, answer,
+};
 
 /// `GET /devices`.
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
@@ -53,7 +56,7 @@ pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> 
 
 /// `DELETE /owners/{owner}`: its records, history, devices and conflicts in one commit; its streams end (REC-43).
 pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Response> {
-    let owner: Arc<str> = owner.into();
+    let owner = owners::named(&asked.entry, owner, false).await?;
     let gone = Arc::clone(&owner);
     let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
         upkeep::forget_owner(&NativeSql(transaction.connection()), &gone)

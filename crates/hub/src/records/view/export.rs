@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use ferry_core::records::{
     Caller, Dialect, Tables,
     import::{self, Line},
-    query,
+    query, restore,
     sqlite::SqliteRecords,
     upkeep,
 };
@@ -34,7 +34,7 @@ pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
         return Err(Error::new(Reason::PermissionDenied, message));
     }
     let text = storage::read(&asked.entry.database, move |sql| {
-        let epoch = upkeep::epoch(sql)?.unwrap_or_default();
+        let epoch = restore::epoch_of(sql, &owner)?.unwrap_or_default();
         let mut text = header_line(&owner, &epoch);
         let count = query::export(sql, &owner, &mut |line| {
             if text.len() + line.len() > RECORDS_EXPORT_MAX_BYTES {

@@ -1,6 +1,7 @@
 //! Ferry's own view of records: `/v1/databases/{db}/records/…` (records specification, 2.8).
 
 mod answer;
+mod census;
 mod changes;
 mod conflicts;
 mod devices;
@@ -21,6 +22,7 @@ pub(super) use answer::seq_of;
 
 use super::{
     access::{self, Entry},
+    owners,
     route::{options, parameter, takes},
 };
 use crate::{
@@ -81,7 +83,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
 fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
     let wants_own = parameter(parts, "owner").is_none();
     match rest {
-        ["import"] | ["owners", _] => &[RECORDS_ADMIN],
+        ["import"] | ["owners", ..] => &[RECORDS_ADMIN],
         _ if !wants_own => &[RECORDS_ADMIN],
         _ if parts.method == Method::GET => &[RECORDS_PULL],
         _ => &[RECORDS_PUSH, RECORDS_PULL],
@@ -103,6 +105,9 @@ async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Respon
         }
         (_, ["export"]) => export::export(asked).await,
         (_, ["import"]) => export::import(asked, body).await,
+        (_, ["owners"]) => census::owners(asked).await,
+        (_, ["apps"]) => census::apps(asked).await,
+        (_, ["collections"]) => census::collections(asked).await,
         (_, ["devices"]) => devices::list(asked).await,
         (_, ["devices", client]) => devices::forget(asked, client).await,
         (_, ["owners", owner]) => devices::forget_owner(asked, owner).await,
@@ -125,7 +130,9 @@ fn parameters(rest: &[&str]) -> &'static [&'static str] {
 fn allow(rest: &[&str]) -> Option<&'static str> {
     Some(match rest {
         ["changes"] => "GET, POST, OPTIONS",
-        ["changes", "stream"] | ["conflicts" | "export" | "devices"] => "GET, OPTIONS",
+        ["changes", "stream"] | ["conflicts" | "export" | "devices" | "owners" | "apps" | "collections"] => {
+            "GET, OPTIONS"
+        }
         ["conflicts", _, "resolve"] | ["import"] => "POST, OPTIONS",
         ["devices" | "owners", _] => "DELETE, OPTIONS",
         ["changes" | "conflicts" | "export" | "import" | "devices" | "owners", ..] => return None,
@@ -157,7 +164,7 @@ async fn enter<'r>(
         return Err(Error::new(Reason::OwnerChanged, message));
     }
     if let Some(owner) = parameter(parts, "owner") {
-        entry.owner = owner.into();
+        entry.owner = owners::named(&entry, &owner, parts.method != Method::GET).await?;
     }
     Ok((Asked { hub, parts, entry }, name))
 }

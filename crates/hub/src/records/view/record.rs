@@ -114,7 +114,7 @@ fn full(record: &Shown) -> String {
         "{{\"id\":{},\"cts\":\"{}\",\"deleted\":{},\"data\":{},\"fields\":{},\"spaceId\":{space}}}\n",
         json::string(&record.id),
         record.cts.0,
-        record.is_deleted,
+        record.deleted.is_some(),
         record.data,
         record.fields
     )
@@ -197,7 +197,7 @@ async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<Strin
             let message = "the record has changed since: read it again";
             return Err(Error::new(Reason::VersionConflict, message).into());
         }
-        let is_alive = held.as_ref().is_some_and(|held| !held.is_deleted);
+        let is_alive = held.as_ref().is_some_and(|held| held.deleted.is_none());
         if verb != Verb::Put && !is_alive {
             return Err(not_found().into());
         }

@@ -116,7 +116,11 @@ fn the_last_edit_of_a_device_holds_whatever_its_clock_did_since_the_one_before()
                 let again = sent[rng.below(sent.len() as u64) as usize].clone();
                 let (state, held) = (hub.state(), title(&hub));
                 push(&hub, "jumping", &again);
-                assert_eq!((hub.state(), title(&hub)), (state, held), "seed {seed}: a retry changed something");
+                assert_eq!(
+                    (hub.state(), title(&hub)),
+                    (state, held),
+                    "seed {seed}: a retry changed something"
+                );
             }
         }
     }
@@ -153,7 +157,8 @@ fn inserts_edits_and_deletes_of_a_clock_far_ahead_keep_their_order() {
     }
     // Without times the order is the one in which they come.
     let hub = Hub::new(100);
-    let untimed = |value: &str| json!({"table": "tasks", "id": "t1", "op": "update", "data": {"title": value}});
+    let untimed =
+        |value: &str| json!({"table": "tasks", "id": "t1", "op": "update", "data": {"title": value}});
     for number in 0..40 {
         let pair = [untimed(&format!("old{number}")), untimed(&format!("new{number}"))];
         push(&hub, "untimed", &pair);

@@ -1,0 +1,124 @@
+//! What shows that the hub was put back to an older state, with everything that it remembers of it (REC-22): a position
+//! that it gave out, and does not know. Devices of the owner then begin a new epoch, in which they send again what they
+//! wrote.
+//!
+//! Positions are commit times. One that lies ahead of the newest commit was given out for a commit that is lost; so was
+//! one that lies in a time at which the hub was not running, when no commit can have been made: an older state that goes
+//! on soon has commits that are newer than every position which is out.
+
+use ferry_protocol::records::UnixNanos;
+use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
+
+use super::{
+    marks,
+    sqlite::SqliteRecords,
+    store::{Owner, RecordStore},
+};
+use crate::sql::Sql;
+
+/// A position that the hub gave out, and does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The position.
+    pub given: UnixNanos,
+    /// The newest commit that is left.
+    pub newest: UnixNanos,
+    /// Of the owner.
+    pub generation: i64,
+}
+
+impl Loss {
+    /// How much older the newest commit is; 0 where others have followed since.
+    #[must_use]
+    pub const fn distance_ms(&self) -> i64 {
+        let distance = self.given.0.saturating_sub(self.newest.0) / 1_000_000;
+        if distance > 0 { distance } else { 0 }
+    }
+}
+
+/// What `given` shows, a position of a device that is of the owner's epoch. One that does not say so shows nothing where
+/// it is given everything anyway.
+///
+/// # Errors
+/// What storage reports.
+pub fn loss<S: RecordStore>(
+    store: &S,
+    owner: &str,
+    given: UnixNanos,
+    is_of_epoch: bool,
+) -> Result<Option<Loss>, S::Error> {
+    let at = marks::cts_at(given);
+    if at <= UnixNanos::EPOCH {
+        return Ok(None);
+    }
+    let Owner { last_cts: newest, horizon, generation } = store.owner(owner)?;
+    if !is_of_epoch && at < horizon {
+        return Ok(None);
+    }
+    let is_lost = at > newest || (at < newest && store.was_down(at)?);
+    Ok(is_lost.then_some(Loss { given, newest, generation }))
+}
+
+/// What a cursor of the old wire shows. Its clients may send any time; what lies in the future was never given out, and
+/// shows nothing.
+///
+/// # Errors
+/// What storage reports.
+pub fn loss_by_old_cursor<S: RecordStore>(
+    store: &S,
+    owner: &str,
+    given: UnixNanos,
+    now: UnixNanos,
+) -> Result<Option<Loss>, S::Error> {
+    match given <= now.plus_ms(RECORDS_AHEAD_MAX_MS) {
+        true => loss(store, owner, given, false),
+        false => Ok(None),
+    }
+}
+
+/// Begins a new epoch for the devices of one owner: every cursor given out before leads to a full pass.
+///
+/// # Errors
+/// What storage reports.
+pub fn begin_owners_epoch<S: RecordStore>(store: &S, owner: &str, now: UnixNanos) -> Result<(), S::Error> {
+    let mut state = store.begin(owner)?;
+    state.generation += 1;
+    state.horizon = state.next_cts(now);
+    store.finish(owner, state)
+}
+
+/// Remembers that no commit was made since `newest` until the hub was started, if there is one now.
+///
+/// # Errors
+/// What storage reports.
+pub fn remember_down<S: Sql>(sql: &S, started: UnixNanos, newest: UnixNanos) -> Result<(), S::Error> {
+    sql.execute(
+        "INSERT OR IGNORE INTO _ferry_record_gaps(until, after)
+         SELECT ?1, ?2 WHERE (SELECT max(last_cts) FROM _ferry_record_owners) > ?2",
+        &[started.0.into(), newest.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Since when no commit was made before the hub was started, if that is not remembered yet.
+///
+/// # Errors
+/// What storage reports.
+pub fn down_since<S: Sql>(sql: &S, started: UnixNanos) -> Result<Option<UnixNanos>, S::Error> {
+    sql.first(
+        "SELECT max(last_cts) FROM _ferry_record_owners HAVING max(last_cts) < ?1
+         AND NOT EXISTS (SELECT 1 FROM _ferry_record_gaps WHERE until >= ?1)",
+        &[started.0.into()],
+        |row| Ok(UnixNanos(row.integer(0)?)),
+    )
+}
+
+/// The epoch that the devices of an owner know; `None` before the first one began.
+///
+/// # Errors
+/// What storage reports.
+pub fn epoch_of<S: Sql>(sql: &S, owner: &str) -> Result<Option<String>, S::Error> {
+    let generation = SqliteRecords::new(sql).owner(owner)?.generation;
+    let epoch = super::upkeep::epoch(sql)?;
+    Ok(epoch.map(|epoch| if generation > 0 { format!("{epoch}.{generation}") } else { epoch }))
+}

@@ -1,0 +1,87 @@
+//! Whose records there are, and where.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::response::Response;
+use ferry_core::records::census;
+use ferry_protocol::records::check_name;
+use ferry_types::{Result, limits::RECORDS_LIST_MAX_RECORDS};
+use serde_json::json;
+
+use super::{
+    super::{route::parameter, storage},
+    Asked, answer, number,
+};
+
+/// `GET /owners`.
+pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
+    let after = parameter(asked.parts, "after").unwrap_or_default();
+    let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok((census::owners(sql, &after, limit + 1)?, answer::seq_of(sql)?))
+    });
+    let (mut owners, seq) = found.await?.unwrap_or_default();
+    let has_more = owners.len() > limit;
+    owners.truncate(limit);
+    let next = owners.last().filter(|_| has_more).map(|last| last.owner.clone());
+    let owners: Vec<_> = owners
+        .into_iter()
+        .map(|shown| {
+            json!({
+                "owner": shown.owner,
+                "apps": shown.apps,
+                "records": shown.records,
+                "lastCommit": shown.last_commit.text(),
+            })
+        })
+        .collect();
+    Ok(answer::json(format!("{}\n", json!({ "owners": owners, "next": next })), Some(seq)))
+}
+
+/// The collections that the credential reaches.
+async fn reached(asked: &Asked<'_>) -> Result<(Vec<census::CollectionShown>, ferry_types::Seq)> {
+    let app = parameter(asked.parts, "app").filter(|app| !app.is_empty());
+    if let Some(app) = &app {
+        check_name(app, "app")?;
+    }
+    let owner = Arc::clone(&asked.entry.owner);
+    let found = storage::read(&asked.entry.database, move |sql| {
+        Ok((census::collections(sql, &owner, app.as_deref())?, answer::seq_of(sql)?))
+    });
+    let (mut collections, seq) = found.await?.unwrap_or_default();
+    collections.retain(|shown| asked.entry.tables().contain(&shown.coll));
+    Ok((collections, seq))
+}
+
+/// `GET /collections`.
+pub(super) async fn collections(asked: &Asked<'_>) -> Result<Response> {
+    let (collections, seq) = reached(asked).await?;
+    let collections: Vec<_> = collections
+        .into_iter()
+        .map(|shown| {
+            json!({
+                "app": shown.app,
+                "collection": shown.coll,
+                "records": shown.records,
+                "deleted": shown.deleted,
+            })
+        })
+        .collect();
+    Ok(answer::json(format!("{}\n", json!({ "collections": collections })), Some(seq)))
+}
+
+/// `GET /apps`.
+pub(super) async fn apps(asked: &Asked<'_>) -> Result<Response> {
+    let (collections, seq) = reached(asked).await?;
+    let mut apps: BTreeMap<String, (u64, i64)> = BTreeMap::new();
+    for shown in collections {
+        let (count, records) = apps.entry(shown.app).or_default();
+        *count += 1;
+        *records += shown.records;
+    }
+    let apps: Vec<_> = apps
+        .into_iter()
+        .map(|(app, (collections, records))| json!({"app": app, "collections": collections, "records": records}))
+        .collect();
+    Ok(answer::json(format!("{}\n", json!({ "apps": apps })), Some(seq)))
+}
