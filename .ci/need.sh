@@ -68,3 +68,16 @@ need_packages() {
   if [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ]; then return; fi
   (cd "$1" && npm ci --ignore-scripts --prefer-offline >&2)
 }
+
+# FERRY_BIN: the binary that tests in other languages drive. Without it the debug build, made as ./test makes it, so that
+# nothing is built twice.
+need_ferry_binary() {
+  if [ -n "${FERRY_BIN:-}" ]; then return; fi
+  need_build_tools
+  local root target
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  (cd "$root" && cargo test --workspace --locked --no-run --quiet)
+  target=${CARGO_TARGET_DIR:-$root/target}
+  FERRY_BIN=$(cd "$root" && cd "$target" && pwd)/debug/ferry
+  export FERRY_BIN
+}

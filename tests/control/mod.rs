@@ -15,6 +15,7 @@ mod membership;
 mod narrowed;
 mod oauth;
 mod open_databases;
+mod openid;
 mod operator;
 mod orgs;
 mod passwords;

@@ -3,7 +3,7 @@
 use ferry_testkit::{
     Hub, Session, http,
     provider::{HUB_URL, INTERNALS, Mishap, Person, Provider},
-    rpc::{EDGEREPLICA, FERRY, PASSWORD, Refusal, call},
+    rpc::{EDGEREPLICA, FERRY, PASSWORD, Refusal, call, call_from},
     wait,
 };
 use serde_json::{Value, json};
@@ -12,40 +12,45 @@ use crate::support::{control_db, options, refused};
 
 /// A verifier as a client draws it, and its challenge (RFC 7636, appendix B).
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-const BOTH: [&str; 2] = ["github", "google"];
+pub(super) const BOTH: [&str; 2] = ["github", "google"];
 
 /// A hub and the providers it knows; Ada is logged in there.
-fn place() -> (Hub, Provider) {
+pub(super) fn place() -> (Hub, Provider) {
     let provider = Provider::start(Person::new(583_231, "ada@example.com"));
     let hub = provider.configure(options()).start();
     (hub, provider)
 }
 
 /// A login that was begun: where the browser goes, and its state.
-struct Begun {
-    url: String,
-    state: String,
+pub(super) struct Begun {
+    pub(super) url: String,
+    pub(super) state: String,
 }
 
-fn start(hub: &Hub, service: &str, request: &Value, bearer: Option<&str>) -> Result<Begun, Refusal> {
+pub(super) fn start(
+    hub: &Hub,
+    service: &str,
+    request: &Value,
+    bearer: Option<&str>,
+) -> Result<Begun, Refusal> {
     let answer = call(hub.address(), service, "StartOAuth", request, bearer)?;
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     Ok(Begun { url: text("redirectUrl"), state: text("state") })
 }
 
-fn begin(hub: &Hub, provider: &str) -> Begun {
+pub(super) fn begin(hub: &Hub, provider: &str) -> Begun {
     start(hub, FERRY, &json!({"provider": provider, "clientChallenge": CHALLENGE}), None).unwrap()
 }
 
-fn complete(hub: &Hub, state: &str, code: &str) -> Result<Value, Refusal> {
+pub(super) fn complete(hub: &Hub, state: &str, code: &str) -> Result<Value, Refusal> {
     let request = json!({"state": state, "code": code, "clientVerifier": VERIFIER});
     call(hub.address(), FERRY, "CompleteOAuth", &request, None)
 }
 
 /// Logs in from end to end.
-fn login(hub: &Hub, provider: &Provider, name: &str) -> Result<Value, Refusal> {
+pub(super) fn login(hub: &Hub, provider: &Provider, name: &str) -> Result<Value, Refusal> {
     let begun = begin(hub, name);
     complete(hub, &begun.state, &provider.code(&begun.url))
 }
@@ -152,13 +157,7 @@ fn clients_that_prove_nothing_stay_at_their_address() {
         .env("FERRY_TRUSTED_PROXIES", "127.0.0.1")
         .env("FERRY_SIGNUP", "open")
         .start();
-    let from = |ip: &str, method: &str, request: &Value| {
-        let path = format!("/{EDGEREPLICA}/{method}");
-        let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", ip)];
-        let answer =
-            http::send(hub.address(), "POST", &path, &headers, request.to_string().as_bytes()).unwrap();
-        ferry_testkit::rpc::answer(&answer)
-    };
+    let from = |ip: &str, method: &str, request: &Value| call_from(ip, hub.address(), method, request);
     for (ip, lets_in) in [("192.0.2.7", true), ("192.0.2.8", false)] {
         let begun = from("192.0.2.7", "StartOAuth", &json!({"provider": "github"})).unwrap();
         let code = provider.code(begun["redirectUrl"].as_str().unwrap());
@@ -392,23 +391,6 @@ fn a_provider_that_fails_is_unavailable_and_keeps_its_words() {
     );
 }
 
-// Verifies: OAU-09, OAU-13
-#[test]
-fn an_issuer_that_tells_no_endpoints_begins_no_login() {
-    let (hub, provider) = place();
-    let request = json!({"provider": "google", "clientChallenge": CHALLENGE});
-    for mishap in [Mishap::Failing, Mishap::Huge, Mishap::Redirecting, Mishap::Html] {
-        provider.mishap("/google/.well-known/openid-configuration", Some(mishap));
-        let refusal = start(&hub, FERRY, &request, None).err().unwrap();
-        assert_eq!(refusal.code, "unavailable", "{mishap:?}");
-    }
-    let stored = "SELECT count(*) FROM oauth_states";
-    let rows: u64 = control_db(&hub).query_row(stored, [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 0);
-    provider.mishap("/google/.well-known/openid-configuration", None);
-    login(&hub, &provider, "google").unwrap();
-}
-
 // Verifies: OAU-13
 #[test]
 fn a_silent_provider_is_given_up_and_holds_nobody_up() {
@@ -429,24 +411,6 @@ fn a_silent_provider_is_given_up_and_holds_nobody_up() {
     let (took, outcome) = waiting.join().unwrap();
     refused(outcome, "unavailable");
     assert!((9..20).contains(&took.as_secs()), "{took:?}");
-}
-
-// Verifies: OAU-09
-#[test]
-fn a_forged_id_token_names_nobody() {
-    let (hub, provider) = place();
-    for (claim, value) in [
-        ("iss", json!("https://evil.example")),
-        ("aud", json!("another-client")),
-        ("exp", json!(wait::unix_seconds() - 1)),
-        ("sub", json!("")),
-    ] {
-        provider.forge(claim, value.clone());
-        let refusal = refused(login(&hub, &provider, "google"), "unavailable");
-        assert!(!refusal.message.contains("id_token"), "{claim}: {refusal:?}");
-        provider.forge_nothing();
-    }
-    login(&hub, &provider, "google").unwrap();
 }
 
 // Verifies: OAU-01
@@ -474,9 +438,20 @@ fn a_provider_without_its_settings_is_not_offered() {
 fn logins_at_providers_are_few_per_hour() {
     let provider = Provider::start(Person::new(1, "ada@example.com"));
     let hub = provider.configure(options()).env("FERRY_RATE_LIMIT_SCALE", "1").start();
-    for _ in 0..30 {
-        begin(&hub, "github");
+    // Questions that begin nothing count for nothing.
+    for _ in 0..5 {
+        start(&hub, EDGEREPLICA, &json!({"provider": "gitlab"}), None).err().unwrap();
     }
+    let begun: Vec<Begun> = (0..30).map(|_| begin(&hub, "github")).collect();
     let over = start(&hub, EDGEREPLICA, &json!({"provider": "github"}), None).err().unwrap();
     assert_eq!((over.status, over.reason.as_str()), (429, "RATE_LIMITED"));
+    // Those that were begun are completed, all of them: an office behind one address lost half of its logins.
+    for (number, Begun { url, state }) in begun.iter().enumerate() {
+        provider.become_person(Person::new(number as u64, &format!("user{number}@example.com")));
+        let location = provider.agree(url);
+        let page = http::get(hub.address(), Provider::path_at_hub(&location)).unwrap();
+        assert_eq!(page.status, 200, "{}", page.text());
+        let code = location.split("code=").nth(1).unwrap().split('&').next().unwrap();
+        complete(&hub, state, code).unwrap_or_else(|refusal| panic!("login {number}: {refusal:?}"));
+    }
 }

@@ -212,6 +212,31 @@ fn the_audit_list_tells_every_change_and_no_secret() {
     }
 }
 
+// Who deleted an organisation could not tell any more what had been done there, though its rows were kept for 400 days.
+// Verifies: WEB-07
+#[test]
+fn the_trail_of_a_deleted_organisation_is_read_by_who_were_its_admins() {
+    let team = Team::new("member");
+    team.admin.ferry("DeleteDatabase", &json!({"databaseId": team.database})).unwrap();
+    let request = |org: &str| json!({"org": org, "pageSize": 2});
+    let before = rows(&team.admin, "ListAuditEvents", "events", &request("team"));
+    team.admin.ferry("DeleteOrg", &json!({"org": "team"})).unwrap();
+    for org in ["team", &team.org] {
+        let after = rows(&team.admin, "ListAuditEvents", "events", &request(org));
+        assert_eq!(text(&after[0], "action"), "org.delete");
+        assert_eq!(after[1..], before, "{org}");
+        refused(team.member.ferry("ListAuditEvents", &request(org)), "not_found");
+    }
+    // A new one of the same name is its own; the old one has its id still.
+    let id = text(&team.admin.ferry("CreateOrg", &json!({"name": "team"})).unwrap(), "id");
+    let named = rows(&team.admin, "ListAuditEvents", "events", &request("team"));
+    assert_eq!(named.iter().map(|event| text(event, "action")).collect::<Vec<_>>(), ["org.create"]);
+    assert_eq!(rows(&team.admin, "ListAuditEvents", "events", &request(&id)), named);
+    let old = rows(&team.admin, "ListAuditEvents", "events", &request(&team.org));
+    assert_eq!(old.len(), before.len() + 1);
+    refused(team.admin.ferry("ListAuditEvents", &request("nothing")), "not_found");
+}
+
 /// Calls a method of a hub that dies of it.
 fn call_into_death(user: &ferry_testkit::Session, method: &'static str, request: Value) {
     let user = user.clone();

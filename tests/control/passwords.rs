@@ -4,7 +4,7 @@ use std::thread;
 
 use ferry_testkit::{
     Hub, Session, http,
-    rpc::{EDGEREPLICA, PASSWORD, Refusal, call},
+    rpc::{EDGEREPLICA, FERRY, PASSWORD, Refusal, call, call_from},
     wait,
 };
 use serde_json::{Value, json};
@@ -122,4 +122,89 @@ fn the_eleventh_guess_is_throttled() {
     }
     // Even the right password waits: the throttle decides before any hash.
     refused(login(&hub, "ada@example.com", PASSWORD), "resource_exhausted");
+}
+
+/// A hub that is told by a proxy where its clients are, and limits them.
+fn behind_a_proxy() -> Hub {
+    options()
+        .env("FERRY_RATE_LIMIT_SCALE", "1")
+        .env("FERRY_TRUSTED_PROXIES", "127.0.0.1")
+        .env("FERRY_SIGNUP", "open")
+        .start()
+}
+
+fn login_from(hub: &Hub, ip: &str, email: &str, password: &str) -> Result<Value, Refusal> {
+    call_from(ip, hub.address(), "Login", &json!({"email": email, "password": password}))
+}
+
+/// Guesses `email`'s password from twelve addresses, 9 times each: what a small attacker spends in a second.
+fn attack(hub: &Hub, email: &str) {
+    let guesses: Vec<Refusal> = (1..=12)
+        .flat_map(|host| {
+            (0..9).map(move |guess| (format!("203.0.113.{host}"), format!("guess number {guess}")))
+        })
+        .map(|(ip, guess)| login_from(hub, &ip, email, &guess).unwrap_err())
+        .collect();
+    let looked_at = guesses.iter().filter(|refusal| refusal.code == "unauthenticated").count();
+    assert_eq!(looked_at, 100, "of 108 guesses in an hour");
+}
+
+// 108 bad logins from twelve addresses locked an account's owner out for an hour, from wherever.
+// Verifies: PWD-05
+#[test]
+fn an_attacked_account_lets_its_owner_in_and_no_guesses() {
+    let hub = behind_a_proxy();
+    hub.signup("ada@example.com");
+    let (home, email) = ("198.51.100.1", "ada@example.com");
+    let session = login_from(&hub, home, email, PASSWORD).unwrap();
+    let token = session["sessionToken"].as_str().unwrap();
+    call(hub.address(), FERRY, "RevokeSession", &json!({}), Some(token)).unwrap();
+    attack(&hub, email);
+
+    // An attacker's address is refused, whatever it brings.
+    refused(login_from(&hub, "203.0.113.1", email, PASSWORD), "resource_exhausted");
+    // Where the owner has logged in before, the limits of one address are all that counts.
+    for guess in ["a slip", "another slip"] {
+        refused(login_from(&hub, home, email, guess), "unauthenticated");
+    }
+    login_from(&hub, home, email, PASSWORD).unwrap();
+    // From elsewhere the right password is good at once, and a wrong one is the last of the hour.
+    login_from(&hub, "198.51.100.2", email, PASSWORD).unwrap();
+    refused(login_from(&hub, "198.51.100.3", email, "a guess"), "unauthenticated");
+    let refusal = refused(login_from(&hub, "198.51.100.3", email, PASSWORD), "resource_exhausted");
+    assert!(refusal.retry_after_ms > 0, "{refusal:?}");
+    // A customer's IPv6 network is one address.
+    refused(login_from(&hub, "2001:db8:5:1::1", email, "a guess"), "unauthenticated");
+    refused(login_from(&hub, "2001:db8:5:2::1", email, PASSWORD), "resource_exhausted");
+    login_from(&hub, "2001:db8:6::1", email, PASSWORD).unwrap();
+    // Who came in stays known, as does the network around it.
+    refused(login_from(&hub, "2001:db8:6::2", email, "a slip"), "unauthenticated");
+    login_from(&hub, "2001:db8:6::3", email, PASSWORD).unwrap();
+}
+
+// Verifies: PWD-03, PWD-05
+#[test]
+fn many_guesses_at_once_from_a_new_address_are_one() {
+    let hub = behind_a_proxy();
+    // An e-mail that nobody has is treated alike.
+    for email in ["ada@example.com", "nobody@example.com"] {
+        if email.starts_with("ada") {
+            hub.signup(email);
+        }
+        attack(&hub, email);
+        let ip = format!("198.51.100.{}", email.len());
+        let codes: Vec<String> = thread::scope(|scope| {
+            let guesses: Vec<_> = (0..8)
+                .map(|guess| {
+                    scope.spawn({
+                        let (hub, ip) = (&hub, &ip);
+                        move || login_from(hub, ip, email, &format!("guess {guess}")).unwrap_err().code
+                    })
+                })
+                .collect();
+            guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+        });
+        let looked_at = codes.iter().filter(|code| *code == "unauthenticated").count();
+        assert_eq!(looked_at, 1, "{codes:?}");
+    }
 }

@@ -46,7 +46,8 @@ fn cited() -> BTreeMap<String, Vec<String>> {
     let marker = concat!("// Veri", "fies: ");
     let mut cited: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let cites = |file: &&Text| {
-        file.is_rust() || file.is_typescript_test() || file.path.starts_with("tests/livestore/")
+        let in_node = ["tests/livestore/", "tests/oidc/"].iter().any(|folder| file.path.starts_with(folder));
+        file.is_rust() || file.is_typescript_test() || in_node
     };
     for file in texts().iter().filter(cites) {
         for (place, line) in file.content.lines().enumerate() {

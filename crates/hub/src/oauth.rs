@@ -7,14 +7,17 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{Html, IntoResponse as _, Response},
 };
-use ferry_auth::oauth::{Provider, callback::Callback};
+use ferry_auth::oauth::{
+    Provider,
+    callback::{self, Callback},
+};
 use ferry_types::Error;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::{control::Return, http::ClientIp, hub::Hub};
 
 /// The callback of a provider.
-pub(crate) async fn callback(
+pub(crate) async fn come_back(
     State(hub): State<Arc<Hub>>,
     Path(provider): Path<String>,
     Extension(ip): Extension<ClientIp>,
@@ -23,15 +26,20 @@ pub(crate) async fn callback(
     let Ok(provider) = provider.parse::<Provider>() else {
         return (StatusCode::NOT_FOUND, "Not Found").into_response();
     };
-    let callback = match Callback::read(&query.unwrap_or_default()) {
+    if let Err(error) = hub.control.charge_public(ip) {
+        return refusal(&error);
+    }
+    let query = query.unwrap_or_default();
+    let callback = match Callback::read(&query) {
         Ok(callback) => callback,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Err(error) => {
+            if let Some(cause) = callback::cause(&query) {
+                tracing::warn!(%provider, %cause, "a provider did not log somebody in");
+            }
+            return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
+        }
     };
-    let next = match hub.control.charge_public(ip) {
-        Ok(()) => hub.control.oauth_return(provider.as_str(), &callback.state).await,
-        Err(error) => Err(error),
-    };
-    match next {
+    match hub.control.oauth_return(provider.as_str(), &callback.state).await {
         Ok(Return::Loopback(port)) => redirect(&callback.loopback_url(port)),
         Ok(Return::Ferry) => Html(callback.page("ferry")).into_response(),
         Ok(Return::EdgeReplica) => Html(callback.page("edgereplica")).into_response(),

@@ -69,7 +69,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
 }
 
 fn oauth() -> Router<Arc<Hub>> {
-    Router::new().route("/oauth/{provider}/callback", get(oauth::callback)).layer(no_store())
+    Router::new().route("/oauth/{provider}/callback", get(oauth::come_back)).layer(no_store())
 }
 
 /// What must not be kept by anybody on the way.

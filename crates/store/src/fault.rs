@@ -3,7 +3,7 @@
 //!
 //! `FERRY_FAULT` lists `name=action` pairs, separated by commas. Actions: `kill` (SIGKILL to itself),
 //! `panic`, `full` (the disk is full) and `wait:<path>` (make the file, go on once it is gone). `clock=<ms>` sets the
-//! hub's clock so far ahead, or behind; `sync=off` makes SQLite commit without syncing, so that tests of power cuts can
+//! hub's clock so far ahead, or behind, and `clock=file:<path>` as far as the file says at that moment; `sync=off` makes SQLite commit without syncing, so that tests of power cuts can
 //! show that they notice.
 
 use crate::Result;
@@ -34,8 +34,9 @@ static PLAN: std::sync::LazyLock<Vec<(String, String)>> = std::sync::LazyLock::n
 #[cfg(debug_assertions)]
 #[must_use]
 pub fn clock_ahead_ms() -> i64 {
-    let action = PLAN.iter().find(|(planned, _)| planned == "clock").map(|(_, action)| action.parse());
-    action.and_then(std::result::Result::ok).unwrap_or(0)
+    let Some((_, action)) = PLAN.iter().find(|(planned, _)| planned == "clock") else { return 0 };
+    let told = action.strip_prefix("file:").map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    told.as_deref().unwrap_or(action).trim().parse().unwrap_or(0)
 }
 
 /// How many milliseconds a test sets the clock ahead: none, in release builds.

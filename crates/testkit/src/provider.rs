@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -67,6 +70,26 @@ impl Person {
     }
 }
 
+/// Where the issuer of OpenID Connect tells a person's e-mail address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmailAt {
+    /// In the id_token, as Google does.
+    #[default]
+    IdToken,
+    /// At the userinfo endpoint alone, as the specification has it (OpenID Connect Core 1.0, section 5.4).
+    Userinfo,
+}
+
+/// Where the issuer of OpenID Connect wants the client's secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secret {
+    /// In the body, as Google takes it too.
+    #[default]
+    Body,
+    /// In the header `Authorization`, as the specification has it (OpenID Connect Core 1.0, section 9).
+    Header,
+}
+
 /// What was agreed with a browser.
 #[derive(Clone)]
 struct Grant {
@@ -82,6 +105,10 @@ struct State {
     mishaps: BTreeMap<String, Mishap>,
     /// Claims of id_tokens that are replaced.
     forged: BTreeMap<String, Value>,
+    /// Claims of userinfo that are replaced.
+    forged_userinfo: BTreeMap<String, Value>,
+    email_at: EmailAt,
+    secret_in: Secret,
     issued: Vec<String>,
     seen: Vec<Request>,
 }
@@ -153,9 +180,26 @@ impl Provider {
         lock(&self.state).forged.insert(claim.to_owned(), value);
     }
 
-    /// From now on id_tokens are true again.
+    /// From now on userinfo says this.
+    pub fn forge_userinfo(&self, claim: &str, value: Value) {
+        lock(&self.state).forged_userinfo.insert(claim.to_owned(), value);
+    }
+
+    /// From now on id_tokens and userinfo are true again.
     pub fn forge_nothing(&self) {
-        lock(&self.state).forged.clear();
+        let mut state = lock(&self.state);
+        state.forged.clear();
+        state.forged_userinfo.clear();
+    }
+
+    /// From now on the issuer tells e-mail addresses there.
+    pub fn tell_email(&self, at: EmailAt) {
+        lock(&self.state).email_at = at;
+    }
+
+    /// From now on the issuer takes the secret there, and nowhere else.
+    pub fn take_secret(&self, secret_in: Secret) {
+        lock(&self.state).secret_in = secret_in;
     }
 
     /// Requests that came so far.
@@ -203,6 +247,14 @@ impl Provider {
     }
 }
 
+/// What an issuer says of a person's e-mail address.
+fn email_claims(person: &Person, claims: &mut Value) {
+    if let Some((email, _, verified)) = person.emails.first() {
+        claims["email"] = json!(email);
+        claims["email_verified"] = json!(verified);
+    }
+}
+
 fn answer(state: &Mutex<State>, request: &Request) -> Reply {
     let mut state = lock(state);
     state.seen.push(request.clone());
@@ -231,10 +283,20 @@ fn answer(state: &Mutex<State>, request: &Request) -> Reply {
             };
             person.emails.iter().map(row).collect()
         }),
+        "/google/userinfo" => {
+            let forged = state.forged_userinfo.clone();
+            state.user(request, |person| {
+                let mut claims = json!({"sub": person.google_sub});
+                email_claims(person, &mut claims);
+                forged.iter().for_each(|(name, value)| claims[name] = value.clone());
+                claims
+            })
+        }
         "/google/.well-known/openid-configuration" => Reply::json(&json!({
             "issuer": format!("http://{host}/google"),
             "authorization_endpoint": format!("http://{host}/google/authorize"),
             "token_endpoint": format!("http://{host}/google/token"),
+            "userinfo_endpoint": format!("http://{host}/google/userinfo"),
             "jwks_uri": format!("http://{host}/google/jwks"),
         })),
         "/google/jwks" => Reply::json(&key_set(&[RSA])),
@@ -263,7 +325,14 @@ impl State {
     fn exchange(&mut self, request: &Request, openid: bool, host: &str) -> Reply {
         let form = pairs(&request.body);
         let has = |name: &str, value: &str| form.get(name).is_some_and(|found| found == value);
-        if !has("client_id", CLIENT_ID) || !has("client_secret", CLIENT_SECRET) {
+        let is_client = match (openid, self.secret_in) {
+            (true, Secret::Header) => {
+                let secret = STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}"));
+                request.header("authorization") == Some(&format!("Basic {secret}"))
+            }
+            _ => has("client_id", CLIENT_ID) && has("client_secret", CLIENT_SECRET),
+        };
+        if !is_client {
             return Reply::status_json(401, &json!({"error": "invalid_client"}));
         }
         // A code is spent by its first use, right or wrong.
@@ -292,7 +361,6 @@ impl State {
     }
 
     fn id_token(&self, grant: &Grant, host: &str) -> String {
-        let (email, _, verified) = &grant.person.emails[0];
         let mut claims = json!({
             "iss": format!("http://{host}/google"),
             "sub": grant.person.google_sub,
@@ -300,9 +368,10 @@ impl State {
             "exp": wait::unix_seconds() + 300,
             "iat": wait::unix_seconds(),
             "nonce": grant.parameters.get("nonce"),
-            "email": email,
-            "email_verified": verified,
         });
+        if self.email_at == EmailAt::IdToken {
+            email_claims(&grant.person, &mut claims);
+        }
         self.forged.iter().for_each(|(name, value)| claims[name] = value.clone());
         RSA.token(&claims)
     }

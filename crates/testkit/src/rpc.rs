@@ -70,9 +70,31 @@ pub fn call(
     if let Some(value) = &authorization {
         headers.push(("Authorization", value));
     }
+    post(address, service, method, request, &headers)
+}
+
+/// One call of EdgeReplica's service that comes, as a trusted proxy says, from `ip`.
+///
+/// # Errors
+/// What the hub refused.
+///
+/// # Panics
+/// As [`call`].
+pub fn call_from(ip: &str, address: SocketAddr, method: &str, request: &Value) -> Result<Value, Refusal> {
+    let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", ip)];
+    post(address, EDGEREPLICA, method, request, &headers)
+}
+
+fn post(
+    address: SocketAddr,
+    service: &str,
+    method: &str,
+    request: &Value,
+    headers: &[(&str, &str)],
+) -> Result<Value, Refusal> {
     let path = format!("/{service}/{method}");
     let body = request.to_string();
-    let response = http::send(address, "POST", &path, &headers, body.as_bytes())
+    let response = http::send(address, "POST", &path, headers, body.as_bytes())
         .unwrap_or_else(|error| panic!("{method}: {error}"));
     answer(&response)
 }

@@ -1,5 +1,7 @@
 //! Where a provider sends the browser back to: what its query holds, and what the person is shown (OAU-05, OAU-06).
 
+/// How much of a provider's words the log takes.
+const CAUSE_MAX_CHARS: usize = 300;
 /// Longest state or code.
 const VALUE_MAX_BYTES: usize = 512;
 
@@ -31,6 +33,18 @@ pub enum BadCallback {
 pub fn is_plain(value: &str) -> bool {
     (1..=VALUE_MAX_BYTES).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~/+=-".contains(&byte))
+}
+
+/// What the provider says of a login that failed (RFC 6749, section 4.1.2.1), for the log.
+#[must_use]
+pub fn cause(query: &str) -> Option<String> {
+    let parameter = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(name, _)| name == wanted).map(|(_, value)| value)
+    };
+    let described = parameter("error_description").unwrap_or_default();
+    let told = format!("{:?} {described:?}", parameter("error")?);
+    Some(told.chars().take(CAUSE_MAX_CHARS).collect())
 }
 
 impl Callback {

@@ -8,6 +8,7 @@ pub mod pkce;
 
 use std::{fmt, str::FromStr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
 /// Who vouches for a user.
@@ -65,12 +66,20 @@ pub struct Identity {
 /// Why a provider's answers name nobody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OAuthError {
-    /// The provider does not know the code, or it belongs to another login.
-    #[error("the provider refused the code")]
-    CodeRefused,
+    /// The provider does not know the code, or it belongs to another login. The text is for the log alone.
+    #[error("the code was refused: {0}")]
+    CodeRefused(String),
+    /// The provider does not take the hub for its client. For the log alone.
+    #[error("the hub was refused: {0}")]
+    ClientRefused(String),
     /// The provider verified no e-mail address of the user.
-    #[error("no verified e-mail address")]
+    #[error("the e-mail address is not verified")]
     NoVerifiedEmail,
+    /// The provider named no e-mail address of the user.
+    #[error(
+        "no e-mail address was named: the client needs the scope email, and its claims in id_token or userinfo"
+    )]
+    NoEmail,
     /// The provider answered what its documentation does not foresee. For the log alone.
     #[error("{0}")]
     Provider(String),
@@ -111,17 +120,51 @@ fn form(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// The body that exchanges a code for tokens (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
+/// How a client shows its secret (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// In the header `Authorization`: what OpenID Connect takes for granted.
+    Basic,
+    /// In the body.
+    Post,
+}
+
+/// What exchanges a code for tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// The body, `application/x-www-form-urlencoded`.
+    pub body: String,
+    /// The header `Authorization`, if the secret stands there.
+    pub authorization: Option<String>,
+}
+
+/// The request that exchanges a code for tokens (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
 #[must_use]
-pub fn token_request(client: Client<'_>, client_secret: &str, code: &str, verifier: &str) -> String {
-    form(&[
+pub fn token_request(
+    client: Client<'_>,
+    client_secret: &str,
+    auth: ClientAuth,
+    code: &str,
+    verifier: &str,
+) -> TokenRequest {
+    let mut pairs = vec![
         ("grant_type", "authorization_code"),
-        ("client_id", client.id),
-        ("client_secret", client_secret),
         ("code", code),
         ("redirect_uri", client.redirect_uri),
         ("code_verifier", verifier),
-    ])
+    ];
+    let authorization = match auth {
+        ClientAuth::Basic => {
+            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let both = format!("{}:{}", encoded(client.id), encoded(client_secret));
+            Some(format!("Basic {}", STANDARD.encode(both)))
+        }
+        ClientAuth::Post => {
+            pairs.extend([("client_id", client.id), ("client_secret", client_secret)]);
+            None
+        }
+    };
+    TokenRequest { body: form(&pairs), authorization }
 }
 
 /// What a provider gives for a code.
@@ -133,19 +176,30 @@ pub struct Tokens {
     id_token: Option<String>,
     #[serde(default)]
     error: Option<String>,
+    #[serde(default)]
+    error_description: Option<String>,
 }
 
 impl Tokens {
     /// Reads the answer to [`token_request`]. GitHub tells errors with status 200.
     ///
     /// # Errors
-    /// [`OAuthError::CodeRefused`], or what was wrong with the answer.
+    /// [`OAuthError::CodeRefused`], [`OAuthError::ClientRefused`], or what was wrong with the answer.
     pub fn read(status: u16, body: &[u8]) -> Result<Self, OAuthError> {
         let tokens: Self = serde_json::from_slice(body)
             .map_err(|error| OAuthError::provider(format!("token endpoint: {status}, no JSON: {error}")))?;
+        let told = |word: &str| {
+            let why = tokens.error_description.as_deref().unwrap_or_default();
+            format!("token endpoint: {status}, error {word:?} {why:?}")
+        };
         match tokens.error.as_deref() {
-            Some("invalid_grant" | "bad_verification_code") => Err(OAuthError::CodeRefused),
-            Some(word) => Err(OAuthError::provider(format!("token endpoint: {status}, error {word:?}"))),
+            Some(word @ ("invalid_grant" | "bad_verification_code")) => {
+                Err(OAuthError::CodeRefused(told(word)))
+            }
+            Some(word @ ("invalid_client" | "incorrect_client_credentials")) => {
+                Err(OAuthError::ClientRefused(told(word)))
+            }
+            Some(word) => Err(OAuthError::Provider(told(word))),
             None if status == 200 => Ok(tokens),
             None => Err(OAuthError::provider(format!("token endpoint: status {status}"))),
         }
@@ -189,14 +243,16 @@ mod tests {
     #[test]
     fn answers_of_token_endpoints() {
         let refused = |status, body: &str| Tokens::read(status, body.as_bytes()).err();
-        assert_eq!(refused(400, r#"{"error":"invalid_grant"}"#), Some(OAuthError::CodeRefused));
-        assert_eq!(refused(200, r#"{"error":"bad_verification_code"}"#), Some(OAuthError::CodeRefused));
-        for (status, body) in [
-            (200, r#"{"error":"incorrect_client_credentials"}"#),
-            (500, r#"{"access_token":"t"}"#),
-            (200, "<html>"),
-            (302, ""),
-        ] {
+        let told = refused(400, r#"{"error":"invalid_grant","error_description":"grant \n expired"}"#);
+        let text = r#"token endpoint: 400, error "invalid_grant" "grant \n expired""#;
+        assert_eq!(told, Some(OAuthError::CodeRefused(text.to_owned())));
+        let github = refused(200, r#"{"error":"bad_verification_code"}"#);
+        assert!(matches!(github, Some(OAuthError::CodeRefused(_))), "{github:?}");
+        for (status, word) in [(200, "incorrect_client_credentials"), (401, "invalid_client")] {
+            let told = refused(status, &format!(r#"{{"error":"{word}"}}"#));
+            assert!(matches!(told, Some(OAuthError::ClientRefused(_))), "{told:?}");
+        }
+        for (status, body) in [(500, r#"{"access_token":"t"}"#), (200, "<html>"), (302, "")] {
             assert!(matches!(refused(status, body), Some(OAuthError::Provider(_))), "{status} {body}");
         }
         let tokens = Tokens::read(200, br#"{"access_token":"gho_1","token_type":"bearer"}"#).unwrap();
@@ -208,11 +264,15 @@ mod tests {
     #[test]
     fn requests_are_form_encoded() {
         let client = Client { id: "id&1", redirect_uri: "https://hub/oauth/github/callback" };
-        assert_eq!(
-            token_request(client, "s=e", "c+d", "v"),
-            "grant_type=authorization_code&client_id=id%261&client_secret=s%3De&code=c%2Bd\
-             &redirect_uri=https%3A%2F%2Fhub%2Foauth%2Fgithub%2Fcallback&code_verifier=v"
-        );
+        let plain = "grant_type=authorization_code&code=c%2Bd\
+                     &redirect_uri=https%3A%2F%2Fhub%2Foauth%2Fgithub%2Fcallback&code_verifier=v";
+        let posted = token_request(client, "s=e", ClientAuth::Post, "c+d", "v");
+        assert_eq!(posted.body, format!("{plain}&client_id=id%261&client_secret=s%3De"));
+        assert_eq!(posted.authorization, None);
+        let basic = token_request(client, "s=e", ClientAuth::Basic, "c+d", "v");
+        assert_eq!(basic.body, plain);
+        let header = format!("Basic {}", STANDARD.encode("id%261:s%3De"));
+        assert_eq!(basic.authorization, Some(header));
         assert_eq!(with_query("https://a/b?c=d", &[("e", "f g")]), "https://a/b?c=d&e=f+g");
     }
 }

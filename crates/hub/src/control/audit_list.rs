@@ -1,7 +1,7 @@
 //! The audit trail of an organisation, as its admins read it.
 
-use ferry_types::{Result, UnixMillis};
-use rusqlite::Row;
+use ferry_types::{Reason, Result, UnixMillis};
+use rusqlite::{OptionalExtension as _, Row};
 
 use super::{Caller, Control, listing::Listing};
 
@@ -44,7 +44,8 @@ fn event(row: &Row<'_>) -> ferry_store::Result<AuditEvent> {
 
 impl Control {
     /// A page of what happened in an organisation since `since_unix`, newest first, and the token of the next
-    /// one. `action` is one action, a noun for all of its actions, or empty.
+    /// one. `action` is one action, a noun for all of its actions, or empty. The trail of a deleted organisation is
+    /// read by who were its admins.
     ///
     /// # Errors
     /// Unknown organisation, role below admin, bad page size or token.
@@ -57,7 +58,12 @@ impl Control {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<AuditEvent>, String)> {
-        let org_id = self.resolve_own_org(caller, org)?.to_string();
+        let org_id = match self.resolve_own_org(caller, org) {
+            Err(error) if error.reason == Reason::NotFound => {
+                self.deleted_org(caller, org).await?.ok_or(error)?
+            }
+            resolved => resolved?.to_string(),
+        };
         let filter = [org_id.as_str(), &since_unix.to_string(), action];
         let listing = Listing::new("ListAuditEvents", &filter, page_size, page_token)?;
         let before: i64 = listing.after.parse().unwrap_or(i64::MAX);
@@ -80,5 +86,19 @@ impl Control {
             })
             .await?;
         Ok(listing.page(rows, |row| row.id.to_string()))
+    }
+
+    /// The id of the newest organisation of this id or name of which the caller was an admin when it was deleted.
+    async fn deleted_org(&self, caller: &Caller, org: &str) -> Result<Option<String>> {
+        let (org, user) = (org.to_owned(), caller.user_id.to_string());
+        self.write(move |transaction| {
+            let sql = "SELECT org_id FROM audit
+                       WHERE action = 'org.delete' AND (org_id = ?1 OR target = ?1)
+                           AND EXISTS(SELECT 1 FROM json_each(detail, '$.admins') WHERE value = ?2)
+                       ORDER BY id DESC LIMIT 1";
+            let mut statement = transaction.connection().prepare_cached(sql)?;
+            Ok(statement.query_row([org, user], |row| row.get(0)).optional()?)
+        })
+        .await
     }
 }

@@ -1,6 +1,7 @@
 //! Counting windows in memory: rate limits of the public surface (WEB-06) and failed logins (PWD-05).
 
 use std::{
+    cmp::Ordering,
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
@@ -10,7 +11,7 @@ use std::{
 use crate::http::ClientIp;
 use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
 
-/// Windows kept at once; a further one replaces one that is over, or else any.
+/// Windows kept at once; a further one replaces one that is over, or else those that are furthest from refusing.
 const ENTRIES_MAX: usize = 100_000;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -30,6 +31,8 @@ pub(super) enum Counted {
     FailedClient(Client),
     /// Failed logins of an e-mail.
     FailedEmail(EmailHash),
+    /// Failed logins from a network, of any e-mail: where there was none, an attacked account can be entered.
+    FailedNetwork(Network),
 }
 
 /// Half a SHA-256 of a normalised e-mail: what the table holds is bounded, whatever callers send.
@@ -51,6 +54,25 @@ impl From<ClientIp> for Client {
     }
 }
 
+impl Client {
+    /// What storage names it by; `None` where nothing is known of it.
+    pub(super) fn known(self) -> Option<[u8; 16]> {
+        (self.0 != u128::MAX).then_some(self.0.to_be_bytes())
+    }
+}
+
+/// An IPv4 address or an IPv6 /48: the largest that one customer usually has, who would otherwise guess from 65,536
+/// addresses without failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Network(u128);
+
+impl From<Client> for Network {
+    fn from(client: Client) -> Self {
+        let is_v6 = client.0 > u128::from(u64::MAX);
+        Self(if is_v6 { client.0 >> 80 << 80 } else { client.0 })
+    }
+}
+
 impl Counted {
     /// How many in how many milliseconds.
     const fn rule(self) -> (u32, i64) {
@@ -63,6 +85,7 @@ impl Counted {
             Self::FailedPair(..) => (10, 15 * MINUTE_MS),
             Self::FailedClient(_) => (60, 15 * MINUTE_MS),
             Self::FailedEmail(_) => (100, HOUR_MS),
+            Self::FailedNetwork(_) => (1, HOUR_MS),
         }
     }
 
@@ -73,7 +96,9 @@ impl Counted {
             Self::Public(_) => "public",
             Self::Session(_) => "session",
             Self::ApiKey(..) => "api_key",
-            Self::FailedPair(..) | Self::FailedClient(_) | Self::FailedEmail(_) => "login",
+            Self::FailedPair(..) | Self::FailedClient(_) | Self::FailedEmail(_) | Self::FailedNetwork(_) => {
+                "login"
+            }
         }
     }
 }
@@ -100,15 +125,19 @@ impl Limiter {
         if self.scale == 0.0 {
             return Ok(());
         }
-        self.check(counted, now)?;
-        self.count(counted, now);
+        let mut windows = self.lock();
+        self.check_in(&windows, counted, now)?;
+        count_in(&mut windows, counted, now);
         Ok(())
     }
 
     /// Refuses if the window is full.
     pub(super) fn check(&self, counted: Counted, now: UnixMillis) -> Result<()> {
+        self.check_in(&self.lock(), counted, now)
+    }
+
+    fn check_in(&self, windows: &HashMap<Counted, Window>, counted: Counted, now: UnixMillis) -> Result<()> {
         let (limit, window_ms) = counted.rule();
-        let windows = self.lock();
         let Some(window) = windows.get(&counted).filter(|window| is_open(window, window_ms, now)) else {
             return Ok(());
         };
@@ -123,15 +152,12 @@ impl Limiter {
 
     /// Counts an event.
     pub(super) fn count(&self, counted: Counted, now: UnixMillis) {
-        let mut windows = self.lock();
-        if windows.len() >= ENTRIES_MAX && !windows.contains_key(&counted) {
-            make_room(&mut windows, now);
-        }
-        let window = windows.entry(counted).or_insert(Window { began: now, count: 0 });
-        if !is_open(window, counted.rule().1, now) {
-            *window = Window { began: now, count: 0 };
-        }
-        window.count = window.count.saturating_add(1);
+        count_in(&mut self.lock(), counted, now);
+    }
+
+    /// Forgets what was counted.
+    pub(super) fn forget(&self, counted: Counted) {
+        self.lock().remove(&counted);
     }
 
     /// Forgets the windows that are over.
@@ -149,16 +175,36 @@ const fn is_open(window: &Window, window_ms: i64, now: UnixMillis) -> bool {
     window.began.0 <= now.0 && now.0 < window.began.0 + window_ms
 }
 
-/// Drops what is over; if nothing is, a tenth of the rest, so that this is not done for every event.
+fn count_in(windows: &mut HashMap<Counted, Window>, counted: Counted, now: UnixMillis) {
+    if windows.len() >= ENTRIES_MAX && !windows.contains_key(&counted) {
+        make_room(windows, now);
+    }
+    let window = windows.entry(counted).or_insert(Window { began: now, count: 0 });
+    if !is_open(window, counted.rule().1, now) {
+        *window = Window { began: now, count: 0 };
+    }
+    window.count = window.count.saturating_add(1);
+}
+
+/// Drops what is over; if nothing is, a tenth of the rest, so that this is not done for every event: the windows with
+/// the lowest counts, since a flood of made-up e-mails or addresses must not make room for guessing anew.
 fn make_room(windows: &mut HashMap<Counted, Window>, now: UnixMillis) {
     windows.retain(|counted, window| is_open(window, counted.rule().1, now));
-    if windows.len() >= ENTRIES_MAX {
-        let mut place = 0;
-        windows.retain(|_, _| {
-            place += 1;
-            place % 10 != 0
-        });
+    if windows.len() < ENTRIES_MAX {
+        return;
     }
+    let mut counts: Vec<u32> = windows.values().map(|window| window.count).collect();
+    let surplus = counts.len() / 10;
+    let (_, &mut bound, _) = counts.select_nth_unstable(surplus);
+    let mut equal = surplus - counts.iter().filter(|count| **count < bound).count().min(surplus);
+    windows.retain(|_, window| match window.count.cmp(&bound) {
+        Ordering::Less => false,
+        Ordering::Equal if equal > 0 => {
+            equal -= 1;
+            false
+        }
+        Ordering::Equal | Ordering::Greater => true,
+    });
 }
 
 #[cfg(test)]
@@ -210,5 +256,34 @@ mod tests {
         assert!(limiter.lock().len() <= ENTRIES_MAX);
         limiter.prune(UnixMillis(HOUR_MS));
         assert_eq!(limiter.lock().len(), 0);
+    }
+
+    // Ten thousand accounts attacked from ten thousand addresses: the windows that refuse are those that stay.
+    // Verifies: PWD-05, WEB-06
+    #[test]
+    fn a_flood_drives_out_no_window_that_refuses() {
+        let limiter = Limiter::new(1.0);
+        let client = |number: u32| Client::from(ClientIp::from(IpAddr::from(number.to_be_bytes())));
+        let attacked = Counted::FailedEmail([7; 16]);
+        for _ in 0..100 {
+            limiter.count(attacked, UnixMillis(0));
+        }
+        for number in 0..10_000_u32 {
+            for step in 0..15 {
+                let mut email = [0; 16];
+                email[..4].copy_from_slice(&((number + step * 667) % 10_000).to_be_bytes());
+                limiter.count(Counted::FailedPair(email, client(number)), UnixMillis(1));
+            }
+        }
+        assert!(limiter.lock().len() <= ENTRIES_MAX);
+        assert!(limiter.check(attacked, UnixMillis(2)).is_err());
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_a_48() {
+        let network = |ip: &str| Network::from(Client::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));
     }
 }

@@ -11,13 +11,12 @@ use super::{
     Control, Origin, Session,
     accounts::email_key,
     audit::{AuditRow, Who},
-    limiter::{Client, Counted, EmailHash},
+    limiter::{Client, Counted, EmailHash, Limiter},
     load::parsed,
     passwords::Turn,
     random,
     sessions::{NewSession, check_label},
 };
-use crate::http::ClientIp;
 
 /// Longest e-mail that a failed login leaves in the audit trail.
 const AUDIT_EMAIL_MAX_CHARS: usize = 254;
@@ -28,6 +27,15 @@ struct Attempt<'a> {
     hash: EmailHash,
     client: Client,
     origin: &'a Origin,
+}
+
+/// How an attempt passed the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    /// Nothing stands against it.
+    Below,
+    /// The account is attacked, and the network has not failed in the last hour: it has this one guess.
+    AsOnlyGuess,
 }
 
 /// What `control.db` knows of an e-mail.
@@ -48,12 +56,17 @@ impl<'a> Attempt<'a> {
     }
 
     /// What counts its failures.
-    const fn counted(&self) -> [Counted; 3] {
+    fn counted(&self) -> [Counted; 4] {
         [
             Counted::FailedPair(self.hash, self.client),
             Counted::FailedClient(self.client),
             Counted::FailedEmail(self.hash),
+            self.network(),
         ]
+    }
+
+    fn network(&self) -> Counted {
+        Counted::FailedNetwork(self.client.into())
     }
 }
 
@@ -97,41 +110,63 @@ impl Control {
         attempt: &Attempt<'_>,
         password: &str,
     ) -> Result<Option<(Account, Option<String>)>> {
-        self.check_failures(attempt).await?;
+        // Whoever is refused waits for no turn.
+        self.check_failures(attempt, Limiter::check).await?;
         let account = self.account(&attempt.key).await?;
         let turn = self.passwords.turn().await?;
-        // Others may have failed while this one waited.
-        self.check_failures(attempt).await?;
+        // Others may have failed while this one waited. The one guess of a network counts before it is looked at: of
+        // many at once only one is the first.
+        let admitted = self.check_failures(attempt, Limiter::charge).await?;
         let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
         let let_in = account.filter(|account| verdict != Verdict::Wrong && !account.disabled);
+        if admitted == Admitted::AsOnlyGuess && let_in.is_some() {
+            self.failures.forget(attempt.network());
+        }
         Ok(let_in.map(|account| (account, new_secret)))
     }
 
-    /// Refuses an attempt that follows too many failures, before any hashing (PWD-05).
-    async fn check_failures(&self, attempt: &Attempt<'_>) -> Result<()> {
-        let now = self.now();
-        for counted in attempt.counted() {
-            let Err(refusal) = self.failures.check(counted, now) else { continue };
-            let spared = matches!(counted, Counted::FailedEmail(_)) && self.has_logged_in(attempt).await?;
-            if !spared {
-                metrics::counter!("ferry_login_attempts_total", "result" => "throttled").increment(1);
-                self.audit_login(attempt, "throttled").await?;
-                return Err(refusal);
-            }
+    /// Refuses an attempt that follows too many failures, before any hashing (PWD-05). `ask` looks whether the network
+    /// of a stranger to an attacked account has failed.
+    async fn check_failures(
+        &self,
+        attempt: &Attempt<'_>,
+        ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
+    ) -> Result<Admitted> {
+        let judged = self.judge_failures(attempt, ask).await;
+        if judged.as_ref().is_err_and(|error| error.reason == Reason::RateLimited) {
+            metrics::counter!("ferry_login_attempts_total", "result" => "throttled").increment(1);
+            self.audit_login(attempt, "throttled").await?;
         }
-        Ok(())
+        judged
     }
 
-    /// Whether someone has logged in to the account from this address before.
-    async fn has_logged_in(&self, attempt: &Attempt<'_>) -> Result<bool> {
-        if attempt.origin.ip == ClientIp::UNKNOWN {
-            return Ok(false);
+    async fn judge_failures(
+        &self,
+        attempt: &Attempt<'_>,
+        ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
+    ) -> Result<Admitted> {
+        let now = self.now();
+        self.failures.check(Counted::FailedPair(attempt.hash, attempt.client), now)?;
+        self.failures.check(Counted::FailedClient(attempt.client), now)?;
+        let Err(refusal) = self.failures.check(Counted::FailedEmail(attempt.hash), now) else {
+            return Ok(Admitted::Below);
+        };
+        // Those of whom nothing is known cannot be told apart.
+        let Some(client) = attempt.client.known() else { return Err(refusal) };
+        if self.has_logged_in(attempt, client).await? {
+            return Ok(Admitted::Below);
         }
-        let (key, ip) = (attempt.key.clone(), attempt.origin.ip.to_string());
+        ask(&self.failures, attempt.network(), now).map(|()| Admitted::AsOnlyGuess)
+    }
+
+    /// Whether someone has logged in to the account from this client before.
+    async fn has_logged_in(&self, attempt: &Attempt<'_>, client: [u8; 16]) -> Result<bool> {
+        let key = attempt.key.clone();
         self.write(move |transaction| {
-            let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN sessions ON user_id = users.id
-                                     WHERE email_key = ?1 AND ip = ?2)";
-            Ok(transaction.connection().prepare_cached(sql)?.query_row([key, ip], |row| row.get(0))?)
+            let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN login_clients ON user_id = users.id
+                                     WHERE email_key = ?1 AND client = ?2)";
+            let params = rusqlite::params![key, client];
+            Ok(transaction.connection().prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
         })
         .await
     }

@@ -109,6 +109,14 @@ pub(super) fn join(
     Ok(())
 }
 
+/// The ids of an organisation's admins.
+pub(super) fn admins(connection: &Connection, org_id: OrgId) -> ferry_store::Result<Vec<String>> {
+    let sql = "SELECT user_id FROM memberships WHERE org_id = ?1 AND role = 'admin' ORDER BY user_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids = statement.query_map([org_id.to_string()], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
 /// Removes every member of an organisation that ends.
 pub(super) fn disband(
     transaction: &mut Transaction<'_, ControlEffect>,

@@ -198,6 +198,8 @@ impl Control {
             }
             let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.delete", &name);
             row.org_id = Some(id);
+            // Whoever was its admin may read its trail as long as this row is kept.
+            row.detail = json!({ "admins": members::admins(connection, id)? });
             row.insert(connection)?;
             bury(transaction, id, now).map(drop)
         })

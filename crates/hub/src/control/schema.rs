@@ -161,4 +161,16 @@ CREATE TABLE watermarks(
     PRIMARY KEY(database_id, model, store)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Whose trail is still read when the organisation is gone (WEB-07).
+CREATE INDEX audit_deleted_orgs_by_name ON audit(target) WHERE action = 'org.delete';
+CREATE INDEX audit_deleted_orgs ON audit(org_id) WHERE action = 'org.delete';
+-- From where each account was entered (PWD-05): an address, or the /64 of one.
+CREATE TABLE login_clients(
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    client BLOB NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY(user_id, client)
+) STRICT, WITHOUT ROWID;
+",
 ];

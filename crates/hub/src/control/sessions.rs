@@ -9,12 +9,16 @@ use super::{
     Caller, Control, ControlEffect, Origin,
     audit::{AuditRow, Who},
     directory::RevokedSession,
+    limiter::Client,
     random,
 };
 use crate::http::ClientIp;
 
 /// Longest name of a device or token, in bytes.
 const LABEL_MAX_BYTES: usize = 128;
+
+/// Addresses that are remembered of an account, the newest.
+const LOGIN_CLIENTS_MAX: usize = 32;
 
 /// A session that is about to be stored.
 #[derive(Clone)]
@@ -39,6 +43,24 @@ impl NewSession {
             self.now.0,
             self.expires_unix * 1000,
         ])?;
+        self.remember_client(connection)
+    }
+
+    /// Keeps from where the account was entered: there it stays open while it is attacked from elsewhere (PWD-05).
+    fn remember_client(&self, connection: &Connection) -> ferry_store::Result<()> {
+        let Some(client) = Client::from(self.ip).known() else { return Ok(()) };
+        let user = self.user_id.to_string();
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO login_clients(user_id, client, last) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(rusqlite::params![user, client, self.now.0])?;
+        connection
+            .prepare_cached(
+                "DELETE FROM login_clients WHERE user_id = ?1 AND client NOT IN
+                     (SELECT client FROM login_clients WHERE user_id = ?1 ORDER BY last DESC LIMIT ?2)",
+            )?
+            .execute(rusqlite::params![user, LOGIN_CLIENTS_MAX])?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use ferry_auth::oauth::{
-    self, Client, Identity, OAuthError, Provider, Tokens, github,
+    self, Client, ClientAuth, Identity, OAuthError, Provider, Tokens, github,
     google::{self, Discovery, Expected},
 };
 use ferry_types::UnixMillis;
@@ -71,7 +71,7 @@ impl Control {
         code: &str,
     ) -> Result<Identity, OAuthError> {
         let urls = &self.config.oauth.github_urls;
-        let tokens = self.tokens_for(&urls.token, client, pending, code).await?;
+        let tokens = self.tokens_for(&urls.token, client, ClientAuth::Post, pending, code).await?;
         let authorization = format!("Bearer {}", tokens.access_token()?);
         let api = |url: &str| {
             let request = Request::get(url)
@@ -93,28 +93,60 @@ impl Control {
         let discovery = self.discovery().await?;
         let keys = async { self.ask(get(&discovery.jwks_uri)?).await };
         let (tokens, keys) =
-            tokio::try_join!(self.tokens_for(&discovery.token_endpoint, client, pending, code), keys)?;
+            tokio::try_join!(self.tokens_of_issuer(&discovery, client, pending, code), keys)?;
         let expected = Expected {
             issuer: &self.config.oauth.google_issuer,
             client_id: &client.id,
             nonce: &pending.nonce,
         };
-        google::identity(tokens.id_token()?, (keys.0, &keys.1), expected, self.now().as_secs())
+        let named = google::named(tokens.id_token()?, (keys.0, &keys.1), expected, self.now().as_secs())?;
+        let Some(url) = discovery.userinfo_endpoint.as_ref().filter(|_| named.needs_userinfo()) else {
+            return named.identity();
+        };
+        let authorization = format!("Bearer {}", tokens.access_token()?);
+        let request = Request::get(url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::AUTHORIZATION, authorization);
+        let (status, body) = self.ask(build(request, Bytes::new())?).await?;
+        named.with_userinfo(status, &body)?.identity()
+    }
+
+    /// The tokens of an issuer of OpenID Connect, to which the hub shows its secret as the issuer wants it.
+    async fn tokens_of_issuer(
+        &self,
+        discovery: &Discovery,
+        client: &OAuthClient,
+        pending: &Pending,
+        code: &str,
+    ) -> Result<Tokens, OAuthError> {
+        let mut refused = OAuthError::ClientRefused("no way to show the secret".to_owned());
+        for auth in discovery.client_auths() {
+            match self.tokens_for(&discovery.token_endpoint, client, auth, pending, code).await {
+                // Asked before the code is looked at, so that the code is still good.
+                Err(error @ OAuthError::ClientRefused(_)) => refused = error,
+                outcome => return outcome,
+            }
+        }
+        Err(refused)
     }
 
     async fn tokens_for(
         &self,
         endpoint: &str,
         client: &OAuthClient,
+        auth: ClientAuth,
         pending: &Pending,
         code: &str,
     ) -> Result<Tokens, OAuthError> {
         let known_as = Client { id: &client.id, redirect_uri: &pending.redirect_uri };
-        let body = oauth::token_request(known_as, &client.secret, code, &pending.verifier);
-        let request = Request::post(endpoint)
+        let wanted = oauth::token_request(known_as, &client.secret, auth, code, &pending.verifier);
+        let mut request = Request::post(endpoint)
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let (status, body) = self.ask(build(request, body.into())?).await?;
+        if let Some(authorization) = wanted.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let (status, body) = self.ask(build(request, wanted.body.into())?).await?;
         Tokens::read(status, &body)
     }
 
@@ -138,7 +170,8 @@ impl Control {
         let issuer = &self.config.oauth.google_issuer;
         let (status, body) = self.ask(get(&google::discovery_url(issuer))?).await?;
         let discovery = Discovery::read(issuer, status, &body)?;
-        for url in [&discovery.authorization_endpoint, &discovery.token_endpoint, &discovery.jwks_uri] {
+        let needed = [&discovery.authorization_endpoint, &discovery.token_endpoint, &discovery.jwks_uri];
+        for url in needed.into_iter().chain(&discovery.userinfo_endpoint) {
             RemoteUrl::secure(url)
                 .map_err(|why| OAuthError::Provider(format!("discovery: {url:?}: {why}")))?;
         }

@@ -67,12 +67,14 @@ impl Control {
         origin: &Origin,
     ) -> Result<(String, String)> {
         let now = self.now();
-        self.rates.charge(Counted::OAuth(origin.ip.into()), now)?;
+        self.charge_public(origin.ip)?;
         let provider: Provider =
             wanted.provider.parse().map_err(|_| invalid("provider must be github or google"))?;
         let (client, redirect_uri) = self.oauth_client(provider)?;
         let challenge = self.client_challenge(wanted.client_challenge)?;
         let loopback_port = loopback_port(wanted.loopback_port, challenge.is_some())?;
+        // Logins that are begun count, not what they take: an office behind one address has many.
+        self.rates.charge(Counted::OAuth(origin.ip.into()), now)?;
         let state = hex::encode(random::bytes::<32>()?);
         let pending = Pending {
             provider: provider.to_string(),
@@ -92,7 +94,7 @@ impl Control {
                 github::authorize_url(&self.config.oauth.github_urls.authorize, known_as, secrets)
             }
             Provider::Google => {
-                let discovery = self.discovery().await.map_err(|error| refusal(provider, error, &[]))?;
+                let discovery = self.discovery().await.map_err(|error| refusal(provider, &error, &[]))?;
                 discovery.authorize_url(known_as, secrets, &pending.nonce)
             }
         };
@@ -137,7 +139,7 @@ impl Control {
         linker: Option<&Caller>,
         origin: &Origin,
     ) -> Result<Session> {
-        self.rates.charge(Counted::OAuth(origin.ip.into()), self.now())?;
+        self.charge_public(origin.ip)?;
         if self.config.oauth.github.is_none() && self.config.oauth.google.is_none() {
             return Err(not_configured("a provider"));
         }
@@ -179,10 +181,10 @@ impl Control {
         let (client, _) = self.oauth_client(provider)?;
         let named = self.exchange(provider, &client, pending, code).await;
         let secrets = [code, &pending.verifier, &client.secret];
-        let identity = named.map_err(|error| refusal(provider, error, &secrets))?;
+        let identity = named.map_err(|error| refusal(provider, &error, &secrets))?;
         let email = check_email(&identity.email).map_err(|_| {
             let what = oauth::OAuthError::Provider("an e-mail address that is none".to_owned());
-            refusal(provider, what, &[])
+            refusal(provider, &what, &[])
         })?;
         let identity = Identity { email: email.to_owned(), subject: identity.subject };
         match linker {
@@ -251,9 +253,12 @@ fn not_configured(provider: &str) -> Error {
 }
 
 /// What a provider's failure tells the caller. The provider's own words go to the log alone, without `secrets`.
-fn refusal(provider: Provider, error: oauth::OAuthError, secrets: &[&str]) -> Error {
+fn refusal(provider: Provider, error: &oauth::OAuthError, secrets: &[&str]) -> Error {
+    let cause = secrets.iter().fold(error.to_string(), |told, secret| told.replace(secret, "…"));
+    let cause: String = cause.chars().take(PROVIDER_TEXT_MAX_CHARS).collect();
+    tracing::warn!(%provider, %cause, "a login at a provider failed");
     match error {
-        oauth::OAuthError::CodeRefused => Error::new(
+        oauth::OAuthError::CodeRefused(_) => Error::new(
             Reason::PermissionDenied,
             format!("{provider} refused the code: start the login again"),
         ),
@@ -261,13 +266,20 @@ fn refusal(provider: Provider, error: oauth::OAuthError, secrets: &[&str]) -> Er
             Reason::FailedPrecondition,
             format!("{provider} verified no e-mail address of yours: verify one there and start again"),
         ),
-        oauth::OAuthError::Provider(what) => {
-            let told = secrets.iter().fold(what, |told, secret| told.replace(secret, "…"));
-            let told: String = told.chars().take(PROVIDER_TEXT_MAX_CHARS).collect();
-            tracing::warn!(%provider, what = %told, "a provider did not answer as it should");
-            let message = format!("{provider} did not answer as it should: try again in a minute");
-            Error::new(Reason::Unavailable, message)
-        }
+        oauth::OAuthError::NoEmail => Error::new(
+            Reason::FailedPrecondition,
+            format!(
+                "{provider} named no e-mail address of yours: add and verify one there; if you have one, ask whoever \
+                 runs the hub, whose log says what the provider must allow"
+            ),
+        ),
+        oauth::OAuthError::ClientRefused(_) | oauth::OAuthError::Provider(_) => Error::new(
+            Reason::Unavailable,
+            format!(
+                "{provider} did not answer as it should: try again in a minute; if it stays so, ask whoever runs the \
+                 hub, whose log says why"
+            ),
+        ),
     }
 }
 
