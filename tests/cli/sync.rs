@@ -237,3 +237,33 @@ fn kill_9_during_a_pull_leaves_the_file_old_or_new() {
         }
     }
 }
+
+// A pull token pushed with "page_data where it does not belong", or with success where nothing differed.
+// Verifies: PAG-72
+#[test]
+fn a_token_of_the_other_direction_is_told_so_also_where_nothing_differs() {
+    let hub = hub();
+    let ferry = ada(&hub);
+    Shape::default().create(&ferry.file("app.db"), 50, 1);
+    ferry.ok(&["push", "app.db", "app"]);
+    fs::copy(ferry.file("app.db"), ferry.file("other.db")).unwrap();
+    run(&ferry.file("other.db"), "DELETE FROM item WHERE id % 2 = 0");
+    let token = |direction: &str| ferry.ok(&["db", "token", "app", "--direction", direction]);
+    let (push, pull) = (token("push"), token("pull"));
+    let narrowed = ferry.clone().input(&push).ok(&["token", "attenuate", "--ttl", "600"]);
+    for file in ["app.db", "other.db", "missing.db"] {
+        for (verb, token, may) in
+            [("push", &pull, "pull"), ("pull", &push, "push"), ("pull", &narrowed, "push")]
+        {
+            if (verb, file) == ("push", "missing.db") {
+                continue;
+            }
+            let before = fs::read(ferry.file(file)).ok();
+            let said =
+                ferry.clone().env("FERRY_SYNC_TOKEN", token.trim()).fails(4, &["sync", verb, "--db", file]);
+            assert!(said.contains(&format!("this token may only {may}")), "{said}");
+            assert!(said.contains(&format!("--direction {verb}")), "{said}");
+            assert_eq!(fs::read(ferry.file(file)).ok(), before, "{file}");
+        }
+    }
+}

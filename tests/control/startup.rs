@@ -111,6 +111,46 @@ fn the_first_start_makes_private_files_and_wider_ones_are_refused() {
     let _hub = options().data_dir(&data).start();
 }
 
+// `serve --data-dir /` advised `chmod 700 /`, which locks everybody out of the machine.
+// Verifies: CFG-07
+#[test]
+fn a_directory_that_serves_others_is_refused_and_never_to_be_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let (open, private) = (home.join("open"), home.join("private"));
+    for folder in [&open, &private] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("theirs.txt"), "not a hub's").unwrap();
+    }
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set(&open, 0o755);
+    set(&private, 0o700);
+    for home_mode in [0o755, 0o700] {
+        set(&home, home_mode);
+        for dir in ["/", "/tmp", "/var/lib", "/dev/shm", home.to_str().unwrap(), open.to_str().unwrap()] {
+            let refused = must_fail(options().data_dir(dir).env("HOME", home.to_str().unwrap()));
+            let instead = Path::new(dir).canonicalize().unwrap().join("ferry");
+            names(&refused, &["data_dir", &format!("--data-dir {}", instead.display())]);
+            assert!(!refused.output.contains("chmod"), "{}", refused.output);
+            assert!(!instead.exists() && !Path::new(dir).join("lock").exists(), "{dir}: something was made");
+        }
+    }
+
+    // What the advice names works, and so does a private folder, whatever else is in it.
+    for dir in [home.join("ferry"), private] {
+        drop(options().data_dir(dir).env("HOME", home.to_str().unwrap()).start());
+    }
+    // A hub that has its data in a home keeps it.
+    let data = home.join("ferry");
+    drop(options().data_dir(&data).env("HOME", data.to_str().unwrap()).start());
+    // An empty folder is ours to lock, and the advice can be pasted.
+    let empty = home.join("it's empty");
+    fs::create_dir(&empty).unwrap();
+    set(&empty, 0o755);
+    let advice = format!("chmod 700 '{}/it'\\''s empty'", home.display());
+    names(&must_fail(options().data_dir(&empty)), &[&advice]);
+}
+
 // Verifies: CFG-02
 #[test]
 fn one_process_holds_a_data_directory() {

@@ -175,7 +175,7 @@ impl Replica<'_> {
     async fn open(&self, target: &Target, direction: Direction, max_page: u32) -> Result<Session> {
         let server = self.admin.server();
         if let Some(kept) = self.tokens.get(target.id, direction, self.clock.now()) {
-            match Session::open(server, &kept, max_page).await {
+            match Session::open(server, &kept, direction, max_page).await {
                 Err(error) if error.is_unauthenticated() => {}
                 opened => return opened,
             }
@@ -189,7 +189,7 @@ impl Replica<'_> {
         let minted = self.admin.issue_sync_token(&target.id.to_string(), &wish).await?;
         let token = SyncToken { token: minted.token, expires_unix: minted.exp_unix };
         self.tokens.put(target.id, direction, &token, self.clock.now());
-        Session::open(server, &token.token, max_page).await
+        Session::open(server, &token.token, direction, max_page).await
     }
 
     fn synced(

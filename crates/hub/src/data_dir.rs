@@ -1,6 +1,8 @@
 //! The data directory: made private on first start, and held by one process at a time (CFG-02), as long as it is the
 //! directory that this process opened.
 
+mod place;
+
 use std::{
     fs::{File, Metadata},
     io,
@@ -51,6 +53,7 @@ pub struct DataDirLost {
 pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     let failed = |error: io::Error| ConfigError(format!("data_dir {}: {error}", dir.display()));
     rustix::process::umask(Mode::from_raw_mode(0o077));
+    place::check(dir)?;
     ferry_store::folder::create(dir).map_err(failed)?;
     refuse_wider(dir, 0o700)?;
     let taken = || {
@@ -135,8 +138,18 @@ pub fn refuse_wider(path: &Path, mode: u32) -> Result<(), ConfigError> {
         return Err(ConfigError(format!(
             "{} is open to other users (mode {granted:04o}); run: chmod {mode:o} {}",
             path.display(),
-            path.display()
+            shell_word(path)
         )));
     }
     Ok(())
+}
+
+/// The path as a shell takes it for one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -186,7 +186,7 @@ impl Options {
             command.env("FERRY_FAULT", plan);
         }
         // Not where a ferry.toml of somebody else may lie.
-        let folder = data_dir.parent().expect("the data directory has a parent");
+        let folder = data_dir.parent().unwrap_or(&data_dir);
         let mut child = command
             .current_dir(folder)
             .stdin(Stdio::null())

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Result, ServerUrl,
+    admin::Direction,
     local::{check_place, image::Access},
     progress::{Progress, Stage},
     wire::edgereplica::{Session, Transferred},
@@ -46,7 +47,7 @@ pub async fn bare_push(
         Found::Empty => return Err(local::nothing_to_push(file, true)),
     };
     let root = local.scan.root;
-    let session = Session::open(server, token, local.page_count().0).await?;
+    let session = Session::open(server, token, Direction::Push, local.page_count().0).await?;
     let hashes = Arc::new(local.hashes());
     progress.begin(Stage::Sending, None);
     let (_, outcome) = session.push(local.image, hashes, Arc::clone(&progress)).await;
@@ -67,7 +68,7 @@ pub async fn bare_pull(
     check_place(file)?;
     let found = local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
     let replaced = Replaced::from_found(found).await?;
-    let open = async |count| Session::open(server, token, count).await;
+    let open = async |count| Session::open(server, token, Direction::Pull, count).await;
     let Received { part, root, transferred } = receive(open, file, &replaced, &progress).await?;
     let changed = replaced.root() != Some(root);
     let written = if changed { part.received().count() as u64 } else { 0 };

@@ -15,6 +15,10 @@ use super::{
     tree,
 };
 
+/// The first words are those that EdgeReplica's clients know (PAG-09).
+const NOTHING_ANNOUNCED: &str = "nothing announced: this token allows push only, and an empty file never replaces a \
+                                 database; to fetch it use a token for pull, to replace it push a file with a table";
+
 /// What a push asks of storage.
 pub trait PushStore: ImageHashes {
     /// Whether a page with this content is staged; true only if it can be read back whole.
@@ -292,7 +296,8 @@ impl Push {
 
     fn complete(&mut self) -> Result<(), Refusal> {
         if self.announcements.max_page().0 == 0 && self.base.page_count.0 != 0 {
-            return Err(Refusal::wrong("nothing announced: this token allows push only"));
+            // A push of an empty file and a pull into a missing one look the same here.
+            return Err(Refusal::wrong(NOTHING_ANNOUNCED));
         }
         self.announcements.check_all()?;
         self.state = State::Completing;

@@ -201,7 +201,7 @@ fn data_counts_only_as_requested_and_announced() {
 #[test]
 fn a_push_of_nothing_is_refused_unless_there_is_nothing() {
     let refusal = push_refusal(image(2, 1), &[Sent::Hello(0), Sent::Complete]);
-    assert_eq!(refusal.message, "nothing announced: this token allows push only");
+    assert!(refusal.message.starts_with("nothing announced: this token allows push only"), "{refusal:?}");
     let (image, mut memory) = stored(vec![]);
     let mut push = Push::new(image, LIMIT);
     push.receive(&hello(0), &mut memory).unwrap();

@@ -8,7 +8,7 @@ use axum::{
 };
 use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::close;
+use ferry_protocol::edgereplica::{DIRECTION_HEADER, close};
 use ferry_types::{
     Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
@@ -50,6 +50,15 @@ enum Direction {
     Pull,
 }
 
+impl Direction {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+        }
+    }
+}
+
 /// Everything that a session is let in with.
 struct Entry {
     hub: Arc<Hub>,
@@ -77,10 +86,13 @@ pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     };
     // The hub waits for this token's end before it closes files.
     let tracked = hub.tasks.token();
-    handshake.accept(LIMITS, async move |socket| {
+    let direction = HeaderValue::from_static(entry.direction.as_str());
+    let mut response = handshake.accept(LIMITS, async move |socket| {
         run(entry, socket).await;
         drop(tracked);
-    })
+    });
+    response.headers_mut().insert(DIRECTION_HEADER, direction);
+    response
 }
 
 async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<Entry> {
@@ -122,10 +134,7 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     let Entry { hub, database, direction, rights, meter, requester, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket, meter);
-    let word = match direction {
-        Direction::Push => "push",
-        Direction::Pull => "pull",
-    };
+    let word = direction.as_str();
     metrics::counter!("ferry_pages_sessions_total", "direction" => word).increment(1);
     let engine: Result<Box<dyn Engine>> = match direction {
         Direction::Push => PushEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),

@@ -17,6 +17,9 @@ pub use frame::{
 pub const ENVELOPE_VERSION: u8 = 1;
 /// The version of the protocol that `hello` and `hello_reply` name.
 pub const PROTOCOL_VERSION: u32 = 1;
+/// Header of the hub's upgrade answer: the direction that the token allows, `push` or `pull`. Ferry's own addition, so that
+/// a client with the wrong token hears of it also when nothing would have to travel.
+pub const DIRECTION_HEADER: &str = "ferry-sync-direction";
 /// What the client always names as page size in `hello`, whatever its file has.
 pub const HELLO_PAGE_SIZE: u32 = 4096;
 

@@ -12,7 +12,10 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::{ClientError, ErrorCode, Result, ServerUrl, admin};
+use crate::{
+    ClientError, ErrorCode, Result, ServerUrl,
+    admin::{self, Direction},
+};
 
 /// How long the close code may come after an `error` frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -26,6 +29,23 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Frame<'_>> {
 /// A frame that does not belong where it came.
 pub(super) fn unexpected(frame: &Frame<'_>) -> ClientError {
     ClientError::unverified(format!("the hub sent {} where it does not belong", frame.kind()))
+}
+
+/// The token is for the other direction than `meant`.
+pub(super) fn wrong_direction(meant: Direction) -> ClientError {
+    let may = match meant {
+        Direction::Push => Direction::Pull,
+        Direction::Pull => Direction::Push,
+    };
+    ClientError::new(
+        ErrorCode::Table(Code::PermissionDenied),
+        "WRONG_DIRECTION",
+        format!(
+            "this token may only {may}: mint one to {meant} with ferry db token DB --direction {meant}",
+            may = may.as_str(),
+            meant = meant.as_str()
+        ),
+    )
 }
 
 /// The refusal of the upgrade: plain text, with the status of its family.
@@ -101,6 +121,8 @@ pub(super) fn closed(frame: Option<&CloseFrame>) -> ClientError {
 /// Message and close code as one refusal. EdgeReplica's servers say all with 1011 and text.
 fn refusal(code: Option<CloseCode>, message: String) -> ClientError {
     let (family, reason) = match code.map(u16::from) {
+        // EdgeReplica's servers say this with 1011.
+        _ if message.contains("this token allows") => (Code::PermissionDenied, "WRONG_DIRECTION"),
         Some(1008) if message.contains("token") => (Code::PermissionDenied, "PERMISSION_DENIED"),
         Some(1008) => (Code::FailedPrecondition, "WRONG_KIND"),
         Some(1009) => (Code::ResourceExhausted, "TOO_LARGE"),

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Session, Transferred, failure, session};
-use crate::{ClientError, Result};
+use crate::{ClientError, Result, admin::Direction};
 
 /// Pages that wait for the disk.
 const PAGES_AHEAD: usize = 64;
@@ -68,6 +68,10 @@ impl Session {
                     }
                     Frame::SyncComplete(complete) => return Ok(complete),
                     Frame::Error(message) => return Err(failure::told(&mut incoming, message).await),
+                    // A server that does not name the token's direction shows it by what it sends.
+                    Frame::RequestPage(_) | Frame::RequestPages(_) => {
+                        return Err(failure::wrong_direction(Direction::Pull));
+                    }
                     other => return Err(failure::unexpected(&other)),
                 }
             }

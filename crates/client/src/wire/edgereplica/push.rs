@@ -12,7 +12,7 @@ use super::{
     Session, Traffic, Transferred, failure,
     session::{self, Incoming, Outgoing},
 };
-use crate::{ClientError, Result, ServerUrl, local::Image, progress::Progress};
+use crate::{ClientError, Result, ServerUrl, admin::Direction, local::Image, progress::Progress};
 
 /// Encoded pages that wait for the socket: read ahead, but never much memory.
 const PAGES_AHEAD: usize = 32;
@@ -126,6 +126,10 @@ async fn answer_requests(
                 });
             }
             Frame::Error(message) => return Err(failure::told(incoming, message).await),
+            // A server that does not name the token's direction shows it by what it sends.
+            Frame::PageData(_) | Frame::PageDataBatch(_) => {
+                return Err(failure::wrong_direction(Direction::Push));
+            }
             other => return Err(failure::unexpected(&other)),
         }
     }

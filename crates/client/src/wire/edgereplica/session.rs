@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferry_protocol::edgereplica::{Frame, HELLO_PAGE_SIZE, Hello, HelloReply, PROTOCOL_VERSION, PageHash};
+use ferry_protocol::edgereplica::{
+    DIRECTION_HEADER, Frame, HELLO_PAGE_SIZE, Hello, HelloReply, PROTOCOL_VERSION, PageHash,
+};
 use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_IDLE_MAX_MS};
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -26,7 +28,11 @@ use tokio_tungstenite::{
 };
 
 use super::{Traffic, failure};
-use crate::{ClientError, Result, ServerUrl, admin, tls};
+use crate::{
+    ClientError, Result, ServerUrl,
+    admin::{self, Direction},
+    tls,
+};
 
 /// How long connecting and upgrading may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -56,11 +62,19 @@ pub struct Session {
 impl Session {
     /// Connects and greets; `max_page` is the number of pages of the local image.
     ///
+    /// The token alone decides the direction, and a session of the other one can even look like a success: so a token
+    /// that is not for `direction` is refused as soon as the hub has named its own.
+    ///
     /// # Errors
     /// When no hub answers, or it refuses the token or the greeting.
-    pub async fn open(server: &ServerUrl, token: &str, max_page: u32) -> Result<Self> {
+    pub async fn open(server: &ServerUrl, token: &str, direction: Direction, max_page: u32) -> Result<Self> {
         let connecting = timeout(CONNECT_TIMEOUT, connect(server, token)).await;
-        let socket = connecting.map_err(|_| admin::unreachable(server, "it does not answer"))??;
+        let (mut socket, granted) =
+            connecting.map_err(|_| admin::unreachable(server, "it does not answer"))??;
+        if granted.is_some_and(|granted| granted != direction) {
+            close(&mut socket).await;
+            return Err(failure::wrong_direction(direction));
+        }
         let reply = HelloReply { protocol_version: 0, page_size: 0, max_page: 0 };
         let mut session = Self { server: server.clone(), socket, traffic: Traffic::default(), reply };
         let hello =
@@ -103,7 +117,8 @@ impl Session {
     }
 }
 
-async fn connect(server: &ServerUrl, token: &str) -> Result<Socket> {
+/// The socket, and the direction of its token, which EdgeReplica's own servers do not tell.
+async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Direction>)> {
     let no_hub = |error: &dyn std::fmt::Display| admin::unreachable(server, &error.to_string());
     let host = server.host().trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, server.port())).await.map_err(|error| no_hub(&error))?;
@@ -123,10 +138,13 @@ async fn connect(server: &ServerUrl, token: &str) -> Result<Socket> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(EDGEREPLICA_FRAME_MAX_BYTES))
         .max_frame_size(Some(EDGEREPLICA_FRAME_MAX_BYTES));
-    let (socket, _) = client_async_with_config(request, stream, Some(config))
+    let (socket, response) = client_async_with_config(request, stream, Some(config))
         .await
         .map_err(|error| failure::upgrade(server, error))?;
-    Ok(socket)
+    let granted = response.headers().get(DIRECTION_HEADER).and_then(|word| {
+        [Direction::Push, Direction::Pull].into_iter().find(|direction| word == direction.as_str())
+    });
+    Ok((socket, granted))
 }
 
 /// The next binary message. Silence of both directions for [`IDLE_MAX`] is a failure: the hub is gone.
