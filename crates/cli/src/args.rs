@@ -1,6 +1,6 @@
 //! The command line as it is typed.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use ferry_client::ServerUrl;
@@ -43,6 +43,9 @@ pub(crate) struct Global {
     /// URL of the hub [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<ServerUrl>,
+    /// File of PEM certificates: the authorities to trust, instead of this machine's [env: FERRY_CACERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
     /// A profile of config.toml, which names server and organisation
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,

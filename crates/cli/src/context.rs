@@ -6,6 +6,7 @@ use ferry_client::{
     ClientError, ErrorCode, ServerUrl,
     admin::AdminClient,
     replica::{NoTokens, TokenStore},
+    tls,
 };
 use ferry_types::Code;
 
@@ -33,7 +34,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 impl Context {
-    /// Server: flag, FERRY_SERVER, profile, default; organisation: flag, profile.
+    /// Server: flag, FERRY_SERVER, profile, default; organisation: flag, profile. From here on the process trusts whom
+    /// `--cacert` or FERRY_CACERT names.
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {
         let settings_dir = settings::directory()?;
         let profile = settings::profile(&settings_dir, global.profile.as_deref())?;
@@ -43,6 +45,9 @@ impl Context {
             (None, None, Some(text)) => named(&text, "config.toml")?,
             (None, None, None) => named(DEFAULT_SERVER, "the default")?,
         };
+        if let Some(file) = global.cacert.or_else(|| variable("FERRY_CACERT").map(PathBuf::from)) {
+            tls::trust_only(&file)?;
+        }
         let org = global.org.or(profile.org).unwrap_or_default();
         Ok(Self { server, json: global.json, org, settings_dir })
     }

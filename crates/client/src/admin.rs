@@ -13,7 +13,6 @@ use ferry_types::{Code, DatabaseId};
 use http::{HeaderValue, header::AUTHORIZATION};
 
 use self::connection::HttpsClient;
-pub(crate) use self::failure::unreachable;
 pub use self::name::DatabaseName;
 use crate::{ClientError, ErrorCode, Result, ServerUrl};
 

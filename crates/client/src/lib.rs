@@ -5,11 +5,12 @@ pub mod admin;
 pub mod error;
 pub mod events;
 pub mod local;
+mod no_answer;
 pub mod progress;
 pub mod records;
 pub mod replica;
 pub mod server;
-mod tls;
+pub mod tls;
 mod v1;
 pub mod wire;
 

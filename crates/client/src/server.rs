@@ -64,6 +64,21 @@ impl ServerUrl {
             .expect("BUG: a server address is built from the parts of a URI")
     }
 
+    /// The same host with TLS instead of without, or the other way round.
+    #[must_use]
+    pub fn with_other_scheme(&self) -> Self {
+        Self { secure: !self.secure, ..self.clone() }
+    }
+
+    /// Under which name what the hub gave us is kept: its origin, with one name for this machine, which `ferry serve`
+    /// prints as an address and people write as a name.
+    #[must_use]
+    pub fn kept_under(&self) -> String {
+        let is_this_machine = matches!(self.host.as_str(), "127.0.0.1" | "[::1]");
+        let host = if is_this_machine { "localhost".to_owned() } else { self.host.clone() };
+        Self { host, ..self.clone() }.to_string()
+    }
+
     fn authority(&self) -> String {
         if self.port == default_port(self.secure) {
             self.host.clone()

@@ -1,13 +1,45 @@
 //! TLS as both wires use it: rustls with ring, trusting the platform's roots, so that a hub behind a
-//! company's own authority works as it does in a browser.
+//! company's own authority works as it does in a browser; or the authorities of one file alone.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+use crate::{ClientError, Result};
 
 /// The one configuration of the process; reading the platform's roots takes a while.
+static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+
+/// Trusts the authorities in a file of PEM certificates, instead of the platform's. To be called before the first
+/// connection: the choice is made once for a process.
+///
+/// # Errors
+/// When the file cannot be read, holds no certificate, or a connection was made before.
+pub fn trust_only(file: &Path) -> Result<()> {
+    let bad = |what: &str| ClientError::argument(format!("{}: {what}", file.display()));
+    let text = std::fs::read(file).map_err(|error| bad(&error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| bad(&format!("not PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| bad(&format!("a certificate cannot be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(bad(
+            "it holds no certificate; name a PEM file, which begins with -----BEGIN CERTIFICATE-----",
+        ));
+    }
+    CONFIG.set(Arc::new(trusting(roots))).map_err(|_| bad("a connection was made before"))
+}
+
 pub(crate) fn config() -> Arc<ClientConfig> {
-    static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+    let config = CONFIG.get_or_init(|| {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
@@ -15,19 +47,20 @@ pub(crate) fn config() -> Arc<ClientConfig> {
         }
         // Single bad certificates in a platform's store are common; the others serve.
         roots.add_parsable_certificates(found.certs);
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("BUG: ring supports the default protocol versions");
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+        Arc::new(trusting(roots))
     });
-    Arc::clone(&CONFIG)
+    Arc::clone(config)
 }
 
 /// For plain HTTP, where the connector wants a configuration that nothing uses: without the platform's roots,
 /// whose reading costs tens of milliseconds.
 pub(crate) fn plain_only() -> ClientConfig {
+    trusting(RootCertStore::empty())
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("BUG: ring supports the default protocol versions");
-    builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    builder.with_root_certificates(roots).with_no_client_auth()
 }

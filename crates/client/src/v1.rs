@@ -15,10 +15,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::{
-    ClientError, ErrorCode, Result, ServerUrl,
-    admin::{connection, unreachable},
-};
+use crate::{ClientError, ErrorCode, Result, ServerUrl, admin::connection, no_answer};
 
 /// Largest document that is read whole.
 const DOCUMENT_MAX_BYTES: usize = 64 << 20;
@@ -92,7 +89,8 @@ impl V1Client {
         all.insert(AUTHORIZATION, self.bearer.clone());
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         all.extend(headers.clone());
-        let response = self.http.request(request).await.map_err(|error| unanswered(&self.server, &error))?;
+        let response =
+            self.http.request(request).await.map_err(|error| no_answer::explained(&self.server, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -137,7 +135,8 @@ impl V1Client {
     /// The document of an answer.
     pub(crate) async fn document<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
         let bytes = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
-        let bytes = bytes.map_err(|error| unreachable(&self.server, &error.to_string()))?.to_bytes();
+        let bytes =
+            bytes.map_err(|error| no_answer::unreachable(&self.server, &error.to_string()))?.to_bytes();
         serde_json::from_slice(&bytes)
             .map_err(|error| ClientError::unverified(format!("the hub's answer cannot be read: {error}")))
     }
@@ -164,15 +163,6 @@ impl V1Client {
             retry_after_ms: retry_after.map(|seconds| seconds * 1000),
         }
     }
-}
-
-/// No answer: the innermost cause tells most.
-fn unanswered(server: &ServerUrl, error: &(dyn std::error::Error + 'static)) -> ClientError {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    unreachable(server, &cause.to_string())
 }
 
 #[derive(Default, Deserialize)]

@@ -71,19 +71,23 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// The credentials of `server` in the settings directory `dir`.
     pub(crate) fn new(dir: &Path, server: &ServerUrl) -> Self {
-        Self { path: dir.join("credentials.toml"), origin: server.to_string() }
+        Self { path: dir.join("credentials.toml"), origin: server.kept_under() }
     }
 
     fn parse(&self, text: Option<String>) -> Result<Document, Failure> {
         let Some(text) = text else { return Ok(Document::default()) };
         // The parser's message quotes the line, which may hold a token.
-        toml::from_str(&text).map_err(|error| {
+        let document: Document = toml::from_str(&text).map_err(|error| {
             Failure::Configuration(format!(
                 "{} is damaged ({}): remove it and log in again",
                 self.path.display(),
                 error.message()
             ))
-        })
+        })?;
+        // Older versions kept the addresses of this machine apart.
+        let kept_under = |origin: String| origin.parse().map_or(origin, |url: ServerUrl| url.kept_under());
+        let servers = document.servers.into_iter().map(|(origin, server)| (kept_under(origin), server));
+        Ok(Document { servers: servers.collect() })
     }
 
     fn server(&self) -> Result<Server, Failure> {
@@ -176,6 +180,24 @@ mod tests {
         b.forget().unwrap();
         assert_eq!(at(&dir, "http://A:80/").session().unwrap().unwrap().token, "token-a");
         assert!(b.session().unwrap().is_none());
+    }
+
+    // `serve` printed http://127.0.0.1:8787, and the client's default is http://localhost:8787: two logins.
+    // Verifies: CLI-04
+    #[test]
+    fn this_machine_is_one_hub_by_name_and_by_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let older = "[servers.\"http://127.0.0.1:1\".session]\ntoken = \"older\"\nemail = \"a@b\"\n";
+        std::fs::write(dir.path().join("credentials.toml"), older).unwrap();
+        for name in ["localhost", "127.0.0.1", "[::1]"] {
+            let kept = at(&dir, &format!("http://{name}:1")).session().unwrap();
+            assert_eq!(kept.expect("one login").token, "older");
+        }
+        at(&dir, "http://localhost:1").set_session(session("newer")).unwrap();
+        assert_eq!(at(&dir, "http://127.0.0.1:1").session().unwrap().unwrap().token, "newer");
+        for other in ["http://127.0.0.2:1", "http://localhost:2", "https://localhost:1"] {
+            assert!(at(&dir, other).session().unwrap().is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use connectrpc::ConnectError;
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
 use ferry_types::Code;
 
-use crate::{ClientError, ErrorCode, ServerUrl};
+use crate::{ClientError, ErrorCode, ServerUrl, no_answer};
 
 /// Name of the detail that carries reason, advice and request id.
 const DETAIL: &str = "ferry.admin.v1.ErrorInfo";
@@ -16,8 +16,8 @@ const DETAIL: &str = "ferry.admin.v1.ErrorInfo";
 /// The hub's refusal in the hub's words, or that no hub answered and how to get one.
 pub(super) fn from_connect(server: &ServerUrl, error: &ConnectError) -> ClientError {
     // Only failures of the transport carry a cause; an answer of a server is just its code and message.
-    if error.source().is_some() {
-        return unreachable(server, &innermost(error));
+    if let Some(cause) = error.source() {
+        return no_answer::explained(server, cause);
     }
     let info = info(error);
     let message = match error.message.as_deref() {
@@ -33,28 +33,6 @@ pub(super) fn from_connect(server: &ServerUrl, error: &ConnectError) -> ClientEr
             .or_else(|| header(error, "x-request-id")),
         retry_after_ms: Some(info.retry_after_ms).filter(|ms| *ms > 0),
     }
-}
-
-/// No hub answered at `server`, because of `cause`.
-pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
-    let advice = if server.is_loopback() {
-        "start one with: ferry serve; or name another with --server"
-    } else {
-        "check the address, or name another with --server"
-    };
-    ClientError::new(
-        ErrorCode::Unreachable,
-        "UNREACHABLE",
-        format!("no hub answers at {server}: {cause}; {advice}"),
-    )
-}
-
-fn innermost(error: &ConnectError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 fn header(error: &ConnectError, name: &str) -> Option<String> {

@@ -12,10 +12,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::{
-    ClientError, ErrorCode, Result, ServerUrl,
-    admin::{self, Direction},
-};
+use crate::{ClientError, ErrorCode, Result, ServerUrl, admin::Direction, no_answer};
 
 /// How long the close code may come after an `error` frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -82,12 +79,14 @@ pub(super) fn upgrade(server: &ServerUrl, error: SocketError) -> ClientError {
 pub(super) fn socket(server: &ServerUrl, error: &SocketError) -> ClientError {
     match error {
         SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            admin::unreachable(server, "the connection was cut")
+            no_answer::unreachable(server, "the connection was cut")
         }
+        // What the upgrade is answered with is no HTTP: so it is where TLS is spoken.
+        SocketError::Protocol(ProtocolError::HttparseError(_)) => no_answer::no_http(server),
         SocketError::Capacity(_) | SocketError::Protocol(_) | SocketError::Utf8(_) => {
             ClientError::unverified(format!("the hub does not keep to the protocol: {error}"))
         }
-        _ => admin::unreachable(server, &error.to_string()),
+        _ => no_answer::explained(server, error),
     }
 }
 

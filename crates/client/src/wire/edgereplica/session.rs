@@ -28,11 +28,7 @@ use tokio_tungstenite::{
 };
 
 use super::{Traffic, failure};
-use crate::{
-    ClientError, Result, ServerUrl,
-    admin::{self, Direction},
-    tls,
-};
+use crate::{ClientError, Result, ServerUrl, admin::Direction, no_answer, tls};
 
 /// How long connecting and upgrading may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -70,7 +66,7 @@ impl Session {
     pub async fn open(server: &ServerUrl, token: &str, direction: Direction, max_page: u32) -> Result<Self> {
         let connecting = timeout(CONNECT_TIMEOUT, connect(server, token)).await;
         let (mut socket, granted) =
-            connecting.map_err(|_| admin::unreachable(server, "it does not answer"))??;
+            connecting.map_err(|_| no_answer::unreachable(server, "it does not answer"))??;
         if granted.is_some_and(|granted| granted != direction) {
             close(&mut socket).await;
             return Err(failure::wrong_direction(direction));
@@ -119,14 +115,14 @@ impl Session {
 
 /// The socket, and the direction of its token, which EdgeReplica's own servers do not tell.
 async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Direction>)> {
-    let no_hub = |error: &dyn std::fmt::Display| admin::unreachable(server, &error.to_string());
+    let no_hub = |error: &dyn std::fmt::Display| no_answer::unreachable(server, &error.to_string());
     let host = server.host().trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, server.port())).await.map_err(|error| no_hub(&error))?;
     tcp.set_nodelay(true).map_err(|error| no_hub(&error))?;
     let stream: Box<dyn Stream> = if server.is_secure() {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| no_hub(&error))?;
         let connector = tokio_rustls::TlsConnector::from(tls::config());
-        Box::new(connector.connect(name, tcp).await.map_err(|error| no_hub(&error))?)
+        Box::new(connector.connect(name, tcp).await.map_err(|error| no_answer::explained(server, &error))?)
     } else {
         Box::new(tcp)
     };
@@ -158,7 +154,7 @@ where
             if traffic.total() != before {
                 continue;
             }
-            return Err(admin::unreachable(server, "the connection has been silent for two minutes"));
+            return Err(no_answer::unreachable(server, "the connection has been silent for two minutes"));
         };
         match next {
             Some(Ok(Message::Binary(bytes))) => {
@@ -171,7 +167,7 @@ where
             }
             Some(Ok(Message::Close(frame))) => return Err(failure::closed(frame.as_ref())),
             Some(Err(error)) => return Err(failure::socket(server, &error)),
-            None => return Err(admin::unreachable(server, "the connection was cut")),
+            None => return Err(no_answer::unreachable(server, "the connection was cut")),
         }
     }
 }
