@@ -44,6 +44,9 @@ async function login(t, hubUrl, name) {
   return JSON.parse(await ferry('whoami', '--json')).whoami
 }
 
+/** Waits until the hub's log says `cause`. */
+const logged = (hub, cause) => until(`${cause} in the log`, () => hub.output.includes(cause), 30_000)
+
 for (const token_endpoint_auth_method of ['client_secret_basic', 'client_secret_post']) {
   // Verifies: OAU-09
   test(`a provider as it comes logs people in, told the secret by ${token_endpoint_auth_method}`, async (t) => {
@@ -61,22 +64,22 @@ for (const token_endpoint_auth_method of ['client_secret_basic', 'client_secret_
 test('whoever has no verified address is told so, and the log says why', async (t) => {
   const { hub, url } = await place(t)
   await assert.rejects(login(t, url, 'eve'), /verified no e-mail address of yours/)
-  await until('the cause in the log', () => hub.output.includes('the e-mail address is not verified'))
+  await logged(hub, 'the e-mail address is not verified')
   await assert.rejects(login(t, url, 'nameless'), /named no e-mail address of yours/)
-  await until('the cause in the log', () => hub.output.includes('no e-mail address was named'))
+  await logged(hub, 'no e-mail address was named')
 })
 
 // Verifies: OAU-09, OAU-13
 test('a client that is set to ES256 is refused, and the log says what to set', async (t) => {
   const { hub, url } = await place(t, { id_token_signed_response_alg: 'ES256' })
   await assert.rejects(login(t, url, 'ada'), /ask whoever runs the hub/)
-  await until('the cause in the log', () => hub.output.includes('id_token_signed_response_alg of this client to RS256'))
+  await logged(hub, 'id_token_signed_response_alg of this client to RS256')
 })
 
 // Verifies: OAU-13
 test('a secret that the provider does not know is told to the operator', async (t) => {
   const { hub, url } = await place(t, { client_secret: 'another secret' })
   await assert.rejects(login(t, url, 'ada'), /ask whoever runs the hub/)
-  await until('the cause in the log', () => hub.output.includes('invalid_client'))
+  await logged(hub, 'invalid_client')
   assert.ok(!hub.output.includes(CLIENT_SECRET), 'the log holds the secret')
 })
