@@ -52,6 +52,43 @@ fn upgrade(address: SocketAddr, path: &str, authorization: Option<&str>) -> TcpS
     stream
 }
 
+/// The subprotocol that the hub selects among `offered`.
+fn selected(address: SocketAddr, path: &str, headers: &[(&str, &str)], offered: &str) -> Option<String> {
+    let base = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Protocol", offered),
+    ];
+    let headers: Vec<_> = base.iter().chain(headers).copied().collect();
+    let answer = http::send(address, "GET", path, &headers, &[]).unwrap();
+    assert_eq!(answer.status, 101, "{path}: {}", answer.text());
+    answer.header("sec-websocket-protocol").map(str::to_owned)
+}
+
+// Browsers end a connection for which none of the subprotocols that they offered is selected, and none was: what the
+// docs say of `ferry.bearer.…` worked for nobody.
+#[test]
+fn a_browser_that_offers_subprotocols_is_told_which_counts() {
+    let stores = Stores::new();
+    let address = stores.address();
+    let bearer = format!("ferry.bearer.{}", stores.token);
+    let live = livestore::path("app", "ws");
+    for (path, own) in
+        [("/ws", "ferry.records.v1"), ("/ws/todo", "ferry.records.v1"), (&live, "ferry.events.v1")]
+    {
+        let select = |offered: &str| selected(address, path, &[], offered);
+        assert_eq!(select(&format!("{bearer}, {own}")).as_deref(), Some(own), "{path}");
+        assert_eq!(select(&bearer), Some(bearer.clone()), "{path}");
+    }
+    assert_eq!(selected(address, "/ws", &[], "graphql-ws"), None, "not of this hub");
+    let pull = format!("Bearer {}", stores.place.pull_token());
+    let offered = "ferry.pages.v1";
+    let answer = selected(address, "/sync", &[("Authorization", &pull)], offered);
+    assert_eq!(answer.as_deref(), Some(offered));
+}
+
 /// Sends `frame` again and again and reads nothing, until the hub has had enough of it, or takes no more.
 fn flood(mut stream: &TcpStream, frame: &[u8]) {
     let batch = frame.repeat((256 << 10) / frame.len());

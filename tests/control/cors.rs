@@ -54,7 +54,10 @@ fn listed_origins_are_told_exactly_what_they_may() {
         assert_eq!(words(answer.header("access-control-expose-headers").unwrap_or_default()), words(EXPOSED));
         assert_eq!(answer.header("access-control-allow-methods"), None);
     }
-    for origin in ["https://evil.example", "http://app.example.com", "https://example.org", "null"] {
+    let cut_off =
+        ["https://evil.com#.example.org", "https://evil.com?.example.org", "https://evil.com%2f.example.org"];
+    let others = ["https://evil.example", "http://app.example.com", "https://example.org", "null"];
+    for origin in others.into_iter().chain(cut_off) {
         let answer = preflight(&hub, rpc, origin);
         assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
         let answer = http::send(hub.address(), "GET", "/healthz", &[("Origin", origin)], &[]).unwrap();

@@ -84,6 +84,16 @@ fn a_foreign_database_answers_like_an_unknown_one() {
     assert_eq!(list(&place.user), ["app"]);
 }
 
+// Every path with `{db}` = `-` would have meant another database.
+// Verifies: ORG-06
+#[test]
+fn no_database_is_called_by_the_sign_of_the_own_one() {
+    let place = Place::new();
+    let refusal =
+        refused(place.user.edgereplica("CreateDatabase", &json!({"name": "-"})), "invalid_argument");
+    assert!(refusal.message.contains("name must not be -"), "{}", refusal.message);
+}
+
 // Verifies: ORG-08
 #[test]
 fn deletion_frees_the_name_ends_connections_and_moves_the_file_to_the_trash() {

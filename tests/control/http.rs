@@ -78,13 +78,19 @@ fn answers_carry_the_safe_headers_and_no_cookie() {
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
         assert_eq!(answer.header("set-cookie"), None, "{path}");
         assert_eq!(answer.header("strict-transport-security"), None, "{path}: no https here");
+        let is_plain = answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain"));
+        let policy = answer.header("content-security-policy");
+        assert_eq!(policy.is_some_and(|policy| policy.contains("default-src 'none'")), is_plain, "{path}");
     }
     let headers = [("Content-Type", "application/json")];
     let rpc = http::send(hub.address(), "POST", &format!("/{EDGEREPLICA}/Whoami"), &headers, b"{}").unwrap();
     assert_eq!(rpc.header("cache-control"), Some("no-store"));
     let hub = options().env("FERRY_PUBLIC_URL", "https://sync.example.com").start();
     let answer = http::get(hub.address(), "/healthz").unwrap();
-    assert!(answer.header("strict-transport-security").is_some());
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"));
+    let wide = hub.restart_with(|options| options.env("FERRY_HSTS_INCLUDE_SUBDOMAINS", "true"));
+    let answer = http::get(wide.address(), "/healthz").unwrap();
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000; includeSubDomains"));
 }
 
 // Verifies: WEB-04

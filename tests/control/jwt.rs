@@ -159,7 +159,8 @@ fn a_key_that_its_issuer_removes_ends_streams_sockets_and_unfinished_requests() 
     let headers = [("Authorization", bearer.as_str())];
     let (mut ending, mut staying) = (stream(ED), stream(RSA));
     let mut socket = LiveSocket::open(place.hub.address(), &path("app", "ws"), "app", &headers).unwrap();
-    let body = json!({"clientId": "c", "changes": []}).to_string();
+    // Large enough that its last byte is waited for meanwhile.
+    let body = json!({"clientId": "c", "changes": []}).to_string() + &" ".repeat(60 << 10);
     let begun =
         Unfinished::begin(place.hub.address(), "POST", "/sync/todo", &headers, body.as_bytes()).unwrap();
     server.behave(Behaviour::Keys(vec![RSA], Some("max-age=60")));

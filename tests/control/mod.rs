@@ -1,6 +1,7 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
+mod bodies;
 mod budgets;
 mod connections;
 mod cors;

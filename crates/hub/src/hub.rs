@@ -11,6 +11,7 @@ use crate::{
     database::Databases,
     descriptors::Descriptors,
     events::{Clients, Hooks},
+    http::BodyMemory,
     records::Billing,
 };
 
@@ -34,6 +35,8 @@ pub struct Hub {
     pub event_hooks: Arc<Hooks>,
     /// What event sync knows of clients that do not get on.
     pub event_clients: Clients,
+    /// Memory of request bodies that have not arrived whole.
+    pub body_memory: Arc<BodyMemory>,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
     pub stopping: CancellationToken,
     /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{any, any_service, get},
 };
-use ferry_types::limits::RPC_MAX_MS;
+use ferry_types::limits::{ANONYMOUS_RPC_BODY_MAX_BYTES, RPC_BODY_MAX_BYTES, RPC_MAX_MS};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower::{Layer as _, ServiceExt as _};
@@ -78,7 +78,18 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 fn rpc(hub: &Arc<Hub>) -> Router {
-    let service = control::rpc_service(&hub.control);
+    let of_size = |body_max_bytes| control::rpc_service(&hub.control, body_max_bytes);
+    let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));
+    let control = Arc::clone(&hub.control);
+    let service = tower::service_fn(move |request: Request| {
+        // Who is nobody yet has little to say, and is not listened to for longer.
+        let sender = control.sender(request.headers());
+        if let (Some(sender), Some(body)) = (&sender, request.extensions().get::<envelope::RequestBody>()) {
+            body.belongs_to(sender);
+        }
+        let service = if sender.is_some() { known.clone() } else { anonymous.clone() };
+        service.oneshot(request)
+    });
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
         .route("/ferry.admin.v1.AdminService/{method}", any_service(service))

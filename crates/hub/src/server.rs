@@ -18,6 +18,7 @@ use crate::{
     descriptors::Descriptors,
     events::{self, Hooks},
     health,
+    http::BodyMemory,
     hub::Hub,
     listener::Listener,
     memory,
@@ -61,6 +62,7 @@ impl Server {
         let listener = Listener::bind(&config, descriptors, tls).await?;
         let hub = Hub {
             event_clients: events::Clients::default(),
+            body_memory: Arc::new(BodyMemory::new(config.connections.body_memory_bytes)),
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             descriptors,

@@ -68,6 +68,16 @@ pub const WAL_RESTART_BYTES: u64 = 4 << 20;
 /// WAL size above which a checkpoint also truncates the file.
 pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
 
+/// How long a request's body may be waited for before anything of it has come (WEB-11).
+pub const BODY_GRACE_MS: u64 = 10_000;
+/// What buys a body one more second.
+pub const BODY_BYTES_PER_SECOND: u64 = 1 << 10;
+/// When to come again if too many bodies wait.
+pub const BODY_MEMORY_RETRY_SECONDS: u32 = 5;
+/// Body of a request that is refused, which is read only so that its calls can be named in the answer.
+pub const REFUSED_BODY_MAX_BYTES: usize = 16 << 10;
+/// Body of an RPC without a session or the operator's token: signups and logins are small.
+pub const ANONYMOUS_RPC_BODY_MAX_BYTES: usize = 64 << 10;
 /// Body of an RPC, compressed or not.
 pub const RPC_BODY_MAX_BYTES: usize = 4 << 20;
 /// Time an RPC may take.

@@ -13,6 +13,8 @@ pub struct ConnectionsConfig {
     pub max_per_ip: u64,
     /// How long the first request of a connection, and the head of each later one, may take.
     pub head_ms: u64,
+    /// Memory of request bodies that have not arrived whole, bytes.
+    pub body_memory_bytes: u64,
 }
 
 impl ConnectionsConfig {
@@ -21,6 +23,7 @@ impl ConnectionsConfig {
             max: values.number("max_connections", 20_000, 1, 10_000_000)?,
             max_per_ip: values.number("max_connections_per_ip", 1_000, 1, 10_000_000)?,
             head_ms: values.number("header_timeout_seconds", HEADERS_MAX_MS / 1000, 1, 3600)? * 1000,
+            body_memory_bytes: values.number("body_memory_bytes", 256 << 20, 1 << 20, 1 << 46)?,
         })
     }
 }

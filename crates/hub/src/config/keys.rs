@@ -127,6 +127,11 @@ pub const KEYS: &[Key] = &[
         "N",
         "How long a connection may take for its first request, and each later one for its headers [default: 10]",
     ),
+    key(
+        "body_memory_bytes",
+        "BYTES",
+        "Memory of request bodies that have not arrived whole; a quarter of it for each connection or principal [default: 268435456]",
+    ),
     key("argon2_memory_kib", "KIB", "Memory of a password hash [default: 19456]"),
     key("argon2_iterations", "N", "Passes of a password hash [default: 2]"),
     key("argon2_parallelism", "N", "Lanes of a password hash [default: 1]"),
@@ -135,6 +140,11 @@ pub const KEYS: &[Key] = &[
     key("max_databases_per_org", "N", "Databases of one organisation [default: 10000]"),
     key("trash_retention_days", "DAYS", "How long deleted databases stay in the trash [default: 7]"),
     key("audit_retention_days", "DAYS", "How long audit rows are kept [default: 400]"),
+    key(
+        "hsts_include_subdomains",
+        "true|false",
+        "Over https, tell browsers to ask subdomains by https too [default: false]",
+    ),
     key(
         "metrics_public",
         "BOOL",

@@ -25,7 +25,7 @@ pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use records::{BillingFail, RecordsConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
-use crate::http::is_loopback_host;
+use crate::http::{is_loopback_host, is_origin};
 
 /// What is wrong with the configuration, naming source and key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +118,8 @@ pub struct Config {
     pub trash_retention_days: u64,
     /// Days of audit rows.
     pub audit_retention_days: u64,
+    /// Whether browsers are told to ask its subdomains by https too.
+    pub hsts_include_subdomains: bool,
     /// Whether everyone may read `/metrics`.
     pub metrics_public: bool,
     /// Databases that may be open at once; `None`: as many as descriptors and memory allow.
@@ -318,6 +320,7 @@ impl Config {
             max_databases_per_org: values.number("max_databases_per_org", 10_000, 1, 100_000_000)?,
             trash_retention_days: values.number("trash_retention_days", 7, 0, 36_500)?,
             audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
+            hsts_include_subdomains: values.truth("hsts_include_subdomains", false)?,
             metrics_public: values.truth("metrics_public", false)?,
             max_open_databases: values.optional_number("max_open_databases", 1, 1_000_000)?,
             idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,
@@ -369,13 +372,12 @@ fn is_reached_from_afar(public_url: Option<&str>) -> bool {
 
 /// An origin, or a pattern of origins.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
-    match text.split_once("://") {
-        _ if text == "*" => Ok(text.to_owned()),
-        Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
-            Ok(text.to_ascii_lowercase())
-        }
-        _ => Err("expected origins such as https://app.example.com, https://*.example.com or *".to_owned()),
+    let lower = text.to_ascii_lowercase();
+    // A star stands for the subdomains of what follows, and for nothing else.
+    if text == "*" || is_origin(&lower.replacen("://*.", "://", 1)) {
+        return Ok(lower);
     }
+    Err("expected origins such as https://app.example.com, https://*.example.com or *".to_owned())
 }
 
 fn signup(text: &str) -> Result<Signup, String> {
@@ -460,6 +462,13 @@ mod tests {
             ("listen", "nowhere"),
             ("trusted_proxies", "10.0.0.0/99"),
             ("cors_origins", "app.example.com"),
+            ("cors_origins", "https://app.example.com/page"),
+            ("cors_origins", "https://a*.example.com"),
+            ("cors_origins", "https://*.example.com#"),
+            ("public_url", "https://ada:secret@hub.example"),
+            ("public_url", "https://ada@hub.example/path"),
+            ("public_url", "https://hub.example/?a=b"),
+            ("public_url", "hub.example"),
             ("tls_cert", "x"),
             ("events.database_per_store", "true"),
             ("records.database_per_user", "maybe"),
@@ -467,6 +476,12 @@ mod tests {
             let error = load(&[(name, value)], false).unwrap_err().0;
             assert!(error.contains(&name.replace(['_', '.'], "-")) || error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_public_url_may_have_a_path() {
+        let url = |url| load(&[("public_url", url)], false).unwrap().public_url;
+        assert_eq!(url("https://example.com/hub/").as_deref(), Some("https://example.com/hub"));
     }
 
     #[test]

@@ -79,6 +79,16 @@ impl Control {
         outcome
     }
 
+    /// Whose session that stands, or whose operator's token, the head of a request carries: before its body is read.
+    pub(crate) fn sender(&self, headers: &HeaderMap) -> Option<Arc<str>> {
+        if self.is_operator(headers) {
+            return Some("operator".into());
+        }
+        let token = self.open_token(bearer(headers).ok()??).ok()?;
+        token.check(Purpose::Session, self.now().as_secs()).ok()?;
+        Some(token.claims.user_id.to_string().into())
+    }
+
     fn verify_session(&self, headers: &HeaderMap, ip: ClientIp, access: Access) -> Result<Caller> {
         let required = |reason| Error::new(reason, SESSION_REQUIRED);
         let text = bearer(headers)?.ok_or_else(|| required(Reason::Unauthenticated))?;

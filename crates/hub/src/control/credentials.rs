@@ -13,7 +13,7 @@ use crate::http::ClientIp;
 const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("ferry-key"), HeaderName::from_static("x-edgepod-key")];
 /// In front of a bearer that stands among a WebSocket's subprotocols, beside the model's own.
-const BEARER_PROTOCOL: &str = "ferry.bearer.";
+pub(crate) const BEARER_PROTOCOL: &str = "ferry.bearer.";
 
 /// Where a request comes from, as far as rights ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,10 @@ pub(super) fn check_name(name: &str) -> Result<&str> {
         let message = "name must have 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
         return Err(Error::new(Reason::InvalidArgument, message));
     }
+    if name == "-" {
+        let message = "name must not be -, which stands for a credential's own database";
+        return Err(Error::new(Reason::InvalidArgument, message));
+    }
     if name.parse::<DatabaseId>().is_ok() {
         return Err(Error::new(Reason::InvalidArgument, "name must not look like a database id"));
     }

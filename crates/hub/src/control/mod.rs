@@ -79,6 +79,7 @@ pub use audit::Origin;
 pub use budgets::Meter;
 pub use caller::{Access, Caller};
 pub use config::ControlConfig;
+pub(crate) use credentials::BEARER_PROTOCOL;
 pub use credentials::{ClientInfo, Credentials};
 pub use directory::DatabaseEntry;
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};

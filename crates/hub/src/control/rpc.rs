@@ -11,24 +11,20 @@ use connectrpc::{
     interceptor::{Interceptor, Next, UnaryRequest, UnaryResponse},
 };
 use ferry_protocol::rpc::ferry;
-use ferry_types::{
-    Code, Error,
-    limits::{RPC_BODY_MAX_BYTES, RPC_MAX_MS},
-};
+use ferry_types::{Code, Error, limits::RPC_MAX_MS};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{Access, Caller, Control, Origin};
 use crate::http::{ClientIp, RequestId};
 
 /// Both admin services over one control plane, as a tower service for the paths
-/// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`.
-pub fn rpc_service(control: &Arc<Control>) -> ConnectRpcService {
+/// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
+pub fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
     let router = Router::new()
         .add_service::<_, _>(Arc::new(super::rpc_edgereplica::Service(Arc::clone(control))))
         .add_service::<_, _>(Arc::new(super::rpc_ferry::Service(Arc::clone(control))));
-    let limits = Limits::default()
-        .with_max_request_body_size(RPC_BODY_MAX_BYTES)
-        .with_max_message_size(RPC_BODY_MAX_BYTES);
+    let limits =
+        Limits::default().with_max_request_body_size(body_max_bytes).with_max_message_size(body_max_bytes);
     let longest = Duration::from_millis(RPC_MAX_MS);
     let deadlines = DeadlinePolicy::new().with_max(longest).with_default_timeout(longest);
     ConnectRpcService::new(router)

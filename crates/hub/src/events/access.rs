@@ -16,7 +16,7 @@ use super::{
 use crate::{
     control::{ClientInfo, Credentials, Meter, Origin, Requester},
     database::{ConnectionGuard, Database},
-    http::request_origin,
+    http::{RequestBody, request_origin},
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
@@ -146,6 +146,9 @@ async fn admit(
     let meter = hub.control.meter(&auth).await?;
     let database = hub.databases.get(auth.database_id)?;
     let requester = Arc::new(hub.control.requester(&auth, &[EVENTS_APPEND], origin));
+    if let Some(body) = wanted.parts.extensions.get::<RequestBody>() {
+        body.belongs_to(&requester.principal);
+    }
     let store = open_store(hub, &database, store_id, may_create.then_some(&*requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());

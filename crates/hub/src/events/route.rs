@@ -6,9 +6,10 @@ use axum::{body::Body, extract::Request, response::Response};
 use ferry_protocol::events::{BadQuery, ConnectQuery, Transport};
 use ferry_types::{
     Error, Reason,
-    limits::{EVENTS_SENT_FRAME_MAX_BYTES, EVENTS_WRITE_BUFFER_BYTES},
+    limits::{EVENTS_SENT_FRAME_MAX_BYTES, EVENTS_WRITE_BUFFER_BYTES, REFUSED_BODY_MAX_BYTES},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http_body::Body as _;
 
 use super::{
     access::{self, NotAdmitted, Wanted},
@@ -19,6 +20,9 @@ use crate::{
     http::{Handshake, RequestId, SocketLimits},
     hub::Hub,
 };
+
+/// What browsers may offer beside `ferry.bearer.…`, so that the secret is not repeated in the answer.
+const SUBPROTOCOL: &str = "ferry.events.v1";
 
 /// Bytes that a socket reads at once; a longer frame grows its buffer while it arrives. Small, since most sockets
 /// only listen.
@@ -64,7 +68,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         let error = Error::new(Reason::InvalidArgument, "transport=http takes POST");
         return refusal::response_with(StatusCode::METHOD_NOT_ALLOWED, &error);
     }
-    let Some(handshake) = Handshake::of(&mut parts).await else {
+    let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         let error =
             Error::new(Reason::InvalidArgument, "transport=ws is a WebSocket: connect with ws:// or wss://");
         let mut response = refusal::response_with(StatusCode::UPGRADE_REQUIRED, &error);
@@ -127,29 +131,41 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
             return call::malformed(StatusCode::BAD_REQUEST, bad.0);
         }
     };
-    let Ok(body) = axum::body::to_bytes(body, hub.config.events.max_frame_bytes).await else {
-        let why = format!("a body may have at most {} bytes", hub.config.events.max_frame_bytes);
-        return call::malformed(StatusCode::PAYLOAD_TOO_LARGE, &why);
+    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
+    // Who has no right is refused before anything is read; what is read then is little, and only names the calls that
+    // are refused, which a client waits for by their ids.
+    let entered = access::enter(hub, &wanted).await;
+    let most = match &entered {
+        Ok(_) => hub.config.events.max_frame_bytes,
+        Err(_) => REFUSED_BODY_MAX_BYTES,
+    };
+    let body = match body.size_hint().lower() > most as u64 {
+        true => None,
+        false => axum::body::to_bytes(body, most).await.ok(),
+    };
+    let (entry, body) = match (entered, body) {
+        (Ok(entry), Some(body)) => (entry, body),
+        (Ok(_), None) => {
+            let why = format!("a body may have at most {most} bytes");
+            return call::malformed(StatusCode::PAYLOAD_TOO_LARGE, &why);
+        }
+        (Err(NotAdmitted { error, database }), body) => {
+            let body = body.unwrap_or_default();
+            let calls = call::calls(&body).unwrap_or_default();
+            if let Some(database) = database {
+                call::record_refused(hub, (database, &query.store_id), &calls, &error);
+            }
+            return call::refused(&error, &calls);
+        }
     };
     let calls = match call::calls(&body) {
         Ok(calls) => calls,
         Err(why) => return call::malformed(StatusCode::BAD_REQUEST, why),
     };
-    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
-    match access::enter(hub, &wanted).await {
-        Ok(entry) => {
-            if let Err(spent) = entry.meter.charge(body.len()) {
-                return call::refused(&spent, &calls);
-            }
-            let calls = calls.into_iter().map(str::to_owned).collect();
-            let id = parts.extensions.get::<RequestId>().cloned();
-            call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await
-        }
-        Err(NotAdmitted { error, database }) => {
-            if let Some(database) = database {
-                call::record_refused(hub, (database, &query.store_id), &calls, &error);
-            }
-            call::refused(&error, &calls)
-        }
+    if let Err(spent) = entry.meter.charge(body.len()) {
+        return call::refused(&spent, &calls);
     }
+    let calls = calls.into_iter().map(str::to_owned).collect();
+    let id = parts.extensions.get::<RequestId>().cloned();
+    call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await
 }

@@ -12,7 +12,9 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
 
-use super::{client_ip::ClientIp, cors, dev_guard};
+use super::{
+    client_ip::ClientIp, cors, dev_guard, request_body::RequestBody, timed_stream::ConnectionProgress,
+};
 use crate::{clock, control::Origin, hub::Hub, static_files::ApplicationPage};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,6 +61,11 @@ async fn envelope(
     let started = tokio::time::Instant::now();
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(client);
+    let connection = request.extensions().get::<ConnectionProgress>().cloned().unwrap_or_default();
+    let body = RequestBody::new(Arc::clone(&hub.body_memory), connection);
+    request.extensions_mut().insert(body.clone());
+    let version = request.version();
+    let request = request.map(|inner| body.watch(inner));
 
     let refused = hub.config.dev.then(|| dev_guard::refusal(request.uri(), request.headers())).flatten();
     let mut response = match refused {
@@ -66,6 +73,9 @@ async fn envelope(
         None => next.run(request).await,
     };
 
+    if let Some(fault) = body.fault() {
+        response = fault.response(version);
+    }
     if preflight && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NO_CONTENT;
         *response.body_mut() = Body::empty();
@@ -101,10 +111,20 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     if hub.config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
         || hub.config.tls.is_some()
     {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        let policy = match hub.config.hsts_include_subdomains {
+            true => "max-age=31536000; includeSubDomains",
+            false => "max-age=31536000",
+        };
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(policy));
     }
-    let html =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_kind = |kind: &str| {
+        headers.get(header::CONTENT_TYPE).is_some_and(|found| found.as_bytes().starts_with(kind.as_bytes()))
+    };
+    let (html, plain) = (is_kind("text/html"), is_kind("text/plain"));
+    if plain && is_ours {
+        let policy = "default-src 'none'; frame-ancestors 'none'";
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
     if html && is_ours {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";

@@ -26,12 +26,27 @@ pub(crate) struct ConnectionProgress(Arc<Counters>);
 struct Counters {
     has_asked: AtomicBool,
     sent_bytes: AtomicU64,
+    /// Of request bodies that have not arrived whole.
+    body_bytes: AtomicU64,
 }
 
 impl ConnectionProgress {
     /// The head of a request is here.
     pub(crate) fn asked(&self) {
         self.0.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of its request bodies that wait in memory.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.0.body_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_body_bytes(&self, bytes: u64) {
+        self.0.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_body_bytes(&self, bytes: u64) {
+        self.0.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that the peer's side has taken so far.

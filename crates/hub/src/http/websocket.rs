@@ -17,11 +17,12 @@ use axum::{
 };
 use ferry_types::limits::{SOCKET_CONTROL_FRAMES_PER_SECOND, SOCKET_PONGS_MAX_BYTES};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
-use http::request::Parts;
+use http::{HeaderMap, header, request::Parts};
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::timed_stream::ConnectionProgress;
+use crate::control::BEARER_PROTOCOL;
 
 /// What a socket that sends too many control frames is closed with.
 pub(crate) const CONTROL_FLOOD: (u16, &str) = (1008, "too many control frames");
@@ -79,9 +80,10 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// `None` for a request that asks for no WebSocket.
-    pub(crate) async fn of(parts: &mut Parts) -> Option<Self> {
-        let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.ok()?;
+    /// `None` for a request that asks for no WebSocket. `subprotocol` is the surface's own.
+    pub(crate) async fn of(parts: &mut Parts, subprotocol: &'static str) -> Option<Self> {
+        let selected = select(&parts.headers, subprotocol).map(str::to_owned);
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.ok()?.protocols(selected);
         let progress = parts.extensions.get::<ConnectionProgress>().cloned().unwrap_or_default();
         Some(Self { upgrade, progress })
     }
@@ -102,6 +104,16 @@ impl Handshake {
             .max_write_buffer_size(gathered_max_bytes + sent_max_bytes + SOCKET_PONGS_MAX_BYTES)
             .on_upgrade(move |inner| serve(BoundedSocket::new(inner, progress, stall_max)))
     }
+}
+
+/// The subprotocol of the answer: the surface's own, or else the one that carries the bearer, since a browser that offers
+/// some ends a connection for which none is selected.
+fn select<'r>(headers: &'r HeaderMap, own: &'static str) -> Option<&'r str> {
+    let lists =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let offered: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
+    let carrier = || offered.iter().find(|name| name.starts_with(BEARER_PROTOCOL));
+    offered.iter().find(|&&name| name == own).or_else(carrier).copied()
 }
 
 /// See the module.

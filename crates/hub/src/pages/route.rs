@@ -30,6 +30,9 @@ use crate::{
     rights,
 };
 
+/// What browsers may offer beside `ferry.bearer.…`, so that the secret is not repeated in the answer.
+const SUBPROTOCOL: &str = "ferry.pages.v1";
+
 /// How long a client that is turned away for want of a place should wait.
 const FULL_RETRY_MS: u64 = 5_000;
 
@@ -74,7 +77,7 @@ struct Entry {
 /// `GET /sync`: one push or pull over EdgeReplica's wire, as the token says.
 pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let Some(handshake) = Handshake::of(&mut parts).await else {
+    let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         return text(&Error::new(
             Reason::InvalidArgument,
             "/sync is a WebSocket: connect with ws:// or wss://",

@@ -11,7 +11,7 @@ use super::{owners, watermark};
 use crate::{
     control::{self, ClientInfo, Credentials, Meter, Requester},
     database::Database,
-    http::request_origin,
+    http::{RequestBody, request_origin},
     hub::Hub,
     rights::Right,
 };
@@ -81,7 +81,10 @@ pub(super) async fn enter(
     let owner = auth.principal.owner();
     let database = hub.databases.get(auth.database_id)?;
     watermark::compare(hub, &database).await?;
-    let requester = hub.control.requester(&auth, rights, origin).into();
+    let requester: Arc<Requester> = hub.control.requester(&auth, rights, origin).into();
+    if let Some(body) = parts.extensions.get::<RequestBody>() {
+        body.belongs_to(&requester.principal);
+    }
     let entry = Entry { database, owner, auth, meter, requester };
     owners::claim(&entry).await?;
     Ok(entry)

@@ -31,6 +31,9 @@ use crate::{
     rights::RECORDS_PULL,
 };
 
+/// What browsers may offer beside `ferry.bearer.…`, so that the secret is not repeated in the answer.
+const SUBPROTOCOL: &str = "ferry.records.v1";
+
 /// How long a socket may live without its credential.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client has to take leave.
@@ -92,7 +95,7 @@ impl From<SocketFault> for End {
 
 /// Answers the request for a socket. `app`: tell of this one only.
 pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String>) -> Response {
-    let Some(handshake) = Handshake::of(&mut parts).await else {
+    let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         let text = "this is a WebSocket: connect with ws:// or wss://\n".to_owned();
         let mut response = refusal::text_response(StatusCode::UPGRADE_REQUIRED, text);
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -94,6 +94,7 @@ async fn renaming_keeps_id_and_tokens() {
     };
     assert_eq!(rename("taken").await, Err(Reason::AlreadyExists));
     assert_eq!(rename("bad name").await, Err(Reason::InvalidArgument));
+    assert_eq!(rename("-").await, Err(Reason::InvalidArgument), "a path means the credential's own by it");
     assert_eq!(rename("new").await, Ok("new".to_owned()));
     assert_eq!(rename("new").await, Ok("new".to_owned()));
     hub.control.authenticate_sync(&bearer(&token.token), local()).unwrap();

@@ -14,7 +14,7 @@ use crate::{
     control::{self, ClientInfo, Credentials, Meter, Origin, Requester},
     database::Database,
     events::{ahead::settled, open_store, push::Pusher, refusal, scope, store::Store},
-    http::request_origin,
+    http::{RequestBody, request_origin},
     hub::Hub,
     rights::{EVENTS_APPEND, Right},
 };
@@ -30,6 +30,8 @@ pub(super) struct Place {
     pub(super) requester: Arc<Requester>,
     /// What the caller may transfer: bodies are charged in both directions.
     pub(super) meter: Meter,
+    /// The request's body, of which the hub holds little in memory.
+    pub(super) body: Option<RequestBody>,
 }
 
 impl Place {
@@ -57,7 +59,11 @@ impl Place {
         }
         let database = hub.databases.get(auth.database_id)?;
         let requester = Arc::new(hub.control.requester(&auth, &[right], origin.clone()));
-        Ok(Self { hub: Arc::clone(hub), auth, database, origin, requester, meter })
+        let body = parts.extensions.get::<RequestBody>().cloned();
+        if let Some(body) = &body {
+            body.belongs_to(&requester.principal);
+        }
+        Ok(Self { hub: Arc::clone(hub), auth, database, origin, requester, meter, body })
     }
 
     /// Waits until the database has the commit that is asked for.

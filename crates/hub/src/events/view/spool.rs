@@ -45,6 +45,9 @@ pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File
     });
     let file = made.await.map_err(|_| Error::internal())?;
     let mut file = tokio::fs::File::from_std(file.map_err(ferry_store::Error::into_refusal)?);
+    if let Some(body) = &place.body {
+        body.is_spooled();
+    }
     let (mut stream, mut received) = (body.into_data_stream(), 0);
     let stall = Duration::from_millis(TRANSFER_STALL_MAX_MS);
     loop {
