@@ -4,20 +4,21 @@
 
 mod evict;
 mod limits;
+mod room;
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use ferry_types::{Error, Reason, Result, limits::OPEN_WAIT_MAX_MS};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Database;
+use room::{Places, Room};
 
 pub use limits::FileLimits;
 
@@ -28,11 +29,8 @@ pub(super) const CONNECTION_DESCRIPTORS: u32 = 2;
 
 /// See the module.
 pub struct OpenFiles {
-    limits: FileLimits,
-    databases: Arc<Semaphore>,
-    descriptors: Arc<Semaphore>,
-    /// How many wait for them.
-    waiting: Waiting,
+    databases: Arc<Room>,
+    descriptors: Arc<Room>,
     /// Counts uses, so that of two the later is known.
     uses: AtomicU64,
     /// Open databases by a use of theirs, which need not be the last: whoever takes one out compares.
@@ -41,19 +39,13 @@ pub struct OpenFiles {
     is_evicting: AtomicBool,
 }
 
-#[derive(Default)]
-struct Waiting {
-    databases: AtomicUsize,
-    descriptors: AtomicUsize,
-}
-
 /// An open database's share; it counts as open as long as somebody has it.
 struct OpenDatabase {
     pool: Arc<OpenFiles>,
     /// Where it stands in [`OpenFiles::by_use`].
     place: AtomicU64,
-    _database: OwnedSemaphorePermit,
-    _shared: OwnedSemaphorePermit,
+    _database: Places,
+    _shared: Places,
 }
 
 impl Drop for OpenDatabase {
@@ -65,7 +57,7 @@ impl Drop for OpenDatabase {
 /// The right to hold some files of a database open, until it is dropped.
 pub struct FilePermit {
     // Given back first: whoever waits for a database needs descriptors too.
-    _descriptors: OwnedSemaphorePermit,
+    _descriptors: Places,
     _open: Arc<OpenDatabase>,
 }
 
@@ -82,10 +74,8 @@ impl OpenFiles {
     #[must_use]
     pub fn new(limits: FileLimits) -> Arc<Self> {
         Arc::new(Self {
-            limits,
-            databases: Arc::new(Semaphore::new(limits.databases)),
-            descriptors: Arc::new(Semaphore::new(limits.descriptors)),
-            waiting: Waiting::default(),
+            databases: Room::of(limits.databases),
+            descriptors: Room::of(limits.descriptors),
             uses: AtomicU64::new(1),
             by_use: Mutex::default(),
             is_evicting: AtomicBool::new(false),
@@ -138,11 +128,11 @@ impl DatabaseFiles {
     /// The right to open files that take so many descriptors, if it is to be had at once.
     pub(super) fn try_open(&self, descriptors: u32) -> Option<FilePermit> {
         let pool = &self.pool;
-        let take = |count| Arc::clone(&pool.descriptors).try_acquire_many_owned(count).ok();
+        let take = |count| pool.descriptors.try_take(count);
         let open = match self.open_now() {
             Some(open) => open,
             None => {
-                let database = Arc::clone(&pool.databases).try_acquire_owned().ok()?;
+                let database = pool.databases.try_take(1)?;
                 self.begin(database, take(SHARED_DESCRIPTORS)?)
             }
         };
@@ -173,17 +163,17 @@ impl DatabaseFiles {
         let open = match self.open_now() {
             Some(open) => open,
             None => {
-                let database = pool.acquire(&pool.databases, &pool.waiting.databases, 1).await?;
-                let shared = pool.acquire(&pool.descriptors, &pool.waiting.descriptors, SHARED_DESCRIPTORS);
-                self.begin(database, shared.await?)
+                let database = pool.databases.take(1, || pool.evict_if_short()).await?;
+                let shared = pool.descriptors.take(SHARED_DESCRIPTORS, || pool.evict_if_short()).await?;
+                self.begin(database, shared)
             }
         };
-        let permit = pool.acquire(&pool.descriptors, &pool.waiting.descriptors, descriptors).await?;
-        Ok(FilePermit { _descriptors: permit, _open: open })
+        let descriptors = pool.descriptors.take(descriptors, || pool.evict_if_short()).await?;
+        Ok(FilePermit { _descriptors: descriptors, _open: open })
     }
 
     /// Counts the database as open, unless it was opened meanwhile.
-    fn begin(&self, database: OwnedSemaphorePermit, shared: OwnedSemaphorePermit) -> Arc<OpenDatabase> {
+    fn begin(&self, database: Places, shared: Places) -> Arc<OpenDatabase> {
         let mut held = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = held.upgrade() {
             return open;
@@ -199,35 +189,5 @@ impl DatabaseFiles {
         *held = Arc::downgrade(&open);
         self.pool.place(&open, &self.database, place);
         open
-    }
-}
-
-impl OpenFiles {
-    async fn acquire(
-        self: &Arc<Self>,
-        semaphore: &Arc<Semaphore>,
-        waiting: &AtomicUsize,
-        count: u32,
-    ) -> Result<OwnedSemaphorePermit> {
-        let _waits = Waits::begin(waiting, count as usize);
-        self.evict_if_short();
-        // Nobody closes the semaphores.
-        Arc::clone(semaphore).acquire_many_owned(count).await.map_err(|_| Error::internal())
-    }
-}
-
-/// Counted as waiting, until it is dropped.
-struct Waits<'c>(&'c AtomicUsize, usize);
-
-impl<'c> Waits<'c> {
-    fn begin(counter: &'c AtomicUsize, count: usize) -> Self {
-        counter.fetch_add(count, Ordering::Relaxed);
-        Self(counter, count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{CONNECTION_DESCRIPTORS, OpenFiles, SHARED_DESCRIPTORS};
+use super::{CONNECTION_DESCRIPTORS, OpenFiles, SHARED_DESCRIPTORS, room::Room};
 use crate::database::Database;
 
 /// Databases closed at once: each waits for the disk.
@@ -28,15 +28,15 @@ impl OpenFiles {
     /// Whether there is too little room, even after `closing` databases are closed.
     fn is_short(&self, closing: usize) -> bool {
         let least = (SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS) as usize;
-        let spare = |limit: usize| (limit / SPARE_DIVISOR).min(SPARE_MAX);
-        let databases = self.databases.available_permits() + closing;
-        let descriptors = self.descriptors.available_permits() + closing * least;
-        databases < self.waiting.databases.load(Ordering::Relaxed) + spare(self.limits.databases)
-            || descriptors < self.waiting.descriptors.load(Ordering::Relaxed) + spare(self.limits.descriptors)
+        let lacks = |room: &Room, closing: usize| {
+            let spare = (room.size() / SPARE_DIVISOR).min(SPARE_MAX);
+            room.free() + closing < room.waited_for() + spare
+        };
+        lacks(&self.databases, closing) || lacks(&self.descriptors, closing * least)
     }
 
     fn is_waited_for(&self) -> bool {
-        self.waiting.databases.load(Ordering::Relaxed) + self.waiting.descriptors.load(Ordering::Relaxed) > 0
+        self.databases.waited_for() + self.descriptors.waited_for() > 0
     }
 
     async fn evict(self: Arc<Self>) {
