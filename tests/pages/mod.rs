@@ -2,6 +2,7 @@
 
 mod beside;
 mod bounds;
+mod check;
 mod crash;
 mod cut;
 mod faults;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferry_types::{Clock, UnixMillis};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -27,6 +28,8 @@ pub struct Hub {
     pub started: UnixMillis,
     /// Accounts, databases, credentials.
     pub control: Arc<Control>,
+    /// Checks of pushed images that run at once (PAG-19).
+    pub image_checks: Semaphore,
     /// The databases in use.
     pub databases: Arc<Databases>,
     /// Who may sync records, as the billing service says.

@@ -6,7 +6,7 @@ use ferry_types::{
     Clock,
     limits::{EVENTS_WATERMARK_EVERY_MS, JWKS_REFRESH_EVERY_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS},
 };
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
     records::{self, Billing},
     routes, tls,
 };
+
+/// Checks of pushed images that run at once, of all databases.
+const IMAGE_CHECKS_MAX: usize = 2;
 
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
@@ -72,6 +75,7 @@ impl Server {
             databases,
             billing: Billing::default(),
             stopping: CancellationToken::new(),
+            image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             tasks: TaskTracker::new(),
         };
         Ok(Self { hub: Arc::new(hub), listener, lock: Some(lock) })

@@ -7,6 +7,7 @@ mod pageset;
 pub mod pull;
 pub mod push;
 pub mod session;
+pub mod structure;
 pub mod tree;
 
 pub use header::{Header, Volatile};

@@ -71,6 +71,16 @@ impl Refusal {
     pub fn torn() -> Self {
         Self::wrong("database changed while it was pushed; run push again")
     }
+
+    /// The same image came twice, so that it was not torn by a writer (PAG-19).
+    #[must_use]
+    pub fn damaged(finding: &str) -> Self {
+        let message = format!(
+            "DAMAGED: the file itself is damaged, so pushing it again does not help ({finding}); \
+             see PRAGMA integrity_check, repair it with sqlite3's .recover, then push the result"
+        );
+        Self { message: message.into(), close: close::DAMAGED }
+    }
 }
 
 /// Why a session's step failed.

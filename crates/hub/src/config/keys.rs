@@ -163,7 +163,7 @@ pub const KEYS: &[Key] = &[
     key(
         "pages.check_max_bytes",
         "BYTES",
-        "Largest pushed database that is also checked by quick_check [default: 268435456]",
+        "Largest pushed database that is also checked for torn pages [default: 268435456]",
     ),
     key("pages.stage_hours", "HOURS", "How long pages of a broken push wait for the retry [default: 24]"),
     key(

@@ -57,7 +57,7 @@ pub struct TlsFiles {
 pub struct PagesConfig {
     /// Largest pushed database, bytes.
     pub max_database_bytes: u64,
-    /// Largest pushed image that also passes `quick_check`, bytes.
+    /// Largest pushed image that is also checked for torn pages, bytes.
     pub check_max_bytes: u64,
     /// How long staged pages are kept, hours.
     pub stage_hours: u64,

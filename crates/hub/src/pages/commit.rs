@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
-use ferry_store::pages::{Prepared, PushError, PushFiles, Replica, VersionInfo};
+use ferry_store::pages::{Origin, Prepared, PushError, PushFiles, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
+use tokio_util::sync::CancellationToken;
 
 use super::push::make_room;
 use crate::{
@@ -13,21 +14,28 @@ use crate::{
     hub::Hub,
 };
 
-/// Validates and commits `plan`, the push that `by` made.
+/// A push that has arrived.
+pub(super) struct Arrived {
+    pub(super) files: PushFiles,
+    pub(super) plan: PushPlan,
+    pub(super) origin: Origin,
+}
+
+/// Validates and commits the push that `by` made. Once it is `unwanted`, its check ends; a commit does not.
 pub(super) async fn run(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
-    files: PushFiles,
-    plan: PushPlan,
+    Arrived { files, plan, origin }: Arrived,
     by: &Requester,
+    unwanted: &CancellationToken,
 ) -> Result<VersionInfo, Refusal> {
     let base = plan.base.version;
     let replica = Arc::clone(files.pinned().replica());
     let current = || replica.current().version;
-    let prepared = tokio::task::spawn_blocking(move || files.prepare(plan)).await;
-    let prepared = prepared.map_err(|_| super::refusal(Error::internal()))?;
     // A push that lost is told so, whatever else its pages suffered from that.
-    let prepared = prepared.map_err(|error| told(error, base, &replica))?;
+    let told = |error| told(error, base, &replica, database);
+    let prepared = blocking(move || files.prepare(plan, origin)).await.map_err(told)?;
+    let prepared = validate(hub, database, prepared, unwanted).await.map_err(told)?;
     if current() != base {
         return Err(Refusal::conflict(current()));
     }
@@ -37,7 +45,38 @@ pub(super) async fn run(
     if committed.is_err() && claim.set_by_this_call {
         release(hub, database, by).await;
     }
-    committed.map_err(|error| told(error, base, &replica))
+    committed.map_err(told)
+}
+
+/// Checks the image, if there is need, when its turn has come, and makes it ready for the commit (PAG-19).
+async fn validate(
+    hub: &Hub,
+    database: &Database,
+    mut prepared: Prepared,
+    unwanted: &CancellationToken,
+) -> Result<Prepared, PushError> {
+    if prepared.needs_check() {
+        let turn = async { (database.pages().check.acquire().await, hub.image_checks.acquire().await) };
+        let _turn = unwanted.run_until_cancelled(turn).await.ok_or(PushError::Unwanted)?;
+        let ends = unwanted.clone();
+        prepared = blocking(move || {
+            prepared.check(&|| !ends.is_cancelled())?;
+            Ok(prepared)
+        })
+        .await?;
+    }
+    blocking(move || {
+        prepared.seal()?;
+        Ok(prepared)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
+) -> Result<T, PushError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(PushError::Store(Error::internal().into())))
 }
 
 async fn commit(
@@ -71,12 +110,19 @@ async fn release(hub: &Arc<Hub>, database: &Arc<Database>, by: &Requester) {
     }
 }
 
-fn told(error: PushError, base: u64, replica: &Replica) -> Refusal {
+fn told(error: PushError, base: u64, replica: &Replica, database: &Database) -> Refusal {
     let current = replica.current().version;
     match error {
         PushError::Conflict { current } => Refusal::conflict(current),
         _ if current != base => Refusal::conflict(current),
-        PushError::Torn => Refusal::torn(),
+        PushError::Torn { root, finding } => {
+            tracing::info!(database = %database.id(), finding, "a push was refused");
+            if database.pages().is_refused_again(root) { Refusal::damaged(&finding) } else { Refusal::torn() }
+        }
+        // Whoever gave it up knows why.
+        PushError::Unwanted => {
+            super::refusal(Error::new(Reason::ShuttingDown, "the push was given up; run push again"))
+        }
         PushError::Length { .. } => Refusal::wrong(error.to_string()),
         PushError::StagedGone { page } => super::refusal(Error::new(
             Reason::Busy,

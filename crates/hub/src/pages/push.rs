@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::edgereplica::Frame;
-use ferry_store::pages::{PageSource as _, PushFiles, Replica, Stage};
+use ferry_store::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    commit,
+    commit::{self, Arrived},
     session::{Engine, Progress, Session, decode},
     session_refusal,
     state::{SESSION_DESCRIPTORS, blocking},
@@ -25,13 +26,14 @@ pub(super) struct PushEngine {
     replica: Arc<Replica>,
     machine: Push,
     files: PushFiles,
+    origin: Origin,
     outcome: Option<PushOutcome>,
     _permit: FilePermit,
 }
 
 impl PushEngine {
-    /// A push onto the present version.
-    pub(super) async fn open(hub: &Hub, database: &Arc<Database>) -> Result<Self> {
+    /// A push onto the present version, of pages that the client reads as `origin` says.
+    pub(super) async fn open(hub: &Hub, database: &Arc<Database>, origin: Origin) -> Result<Self> {
         if hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub) {
             return Err(Error::new(
                 Reason::WrongKind,
@@ -43,7 +45,7 @@ impl PushEngine {
         let pinned = replica.pin();
         let files = blocking(move || PushFiles::new(pinned)).await?;
         let machine = Push::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);
-        Ok(Self { replica, machine, files, outcome: None, _permit: permit })
+        Ok(Self { replica, machine, files, origin, outcome: None, _permit: permit })
     }
 }
 
@@ -95,16 +97,24 @@ impl Engine for PushEngine {
     fn conclude<'s>(
         self: Box<Self>,
         session: &'s Session<'_>,
+        unwanted: CancellationToken,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
-        let Self { replica, machine, files, outcome, _permit } = *self;
+        let Self { replica, machine, files, origin, outcome, _permit } = *self;
         async move {
             let committed = match outcome {
                 Some(PushOutcome::Changed(plan)) => {
                     let by = &session.requester;
-                    commit::run(session.hub, session.database, files, *plan, by).await.map(drop)
+                    let arrived = Arrived { files, plan: *plan, origin };
+                    commit::run(session.hub, session.database, arrived, by, &unwanted).await.map(drop)
                 }
                 _ => Ok(()),
             };
+            if committed.is_err() && unwanted.is_cancelled() {
+                // Before the hub closes, what was staged is durable (PAG-03).
+                let stage = Arc::clone(&replica);
+                let synced = blocking(move || stage.stage().and_then(Stage::sync)).await;
+                synced.map_err(super::refusal)?;
+            }
             // With its last session a replica is closed, which may write; the client need not wait for that.
             session.hub.tasks.spawn_blocking(move || drop((replica, _permit)));
             committed.map(|()| machine.complete_frame())

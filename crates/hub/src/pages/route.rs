@@ -8,7 +8,8 @@ use axum::{
 };
 use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::{DIRECTION_HEADER, close};
+use ferry_protocol::edgereplica::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
+use ferry_store::pages::Origin as PageOrigin;
 use ferry_types::{
     Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
@@ -67,6 +68,8 @@ struct Entry {
     hub: Arc<Hub>,
     database: Arc<Database>,
     direction: Direction,
+    /// How the client reads its file, as it says.
+    origin: PageOrigin,
     rights: RightsWatch,
     meter: Meter,
     requester: Requester,
@@ -110,6 +113,11 @@ async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<En
     Ok(Entry {
         hub: Arc::clone(hub),
         direction,
+        origin: if headers.contains_key(SNAPSHOT_HEADER) {
+            PageOrigin::Snapshot
+        } else {
+            PageOrigin::Unknown
+        },
         rights: hub.control.watch(auth),
         meter,
         requester: hub.control.requester(auth, &[rights::PAGES_SYNC_PUSH], origin),
@@ -134,13 +142,15 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: BoundedSocket) {
-    let Entry { hub, database, direction, rights, meter, requester, _place, _connection } = entry;
+    let Entry { hub, database, direction, origin, rights, meter, requester, _place, _connection } = entry;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket, meter);
     let word = direction.as_str();
     metrics::counter!("ferry_pages_sessions_total", "direction" => word).increment(1);
     let engine: Result<Box<dyn Engine>> = match direction {
-        Direction::Push => PushEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),
+        Direction::Push => {
+            PushEngine::open(&hub, &database, origin).await.map(|engine| Box::new(engine) as _)
+        }
         Direction::Pull => PullEngine::open(&hub, &database).await.map(|engine| Box::new(engine) as _),
     };
     let ended = match engine {

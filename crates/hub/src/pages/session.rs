@@ -15,6 +15,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{route::End, socket::Socket};
 use crate::{
@@ -34,10 +35,12 @@ pub(super) trait Engine: Send {
     /// Brings what must outlive the process onto the disk.
     fn sync(&mut self) -> Result<(), Refusal>;
 
-    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame.
+    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame. When it becomes `unwanted`, work
+    /// that can be left without harm is left.
     fn conclude<'s>(
         self: Box<Self>,
         session: &'s Session<'_>,
+        unwanted: CancellationToken,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>>;
 }
 
@@ -133,9 +136,44 @@ impl Session<'_> {
         if let Some(end) = self.rights.now().filter(|end| *end != RightsEnd::Expired) {
             return Err(rights_over(end).into());
         }
-        let last = engine.conclude(&self).await?;
+        let last = self.conclude(engine, socket).await?;
         socket.send([last.encode().into()]);
         Ok(())
+    }
+
+    /// Concludes while somebody wants it; pings are answered meanwhile.
+    async fn conclude(&self, engine: Box<dyn Engine>, socket: &mut Socket) -> Result<Frame<'static>, End> {
+        let unwanted = CancellationToken::new();
+        let mut concluding = engine.conclude(self, unwanted.clone());
+        let end = tokio::select! {
+            biased;
+            last = &mut concluding => return Ok(last?),
+            end = self.deserted(socket) => end,
+        };
+        tracing::info!(database = %self.database.id(), %end, "a push is given up, unless it is committed by now");
+        unwanted.cancel();
+        // What was done by then is done, and said if somebody is there to hear it.
+        concluding.await.map_err(|_| end)
+    }
+
+    /// Waits until nobody wants the outcome any more: the client has gone, or lost its right, or the hub stops.
+    async fn deserted(&self, socket: &mut Socket) -> End {
+        let mut rights = self.hub.control.watch(self.rights.auth());
+        let gone = async {
+            loop {
+                if let Err(end) = socket.exchange(false).await {
+                    return end;
+                }
+                // Nothing belongs behind the end of a push.
+                socket.take_received();
+            }
+        };
+        tokio::select! {
+            end = gone => end,
+            end = rights_end(&mut rights) => rights_over(end).into(),
+            () = self.hub.stopping.cancelled() => End::Stopping,
+            () = self.database.closed().cancelled() => database_closed(&self.hub.stopping),
+        }
     }
 
     /// Until the engine is whole.
@@ -202,7 +240,7 @@ fn rights_over(end: RightsEnd) -> Refusal {
     Refusal { message: message.into(), close: (close::RIGHTS.0, reason) }
 }
 
-fn database_closed(stopping: &tokio_util::sync::CancellationToken) -> End {
+fn database_closed(stopping: &CancellationToken) -> End {
     if stopping.is_cancelled() { End::Stopping } else { rights_over(RightsEnd::DatabaseDeleted).into() }
 }
 

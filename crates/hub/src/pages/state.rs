@@ -1,10 +1,13 @@
 //! What page sync keeps per database: the open replica while a session uses it, the copy that pulls of a
 //! hub-written database share, and the number of sockets.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use ferry_store::pages::{PageSource, Replica, ReplicaConfig, Spool};
-use ferry_types::{DatabaseKind, Error, Result, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
+use ferry_types::{DatabaseKind, Error, Result, Root, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::PagesConfig, database::Database, hub::Hub};
@@ -15,12 +18,19 @@ const REPLICA_DESCRIPTORS: u32 = 18;
 /// Descriptors of a session beside it: what a push notes, or a pull copies.
 pub(super) const SESSION_DESCRIPTORS: u32 = 3;
 
+/// Refused images that a database remembers.
+const REFUSED_KEPT: usize = 16;
+
 /// Page sync's state of one database. Nothing is held open without a session.
 pub struct PagesState {
     /// Held while the replica is opened, so that it is opened once.
     replica: tokio::sync::Mutex<Weak<Replica>>,
     spool: Mutex<Weak<Spool>>,
     sockets: Arc<Semaphore>,
+    /// One image of a database is checked at a time.
+    pub(super) check: Semaphore,
+    /// Images that were refused, newest last.
+    refused: Mutex<VecDeque<Root>>,
 }
 
 impl Default for PagesState {
@@ -29,6 +39,8 @@ impl Default for PagesState {
             replica: tokio::sync::Mutex::default(),
             spool: Mutex::default(),
             sockets: Arc::new(Semaphore::new(EDGEREPLICA_SOCKETS_PER_DATABASE)),
+            check: Semaphore::new(1),
+            refused: Mutex::default(),
         }
     }
 }
@@ -37,6 +49,19 @@ impl PagesState {
     /// A place for one more socket, if there is one.
     pub(super) fn socket(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sockets).try_acquire_owned().ok()
+    }
+
+    /// Notes that an image was refused. True if it had been before: then it is damaged, and was not torn.
+    pub(super) fn is_refused_again(&self, root: Root) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.contains(&root) {
+            return true;
+        }
+        if refused.len() >= REFUSED_KEPT {
+            refused.pop_front();
+        }
+        refused.push_back(root);
+        false
     }
 
     /// Whether a session has the replica open.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ferry_protocol::edgereplica::{Frame, Hello};
+use ferry_store::pages::Origin as PageOrigin;
 use ferry_types::{Reason, Seq};
 use http::{HeaderMap, header};
 
@@ -111,7 +112,8 @@ async fn a_database_of_the_hub_is_pulled_from_one_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_the_hub_is_not_pushed() {
     let fixture = Fixture::new("hub").await;
-    let refused = PushEngine::open(fixture.hub(), &fixture.database).await.err().unwrap();
+    let refused =
+        PushEngine::open(fixture.hub(), &fixture.database, PageOrigin::Unknown).await.err().unwrap();
     assert_eq!(refused.reason, Reason::WrongKind);
     let refusal = super::refusal(refused);
     assert_eq!(refusal.close.0, 1008);

@@ -23,6 +23,9 @@ pub const DIRECTION_HEADER: &str = "ferry-sync-direction";
 /// What the client always names as page size in `hello`, whatever its file has.
 pub const HELLO_PAGE_SIZE: u32 = 4096;
 
+/// Header of the upgrade by which a client says that it reads its file at one moment, so that a push of it cannot be torn.
+pub const SNAPSHOT_HEADER: &str = "ferry-snapshot";
+
 /// WebSocket close codes of this wire, with the reasons that go with them.
 pub mod close {
     /// The session did what it came for.
@@ -39,6 +42,8 @@ pub mod close {
     pub const TOO_LARGE: (u16, &str) = (1009, "too large");
     /// Wrong order or content, or a failure of the hub.
     pub const SERVER_ERROR: (u16, &str) = (1011, "server error");
+    /// What was pushed is damaged; a retry does not help.
+    pub const DAMAGED: (u16, &str) = (1011, "damaged");
     /// A retry may succeed.
     pub const TRY_AGAIN: (u16, &str) = (1013, "try again");
 }

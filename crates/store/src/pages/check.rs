@@ -1,49 +1,118 @@
-//! `PRAGMA quick_check` of an image that nobody has opened yet (PAG-07).
+//! The check of an image that nobody has opened yet (PAG-07, PAG-19), and what ends it early.
 
-use std::path::Path;
+use std::{fs::File, os::unix::fs::FileExt as _, time::Duration};
 
-use rusqlite::{ErrorCode, OpenFlags, limits::Limit};
+use ferry_core::pages::structure::{self, Fault, ImagePages};
+use ferry_types::{PageCount, PageNo, PageSize};
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Result, connection::open_file_with_vfs};
+use crate::{Error, Result, fault};
 
-/// Longest value that the check may build; an image it runs on is smaller.
-const VALUE_MAX_BYTES: i32 = 256 << 20;
+/// CPU time that one check may take. A quarter of a gigabyte takes about one second.
+const CPU_MAX: Duration = Duration::from_secs(10);
+/// Pages between two looks at the clock and at whether the check is still wanted.
+const PAGES_PER_LOOK: u32 = 64;
 
 /// What the check found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Well-formed, as far as it could be checked.
+    /// Well-formed, as far as it could be checked in time.
     Ok,
     /// Damaged or torn; the first finding.
     Damaged(String),
+    /// Nobody waits for the verdict any more.
+    Unwanted,
 }
 
-/// Checks the file at `path`, which must be in rollback mode and which no one else has open.
-///
-/// A schema may name functions, collations and modules of an application, which the hub does not have. What
-/// cannot be checked for that reason passes: only a finding is a finding.
+/// Checks `file`, an image of `count` pages. Ends early once `is_wanted` says no.
 ///
 /// # Errors
-/// When the file cannot be opened at all.
-pub fn quick_check(path: &Path) -> Result<Verdict> {
-    // Without locks: the file is ours alone.
-    let connection = open_file_with_vfs(path, OpenFlags::SQLITE_OPEN_READ_ONLY, c"unix-none")?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
-    // A row that breaks a CHECK says nothing of pages.
-    connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA ignore_check_constraints=ON;")?;
-    let found: rusqlite::Result<String> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    match found {
-        Ok(text) if text == "ok" => Ok(Verdict::Ok),
-        Ok(text) => Ok(Verdict::Damaged(text)),
-        Err(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Ok(Verdict::Damaged(error.to_string()))
+/// When the file cannot be read.
+pub(super) fn check(
+    file: &File,
+    size: PageSize,
+    count: PageCount,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Verdict> {
+    check_within(CPU_MAX, file, size, count, is_wanted)
+}
+
+fn check_within(
+    cpu_max: Duration,
+    file: &File,
+    size: PageSize,
+    count: PageCount,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Verdict> {
+    fault::point("push.check")?;
+    let mut pages = FilePages { file, size, is_wanted, read: 0, cpu_end: cpu_time() + cpu_max };
+    match structure::check(&mut pages, size, count) {
+        Ok(()) => Ok(Verdict::Ok),
+        Err(Fault::Damaged(finding)) => Ok(Verdict::Damaged(finding)),
+        Err(Fault::Source(Stop::Unwanted)) => Ok(Verdict::Unwanted),
+        Err(Fault::Source(Stop::Late)) => {
+            // Only a finding is a finding.
+            tracing::warn!(pages = count.0, "the check of an image was given up: it took too much CPU time");
+            Ok(Verdict::Ok)
+        }
+        Err(Fault::Source(Stop::Failed(error))) => Err(error),
+    }
+}
+
+struct FilePages<'c> {
+    file: &'c File,
+    size: PageSize,
+    is_wanted: &'c dyn Fn() -> bool,
+    read: u32,
+    cpu_end: Duration,
+}
+
+/// Why a check ended before the image did.
+enum Stop {
+    Unwanted,
+    Late,
+    Failed(Error),
+}
+
+impl ImagePages for FilePages<'_> {
+    type Error = Stop;
+
+    fn read(&mut self, page: PageNo, into: &mut Vec<u8>) -> Result<(), Stop> {
+        if self.read.is_multiple_of(PAGES_PER_LOOK) {
+            if !(self.is_wanted)() {
+                return Err(Stop::Unwanted);
             }
-            Some(ErrorCode::Unknown | ErrorCode::TooBig) => {
-                tracing::debug!(%error, "an image cannot be checked here");
-                Ok(Verdict::Ok)
+            if cpu_time() > self.cpu_end {
+                return Err(Stop::Late);
             }
-            _ => Err(error.into()),
-        },
+        }
+        self.read = self.read.wrapping_add(1);
+        into.resize(self.size.bytes(), 0);
+        let at = page.index() as u64 * u64::from(self.size.get());
+        self.file.read_exact_at(into, at).map_err(|error| Stop::Failed(error.into()))
+    }
+}
+
+/// CPU time of this thread so far.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: PAG-19
+    #[test]
+    fn a_check_ends_with_its_time_and_with_who_waits_for_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        // One page that is no database, which a check finds at once.
+        std::io::Write::write_all(&mut file, &[0; 512]).unwrap();
+        let (size, count) = (PageSize::new(512).unwrap(), PageCount(1));
+        let run = |cpu_max, is_wanted| check_within(cpu_max, &file, size, count, &|| is_wanted).unwrap();
+        assert!(matches!(run(CPU_MAX, true), Verdict::Damaged(_)));
+        assert_eq!(run(CPU_MAX, false), Verdict::Unwanted);
+        assert_eq!(run(Duration::ZERO, true), Verdict::Ok, "what was not found in time is no finding");
     }
 }

@@ -22,9 +22,9 @@ mod stage;
 use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
-pub use check::{Verdict, quick_check};
+pub use check::Verdict;
 pub use noted::NotedHashes;
-pub use prepare::{Prepared, PushError, PushFiles};
+pub use prepare::{Origin, Prepared, PushError, PushFiles};
 pub use reader::{PageSource, PinnedVersion, ServedHashes};
 pub use replica::{Replica, ReplicaConfig, peek_version};
 pub use scratch::{ImageFile, unnamed_file};

@@ -1,11 +1,11 @@
-//! Validation of a push before its commit: the lengths of its pages, `quick_check` of the whole image (PAG-07),
-//! and, where most pages are new, the file that will take main.db's place (PAG-45). Nothing here changes the
-//! database, so it runs beside other writes.
+//! Validation of a push before its commit: the lengths of its pages, whether they hang together (PAG-07), and, where
+//! most pages are new, the file that will take main.db's place (PAG-45). Nothing here changes the database, so it runs
+//! beside other writes.
 
 use ferry_core::pages::{PushPlan, header, tree};
 use ferry_types::{Leaf, PageNo, Root};
 
-use super::{ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict, quick_check};
+use super::{ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict};
 use crate::{Error, Result, fault};
 
 /// Why a push was not committed.
@@ -17,9 +17,17 @@ pub enum PushError {
         /// The version that won.
         current: u64,
     },
-    /// The pages are not of one moment.
-    #[error("database changed while it was pushed")]
-    Torn,
+    /// The pages do not hang together: they are not of one moment, or the file itself is damaged.
+    #[error("{finding}")]
+    Torn {
+        /// Digest of what was pushed.
+        root: Root,
+        /// What was found first.
+        finding: String,
+    },
+    /// The push was given up while it was checked.
+    #[error("the push was given up")]
+    Unwanted,
     /// A page has another length than page 1's header says.
     #[error("page {page} has another length than the {page_size} bytes that page 1's header states")]
     Length {
@@ -60,6 +68,18 @@ pub struct Prepared {
     pub(super) page1: Vec<u8>,
     pub(super) page1_leaf: Leaf,
     pub(super) way: Way,
+    is_checked: bool,
+    /// Built for the check alone.
+    scratch: Option<(ImageFile, Root)>,
+}
+
+/// How the pages of a push were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// All at one moment: that each has its announced hash says all there is to say (PAG-19).
+    Snapshot,
+    /// One after the other, so that they may be of several moments.
+    Unknown,
 }
 
 /// How the new image gets into main.db.
@@ -71,34 +91,89 @@ pub(super) enum Way {
 }
 
 impl Prepared {
-    /// Validates `plan`, whose base is `pinned`.
+    /// Puts together what `plan` makes of its base, `pinned`. [`Self::check`] and [`Self::seal`] follow.
     ///
     /// # Errors
     /// [`PushError`]; the staged pages stay.
-    pub fn new(plan: PushPlan, pinned: PinnedVersion, noted: NotedHashes) -> Result<Self, PushError> {
+    pub fn new(
+        plan: PushPlan,
+        pinned: PinnedVersion,
+        noted: NotedHashes,
+        origin: Origin,
+    ) -> Result<Self, PushError> {
         let mut page1 = plan.page1.clone();
         header::normalize(&mut page1, plan.page_count);
         let page1_leaf = tree::leaf(&page1);
-        let mut prepared = Self { plan, pinned, noted, page1, page1_leaf, way: Way::InPlace };
+        let mut prepared = Self {
+            plan,
+            pinned,
+            noted,
+            page1,
+            page1_leaf,
+            way: Way::InPlace,
+            is_checked: true,
+            scratch: None,
+        };
         let swap = prepared.is_mostly_new();
         let image_bytes = u64::from(prepared.plan.page_count.0) * prepared.plan.page_size.bytes() as u64;
-        let checked = image_bytes <= prepared.pinned.replica().config.check_max_bytes;
+        let checked =
+            origin == Origin::Unknown && image_bytes <= prepared.pinned.replica().config.check_max_bytes;
         if !swap && !checked {
             prepared.check_lengths()?;
             return Ok(prepared);
         }
-        let (mut image, root) = prepared.build()?;
+        let (image, root) = prepared.build()?;
         fault::point("push.built")?;
-        if checked && let Verdict::Damaged(finding) = quick_check(image.path())? {
-            tracing::info!(finding, "a push was refused");
-            return Err(PushError::Torn);
-        }
+        prepared.is_checked = !checked;
         if swap {
-            image.seal_as_wal()?;
-            fault::point("swap.built")?;
             prepared.way = Way::Swap(image, root);
+        } else {
+            prepared.scratch = Some((image, root));
         }
         Ok(prepared)
+    }
+
+    /// Whether [`Self::check`] has something to do.
+    #[must_use]
+    pub const fn needs_check(&self) -> bool {
+        !self.is_checked
+    }
+
+    /// Checks that the pages hang together (PAG-07, PAG-19). Ends early once `is_wanted` says no.
+    ///
+    /// # Errors
+    /// [`PushError::Torn`] with what was found, [`PushError::Unwanted`], or [`PushError::Store`].
+    pub fn check(&mut self, is_wanted: &dyn Fn() -> bool) -> Result<(), PushError> {
+        if self.is_checked {
+            return Ok(());
+        }
+        let ((Way::Swap(image, root), _) | (_, Some((image, root)))) = (&self.way, &self.scratch) else {
+            return Ok(());
+        };
+        match image.check(is_wanted)? {
+            Verdict::Ok => {}
+            Verdict::Damaged(finding) => return Err(PushError::Torn { root: *root, finding }),
+            Verdict::Unwanted => return Err(PushError::Unwanted),
+        }
+        self.is_checked = true;
+        self.scratch = None;
+        Ok(())
+    }
+
+    /// Brings the file that will take main.db's place onto the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses it.
+    ///
+    /// # Panics
+    /// If the check is still due.
+    pub fn seal(&mut self) -> Result<()> {
+        assert!(self.is_checked, "BUG: an image is checked before it is sealed");
+        if let Way::Swap(image, _) = &mut self.way {
+            image.seal_as_wal()?;
+            fault::point("swap.built")?;
+        }
+        Ok(())
     }
 
     /// The replica it is for.
@@ -259,12 +334,12 @@ impl PushFiles {
         self.hashes.source()
     }
 
-    /// Validates the push that these files belong to: see [`Prepared::new`].
+    /// Puts together the push that these files belong to: see [`Prepared::new`].
     ///
     /// # Errors
     /// See [`Prepared::new`].
-    pub fn prepare(self, plan: PushPlan) -> Result<Prepared, PushError> {
-        Prepared::new(plan, self.hashes.into_source(), self.noted)
+    pub fn prepare(self, plan: PushPlan, origin: Origin) -> Result<Prepared, PushError> {
+        Prepared::new(plan, self.hashes.into_source(), self.noted, origin)
     }
 }
 

@@ -26,7 +26,7 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct ReplicaConfig {
     /// Largest image, and most that may be staged.
     pub max_database_bytes: u64,
-    /// Images up to this size pass `PRAGMA quick_check` before they are accepted.
+    /// Images up to this size are checked for torn pages before they are accepted.
     pub check_max_bytes: u64,
     /// Before-images are kept up to this multiple of the database.
     pub history_ratio: f64,

@@ -12,6 +12,7 @@ use std::{
 use ferry_core::pages::header;
 use ferry_types::{PageCount, PageNo, PageSize};
 
+use super::check::{self, Verdict};
 use crate::Result;
 
 /// What is gathered before it is written.
@@ -87,6 +88,14 @@ impl ImageFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.path.as_deref().expect("BUG: an image has a path until it is moved")
+    }
+
+    /// Checks the image as [`check::check`] does; all of it must be [flushed](Self::flush).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn check(&self, is_wanted: &dyn Fn() -> bool) -> Result<Verdict> {
+        check::check(&self.file, self.page_size, self.page_count, is_wanted)
     }
 
     /// Sets a page. Ascending runs are written together.

@@ -18,6 +18,7 @@ use crate::fault::hook;
 mod crash;
 mod migrations;
 mod shapes;
+mod structure;
 mod versions;
 
 const LIMIT: u64 = 16 << 30;
@@ -62,10 +63,18 @@ fn push(replica: &Arc<Replica>, pages: &Pages) -> Result<(VersionInfo, u32), Fai
     match session.outcome().map_err(Failed::Refused)?.expect("everything was sent") {
         PushOutcome::Unchanged => Ok((replica.current(), sent)),
         PushOutcome::Changed(plan) => {
-            let prepared = files.prepare(*plan).map_err(Failed::Push)?;
+            let prepared = prepare(files, *plan).map_err(Failed::Push)?;
             Ok((replica.commit_push(prepared).map_err(Failed::Push)?, sent))
         }
     }
+}
+
+/// Validates as the hub does.
+fn prepare(files: PushFiles, plan: ferry_core::pages::PushPlan) -> Result<Prepared, PushError> {
+    let mut prepared = files.prepare(plan, Origin::Unknown)?;
+    prepared.check(&|| true)?;
+    prepared.seal()?;
+    Ok(prepared)
 }
 
 fn send_push(session: &mut Push, files: &mut PushFiles, pages: &Pages) -> Result<u32, Failed> {

@@ -119,6 +119,9 @@ pub(super) fn closed(frame: Option<&CloseFrame>) -> ClientError {
 
 /// Message and close code as one refusal. EdgeReplica's servers say all with 1011 and text.
 fn refusal(code: Option<CloseCode>, message: String) -> ClientError {
+    if let Some(message) = message.strip_prefix("DAMAGED: ") {
+        return ClientError::file("DAMAGED", message);
+    }
     let (family, reason) = match code.map(u16::from) {
         // EdgeReplica's servers say this with 1011.
         _ if message.contains("this token allows") => (Code::PermissionDenied, "WRONG_DIRECTION"),
@@ -145,6 +148,7 @@ mod tests {
         let lost = "another push was committed first (now version 43); run push again";
         assert_eq!(family(1013, lost), ErrorCode::Table(Code::Aborted));
         assert_eq!(family(1013, "busy"), ErrorCode::Table(Code::Unavailable));
+        assert_eq!(family(1011, "DAMAGED: the file itself is damaged"), ErrorCode::FileUnusable);
         assert_eq!(family(1011, "page 3 was announced twice"), ErrorCode::Table(Code::Internal));
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferry_protocol::edgereplica::{
-    DIRECTION_HEADER, Frame, HELLO_PAGE_SIZE, Hello, HelloReply, PROTOCOL_VERSION, PageHash,
+    DIRECTION_HEADER, Frame, HELLO_PAGE_SIZE, Hello, HelloReply, PROTOCOL_VERSION, PageHash, SNAPSHOT_HEADER,
 };
 use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_IDLE_MAX_MS};
 use futures_util::{
@@ -131,6 +131,7 @@ async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Dire
         .map_err(|_| ClientError::argument("the sync token holds characters that no token has"))?;
     bearer.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, bearer);
+    request.headers_mut().insert(SNAPSHOT_HEADER, HeaderValue::from_static("1"));
     let config = WebSocketConfig::default()
         .max_message_size(Some(EDGEREPLICA_FRAME_MAX_BYTES))
         .max_frame_size(Some(EDGEREPLICA_FRAME_MAX_BYTES));

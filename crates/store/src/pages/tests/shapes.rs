@@ -148,7 +148,7 @@ fn the_lock_page_is_neither_asked_for_nor_sent() {
     }
     assert_eq!(asked, [1], "zero pages of any number travel as hashes alone");
     let Some(PushOutcome::Changed(plan)) = session.outcome().unwrap() else { panic!("nothing changed") };
-    replica.commit_push(files.prepare(*plan).unwrap()).unwrap();
+    replica.commit_push(prepare(files, *plan).unwrap()).unwrap();
     let mut pull = Pull::new(replica.current().image(), LIMIT);
     let mut hashes = ServedHashes::new(replica.pin());
     let hello = Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page: 1 });

@@ -47,7 +47,7 @@ fn of_two_pushes_on_one_base_the_second_is_told_and_keeps_its_stage() {
     let sent = send_push(&mut session, &mut files, &second).unwrap();
     assert!(sent > 2);
     let Some(PushOutcome::Changed(plan)) = session.outcome().unwrap() else { panic!("nothing changed") };
-    let prepared = files.prepare(*plan).unwrap();
+    let prepared = prepare(files, *plan).unwrap();
     push(&replica, &first).unwrap();
     let lost = replica.commit_push(prepared).unwrap_err();
     assert!(matches!(lost, PushError::Conflict { current: 2 }), "{lost}");
@@ -70,7 +70,7 @@ fn a_torn_image_is_refused() {
     torn[3] = left;
     torn[5] = right;
     let refused = push(&replica, &torn).unwrap_err();
-    assert!(matches!(refused, Failed::Push(PushError::Torn)), "{refused:?}");
+    assert!(matches!(refused, Failed::Push(PushError::Torn { .. })), "{refused:?}");
     assert_eq!(replica.current().version, 1);
     assert!(whole(&replica.pin()) == served(&whole_image));
 }
