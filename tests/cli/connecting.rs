@@ -80,8 +80,13 @@ fn one_login_serves_both_names_of_this_machine() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    Shape::default().create(&ferry.file("app.db"), 1, 1);
+    ferry.ok(&["push", "app.db", "app"]);
     for host in ["localhost", "127.0.0.1"] {
         let url = format!("http://{host}:{}", hub.address().port());
         assert!(ferry.ok(&["--server", &url, "whoami"]).contains("ada@example.com"));
+        // The file knows its database under either name.
+        assert!(ferry.ok(&["--server", &url, "push", "app.db"]).starts_with("up to date"));
     }
 }

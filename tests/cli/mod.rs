@@ -6,6 +6,7 @@ mod credentials;
 mod databases;
 mod demo;
 mod events;
+mod interrupts;
 mod jwt;
 mod keys;
 mod local_files;

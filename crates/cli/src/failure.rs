@@ -25,8 +25,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A file of settings is wrong.
     Configuration(String),
-    /// Ctrl-C.
-    Interrupted,
+    /// Ctrl-C, and what it left behind, where that is not plain.
+    Interrupted(Option<String>),
     /// Nobody reads stdout any more.
     PipeClosed,
 }
@@ -54,7 +54,7 @@ impl Failure {
             Self::Client(error) => exit_code(error.code),
             Self::Usage(_) => EXIT_USAGE,
             Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Interrupted => EXIT_INTERRUPTED,
+            Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::PipeClosed => EXIT_PIPE_CLOSED,
         }
     }
@@ -69,7 +69,7 @@ impl Failure {
             ),
             Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
             Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
-            Self::Interrupted => ("interrupted", "INTERRUPTED", self.to_string(), None),
+            Self::Interrupted(_) => ("interrupted", "INTERRUPTED", self.to_string(), None),
             Self::PipeClosed => ("failed", "PIPE_CLOSED", self.to_string(), None),
         };
         json!({ "error": { "code": code, "reason": reason, "message": message, "request_id": request_id } })
@@ -106,7 +106,8 @@ impl std::fmt::Display for Failure {
                 }
             }
             Self::Usage(message) | Self::Configuration(message) => f.write_str(message),
-            Self::Interrupted => f.write_str("interrupted"),
+            Self::Interrupted(None) => f.write_str("interrupted"),
+            Self::Interrupted(Some(left)) => write!(f, "interrupted: {left}"),
             Self::PipeClosed => f.write_str("stdout is closed"),
         }
     }
@@ -154,6 +155,6 @@ mod tests {
         }
         assert_eq!(Failure::Client(ClientError::file("FILE_BUSY", "")).exit_code(), 10);
         assert_eq!(Failure::Client(ClientError::unverified("")).exit_code(), 11);
-        assert_eq!(Failure::Interrupted.exit_code(), 130);
+        assert_eq!(Failure::Interrupted(None).exit_code(), 130);
     }
 }

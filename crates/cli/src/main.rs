@@ -37,14 +37,19 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::other(format!("cannot start: {error}")).report(json),
     };
-    let kept = matches!(&arguments.command, Command::Demo(demo) if demo.keep);
+    // Others see to it themselves: where a push is interrupted, there is something to say.
+    let sees_to_it = match &arguments.command {
+        Command::Demo(demo) => demo.keep,
+        Command::Push(_) | Command::Sync(commands::sync::Command::Push(_)) => true,
+        _ => serves,
+    };
     let ended = runtime.block_on(async {
         tokio::select! {
             // First what the command does on its own: a prompt for a password comes before our signal handler,
             // so that Ctrl-C ends it as it ends any program.
             biased;
             result = run(arguments) => result,
-            () = system::interrupted(), if !kept && !serves => Err(Failure::Interrupted),
+            () = system::interrupted(), if !sees_to_it => Err(Failure::Interrupted(None)),
         }
     });
     // Work on files that already runs goes on to its end, so that an interrupt leaves them whole.

@@ -106,7 +106,7 @@ fn prompt(what: &str, twice: bool) -> Result<String, Failure> {
 
 fn not_asked(error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::Interrupted {
-        Failure::Interrupted
+        Failure::Interrupted(None)
     } else {
         Failure::Usage(format!("cannot ask for the password: {error}"))
     }

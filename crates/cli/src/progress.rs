@@ -6,6 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use ferry_client::progress::{Progress, Stage};
@@ -14,18 +15,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Bytes between two updates of the bar: page by page, drawing would cost more than sending.
 const UPDATE_EVERY_BYTES: u64 = 256 << 10;
 
-/// A bar per stage, with bytes and rate.
+/// How often a stage without bytes shows that it lives.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A bar per stage: what is done of what, how fast, and the time left.
 #[derive(Default)]
 pub(crate) struct Bars {
     bar: Mutex<Option<ProgressBar>>,
     unshown: AtomicU64,
     visible: bool,
+    stage: Mutex<Option<Stage>>,
 }
 
 impl Bars {
     /// Bars, if stderr is a terminal and the result is for people.
     pub(crate) fn new(json: bool) -> Self {
         Self { visible: !json && std::io::stderr().is_terminal(), ..Self::default() }
+    }
+
+    /// The stage that was begun last.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, bar: Option<ProgressBar>) {
@@ -35,27 +45,22 @@ impl Bars {
         }
         self.unshown.store(0, Ordering::Relaxed);
     }
+
+    fn change(&self, change: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            change(bar);
+        }
+    }
 }
 
 impl Progress for Bars {
     fn begin(&self, stage: Stage, total_bytes: Option<u64>) {
-        if !self.visible {
-            return;
-        }
-        let template = if total_bytes.is_some() {
-            "{msg:10} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}"
-        } else {
-            "{msg:10} {spinner} {bytes} {bytes_per_sec}"
-        };
-        let style = ProgressStyle::with_template(template).expect("BUG: the template is fixed");
-        let bar = total_bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
-        bar.set_message(match stage {
-            Stage::Hashing => "hashing",
-            Stage::Sending => "sending",
-            Stage::Receiving => "receiving",
-            Stage::Applying => "applying",
-        });
-        self.replace(Some(bar));
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
+        self.replace(self.visible.then(|| bar_of(stage, total_bytes)));
+    }
+
+    fn expect(&self, bytes: u64) {
+        self.change(|bar| bar.inc_length(bytes));
     }
 
     fn advance(&self, bytes: u64) {
@@ -64,13 +69,33 @@ impl Progress for Bars {
         }
         if self.unshown.fetch_add(bytes, Ordering::Relaxed) + bytes >= UPDATE_EVERY_BYTES {
             let due = self.unshown.swap(0, Ordering::Relaxed);
-            if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
-                bar.inc(due);
-            }
+            self.change(|bar| bar.inc(due));
         }
     }
 
     fn end(&self) {
         self.replace(None);
     }
+}
+
+/// It fits 80 columns.
+fn bar_of(stage: Stage, total_bytes: Option<u64>) -> ProgressBar {
+    let (message, template) = match stage {
+        Stage::Hashing => ("hashing", None),
+        Stage::Sending => ("sending", None),
+        Stage::Receiving => ("receiving", None),
+        Stage::Applying => ("applying", None),
+        Stage::Checking => ("all is sent; the hub checks it", Some("{msg} {spinner} {elapsed}")),
+        Stage::Committing => ("all is sent; the hub commits it", Some("{msg} {spinner} {elapsed}")),
+    };
+    let template = template.unwrap_or(if total_bytes.is_some() {
+        "{msg:10} {bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left"
+    } else {
+        "{msg:10} {spinner} {decimal_bytes} {decimal_bytes_per_sec}"
+    });
+    let style = ProgressStyle::with_template(template).expect("BUG: the template is fixed");
+    let bar = total_bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
+    bar.set_message(message);
+    bar.enable_steady_tick(TICK);
+    bar
 }

@@ -153,8 +153,8 @@ impl Replica<'_> {
                 file.display()
             )));
         };
-        let here = self.admin.server().to_string();
-        if synced.server != here {
+        let here = self.admin.server();
+        if !here.is(&synced.server) {
             return Err(ClientError::argument(format!(
                 "{} belongs to {} on {}, not on {here}: give --server {}, or name a database of {here}",
                 file.display(),
@@ -212,8 +212,8 @@ impl Replica<'_> {
 
     /// What the file was last synced with, if that was this database.
     fn base_of<'m>(&self, target: &Target, memory: &'m Memory) -> Option<&'m Synced> {
-        let here = self.admin.server().to_string();
-        memory.synced.as_ref().filter(|synced| synced.database == target.id && synced.server == here)
+        let here = self.admin.server();
+        memory.synced.as_ref().filter(|synced| synced.database == target.id && here.is(&synced.server))
     }
 }
 

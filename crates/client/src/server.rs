@@ -79,6 +79,12 @@ impl ServerUrl {
         Self { host, ..self.clone() }.to_string()
     }
 
+    /// Whether `named`, a server as it was written down once, is this one.
+    #[must_use]
+    pub fn is(&self, named: &str) -> bool {
+        named.parse::<Self>().is_ok_and(|named| named.kept_under() == self.kept_under())
+    }
+
     fn authority(&self) -> String {
         if self.port == default_port(self.secure) {
             self.host.clone()

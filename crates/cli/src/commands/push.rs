@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use ferry_client::{
     admin::DatabaseName,
     local::image::Access,
+    progress::{Progress, Stage},
     replica::{PushOptions, Replica, Synchronised},
 };
 use ferry_hub::clock::SystemClock;
 use serde_json::json;
 
-use crate::{context::Context, failure::Failure, output, progress::Bars};
+use crate::{INTERRUPT_GRACE, context::Context, failure::Failure, output, progress::Bars, system};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry push notes.db notes\n  ferry push notes.db              \
@@ -28,15 +29,46 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let admin = context.admin()?;
     let tokens = context.tokens();
-    let replica = Replica {
-        admin: &admin,
-        tokens: tokens.as_ref(),
-        clock: &SystemClock,
-        progress: Arc::new(Bars::new(context.json)),
-    };
+    let bars = Arc::new(Bars::new(context.json));
+    let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&bars);
+    let replica = Replica { admin: &admin, tokens: tokens.as_ref(), clock: &SystemClock, progress };
     let options = PushOptions { force: args.force, access: Access::Ordinary };
-    let pushed = replica.push(&args.file, args.db.as_ref(), options).await?;
+    let pushed = uninterrupted(&bars, replica.push(&args.file, args.db.as_ref(), options)).await?;
     report(context, "pushed", &pushed)
+}
+
+/// The outcome of a push, or where an interrupt left it. While the hub works on what it has, the interrupt waits for the
+/// hub's word.
+pub(super) async fn uninterrupted<T>(
+    bars: &Bars,
+    pushing: impl Future<Output = ferry_client::Result<T>>,
+) -> Result<T, Failure> {
+    let mut pushing = std::pin::pin!(pushing);
+    // First the push: see `main`.
+    tokio::select! {
+        biased;
+        pushed = &mut pushing => return Ok(pushed?),
+        () = system::interrupted() => {}
+    }
+    let left = match bars.stage() {
+        Some(Stage::Sending) => "the hub keeps its version, and what arrived for the next push",
+        Some(Stage::Checking | Stage::Committing) => {
+            output::note("interrupted: waiting for what the hub says; once more ends it");
+            tokio::select! {
+                biased;
+                pushed = &mut pushing => return Ok(pushed?),
+                () = tokio::time::sleep(INTERRUPT_GRACE) => {}
+                () = system::interrupted() => {}
+            }
+            if bars.stage() == Some(Stage::Committing) {
+                "the hub is about to have it; push again to see whether it does"
+            } else {
+                "the hub was still checking it and gives it up; push again, which sends only what it lacks"
+            }
+        }
+        _ => "nothing was sent",
+    };
+    Err(Failure::Interrupted(Some(left.to_owned())))
 }
 
 /// The last line of a transfer: `pushed 43-…: 3,649 pages, 14.9 MB as 21 KB`.

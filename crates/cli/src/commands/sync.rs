@@ -12,6 +12,7 @@ use ferry_client::{
 use ferry_types::Code;
 use serde_json::json;
 
+use super::push;
 use crate::{
     context::{Context, variable},
     failure::Failure,
@@ -42,11 +43,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
-    let progress: Arc<dyn Progress> = Arc::new(Bars::new(context.json));
+    let bars = Arc::new(Bars::new(context.json));
+    let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&bars);
     match command {
         Command::Push(args) => {
             let token = token(args.token)?;
-            let done = bare_push(&context.server, &token, &args.db, Access::Ordinary, progress).await?;
+            let pushing = bare_push(&context.server, &token, &args.db, Access::Ordinary, progress);
+            let done = push::uninterrupted(&bars, pushing).await?;
             report(context, &done, "")
         }
         Command::Pull(args) => {

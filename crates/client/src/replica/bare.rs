@@ -49,7 +49,7 @@ pub async fn bare_push(
     let root = local.scan.root;
     let session = Session::open(server, token, Direction::Push, local.page_count().0).await?;
     let hashes = Arc::new(local.hashes());
-    progress.begin(Stage::Sending, None);
+    progress.begin(Stage::Sending, Some(0));
     let (_, outcome) = session.push(local.image, hashes, Arc::clone(&progress)).await;
     progress.end();
     Ok(BareTransfer { transferred: outcome?, written: 0, root })

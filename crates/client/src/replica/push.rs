@@ -143,7 +143,7 @@ impl Replica<'_> {
         session: Session,
     ) -> Result<Synchronised> {
         let hashes = Arc::new(local.hashes());
-        self.progress.begin(Stage::Sending, None);
+        self.progress.begin(Stage::Sending, Some(0));
         let Local { image, scan } = local;
         let (image, outcome) = session.push(image, hashes, Arc::clone(&self.progress)).await;
         self.progress.end();

@@ -108,9 +108,11 @@ async fn receive_from(
         }
         _ => (Vec::new(), None),
     };
+    // Of a new file every page comes; how many of an old one, nobody knows before.
+    let total = first.is_none().then_some(u64::from(count.0) * page_size.bytes() as u64);
     let (path, own, told) = (file.to_owned(), leaves.to_vec(), Arc::clone(progress));
     let part = blocking(move || Part::create(&path, page_size, count, &own, told)).await?;
-    progress.begin(Stage::Receiving, None);
+    progress.begin(Stage::Receiving, total);
     let (part, outcome) = session.pull(&hashes, part).await;
     progress.end();
     let transferred = outcome?.expect("BUG: a part takes every page");

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
+use ferry_protocol::edgereplica::phase;
 use ferry_store::pages::{Origin, Prepared, PushError, PushFiles, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
-use super::push::make_room;
+use super::{push::make_room, session::Ending};
 use crate::{
     control::Requester,
     database::{Commit, Database, Effect},
@@ -21,13 +22,13 @@ pub(super) struct Arrived {
     pub(super) origin: Origin,
 }
 
-/// Validates and commits the push that `by` made. Once it is `unwanted`, its check ends; a commit does not.
+/// Validates and commits the push that `by` made. Once nobody wants it, its check ends; a commit does not.
 pub(super) async fn run(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
     Arrived { files, plan, origin }: Arrived,
     by: &Requester,
-    unwanted: &CancellationToken,
+    ending: &Ending,
 ) -> Result<VersionInfo, Refusal> {
     let base = plan.base.version;
     let replica = Arc::clone(files.pinned().replica());
@@ -35,10 +36,11 @@ pub(super) async fn run(
     // A push that lost is told so, whatever else its pages suffered from that.
     let told = |error| told(error, base, &replica, database);
     let prepared = blocking(move || files.prepare(plan, origin)).await.map_err(told)?;
-    let prepared = validate(hub, database, prepared, unwanted).await.map_err(told)?;
+    let prepared = validate(hub, database, prepared, &ending.unwanted).await.map_err(told)?;
     if current() != base {
         return Err(Refusal::conflict(current()));
     }
+    ending.phase.send_replace(phase::COMMITTING);
     let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica, by).await;
     let claim = claim.map_err(super::refusal)?;
     let committed = commit(database, prepared, by).await;

@@ -8,10 +8,9 @@ use ferry_protocol::edgereplica::{Frame, PageData};
 use ferry_store::pages::{PageSource, ServedHashes};
 use ferry_types::{PageNo, PageSize, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    session::{Engine, OUT_BYTES, Progress, Session, decode},
+    session::{Ending, Engine, OUT_BYTES, Progress, Session, decode},
     session_refusal,
     state::SESSION_DESCRIPTORS,
 };
@@ -99,7 +98,7 @@ impl Engine for PullEngine {
     fn conclude<'s>(
         self: Box<Self>,
         session: &'s Session<'_>,
-        _unwanted: CancellationToken,
+        _ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
         let last = self.machine.complete_frame();
         // With its last session a replica is closed, which may write; the client need not wait for that.

@@ -8,11 +8,10 @@ use ferry_protocol::edgereplica::Frame;
 use ferry_store::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     commit::{self, Arrived},
-    session::{Engine, Progress, Session, decode},
+    session::{Ending, Engine, Progress, Session, decode},
     session_refusal,
     state::{SESSION_DESCRIPTORS, blocking},
 };
@@ -97,7 +96,7 @@ impl Engine for PushEngine {
     fn conclude<'s>(
         self: Box<Self>,
         session: &'s Session<'_>,
-        unwanted: CancellationToken,
+        ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
         let Self { replica, machine, files, origin, outcome, _permit } = *self;
         async move {
@@ -105,11 +104,11 @@ impl Engine for PushEngine {
                 Some(PushOutcome::Changed(plan)) => {
                     let by = &session.requester;
                     let arrived = Arrived { files, plan: *plan, origin };
-                    commit::run(session.hub, session.database, arrived, by, &unwanted).await.map(drop)
+                    commit::run(session.hub, session.database, arrived, by, &ending).await.map(drop)
                 }
                 _ => Ok(()),
             };
-            if committed.is_err() && unwanted.is_cancelled() {
+            if committed.is_err() && ending.unwanted.is_cancelled() {
                 // Before the hub closes, what was staged is durable (PAG-03).
                 let stage = Arc::clone(&replica);
                 let synced = blocking(move || stage.stage().and_then(Stage::sync)).await;

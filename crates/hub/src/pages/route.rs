@@ -155,7 +155,9 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     };
     let ended = match engine {
         Ok(engine) => {
-            let session = Session { hub: &hub, database: &database, rights, requester };
+            // Whoever says how it reads its file is Ferry's own client.
+            let hears_phases = origin == PageOrigin::Snapshot;
+            let session = Session { hub: &hub, database: &database, rights, requester, hears_phases };
             session.run(engine, &mut socket).await
         }
         Err(error) => Err(super::refusal(error).into()),

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::{DecodeError, Frame, close};
+use ferry_protocol::edgereplica::{DecodeError, Frame, close, phase};
 use ferry_types::{
     Error,
     limits::{EDGEREPLICA_IDLE_MAX_MS, EDGEREPLICA_SESSION_MAX_MS, EXPIRY_GRACE_MS, TRANSFER_STALL_MAX_MS},
 };
 use futures_util::future::BoxFuture;
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
@@ -27,6 +28,9 @@ use crate::{
 /// How often staged pages are brought onto the disk at least (PAG-03).
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
+/// After how much silence a client that waits for the end of its push is pinged: proxies cut what is silent for a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
 /// One side's machine with its files. Steps run on blocking threads.
 pub(super) trait Engine: Send {
     /// Takes frames in, and adds to `out` what is to be sent, about `room` bytes at most.
@@ -35,13 +39,21 @@ pub(super) trait Engine: Send {
     /// Brings what must outlive the process onto the disk.
     fn sync(&mut self) -> Result<(), Refusal>;
 
-    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame. When it becomes `unwanted`, work
-    /// that can be left without harm is left.
+    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame.
     fn conclude<'s>(
         self: Box<Self>,
         session: &'s Session<'_>,
-        unwanted: CancellationToken,
+        ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>>;
+}
+
+/// What passes between a session and the end of its work.
+#[derive(Clone)]
+pub(super) struct Ending {
+    /// Nobody waits for the outcome any more: work that can be left without harm is left.
+    pub(super) unwanted: CancellationToken,
+    /// How far the work is, of [`phase`].
+    pub(super) phase: watch::Sender<&'static [u8]>,
 }
 
 /// Bytes made ready at once; with the socket's own buffer, and one more frame in each, below
@@ -69,6 +81,8 @@ pub(super) struct Session<'h> {
     pub(super) rights: RightsWatch,
     /// Whose session it is, for the audit trail.
     pub(super) requester: Requester,
+    /// Whether the client shows how far the hub is with its push.
+    pub(super) hears_phases: bool,
 }
 
 /// What came of a step.
@@ -141,31 +155,46 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Concludes while somebody wants it; pings are answered meanwhile.
+    /// Concludes while somebody wants it. Pings are answered meanwhile, and sent.
     async fn conclude(&self, engine: Box<dyn Engine>, socket: &mut Socket) -> Result<Frame<'static>, End> {
-        let unwanted = CancellationToken::new();
-        let mut concluding = engine.conclude(self, unwanted.clone());
+        let (phase, reached) = watch::channel(phase::CHECKING);
+        let ending = Ending { unwanted: CancellationToken::new(), phase };
+        let mut concluding = engine.conclude(self, ending.clone());
         let end = tokio::select! {
             biased;
             last = &mut concluding => return Ok(last?),
-            end = self.deserted(socket) => end,
+            end = self.deserted(socket, reached) => end,
         };
         tracing::info!(database = %self.database.id(), %end, "a push is given up, unless it is committed by now");
-        unwanted.cancel();
+        ending.unwanted.cancel();
         // What was done by then is done, and said if somebody is there to hear it.
         concluding.await.map_err(|_| end)
     }
 
     /// Waits until nobody wants the outcome any more: the client has gone, or lost its right, or the hub stops.
-    async fn deserted(&self, socket: &mut Socket) -> End {
+    async fn deserted(&self, socket: &mut Socket, mut reached: watch::Receiver<&'static [u8]>) -> End {
         let mut rights = self.hub.control.watch(self.rights.auth());
+        let mut silence = tokio::time::interval(KEEP_ALIVE);
+        silence.reset();
+        if self.hears_phases {
+            reached.mark_changed();
+        }
         let gone = async {
             loop {
-                if let Err(end) = socket.exchange(false).await {
-                    return end;
+                tokio::select! {
+                    biased;
+                    Ok(()) = reached.changed(), if self.hears_phases => {}
+                    _ = silence.tick() => {}
+                    exchanged = socket.exchange(false) => match exchanged {
+                        Err(end) => return end,
+                        // Nothing belongs behind the end of a push.
+                        Ok(()) => {
+                            socket.take_received();
+                            continue;
+                        }
+                    },
                 }
-                // Nothing belongs behind the end of a push.
-                socket.take_received();
+                socket.ping(*reached.borrow());
             }
         };
         tokio::select! {

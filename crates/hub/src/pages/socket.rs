@@ -26,7 +26,7 @@ const LAST_FRAMES: Duration = Duration::from_millis(TRANSFER_STALL_MAX_MS);
 /// One client's socket.
 pub(super) struct Socket {
     inner: BoundedSocket,
-    outbox: VecDeque<Bytes>,
+    outbox: VecDeque<Message>,
     /// Frames were handed over that may still be in the socket's own buffer.
     unflushed: bool,
     inbox: Vec<Bytes>,
@@ -64,7 +64,14 @@ impl Socket {
     }
 
     pub(super) fn send(&mut self, frames: impl IntoIterator<Item = Bytes>) {
-        self.outbox.extend(frames);
+        self.outbox.extend(frames.into_iter().map(Message::Binary));
+    }
+
+    /// Sends a sign of life, unless other things wait to be sent.
+    pub(super) fn ping(&mut self, payload: &'static [u8]) {
+        if !self.is_sending() {
+            self.outbox.push_back(Message::Ping(Bytes::from_static(payload)));
+        }
     }
 
     pub(super) fn has_received(&self) -> bool {
@@ -140,9 +147,9 @@ impl Socket {
                 Poll::Ready(()) => {}
                 Poll::Pending => return Ok(false),
             }
-            let frame = self.outbox.pop_front().expect("BUG: the outbox is not empty");
-            self.meter.charge(frame.len()).map_err(super::refusal)?;
-            pin!(&mut self.inner).start_send(Message::Binary(frame))?;
+            let message = self.outbox.pop_front().expect("BUG: the outbox is not empty");
+            self.meter.charge(charged(&message)).map_err(super::refusal)?;
+            pin!(&mut self.inner).start_send(message)?;
             self.unflushed = true;
             self.active_at = Instant::now();
         }
@@ -172,10 +179,10 @@ impl Socket {
             Err(End::Gone) => return,
         };
         let goodbye = async {
-            while let Some(frame) = self.outbox.pop_front() {
+            while let Some(message) = self.outbox.pop_front() {
                 // The last word of a session that did its work arrives, whatever it costs.
-                let _ = self.meter.charge(frame.len());
-                self.inner.feed(Message::Binary(frame)).await?;
+                let _ = self.meter.charge(charged(&message));
+                self.inner.feed(message).await?;
             }
             self.inner.close(close).await
         };
@@ -183,6 +190,11 @@ impl Socket {
             tracing::debug!("the client did not take leave");
         }
     }
+}
+
+/// Bytes of a message that count as transferred: those of frames.
+fn charged(message: &Message) -> usize {
+    if let Message::Binary(frame) = message { frame.len() } else { 0 }
 }
 
 fn too_large() -> Refusal {

@@ -20,6 +20,14 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Header of the hub's upgrade answer: the direction that the token allows, `push` or `pull`. Ferry's own addition, so that
 /// a client with the wrong token hears of it also when nothing would have to travel.
 pub const DIRECTION_HEADER: &str = "ferry-sync-direction";
+/// Payloads of the pings by which the hub keeps a connection alive while it works on a push that is whole, and tells how
+/// far it is. Ferry's own addition; a WebSocket client that knows nothing of it answers with a pong.
+pub mod phase {
+    /// The hub checks what it was sent.
+    pub const CHECKING: &[u8] = b"checking";
+    /// The hub commits what it was sent.
+    pub const COMMITTING: &[u8] = b"committing";
+}
 /// What the client always names as page size in `hello`, whatever its file has.
 pub const HELLO_PAGE_SIZE: u32 = 4096;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_protocol::edgereplica::{Frame, PageData};
+use ferry_protocol::edgereplica::{Frame, PageData, phase};
 use ferry_types::PageNo;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
@@ -10,9 +10,14 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     Session, Traffic, Transferred, failure,
-    session::{self, Incoming, Outgoing},
+    session::{self, Incoming, Outgoing, Received},
 };
-use crate::{ClientError, Result, ServerUrl, admin::Direction, local::Image, progress::Progress};
+use crate::{
+    ClientError, Result, ServerUrl,
+    admin::Direction,
+    local::Image,
+    progress::{Progress, Stage},
+};
 
 /// Encoded pages that wait for the socket: read ahead, but never much memory.
 const PAGES_AHEAD: usize = 32;
@@ -33,11 +38,12 @@ impl Session {
         // The hub may ask for each page once: unbounded in form, bounded by the number of pages.
         let (wanted, wanting) = mpsc::unbounded_channel();
         let (pages, ready) = mpsc::channel(PAGES_AHEAD);
+        let asked = Asked::of(&image, Arc::clone(&progress), wanted);
         let reading = tokio::task::spawn_blocking(move || {
             let outcome = read_pages(&image, wanting, &pages, progress.as_ref());
             (image, outcome)
         });
-        let result = self.run_push(&hashes, wanted, ready).await;
+        let result = self.run_push(&hashes, asked, ready).await;
         // Its channels are closed by now.
         let (image, read) = reading.await.expect("BUG: the page reader panicked");
         (image, read.and(result))
@@ -46,14 +52,13 @@ impl Session {
     async fn run_push(
         self,
         hashes: &[[u8; 32]],
-        wanted: mpsc::UnboundedSender<PageNo>,
+        asked: Asked,
         mut ready: mpsc::Receiver<Vec<u8>>,
     ) -> Result<Transferred> {
         let Self { server, socket, traffic, .. } = self;
         let (mut outgoing, mut incoming) = socket.split();
-        let count = u32::try_from(hashes.len()).expect("BUG: an image has at most 2³² pages");
         let complete = tokio::select! {
-            complete = answer_requests(&mut incoming, &traffic, &server, count, wanted) => complete?,
+            complete = answer_requests(&mut incoming, &traffic, &server, asked) => complete?,
             failed = send(&mut outgoing, &traffic, hashes, &mut ready) => return Err(failed),
         };
         let mut socket = outgoing.reunite(incoming).expect("BUG: both halves come from one socket");
@@ -90,34 +95,72 @@ async fn send(
     }
 }
 
-/// Hands the hub's requests to the reader of pages, until the hub has committed or refused.
-async fn answer_requests(
-    incoming: &mut Incoming,
-    traffic: &Traffic,
-    server: &ServerUrl,
+/// What the hub has asked for.
+struct Asked {
+    /// Pages of the image.
     count: u32,
+    page_bytes: u64,
+    /// A bit per page.
+    pages: Vec<u64>,
+    /// To the reader of pages.
     wanted: mpsc::UnboundedSender<PageNo>,
-) -> Result<Transferred> {
-    let mut asked = vec![0_u64; count as usize / 64 + 1];
-    let mut ask = |number: u32| {
+    progress: Arc<dyn Progress>,
+}
+
+impl Asked {
+    fn of(image: &Image, progress: Arc<dyn Progress>, wanted: mpsc::UnboundedSender<PageNo>) -> Self {
+        let count = image.page_count().0;
+        let pages = vec![0; count as usize / 64 + 1];
+        Self { count, page_bytes: image.page_size().bytes() as u64, pages, wanted, progress }
+    }
+
+    fn page(&mut self, number: u32) -> Result<()> {
+        let Self { count, .. } = *self;
         let page = PageNo::new(number).filter(|page| page.get() <= count);
         let page = page.ok_or_else(|| {
             ClientError::unverified(format!("the hub asks for page {number} of an image of {count} pages"))
         })?;
         let (word, bit) = (page.index() / 64, 1 << (page.index() % 64));
-        if asked[word] & bit != 0 {
+        if self.pages[word] & bit != 0 {
             return Err(ClientError::unverified(format!("the hub asks for page {number} twice")));
         }
-        asked[word] |= bit;
+        self.pages[word] |= bit;
+        self.progress.expect(self.page_bytes);
         // The reader ends early only with a failure of its own, which is then the one to tell.
-        let _ = wanted.send(page);
+        let _ = self.wanted.send(page);
         Ok(())
-    };
+    }
+}
+
+/// Hands the hub's requests to the reader of pages, until the hub has committed or refused.
+async fn answer_requests(
+    incoming: &mut Incoming,
+    traffic: &Traffic,
+    server: &ServerUrl,
+    mut asked: Asked,
+) -> Result<Transferred> {
+    let mut stage = Stage::Sending;
     loop {
-        let bytes = session::next_frame(incoming, traffic, server).await?;
+        let bytes = match session::next(incoming, traffic, server).await? {
+            Received::Frame(bytes) => bytes,
+            Received::Ping(told) => {
+                let reached = match &*told {
+                    phase::CHECKING => Stage::Checking,
+                    phase::COMMITTING => Stage::Committing,
+                    _ => continue,
+                };
+                if reached != stage {
+                    stage = reached;
+                    asked.progress.begin(stage, None);
+                }
+                continue;
+            }
+        };
         match failure::decode(&bytes)? {
-            Frame::RequestPage(page) => ask(page.page_no)?,
-            Frame::RequestPages(pages) => pages.page_numbers.into_iter().try_for_each(&mut ask)?,
+            Frame::RequestPage(page) => asked.page(page.page_no)?,
+            Frame::RequestPages(pages) => {
+                pages.page_numbers.into_iter().try_for_each(|number| asked.page(number))?;
+            }
             Frame::SyncComplete(complete) => {
                 return Ok(Transferred {
                     pages: complete.pages_transferred,

@@ -144,8 +144,28 @@ async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Dire
     Ok((socket, granted))
 }
 
-/// The next binary message. Silence of both directions for [`IDLE_MAX`] is a failure: the hub is gone.
+/// What the hub sends.
+pub(super) enum Received {
+    /// A frame of the protocol, encoded.
+    Frame(Bytes),
+    /// A sign of life, which may tell how far the hub is.
+    Ping(Bytes),
+}
+
+/// The next frame.
 pub(super) async fn next_frame<S>(socket: &mut S, traffic: &Traffic, server: &ServerUrl) -> Result<Bytes>
+where
+    S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+{
+    loop {
+        if let Received::Frame(bytes) = next(socket, traffic, server).await? {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// The next frame or ping. Silence of both directions for [`IDLE_MAX`] is a failure: the hub is gone.
+pub(super) async fn next<S>(socket: &mut S, traffic: &Traffic, server: &ServerUrl) -> Result<Received>
 where
     S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {
@@ -160,9 +180,10 @@ where
         match next {
             Some(Ok(Message::Binary(bytes))) => {
                 traffic.add(bytes.len());
-                return Ok(bytes);
+                return Ok(Received::Frame(bytes));
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Ping(told))) => return Ok(Received::Ping(told)),
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Text(_))) => {
                 return Err(ClientError::unverified("the hub sent text where a frame belongs"));
             }

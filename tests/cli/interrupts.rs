@@ -1,0 +1,108 @@
+//! Ctrl-C while a push runs: what is said afterwards is true.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+};
+
+use ferry_testkit::{Hub, command::Ferry, command::finish, process, sample::Shape, wait};
+
+use super::sync::{ada, run};
+use crate::support::options;
+
+/// Ada with a version at a hub that stops at a fault point of her next push, for as long as the file is there.
+struct Stopped {
+    hub: Hub,
+    ada: Ferry,
+    block: PathBuf,
+}
+
+impl Stopped {
+    fn at(point: &str) -> Self {
+        let hub = options().start();
+        let ada = ada(&hub);
+        Shape::default().create(&ada.file("app.db"), 6000, 1);
+        ada.ok(&["push", "app.db", "app"]);
+        run(&ada.file("app.db"), "UPDATE item SET price = price + 1");
+        let block = hub.data_dir().with_file_name("block");
+        let listen = format!("--listen={}", hub.address());
+        let hub = hub
+            .restart_with(|options| options.arg(listen).fault(format!("{point}=wait:{}", block.display())));
+        Self { hub, ada, block }
+    }
+
+    /// Starts the push and waits until the hub stands at the point.
+    fn push(&self) -> std::process::Child {
+        let pushing = self.ada.spawn(&["push", "app.db", "app"]);
+        wait::until("the hub to stand at the fault point", || self.block.exists().then_some(()));
+        pushing
+    }
+
+    fn go_on(&self) {
+        fs::remove_file(&self.block).unwrap();
+    }
+
+    fn version(&self) -> String {
+        let shown: serde_json::Value =
+            serde_json::from_str(&self.ada.ok(&["db", "show", "app", "--json"])).unwrap();
+        shown["seq"].to_string()
+    }
+}
+
+// It said "interrupted", whether the hub had the push or not.
+// Verifies: PAG-71
+#[test]
+fn an_interrupt_while_the_hub_commits_waits_for_its_word() {
+    let stopped = Stopped::at("push.begin");
+    let before = stopped.version();
+    let mut pushing = stopped.push();
+    let mut stderr = BufReader::new(pushing.stderr.take().unwrap());
+    process::interrupt(&pushing);
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("waiting for what the hub says"), "{line}");
+    stopped.go_on();
+    let told = finish(pushing);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.starts_with("pushed "), "{}", told.stdout);
+    assert_ne!(stopped.version(), before);
+    assert!(stopped.ada.ok(&["push", "app.db"]).starts_with("up to date"));
+}
+
+// Verifies: PAG-71
+#[test]
+fn a_second_interrupt_ends_at_once_and_says_what_it_left() {
+    let stopped = Stopped::at("push.begin");
+    let before = stopped.version();
+    let mut pushing = stopped.push();
+    let mut stderr = BufReader::new(pushing.stderr.take().unwrap());
+    process::interrupt(&pushing);
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    process::interrupt(&pushing);
+    line.clear();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("the hub is about to have it; push again"), "{line}");
+    assert_eq!(finish(pushing).code, Some(130));
+    stopped.go_on();
+    wait::until("the push to be committed", || (stopped.version() != before).then_some(()));
+    assert!(stopped.ada.ok(&["push", "app.db"]).starts_with("up to date"));
+}
+
+// Verifies: PAG-71
+#[test]
+fn an_interrupt_while_pages_travel_leaves_the_hub_as_it_was() {
+    let stopped = Stopped::at("stage.write");
+    let before = stopped.version();
+    let pushing = stopped.push();
+    process::interrupt(&pushing);
+    let told = finish(pushing);
+    assert_eq!(told.code, Some(130), "{}", told.stderr);
+    assert!(told.stderr.contains("the hub keeps its version"), "{}", told.stderr);
+    stopped.go_on();
+    assert_eq!(stopped.version(), before);
+    let Stopped { hub, ada, .. } = stopped;
+    let _hub = hub.restart_with(|options| options);
+    assert!(ada.ok(&["push", "app.db"]).starts_with("pushed "));
+}
