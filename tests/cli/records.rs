@@ -3,7 +3,7 @@
 use ferry_testkit::{command::Ferry, http};
 use serde_json::{Value, json};
 
-use crate::support::{FERRY, hub};
+use crate::support::{FERRY, hub, options};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -14,6 +14,48 @@ fn person(server: &str) -> Ferry {
     ferry.signup("ada@example.com");
     ferry.ok(&["db", "create", "app"]);
     ferry
+}
+
+// After a page synced under `--dev`, the list of its records was "(no records)": they are those of nobody in particular.
+// Verifies: REC-34
+#[test]
+fn whose_records_there_are_is_told_and_a_mistyped_name_is_not_found() {
+    let hub = options().arg("--dev").start();
+    let dev = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", "ferry-dev");
+    dev.ok(&["login", "dev@localhost"]);
+    assert!(dev.run(&["records", "list", "main", "todo", "todos"]).stderr.contains("(no records)"));
+    let data = json!({"title": "milk", "createdAt": "2026-01-01T10:00:00Z"});
+    let changes = json!([{"table": "todos", "id": "t1", "op": "insert", "data": data}]);
+    let body = json!({"clientId": "page", "changes": changes}).to_string();
+    let answer = http::send(hub.address(), "POST", "/sync/todo", &[], body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+
+    let told = dev.fails(5, &["records", "list", "main", "todo", "todos"]);
+    assert!(told.contains("--owner dev"), "{told}");
+    assert!(dev.ok(&["records", "owners", "main"]).starts_with("dev\t1\t1\t20"));
+    assert_eq!(dev.ok(&["records", "apps", "main", "--owner", "dev"]), "todo\t1\t1\n");
+    assert_eq!(dev.ok(&["records", "collections", "main", "--owner", "dev"]), "todo\ttodos\t1\t0\n");
+    assert_eq!(dev.ok(&["records", "collections", "main", "other", "--owner", "dev"]), "");
+    assert!(dev.ok(&["records", "list", "main", "todo", "todos", "--owner", "dev"]).starts_with("t1\t"));
+    assert_eq!(json(&dev.ok(&["records", "owners", "main", "--json"]))[0]["owner"], "dev");
+    for (collection, owner, wanted) in [
+        ("todoz", "dev", "did you mean todo/todos?"),
+        ("xyz", "dev", "there are: todo/todos"),
+        ("todos", "devv", "did you mean dev?"),
+    ] {
+        let told = dev.fails(5, &["records", "list", "main", "todo", collection, "--owner", owner]);
+        assert!(told.contains(wanted), "{told}");
+    }
+    // What was there and is gone is no mistake.
+    let none = dev.run(&["records", "list", "main", "todo", "todos", "--owner", "dev", "--where", "title=x"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
+
+    // Whoever may not know of others is told nothing of them.
+    let token = dev.ok(&["db", "token", "main", "--op", "read", "--model", "records"]);
+    let reader = Ferry::new(FERRY, &hub.url()).env("FERRY_SYNC_TOKEN", token.trim());
+    let none = reader.run(&["records", "list", "main", "todo", "todos"]);
+    assert!(none.code == Some(0) && none.stderr.contains("(no records)"), "{none:?}");
+    reader.fails(4, &["records", "owners", "main"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use ferry_types::{Code, DatabaseId};
 use http::{HeaderValue, header::AUTHORIZATION};
 
 use self::connection::HttpsClient;
-pub use self::name::DatabaseName;
+pub use self::name::{DatabaseName, nearest};
 use crate::{ClientError, ErrorCode, Result, ServerUrl};
 
 /// Rows asked for at a time; the hub's own maximum.

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
@@ -24,6 +24,44 @@ pub struct Collection<'a> {
     pub app: &'a str,
     /// Its collection.
     pub name: &'a str,
+}
+
+/// Somebody who has records in a database.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerInfo {
+    /// As `--owner` and `?owner=` name it.
+    pub owner: String,
+    /// Apps with records.
+    pub apps: u64,
+    /// Live records.
+    pub records: u64,
+    /// When they were last written, RFC 3339.
+    pub last_commit: Option<String>,
+}
+
+/// An app of an owner.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AppInfo {
+    /// Its name.
+    pub app: String,
+    /// Collections.
+    pub collections: u64,
+    /// Live records.
+    pub records: u64,
+}
+
+/// A collection of an owner.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CollectionInfo {
+    /// The app.
+    pub app: String,
+    /// Its name.
+    pub collection: String,
+    /// Live records.
+    pub records: u64,
+    /// Records that were deleted.
+    pub deleted: u64,
 }
 
 /// The records of one owner in one database, as the holder of one credential.
@@ -56,6 +94,53 @@ impl RecordsClient {
             path.push_str(&format!("{}={}", encoded(name), encoded(value)));
         }
         path
+    }
+
+    /// Who has records in the database, by name. Takes the right `admin`.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn owners(&self) -> Result<Vec<OwnerInfo>> {
+        #[derive(Deserialize)]
+        struct Page {
+            owners: Vec<OwnerInfo>,
+            next: Option<String>,
+        }
+        let limit = PAGE_ENTRIES.to_string();
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = self.path(&["owners"], &[("limit", &*limit), ("after", &*after)]);
+            let page: Page = self.v1.json(Method::GET, &path, text_body("")).await?;
+            all.extend(page.owners);
+            let Some(next) = page.next else { return Ok(all) };
+            after = next;
+        }
+    }
+
+    /// The owner's apps, by name.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn apps(&self) -> Result<Vec<AppInfo>> {
+        #[derive(Deserialize)]
+        struct Found {
+            apps: Vec<AppInfo>,
+        }
+        Ok(self.v1.json::<Found>(Method::GET, &self.path(&["apps"], &[]), text_body("")).await?.apps)
+    }
+
+    /// The owner's collections, of one app or of all.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn collections(&self, app: Option<&str>) -> Result<Vec<CollectionInfo>> {
+        #[derive(Deserialize)]
+        struct Found {
+            collections: Vec<CollectionInfo>,
+        }
+        let app = app.map(|app| ("app", app));
+        let path = self.path(&["collections"], app.as_slice());
+        Ok(self.v1.json::<Found>(Method::GET, &path, text_body("")).await?.collections)
     }
 
     /// A record, as the JSON that the hub sent: numbers in it may be larger than any type.

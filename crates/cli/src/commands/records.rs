@@ -1,5 +1,6 @@
 //! `ferry records …`: the records of one owner in a database.
 
+mod census;
 mod read;
 mod transfer;
 
@@ -17,6 +18,17 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// List who has records in a database; takes the right admin
+    #[command(after_help = "Example:\n  ferry records owners app")]
+    Owners(census::OwnersArgs),
+    /// List the apps that have records
+    #[command(after_help = "Examples:\n  ferry records apps app\n  ferry records apps app --owner user-17")]
+    Apps(census::AppsArgs),
+    /// List the collections of an app, or of all
+    #[command(
+        after_help = "Examples:\n  ferry records collections app todo\n  ferry records collections app"
+    )]
+    Collections(census::CollectionsArgs),
     /// Show a record with the time and writer of each field
     #[command(after_help = "Example:\n  ferry records get app todo tasks 7f3a")]
     Get(read::One),
@@ -66,6 +78,9 @@ impl Whose {
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
+        Command::Owners(args) => census::owners(context, args).await,
+        Command::Apps(args) => census::apps(context, &args).await,
+        Command::Collections(args) => census::collections(context, &args).await,
         Command::Get(args) => read::get(context, &args).await,
         Command::List(args) => read::list(context, &args).await,
         Command::History(args) => read::history(context, &args).await,

@@ -52,7 +52,7 @@ impl fmt::Display for DatabaseName {
 const LIKENESS_MIN: f64 = 0.75;
 
 /// The name most like `name`, if one is like it.
-pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     names
         .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))

@@ -7,7 +7,7 @@ use ferry_types::Op;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::Whose;
+use super::{Whose, census};
 use crate::{
     context::Context,
     failure::Failure,
@@ -116,11 +116,11 @@ pub(super) async fn list(context: &Context, args: &ListArgs) -> Result<(), Failu
     let client = args.whose.client(context, Op::Read).await?;
     let collection = Collection { app: &args.app, name: &args.collection };
     let records = client.list(collection, &args.wanted).await?;
+    if records.is_empty() {
+        census::explain_none(context, &args.whose, &client, collection).await?;
+    }
     if context.json {
         return output::json(&records);
-    }
-    if records.is_empty() {
-        output::note("(no records)");
     }
     let mut table = Table::new([Column::whole("ID"), Column::text("DATA")]);
     for record in &records {
