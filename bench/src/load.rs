@@ -69,10 +69,15 @@ impl Connection {
         Self { writer, reader }
     }
 
+    /// Sends `request` and gives the answer.
+    pub(crate) fn answer(&mut self, request: &[u8]) -> http::Response {
+        self.writer.write_all(request).expect("the hub reads");
+        http::read_response(&mut self.reader, false).expect("the hub answers")
+    }
+
     /// Sends `request` and gives the status of the answer.
     pub(crate) fn ask(&mut self, request: &[u8]) -> u16 {
-        self.writer.write_all(request).expect("the hub reads");
-        http::read_response(&mut self.reader, false).expect("the hub answers").status
+        self.answer(request).status
     }
 }
 

@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|records|all]` prints
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|scale|events|records|all]` prints
 //! Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -11,15 +11,17 @@ mod load;
 mod memory;
 mod pages;
 mod records;
+mod scale;
 mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|events|records|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|scale|events|records|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
   memory  memory of an open and of a closed database\n  \
+  scale   20,000 databases under a limit of 1,024 open files; has options\n  \
   events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
   records the hub beside PocketBase; has options\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "control" => control::run(),
         "pages" => pages::run(),
         "memory" => memory::run(),
+        "scale" => return scale::run(words),
         "events" => return events::run(words),
         "records" => return records::run(words),
         "all" => {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             memory::run();
             control::run();
             pages::run();
+            scale::run([]);
             events::run([]);
             return records::run([]);
         }

@@ -49,6 +49,10 @@ fn a_name_is_short_plain_and_unique() {
     assert_eq!(refusal.reason, "DATABASE_LIMIT");
     let names = list(&user);
     assert_eq!(names, [&long[1..], "A-b_9", "race", "fourth"], "oldest first");
+    // One that is deleted makes room for another, and for one only.
+    user.ferry("DeleteDatabase", &json!({"databaseId": "race"})).unwrap();
+    create("fifth").unwrap();
+    refused(create("sixth"), "resource_exhausted");
 }
 
 /// The names of EdgeReplica's list.

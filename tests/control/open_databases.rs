@@ -363,3 +363,27 @@ fn an_unused_database_is_closed_and_its_memory_given_back() {
     many.written(0, "b");
     assert_eq!(many.ids(0).len(), 2);
 }
+
+// Each table and index of each model took a page: 52 KiB for the first event.
+#[test]
+fn a_database_takes_little_of_the_disk_after_its_first_event() {
+    const MOST: u64 = 32 << 10;
+    let many = Many::of(options().arg("--idle-close-seconds=1").start(), 1);
+    let (id, token) = &many.databases[0];
+    let body = json!({"store": "app", "clientId": "c", "sessionId": "s", "events": [{"name": "v1.Made", "args": {}}]});
+    let answer = http::send(
+        many.hub.address(),
+        "POST",
+        "/v1/databases/-/events",
+        &[("Authorization", &bearer(token)), ("Content-Type", "application/json")],
+        body.to_string().as_bytes(),
+    );
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    wait::until("the idle database to be closed", || many.open().is_empty().then_some(()));
+    let left = ferry_testkit::hub::listing(&many.hub.database_dir(id));
+    let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["main.db"]);
+    let size = fs::metadata(many.hub.database_dir(id).join("main.db")).unwrap().len();
+    assert!(size <= MOST, "{size} bytes");
+}

@@ -77,9 +77,7 @@ fn as_file_name(path: &Path) -> Cow<'_, Path> {
 pub fn open_writer(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     if !path.exists() {
-        for (from, to) in sidecars::set_aside(path)? {
-            tracing::warn!(from = %from.display(), to = %to.display(), "left over from a lost file: set aside");
-        }
+        set_leftovers_aside(path)?;
     }
     let connection = open_file(path, flags)?;
     narrow(path)?;
@@ -92,6 +90,14 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
         connection.execute_batch("PRAGMA synchronous=OFF")?;
     }
     Ok(connection)
+}
+
+/// Sets aside what a lost file left beside `path`, which must not meet a new one.
+pub(crate) fn set_leftovers_aside(path: &Path) -> Result<()> {
+    for (from, to) in sidecars::set_aside(path)? {
+        tracing::warn!(from = %from.display(), to = %to.display(), "left over from a lost file: set aside");
+    }
+    Ok(())
 }
 
 /// Takes the rights of others from a file of an earlier version; what SQLite makes beside it gets its mode.

@@ -1,5 +1,6 @@
 //! Native storage: SQLite connections and the group-committing writer, migrations, and the files of page sync.
 
+pub mod blank;
 pub mod connection;
 pub mod error;
 pub mod fault;
@@ -12,6 +13,7 @@ pub mod sidecars;
 pub mod sql;
 pub mod writer;
 
+pub use blank::Blank;
 pub use error::{Error, Result};
 pub use sql::NativeSql;
 pub use writer::{Applied, Transaction, Writer};

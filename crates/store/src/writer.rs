@@ -17,7 +17,7 @@ use ferry_types::{
 };
 use rusqlite::Connection;
 
-use crate::{Error, Result, connection, fault};
+use crate::{Blank, Error, Result, connection, fault};
 
 /// The open database of one actor: the only connection that writes it.
 pub struct Writer {
@@ -67,17 +67,33 @@ pub struct Applied<E> {
     pub effects: Vec<E>,
 }
 
+/// The table that every database of the hub has.
+pub(crate) const META: &str =
+    "CREATE TABLE IF NOT EXISTS _ferry_meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+     INSERT OR IGNORE INTO _ferry_meta VALUES ('seq', 0);";
+
 impl Writer {
+    /// Opens the database at `path`, which is made from `blank` if it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or made.
+    pub fn open_or_make(path: &Path, blank: &Blank) -> Result<Self> {
+        if !path.exists() {
+            connection::set_leftovers_aside(path)?;
+            blank.make(path)?;
+        }
+        Self::open(path)
+    }
+
     /// Opens the database at `path`, creating it.
     ///
     /// # Errors
     /// When SQLite cannot open the file or it holds no valid sequence number.
     pub fn open(path: &Path) -> Result<Self> {
         let mut connection = connection::open_writer(path)?;
-        connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS _ferry_meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
-             INSERT OR IGNORE INTO _ferry_meta VALUES ('seq', 0);",
-        )?;
+        if !connection.table_exists(None, "_ferry_meta")? {
+            connection.execute_batch(META)?;
+        }
         let seq: i64 =
             connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))?;
         let seq =

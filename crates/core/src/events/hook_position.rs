@@ -1,6 +1,7 @@
 //! How far a store's log was told to a hook (EVT-58): kept beside the log, so that a restart goes on there and a
 //! restored file tells again what it does not know to be told.
 
+use super::schema::Later;
 use crate::sql::Sql;
 
 /// First pause after a delivery failed.
@@ -31,6 +32,9 @@ impl HookPosition {
 /// # Errors
 /// What storage reports.
 pub fn find<S: Sql>(sql: &S, hook: &str, store_id: &str) -> Result<HookPosition, S::Error> {
+    if !Later::Hooks.exists(sql)? {
+        return Ok(HookPosition::default());
+    }
     let text = "SELECT position, tries FROM _ferry_event_hooks WHERE hook = ?1 AND store_id = ?2";
     let found = sql.first(text, &[hook.into(), store_id.into()], |row| {
         Ok(HookPosition { position: row.integer(0)?, tries: row.integer(1)? })
@@ -50,6 +54,7 @@ pub fn save<S: Sql>(
     at: &HookPosition,
     next_at: Option<&str>,
 ) -> Result<(), S::Error> {
+    Later::Hooks.make(sql)?;
     let text = "INSERT OR REPLACE INTO _ferry_event_hooks(hook, store_id, position, tries, next_at)
                 SELECT ?1, store_id, ?3, ?4, ?5 FROM _ferry_event_stores WHERE store_id = ?2 AND backend_id = ?6";
     let values = [
@@ -77,6 +82,7 @@ pub fn skip<S: Sql>(
     if stood.position != head {
         return Ok(());
     }
+    Later::Hooks.make(sql)?;
     let text =
         "INSERT OR REPLACE INTO _ferry_event_hooks(hook, store_id, position, tries) VALUES (?1, ?2, ?3, 0)";
     sql.execute(text, &[hook.into(), store_id.into(), new_head.into()]).map(drop)
@@ -87,6 +93,9 @@ pub fn skip<S: Sql>(
 /// # Errors
 /// What storage reports.
 pub fn cap<S: Sql>(sql: &S, store_id: &str, head: i64) -> Result<(), S::Error> {
+    if !Later::Hooks.exists(sql)? {
+        return Ok(());
+    }
     let text = "UPDATE _ferry_event_hooks SET position = ?2 WHERE store_id = ?1 AND position > ?2";
     sql.execute(text, &[store_id.into(), head.into()]).map(drop)
 }
@@ -96,6 +105,9 @@ pub fn cap<S: Sql>(sql: &S, store_id: &str, head: i64) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn forget<S: Sql>(sql: &S, store_id: &str) -> Result<(), S::Error> {
+    if !Later::Hooks.exists(sql)? {
+        return Ok(());
+    }
     sql.execute("DELETE FROM _ferry_event_hooks WHERE store_id = ?1", &[store_id.into()]).map(drop)
 }
 

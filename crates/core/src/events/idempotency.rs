@@ -1,5 +1,6 @@
 //! Answers to appends that carried an `Idempotency-Key`, so that a repeated request appends nothing (EVT-12).
 
+use super::schema::Later;
 use crate::sql::Sql;
 
 /// How long a key is remembered.
@@ -34,6 +35,9 @@ pub enum Known {
 /// # Errors
 /// What storage reports.
 pub fn find<S: Sql>(sql: &S, store_id: &str, keyed: &Keyed, now: &str) -> Result<Known, S::Error> {
+    if !Later::Keys.exists(sql)? {
+        return Ok(Known::New);
+    }
     let text = "SELECT body_hash, response FROM _ferry_event_idem
                 WHERE store_id = ?1 AND key = ?2 AND expires_at > ?3";
     let known = sql.first(text, &[store_id.into(), (*keyed.key).into(), now.into()], |row| {
@@ -53,6 +57,7 @@ pub fn remember<S: Sql>(
     response: &str,
     (now, expires_at): (&str, &str),
 ) -> Result<(), S::Error> {
+    Later::Keys.make(sql)?;
     let old = "DELETE FROM _ferry_event_idem WHERE rowid IN
                    (SELECT rowid FROM _ferry_event_idem WHERE expires_at <= ?1 LIMIT ?2)";
     sql.execute(old, &[now.into(), EXPIRE_ROWS.into()])?;
@@ -74,6 +79,9 @@ pub fn remember<S: Sql>(
 /// # Errors
 /// What storage reports.
 pub fn cap<S: Sql>(sql: &S, store_id: &str, head: i64) -> Result<(), S::Error> {
+    if !Later::Keys.exists(sql)? {
+        return Ok(());
+    }
     let text = "DELETE FROM _ferry_event_idem
                 WHERE store_id = ?1 AND json_extract(response, '$.lastSeqNum') > ?2";
     sql.execute(text, &[store_id.into(), head.into()]).map(drop)
@@ -84,5 +92,8 @@ pub fn cap<S: Sql>(sql: &S, store_id: &str, head: i64) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn forget<S: Sql>(sql: &S, store_id: &str) -> Result<(), S::Error> {
+    if !Later::Keys.exists(sql)? {
+        return Ok(());
+    }
     sql.execute("DELETE FROM _ferry_event_idem WHERE store_id = ?1", &[store_id.into()]).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ahead,
-    schema::LogTable,
+    schema::{Later, LogTable},
     store::{self, OnRollback, StoreRow, StoreState, Watermark},
 };
 use crate::sql::Sql;
@@ -40,6 +40,7 @@ pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Resul
 /// # Errors
 /// What storage reports.
 pub fn record<S: Sql>(sql: &S, row: &StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+    Later::Identities.make(sql)?;
     let text = "INSERT INTO _ferry_event_identities(store_id, old_id, new_id, head, actor, reason, at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let values = [
@@ -61,6 +62,9 @@ pub fn record<S: Sql>(sql: &S, row: &StoreRow, change: &Change<'_>) -> Result<()
 pub fn descends_from<S: Sql>(sql: &S, row: &StoreRow, older: &str) -> Result<bool, S::Error> {
     if *row.backend_id == *older {
         return Ok(true);
+    }
+    if !Later::Identities.exists(sql)? {
+        return Ok(false);
     }
     // UNION, not UNION ALL: a chain that bites its tail ends all the same.
     let text = "WITH RECURSIVE chain(id) AS (

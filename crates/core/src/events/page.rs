@@ -80,8 +80,8 @@ pub fn read_page<S: Sql>(
 /// What storage reports.
 pub fn count<S: Sql>(sql: &S, table: &LogTable, after: i64, upto: i64) -> Result<u64, S::Error> {
     let dense = "SELECT base FROM _ferry_event_stores
-                 WHERE table_name = ?1 AND head - base = event_count AND base <= ?2 AND ?3 <= head";
-    let found = sql.first(dense, &[(*table.name).into(), after.into(), upto.into()], |_| Ok(()))?;
+                 WHERE store_id = ?1 AND head - base = event_count AND base <= ?2 AND ?3 <= head";
+    let found = sql.first(dense, &[(*table.store_id).into(), after.into(), upto.into()], |_| Ok(()))?;
     if found.is_some() {
         return Ok(u64::try_from(upto - after).unwrap_or(0));
     }

@@ -7,33 +7,72 @@ use crate::sql::Sql;
 /// Version of LiveStore's storage format, part of every log's name.
 const PERSISTENCE_FORMAT_VERSION: u32 = 7;
 
-/// The tables that all stores of a database share.
-const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS _ferry_event_stores(
-        store_id TEXT PRIMARY KEY, table_name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+/// The table that all stores of a database share.
+const STORES: &str = "CREATE TABLE IF NOT EXISTS _ferry_event_stores(
+        store_id TEXT PRIMARY KEY, table_name TEXT NOT NULL,
         backend_id TEXT NOT NULL, head INTEGER NOT NULL, base INTEGER NOT NULL,
         event_count INTEGER NOT NULL, bytes INTEGER NOT NULL,
-        state TEXT NOT NULL, created_at TEXT NOT NULL, last_created_at TEXT) STRICT",
-    "CREATE TABLE IF NOT EXISTS _ferry_event_identities(
-        store_id TEXT, old_id TEXT, new_id TEXT, head INTEGER, actor TEXT, reason TEXT, at TEXT) STRICT",
-    "CREATE TABLE IF NOT EXISTS _ferry_event_hooks(
-        hook TEXT, store_id TEXT, position INTEGER, tries INTEGER, next_at TEXT,
-        PRIMARY KEY(hook, store_id)) STRICT",
-    "CREATE TABLE IF NOT EXISTS _ferry_event_idem(
-        key TEXT, store_id TEXT, body_hash BLOB, response TEXT, expires_at TEXT,
-        PRIMARY KEY(store_id, key)) STRICT",
-    "CREATE INDEX IF NOT EXISTS _ferry_event_idem_exp ON _ferry_event_idem(expires_at)",
-];
+        state TEXT NOT NULL, created_at TEXT NOT NULL, last_created_at TEXT) STRICT, WITHOUT ROWID";
 
-/// Makes the shared tables if they are missing.
+/// A table that most databases never need, made at its first write: each would take a page of every database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Later {
+    /// Changes of identities.
+    Identities,
+    /// Positions of hooks.
+    Hooks,
+    /// Answers under idempotency keys.
+    Keys,
+}
+
+impl Later {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Identities => "_ferry_event_identities",
+            Self::Hooks => "_ferry_event_hooks",
+            Self::Keys => "_ferry_event_idem",
+        }
+    }
+
+    const fn statements(self) -> &'static [&'static str] {
+        match self {
+            Self::Identities => &["CREATE TABLE _ferry_event_identities(
+                store_id TEXT, old_id TEXT, new_id TEXT, head INTEGER, actor TEXT, reason TEXT, at TEXT) STRICT"],
+            Self::Hooks => &["CREATE TABLE _ferry_event_hooks(
+                hook TEXT, store_id TEXT, position INTEGER, tries INTEGER, next_at TEXT,
+                PRIMARY KEY(hook, store_id)) STRICT"],
+            Self::Keys => &[
+                "CREATE TABLE _ferry_event_idem(
+                    key TEXT, store_id TEXT, body_hash BLOB, response TEXT, expires_at TEXT,
+                    PRIMARY KEY(store_id, key)) STRICT",
+                "CREATE INDEX _ferry_event_idem_exp ON _ferry_event_idem(expires_at)",
+            ],
+        }
+    }
+
+    /// Whether it is there.
+    pub(super) fn exists<S: Sql>(self, sql: &S) -> Result<bool, S::Error> {
+        has_table(sql, self.name())
+    }
+
+    /// Makes it if it is missing.
+    pub(super) fn make<S: Sql>(self, sql: &S) -> Result<(), S::Error> {
+        if self.exists(sql)? {
+            return Ok(());
+        }
+        self.statements().iter().try_for_each(|statement| sql.execute(statement, &[]).map(drop))
+    }
+}
+
+/// Makes the shared table if it is missing.
 ///
 /// # Errors
 /// What storage reports.
 pub fn create_tables<S: Sql>(sql: &S) -> Result<(), S::Error> {
-    TABLES.iter().try_for_each(|statement| sql.execute(statement, &[]).map(drop))
+    sql.execute(STORES, &[]).map(drop)
 }
 
-/// Whether the shared tables are there.
+/// Whether the shared table is there.
 ///
 /// # Errors
 /// What storage reports.
@@ -55,6 +94,7 @@ pub(super) fn has_table<S: Sql>(sql: &S, name: &str) -> Result<bool, S::Error> {
 pub struct LogTable {
     /// Name of the table, without quotes.
     pub name: Box<str>,
+    pub(super) store_id: Box<str>,
     pub(super) insert: Box<str>,
     pub(super) page: Box<str>,
     pub(super) count: Box<str>,
@@ -78,6 +118,7 @@ impl LogTable {
             count: format!("SELECT count(*) FROM \"{name}\" WHERE seqNum > ?1 AND seqNum <= ?2").into(),
             newest: format!("SELECT seqNum, createdAt FROM \"{name}\" ORDER BY seqNum DESC LIMIT 1").into(),
             name: name.into(),
+            store_id: store_id.into(),
         }
     }
 

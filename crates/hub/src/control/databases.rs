@@ -119,7 +119,7 @@ pub(super) fn insert_row(
     max: u64,
 ) -> ferry_store::Result<()> {
     let count: u64 = connection
-        .prepare_cached("SELECT count(*) FROM databases WHERE org_id = ?1 AND deleted IS NULL")?
+        .prepare_cached("SELECT database_count FROM organizations WHERE id = ?1")?
         .query_row([entry.org_id.to_string()], |row| row.get(0))?;
     if count >= max {
         let message = format!("the organisation has {max} databases, the most it may have: delete one");

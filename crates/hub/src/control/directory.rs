@@ -127,36 +127,20 @@ pub(super) struct OrgEntry {
     pub(super) personal: bool,
     /// Its databases in order of id, which is the order of creation (UUID version 7).
     by_age: Vec<DatabaseId>,
-    /// The same in order of name.
-    by_name: Vec<(Arc<str>, DatabaseId)>,
 }
 
 impl OrgEntry {
     pub(super) fn new(name: &str, personal: bool) -> Self {
-        Self { name: name.into(), personal, by_age: Vec::new(), by_name: Vec::new() }
+        Self { name: name.into(), personal, by_age: Vec::new() }
     }
 
-    fn name_place(&self, name: &str) -> Result<usize, usize> {
-        self.by_name.binary_search_by(|(other, _)| other.as_ref().cmp(name))
-    }
-
-    fn add(&mut self, name: &Arc<str>, id: DatabaseId) {
+    fn add(&mut self, id: DatabaseId) {
         if let Err(place) = self.by_age.binary_search(&id) {
             insert(&mut self.by_age, place, id);
         }
-        if let Err(place) = self.name_place(name) {
-            insert(&mut self.by_name, place, (Arc::clone(name), id));
-        }
     }
 
-    fn remove_name(&mut self, name: &str) {
-        if let Ok(place) = self.name_place(name) {
-            self.by_name.remove(place);
-        }
-    }
-
-    fn remove(&mut self, name: &str, id: DatabaseId) {
-        self.remove_name(name);
+    fn remove(&mut self, id: DatabaseId) {
         if let Ok(place) = self.by_age.binary_search(&id) {
             self.by_age.remove(place);
         }
@@ -223,6 +207,8 @@ pub(super) struct Directory {
     users: HashMap<UserId, UserEntry>,
     orgs: HashMap<OrgId, OrgEntry>,
     databases: HashMap<DatabaseId, DatabaseEntry>,
+    /// The same by organisation and name.
+    names: HashMap<(OrgId, Arc<str>), DatabaseId>,
     api_keys: ApiKeyTable,
     revoked_sessions: HashMap<SessionId, RevokedSession>,
     /// With the Unix second at which each expires anyway.
@@ -239,6 +225,7 @@ impl Directory {
             users: HashMap::with_capacity(users),
             orgs: HashMap::with_capacity(orgs),
             databases: HashMap::with_capacity(databases),
+            names: HashMap::with_capacity(databases),
             api_keys: ApiKeyTable::default(),
             revoked_sessions: HashMap::new(),
             revoked_tokens: HashMap::new(),
@@ -277,9 +264,7 @@ impl Directory {
     }
 
     pub(super) fn database_named(&self, org_id: OrgId, name: &str) -> Option<&DatabaseEntry> {
-        let org = self.orgs.get(&org_id)?;
-        let place = org.name_place(name).ok()?;
-        self.databases.get(&org.by_name[place].1)
+        self.databases.get(self.names.get(&(org_id, name.into()))?)
     }
 
     /// The API keys of databases that exist.
@@ -378,8 +363,9 @@ impl Directory {
 
     pub(super) fn add_database(&mut self, entry: DatabaseEntry) {
         if let Some(org) = self.orgs.get_mut(&entry.org_id) {
-            org.add(&entry.name, entry.id);
+            org.add(entry.id);
         }
+        self.names.insert((entry.org_id, Arc::clone(&entry.name)), entry.id);
         self.databases.insert(entry.id, entry);
     }
 
@@ -402,10 +388,9 @@ impl Directory {
     fn rename_database(&mut self, id: DatabaseId, name: &Arc<str>) {
         let Some(entry) = self.databases.get_mut(&id) else { return };
         let old = std::mem::replace(&mut entry.name, Arc::clone(name));
-        if let Some(org) = self.orgs.get_mut(&entry.org_id) {
-            org.remove_name(&old);
-            org.add(name, id);
-        }
+        let (old_key, new_key) = ((entry.org_id, Arc::clone(&old)), (entry.org_id, Arc::clone(name)));
+        self.names.remove(&old_key);
+        self.names.insert(new_key, id);
         self.default_database.follow(&old, &self.databases);
         self.default_database.follow(name, &self.databases);
     }
@@ -415,8 +400,9 @@ impl Directory {
         self.jwt.set(id, None);
         if let Some(entry) = self.databases.remove(&id) {
             if let Some(org) = self.orgs.get_mut(&entry.org_id) {
-                org.remove(&entry.name, id);
+                org.remove(id);
             }
+            self.names.remove(&(entry.org_id, Arc::clone(&entry.name)));
             self.default_database.follow(&entry.name, &self.databases);
         }
     }

@@ -173,4 +173,20 @@ CREATE TABLE login_clients(
     PRIMARY KEY(user_id, client)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- How many databases an organisation has, so that making one need not count them.
+ALTER TABLE organizations ADD COLUMN database_count INTEGER NOT NULL DEFAULT 0;
+UPDATE organizations SET database_count =
+    (SELECT count(*) FROM databases WHERE org_id = organizations.id AND databases.deleted IS NULL);
+CREATE TRIGGER databases_made AFTER INSERT ON databases WHEN NEW.deleted IS NULL BEGIN
+    UPDATE organizations SET database_count = database_count + 1 WHERE id = NEW.org_id;
+END;
+CREATE TRIGGER databases_deleted AFTER UPDATE OF deleted ON databases
+WHEN OLD.deleted IS NULL AND NEW.deleted IS NOT NULL BEGIN
+    UPDATE organizations SET database_count = database_count - 1 WHERE id = NEW.org_id;
+END;
+CREATE TRIGGER databases_removed AFTER DELETE ON databases WHEN OLD.deleted IS NULL BEGIN
+    UPDATE organizations SET database_count = database_count - 1 WHERE id = OLD.org_id;
+END;
+",
 ];

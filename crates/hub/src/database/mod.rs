@@ -2,6 +2,7 @@
 //! models. The registry opens databases on first use and closes idle ones.
 
 mod actor;
+mod blank;
 mod feed;
 mod files;
 mod host;
@@ -18,8 +19,8 @@ use std::{
     },
 };
 
-use ferry_store::{Transaction, Writer, folder};
-use ferry_types::{DatabaseId, Error, Reason, Result, Tag};
+use ferry_store::{Transaction, Writer};
+use ferry_types::{DatabaseId, Error, Model, Reason, Result, Tag};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ pub use files::{FileLimits, FilePermit, OpenFiles};
 pub use reach::seq_of;
 pub use registry::Databases;
 
+use blank::First;
 use files::DatabaseFiles;
 use readers::Readers;
 
@@ -58,6 +60,7 @@ pub struct Database {
     feed: Arc<Feed<Effect>>,
     files: Arc<DatabaseFiles>,
     readers: Arc<Readers>,
+    first: Arc<First>,
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
@@ -75,10 +78,9 @@ impl Database {
         let events = Arc::new(EventsState::default());
         let records = Arc::new(RecordsState::default());
         let (publish, stores, owners) = (Arc::clone(&feed), Arc::clone(&events), Arc::clone(&records));
-        let open = move || {
-            folder::create(&opened)?;
-            Writer::open(&main_of(&opened))
-        };
+        let first = Arc::new(First::default());
+        let blank = Arc::clone(&first);
+        let open = move || Writer::open_or_make(&main_of(&opened), blank.blank()?);
         Self {
             id,
             dir,
@@ -98,6 +100,7 @@ impl Database {
             feed,
             files,
             readers: Arc::default(),
+            first,
             closed: CancellationToken::new(),
             connections: AtomicU32::new(0),
             pages: PagesState::default(),
@@ -146,6 +149,11 @@ impl Database {
     #[must_use]
     pub const fn closed(&self) -> &CancellationToken {
         &self.closed
+    }
+
+    /// `model` will write into it, and its tables may be missing: a file that has to be made gets them.
+    pub(crate) fn begins_with(&self, model: Model) {
+        self.first.note(model);
     }
 
     /// See [`Actor::submit`]. Whether `by` still may is asked first thing in the commit (TOK-17).

@@ -92,6 +92,7 @@ async fn open(
     // Opening what is there gives nobody anything.
     let by = maker.map_or_else(Requester::hub, Requester::clone);
     let (state, clock) = (Arc::clone(database.events()), Arc::clone(&hub.clock));
+    database.begins_with(Model::Events);
     let submitted = database.submit(&by, move |transaction| {
         let now = clock.now().to_string();
         let found = find.run(&NativeSql(transaction.connection()), &now)?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ferry_core::records::{Bounds, Note, restore, sqlite::SqliteRecords, upkeep};
 use ferry_store::{NativeSql, Transaction, fault};
-use ferry_types::{DatabaseKind, Result};
+use ferry_types::{DatabaseKind, Model, Result};
 
 use super::access::Entry;
 use crate::{
@@ -93,6 +93,7 @@ where
     }
     let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
     let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
+    entry.database.begins_with(Model::Records);
     let committed = entry.database.submit(&entry.requester, move |transaction| {
         let sql = NativeSql(transaction.connection());
         SqliteRecords::create(&sql)?;
