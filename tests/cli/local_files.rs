@@ -172,6 +172,11 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
     let pushed = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
+    // What the hub accepted is pushed, though nothing can be noted beside the file.
+    let session = ferry_testkit::Session::login(hub.address(), "ada@example.com");
+    let owner = guest.clone().env("FERRY_TOKEN", &session.token);
+    owner.ok(&["db", "create", "second"]);
+    let noted = ["pushed ", "up to date "].map(|word| (word, owner.run(&["push", "shelf/app.db", "second"])));
     // And with a WAL that was left there, which cannot be read without writing, it says what to do.
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(shelf.join("app.db-wal"), "not empty").unwrap();
@@ -179,6 +184,10 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
     let told = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+    for (word, told) in noted {
+        assert!(told.code == Some(0) && told.stdout.starts_with(word), "{told:?}");
+        assert!(told.stderr.contains("cannot be noted beside it"), "{told:?}");
+    }
     assert!(told.code == Some(10) && told.stderr.contains("copy both files"), "{told:?}");
     one.ok(&["clone", "app", "copy.db"]);
     assert!(ferry_testkit::dump::dump(&one.file("copy.db")) == before);

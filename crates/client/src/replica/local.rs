@@ -102,10 +102,18 @@ pub(super) async fn remembered(path: PathBuf) -> Result<Option<Synced>> {
     blocking(move || State::open(&path)?.map_or(Ok(None), |state| state.synced())).await
 }
 
-/// Records a whole sync.
+/// Records a whole sync. Where that fails, in a folder that takes no files for one, file and hub are equal all the same,
+/// and the next sync finds it out by asking the hub.
 pub(super) async fn record(path: PathBuf, synced: Synced, scan: Scan) -> Result<()> {
     blocking(move || {
-        State::create(&path)?.record(&synced, &scan.leaves)?;
+        let recorded = State::create(&path).and_then(|mut state| state.record(&synced, &scan.leaves));
+        if let Err(error) = recorded {
+            tracing::warn!(
+                "{} is synced, which cannot be noted beside it: {}",
+                path.display(),
+                error.message
+            );
+        }
         crate::local::point("sync.state")
     })
     .await
