@@ -81,3 +81,31 @@ need_ferry_binary() {
   FERRY_BIN=$(cd "$root" && cd "$target" && pwd)/debug/ferry
   export FERRY_BIN
 }
+
+# nginx and Caddy for the tests behind real proxies; NGINX_BIN and CADDY_BIN name others. Return 1,
+# loudly, where they cannot be had.
+need_nginx() { need_server NGINX_BIN nginx; }
+need_caddy() { need_server CADDY_BIN caddy; }
+
+# need_server VARIABLE PROGRAM: sets the variable to the path of a program of a Debian package of the same name, which is
+# unpacked below target/ and not installed: packages of servers start them.
+need_server() {
+  local variable=$1 program=$2 root folder found
+  if [ -n "${!variable:-}" ]; then return; fi
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  folder=${CARGO_TARGET_DIR:-$root/target}/tools/$program
+  found=$(PATH="$PATH:/usr/sbin" command -v "$program" || true)
+  if [ -z "$found" ] && [ ! -d "$folder" ] && command -v apt-get >/dev/null 2>&1; then
+    say "fetching $program with apt-get"
+    if [ "$(id -u)" = 0 ]; then apt-get update -qq >&2 || true; fi
+    mkdir -p "$folder"
+    (cd "$folder" && apt-get download -qq "$program" >&2 2>/dev/null && dpkg-deb -x "$program"_*.deb .) || rm -rf "$folder"
+  fi
+  if [ -z "$found" ]; then found=$(find "$folder"/usr/bin "$folder"/usr/sbin -name "$program" 2>/dev/null | head -n 1); fi
+  if [ -n "$found" ] && { "$found" -v || "$found" version; } >/dev/null 2>&1; then
+    export "$variable=$found"
+    return
+  fi
+  say "SKIPPED: the tests behind $program. Debian: sudo apt-get install $program; elsewhere set $variable to its path."
+  return 1
+}

@@ -10,6 +10,7 @@ mod events;
 mod pages;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod proxies;
 mod records;
 mod secrets;
 mod support;

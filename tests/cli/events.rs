@@ -112,7 +112,7 @@ fn a_store_moves_in_a_file() {
 }
 
 /// A file as LiveStore's own worker leaves it, with these stores: id, table, identity, newest event.
-fn workers_file(ferry: &Ferry, name: &str, stores: &[(&str, &str, &str, i64)]) -> String {
+pub(crate) fn workers_file(ferry: &Ferry, name: &str, stores: &[(&str, &str, &str, i64)]) -> String {
     let file = ferry.file(name);
     let connection = Connection::open(&file).unwrap();
     let context = r#"CREATE TABLE "context_7" ("storeId" text primary key, "currentHead" integer not null,

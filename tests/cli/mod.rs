@@ -5,7 +5,7 @@ mod connecting;
 mod credentials;
 mod databases;
 mod demo;
-mod events;
+pub(crate) mod events;
 mod interrupts;
 mod jwt;
 mod keys;

@@ -25,4 +25,4 @@ mod serving;
 mod startup;
 mod team;
 mod tokens;
-mod transports;
+pub(crate) mod transports;

@@ -80,10 +80,15 @@ fn an_operator_makes_disables_and_lets_back_in() {
     assert!(error.contains("invalid or expired code"), "{error}");
     ada.clone().env("FERRY_PASSWORD", "another password").ok(&["login", "ada@example.com"]);
 
-    // Only the operator token, which is named and not looked for.
+    // Only the operator token: the one that is named, else that of a hub of this machine that runs in this folder.
     let stranger = Ferry::new(FERRY, &hub.url());
-    stranger.fails(2, &["admin", "info"]);
+    let told = stranger.fails(2, &["admin", "info"]);
+    assert!(told.contains("--operator-token-file") && told.contains("ferry-data/operator.token"), "{told}");
     stranger.clone().env("FERRY_OPERATOR_TOKEN", "fop_guess").fails(3, &["admin", "info"]);
+    std::fs::create_dir(stranger.file("ferry-data")).unwrap();
+    std::fs::copy(hub.data_dir().join("operator.token"), stranger.file("ferry-data/operator.token")).unwrap();
+    assert!(stranger.ok(&["admin", "info"]).contains("users: 1\n"));
+    stranger.fails(2, &["admin", "info", "--server", "http://hub.example"]);
     refused(user.ferry("RotateSigningKey", &json!({})), "unauthenticated");
 }
 

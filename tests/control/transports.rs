@@ -40,7 +40,7 @@ fn every_transport_serves_edgereplicas_commands() {
 }
 
 /// Signup, login, whoami, create, list, both tokens, delete.
-async fn commands(url: &str, email: &str, protocol: Protocol, json: bool) -> [String; 2] {
+pub(crate) async fn commands(url: &str, email: &str, protocol: Protocol, json: bool) -> [String; 2] {
     let config = ClientConfig::new(url.parse().unwrap()).with_protocol(protocol);
     let config = if json { config.json() } else { config.proto() };
     let http =

@@ -79,7 +79,7 @@ fn a_cookie_counts_only_from_a_page_of_a_listed_origin() {
     let stores = Stores::of(
         crate::support::options()
             .arg("--events-auth-cookie=session")
-            .arg("--events-cors-origins=https://app.example")
+            .arg("--events-cors-origins=https://app.example,https://*.pages.example")
             .start(),
     );
     let cookie = format!("other=1; session={}", stores.token);
@@ -89,8 +89,21 @@ fn a_cookie_counts_only_from_a_page_of_a_listed_origin() {
         LiveSocket::open(stores.address(), &path("app", "ws"), "app", &headers)
     };
     assert!(open(Some("https://app.example")).is_ok());
+    // Patterns were taken as a setting and matched nobody.
+    assert!(open(Some("https://mine.pages.example")).is_ok());
+    assert_eq!(open(Some("https://pages.example")).unwrap_err().status, 401);
     assert_eq!(open(Some("https://evil.example")).unwrap_err().status, 401);
     assert_eq!(open(None).unwrap_err().status, 401);
+
+    // A header beats the cookie, and the cookie what the app sends; a bad one is not made up for by what comes later.
+    let payload = json!({"authToken": stores.token}).to_string();
+    let with_payload = format!("{}&payload={}", path("app", "ws"), percent(&percent(&payload)));
+    let origin = ("Origin", "https://app.example");
+    let bearer = format!("Bearer {}", stores.token);
+    let open = |headers: &[(&str, &str)]| LiveSocket::open(stores.address(), &with_payload, "app", headers);
+    assert_eq!(open(&[origin, ("Cookie", "session=nonsense")]).unwrap_err().status, 401);
+    assert!(open(&[origin, ("Cookie", "session=nonsense"), ("Authorization", &bearer)]).is_ok());
+    assert!(open(&[("Cookie", "session=nonsense")]).is_ok(), "a cookie that does not count is not looked at");
 }
 
 // Verifies: EVT-53

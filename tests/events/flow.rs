@@ -193,6 +193,21 @@ fn who_was_told_server_ahead_and_does_not_pull_is_closed() {
 
 // Verifies: EVT-55
 #[test]
+fn the_rate_of_a_client_holds_over_all_its_connections_to_a_store() {
+    let options = crate::support::options().env("FERRY_RATE_LIMIT_SCALE", "1");
+    let stores = Stores::of(options.arg("--events-client-rate=1/1h:2").start());
+    for number in 1..=2 {
+        assert_eq!(stores.open("app").push(&a(0), &[event(number, number - 1)]).code(), "success");
+    }
+    assert_eq!(stores.open("app").push(&a(0), &[event(3, 2)]).code(), "RATE_LIMITED");
+    assert_eq!(stores.open("other").push(&a(0), &[event(1, 0)]).code(), "success");
+    let mut of_another = event(3, 2);
+    of_another["clientId"] = json!("client-b");
+    assert_eq!(stores.open("app").push(&a(0), &[of_another]).code(), "success");
+}
+
+// Verifies: EVT-55
+#[test]
 fn over_the_rate_pushes_wait_and_then_are_told_to_come_later() {
     let stores = Stores::of(
         crate::support::options()

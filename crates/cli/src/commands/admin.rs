@@ -1,6 +1,6 @@
 //! `ferry admin …`: what the operator of a hub does, with the operator token of its data directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use ferry_client::admin::{AdminClient, rpc};
@@ -15,11 +15,13 @@ use crate::{
 };
 
 const VARIABLE: &str = "FERRY_OPERATOR_TOKEN";
+/// Where `ferry serve` writes the token unless told otherwise.
+const LOCAL_FILE: &str = "ferry-data/operator.token";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// File with the operator token: operator.token of the hub's data directory [env: FERRY_OPERATOR_TOKEN, the
-    /// token itself]
+    /// token itself; else, for a hub on this machine, ./ferry-data/operator.token]
     #[arg(long, global = true, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
     #[command(subcommand)]
@@ -94,19 +96,27 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
 }
 
-/// A client with the operator token, which must be named: none is looked for.
+/// A client with the operator token: the one that is named, else what a hub of this machine that was started in this
+/// folder wrote. No other is looked for, and none is sent to another machine without being named.
 fn operator(context: &Context, file: Option<PathBuf>) -> Result<AdminClient, Failure> {
     let token = match (file, variable(VARIABLE)) {
-        (Some(path), _) => std::fs::read_to_string(&path)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
+        (Some(path), _) => read_token(&path)?,
         (None, Some(token)) => token,
+        (None, None) if context.server.is_loopback() && Path::new(LOCAL_FILE).exists() => {
+            read_token(Path::new(LOCAL_FILE))?
+        }
         (None, None) => {
             return Err(Failure::Usage(format!(
-                "the operator token is missing: give --operator-token-file FILE or set {VARIABLE}"
+                "the operator token is missing: give --operator-token-file FILE, which is operator.token in the hub's \
+                 data directory, or set {VARIABLE} to the token; only for a hub on this machine {LOCAL_FILE} is looked for"
             )));
         }
     };
     Ok(AdminClient::new(&context.server, Some(token.trim()), "")?)
+}
+
+fn read_token(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
 async fn info(context: &Context, operator: &AdminClient) -> Result<(), Failure> {

@@ -4,6 +4,8 @@
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::http::origin_matches;
+
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const ANY_ORIGIN: &str = "*";
@@ -36,8 +38,8 @@ pub(super) fn allow(response: &mut Response, request: &HeaderMap, origins: &[Str
 
 /// Whether the page's origin is named, so that a cookie of its browser counts. `*` names nobody.
 pub(super) fn is_listed(origin: &HeaderValue, origins: &[String]) -> bool {
-    let origin = origin.to_str().unwrap_or_default();
-    origins.iter().any(|rule| rule != ANY_ORIGIN && rule.eq_ignore_ascii_case(origin))
+    let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+    origins.iter().any(|rule| rule != ANY_ORIGIN && origin_matches(rule, &origin))
 }
 
 #[cfg(test)]

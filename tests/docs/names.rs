@@ -1,0 +1,78 @@
+//! What prose says in passing: commands, flags and settings exist.
+
+use ferry_testkit::command::Ferry;
+
+use super::markdown::pages;
+use crate::support::FERRY;
+
+/// Settings without a flag, since they hold secrets.
+const SECRETS: [&str; 2] = ["events.hook_secret", "records.billing_key"];
+
+fn ferry() -> Ferry {
+    // Nothing that is asked here is asked of a hub.
+    Ferry::new(FERRY, "http://127.0.0.1:1")
+}
+
+/// The help of the command that `span` begins with: of as many words as name one.
+fn help(span: &str) -> Option<String> {
+    let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let words: Vec<&str> =
+        span.split(' ').skip(1).take_while(|word| is_name(word) && !word.starts_with('-')).collect();
+    (1..=words.len()).rev().find_map(|count| {
+        let output = ferry().run(&[&["help"], &words[..count]].concat());
+        (output.code == Some(0)).then_some(output.stdout)
+    })
+}
+
+/// The names of the flags in `text`.
+fn flags(text: &str) -> impl Iterator<Item = &str> {
+    let is_flag = |word: &&str| word.starts_with("--") && word.len() > 2;
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(is_flag)
+}
+
+#[test]
+fn every_command_and_flag_in_prose_exists() {
+    let all = ferry().ok(&["completions", "bash"]);
+    let known: Vec<&str> = flags(&all).collect();
+    let mut findings = Vec::new();
+    for page in pages() {
+        for span in page.spans() {
+            let is_command = span.starts_with("ferry ") && !span.starts_with("ferry help");
+            let help = if is_command { help(&span) } else { None };
+            if is_command && help.is_none() {
+                findings.push(format!("{}: no command: {span}", page.name));
+            }
+            if let Some(help) = help {
+                let known: Vec<&str> = flags(&help).collect();
+                let unknown = flags(&span).filter(|flag| !known.contains(flag));
+                findings.extend(unknown.map(|flag| format!("{}: no {flag}: {span}", page.name)));
+            } else if span.starts_with("--") {
+                let unknown = flags(&span).filter(|flag| !known.contains(flag));
+                findings.extend(unknown.map(|flag| format!("{}: no command has {flag}", page.name)));
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+// Verifies: CFG-01
+#[test]
+fn every_setting_in_prose_exists() {
+    let help = ferry().ok(&["help", "serve"]);
+    let known: Vec<&str> = flags(&help).collect();
+    let mut findings = Vec::new();
+    for page in pages() {
+        for span in page.spans() {
+            let name = span.split([' ', '=']).next().unwrap_or_default();
+            let is_setting =
+                ["events.", "records.", "pages."].iter().any(|section| name.starts_with(section))
+                    && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))
+                    && !name.ends_with(".v1");
+            let flag = format!("--{}", name.replace(['.', '_'], "-"));
+            if is_setting && !SECRETS.contains(&name) && !known.contains(&flag.as_str()) {
+                findings.push(format!("{}: no setting {name}", page.name));
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}

@@ -1,0 +1,163 @@
+//! A hub behind real proxies, configured as docs/proxies.md says: everything that clients do goes through.
+
+mod start;
+
+use std::{
+    io::{BufReader, Write as _},
+    net::SocketAddr,
+};
+
+use connectrpc::Protocol;
+use ferry_testkit::{
+    command::Ferry,
+    http::{self, read_response},
+    livestore::{LiveSocket, chain, path},
+    rpc::{FERRY as ADMIN, PASSWORD},
+    sample::Shape,
+    sse::EventStream,
+};
+use serde_json::json;
+
+use crate::{
+    control::transports,
+    events::a,
+    support::{FERRY, Place, options},
+};
+use start::{Proxy, caddy, nginx};
+
+/// A hub as it is started behind a proxy, with a user's database.
+fn place() -> Place {
+    let proxied =
+        ["--public-url", "https://hub.example", "--trusted-proxies", "127.0.0.1", "--signup", "open"];
+    Place::of(proxied.into_iter().fold(options(), ferry_testkit::hub::Options::arg).start())
+}
+
+// Verifies: WEB-05, WEB-13
+#[test]
+fn everything_goes_through_nginx() {
+    let place = place();
+    if let Some(proxy) = nginx(&place.hub) {
+        everything_goes_through(&proxy, &place);
+    }
+}
+
+// Verifies: WEB-05, WEB-13
+#[test]
+fn everything_goes_through_caddy() {
+    let place = place();
+    if let Some(proxy) = caddy(&place.hub) {
+        everything_goes_through(&proxy, &place);
+    }
+}
+
+fn everything_goes_through(proxy: &Proxy, place: &Place) {
+    files_by_https(proxy);
+    let token = place.user.at(proxy.plain).ferry(
+        "IssueSyncToken",
+        &json!({"database_id": place.database, "ops": ["read", "write"], "models": ["events", "records"], "ttl_seconds": 600}),
+    );
+    let bearer = format!("Bearer {}", token.unwrap()["token"].as_str().expect("a token"));
+    sockets_and_streams(proxy.plain, &bearer);
+    big_bodies(proxy.plain, &bearer);
+    metrics_stay_closed(proxy.plain, place);
+    the_hub_sees_the_client(proxy.plain);
+    every_rpc_protocol(proxy);
+}
+
+/// A push and a pull of some megabytes over TLS and an upgrade.
+fn files_by_https(proxy: &Proxy) {
+    let url = format!("https://localhost:{}", proxy.tls.port());
+    let ferry = Ferry::new(FERRY, &url).env("FERRY_CACERT", &proxy.authority().display().to_string());
+    ferry.signup("bob@example.com");
+    Shape::default().create(&ferry.file("notes.db"), 20_000, 1);
+    ferry.ok(&["db", "create", "notes"]);
+    ferry.ok(&["push", "notes.db", "notes"]);
+    ferry.ok(&["clone", "notes", "copy.db"]);
+    let [sent, got] = ["notes.db", "copy.db"].map(|name| std::fs::metadata(ferry.file(name)).unwrap().len());
+    assert_eq!(sent, got);
+    assert!(sent > 2 << 20, "{sent} bytes are few");
+    ferry.ok(&["pull", "notes", "copy.db"]);
+}
+
+/// What is committed reaches a LiveStore socket and an event stream while they stay open.
+fn sockets_and_streams(address: SocketAddr, bearer: &str) {
+    let headers = [("Authorization", bearer)];
+    let mut socket = LiveSocket::open(address, &path("app", "ws"), "app", &headers).unwrap();
+    assert_eq!(socket.push(&a(1), &chain(0, 2)).code(), "success");
+    let live = "/v1/databases/-/events/live?store=app&after=0";
+    let mut stream = EventStream::open(address, live, &headers).unwrap();
+    stream.expect("ready");
+    assert_eq!(stream.events(2).len(), 2);
+    socket.pull(&a(2), true, None);
+    assert_eq!(socket.page(&a(2)).events.len(), 2);
+    let body = json!({"store": "app", "clientId": "billing", "sessionId": "job", "events": [{"name": "v1.Made", "args": {}}]}).to_string();
+    let headers = [("Authorization", bearer), ("Content-Type", "application/json")];
+    let answer = http::send(address, "POST", "/v1/databases/-/events", &headers, body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(stream.expect("event").1["seqNum"], 3);
+    assert_eq!(socket.page(&a(2)).numbers(), [3]);
+}
+
+/// nginx refuses bodies over 1 MB unless told otherwise.
+fn big_bodies(address: SocketAddr, bearer: &str) {
+    let text = "x".repeat(800 << 10);
+    let record = json!({"a": text, "b": text, "c": text}).to_string();
+    let headers = [("Authorization", bearer), ("Content-Type", "application/json")];
+    let path = "/v1/databases/-/records/todo/todos/big";
+    let put = http::send(address, "PUT", path, &headers, record.as_bytes()).unwrap();
+    assert!(matches!(put.status, 200 | 201), "{}", put.text());
+    let got = http::send(address, "GET", path, &headers, &[]).unwrap();
+    assert!(got.status == 200 && got.body.len() > 2 << 20, "{}: {} bytes", got.status, got.body.len());
+}
+
+fn metrics_stay_closed(address: SocketAddr, place: &Place) {
+    assert_eq!(http::get(address, "/metrics").unwrap().status, 401);
+    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
+    let authorization = format!("Bearer {}", operator.trim());
+    let told = http::send(address, "GET", "/metrics", &[("Authorization", &authorization)], &[]).unwrap();
+    assert_eq!(told.status, 200);
+}
+
+/// A client that is not on the proxy's address, and claims to be somebody else.
+fn the_hub_sees_the_client(address: SocketAddr) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let connected = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind("127.0.0.2:0".parse().expect("an address"))?;
+        socket.connect(address).await?.into_std()
+    });
+    let mut stream = connected.expect("the proxy is reachable from another address of this machine");
+    stream.set_nonblocking(false).unwrap();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD}).to_string();
+    let head = format!(
+        "POST /{ADMIN}/Login HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let answer = read_response(&mut BufReader::new(stream), false).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let token = answer.json()["sessionToken"].as_str().expect("a session").to_owned();
+    let headers = [("Authorization", format!("Bearer {token}"))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let path = format!("/{ADMIN}/ListSessions");
+    let headers = [&headers[..], &[("Content-Type", "application/json")]].concat();
+    let listed = http::send(address, "POST", &path, &headers, b"{}").unwrap().json();
+    let sessions = listed["sessions"].as_array().expect("sessions").clone();
+    let ours = sessions.iter().find(|session| session["current"] == true).expect("this session");
+    assert_eq!(ours["ip"], "127.0.0.2");
+}
+
+/// Connect and gRPC-Web over HTTP/1.1, gRPC over HTTP/2.
+fn every_rpc_protocol(proxy: &Proxy) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (name, protocol, address) in [
+        ("connect", Protocol::Connect, proxy.plain),
+        ("web", Protocol::GrpcWeb, proxy.plain),
+        ("grpc", Protocol::Grpc, proxy.http2),
+    ] {
+        let (url, email) = (format!("http://{address}"), format!("{name}@example.com"));
+        runtime.block_on(transports::commands(&url, &email, protocol, false));
+    }
+}
