@@ -27,6 +27,10 @@ fn the_plain_routes_answer() {
     assert!(get("/").text().starts_with("ferry "));
     assert_eq!((get("/nowhere").status, get("/nowhere").text().as_str()), (404, "Not Found"));
     assert_eq!(get("/v1/databases/-/nothing").status, 404);
+    // Of a client that did ask for an upgrade, and a proxy that speaks HTTP/1.0.
+    for socket in ["/sync", "/?storeId=app&transport=ws", "/ws"] {
+        assert!(get(socket).text().contains("a proxy in between must pass upgrades on"), "{socket}");
+    }
     let method = http::send(place.hub.address(), "DELETE", "/healthz", &[], &[]).unwrap();
     assert_eq!(method.status, 405);
     for service in [EDGEREPLICA, FERRY] {

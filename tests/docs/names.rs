@@ -13,15 +13,17 @@ fn ferry() -> Ferry {
     Ferry::new(FERRY, "http://127.0.0.1:1")
 }
 
-/// The help of the command that `span` begins with: of as many words as name one.
+/// The help of the command that `span` begins with: of as many words as name one. A group is no command of its own.
 fn help(span: &str) -> Option<String> {
     let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     let words: Vec<&str> =
         span.split(' ').skip(1).take_while(|word| is_name(word) && !word.starts_with('-')).collect();
-    (1..=words.len()).rev().find_map(|count| {
+    let (count, help) = (1..=words.len()).rev().find_map(|count| {
         let output = ferry().run(&[&["help"], &words[..count]].concat());
-        (output.code == Some(0)).then_some(output.stdout)
-    })
+        (output.code == Some(0)).then_some((count, output.stdout))
+    })?;
+    let is_unknown_verb = count < words.len() && help.contains("\nCommands:\n");
+    (!is_unknown_verb).then_some(help)
 }
 
 /// The names of the flags in `text`.

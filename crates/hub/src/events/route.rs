@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::AuthRefusal,
-    http::{Handshake, RequestId, SocketLimits},
+    http::{Handshake, NO_UPGRADE, RequestId, SocketLimits},
     hub::Hub,
 };
 
@@ -69,8 +69,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         return refusal::response_with(StatusCode::METHOD_NOT_ALLOWED, &error);
     }
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
-        let error =
-            Error::new(Reason::InvalidArgument, "transport=ws is a WebSocket: connect with ws:// or wss://");
+        let error = Error::new(Reason::InvalidArgument, NO_UPGRADE);
         let mut response = refusal::response_with(StatusCode::UPGRADE_REQUIRED, &error);
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;

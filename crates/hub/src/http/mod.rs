@@ -27,4 +27,6 @@ pub(crate) use query::Query;
 pub use request_body::BodyMemory;
 pub(crate) use request_body::RequestBody;
 pub(crate) use timed_stream::{ConnectionProgress, TimedStream};
-pub(crate) use websocket::{BoundedSocket, CONTROL_FLOOD, Handshake, STALLED, SocketFault, SocketLimits};
+pub(crate) use websocket::{
+    BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits,
+};

@@ -24,6 +24,9 @@ use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 use super::timed_stream::ConnectionProgress;
 use crate::control::BEARER_PROTOCOL;
 
+/// What a request is told that should have been an upgrade, as one is that a proxy has made plain.
+pub(crate) const NO_UPGRADE: &str = "this is a WebSocket: connect with ws:// or wss://; a proxy in between must pass \
+     upgrades on, by HTTP/1.1 with the headers Upgrade and Connection";
 /// What a socket that sends too many control frames is closed with.
 pub(crate) const CONTROL_FLOOD: (u16, &str) = (1008, "too many control frames");
 /// What a socket is closed with whose peer takes nothing.

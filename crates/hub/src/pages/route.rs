@@ -26,7 +26,7 @@ use super::{
 use crate::{
     control::{Meter, Origin, Requester, RightsWatch},
     database::{ConnectionGuard, Database},
-    http::{BoundedSocket, Handshake, SocketLimits, request_origin},
+    http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits, request_origin},
     hub::Hub,
     rights,
 };
@@ -81,10 +81,7 @@ struct Entry {
 pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
-        return text(&Error::new(
-            Reason::InvalidArgument,
-            "/sync is a WebSocket: connect with ws:// or wss://",
-        ));
+        return text(&Error::new(Reason::InvalidArgument, NO_UPGRADE));
     };
     let entry = match enter(&hub, &parts.headers, request_origin(&parts)).await {
         Ok(entry) => entry,

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     control::{Credentials, RightsWatch},
-    http::{BoundedSocket, CONTROL_FLOOD, Handshake, STALLED, SocketFault, SocketLimits},
+    http::{BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits},
     hub::Hub,
     rights::RECORDS_PULL,
 };
@@ -96,7 +96,7 @@ impl From<SocketFault> for End {
 /// Answers the request for a socket. `app`: tell of this one only.
 pub(super) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: Option<String>) -> Response {
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
-        let text = "this is a WebSocket: connect with ws:// or wss://\n".to_owned();
+        let text = format!("{NO_UPGRADE}\n");
         let mut response = refusal::text_response(StatusCode::UPGRADE_REQUIRED, text);
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
