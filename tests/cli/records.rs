@@ -84,6 +84,8 @@ fn records_are_read_exported_and_imported() {
         json(&ada.ok(&["records", "list", "app", "todo", "tasks", "--json"])).as_array().unwrap().len(),
         2
     );
+    let incomplete = ada.run(&["records", "list", "app", "todo", "tasks", "--incomplete"]);
+    assert!(incomplete.stderr.contains("(no records)"), "{}", incomplete.stderr);
     let shown = ada.ok(&["records", "get", "app", "todo", "tasks", "t1"]);
     assert!(shown.contains("title\t\"oat milk\"\t2026-01-01T10:00:09.000000000Z\ttablet"), "{shown}");
     ada.fails(5, &["records", "get", "app", "todo", "tasks", "none"]);

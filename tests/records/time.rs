@@ -1,6 +1,6 @@
 //! Long absences and clocks that step.
 
-use ferry_testkit::wait;
+use ferry_testkit::{hub::Options, wait};
 use serde_json::{Value, json};
 
 use super::{Records, device::Device, ids, insert, update};
@@ -46,6 +46,42 @@ fn a_device_that_returns_after_200_days_resurrects_nothing() {
     // Ferry's own client is told to begin anew.
     let resync = records.v1("GET", "/changes?app=todo&since=8", "").json();
     assert_eq!((&resync["resync"], &resync["reason"]), (&json!(true), &json!("horizon")));
+}
+
+// A client of the first generation sends of an add and an edit that it made offline only the edit: its record was hidden
+// from all other devices for 24 hours.
+// Verifies: REC-07
+#[test]
+fn an_edit_whose_insert_never_comes_is_delivered_after_seconds() {
+    let waiting = |seconds: &'static str| {
+        move |options: Options| options.env("FERRY_RECORDS_INCOMPLETE_SECONDS", seconds)
+    };
+    let mut records = Records::of(waiting("3600")(options()).start());
+    let edit = |id: &str| json!([update(id, "title", &json!("of the edit alone"), "2026-01-01T10:00:05Z")]);
+    records.push("first generation", "", &edit("before"));
+    let mut other = Device::new("other");
+    other.pull(&records);
+    assert_eq!(other.ids().len(), 0, "its insert may be on its way");
+    let shown = records.v1("GET", "/todo/tasks?incomplete=true", "").json();
+    assert_eq!(shown["records"][0]["data"]["title"], "of the edit alone", "{shown}");
+    // What waited when the hub stopped, and what is pushed to one that runs.
+    records = records.restarted_with(waiting("1"));
+    let mut stream = records.stream("");
+    let mut told =
+        ids(stream.event().expect("a reader that is there is told").data["changes"].as_array().unwrap());
+    records.push("first generation", "", &edit("after"));
+    while told.len() < 2 {
+        let event = stream.event().expect("a reader that is there is told");
+        told.extend(ids(event.data["changes"].as_array().unwrap()));
+    }
+    assert_eq!(told, ["before", "after"]);
+    other.pull(&records);
+    assert_eq!(other.value("after", "title"), "of the edit alone");
+    assert_eq!(records.v1("GET", "/todo/tasks?incomplete=true", "").json()["records"], json!([]));
+    // An insert that comes late is merged as ever.
+    records.push("first generation", "", &json!([insert("tasks", "after", "x")]));
+    other.pull(&records);
+    assert_eq!(other.value("after", "title"), "of the edit alone");
 }
 
 // The upkeep ran once an hour over what was open then: a database in use for minutes a day kept everything for ever.

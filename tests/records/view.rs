@@ -92,6 +92,29 @@ fn records_are_read_and_written_one_by_one() {
     assert_eq!(history["entries"].as_array().unwrap().len(), 2);
 }
 
+// A boolean was compared as SQL has it, as 1 or 0, and so `true` found nothing.
+// Verifies: REC-35
+#[test]
+fn a_filter_finds_values_as_json_writes_them() {
+    let records = Records::new();
+    let values = json!({"yes": true, "no": false, "none": null, "one": 1, "text": "true", "real": 1.5, "list": [1, true]});
+    for (id, value) in values.as_object().unwrap() {
+        records.v1("PUT", &format!("/todo/tasks/{id}"), &json!({ "v": value }).to_string());
+    }
+    records.v1("PUT", "/todo/tasks/absent", "{}");
+    let found = |text: &str| -> Vec<Value> {
+        let listed = records.v1("GET", &format!("/todo/tasks?where%5Bv%5D={text}"), "").json();
+        listed["records"].as_array().unwrap().iter().map(|record| record["id"].clone()).collect()
+    };
+    assert_eq!(found("true"), ["text", "yes"]);
+    assert_eq!(found("false"), ["no"]);
+    assert_eq!(found("null"), ["none"]);
+    assert_eq!(found("1.5"), ["real"]);
+    assert_eq!(found("%5B1,true%5D"), ["list"]);
+    assert_eq!(found("integer"), [] as [Value; 0]);
+    assert!(found("1").contains(&json!("one")));
+}
+
 // Verifies: REC-42
 #[test]
 fn conflicts_are_listed_and_resolved() {

@@ -152,7 +152,8 @@ impl RecordsClient {
         self.v1.json(Method::GET, &path, text_body("")).await
     }
 
-    /// All live records of a collection, by id, whose fields have these values as text.
+    /// All live records of a collection, by id, whose fields have these values as text; `incomplete`: instead those that
+    /// wait for their insert.
     ///
     /// # Errors
     /// See [`Self::get`].
@@ -160,6 +161,7 @@ impl RecordsClient {
         &self,
         collection: Collection<'_>,
         wanted: &[(String, String)],
+        incomplete: bool,
     ) -> Result<Vec<Box<RawValue>>> {
         #[derive(Deserialize)]
         struct Page {
@@ -172,6 +174,9 @@ impl RecordsClient {
         let (mut all, mut after) = (Vec::new(), String::new());
         loop {
             let mut parameters = vec![("limit", &*limit), ("after", &*after)];
+            if incomplete {
+                parameters.push(("incomplete", "true"));
+            }
             parameters.extend(names.iter().map(|(name, value)| (&**name, *value)));
             let path = self.path(&[collection.app, collection.name], &parameters);
             let page: Page = self.v1.json(Method::GET, &path, text_body("")).await?;

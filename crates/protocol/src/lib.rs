@@ -1,5 +1,7 @@
 //! Every frame and message of every wire that Ferry speaks: encode and decode only. No I/O.
 
+mod json;
+
 pub mod edgereplica;
 pub mod records;
 

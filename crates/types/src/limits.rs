@@ -128,12 +128,16 @@ pub const CAVEAT_MAX_BYTES: usize = 512;
 pub const RECORDS_BODY_MAX_BYTES: usize = 10 << 20;
 /// Changes of one push.
 pub const RECORDS_PUSH_MAX_CHANGES: usize = 5_000;
-/// Fields of one change.
+/// Fields of one change of Ferry's own client, which sets aside what is refused (REC-35).
 pub const RECORDS_CHANGE_MAX_FIELDS: usize = 500;
-/// One value, as JSON text.
+/// One value of Ferry's own client, as JSON text (REC-35).
 pub const RECORDS_VALUE_MAX_BYTES: usize = 1 << 20;
-/// App, collection, record id and client id, in UTF-8.
+/// Deepest nesting of a value; SQLite reads JSON that nests 1,000 deep, and a value lies within a record (REC-35).
+pub const RECORDS_VALUE_MAX_NESTING: usize = 500;
+/// App, collection and client id, in UTF-8.
 pub const RECORDS_NAME_MAX_BYTES: usize = 256;
+/// Id of a record, in UTF-8 (REC-35).
+pub const RECORDS_ID_MAX_BYTES: usize = 1024;
 /// Records of one page of a pull or stream.
 pub const RECORDS_PAGE_MAX_RECORDS: usize = 1_000;
 /// Changes of the delta that answers a push.
@@ -148,8 +152,6 @@ pub const RECORDS_GLANCE_MAX_RECORDS: usize = 20;
 pub const RECORDS_GLANCE_MAX_LOOKED_AT: usize = 100;
 /// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
 pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
-/// How long an update of an unknown record waits for its insert (REC-07).
-pub const RECORDS_INCOMPLETE_MAX_MS: i64 = 24 * 3600 * 1000;
 /// Youngest tombstone that may be purged, however far the devices are: late duplicates still meet it.
 pub const RECORDS_TOMBSTONE_MIN_MS: i64 = 24 * 3600 * 1000;
 /// How long a tombstone waits for devices that do not come back, as a multiple of `records.tombstone_days` (REC-40).

@@ -94,6 +94,8 @@ pub struct Pushed {
     pub conflicts: Vec<ConflictOut>,
     /// Winning fields that the device must have, whatever its cursor, as changes joined by commas (REC-16, REC-17).
     pub forced: Vec<u8>,
+    /// Whether one of its records waits for its insert (REC-07).
+    pub has_incomplete: bool,
     /// The owner after the push.
     pub owner: Owner,
     /// The newest commit time before it.
@@ -312,7 +314,7 @@ impl<'a> Run<'a, '_> {
 
     fn finish<S: RecordStore>(mut self, store: &S, mut owner: Owner) -> Result<Pushed, S::Error> {
         let (name, app, before) = (self.caller.owner, self.caller.app, owner.last_cts);
-        let mut is_all_own = true;
+        let (mut is_all_own, mut has_incomplete) = (true, false);
         let mut collections: Vec<String> = Vec::new();
         let (mut rows, mut history, mut reborn) = (Vec::new(), Vec::new(), Vec::new());
         for (place, entry) in std::mem::take(&mut self.entries).into_iter().enumerate() {
@@ -327,6 +329,7 @@ impl<'a> Run<'a, '_> {
             }
             let cts = owner.next_cts(self.caller.now);
             let row = draft.finish(cts);
+            has_incomplete |= row.row.incomplete;
             if !collections.iter().any(|known| known == row.key.coll) {
                 collections.push(row.key.coll.to_owned());
             }
@@ -357,7 +360,17 @@ impl<'a> Run<'a, '_> {
         });
         let results = results.collect();
         let (conflicts, marks) = (self.answered, self.marks);
-        Ok(Pushed { collections, results, conflicts, forced, owner, before, is_all_own, marks })
+        Ok(Pushed {
+            collections,
+            results,
+            conflicts,
+            forced,
+            has_incomplete,
+            owner,
+            before,
+            is_all_own,
+            marks,
+        })
     }
 
     /// The named fields as they are now, with their writers.

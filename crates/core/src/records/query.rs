@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, ops::ControlFlow};
 
 use ferry_protocol::records::{UnixNanos, json};
+use ferry_types::limits::RECORDS_PAGE_MAX_BYTES;
 
 use super::{
     damaged,
@@ -55,8 +56,10 @@ pub fn get<S: Sql>(sql: &S, place: Place<'_>, id: &str) -> Result<Option<Shown>,
     sql.first(&text, &key, |row| Ok(shown(row)?))
 }
 
-/// Live records of a collection behind the id `after`, in the order of ids, whose fields have these values. A
-/// value is compared as SQL sees it: as text.
+/// Live records of a collection behind the id `after`, in the order of ids, whose fields have these values: a text as it
+/// is, everything else as its JSON. `incomplete`: instead those that wait for their insert (REC-07).
+///
+/// Returns whether there are more, which there are too where the page would grow too large.
 ///
 /// # Errors
 /// What storage reports.
@@ -66,26 +69,39 @@ pub fn list<S: Sql>(
     after: &str,
     limit: usize,
     wanted: &[(String, String)],
-) -> Result<Vec<Shown>, S::Error> {
+    incomplete: bool,
+) -> Result<(Vec<Shown>, bool), S::Error> {
+    let state = if incomplete { "state = 1" } else { "state = 0 AND deleted_at IS NULL" };
     let mut text = format!(
         "SELECT {COLUMNS} FROM _ferry_records WHERE owner = ?1 AND app = ?2 AND coll = ?3 AND id > ?4
-         AND state = 0 AND deleted_at IS NULL"
+         AND {state}"
     );
     let paths: Vec<String> = wanted.iter().map(|(field, _)| format!("$.\"{field}\"")).collect();
     let mut values: Vec<Value<'_>> =
         vec![place.owner.into(), place.app.into(), place.coll.into(), after.into()];
     for (path, (_, value)) in paths.iter().zip(wanted) {
-        let next = values.len() + 1;
-        let _ = write!(text, " AND CAST(data ->> ?{next} AS TEXT) = ?{}", next + 1);
+        let (field, is) = (values.len() + 1, values.len() + 2);
+        // SQL has no booleans, and its null equals nothing: of those the type tells the value.
+        let or_type = match &**value {
+            "true" | "false" | "null" => format!(" OR json_type(data, ?{field}) = ?{is}"),
+            _ => String::new(),
+        };
+        let _ = write!(text, " AND (CAST(data ->> ?{field} AS TEXT) = ?{is}{or_type})");
         values.extend([Value::from(&**path), Value::from(&**value)]);
     }
-    let _ = write!(text, " ORDER BY id LIMIT {limit}");
-    let mut found = Vec::new();
+    let _ = write!(text, " ORDER BY id");
+    let (mut found, mut bytes, mut has_more) = (Vec::new(), 0, false);
     sql.query(&text, &values, &mut |row| {
-        found.push(shown(row)?);
+        if found.len() == limit || bytes >= RECORDS_PAGE_MAX_BYTES {
+            has_more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        let record = shown(row)?;
+        bytes += record.data.len() + record.fields.len();
+        found.push(record);
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(found)
+    Ok((found, has_more))
 }
 
 fn shown(row: &dyn Row) -> Result<Shown, crate::sql::Damaged> {

@@ -4,9 +4,7 @@
 use std::ops::ControlFlow;
 
 use ferry_protocol::records::UnixNanos;
-use ferry_types::limits::{
-    RECORDS_INCOMPLETE_MAX_MS, RECORDS_TOMBSTONE_LAST_FACTOR, RECORDS_TOMBSTONE_MIN_MS,
-};
+use ferry_types::limits::{RECORDS_TOMBSTONE_LAST_FACTOR, RECORDS_TOMBSTONE_MIN_MS};
 
 use super::{
     damaged,
@@ -33,32 +31,46 @@ pub struct Keep {
     pub history_days: i64,
 }
 
-/// Does what is due, in the running transaction. Returns collections with records that are delivered from now on.
+/// Purges and forgets what is due, in the running transaction.
 ///
 /// # Errors
 /// What storage reports.
-pub fn run<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<Vec<Touched>, S::Error> {
-    let touched = ripen(sql, now)?;
+pub fn run<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<(), S::Error> {
     purge(sql, now, keep)?;
-    forget(sql, now, keep)?;
-    Ok(touched)
+    forget(sql, now, keep)
 }
 
-/// Records whose insert did not come are delivered as they are.
-fn ripen<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
+/// Since when the oldest incomplete record waits for its insert, if there is one.
+///
+/// # Errors
+/// What storage reports.
+pub fn waits_since<S: Sql>(sql: &S) -> Result<Option<UnixNanos>, S::Error> {
+    let oldest = "SELECT created FROM _ferry_records INDEXED BY _ferry_records_incomplete WHERE state = 1
+         ORDER BY created LIMIT 1";
+    sql.first(oldest, &[], |row| Ok(UnixNanos(row.integer(0)?)))
+}
+
+/// Records that have waited for their insert since `due` are complete as they are, in the running transaction (REC-07):
+/// clients of the first generation send of an add and an edit only the last. Returns the collections of those that are
+/// delivered from now on.
+///
+/// # Errors
+/// What storage reports.
+pub fn ripen<S: Sql>(sql: &S, due: UnixNanos, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
     let store = SqliteRecords::new(sql);
-    let mut due = Vec::new();
+    let mut ripe = Vec::new();
     sql.query(
-        "SELECT owner, app, coll, id FROM _ferry_records WHERE state = 1 AND created < ?1 LIMIT ?2",
-        &[now.plus_ms(-RECORDS_INCOMPLETE_MAX_MS).0.into(), RUN_MAX_RECORDS.into()],
+        "SELECT owner, app, coll, id FROM _ferry_records INDEXED BY _ferry_records_incomplete
+         WHERE state = 1 AND created <= ?1 ORDER BY created LIMIT ?2",
+        &[due.0.into(), RUN_MAX_RECORDS.into()],
         &mut |row| {
             let text = |column| row.text(column).map(str::to_owned);
-            due.push((text(0)?, text(1)?, text(2)?, text(3)?));
+            ripe.push((text(0)?, text(1)?, text(2)?, text(3)?));
             Ok(ControlFlow::Continue(()))
         },
     )?;
     let mut touched = Vec::new();
-    for (owner, app, coll, id) in due {
+    for (owner, app, coll, id) in ripe {
         let mut state = store.begin(&owner)?;
         let key = RecordKey { coll: &coll, id: &id };
         let row = store.read(&owner, &app, &[key])?.pop().flatten();

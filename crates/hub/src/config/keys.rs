@@ -200,6 +200,11 @@ pub const KEYS: &[Key] = &[
         "DAYS",
         "Days that a deleted record waits for devices, twice that for those that do not come [default: 90]",
     ),
+    key(
+        "records.incomplete_seconds",
+        "SECONDS",
+        "How long an edit of an unknown record waits for its insert before it is delivered [default: 10]",
+    ),
     key("records.history_days", "DAYS", "Days of the history of records [default: 30]"),
     key(
         "records.ping_seconds",

@@ -26,6 +26,8 @@ pub struct RecordsConfig {
     pub database_per_user: bool,
     /// How long the account that it called active stays so, and how often a stream asks again.
     pub billing_seconds: u64,
+    /// How long an edit of an unknown record waits for its insert, milliseconds (REC-07).
+    pub incomplete_ms: i64,
     /// How long things are kept.
     pub keep: Keep,
     /// How often a silent stream or socket shows that it lives, milliseconds.
@@ -40,6 +42,7 @@ impl RecordsConfig {
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
             database_per_user: values.tenants("records.database_per_user", dev)?,
             billing_seconds: values.number("records.billing_seconds", 300, 1, 86_400)?,
+            incomplete_ms: values.number("records.incomplete_seconds", 10, 0, 86_400)? * 1000,
             keep: Keep {
                 tombstone_days: values.number("records.tombstone_days", 90, 1, 36_500)?,
                 history_days: values.number("records.history_days", 30, 0, 36_500)?,

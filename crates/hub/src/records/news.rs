@@ -37,6 +37,8 @@ pub struct RecordsState {
     pub(super) compared: OnceCell<()>,
     /// The file says that the hub was not running before it was started.
     pub(super) remembers_down: AtomicBool,
+    /// Somebody is waiting for the time at which incomplete records are delivered.
+    pub(super) awaits_ripening: AtomicBool,
     /// There may be owners of JWTs whose issuer is not known.
     pub(super) has_unclaimed: AtomicBool,
     /// The newest commit of records since the database is known here; 0: none.

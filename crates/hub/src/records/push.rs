@@ -18,7 +18,7 @@ use super::{
     news::Publication,
     refusal,
     route::client_header,
-    storage,
+    storage, upkeep,
 };
 use crate::{
     control::Credentials,
@@ -84,6 +84,9 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     fault::point("records.committed").map_err(ferry_store::Error::into_refusal)?;
     metrics::counter!("ferry_records_changes_total").increment(count);
     let Delta { pushed, page } = &committed.value;
+    if pushed.has_incomplete {
+        upkeep::ripen_in_time(hub, &entry.database);
+    }
     if let Some(loss) = page.loss {
         loss::tell(&entry.database, &entry.owner, Some(&told), loss);
     }

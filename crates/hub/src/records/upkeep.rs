@@ -1,9 +1,13 @@
 //! What the hub does to records on its own.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use ferry_core::records::{intents, upkeep};
+use ferry_core::records::{UnixNanos, intents, upkeep};
 use ferry_store::{NativeSql, Transaction};
+use ferry_types::Code;
 
 use super::{news::Publication, storage, watermark};
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
 
 /// Under which name the hub itself writes.
 const HUB_CLIENT: &str = "ferry-hub";
+
+/// When records are looked at again whose time had come while the database was busy.
+const RIPEN_AGAIN_MS: i64 = 10_000;
 
 /// Does what is due in every open database.
 pub async fn sweep(hub: &Arc<Hub>) {
@@ -27,15 +34,65 @@ pub async fn sweep(hub: &Arc<Hub>) {
     }
 }
 
-/// Gives up waiting for inserts, applies what SQL wrote to the views while nobody was there to apply it, purges and
-/// forgets what is due, if the database holds records.
-pub(super) async fn tend(hub: &Hub, database: &Arc<Database>) {
+/// Applies what SQL wrote to the views while nobody was there to apply it, purges and
+/// forgets what is due, and gives up waiting for inserts, if the database holds records.
+pub(super) async fn tend(hub: &Arc<Hub>, database: &Arc<Database>) {
     if let Err(error) = run(hub, database).await {
         tracing::warn!(database = %database.id(), %error, "the upkeep of records failed; it is tried again");
     }
 }
 
-async fn run(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<()> {
+/// Sees to it that records whose insert does not come are delivered when it is time (REC-07). To be called when there are
+/// such records: one task waits for all of a database.
+pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
+    if database.records().awaits_ripening.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (waiting, database) = (Arc::clone(hub), Arc::clone(database));
+    hub.tasks.spawn(async move {
+        let mut wait_ms = waiting.config.records.incomplete_ms;
+        loop {
+            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // What waits then is looked at when the database is next used.
+                () = waiting.stopping.cancelled() => return,
+            }
+            // What is pushed from now on may be too young for this time, and begins a wait of its own.
+            database.records().awaits_ripening.store(false, Ordering::Release);
+            wait_ms = match ripen(&waiting, &database).await {
+                Ok(Some(left_ms)) => left_ms,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(database = %database.id(), %error, "records that wait for their insert wait longer");
+                    if error.code() != Code::Unavailable {
+                        return;
+                    }
+                    RIPEN_AGAIN_MS
+                }
+            };
+            if database.records().awaits_ripening.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    });
+}
+
+/// Delivers what has waited long enough. Returns after how many milliseconds there is more to do.
+async fn ripen(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<Option<i64>> {
+    let (clock, incomplete_ms) = (Arc::clone(&hub.clock), hub.config.records.incomplete_ms);
+    let by = Requester::hub();
+    let committed = storage::commit(hub, database, &by, move |transaction| {
+        let now: UnixNanos = clock.now().into();
+        tell(transaction, |sql| upkeep::ripen(sql, now.plus_ms(-incomplete_ms), now))?;
+        let oldest = upkeep::waits_since(&NativeSql(transaction.connection()))?;
+        // Rounded up: a millisecond early would find nothing due.
+        Ok(oldest.map(|since| (since.plus_ms(incomplete_ms).0 - now.0).max(0) / 1_000_000 + 1))
+    });
+    Ok(committed.await?.value)
+}
+
+async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()> {
     let has_tables = &database.records().has_tables;
     if !has_tables.load(Ordering::Acquire) {
         if storage::read(database, |_| Ok(())).await?.is_none() {
@@ -51,9 +108,12 @@ async fn run(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<()> {
     });
     let drained = drained.await;
     storage::commit(hub, database, &by, move |transaction| {
-        tell(transaction, |sql| upkeep::run(sql, now, keep))
+        upkeep::run(&NativeSql(transaction.connection()), now, keep)
     })
     .await?;
+    if ripen(hub, database).await?.is_some() {
+        ripen_in_time(hub, database);
+    }
     drained.map(drop)
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, de::Visitor};
 use serde_json::value::RawValue;
 
 use super::{Event, RequestId, mistake};
+use crate::json::nesting;
 
 /// Deepest nesting of `args` (section 2.5).
 pub(super) const ARGS_NESTING_MAX: usize = 512;
@@ -326,34 +327,6 @@ impl<'de> Deserialize<'de> for Whole {
         }
         deserializer.deserialize_any(Reader)
     }
-}
-
-/// How deep arrays and objects nest in a JSON text that is known to be valid.
-#[must_use]
-pub(super) fn nesting(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 impl Event {

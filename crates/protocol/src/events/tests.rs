@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{inbound::nesting, *};
+use super::*;
+use crate::json::nesting;
 
 fn decoded(text: &str) -> Inbound {
     Inbound::decode(text, Transport::Ws).unwrap_or_else(|error| panic!("{text}: {error}"))

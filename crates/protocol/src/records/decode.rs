@@ -5,7 +5,8 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use ferry_types::{
     Error, Reason, Result,
     limits::{
-        RECORDS_CHANGE_MAX_FIELDS, RECORDS_NAME_MAX_BYTES, RECORDS_PUSH_MAX_CHANGES, RECORDS_VALUE_MAX_BYTES,
+        RECORDS_CHANGE_MAX_FIELDS, RECORDS_ID_MAX_BYTES, RECORDS_NAME_MAX_BYTES, RECORDS_PUSH_MAX_CHANGES,
+        RECORDS_VALUE_MAX_BYTES, RECORDS_VALUE_MAX_NESTING,
     },
 };
 use serde::{
@@ -15,6 +16,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{Change, FieldWrite, Op, Origin, SCHEMA_VERSION, UnixNanos, json};
+use crate::json::nesting;
 
 /// A push, read and within all limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +29,56 @@ pub struct Push<'a> {
     pub changes: Vec<Change<'a>>,
 }
 
-/// Reads the body of a push.
+/// How much one change may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeLimits {
+    fields: usize,
+    value_bytes: usize,
+}
+
+impl ChangeLimits {
+    /// What fits into the body: an unmodified client whose batch is refused sends it again for ever (REC-35).
+    pub const BODY: Self = Self { fields: usize::MAX, value_bytes: usize::MAX };
+    /// Ferry's own client sets a change that is refused aside, and goes on.
+    pub const FERRY: Self = Self { fields: RECORDS_CHANGE_MAX_FIELDS, value_bytes: RECORDS_VALUE_MAX_BYTES };
+
+    fn check_field_count(self, count: usize, place: usize) -> Result<()> {
+        if count > self.fields {
+            return Err(too_large(format!("change {place} has over {} fields: split it", self.fields)));
+        }
+        Ok(())
+    }
+
+    fn value(self, raw: &RawValue, place: usize) -> Result<Cow<'_, str>> {
+        if raw.get().len() > self.value_bytes {
+            let most = self.value_bytes;
+            return Err(too_large(format!(
+                "a value of change {place} is over {most} bytes: store large content elsewhere"
+            )));
+        }
+        if raw.get().len() > RECORDS_VALUE_MAX_NESTING && nesting(raw.get()) > RECORDS_VALUE_MAX_NESTING {
+            return Err(too_large(format!(
+                "a value of change {place} nests deeper than {RECORDS_VALUE_MAX_NESTING} arrays and objects: store it \
+                 as text"
+            )));
+        }
+        Ok(json::compact(raw.get()))
+    }
+}
+
+/// Reads the body of a push whose changes hold what fits into it.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` or `TOO_LARGE` with the texts of section 2.7; the first bad change is named.
 pub fn decode_push(body: &[u8]) -> Result<Push<'_>> {
+    decode_within(body, ChangeLimits::BODY)
+}
+
+/// Reads the body of a push.
+///
+/// # Errors
+/// See [`decode_push`].
+pub fn decode_within(body: &[u8], limits: ChangeLimits) -> Result<Push<'_>> {
     let raw: RawPush<'_> =
         serde_json::from_slice(body).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
     if let Some(version) = raw.schema_version {
@@ -41,7 +88,8 @@ pub fn decode_push(body: &[u8]) -> Result<Push<'_>> {
     if changes.more {
         return Err(too_large(format!("over {RECORDS_PUSH_MAX_CHANGES} changes in one push: send fewer")));
     }
-    let changes = changes.items.into_iter().enumerate().map(|(place, change)| decode_change(place, change));
+    let changes =
+        changes.items.into_iter().enumerate().map(|(place, change)| decode_change(place, change, limits));
     Ok(Push {
         client: raw.client_id.map(|text| text.0),
         since: raw.since.and_then(|since| json::text_of(since.get())),
@@ -54,9 +102,21 @@ pub fn decode_push(body: &[u8]) -> Result<Push<'_>> {
 /// # Errors
 /// `INVALID_ARGUMENT` naming it as `what`.
 pub fn check_name(name: &str, what: &str) -> Result<()> {
-    if name.is_empty() || name.len() > RECORDS_NAME_MAX_BYTES || name.chars().any(char::is_control) {
+    check_text(name, what, RECORDS_NAME_MAX_BYTES)
+}
+
+/// Checks the id of a record.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` naming it as `what`.
+pub fn check_id(id: &str, what: &str) -> Result<()> {
+    check_text(id, what, RECORDS_ID_MAX_BYTES)
+}
+
+fn check_text(text: &str, what: &str, most: usize) -> Result<()> {
+    if text.is_empty() || text.len() > most || text.chars().any(char::is_control) {
         return Err(invalid(format!(
-            "invalid {what}: expected 1 to {RECORDS_NAME_MAX_BYTES} bytes without control characters"
+            "invalid {what}: expected 1 to {most} bytes without control characters"
         )));
     }
     Ok(())
@@ -77,20 +137,25 @@ fn too_large(message: String) -> Error {
     Error::new(Reason::TooLarge, message)
 }
 
-fn decode_change(place: usize, raw: RawChange<'_>) -> Result<Change<'_>> {
+fn decode_change(place: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Result<Change<'_>> {
     let op = raw.op.and_then(|op| json::text_of(op.get())).unwrap_or_default();
     let op = Op::read(&op).ok_or_else(|| {
         let shown: String = op.chars().take(RECORDS_NAME_MAX_BYTES).collect();
         invalid(format!("invalid op {} in change {place}", json::string(&shown)))
     })?;
-    let (table, id) = (name(raw.table, "table", place)?, name(raw.id, "id", place)?);
-    let data = raw.data.map(|data| members(data, place)).transpose()?;
-    let fields = raw.fields.map(|fields| field_writes(fields, place)).transpose()?;
-    let text = |raw: Option<&'_ RawValue>| raw.and_then(|raw| json::text_of(raw.get())).map(Cow::into_owned);
+    let (table, id) = (named(raw.table, place)?, named(raw.id, place)?);
+    check_name(&table, &format!("table in change {place}"))?;
+    check_id(&id, &format!("id in change {place}"))?;
+    let data = raw.data.map(|data| members(data, place, limits)).transpose()?;
+    let fields = raw.fields.map(|fields| field_writes(fields, place, limits)).transpose()?;
+    // An empty text is none.
+    let text = |raw: Option<&'_ RawValue>| {
+        raw.and_then(|raw| json::text_of(raw.get())).filter(|text| !text.is_empty()).map(Cow::into_owned)
+    };
     let (space, event_id) = (text(raw.space_id), text(raw.event_id));
     for (value, what) in [(&space, "spaceId"), (&event_id, "eventId")] {
         if let Some(value) = value {
-            check_name(value, &format!("{what} in change {place}"))?;
+            check_id(value, &format!("{what} in change {place}"))?;
         }
     }
     if let Some(version) = raw.schema_version {
@@ -104,27 +169,16 @@ fn decode_change(place: usize, raw: RawChange<'_>) -> Result<Change<'_>> {
         fields,
         deleted_at: raw.deleted_at.and_then(time_of),
         space: space.map(Cow::Owned),
-        actor: raw.actor.map(|actor| value(actor, place)).transpose()?,
+        actor: raw.actor.map(|actor| limits.value(actor, place)).transpose()?,
         origin: raw.origin.and_then(|origin| Origin::read(&json::text_of(origin.get())?)),
         event_id: event_id.map(Cow::Owned),
         seen: None,
     })
 }
 
-fn name<'a>(raw: Option<&'a RawValue>, what: &str, place: usize) -> Result<Cow<'a, str>> {
+fn named(raw: Option<&RawValue>, place: usize) -> Result<Cow<'_, str>> {
     let text = raw.and_then(|raw| json::text_of(raw.get())).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| invalid(format!("missing table or id in change {place}")))?;
-    check_name(&text, &format!("{what} in change {place}"))?;
-    Ok(text)
-}
-
-fn value(raw: &RawValue, place: usize) -> Result<Cow<'_, str>> {
-    if raw.get().len() > RECORDS_VALUE_MAX_BYTES {
-        return Err(too_large(format!(
-            "a value of change {place} is over {RECORDS_VALUE_MAX_BYTES} bytes: store large content elsewhere"
-        )));
-    }
-    Ok(json::compact(raw.get()))
+    text.ok_or_else(|| invalid(format!("missing table or id in change {place}")))
 }
 
 fn time_of(raw: &RawValue) -> Option<UnixNanos> {
@@ -132,40 +186,39 @@ fn time_of(raw: &RawValue) -> Option<UnixNanos> {
 }
 
 /// Members of `data`. All have one time: that of `updatedAt`, else of `createdAt`.
-fn members<'a>(data: Members<'a, &'a RawValue>, place: usize) -> Result<Vec<FieldWrite<'a>>> {
-    check_field_count(data.more, place)?;
-    let time = |name| data.items.iter().rev().find(|(key, _)| key == name).and_then(|(_, raw)| time_of(raw));
+fn members<'a>(
+    data: Members<'a, &'a RawValue>,
+    place: usize,
+    limits: ChangeLimits,
+) -> Result<Vec<FieldWrite<'a>>> {
+    limits.check_field_count(data.0.len(), place)?;
+    let time = |name| data.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, raw)| time_of(raw));
     let at = time("updatedAt").or_else(|| time("createdAt"));
     let members = data
-        .items
+        .0
         .into_iter()
-        .map(|(key, raw)| Ok(FieldWrite { key: json::escape(key), value: value(raw, place)?, at }));
+        .map(|(key, raw)| Ok(FieldWrite { key: json::escape(key), value: limits.value(raw, place)?, at }));
     members.collect()
 }
 
-fn field_writes<'a>(fields: Members<'a, Option<RawField<'a>>>, place: usize) -> Result<Vec<FieldWrite<'a>>> {
-    check_field_count(fields.more, place)?;
-    let writes = fields.items.into_iter().map(|(key, entry)| {
+fn field_writes<'a>(
+    fields: Members<'a, Option<RawField<'a>>>,
+    place: usize,
+    limits: ChangeLimits,
+) -> Result<Vec<FieldWrite<'a>>> {
+    limits.check_field_count(fields.0.len(), place)?;
+    let writes = fields.0.into_iter().map(|(key, entry)| {
         let Some(entry) = entry else {
             return Err(invalid(format!(
                 "field {} in change {place} is null: expected {{\"value\":…,\"at\":…}}",
                 json::string(&key)
             )));
         };
-        let value = entry.value.map_or(Ok(Cow::Borrowed("null")), |raw| value(raw, place))?;
+        let value = entry.value.map_or(Ok(Cow::Borrowed("null")), |raw| limits.value(raw, place))?;
         let at = entry.at.or(entry.updated_at).and_then(time_of);
         Ok(FieldWrite { key: json::escape(key), value, at })
     });
     writes.collect()
-}
-
-fn check_field_count(more: bool, place: usize) -> Result<()> {
-    if more {
-        return Err(too_large(format!(
-            "change {place} has over {RECORDS_CHANGE_MAX_FIELDS} fields: split it"
-        )));
-    }
-    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -266,15 +319,12 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
     }
 }
 
-/// The members of an object in their order, the first [`RECORDS_CHANGE_MAX_FIELDS`] of them.
-pub(super) struct Members<'a, T> {
-    items: Vec<(Cow<'a, str>, T)>,
-    more: bool,
-}
+/// The members of an object in their order.
+pub(super) struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
 
 impl<T> Members<'_, T> {
     pub(super) fn into_values(self) -> impl Iterator<Item = T> {
-        self.items.into_iter().map(|(_, value)| value)
+        self.0.into_iter().map(|(_, value)| value)
     }
 }
 
@@ -290,16 +340,11 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Members<'a, T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-                let mut read = Members { items: Vec::new(), more: false };
+                let mut read = Vec::new();
                 while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
-                    if read.items.len() == RECORDS_CHANGE_MAX_FIELDS {
-                        object.next_value::<IgnoredAny>()?;
-                        read.more = true;
-                    } else {
-                        read.items.push((key, object.next_value()?));
-                    }
+                    read.push((key, object.next_value()?));
                 }
-                Ok(read)
+                Ok(Members(read))
             }
         }
 

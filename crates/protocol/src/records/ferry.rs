@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Change, ConflictOut, Op, UnixNanos, check_name,
-    decode::{Members, decode_push},
+    decode::{ChangeLimits, Members, decode_within},
     encode::write_time,
     json::{self, write_string},
 };
@@ -326,7 +326,7 @@ fn decode_change(raw: &RawValue) -> Result<Change<'static>, ResultOut> {
     let seen = seen.map_err(|error| invalid(error.to_string()))?;
     // Otherwise the same change as the other wire has.
     let body = format!("{{\"changes\":[{}]}}", raw.get());
-    let mut read = decode_push(body.as_bytes()).map_err(|error| {
+    let mut read = decode_within(body.as_bytes(), ChangeLimits::FERRY).map_err(|error| {
         let is_value = error.reason == Reason::TooLarge && error.message.contains("value");
         let reason = if is_value { "too_large" } else { "invalid" };
         ResultOut::Rejected { reason, message: error.message }

@@ -13,7 +13,7 @@ mod time;
 
 pub use canonical::canonical;
 pub use change::{Change, FieldWrite, Op, Origin};
-pub use decode::{Push, check_name, decode_push};
+pub use decode::{ChangeLimits, Push, check_id, check_name, decode_push, decode_within};
 pub use encode::{
     CONTENT_TYPE, ConflictOut, FieldOut, Head, pull_answer, push_answer, write_conflict, write_delete,
     write_insert, write_update,

@@ -40,6 +40,9 @@ pub(crate) struct ListArgs {
     /// Only records with this text in this field; may be given more than once
     #[arg(long = "where", value_name = "FIELD=TEXT", value_parser = condition)]
     wanted: Vec<(String, String)>,
+    /// Instead those whose insert has not arrived yet; devices get them after records.incomplete_seconds
+    #[arg(long)]
+    incomplete: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,7 +118,7 @@ pub(super) async fn list(context: &Context, args: &ListArgs) -> Result<(), Failu
     }
     let client = args.whose.client(context, Op::Read).await?;
     let collection = Collection { app: &args.app, name: &args.collection };
-    let records = client.list(collection, &args.wanted).await?;
+    let records = client.list(collection, &args.wanted, args.incomplete).await?;
     if records.is_empty() {
         census::explain_none(context, &args.whose, &client, collection).await?;
     }

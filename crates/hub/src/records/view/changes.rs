@@ -26,7 +26,7 @@ use super::{
         loss,
         news::Publication,
         route::parameter,
-        storage,
+        storage, upkeep,
     },
     Asked, answer, device, number,
 };
@@ -347,6 +347,9 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         }
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
+    if pushed.has_incomplete {
+        upkeep::ripen_in_time(asked.hub, &asked.entry.database);
+    }
     let seq = match committed.seq {
         Some(seq) => seq,
         None => storage::read(&asked.entry.database, answer::seq_of).await?.unwrap_or_default(),

@@ -1,6 +1,9 @@
 //! Records one by one and listed. Writes are stamped by the hub and win over what is there; `If-Match` guards them.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
@@ -8,14 +11,15 @@ use ferry_core::records::{
     intents::{Stamped, stamped},
     query::{self, Place, Shown},
 };
-use ferry_protocol::records::{check_name, json};
+use ferry_protocol::records::{check_id, check_name, json};
 use ferry_store::NativeSql;
 use ferry_types::{
     Error, Reason, Result,
     limits::{RECORDS_LIST_MAX_RECORDS, RECORDS_NOTES_MAX_ENTRIES},
 };
 use http::{HeaderValue, Method, header};
-use serde_json::{Map, value::RawValue};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::{
     super::{news::Publication, route::parameter, storage},
@@ -33,9 +37,9 @@ pub(super) struct Named<'r> {
 
 impl Named<'_> {
     fn check(self, asked: &Asked<'_>) -> Result<Owned> {
-        for (name, what) in [(self.app, "app"), (self.coll, "collection"), (self.id, "id")] {
-            check_name(name, what)?;
-        }
+        check_name(self.app, "app")?;
+        check_name(self.coll, "collection")?;
+        check_id(self.id, "id")?;
         asked.entry.check_table(self.coll)?;
         let owner = Arc::clone(&asked.entry.owner);
         Ok(Owned { owner, app: self.app.into(), coll: self.coll.into(), id: self.id.into() })
@@ -60,18 +64,22 @@ fn not_found() -> Error {
     Error::new(Reason::NotFound, "record not found")
 }
 
-/// `GET /{app}/{collection}`: live records by id.
+/// `GET /{app}/{collection}`: live records by id; with `incomplete=true` those that wait for their insert.
 pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Response> {
     let named = Named { app, coll, id: "-" }.check(asked)?;
     let after = parameter(asked.parts, "after").unwrap_or_default();
     let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
     let wanted = conditions(asked)?;
+    let incomplete = match parameter(asked.parts, "incomplete").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Error::new(Reason::InvalidArgument, "incomplete: expected true or false")),
+    };
     let found = storage::read(&asked.entry.database, move |sql| {
-        Ok((query::list(sql, named.place(), &after, limit + 1, &wanted)?, answer::seq_of(sql)?))
+        let listed = query::list(sql, named.place(), &after, limit, &wanted, incomplete)?;
+        Ok((listed, answer::seq_of(sql)?))
     });
-    let (mut records, seq) = found.await?.unwrap_or_default();
-    let has_more = records.len() > limit;
-    records.truncate(limit);
+    let ((records, has_more), seq) = found.await?.unwrap_or_default();
     let mut out = String::from("{\"records\":[");
     for (place, record) in records.iter().enumerate() {
         if place > 0 {
@@ -244,13 +252,14 @@ fn publish(
 
 /// The members of a `PUT`, and `null` for those that the record has and the body has not.
 fn replacing(fields: &str, held: &Shown) -> String {
-    let parse = |text: &str| serde_json::from_str::<Map<String, serde_json::Value>>(text).unwrap_or_default();
-    let (new, old) = (parse(fields), parse(&held.data));
-    let missing: Vec<String> = old
-        .keys()
-        .filter(|name| !new.contains_key(*name))
-        .map(|name| format!("{}:null", json::string(name)))
-        .collect();
+    // Values are skipped, and not read: they may nest deeper than a tree of them can be built.
+    let names = |text: &str| {
+        let members = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text);
+        members.map(|members| members.into_keys().collect::<BTreeSet<_>>()).unwrap_or_default()
+    };
+    let (new, old) = (names(fields), names(&held.data));
+    let missing: Vec<String> =
+        old.difference(&new).map(|name| format!("{}:null", json::string(name))).collect();
     if missing.is_empty() {
         return fields.to_owned();
     }

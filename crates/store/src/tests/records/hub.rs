@@ -21,6 +21,7 @@ pub(super) const OWNER: &str = "ada";
 pub(super) const APP: &str = "todo";
 /// 2026-01-01T10:00:00Z.
 pub(super) const BEGIN: UnixNanos = UnixNanos(1_767_261_600_000_000_000);
+pub(super) const INCOMPLETE_MS: i64 = 10_000;
 pub(super) const KEEP: Keep = Keep { tombstone_days: 90, history_days: 30 };
 
 pub(super) struct Hub {
@@ -142,7 +143,9 @@ impl Hub {
     }
 
     pub(super) fn upkeep(&self) {
-        upkeep::run(&NativeSql(&self.connection), self.now.get(), KEEP).unwrap();
+        let (sql, now) = (NativeSql(&self.connection), self.now.get());
+        upkeep::ripen(&sql, now.plus_ms(-INCOMPLETE_MS), now).unwrap();
+        upkeep::run(&sql, now, KEEP).unwrap();
     }
 
     pub(super) fn count(&self, sql: &str) -> i64 {
