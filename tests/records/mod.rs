@@ -2,6 +2,7 @@
 
 mod billing;
 mod budget;
+mod collections;
 mod crash;
 mod crowd;
 mod cut;

@@ -150,6 +150,8 @@ reasons! {
     VersionConflict = "VERSION_CONFLICT", Aborted, Some(412);
     /// The pushed bytes are no plain SQLite database.
     NotSqlite = "NOT_SQLITE", InvalidArgument, Some(422);
+    /// Over the number of collections of records.
+    TooManyCollections = "TOO_MANY_COLLECTIONS", ResourceExhausted, Some(422);
     /// Over a size limit.
     TooLarge = "TOO_LARGE", ResourceExhausted, Some(413);
     /// Over a rate or connection limit.

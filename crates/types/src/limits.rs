@@ -158,6 +158,16 @@ pub const RECORDS_TOMBSTONE_MIN_MS: i64 = 24 * 3600 * 1000;
 pub const RECORDS_TOMBSTONE_LAST_FACTOR: i64 = 2;
 /// Columns of a collection's SQL view; further fields are in its `_extra` (REC-50).
 pub const RECORDS_VIEW_MAX_COLUMNS: usize = 200;
+/// Name of such a column; longer ones are in `_extra`, too.
+pub const RECORDS_VIEW_COLUMN_MAX_BYTES: usize = 256;
+/// Collections that one owner has in an app (REC-35).
+pub const RECORDS_COLLECTIONS_PER_APP: usize = 500;
+/// Collections of a database: every connection reads their views and triggers when it is opened (REC-35).
+pub const RECORDS_COLLECTIONS_PER_DATABASE: usize = 1_000;
+/// Collections of one push that the database does not know yet (REC-35).
+pub const RECORDS_PUSH_MAX_NEW_COLLECTIONS: usize = 100;
+/// Views that are made within the push that needs them, and so many at a time where it needs more (REC-35).
+pub const RECORDS_VIEWS_AT_ONCE: usize = 10;
 /// How old the note of a device's last visit may grow before a read that changes nothing else renews it.
 pub const RECORDS_SEEN_MAX_MS: i64 = 3600 * 1000;
 /// Pages of a view that are kept for those who have caught up; whoever lags behind them reads the state.

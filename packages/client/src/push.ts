@@ -40,7 +40,7 @@ async function send(hub: Hub, rows: Outgoing[], bodies: string[], signal: AbortS
   try {
     answer = (await http.json<PushAnswer | Resync>("/changes", { device, owner, body, signal })).body;
   } catch (error) {
-    if (!(error instanceof HttpError) || (error.status !== 400 && error.status !== 413)) throw error;
+    if (!(error instanceof HttpError) || ![400, 413, 422].includes(error.status)) throw error;
     // Something in it makes the whole of it unreadable to the hub. Find out what, and let the rest pass.
     if (rows.length > 1) {
       const half = rows.length >> 1;

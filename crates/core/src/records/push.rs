@@ -3,7 +3,7 @@
 mod conflicts;
 mod times;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ferry_protocol::records::{
     Change, ConflictOut, Op, UnixNanos,
@@ -315,7 +315,7 @@ impl<'a> Run<'a, '_> {
     fn finish<S: RecordStore>(mut self, store: &S, mut owner: Owner) -> Result<Pushed, S::Error> {
         let (name, app, before) = (self.caller.owner, self.caller.app, owner.last_cts);
         let (mut is_all_own, mut has_incomplete) = (true, false);
-        let mut collections: Vec<String> = Vec::new();
+        let mut collections: BTreeSet<&str> = BTreeSet::new();
         let (mut rows, mut history, mut reborn) = (Vec::new(), Vec::new(), Vec::new());
         for (place, entry) in std::mem::take(&mut self.entries).into_iter().enumerate() {
             let draft = &mut self.drafts[place];
@@ -330,9 +330,7 @@ impl<'a> Run<'a, '_> {
             let cts = owner.next_cts(self.caller.now);
             let row = draft.finish(cts);
             has_incomplete |= row.row.incomplete;
-            if !collections.iter().any(|known| known == row.key.coll) {
-                collections.push(row.key.coll.to_owned());
-            }
+            collections.insert(row.key.coll);
             history.extend(entry.finish().map(|entry| HistoryOut { key: row.key, cts, entry }));
             rows.push(row);
         }
@@ -359,6 +357,7 @@ impl<'a> Run<'a, '_> {
             fields: (!is_old && !fields.is_empty()).then(|| self.fields_now(*place, fields)),
         });
         let results = results.collect();
+        let collections = collections.into_iter().map(str::to_owned).collect();
         let (conflicts, marks) = (self.answered, self.marks);
         Ok(Pushed {
             collections,

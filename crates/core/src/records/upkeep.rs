@@ -11,7 +11,7 @@ use super::{
     intents::Touched,
     merge::Draft,
     record::{DELETED_AT, Fields},
-    sqlite::{SqliteRecords, migrate::OWNED},
+    sqlite::{SqliteRecords, collections, migrate::OWNED},
     store::{RecordKey, RecordStore},
 };
 use crate::sql::{Sql, Value};
@@ -181,6 +181,7 @@ fn forget<S: Sql>(sql: &S, now: UnixNanos, keep: Keep) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn forget_owner<S: Sql>(sql: &S, owner: &str) -> Result<bool, S::Error> {
+    collections::may_be_unused(sql, owner)?;
     let mut removed = 0;
     for table in OWNED {
         removed += sql.execute(&format!("DELETE FROM {table} WHERE owner = ?1"), &[owner.into()])?;

@@ -19,6 +19,9 @@ pub(super) fn response(error: &Error) -> Response {
     };
     let text = match error.code() {
         Code::Unauthenticated => format!("unauthorized: {}\n", error.message),
+        _ if error.reason == Reason::TooManyCollections => {
+            format!("{}: {}\n", error.reason.as_str(), error.message)
+        }
         _ => format!("{}\n", error.message),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

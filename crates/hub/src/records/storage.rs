@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{Bounds, Note, restore, sqlite::SqliteRecords, upkeep};
+use ferry_core::records::{
+    Bounds, Note, restore,
+    sqlite::{SqliteRecords, views},
+    upkeep,
+};
 use ferry_store::{NativeSql, Transaction, fault};
-use ferry_types::{DatabaseKind, Model, Result};
+use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::access::Entry;
 use crate::{
@@ -101,7 +105,8 @@ where
             upkeep::begin_epoch(&sql, &epoch, clock.now().into())?;
         }
         fault::point("records.created")?;
-        work(transaction)
+        let done = work(transaction)?;
+        Ok((done, views::are_due(&NativeSql(transaction.connection()))?))
     });
     let committed = committed.await;
     match &committed {
@@ -113,7 +118,7 @@ where
         }
         Err(_) => {}
     }
-    committed
+    Ok(with_views(&entry.database, committed?).await)
 }
 
 /// Writes records of a database that has their tables. The first commit after a start of the hub remembers that none was
@@ -133,7 +138,11 @@ where
 {
     let state = database.records();
     if state.remembers_down.load(Ordering::Acquire) {
-        return database.submit(by, work).await;
+        let committed = database.submit(by, move |transaction| {
+            let done = work(transaction)?;
+            Ok((done, views::are_due(&NativeSql(transaction.connection()))?))
+        });
+        return Ok(with_views(database, committed.await?).await);
     }
     let started = hub.started.into();
     let committed = database.submit(by, move |transaction| {
@@ -142,13 +151,42 @@ where
         if let Some(newest) = newest {
             restore::remember_down(&NativeSql(transaction.connection()), started, newest)?;
         }
-        Ok((done, restore::down_since(&NativeSql(transaction.connection()), started)?.is_none()))
+        let sql = NativeSql(transaction.connection());
+        Ok((done, views::are_due(&sql)?, restore::down_since(&sql, started)?.is_none()))
     });
-    let Committed { value: (value, is_remembered), seq } = committed.await?;
+    let Committed { value: (value, are_due, is_remembered), seq } = committed.await?;
     if is_remembered {
         state.remembers_down.store(true, Ordering::Release);
     }
-    Ok(Committed { value, seq })
+    Ok(with_views(database, Committed { value: (value, are_due), seq }).await)
+}
+
+/// Makes the views that a commit left to be made, before it is answered; its number is then that of the last of them.
+async fn with_views<T>(database: &Arc<Database>, committed: Committed<(T, bool)>) -> Committed<T> {
+    let Committed { value: (value, are_due), seq } = committed;
+    let made = if are_due { make_views(database).await } else { None };
+    Committed { value, seq: made.or(seq) }
+}
+
+/// Makes or removes the views that are due, a few at a time, so that others have their turn in between (REC-35). Returns the
+/// number of the last commit.
+pub(super) async fn make_views(database: &Arc<Database>) -> Option<Seq> {
+    let (by, mut last) = (Requester::hub(), None);
+    loop {
+        let made = database.submit(&by, |transaction| views::make_due(&NativeSql(transaction.connection())));
+        match made.await {
+            Ok(Committed { value: has_more, seq }) => {
+                last = seq.or(last);
+                if !has_more {
+                    return last;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(database = %database.id(), %error, "views of collections are made later");
+                return last;
+            }
+        }
+    }
 }
 
 /// Remembers in the next group what a read found out about a device.

@@ -111,6 +111,7 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()
         upkeep::run(&NativeSql(transaction.connection()), now, keep)
     })
     .await?;
+    storage::make_views(database).await;
     if ripen(hub, database).await?.is_some() {
         ripen_in_time(hub, database);
     }

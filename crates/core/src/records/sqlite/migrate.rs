@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{GAPS, views};
+use super::{GAPS, VIEWS_DUE};
 use crate::sql::{Sql, Value};
 
 /// What the tables of this program are. Those of the first one had no number.
@@ -48,7 +48,9 @@ pub fn run<S: Sql>(sql: &S, new_name: impl Fn(&str) -> String) -> Result<(), S::
         return Ok(());
     }
     sql.execute("ALTER TABLE _ferry_record_owners ADD COLUMN generation INTEGER NOT NULL DEFAULT 0", &[])?;
-    sql.execute(GAPS, &[])?;
+    for table in [GAPS, VIEWS_DUE] {
+        sql.execute(table, &[])?;
+    }
     let mut owners = owners(sql)?;
     // New names are longer: one that is also an old one has to be free by then.
     owners.sort_by_key(|owner| std::cmp::Reverse(owner.len()));
@@ -58,7 +60,11 @@ pub fn run<S: Sql>(sql: &S, new_name: impl Fn(&str) -> String) -> Result<(), S::
             rename(sql, &owner, &name)?;
         }
     }
-    views::make_all(sql)?;
+    // The views of an earlier program are made anew, a few at a time.
+    sql.execute(
+        "INSERT OR IGNORE INTO _ferry_record_views_due SELECT app, coll, 0 FROM _ferry_record_collections",
+        &[],
+    )?;
     note(sql)
 }
 

@@ -1,10 +1,11 @@
 //! Records in an SQLite database, through [`Sql`].
 
+pub(super) mod collections;
 mod devices;
 pub mod migrate;
 mod notes;
 mod rows;
-pub(super) mod views;
+pub mod views;
 
 use ferry_protocol::records::UnixNanos;
 
@@ -17,6 +18,10 @@ use crate::sql::{Row as SqlRow, Sql};
 /// Times at which the hub was not running: no commit lies between `after` and `until` (REC-22).
 const GAPS: &str =
     "CREATE TABLE IF NOT EXISTS _ferry_record_gaps(until INTEGER PRIMARY KEY, after INTEGER NOT NULL)";
+
+/// Collections whose view is still to be made, made anew, or perhaps removed.
+const VIEWS_DUE: &str = "CREATE TABLE IF NOT EXISTS _ferry_record_views_due(
+       app TEXT NOT NULL, coll TEXT NOT NULL, may_be_unused INTEGER NOT NULL, PRIMARY KEY(app, coll)) WITHOUT ROWID";
 
 /// The tables of record sync, made when a database is first used for it.
 const TABLES: &[&str] = &[
@@ -65,6 +70,7 @@ const TABLES: &[&str] = &[
        ord INTEGER PRIMARY KEY, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, op TEXT NOT NULL,
        id TEXT NOT NULL, fields TEXT)",
     GAPS,
+    VIEWS_DUE,
     "CREATE TABLE IF NOT EXISTS _ferry_record_collections(
        app TEXT NOT NULL, coll TEXT NOT NULL, columns TEXT NOT NULL, PRIMARY KEY(app, coll)) WITHOUT ROWID",
 ];
@@ -145,6 +151,7 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
     }
 
     fn write(&self, owner: &str, app: &str, rows: &[RowOut<'_>]) -> Result<(), S::Error> {
+        collections::admit(self.0, owner, app, rows)?;
         rows::write(self.0, owner, app, rows)?;
         views::observe(self.0, app, rows)
     }

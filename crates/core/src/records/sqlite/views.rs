@@ -1,14 +1,17 @@
 //! Collections as SQL shows them: a view per collection, and triggers that queue what is written to it (REC-50,
 //! REC-51).
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, ops::ControlFlow};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, ops::ControlFlow};
 
 use ferry_protocol::records::json;
-use ferry_types::limits::RECORDS_VIEW_MAX_COLUMNS;
+use ferry_types::limits::{RECORDS_VIEW_COLUMN_MAX_BYTES, RECORDS_VIEW_MAX_COLUMNS, RECORDS_VIEWS_AT_ONCE};
 
-use super::super::{
-    record::{DELETED_AT, is_hidden},
-    store::RowOut,
+use super::{
+    super::{
+        record::{DELETED_AT, is_hidden},
+        store::RowOut,
+    },
+    collections,
 };
 use crate::sql::Sql;
 
@@ -40,31 +43,33 @@ fn is_column(key: &str, columns: &[String]) -> bool {
     let taken = |name: &str| name.eq_ignore_ascii_case(key);
     columns.len() < RECORDS_VIEW_MAX_COLUMNS
         && !key.is_empty()
+        && key.len() <= RECORDS_VIEW_COLUMN_MAX_BYTES
         && !key.contains('\\')
         && key != DELETED_AT
         && !OWN_COLUMNS.iter().any(|name| taken(name))
         && !columns.iter().any(|name| taken(name))
 }
 
-/// Makes a view, or makes it anew, where rows bring fields that it does not show yet.
+/// Makes views, or makes them anew, where rows bring fields that they do not show yet. Where they are many, they are only
+/// noted, and [`make_due`] makes them: the schema is read through for each, and the push must not last so long.
 pub(super) fn observe<S: Sql>(sql: &S, app: &str, rows: &[RowOut<'_>]) -> Result<(), S::Error> {
-    let colls: BTreeSet<&str> =
-        rows.iter().filter(|row| !row.new_keys.is_empty()).map(|row| row.key.coll).collect();
-    for coll in colls {
+    let mut brought: BTreeMap<&str, Vec<&[Cow<'_, str>]>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.new_keys.is_empty()) {
+        let keys = brought.entry(row.key.coll).or_default();
+        // Records of a batch bring the same fields, as a rule.
+        if keys.last().is_none_or(|last| *last != &*row.new_keys) {
+            keys.push(&row.new_keys);
+        }
+    }
+    let mut changed = Vec::new();
+    for (coll, brought) in brought {
         let known = columns(sql, app, coll)?;
         let is_new = known.is_none();
         let mut columns = known.unwrap_or_default();
         let before = columns.len();
-        // Records of a batch bring the same fields, as a rule.
-        let mut last: &[Cow<'_, str>] = &[];
-        for keys in rows.iter().filter(|row| row.key.coll == coll).map(|row| &*row.new_keys) {
-            if keys == std::mem::replace(&mut last, keys) {
-                continue;
-            }
-            for key in keys {
-                if !is_hidden(key) && is_column(key, &columns) {
-                    columns.push(key.to_string());
-                }
+        for key in brought.into_iter().flatten() {
+            if !is_hidden(key) && is_column(key, &columns) {
+                columns.push(key.to_string());
             }
         }
         if is_new || columns.len() > before {
@@ -72,14 +77,57 @@ pub(super) fn observe<S: Sql>(sql: &S, app: &str, rows: &[RowOut<'_>]) -> Result
                 "INSERT OR REPLACE INTO _ferry_record_collections VALUES (?1, ?2, ?3)",
                 &[app.into(), coll.into(), (&*columns.join("\n")).into()],
             )?;
+            changed.push((coll, columns));
+        }
+    }
+    if changed.len() <= RECORDS_VIEWS_AT_ONCE {
+        return changed.iter().try_for_each(|(coll, columns)| make(sql, app, coll, columns));
+    }
+    changed.iter().try_for_each(|(coll, _)| {
+        let values = [app.into(), (*coll).into()];
+        sql.execute("INSERT OR REPLACE INTO _ferry_record_views_due VALUES (?1, ?2, 0)", &values).map(drop)
+    })
+}
+
+/// Whether views are to be made, in commits of their own.
+///
+/// # Errors
+/// What storage reports.
+pub fn are_due<S: Sql>(sql: &S) -> Result<bool, S::Error> {
+    let any = "SELECT 1 FROM _ferry_record_views_due WHERE may_be_unused = 0 LIMIT 1";
+    Ok(sql.first(any, &[], |_| Ok(()))?.is_some())
+}
+
+/// Makes some of the views that are due, and removes some of those that nobody has records for, in the running
+/// transaction. Returns whether there may be more.
+///
+/// # Errors
+/// What storage reports.
+pub fn make_due<S: Sql>(sql: &S) -> Result<bool, S::Error> {
+    let mut due = Vec::new();
+    let limit = i64::try_from(RECORDS_VIEWS_AT_ONCE).unwrap_or(i64::MAX);
+    let some = "SELECT app, coll, may_be_unused FROM _ferry_record_views_due ORDER BY may_be_unused LIMIT ?1";
+    sql.query(some, &[limit.into()], &mut |row| {
+        due.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.integer(2)? != 0));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (app, coll, may_be_unused) in &due {
+        let key = [(&**app).into(), (&**coll).into()];
+        sql.execute("DELETE FROM _ferry_record_views_due WHERE app = ?1 AND coll = ?2", &key)?;
+        if *may_be_unused {
+            if !collections::is_used(sql, app, coll)? {
+                remove(sql, &view_name(app, coll))?;
+                sql.execute("DELETE FROM _ferry_record_collections WHERE app = ?1 AND coll = ?2", &key)?;
+            }
+        } else if let Some(columns) = columns(sql, app, coll)? {
             make(sql, app, coll, &columns)?;
         }
     }
-    Ok(())
+    Ok(due.len() == RECORDS_VIEWS_AT_ONCE)
 }
 
 /// The columns of a collection's view that are fields; `None` if there is no view yet.
-fn columns<S: Sql>(sql: &S, app: &str, coll: &str) -> Result<Option<Vec<String>>, S::Error> {
+pub(super) fn columns<S: Sql>(sql: &S, app: &str, coll: &str) -> Result<Option<Vec<String>>, S::Error> {
     sql.first(
         "SELECT columns FROM _ferry_record_collections WHERE app = ?1 AND coll = ?2",
         &[app.into(), coll.into()],
@@ -88,25 +136,18 @@ fn columns<S: Sql>(sql: &S, app: &str, coll: &str) -> Result<Option<Vec<String>>
     )
 }
 
-/// Makes the views of all collections anew.
-pub(super) fn make_all<S: Sql>(sql: &S) -> Result<(), S::Error> {
-    let mut all = Vec::new();
-    sql.query("SELECT app, coll, columns FROM _ferry_record_collections", &[], &mut |row| {
-        let columns: Vec<String> = row.text(2)?.lines().map(str::to_owned).collect();
-        all.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), columns));
-        Ok(ControlFlow::Continue(()))
-    })?;
-    all.iter().try_for_each(|(app, coll, columns)| make(sql, app, coll, columns))
-}
-
 fn make<S: Sql>(sql: &S, app: &str, coll: &str, columns: &[String]) -> Result<(), S::Error> {
     let name = view_name(app, coll);
-    sql.execute(&format!("DROP VIEW IF EXISTS {}", identifier(&name)), &[])?;
+    remove(sql, &name)?;
     sql.execute(&view(&name, app, coll, columns), &[])?;
     for trigger in triggers(&name, app, coll, columns) {
         sql.execute(&trigger, &[])?;
     }
     Ok(())
+}
+
+fn remove<S: Sql>(sql: &S, name: &str) -> Result<(), S::Error> {
+    sql.execute(&format!("DROP VIEW IF EXISTS {}", identifier(name)), &[]).map(drop)
 }
 
 fn view(name: &str, app: &str, coll: &str, columns: &[String]) -> String {

@@ -66,5 +66,8 @@ pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Respo
         return Err(Error::new(Reason::NotFound, "this owner has no records"));
     }
     asked.entry.database.records().remove(&owner);
+    // Collections that were its alone are no more.
+    let database = Arc::clone(&asked.entry.database);
+    asked.hub.tasks.spawn(async move { storage::make_views(&database).await });
     Ok(answer::json("{\"deleted\":true}\n", committed.seq))
 }
