@@ -259,3 +259,26 @@ fn a_crowd_of_silent_connections_does_not_starve_a_hub_of_64_descriptors() {
 fn a_crowd_of_silent_connections_does_not_starve_a_hub_of_1024_descriptors() {
     starve(1024, 900);
 }
+
+// The README names the codes.
+// Verifies: CFG-06
+#[test]
+fn a_stopping_hub_closes_every_kind_of_socket_with_the_code_that_is_documented() {
+    let mut stores = Stores::new();
+    let address = stores.address();
+    let pull = stores.place.pull_token();
+    let live = livestore::path("app", "ws");
+    let surfaces: [(&str, Option<&str>, u16); 4] = [
+        ("/ws", None, 1001),
+        ("/ws/todo", None, 1001),
+        ("/sync", Some(&pull), 1001),
+        (&live, Some(&stores.token), 1012),
+    ];
+    let sockets = surfaces.map(|(path, token, code)| (upgrade(address, path, token), path, code));
+    stores.place.hub.begin_stop();
+    for (socket, path, code) in &sockets {
+        assert_eq!(close_code(socket), Some(*code), "{path}");
+    }
+    drop(sockets);
+    assert_eq!(stores.place.hub.ended().code(), Some(0));
+}

@@ -280,3 +280,39 @@ fn metrics_have_the_documented_names_and_no_ids() {
         assert!(!labelled, "a label holds {id}");
     }
 }
+
+// Prometheus shows what a metric means from its HELP, and the usual boards ask for process_….
+// Verifies: WEB-09
+#[test]
+fn every_metric_says_what_it_means_and_the_process_is_among_them() {
+    let place = Place::new();
+    let _token = place.push_token();
+    let metrics = || http::get(place.hub.address(), "/metrics").unwrap().text();
+    metrics();
+    let text = metrics();
+    let mut before = "";
+    let mut families = Vec::new();
+    for line in text.lines() {
+        if let Some((name, _)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            let help = before.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '));
+            let (of, meaning) = help.unwrap_or_else(|| panic!("{name} has no HELP:\n{text}"));
+            assert!(of == name && !meaning.is_empty(), "{name}: {before}");
+            families.push(name);
+        }
+        before = line;
+    }
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let is_told = families.iter().any(|family| line.starts_with(family));
+        assert!(is_told, "{line} has no TYPE");
+    }
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing:\n{text}")).parse().unwrap()
+    };
+    let now = wait::unix_seconds() as f64;
+    assert!(value("process_resident_memory_bytes") > 1e6 && value("process_virtual_memory_bytes") > 1e6);
+    assert!(value("process_cpu_seconds_total") > 0.0 && value("process_threads") > 1.0);
+    assert!((now - 3600.0..=now + 2.0).contains(&value("process_start_time_seconds")));
+    let (open, most) = (value("process_open_fds"), value("process_max_fds"));
+    assert!(open > 5.0 && open < most, "{open} of {most}");
+}

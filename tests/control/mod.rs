@@ -3,10 +3,12 @@
 mod accounts;
 mod bodies;
 mod budgets;
+mod certificates;
 mod connections;
 mod cors;
 mod databases;
 mod durability;
+mod framing;
 mod http;
 mod jwt;
 mod keys;

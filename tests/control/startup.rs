@@ -3,15 +3,17 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use ferry_testkit::{
+    command::Ferry,
     http,
     hub::{Options, Refused, listing},
     rpc::{EDGEREPLICA, PASSWORD, call},
+    sample::Shape,
     socket::upgrade,
     wait,
 };
 use serde_json::json;
 
-use crate::support::{Place, control_db, hub, options};
+use crate::support::{FERRY, Place, control_db, hub, options};
 
 fn must_fail(options: Options) -> Refused {
     match options.try_start() {
@@ -393,4 +395,55 @@ fn a_data_directory_serves_one_mode() {
 
 fn tempfile_dir() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
+}
+
+// Two lines of plain text stood among the JSON that collectors of logs read.
+#[test]
+fn the_first_lines_have_the_form_of_the_log() {
+    let hub = options().arg("--log-format=json").arg("--dev").start();
+    let url = hub.url();
+    let lines: Vec<serde_json::Value> = hub
+        .log()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    for line in &lines {
+        let is_log_line = ["timestamp", "level", "message"].iter().all(|member| line[*member].is_string());
+        assert!(is_log_line, "{line}");
+    }
+    let said = |word: &str| lines.iter().any(|line| line["message"].as_str().unwrap().contains(word));
+    assert!(said(&format!("listens on {url} ")) && said("dev mode"), "{lines:?}");
+    assert!(lines.iter().any(|line| line["url"] == url.as_str()));
+
+    let text = options().arg("--log-format=text").start();
+    assert!(text.log().contains(&format!("listens on {}\ndata in ", text.url())), "{}", text.log());
+}
+
+// Such a URL was taken, and the hub's own client then refused it.
+#[test]
+fn a_public_url_may_have_a_path_and_names_no_user() {
+    names(
+        &must_fail(options().arg("--public-url=https://ada@hub.example")),
+        &["public-url", "names no user"],
+    );
+    names(
+        &must_fail(options().arg("--public-url=https://ada:x@hub.example/a")),
+        &["public-url", "names no user"],
+    );
+    // Whether the proxy takes the path off or not.
+    let hub = options().arg("--public-url=http://localhost:8787/some/hub").start();
+    for path in ["/healthz", "/some/hub/healthz", "/some/hub/metrics?x=1"] {
+        assert_eq!(http::get(hub.address(), path).unwrap().status, 200, "{path}");
+    }
+    assert_eq!(http::get(hub.address(), "/some/hubs/healthz").unwrap().status, 404);
+    let ferry = Ferry::new(FERRY, &format!("{}/some/hub/", hub.url()));
+    ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    let file = ferry.file("app.db");
+    Shape::default().create(&file, 20, 1);
+    ferry.ok(&["push", "app.db", "app"]);
+    ferry.ok(&["clone", "app", "copy.db"]);
+    ferry.ok(&["db", "create", "log"]);
+    ferry.ok(&["events", "list", "log"]);
+    assert!(ferry.ok(&["whoami"]).contains("ada@example.com"));
 }

@@ -73,6 +73,29 @@ pub(crate) async fn interrupted() {
     }
 }
 
+/// Runs `act` at each SIGHUP from now on, which ends the process no more.
+pub(crate) fn at_each_hangup<F>(act: impl Fn() -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::hangup()) {
+            Ok(mut hangups) => {
+                tokio::spawn(async move {
+                    while hangups.recv().await.is_some() {
+                        act().await;
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be listened to"),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(act);
+}
+
 /// Warnings of the libraries below go to stderr; FERRY_LOG_LEVEL asks for more, as it does of the hub.
 pub(crate) fn log_warnings() {
     let level = crate::context::variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());

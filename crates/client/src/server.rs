@@ -4,13 +4,15 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use http::Uri;
 
-/// A hub's origin: `http://host[:port]` or `https://host[:port]`, with the scheme's own port left out, so
-/// that one hub has one spelling. Credentials are kept under it (CLI-04).
+/// A hub's URL: `http://host[:port][/path]` or the same with `https`, with the scheme's own port and a last slash left
+/// out, so that one hub has one spelling. Credentials are kept under it (CLI-04).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerUrl {
     secure: bool,
     host: String,
     port: u16,
+    /// Empty, or begins with a slash and ends with none.
+    path: String,
 }
 
 /// The text names no hub; the message says how one is named.
@@ -59,7 +61,7 @@ impl ServerUrl {
     #[must_use]
     pub fn sync_uri(&self) -> Uri {
         let scheme = if self.secure { "wss" } else { "ws" };
-        format!("{scheme}://{}/sync", self.authority())
+        format!("{scheme}://{}{}/sync", self.authority(), self.path)
             .parse()
             .expect("BUG: a server address is built from the parts of a URI")
     }
@@ -70,7 +72,7 @@ impl ServerUrl {
         Self { secure: !self.secure, ..self.clone() }
     }
 
-    /// Under which name what the hub gave us is kept: its origin, with one name for this machine, which `ferry serve`
+    /// Under which name what the hub gave us is kept: its URL, with one name for this machine, which `ferry serve`
     /// prints as an address and people write as a name.
     #[must_use]
     pub fn kept_under(&self) -> String {
@@ -115,8 +117,12 @@ impl FromStr for ServerUrl {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(bad("it must not hold a user name or password"));
         }
-        if uri.path() != "/" && !uri.path().is_empty() || uri.query().is_some() {
-            return Err(bad("it must end after host and port"));
+        if uri.query().is_some() || text.contains('#') {
+            return Err(bad("it must end after host, port and path"));
+        }
+        let path = uri.path().trim_end_matches('/');
+        if path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(bad("its path has an empty or dotted segment"));
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("the host is missing"))?;
         let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
@@ -125,13 +131,13 @@ impl FromStr for ServerUrl {
             None if has_port => return Err(bad("its port is none")),
             None => default_port(secure),
         };
-        Ok(Self { secure, host: host.to_ascii_lowercase(), port })
+        Ok(Self { secure, host: host.to_ascii_lowercase(), port, path: path.to_owned() })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority())
+        write!(f, "{}://{}{}", if self.secure { "https" } else { "http" }, self.authority(), self.path)
     }
 }
 
@@ -151,6 +157,7 @@ mod tests {
             ("http://LOCALHOST:8787/", "http://localhost:8787", "ws://localhost:8787/sync"),
             ("HTTPS://hub.example:443", "https://hub.example", "wss://hub.example/sync"),
             ("http://[::1]:80", "http://[::1]", "ws://[::1]/sync"),
+            ("https://Example.com/Hub/", "https://example.com/Hub", "wss://example.com/Hub/sync"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), spelled);
@@ -159,14 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn only_origins_are_servers() {
+    fn only_urls_of_hubs_are_servers() {
         for bad in [
             "",
             "localhost:8787",
             "ftp://hub",
             "http://",
             "http://u:p@hub",
-            "http://hub/path",
+            "http://hub//path",
+            "http://hub/../path",
+            "http://hub/path?x=1",
+            "http://hub/path#x",
             "http://hub?x=1",
             "http://hub:99999",
         ] {

@@ -18,6 +18,7 @@ use crate::{
     events,
     http::{is_forwarded, names_this_machine},
     hub::Hub,
+    metric_help, process_metrics,
 };
 
 /// Free bytes below which the disk counts as low.
@@ -78,7 +79,7 @@ pub(crate) async fn metrics(
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
     metrics::gauge!("ferry_databases_open").set(hub.databases.files().open_count() as f64);
     events::count_stores(&hub);
-    let text = recorder().render();
+    let text = recorder().render() + &process_metrics::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -91,6 +92,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("the program that embeds the hub records metrics itself; /metrics stays empty");
         }
+        metric_help::describe();
         handle
     })
 }

@@ -13,7 +13,7 @@ use axum::{
     routing::{any, any_service, get},
 };
 use ferry_types::limits::{ANONYMOUS_RPC_BODY_MAX_BYTES, RPC_BODY_MAX_BYTES, RPC_MAX_MS};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
@@ -65,7 +65,37 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .with_state(Arc::clone(hub))
         .merge(rpc(hub))
         .layer(from_fn_with_state(Arc::clone(hub), record_clients));
-    envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)))
+    let routes =
+        envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)));
+    match hub.config.public_path() {
+        "" => routes,
+        path => below(path, routes),
+    }
+}
+
+/// The same routes also below `path`: a proxy may take the path of `public_url` off, or pass it on.
+fn below(path: &str, routes: Router) -> Router {
+    let prefix: Arc<str> = path.into();
+    let routes = routes.map_request(move |mut request: Request| {
+        if let Some(uri) = without(&prefix, request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        request
+    });
+    Router::new().fallback_service(routes)
+}
+
+/// `uri` without `prefix`, if its path begins with that.
+fn without(prefix: &str, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix(prefix)?;
+    let rest = match rest.chars().next() {
+        Some('/') => rest.to_owned(),
+        None | Some('?') => format!("/{rest}"),
+        Some(_) => return None,
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(rest.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn oauth() -> Router<Arc<Hub>> {
@@ -78,7 +108,7 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 fn rpc(hub: &Arc<Hub>) -> Router {
-    let of_size = |body_max_bytes| control::rpc_service(&hub.control, body_max_bytes);
+    let of_size = |body_max_bytes| (control::rpc_service(&hub.control, body_max_bytes), body_max_bytes);
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));
     let control = Arc::clone(&hub.control);
     let service = tower::service_fn(move |request: Request| {
@@ -87,8 +117,8 @@ fn rpc(hub: &Arc<Hub>) -> Router {
         if let (Some(sender), Some(body)) = (&sender, request.extensions().get::<envelope::RequestBody>()) {
             body.belongs_to(sender);
         }
-        let service = if sender.is_some() { known.clone() } else { anonymous.clone() };
-        service.oneshot(request)
+        let (service, body_max_bytes) = if sender.is_some() { known.clone() } else { anonymous.clone() };
+        async move { Ok::<_, Infallible>(control::serve_rpc(service, body_max_bytes, request).await) }
     });
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))
@@ -111,4 +141,25 @@ async fn not_found(State(hub): State<Arc<Hub>>, request: Request) -> Response {
 async fn no_such_v1() -> Response {
     let body = json!({"error": {"code": "not_found", "message": "no such endpoint under /v1"}});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_off_as_a_whole() {
+        let rest = |uri: &str| without("/hub", &uri.parse().unwrap()).map(|uri| uri.to_string());
+        for (uri, left) in [
+            ("/hub/sync?a=/hub/", "/sync?a=/hub/"),
+            ("/hub", "/"),
+            ("/hub?x=1", "/?x=1"),
+            ("https://example.com/hub/hub/x", "https://example.com/hub/x"),
+        ] {
+            assert_eq!(rest(uri).as_deref(), Some(left), "{uri}");
+        }
+        for uri in ["/hubs/x", "/sync", "/x/hub/", "*"] {
+            assert_eq!(rest(uri), None, "{uri}");
+        }
+    }
 }

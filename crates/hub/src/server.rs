@@ -23,7 +23,8 @@ use crate::{
     listener::Listener,
     memory,
     records::{self, Billing},
-    routes, tls,
+    routes,
+    tls::Certificates,
 };
 
 /// Checks of pushed images that run at once, of all databases.
@@ -33,6 +34,7 @@ const IMAGE_CHECKS_MAX: usize = 2;
 pub struct Server {
     hub: Arc<Hub>,
     listener: Listener,
+    certificates: Option<Arc<Certificates>>,
     /// Only empty while it serves.
     lock: Option<DataDirLock>,
 }
@@ -44,7 +46,7 @@ impl Server {
     /// For anything that an operator must mend: exit code 78.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let certificates = config.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
         if clock.now() >= clock::LATEST {
             tracing::warn!(
                 "the system's clock is beyond the year 2199: set it right, nothing expires meanwhile"
@@ -62,7 +64,8 @@ impl Server {
         control.check_default_database()?;
         control.set_host(Arc::clone(&databases));
         control.finish_deletions().await;
-        let listener = Listener::bind(&config, descriptors, tls).await?;
+        let listener =
+            Listener::bind(&config, descriptors, certificates.as_ref().map(Certificates::acceptor)).await?;
         let hub = Hub {
             event_clients: events::Clients::default(),
             body_memory: Arc::new(BodyMemory::new(config.connections.body_memory_bytes)),
@@ -78,7 +81,7 @@ impl Server {
             image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { hub: Arc::new(hub), listener, lock: Some(lock) })
+        Ok(Self { hub: Arc::new(hub), listener, certificates, lock: Some(lock) })
     }
 
     /// The address it listens on.
@@ -99,6 +102,12 @@ impl Server {
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         self.listener.scheme()
+    }
+
+    /// What it shows to clients that speak TLS.
+    #[must_use]
+    pub const fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
     }
 
     /// Serves until `shutdown` is cancelled, then stops: requests in flight have 10 s, sockets are closed with
@@ -124,10 +133,12 @@ impl Server {
     async fn serve(self, shutdown: CancellationToken) {
         let app = routes::router(&self.hub);
         let connections = TaskTracker::new();
-        let housekeeping = [
+        let mut housekeeping = vec![
             tokio::spawn(housekeeping(Arc::clone(&self.hub))),
             tokio::spawn(close_idle(Arc::clone(&self.hub))),
         ];
+        housekeeping
+            .extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.follow())));
         let hub = Arc::clone(&self.hub);
         self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
         tokio::select! {

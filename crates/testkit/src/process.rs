@@ -89,6 +89,15 @@ pub fn interrupt(child: &Child) {
     signal(child, rustix::process::Signal::INT);
 }
 
+/// SIGHUP.
+///
+/// # Panics
+/// If there is no such process.
+pub fn hang_up(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our own child can be signalled");
+}
+
 /// `kill -9`.
 ///
 /// # Panics

@@ -68,6 +68,8 @@ pub const WAL_RESTART_BYTES: u64 = 4 << 20;
 /// WAL size above which a checkpoint also truncates the file.
 pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
 
+/// How often the files of the hub's certificate are read again.
+pub const TLS_FILES_EVERY_MS: u64 = 10_000;
 /// How long a request's body may be waited for before anything of it has come (WEB-11).
 pub const BODY_GRACE_MS: u64 = 10_000;
 /// What buys a body one more second.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _, Write as _},
+    path::Path,
     sync::Arc,
 };
 
@@ -11,6 +12,8 @@ use ferry_hub::{
     config::{Config, ConfigError, LogFormat, ServeArgs},
     server::Server,
 };
+use ferry_types::{Clock as _, printable};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
@@ -25,18 +28,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let config = Config::load(&args, &environment).map_err(wrong)?;
-    log(&config);
+    let format = log(&config);
     let (dev, data_dir) = (config.dev, config.data_dir.clone());
     let server = Server::open(config, Arc::new(SystemClock)).await.map_err(wrong)?;
     let address = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
     let url = format!("{}://{address}", server.scheme());
-    let mut welcome =
-        format!("ferry {} listens on {url}\ndata in {}\n", env!("CARGO_PKG_VERSION"), data_dir.display());
-    if dev {
-        welcome += "dev mode: user dev@localhost, password ferry-dev, database main; this machine only\n";
+    if let Some(certificates) = server.certificates() {
+        let certificates = Arc::clone(certificates);
+        system::at_each_hangup(move || {
+            let certificates = Arc::clone(&certificates);
+            async move { certificates.read_again().await }
+        });
     }
     // A closed stdout is no reason to stop serving.
-    let _ = io::stdout().write_all(welcome.as_bytes());
+    let _ = io::stdout().write_all(welcome(format, &url, &data_dir, dev).as_bytes());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -54,15 +59,41 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn log(config: &Config) {
+/// What tells that the hub listens, in the form of its log.
+fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let dev =
+        dev.then_some("dev mode: user dev@localhost, password ferry-dev, database main; this machine only");
+    let data_dir = data_dir.display().to_string();
+    match format {
+        LogFormat::Text => {
+            let dev = dev.map_or(String::new(), |dev| format!("{dev}\n"));
+            format!("ferry {VERSION} listens on {url}\ndata in {}\n{dev}", printable(&data_dir))
+        }
+        LogFormat::Json => {
+            let line = |message: &str| {
+                let timestamp = SystemClock.now().to_string();
+                let line = json!({"timestamp": timestamp, "level": "INFO", "message": message, "url": url, "data_dir": data_dir});
+                format!("{line}\n")
+            };
+            let listens = format!("ferry {VERSION} listens on {url} with data in {data_dir}");
+            line(&listens) + &dev.map(line).unwrap_or_default()
+        }
+    }
+}
+
+/// Starts logging, and says in which form.
+fn log(config: &Config) -> LogFormat {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let others = config.log_level.min(tracing::Level::WARN);
     let filter = Targets::new().with_default(others).with_target("ferry", config.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(false);
     let registry = tracing_subscriber::registry();
-    let started = match config.log_format.unwrap_or(default) {
+    let format = config.log_format.unwrap_or(default);
+    let started = match format {
         LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     debug_assert!(started.is_ok(), "logging is started once");
+    format
 }

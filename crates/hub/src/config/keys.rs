@@ -61,7 +61,11 @@ pub const KEYS: &[Key] = &[
         "Folder of all data; made on first start [default: ./ferry-data, with --dev ./.ferry-dev]",
     ),
     key("public_url", "URL", "URL under which clients reach the hub, if a proxy stands in front"),
-    key("tls_cert", "FILE", "Certificate chain (PEM); with tls_key the hub serves HTTPS"),
+    key(
+        "tls_cert",
+        "FILE",
+        "Certificate chain (PEM); with tls_key the hub serves HTTPS; both are read again at SIGHUP and every 10 s",
+    ),
     key("tls_key", "FILE", "Private key (PEM) of tls_cert"),
     key(
         "default_database",

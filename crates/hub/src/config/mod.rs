@@ -6,6 +6,7 @@ mod events;
 mod jwt;
 mod keys;
 mod oauth;
+mod public_url;
 mod records;
 mod sources;
 
@@ -19,13 +20,12 @@ use std::{
 pub use connections::ConnectionsConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 use ferry_auth::jwt::JwtSettingsText;
-use http::Uri;
 pub use keys::{KEYS, Key};
 pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use records::{BillingFail, RecordsConfig};
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
-use crate::http::{is_loopback_host, is_origin};
+use crate::http::is_origin;
 
 /// What is wrong with the configuration, naming source and key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -267,6 +267,12 @@ impl Values {
 }
 
 impl Config {
+    /// The path of `public_url`, empty or as `/hub`.
+    #[must_use]
+    pub fn public_path(&self) -> &str {
+        public_url::path(self.public_url.as_deref())
+    }
+
     /// The settings given by flags, the process's environment and the configuration file.
     ///
     /// # Errors
@@ -282,11 +288,11 @@ impl Config {
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let default_dir = if args.dev { "./.ferry-dev" } else { "./ferry-data" };
-        let public_url = values.read("public_url", url)?;
+        let public_url = values.read("public_url", public_url::parse)?;
         let trusted_proxies = values.list("trusted_proxies", Network::from_str)?;
         let is_private = listen.ip().is_loopback()
             && trusted_proxies.is_empty()
-            && !is_reached_from_afar(public_url.as_deref());
+            && !public_url::is_reached_from_afar(public_url.as_deref());
         let default_signup = if is_private { Signup::Open } else { Signup::Invite };
         let mut warnings = Vec::new();
         Ok(Self {
@@ -346,28 +352,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an address and port such as 127.0.0.1:8787";
     let mut found = text.to_socket_addrs().map_err(|_| expected.to_owned())?;
     found.next().ok_or_else(|| expected.to_owned())
-}
-
-fn url(text: &str) -> Result<String, String> {
-    let expected = || "expected a URL such as https://hub.example or https://example.com/hub".to_owned();
-    if text.contains('#') {
-        return Err(expected());
-    }
-    let url: Uri = text.parse().map_err(|_| expected())?;
-    let (Some("http" | "https"), Some(authority), None) = (url.scheme_str(), url.authority(), url.query())
-    else {
-        return Err(expected());
-    };
-    if authority.as_str().contains('@') {
-        return Err(format!("{}: a URL that everybody is told names no user", expected()));
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// Whether clients find the hub by a name that is not this machine's own.
-fn is_reached_from_afar(public_url: Option<&str>) -> bool {
-    let host = public_url.and_then(|url| url.parse::<Uri>().ok()).and_then(|url| url.authority().cloned());
-    host.is_some_and(|host| !is_loopback_host(host.as_str()))
 }
 
 /// An origin, or a pattern of origins.
@@ -476,12 +460,6 @@ mod tests {
             let error = load(&[(name, value)], false).unwrap_err().0;
             assert!(error.contains(&name.replace(['_', '.'], "-")) || error.contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn a_public_url_may_have_a_path() {
-        let url = |url| load(&[("public_url", url)], false).unwrap().public_url;
-        assert_eq!(url("https://example.com/hub/").as_deref(), Some("https://example.com/hub"));
     }
 
     #[test]

@@ -87,10 +87,10 @@ impl Values {
             let (id, secret) = (self.text(id)?.trim().to_owned(), self.text(secret)?.trim().to_owned());
             Some(OAuthClient { id, secret })
         };
-        let base = self.read("oauth_redirect_base", super::url)?;
+        let base = self.read("oauth_redirect_base", super::public_url::parse)?;
         let urls = default.github_urls;
         Ok(OAuthConfig {
-            redirect_base: base.or(self.read("public_url", super::url)?),
+            redirect_base: base.or(self.read("public_url", super::public_url::parse)?),
             state_ttl_seconds: self.number(
                 "oauth_state_ttl_seconds",
                 default.state_ttl_seconds,

@@ -2,7 +2,7 @@
 
 use ferry_core::records::upkeep::Keep;
 
-use super::{ConfigError, Values, url};
+use super::{ConfigError, Values, public_url};
 
 /// What becomes of syncing while the billing service does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct RecordsConfig {
 impl RecordsConfig {
     pub(super) fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
         Ok(Self {
-            billing_url: values.read("records.billing_url", url)?,
+            billing_url: values.read("records.billing_url", public_url::base)?,
             billing_key: values.text("records.billing_key").map(str::to_owned),
             billing_fail: values.read("records.billing_fail", billing_fail)?.unwrap_or(BillingFail::Open),
             database_per_user: values.tenants("records.database_per_user", dev)?,
