@@ -28,7 +28,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let config = Config::load(&args, &environment).map_err(wrong)?;
-    let format = log(&config);
+    log(&config);
+    // Scripts read the address from these lines: they are JSON for whoever asks for it by name only.
+    let format = config.log_format.unwrap_or(LogFormat::Text);
     let (dev, data_dir) = (config.dev, config.data_dir.clone());
     let server = Server::open(config, Arc::new(SystemClock)).await.map_err(wrong)?;
     let address = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
@@ -59,7 +61,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What tells that the hub listens, in the form of its log.
+/// What tells that the hub listens.
 fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let dev =
@@ -82,18 +84,15 @@ fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
     }
 }
 
-/// Starts logging, and says in which form.
-fn log(config: &Config) -> LogFormat {
+fn log(config: &Config) {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let others = config.log_level.min(tracing::Level::WARN);
     let filter = Targets::new().with_default(others).with_target("ferry", config.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(false);
     let registry = tracing_subscriber::registry();
-    let format = config.log_format.unwrap_or(default);
-    let started = match format {
+    let started = match config.log_format.unwrap_or(default) {
         LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     debug_assert!(started.is_ok(), "logging is started once");
-    format
 }

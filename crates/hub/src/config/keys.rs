@@ -161,7 +161,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("idle_close_seconds", "N", "Close a database's files after this long without use [default: 60]"),
     key("static_dir", "DIR", "With --dev: serve the files of this folder where no route answers"),
-    key("log_format", "text|json", "Form of log lines [default: text on a terminal, else json]"),
+    key(
+        "log_format",
+        "text|json",
+        "Form of log lines, and of the first lines on stdout if json is asked for [default: text on a terminal, else json]",
+    ),
     key("log_level", "LEVEL", "error, warn, info, debug or trace [default: info]"),
     key("pages.max_database_bytes", "BYTES", "Largest pushed database [default: 17179869184]"),
     key(
