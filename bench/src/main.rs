@@ -1,5 +1,5 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|memory|scale|events|records|all]` prints
-//! Markdown tables; the figures of record stand in bench/RESULTS.md.
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|all]`
+//! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
 mod beside;
@@ -12,14 +12,16 @@ mod memory;
 mod pages;
 mod records;
 mod scale;
+mod small_pushes;
 mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|memory|scale|events|records|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
+  small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
   events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "actor" => actor::run(),
         "control" => control::run(),
         "pages" => pages::run(),
+        "small" => small_pushes::run(),
         "memory" => memory::run(),
         "scale" => return scale::run(words),
         "events" => return events::run(words),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
             control::run();
             pages::run();
             scale::run([]);
+            small_pushes::run();
             events::run([]);
             return records::run([]);
         }

@@ -8,6 +8,7 @@ mod cut;
 mod faults;
 mod hostile;
 mod isolation;
+mod latency;
 mod migrations;
 mod race;
 mod shapes;

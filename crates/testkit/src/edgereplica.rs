@@ -1,7 +1,8 @@
 //! EdgeReplica's command-line client, imitated from the specification (pages, 2.2), with its weaknesses: it says
 //! page size 4096 whatever its file has, reads each page in a transaction of its own, reads nothing from the hub
 //! before it has announced everything, gives up on `hash_mismatch_batch`, writes pages into its live file as they come,
-//! and cannot truncate a file.
+//! cannot truncate a file, and writes each frame by itself to a connection on which Nagle's algorithm holds small writes
+//! back until the hub has acknowledged the one before.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -62,7 +63,7 @@ impl Failure {
 /// If the local file cannot be read.
 pub fn push(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Failure> {
     let connection = open(file);
-    let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
+    let mut socket = connect(address, token)?;
     let max_page = greet(&connection, &mut socket)?;
     announce(&connection, &mut socket, max_page);
     loop {
@@ -98,7 +99,7 @@ pub fn push(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Fai
 /// If the local file cannot be read or written.
 pub fn pull(address: SocketAddr, token: &str, file: &Path) -> Result<Report, Failure> {
     let connection = open(file);
-    let mut socket = Socket::open(address, token).map_err(|response| refused(&response))?;
+    let mut socket = connect(address, token)?;
     let max_page = greet(&connection, &mut socket)?;
     announce(&connection, &mut socket, max_page);
     let mut is_begun = false;
@@ -142,6 +143,19 @@ fn refused(response: &http::Response) -> Failure {
     Failure::Refused(response.status, response.text())
 }
 
+/// Opens a session.
+///
+/// # Errors
+/// The hub's refusal.
+///
+/// # Panics
+/// If the hub cannot be reached.
+pub fn connect(address: SocketAddr, token: &str) -> Result<Socket, Failure> {
+    let socket = Socket::open(address, token).map_err(|response| refused(&response))?;
+    socket.stream().set_nodelay(false).expect("Nagle's algorithm can be switched on");
+    Ok(socket)
+}
+
 /// Says hello; gives the number of local pages.
 fn greet(connection: &Connection, socket: &mut Socket) -> Result<u32, Failure> {
     let max_page: u32 =
@@ -156,7 +170,7 @@ fn greet(connection: &Connection, socket: &mut Socket) -> Result<u32, Failure> {
 /// Announces every page, ascending, one by one, then completes; reads nothing meanwhile.
 fn announce(connection: &Connection, socket: &mut Socket, max_page: u32) {
     for page_no in 1..=max_page {
-        socket.feed(&Frame::page_hash(page_no, &read_page(connection, page_no)));
+        socket.send(&Frame::page_hash(page_no, &read_page(connection, page_no)));
     }
     socket.send(&Frame::Complete);
 }

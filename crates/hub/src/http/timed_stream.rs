@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    os::fd::AsFd,
     pin::Pin,
     sync::{
         Arc,
@@ -26,6 +27,7 @@ pub(crate) struct ConnectionProgress(Arc<Counters>);
 struct Counters {
     has_asked: AtomicBool,
     sent_bytes: AtomicU64,
+    acks_at_once: AtomicBool,
     /// Of request bodies that have not arrived whole.
     body_bytes: AtomicU64,
 }
@@ -34,6 +36,12 @@ impl ConnectionProgress {
     /// The head of a request is here.
     pub(crate) fn asked(&self) {
         self.0.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on what comes in is acknowledged at once. A peer with Nagle's algorithm on sends its next small piece only
+    /// then, and the system puts an acknowledgement off for 40 ms or more while there is nothing to answer.
+    pub(crate) fn acknowledge_at_once(&self) {
+        self.0.acks_at_once.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of its request bodies that wait in memory.
@@ -90,7 +98,7 @@ impl<S> TimedStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+impl<S: AsyncRead + AsFd + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -99,9 +107,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
         if self.poll_late(context).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
         }
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let read = ready!(Pin::new(&mut self.inner).poll_read(context, buffer));
+        if self.progress.0.acks_at_once.load(Ordering::Relaxed) {
+            acknowledge(&self.inner);
+        }
+        Poll::Ready(read)
     }
 }
+
+/// Acknowledges what has been read. The system forgets the wish as soon as it sends something, so it is told again after
+/// each read.
+#[cfg(target_os = "linux")]
+fn acknowledge(stream: &impl AsFd) {
+    // A connection that has gone is noticed by its reader.
+    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledge(_stream: &impl AsFd) {}
 
 impl<S: AsyncWrite + Unpin> TimedStream<S> {
     fn count(&self, sent: usize) {

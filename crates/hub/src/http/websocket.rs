@@ -91,6 +91,12 @@ impl Handshake {
         Some(Self { upgrade, progress })
     }
 
+    /// For clients that leave Nagle's algorithm on: see [`ConnectionProgress::acknowledge_at_once`].
+    pub(crate) fn acknowledging_at_once(self) -> Self {
+        self.progress.acknowledge_at_once();
+        self
+    }
+
     /// Answers it, and serves the socket.
     pub(crate) fn accept<F, S>(self, limits: SocketLimits, serve: F) -> Response
     where

@@ -90,7 +90,7 @@ pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     // The hub waits for this token's end before it closes files.
     let tracked = hub.tasks.token();
     let direction = HeaderValue::from_static(entry.direction.as_str());
-    let mut response = handshake.accept(LIMITS, async move |socket| {
+    let mut response = handshake.acknowledging_at_once().accept(LIMITS, async move |socket| {
         run(entry, socket).await;
         drop(tracked);
     });
