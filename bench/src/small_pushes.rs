@@ -38,9 +38,8 @@ pub(crate) fn run() {
     let is_over = AtomicBool::new(false);
     let accepted = thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            while wait::within(WRITE_EVERY, || is_over.load(Ordering::Relaxed).then_some(())).is_none() {
                 change(&file);
-                thread::sleep(WRITE_EVERY);
             }
         });
         let accepted = (0..ROUNDS).filter(|_| push().is_ok()).count();

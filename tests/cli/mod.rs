@@ -1,6 +1,7 @@
 //! The `ferry` command line against a real hub.
 
 mod account;
+mod conflicts;
 mod connecting;
 mod credentials;
 mod databases;

@@ -1,6 +1,6 @@
 //! Pushes at the same time: one wins per version, the others are told (pages, scenario 4).
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
 use ferry_testkit::{
     bank, dump,
@@ -55,7 +55,7 @@ fn of_racing_pushes_one_wins_and_the_others_are_told() {
             let message = failure.told();
             assert!(
                 message.starts_with("another push was committed first (now version ")
-                    && message.ends_with("); run push again"),
+                    && message.ends_with("); pull before you push again, or you replace it"),
                 "{message}"
             );
             losers += 1;
@@ -67,6 +67,41 @@ fn of_racing_pushes_one_wins_and_the_others_are_told() {
         assert!(files.iter().any(|own| dump::dump(own) == got), "round {round}: a mixture of two files");
     }
     assert!(losers > 0, "24 racing pushes and no conflict: the race did not happen");
+}
+
+/// A push that is greeted before others and announces its pages after them.
+struct Late {
+    pages: Vec<Vec<u8>>,
+    socket: Socket,
+}
+
+impl Late {
+    fn begin(place: &Place, file: &Path) -> Self {
+        let pages: Vec<Vec<u8>> = fs::read(file).unwrap().chunks(4096).map(<[u8]>::to_vec).collect();
+        let mut socket = Socket::open(place.hub.address(), &place.push_token()).unwrap();
+        socket.send(&Frame::hello(u32::try_from(pages.len()).unwrap()));
+        assert!(matches!(socket.next(), Event::Frame(Frame::HelloReply { .. })));
+        Self { pages, socket }
+    }
+
+    /// How it ends, and for how many pages it was asked.
+    fn end(&mut self) -> (Event, u32) {
+        for (number, page) in (1..).zip(&self.pages) {
+            self.socket.feed(&Frame::page_hash(number, page));
+        }
+        self.socket.send(&Frame::Complete);
+        let mut asked = 0;
+        loop {
+            match self.socket.next() {
+                Event::Frame(Frame::RequestPage { page_no }) => {
+                    asked += 1;
+                    let data = self.pages[page_no as usize - 1].clone();
+                    self.socket.send(&Frame::PageData { page_no, data });
+                }
+                ending => return (ending, asked),
+            }
+        }
+    }
 }
 
 // Verifies: PAG-08
@@ -84,29 +119,15 @@ fn a_push_that_began_earlier_and_ends_later_loses_and_keeps_its_pages() {
     };
     change(&one, "1");
     change(&two, "2");
-    let pages: Vec<Vec<u8>> = fs::read(&two).unwrap().chunks(4096).map(<[u8]>::to_vec).collect();
-    let mut late = Socket::open(place.hub.address(), &place.push_token()).unwrap();
-    late.send(&Frame::hello(u32::try_from(pages.len()).unwrap()));
-    assert!(matches!(late.next(), Event::Frame(Frame::HelloReply { .. })));
-
+    let mut late = Late::begin(&place, &two);
     place.push(&one);
-    for (place, page) in pages.iter().enumerate() {
-        late.feed(&Frame::page_hash(u32::try_from(place + 1).unwrap(), page));
-    }
-    late.send(&Frame::Complete);
-    let mut asked = 0;
-    let ending = loop {
-        match late.next() {
-            Event::Frame(Frame::RequestPage { page_no }) => {
-                asked += 1;
-                late.send(&Frame::PageData { page_no, data: pages[page_no as usize - 1].clone() });
-            }
-            Event::Frame(Frame::Error { message }) => break message,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(ending, "another push was committed first (now version 2); run push again");
-    assert_eq!(late.ending().code, 1013);
+    let (ending, asked) = late.end();
+    let Event::Frame(Frame::Error { message: ending }) = ending else { panic!("{ending:?}") };
+    assert_eq!(
+        ending,
+        "another push was committed first (now version 2); pull before you push again, or you replace it"
+    );
+    assert_eq!(late.socket.ending().code, 1013);
     assert!(asked > 50);
     // The retry is asked for next to nothing, and wins.
     match edgereplica::push(place.hub.address(), &place.push_token(), &two) {
@@ -115,6 +136,38 @@ fn a_push_that_began_earlier_and_ends_later_loses_and_keeps_its_pages() {
         Err(other) => panic!("{other:?}"),
     }
     let copy = folder.path().join("copy.db");
+    place.pull(&copy);
+    dump::assert_equal(&two, &copy);
+}
+
+/// A push that only rewrote what SQLite counts on page 1 took nothing from anybody, and the one beside it lost all the same.
+// Verifies: PAG-08
+#[test]
+fn a_push_beside_one_that_changed_nothing_wins() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two, copy] = ["one.db", "two.db", "copy.db"].map(|name| folder.path().join(name));
+    Shape::default().create(&one, 300, 1);
+    place.push(&one);
+    fs::copy(&one, &two).unwrap();
+    // In place, and as a new file.
+    for change in ["UPDATE item SET price = price + 1 WHERE id = 7", "UPDATE item SET name = name || 'x'"] {
+        Connection::open(&two).unwrap().execute_batch(change).unwrap();
+        let mut late = Late::begin(&place, &two);
+        // Two commits that end where they began.
+        let counted = "PRAGMA user_version=2; PRAGMA user_version=1";
+        Connection::open(&one).unwrap().execute_batch(counted).unwrap();
+        assert_eq!(place.push(&one).pages, 1, "nothing but page 1's counters has changed");
+        let before = place.user.seq(&place.database);
+        let (ending, _) = late.end();
+        assert!(matches!(ending, Event::Frame(Frame::SyncComplete { .. })), "{ending:?}");
+        assert_eq!(place.user.seq(&place.database), before + 1);
+        drop(late);
+        place.pull(&copy);
+        dump::assert_equal(&two, &copy);
+        fs::copy(&two, &one).unwrap();
+    }
+    let place = place.restarted();
     place.pull(&copy);
     dump::assert_equal(&two, &copy);
 }

@@ -8,15 +8,16 @@
 //!
 //! Asked before a session (`s`) and after its greeting (`t`): `s ≤ V ≤ t`. Where `s = t`, V is known, and with
 //! the root that this side computes itself, so is its tag. A push is sent only if V is known to be the version
-//! that the local file stems from, and the hub commits it only if V is still current then: no push of somebody
-//! else is ever overwritten unseen, and the new version is V + 1. A pull that finds `s < t` knows its content
+//! that the local file stems from, or to have the same root, and the hub commits it only if V is still current then: no
+//! push of somebody else is ever overwritten unseen, and the new version is V + 1. A pull that finds `s < t` knows its content
 //! but not its number; it is repeated, which costs only what changed, until the hub has rested for the length
-//! of one (at most `ROUNDS_MAX` times). Should it never rest, the state keeps the content without a number,
-//! and a later push asks for a pull first. Hub databases carry their number inside.
+//! of one (at most `ROUNDS_MAX` times). Should it never rest, the state keeps the content without a number, and a later
+//! push goes by the root. Hub databases carry their number inside.
 //!
 //! What remains: a tag is this side's word, computed from what travelled; the hub does not confirm the root.
 
 mod bare;
+mod conflict;
 mod install;
 mod local;
 mod probe;

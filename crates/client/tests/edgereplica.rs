@@ -310,7 +310,8 @@ async fn whatever_the_hub_does_wrong_the_file_stays_as_it_was() {
 async fn a_refused_or_cut_push_is_told_in_the_hubs_words() {
     let bench = Bench::new().await;
     let file = bench.database("file", "PRAGMA journal_mode=DELETE", 900);
-    let lost = "another push was committed first (now version 43); run push again";
+    let lost =
+        "another push was committed first (now version 43); pull before you push again, or you replace it";
     bench.hub.misbehave(Fault::Refuse(lost, 1013));
     let error = bench.push(&file).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::Table(Code::Aborted), lost));

@@ -9,6 +9,7 @@ use ferry_types::{DatabaseKind, UnixMillis};
 
 use super::{
     ROUNDS_MAX, Replica, Synchronised, Target,
+    conflict::Conflict,
     install::install_and_record,
     local::{self, Found, Local, Memory, blocking},
     receive::{Received, Replaced, receive},
@@ -126,19 +127,15 @@ impl Replica<'_> {
         if force {
             return Ok(None);
         }
-        let message = match self.base_of(target, memory) {
-            Some(base) => format!(
-                "{} was changed since {}: push it, or pull with --force (which saves it first)",
-                file.display(),
-                super::shown(base.version, Some(&base.root)),
-            ),
-            None => format!(
-                "{} is not known to stem from {}: pull to another name, or pull with --force (which saves it first)",
-                file.display(),
-                target.name,
-            ),
-        };
-        Err(ClientError::conflict("UNSYNCED_CHANGES", message))
+        let theirs = super::shown(hub.version.or(Some(target.version)), hub.root.as_ref());
+        let conflict = Conflict { target, file, theirs };
+        Err(match self.base_of(target, memory) {
+            Some(base) if base.version == Some(target.version) || hub.root == Some(base.root) => {
+                conflict.unpushed(base)
+            }
+            Some(base) => conflict.moved_on("UNSYNCED_CHANGES", base, false),
+            None => conflict.unrelated("UNSYNCED_CHANGES"),
+        })
     }
 
     async fn install(

@@ -6,6 +6,7 @@ use ferry_types::DatabaseKind;
 
 use super::{
     ROUNDS_MAX, Replica, Synchronised, Target,
+    conflict::Conflict,
     local::{self, Found, Local, Memory},
     shown,
 };
@@ -24,6 +25,16 @@ pub struct PushOptions {
     pub force: bool,
     /// How the file may be opened.
     pub access: Access,
+}
+
+/// File and hub, compared.
+enum Compared {
+    /// There is nothing to push.
+    Equal(Synchronised),
+    /// A push loses nothing, or may.
+    Free,
+    /// Somebody pushed meanwhile.
+    Moved,
 }
 
 impl Replica<'_> {
@@ -52,82 +63,31 @@ impl Replica<'_> {
                 format!("{} is written by the hub's own models: it is pulled, not pushed", target.name),
             ));
         }
-        if let Some(equal) = self.already_equal(file, &target, &local, &memory, options.force).await? {
-            return Ok(equal);
-        }
-        let (target, session) = self.greet(target, &local, options.force).await?;
-        self.send(file, target, *local, session).await
-    }
-
-    /// Whether there is nothing to push; or that pushing would overwrite what this file does not stem from.
-    async fn already_equal(
-        &self,
-        file: &Path,
-        target: &Target,
-        local: &Local,
-        memory: &Memory,
-        force: bool,
-    ) -> Result<Option<Synchronised>> {
-        if target.version == 0 {
-            return Ok(None);
-        }
-        let base = self.base_of(target, memory);
-        if base.is_some_and(|base| base.version == Some(target.version)) {
-            let equal = base.is_some_and(|base| base.root == local.scan.root);
-            return Ok(equal.then(|| self.equal(target, local)));
-        }
-        // The state may be lost, or the answer to an earlier push: what the hub has decides.
-        let hub = self.probe(target, local).await?;
-        if let (true, Some(version)) = (hub.root == Some(local.scan.root), hub.version) {
-            let synced = self.synced(target, Some(version), &local.scan, local);
-            local::record(file.to_owned(), synced, local.scan.clone()).await?;
-            return Ok(Some(self.equal(target, local)));
-        }
-        if force {
-            return Ok(None);
-        }
-        let theirs = shown(hub.version.or(Some(target.version)), hub.root.as_ref());
-        Err(match base {
-            Some(base) => ClientError::conflict(
-                "VERSION_CONFLICT",
-                format!(
-                    "{} has moved on to {theirs}; {} stems from {}: pull first, or push over it with --force",
-                    target.name,
-                    file.display(),
-                    shown(base.version, Some(&base.root)),
-                ),
-            ),
-            None => ClientError::conflict(
-                "NO_COMMON_BASE",
-                format!(
-                    "{} holds {theirs}, and {} was not made from it ({}): clone it, or push over it with --force",
-                    target.name,
-                    file.display(),
-                    shown(None, Some(&local.scan.root)),
-                ),
-            ),
-        })
-    }
-
-    /// Opens a session that is known to be about the version that was looked at. With `force`, any version.
-    async fn greet(&self, mut target: Target, local: &Local, force: bool) -> Result<(Target, Session)> {
+        let mut local = *local;
+        let mut target = target;
         for _ in 0..ROUNDS_MAX {
+            match self.compare(file, &target, &local, &memory, options.force).await? {
+                Compared::Equal(equal) => return Ok(equal),
+                Compared::Free => {}
+                Compared::Moved => {
+                    target = self.look_again(&target).await?;
+                    continue;
+                }
+            }
             let session = self.open(&target, Direction::Push, local.page_count().0).await?;
             let now = self.look_again(&target).await?;
-            if now.version == target.version {
-                return Ok((target, session));
+            if now.version != target.version {
+                // The session is about a version that nobody has compared with.
+                session.abandon().await;
+                target = now;
+                continue;
             }
-            session.abandon().await;
-            if !force {
-                return Err(ClientError::conflict(
-                    "VERSION_CONFLICT",
-                    format!(
-                        "another push to {} was committed meanwhile (version {}, was {}): pull, then push again",
-                        target.name, now.version, target.version
-                    ),
-                ));
+            let (back, outcome) = self.send(file, &target, local, session).await;
+            local = back;
+            match outcome {
+                Err(lost) if lost.reason == "VERSION_CONFLICT" => target = self.look_again(&target).await?,
+                outcome => return outcome,
             }
-            target = now;
         }
         Err(ClientError::conflict(
             "VERSION_CONFLICT",
@@ -135,31 +95,84 @@ impl Replica<'_> {
         ))
     }
 
+    /// Compares the file with what the hub has. An error says that a push would overwrite what the file does not stem from.
+    async fn compare(
+        &self,
+        file: &Path,
+        target: &Target,
+        local: &Local,
+        memory: &Memory,
+        force: bool,
+    ) -> Result<Compared> {
+        if target.version == 0 {
+            return Ok(Compared::Free);
+        }
+        let base = self.base_of(target, memory);
+        if let Some(base) = base.filter(|base| base.version == Some(target.version)) {
+            let equal = base.root == local.scan.root;
+            return Ok(if equal { Compared::Equal(self.equal(target, local)) } else { Compared::Free });
+        }
+        // The state may be lost, or the answer to an earlier push: what the hub has decides.
+        let hub = self.probe(target, local).await?;
+        if hub.version.is_none() {
+            return Ok(Compared::Moved);
+        }
+        if hub.root == Some(local.scan.root) {
+            let synced = self.synced(target, hub.version, &local.scan, local);
+            local::record(file.to_owned(), synced, local.scan.clone()).await?;
+            return Ok(Compared::Equal(self.equal(target, local)));
+        }
+        // An equal root is an equal base: others may have pushed, but they changed nothing.
+        if force || base.is_some_and(|base| hub.root == Some(base.root)) {
+            return Ok(Compared::Free);
+        }
+        let conflict = Conflict { target, file, theirs: shown(hub.version, hub.root.as_ref()) };
+        Err(match base {
+            Some(base) => conflict.moved_on("VERSION_CONFLICT", base, memory.untouched),
+            None => conflict.unrelated("NO_COMMON_BASE"),
+        })
+    }
+
+    /// Sends what the hub lacks. The local image comes back with the outcome.
     async fn send(
         &self,
         file: &Path,
-        target: Target,
+        target: &Target,
         local: Local,
         session: Session,
-    ) -> Result<Synchronised> {
+    ) -> (Local, Result<Synchronised>) {
         let hashes = Arc::new(local.hashes());
         self.progress.begin(Stage::Sending, Some(0));
         let Local { image, scan } = local;
         let (image, outcome) = session.push(image, hashes, Arc::clone(&self.progress)).await;
         self.progress.end();
-        let transferred = outcome?;
+        let local = Local { image, scan };
+        let outcome = match outcome {
+            Ok(transferred) => self.sent(file, target, &local, transferred).await,
+            Err(error) => Err(error),
+        };
+        (local, outcome)
+    }
+
+    /// Records what was sent.
+    async fn sent(
+        &self,
+        file: &Path,
+        target: &Target,
+        local: &Local,
+        transferred: Transferred,
+    ) -> Result<Synchronised> {
         crate::local::point("push.sent")?;
         // Page 1 travels with every change: without a page nothing was committed.
         let version = if transferred.pages == 0 { target.version } else { target.version + 1 };
-        let local = Local { image, scan };
-        let synced = self.synced(&target, Some(version), &local.scan, &local);
+        let synced = self.synced(target, Some(version), &local.scan, local);
         local::record(file.to_owned(), synced, local.scan.clone()).await?;
         Ok(Synchronised {
             version: Some(version),
             changed: transferred.pages > 0,
             pages: transferred.pages.into(),
             transferred,
-            ..self.equal(&target, &local)
+            ..self.equal(target, local)
         })
     }
 

@@ -204,7 +204,9 @@ async fn push(
         lost
     };
     if let Some(now) = lost {
-        let message = format!("another push was committed first (now version {now}); run push again");
+        let message = format!(
+            "another push was committed first (now version {now}); pull before you push again, or you replace it"
+        );
         refuse(socket, &message, 1013).await;
         return None;
     }

@@ -62,7 +62,9 @@ impl Refusal {
     /// Another push won (PAG-08).
     #[must_use]
     pub fn conflict(current: u64) -> Self {
-        let message = format!("another push was committed first (now version {current}); run push again");
+        let message = format!(
+            "another push was committed first (now version {current}); pull before you push again, or you replace it"
+        );
         Self { message: message.into(), close: close::TRY_AGAIN }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
 use ferry_protocol::edgereplica::phase;
-use ferry_store::pages::{Origin, Prepared, PushError, PushFiles, Replica, VersionInfo};
+use ferry_store::pages::{Origin, PageSource as _, Prepared, PushError, PushFiles, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +30,15 @@ pub(super) async fn run(
     by: &Requester,
     ending: &Ending,
 ) -> Result<VersionInfo, Refusal> {
-    let base = plan.base.version;
+    let base = files.pinned().info().clone();
     let replica = Arc::clone(files.pinned().replica());
-    let current = || replica.current().version;
     // A push that lost is told so, whatever else its pages suffered from that.
-    let told = |error| told(error, base, &replica, database);
+    let lost = || replica.has_moved_on(&base, origin).then(|| Refusal::conflict(replica.current().version));
+    let told = |error| lost().unwrap_or_else(|| told(error, &replica, database));
     let prepared = blocking(move || files.prepare(plan, origin)).await.map_err(told)?;
     let prepared = validate(hub, database, prepared, &ending.unwanted).await.map_err(told)?;
-    if current() != base {
-        return Err(Refusal::conflict(current()));
+    if let Some(lost) = lost() {
+        return Err(lost);
     }
     ending.phase.send_replace(phase::COMMITTING);
     let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica, by).await;
@@ -112,11 +112,9 @@ async fn release(hub: &Arc<Hub>, database: &Arc<Database>, by: &Requester) {
     }
 }
 
-fn told(error: PushError, base: u64, replica: &Replica, database: &Database) -> Refusal {
-    let current = replica.current().version;
+fn told(error: PushError, replica: &Replica, database: &Database) -> Refusal {
     match error {
         PushError::Conflict { current } => Refusal::conflict(current),
-        _ if current != base => Refusal::conflict(current),
         PushError::Torn { root, finding } => {
             tracing::info!(database = %database.id(), finding, "a push was refused");
             if database.pages().is_refused_again(root) { Refusal::damaged(&finding) } else { Refusal::torn() }

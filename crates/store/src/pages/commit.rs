@@ -24,13 +24,13 @@ use super::{
 use crate::{Error, Result, connection::BUSY_TIMEOUT, fault};
 
 impl Replica {
-    /// Commits a push, if its base is still the present version. Runs alone: no other connection may write
+    /// Commits a push, if its base still is what there is. Runs alone: no other connection may write
     /// main.db meanwhile.
     ///
     /// # Errors
     /// [`PushError::Conflict`] if another push came first; [`PushError::Store`] when a step failed: then nothing
     /// was committed, or [`Self::is_broken`] says that only opening anew will tell.
-    pub fn commit_push(&self, prepared: Prepared) -> Result<VersionInfo, PushError> {
+    pub fn commit_push(&self, mut prepared: Prepared) -> Result<VersionInfo, PushError> {
         let writer = lock(&self.writer);
         let current = self.current();
         if self.is_broken() {
@@ -38,9 +38,10 @@ impl Replica {
                 Error::Damaged("a former commit failed half-way; opening anew settles it".into()).into()
             );
         }
-        if current.version != prepared.plan.base.version {
+        if self.has_moved_on(prepared.pinned.info(), prepared.origin) {
             return Err(PushError::Conflict { current: current.version });
         }
+        prepared.pin_again();
         let mut guard = Guard { replica: self, writer: &writer, unsettled: false };
         let mut commit = Commit { replica: self, writer: &writer, base: current, prepared };
         let row = commit.announce()?;

@@ -68,6 +68,7 @@ pub struct Prepared {
     pub(super) page1: Vec<u8>,
     pub(super) page1_leaf: Leaf,
     pub(super) way: Way,
+    pub(super) origin: Origin,
     is_checked: bool,
     /// Built for the check alone.
     scratch: Option<(ImageFile, Root)>,
@@ -111,6 +112,7 @@ impl Prepared {
             page1,
             page1_leaf,
             way: Way::InPlace,
+            origin,
             is_checked: true,
             scratch: None,
         };
@@ -174,6 +176,12 @@ impl Prepared {
             fault::point("swap.built")?;
         }
         Ok(())
+    }
+
+    /// Takes the present version, whose content is that of the base, as the base.
+    pub(super) fn pin_again(&mut self) {
+        self.pinned = self.pinned.replica().pin();
+        self.plan.base = self.pinned.info().image();
     }
 
     /// The replica it is for.

@@ -14,8 +14,8 @@ use ferry_types::{Clock, Tag};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, PinnedVersion, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover, scratch,
-    segment::Segments,
+    NotedHashes, Origin, PinnedVersion, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover,
+    scratch, segment::Segments,
 };
 use crate::{Result, connection};
 
@@ -114,6 +114,15 @@ impl Replica {
     #[must_use]
     pub fn tag(&self) -> Tag {
         lock(&self.live).current.tag()
+    }
+
+    /// Whether a push on `base` has lost to another one. An equal root is an equal base: who only rewrote the bytes of page 1
+    /// that SQLite changes at every commit took nothing from anybody. Ferry's own client counts from the version that it
+    /// saw, so it is refused, looks, and pushes again by itself.
+    #[must_use]
+    pub fn has_moved_on(&self, base: &VersionInfo, origin: Origin) -> bool {
+        let current = self.current();
+        current.version != base.version && (origin == Origin::Snapshot || current.root != base.root)
     }
 
     /// Pins the newest version: it can be read until the pin is dropped, whatever is committed meanwhile.

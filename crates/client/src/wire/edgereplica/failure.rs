@@ -145,7 +145,7 @@ mod tests {
         let family = |code, message: &str| refusal(Some(CloseCode::from(code)), message.into()).code;
         assert_eq!(family(1008, "this token allows pull only"), ErrorCode::Table(Code::PermissionDenied));
         assert_eq!(family(1008, "a hub database is not pushed"), ErrorCode::Table(Code::FailedPrecondition));
-        let lost = "another push was committed first (now version 43); run push again";
+        let lost = "another push was committed first (now version 43); pull before you push again, or you replace it";
         assert_eq!(family(1013, lost), ErrorCode::Table(Code::Aborted));
         assert_eq!(family(1013, "busy"), ErrorCode::Table(Code::Unavailable));
         assert_eq!(family(1011, "DAMAGED: the file itself is damaged"), ErrorCode::FileUnusable);

@@ -1,0 +1,106 @@
+//! What is said where file and hub each hold something that the other lacks: both ways out at once, what each loses, and
+//! where that is kept (PAG-63, PAG-65).
+
+use std::path::Path;
+
+use super::{Target, shown};
+use crate::{ClientError, local::Synced};
+
+/// A file and what the hub has instead.
+pub(super) struct Conflict<'a> {
+    pub(super) target: &'a Target,
+    pub(super) file: &'a Path,
+    /// What the hub has now, as a tag where it is known.
+    pub(super) theirs: String,
+}
+
+impl Conflict<'_> {
+    /// The hub has moved on from what the file was last synced with.
+    pub(super) fn moved_on(&self, reason: &str, base: &Synced, untouched: bool) -> ClientError {
+        let (name, file, theirs) = (&self.target.name, self.file.display(), &self.theirs);
+        let base = shown(base.version, Some(&base.root));
+        let word = word(self.file);
+        let message = if untouched {
+            format!(
+                "{name} has moved on to {theirs}; {file} is still {base}. To have the hub's: ferry pull {word} (nothing is \
+                 lost). To put the hub back to yours: ferry push {word} --force ({})",
+                self.replaced()
+            )
+        } else {
+            format!(
+                "{name} has moved on to {theirs}, and {file} was changed since {base}. To have the hub's: ferry pull {word} \
+                 --force ({}). To have yours: ferry push {word} --force ({})",
+                self.saved(),
+                self.replaced()
+            )
+        };
+        ClientError::conflict(reason, message)
+    }
+
+    /// Nobody knows how the file came from what the hub has.
+    pub(super) fn unrelated(&self, reason: &str) -> ClientError {
+        let (name, file, theirs, word) =
+            (&self.target.name, self.file.display(), &self.theirs, word(self.file));
+        ClientError::conflict(
+            reason,
+            format!(
+                "{name} holds {theirs}, and {file} is not known to stem from it. To have the hub's: ferry pull {name} {word} \
+                 --force ({}), or ferry clone {name} OTHER-FILE, which leaves {file} alone. To have yours: ferry push {word} \
+                 {name} --force ({})",
+                self.saved(),
+                self.replaced()
+            ),
+        )
+    }
+
+    /// The hub is where it was, and the file is not: a pull would lose the difference, a push loses nothing.
+    pub(super) fn unpushed(&self, base: &Synced) -> ClientError {
+        let (name, file, word) = (&self.target.name, self.file.display(), word(self.file));
+        ClientError::conflict(
+            "UNSYNCED_CHANGES",
+            format!(
+                "{file} was changed since {}, and {name} was not. To keep the changes: ferry push {word} (nothing is lost). \
+                 To drop them: ferry pull {word} --force ({})",
+                shown(base.version, Some(&base.root)),
+                self.saved()
+            ),
+        )
+    }
+
+    /// What becomes of the file when the hub's image takes its place.
+    fn saved(&self) -> String {
+        format!("what is only in the file is kept beside it, as {}.ferry-TIME.bak", self.file.display())
+    }
+
+    /// What becomes of the hub's image when the file takes its place.
+    fn replaced(&self) -> String {
+        format!(
+            "what is only on the hub is replaced there, for every device; to keep it, first: ferry clone {} OTHER-FILE",
+            self.target.name
+        )
+    }
+}
+
+/// The path as a word of a command line.
+fn word(file: &Path) -> String {
+    let shown = file.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/+:@%,=".contains(letter);
+    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word() {
+        for (path, expected) in [
+            ("notes.db", "notes.db"),
+            ("/tmp/a b.db", "'/tmp/a b.db'"),
+            ("it's.db", r"'it'\''s.db'"),
+            ("$(x).db", "'$(x).db'"),
+        ] {
+            assert_eq!(word(Path::new(path)), expected);
+        }
+    }
+}

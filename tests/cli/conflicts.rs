@@ -1,0 +1,128 @@
+//! Two editors of one database: what the second one is told helps, whichever way out is taken.
+
+use std::fs;
+
+use ferry_testkit::{
+    command::{Ferry, names},
+    dump::{assert_equal, dump},
+    sample::Shape,
+};
+
+use super::sync::{run, second_machine};
+use crate::support::Place;
+
+/// One machine has pushed version 2; the other one has edited its copy of version 1.
+struct Editors {
+    place: Place,
+    first: Ferry,
+    second: Ferry,
+}
+
+impl Editors {
+    fn new() -> Self {
+        let place = Place::new();
+        let (first, second) = (second_machine(&place.hub), second_machine(&place.hub));
+        Shape::default().create(&first.file("app.db"), 200, 1);
+        first.ok(&["push", "app.db", "app"]);
+        second.ok(&["clone", "app", "copy.db"]);
+        Self { place, first, second }
+    }
+
+    fn edit_both(&self) {
+        run(&self.first.file("app.db"), "UPDATE item SET name = name || ' theirs' WHERE id = 1");
+        self.first.ok(&["push", "app.db"]);
+        run(&self.second.file("copy.db"), "UPDATE item SET name = name || ' mine' WHERE id = 2");
+    }
+
+    /// Runs what a message says after `before`, up to the parenthesis.
+    fn follow(&self, message: &str, before: &str) {
+        let command = message.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {message}")).1;
+        let command = command.split_once(" (").expect("what it costs is told").0;
+        let words: Vec<&str> = command.strip_prefix("ferry ").expect("a command").split(' ').collect();
+        self.second.ok(&words);
+    }
+
+    fn theirs_is_there(&self) {
+        assert_equal(&self.first.file("app.db"), &self.second.file("copy.db"));
+    }
+}
+
+/// `push` said "pull first, or push --force", and `pull` said "push it, or pull --force": whoever followed them went in a
+/// circle, and what a force costs was told by neither.
+// Verifies: PAG-63, PAG-65
+#[test]
+fn both_ways_out_are_told_at_once_and_work() {
+    for verb in ["push", "pull"] {
+        let editors = Editors::new();
+        editors.edit_both();
+        let (file, mine) = (editors.second.file("copy.db"), dump(&editors.second.file("copy.db")));
+        let refused = || editors.second.fails(6, &[verb, "copy.db"]);
+        let told = refused();
+        assert!(told.contains("1-") && told.contains("2-"), "both tags are named: {told}");
+        assert!(told.contains("copy.db.ferry-TIME.bak"), "where the file's edits would be kept: {told}");
+        assert!(told.contains("ferry clone app OTHER-FILE"), "how the hub's edits can be kept: {told}");
+        assert!(dump(&file) == mine, "a refusal changes nothing");
+
+        editors.second.ok(&["clone", "app", "kept.db"]);
+        editors.follow(&told, "To have yours: ");
+        assert_eq!(editors.place.user.seq(&editors.place.database), 3);
+        assert!(dump(&file) == mine);
+        assert_equal(&editors.second.file("kept.db"), &editors.first.file("app.db"));
+
+        editors.first.ok(&["pull", "app.db"]);
+        editors.edit_both();
+        let mine = dump(&file);
+        editors.follow(&refused(), "To have the hub's: ");
+        editors.theirs_is_there();
+        let kept = names(&editors.second.files()).into_iter().find(|name| name.ends_with(".bak"));
+        assert!(dump(&editors.second.file(&kept.expect("the edits are kept"))) == mine);
+    }
+}
+
+// Verifies: PAG-63, PAG-65
+#[test]
+fn where_one_way_loses_nothing_it_is_told() {
+    let editors = Editors::new();
+    // Only the hub has moved on.
+    run(&editors.first.file("app.db"), "UPDATE item SET name = 'theirs' WHERE id = 1");
+    editors.first.ok(&["push", "app.db"]);
+    let told = editors.second.fails(6, &["push", "copy.db"]);
+    assert!(told.contains("copy.db is still 1-") && told.contains("nothing is lost"), "{told}");
+    editors.follow(&told, "To have the hub's: ");
+    editors.theirs_is_there();
+    // Only the file has.
+    run(&editors.second.file("copy.db"), "UPDATE item SET name = 'mine' WHERE id = 2");
+    let told = editors.second.fails(6, &["pull", "copy.db"]);
+    assert!(told.contains("nothing is lost") && told.contains(".bak"), "{told}");
+    editors.follow(&told, "To keep the changes: ");
+    editors.first.ok(&["pull", "app.db"]);
+    editors.theirs_is_there();
+    // Nobody knows.
+    fs::remove_file(editors.second.file("copy.db-ferry")).unwrap();
+    run(&editors.second.file("copy.db"), "UPDATE item SET name = 'again' WHERE id = 2");
+    for verb in ["push", "pull"] {
+        let both = if verb == "push" { ["push", "copy.db", "app"] } else { ["pull", "app", "copy.db"] };
+        let told = editors.second.fails(6, &both);
+        for way in ["ferry pull app copy.db --force", "ferry clone app", "ferry push copy.db app --force"] {
+            assert!(told.contains(way), "{way}: {told}");
+        }
+    }
+}
+
+/// A push that changed nothing but how often its file was written made a new version, and everybody else's edits a
+/// conflict with it.
+// Verifies: PAG-63
+#[test]
+fn a_push_that_changed_nothing_blocks_nobody() {
+    let editors = Editors::new();
+    let file = editors.first.file("app.db");
+    // Two commits that end where they began: SQLite has counted them on page 1.
+    run(&file, "PRAGMA user_version=2; PRAGMA user_version=1");
+    assert_eq!(editors.place.push(&file).pages, 1);
+    assert_eq!(editors.place.user.seq(&editors.place.database), 2);
+    run(&editors.second.file("copy.db"), "UPDATE item SET name = 'mine' WHERE id = 2");
+    editors.second.ok(&["push", "copy.db"]);
+    assert_eq!(editors.place.user.seq(&editors.place.database), 3);
+    editors.first.ok(&["pull", "app", "app.db"]);
+    editors.theirs_is_there();
+}
