@@ -57,6 +57,43 @@ fn every_command_and_flag_in_prose_exists() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
+/// The commands below `path`, itself included, each with its help.
+fn commands(path: &[&str], found: &mut Vec<(String, String)>) {
+    let help = ferry().ok(&[path, &["--help"]].concat());
+    let listed = help.split_once("\nCommands:\n").and_then(|(_, rest)| rest.split("\n\n").next());
+    for line in listed.unwrap_or_default().lines() {
+        // Two spaces, the name, its description; what is longer goes on further to the right.
+        let name = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')).unwrap_or_default();
+        if let Some(name) = name.split(' ').next().filter(|name| !name.is_empty() && *name != "help") {
+            commands(&[path, &[name]].concat(), found);
+        }
+    }
+    found.push((path.join(" "), help));
+}
+
+#[test]
+fn every_example_of_the_help_texts_takes_the_flags_that_it_shows() {
+    let mut found = Vec::new();
+    commands(&[], &mut found);
+    assert!(found.len() > 60, "{} commands are few", found.len());
+    let mut examples = 0;
+    for (_, text) in &found {
+        let shown = text.split_once("\nExample").map_or("", |(_, shown)| shown).replace("\\\n", " ");
+        for piece in shown.split(['\n', '|', '(', ')']) {
+            // Of the whole program: what a command does stands behind it, further to the right.
+            let Some(at) = piece.find("ferry ") else { continue };
+            let command = piece[at..].split("   ").next().unwrap_or_default().trim();
+            let known = help(command).unwrap_or_else(|| panic!("no command: {command}"));
+            let known: Vec<&str> = flags(&known).collect();
+            for flag in flags(command) {
+                assert!(known.contains(&flag), "an example has {flag}, which is no flag there: {command}");
+            }
+            examples += 1;
+        }
+    }
+    assert!(examples > 80, "{examples} examples are few");
+}
+
 // Verifies: CFG-01
 #[test]
 fn every_setting_in_prose_exists() {

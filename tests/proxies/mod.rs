@@ -5,6 +5,7 @@ mod start;
 use std::{
     io::{BufReader, Write as _},
     net::SocketAddr,
+    time::Duration,
 };
 
 use connectrpc::Protocol;
@@ -15,6 +16,7 @@ use ferry_testkit::{
     rpc::{FERRY as ADMIN, PASSWORD},
     sample::Shape,
     sse::EventStream,
+    wait,
 };
 use serde_json::json;
 
@@ -59,6 +61,7 @@ fn everything_goes_through(proxy: &Proxy, place: &Place) {
     let bearer = format!("Bearer {}", token.unwrap()["token"].as_str().expect("a token"));
     sockets_and_streams(proxy.plain, &bearer);
     big_bodies(proxy.plain, &bearer);
+    a_refusal_comes_before_the_body(proxy.plain);
     metrics_stay_closed(proxy.plain, place);
     the_hub_sees_the_client(proxy.plain);
     every_rpc_protocol(proxy);
@@ -108,6 +111,27 @@ fn big_bodies(address: SocketAddr, bearer: &str) {
     assert!(matches!(put.status, 200 | 201), "{}", put.text());
     let got = http::send(address, "GET", path, &headers, &[]).unwrap();
     assert!(got.status == 200 && got.body.len() > 2 << 20, "{}: {} bytes", got.status, got.body.len());
+}
+
+/// A proxy that keeps bodies whole first would wait for all of it. Caddy passes an answer on with the next piece that comes.
+fn a_refusal_comes_before_the_body(address: SocketAddr) {
+    let mut stream = http::connect(address).unwrap();
+    let head = format!(
+        "PUT /v1/databases/app/records/todo/todos/big HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        5 << 20
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut pieces = 0;
+    while stream.peek(&mut [0]).is_err() {
+        pieces += 1;
+        assert!(pieces < 600, "no answer after {pieces} pieces of a body of 5,120");
+        stream.write_all(&[b' '; 1024]).unwrap();
+    }
+    stream.set_read_timeout(Some(wait::LIMIT)).unwrap();
+    let answer = read_response(&mut BufReader::new(stream), false).unwrap();
+    assert_eq!(answer.status, 401, "{}", answer.text());
 }
 
 fn metrics_stay_closed(address: SocketAddr, place: &Place) {
