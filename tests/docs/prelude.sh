@@ -15,7 +15,7 @@ serving() {
         kill -0 "$served" || { cat serve.log >&2; exit 1; }
         sleep 0.05
     done
-    FERRY_SERVER=$(sed -n 's/.* listens on //p' serve.log | sed 's/127\.0\.0\.1/localhost/')
+    FERRY_SERVER=$(sed -n 's/.* listens on \(https\{0,1\}:\/\/\)127\.0\.0\.1\(:[0-9]*\).*/\1localhost\2/p' serve.log)
     export FERRY_SERVER
 }
 

@@ -28,17 +28,16 @@ use crate::{
 use start::{Proxy, caddy, nginx};
 
 /// A hub as it is started behind a proxy, with a user's database.
-fn place() -> Place {
-    let proxied =
-        ["--public-url", "https://hub.example", "--trusted-proxies", "127.0.0.1", "--signup", "open"];
+fn place(public_url: &str) -> Place {
+    let proxied = ["--public-url", public_url, "--trusted-proxies", "127.0.0.1", "--signup", "open"];
     Place::of(proxied.into_iter().fold(options(), ferry_testkit::hub::Options::arg).start())
 }
 
 // Verifies: WEB-05, WEB-13
 #[test]
 fn everything_goes_through_nginx() {
-    let place = place();
-    if let Some(proxy) = nginx(&place.hub) {
+    let place = place("https://hub.example");
+    if let Some(proxy) = nginx(&place.hub, "") {
         everything_goes_through(&proxy, &place);
     }
 }
@@ -46,14 +45,27 @@ fn everything_goes_through_nginx() {
 // Verifies: WEB-05, WEB-13
 #[test]
 fn everything_goes_through_caddy() {
-    let place = place();
-    if let Some(proxy) = caddy(&place.hub) {
+    let place = place("https://hub.example");
+    if let Some(proxy) = caddy(&place.hub, "") {
         everything_goes_through(&proxy, &place);
     }
 }
 
+#[test]
+fn a_hub_may_lie_below_a_path_of_the_proxy() {
+    let place = place("https://hub.example/hub");
+    for proxy in [nginx(&place.hub, "/hub"), caddy(&place.hub, "/hub")].into_iter().flatten() {
+        files_by_https(&proxy, "/hub");
+        assert_ne!(
+            http::get(proxy.plain, "/healthz").unwrap().text(),
+            "ok",
+            "the hub is below the path alone"
+        );
+    }
+}
+
 fn everything_goes_through(proxy: &Proxy, place: &Place) {
-    files_by_https(proxy);
+    files_by_https(proxy, "");
     let token = place.user.at(proxy.plain).ferry(
         "IssueSyncToken",
         &json!({"database_id": place.database, "ops": ["read", "write"], "models": ["events", "records"], "ttl_seconds": 600}),
@@ -68,10 +80,10 @@ fn everything_goes_through(proxy: &Proxy, place: &Place) {
 }
 
 /// A push and a pull of some megabytes over TLS and an upgrade.
-fn files_by_https(proxy: &Proxy) {
-    let url = format!("https://localhost:{}", proxy.tls.port());
+fn files_by_https(proxy: &Proxy, below: &str) {
+    let url = format!("https://localhost:{}{below}", proxy.tls.port());
     let ferry = Ferry::new(FERRY, &url).env("FERRY_CACERT", &proxy.authority().display().to_string());
-    ferry.signup("bob@example.com");
+    ferry.signup(&format!("user{}@example.com", proxy.tls.port()));
     Shape::default().create(&ferry.file("notes.db"), 20_000, 1);
     ferry.ok(&["db", "create", "notes"]);
     ferry.ok(&["push", "notes.db", "notes"]);

@@ -48,7 +48,7 @@ impl Proxy {
         program: &Path,
         arguments: &[&str],
         configure: impl FnOnce(&Path, [SocketAddr; 3]),
-        has_own_http2: bool,
+        (has_own_http2, below): (bool, &str),
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [tls, plain, other] = free_addresses();
@@ -72,7 +72,7 @@ impl Proxy {
         wait::until("the proxy's start", || {
             let ended = proxy.child.try_wait().expect("our own child can be waited for");
             assert!(ended.is_none(), "the proxy ended with {ended:?}:\n{}", proxy.log());
-            http::get(plain, "/healthz").ok().filter(|answer| answer.status == 200)
+            http::get(plain, &format!("{below}/healthz")).ok().filter(|answer| answer.status == 200)
         });
         proxy
     }
@@ -109,12 +109,12 @@ fn program(variable: &str, name: &str) -> Option<PathBuf> {
     found
 }
 
-/// nginx with docs/proxy/nginx.conf.
-pub(super) fn nginx(hub: &Hub) -> Option<Proxy> {
+/// nginx with docs/proxy/nginx.conf; `below`: where the hub is, `/hub` or nothing.
+pub(super) fn nginx(hub: &Hub, below: &str) -> Option<Proxy> {
     let program = program("NGINX_BIN", "nginx")?;
     let configure = |folder: &Path, [tls, plain, http2]: [SocketAddr; 3]| {
         let listen = format!("listen {tls} ssl http2;\n    listen {plain};\n    listen {http2} http2;");
-        let ours = shown(
+        let mut ours = shown(
             "nginx.conf",
             &[
                 ("listen 443 ssl http2;", &listen),
@@ -123,6 +123,10 @@ pub(super) fn nginx(hub: &Hub) -> Option<Proxy> {
                 ("127.0.0.1:8787", &hub.address().to_string()),
             ],
         );
+        if !below.is_empty() {
+            ours = ours.replace("location / {", &format!("location {below}/ {{"));
+            ours = ours.replace("proxy_pass http://ferry;", "proxy_pass http://ferry/;");
+        }
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("    {kind}_temp_path {kind};\n"))
             .concat();
@@ -133,16 +137,19 @@ pub(super) fn nginx(hub: &Hub) -> Option<Proxy> {
         fs::write(folder.join("ferry.conf"), ours).expect("a file");
         fs::write(folder.join("main.conf"), main).expect("a file");
     };
-    Some(Proxy::start(&program, &["-p", ".", "-c", "main.conf", "-e", "stderr"], configure, true))
+    Some(Proxy::start(&program, &["-p", ".", "-c", "main.conf", "-e", "stderr"], configure, (true, below)))
 }
 
-/// Caddy with docs/proxy/Caddyfile.
-pub(super) fn caddy(hub: &Hub) -> Option<Proxy> {
+/// Caddy with docs/proxy/Caddyfile, as [`nginx`].
+pub(super) fn caddy(hub: &Hub, below: &str) -> Option<Proxy> {
     let program = program("CADDY_BIN", "caddy")?;
     let configure = |folder: &Path, [tls, plain, _]: [SocketAddr; 3]| {
         let site = |addresses: &str| {
-            let instead = [("hub.example {\n", addresses), ("127.0.0.1:8787", &*hub.address().to_string())];
-            shown("Caddyfile", &instead)
+            let handle =
+                if below.is_empty() { String::new() } else { format!("\thandle_path {below}/* {{\n") };
+            let (begin, end) = (format!("{addresses}{handle}"), if below.is_empty() { "" } else { "}\n" });
+            let instead = [("hub.example {\n", &*begin), ("127.0.0.1:8787", &*hub.address().to_string())];
+            shown("Caddyfile", &instead) + end
         };
         let https = site(&format!("https://localhost:{} {{\n\ttls cert.pem key.pem\n", tls.port()));
         let http = site(&format!("http://:{} {{\n", plain.port()));
@@ -152,5 +159,5 @@ pub(super) fn caddy(hub: &Hub) -> Option<Proxy> {
         fs::write(folder.join("Caddyfile"), format!("{global}{https}{http}")).expect("a file");
     };
     let arguments = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
-    Some(Proxy::start(&program, &arguments, configure, false))
+    Some(Proxy::start(&program, &arguments, configure, (false, below)))
 }
