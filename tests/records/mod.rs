@@ -20,6 +20,7 @@ mod stream;
 mod tenancy;
 mod time;
 mod view;
+mod wide;
 mod wire;
 
 use ferry_testkit::{

@@ -1,5 +1,7 @@
 //! One record as changes toward a device.
 
+use std::collections::HashMap;
+
 use ferry_protocol::records::{
     FieldOut, Head, UnixNanos,
     ferry::{Entry, FieldEntry, write_entry},
@@ -28,7 +30,7 @@ pub(super) enum Style {
 }
 
 /// Times that the device must be shown at least, per field.
-pub(super) type Shown = [(String, UnixNanos)];
+pub(super) type Shown = HashMap<String, UnixNanos>;
 
 /// Appends the wanted fields of a record, a comma before if something stands there. A record that is new to the
 /// device is made known first (REC-15). Returns the number of changes.
@@ -76,7 +78,7 @@ pub(super) fn emit(
             // It came after the record was made known: devices hold the one of the insert, which may be later.
             field.at = newest;
         }
-        if let Some((_, at)) = shown.iter().find(|(key, _)| key == field.key) {
+        if let Some(at) = shown.get(field.key) {
             field.at = field.at.max(*at);
         }
     }

@@ -1,6 +1,6 @@
 //! Entries of the history: one JSON array per record and commit, with one object per change of the push.
 
-use ferry_protocol::records::{Change, UnixNanos, json};
+use ferry_protocol::records::{Change, UnixNanos, history_fields, json};
 
 use super::merge::Write;
 
@@ -72,6 +72,12 @@ fn write_field(out: &mut Vec<u8>, key: &str, value: &str, at: UnixNanos) {
     out.extend_from_slice(b",\"at\":\"");
     at.write(out);
     out.extend_from_slice(b"\"}");
+}
+
+/// The fragments of all that an entry accepted; see [`fragment`].
+pub(super) fn accepted(entry: &str) -> impl Iterator<Item = String> {
+    let fields = history_fields(entry).unwrap_or_default();
+    fields.into_iter().map(|(key, value, at)| format!("\"{key}\":{{\"value\":{value},\"at\":\"{at}\"}}"))
 }
 
 fn write_client(out: &mut Vec<u8>, client: &str) {

@@ -1,7 +1,7 @@
 //! The merge: per field the greatest of (time, writer, digest of the value) wins, so that any order, grouping and
 //! repetition of the same writes gives the same record (REC-01, REC-02).
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
 
 use ferry_protocol::records::{UnixNanos, canonical};
 
@@ -36,11 +36,16 @@ pub(super) enum Verdict<'a> {
     Lost(Field<'a>),
 }
 
+/// Fields of a record beyond which they are found by an index, and not one by one.
+const INDEXED_FIELDS: usize = 32;
+
 /// A record in the hands of a push.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) key: RecordKey<'a>,
-    pub(super) fields: Vec<Field<'a>>,
+    fields: Vec<Field<'a>>,
+    /// Where each of them stands, if they are more than [`INDEXED_FIELDS`].
+    index: HashMap<Cow<'a, str>, usize>,
     /// Length of `fields` before the push.
     known: usize,
     /// Commit times of the stored row.
@@ -58,17 +63,18 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// The record as stored, or a new one that is incomplete until its insert comes.
     pub(super) fn new(key: RecordKey<'a>, row: Option<&'a Row>) -> Result<Self, BadMeta> {
-        let fields = match row {
+        let fields: Vec<Field<'a>> = match row {
             Some(row) => {
                 let fields = Fields::read(&row.data, &row.meta, row.cts)?;
                 fields.map(|field| field.map(Field::from)).collect::<Result<_, _>>()?
             }
             None => Vec::new(),
         };
-        Ok(Self {
+        let mut draft = Self {
             key,
             known: fields.len(),
             fields,
+            index: HashMap::new(),
             created: row.map_or(UnixNanos::EPOCH, |row| row.created),
             cts: row.map_or(UnixNanos::EPOCH, |row| row.cts),
             is_stored: row.is_some(),
@@ -76,11 +82,33 @@ impl<'a> Draft<'a> {
             completed: false,
             revived: false,
             changed: false,
-        })
+        };
+        draft.add_to_index();
+        Ok(draft)
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
+        self.fields.iter()
     }
 
     pub(super) fn field(&self, key: &str) -> Option<&Field<'a>> {
-        self.fields.iter().find(|field| field.key == key)
+        self.place_of(key).map(|place| &self.fields[place])
+    }
+
+    fn place_of(&self, key: &str) -> Option<usize> {
+        if self.fields.len() > INDEXED_FIELDS {
+            return self.index.get(key).copied();
+        }
+        self.fields.iter().position(|field| field.key == key)
+    }
+
+    /// Takes what the index lacks into it.
+    fn add_to_index(&mut self) {
+        if self.fields.len() > INDEXED_FIELDS {
+            let known = self.index.len();
+            let new = self.fields[known..].iter().zip(known..);
+            self.index.extend(new.map(|(field, place)| (field.key.clone(), place)));
+        }
     }
 
     /// Lets one write compete.
@@ -92,12 +120,14 @@ impl<'a> Draft<'a> {
             writer: Cow::Borrowed(writer),
             cts: THIS_COMMIT,
         };
-        let Some(held) = self.fields.iter_mut().find(|field| field.key == new.key) else {
+        let Some(place) = self.place_of(&new.key) else {
             self.changed = true;
             self.revived |= new.key == DELETED_AT && new.value == "null";
             self.fields.push(new);
+            self.add_to_index();
             return Verdict::Won(None);
         };
+        let held = &mut self.fields[place];
         match compare(&new, held) {
             Ordering::Equal => Verdict::Same,
             Ordering::Less => Verdict::Lost(held.clone()),

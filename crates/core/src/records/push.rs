@@ -1,9 +1,10 @@
 //! A push: validated changes of one client in, one commit out (REC-18).
 
 mod conflicts;
+mod stamps;
 mod times;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ferry_protocol::records::{
     Change, ConflictOut, Op, UnixNanos,
@@ -12,7 +13,8 @@ use ferry_protocol::records::{
 };
 
 use conflicts::Lost;
-use times::{TakenAsSent, needs_stamp, taken_as_sent};
+use stamps::Stamps;
+use times::{TakenAsSent, add_taken_as_sent, needs_stamp};
 
 use super::{
     Dialect, damaged,
@@ -20,7 +22,7 @@ use super::{
     history::Entry,
     merge::{Draft, Verdict},
     record::{DELETED_AT, Field},
-    store::{Conflict, HistoryOut, Mark, Owner, Purged, RecordKey, RecordStore, Row, RowView, Skew, Stamp},
+    store::{Conflict, HistoryOut, Mark, Owner, Purged, RecordKey, RecordStore, Row, RowView, Skew},
 };
 
 /// In place of a field: all of a change's `data`, whose members have one time. An escaped solidus stands in no
@@ -133,29 +135,31 @@ pub fn push<S: RecordStore>(
     }
     let needs_stamps = changes.iter().any(|change| needs_stamp(change, caller.now));
     // What was stamped once keeps its time, also when it comes again and needs no stamp any more.
-    let stamps = match store.has_stamps(caller.owner, caller.client, caller.app)? {
-        true => store.stamps(caller.owner, caller.client, caller.app, &keys)?,
-        false => Vec::new(),
-    };
-    let ahead = changes.iter().filter(|_| needs_stamps).flat_map(|change| {
+    let mut stamps = Stamps::default();
+    if store.has_stamps(caller.owner, caller.client, caller.app)? {
+        for stamp in store.stamps(caller.owner, caller.client, caller.app, &keys)? {
+            stamps.take(places[&RecordKey { coll: &stamp.coll, id: &stamp.id }], &stamp);
+        }
+    }
+    let mut taken_as_sent = TakenAsSent::new();
+    for change in changes.iter().filter(|_| needs_stamps) {
         let place = places[&RecordKey { coll: &change.table, id: &change.id }];
-        taken_as_sent(place, change, caller.now)
-    });
-    let taken_as_sent = ahead.collect();
+        add_taken_as_sent(&mut taken_as_sent, place, change, caller.now);
+    }
     let marks = store.marks(caller.owner, caller.client, caller.app)?;
     let mut run = Run {
         caller,
         marks,
         entries: drafts.iter().map(|_| Entry::default()).collect(),
-        forced: vec![Vec::new(); drafts.len()],
+        forced: vec![BTreeSet::new(); drafts.len()],
         drafts,
         purged,
         stamps,
         taken_as_sent,
-        new_stamps: Vec::new(),
         skew: Vec::new(),
         conflicts: Vec::new(),
         lost: Vec::new(),
+        ends: BTreeMap::new(),
         ended: Vec::new(),
         answered: Vec::new(),
         results: Vec::with_capacity(changes.len()),
@@ -212,26 +216,27 @@ struct Run<'a, 'c> {
     /// History, place by place.
     entries: Vec<Entry>,
     /// Names of the fields that the device must be sent, place by place.
-    forced: Vec<Vec<String>>,
-    stamps: Vec<Stamp>,
-    taken_as_sent: Vec<TakenAsSent<'a>>,
-    new_stamps: Vec<Stamp>,
+    forced: Vec<BTreeSet<String>>,
+    stamps: Stamps,
+    taken_as_sent: TakenAsSent<'a>,
     skew: Vec<Skew>,
     conflicts: Vec<Conflict>,
     lost: Vec<Lost<'a>>,
+    /// Places of the records that the push deletes, and what the device had seen then.
+    ends: BTreeMap<usize, UnixNanos>,
     /// Edits of records that are deleted.
     ended: Vec<Conflict>,
     answered: Vec<ConflictOut>,
     results: Vec<ChangeResult>,
     /// Place of the record and fields that the device must be told of, change by change.
-    told: Vec<(usize, Vec<String>)>,
+    told: Vec<(usize, BTreeSet<String>)>,
     /// What the device had seen when it made the change in hand.
     seen: UnixNanos,
 }
 
 impl<'a> Run<'a, '_> {
     fn apply(&mut self, place: usize, change: &'a Change<'a>) {
-        self.told.push((place, Vec::new()));
+        self.told.push((place, BTreeSet::new()));
         self.seen = change.seen.unwrap_or(self.caller.since);
         let writes = self.judged(place, change);
         let (mut won, mut lost) = (false, false);
@@ -269,7 +274,7 @@ impl<'a> Run<'a, '_> {
             self.edited_the_dead(place, &writes);
         }
         if is_dead && deletes {
-            self.ended_edits(place);
+            self.ends.insert(place, self.seen);
         }
         let quarantined = self.purged[place] && is_dead && !deletes;
         if quarantined {
@@ -285,19 +290,18 @@ impl<'a> Run<'a, '_> {
 
     /// Whether the device had been given what that commit brought.
     fn has_seen(&self, place: usize, cts: UnixNanos) -> bool {
-        let coll = self.drafts[place].key.coll;
-        let delivered = super::marks::of(&self.marks, coll).delivered;
-        cts <= self.seen.max(delivered)
+        cts <= self.seen.max(self.delivered(place))
+    }
+
+    /// How far the device is in a record's collection.
+    fn delivered(&self, place: usize) -> UnixNanos {
+        super::marks::of(&self.marks, self.drafts[place].key.coll).delivered
     }
 
     fn must_see(&mut self, place: usize, field: &str) {
-        if !self.forced[place].iter().any(|forced| forced == field) {
-            self.forced[place].push(field.to_owned());
-        }
-        if let Some((_, told)) = self.told.last_mut()
-            && !told.iter().any(|known| known == field)
-        {
-            told.push(field.to_owned());
+        self.forced[place].insert(field.to_owned());
+        if let Some((_, told)) = self.told.last_mut() {
+            told.insert(field.to_owned());
         }
     }
 
@@ -313,6 +317,10 @@ impl<'a> Run<'a, '_> {
     }
 
     fn finish<S: RecordStore>(mut self, store: &S, mut owner: Owner) -> Result<Pushed, S::Error> {
+        // Once for each record: what its last delete of this push ends was ended by the first one.
+        for (place, seen) in std::mem::take(&mut self.ends) {
+            self.ended_edits(place, seen);
+        }
         let (name, app, before) = (self.caller.owner, self.caller.app, owner.last_cts);
         let (mut is_all_own, mut has_incomplete) = (true, false);
         let mut collections: BTreeSet<&str> = BTreeSet::new();
@@ -345,8 +353,8 @@ impl<'a> Run<'a, '_> {
         if !self.skew.is_empty() {
             store.add_skew(name, app, &self.skew)?;
         }
-        if !self.new_stamps.is_empty() {
-            store.set_stamps(name, self.caller.client, app, &self.new_stamps)?;
+        if !self.stamps.new.is_empty() {
+            store.set_stamps(name, self.caller.client, app, &self.stamps.new)?;
         }
         self.keep_conflicts(store, !rows.is_empty())?;
         // Ferry's clients are told change by change, the others record by record.
@@ -373,7 +381,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// The named fields as they are now, with their writers.
-    fn fields_now(&self, place: usize, names: &[String]) -> String {
+    fn fields_now(&self, place: usize, names: &BTreeSet<String>) -> String {
         let held = names.iter().filter_map(|name| self.drafts[place].field(name));
         let fields = held.map(|field| FieldEntry {
             key: &field.key,
@@ -404,7 +412,8 @@ impl<'a> Run<'a, '_> {
                 incomplete: row.incomplete,
             };
             let skew = store.skew(self.caller.owner, self.caller.client, self.caller.app, draft.key)?;
-            let wanted = |field: &super::record::FieldView<'_>| fields.iter().any(|name| name == field.key);
+            let skew = skew.into_iter().collect();
+            let wanted = |field: &super::record::FieldView<'_>| fields.contains(field.key);
             emit::emit(&mut out, Style::Old, &view, wanted, false, &skew).map_err(damaged)?;
         }
         Ok(out)

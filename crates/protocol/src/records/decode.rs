@@ -1,6 +1,6 @@
 //! Reading a push: total, bounded, without a tree of values.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use ferry_types::{
     Error, Reason, Result,
@@ -319,12 +319,30 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
     }
 }
 
-/// The members of an object in their order.
+/// Of members with one name the last, as every JavaScript client reads them.
+fn last_of_equal_names<T>(members: Vec<(Cow<'_, str>, T)>) -> Vec<(Cow<'_, str>, T)> {
+    let mut seen = HashSet::with_capacity(members.len());
+    let is_last: Vec<bool> = members.iter().rev().map(|(name, _)| seen.insert(&**name)).collect();
+    if !is_last.contains(&false) {
+        return members;
+    }
+    members
+        .into_iter()
+        .zip(is_last.into_iter().rev())
+        .filter_map(|(member, last)| last.then_some(member))
+        .collect()
+}
+
+/// The members of an object in their order, each name once.
 pub(super) struct Members<'a, T>(Vec<(Cow<'a, str>, T)>);
 
-impl<T> Members<'_, T> {
+impl<'a, T> Members<'a, T> {
+    pub(super) fn into_items(self) -> impl Iterator<Item = (Cow<'a, str>, T)> {
+        self.0.into_iter()
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = T> {
-        self.0.into_iter().map(|(_, value)| value)
+        self.into_items().map(|(_, value)| value)
     }
 }
 
@@ -344,7 +362,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Members<'a, T> {
                 while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
                     read.push((key, object.next_value()?));
                 }
-                Ok(Members(read))
+                Ok(Members(last_of_equal_names(read)))
             }
         }
 

@@ -6,6 +6,7 @@ mod change;
 mod decode;
 mod encode;
 pub mod ferry;
+mod history;
 pub mod json;
 mod socket;
 mod stream;
@@ -18,6 +19,7 @@ pub use encode::{
     CONTENT_TYPE, ConflictOut, FieldOut, Head, pull_answer, push_answer, write_conflict, write_delete,
     write_insert, write_update,
 };
+pub use history::history_fields;
 pub use socket::{ClientMessage, ServerMessage, SocketError};
 pub use stream::{Bye, bye, changes_event, heartbeat};
 pub use time::UnixNanos;

@@ -1,6 +1,6 @@
 //! Walking over the state in the order of commits, for everything that is delivered.
 
-use std::ops::ControlFlow;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use ferry_protocol::records::UnixNanos;
 use ferry_types::limits::RECORDS_PAGE_MAX_BYTES;
@@ -170,9 +170,10 @@ impl Scan<'_> {
         }
         let shown = match skewed {
             Some(client) => {
-                store.skew(self.owner, client, row.app, RecordKey { coll: row.coll, id: row.id })?
+                let key = RecordKey { coll: row.coll, id: row.id };
+                store.skew(self.owner, client, row.app, key)?.into_iter().collect()
             }
-            None => Vec::new(),
+            None => HashMap::new(),
         };
         let out = found.table(if self.by_table { row.coll } else { "" });
         let before = out.len();

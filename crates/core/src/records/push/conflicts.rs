@@ -95,21 +95,25 @@ impl<'a> Run<'a, '_> {
     }
 
     /// The end of a record whose newest edits by others its device had not seen.
-    pub(super) fn ended_edits(&mut self, place: usize) {
+    pub(super) fn ended_edits(&mut self, place: usize, seen: UnixNanos) {
+        if !self.drafts[place].is_dead() {
+            return;
+        }
         let Some(end) = self.drafts[place].field(DELETED_AT).cloned() else { return };
         // A device that tells nothing of what it has seen would have seen nothing.
-        let says_nothing = self.seen == UnixNanos::EPOCH && !super::super::marks::any(&self.marks);
+        let says_nothing = seen == UnixNanos::EPOCH && !super::super::marks::any(&self.marks);
         if end.writer != self.caller.client || says_nothing {
             return;
         }
+        let seen = seen.max(self.delivered(place));
         let unseen = |field: &&Field<'a>| {
             field.writer != self.caller.client
                 && field.key != DELETED_AT
                 && !is_hidden(&field.key)
                 && counts_as_conflict(&field.key, &field.value)
-                && !self.has_seen(place, field.cts)
+                && field.cts > seen
         };
-        let unseen: Vec<Field<'a>> = self.drafts[place].fields.iter().filter(unseen).cloned().collect();
+        let unseen: Vec<Field<'a>> = self.drafts[place].fields().filter(unseen).cloned().collect();
         for field in unseen {
             self.ended(place, &field.key, side(&end), side(&field));
         }

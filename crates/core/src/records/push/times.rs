@@ -1,6 +1,6 @@
 //! What a change writes, and at which time (REC-04 to REC-08).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, json};
 use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
@@ -12,6 +12,7 @@ use super::{
         store::Stamp,
     },
     Run, WHOLE_DATA,
+    stamps::Chosen,
 };
 
 impl<'a> Run<'a, '_> {
@@ -115,8 +116,8 @@ impl<'a> Run<'a, '_> {
             return (at, sent);
         }
         let digest = digest(content);
-        let is_same = |stamp: &&Stamp| stamp.field == field && stamp.sent.is_none() && stamp.digest == digest;
-        let retried = self.stamps_of(place, field).find(is_same).map(|stamp| stamp.at);
+        let is_same = |stamp: &&Chosen| stamp.sent.is_none() && stamp.digest == digest;
+        let retried = self.stamps.of(place, field).find(is_same).map(|stamp| stamp.at);
         if let Some(at) = retried.filter(|_| !self.has_seen_another(place, field)) {
             return (at, None);
         }
@@ -129,8 +130,7 @@ impl<'a> Run<'a, '_> {
 
     /// The time of one member of what was given `at` as a whole in place of `claim`.
     fn member_time(&mut self, place: usize, key: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
-        let known = self.stamps_of(place, key).find(|stamp| stamp.field == key && stamp.sent == Some(claim));
-        if let Some(stamp) = known {
+        if let Some(stamp) = self.stamps.of(place, key).find(|stamp| stamp.sent == Some(claim)) {
             return stamp.at;
         }
         let own = self.in_order(place, key, claim, at);
@@ -165,30 +165,24 @@ impl<'a> Run<'a, '_> {
             held.writer == self.caller.client && !is_stamped
         });
         let held = held.map(|held| Own { claim: held.at, at: held.at });
-        let beside = self
-            .taken_as_sent
-            .iter()
-            .filter(move |taken| taken.place == place && (taken.field == field || taken.field == WHOLE_DATA));
-        stamped.chain(held).chain(beside.map(|taken| Own { claim: taken.at, at: taken.at }))
+        let beside = [field, WHOLE_DATA].into_iter().flat_map(move |name| {
+            let taken = self.taken_as_sent.get(&place).and_then(|fields| fields.get(name));
+            taken.into_iter().flatten().map(|at| Own { claim: *at, at: *at })
+        });
+        stamped.chain(held).chain(beside)
     }
 
     /// Times that were chosen for the device's writes of a field, or of all of them at once; its own first.
-    fn stamps_of(&self, place: usize, field: &str) -> impl Iterator<Item = &Stamp> {
-        let key = self.drafts[place].key;
-        let of = move |name: &'static str| {
-            let all = self.new_stamps.iter().rev().chain(&self.stamps);
-            all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == name)
-        };
-        let all = self.new_stamps.iter().rev().chain(&self.stamps);
-        let own =
-            all.filter(move |stamp| stamp.coll == key.coll && stamp.id == key.id && stamp.field == field);
-        own.chain(of(WHOLE_DATA).filter(move |_| field != WHOLE_DATA))
+    fn stamps_of(&self, place: usize, field: &str) -> impl Iterator<Item = &Chosen> {
+        let is_part = field != WHOLE_DATA;
+        let of_whole = is_part.then(|| self.stamps.of(place, WHOLE_DATA)).into_iter().flatten();
+        self.stamps.of(place, field).chain(of_whole)
     }
 
     fn stamp(&mut self, place: usize, field: &str, sent: Option<UnixNanos>, digest: i64, at: UnixNanos) {
         let key = self.drafts[place].key;
         let (coll, id, field) = (key.coll.to_owned(), key.id.to_owned(), field.to_owned());
-        self.new_stamps.push(Stamp { coll, id, field, sent, digest, at });
+        self.stamps.add(place, Stamp { coll, id, field, sent, digest, at });
     }
 
     /// Whether the device knows that somebody else wrote the field since: then the same write again is meant.
@@ -196,8 +190,10 @@ impl<'a> Run<'a, '_> {
         let foreign = |held: &&Field<'_>| {
             held.writer != self.caller.client && held.cts <= self.caller.since && !is_hidden(&held.key)
         };
-        let mut fields = self.drafts[place].fields.iter();
-        fields.any(|held| (field == WHOLE_DATA || held.key == field) && foreign(&held))
+        match field {
+            WHOLE_DATA => self.drafts[place].fields().any(|held| foreign(&held)),
+            field => self.drafts[place].field(field).is_some_and(|held| foreign(&held)),
+        }
     }
 }
 
@@ -207,12 +203,8 @@ struct Own {
     at: UnixNanos,
 }
 
-/// A write of this push whose time does not lie behind the hub's, and counts as it is.
-pub(super) struct TakenAsSent<'a> {
-    place: usize,
-    field: &'a str,
-    at: UnixNanos,
-}
+/// Writes of this push whose times do not lie behind the hub's and count as they are, by place of the record and by field.
+pub(super) type TakenAsSent<'a> = HashMap<usize, HashMap<&'a str, Vec<UnixNanos>>>;
 
 /// The latest time that a write may claim.
 pub(super) fn limit(now: UnixNanos) -> UnixNanos {
@@ -242,15 +234,17 @@ pub(super) fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
 }
 
 /// The times in a change that do not lie behind the hub's, nor so far ahead that it replaces them.
-pub(super) fn taken_as_sent<'a>(
+pub(super) fn add_taken_as_sent<'a>(
+    taken: &mut TakenAsSent<'a>,
     place: usize,
     change: &'a Change<'a>,
     now: UnixNanos,
-) -> impl Iterator<Item = TakenAsSent<'a>> {
-    times(change).filter_map(move |(field, at)| {
-        let at = at.filter(|at| *at >= now && *at <= limit(now))?;
-        Some(TakenAsSent { place, field, at })
-    })
+) {
+    for (field, at) in times(change) {
+        if let Some(at) = at.filter(|at| *at >= now && *at <= limit(now)) {
+            taken.entry(place).or_default().entry(field).or_default().push(at);
+        }
+    }
 }
 
 /// That a record lives, as its insert implies.

@@ -1,9 +1,17 @@
 //! What is kept beside the records: purged ids, history, conflicts.
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+};
+
 use ferry_protocol::records::UnixNanos;
 
 use super::{
-    super::store::{Conflict, HistoryOut, PastWrite, Purged, RecordKey},
+    super::{
+        history,
+        store::{Conflict, HistoryOut, PastWrite, Purged, RecordKey},
+    },
     nanos,
 };
 use crate::sql::{Sql, Value};
@@ -59,29 +67,40 @@ pub(super) fn add_history<S: Sql>(
     )
 }
 
+/// The history of each record is read once, however many writes are looked for in it.
 pub(super) fn were_merged<S: Sql>(
     sql: &S,
     owner: &str,
     app: &str,
     writes: &[PastWrite<'_>],
 ) -> Result<Vec<bool>, S::Error> {
-    let stands = |write: &PastWrite<'_>| {
-        let found = sql.first(
-            "SELECT 1 FROM _ferry_record_history WHERE owner = ?1 AND app = ?2 AND coll = ?3 AND id = ?4
-             AND instr(entry, ?5) AND instr(entry, ?6) LIMIT 1",
-            &[
-                owner.into(),
-                app.into(),
-                write.key.coll.into(),
-                write.key.id.into(),
-                (&*write.fragment).into(),
-                (&*write.client).into(),
-            ],
-            |_| Ok(()),
+    let mut by_record: BTreeMap<(RecordKey<'_>, &str), Vec<usize>> = BTreeMap::new();
+    for (place, write) in writes.iter().enumerate() {
+        by_record.entry((write.key, &write.client)).or_default().push(place);
+    }
+    let mut merged = vec![false; writes.len()];
+    for ((key, client), places) in by_record {
+        let fragments: HashMap<&str, usize> =
+            places.iter().map(|place| (&*writes[*place].fragment, *place)).collect();
+        sql.query(
+            "SELECT entry FROM _ferry_record_history WHERE owner = ?1 AND app = ?2 AND coll = ?3 AND id = ?4
+             AND instr(entry, ?5)",
+            &[owner.into(), app.into(), key.coll.into(), key.id.into(), client.into()],
+            &mut |row| {
+                for fragment in history::accepted(row.text(0)?) {
+                    if let Some(place) = fragments.get(&*fragment) {
+                        merged[*place] = true;
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            },
         )?;
-        Ok(found.is_some())
-    };
-    writes.iter().map(stands).collect()
+        // Equal writes of one push stand in the history together.
+        for place in places {
+            merged[place] = merged[fragments[&*writes[place].fragment]];
+        }
+    }
+    Ok(merged)
 }
 
 pub(super) fn add_conflicts<S: Sql>(
