@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead, BufReader},
     path::PathBuf,
+    process::{Child, ChildStderr},
 };
 
 use ferry_testkit::{Hub, command::Ferry, command::finish, process, sample::Shape, wait};
@@ -33,10 +34,20 @@ impl Stopped {
     }
 
     /// Starts the push and waits until the hub stands at the point.
-    fn push(&self) -> std::process::Child {
+    fn push(&self) -> Child {
         let pushing = self.ada.spawn(&["push", "app.db", "app"]);
         wait::until("the hub to stand at the fault point", || self.block.exists().then_some(()));
         pushing
+    }
+
+    /// A push that was interrupted while the hub stands at the point: with what it says from then on.
+    fn interrupted(&self) -> (Child, BufReader<ChildStderr>) {
+        let mut pushing = self.push();
+        let mut stderr = BufReader::new(pushing.stderr.take().unwrap());
+        process::interrupt(&pushing);
+        let line = next_line(&mut stderr);
+        assert!(line.contains("waiting for what the hub says"), "{line}");
+        (pushing, stderr)
     }
 
     fn go_on(&self) {
@@ -50,18 +61,19 @@ impl Stopped {
     }
 }
 
+fn next_line(from: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    line
+}
+
 // It said "interrupted", whether the hub had the push or not.
 // Verifies: PAG-71
 #[test]
 fn an_interrupt_while_the_hub_commits_waits_for_its_word() {
     let stopped = Stopped::at("push.begin");
     let before = stopped.version();
-    let mut pushing = stopped.push();
-    let mut stderr = BufReader::new(pushing.stderr.take().unwrap());
-    process::interrupt(&pushing);
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert!(line.contains("waiting for what the hub says"), "{line}");
+    let (pushing, _stderr) = stopped.interrupted();
     stopped.go_on();
     let told = finish(pushing);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
@@ -75,14 +87,9 @@ fn an_interrupt_while_the_hub_commits_waits_for_its_word() {
 fn a_second_interrupt_ends_at_once_and_says_what_it_left() {
     let stopped = Stopped::at("push.begin");
     let before = stopped.version();
-    let mut pushing = stopped.push();
-    let mut stderr = BufReader::new(pushing.stderr.take().unwrap());
+    let (pushing, mut stderr) = stopped.interrupted();
     process::interrupt(&pushing);
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    process::interrupt(&pushing);
-    line.clear();
-    stderr.read_line(&mut line).unwrap();
+    let line = next_line(&mut stderr);
     assert!(line.contains("the hub is about to have it; push again"), "{line}");
     assert_eq!(finish(pushing).code, Some(130));
     stopped.go_on();

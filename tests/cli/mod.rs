@@ -15,5 +15,6 @@ mod oauth;
 mod orgs;
 mod profiles;
 mod records;
+mod restored;
 mod sync;
 mod terminal;

@@ -145,3 +145,22 @@ fn each_of_these_commands_answers_one_json_document() {
     let error: Value = serde_json::from_str(&output.stderr).unwrap();
     assert_eq!((output.code, &error["error"]["code"]), (Some(5), &"not_found".into()));
 }
+
+// It said "organisation not found: notes", and named the database.
+// Verifies: CLI-06
+#[test]
+fn an_organisation_that_is_not_there_is_named() {
+    let hub = hub();
+    let (ada, bob) = (person(&hub), person(&hub));
+    ada.signup("ada@example.com");
+    ada.ok(&["org", "create", "team"]);
+    for arguments in [&["db", "show", "taem/notes"][..], &["db", "show", "notes", "--org", "taem"]] {
+        let told = ada.fails(5, arguments);
+        assert!(told.contains("organisation not found: taem; did you mean team?"), "{told}");
+    }
+    assert!(ada.fails(5, &["db", "show", "team/notes"]).contains("database not found: notes"));
+    // An empty code, from a file that is not there, joined nobody and said nothing.
+    assert!(bob.fails(2, &["signup", "bob@example.com", "--invite", ""]).contains("--invite is empty"));
+    let invited = ada.run(&["invite", "create", "bob@example.com", "--org", "team"]);
+    assert!(invited.stderr.contains("as member of team"), "{}", invited.stderr);
+}

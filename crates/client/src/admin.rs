@@ -236,14 +236,29 @@ impl AdminClient {
     }
 
     async fn with_suggestion(&self, mut error: ClientError, org: &str, name: &str) -> ClientError {
-        error.message = format!("{}: {name}", error.message);
-        if let Ok(rows) = self.list(org, "", SUGGESTIONS_FROM_MAX).await {
-            match name::nearest(name, rows.iter().map(|row| row.name.as_str())) {
-                Some(near) => error.message.push_str(&format!("; did you mean {near}?")),
-                None if rows.is_empty() => error.message.push_str("; make it with: ferry db create"),
-                None => error.message.push_str("; see: ferry db list"),
+        let rows = match self.list(org, "", SUGGESTIONS_FROM_MAX).await {
+            Ok(rows) => rows,
+            // It is the organisation that is not there, or not for the caller.
+            Err(refused) if refused.code == error.code && !org.is_empty() => {
+                return self.no_org(refused, org).await;
             }
+            Err(_) => return error,
+        };
+        error.message = format!("{}: {name}", error.message);
+        match name::nearest(name, rows.iter().map(|row| row.name.as_str())) {
+            Some(near) => error.message.push_str(&format!("; did you mean {near}?")),
+            None if rows.is_empty() => error.message.push_str("; make it with: ferry db create"),
+            None => error.message.push_str("; see: ferry db list"),
         }
+        error
+    }
+
+    async fn no_org(&self, mut error: ClientError, org: &str) -> ClientError {
+        let rows = self.list_orgs(rpc::ListOrgsRequest::default()).await.unwrap_or_default();
+        error.message = match name::nearest(org, rows.iter().map(|row| row.name.as_str())) {
+            Some(near) => format!("organisation not found: {org}; did you mean {near}?"),
+            None => format!("organisation not found: {org}; yours are told by: ferry org list"),
+        };
         error
     }
 

@@ -124,6 +124,8 @@ struct Target {
     name: String,
     kind: Option<DatabaseKind>,
     version: u64,
+    /// Its name; hubs of an earlier program, and databases that are not pushed, tell none.
+    tag: Option<Tag>,
 }
 
 impl Target {
@@ -133,7 +135,20 @@ impl Target {
             name: row.name.clone(),
             kind: row.kind.parse().ok(),
             version: row.seq,
+            tag: row.tag.parse().ok(),
         })
+    }
+
+    /// Whether the hub has just what a file was synced with. A hub that was put back may have another version of that
+    /// number.
+    fn is_at(&self, base: &Synced) -> bool {
+        base.version == Some(self.version)
+            && self.tag.is_none_or(|tag| tag == Tag::new(self.version, &base.root))
+    }
+
+    /// Whether the hub has lost what a file was synced with: it was put back to an older state.
+    fn went_back(&self, base: &Synced) -> bool {
+        base.version.is_some_and(|version| version >= self.version) && !self.is_at(base)
     }
 
     fn name(&self) -> DatabaseName {

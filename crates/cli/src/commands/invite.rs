@@ -49,14 +49,16 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::Create { email, role } => {
             let role = role.to_string();
-            let request = rpc::CreateInvitationRequest { org, email, role, ..Default::default() };
+            let request =
+                rpc::CreateInvitationRequest { org: org.clone(), email, role, ..Default::default() };
             let made = admin.create_invitation(request).await?;
             if context.json {
                 return output::json(&made);
             }
             let rpc::Invitation { id, email, role, exp_unix, code, .. } = &made;
             output::line(code)?;
-            output::note(format_args!("# {id}: {email} as {role}, expires at unix {exp_unix}"));
+            let place = if org.is_empty() { "your personal organisation" } else { &org };
+            output::note(format_args!("# {id}: {email} as {role} of {place}, expires at unix {exp_unix}"));
             Ok(())
         }
         Command::List => {

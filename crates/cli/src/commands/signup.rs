@@ -18,8 +18,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let invite = match args.invite {
+        Some(code) if code.trim().is_empty() => {
+            return Err(Failure::Usage(
+                "--invite is empty: it wants the code that ferry invite create printed".into(),
+            ));
+        }
+        code => code.unwrap_or_default(),
+    };
     let password = args.password.read(true)?;
-    let invite = args.invite.unwrap_or_default();
     let answer = context.anonymous()?.signup(&args.email, &password, &invite).await?;
     let whoami = login::remember(context, answer)?;
     if context.json {

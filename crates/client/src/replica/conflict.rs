@@ -18,9 +18,18 @@ impl Conflict<'_> {
     /// The hub has moved on from what the file was last synced with.
     pub(super) fn moved_on(&self, reason: &str, base: &Synced, untouched: bool) -> ClientError {
         let (name, file, theirs) = (&self.target.name, self.file.display(), &self.theirs);
+        let went_back = self.target.went_back(base);
         let base = shown(base.version, Some(&base.root));
         let word = word(self.file);
-        let message = if untouched {
+        let message = if went_back {
+            format!(
+                "{name} was put back, perhaps from a backup: it is at {theirs}, and no longer has {base}, which {file} was \
+                 synced with. To have the hub's: ferry pull {word} --force ({}). To bring the hub back to yours: ferry push \
+                 {word} --force ({})",
+                self.saved(),
+                self.replaced()
+            )
+        } else if untouched {
             format!(
                 "{name} has moved on to {theirs}; {file} is still {base}. To have the hub's: ferry pull {word} (nothing is \
                  lost). To put the hub back to yours: ferry push {word} --force ({})",

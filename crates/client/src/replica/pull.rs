@@ -85,7 +85,8 @@ impl Replica<'_> {
                 if let Some(equal) = self.guard(file, target, &local, &memory, force).await? {
                     return Ok(equal);
                 }
-                if !memory.untouched || self.base_of(target, &memory).is_none() {
+                let base = self.base_of(target, &memory);
+                if !memory.untouched || base.is_none_or(|base| target.went_back(base)) {
                     let (back, path) = save(local, self.clock.now()).await?;
                     local = back;
                     *saved = Some(path);
@@ -114,8 +115,12 @@ impl Replica<'_> {
         if let Some(base) = self.base_of(target, memory)
             && memory.untouched
         {
-            let equal = base.version == Some(target.version) && base.root == local.scan.root;
-            return Ok(equal.then(|| self.equal(target, local)));
+            if target.is_at(base) && base.root == local.scan.root {
+                return Ok(Some(self.equal(target, local)));
+            }
+            if force || !target.went_back(base) {
+                return Ok(None);
+            }
         }
         // A file that equals the hub's image needs no state to be recognised.
         let hub = self.probe(target, local).await?;
@@ -130,9 +135,7 @@ impl Replica<'_> {
         let theirs = super::shown(hub.version.or(Some(target.version)), hub.root.as_ref());
         let conflict = Conflict { target, file, theirs };
         Err(match self.base_of(target, memory) {
-            Some(base) if base.version == Some(target.version) || hub.root == Some(base.root) => {
-                conflict.unpushed(base)
-            }
+            Some(base) if target.is_at(base) || hub.root == Some(base.root) => conflict.unpushed(base),
             Some(base) => conflict.moved_on("UNSYNCED_CHANGES", base, false),
             None => conflict.unrelated("UNSYNCED_CHANGES"),
         })

@@ -76,7 +76,7 @@ impl Replica<'_> {
             }
             let session = self.open(&target, Direction::Push, local.page_count().0).await?;
             let now = self.look_again(&target).await?;
-            if now.version != target.version {
+            if (now.version, now.tag) != (target.version, target.tag) {
                 // The session is about a version that nobody has compared with.
                 session.abandon().await;
                 target = now;
@@ -108,7 +108,7 @@ impl Replica<'_> {
             return Ok(Compared::Free);
         }
         let base = self.base_of(target, memory);
-        if let Some(base) = base.filter(|base| base.version == Some(target.version)) {
+        if let Some(base) = base.filter(|base| target.is_at(base)) {
             let equal = base.root == local.scan.root;
             return Ok(if equal { Compared::Equal(self.equal(target, local)) } else { Compared::Free });
         }

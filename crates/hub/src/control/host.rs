@@ -1,6 +1,6 @@
 //! What the control plane asks of whoever holds the open databases.
 
-use ferry_types::{DatabaseId, Seq, UnixMillis};
+use ferry_types::{DatabaseId, Seq, Tag, UnixMillis};
 use futures_util::future::BoxFuture;
 
 /// State of a database that only its actor knows.
@@ -10,6 +10,8 @@ pub struct DatabaseStats {
     pub size_bytes: u64,
     /// Newest committed sequence number; of a replica its version.
     pub seq: Seq,
+    /// Of a replica: its version's name.
+    pub tag: Option<Tag>,
     /// Long-lived connections now.
     pub connections: u32,
     /// Last write; `None`: none yet.

@@ -70,6 +70,7 @@ pub(super) fn database(entry: &DatabaseEntry, stats: &DatabaseStats) -> wire::Da
         lanes: stats.lanes.iter().map(lane).collect(),
         last_activity_unix: unix(stats.last_activity),
         connections: stats.connections,
+        tag: stats.tag.map(|tag| tag.to_string()).unwrap_or_default(),
         kind: entry.kind.map(DatabaseKind::as_str).unwrap_or_default().to_owned(),
         ..Default::default()
     }

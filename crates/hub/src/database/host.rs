@@ -66,6 +66,7 @@ fn replica_stats(dir: &Path) -> ferry_store::Result<Option<DatabaseStats>> {
         size_bytes: size_of(dir),
         seq,
         last_activity,
+        tag: Some(version.tag()),
         lanes: vec![lane],
         connections: 0,
     }))
@@ -81,7 +82,7 @@ async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
     let size_bytes = size_of(database.dir());
-    Ok(DatabaseStats { size_bytes, seq, last_activity, lanes, connections: 0 })
+    Ok(DatabaseStats { size_bytes, seq, last_activity, lanes, ..DatabaseStats::default() })
 }
 
 /// Bytes of all files below `dir`; 0 if there is none.
