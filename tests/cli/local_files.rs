@@ -111,6 +111,67 @@ fn what_is_made_beside_a_private_file_is_private() {
     assert_eq!(mode(&copy), 0o600);
 }
 
+/// The part was opened by its name: a symbolic link there was followed and its target overwritten with the database, and
+/// an unrelated database that happened to have the state's name got ferry's tables.
+// Verifies: PAG-61, PAG-67
+#[test]
+fn what_lies_where_a_pull_writes_is_neither_followed_nor_written() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    Shape::default().create(&one.file("app.db"), 50, 1);
+    one.ok(&["push", "app.db", "app"]);
+    let token = one.ok(&["db", "token", "app", "--direction", "pull"]);
+    let two = two.env("FERRY_SYNC_TOKEN", token.trim());
+    two.ok(&["clone", "app", "old.db"]);
+    run(&one.file("app.db"), "UPDATE item SET price = 8");
+    one.ok(&["push", "app.db"]);
+
+    fs::write(two.file("precious.txt"), "precious").unwrap();
+    for (arguments, name) in [
+        (&["clone", "app", "new.db"][..], "new.db-ferry-part"),
+        (&["pull", "app", "new.db"], "new.db-ferry-part"),
+        (&["pull", "old.db"], "old.db-ferry-part"),
+        (&["sync", "pull", "--db", "new.db"], "new.db-ferry-part"),
+    ] {
+        let part = two.file(name);
+        for make in [
+            (|part| std::os::unix::fs::symlink("precious.txt", part)) as fn(&Path) -> std::io::Result<()>,
+            |part| fs::write(part, "precious"),
+            |part| fs::create_dir(part),
+        ] {
+            make(&part).unwrap();
+            let failure = two.fails(10, arguments);
+            assert!(failure.contains(name) && failure.contains("Move it away"), "{arguments:?}: {failure}");
+            assert_eq!(fs::read_to_string(two.file("precious.txt")).unwrap(), "precious", "{arguments:?}");
+            assert!(!two.file("new.db").exists(), "{arguments:?}");
+            if part.is_dir() {
+                fs::remove_dir(&part).unwrap();
+            } else {
+                assert_eq!(fs::read_to_string(&part).unwrap(), "precious", "{arguments:?}");
+                fs::remove_file(&part).unwrap();
+            }
+        }
+    }
+    // What a killed run left is not in the way.
+    assert_eq!(
+        two.clone().env("FERRY_FAULT", "pull.received=kill").run(&["clone", "app", "new.db"]).code,
+        None
+    );
+    assert!(two.file("new.db-ferry-part").exists());
+    two.ok(&["clone", "app", "new.db"]);
+    two.ok(&["pull", "old.db"]);
+
+    run(&two.file("other.db-ferry"), "CREATE TABLE mine(a); INSERT INTO mine VALUES (1)");
+    let before = fs::read(two.file("other.db-ferry")).unwrap();
+    let failure = two.fails(10, &["clone", "app", "other.db"]);
+    assert!(
+        failure.contains("other.db-ferry is in the way") && failure.contains("Move it away"),
+        "{failure}"
+    );
+    assert_eq!(fs::read(two.file("other.db-ferry")).unwrap(), before);
+    assert!(!two.file("other.db").exists(), "it is said before anything is received");
+}
+
 // Verifies: CFG-02
 #[test]
 fn every_file_of_the_data_directory_is_its_owners_alone() {

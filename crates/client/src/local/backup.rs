@@ -11,13 +11,16 @@ use ferry_types::UnixMillis;
 use super::{image::Image, paths};
 use crate::{ClientError, Result};
 
+/// What is added to its name while it is written.
+const PART: &str = "-part";
+
 /// Writes the image to `<file>.ferry-<UTC time>.bak`, durable when it returns; the path.
 ///
 /// # Errors
 /// When the image cannot be read or the copy not be written.
 pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
     let path = free_name(image.path(), now);
-    let part = paths::beside(&path, "-part");
+    let part = paths::beside(&path, PART);
     let copied = copy(image, &part, paths::Mode::of(image.path()));
     let failed = |error: io::Error| ClientError::io(path.display(), &error);
     if let Err(error) = copied {
@@ -31,8 +34,7 @@ pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
 fn copy(image: &Image, part: &Path, mode: paths::Mode) -> Result<()> {
     let failed = |error: io::Error| ClientError::io(part.display(), &error);
     let mut options = OpenOptions::new();
-    let file = mode.limit(options.write(true).create(true).truncate(true)).open(part).map_err(failed)?;
-    mode.narrow(part).map_err(failed)?;
+    let file = mode.limit(options.write(true).create_new(true)).open(part).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let mut outcome = Ok(());
     image.read_all(|_, data| {
@@ -46,9 +48,10 @@ fn copy(image: &Image, part: &Path, mode: paths::Mode) -> Result<()> {
 fn free_name(file: &Path, now: UnixMillis) -> PathBuf {
     let stamp = utc_stamp(now);
     let name = |suffix: &str| paths::beside(file, &format!(".ferry-{stamp}{suffix}.bak"));
+    let is_taken = |path: &Path| path.symlink_metadata().is_ok();
     let mut path = name("");
     let mut taken = 1;
-    while path.exists() {
+    while is_taken(&path) || is_taken(&paths::beside(&path, PART)) {
         taken += 1;
         path = name(&format!("-{taken}"));
     }

@@ -2,7 +2,7 @@
 //! image itself, with holes where pages of the local file stay.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -11,6 +11,8 @@ use std::{
 
 use ferry_core::pages::{PageSet, header, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
+
+mod leftover;
 
 use super::{paths, point, scan::root_of};
 use crate::{ClientError, Result, progress::Progress, wire::edgereplica::PageSink};
@@ -41,7 +43,7 @@ impl Part {
     /// the same page size: the hub does not send what equals them.
     ///
     /// # Errors
-    /// When another run works on the same file, or the disk does not allow it.
+    /// When another run works on the same file, something of others has the part's name, or the disk does not allow it.
     pub fn create(
         file: &Path,
         page_size: PageSize,
@@ -50,21 +52,8 @@ impl Part {
         progress: Arc<dyn Progress>,
     ) -> Result<Self> {
         let path = paths::beside(file, SUFFIX);
+        let part = leftover::replace(file, &path)?;
         let failed = |error: &io::Error| ClientError::io(path.display(), error);
-        let (mode, mut options) = (paths::Mode::of(file), OpenOptions::new());
-        let opened = mode.limit(options.read(true).write(true).create(true).truncate(false)).open(&path);
-        let part = opened.map_err(|error| {
-            ClientError::file("FILE_UNUSABLE", format!("{} cannot be written: {error}", path.display()))
-        })?;
-        mode.narrow(&path).map_err(|error| failed(&error))?;
-        // Held until the part is dropped: two runs on one file would write over each other.
-        part.try_lock().map_err(|_| {
-            ClientError::file(
-                "FILE_BUSY",
-                format!("another ferry is pulling into {}: wait for it to end", file.display()),
-            )
-        })?;
-        part.set_len(0).map_err(|error| failed(&error))?;
         let bytes = u64::from(page_count.0) * u64::from(page_size.get());
         part.set_len(bytes).map_err(|error| failed(&error))?;
         let count = page_count.0 as usize;

@@ -95,6 +95,13 @@ impl State {
             paths::Mode::of(file).make(&path)?;
             let mut connection = open_file(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
+            if !is_ours(&connection)? {
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+                    None,
+                )
+                .into());
+            }
             connection.execute_batch("PRAGMA synchronous = FULL")?;
             migrate::run(&mut connection, MIGRATIONS)?;
             Ok::<_, ferry_store::Error>(connection)
@@ -104,8 +111,12 @@ impl State {
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
             {
                 ClientError::file(
-                    "STATE_DAMAGED",
-                    format!("{shown} is not what ferry wrote: remove it, then run the command again"),
+                    "STATE_FOREIGN",
+                    format!(
+                        "{shown} is in the way: ferry remembers there what {} was synced with, and did not write what is \
+                         there. Move it away, or give {0} another name",
+                        file.display()
+                    ),
                 )
             }
             ferry_store::Error::Io(error) => {
@@ -191,6 +202,18 @@ impl State {
     pub fn clear_pending(&mut self) -> Result<()> {
         self.connection.execute("DELETE FROM pending", []).map(drop).map_err(|error| self.failed(&error))
     }
+}
+
+/// Whether a file is such a state, or new: nothing is written into a database of others that has the name.
+fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let (ours, all): (u32, u32) = connection.query_row(
+        "SELECT count(*) FILTER (WHERE type = 'table' AND name IN ('synced', 'pending', 'leaves')), count(*)
+         FROM sqlite_schema",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(if version == 0 { all == 0 } else { ours == 3 })
 }
 
 const SYNCED_COLUMNS: &str = "server, database, name, version, root, page_size, page_count";
@@ -282,6 +305,24 @@ mod tests {
         let file = dir.path().join("x.db");
         std::fs::write(dir.path().join("x.db-ferry"), "x".repeat(2000)).unwrap();
         let error = State::open(&file).err().unwrap();
-        assert!(error.message.contains("x.db-ferry is not what ferry wrote"), "{error}");
+        assert!(error.message.contains("x.db-ferry is in the way"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_others_in_its_place_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        let theirs = dir.path().join("x.db-ferry");
+        for sql in [
+            "CREATE TABLE mine(a)",
+            "PRAGMA user_version = 1",
+            "CREATE TABLE leaves(a); PRAGMA user_version = 1",
+        ] {
+            let _ = std::fs::remove_file(&theirs);
+            Connection::open(&theirs).unwrap().execute_batch(sql).unwrap();
+            let before = std::fs::read(&theirs).unwrap();
+            assert_eq!(State::create(&file).err().unwrap().reason, "STATE_FOREIGN", "{sql}");
+            assert_eq!(std::fs::read(&theirs).unwrap(), before, "{sql}");
+        }
     }
 }

@@ -102,6 +102,11 @@ pub(super) async fn remembered(path: PathBuf) -> Result<Option<Synced>> {
     blocking(move || State::open(&path)?.map_or(Ok(None), |state| state.synced())).await
 }
 
+/// That a pull into the file can be remembered beside it; to be asked before anything is received.
+pub(super) async fn check_state(path: PathBuf) -> Result<()> {
+    blocking(move || State::open(&path).map(drop)).await
+}
+
 /// Records a whole sync. Where that fails, in a folder that takes no files for one, file and hub are equal all the same,
 /// and the next sync finds it out by asking the hub.
 pub(super) async fn record(path: PathBuf, synced: Synced, scan: Scan) -> Result<()> {

@@ -50,6 +50,7 @@ impl Replica<'_> {
             ));
         }
         check_place(file)?;
+        local::check_state(file.to_owned()).await?;
         let mut target = self.target(file, named).await?;
         let mut saved = None;
         let mut total: Option<Synchronised> = None;
