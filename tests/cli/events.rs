@@ -309,3 +309,28 @@ fn tail_follows_over_a_restart_of_the_hub() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// The command line said to name a store "with store=", which it does not take.
+// Verifies: EVT-70
+#[test]
+fn where_a_store_must_be_named_the_flag_is_told_and_the_stores() {
+    let hub = hub();
+    let ferry = person(&hub.url());
+    for store in ["one", "two"] {
+        ferry.ok(&["events", "create", "app", store]);
+    }
+    let token = ferry.ok(&["db", "token", "app", "--op", "read,write", "--model", "events"]);
+    let holder = ferry.clone().env("FERRY_SYNC_TOKEN", token.trim());
+    for arguments in [
+        &["append", "app", "v1.Made"][..],
+        &["tail", "app"],
+        &["tail", "app", "--follow"],
+        &["tail", "app", "--json"],
+    ] {
+        let arguments = [&["events"], arguments].concat();
+        let told = ferry.fails(5, &arguments);
+        assert!(told.contains("name one with --store; there are: one, two"), "{told}");
+        let told = holder.fails(5, &arguments);
+        assert!(told.contains("name one with --store") && !told.contains("there are"), "{told}");
+    }
+}

@@ -253,3 +253,94 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
     one.ok(&["clone", "app", "copy.db"]);
     assert!(ferry_testkit::dump::dump(&one.file("copy.db")) == before);
 }
+
+/// A file whose end was lost was pushed, with zeros for what was missing, and every clone was corrupt; or it was told to be
+/// encrypted.
+// Verifies: PAG-60, PAG-70
+#[test]
+fn a_file_that_is_cut_off_is_told_before_anything_is_sent() {
+    let hub = hub();
+    let ada = ada(&hub);
+    Shape::default().create(&ada.file("app.db"), 500, 1);
+    let whole = fs::read(ada.file("app.db")).unwrap();
+    let page = usize::from(u16::from_be_bytes([whole[16], whole[17]]));
+    let pages = whole.len() / page;
+    // The count in the header binds only where the two counters are equal: older SQLite left it alone.
+    let mut stale = whole.clone();
+    stale[24] ^= 1;
+    for (bytes, there) in [
+        (&whole[..whole.len() - 100], pages - 1),
+        (&whole[..page * 2], 2),
+        (&whole[..page * 2 + 5], 2),
+        (&whole[..page - 5], 0),
+        (&stale[..whole.len() - 100], pages - 1),
+    ] {
+        fs::write(ada.file("cut.db"), bytes).unwrap();
+        let told = ada.fails(10, &["push", "cut.db", "app"]);
+        assert!(told.contains(&format!("cut.db is cut off: {there} of {pages} pages are there")), "{told}");
+        let told = ada.fails(10, &["push", "cut.db", "app", "--json"]);
+        assert!(told.contains("FILE_DAMAGED"), "{told}");
+    }
+    assert!(ada.ok(&["push", "app.db", "app"]).starts_with("pushed 1-"));
+}
+
+/// What is not in the file itself, but in its WAL, is not missing.
+// Verifies: PAG-60
+#[test]
+fn a_file_whose_pages_are_still_in_its_wal_is_whole() {
+    let hub = hub();
+    let ada = ada(&hub);
+    let file = ada.file("app.db");
+    let program = Connection::open(&file).unwrap();
+    program
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+             INSERT INTO t SELECT hex(randomblob(20)) FROM n",
+        )
+        .unwrap();
+    let length = fs::metadata(&file).unwrap().len();
+    assert!(length < 20_000, "the pages are in the WAL: {length}");
+    ada.ok(&["push", "app.db", "app"]);
+    ada.ok(&["clone", "app", "copy.db"]);
+    assert_eq!(rows(&ada.file("copy.db")), 5000);
+    // And after the WAL is emptied while the program goes on.
+    program.execute_batch("DELETE FROM t WHERE rowid > 2500; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    ada.ok(&["push", "app.db"]);
+    // Bytes behind the last page are none of SQLite's.
+    drop(program);
+    let mut longer = fs::read(&file).unwrap();
+    longer.extend_from_slice(b"behind");
+    fs::write(ada.file("longer.db"), longer).unwrap();
+    ada.ok(&["db", "create", "longer"]);
+    ada.ok(&["push", "longer.db", "longer"]);
+}
+
+/// An export replaced whatever stood under its name, a database too.
+// Verifies: EVT-46
+#[test]
+fn an_export_replaces_nothing_but_an_earlier_export() {
+    let hub = hub();
+    let ada = ada(&hub);
+    ada.ok(&["events", "append", "app", "v1.Made", "--store", "app"]);
+    let (events, records) = (["events", "export", "app", "app"], ["records", "export", "app"]);
+    Shape::default().create(&ada.file("app.db"), 10, 1);
+    fs::write(ada.file("notes.txt"), "{}\n").unwrap();
+    fs::create_dir(ada.file("folder")).unwrap();
+    for export in [&events[..], &records[..]] {
+        for name in ["app.db", "notes.txt", "folder"] {
+            let before = fs::read(ada.file(name)).ok();
+            let told = ada.fails(6, &[export, &[name]].concat());
+            assert!(told.contains("no earlier export: name another file"), "{told}");
+            assert_eq!(fs::read(ada.file(name)).ok(), before);
+        }
+    }
+    fs::write(ada.file("events"), "").unwrap();
+    fs::write(ada.file("records"), "").unwrap();
+    for _ in 0..2 {
+        ada.ok(&[&events[..], &["events"]].concat());
+        ada.ok(&[&records[..], &["records"]].concat());
+    }
+    ada.fails(6, &[&events[..], &["records"]].concat());
+    ada.fails(6, &[&records[..], &["events"]].concat());
+}

@@ -14,6 +14,7 @@ mod local_files;
 mod oauth;
 mod orgs;
 mod profiles;
+mod prompts;
 mod records;
 mod restored;
 mod sync;

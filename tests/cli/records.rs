@@ -89,6 +89,9 @@ fn records_are_read_exported_and_imported() {
     let shown = ada.ok(&["records", "get", "app", "todo", "tasks", "t1"]);
     assert!(shown.contains("title\t\"oat milk\"\t2026-01-01T10:00:09.000000000Z\ttablet"), "{shown}");
     ada.fails(5, &["records", "get", "app", "todo", "tasks", "none"]);
+    // It printed nothing and ended with 0.
+    ada.fails(5, &["records", "history", "app", "todo", "tasks", "none"]);
+    ada.fails(5, &["records", "history", "app", "todo", "tasks", "none", "--json"]);
     ada.fails(2, &["records", "list", "app", "todo", "tasks", "--where", "title"]);
     let history = ada.ok(&["records", "history", "app", "todo", "tasks", "t1"]);
     assert!(history.lines().next().unwrap().ends_with("\ttablet\tupdate\ttitle\t\"oat milk\""), "{history}");

@@ -1,17 +1,51 @@
 //! Files of the person at the command line: written whole or not at all, read from a path or stdin.
 
 use std::{
-    io::{self, BufWriter, Seek as _, Write},
+    io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write},
     path::{Path, PathBuf},
 };
 
 use ferry_client::ClientError;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
 fn unusable(doing: &str, path: &Path, error: &io::Error) -> Failure {
     ClientError::file("FILE_UNUSABLE", format!("{doing} {}: {error}", path.display())).into()
+}
+
+/// The first line of an export is shorter.
+const FIRST_LINE_BYTES_MAX: u64 = 64 << 10;
+
+/// Refuses a path where something else stands than an earlier export, whose first line has `member` with this value, or
+/// an empty file.
+pub(crate) fn check_replaceable(path: &Path, member: &str, value: &str) -> Result<(), Failure> {
+    let is_earlier = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unusable("writing", path, &error)),
+        Ok(found) if !found.is_file() => false,
+        Ok(found) if found.len() == 0 => true,
+        Ok(_) => {
+            let line = first_line(path).map_err(|error| unusable("reading", path, &error))?;
+            serde_json::from_slice::<Value>(&line).is_ok_and(|header| header[member] == value)
+        }
+    };
+    if is_earlier {
+        return Ok(());
+    }
+    let message = format!(
+        "{} exists already and is no earlier export: name another file, or move this one away first",
+        path.display()
+    );
+    Err(ClientError::conflict("FILE_EXISTS", message).into())
+}
+
+fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let file = BufReader::new(std::fs::File::open(path)?);
+    file.take(FIRST_LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    Ok(line)
 }
 
 /// A file that appears when it is whole.

@@ -9,6 +9,7 @@ mod input;
 mod output;
 mod password;
 mod progress;
+mod prompt;
 mod settings;
 mod system;
 mod table;
@@ -45,8 +46,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         tokio::select! {
-            // First what the command does on its own: a prompt for a password comes before our signal handler,
-            // so that Ctrl-C ends it as it ends any program.
+            // First what the command does on its own: where it asks something, it sees to Ctrl-C too.
             biased;
             result = run(arguments) => result,
             () = system::interrupted(), if !sees_to_it => Err(Failure::Interrupted(None)),

@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Names that are listed where none is alike.
+const NAMES_SHOWN: usize = 5;
+
 /// Prints one line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     write(printable(&text.to_string()).as_ref())
@@ -61,6 +64,13 @@ pub(crate) fn verbatim(text: &[u8]) -> Result<(), Failure> {
 pub(crate) fn note(text: impl std::fmt::Display) {
     // Nothing can be done about a closed stderr.
     let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+}
+
+/// Asks something on stderr; the answer stands in the same line.
+pub(crate) fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    // As for a note.
+    let _ = write!(stderr, "{}: ", printable(question)).and_then(|()| stderr.flush());
 }
 
 /// Where log lines go, each written at once.
@@ -122,24 +132,6 @@ impl<W: Write> Drop for Printable<W> {
     }
 }
 
-/// Says what is about to be done for good and has the person type the name of what it is done to (CLI-09).
-pub(crate) async fn confirm_name(name: &str, warning: &str) -> Result<(), Failure> {
-    let shown = printable(name).into_owned();
-    let prompt = format!("{}; type {shown} to go on", printable(warning));
-    // On a thread of its own, so that Ctrl-C is seen meanwhile.
-    let ask = move || dialoguer::Input::new().with_prompt(prompt).allow_empty(true).interact_text();
-    let asked: Result<String, _> = tokio::task::spawn_blocking(ask)
-        .await
-        .map_err(|error| Failure::other(format!("asking panicked: {error}")))?;
-    let typed =
-        asked.map_err(|dialoguer::Error::IO(error)| Failure::Usage(format!("cannot ask: {error}")))?;
-    if typed.trim() == name || typed.trim() == shown {
-        Ok(())
-    } else {
-        Err(Failure::Usage(format!("{typed:?} is not {name:?}: nothing was done")))
-    }
-}
-
 /// Refuses, before anything is sent, what cannot be undone and nobody can be asked about (CLI-09). `doing`: such as
 /// "delete the store".
 pub(crate) fn require_terminal(doing: &str) -> Result<(), Failure> {
@@ -147,6 +139,15 @@ pub(crate) fn require_terminal(doing: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Usage(format!("there is no terminal to ask whether to {doing}: give --yes")))
+}
+
+/// `a, b and 7 more`.
+pub(crate) fn some_of(names: &[impl AsRef<str>]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// `3,649`.

@@ -3,9 +3,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use dialoguer::Password;
-
-use crate::failure::Failure;
+use crate::{failure::Failure, output, prompt};
 
 const NEW_VARIABLE: &str = "FERRY_NEW_PASSWORD";
 const VARIABLES: [&str; 2] = ["FERRY_PASSWORD", "EDGEREPLICA_PASSWORD"];
@@ -20,7 +18,7 @@ pub(crate) struct PasswordArgs {
 
 impl PasswordArgs {
     /// The password; `twice` has a prompt ask again, so that a slip is not stored for ever.
-    pub(crate) fn read(&self, twice: bool) -> Result<String, Failure> {
+    pub(crate) async fn read(&self, twice: bool) -> Result<String, Failure> {
         if self.password_stdin {
             return from_stdin();
         }
@@ -28,21 +26,21 @@ impl PasswordArgs {
             VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         match set {
             Some(password) => Ok(password),
-            None => prompt("password", twice),
+            None => asked("password", twice).await,
         }
     }
 
     /// The password, or nothing where none is given and nobody can be asked: the account may have none.
-    pub(crate) fn read_if_any(&self) -> Result<String, Failure> {
+    pub(crate) async fn read_if_any(&self) -> Result<String, Failure> {
         let given =
             self.password_stdin || VARIABLES.iter().any(|name| crate::context::variable(name).is_some());
-        if given { self.read(false) } else { prompt_if_any() }
+        if given { self.read(false).await } else { asked_if_any().await }
     }
 
     /// The present password, and then the new one: the second line of stdin, FERRY_NEW_PASSWORD, a prompt.
-    pub(crate) fn read_with_new(&self) -> Result<(String, String), Failure> {
-        let current = self.read(false)?;
-        Ok((current, new_password(self.password_stdin)?))
+    pub(crate) async fn read_with_new(&self) -> Result<(String, String), Failure> {
+        let current = self.read(false).await?;
+        Ok((current, new_password(self.password_stdin).await?))
     }
 }
 
@@ -55,16 +53,16 @@ pub(crate) struct NewPasswordArgs {
 }
 
 impl NewPasswordArgs {
-    pub(crate) fn read(&self) -> Result<String, Failure> {
-        new_password(self.password_stdin)
+    pub(crate) async fn read(&self) -> Result<String, Failure> {
+        new_password(self.password_stdin).await
     }
 }
 
-fn new_password(stdin: bool) -> Result<String, Failure> {
+async fn new_password(stdin: bool) -> Result<String, Failure> {
     match crate::context::variable(NEW_VARIABLE) {
         _ if stdin => from_stdin(),
         Some(password) => Ok(password),
-        None => prompt("new password", true),
+        None => asked("new password", true).await,
     }
 }
 
@@ -83,31 +81,28 @@ fn from_stdin() -> Result<String, Failure> {
     Ok(password.to_owned())
 }
 
-fn prompt_if_any() -> Result<String, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+async fn asked_if_any() -> Result<String, Failure> {
+    if !is_terminal() {
         return Ok(String::new());
     }
-    let prompt = Password::new().with_prompt("password (none: Enter)").allow_empty_password(true);
-    prompt.interact().map_err(|dialoguer::Error::IO(error)| not_asked(&error))
+    Ok(prompt::password_or_none("password (none: Enter)").await?.unwrap_or_default())
 }
 
-fn prompt(what: &str, twice: bool) -> Result<String, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+async fn asked(what: &str, twice: bool) -> Result<String, Failure> {
+    if !is_terminal() {
         return Err(Failure::Usage(
             "there is no terminal to ask for the password: use --password-stdin or set FERRY_PASSWORD (a new one: FERRY_NEW_PASSWORD)".into(),
         ));
     }
-    let mut prompt = Password::new().with_prompt(what);
-    if twice {
-        prompt = prompt.with_confirmation("password again", "the two differ; once more");
+    loop {
+        let password = prompt::password(what).await?;
+        if !twice || prompt::password("password again").await? == password {
+            return Ok(password);
+        }
+        output::note("the two differ; once more");
     }
-    prompt.interact().map_err(|dialoguer::Error::IO(error)| not_asked(&error))
 }
 
-fn not_asked(error: &std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::Interrupted {
-        Failure::Interrupted(None)
-    } else {
-        Failure::Usage(format!("cannot ask for the password: {error}"))
-    }
+fn is_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }

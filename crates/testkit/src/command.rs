@@ -165,33 +165,20 @@ impl Ferry {
         columns: u16,
         arguments: &[S],
     ) -> (Option<i32>, String) {
-        use rustix::{pty, termios};
-        let master = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).expect("a terminal");
-        pty::grantpt(&master).expect("the terminal is ours");
-        pty::unlockpt(&master).expect("the terminal is ours");
-        let size = termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        termios::tcsetwinsize(&master, size).expect("a terminal has a size");
-        let name = pty::ptsname(&master, Vec::new()).expect("the terminal has a name");
-        let name = name.into_string().expect("the name is text");
-        let slave = std::fs::File::options().read(true).write(true).open(name).expect("the terminal opens");
-        let mut command = self.command(arguments);
-        let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let mut child =
-            command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the binary starts");
-        // With our own ends closed, the terminal's end is the child's.
-        drop((command, slave));
-        let (send, receive) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let (mut got, mut master, mut piece) = (Vec::new(), std::fs::File::from(master), [0; 4096]);
-            // A terminal whose last user has gone ends with an error.
-            while let Ok(count @ 1..) = std::io::Read::read(&mut master, &mut piece) {
-                got.extend_from_slice(&piece[..count]);
-            }
-            send.send((child.wait(), got))
-        });
-        let (status, got) =
-            receive.recv_timeout(wait::LIMIT * 2).expect("the command on a terminal ends in time");
-        (status.expect("our own child can be waited for").code(), String::from_utf8_lossy(&got).into_owned())
+        let seen = on_terminal(columns, self.command(arguments), &[]);
+        (seen.code, seen.shown)
+    }
+
+    /// Runs a command on a terminal of its own, and types there: of each pair the second, once the first is shown.
+    ///
+    /// # Panics
+    /// If there is no terminal to be had, or the command does not end.
+    #[must_use]
+    pub fn typing(&self, arguments: &[&str], typed: &[(&str, &str)]) -> Seen {
+        let binary = self.binary.to_str().expect("the binary's path is text");
+        // Ctrl-C reaches only who has a terminal as the one that controls it (util-linux).
+        let arguments = [&["--ctty", binary], arguments].concat();
+        on_terminal(80, self.clone().program("setsid").command(&arguments), typed)
     }
 
     /// Runs a command that must succeed; gives its standard output.
@@ -220,6 +207,59 @@ impl Ferry {
     /// If the hub refuses.
     pub fn signup(&self, email: &str) {
         self.clone().env("FERRY_PASSWORD", PASSWORD).ok(&["signup", email]);
+    }
+}
+
+/// What a command left on a terminal.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Exit code; `None`: ended by a signal.
+    pub code: Option<i32>,
+    /// All that was shown.
+    pub shown: String,
+    /// Whether the terminal still shows what is typed.
+    pub echoes: bool,
+}
+
+fn on_terminal(columns: u16, mut command: Command, typed: &[(&str, &str)]) -> Seen {
+    use rustix::{pty, termios};
+    let master = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).expect("a terminal");
+    pty::grantpt(&master).expect("the terminal is ours");
+    pty::unlockpt(&master).expect("the terminal is ours");
+    let size = termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    termios::tcsetwinsize(&master, size).expect("a terminal has a size");
+    let name = pty::ptsname(&master, Vec::new()).expect("the terminal has a name");
+    let name = name.into_string().expect("the name is text");
+    let slave = std::fs::File::options().read(true).write(true).open(name).expect("the terminal opens");
+    let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the binary starts");
+    // With our own ends closed, the terminal's end is the child's.
+    drop((command, slave));
+    let mut typed: std::collections::VecDeque<(String, String)> =
+        typed.iter().map(|(after, keys)| ((*after).to_owned(), (*keys).to_owned())).collect();
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut got, mut answered, mut piece) = (Vec::new(), 0, [0; 4096]);
+        let mut master = std::fs::File::from(master);
+        // A terminal whose last user has gone ends with an error.
+        while let Ok(count @ 1..) = std::io::Read::read(&mut master, &mut piece) {
+            got.extend_from_slice(&piece[..count]);
+            let unanswered = String::from_utf8_lossy(&got[answered..]);
+            if let Some((_, keys)) = typed.pop_front_if(|(after, _)| unanswered.contains(&**after)) {
+                master.write_all(keys.as_bytes()).expect("the terminal takes what is typed");
+                answered = got.len();
+            }
+        }
+        let echoes = termios::tcgetattr(&master)
+            .is_ok_and(|modes| modes.local_modes.contains(termios::LocalModes::ECHO));
+        send.send((child.wait(), got, echoes))
+    });
+    let (status, got, echoes) =
+        receive.recv_timeout(wait::LIMIT * 2).expect("the command on a terminal ends in time");
+    Seen {
+        code: status.expect("our own child can be waited for").code(),
+        shown: String::from_utf8_lossy(&got).into_owned(),
+        echoes,
     }
 }
 

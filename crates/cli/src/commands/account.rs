@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     output,
     password::PasswordArgs,
+    prompt,
 };
 
 #[derive(Debug, Subcommand)]
@@ -36,9 +37,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     if !yes {
         let warning =
             format!("this deletes the account {email} and all databases of its personal organisation");
-        output::confirm_name(&email, &warning).await?;
+        prompt::confirm_name(&email, &warning).await?;
     }
-    let password = password.read(false)?;
+    let password = password.read(false).await?;
     let request = rpc::DeleteAccountRequest { confirm_email: email, password, ..Default::default() };
     admin.delete_account(request).await?;
     if variable("FERRY_TOKEN").is_none() {

@@ -133,7 +133,7 @@ async fn info(context: &Context, operator: &AdminClient) -> Result<(), Failure> 
 async fn user(context: &Context, operator: &AdminClient, command: User) -> Result<(), Failure> {
     match command {
         User::Create { email, password } => {
-            let password = password.read(true)?;
+            let password = password.read(true).await?;
             let request = rpc::CreateUserRequest { email: email.clone(), password, ..Default::default() };
             let made = operator.create_user(request).await?;
             if context.json {

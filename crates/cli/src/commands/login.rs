@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let password = args.password.read(false)?;
+    let password = args.password.read(false).await?;
     let label = args.label.unwrap_or_else(device);
     let answer = context.anonymous()?.login(&args.email, &password, &label).await?;
     let whoami = remember(context, answer)?;

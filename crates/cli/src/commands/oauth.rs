@@ -83,7 +83,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             on_paper(context, &Begun::link(context, String::new())?, provider).await
         }
         Command::Link { provider, no_browser: false, password } => {
-            let begun = Begun::link(context, password.read_if_any()?)?;
+            let begun = Begun::link(context, password.read_if_any().await?)?;
             in_browser(context, &begun, provider).await
         }
         Command::Complete { state, code, password } => {
@@ -93,7 +93,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
                 return Err(Failure::Usage(message.into()));
             };
             let begun = if pending.link {
-                Begun { verifier: pending.verifier, ..Begun::link(context, password.read_if_any()?)? }
+                Begun { verifier: pending.verifier, ..Begun::link(context, password.read_if_any().await?)? }
             } else {
                 Begun { verifier: pending.verifier, ..Begun::login(context)? }
             };

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     failure::Failure,
-    output,
+    output, prompt,
     table::{Cell, Column, Table},
 };
 
@@ -83,7 +83,7 @@ async fn delete(context: &Context, org: &str, yes: bool) -> Result<(), Failure> 
     if !yes {
         let warning =
             format!("this deletes the organisation {}, its memberships and invitations", named.name);
-        output::confirm_name(&named.name, &warning).await?;
+        prompt::confirm_name(&named.name, &warning).await?;
     }
     admin.delete_org(rpc::DeleteOrgRequest { org: named.id.clone(), ..Default::default() }).await?;
     if context.json {

@@ -43,7 +43,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             change(context, keep_other_sessions, &current).await?;
         }
         Command::Reset { email, code, new } => {
-            let new_password = new.read()?;
+            let new_password = new.read().await?;
             let request = rpc::ResetPasswordRequest { email, code, new_password, ..Default::default() };
             context.anonymous()?.reset_password(request).await?;
         }
@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
 async fn change(context: &Context, keep: bool, current: &PasswordArgs) -> Result<(), Failure> {
     let admin = context.admin()?;
     let email = admin.whoami().await?.email;
-    let (current, new) = current.read_with_new()?;
+    let (current, new) = current.read_with_new().await?;
     let request = rpc::ChangePasswordRequest {
         current,
         new: new.clone(),

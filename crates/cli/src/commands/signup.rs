@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         code => code.unwrap_or_default(),
     };
-    let password = args.password.read(true)?;
+    let password = args.password.read(true).await?;
     let answer = context.anonymous()?.signup(&args.email, &password, &invite).await?;
     let whoami = login::remember(context, answer)?;
     if context.json {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_core::pages::header;
+use ferry_core::pages::header::{self, HeaderError};
 use ferry_store::{
     connection::{open_file, open_immutable},
     sidecars,
@@ -84,10 +84,37 @@ impl Image {
         };
         let mut first = vec![0; page_size.bytes()];
         image.read(PageNo::FIRST, &mut first)?;
-        header::check_image(&first, image.page_count)
-            .map_err(|error| not_sqlite(path, &error.to_string()))?;
+        match header::check_image(&first, image.page_count) {
+            // SQLite counts what is there; the header tells what was.
+            Err(HeaderError::PageCount { stated, announced }) if stated > announced => {
+                return Err(image.cut_off(file_bytes(path)?, stated));
+            }
+            checked => checked.map_err(|error| not_sqlite(path, &error.to_string()))?,
+        };
         image.first = first;
+        image.check_length()?;
         Ok(Opened::Image(image))
+    }
+
+    /// Refuses a file whose last pages are missing, in part or whole: SQLite reads zeros there. Where a WAL has content, they
+    /// may not be in the file yet.
+    fn check_length(&self) -> Result<()> {
+        let bytes = file_bytes(&self.path)?;
+        let has_wal = sidecars::beside(&self.path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0);
+        if has_wal || bytes >= self.bytes() {
+            return Ok(());
+        }
+        Err(self.cut_off(bytes, self.page_count.0))
+    }
+
+    fn cut_off(&self, bytes: u64, pages: u32) -> ClientError {
+        let message = format!(
+            "{} is cut off: {} of {pages} pages are there; restore it from a backup, or move it away and get the hub's \
+             version with ferry clone",
+            self.path.display(),
+            bytes / u64::from(self.page_size.get())
+        );
+        ClientError::file("FILE_DAMAGED", message)
     }
 
     /// Where the database lies.
@@ -323,6 +350,12 @@ fn distrusting(connection: Connection) -> rusqlite::Result<Connection> {
     // parsed does not keep its pages from being read.
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA writable_schema = ON")?;
     Ok(connection)
+}
+
+fn file_bytes(path: &Path) -> Result<u64> {
+    let found = std::fs::metadata(path)
+        .map_err(|error| ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display())))?;
+    Ok(found.len())
 }
 
 fn not_sqlite(path: &Path, why: &str) -> ClientError {

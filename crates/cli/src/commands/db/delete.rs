@@ -3,7 +3,7 @@
 use ferry_client::admin::DatabaseName;
 use serde_json::json;
 
-use crate::{context::Context, failure::Failure, output};
+use crate::{context::Context, failure::Failure, output, prompt};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry db delete notes\n  ferry db delete notes --yes")]
@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             database.name,
             output::bytes(database.size_bytes)
         );
-        output::confirm_name(&database.name, &warning).await?;
+        prompt::confirm_name(&database.name, &warning).await?;
     }
     // With the name, so that a database renamed meanwhile is not deleted by an old name.
     admin.delete_database(&database.id, &database.name).await?;

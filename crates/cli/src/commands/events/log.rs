@@ -10,9 +10,9 @@ use ferry_client::{
 use ferry_types::{Code, Op};
 use serde_json::{Value, value::RawValue};
 
-use super::as_client;
+use super::{as_admin, as_client};
 use crate::{
-    context::Context,
+    context::{Context, variable},
     failure::Failure,
     output,
     table::{Cell, Column, Table},
@@ -73,9 +73,10 @@ pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failu
     if args.follow {
         return follow(context, &client, args).await;
     }
+    let store = args.store.as_deref();
     let (mut after, mut all, mut table) = (args.after, Vec::new(), table());
     loop {
-        let page = client.page(args.store.as_deref(), after, PAGE_EVENTS).await?;
+        let page = told(context, &args.db, store, client.page(store, after, PAGE_EVENTS).await).await?;
         if context.json {
             all.extend(page.events);
         } else {
@@ -96,7 +97,8 @@ pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failu
 /// Prints what is committed until it is interrupted; a stream that ends is opened again behind the last event.
 async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Result<(), Failure> {
     let mut after = args.after;
-    let mut stream = client.live(args.store.as_deref(), after).await?;
+    let store = args.store.as_deref();
+    let mut stream = told(context, &args.db, store, client.live(store, after).await).await?;
     loop {
         match stream.next().await? {
             Some(LiveItem::Event(number, event)) => {
@@ -108,9 +110,33 @@ async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Re
                 after = 0;
             }
             Some(LiveItem::Bye) => {}
-            None => stream = reopened(client, args.store.as_deref(), after).await?,
+            None => stream = reopened(client, store, after).await?,
         }
     }
+}
+
+/// What the hub answered; where it wants a store named, in the words of the command line and with their names.
+async fn told<T>(
+    context: &Context,
+    db: &DatabaseName,
+    store: Option<&str>,
+    answer: ferry_client::Result<T>,
+) -> Result<T, Failure> {
+    let mut error = match answer {
+        Err(error) if store.is_none() && error.code == ErrorCode::Table(Code::NotFound) => error,
+        answer => return Ok(answer?),
+    };
+    error.message = error.message.replace("store=", "--store");
+    // The holder of a sync token may not list them.
+    if variable("FERRY_SYNC_TOKEN").is_none()
+        && let Ok(client) = as_admin(context, db).await
+        && let Ok(stores) = client.stores().await
+        && !stores.is_empty()
+    {
+        let names: Vec<_> = stores.iter().map(|found| &*found.store_id).collect();
+        error.message.push_str(&format!("; there are: {}", output::some_of(&names)));
+    }
+    Err(error.into())
 }
 
 async fn reopened(
@@ -185,9 +211,10 @@ pub(super) async fn append(context: &Context, args: AppendArgs) -> Result<(), Fa
         events: vec![NewEvent { name: args.name, args: args.args.map(parse).transpose()? }],
     };
     let client = as_client(context, &args.db, Op::Write).await?;
-    let told: Value = client.append(&request, args.idempotency_key.as_deref()).await?;
+    let answer = client.append(&request, args.idempotency_key.as_deref()).await;
+    let appended: Value = told(context, &args.db, request.store.as_deref(), answer).await?;
     if context.json {
-        return output::json(&told);
+        return output::json(&appended);
     }
-    output::line(format_args!("appended {}, commit {}", told["firstSeqNum"], told["seq"]))
+    output::line(format_args!("appended {}, commit {}", appended["firstSeqNum"], appended["seq"]))
 }

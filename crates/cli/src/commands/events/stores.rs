@@ -10,7 +10,7 @@ use super::as_admin;
 use crate::{
     context::Context,
     failure::Failure,
-    output,
+    output, prompt,
     table::{Cell, Column, Table},
 };
 
@@ -43,7 +43,7 @@ impl Doomed {
             return Ok(());
         }
         output::require_terminal(doing)?;
-        output::confirm_name(&self.named.store, warning).await
+        prompt::confirm_name(&self.named.store, warning).await
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct ExportArgs {
     db: DatabaseName,
     /// Id of the store
     store: String,
-    /// The file, which appears when it is whole; - is stdout [default: -]
+    /// The file, which appears when it is whole, in place of an earlier export; - is stdout [default: -]
     file: Option<PathBuf>,
     /// Only the events after this number
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -69,8 +69,12 @@ pub(crate) struct ImportArgs {
 }
 
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
+    let file = args.file.filter(|path| !files::is_dash(path));
+    if let Some(path) = &file {
+        files::check_replaceable(path, "ferry", "events")?;
+    }
     let client = as_admin(context, &args.db).await?;
-    let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
+    let Some(path) = file else {
         // The export itself is what is printed, whatever was asked for.
         let mut stdout = output::exported();
         return client.export(&args.store, args.after, &mut stdout).await.map(drop).map_err(Into::into);

@@ -15,9 +15,6 @@ use crate::{
     table::{Cell, Column, Table},
 };
 
-/// Names that are listed where none is alike.
-const NAMES_SHOWN: usize = 5;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct OwnersArgs {
     /// Id, name or org/name; with FERRY_SYNC_TOKEN also -: the token's
@@ -127,7 +124,7 @@ pub(super) async fn explain_none(
     };
     let told = match meant {
         Some(meant) => format!("no records in {name}; did you mean {meant}?"),
-        None if !names.is_empty() => format!("no records in {name}; there are: {}", some_of(&names)),
+        None if !names.is_empty() => format!("no records in {name}; there are: {}", output::some_of(&names)),
         None => match others(context, whose).await {
             Some(others) => format!("no records of yours in {name}; {others}"),
             None => {
@@ -147,13 +144,5 @@ async fn others(context: &Context, whose: &Whose) -> Option<String> {
     let owners = whose.client(context, Op::Admin).await.ok()?.owners().await.ok()?;
     let names: Vec<String> = owners.into_iter().map(|shown| shown.owner).collect();
     let first = names.first()?;
-    Some(format!("others have some, {}: look with --owner {first}", some_of(&names)))
-}
-
-fn some_of(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    Some(format!("others have some, {}: look with --owner {first}", output::some_of(&names)))
 }

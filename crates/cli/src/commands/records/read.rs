@@ -148,6 +148,10 @@ pub(super) async fn history(context: &Context, args: &One) -> Result<(), Failure
     }
     let client = args.whose.client(context, Op::Read).await?;
     let entries = client.history(args.collection(), &args.id).await?;
+    if entries.is_empty() {
+        // Of a record that is not there, the hub says so.
+        client.get(args.collection(), &args.id).await?;
+    }
     if context.json {
         return output::json(&entries);
     }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     whose: Whose,
-    /// The file, which appears when it is whole; - is stdout [default: -]
+    /// The file, which appears when it is whole, in place of an earlier export; - is stdout [default: -]
     file: Option<PathBuf>,
 }
 
@@ -37,8 +37,12 @@ pub(crate) struct ImportArgs {
 }
 
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
+    let file = args.file.filter(|path| !files::is_dash(path));
+    if let Some(path) = &file {
+        files::check_replaceable(path, "format", "ferry-records")?;
+    }
     let client = args.whose.client(context, Op::Read).await?;
-    let Some(path) = args.file.filter(|path| !files::is_dash(path)) else {
+    let Some(path) = file else {
         // The export itself is what is printed, whatever was asked for.
         let mut stdout = output::exported();
         return client.export(&mut stdout).await.map(drop).map_err(Into::into);
