@@ -4,7 +4,8 @@
 //! The wire moves pages of one version and never names it. What is known of it:
 //!
 //! - A session is about the version V that the hub pinned when it answered `hello`.
-//! - `GetDatabase` tells the current version (`seq`), which only grows.
+//! - `GetDatabase` tells the current version (`seq`), which only grows, and its tag, by which another version of that
+//!   number is known: then the hub was put back from a backup.
 //!
 //! Asked before a session (`s`) and after its greeting (`t`): `s ≤ V ≤ t`. Where `s = t`, V is known, and with
 //! the root that this side computes itself, so is its tag. A push is sent only if V is known to be the version
@@ -14,7 +15,7 @@
 //! of one (at most `ROUNDS_MAX` times). Should it never rest, the state keeps the content without a number, and a later
 //! push goes by the root. Hub databases carry their number inside.
 //!
-//! What remains: a tag is this side's word, computed from what travelled; the hub does not confirm the root.
+//! What remains: a hub that was put back and has grown past the number that a file knows looks like one that moved on.
 
 mod bare;
 mod conflict;
