@@ -47,6 +47,49 @@ impl Editors {
     }
 }
 
+/// A pull from an empty database into a file that holds something proposed `pull --force` and `clone`, which both failed
+/// with "the database is empty".
+// Verifies: PAG-65
+#[test]
+fn an_empty_database_is_told_and_what_is_told_helps() {
+    let place = Place::new();
+    let ferry = second_machine(&place.hub);
+    ferry.ok(&["db", "create", "e"]);
+    Shape::default().create(&ferry.file("q.db"), 20, 1);
+    let before = dump(&ferry.file("q.db"));
+    for arguments in [&["pull", "e", "q.db"][..], &["pull", "e", "q.db", "--force"]] {
+        let told = ferry.fails(6, arguments);
+        assert!(told.contains("e is empty") && told.contains("ferry push q.db e"), "{told}");
+        assert!(!told.contains("ferry pull") && !told.contains("ferry clone"), "{told}");
+    }
+    assert_eq!(dump(&ferry.file("q.db")), before);
+    assert_eq!(names(&ferry.files()), ["q.db"], "nothing was saved, since nothing was to be replaced");
+    ferry.ok(&["push", "q.db", "e"]);
+    ferry.ok(&["clone", "e", "copy.db"]);
+    assert_equal(&ferry.file("q.db"), &ferry.file("copy.db"));
+}
+
+/// What was said was "database not found" alone.
+// Verifies: CLI-06
+#[test]
+fn a_file_in_the_place_of_a_database_is_told() {
+    let place = Place::new();
+    let ferry = second_machine(&place.hub);
+    Shape::default().create(&ferry.file("mine.db"), 20, 1);
+    ferry.ok(&["push", "mine.db", "app"]);
+    std::fs::remove_file(ferry.file("mine.db-ferry")).unwrap();
+    let told = ferry.fails(5, &["pull", "mine.db"]);
+    assert!(told.contains("was not synced yet") && told.contains("ferry pull DB mine.db"), "{told}");
+    ferry.ok(&["pull", "app", "mine.db"]);
+    for verb in ["clone", "pull"] {
+        let told = ferry.fails(5, &[verb, "copy.db", "app"]);
+        assert!(told.contains(&format!("ferry {verb} app copy.db")), "{told}");
+        let told = ferry.fails(5, &[verb, "copy.db", "nothing"]);
+        assert!(!told.contains("the database comes first"), "{told}");
+    }
+    ferry.ok(&["clone", "app", "copy.db"]);
+}
+
 /// `push` said "pull first, or push --force", and `pull` said "push it, or pull --force": whoever followed them went in a
 /// circle, and what a force costs was told by neither.
 // Verifies: PAG-63, PAG-65

@@ -57,6 +57,23 @@ fn a_certificate_that_is_not_trusted_is_named_and_may_be_trusted() {
     assert!(ferry.fails(9, &["--cacert", "missing.pem", "whoami"]).contains("missing.pem"));
 }
 
+// A hub got a new self-signed certificate, --cacert named the old one: "not trusted: BadSignature; give the hub another one".
+// Verifies: CLI-01
+#[test]
+fn a_cacert_that_is_not_the_hubs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = tls::Files::write(folder.path(), &tls::FIRST);
+    let hub = options().tls(&files).start();
+    let url = format!("https://localhost:{}", hub.address().port());
+    let ferry = Ferry::new(FERRY, &url);
+    fs::write(ferry.file("old.pem"), tls::NAMESAKE).unwrap();
+    let told = failures(&ferry.clone().env("FERRY_CACERT", "old.pem"), &url);
+    all_say(&told, &["old.pem", "--cacert", "FERRY_CACERT", "another certificate than the hub's"]);
+    for failure in told {
+        assert!(!failure.contains("BadSignature") && !failure.contains("give the hub another"), "{failure}");
+    }
+}
+
 // Verifies: CLI-01
 #[test]
 fn a_hub_that_is_named_with_the_wrong_scheme_says_so() {

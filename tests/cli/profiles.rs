@@ -9,6 +9,31 @@ use ferry_testkit::{
 
 use crate::support::{FERRY, hub};
 
+// Every command advised FERRY_NEW_PASSWORD, which signup does not read.
+// Verifies: CLI-03
+#[test]
+fn without_a_terminal_only_what_helps_is_advised() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_SERVER", &hub.url());
+    let operator = fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
+    let ferry = ferry.env("FERRY_OPERATOR_TOKEN", operator.trim());
+    for arguments in [
+        &["signup", "ada@example.com"][..],
+        &["admin", "user", "create", "ada@example.com"],
+        &["login", "ada@example.com"],
+    ] {
+        let told = ferry.fails(2, arguments);
+        assert!(told.contains("--password-stdin") && told.contains("FERRY_PASSWORD"), "{told}");
+        assert!(!told.contains("FERRY_NEW_PASSWORD"), "{told}");
+    }
+    let told = ferry.fails(2, &["password", "reset", "ada@example.com", "--code", "c"]);
+    assert!(told.contains("--password-stdin") && told.contains("FERRY_NEW_PASSWORD"), "{told}");
+    assert!(!told.contains("FERRY_PASSWORD"), "{told}");
+    ferry.clone().env("FERRY_PASSWORD", PASSWORD).ok(&["signup", "ada@example.com"]);
+    let told = ferry.fails(2, &["password", "change"]);
+    assert!(told.contains("FERRY_PASSWORD") && told.contains("FERRY_NEW_PASSWORD"), "{told}");
+}
+
 // Verifies: CLI-04, CLI-05
 #[test]
 fn a_profile_names_hub_and_organisation() {
@@ -21,6 +46,9 @@ fn a_profile_names_hub_and_organisation() {
     let taken = ferry.fails(6, &["profile", "add", "a", "--server", &b.url()]);
     assert!(taken.contains("remove it first"), "{taken}");
     ferry.fails(2, &["profile", "add", "empty"]);
+    // It was left out in silence.
+    let told = ferry.fails(2, &["profile", "add", "c", "--server", &a.url(), "--cacert", "ca.pem"]);
+    assert!(told.contains("FERRY_CACERT"), "{told}");
     ferry.fails(5, &["profile", "use", "c"]);
     ferry.ok(&["profile", "use", "a"]);
     assert_eq!(ferry.ok(&["profile", "list"]), format!("a\t{}\t\t*\nb\t{}\tteam\t\n", a.url(), b.url()));

@@ -8,6 +8,12 @@ use crate::{failure::Failure, output, prompt};
 const NEW_VARIABLE: &str = "FERRY_NEW_PASSWORD";
 const VARIABLES: [&str; 2] = ["FERRY_PASSWORD", "EDGEREPLICA_PASSWORD"];
 
+// What helps without a terminal, by what is asked for.
+const GIVE: &str = "use --password-stdin or set FERRY_PASSWORD";
+const GIVE_NEW: &str = "use --password-stdin or set FERRY_NEW_PASSWORD";
+const GIVE_BOTH: &str = "set FERRY_PASSWORD to the present one and FERRY_NEW_PASSWORD to the new one, or use \
+    --password-stdin with the present one in the first line and the new one in the second";
+
 /// What every command that needs a password takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PasswordArgs {
@@ -22,25 +28,24 @@ impl PasswordArgs {
         if self.password_stdin {
             return from_stdin();
         }
-        let set =
-            VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        match set {
+        match given() {
             Some(password) => Ok(password),
-            None => asked("password", twice).await,
+            None => asked("password", twice, GIVE).await,
         }
     }
 
     /// The password, or nothing where none is given and nobody can be asked: the account may have none.
     pub(crate) async fn read_if_any(&self) -> Result<String, Failure> {
-        let given =
-            self.password_stdin || VARIABLES.iter().any(|name| crate::context::variable(name).is_some());
-        if given { self.read(false).await } else { asked_if_any().await }
+        if self.password_stdin || given().is_some() { self.read(false).await } else { asked_if_any().await }
     }
 
     /// The present password, and then the new one: the second line of stdin, FERRY_NEW_PASSWORD, a prompt.
     pub(crate) async fn read_with_new(&self) -> Result<(String, String), Failure> {
-        let current = self.read(false).await?;
-        Ok((current, new_password(self.password_stdin).await?))
+        let current = match given() {
+            None if !self.password_stdin => asked("password", false, GIVE_BOTH).await?,
+            _ => self.read(false).await?,
+        };
+        Ok((current, new_password(self.password_stdin, GIVE_BOTH).await?))
     }
 }
 
@@ -54,15 +59,19 @@ pub(crate) struct NewPasswordArgs {
 
 impl NewPasswordArgs {
     pub(crate) async fn read(&self) -> Result<String, Failure> {
-        new_password(self.password_stdin).await
+        new_password(self.password_stdin, GIVE_NEW).await
     }
 }
 
-async fn new_password(stdin: bool) -> Result<String, Failure> {
+fn given() -> Option<String> {
+    VARIABLES.iter().find_map(|name| crate::context::variable(name))
+}
+
+async fn new_password(stdin: bool, otherwise: &str) -> Result<String, Failure> {
     match crate::context::variable(NEW_VARIABLE) {
         _ if stdin => from_stdin(),
         Some(password) => Ok(password),
-        None => asked("new password", true).await,
+        None => asked("new password", true, otherwise).await,
     }
 }
 
@@ -88,11 +97,10 @@ async fn asked_if_any() -> Result<String, Failure> {
     Ok(prompt::password_or_none("password (none: Enter)").await?.unwrap_or_default())
 }
 
-async fn asked(what: &str, twice: bool) -> Result<String, Failure> {
+/// `otherwise` is what to do where there is no terminal.
+async fn asked(what: &str, twice: bool, otherwise: &str) -> Result<String, Failure> {
     if !is_terminal() {
-        return Err(Failure::Usage(
-            "there is no terminal to ask for the password: use --password-stdin or set FERRY_PASSWORD (a new one: FERRY_NEW_PASSWORD)".into(),
-        ));
+        return Err(Failure::Usage(format!("there is no terminal to ask for the {what}: {otherwise}")));
     }
     loop {
         let password = prompt::password(what).await?;

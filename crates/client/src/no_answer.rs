@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use rustls::CertificateError;
 
-use crate::{ClientError, ErrorCode, ServerUrl};
+use crate::{ClientError, ErrorCode, ServerUrl, tls};
 
 /// No hub answered at `server`, because of `cause`.
 pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
@@ -63,6 +63,19 @@ pub(crate) fn no_http(server: &ServerUrl) -> ClientError {
 }
 
 fn untrusted(server: &ServerUrl, why: &CertificateError) -> ClientError {
+    if let (CertificateError::UnknownIssuer | CertificateError::BadSignature, Some(file)) =
+        (why, tls::trusted_file())
+    {
+        let file = file.display();
+        return failed(
+            "UNTRUSTED_CERTIFICATE",
+            format!(
+                "the certificate of {server} is not trusted: {file}, which --cacert or FERRY_CACERT names, holds another \
+                 certificate than the hub's or its authority's, though it may have the same name; get the present one \
+                 from whoever runs the hub"
+            ),
+        );
+    }
     let (what, advice) = match why {
         CertificateError::UnknownIssuer => (
             "it was issued by an authority that this machine does not know".to_owned(),
@@ -84,6 +97,10 @@ fn untrusted(server: &ServerUrl, why: &CertificateError) -> ClientError {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             ("it is not valid yet".to_owned(), "check the clocks of this machine and of the hub")
         }
+        CertificateError::BadSignature => (
+            "an authority that this machine knows has the name of its issuer, and did not sign it".to_owned(),
+            "if it was issued by an authority of your own, name that with --cacert FILE",
+        ),
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
             "it is that of an authority, not of a server".to_owned(),
             "make a self-signed one with: openssl req -x509 -addext basicConstraints=critical,CA:FALSE …",

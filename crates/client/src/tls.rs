@@ -2,7 +2,7 @@
 //! company's own authority works as it does in a browser; or the authorities of one file alone.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -16,6 +16,9 @@ use crate::{ClientError, Result};
 
 /// The one configuration of the process; reading the platform's roots takes a while.
 static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+
+/// The file that [`trust_only`] was given.
+static TRUSTED: OnceLock<PathBuf> = OnceLock::new();
 
 /// Trusts the authorities in a file of PEM certificates, instead of the platform's. To be called before the first
 /// connection: the choice is made once for a process.
@@ -35,7 +38,14 @@ pub fn trust_only(file: &Path) -> Result<()> {
             "it holds no certificate; name a PEM file, which begins with -----BEGIN CERTIFICATE-----",
         ));
     }
-    CONFIG.set(Arc::new(trusting(roots))).map_err(|_| bad("a connection was made before"))
+    CONFIG.set(Arc::new(trusting(roots))).map_err(|_| bad("a connection was made before"))?;
+    let _ = TRUSTED.set(file.to_owned());
+    Ok(())
+}
+
+/// The file whose authorities alone are trusted, if that was chosen.
+pub(crate) fn trusted_file() -> Option<&'static Path> {
+    TRUSTED.get().map(PathBuf::as_path)
 }
 
 pub(crate) fn config() -> Arc<ClientConfig> {

@@ -64,6 +64,10 @@ pub(crate) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             profiles::select(&dir, &name)?;
             done(global, format_args!("using {name}"))
         }
+        Command::Add { .. } if global.cacert.is_some() => Err(Failure::Usage(
+            "a profile keeps no --cacert: set FERRY_CACERT to the file instead, and leave --cacert out here"
+                .into(),
+        )),
         Command::Add { name } => {
             let server = global.server.as_ref().map(ToString::to_string);
             profiles::add(&dir, &name, &Profile { server, org: global.org.clone() })?;

@@ -6,11 +6,13 @@ use std::{
 };
 
 use ferry_client::{
-    admin::DatabaseName,
+    ClientError, ErrorCode,
+    admin::{AdminClient, DatabaseName},
     local::State,
     replica::{PullOptions, Replica, Synchronised},
 };
 use ferry_hub::clock::SystemClock;
+use ferry_types::Code;
 
 use crate::{commands::push, context::Context, failure::Failure, progress::Bars};
 
@@ -44,6 +46,31 @@ fn knows_its_database(path: &Path) -> Result<bool, Failure> {
     Ok(path.is_file() && State::open(path)?.is_some())
 }
 
+fn is_unknown(error: &ClientError) -> bool {
+    error.code == ErrorCode::Table(Code::NotFound)
+}
+
+/// Whether there is such a database; one that the file is called by tells that the two were confused.
+async fn in_order(
+    admin: &AdminClient,
+    db: &DatabaseName,
+    file: &Path,
+    options: PullOptions,
+) -> Result<(), Failure> {
+    let Err(error) = admin.database(db).await else { return Ok(()) };
+    let other: Option<DatabaseName> = file.to_str().and_then(|name| name.parse().ok());
+    if let (true, Some(other)) = (is_unknown(&error), other)
+        && admin.database(&other).await.is_ok()
+    {
+        let verb = if options.only_new { "clone" } else { "pull" };
+        let message = format!(
+            "no database is called {db}: the database comes first, and then the file: ferry {verb} {other} {db}"
+        );
+        return Err(ClientError { message, ..error }.into());
+    }
+    Err(error.into())
+}
+
 /// Pulls into `file`, else into a file of the database's name in the current directory.
 pub(super) async fn transfer(
     context: &Context,
@@ -54,8 +81,24 @@ pub(super) async fn transfer(
     let admin = context.admin()?;
     let tokens = context.tokens();
     let file = match (file, &db) {
-        (Some(file), _) => file,
-        (None, Some(db)) => format!("{}.db", admin.database(db).await?.name).into(),
+        (Some(file), Some(db)) => {
+            in_order(&admin, db, &file, options).await?;
+            file
+        }
+        (Some(file), None) => file,
+        (None, Some(db)) => match admin.database(db).await {
+            Err(error) if is_unknown(&error) && Path::new(&db.to_string()).is_file() => {
+                return Err(ClientError {
+                    message: format!(
+                        "{db} is a file that was not synced yet, and no database is called so: name the database first, \
+                         and then the file: ferry pull DB {db}"
+                    ),
+                    ..error
+                }
+                .into());
+            }
+            found => format!("{}.db", found?.name).into(),
+        },
         (None, None) => unreachable!("BUG: clap demands a database or a file"),
     };
     let replica = Replica {

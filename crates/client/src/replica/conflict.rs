@@ -76,6 +76,17 @@ impl Conflict<'_> {
         )
     }
 
+    /// The hub has nothing: neither a pull, forced or not, nor a clone would get anything.
+    pub(super) fn nothing_there(&self) -> ClientError {
+        let (name, file) = (&self.target.name, self.file.display());
+        let message = format!(
+            "{name} is empty: nothing was pushed to it yet, and {file} is left as it is. To fill {name} with it: ferry push \
+             {} {name}",
+            word(self.file)
+        );
+        ClientError::conflict("DATABASE_EMPTY", message)
+    }
+
     /// What becomes of the file when the hub's image takes its place.
     fn saved(&self) -> String {
         format!("what is only in the file is kept beside it, as {}.ferry-TIME.bak", self.file.display())

@@ -19,6 +19,8 @@ pub(super) struct HubImage {
     pub(super) root: Option<Root>,
     /// Its version, if the hub rested meanwhile.
     pub(super) version: Option<u64>,
+    /// Whether nothing was pushed yet.
+    pub(super) is_empty: bool,
 }
 
 impl Replica<'_> {
@@ -29,7 +31,7 @@ impl Replica<'_> {
         let same_size = session.page_size() == local.page_size().get();
         if !same_size {
             session.abandon().await;
-            return Ok(HubImage { root: None, version: Some(target.version) });
+            return Ok(HubImage { root: None, version: Some(target.version), is_empty: count.0 == 0 });
         }
         self.progress.begin(Stage::Receiving, None);
         let sink = Hashing::new(local, count, BUDGET_BYTES);
@@ -37,7 +39,7 @@ impl Replica<'_> {
         self.progress.end();
         let root = outcome?.and_then(|_| sink.root());
         let after = self.look_again(target).await?.version;
-        Ok(HubImage { root, version: (after == target.version).then_some(after) })
+        Ok(HubImage { root, version: (after == target.version).then_some(after), is_empty: count.0 == 0 })
     }
 }
 

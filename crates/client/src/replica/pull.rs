@@ -130,6 +130,9 @@ impl Replica<'_> {
             local::record(file.to_owned(), synced, local.scan.clone()).await?;
             return Ok(Some(self.equal(target, local)));
         }
+        if hub.is_empty {
+            return Err(Conflict { target, file, theirs: String::new() }.nothing_there());
+        }
         if force {
             return Ok(None);
         }
