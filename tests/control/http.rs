@@ -190,6 +190,25 @@ fn behind_a_proxy_nobody_signs_up_unless_that_is_said() {
     assert!(signup(("FERRY_PUBLIC_URL", "http://localhost:8787"), "").is_ok());
 }
 
+// nginx's bare `proxy_pass http://127.0.0.1:8787` names this machine as host and adds no header: all the world's requests
+// looked like a scraper's on this machine.
+// Verifies: WEB-13
+#[test]
+fn metrics_need_the_operator_token_where_a_proxy_may_stand_before_the_hub() {
+    for setting in ["--trusted-proxies=127.0.0.1", "--public-url=https://hub.example"] {
+        let hub = options().arg(setting).start();
+        let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
+        let authorization = format!("Bearer {}", operator.trim());
+        let status = |headers: &[(&str, &str)]| {
+            http::send(hub.address(), "GET", "/metrics", headers, &[]).unwrap().status
+        };
+        assert_eq!(status(&[("Host", "127.0.0.1:8787")]), 401, "{setting}");
+        assert_eq!(status(&[("Authorization", &authorization)]), 200, "{setting}");
+    }
+    let public = options().arg("--public-url=https://hub.example").arg("--metrics-public=true").start();
+    assert_eq!(http::get(public.address(), "/metrics").unwrap().status, 200);
+}
+
 // Only X-Forwarded-For was looked at, and a page whose name was rebound to 127.0.0.1 read all.
 // Verifies: WEB-13
 #[test]
@@ -208,6 +227,10 @@ fn metrics_are_for_this_machine_and_not_for_what_passes_through_it() {
         ("X-Real-IP", "203.0.113.9"),
         ("Via", "1.1 proxy"),
         ("CF-Connecting-IP", "203.0.113.9"),
+        ("True-Client-IP", "203.0.113.9"),
+        ("X-Client-IP", "203.0.113.9"),
+        ("X-Cluster-Client-IP", "203.0.113.9"),
+        ("Fly-Client-IP", "203.0.113.9"),
         ("Host", "rebound.example"),
         ("Host", "hub.example:8787"),
     ] {

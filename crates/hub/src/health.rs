@@ -60,15 +60,17 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// `GET /metrics`: for the operator, for a scraper on this machine, or for all if so configured.
+/// `GET /metrics`: for the operator, for a scraper on this machine if no other is served, or for all if so configured.
 pub(crate) async fn metrics(
     State(hub): State<Arc<Hub>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    // A page whose name was rebound to this machine asks from it too, but by that name.
-    let local = peer.ip().to_canonical().is_loopback()
+    // A proxy need not tell that it is one, nor what was asked of it. A page whose name was rebound to this machine asks
+    // from it too, but by that name.
+    let local = hub.config.is_private
+        && peer.ip().to_canonical().is_loopback()
         && !is_forwarded(&headers)
         && names_this_machine(&uri, &headers);
     if !(hub.config.metrics_public || local || hub.control.is_operator(&headers)) {

@@ -152,7 +152,7 @@ pub const KEYS: &[Key] = &[
     key(
         "metrics_public",
         "BOOL",
-        "Show /metrics to everyone, not only to loopback and the operator [default: false]",
+        "Show /metrics to everyone, not only to the operator and, where only this machine is served, to it [default: false]",
     ),
     key(
         "max_open_databases",

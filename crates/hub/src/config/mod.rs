@@ -120,6 +120,8 @@ pub struct Config {
     pub audit_retention_days: u64,
     /// Whether browsers are told to ask its subdomains by https too.
     pub hsts_include_subdomains: bool,
+    /// Whether, as far as the settings tell, only this machine is served, and no proxy passes on what others ask.
+    pub is_private: bool,
     /// Whether everyone may read `/metrics`.
     pub metrics_public: bool,
     /// Databases that may be open at once; `None`: as many as descriptors and memory allow.
@@ -327,6 +329,7 @@ impl Config {
             trash_retention_days: values.number("trash_retention_days", 7, 0, 36_500)?,
             audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
             hsts_include_subdomains: values.truth("hsts_include_subdomains", false)?,
+            is_private,
             metrics_public: values.truth("metrics_public", false)?,
             max_open_databases: values.optional_number("max_open_databases", 1, 1_000_000)?,
             idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,

@@ -43,7 +43,15 @@ impl ClientIp {
 
 /// Whether a proxy has handled the request, as far as its headers tell.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
-    const NAMES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+    const NAMES: [&str; 7] = [
+        "forwarded",
+        "x-real-ip",
+        "via",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "fly-client-ip",
+    ];
     const PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
     headers
         .keys()
