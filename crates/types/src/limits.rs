@@ -154,6 +154,9 @@ pub const RECORDS_GLANCE_MAX_RECORDS: usize = 20;
 pub const RECORDS_GLANCE_MAX_LOOKED_AT: usize = 100;
 /// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
 pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
+/// Times that the hub chose for one device's writes of one record and remembers, so that a retry is no newer write; the
+/// oldest are forgotten (REC-04). A push has at most half as many changes.
+pub const RECORDS_STAMPS_PER_RECORD: usize = 10_000;
 /// Youngest tombstone that may be purged, however far the devices are: late duplicates still meet it.
 pub const RECORDS_TOMBSTONE_MIN_MS: i64 = 24 * 3600 * 1000;
 /// How long a tombstone waits for devices that do not come back, as a multiple of `records.tombstone_days` (REC-40).

@@ -353,9 +353,7 @@ impl<'a> Run<'a, '_> {
         if !self.skew.is_empty() {
             store.add_skew(name, app, &self.skew)?;
         }
-        if !self.stamps.new.is_empty() {
-            store.set_stamps(name, self.caller.client, app, &self.stamps.new)?;
-        }
+        self.keep_stamps(store)?;
         self.keep_conflicts(store, !rows.is_empty())?;
         // Ferry's clients are told change by change, the others record by record.
         let is_old = self.caller.dialect == Dialect::Old;
@@ -378,6 +376,18 @@ impl<'a> Run<'a, '_> {
             is_all_own,
             marks,
         })
+    }
+
+    fn keep_stamps<S: RecordStore>(&mut self, store: &S) -> Result<(), S::Error> {
+        if self.stamps.new.is_empty() {
+            return Ok(());
+        }
+        let (name, client, app) = (self.caller.owner, self.caller.client, self.caller.app);
+        for (place, oldest) in self.stamps.forget() {
+            store.forget_stamps(name, client, app, self.drafts[place].key, oldest)?;
+        }
+        let new: Vec<_> = std::mem::take(&mut self.stamps.new).into_iter().map(|(_, stamp)| stamp).collect();
+        store.set_stamps(name, client, app, &new)
     }
 
     /// The named fields as they are now, with their writers.

@@ -321,6 +321,19 @@ pub trait RecordStore {
     /// What storage reports.
     fn set_stamps(&self, owner: &str, client: &str, app: &str, stamps: &[Stamp]) -> Result<(), Self::Error>;
 
+    /// Forgets the stamps of a device for this record that are older than `oldest`.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn forget_stamps(
+        &self,
+        owner: &str,
+        client: &str,
+        app: &str,
+        key: RecordKey<'_>,
+        oldest: UnixNanos,
+    ) -> Result<(), Self::Error>;
+
     /// What is left of these records, if their tombstones were purged, place by place.
     ///
     /// # Errors

@@ -1,53 +1,124 @@
-//! Times that the hub chose for a device's writes, by record and field: a push may hold hundreds of thousands of them.
+//! Times that the hub chose for a device's writes, by record and field: a push may hold hundreds of thousands of them, so
+//! each is found without a look at the others.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use ferry_protocol::records::UnixNanos;
+use ferry_types::limits::RECORDS_STAMPS_PER_RECORD;
 
 use super::super::store::Stamp;
 
-/// A time that the hub chose.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chosen {
-    /// What the device sent.
-    pub(super) sent: Option<UnixNanos>,
-    /// Digest of what it wrote, if it sent no time.
-    pub(super) digest: i64,
-    /// What the hub chose.
-    pub(super) at: UnixNanos,
+/// Those of one field.
+#[derive(Debug, Default)]
+pub(super) struct OfField {
+    /// By the time that was sent and the digest of what was written.
+    timed: BTreeMap<(UnixNanos, i64), UnixNanos>,
+    /// By the digest of what was written without a time.
+    untimed: HashMap<i64, UnixNanos>,
+    /// What was claimed, by the time that counts.
+    claims: HashMap<UnixNanos, UnixNanos>,
+    last_untimed: Option<UnixNanos>,
+    last: Option<UnixNanos>,
+}
+
+impl OfField {
+    fn take(&mut self, stamp: &Stamp) {
+        let at = stamp.at;
+        match stamp.sent {
+            Some(sent) => {
+                self.timed.insert((sent, stamp.digest), at);
+            }
+            None => {
+                self.untimed.insert(stamp.digest, at);
+                self.last_untimed = self.last_untimed.max(Some(at));
+            }
+        }
+        let claim = stamp.sent.unwrap_or(at);
+        self.claims.entry(at).and_modify(|held| *held = claim.max(*held)).or_insert(claim);
+        self.last = self.last.max(Some(at));
+    }
+
+    /// The time of what claimed `claim`, and whether it was that very content.
+    pub(super) fn timed(&self, claim: UnixNanos, digest: i64) -> Option<(UnixNanos, bool)> {
+        if let Some(at) = self.timed.get(&(claim, digest)) {
+            return Some((*at, true));
+        }
+        self.timed.range((claim, i64::MIN)..=(claim, i64::MAX)).next().map(|(_, at)| (*at, false))
+    }
+
+    /// The time of what was written without one.
+    pub(super) fn untimed(&self, digest: i64) -> Option<UnixNanos> {
+        self.untimed.get(&digest).copied()
+    }
+
+    /// The time of what was claimed last before `claim`.
+    pub(super) fn before(&self, claim: UnixNanos) -> Option<UnixNanos> {
+        let timed = self.timed.range(..(claim, i64::MIN)).next_back().map(|(_, at)| *at);
+        timed.max(self.last_untimed.filter(|at| *at < claim))
+    }
+
+    /// The time of what was claimed first after `claim`.
+    pub(super) fn behind(&self, claim: UnixNanos) -> Option<UnixNanos> {
+        self.timed.range((Excluded((claim, i64::MAX)), Unbounded)).next().map(|(_, at)| *at)
+    }
+
+    /// What was claimed by the write that counts as of `at`.
+    pub(super) fn claim(&self, at: UnixNanos) -> Option<UnixNanos> {
+        self.claims.get(&at).copied()
+    }
+
+    /// The latest of all.
+    pub(super) const fn last(&self) -> Option<UnixNanos> {
+        self.last
+    }
 }
 
 /// The stamps of one device for the records of a push.
 #[derive(Debug, Default)]
 pub(super) struct Stamps {
-    /// By place of the record and by field, in their order.
-    chosen: HashMap<usize, HashMap<String, Vec<Chosen>>>,
+    /// By place of the record and by field.
+    chosen: HashMap<usize, HashMap<String, OfField>>,
+    /// The times of all of them, by place of the record.
+    times: HashMap<usize, Vec<UnixNanos>>,
     /// Those that this push adds.
-    pub(super) new: Vec<Stamp>,
+    pub(super) new: Vec<(usize, Stamp)>,
 }
 
 impl Stamps {
     /// Takes one that is stored.
     pub(super) fn take(&mut self, place: usize, stamp: &Stamp) {
-        let chosen = Chosen { sent: stamp.sent, digest: stamp.digest, at: stamp.at };
+        self.times.entry(place).or_default().push(stamp.at);
         let fields = self.chosen.entry(place).or_default();
         match fields.get_mut(&stamp.field) {
-            Some(held) => held.push(chosen),
-            None => {
-                fields.insert(stamp.field.clone(), vec![chosen]);
-            }
+            Some(held) => held.take(stamp),
+            None => fields.entry(stamp.field.clone()).or_default().take(stamp),
         }
     }
 
     /// Adds one of this push.
     pub(super) fn add(&mut self, place: usize, stamp: Stamp) {
         self.take(place, &stamp);
-        self.new.push(stamp);
+        self.new.push((place, stamp));
     }
 
-    /// Those of a field, the newest first.
-    pub(super) fn of(&self, place: usize, field: &str) -> impl Iterator<Item = &Chosen> {
-        let fields = self.chosen.get(&place);
-        fields.and_then(|fields| fields.get(field)).into_iter().flatten().rev()
+    /// Those of a field.
+    pub(super) fn of(&self, place: usize, field: &str) -> Option<&OfField> {
+        self.chosen.get(&place)?.get(field)
+    }
+
+    /// Places of the records that have more stamps than are kept, each with the time before which they are forgotten.
+    /// Takes these out of what this push adds.
+    pub(super) fn forget(&mut self) -> Vec<(usize, UnixNanos)> {
+        let mut forgotten = HashMap::new();
+        for (place, times) in &mut self.times {
+            if let Some(more) = times.len().checked_sub(RECORDS_STAMPS_PER_RECORD).filter(|more| *more > 0) {
+                forgotten.insert(*place, *times.select_nth_unstable(more).1);
+            }
+        }
+        self.new.retain(|(place, stamp)| forgotten.get(place).is_none_or(|oldest| stamp.at >= *oldest));
+        forgotten.into_iter().collect()
     }
 }

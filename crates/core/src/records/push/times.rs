@@ -12,7 +12,7 @@ use super::{
         store::Stamp,
     },
     Run, WHOLE_DATA,
-    stamps::Chosen,
+    stamps::OfField,
 };
 
 impl<'a> Run<'a, '_> {
@@ -22,19 +22,24 @@ impl<'a> Run<'a, '_> {
         let members = change.data.as_deref().unwrap_or_default();
         match (change.op, &change.fields) {
             (Op::Insert, Some(fields)) if members.is_empty() && !fields.is_empty() => {
-                self.judge_fields(place, fields, &mut writes);
-                self.imply_life(place, &mut writes);
+                let is_retry = self.judge_fields(place, fields, &mut writes);
+                self.imply_life(place, is_retry, &mut writes);
             }
             (Op::Insert, fields) => {
                 let sent = members.first().and_then(|member| member.at);
-                self.judge_data(place, sent, members, &mut writes);
-                self.imply_life(place, &mut writes);
-                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
+                let fields = fields.as_deref().unwrap_or_default();
+                let is_retry = self.judge_data(place, sent, members, !fields.is_empty(), &mut writes);
+                self.imply_life(place, is_retry, &mut writes);
+                self.judge_fields(place, fields, &mut writes);
             }
-            (Op::Update, Some(fields)) => self.judge_fields(place, fields, &mut writes),
-            (Op::Update, None) => self.judge_data(place, None, members, &mut writes),
+            (Op::Update, Some(fields)) => {
+                self.judge_fields(place, fields, &mut writes);
+            }
+            (Op::Update, None) => {
+                self.judge_data(place, None, members, false, &mut writes);
+            }
             (Op::Delete, fields) => {
-                let (at, sent) = self.judge(place, DELETED_AT, change.deleted_at, &[]);
+                let Judged { at, sent, .. } = self.judge(place, DELETED_AT, change.deleted_at, &[]);
                 let value = Cow::Owned(json::string(&at.text()));
                 writes.push(Write { key: DELETED_AT.into(), value, at, sent, implied: false });
                 self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
@@ -55,128 +60,176 @@ impl<'a> Run<'a, '_> {
         writes
     }
 
-    fn judge_fields(&mut self, place: usize, fields: &'a [FieldWrite<'a>], writes: &mut Vec<Write<'a>>) {
+    /// Returns whether all of them are retries.
+    fn judge_fields(
+        &mut self,
+        place: usize,
+        fields: &'a [FieldWrite<'a>],
+        writes: &mut Vec<Write<'a>>,
+    ) -> bool {
+        let mut is_retry = true;
         for field in fields {
-            let (at, sent) = self.judge(place, &field.key, field.at, std::slice::from_ref(field));
-            writes.push(member_write(field, at, sent));
+            let judged = self.judge(place, &field.key, field.at, std::slice::from_ref(field));
+            is_retry &= judged.is_retry;
+            writes.push(member_write(field, judged.at, judged.sent));
         }
+        is_retry
     }
 
-    /// Members that have one time; of nothing but an id it is known that it lives.
+    /// Members that have one time; of nothing but an id it is known that it lives. What stands beside fields is not merged
+    /// before they are judged, so the time of each member is remembered for them. Returns whether it is a retry.
     fn judge_data(
         &mut self,
         place: usize,
         sent: Option<UnixNanos>,
         members: &'a [FieldWrite<'a>],
+        stands_beside_fields: bool,
         writes: &mut Vec<Write<'a>>,
-    ) {
-        let (at, replaced) = self.judge(place, WHOLE_DATA, sent, members);
+    ) -> bool {
+        let whole = self.judge(place, WHOLE_DATA, sent, members);
         for member in members {
-            let at = replaced.map_or(at, |claim| self.member_time(place, &member.key, claim, at));
-            writes.push(member_write(member, at, replaced));
+            let at = whole.sent.map_or(whole.at, |claim| {
+                let at = self.member_time(place, &member.key, claim, whole);
+                if stands_beside_fields && at == whole.at && !whole.is_retry {
+                    self.stamp(place, &member.key, Some(claim), 0, at);
+                }
+                at
+            });
+            writes.push(member_write(member, at, whole.sent));
         }
         if members.is_empty() {
-            writes.push(life(at));
+            writes.push(life(whole.at));
         }
+        whole.is_retry
     }
 
     /// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
-    fn imply_life(&mut self, place: usize, writes: &mut Vec<Write<'a>>) {
+    fn imply_life(&mut self, place: usize, is_retry: bool, writes: &mut Vec<Write<'a>>) {
         if writes.iter().any(|write| write.key == DELETED_AT) {
             return;
         }
         let Some(newest) = writes.iter().max_by_key(|write| (write.at, write.sent)) else { return };
         let at = match newest.sent {
             // Its own delete may have come before it, with a later claim.
-            Some(claim) => self.member_time(place, DELETED_AT, claim, newest.at),
+            Some(claim) => {
+                let newest = Judged { at: newest.at, sent: newest.sent, is_retry };
+                self.member_time(place, DELETED_AT, claim, newest)
+            }
             None => newest.at,
         };
         writes.push(life(at));
     }
 
-    /// The time that counts for a write, and the time sent if it is not that one. A time that the hub chooses is
-    /// remembered, so that a retry is not a second, newer write: also one that comes when the clock has passed it.
+    /// The time that counts for a write. A time that the hub chooses is remembered, so that a retry is not a second, newer
+    /// write: also one that comes when the clock has passed it.
     fn judge(
         &mut self,
         place: usize,
         field: &str,
         sent: Option<UnixNanos>,
         content: &[FieldWrite<'_>],
-    ) -> (UnixNanos, Option<UnixNanos>) {
+    ) -> Judged {
         let now = self.caller.now;
         if let Some(claim) = sent {
-            if let Some(stamp) = self.stamps_of(place, field).find(|stamp| stamp.sent == sent) {
-                return (stamp.at, sent);
+            // Of a field, two values of one time are ordered by themselves; of many, it matters which they were.
+            let digest =
+                if field == WHOLE_DATA && self.may_be_stamped(place, claim) { digest(content) } else { 0 };
+            let known = self.stamps.of(place, field).and_then(|stamps| stamps.timed(claim, digest));
+            if let Some((at, is_retry)) = known {
+                if !is_retry {
+                    self.stamp(place, field, sent, digest, at);
+                }
+                return Judged { at, sent, is_retry };
             }
             if claim <= limit(now) {
-                return (claim, None);
+                return Judged { at: claim, sent: None, is_retry: false };
             }
-            let at = self.in_order(place, field, claim, now);
-            self.stamp(place, field, sent, 0, at);
-            return (at, sent);
+            let whole = self.stamps.of(place, WHOLE_DATA).and_then(|stamps| stamps.timed(claim, 0));
+            let mut at = self.in_order(place, field, claim, whole.map_or(now, |(at, _)| at));
+            if let Some(stamps) = self.stamps.of(place, field).filter(|_| field == WHOLE_DATA) {
+                // By its time it is told which of them a member was written by. Members are put in order one by one.
+                at = stamps.claim(at).and(stamps.last()).map_or(at, after);
+            }
+            self.stamp(place, field, sent, digest, at);
+            return Judged { at, sent, is_retry: false };
         }
         let digest = digest(content);
-        let is_same = |stamp: &&Chosen| stamp.sent.is_none() && stamp.digest == digest;
-        let retried = self.stamps.of(place, field).find(is_same).map(|stamp| stamp.at);
+        let retried = self.stamps.of(place, field).and_then(|stamps| stamps.untimed(digest));
         if let Some(at) = retried.filter(|_| !self.has_seen_another(place, field)) {
-            return (at, None);
+            return Judged { at, sent: None, is_retry: true };
         }
-        let written = content.iter().map(|member| &*member.key).chain([field]);
-        let last = written.filter_map(|key| self.own_times(place, key).map(|own| own.at).max()).max();
+        let written = content.iter().map(|member| &*member.key).chain([field, WHOLE_DATA]);
+        let last = written.filter_map(|key| self.last_own(place, key)).max();
         let at = last.map_or(now, |last| now.max(after(last)));
         self.stamp(place, field, None, digest, at);
-        (at, None)
+        Judged { at, sent: None, is_retry: false }
     }
 
-    /// The time of one member of what was given `at` as a whole in place of `claim`.
-    fn member_time(&mut self, place: usize, key: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
-        if let Some(stamp) = self.stamps.of(place, key).find(|stamp| stamp.sent == Some(claim)) {
-            return stamp.at;
+    /// Whether the hub chose, or has to choose, the time of a whole record.
+    fn may_be_stamped(&self, place: usize, claim: UnixNanos) -> bool {
+        claim > limit(self.caller.now) || self.stamps.of(place, WHOLE_DATA).is_some()
+    }
+
+    /// The time of one member of what was judged as a whole in place of `claim`.
+    fn member_time(&mut self, place: usize, key: &str, claim: UnixNanos, whole: Judged) -> UnixNanos {
+        if let Some((at, _)) = self.stamps.of(place, key).and_then(|stamps| stamps.timed(claim, 0)) {
+            return at;
         }
-        let own = self.in_order(place, key, claim, at);
-        if own != at {
+        if whole.is_retry {
+            return whole.at;
+        }
+        let own = self.in_order(place, key, claim, whole.at);
+        if own != whole.at {
             self.stamp(place, key, Some(claim), 0, own);
         }
         own
     }
 
     /// `at` in place of a claimed time, moved behind what the device claimed to have written before, and before what it
-    /// claimed to have written after it: the order of its claims is the order in which they count.
+    /// claimed to have written after it: the order of its claims is the order in which they count. What holds and
+    /// is its own yields to a later claim in any case, and so does what is about to.
     fn in_order(&self, place: usize, field: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
-        let mut at = at;
-        let mut next = None;
-        for own in self.own_times(place, field) {
-            if own.claim < claim {
-                at = at.max(after(own.at));
-            } else if own.claim > claim {
-                next = Some(next.map_or(own.at, |next: UnixNanos| next.min(own.at)));
+        let own = self.stamps.of(place, field);
+        let beside = self.taken_as_sent(place, field).filter(|at| *at < claim);
+        let before = own.and_then(|own| own.before(claim)).max(beside);
+        let mut least = beside.map(after);
+        let (mut next, mut maybe_next) = (own.and_then(|own| own.behind(claim)), None);
+        if let Some(held) = self.drafts[place].field(field) {
+            // A whole record may have been written without this field: surely so if what is held is older.
+            let whole = self.stamps.of(place, WHOLE_DATA).and_then(|whole| whole.behind(claim));
+            maybe_next = whole.filter(|at| *at <= held.at);
+            if held.writer == self.caller.client {
+                let held_claim = self.claim_of(place, field, held.at);
+                if held_claim > claim {
+                    next = earlier(next, Some(held.at));
+                } else if held_claim < claim {
+                    least = least.max(Some(after(held.at)));
+                }
             }
         }
-        next.map_or(at, |next| at.min(UnixNanos(next.0.saturating_sub(1))))
+        let at = before.map_or(at, |before| at.max(after(before)));
+        let at = maybe_next.map_or(at, |next| at.min(just_before(next)));
+        let at = least.map_or(at, |least| at.max(least));
+        // A later claim that an earlier one has overtaken is no bound.
+        next.filter(|next| Some(*next) >= least).map_or(at, |next| at.min(just_before(next)))
     }
 
-    /// What is known of the device's own writes of a field.
-    fn own_times(&self, place: usize, field: &str) -> impl Iterator<Item = Own> {
-        let stamped = self
-            .stamps_of(place, field)
-            .map(|stamp| Own { claim: stamp.sent.unwrap_or(stamp.at), at: stamp.at });
-        let held = self.drafts[place].field(field).filter(|held| {
-            let is_stamped = self.stamps_of(place, field).any(|stamp| stamp.at == held.at);
-            held.writer == self.caller.client && !is_stamped
-        });
-        let held = held.map(|held| Own { claim: held.at, at: held.at });
-        let beside = [field, WHOLE_DATA].into_iter().flat_map(move |name| {
-            let taken = self.taken_as_sent.get(&place).and_then(|fields| fields.get(name));
-            taken.into_iter().flatten().map(|at| Own { claim: *at, at: *at })
-        });
-        stamped.chain(held).chain(beside)
+    /// What the device claimed of its write that counts as of `at`.
+    fn claim_of(&self, place: usize, field: &str, at: UnixNanos) -> UnixNanos {
+        let mut known =
+            [field, WHOLE_DATA].into_iter().filter_map(|name| self.stamps.of(place, name)?.claim(at));
+        known.next().unwrap_or(at)
     }
 
-    /// Times that were chosen for the device's writes of a field, or of all of them at once; its own first.
-    fn stamps_of(&self, place: usize, field: &str) -> impl Iterator<Item = &Chosen> {
-        let is_part = field != WHOLE_DATA;
-        let of_whole = is_part.then(|| self.stamps.of(place, WHOLE_DATA)).into_iter().flatten();
-        self.stamps.of(place, field).chain(of_whole)
+    /// The latest time of the device's own writes of a field.
+    fn last_own(&self, place: usize, field: &str) -> Option<UnixNanos> {
+        let held = self.drafts[place].field(field).filter(|held| held.writer == self.caller.client);
+        let stamped = self.stamps.of(place, field).and_then(OfField::last);
+        held.map(|held| held.at).max(stamped).max(self.taken_as_sent(place, field))
+    }
+
+    fn taken_as_sent(&self, place: usize, field: &str) -> Option<UnixNanos> {
+        self.taken_as_sent.get(&place).and_then(|fields| fields.get(field)).copied()
     }
 
     fn stamp(&mut self, place: usize, field: &str, sent: Option<UnixNanos>, digest: i64, at: UnixNanos) {
@@ -197,14 +250,20 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-/// A write of the device: the time that it claimed, and the one that counts.
-struct Own {
-    claim: UnixNanos,
+/// The time of a write.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    /// The one that counts.
     at: UnixNanos,
+    /// The one sent, if it is not that one.
+    sent: Option<UnixNanos>,
+    /// Whether it was chosen before, for the same content.
+    is_retry: bool,
 }
 
-/// Writes of this push whose times do not lie behind the hub's and count as they are, by place of the record and by field.
-pub(super) type TakenAsSent<'a> = HashMap<usize, HashMap<&'a str, Vec<UnixNanos>>>;
+/// The latest times of this push that do not lie behind the hub's and count as they are, by place of the record and by
+/// field.
+pub(super) type TakenAsSent<'a> = HashMap<usize, HashMap<&'a str, UnixNanos>>;
 
 /// The latest time that a write may claim.
 pub(super) fn limit(now: UnixNanos) -> UnixNanos {
@@ -213,6 +272,14 @@ pub(super) fn limit(now: UnixNanos) -> UnixNanos {
 
 fn after(at: UnixNanos) -> UnixNanos {
     UnixNanos(at.0.saturating_add(1))
+}
+
+const fn just_before(at: UnixNanos) -> UnixNanos {
+    UnixNanos(at.0.saturating_sub(1))
+}
+
+fn earlier(a: Option<UnixNanos>, b: Option<UnixNanos>) -> Option<UnixNanos> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// The times in a change, each with the field that it dates.
@@ -240,9 +307,14 @@ pub(super) fn add_taken_as_sent<'a>(
     change: &'a Change<'a>,
     now: UnixNanos,
 ) {
-    for (field, at) in times(change) {
-        if let Some(at) = at.filter(|at| *at >= now && *at <= limit(now)) {
-            taken.entry(place).or_default().entry(field).or_default().push(at);
+    let data = change.data.as_deref().filter(|_| change.op == Op::Insert).unwrap_or_default();
+    for (field, at) in times(change).chain(data.iter().map(|member| (&*member.key, member.at))) {
+        let Some(at) = at.filter(|at| *at >= now && *at <= limit(now)) else { continue };
+        let fields = taken.entry(place).or_default();
+        // An insert says that the record lives, too.
+        for name in [Some(field), (change.op == Op::Insert).then_some(DELETED_AT)].into_iter().flatten() {
+            let last = fields.entry(name).or_insert(at);
+            *last = at.max(*last);
         }
     }
 }

@@ -173,3 +173,19 @@ pub(super) fn set_stamps<S: Sql>(
     }
     Ok(())
 }
+
+pub(super) fn forget_stamps<S: Sql>(
+    sql: &S,
+    owner: &str,
+    client: &str,
+    app: &str,
+    key: RecordKey<'_>,
+    oldest: UnixNanos,
+) -> Result<(), S::Error> {
+    sql.execute(
+        "DELETE FROM _ferry_record_stamps
+         WHERE owner = ?1 AND client = ?2 AND app = ?3 AND coll = ?4 AND id = ?5 AND at < ?6",
+        &[owner.into(), client.into(), app.into(), key.coll.into(), key.id.into(), oldest.0.into()],
+    )?;
+    Ok(())
+}

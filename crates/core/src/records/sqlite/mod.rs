@@ -228,6 +228,17 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         devices::set_stamps(self.0, owner, client, app, stamps)
     }
 
+    fn forget_stamps(
+        &self,
+        owner: &str,
+        client: &str,
+        app: &str,
+        key: RecordKey<'_>,
+        oldest: UnixNanos,
+    ) -> Result<(), S::Error> {
+        devices::forget_stamps(self.0, owner, client, app, key, oldest)
+    }
+
     fn purged(
         &self,
         owner: &str,

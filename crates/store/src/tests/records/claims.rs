@@ -4,6 +4,7 @@
 use ferry_core::records::Dialect;
 use ferry_protocol::records::UnixNanos;
 use ferry_testkit::rng::Rng;
+use ferry_types::limits::RECORDS_STAMPS_PER_RECORD;
 use serde_json::{Value, json};
 
 use super::hub::{BEGIN, Hub};
@@ -13,6 +14,10 @@ const MINUTE_MS: i64 = 60_000;
 
 fn edit(value: &str, at: UnixNanos) -> Value {
     json!({"table": "tasks", "id": "t1", "op": "update", "fields": {"title": {"value": value, "at": at.text()}}})
+}
+
+fn insert(data: &Value) -> Value {
+    json!({"table": "tasks", "id": "t1", "op": "insert", "data": data})
 }
 
 fn push(hub: &Hub, client: &str, changes: &[Value]) {
@@ -96,17 +101,29 @@ fn the_last_edit_of_a_device_holds_whatever_its_clock_did_since_the_one_before()
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let (hub, mut outbox, mut sent) = (Hub::new(100), Vec::new(), Vec::new());
+        // Devices count milliseconds, and the hub nanoseconds.
+        hub.now.set(UnixNanos(BEGIN.0 + 123));
         let (mut last, mut number) = (BEGIN, 0);
         for _ in 0..30 {
             hub.sleep_ms(rng.below(5) as i64 * 20_000);
             let jump_ms = [0, 1, 60_000, 299_000, 301_000, 7_200_000][rng.below(6) as usize];
             // Its clock never gives out a time twice, nor an earlier one.
-            last = hub.now.get().plus_ms(jump_ms).max(last.plus_ms(1));
+            last = hub.now.get().floor_ms().plus_ms(jump_ms).max(last.plus_ms(1));
             number += 1;
-            outbox.push(edit(&number.to_string(), last));
+            let text = number.to_string();
+            outbox.push(match rng.below(4) {
+                0 => insert(&json!({"id": "t1", "title": text, "updatedAt": last.text()})),
+                _ => edit(&text, last),
+            });
+            // What does not write the title has no part in its order, whatever its time.
+            if rng.below(3) == 0 {
+                let ahead_ms = [-60_000, 0, 290_000, 7_200_000, 90_000_000][rng.below(5) as usize];
+                let at = hub.now.get().floor_ms().plus_ms(ahead_ms + rng.below(1_000) as i64).text();
+                outbox.push(insert(&json!({"id": "t1", "note": text, "updatedAt": at})));
+            }
             if rng.below(3) > 0 {
                 // The order within one push is not the order of the edits.
-                let batch = shuffled(&mut rng, &outbox);
+                let batch = if rng.below(2) == 0 { shuffled(&mut rng, &outbox) } else { outbox.clone() };
                 push(&hub, "jumping", &batch);
                 outbox.clear();
                 sent.push(batch);
@@ -124,6 +141,51 @@ fn the_last_edit_of_a_device_holds_whatever_its_clock_did_since_the_one_before()
             }
         }
     }
+}
+
+// An insert far ahead that did not hold the field counted as a later write of it: the edit was put before that, and so
+// before the older one that it followed, which held for ever.
+// Verifies: REC-04
+#[test]
+fn an_insert_without_a_field_is_no_later_write_of_it() {
+    for at_once in [true, false] {
+        let hub = Hub::new(100);
+        let at = |seconds: i64| BEGIN.plus_ms(seconds * 1_000);
+        push(
+            &hub,
+            "jumping",
+            &[insert(&json!({"id": "t1", "createdAt": at(-60).text()})), edit("old", at(290))],
+        );
+        let far = insert(&json!({"id": "t1", "note": "x", "updatedAt": at(3 * 3_600).text()}));
+        let new = edit("new", at(3_600));
+        if at_once {
+            push(&hub, "jumping", &[far, new]);
+        } else {
+            push(&hub, "jumping", &[far]);
+            push(&hub, "jumping", &[new]);
+        }
+        assert_eq!(title(&hub), "new", "{at_once}");
+    }
+}
+
+// Times chosen for a device whose clock was ahead were kept without end, and every push read them all.
+// Verifies: REC-04
+#[test]
+fn only_so_many_chosen_times_of_a_record_are_kept() {
+    let hub = Hub::new(100);
+    for round in 0..4_i64 {
+        let claims = (0..4_000).map(|number| BEGIN.plus_ms(3_600_000 + round * 4_000 + number));
+        let edits: Vec<Value> = claims.map(|at| edit(&at.text(), at)).collect();
+        push(&hub, "ahead", &edits);
+        hub.sleep_ms(10);
+    }
+    let last = BEGIN.plus_ms(3_600_000 + 15_999);
+    assert_eq!(title(&hub), last.text());
+    let kept = hub.count("SELECT count(*) FROM _ferry_record_stamps");
+    assert_eq!(kept, RECORDS_STAMPS_PER_RECORD as i64);
+    // What was forgotten, and what was not, changes nothing when it comes again.
+    push(&hub, "ahead", &[BEGIN.plus_ms(3_600_000), last].map(|at| edit(&at.text(), at)));
+    assert_eq!(title(&hub), last.text());
 }
 
 // A whole record has one time, and its fields and its end have others.
