@@ -92,7 +92,7 @@ fn records_are_read_and_written_one_by_one() {
     assert_eq!(history["entries"].as_array().unwrap().len(), 2);
 }
 
-// A boolean was compared as SQL has it, as 1 or 0, and so `true` found nothing.
+// A boolean was compared as SQL has it, as 1 or 0, and so `true` found nothing, and then `1` found `true`.
 // Verifies: REC-35
 #[test]
 fn a_filter_finds_values_as_json_writes_them() {
@@ -112,7 +112,13 @@ fn a_filter_finds_values_as_json_writes_them() {
     assert_eq!(found("1.5"), ["real"]);
     assert_eq!(found("%5B1,true%5D"), ["list"]);
     assert_eq!(found("integer"), [] as [Value; 0]);
-    assert!(found("1").contains(&json!("one")));
+    assert_eq!(found("1"), ["one"]);
+    assert_eq!(found("0"), [] as [Value; 0]);
+    // A path of SQLite ends at a NUL.
+    for name in ["%00", "a%00b"] {
+        let refused = records.v1("GET", &format!("/todo/tasks?where%5B{name}%5D=1"), "");
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!("invalid_argument")));
+    }
 }
 
 // Verifies: REC-42

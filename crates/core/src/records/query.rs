@@ -81,12 +81,12 @@ pub fn list<S: Sql>(
         vec![place.owner.into(), place.app.into(), place.coll.into(), after.into()];
     for (path, (_, value)) in paths.iter().zip(wanted) {
         let (field, is) = (values.len() + 1, values.len() + 2);
-        // SQL has no booleans, and its null equals nothing: of those the type tells the value.
-        let or_type = match &**value {
-            "true" | "false" | "null" => format!(" OR json_type(data, ?{field}) = ?{is}"),
-            _ => String::new(),
-        };
-        let _ = write!(text, " AND (CAST(data ->> ?{field} AS TEXT) = ?{is}{or_type})");
+        // SQL has no booleans and other numbers than JSON: all but texts are compared as they are written.
+        let _ = write!(
+            text,
+            " AND CASE json_type(data, ?{field}) WHEN 'text' THEN data ->> ?{field} = ?{is}
+                ELSE data -> ?{field} = ?{is} END"
+        );
         values.extend([Value::from(&**path), Value::from(&**value)]);
     }
     let _ = write!(text, " ORDER BY id");

@@ -102,8 +102,11 @@ fn conditions(asked: &Asked<'_>) -> Result<Vec<(String, String)>> {
     let mut wanted = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if let Some(field) = name.strip_prefix("where[").and_then(|rest| rest.strip_suffix(']')) {
-            if field.is_empty() || field.contains(['"', '\\']) || wanted.len() == 10 {
-                let message = "where[…]: expected at most ten names of fields without quotes or backslashes";
+            let is_name =
+                !field.is_empty() && !field.contains(|c: char| matches!(c, '"' | '\\') || c.is_control());
+            if !is_name || wanted.len() == 10 {
+                let message = "where[…]: expected at most ten names of fields without quotes, backslashes or control \
+                               characters";
                 return Err(Error::new(Reason::InvalidArgument, message));
             }
             wanted.push((field.to_owned(), value.into_owned()));
