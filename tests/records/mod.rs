@@ -6,6 +6,7 @@ mod collections;
 mod crash;
 mod crowd;
 mod cut;
+mod decoding;
 mod device;
 mod ends;
 mod faults;

@@ -13,7 +13,7 @@ use crate::{
     descriptors::Descriptors,
     events::{Clients, Hooks},
     http::BodyMemory,
-    records::Billing,
+    records::{Billing, Decoding},
 };
 
 /// One running hub.
@@ -34,6 +34,8 @@ pub struct Hub {
     pub databases: Arc<Databases>,
     /// Who may sync records, as the billing service says.
     pub billing: Billing,
+    /// Large pushes of records take turns.
+    pub records_decoding: Decoding,
     /// The operator's programs that event sync asks and tells.
     pub event_hooks: Arc<Hooks>,
     /// What event sync knows of clients that do not get on.

@@ -22,7 +22,7 @@ use crate::{
     hub::Hub,
     listener::Listener,
     memory,
-    records::{self, Billing},
+    records::{self, Billing, Decoding},
     routes,
     tls::Certificates,
 };
@@ -77,6 +77,7 @@ impl Server {
             control,
             databases,
             billing: Billing::default(),
+            records_decoding: Decoding::default(),
             stopping: CancellationToken::new(),
             image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             tasks: TaskTracker::new(),

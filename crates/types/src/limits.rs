@@ -128,6 +128,13 @@ pub const CAVEAT_MAX_BYTES: usize = 512;
 
 /// Body of a push of records, decompressed.
 pub const RECORDS_BODY_MAX_BYTES: usize = 10 << 20;
+/// Bytes of bodies of records that are decoded at once in a hub, and not yet committed (WEB-11). It is more than one body
+/// may have, and decoded they take some twenty times as much.
+pub const RECORDS_DECODED_MAX_BYTES: usize = 24 << 20;
+/// A body of at most so many bytes is decoded at once.
+pub const RECORDS_DECODED_FREE_BYTES: usize = 64 << 10;
+/// How long a larger one waits for its turn before it is refused.
+pub const RECORDS_DECODE_WAIT_MAX_MS: u64 = 5_000;
 /// Changes of one push.
 pub const RECORDS_PUSH_MAX_CHANGES: usize = 5_000;
 /// Fields of one change of Ferry's own client, which sets aside what is refused (REC-35).

@@ -6,6 +6,7 @@
 
 mod access;
 mod billing;
+mod decoding;
 mod follow;
 mod loss;
 mod news;
@@ -23,6 +24,7 @@ mod view;
 mod watermark;
 
 pub use billing::Billing;
+pub use decoding::Decoding;
 pub use news::{Publication, RecordsState};
 pub use route::serve;
 pub use upkeep::sweep;

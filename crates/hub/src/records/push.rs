@@ -14,6 +14,7 @@ use http::{HeaderValue, header, request::Parts};
 
 use super::{
     access::{self, Entry},
+    decoding::Turn,
     loss,
     news::Publication,
     refusal,
@@ -51,6 +52,8 @@ struct Wanted {
     client: Arc<str>,
     since: UnixNanos,
     changes: Vec<Change<'static>>,
+    /// For as long as there are changes.
+    turn: Turn,
 }
 
 async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entry) -> Result<Response> {
@@ -61,6 +64,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
         Error::new(Reason::TooLarge, message)
     };
     let body = metered::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
+    let turn = hub.records_decoding.turn(body.len()).await?;
     entry.requester.recheck()?;
     let read = decode_push(&body)?;
     let client =
@@ -77,7 +81,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     let since = cursor(read.since.as_deref());
     let changes = read.changes.into_iter().map(Change::into_owned).collect();
     let told = client.clone();
-    let wanted = Wanted { app: app.into(), client: client.into(), since, changes };
+    let wanted = Wanted { app: app.into(), client: client.into(), since, changes, turn };
     let count = wanted.changes.len() as u64;
     let committed = commit(hub, entry, wanted).await?;
     // On disk and published, and nobody has been told.
@@ -104,6 +108,7 @@ async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committ
     let (owner, clock) = (Arc::clone(&entry.owner), Arc::clone(&hub.clock));
     let restrictions = Arc::clone(&entry.auth.restrictions);
     storage::write(hub, entry, move |transaction| {
+        let _turn = &wanted.turn;
         let sql = NativeSql(transaction.connection());
         let caller = Caller {
             owner: &owner,

@@ -299,6 +299,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         return Ok(unpaid);
     }
     let device = device(asked)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
+    let turn = asked.hub.records_decoding.turn(body.len()).await?;
     let ferry::Push { app, epoch, since, head, changes } = ferry::decode(&body)?;
     let (wanted, refused) = sorted(asked, changes);
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
@@ -306,6 +307,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     let told = Arc::clone(&device);
     let epoch = epoch.filter(|epoch| !epoch.is_empty());
     let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+        let _turn = &turn;
         let sql = NativeSql(transaction.connection());
         let current = restore::epoch_of(&sql, &owner)?.unwrap_or_default();
         let is_of_epoch = epoch.is_some();

@@ -152,11 +152,12 @@ pub(super) async fn one(
         Method::DELETE => Verb::Delete,
         _ => return get(asked, named).await,
     };
-    let fields = match verb {
-        Verb::Delete => None,
-        Verb::Put | Verb::Patch => Some(object(&whole(asked, body).await?)?),
-    };
-    write(asked, named, verb, fields).await
+    if verb == Verb::Delete {
+        return write(asked, named, verb, None).await;
+    }
+    let body = whole(asked, body).await?;
+    let _turn = asked.hub.records_decoding.turn(body.len()).await?;
+    write(asked, named, verb, Some(object(&body)?)).await
 }
 
 async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
