@@ -11,7 +11,7 @@ use std::{
 };
 
 use ferry_hub::database::Actor;
-use ferry_store::{Writer, connection::open_file};
+use ferry_sqlite::{Writer, connection::open_file};
 use ferry_testkit::{process, wait};
 use rusqlite::{Connection, OpenFlags};
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_store::connection::open_file;
+use ferry_sqlite::connection::open_file;
 use ferry_testkit::{
     Direction, Hub, Session, edgereplica,
     hub::Options,

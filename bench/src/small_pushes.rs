@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_store::connection::open_file;
+use ferry_sqlite::connection::open_file;
 use ferry_testkit::{Direction, edgereplica, hub::Options, sample::Shape, wait};
 use rusqlite::OpenFlags;
 

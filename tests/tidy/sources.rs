@@ -33,7 +33,7 @@ fn unwrap_stands_only_in_tests() {
 
 #[test]
 fn unsafe_stands_in_one_file_and_gives_its_reason() {
-    const HOME: &str = "crates/store/src/ffi.rs";
+    const HOME: &str = "crates/sqlite/src/ffi.rs";
     let is_unsafe = |code: &str| {
         ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"]
             .iter()
@@ -73,14 +73,14 @@ fn the_command_line_prints_in_one_place() {
 
 #[test]
 fn sqlite_files_are_opened_in_one_place() {
-    const HOME: &str = "crates/store/src/connection.rs";
+    const HOME: &str = "crates/sqlite/src/connection.rs";
     let words = ["Connection::open(", "Connection::open_with_flags"];
     let findings: Vec<String> =
         code_lines(|in_tests, code| !in_tests && words.iter().any(|word| code.contains(word)))
             .into_iter()
             .filter(|finding| !finding.starts_with(HOME))
             .collect();
-    report("a file's name may look like a URI: open it with ferry_store::connection::open_file", &findings);
+    report("a file's name may look like a URI: open it with ferry_sqlite::connection::open_file", &findings);
 }
 
 #[test]

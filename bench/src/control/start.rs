@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferry_store::connection::open_file;
+use ferry_sqlite::connection::open_file;
 use ferry_testkit::{Hub, hub::Options, wait};
 use rusqlite::{OpenFlags, params};
 use uuid::Uuid;

@@ -112,10 +112,10 @@ impl ClientError {
     }
 
     /// A step of Ferry's storage library failed while `doing`.
-    pub fn store(doing: impl fmt::Display, error: &ferry_store::Error) -> Self {
+    pub fn store(doing: impl fmt::Display, error: &ferry_sqlite::Error) -> Self {
         match error {
-            ferry_store::Error::Sqlite(error) => Self::sqlite(doing, error),
-            ferry_store::Error::Io(error) => Self::io(doing, error),
+            ferry_sqlite::Error::Sqlite(error) => Self::sqlite(doing, error),
+            ferry_sqlite::Error::Io(error) => Self::io(doing, error),
             other => Self::new(ErrorCode::Failed, "STORAGE", format!("{doing}: {other}")),
         }
     }

@@ -19,5 +19,5 @@ pub(crate) use paths::check_place;
 
 /// A fault point (tests only) whose failure is told as this machine's.
 pub(crate) fn point(name: &str) -> crate::Result<()> {
-    ferry_store::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))
+    ferry_sqlite::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))
 }

@@ -18,7 +18,7 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        UnixMillis(now_ms.saturating_add(ferry_store::fault::clock_ahead_ms()).clamp(0, LATEST.0))
+        UnixMillis(now_ms.saturating_add(ferry_sqlite::fault::clock_ahead_ms()).clamp(0, LATEST.0))
     }
 }
 

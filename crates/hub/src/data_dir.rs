@@ -54,7 +54,7 @@ pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     let failed = |error: io::Error| ConfigError(format!("data_dir {}: {error}", dir.display()));
     rustix::process::umask(Mode::from_raw_mode(0o077));
     place::check(dir)?;
-    ferry_store::folder::create(dir).map_err(failed)?;
+    ferry_sqlite::folder::create(dir).map_err(failed)?;
     refuse_wider(dir, 0o700)?;
     let taken = || {
         ConfigError(format!(

@@ -14,7 +14,6 @@ mod listener;
 mod memory;
 mod metric_help;
 mod oauth;
-pub mod outbound;
 pub mod pages;
 mod process_metrics;
 pub mod records;

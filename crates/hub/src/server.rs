@@ -181,7 +181,7 @@ async fn close_idle(hub: Arc<Hub>) {
         due.tick().await;
         if hub.databases.sweep().await {
             // The allocator keeps what is free between pieces in use; it is looked for on a thread that may wait.
-            let _ = tokio::task::spawn_blocking(ferry_store::memory::give_back).await;
+            let _ = tokio::task::spawn_blocking(ferry_sqlite::memory::give_back).await;
         }
     }
 }

@@ -96,7 +96,7 @@ impl Options {
         self
     }
 
-    /// Fault points of this start (crates/store/src/fault.rs); a restart has none.
+    /// Fault points of this start (crates/sqlite/src/fault.rs); a restart has none.
     #[must_use]
     pub fn fault(mut self, plan: impl Into<String>) -> Self {
         self.fault = Some(plan.into());

@@ -1,4 +1,4 @@
-// A fault point of the hub that waits while a file is there (crates/store/src/fault.rs; debug builds only).
+// A fault point of the hub that waits while a file is there (crates/sqlite/src/fault.rs; debug builds only).
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 

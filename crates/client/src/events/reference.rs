@@ -11,7 +11,7 @@ use std::{
 use ferry_protocol::events::{
     EXPORT_FERRY, EXPORT_VERSION, EventRef, ExportHeader, ExportTrailer, write_committed,
 };
-use ferry_store::connection::{open_file, open_immutable};
+use ferry_sqlite::connection::{open_file, open_immutable};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferry_core::pages::header::{self, HeaderError};
-use ferry_store::{
+use ferry_sqlite::{
     connection::{open_file, open_immutable},
     sidecars,
 };

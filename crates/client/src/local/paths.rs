@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-use ferry_store::sidecars;
-pub(super) use ferry_store::sidecars::beside;
+use ferry_sqlite::sidecars;
+pub(super) use ferry_sqlite::sidecars::beside;
 
 use crate::{ClientError, Result};
 

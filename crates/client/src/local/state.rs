@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use ferry_store::{connection::open_file, migrate};
+use ferry_sqlite::{connection::open_file, migrate};
 use ferry_types::{DatabaseId, Leaf, PageCount, PageSize, Root, Tag};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -104,10 +104,10 @@ impl State {
             }
             connection.execute_batch("PRAGMA synchronous = FULL")?;
             migrate::run(&mut connection, MIGRATIONS)?;
-            Ok::<_, ferry_store::Error>(connection)
+            Ok::<_, ferry_sqlite::Error>(connection)
         })();
         let connection = opened.map_err(|error| match error {
-            ferry_store::Error::Sqlite(error)
+            ferry_sqlite::Error::Sqlite(error)
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
             {
                 ClientError::file(
@@ -119,7 +119,7 @@ impl State {
                     ),
                 )
             }
-            ferry_store::Error::Io(error) => {
+            ferry_sqlite::Error::Io(error) => {
                 ClientError::file("STATE_UNUSABLE", format!("{shown} cannot be written: {error}"))
             }
             error => ClientError::store(&shown, &error),

@@ -6,7 +6,7 @@ use ferry_core::events::{Limits, OnCursorAhead, OnRollback, Rate};
 use regex_lite::Regex;
 
 use super::{ConfigError, Values, origin};
-use crate::outbound::RemoteUrl;
+use ferry_http_client::RemoteUrl;
 
 /// How a refused WebSocket learns of it (EVT-52).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use ferry_auth::jwt::{JwtSettings, JwtSettingsText};
 
 use super::{ConfigError, Key, Values};
-use crate::outbound::RemoteUrl;
+use ferry_http_client::RemoteUrl;
 
 /// The operator's JWT settings, if `jwks_url` is set. What should be mended, but need not, goes to `warnings`.
 ///

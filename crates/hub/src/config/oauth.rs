@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{ConfigError, Values};
-use crate::outbound::RemoteUrl;
+use ferry_http_client::RemoteUrl;
 
 /// What a provider knows this hub by.
 #[derive(Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use super::{
 const FRESH_LOGIN_MS: i64 = 5 * 60 * 1000;
 
 /// The first column of every row.
-fn ids<T: std::str::FromStr>(connection: &Connection, sql: &str, id: &str) -> ferry_store::Result<Vec<T>> {
+fn ids<T: std::str::FromStr>(connection: &Connection, sql: &str, id: &str) -> ferry_sqlite::Result<Vec<T>> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([id])?;
     let mut ids = Vec::new();
@@ -33,7 +33,7 @@ fn ids<T: std::str::FromStr>(connection: &Connection, sql: &str, id: &str) -> fe
 }
 
 /// Refuses if a shared organisation has no other admin than the user.
-fn refuse_sole_admin(connection: &Connection, user: &str) -> ferry_store::Result<()> {
+fn refuse_sole_admin(connection: &Connection, user: &str) -> ferry_sqlite::Result<()> {
     let sql = "SELECT organizations.id FROM memberships AS own
                JOIN organizations ON organizations.id = own.org_id
                WHERE own.user_id = ?1 AND own.role = 'admin' AND NOT personal AND deleted IS NULL
@@ -138,7 +138,7 @@ fn note(
     databases: &[DatabaseId],
     origin: &Origin,
     now: UnixMillis,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let target = user_id.to_string();
     let mut row = AuditRow::ok(now, origin, Who::User(user_id), "user.delete", &target);
     row.org_id = Some(org_id);

@@ -1,7 +1,7 @@
 //! Accounts: signing up, and who one is.
 
 use ferry_auth::{Role, password};
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{
     Error, OrgId, Reason, Result, SessionId, UnixMillis, UserId, id::IdentityId, limits::EMAIL_MAX_BYTES,
 };
@@ -99,7 +99,10 @@ pub(super) fn check_email(email: &str) -> Result<&str> {
 
 impl NewUser {
     /// Creates user, identity, personal organisation and membership (ORG-01).
-    pub(super) fn insert(&self, transaction: &mut Transaction<'_, ControlEffect>) -> ferry_store::Result<()> {
+    pub(super) fn insert(
+        &self,
+        transaction: &mut Transaction<'_, ControlEffect>,
+    ) -> ferry_sqlite::Result<()> {
         let connection = transaction.connection();
         let (user, org, key) = (self.user_id.to_string(), self.org_id.to_string(), email_key(&self.email));
         let taken = connection

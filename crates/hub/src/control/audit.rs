@@ -85,7 +85,7 @@ impl<'a> AuditRow<'a> {
     }
 
     /// Writes the row inside the transaction of what it tells of.
-    pub(super) fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
+    pub(super) fn insert(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         let sql = "INSERT INTO audit(at, request_id, actor, org_id, database_id, action, target, outcome, ip, detail)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         connection.prepare_cached(sql)?.execute(rusqlite::params![

@@ -28,7 +28,7 @@ pub struct AuditEvent {
     pub detail_json: String,
 }
 
-fn event(row: &Row<'_>) -> ferry_store::Result<AuditEvent> {
+fn event(row: &Row<'_>) -> ferry_sqlite::Result<AuditEvent> {
     Ok(AuditEvent {
         id: row.get(0)?,
         at: UnixMillis(row.get(1)?),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ferry_auth::Role;
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{
     DatabaseId, DatabaseKind, Error, OrgId, Reason, Result, UnixMillis, UserId,
     limits::DATABASE_NAME_MAX_BYTES,
@@ -66,7 +66,7 @@ impl Act {
         action: &'static str,
         name: &str,
         detail: serde_json::Value,
-    ) -> ferry_store::Result<()> {
+    ) -> ferry_sqlite::Result<()> {
         let row = AuditRow {
             at: self.at,
             origin: &self.origin,
@@ -82,20 +82,20 @@ impl Act {
     }
 
     /// Refuses whoever is no admin any more: the order of the actor decides. `gone` tells that the membership is.
-    fn refuse_non_admin(&self, connection: &Connection, gone: fn() -> Error) -> ferry_store::Result<()> {
+    fn refuse_non_admin(&self, connection: &Connection, gone: fn() -> Error) -> ferry_sqlite::Result<()> {
         let role = stored_role(connection, self.user_id, self.org_id)?.ok_or_else(gone)?;
         Ok(require_role(role, Role::Admin)?)
     }
 
     /// The database's name, as stored; not found if it was deleted in this moment.
-    fn name(&self, connection: &Connection) -> ferry_store::Result<String> {
+    fn name(&self, connection: &Connection) -> ferry_sqlite::Result<String> {
         let sql = "SELECT name FROM databases WHERE id = ?1 AND deleted IS NULL";
         let name =
             connection.prepare_cached(sql)?.query_row([self.database_id.to_string()], |row| row.get(0));
         name.optional()?.ok_or_else(|| database_not_found().into())
     }
 
-    fn refuse_taken(&self, connection: &Connection, name: &str) -> ferry_store::Result<()> {
+    fn refuse_taken(&self, connection: &Connection, name: &str) -> ferry_sqlite::Result<()> {
         let sql = "SELECT 1 FROM databases WHERE org_id = ?1 AND name = ?2 AND deleted IS NULL AND id <> ?3";
         let taken = connection
             .prepare_cached(sql)?
@@ -117,7 +117,7 @@ pub(super) fn insert_row(
     entry: &DatabaseEntry,
     created_by: Option<UserId>,
     max: u64,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let count: u64 = connection
         .prepare_cached("SELECT database_count FROM organizations WHERE id = ?1")?
         .query_row([entry.org_id.to_string()], |row| row.get(0))?;

@@ -2,7 +2,7 @@
 //! e-mail, may turn once into a membership.
 
 use ferry_auth::Role;
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{
     Error, OrgId, Reason, Result, UnixMillis, UserId, id::InvitationId, limits::INVITATIONS_PER_ORG_MAX,
 };
@@ -61,7 +61,7 @@ fn find_offer(
     hash: &[u8; 32],
     key: &str,
     now: UnixMillis,
-) -> ferry_store::Result<Option<Offer>> {
+) -> ferry_sqlite::Result<Option<Offer>> {
     let sql = "SELECT json_extract(payload, '$.id'), json_extract(payload, '$.org_id'),
                       json_extract(payload, '$.role')
                FROM invitations
@@ -83,7 +83,7 @@ pub(super) fn spend(
     email: &str,
     origin: &Origin,
     now: UnixMillis,
-) -> ferry_store::Result<Option<(OrgId, Role)>> {
+) -> ferry_sqlite::Result<Option<(OrgId, Role)>> {
     let connection = transaction.connection();
     let Some(Offer { id, org_id, role }) = find_offer(connection, hash, &email_key(email), now)? else {
         return Ok(None);
@@ -104,7 +104,7 @@ pub(super) fn spend(
 
 /// Refuses an e-mail whose owner is a member, and one invitation too many. An earlier one for the same e-mail
 /// is replaced.
-fn make_room(connection: &Connection, org_id: OrgId, key: &str, now: UnixMillis) -> ferry_store::Result<()> {
+fn make_room(connection: &Connection, org_id: OrgId, key: &str, now: UnixMillis) -> ferry_sqlite::Result<()> {
     if let Some(user_id) = find_user(connection, key)?
         && stored_role(connection, user_id, org_id)?.is_some()
     {

@@ -17,7 +17,7 @@ use http::{Request, StatusCode, header};
 use tokio::sync::Notify;
 
 use super::state::State;
-use crate::outbound::{Bounds, Outbound, OutboundError, Reach, RemoteUrl};
+use ferry_http_client::{Bounds, HttpClient, HttpClientError, Reach, RemoteUrl};
 
 const BOUNDS: Bounds =
     Bounds { timeout: Duration::from_millis(JWKS_FETCH_MAX_MS), max_bytes: JWKS_MAX_BYTES };
@@ -47,7 +47,7 @@ impl Source {
 
 /// See the module.
 pub(super) struct Jwks {
-    outbound: Arc<Outbound>,
+    http_client: Arc<HttpClient>,
     clock: Arc<dyn Clock>,
     /// Whose connections end when a key that proved them is gone.
     state: Arc<State>,
@@ -55,8 +55,8 @@ pub(super) struct Jwks {
 }
 
 impl Jwks {
-    pub(super) fn new(outbound: Arc<Outbound>, clock: Arc<dyn Clock>, state: Arc<State>) -> Self {
-        Self { outbound, clock, state, sources: Mutex::default() }
+    pub(super) fn new(http_client: Arc<HttpClient>, clock: Arc<dyn Clock>, state: Arc<State>) -> Self {
+        Self { http_client, clock, state, sources: Mutex::default() }
     }
 
     /// The set of `url` for a token that `lacks_key` in some sets. It may lack the key if no other can be had.
@@ -128,15 +128,15 @@ impl Jwks {
 
     /// Fetches on a task of its own, which goes on when whoever asked has gone.
     fn fetch(&self, source: &Arc<Source>, url: &str, reach: Reach) {
-        let (source, outbound, clock, state) = (
+        let (source, http_client, clock, state) = (
             Arc::clone(source),
-            Arc::clone(&self.outbound),
+            Arc::clone(&self.http_client),
             Arc::clone(&self.clock),
             Arc::clone(&self.state),
         );
         let url = url.to_owned();
         tokio::spawn(async move {
-            let (outcome, cache_control) = match fetch(&outbound, &url, reach).await {
+            let (outcome, cache_control) = match fetch(&http_client, &url, reach).await {
                 Ok((keys, cache_control)) => (Ok(keys), cache_control),
                 Err(failure) => (Err(failure), None),
             };
@@ -166,7 +166,7 @@ const fn label(failure: &FetchFailure) -> &'static str {
 }
 
 async fn fetch(
-    outbound: &Outbound,
+    http_client: &HttpClient,
     url: &str,
     reach: Reach,
 ) -> Result<(KeySet, Option<String>), FetchFailure> {
@@ -177,12 +177,12 @@ async fn fetch(
     request.headers_mut().insert(header::ACCEPT, accepted);
     // The query may hold what is nobody's business.
     let shown = url.split('?').next().unwrap_or_default();
-    let answer = outbound.send(request, reach, BOUNDS).await.map_err(|error| {
+    let answer = http_client.send(request, reach, BOUNDS).await.map_err(|error| {
         tracing::warn!(%error, url = shown, "fetching a key set failed");
         match error {
-            OutboundError::Forbidden => FetchFailure::Forbidden,
-            OutboundError::TooLarge(_) => FetchFailure::TooLarge,
-            OutboundError::Broken(_) | OutboundError::TimedOut(_) => FetchFailure::Unreachable,
+            HttpClientError::Forbidden => FetchFailure::Forbidden,
+            HttpClientError::TooLarge(_) => FetchFailure::TooLarge,
+            HttpClientError::Broken(_) | HttpClientError::TimedOut(_) => FetchFailure::Unreachable,
         }
     })?;
     if answer.status() != StatusCode::OK {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use ferry_auth::jwt::{JwtSettings, UnverifiedJwt};
 use ferry_types::DatabaseId;
 
-use crate::outbound::Reach;
+use ferry_http_client::Reach;
 
 /// Settings in force.
 #[derive(Clone, Debug)]

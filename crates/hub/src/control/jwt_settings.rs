@@ -18,7 +18,7 @@ use super::{
     jwt_auth::JwtRefusal,
     members::refuse_non_admin_of,
 };
-use crate::outbound::RemoteUrl;
+use ferry_http_client::RemoteUrl;
 
 /// What a token is worth at a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,8 +182,8 @@ fn validate(text: &JwtSettingsText) -> Result<Arc<JwtSettings>> {
 ///
 /// # Errors
 /// When they are such as this version does not write.
-pub(super) fn stored(id: DatabaseId, text: &str) -> ferry_store::Result<Arc<JwtSettings>> {
-    let damaged = |why: String| ferry_store::Error::Damaged(format!("JWT settings of {id}: {why}"));
+pub(super) fn stored(id: DatabaseId, text: &str) -> ferry_sqlite::Result<Arc<JwtSettings>> {
+    let damaged = |why: String| ferry_sqlite::Error::Damaged(format!("JWT settings of {id}: {why}"));
     let text: JwtSettingsText = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     JwtSettings::try_from(&text).map(Arc::new).map_err(|error| damaged(error.to_string()))
 }

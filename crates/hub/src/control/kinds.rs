@@ -52,7 +52,7 @@ fn note(
     entry: &DatabaseEntry,
     kind: Option<DatabaseKind>,
     (by, now): (&Requester, UnixMillis),
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let actor = Who::Principal(&by.principal);
     let mut row = AuditRow::ok(now, &by.origin, actor, "database.kind", &entry.name);
     (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
@@ -107,7 +107,7 @@ impl Control {
                         Ok(false)
                     }
                     Some(Ok(is)) => Err(wrong_kind(is).into()),
-                    Some(Err(error)) => Err(ferry_store::Error::Damaged(format!("kind of {id}: {error}"))),
+                    Some(Err(error)) => Err(ferry_sqlite::Error::Damaged(format!("kind of {id}: {error}"))),
                 }
             })
             .await?;

@@ -3,7 +3,7 @@
 use std::{str::FromStr, sync::Arc};
 
 use ferry_auth::KeyRing;
-use ferry_store::{Error, Result};
+use ferry_sqlite::{Error, Result};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 

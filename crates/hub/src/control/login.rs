@@ -256,7 +256,7 @@ async fn verify(turn: Turn, password: &str, account: Option<&Account>) -> Result
     .await?
 }
 
-fn find_account(connection: &Connection, key: &str) -> ferry_store::Result<Option<Account>> {
+fn find_account(connection: &Connection, key: &str) -> ferry_sqlite::Result<Option<Account>> {
     let sql = "SELECT users.id, organizations.id, disabled, secret
                FROM users
                JOIN organizations ON owner_user_id = users.id AND personal
@@ -274,7 +274,7 @@ fn find_account(connection: &Connection, key: &str) -> ferry_store::Result<Optio
 }
 
 /// The epoch of a user that exists and is not disabled.
-fn standing_epoch(connection: &Connection, user_id: UserId) -> ferry_store::Result<Option<u32>> {
+fn standing_epoch(connection: &Connection, user_id: UserId) -> ferry_sqlite::Result<Option<u32>> {
     let sql = "SELECT epoch FROM users WHERE id = ?1 AND NOT disabled";
     let epoch = connection.prepare_cached(sql)?.query_row([user_id.to_string()], |row| row.get(0));
     Ok(epoch.optional()?)

@@ -2,7 +2,7 @@
 //! open connections of the member are looked at again (ORG-05).
 
 use ferry_auth::{Role, role::UnknownRole};
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{
     Error, OrgId, Reason, Result, TokenId, UnixMillis, UserId,
     limits::{MEMBERS_PER_ORG_MAX, ORGS_PER_USER_MAX},
@@ -47,7 +47,7 @@ pub(super) fn stored_role(
     connection: &Connection,
     user_id: UserId,
     org_id: OrgId,
-) -> ferry_store::Result<Option<Role>> {
+) -> ferry_sqlite::Result<Option<Role>> {
     let sql = "SELECT role FROM memberships WHERE user_id = ?1 AND org_id = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([user_id.to_string(), org_id.to_string()])?;
@@ -59,7 +59,7 @@ pub(super) fn refuse_non_admin(
     connection: &Connection,
     caller: &Caller,
     org_id: OrgId,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     refuse_non_admin_of(connection, caller, org_id, org_not_found)
 }
 
@@ -69,7 +69,7 @@ pub(super) fn refuse_non_admin_of(
     caller: &Caller,
     org_id: OrgId,
     gone: fn() -> Error,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
     let role = stored_role(connection, caller.user_id, org_id)?.ok_or_else(gone)?;
     Ok(require_role(role, Role::Admin)?)
@@ -85,10 +85,10 @@ pub(super) fn join(
     org_id: OrgId,
     role: Role,
     now: UnixMillis,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let connection = transaction.connection();
     let (user, org) = (user_id.to_string(), org_id.to_string());
-    let count = |sql: &str, id: &str| -> ferry_store::Result<usize> {
+    let count = |sql: &str, id: &str| -> ferry_sqlite::Result<usize> {
         Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
     };
     if count("SELECT count(*) FROM memberships WHERE user_id = ?1", &user)? >= ORGS_PER_USER_MAX {
@@ -110,7 +110,7 @@ pub(super) fn join(
 }
 
 /// The ids of an organisation's admins.
-pub(super) fn admins(connection: &Connection, org_id: OrgId) -> ferry_store::Result<Vec<String>> {
+pub(super) fn admins(connection: &Connection, org_id: OrgId) -> ferry_sqlite::Result<Vec<String>> {
     let sql = "SELECT user_id FROM memberships WHERE org_id = ?1 AND role = 'admin' ORDER BY user_id";
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([org_id.to_string()], |row| row.get(0))?;
@@ -121,7 +121,7 @@ pub(super) fn admins(connection: &Connection, org_id: OrgId) -> ferry_store::Res
 pub(super) fn disband(
     transaction: &mut Transaction<'_, ControlEffect>,
     org_id: OrgId,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let mut gone: Vec<UserId> = Vec::new();
     {
         let sql = "DELETE FROM memberships WHERE org_id = ?1 RETURNING user_id";
@@ -146,7 +146,7 @@ struct Stored {
 
 impl Stored {
     /// The member of this id or e-mail.
-    fn find(connection: &Connection, org_id: OrgId, user: &str) -> ferry_store::Result<Option<Self>> {
+    fn find(connection: &Connection, org_id: OrgId, user: &str) -> ferry_sqlite::Result<Option<Self>> {
         let Some(user_id) = find_user(connection, user)? else { return Ok(None) };
         let role = stored_role(connection, user_id, org_id)?;
         Ok(role.map(|role| Self { user_id, org_id, role }))
@@ -154,7 +154,7 @@ impl Stored {
 
     /// Refuses to take the role of an admin without whom the organisation would have none, or of the user
     /// whose personal organisation it is (ORG-10).
-    fn refuse_if_needed(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn refuse_if_needed(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         if self.role != Role::Admin {
             return Ok(());
         }
@@ -182,7 +182,7 @@ impl Stored {
         &self,
         transaction: &mut Transaction<'_, ControlEffect>,
         now: UnixMillis,
-    ) -> ferry_store::Result<usize> {
+    ) -> ferry_sqlite::Result<usize> {
         let sql = "UPDATE issued_tokens SET revoked = ?3
                    WHERE user_id = ?1 AND revoked IS NULL AND expires > ?3
                        AND database_id IN (SELECT id FROM databases WHERE org_id = ?2 AND deleted IS NULL)

@@ -69,7 +69,7 @@ use std::sync::{
 };
 
 use ferry_auth::Verified;
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
@@ -108,7 +108,8 @@ use random::Ids;
 use recent::Recent;
 use state::State;
 
-use crate::{database::Actor, outbound::Outbound};
+use crate::database::Actor;
+use ferry_http_client::HttpClient;
 
 /// The control plane of one hub.
 pub struct Control {
@@ -127,7 +128,7 @@ pub struct Control {
     /// JWTs likewise.
     jwts: Recent<ProvenJwt>,
     jwks: Jwks,
-    outbound: Arc<Outbound>,
+    http_client: Arc<HttpClient>,
     passwords: PasswordPool,
     /// Rate limits (WEB-06).
     rates: Limiter,
@@ -154,8 +155,8 @@ impl Control {
 
     /// The client with which the hub asks others.
     #[must_use]
-    pub const fn outbound(&self) -> &Arc<Outbound> {
-        &self.outbound
+    pub const fn http_client(&self) -> &Arc<HttpClient> {
+        &self.http_client
     }
 
     /// A database that exists.
@@ -228,7 +229,7 @@ impl Control {
     async fn write_by<T, F>(&self, caller: &Caller, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         let (caller, state, clock) = (caller.clone(), Arc::clone(&self.state), Arc::clone(&self.clock));
         self.write(move |transaction| {
@@ -242,7 +243,7 @@ impl Control {
     async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         let started = tokio::time::Instant::now();
         let outcome = self.db.submit(work).await;

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ferry_auth::password;
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId, id::IdentityId};
 use http::HeaderMap;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -46,7 +46,7 @@ pub(super) fn end_credentials(
     user_id: UserId,
     now: UnixMillis,
     disabled: Option<bool>,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let connection = transaction.connection();
     let id = user_id.to_string();
     let (epoch, disabled) = connection
@@ -71,7 +71,7 @@ fn user_not_found() -> Error {
 }
 
 /// The user of an id or an e-mail, as stored.
-pub(super) fn find_user(connection: &Connection, id_or_email: &str) -> ferry_store::Result<Option<UserId>> {
+pub(super) fn find_user(connection: &Connection, id_or_email: &str) -> ferry_sqlite::Result<Option<UserId>> {
     let sql = "SELECT id FROM users WHERE id = ?1 OR email_key = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([id_or_email, &email_key(id_or_email)])?;
@@ -191,7 +191,7 @@ impl Control {
 }
 
 /// Voids the codes that reset the user's password.
-pub(super) fn forget_resets(connection: &Connection, user_id: &str) -> ferry_store::Result<()> {
+pub(super) fn forget_resets(connection: &Connection, user_id: &str) -> ferry_sqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM password_resets WHERE json_extract(payload, '$.user_id') = ?1")?
         .execute([user_id])?;

@@ -2,7 +2,7 @@
 //! and belongs to shared ones.
 
 use ferry_auth::Role;
-use ferry_store::Transaction;
+use ferry_sqlite::Transaction;
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, UnixMillis, limits::ORG_NAME_MAX_BYTES};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
@@ -37,7 +37,7 @@ fn refuse_taken(
     caller: &Caller,
     org_id: OrgId,
     name: &str,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let sql = "SELECT 1 FROM memberships JOIN organizations ON organizations.id = org_id
                WHERE user_id = ?1 AND name = ?2 AND org_id <> ?3";
     let ids = [caller.user_id.to_string(), org_id.to_string()];
@@ -56,7 +56,7 @@ pub(super) fn bury(
     transaction: &mut Transaction<'_, ControlEffect>,
     org_id: OrgId,
     now: UnixMillis,
-) -> ferry_store::Result<Vec<DatabaseId>> {
+) -> ferry_sqlite::Result<Vec<DatabaseId>> {
     let (connection, org) = (transaction.connection(), org_id.to_string());
     let mut databases = Vec::new();
     {

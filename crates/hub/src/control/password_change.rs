@@ -24,7 +24,7 @@ fn code_owner(
     hash: &[u8; 32],
     key: &str,
     now_ms: i64,
-) -> ferry_store::Result<UserId> {
+) -> ferry_sqlite::Result<UserId> {
     let sql = "SELECT users.id FROM password_resets
                JOIN users ON users.id = json_extract(payload, '$.user_id')
                WHERE secret_hash = ?1 AND expires > ?2 AND email_key = ?3 AND NOT disabled";
@@ -42,7 +42,7 @@ fn store(
     identity_id: IdentityId,
     user_id: UserId,
     secret: &str,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO identities(id, user_id, provider, provider_user_id, secret)
@@ -132,7 +132,7 @@ impl Control {
 }
 
 /// Whether the user has a password.
-pub(super) fn has_password(connection: &Connection, user_id: UserId) -> ferry_store::Result<bool> {
+pub(super) fn has_password(connection: &Connection, user_id: UserId) -> ferry_sqlite::Result<bool> {
     let sql = "SELECT 1 FROM identities WHERE user_id = ?1 AND provider = 'password' AND secret IS NOT NULL";
     let found = connection.prepare_cached(sql)?.query_row([user_id.to_string()], |_| Ok(())).optional()?;
     Ok(found.is_some())

@@ -32,7 +32,7 @@ pub(super) struct NewSession {
 }
 
 impl NewSession {
-    pub(super) fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
+    pub(super) fn insert(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         let sql = "INSERT INTO sessions(id, user_id, label, ip, created, last_seen, expires)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
         connection.prepare_cached(sql)?.execute(rusqlite::params![
@@ -47,7 +47,7 @@ impl NewSession {
     }
 
     /// Keeps from where the account was entered: there it stays open while it is attacked from elsewhere (PWD-05).
-    fn remember_client(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn remember_client(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         let Some(client) = Client::from(self.ip).known() else { return Ok(()) };
         let user = self.user_id.to_string();
         connection
@@ -83,7 +83,7 @@ pub(super) fn refuse_ended(
     connection: &Connection,
     session_id: SessionId,
     user_epoch: u32,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let live = connection
         .prepare_cached(
             "SELECT 1 FROM sessions JOIN users ON users.id = user_id

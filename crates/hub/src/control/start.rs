@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferry_auth::{KeyRing, jwt::JwtSettings, password::Hasher};
-use ferry_store::{
+use ferry_sqlite::{
     Writer, connection,
     migrate::{self, SchemaState},
 };
@@ -19,7 +19,8 @@ use super::{
     jwks::Jwks, keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, oauth::Discovered,
     passwords::PasswordPool, random::Ids, recent::Recent, schema::MIGRATIONS, state::State,
 };
-use crate::{config::ConfigError, database::Actor, outbound::Outbound};
+use crate::{config::ConfigError, database::Actor};
+use ferry_http_client::HttpClient;
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";
@@ -46,8 +47,8 @@ impl Control {
             prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
         let state = Arc::new(State::new(directory));
         let publish = Arc::clone(&state);
-        let outbound = Arc::new(Outbound::default());
-        let jwks = Jwks::new(Arc::clone(&outbound), Arc::clone(&clock), Arc::clone(&state));
+        let http_client = Arc::new(HttpClient::default());
+        let jwks = Jwks::new(Arc::clone(&http_client), Arc::clone(&clock), Arc::clone(&state));
         let control = Arc::new(Self {
             passwords: PasswordPool::new(hasher, config.password_concurrency),
             rates: Limiter::new(config.rate_limit_scale),
@@ -61,7 +62,7 @@ impl Control {
             tokens: Recent::default(),
             jwts: Recent::default(),
             jwks,
-            outbound,
+            http_client,
             clock,
             tentative_kinds: TentativeKinds::default(),
             used_keys: UsedKeys::default(),
@@ -217,7 +218,7 @@ fn open_database(
     config: &ControlConfig,
     ring: KeyRing,
     now: UnixMillis,
-) -> ferry_store::Result<(Directory, String)> {
+) -> ferry_sqlite::Result<(Directory, String)> {
     let mut writer = Writer::open(path)?;
     migrate::run(writer.connection(), MIGRATIONS)?;
     let hub_id = Ids::new().next(now).to_string();

@@ -176,7 +176,7 @@ impl Control {
                 .query_row([&*org_id.to_string(), &*entry.name], |row| row.get(0))
                 .optional()?;
             if let Some(made) = made {
-                let damaged = |_| ferry_store::Error::Damaged(format!("id of a database: {made}"));
+                let damaged = |_| ferry_sqlite::Error::Damaged(format!("id of a database: {made}"));
                 return made.parse().map_err(damaged);
             }
             insert_row(connection, &entry, None, max)?;

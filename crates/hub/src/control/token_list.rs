@@ -56,13 +56,13 @@ fn token_not_found() -> Error {
 pub(super) fn words<T: std::str::FromStr, S: FromIterator<T>>(
     row: &Row<'_>,
     place: usize,
-) -> ferry_store::Result<S> {
+) -> ferry_sqlite::Result<S> {
     let text: String = row.get(place)?;
-    let damaged = |_| ferry_store::Error::Damaged(format!("rights of a credential: {text}"));
+    let damaged = |_| ferry_sqlite::Error::Damaged(format!("rights of a credential: {text}"));
     text.split(',').map(|word| word.parse().map_err(damaged)).collect()
 }
 
-fn info(row: &Row<'_>) -> ferry_store::Result<TokenInfo> {
+fn info(row: &Row<'_>) -> ferry_sqlite::Result<TokenInfo> {
     Ok(TokenInfo {
         token_id: TokenId(row.get(0)?),
         user_id: parsed(row, 1)?,

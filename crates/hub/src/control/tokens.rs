@@ -143,7 +143,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn insert(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn insert(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         self.refuse_if_revoked(connection)?;
         let Self { claims, request, .. } = self;
         connection
@@ -182,7 +182,7 @@ impl Stored {
     }
 
     /// Session, membership or database may have ended since they were looked at; the actor's order decides.
-    fn refuse_if_revoked(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn refuse_if_revoked(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         sessions::refuse_ended(connection, self.claims.session_id, self.claims.user_epoch)?;
         let role = stored_role(connection, self.claims.user_id, self.claims.org_id)?;
         refuse_beyond(role.ok_or_else(database_not_found)?, self.request.ops)?;

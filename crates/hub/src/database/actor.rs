@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_store::{Transaction, Writer};
+use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{GROUP_MAX_REQUESTS, MAILBOX_CAPACITY, MAILBOX_WAIT_MAX_MS},
@@ -54,7 +54,7 @@ struct Shared<E> {
     places: Semaphore,
     /// What the file has to be admitted by before it is opened; `None`: it always may.
     files: Option<Arc<DatabaseFiles>>,
-    open: Box<dyn Fn() -> ferry_store::Result<Writer> + Send + Sync>,
+    open: Box<dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync>,
     publish: Box<dyn Fn(Commit<E>) + Send + Sync>,
 }
 
@@ -110,12 +110,12 @@ struct Alone<F, T> {
 
 impl<F, T> Exclusive for Alone<F, T>
 where
-    F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send,
+    F: FnOnce(&mut Hand<'_>) -> ferry_sqlite::Result<T> + Send,
     T: Send,
 {
     fn run(self: Box<Self>, hand: &mut Hand<'_>) {
         let Self { work, reply } = *self;
-        let _ = reply.send(work(hand).map_err(ferry_store::Error::into_refusal));
+        let _ = reply.send(work(hand).map_err(ferry_sqlite::Error::into_refusal));
     }
 
     fn refuse(self: Box<Self>, refusal: Error) {
@@ -124,7 +124,7 @@ where
 }
 
 trait Request<E>: Send {
-    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_store::Result<()>;
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_sqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<Option<Seq>>);
     /// The caller has gone before the request began.
     fn is_abandoned(&self) -> bool;
@@ -138,10 +138,10 @@ struct Submitted<F, T> {
 
 impl<E, F, T> Request<E> for Submitted<F, T>
 where
-    F: FnOnce(&mut Transaction<'_, E>) -> ferry_store::Result<T> + Send,
+    F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send,
     T: Send,
 {
-    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_store::Result<()> {
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_sqlite::Result<()> {
         let work = self.work.take().expect("BUG: a request runs once");
         self.value = Some(work(transaction)?);
         Ok(())
@@ -163,7 +163,7 @@ where
 /// The seat in the hand of a job of its own: it may use, close or replace the open database.
 pub struct Hand<'run> {
     writer: &'run mut Option<Writer>,
-    open: &'run (dyn Fn() -> ferry_store::Result<Writer> + Send + Sync),
+    open: &'run (dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync),
 }
 
 impl Hand<'_> {
@@ -171,7 +171,7 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn writer(&mut self) -> ferry_store::Result<&mut Writer> {
+    pub fn writer(&mut self) -> ferry_sqlite::Result<&mut Writer> {
         if self.writer.is_none() {
             *self.writer = Some((self.open)()?);
         }
@@ -182,7 +182,7 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// When the last checkpoint fails; the file is closed all the same.
-    pub fn close(&mut self) -> ferry_store::Result<()> {
+    pub fn close(&mut self) -> ferry_sqlite::Result<()> {
         self.writer.take().map_or(Ok(()), Writer::close)
     }
 }
@@ -192,7 +192,7 @@ impl<E: Send + 'static> Actor<E> {
     /// is on disk, in order, before the request is answered.
     pub fn new(
         files: Option<Arc<DatabaseFiles>>,
-        open: impl Fn() -> ferry_store::Result<Writer> + Send + Sync + 'static,
+        open: impl Fn() -> ferry_sqlite::Result<Writer> + Send + Sync + 'static,
         publish: impl Fn(Commit<E>) + Send + Sync + 'static,
     ) -> Self {
         let mailbox = Mailbox { queue: VecDeque::new(), seat: Seat::Closed, gone: None };
@@ -216,7 +216,7 @@ impl<E: Send + 'static> Actor<E> {
     pub async fn submit<T, F>(&self, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, E>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::Request(Box::new(Submitted { work: Some(work), value: None, reply }))).await?;
@@ -231,7 +231,7 @@ impl<E: Send + 'static> Actor<E> {
     pub async fn exclusive<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Hand<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::Exclusive(Box::new(Alone { work, reply }))).await?;
@@ -435,7 +435,7 @@ impl<E: Send + 'static> Shared<E> {
         let answers = writer.run_group(&mut requests, |request, transaction| request.apply(transaction));
         let mut outcomes = Vec::with_capacity(answers.len());
         for answer in answers {
-            outcomes.push(answer.map_err(ferry_store::Error::into_refusal).map(|applied| {
+            outcomes.push(answer.map_err(ferry_sqlite::Error::into_refusal).map(|applied| {
                 if let Some(seq) = applied.seq {
                     (self.publish)(Commit { seq, effects: applied.effects });
                 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use ferry_core::{events::schema, records::sqlite::SqliteRecords};
-use ferry_store::{Blank, Result};
+use ferry_sqlite::{Blank, Result};
 use ferry_types::Model;
 
 /// Made once by SQLite itself, and copied from then on.
@@ -40,6 +40,6 @@ impl First {
             // Of two that begin together each makes its own.
             _ => &*BARE,
         };
-        blank.as_ref().map_err(|error| ferry_store::Error::Damaged(format!("a new database: {error}")))
+        blank.as_ref().map_err(|error| ferry_sqlite::Error::Damaged(format!("a new database: {error}")))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use ferry_store::{Error, pages};
+use ferry_sqlite::{Error, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -52,7 +52,7 @@ impl DatabaseHost for Databases {
 }
 
 /// State of a database whose file is pushed; `None` if it is not one.
-fn replica_stats(dir: &Path) -> ferry_store::Result<Option<DatabaseStats>> {
+fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
     let Some(version) = pages::peek_version(dir)? else { return Ok(None) };
     let lane = LaneStats {
         model: Model::Pages,

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use ferry_store::{Transaction, Writer};
+use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{DatabaseId, Error, Model, Reason, Result, Tag};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,7 @@ impl Database {
     pub async fn submit<T, F>(&self, by: &Requester, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
         let by = by.clone();
@@ -182,7 +182,7 @@ impl Database {
     pub async fn exclusive<T, F>(&self, by: &Requester, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Hand<'_>) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&mut Hand<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
         let by = by.clone();
@@ -201,21 +201,21 @@ impl Database {
     pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> ferry_store::Result<T> + Send + 'static,
+        F: FnOnce(&Connection) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
         let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
         let read = tokio::task::spawn_blocking(move || reader.run(&main_of(&dir), work));
         let result = read.await.map_err(|_| Error::internal())?;
-        result.map_err(ferry_store::Error::into_refusal)
+        result.map_err(ferry_sqlite::Error::into_refusal)
     }
 
     /// Runs `work` on a read-only connection that is open and free, on the caller's own thread; `None` if there is none.
     /// For reads of a few rows: changing to another thread costs more than they do.
     pub fn glance<T>(
         &self,
-        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
-    ) -> Option<ferry_store::Result<T>> {
+        work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+    ) -> Option<ferry_sqlite::Result<T>> {
         self.files.touch();
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
     }

@@ -11,7 +11,7 @@ use super::{Database, News, main_of};
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn seq_of(connection: &Connection) -> ferry_store::Result<Seq> {
+pub fn seq_of(connection: &Connection) -> ferry_sqlite::Result<Seq> {
     let sql = "SELECT value FROM _ferry_meta WHERE key = 'seq'";
     let value = connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
     Ok(Seq(value.unwrap_or(0)))

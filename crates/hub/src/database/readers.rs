@@ -94,11 +94,11 @@ impl Reader {
     pub(super) fn run<T>(
         mut self,
         path: &Path,
-        work: impl FnOnce(&Connection) -> ferry_store::Result<T>,
-    ) -> ferry_store::Result<T> {
+        work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+    ) -> ferry_sqlite::Result<T> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => ferry_store::connection::open_reader(path)?,
+            None => ferry_sqlite::connection::open_reader(path)?,
         };
         let result = work(&connection);
         if connection.is_autocommit() {

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use ferry_store::folder;
+use ferry_sqlite::folder;
 use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
 use futures_util::StreamExt as _;
 

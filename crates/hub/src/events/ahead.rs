@@ -7,7 +7,7 @@ use ferry_core::events::{
     Ahead, OnCursorAhead,
     ahead::{Evidence, Noted, note},
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::Result;
 use tokio::task::JoinHandle;
 

@@ -8,7 +8,7 @@ use ferry_core::events::{
     idempotency::{self, Keyed, Known},
 };
 use ferry_protocol::events::Event;
-use ferry_store::{NativeSql, fault};
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{Result, Seq, UnixMillis};
 use serde_json::json;
 
@@ -198,6 +198,6 @@ pub async fn append(
         })
         .await?;
     // On disk and published, and nobody has been told.
-    fault::point("events.committed").map_err(ferry_store::Error::into_refusal)?;
+    fault::point("events.committed").map_err(ferry_sqlite::Error::into_refusal)?;
     Ok(committed.value)
 }

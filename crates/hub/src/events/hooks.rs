@@ -18,10 +18,8 @@ pub(super) use deliver::deliver;
 pub use deliver::deliver_all;
 pub(super) use verdicts::Verdicts;
 
-use crate::{
-    config::{FailMode, HooksConfig},
-    outbound::{Bounds, Outbound, Reach, RemoteUrl},
-};
+use crate::config::{FailMode, HooksConfig};
+use ferry_http_client::{Bounds, HttpClient, Reach, RemoteUrl};
 
 /// Largest answer of a hook.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
@@ -42,7 +40,7 @@ const HUB_SESSION_ID: &str = "hook";
 /// The configured hooks, and the way to them.
 pub struct Hooks {
     config: HooksConfig,
-    outbound: Outbound,
+    http_client: HttpClient,
 }
 
 /// The hook gave no usable answer; the cause is in the log.
@@ -62,7 +60,7 @@ impl Hooks {
     /// The hooks of `config`.
     #[must_use]
     pub fn new(config: HooksConfig) -> Self {
-        Self { config, outbound: Outbound::default() }
+        Self { config, http_client: HttpClient::default() }
     }
 
     /// Where `hook` goes, if anywhere.
@@ -186,7 +184,7 @@ impl Hooks {
         }
         *request.body_mut() = body.into();
         let bounds = Bounds { timeout: self.config.timeout, max_bytes: ANSWER_MAX_BYTES };
-        match self.outbound.send(request, Reach::Anywhere, bounds).await {
+        match self.http_client.send(request, Reach::Anywhere, bounds).await {
             // A verdict comes with 200; what is only told may be taken with any success.
             Ok(answer) if answer.status() == StatusCode::OK => Ok(answer.into_body()),
             Ok(answer) if hook == Hook::OnPushed && answer.status().is_success() => Ok(answer.into_body()),

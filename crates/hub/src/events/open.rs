@@ -8,7 +8,7 @@ use ferry_core::events::{
     identity::{self, Change, Opened},
     store,
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use super::{hooks, store::Store};
@@ -123,7 +123,7 @@ struct Find {
 }
 
 impl Find {
-    fn run(&self, sql: &NativeSql<'_>, now: &str) -> ferry_store::Result<Option<(StoreRow, Opened)>> {
+    fn run(&self, sql: &NativeSql<'_>, now: &str) -> ferry_sqlite::Result<Option<(StoreRow, Opened)>> {
         let watermark = self.watermark.as_ref();
         if let Some(mut row) = store::find(sql, &self.store_id)? {
             let change = Change {

@@ -12,7 +12,7 @@ use ferry_protocol::events::{
     ErrorCode, Hook, RpcError, Transport,
     close::{self, Close},
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Reason, Result};
 use tokio::{
     task::{JoinHandle, JoinSet},

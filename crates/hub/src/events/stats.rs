@@ -1,7 +1,7 @@
 //! Event sync's share of a database, for `GetDatabase`.
 
 use ferry_core::events::{LogTable, StoreState, schema::has_tables, store};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Seq, UnixMillis};
 use rusqlite::Connection;
 
@@ -11,7 +11,7 @@ use crate::control::LaneStats;
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn lane(connection: &Connection) -> ferry_store::Result<Option<LaneStats>> {
+pub fn lane(connection: &Connection) -> ferry_sqlite::Result<Option<LaneStats>> {
     let sql = NativeSql(connection);
     if !has_tables(&sql)? {
         return Ok(None);

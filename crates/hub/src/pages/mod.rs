@@ -33,7 +33,7 @@ fn refusal(error: ferry_types::Error) -> Refusal {
     Refusal { message: error.message, close }
 }
 
-fn session_refusal(error: SessionError<ferry_store::Error>) -> Refusal {
+fn session_refusal(error: SessionError<ferry_sqlite::Error>) -> Refusal {
     match error {
         SessionError::Refused(refusal) => refusal,
         SessionError::Store(error) => refusal(error.into_refusal()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::edgereplica::Frame;
-use ferry_store::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
+use ferry_sqlite::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -49,7 +49,7 @@ impl PushEngine {
 }
 
 impl PushEngine {
-    fn failed(&self, error: SessionError<ferry_store::Error>) -> Refusal {
+    fn failed(&self, error: SessionError<ferry_sqlite::Error>) -> Refusal {
         if let SessionError::Store(error) = &error
             && error.is_storage_full()
         {

@@ -9,7 +9,7 @@ use axum::{
 use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
 use ferry_protocol::edgereplica::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
-use ferry_store::pages::Origin as PageOrigin;
+use ferry_sqlite::pages::Origin as PageOrigin;
 use ferry_types::{
     Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ferry_store::pages::{PageSource, Replica, ReplicaConfig, Spool};
+use ferry_sqlite::pages::{PageSource, Replica, ReplicaConfig, Spool};
 use ferry_types::{DatabaseKind, Error, Result, Root, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -119,8 +119,8 @@ fn replica_config(config: &PagesConfig) -> ReplicaConfig {
 
 /// Runs file work off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> ferry_store::Result<T> + Send + 'static,
+    work: impl FnOnce() -> ferry_sqlite::Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())?;
-    done.map_err(ferry_store::Error::into_refusal)
+    done.map_err(ferry_sqlite::Error::into_refusal)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ferry_protocol::edgereplica::{Frame, Hello};
-use ferry_store::pages::Origin as PageOrigin;
+use ferry_sqlite::pages::Origin as PageOrigin;
 use ferry_types::{Reason, Seq};
 use http::{HeaderMap, header};
 

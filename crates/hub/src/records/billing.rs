@@ -14,11 +14,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{
-    config::BillingFail,
-    hub::Hub,
-    outbound::{Bounds, Reach},
-};
+use crate::{config::BillingFail, hub::Hub};
+use ferry_http_client::{Bounds, Reach};
 
 /// How long an account stays inactive at most: who has just paid must not wait.
 const INACTIVE_KEPT_MAX: Duration = Duration::from_secs(30);
@@ -120,7 +117,7 @@ async fn ask(hub: &Hub, base: &str, user: &str) -> Verdict {
         request = request.header("x-service-key", key);
     }
     let Ok(request) = request.body(Bytes::new()) else { return Verdict::Unknown };
-    match hub.control.outbound().send(request, Reach::Anywhere, BOUNDS).await {
+    match hub.control.http_client().send(request, Reach::Anywhere, BOUNDS).await {
         Ok(answer) if answer.status().is_success() => match serde_json::from_slice::<Answer>(answer.body()) {
             Ok(Answer { active: true }) => Verdict::Active,
             Ok(Answer { active: false }) => Verdict::Inactive,

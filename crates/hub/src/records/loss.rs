@@ -7,7 +7,7 @@ use ferry_core::records::{
     restore::{self, Loss},
     sqlite::SqliteRecords,
 };
-use ferry_store::{NativeSql, Transaction};
+use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::Result;
 
 use super::{access::Entry, news::Publication, storage};
@@ -47,7 +47,7 @@ pub(super) fn begin(
     transaction: &mut Transaction<'_, Effect>,
     owner: &Arc<str>,
     now: UnixNanos,
-) -> ferry_store::Result<()> {
+) -> ferry_sqlite::Result<()> {
     let sql = NativeSql(transaction.connection());
     restore::begin_owners_epoch(&SqliteRecords::new(&sql), owner, now)?;
     // Streams that are open look again, and find another epoch.

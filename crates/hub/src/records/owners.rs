@@ -10,7 +10,7 @@ use ferry_core::records::{
     census,
     sqlite::{SqliteRecords, migrate},
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{ApiKeyId, Error, Reason, Result, UserId};
 
 use super::{access::Entry, storage};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, response::Response};
 use ferry_core::records::{Caller, Delta, Dialect, delta, restore, sqlite::SqliteRecords};
 use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
-use ferry_store::{NativeSql, fault};
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{
     Error, Reason, Result,
     limits::{RECORDS_BODY_MAX_BYTES, RECORDS_DELTA_MAX_CHANGES},
@@ -85,7 +85,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     let count = wanted.changes.len() as u64;
     let committed = commit(hub, entry, wanted).await?;
     // On disk and published, and nobody has been told.
-    fault::point("records.committed").map_err(ferry_store::Error::into_refusal)?;
+    fault::point("records.committed").map_err(ferry_sqlite::Error::into_refusal)?;
     metrics::counter!("ferry_records_changes_total").increment(count);
     let Delta { pushed, page } = &committed.value;
     if pushed.has_incomplete {

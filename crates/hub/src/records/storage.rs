@@ -7,7 +7,7 @@ use ferry_core::records::{
     sqlite::{SqliteRecords, views},
     upkeep,
 };
-use ferry_store::{NativeSql, Transaction, fault};
+use ferry_sqlite::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::access::Entry;
@@ -27,7 +27,7 @@ const EPOCH_BYTES: usize = 12;
 pub(super) async fn read<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&NativeSql<'_>) -> ferry_store::Result<T> + Send + 'static,
+    F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = Arc::clone(database.records());
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -63,7 +63,7 @@ pub(super) trait Cut {
 pub(super) async fn page<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Cut + Send + 'static,
-    F: Fn(&NativeSql<'_>, Bounds) -> ferry_store::Result<T> + Send + 'static,
+    F: Fn(&NativeSql<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     if database.records().has_tables.load(Ordering::Acquire) {
         let glance = database.glance(|connection| {
@@ -88,7 +88,7 @@ where
 pub(super) async fn write<T, F>(hub: &Hub, entry: &Entry, work: F) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = entry.database.records();
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -134,7 +134,7 @@ pub(super) async fn commit<T, F>(
 ) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_store::Result<T> + Send + 'static,
+    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = database.records();
     if state.remembers_down.load(Ordering::Acquire) {

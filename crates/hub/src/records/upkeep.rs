@@ -6,7 +6,7 @@ use std::{
 };
 
 use ferry_core::records::{UnixNanos, intents, upkeep};
-use ferry_store::{NativeSql, Transaction};
+use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::Code;
 
 use super::{news::Publication, storage, watermark};
@@ -121,8 +121,8 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()
 /// Publishes the collections that `work` touched.
 fn tell(
     transaction: &mut Transaction<'_, Effect>,
-    work: impl FnOnce(&NativeSql<'_>) -> ferry_store::Result<Vec<intents::Touched>>,
-) -> ferry_store::Result<()> {
+    work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<Vec<intents::Touched>>,
+) -> ferry_sqlite::Result<()> {
     for (owner, app, coll) in work(&NativeSql(transaction.connection()))? {
         transaction.effect(Effect::Records(Publication {
             owner: owner.into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseId, Model, Result, Seq};
 
 use super::{owners, storage, upkeep, view};

@@ -6,7 +6,7 @@ use ferry_client::{
     ClientError,
     local::{Image, Opened, image::Access},
 };
-use ferry_store::connection::open_file;
+use ferry_sqlite::connection::open_file;
 use rusqlite::OpenFlags;
 
 use crate::failure::Failure;

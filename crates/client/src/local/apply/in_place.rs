@@ -1,6 +1,6 @@
 //! Same page size: the differing pages are written in one transaction (PAG-44, PAG-64).
 
-use ferry_store::pages::dbpage::PageWriter;
+use ferry_sqlite::pages::dbpage::PageWriter;
 use ferry_types::PageNo;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 /// # Errors
 /// When the file is busy for 30 s, was changed meanwhile (nothing is written then), or cannot be written.
 pub fn in_place(base: &Base, part: &Part, progress: &dyn Progress) -> Result<()> {
-    let failed = |error: ferry_store::Error| ClientError::store(base.path().display(), &error);
+    let failed = |error: ferry_sqlite::Error| ClientError::store(base.path().display(), &error);
     // Some files need page 1 written with any other page; writing what it holds harms none.
     let mut page1 = base.first_page().to_vec();
     if part.received().next() == Some(PageNo::FIRST) {

@@ -89,7 +89,7 @@ impl Act {
         action: &'static str,
         id: ApiKeyId,
         detail: serde_json::Value,
-    ) -> ferry_store::Result<()> {
+    ) -> ferry_sqlite::Result<()> {
         let target = id.to_string();
         let mut row = AuditRow::ok(self.now, &self.origin, Who::User(self.caller.user_id), action, &target);
         (row.org_id, row.database_id) = (Some(self.entry.org_id), Some(self.entry.id));
@@ -98,12 +98,12 @@ impl Act {
     }
 
     /// Refuses a caller who is no admin any more.
-    fn refuse_non_admin(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn refuse_non_admin(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         refuse_non_admin_of(connection, &self.caller, self.entry.org_id, database_not_found)
     }
 
     /// Refuses when the right or the database ended in this moment, or the database has no room for a key.
-    fn refuse(&self, connection: &Connection) -> ferry_store::Result<()> {
+    fn refuse(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         self.refuse_non_admin(connection)?;
         let exists = "SELECT EXISTS(SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL)";
         let id = self.entry.id.to_string();

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use ferry_auth::api_key::KeyKind;
-use ferry_store::Result;
+use ferry_sqlite::Result;
 use ferry_types::{
     ApiKeyId, DatabaseId, Error, Model, ModelSet, Op, OpSet, Reason, UnixMillis, limits::API_KEY_PER_MINUTE,
 };
@@ -113,10 +113,10 @@ pub(super) fn limits_text(limits: &ApiKeyLimits) -> String {
 pub(super) fn row(row: &Row<'_>) -> Result<ApiKeyRow> {
     let text: String = row.get(8)?;
     let limits = serde_json::from_str(&text)
-        .map_err(|_| ferry_store::Error::Damaged(format!("limits of an API key: {text}")))?;
+        .map_err(|_| ferry_sqlite::Error::Damaged(format!("limits of an API key: {text}")))?;
     let kind = row.get::<_, String>(2)?;
     let kind: KeyKind =
-        kind.parse().map_err(|_| ferry_store::Error::Damaged(format!("kind of an API key: {kind}")))?;
+        kind.parse().map_err(|_| ferry_sqlite::Error::Damaged(format!("kind of an API key: {kind}")))?;
     Ok(ApiKeyRow {
         info: ApiKeyInfo {
             id: parsed(row, 0)?,

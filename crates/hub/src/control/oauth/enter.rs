@@ -25,7 +25,7 @@ struct Known {
     disabled: bool,
 }
 
-fn known(connection: &Connection, provider: Provider, subject: &str) -> ferry_store::Result<Option<Known>> {
+fn known(connection: &Connection, provider: Provider, subject: &str) -> ferry_sqlite::Result<Option<Known>> {
     let sql = "SELECT users.id, organizations.id, epoch, disabled
                FROM identities
                JOIN users ON users.id = user_id
@@ -42,7 +42,7 @@ fn known(connection: &Connection, provider: Provider, subject: &str) -> ferry_st
     }))
 }
 
-fn refuse_taken(connection: &Connection, provider: Provider, email: &str) -> ferry_store::Result<()> {
+fn refuse_taken(connection: &Connection, provider: Provider, email: &str) -> ferry_sqlite::Result<()> {
     let taken = connection
         .prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?
         .query_row([email_key(email)], |_| Ok(()))

@@ -14,11 +14,8 @@ use ferry_types::UnixMillis;
 use http::{Request, header};
 
 use super::Pending;
-use crate::{
-    config::OAuthClient,
-    control::Control,
-    outbound::{Bounds, Reach, RemoteUrl},
-};
+use crate::{config::OAuthClient, control::Control};
+use ferry_http_client::{Bounds, Reach, RemoteUrl};
 
 /// Bounds of one request (OAU-13).
 const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(10), max_bytes: 256 << 10 };
@@ -153,7 +150,7 @@ impl Control {
     async fn ask(&self, request: Request<Bytes>) -> Result<Answer, OAuthError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         // The operator, or the issuer that the operator trusts, chose the URL.
-        let answer = self.outbound.send(request, Reach::Anywhere, BOUNDS).await;
+        let answer = self.http_client.send(request, Reach::Anywhere, BOUNDS).await;
         let answer = answer.map_err(|error| OAuthError::Provider(format!("{host}: {error}")))?;
         Ok((answer.status().as_u16(), answer.into_body()))
     }

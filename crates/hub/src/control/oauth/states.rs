@@ -123,8 +123,8 @@ impl Control {
 }
 
 /// Refuses when too many logins wait, after forgetting those that wait in vain.
-fn make_room(connection: &Connection, now: UnixMillis) -> ferry_store::Result<()> {
-    let count = || -> ferry_store::Result<u64> {
+fn make_room(connection: &Connection, now: UnixMillis) -> ferry_sqlite::Result<()> {
+    let count = || -> ferry_sqlite::Result<u64> {
         Ok(connection.prepare_cached("SELECT count(*) FROM oauth_states")?.query_row([], |row| row.get(0))?)
     };
     if count()? < OAUTH_STATES_MAX {
@@ -138,7 +138,7 @@ fn make_room(connection: &Connection, now: UnixMillis) -> ferry_store::Result<()
     Err(Error::new(Reason::Busy, message).retry_after_ms(FULL_RETRY_MS).into())
 }
 
-fn read(text: &str) -> ferry_store::Result<Pending> {
+fn read(text: &str) -> ferry_sqlite::Result<Pending> {
     serde_json::from_str(text)
-        .map_err(|_| ferry_store::Error::Damaged("a pending login of control.db".to_owned()))
+        .map_err(|_| ferry_sqlite::Error::Damaged("a pending login of control.db".to_owned()))
 }

@@ -177,7 +177,7 @@ impl Fixture {
 
     /// A connection of its own to `control.db`, to look at or break what is stored.
     fn sql(&self) -> rusqlite::Connection {
-        ferry_store::connection::open_writer(&self.dir.path().join("control.db")).unwrap()
+        ferry_sqlite::connection::open_writer(&self.dir.path().join("control.db")).unwrap()
     }
 }
 

@@ -29,7 +29,7 @@ fn fixture() -> Fixture {
     Fixture { _dir: dir, actor, published, opened }
 }
 
-fn insert(value: i64) -> impl FnOnce(&mut Transaction<'_, i64>) -> ferry_store::Result<i64> + Send {
+fn insert(value: i64) -> impl FnOnce(&mut Transaction<'_, i64>) -> ferry_sqlite::Result<i64> + Send {
     move |transaction| {
         transaction.connection().execute("INSERT INTO t VALUES (?1)", [value])?;
         transaction.effect(value);

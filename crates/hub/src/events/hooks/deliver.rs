@@ -10,7 +10,7 @@ use ferry_core::events::{
     store,
 };
 use ferry_protocol::events::{Hook, pushed_body, write_committed};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Clock, DatabaseKind, Result, UnixMillis};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
@@ -166,7 +166,7 @@ fn delivery_id(database: &str, (first, last): (i64, i64), body: &str) -> String 
     format!("{database}-{first}-{last}-{}", hex::encode(&digest[..ID_DIGEST_BYTES]))
 }
 
-fn read(connection: &Connection, store: &Store) -> ferry_store::Result<Option<Batch>> {
+fn read(connection: &Connection, store: &Store) -> ferry_sqlite::Result<Option<Batch>> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = NativeSql(&snapshot);
     let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };

@@ -7,7 +7,7 @@ use ferry_core::events::{
     identity::Change,
     store,
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Seq};
 use http::StatusCode;
 use serde::Deserialize;
@@ -278,7 +278,7 @@ async fn replace<W>(
     work: W,
 ) -> Result<Answer, ViewError>
 where
-    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_store::Result<()> + Send + 'static,
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
 {
     let store = place.existing(store_id).await?;
     let before = lookup(place, store_id).await?;
@@ -302,7 +302,7 @@ async fn change<W>(
     work: W,
 ) -> Result<(StoreRow, Option<Seq>), ViewError>
 where
-    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_store::Result<()> + Send + 'static,
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
 {
     let (id, reason, new_id) = (store_id.to_owned(), reason.to_owned(), new_backend_id()?);
     let (actor, now) = (place.auth.principal(), place.hub.clock.now().to_string());

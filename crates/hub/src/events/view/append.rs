@@ -9,7 +9,7 @@ use ferry_core::events::{
     idempotency::{self, KEY_MAX_BYTES, Keyed, Known},
 };
 use ferry_protocol::events::{AppendCall, RpcError};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
 

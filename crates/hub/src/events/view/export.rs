@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::Response;
 use ferry_core::events::{export::export, store};
-use ferry_store::{NativeSql, pages::unnamed_file};
+use ferry_sqlite::{NativeSql, pages::unnamed_file};
 use http::{HeaderValue, StatusCode, header};
 
 use super::{

@@ -12,7 +12,7 @@ use ferry_core::events::{
     import::{BadImport, Check, Mode, Refused, Wanted, Writer, admit},
 };
 use ferry_protocol::events::{CommittedEvent, ExportHeader, Hook};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq, limits::EVENTS_IMPORT_MAX_BYTES};
 use http::StatusCode;
 use serde_json::json;
@@ -82,7 +82,7 @@ pub(super) async fn post(
 
 /// Reads the whole file before anything is written.
 fn check(file: File, line_max: usize) -> Result<(ExportHeader, File), ViewError> {
-    let disk = |error: std::io::Error| ViewError::from(ferry_store::Error::Io(error).into_refusal());
+    let disk = |error: std::io::Error| ViewError::from(ferry_sqlite::Error::Io(error).into_refusal());
     let (mut lines, mut check, mut number) = (Lines::of(file, line_max), Check::default(), 0);
     while let Some(line) = lines.next().map_err(disk)? {
         number += 1;
@@ -134,10 +134,10 @@ impl Import {
     /// Inside the writer. A refusal is an error, so that nothing of it stays.
     fn run(
         self,
-        transaction: &ferry_store::writer::Transaction<'_, Effect>,
+        transaction: &ferry_sqlite::writer::Transaction<'_, Effect>,
         change: Change<'_>,
         refusal: &Mutex<Option<Refused>>,
-    ) -> ferry_store::Result<StoreRow> {
+    ) -> ferry_sqlite::Result<StoreRow> {
         let (hook, sql) = (Hook::OnPushed.as_str(), NativeSql(transaction.connection()));
         let wanted = Wanted { mode: self.mode, keep: self.keep, change };
         let row = match admit(&sql, &self.store_id, &self.header, &wanted)? {
@@ -155,7 +155,7 @@ impl Import {
             let line = lines.next()?.and_then(Result::ok);
             let event = line.and_then(|line| CommittedEvent::decode(line).ok());
             let gone =
-                || ferry_store::Error::Damaged("a spooled import is no longer what was checked".into());
+                || ferry_sqlite::Error::Damaged("a spooled import is no longer what was checked".into());
             writer.push(&sql, event.ok_or_else(gone)?)?;
         }
         writer.finish(&sql, hook, old_head)

@@ -10,7 +10,7 @@ use ferry_core::events::{
     Log as _, Next, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, StoreState, page::each_event, store,
 };
 use ferry_protocol::events::{Cursor, write_sse};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{
     Result,
     limits::{EVENTS_FULL_RETRY_MS, EVENTS_SSE_PING_MS, TRANSFER_STALL_MAX_MS},

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
 
 use ferry_core::events::{StoreRow, page::each_event, store};
 use ferry_protocol::events::{Cursor, write_committed};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Seq, limits::EVENTS_VIEW_PAGE_MAX_BYTES};
 use http::{HeaderMap, StatusCode, header};
 use rusqlite::Connection;
@@ -97,7 +97,7 @@ fn read(
     store: &Store,
     (after, limit): (i64, i64),
     known: Option<&str>,
-) -> ferry_store::Result<Option<Page>> {
+) -> ferry_sqlite::Result<Option<Page>> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = NativeSql(&snapshot);
     let seq = seq_of(&snapshot)?;

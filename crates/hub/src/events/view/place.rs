@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use ferry_auth::AuthContext;
 use ferry_core::events::{Ahead, StoreState, store};
 use ferry_protocol::events::check_store_id;
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use http::{HeaderMap, StatusCode, request::Parts};
 

@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::BytesMut;
-use ferry_store::pages::unnamed_file;
+use ferry_sqlite::pages::unnamed_file;
 use ferry_types::{Error, limits::TRANSFER_STALL_MAX_MS};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,14 +37,14 @@ pub(super) fn send(file: File) -> Body {
 /// # Errors
 /// When it is larger than that or than the caller's byte budget, or does not arrive, or the disk is full.
 pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File, ViewError> {
-    let disk = |error: io::Error| ViewError::from(ferry_store::Error::Io(error).into_refusal());
+    let disk = |error: io::Error| ViewError::from(ferry_sqlite::Error::Io(error).into_refusal());
     let dir = place.database.dir().to_owned();
     let made = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir)?;
         unnamed_file(&dir)
     });
     let file = made.await.map_err(|_| Error::internal())?;
-    let mut file = tokio::fs::File::from_std(file.map_err(ferry_store::Error::into_refusal)?);
+    let mut file = tokio::fs::File::from_std(file.map_err(ferry_sqlite::Error::into_refusal)?);
     if let Some(body) = &place.body {
         body.is_spooled();
     }

@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Seq};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -61,7 +61,7 @@ pub(super) fn payment_required(id: Option<&RequestId>) -> Response {
 }
 
 /// The newest commit that a read shows.
-pub(in crate::records) fn seq_of(sql: &NativeSql<'_>) -> ferry_store::Result<Seq> {
+pub(in crate::records) fn seq_of(sql: &NativeSql<'_>) -> ferry_sqlite::Result<Seq> {
     let value: i64 = sql
         .0
         .prepare_cached("SELECT value FROM _ferry_meta WHERE key = 'seq'")?

@@ -13,7 +13,7 @@ use ferry_protocol::records::{
     Change, UnixNanos, check_name,
     ferry::{self, Cursor, PageOut, ResultOut, Resync},
 };
-use ferry_store::{NativeSql, fault};
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{RECORDS_CHANGES_MAX_RECORDS, RECORDS_PAGE_MAX_RECORDS},

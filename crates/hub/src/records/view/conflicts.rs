@@ -11,7 +11,7 @@ use ferry_core::records::{
     record::DELETED_AT,
 };
 use ferry_protocol::records::json;
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_NOTES_MAX_ENTRIES};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -92,7 +92,7 @@ fn take(body: &[u8]) -> Result<Take> {
 }
 
 /// Whether the record is deleted, and its tombstone is what the conflict was lost to.
-fn lost_to_end(sql: &NativeSql<'_>, owner: &str, conflict: &Conflict) -> ferry_store::Result<bool> {
+fn lost_to_end(sql: &NativeSql<'_>, owner: &str, conflict: &Conflict) -> ferry_sqlite::Result<bool> {
     let place = Place { owner, app: &conflict.app, coll: &conflict.coll };
     let held = query::get(sql, place, &conflict.id)?;
     Ok(conflict.field != DELETED_AT

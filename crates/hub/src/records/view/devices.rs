@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use ferry_core::records::{RecordStore as _, query, sqlite::SqliteRecords, upkeep};
 use ferry_protocol::records::{check_name, ferry::Cursor};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 

@@ -10,7 +10,7 @@ use ferry_core::records::{
     sqlite::SqliteRecords,
     upkeep,
 };
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_EXPORT_MAX_BYTES};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use ferry_core::records::{
     query::{self, Place, Shown},
 };
 use ferry_protocol::records::{check_id, check_name, json};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use ferry_types::{
     Error, Reason, Result,
     limits::{RECORDS_LIST_MAX_RECORDS, RECORDS_NOTES_MAX_ENTRIES},
@@ -165,7 +165,7 @@ async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
         Ok(query::get(sql, named.place(), &named.id)?.map(|shown| (shown, answer::seq_of(sql))))
     });
     let (shown, seq) = found.await?.flatten().ok_or_else(not_found)?;
-    let seq = seq.map_err(ferry_store::Error::into_refusal)?;
+    let seq = seq.map_err(ferry_sqlite::Error::into_refusal)?;
     Ok(tagged(answer::json(full(&shown), Some(seq)), shown.cts))
 }
 
@@ -239,7 +239,7 @@ async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<Strin
 }
 
 fn publish(
-    transaction: &mut ferry_store::Transaction<'_, Effect>,
+    transaction: &mut ferry_sqlite::Transaction<'_, Effect>,
     named: &Owned,
     pushed: &Pushed,
     client: &str,

@@ -10,7 +10,7 @@ use ferry_core::events::{
     read_page, store,
 };
 use ferry_protocol::events::{ErrorCode, Event, RpcError};
-use ferry_store::NativeSql;
+use ferry_sqlite::NativeSql;
 use rusqlite::Connection;
 
 const NOW: &str = "2026-11-20T10:00:00.000Z";

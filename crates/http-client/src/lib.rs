@@ -1,4 +1,4 @@
-//! The one HTTP client of the hub, for whatever it asks of others: key sets, identity providers, hooks. Every
+//! The one HTTP client of the hub, for whatever it asks of others: key sets, identity providers, hooks, billing. Every
 //! exchange is bounded in time and size; redirects are not followed; a URL that a user of the hub chose reaches
 //! public addresses only.
 
@@ -7,9 +7,9 @@ mod url;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -48,7 +48,7 @@ pub struct Bounds {
 
 /// Why there is no answer. The text is for the log; it may name internal addresses.
 #[derive(Debug, thiserror::Error)]
-pub enum OutboundError {
+pub enum HttpClientError {
     /// The name stands for an address that is not public.
     #[error("its address is not public")]
     Forbidden,
@@ -63,7 +63,7 @@ pub enum OutboundError {
     TooLarge(usize),
 }
 
-type HttpsClient = Client<HttpsConnector<HttpConnector<GuardedResolver>>, Body>;
+type HttpsClient = Client<HttpsConnector<HttpConnector<GuardedResolver>>, Full<Bytes>>;
 
 /// A client for each reach: a kept connection of one must not serve the other.
 struct Clients {
@@ -71,27 +71,27 @@ struct Clients {
     public_only: HttpsClient,
 }
 
-/// See the module.
+/// The client. Its connections are kept and shared.
 #[derive(Default)]
-pub struct Outbound {
+pub struct HttpClient {
     /// Made at first use: reading the platform's certificate roots takes tens of milliseconds.
     clients: OnceCell<Clients>,
 }
 
-impl Outbound {
+impl HttpClient {
     /// Sends `request`, whose URL is a [`RemoteUrl`]'s, and reads the whole answer, whatever its status.
     ///
     /// # Errors
-    /// See [`OutboundError`].
+    /// See [`HttpClientError`].
     pub async fn send(
         &self,
         request: Request<Bytes>,
         reach: Reach,
         bounds: Bounds,
-    ) -> Result<Response<Bytes>, OutboundError> {
+    ) -> Result<Response<Bytes>, HttpClientError> {
         tokio::time::timeout(bounds.timeout, self.exchange(request, reach, bounds.max_bytes))
             .await
-            .unwrap_or(Err(OutboundError::TimedOut(bounds.timeout)))
+            .unwrap_or(Err(HttpClientError::TimedOut(bounds.timeout)))
     }
 
     async fn exchange(
@@ -99,13 +99,13 @@ impl Outbound {
         request: Request<Bytes>,
         reach: Reach,
         max_bytes: usize,
-    ) -> Result<Response<Bytes>, OutboundError> {
+    ) -> Result<Response<Bytes>, HttpClientError> {
         // A host that is an address is never resolved, so the resolver cannot refuse it.
         let literal = request.uri().host().and_then(url::literal_address);
         if reach == Reach::PublicOnly && literal.is_some_and(|ip| !address::is_public(ip)) {
-            return Err(OutboundError::Forbidden);
+            return Err(HttpClientError::Forbidden);
         }
-        let mut request = request.map(Body::from);
+        let mut request = request.map(Full::new);
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let clients = self.clients().await;
         let client = match reach {
@@ -115,13 +115,12 @@ impl Outbound {
         let (head, body) = client.request(request).await.map_err(|error| broken(&error))?.into_parts();
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if length.and_then(|text| text.parse().ok()).is_some_and(|length: usize| length > max_bytes) {
-            return Err(OutboundError::TooLarge(max_bytes));
+            return Err(HttpClientError::TooLarge(max_bytes));
         }
-        match axum::body::to_bytes(Body::new(body), max_bytes).await {
-            Ok(body) => Ok(Response::from_parts(head, body)),
-            // axum names no error of its own for the limit; a body that broke off says so in its chain.
-            Err(error) if chain(&error).any(<dyn StdError>::is::<hyper::Error>) => Err(broken(&error)),
-            Err(_) => Err(OutboundError::TooLarge(max_bytes)),
+        match Limited::new(body, max_bytes).collect().await {
+            Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Err(HttpClientError::TooLarge(max_bytes)),
+            Err(error) => Err(broken(&*error)),
         }
     }
 
@@ -178,16 +177,16 @@ fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (d
     std::iter::successors(Some(error), |error| StdError::source(*error))
 }
 
-fn broken(error: &(dyn StdError + 'static)) -> OutboundError {
+fn broken(error: &(dyn StdError + 'static)) -> HttpClientError {
     if chain(error).any(|cause| {
         // The resolver's refusal may travel inside an `io::Error`, whose `source` skips its own content.
         let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause.is::<Forbidden>() || inside.is_some_and(<dyn StdError + Send + Sync>::is::<Forbidden>)
     }) {
-        return OutboundError::Forbidden;
+        return HttpClientError::Forbidden;
     }
     let told: Vec<String> = chain(error).map(ToString::to_string).collect();
-    OutboundError::Broken(told.join(": "))
+    HttpClientError::Broken(told.join(": "))
 }
 
 #[cfg(test)]

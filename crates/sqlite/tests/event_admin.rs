@@ -13,7 +13,7 @@ use ferry_core::events::{
     store,
 };
 use ferry_protocol::events::{Event, ExportHeader};
-use ferry_store::{Error, NativeSql};
+use ferry_sqlite::{Error, NativeSql};
 use rusqlite::Connection;
 
 const NOW: &str = "2026-11-20T10:00:00.000Z";

@@ -33,12 +33,12 @@ async fn server(answer: &'static str) -> SocketAddr {
     address
 }
 
-async fn ask(url: &str, reach: Reach, bounds: Bounds) -> Result<Response<Bytes>, OutboundError> {
+async fn ask(url: &str, reach: Reach, bounds: Bounds) -> Result<Response<Bytes>, HttpClientError> {
     let request = Request::get(RemoteUrl::any(url).unwrap().uri()).body(Bytes::new()).unwrap();
-    Outbound::default().send(request, reach, bounds).await
+    HttpClient::default().send(request, reach, bounds).await
 }
 
-async fn answer_to(answer: &'static str) -> Result<Response<Bytes>, OutboundError> {
+async fn answer_to(answer: &'static str) -> Result<Response<Bytes>, HttpClientError> {
     let address = server(answer).await;
     ask(&format!("http://{address}/keys"), Reach::Anywhere, BOUNDS).await
 }
@@ -64,19 +64,19 @@ async fn redirects_are_answers_like_others() {
 #[tokio::test]
 async fn what_is_too_large_broken_or_silent_is_refused() {
     let told = answer_to("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n").await;
-    assert!(matches!(told, Err(OutboundError::TooLarge(1000))), "{told:?}");
+    assert!(matches!(told, Err(HttpClientError::TooLarge(1000))), "{told:?}");
     let long: &'static str =
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(1001)).into_boxed_str());
     let untold = answer_to(long).await;
-    assert!(matches!(untold, Err(OutboundError::TooLarge(1000))), "{untold:?}");
+    assert!(matches!(untold, Err(HttpClientError::TooLarge(1000))), "{untold:?}");
     let cut = answer_to("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello").await;
-    assert!(matches!(cut, Err(OutboundError::Broken(_))), "{cut:?}");
+    assert!(matches!(cut, Err(HttpClientError::Broken(_))), "{cut:?}");
     let junk = answer_to("SSH-2.0-OpenSSH\r\n").await;
-    assert!(matches!(junk, Err(OutboundError::Broken(_))), "{junk:?}");
+    assert!(matches!(junk, Err(HttpClientError::Broken(_))), "{junk:?}");
     let silent = server("").await;
     let bounds = Bounds { timeout: Duration::from_millis(50), ..BOUNDS };
     let silent = ask(&format!("http://{silent}/"), Reach::Anywhere, bounds).await;
-    assert!(matches!(silent, Err(OutboundError::TimedOut(_))), "{silent:?}");
+    assert!(matches!(silent, Err(HttpClientError::TimedOut(_))), "{silent:?}");
 }
 
 // Verifies: JWT-07
@@ -96,7 +96,7 @@ async fn what_users_name_never_reaches_this_machine() {
         "0.0.0.0",
     ] {
         let plain = ask(&format!("http://{host}:{port}/"), Reach::PublicOnly, BOUNDS).await;
-        assert!(matches!(plain, Err(OutboundError::Forbidden)), "{host}: {plain:?}");
+        assert!(matches!(plain, Err(HttpClientError::Forbidden)), "{host}: {plain:?}");
         // Some spellings are no names that a certificate could carry and fail even earlier.
         assert!(ask(&format!("https://{host}:{port}/"), Reach::PublicOnly, BOUNDS).await.is_err(), "{host}");
     }
@@ -107,5 +107,5 @@ async fn what_users_name_never_reaches_this_machine() {
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let address = server("HTTP/1.1 200 OK\r\n\r\n").await;
     let outcome = ask(&format!("https://{address}/"), Reach::Anywhere, BOUNDS).await;
-    assert!(matches!(outcome, Err(OutboundError::Broken(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(HttpClientError::Broken(_))), "{outcome:?}");
 }
