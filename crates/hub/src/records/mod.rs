@@ -1,10 +1,11 @@
 //! Record sync (records specification): push, pull, streams and notification sockets of compatible clients at the
-//! root, and Ferry's own view under `/v1/databases/{db}/records`.
+//! root, and Ferry's own interface under `/v1/databases/{db}/records`.
 //!
 //! What a device lacks is read from the state at its cursor; a stream or socket waits for the bell of its owner, and
 //! nothing is queued for it.
 
 mod access;
+mod api;
 mod billing;
 mod decoding;
 mod follow;
@@ -20,7 +21,6 @@ mod storage;
 mod stream;
 mod tail;
 mod upkeep;
-mod view;
 mod watermark;
 
 pub use billing::Billing;

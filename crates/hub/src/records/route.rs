@@ -19,7 +19,7 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
-use super::{pull, push, refusal, socket, stream, view};
+use super::{api, pull, push, refusal, socket, stream};
 use crate::hub::Hub;
 
 /// Answers below this fit one packet, and are not worth the time to compress them.
@@ -48,7 +48,7 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     if path.starts_with("/v1/") {
-        return view::serve(&hub, &parts, body).await;
+        return api::serve(&hub, &parts, body).await;
     }
     let names: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (name, allow) = match names[..] {

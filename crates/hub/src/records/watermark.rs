@@ -6,7 +6,7 @@ use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
 use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseId, Model, Result, Seq};
 
-use super::{owners, storage, upkeep, view};
+use super::{api, owners, storage, upkeep};
 use crate::{control::Requester, database::Database, hub::Hub};
 
 /// In place of a store: all records of a database.
@@ -34,7 +34,7 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
         return Ok(());
     };
     // Without records there is no epoch either: the next one made is a new one.
-    let Some(seq) = storage::read(database, view::seq_of).await? else { return Ok(()) };
+    let Some(seq) = storage::read(database, api::seq_of).await? else { return Ok(()) };
     if i64::try_from(seq.0).unwrap_or(i64::MAX) >= mark.head {
         return Ok(());
     }

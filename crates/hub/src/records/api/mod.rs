@@ -1,4 +1,4 @@
-//! Ferry's own view of records: `/v1/databases/{db}/records/…` (records specification, 2.8).
+//! Ferry's own interface to records: `/v1/databases/{db}/records/…` (records specification, 2.8).
 
 mod answer;
 mod census;
