@@ -1,6 +1,7 @@
 //! The `ferry` command line against a real hub.
 
 mod account;
+mod api_keys;
 mod conflicts;
 mod connecting;
 mod credentials;
@@ -9,13 +10,12 @@ mod demo;
 pub(crate) mod events;
 mod interrupts;
 mod jwt;
-mod keys;
 mod local_files;
 mod oauth;
 mod orgs;
 mod profiles;
 mod prompts;
 mod records;
-mod restored;
+mod restored_hub;
 mod sync;
 mod terminal;

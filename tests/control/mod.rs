@@ -1,28 +1,28 @@
 //! The control plane: accounts, databases, credentials, HTTP, configuration, start and stop.
 
 mod accounts;
-mod bodies;
-mod budgets;
+mod api_keys;
+mod byte_budgets;
 mod certificates;
 mod connections;
 mod cors;
+mod database_kind_audit;
 mod databases;
 mod durability;
-mod framing;
 mod http;
 mod jwt;
-mod keys;
-mod kinds;
-mod late;
-mod membership;
-mod narrowed;
+mod narrowed_sessions;
 mod oauth;
 mod open_databases;
 mod openid;
 mod operator;
 mod orgs;
 mod passwords;
+mod request_bodies;
 mod revocation;
+mod revoked_during_request;
+mod roles;
+mod rpc_framing;
 mod serving;
 mod startup;
 mod team;

@@ -1,9 +1,9 @@
 //! The documentation, followed word by word: every command in README.md and docs/ is run, in the order of its page, every
 //! configuration is started with, and every command or setting that the prose names exists.
 
+mod fixtures;
 mod markdown;
 mod names;
-mod worlds;
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use ferry_testkit::{
 };
 
 use crate::support::{FERRY, hub, options};
+use fixtures::{FIXTURES, Fixture};
 use markdown::{Page, pages};
-use worlds::{WORLDS, World};
 
 /// What stands before the commands of a page.
 const PRELUDE: &str = include_str!("prelude.sh");
@@ -41,21 +41,21 @@ fn every_page_with_commands_is_run() {
                 fence.text
             );
         }
-        let has_world = WORLDS.iter().any(|world| world.page == page.name);
+        let has_fixture = FIXTURES.iter().any(|fixture| fixture.page == page.name);
         assert_eq!(
             !page.blocks("sh").is_empty(),
-            has_world,
-            "{}: it has commands exactly if it has a world",
+            has_fixture,
+            "{}: it has commands exactly if it has a fixture",
             page.name
         );
     }
 }
 
-/// The commands of a page as one script: replaced where the world says so, what never ends put aside.
-fn script(world: &World) -> String {
-    let mut commands = page(world.page).blocks("sh").join("\n");
-    for (written, run) in world.instead {
-        assert!(commands.contains(written), "{}: nothing says {written:?} any more", world.page);
+/// The commands of a page as one script: replaced where the fixture says so, what never ends put aside.
+fn script(fixture: &Fixture) -> String {
+    let mut commands = page(fixture.page).blocks("sh").join("\n");
+    for (written, run) in fixture.instead {
+        assert!(commands.contains(written), "{}: nothing says {written:?} any more", fixture.page);
         commands = commands.replace(written, run);
     }
     let put_aside = |line: &str| {
@@ -81,11 +81,11 @@ struct Followed {
 
 /// Follows a page beside a hub on which `you@example.com` is logged in.
 fn follow(name: &str) -> Followed {
-    let world = WORLDS.iter().find(|world| world.page == name).expect("the page has a world");
+    let fixture = FIXTURES.iter().find(|fixture| fixture.page == name).expect("the page has a fixture");
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
     ferry.signup("you@example.com");
-    (world.prepare)(&ferry);
+    (fixture.prepare)(&ferry);
     let folder = Path::new(FERRY).parent().expect("the binary lies in a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     let shell = ferry
@@ -96,7 +96,7 @@ fn follow(name: &str) -> Followed {
         .env("FERRY_NEW_PASSWORD", PASSWORD)
         .env("FERRY_RATE_LIMIT_SCALE", "0")
         .env("FERRY_LISTEN", "127.0.0.1:0");
-    let output = shell.run(&["-c", &script(world)]);
+    let output = shell.run(&["-c", &script(fixture)]);
     assert_eq!(output.code, Some(0), "{name}:\n{}\n{}", output.stdout, output.stderr);
     Followed { ferry, output, _hub: hub }
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{
     Stores, a,
+    api::{append, body, call, events, get, refused},
     hold::rolled_back,
-    view::{append, body, call, events, get, refused},
 };
 
 /// A call of the database's owner, whose session has every right here.

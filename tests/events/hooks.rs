@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Stores, a,
-    view::{append, body, call, events, get, refused},
+    api::{append, body, call, events, get, refused},
 };
 use crate::support::options;
 

@@ -1,26 +1,26 @@
 //! Event sync over LiveStore's wire, by raw frames.
 
 mod admin;
-mod ahead;
+mod api;
+mod api_stream;
 mod auth;
-mod bad;
-mod budget;
-mod clients;
-mod connection;
+mod bad_input;
+mod byte_budget;
+mod clients_ahead;
+mod connections;
 mod crash;
 mod credentials;
-mod fidelity;
-mod flow;
+mod database_per_store;
+mod flow_control;
 mod hold;
 mod hooks;
 mod http;
-mod live;
+mod jwt_stores;
 mod pull;
 mod push;
+mod refused_clients;
+mod round_trip;
 mod routes;
-mod scope;
-mod tenancy;
-mod view;
 
 use ferry_testkit::{
     Hub,

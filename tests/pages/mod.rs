@@ -1,17 +1,17 @@
 //! Page sync over EdgeReplica's wire, by an imitation of its unmodified client and by raw frames.
 
-mod beside;
-mod bounds;
-mod check;
+mod concurrent_pushes;
+mod concurrent_writer;
 mod crash;
-mod cut;
-mod faults;
-mod hostile;
+mod file_formats;
+mod full_disk;
+mod interrupted_push;
 mod isolation;
 mod latency;
+mod limits;
 mod migrations;
-mod race;
-mod shapes;
+mod protocol_errors;
+mod snapshot_pulls;
 mod storage;
+mod structure_check;
 mod transfer;
-mod version;

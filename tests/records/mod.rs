@@ -1,27 +1,27 @@
 //! Record sync over the wire of compatible clients, and over Ferry's own.
 
+mod api;
 mod billing;
-mod budget;
+mod byte_budget;
+mod clocks;
 mod collections;
 mod crash;
-mod crowd;
-mod cut;
-mod decoding;
+mod database_per_user;
 mod device;
-mod ends;
+mod edit_delete_conflicts;
 mod faults;
-mod handover;
+mod large_pushes;
+mod many_devices;
+mod many_fields;
 mod merge;
 mod owners;
-mod restore;
+mod page_boundaries;
+mod restored_hub;
 mod rights;
 mod routes;
 mod socket;
 mod stream;
-mod tenancy;
-mod time;
-mod view;
-mod wide;
+mod user_switch;
 mod wire;
 
 use ferry_testkit::{

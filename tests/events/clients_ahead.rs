@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use super::{
     Stores, a,
     admin::{admin, confirmed, stat},
+    api::{append, body, call, events, get, refused},
     hold::copy,
     token,
-    view::{append, body, call, events, get, refused},
 };
 use crate::support::control_db;
 

@@ -11,8 +11,9 @@ use ferry_testkit::{
 use serde_json::{Value, json};
 
 use super::{
-    Stores, a, token,
-    view::{append, body, call, events, refused},
+    Stores, a,
+    api::{append, body, call, events, refused},
+    token,
 };
 
 fn open_with(stores: &Stores, query: &str, headers: &[(&str, &str)]) -> Result<EventStream, Response> {

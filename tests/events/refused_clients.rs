@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{
     Stores, a,
     admin::{admin, confirmed},
+    api::{call, events},
     hold::rolled_back,
     token,
-    view::{call, events},
 };
 
 fn clients(stores: &Stores) -> Value {

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::events::workers_file;
 
 /// A page and its surroundings.
-pub(super) struct World {
+pub(super) struct Fixture {
     /// Path in the checkout.
     pub(super) page: &'static str,
     /// What is run in place of what stands there. All of it must stand there.
@@ -24,17 +24,17 @@ pub(super) struct World {
 }
 
 /// Every page that has commands.
-pub(super) const WORLDS: &[World] = &[
-    World { page: "README.md", instead: README, prepare: two_files },
-    World { page: "docs/attenuated-tokens.md", instead: &[], prepare: two_files },
-    World { page: "docs/events.md", instead: &[], prepare: a_log },
-    World {
+pub(super) const FIXTURES: &[Fixture] = &[
+    Fixture { page: "README.md", instead: README, prepare: two_files },
+    Fixture { page: "docs/attenuated-tokens.md", instead: &[], prepare: two_files },
+    Fixture { page: "docs/events.md", instead: &[], prepare: a_log },
+    Fixture {
         page: "docs/proxies.md",
         instead: &[("--listen 127.0.0.1:8787", "--listen 127.0.0.1:0")],
         prepare: nothing,
     },
-    World { page: "docs/records.md", instead: RECORDS, prepare: an_application },
-    World { page: "docs/securing-a-hub.md", instead: SECURING, prepare: foreign_credentials },
+    Fixture { page: "docs/records.md", instead: RECORDS, prepare: an_application },
+    Fixture { page: "docs/securing-a-hub.md", instead: SECURING, prepare: foreign_credentials },
 ];
 
 const README: &[(&str, &str)] = &[
