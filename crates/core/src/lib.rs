@@ -4,3 +4,4 @@ pub mod events;
 pub mod pages;
 pub mod records;
 pub mod sql;
+pub mod topic;
