@@ -4,8 +4,8 @@
 
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Stepped, living } from "../../../packages/client/test/device.ts";
-import { play, runs, skews, steps } from "../../../packages/client/test/script.ts";
+import { SteppedDevice, living } from "../../../packages/client/test/device.ts";
+import { perform, runs, skews, steps } from "../../../packages/client/test/schedule.ts";
 import { recordsAreServed, realHub, type Hub } from "./hub.ts";
 
 let hub: Hub;
@@ -25,16 +25,16 @@ function fetcher(name: string): typeof fetch {
 
 test.runIf(recordsAreServed)("every schedule ends equal on all devices and on a fresh one", async () => {
   await fc.assert(
-    fc.asyncProperty(steps, skews, async (script, ahead) => {
+    fc.asyncProperty(steps, skews, async (schedule, ahead) => {
       const through = fetcher(`app${app++}`);
-      const players = ahead.map((aheadMs) => {
+      const participants = ahead.map((aheadMs) => {
         const clock = { aheadMs };
-        return { clock, device: new Stepped(() => Date.now() + clock.aheadMs, through) };
+        return { clock, device: new SteppedDevice(() => Date.now() + clock.aheadMs, through) };
       });
-      const devices = players.map(({ device }) => device);
-      for (const step of script) await play(players, step, { ms: 0 });
+      const devices = participants.map(({ device }) => device);
+      for (const step of schedule) await perform(participants, step, { ms: 0 });
       for (let round = 0; round < 2; round++) for (const device of devices) await device.settle();
-      const fresh = new Stepped(Date.now, through);
+      const fresh = new SteppedDevice(Date.now, through);
       await fresh.settle();
       for (const name of ["todos", "lists"] as const) {
         const wanted = await living(fresh.db[name]);

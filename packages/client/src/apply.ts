@@ -1,12 +1,12 @@
 /** Brings what the hub says into the tables, by the rule of REC-01 (REC-64), each page in one transaction. */
 
-import { forget, load, merge, save, take, type Draft, type Held } from "./drafts.ts";
 import {
   DELETED, META, OUTBOX, REFUSED, correctClock, keyOf, newState, recordOf, type Fields, type Meta, type Outgoing, type Refused, type State, type Store,
 } from "./store.ts";
-import { carried } from "./json.ts";
+import { storedToJson } from "./json.ts";
 import { INSTANT_LENGTH } from "./rule.ts";
 import type { Conflict, Page, PushAnswer, Resync } from "./wire.ts";
+import { forget, load, merge, save, take, type Held, type WorkingCopy } from "./working-set.ts";
 
 /** What the application wants to hear of. */
 export type Report = { held: Held[]; refused: Refused[]; conflicts: Conflict[] };
@@ -20,32 +20,32 @@ const NOTHING: Report = { held: [], refused: [], conflicts: [] };
  */
 export function applyPage(store: Store, page: Page, asked: State, owner: string | null): Promise<Report> {
   return store.write(async (state) => {
-    if (isPast(state, asked)) return NOTHING;
+    if (isStale(state, asked)) return NOTHING;
     correctClock(state, store.now(), page.now);
     if (owner) state.owner = owner;
     // Whose rows were put away is back.
     if (state.parked) await park(store, state, false);
-    const keeps = await keeper(store, state);
+    const retains = await retainedFields(store, state);
     const records = page.changes.map(({ collection: table, id }) => ({ table, id }));
-    const drafts = await load(store, [...records, ...heldOnes(state)]);
+    const workingSet = await load(store, [...records, ...heldRecords(state)]);
     // No await within: Dexie loses the transaction after a hundred that are not its own.
     const again: Outgoing[] = [];
     for (const { collection, id, fields } of page.changes) {
-      const draft = drafts.get(keyOf(collection, id));
-      if (!draft) continue;
-      const first = state.resync && draft.meta.pass !== state.pass;
-      if (first) strip(draft, keeps);
-      for (const name in fields) merge(store, draft, name, fields[name]!, state);
-      if (first) again.push(...lost(state, draft, fields));
-      if (state.resync) draft.meta.pass = state.pass;
+      const copy = workingSet.get(keyOf(collection, id));
+      if (!copy) continue;
+      const first = state.resync && copy.meta.pass !== state.pass;
+      if (first) dropFields(copy, retains);
+      for (const name in fields) merge(store, copy, name, fields[name]!, state);
+      if (first) again.push(...lost(state, copy, fields));
+      if (state.resync) copy.meta.pass = state.pass;
     }
     await store.db.table(OUTBOX).bulkAdd(again);
-    const report = { ...NOTHING, ...(await save(store, state, drafts)) };
+    const report = { ...NOTHING, ...(await save(store, state, workingSet)) };
     state.cursor = page.cursor;
     state.epoch = page.epoch;
     state.seq = Math.max(state.seq, page.seq ?? 0);
     if (state.resync && !page.more) {
-      const swept = await sweep(store, state, keeps);
+      const swept = await sweep(store, state, retains);
       delete state.resync;
       return { ...report, held: [...report.held, ...swept] };
     }
@@ -59,7 +59,7 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer, 
     if (state.device !== device) return NOTHING;
     if (answer.now) correctClock(state, store.now(), answer.now);
     if (answer.head) state.head = answer.head;
-    const drafts = await load(store, [...sent.filter((_, i) => answer.results[i]?.fields), ...heldOnes(state)]);
+    const workingSet = await load(store, [...sent.filter((_, i) => answer.results[i]?.fields), ...heldRecords(state)]);
     const refused: Omit<Refused, "n">[] = [];
     sent.forEach((row, i) => {
       const result = answer.results[i];
@@ -67,22 +67,22 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer, 
         const { n: _, ...change } = row;
         refused.push({ ...change, reason: result.reason, message: result.message });
       }
-      const draft = drafts.get(keyOf(row.table, row.id));
+      const copy = workingSet.get(keyOf(row.table, row.id));
       for (const name in result?.fields) {
         const field = result.fields[name]!;
         // The very write that was sent gives way to what the hub has in its place, even where that is earlier
         // (REC-04). Whatever else stands here meanwhile is judged by the rule.
-        const isSent = draft!.meta.at[name] === row.fields[name]?.at + device;
-        (isSent ? take : merge)(store, draft!, name, field, state);
+        const isSent = copy!.meta.at[name] === row.fields[name]?.at + device;
+        (isSent ? take : merge)(store, copy!, name, field, state);
       }
     });
     await store.db.table(OUTBOX).bulkDelete(sent.map(({ n }) => n!));
     const numbers = await store.db.table(REFUSED).bulkAdd(refused, { allKeys: true });
     state.seq = Math.max(state.seq, answer.seq ?? 0);
-    const { held: newlyHeld, conflicts } = await save(store, state, drafts);
+    const { held: newlyHeld, conflicts } = await save(store, state, workingSet);
     // A write that lost to a delete is found here, in whichever order the two are heard of.
     const others = (answer.conflicts ?? []).filter(({ collection, id, winner }) => {
-      const meta = drafts.get(keyOf(collection, id))?.meta;
+      const meta = workingSet.get(keyOf(collection, id))?.meta;
       return meta?.dead === undefined || meta.at[DELETED] !== winner.at + winner.by;
     });
     return {
@@ -94,17 +94,17 @@ export function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer, 
 }
 
 /** Records without a row, which are tried again whenever something changes. */
-const heldOnes = ({ held = [] }: State) => held.map(recordOf);
+const heldRecords = ({ held = [] }: State) => held.map(recordOf);
 
 /** Begins to take the hub's whole state. */
 export function beginResync(store: Store, { reason, epoch }: Resync, asked: State): Promise<void> {
   return store.write(async (state) => {
-    if (!isPast(state, asked)) restart(state, reason, epoch);
+    if (!isStale(state, asked)) restart(state, reason, epoch);
   });
 }
 
 /** Whether another user's time, or a resync, has begun since: what was asked for before says nothing of now. */
-const isPast = (state: State, asked: State) => state.device !== asked.device || state.pass !== asked.pass;
+const isStale = (state: State, asked: State) => state.device !== asked.device || state.pass !== asked.pass;
 
 export function restart(state: State, reason: "horizon" | "epoch", epoch?: string): void {
   // A resync for a new epoch that was interrupted keeps its meaning.
@@ -132,10 +132,10 @@ export async function forgetAll(store: Store, state: State, keepRows: boolean): 
   Object.assign(state, newState(), { tables: keepRows ? [] : store.tables });
 }
 
-type Keeps = (draft: Draft, name: string) => boolean;
+type Retains = (copy: WorkingCopy, name: string) => boolean;
 
 /** Which fields outlive a resync: unsent and refused ones; for a new epoch all that this device wrote (REC-44). */
-async function keeper(store: Store, state: State): Promise<Keeps> {
+async function retainedFields(store: Store, state: State): Promise<Retains> {
   const waiting = new Set<string>();
   if (state.resync) {
     for (const table of [OUTBOX, REFUSED]) {
@@ -148,12 +148,12 @@ async function keeper(store: Store, state: State): Promise<Keeps> {
     waiting.has(`${meta.k}\0${name}`) || (state.resync === "epoch" && meta.at[name]?.slice(INSTANT_LENGTH) === state.device);
 }
 
-function strip(draft: Draft, keeps: Keeps): void {
-  for (const name in draft.meta.at) if (!keeps(draft, name)) forget(draft, name);
+function dropFields(copy: WorkingCopy, retains: Retains): void {
+  for (const name in copy.meta.at) if (!retains(copy, name)) forget(copy, name);
 }
 
 /** The own fields that the hub has lost, to be queued. */
-function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): Outgoing[] {
+function lost(state: State, { table, id, meta, values }: WorkingCopy, hubs: Fields): Outgoing[] {
   if (state.resync !== "epoch") return [];
   const fields: Fields = {};
   for (const name in meta.at) {
@@ -161,7 +161,7 @@ function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): O
     const at = stamp.slice(0, INSTANT_LENGTH);
     const hub = hubs[name];
     if (stamp !== at + state.device || (hub && hub.at + hub.by === stamp)) continue;
-    fields[name] = { value: name === DELETED ? (meta.dead ?? null) : carried(values[name]), at };
+    fields[name] = { value: name === DELETED ? (meta.dead ?? null) : storedToJson(values[name]), at };
   }
   if (!Object.keys(fields).length) return [];
   const op = !fields[DELETED] ? "update" : meta.dead === undefined ? "insert" : "delete";
@@ -169,12 +169,12 @@ function lost(state: State, { table, id, meta, values }: Draft, hubs: Fields): O
 }
 
 /** Ends the records that the resync has not shown. */
-async function sweep(store: Store, state: State, keeps: Keeps): Promise<Held[]> {
+async function sweep(store: Store, state: State, retains: Retains): Promise<Held[]> {
   // The first pass of a device meets only what the device itself wrote.
   if (state.pass === 1) return [];
   const unseen: Meta[] = await store.db.table(META).filter(({ pass }: Meta) => pass !== state.pass).toArray();
-  const drafts = await load(store, unseen.map(({ k }) => recordOf(k)));
-  for (const draft of drafts.values()) strip(draft, keeps);
-  await store.db.table(OUTBOX).bulkAdd([...drafts.values()].flatMap((draft) => lost(state, draft, {})));
-  return (await save(store, state, drafts)).held;
+  const workingSet = await load(store, unseen.map(({ k }) => recordOf(k)));
+  for (const copy of workingSet.values()) dropFields(copy, retains);
+  await store.db.table(OUTBOX).bulkAdd([...workingSet.values()].flatMap((copy) => lost(state, copy, {})));
+  return (await save(store, state, workingSet)).held;
 }

@@ -2,9 +2,9 @@
 
 import type { Dexie } from "dexie";
 import { restart } from "./apply.ts";
-import { capture, travelling } from "./capture.ts";
-import type { Held } from "./drafts.ts";
+import { capture, encodeField } from "./capture.ts";
 import { OWN_TABLES, SCHEMA, STATE, newState, type State, type Store, type Values } from "./store.ts";
+import type { Held } from "./working-set.ts";
 
 /**
  * Adds Ferry's tables to the newest version of the schema, and the capture of writes.
@@ -46,7 +46,7 @@ export function prepare(store: Store, db: Dexie): Promise<Held[]> {
         const id = row[keyPath as string];
         try {
           if (typeof id !== "string" || !id) throw new TypeError(`ferry: keys of "${table}" must be non-empty strings`);
-          for (const name in row) if (name !== keyPath) travelling(store, table, id, name, row[name]);
+          for (const name in row) if (name !== keyPath) encodeField(store, table, id, name, row[name]);
           return true;
         } catch (error) {
           held.push({ table, id: String(id), error });

@@ -121,7 +121,7 @@ function outgoing(
     const names = new Set([...Object.keys(old), ...Object.keys(after)]);
     for (const name of names) {
       if (name === keyPath || !((fresh && name in after) || !sameValue(old[name], after[name]))) continue;
-      changed[name] = travelling(store, table, id, name, after[name]);
+      changed[name] = encodeField(store, table, id, name, after[name]);
     }
     if (fresh) {
       op = "insert";
@@ -153,7 +153,7 @@ function outgoing(
  * A field of the application's as it travels.
  * @throws TypeError for what cannot (REC-67).
  */
-export function travelling({ types }: Store, table: string, id: string, name: string, value: unknown): Json {
+export function encodeField({ types }: Store, table: string, id: string, name: string, value: unknown): Json {
   try {
     if (name === DELETED || name === "__proto__") throw new TypeError("the name is reserved");
     return encode(value, types[table]?.[name]);

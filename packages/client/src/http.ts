@@ -30,7 +30,7 @@ const TIMEOUT_MS = 60_000;
 export class Http {
   #token: string | null | undefined;
   /** Whether the hub has taken this credential, and so whose it is. */
-  isMet = false;
+  isAccepted = false;
 
   constructor(
     private readonly base: string,
@@ -41,7 +41,7 @@ export class Http {
   /** Asks for a new credential before the next request. */
   forgetToken(): void {
     this.#token = undefined;
-    this.isMet = false;
+    this.isAccepted = false;
   }
 
   /** The body, and whose records it speaks of. */
@@ -63,7 +63,7 @@ export class Http {
       }
     }
     if (!response.ok) throw await failure(response);
-    this.isMet = true;
+    this.isAccepted = true;
     return response;
   }
 

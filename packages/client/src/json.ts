@@ -48,7 +48,7 @@ export function decode(value: Json, kind: Kinds[string] | undefined): unknown {
 }
 
 /** What a value that was stored travels as, whatever it is. */
-export function carried(value: unknown): Json {
+export function storedToJson(value: unknown): Json {
   return classOf(value) === "Uint8Array" ? base64(value as Uint8Array) : (JSON.parse(JSON.stringify(value) ?? "null") as Json);
 }
 

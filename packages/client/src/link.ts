@@ -2,11 +2,11 @@
 
 import { park } from "./apply.ts";
 import { OWNER_CHANGED, type HttpError } from "./http.ts";
-import type { Hub } from "./hub.ts";
+import type { SyncContext } from "./context.ts";
 import { catchUp, follow } from "./pull.ts";
 import { pushBatch } from "./push.ts";
 import type { SyncState } from "./status.ts";
-import { Bell, LONG_MS, Turn, backoffMs } from "./wait.ts";
+import { LONG_MS, Mutex, Notify, backoffMs } from "./wait.ts";
 
 /** How long to wait after the hub has asked for payment. */
 const PAYMENT_MS = 5 * 60_000;
@@ -17,18 +17,18 @@ const POLLS_PER_STREAM = 20;
 export type Trouble = { state: SyncState; reason?: string; message?: string };
 
 export class Link {
-  /** Pushes and resyncs take turns. */
-  readonly #turn = new Turn();
-  readonly #pullBell = new Bell();
-  readonly #pushBell = new Bell();
-  readonly #retryBell = new Bell();
+  /** Held by a push or a resync. */
+  readonly #mutex = new Mutex();
+  readonly #pullNotify = new Notify();
+  readonly #pushNotify = new Notify();
+  readonly #retryNotify = new Notify();
   #pullState: Trouble = { state: "syncing" };
   #pushTrouble: Trouble | undefined;
   #pullFailures = 0;
   #restart = new AbortController();
 
   constructor(
-    private readonly hub: Hub,
+    private readonly context: SyncContext,
     private readonly pollMs: number,
     /** The state of the connection has changed. */
     private readonly onState: (trouble: Trouble) => void,
@@ -44,14 +44,14 @@ export class Link {
 
   /** There is something to push. */
   kick(): void {
-    this.#pushBell.ring();
+    this.#pushNotify.notify();
   }
 
   /** The network is back, or the user wants it now. */
   wake(): void {
-    this.#pullBell.ring();
-    this.#pushBell.ring();
-    this.#retryBell.ring();
+    this.#pullNotify.notify();
+    this.#pushNotify.notify();
+    this.#retryNotify.notify();
   }
 
   /** Ends the stream, so that the pull begins anew. */
@@ -62,22 +62,22 @@ export class Link {
 
   /** Another user may be logged in. */
   switch(): void {
-    this.hub.http.forgetToken();
+    this.context.http.forgetToken();
     this.restart();
   }
 
   /** One step of the push loop. Returns whether there is reason to go on. */
   async push(signal: AbortSignal): Promise<boolean> {
-    const outcome = await this.#turn.take(() => pushBatch(this.hub, signal));
+    const outcome = await this.#mutex.run(() => pushBatch(this.context, signal));
     if (outcome === "resync") this.restart();
     return outcome === "more";
   }
 
   /** If a resync is due: the whole of it, while nothing is pushed. */
   async resync(signal: AbortSignal): Promise<void> {
-    while ((await this.hub.store.state()).resync) {
+    while ((await this.context.store.state()).resync) {
       this.#show({ state: "syncing" });
-      await this.#turn.take(() => catchUp(this.hub, signal));
+      await this.#mutex.run(() => catchUp(this.context, signal));
       this.kick();
     }
   }
@@ -90,8 +90,8 @@ export class Link {
       try {
         await this.resync(both);
         if (streams) {
-          streams = await follow(this.hub, both, () => this.#live());
-          if (streams) await this.#pullBell.wait(backoffMs(this.#pullFailures++), signal);
+          streams = await follow(this.context, both, () => this.#live());
+          if (streams) await this.#pullNotify.wait(backoffMs(this.#pullFailures++), signal);
         } else {
           await this.#poll(both);
           streams = true;
@@ -99,9 +99,9 @@ export class Link {
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
         if (this.#restart.signal.aborted) continue;
-        const { trouble, ms } = await this.#judge(error, this.#pullFailures++);
+        const { trouble, ms } = await this.#classify(error, this.#pullFailures++);
         this.#show(trouble);
-        await this.#pullBell.wait(ms, signal);
+        await this.#pullNotify.wait(ms, signal);
       }
     }
   }
@@ -110,9 +110,9 @@ export class Link {
   async #poll(signal: AbortSignal): Promise<void> {
     for (let i = 0; i < POLLS_PER_STREAM && !signal.aborted; i++) {
       await this.resync(signal);
-      if ((await catchUp(this.hub, signal)) === "resync") continue;
+      if ((await catchUp(this.context, signal)) === "resync") continue;
       this.#live();
-      await this.#pullBell.wait(this.pollMs, signal);
+      await this.#pullNotify.wait(this.pollMs, signal);
     }
   }
 
@@ -123,14 +123,14 @@ export class Link {
         while (await this.push(signal)) failures = 0;
         this.#pushTrouble = undefined;
         this.#show(this.#pullState);
-        await this.#pushBell.wait(LONG_MS, signal);
+        await this.#pushNotify.wait(LONG_MS, signal);
       } catch (error) {
         if (signal.aborted || isClosed(error)) return;
-        const { trouble, ms } = await this.#judge(error, failures++);
+        const { trouble, ms } = await this.#classify(error, failures++);
         this.#pushTrouble = trouble;
         this.#show(this.#pullState);
         // New writes are no reason to hurry: the hub has just said no.
-        await this.#retryBell.wait(ms, signal);
+        await this.#retryNotify.wait(ms, signal);
       }
     }
   }
@@ -148,9 +148,9 @@ export class Link {
   }
 
   /** What a failure means for the user, and how long to wait. What is no HttpError has happened in this browser. */
-  async #judge(error: unknown, failures: number): Promise<{ trouble: Trouble; ms: number }> {
+  async #classify(error: unknown, failures: number): Promise<{ trouble: Trouble; ms: number }> {
     const { message, status, code, retryAfterMs = 0 } = error as Error & Partial<HttpError>;
-    const { store } = this.hub;
+    const { store } = this.context;
     // The rows of the last user are not for the next one's eyes.
     if (code === OWNER_CHANGED) await store.write(async (state) => {
       if (!state.parked) await park(store, state, true);

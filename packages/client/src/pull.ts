@@ -2,7 +2,7 @@
 
 import { applyPage, beginResync } from "./apply.ts";
 import { HttpError, OWNER } from "./http.ts";
-import type { Hub } from "./hub.ts";
+import type { SyncContext } from "./context.ts";
 import { events } from "./sse.ts";
 import type { State } from "./store.ts";
 import { isResync, type Page, type Resync } from "./wire.ts";
@@ -13,13 +13,13 @@ const SILENCE_MS = 75_000;
 /** The first event comes at once, unless something on the way holds it back. */
 const FIRST_EVENT_MS = 10_000;
 
-function query({ app, store }: Hub, { cursor, epoch, head, resync }: State): string {
+function query({ app, store }: SyncContext, { cursor, epoch, head, resync }: State): string {
   const parameters = { app, since: cursor, limit: PAGE_RECORDS, collections: store.tables.join() };
   return `?${new URLSearchParams({ ...parameters, ...(epoch && { epoch }), ...(head && { head }), ...(resync && { own: "1" }) })}`;
 }
 
 /** Stores an answer. Returns whether it ends what was waiting. */
-async function accept({ store, report }: Hub, answer: Page | Resync, asked: State, owner: string | null): Promise<"more" | "done" | "resync"> {
+async function accept({ store, report }: SyncContext, answer: Page | Resync, asked: State, owner: string | null): Promise<"more" | "done" | "resync"> {
   if (!isResync(answer)) {
     await report(await applyPage(store, answer, asked, owner));
     return answer.more ? "more" : "done";
@@ -29,11 +29,11 @@ async function accept({ store, report }: Hub, answer: Page | Resync, asked: Stat
 }
 
 /** Everything up to now, by pages. */
-export async function catchUp(hub: Hub, signal: AbortSignal): Promise<"done" | "resync"> {
+export async function catchUp(context: SyncContext, signal: AbortSignal): Promise<"done" | "resync"> {
   for (;;) {
-    const state = await hub.store.state();
-    const { body, owner } = await hub.http.json<Page | Resync>(`/changes${query(hub, state)}`, { ...ofState(state), signal });
-    const outcome = await accept(hub, body, state, owner);
+    const state = await context.store.state();
+    const { body, owner } = await context.http.json<Page | Resync>(`/changes${query(context, state)}`, { ...ofState(state), signal });
+    const outcome = await accept(context, body, state, owner);
     if (outcome !== "more") return outcome;
   }
 }
@@ -41,8 +41,8 @@ export async function catchUp(hub: Hub, signal: AbortSignal): Promise<"done" | "
 const ofState = ({ device, owner }: State) => ({ device, owner });
 
 /** Follows the stream until it ends; `onLive` is called whenever everything has come. Returns whether streams get through. */
-export async function follow(hub: Hub, signal: AbortSignal, onLive: () => void): Promise<boolean> {
-  const state = await hub.store.state();
+export async function follow(context: SyncContext, signal: AbortSignal, onLive: () => void): Promise<boolean> {
+  const state = await context.store.state();
   const silence = new AbortController();
   const both = AbortSignal.any([signal, silence.signal]);
   let live = false;
@@ -53,15 +53,15 @@ export async function follow(hub: Hub, signal: AbortSignal, onLive: () => void):
   };
   heard();
   try {
-    const response = await hub.http.open(`/changes/stream${query(hub, state)}`, { ...ofState(state), signal: both });
+    const response = await context.http.open(`/changes/stream${query(context, state)}`, { ...ofState(state), signal: both });
     if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) return false;
     for await (const { event, data } of events(response.body, heard)) {
       if (event === "bye") {
-        bye(hub, (JSON.parse(data) as { reason: string }).reason);
+        bye(context, (JSON.parse(data) as { reason: string }).reason);
         break;
       }
       if (event !== "changes" && event !== "resync") continue;
-      const outcome = await accept(hub, JSON.parse(data) as Page | Resync, state, response.headers.get(OWNER));
+      const outcome = await accept(context, JSON.parse(data) as Page | Resync, state, response.headers.get(OWNER));
       if (outcome === "resync") break;
       live = true;
       if (outcome === "done") onLive();
@@ -77,7 +77,7 @@ export async function follow(hub: Hub, signal: AbortSignal, onLive: () => void):
   }
 }
 
-function bye({ http }: Hub, reason: string): void {
+function bye({ http }: SyncContext, reason: string): void {
   if (reason === "payment_required") throw new HttpError(402, reason, "sync is not active");
   if (reason !== "shutdown") http.forgetToken();
 }

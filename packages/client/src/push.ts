@@ -2,7 +2,7 @@
 
 import { applyAnswer, beginResync } from "./apply.ts";
 import { HttpError } from "./http.ts";
-import type { Hub } from "./hub.ts";
+import type { SyncContext } from "./context.ts";
 import { OUTBOX, type Outgoing } from "./store.ts";
 import { isResync, type PushAnswer, type Resync } from "./wire.ts";
 
@@ -11,13 +11,13 @@ const BATCH = 200;
 const BATCH_LENGTH = 6 << 20;
 
 /** Sends one batch, one at a time. `idle`: there is nothing to send, or not now. */
-export async function pushBatch(hub: Hub, signal: AbortSignal): Promise<"more" | "idle" | "resync"> {
-  const state = await hub.store.state();
+export async function pushBatch(context: SyncContext, signal: AbortSignal): Promise<"more" | "idle" | "resync"> {
+  const state = await context.store.state();
   // What was pushed during a resync might be missing from the pages that end it.
   if (state.resync || state.parked) return "idle";
   // Not before it is known that who is logged in is the owner of these rows.
-  if (state.owner && !hub.http.isMet) return "idle";
-  const rows: Outgoing[] = await hub.store.db.table(OUTBOX).orderBy("n").limit(BATCH).toArray();
+  if (state.owner && !context.http.isAccepted) return "idle";
+  const rows: Outgoing[] = await context.store.db.table(OUTBOX).orderBy("n").limit(BATCH).toArray();
   if (!rows.length) return "idle";
   const bodies: string[] = [];
   let length = 0;
@@ -27,11 +27,11 @@ export async function pushBatch(hub: Hub, signal: AbortSignal): Promise<"more" |
     if (bodies.length && length > BATCH_LENGTH) break;
     bodies.push(body);
   }
-  return send(hub, rows.slice(0, bodies.length), bodies, signal);
+  return send(context, rows.slice(0, bodies.length), bodies, signal);
 }
 
-async function send(hub: Hub, rows: Outgoing[], bodies: string[], signal: AbortSignal): Promise<"more" | "resync"> {
-  const { store, http, app, report } = hub;
+async function send(context: SyncContext, rows: Outgoing[], bodies: string[], signal: AbortSignal): Promise<"more" | "resync"> {
+  const { store, http, app, report } = context;
   const state = await store.state();
   const { device, owner, cursor, epoch, head } = state;
   const start = JSON.stringify({ app, since: cursor, epoch, head }).slice(0, -1);
@@ -44,8 +44,8 @@ async function send(hub: Hub, rows: Outgoing[], bodies: string[], signal: AbortS
     // Something in it makes the whole of it unreadable to the hub. Find out what, and let the rest pass.
     if (rows.length > 1) {
       const half = rows.length >> 1;
-      const outcome = await send(hub, rows.slice(0, half), bodies.slice(0, half), signal);
-      return outcome === "more" ? send(hub, rows.slice(half), bodies.slice(half), signal) : outcome;
+      const outcome = await send(context, rows.slice(0, half), bodies.slice(0, half), signal);
+      return outcome === "more" ? send(context, rows.slice(half), bodies.slice(half), signal) : outcome;
     }
     const reason = error.status === 413 ? "too_large" : "invalid";
     answer = { results: [{ status: "rejected", reason, message: error.message }] };

@@ -3,7 +3,6 @@
 import type { Dexie } from "dexie";
 import { forgetAll, park, restart, type Report } from "./apply.ts";
 import { attach, prepare } from "./attach.ts";
-import type { Held } from "./drafts.ts";
 import { Http, type GetToken } from "./http.ts";
 import type { Kinds } from "./json.ts";
 import { Link, type Trouble } from "./link.ts";
@@ -11,6 +10,7 @@ import { StatusStore } from "./status.ts";
 import { OUTBOX, REFUSED, Store, type Refused, type State } from "./store.ts";
 import { lead, type Message } from "./tabs.ts";
 import type { Conflict } from "./wire.ts";
+import type { Held } from "./working-set.ts";
 
 export type RecordsOptions = {
   /** Where the hub is: `https://hub.example.com`. A path is kept. */
@@ -74,13 +74,13 @@ export class FerryRecords {
     const tables = options.tables ?? db.tables.map(({ name }) => name).filter((name) => !name.startsWith("_ferry_"));
     const onCaptured = () => {
       void this.#refresh().catch(() => {});
-      this.#ask({ type: "kick" });
+      this.#askLeader({ type: "kick" });
     };
     this.#store = new Store(db, tables, options.now ?? Date.now, onCaptured, options.types);
     attach(this.#store);
     this.#name = `ferry:${db.name}:${options.app}`;
     this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data as Message);
+    this.#channel.onmessage = ({ data }) => this.#receive(data as Message);
     // Node would not exit while the channel is open.
     (this.#channel as { unref?: () => void }).unref?.();
     this.initialSync = new Promise((resolve) => {
@@ -100,7 +100,7 @@ export class FerryRecords {
 
   /** Tries at once, instead of when it is time. */
   syncNow(): void {
-    this.#ask({ type: "wake" });
+    this.#askLeader({ type: "wake" });
   }
 
   /** The writes that the hub has refused. The rows still show them. */
@@ -116,7 +116,7 @@ export class FerryRecords {
     await this.#store.write((state) => forgetAll(this.#store, state, rows === "keep"));
     const held = await prepare(this.#store, this.#store.db);
     this.#report({ held, refused: [], conflicts: [] });
-    this.#ask({ type: "switch" });
+    this.#askLeader({ type: "switch" });
     await this.#refresh();
   }
 
@@ -135,13 +135,13 @@ export class FerryRecords {
       if (waiting) throw new Error(`ferry: ${waiting} writes have not been sent; log out when the hub answers, or give them up with switchOwner("discard")`);
       await (rows === "keep" ? park(this.#store, state, true) : forgetAll(this.#store, state, false));
     });
-    this.#tell({ type: "logout" });
+    this.#broadcast({ type: "logout" });
     this.#logout();
   }
 
   /** Sends a refused write again: after the user has been given the right, say. */
   async retry(n: number): Promise<void> {
-    await this.#decide(n, ({ table, id, op, fields }, { cursor }) =>
+    await this.#takeRefused(n, ({ table, id, op, fields }, { cursor }) =>
       this.#store.db.table(OUTBOX).add({ table, id, op, fields, seen: cursor }),
     );
     this.#store.onCaptured();
@@ -149,11 +149,11 @@ export class FerryRecords {
 
   /** Gives a refused write up: the hub's state takes its place. */
   async discard(n: number): Promise<void> {
-    await this.#decide(n, async (_, state) => restart(state, "horizon"));
-    this.#ask({ type: "restart" });
+    await this.#takeRefused(n, async (_, state) => restart(state, "horizon"));
+    this.#askLeader({ type: "restart" });
   }
 
-  #decide(n: number, work: (row: Refused, state: State) => PromiseLike<unknown>): Promise<unknown> {
+  #takeRefused(n: number, work: (row: Refused, state: State) => PromiseLike<unknown>): Promise<unknown> {
     return this.#store.write(async (state) => {
       const row: Refused | undefined = await this.#store.db.table(REFUSED).get(n);
       if (!row) throw new Error(`ferry: no refused write has the number ${n}; rejected() lists them`);
@@ -181,7 +181,7 @@ export class FerryRecords {
       const { signal } = this.#end;
       globalThis.addEventListener?.("online", () => this.#link?.wake(), { signal });
       globalThis.addEventListener?.("offline", () => this.#link?.restart(), { signal });
-      this.#tell({ type: "hello" });
+      this.#broadcast({ type: "hello" });
       await lead(this.#name, signal, () => this.#lead());
       this.#started = false;
     } catch (error) {
@@ -197,7 +197,7 @@ export class FerryRecords {
       await this.#refresh();
       if (!Object.values(report).some(({ length }) => length)) return;
       this.#report(report);
-      this.#tell({ type: "report", report });
+      this.#broadcast({ type: "report", report });
     };
     const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetcher);
     this.#link = new Link({ store: this.#store, http, app, report }, pollMs, (trouble) => {
@@ -209,23 +209,23 @@ export class FerryRecords {
   }
 
   /** Asks the leader, which may be this tab. */
-  #ask(message: Message): void {
+  #askLeader(message: Message): void {
     // In a task of its own, as for the other tabs: the caller may be about to begin a transaction, and Dexie would lose it.
-    if (this.#link) setTimeout(() => this.#hear(message));
-    else this.#tell(message);
+    if (this.#link) setTimeout(() => this.#receive(message));
+    else this.#broadcast(message);
   }
 
-  #tell(message: Message): void {
+  #broadcast(message: Message): void {
     if (!this.#end.signal.aborted) this.#channel.postMessage(message);
   }
 
-  #hear(message: Message): void {
+  #receive(message: Message): void {
     const link = this.#link;
     if (message.type === "report") return this.#report(message.report);
     if (message.type === "status") return void (link || this.status.set(message.status));
     if (message.type === "logout") return this.#logout();
     if (!link) return;
-    if (message.type === "hello") return this.#tell({ type: "status", status: this.status.get() });
+    if (message.type === "hello") return this.#broadcast({ type: "status", status: this.status.get() });
     // A tab of a newer version may say what this one does not know.
     link[message.type]?.();
     void this.#refresh().catch(() => {});
@@ -237,7 +237,7 @@ export class FerryRecords {
     const ready = state.pass > 1 || !state.resync;
     const connection = this.#link || !this.#started ? this.#trouble : this.status.get();
     const changed = this.status.set({ ...connection, pending, seq: state.seq, ready });
-    if (changed && this.#link) this.#tell({ type: "status", status: this.status.get() });
+    if (changed && this.#link) this.#broadcast({ type: "status", status: this.status.get() });
   }
 
   #report({ held, refused, conflicts }: Report): void {

@@ -10,19 +10,19 @@ export function backoffMs(attempt: number): number {
   return Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
 }
 
-/** A bell that one loop waits for. Ringing it while nobody waits is remembered. */
-export class Bell {
-  #rung = false;
+/** What one loop waits for. A notification while nobody waits is remembered. */
+export class Notify {
+  #notified = false;
   #wake: (() => void) | undefined;
 
-  ring(): void {
-    this.#rung = true;
+  notify(): void {
+    this.#notified = true;
     this.#wake?.();
   }
 
-  /** Waits for the bell, the time, or the end. */
+  /** Waits for a notification, the time, or the end. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (!this.#rung && !signal.aborted) {
+    if (!this.#notified && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => done(), ms);
         const done = () => {
@@ -34,15 +34,15 @@ export class Bell {
         signal.addEventListener("abort", done);
       });
     }
-    this.#rung = false;
+    this.#notified = false;
   }
 }
 
 /** Runs one piece of work after the other. */
-export class Turn {
+export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 
-  take<T>(work: () => Promise<T>): Promise<T> {
+  run<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(work, work);
     this.#last = run;
     return run;

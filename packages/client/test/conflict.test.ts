@@ -1,7 +1,7 @@
 // What one device wins and the other loses is told on both.
 
 import { expect, test } from "vitest";
-import { Stepped, living } from "./device.ts";
+import { SteppedDevice, living } from "./device.ts";
 import { ModelHub } from "./hub.ts";
 
 /** Two devices of one hub, which have both seen the record "1". */
@@ -9,7 +9,7 @@ async function pair(lists?: string) {
   const hub = new ModelHub();
   const time = { ms: Date.parse("2026-01-01T10:00:00Z") };
   hub.now = () => time.ms;
-  const [a, b] = [0, 1].map(() => new Stepped(() => time.ms, hub.fetch, lists)) as [Stepped, Stepped];
+  const [a, b] = [0, 1].map(() => new SteppedDevice(() => time.ms, hub.fetch, lists)) as [SteppedDevice, SteppedDevice];
   await a.db.lists.add({ id: "1", title: "start" });
   for (const device of [a, b]) await device.settle();
   return { a, b, time };

@@ -5,7 +5,7 @@ import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import type { Report } from "../src/apply.ts";
 import { attach, prepare } from "../src/attach.ts";
 import { Http } from "../src/http.ts";
-import type { Hub } from "../src/hub.ts";
+import type { SyncContext } from "../src/context.ts";
 import { Link } from "../src/link.ts";
 import { catchUp } from "../src/pull.ts";
 import { ferryRecords, type RecordsOptions } from "../src/records.ts";
@@ -60,7 +60,7 @@ export function lossy(fetcher: typeof fetch, net: Net): typeof fetch {
 }
 
 /** A device whose every step is made by the test, in place of the loops. */
-export class Stepped {
+export class SteppedDevice {
   db!: Database;
   store!: Store;
   readonly reports: Report[] = [];
@@ -68,10 +68,10 @@ export class Stepped {
   readonly #indexedDB = new IDBFactory();
   readonly #name = `app${count++}`;
   #link!: Link;
-  #hub!: Hub;
+  #context!: SyncContext;
   #page = new AbortController();
   /** A request whose answer is still to come. */
-  #flight: { land: () => void; done: Promise<unknown> } | undefined;
+  #inFlight: { release: () => void; done: Promise<unknown> } | undefined;
 
   constructor(
     readonly now: () => number,
@@ -88,15 +88,15 @@ export class Stepped {
     attach(store);
     this.db.on("ready", (opened) => prepare(store, opened as Dexie), true);
     const http = new Http("http://hub.test/v1/databases/-/records", () => null, lossy(this.fetcher, this.net));
-    this.#hub = { store, http, app: "todo", report: async (report) => void this.reports.push(report) };
+    this.#context = { store, http, app: "todo", report: async (report) => void this.reports.push(report) };
     this.#page = new AbortController();
-    this.#link = new Link(this.#hub, 10, () => {});
+    this.#link = new Link(this.#context, 10, () => {});
   }
 
   /** The page is closed, in the middle of whatever it does, and opened again. */
   async reload(): Promise<void> {
     this.#page.abort();
-    await this.land();
+    await this.finish();
     this.db.close();
     this.#load();
   }
@@ -104,46 +104,46 @@ export class Stepped {
   async pull(): Promise<void> {
     await this.db.open();
     // Resyncs and pushes take turns.
-    if ((await this.store.state()).resync) await this.land();
+    if ((await this.store.state()).resync) await this.finish();
     await this.#link.resync(this.#page.signal);
-    if ((await catchUp(this.#hub, this.#page.signal)) === "resync") await this.land().then(() => this.#link.resync(never));
+    if ((await catchUp(this.#context, this.#page.signal)) === "resync") await this.finish().then(() => this.#link.resync(never));
   }
 
   async push(): Promise<boolean> {
     await this.db.open();
-    await this.land();
+    await this.finish();
     return this.#link.push(this.#page.signal);
   }
 
-  /** Begins to push or pull; the answer arrives with `land`, and other things happen meanwhile. */
-  async depart(what: "push" | "pull"): Promise<void> {
-    await this.land();
+  /** Begins to push or pull; the answer arrives with `finish`, and other things happen meanwhile. */
+  async begin(what: "push" | "pull"): Promise<void> {
+    await this.finish();
     await this.db.open();
     const { resync } = await this.store.state();
-    let land = () => {};
+    let release = () => {};
     let taken = () => {};
-    const until = new Promise<void>((resolve) => (land = resolve));
+    const until = new Promise<void>((resolve) => (release = resolve));
     const sent = new Promise<void>((resolve) => (taken = resolve));
     this.net.held = { until, taken };
     const { signal } = this.#page;
-    const done: Promise<unknown> = what === "push" ? this.#link.push(signal) : resync ? this.#link.resync(signal) : catchUp(this.#hub, signal);
-    this.#flight = { land, done: done.catch(() => {}) };
+    const done: Promise<unknown> = what === "push" ? this.#link.push(signal) : resync ? this.#link.resync(signal) : catchUp(this.#context, signal);
+    this.#inFlight = { release, done: done.catch(() => {}) };
     // There may be nothing to ask.
-    await Promise.race([sent, this.#flight.done]);
+    await Promise.race([sent, this.#inFlight.done]);
     delete this.net.held;
   }
 
-  async land(): Promise<void> {
-    const flight = this.#flight;
-    this.#flight = undefined;
-    flight?.land();
-    await flight?.done;
+  async finish(): Promise<void> {
+    const request = this.#inFlight;
+    this.#inFlight = undefined;
+    request?.release();
+    await request?.done;
   }
 
   /** Everything, until nothing is left to do. */
   async settle(): Promise<void> {
     this.net.lost = "nothing";
-    await this.land();
+    await this.finish();
     do await this.pull();
     while ((await this.push()) || (await this.store.pending()) > 0);
     await this.pull();

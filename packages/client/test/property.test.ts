@@ -1,42 +1,42 @@
 // Verifies: REC-64, REC-66
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Stepped, living } from "./device.ts";
+import { SteppedDevice, living } from "./device.ts";
 import { ModelHub } from "./hub.ts";
-import { play, runs, skews, steps, type Player, type Schedule } from "./script.ts";
+import { perform, runs, skews, steps, type Participant, type Schedule } from "./schedule.ts";
 
-type World = { hub: ModelHub; players: Player[]; ms: number };
+type Cluster = { hub: ModelHub; participants: Participant[]; ms: number };
 
 /** Devices whose clocks differ by `ahead`, milliseconds, and which may have a unique index in one table. */
-function world(ahead: readonly number[], lists?: string): World {
+function cluster(ahead: readonly number[], lists?: string): Cluster {
   const hub = new ModelHub();
   hub.pageLimit = 2;
-  const world: World = { hub, players: [], ms: Date.parse("2026-01-01T10:00:00Z") };
-  hub.now = () => world.ms;
-  world.players = ahead.map((aheadMs) => {
+  const cluster: Cluster = { hub, participants: [], ms: Date.parse("2026-01-01T10:00:00Z") };
+  hub.now = () => cluster.ms;
+  cluster.participants = ahead.map((aheadMs) => {
     const clock = { aheadMs };
-    return { clock, device: new Stepped(() => world.ms + clock.aheadMs, hub.fetch, lists) };
+    return { clock, device: new SteppedDevice(() => cluster.ms + clock.aheadMs, hub.fetch, lists) };
   });
-  return world;
+  return cluster;
 }
 
-async function run(world: World, script: Schedule): Promise<void> {
-  for (const step of script) {
+async function run(cluster: Cluster, schedule: Schedule): Promise<void> {
+  for (const step of schedule) {
     // What a unique index forbids is not written at all.
-    await play(world.players, step, world).catch((error: Error) => {
+    await perform(cluster.participants, step, cluster).catch((error: Error) => {
       if (error.name !== "ConstraintError") throw error;
     });
   }
 }
 
-const settle = async (devices: Stepped[]) => {
+const settle = async (devices: SteppedDevice[]) => {
   for (let round = 0; round < 2; round++) for (const device of devices) await device.settle();
 };
 
-async function converged(world: World): Promise<void> {
-  const { hub, players } = world;
-  const fresh = new Stepped(() => world.ms, hub.fetch);
-  const devices = [...players.map(({ device }) => device), fresh];
+async function converged(cluster: Cluster): Promise<void> {
+  const { hub, participants } = cluster;
+  const fresh = new SteppedDevice(() => cluster.ms, hub.fetch);
+  const devices = [...participants.map(({ device }) => device), fresh];
   await settle(devices);
   for (const name of ["todos", "lists"] as const) {
     for (const device of devices) expect(await living(device.db[name])).toEqual(hub.living(name));
@@ -46,9 +46,9 @@ async function converged(world: World): Promise<void> {
 
 test("any interleaving of writes, pulls, pushes, losses, jumps of clocks and reloads ends equal everywhere", async () => {
   await fc.assert(
-    fc.asyncProperty(steps, skews, async (script, ahead) => {
-      const all = world(ahead);
-      await run(all, script);
+    fc.asyncProperty(steps, skews, async (schedule, ahead) => {
+      const all = cluster(ahead);
+      await run(all, schedule);
       await converged(all);
     }),
     runs(200),
@@ -58,7 +58,7 @@ test("any interleaving of writes, pulls, pushes, losses, jumps of clocks and rel
 test("a restore that lost acknowledged writes gets them back from their writers", async () => {
   await fc.assert(
     fc.asyncProperty(steps, steps, steps, async (before, lost, after) => {
-      const all = world([0, 0, 0]);
+      const all = cluster([0, 0, 0]);
       await run(all, before);
       const backup = { records: structuredClone(all.hub.records), claims: structuredClone(all.hub.claims), cts: all.hub.cts };
       await run(all, lost);
@@ -73,10 +73,10 @@ test("a restore that lost acknowledged writes gets them back from their writers"
 // Two devices that each held one of two records showed different rows for ever.
 test("where a unique index has room for one record, all devices show the same one", async () => {
   await fc.assert(
-    fc.asyncProperty(steps, skews, async (script, ahead) => {
-      const all = world(ahead, "id, &title");
-      await run(all, script);
-      const devices = all.players.map(({ device }) => device);
+    fc.asyncProperty(steps, skews, async (schedule, ahead) => {
+      const all = cluster(ahead, "id, &title");
+      await run(all, schedule);
+      const devices = all.participants.map(({ device }) => device);
       await settle(devices);
       const [first, ...others] = await Promise.all(devices.map(({ db }) => living(db.lists)));
       for (const rows of others) expect(rows).toEqual(first);
@@ -87,9 +87,9 @@ test("where a unique index has room for one record, all devices show the same on
 }, 3_600_000);
 
 test("a page with more records than Dexie forgives awaits, before and after a restore", async () => {
-  const all = world([0, 0]);
+  const all = cluster([0, 0]);
   all.hub.pageLimit = 5000;
-  const [a, b] = all.players.map(({ device }) => device) as [Stepped, Stepped];
+  const [a, b] = all.participants.map(({ device }) => device) as [SteppedDevice, SteppedDevice];
   await a.settle();
   const empty = { records: new Map(), cts: all.hub.cts };
   await a.db.todos.bulkAdd(Array.from({ length: 300 }, (_, i) => ({ id: String(i), title: i })));
@@ -102,8 +102,8 @@ test("a page with more records than Dexie forgives awaits, before and after a re
 
 // Offline; clock +60 s, an insert; clock +2 h, an edit; online: the hub held the older, the device the newer, for ever.
 test("two offline edits of one device before and after its clock was set forward", async () => {
-  const all = world([0]);
-  const [{ device, clock }] = all.players as [Player];
+  const all = cluster([0]);
+  const [{ device, clock }] = all.participants as [Participant];
   await device.settle();
   clock.aheadMs = 60_000;
   await device.db.todos.add({ id: "a", title: "old" });
@@ -116,8 +116,8 @@ test("two offline edits of one device before and after its clock was set forward
 
 // A row that was re-dated after it had been sent came a second time as another write.
 test("what is sent again after a lost answer and a correction of the clock is the same write", async () => {
-  const all = world([7_200_000]);
-  const [{ device }] = all.players as [Player];
+  const all = cluster([7_200_000]);
+  const [{ device }] = all.participants as [Participant];
   await device.db.todos.add({ id: "a", title: "x" });
   await device.pull();
   device.net.lost = "answer";

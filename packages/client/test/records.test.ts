@@ -222,6 +222,15 @@ describe("pull and push", () => {
     await vi.waitFor(async () => expect(await living(db.todos)).toEqual({ 1: { title: "good" } }), wait);
   });
 
+  test("a number that no refused write has is an error that names the list", async () => {
+    const hub = new ModelHub();
+    const { db, sync } = device(hub);
+    await db.open();
+    const message = "ferry: no refused write has the number 7; rejected() lists them";
+    await expect(sync.retry(7)).rejects.toThrow(message);
+    await expect(sync.discard(7)).rejects.toThrow(message);
+  });
+
   // 422: too many collections (REC-35).
   test.each([400, 422])("one change for which the whole batch is refused with %i is found by halving", async (status) => {
     const hub = new ModelHub();

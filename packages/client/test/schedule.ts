@@ -1,7 +1,7 @@
 /** Random schedules of what can happen to devices. */
 
 import fc from "fast-check";
-import type { Stepped, Todo } from "./device.ts";
+import type { SteppedDevice, Todo } from "./device.ts";
 
 const id = fc.constantFrom("a", "b", "c");
 const value = fc.oneof(fc.constantFrom(null, 1, 2, "x"), fc.constantFrom({ n: 1 }, [1, "é"]));
@@ -24,8 +24,8 @@ const act = fc.oneof(
   { weight: 1, arbitrary: fc.record({ act: fc.constant("clear" as const), table }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant("pull" as const) }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant("push" as const), lost: fc.constantFrom("nothing" as const, "request" as const, "answer" as const) }) },
-  { weight: 2, arbitrary: fc.record({ act: fc.constant("depart" as const), what: fc.constantFrom("push" as const, "pull" as const) }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("land" as const) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("begin" as const), what: fc.constantFrom("push" as const, "pull" as const) }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant("finish" as const) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("reload" as const) }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("jump" as const), ms: jump }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("pass" as const), ms: fc.oneof(fc.integer({ min: 1, max: 5000 }), fc.constantFrom(6 * MINUTE_MS, DAY_MS)) }) },
@@ -43,11 +43,11 @@ export const skews = fc.oneof(
 );
 
 /** A device, and how far its clock is ahead of the true time. */
-export type Player = { device: Stepped; clock: { aheadMs: number } };
+export type Participant = { device: SteppedDevice; clock: { aheadMs: number } };
 
-/** Lets one thing happen. `world.ms`: the true time. */
-export async function play(players: Player[], { device: which, what }: { device: number; what: Act }, world: { ms: number }) {
-  const { device, clock } = players[which % players.length]!;
+/** Lets one thing happen. `cluster.ms`: the true time. */
+export async function perform(participants: Participant[], { device: which, what }: { device: number; what: Act }, cluster: { ms: number }) {
+  const { device, clock } = participants[which % participants.length]!;
   const { db } = device;
   switch (what.act) {
     case "update":
@@ -59,15 +59,15 @@ export async function play(players: Player[], { device: which, what }: { device:
     case "clear":
       return db[what.table].clear();
     case "pass":
-      return void (world.ms += what.ms);
+      return void (cluster.ms += what.ms);
     case "jump":
       return void (clock.aheadMs += what.ms);
     case "pull":
       return device.pull();
-    case "depart":
-      return device.depart(what.what);
-    case "land":
-      return device.land();
+    case "begin":
+      return device.begin(what.what);
+    case "finish":
+      return device.finish();
     case "reload":
       return device.reload();
     case "push":
@@ -85,5 +85,5 @@ export function runs(usual: number): { numRuns: number; seed: number } {
   return { numRuns: Number(SCHEDULE_RUNS ?? usual), seed };
 }
 
-/** Schedules that have failed once: they are run first, always. */
+/** What happens, one thing after the other. */
 export type Schedule = { device: number; what: Act }[];

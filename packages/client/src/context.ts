@@ -4,7 +4,7 @@ import type { Report } from "./apply.ts";
 import type { Http } from "./http.ts";
 import type { Store } from "./store.ts";
 
-export type Hub = {
+export type SyncContext = {
   readonly store: Store;
   readonly http: Http;
   readonly app: string;

@@ -1,13 +1,16 @@
 /** Records being changed within one transaction: read at once, written at once. */
 
 import { Dexie, type Table } from "dexie";
-import { carried, decode, type Json } from "./json.ts";
+import { storedToJson, decode, type Json } from "./json.ts";
 import { INSTANT_LENGTH, wins, type Stamp } from "./rule.ts";
 import { DELETED, META, keyOf, observe, valuesOf, type Field, type Meta, type State, type Store, type Values } from "./store.ts";
 import type { Conflict } from "./wire.ts";
 
-/** A record in memory. `was`: its times before. */
-export type Draft = { table: string; id: string; keyPath: string; meta: Meta; was: Meta["at"]; values: Values; hasRow: boolean };
+/** A record in memory, as it will be. `was`: its times before. */
+export type WorkingCopy = { table: string; id: string; keyPath: string; meta: Meta; was: Meta["at"]; values: Values; hasRow: boolean };
+
+/** By `keyOf`. */
+export type WorkingSet = Map<string, WorkingCopy>;
 
 /** A record that has no row, since its table would not take it. */
 export type Held = {
@@ -22,43 +25,43 @@ export type Held = {
 const isKnown = ({ at }: Meta) => Object.keys(at).length > 0;
 
 /** Takes the field over, whatever was there. */
-export function take(store: Store, draft: Draft, name: string, { value, at, by = "" }: Field, state: State): void {
-  if (name === draft.keyPath) return;
+export function take(store: Store, copy: WorkingCopy, name: string, { value, at, by = "" }: Field, state: State): void {
+  if (name === copy.keyPath) return;
   observe(state, at);
-  draft.meta.at[name] = at + by;
-  if (name !== DELETED) draft.values[name] = decode(value, store.types[draft.table]?.[name]);
-  else if (value === null) delete draft.meta.dead;
-  else draft.meta.dead = value;
+  copy.meta.at[name] = at + by;
+  if (name !== DELETED) copy.values[name] = decode(value, store.types[copy.table]?.[name]);
+  else if (value === null) delete copy.meta.dead;
+  else copy.meta.dead = value;
 }
 
 /** Takes the field over if it wins. */
-export function merge(store: Store, draft: Draft, name: string, field: Field, state: State): void {
-  const held = name === DELETED ? draft.meta.dead : draft.values[name];
-  if (wins(field.at + (field.by ?? ""), field.value, draft.meta.at[name], held)) take(store, draft, name, field, state);
+export function merge(store: Store, copy: WorkingCopy, name: string, field: Field, state: State): void {
+  const held = name === DELETED ? copy.meta.dead : copy.values[name];
+  if (wins(field.at + (field.by ?? ""), field.value, copy.meta.at[name], held)) take(store, copy, name, field, state);
 }
 
 /** Forgets the field. */
-export function forget(draft: Draft, name: string): void {
-  delete draft.meta.at[name];
-  if (name === DELETED) delete draft.meta.dead;
-  else delete draft.values[name];
+export function forget(copy: WorkingCopy, name: string): void {
+  delete copy.meta.at[name];
+  if (name === DELETED) delete copy.meta.dead;
+  else delete copy.values[name];
 }
 
 /** For so many records at once it is asked which keys there are: about as much work as reading one of them. */
 const KEYS_PER_RECORD = 10;
 
 /** Reads the records of synced tables, by key; each appears once. */
-export async function load(store: Store, records: { table: string; id: string }[]): Promise<Map<string, Draft>> {
-  const drafts = new Map<string, Draft>();
+export async function load(store: Store, records: { table: string; id: string }[]): Promise<WorkingSet> {
+  const workingSet: WorkingSet = new Map();
   for (const table of store.tables) {
     const ids = [...new Set(records.filter((record) => record.table === table).map(({ id }) => id))].sort();
     if (!ids.length) continue;
     const keyPath = store.db.table(table).schema.primKey.keyPath as string;
     const keys = ids.map((id) => keyOf(table, id));
     const limit = ids.length * KEYS_PER_RECORD;
-    // On a fresh device nothing is there: one look at the keys spares a read of each.
-    const near = await store.db.table(META).where("k").between(keys[0], keys.at(-1), true, true).limit(limit).primaryKeys();
-    const known = new Set(near.length < limit ? near : keys);
+    // On a fresh device nothing is there: reading the keys at once spares a read of each.
+    const inRange = await store.db.table(META).where("k").between(keys[0], keys.at(-1), true, true).limit(limit).primaryKeys();
+    const known = new Set(inRange.length < limit ? inRange : keys);
     const metas = (await store.db.table<Meta>(META).bulkGet(keys.filter((k) => known.has(k)))).filter(Boolean) as Meta[];
     // What has no times has no row.
     const rows: (Values | undefined)[] = await store.db.table(table).bulkGet(metas.map(({ k }) => k.slice(table.length + 1)));
@@ -67,55 +70,55 @@ export async function load(store: Store, records: { table: string; id: string }[
       const k = keys[i]!;
       const { meta, row } = found.get(k) ?? { meta: { k, at: {} } as Meta };
       const values = row ? valuesOf(row, keyPath) : { ...meta.rest };
-      drafts.set(k, { table, id, keyPath, meta, was: { ...meta.at }, values, hasRow: !!row });
+      workingSet.set(k, { table, id, keyPath, meta, was: { ...meta.at }, values, hasRow: !!row });
     });
   }
-  return drafts;
+  return workingSet;
 }
 
 /** Writes rows and times. Returns the records that have newly lost their row, and writes that newly lost to a delete. */
-export async function save(store: Store, state: State, drafts: Map<string, Draft>): Promise<{ held: Held[]; conflicts: Conflict[] }> {
+export async function save(store: Store, state: State, workingSet: WorkingSet): Promise<{ held: Held[]; conflicts: Conflict[] }> {
   const held = new Map<string, Held>();
-  const alive = ({ meta }: Draft) => meta.dead === undefined && isKnown(meta) && !state.parked;
+  const alive = ({ meta }: WorkingCopy) => meta.dead === undefined && isKnown(meta) && !state.parked;
   for (const name of store.tables) {
     const table = store.db.table(name);
-    const own = [...drafts.values()].filter((draft) => draft.table === name);
+    const own = [...workingSet.values()].filter((copy) => copy.table === name);
     if (!own.length) continue;
-    await table.bulkDelete(own.filter((draft) => draft.hasRow && !alive(draft)).map(({ id }) => id));
+    await table.bulkDelete(own.filter((copy) => copy.hasRow && !alive(copy)).map(({ id }) => id));
     let refused = await put(table, own.filter(alive));
     if (!refused.size) continue;
     // An old row must not stand for a new record, and may hold what another one of these has taken over.
     await table.bulkDelete([...refused.keys()].map(({ id }) => id));
     refused = await put(table, [...refused.keys()]);
-    for (const [draft, error] of refused) {
-      for (const loser of await compete(store, table, drafts, draft, error)) held.set(keyOf(name, loser.id), loser);
+    for (const [copy, error] of refused) {
+      for (const loser of await resolveUniqueIndex(store, table, workingSet, copy, error)) held.set(keyOf(name, loser.id), loser);
     }
   }
-  const all = [...drafts.values()];
-  for (const draft of all) {
-    if (alive(draft) && !held.has(draft.meta.k)) delete draft.meta.rest;
-    else draft.meta.rest = draft.values;
+  const all = [...workingSet.values()];
+  for (const copy of all) {
+    if (alive(copy) && !held.has(copy.meta.k)) delete copy.meta.rest;
+    else copy.meta.rest = copy.values;
   }
   const metas = all.map(({ meta }) => meta);
   await store.db.table(META).bulkPut(metas.filter(isKnown));
   await store.db.table(META).bulkDelete(metas.filter((meta) => !isKnown(meta)).map(({ k }) => k));
   const known = state.held ?? [];
-  state.held = [...known.filter((k) => !drafts.has(k)), ...held.keys()];
+  state.held = [...known.filter((k) => !workingSet.has(k)), ...held.keys()];
   return {
     held: [...held].filter(([k]) => !known.includes(k)).map(([, record]) => record),
-    conflicts: all.flatMap((draft) => buried(state, draft)),
+    conflicts: all.flatMap((copy) => editsLostToDelete(state, copy)),
   };
 }
 
 /** Puts the rows; those that fail do not undo the others. Returns the failures. */
-async function put(table: Table, drafts: Draft[]): Promise<Map<Draft, unknown>> {
+async function put(table: Table, copies: WorkingCopy[]): Promise<Map<WorkingCopy, unknown>> {
   try {
-    await table.bulkPut(drafts.map(({ id, keyPath, values }) => ({ ...values, [keyPath]: id })));
+    await table.bulkPut(copies.map(({ id, keyPath, values }) => ({ ...values, [keyPath]: id })));
     return new Map();
   } catch (error) {
     const { failuresByPos } = error as { failuresByPos?: Record<string, unknown> };
     if (!failuresByPos) throw error;
-    return new Map(Object.entries(failuresByPos).map(([i, failure]) => [drafts[+i]!, failure]));
+    return new Map(Object.entries(failuresByPos).map(([i, failure]) => [copies[+i]!, failure]));
   }
 }
 
@@ -123,29 +126,29 @@ async function put(table: Table, drafts: Draft[]): Promise<Map<Draft, unknown>> 
  * Who has the row where a unique index forbids both: on every device the record whose indexed fields were written
  * first. Returns those that have none.
  */
-async function compete(store: Store, table: Table, drafts: Map<string, Draft>, draft: Draft, error: unknown): Promise<Held[]> {
-  const rivals: { rival: Draft; index: string; isFirst: boolean }[] = [];
+async function resolveUniqueIndex(store: Store, table: Table, workingSet: WorkingSet, copy: WorkingCopy, error: unknown): Promise<Held[]> {
+  const rivals: { rival: WorkingCopy; index: string; isFirst: boolean }[] = [];
   for (const { unique, multi, name, keyPath } of table.schema.indexes) {
-    const value = Dexie.getByKeyPath(draft.values, keyPath as string);
+    const value = Dexie.getByKeyPath(copy.values, keyPath as string);
     if (!unique || value === undefined) continue;
     const ids: string[] = await table.where(name)[multi ? "anyOf" : "equals"](value).primaryKeys();
     const records = ids.map((id) => ({ table: table.name, id }));
-    for (const [k, rival] of await load(store, records.filter(({ table, id }) => !drafts.has(keyOf(table, id))))) drafts.set(k, rival);
-    const since = ({ id, meta }: Draft) => [keyPath!].flat().map((path) => meta.at[path.split(".")[0]!] ?? "").sort().pop() + " " + id;
+    for (const [k, rival] of await load(store, records.filter(({ table, id }) => !workingSet.has(keyOf(table, id))))) workingSet.set(k, rival);
+    const since = ({ id, meta }: WorkingCopy) => [keyPath!].flat().map((path) => meta.at[path.split(".")[0]!] ?? "").sort().pop() + " " + id;
     for (const { id } of records) {
-      const rival = drafts.get(keyOf(table.name, id))!;
-      rivals.push({ rival, index: name, isFirst: since(rival) < since(draft) });
+      const rival = workingSet.get(keyOf(table.name, id))!;
+      rivals.push({ rival, index: name, isFirst: since(rival) < since(copy) });
     }
   }
   const lost = rivals.find(({ isFirst }) => isFirst);
-  if (lost) return [refuse(draft, lost.rival, lost.index)];
-  if (!rivals.length) return [{ table: table.name, id: draft.id, error }];
+  if (lost) return [refuse(copy, lost.rival, lost.index)];
+  if (!rivals.length) return [{ table: table.name, id: copy.id, error }];
   await table.bulkDelete(rivals.map(({ rival }) => rival.id));
-  await put(table, [draft]);
-  return rivals.map(({ rival, index }) => refuse(rival, draft, index));
+  await put(table, [copy]);
+  return rivals.map(({ rival, index }) => refuse(rival, copy, index));
 }
 
-function refuse({ table, id }: Draft, { id: other }: Draft, index: string): Held {
+function refuse({ table, id }: WorkingCopy, { id: other }: WorkingCopy, index: string): Held {
   const message = `ferry: ${table} "${id}" has no row: the unique index "${index}" has room for "${other}" alone, which was first`;
   return { table, id, index, other, error: Object.assign(new Error(message), { name: "ConstraintError" }) };
 }
@@ -154,22 +157,22 @@ function refuse({ table, id }: Draft, { id: other }: Draft, index: string): Held
  * Edits that are later than the delete of their record, by a device that did not know of it, and do not revive it.
  * Both devices are told, each when it hears of the other.
  */
-function buried({ device }: State, { table, id, meta, was, values }: Draft): Conflict[] {
-  const tomb = meta.at[DELETED];
-  if (meta.dead === undefined || !tomb) return [];
+function editsLostToDelete({ device }: State, { table, id, meta, was, values }: WorkingCopy): Conflict[] {
+  const tombstone = meta.at[DELETED];
+  if (meta.dead === undefined || !tombstone) return [];
   const isOwn = (stamp: Stamp) => stamp.slice(INSTANT_LENGTH) === device;
-  const isNews = (name: string) => meta.at[name] !== was[name] && !isOwn(meta.at[name]!);
+  const isNew = (name: string) => meta.at[name] !== was[name] && !isOwn(meta.at[name]!);
   return Object.keys(meta.at)
     .filter((name) => {
       const stamp = meta.at[name]!;
-      return name !== DELETED && stamp > tomb && isOwn(stamp) !== isOwn(tomb) && (isNews(name) || isNews(DELETED));
+      return name !== DELETED && stamp > tombstone && isOwn(stamp) !== isOwn(tombstone) && (isNew(name) || isNew(DELETED));
     })
     .map((name) => ({
       collection: table,
       id,
       field: name,
-      winner: fieldOf(tomb, meta.dead!),
-      loser: fieldOf(meta.at[name]!, carried(values[name])),
+      winner: fieldOf(tombstone, meta.dead!),
+      loser: fieldOf(meta.at[name]!, storedToJson(values[name])),
     }));
 }
 
