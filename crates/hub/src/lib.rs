@@ -6,6 +6,7 @@ pub mod control;
 pub mod data_dir;
 pub mod database;
 pub mod descriptors;
+mod entry;
 pub mod events;
 mod health;
 pub mod http;

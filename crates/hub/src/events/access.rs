@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
 use ferry_protocol::events::{ConnectQuery, Transport};
-use ferry_types::{Code, DatabaseId, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
-use http::{HeaderMap, header, request::Parts};
+use ferry_types::{Code, DatabaseId, DatabaseKind, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
+use http::request::Parts;
 
 use super::{
     ahead::whose,
@@ -14,17 +14,16 @@ use super::{
     store::{Store, Subscriber},
 };
 use crate::{
-    control::{ClientInfo, Credentials, Meter, Origin, Requester},
+    control::{Meter, Requester},
     database::{ConnectionGuard, Database},
-    http::{RequestBody, request_origin},
+    entry::{self, Carriers, Needs, Policy, RequestContext, Tenant, cookie},
+    http::request_origin,
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
 
 /// Keys of the app's payload that carry a credential.
 const PAYLOAD_NAMES: &[&str] = &["authToken", "token", "apiKey"];
-/// What publishable API keys begin with; everything else in a payload is a bearer.
-const KEY_PREFIXES: &[&str] = &["fy_pk_", "ep_pk_"];
 
 /// What a request names.
 pub(super) struct Wanted<'r> {
@@ -79,11 +78,12 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAd
         note_bad_store(hub, wanted, &error).await;
         return Err(error.into());
     }
-    let origin = request_origin(wanted.parts);
-    let (auth, mapped) = authenticate(hub, wanted, &origin).await?;
+    let condition = |auth: &AuthContext| scope::check(auth, store_id);
+    let policy = policy(hub, wanted, &condition);
+    let auth = entry::authenticate(hub, wanted.parts, &policy).await?;
     let database = Some(auth.database_id);
-    let (asked_in, whose) = (auth.database_id, whose(&auth.principal(), origin.ip));
-    match admit(hub, wanted, auth, mapped, origin).await {
+    let (asked_in, whose) = (auth.database_id, whose_of(wanted.parts, &auth));
+    match admit(hub, wanted, &policy, auth).await {
         Ok(entry) => {
             hub.event_clients.admitted((entry.database.id(), store_id), &whose);
             Ok(entry)
@@ -97,10 +97,14 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAd
 
 /// Notes a connection whose `storeId` can name no store, if its credential is one (see [`enter`]).
 pub(super) async fn note_bad_store(hub: &Hub, wanted: &Wanted<'_>, error: &Error) {
-    let origin = request_origin(wanted.parts);
-    if let Ok((auth, _)) = authenticate(hub, wanted, &origin).await {
-        note(hub, (auth.database_id, &wanted.query.store_id), &whose(&auth.principal(), origin.ip), error);
+    if let Ok(auth) = entry::authenticate(hub, wanted.parts, &policy(hub, wanted, &entry::anybody)).await {
+        let whose = whose_of(wanted.parts, &auth);
+        note(hub, (auth.database_id, &wanted.query.store_id), &whose, error);
     }
+}
+
+fn whose_of(parts: &Parts, auth: &AuthContext) -> String {
+    whose(&auth.principal(), request_origin(parts).ip)
 }
 
 fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
@@ -108,47 +112,36 @@ fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
     hub.event_clients.refused(store, whose, (refusal::word(error), &error.message), &now);
 }
 
-/// Whose the credential is, and the database in which the map puts the store of a hub-wide path. The map only says where
-/// a store is: a credential of another database does not reach it all the same.
-async fn authenticate<'h>(
-    hub: &'h Hub,
-    wanted: &Wanted<'_>,
-    origin: &Origin,
-) -> Result<(AuthContext, Option<&'h str>)> {
-    let client = ClientInfo::of(origin.ip, &wanted.parts.headers);
-    let credentials = credentials(hub, wanted);
-    let mapped = hub.config.events.mapped(&wanted.query.store_id).filter(|_| wanted.route.is_none());
-    let route = wanted.route.or_else(|| mapped.filter(|name| hub.control.has_own_jwt_settings(name)));
-    let auth = hub.control.authenticate(&credentials, &client, route).await?;
-    if let (Err(error), Err(_)) = (EVENTS_READ.check(&auth), EVENTS_APPEND.check(&auth)) {
-        return Err(error);
+/// What LiveStore's wire asks: the right to read or to append, at a hub-wide path in the database where the operator has
+/// put the store.
+fn policy<'r>(
+    hub: &'r Hub,
+    wanted: &Wanted<'r>,
+    condition: &'r (dyn Fn(&AuthContext) -> Result<()> + Sync),
+) -> Policy<'r> {
+    let config = &hub.config.events;
+    let store_id = &*wanted.query.store_id;
+    let tenant = match config.mapped(store_id) {
+        _ if wanted.route.is_some() => None,
+        Some(name) => Some(Tenant::Mapped(name)),
+        None => config.database_per_store.then_some(Tenant::Store(store_id)),
+    };
+    Policy {
+        carriers: carriers(hub, wanted),
+        path: wanted.route,
+        tenant,
+        needs: Needs::Any(&[EVENTS_READ, EVENTS_APPEND]),
+        commits: &[EVENTS_APPEND],
+        condition,
+        creates: config.auto_create.then_some(EVENTS_APPEND),
+        kind: Some(DatabaseKind::Hub),
     }
-    Ok((auth, mapped))
 }
 
-async fn admit(
-    hub: &Hub,
-    wanted: &Wanted<'_>,
-    auth: AuthContext,
-    mapped: Option<&str>,
-    origin: Origin,
-) -> Result<Entry> {
+async fn admit(hub: &Hub, wanted: &Wanted<'_>, policy: &Policy<'_>, auth: AuthContext) -> Result<Entry> {
     let store_id = &*wanted.query.store_id;
-    scope::check(&auth, store_id)?;
-    let may_create = hub.config.events.auto_create && EVENTS_APPEND.check(&auth).is_ok();
-    let auth = match mapped {
-        Some(name) => hub.control.in_mapped_database(auth, name, may_create, &origin).await?,
-        None if wanted.route.is_none() && hub.config.events.database_per_store => {
-            hub.control.in_store_database(auth, store_id, may_create, &origin).await?
-        }
-        None => auth,
-    };
-    let meter = hub.control.meter(&auth).await?;
-    let database = hub.databases.get(auth.database_id)?;
-    let requester = Arc::new(hub.control.requester(&auth, &[EVENTS_APPEND], origin));
-    if let Some(body) = wanted.parts.extensions.get::<RequestBody>() {
-        body.belongs_to(&requester.principal);
-    }
+    let context = entry::authorize(hub, wanted.parts, policy, auth).await?;
+    let RequestContext { auth, database, requester, meter, may_create } = context;
     let store = open_store(hub, &database, store_id, may_create.then_some(&*requester)).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());
@@ -176,28 +169,15 @@ pub(super) fn is_callers_fault(error: &Error) -> bool {
     matches!(error.code(), Code::Unauthenticated | Code::PermissionDenied)
 }
 
-/// The first credential found: headers (and what a socket may carry instead), the cookie, the app's payload.
-fn credentials<'r>(hub: &Hub, wanted: &Wanted<'r>) -> Credentials<'r> {
-    let Parts { headers, uri, .. } = wanted.parts;
-    let found = match wanted.query.transport {
-        Transport::Ws => Credentials::of_stream(headers, uri.query()),
-        Transport::Http => Credentials::of_request(headers, uri.query()),
-    };
-    if !found.is_empty() {
-        return found;
+/// The first credential found: headers (and what a socket may carry instead), the cookie if the page that sends it is one
+/// of ours, the app's payload (EVT-51).
+fn carriers<'r>(hub: &Hub, wanted: &Wanted<'r>) -> Carriers<'r> {
+    let config = &hub.config.events;
+    let is_ours = |origin: &http::HeaderValue| cors::is_listed(origin, &config.cors_origins);
+    let name = config.auth_cookie.as_deref();
+    let secret = name.and_then(|name| cookie(&wanted.parts.headers, name, is_ours));
+    Carriers::Else {
+        is_stream: wanted.query.transport == Transport::Ws,
+        secret: secret.or_else(|| wanted.query.payload_text(PAYLOAD_NAMES)),
     }
-    let secret = hub.config.events.auth_cookie.as_deref().and_then(|name| cookie(hub, headers, name));
-    match secret.or_else(|| wanted.query.payload_text(PAYLOAD_NAMES)) {
-        Some(key) if KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => found.with_key(key),
-        Some(token) => found.with_bearer(token),
-        None => found,
-    }
-}
-
-/// The cookie called `name`, if the page that sends it is one of ours (EVT-51).
-fn cookie<'r>(hub: &Hub, headers: &'r HeaderMap, name: &str) -> Option<&'r str> {
-    headers.get(header::ORIGIN).filter(|origin| cors::is_listed(origin, &hub.config.events.cors_origins))?;
-    let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }

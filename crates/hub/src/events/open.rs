@@ -13,8 +13,9 @@ use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use super::{hooks, store::Store};
 use crate::{
-    control::{self, Requester},
+    control::Requester,
     database::Database,
+    entry::{FirstWrite, check_kind},
     hub::Hub,
 };
 
@@ -39,26 +40,21 @@ pub async fn open_store(
     if let Some(store) = state.get(store_id) {
         return served(store);
     }
-    let kind = hub.control.database(database.id()).and_then(|entry| entry.kind);
-    if kind == Some(DatabaseKind::Replica) {
-        return Err(control::wrong_kind(DatabaseKind::Replica));
-    }
+    // A file that has been pushed since the way in must not be opened by the hub's writer.
+    check_kind(hub, database.id(), DatabaseKind::Hub)?;
     // Looking must not make a file.
     if maker.is_none() && !exists(database.dir()).await {
         return Err(not_found());
     }
-    let claim = match maker {
-        Some(maker) => Some((hub.control.claim_kind(database.id(), DatabaseKind::Hub, maker).await?, maker)),
+    let first = match maker {
+        Some(maker) => Some(FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, maker).await?),
         None => None,
     };
     let opened = open(hub, database, store_id, maker).await;
-    let failed = opened.as_ref().err().is_some_and(|error| error.reason != Reason::NotFound);
-    if failed
-        && let Some((claim, maker)) = claim
-        && claim.set_by_this_call
-        && let Err(error) = hub.control.release_kind(database.id(), maker).await
+    if opened.is_err()
+        && let Some(first) = first
     {
-        tracing::warn!(database = %database.id(), %error, "the database stays of kind hub, though empty");
+        first.release().await;
     }
     opened.and_then(served)
 }

@@ -12,6 +12,7 @@ use super::{push::make_room, session::Ending};
 use crate::{
     control::Requester,
     database::{Commit, Database, Effect},
+    entry::FirstWrite,
     hub::Hub,
 };
 
@@ -41,11 +42,11 @@ pub(super) async fn run(
         return Err(lost);
     }
     ending.phase.send_replace(phase::COMMITTING);
-    let claim = hub.control.claim_kind(database.id(), DatabaseKind::Replica, by).await;
-    let claim = claim.map_err(super::refusal)?;
+    let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Replica, by).await;
+    let first = first.map_err(super::refusal)?;
     let committed = commit(database, prepared, by).await;
-    if committed.is_err() && claim.set_by_this_call {
-        release(hub, database, by).await;
+    if committed.is_err() && first.fixed_the_kind() && is_empty(hub, database).await {
+        first.release().await;
     }
     committed.map_err(told)
 }
@@ -100,15 +101,14 @@ async fn commit(
     committed.await.map_err(|refused| PushError::Store(refused.into()))?
 }
 
-/// Takes the kind back, unless the failed commit got through after all.
-async fn release(hub: &Arc<Hub>, database: &Arc<Database>, by: &Requester) {
-    let released = match database.pages().replica(hub, database).await {
-        Ok(replica) if replica.current().version == 0 => hub.control.release_kind(database.id(), by).await,
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = released {
-        tracing::warn!(database = %database.id(), %error, "the database stays of kind replica, though empty");
+/// Whether nothing was ever pushed: a commit that failed may have got through after all.
+async fn is_empty(hub: &Hub, database: &Arc<Database>) -> bool {
+    match database.pages().replica(hub, database).await {
+        Ok(replica) => replica.current().version == 0,
+        Err(error) => {
+            tracing::warn!(database = %database.id(), %error, "the database stays of kind replica, though empty");
+            false
+        }
     }
 }
 

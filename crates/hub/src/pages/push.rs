@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::edgereplica::Frame;
 use ferry_sqlite::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
-use ferry_types::{DatabaseKind, Error, Reason, Result};
+use ferry_types::{DatabaseKind, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     database::{Database, FilePermit},
+    entry,
     hub::Hub,
 };
 
@@ -33,12 +34,7 @@ pub(super) struct PushEngine {
 impl PushEngine {
     /// A push onto the present version, of pages that the client reads as `origin` says.
     pub(super) async fn open(hub: &Hub, database: &Arc<Database>, origin: Origin) -> Result<Self> {
-        if hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub) {
-            return Err(Error::new(
-                Reason::WrongKind,
-                "this database is written by the hub (kind hub): its file can be pulled, not pushed",
-            ));
-        }
+        entry::check_kind(hub, database.id(), DatabaseKind::Replica)?;
         let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
         let replica = database.pages().replica(hub, database).await?;
         let pinned = replica.pin();

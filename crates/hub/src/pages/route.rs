@@ -14,7 +14,7 @@ use ferry_types::{
     Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -24,11 +24,11 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    control::{Meter, Origin, Requester, RightsWatch},
-    database::{ConnectionGuard, Database},
-    http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits, request_origin},
+    database::ConnectionGuard,
+    entry::{self, Carriers, Needs, Policy, RequestContext},
+    http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits},
     hub::Hub,
-    rights,
+    rights::{PAGES_SYNC_PULL, PAGES_SYNC_PUSH},
 };
 
 /// What browsers may offer beside `ferry.bearer.…`, so that the secret is not repeated in the answer.
@@ -63,16 +63,25 @@ impl Direction {
     }
 }
 
+/// What EdgeReplica's wire asks. A database of the wrong kind is told of in an error frame, once its client can read one.
+const POLICY: Policy<'_> = Policy {
+    carriers: Carriers::BearerHeader,
+    path: None,
+    tenant: None,
+    needs: Needs::Any(&[PAGES_SYNC_PULL, PAGES_SYNC_PUSH]),
+    commits: &[PAGES_SYNC_PUSH],
+    condition: &|auth| direction(auth).map(drop),
+    creates: None,
+    kind: None,
+};
+
 /// Everything that a session is let in with.
 struct Entry {
     hub: Arc<Hub>,
-    database: Arc<Database>,
+    context: RequestContext,
     direction: Direction,
     /// How the client reads its file, as it says.
     origin: PageOrigin,
-    rights: RightsWatch,
-    meter: Meter,
-    requester: Requester,
     _place: OwnedSemaphorePermit,
     _connection: ConnectionGuard,
 }
@@ -83,7 +92,7 @@ pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         return text(&Error::new(Reason::InvalidArgument, NO_UPGRADE));
     };
-    let entry = match enter(&hub, &parts.headers, request_origin(&parts)).await {
+    let entry = match enter(&hub, &parts).await {
         Ok(entry) => entry,
         Err(error) => return text(&error),
     };
@@ -98,36 +107,31 @@ pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     response
 }
 
-async fn enter(hub: &Arc<Hub>, headers: &HeaderMap, origin: Origin) -> Result<Entry> {
-    let auth = &hub.control.authenticate_sync(headers, origin.ip)?;
-    let direction = direction(auth)?;
-    let meter = hub.control.meter(auth).await?;
-    let database = hub.databases.get(auth.database_id)?;
+async fn enter(hub: &Arc<Hub>, parts: &Parts) -> Result<Entry> {
+    let context = entry::enter(hub, parts, &POLICY).await?;
+    let database = &context.database;
     let place = database.pages().socket().ok_or_else(|| {
         Error::new(Reason::Busy, "too many clients sync this database right now: try again in a few seconds")
             .retry_after_ms(FULL_RETRY_MS)
     })?;
     Ok(Entry {
         hub: Arc::clone(hub),
-        direction,
-        origin: if headers.contains_key(SNAPSHOT_HEADER) {
+        direction: direction(&context.auth)?,
+        origin: if parts.headers.contains_key(SNAPSHOT_HEADER) {
             PageOrigin::Snapshot
         } else {
             PageOrigin::Unknown
         },
-        rights: hub.control.watch(auth),
-        meter,
-        requester: hub.control.requester(auth, &[rights::PAGES_SYNC_PUSH], origin),
         _place: place,
         _connection: database.connect(),
-        database,
+        context,
     })
 }
 
 /// The token alone names the direction. One that allows both could overwrite what its holder meant to fetch.
 fn direction(auth: &AuthContext) -> Result<Direction> {
-    let may_push = rights::PAGES_SYNC_PUSH.check(auth).is_ok();
-    match rights::PAGES_SYNC_PULL.check(auth) {
+    let may_push = PAGES_SYNC_PUSH.check(auth).is_ok();
+    match PAGES_SYNC_PULL.check(auth) {
         Ok(()) if may_push => {
             let message = "this token allows both push and pull: issue one for a single direction";
             Err(Error::new(Reason::PermissionDenied, message))
@@ -139,7 +143,9 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: BoundedSocket) {
-    let Entry { hub, database, direction, origin, rights, meter, requester, _place, _connection } = entry;
+    let Entry { hub, context, direction, origin, _place, _connection } = entry;
+    let rights = context.watch(&hub);
+    let RequestContext { database, meter, requester, .. } = context;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = Socket::new(socket, meter);
     let word = direction.as_str();

@@ -80,7 +80,7 @@ pub(super) struct Session<'h> {
     pub(super) database: &'h Arc<Database>,
     pub(super) rights: RightsWatch,
     /// Whose session it is, for the audit trail.
-    pub(super) requester: Requester,
+    pub(super) requester: Arc<Requester>,
     /// Whether the client shows how far the hub is with its push.
     pub(super) hears_phases: bool,
 }

@@ -7,11 +7,11 @@ use ferry_core::records::Tables;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
-use super::{owners, watermark};
+use super::{owners, upkeep, watermark};
 use crate::{
-    control::{self, ClientInfo, Credentials, Meter, Requester},
+    control::{Meter, Requester},
     database::Database,
-    http::{RequestBody, request_origin},
+    entry::{self, Carriers, Needs, Policy, RequestContext, Tenant},
     hub::Hub,
     rights::Right,
 };
@@ -49,43 +49,46 @@ impl Entry {
     }
 }
 
-/// Checks the credentials of the request with this head, and finds their records. `route`: `{db}` of the path.
+/// Lets a request in, and finds its records. `path`: `{db}`.
 ///
 /// # Errors
-/// 401, 403, 404, 409 for a pushed file, 429 for a byte budget that is spent, 503.
+/// What [`entry::enter`] says, and what the control plane or storage reports.
 pub(super) async fn enter(
     hub: &Arc<Hub>,
-    credentials: &Credentials<'_>,
     parts: &Parts,
-    route: Option<&str>,
+    carriers: Carriers<'_>,
+    path: Option<&str>,
     rights: &[Right],
 ) -> Result<Entry> {
-    let origin = request_origin(parts);
-    let client = ClientInfo::of(origin.ip, &parts.headers);
-    let auth = hub.control.authenticate(credentials, &client, route).await?;
-    rights.iter().try_for_each(|right| right.check(&auth))?;
-    let auth = match hub.config.records.database_per_user {
-        true => hub.control.in_user_database(auth, &origin).await?,
-        false => auth,
+    let policy = Policy {
+        carriers,
+        path,
+        tenant: hub.config.records.database_per_user.then_some(Tenant::User),
+        needs: Needs::All(rights),
+        commits: rights,
+        condition: &has_subject,
+        creates: None,
+        kind: Some(DatabaseKind::Hub),
     };
-    let meter = hub.control.meter(&auth).await?;
-    let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
-    if kind == Some(DatabaseKind::Replica) {
-        return Err(control::wrong_kind(DatabaseKind::Replica));
+    let context = entry::enter(hub, parts, &policy).await?;
+    let RequestContext { auth, database, requester, meter, .. } = context;
+    if watermark::compare(hub, &database).await? {
+        let (hub, database) = (Arc::clone(hub), Arc::clone(&database));
+        let tasks = hub.tasks.clone();
+        // What became due while the database was not in use is done beside its first request.
+        tasks.spawn(async move { upkeep::tend(&hub, &database).await });
     }
-    if let Principal::Jwt(jwt) = &auth.principal
-        && jwt.subject.is_empty()
-    {
-        return Err(Error::new(Reason::Unauthenticated, "missing subject"));
-    }
-    let owner = auth.principal.owner();
-    let database = hub.databases.get(auth.database_id)?;
-    watermark::compare(hub, &database).await?;
-    let requester: Arc<Requester> = hub.control.requester(&auth, rights, origin).into();
-    if let Some(body) = parts.extensions.get::<RequestBody>() {
-        body.belongs_to(&requester.principal);
-    }
-    let entry = Entry { database, owner, auth, meter, requester };
+    let entry = Entry { owner: auth.principal.owner(), database, auth, meter, requester };
     owners::claim(&entry).await?;
     Ok(entry)
+}
+
+/// Refuses a JWT that names nobody whose records could be meant.
+fn has_subject(auth: &AuthContext) -> Result<()> {
+    match &auth.principal {
+        Principal::Jwt(jwt) if jwt.subject.is_empty() => {
+            Err(Error::new(Reason::Unauthenticated, "missing subject"))
+        }
+        _ => Ok(()),
+    }
 }

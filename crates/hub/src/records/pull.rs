@@ -16,7 +16,7 @@ use super::{
     route::{client_header, parameter},
     storage,
 };
-use crate::{control::Credentials, http::metered, hub::Hub, rights::RECORDS_PULL};
+use crate::{entry::Carriers, http::metered, hub::Hub, rights::RECORDS_PULL};
 
 impl storage::Cut for Page {
     fn is_cut(&self) -> bool {
@@ -26,8 +26,7 @@ impl storage::Cut for Page {
 
 /// Serves a pull.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
-    let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await {
+    let entry = match access::enter(hub, parts, Carriers::Request, None, &[RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };

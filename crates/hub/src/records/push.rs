@@ -22,8 +22,8 @@ use super::{
     storage, upkeep,
 };
 use crate::{
-    control::Credentials,
     database::{Committed, Effect},
+    entry::Carriers,
     http::metered,
     hub::Hub,
     rights::{RECORDS_PULL, RECORDS_PUSH},
@@ -31,8 +31,8 @@ use crate::{
 
 /// Serves a push.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) -> Response {
-    let credentials = Credentials::of_request(&parts.headers, parts.uri.query());
-    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PUSH, RECORDS_PULL]).await {
+    let entry = match access::enter(hub, parts, Carriers::Request, None, &[RECORDS_PUSH, RECORDS_PULL]).await
+    {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };

@@ -25,7 +25,8 @@ use super::{
     tail::{Page, Recent, Step, Writing},
 };
 use crate::{
-    control::{Credentials, RightsWatch},
+    control::RightsWatch,
+    entry::Carriers,
     http::{BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits},
     hub::Hub,
     rights::RECORDS_PULL,
@@ -143,10 +144,8 @@ async fn authenticate(hub: &Arc<Hub>, parts: &Parts, socket: &mut BoundedSocket)
         let Some(message) = receive(received)? else { continue };
         match message {
             ClientMessage::Auth(token) => {
-                let credentials = Credentials::default();
-                let credentials =
-                    if token.is_empty() { credentials } else { credentials.with_bearer(&*token) };
-                let entered = access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await;
+                let carriers = Carriers::Message(&token);
+                let entered = access::enter(hub, parts, carriers, None, &[RECORDS_PULL]).await;
                 let entry = entered.map_err(|error| match &*error.message {
                     _ if error.reason == Reason::ByteBudget => End::spent(),
                     _ if token.is_empty() => End::Refused("missing token"),

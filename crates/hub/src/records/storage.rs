@@ -14,6 +14,7 @@ use super::access::Entry;
 use crate::{
     control::Requester,
     database::{Committed, Database, Effect},
+    entry::FirstWrite,
     hub::Hub,
 };
 
@@ -95,7 +96,7 @@ where
     if is_known {
         return commit(hub, &entry.database, &entry.requester, work).await;
     }
-    let claim = hub.control.claim_kind(entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
+    let first = FirstWrite::claim(hub, entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
     let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
     entry.database.begins_with(Model::Records);
     let committed = entry.database.submit(&entry.requester, move |transaction| {
@@ -111,12 +112,7 @@ where
     let committed = committed.await;
     match &committed {
         Ok(_) => state.has_tables.store(true, Ordering::Release),
-        Err(_) if claim.set_by_this_call => {
-            if let Err(error) = hub.control.release_kind(entry.database.id(), &entry.requester).await {
-                tracing::warn!(database = %entry.database.id(), %error, "the database stays of kind hub, though empty");
-            }
-        }
-        Err(_) => {}
+        Err(_) => first.release().await,
     }
     Ok(with_views(&entry.database, committed?).await)
 }

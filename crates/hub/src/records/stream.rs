@@ -17,12 +17,11 @@ use super::{
     route::{client_header, parameter},
     storage,
 };
-use crate::{control::Credentials, hub::Hub, rights::RECORDS_PULL};
+use crate::{entry::Carriers, hub::Hub, rights::RECORDS_PULL};
 
 /// Serves a stream.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response {
-    let credentials = Credentials::of_stream(&parts.headers, parts.uri.query());
-    let entry = match access::enter(hub, &credentials, parts, None, &[RECORDS_PULL]).await {
+    let entry = match access::enter(hub, parts, Carriers::Stream, None, &[RECORDS_PULL]).await {
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };

@@ -4,29 +4,30 @@ use std::sync::Arc;
 
 use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
 use ferry_sqlite::NativeSql;
-use ferry_types::{DatabaseId, Model, Result, Seq};
+use ferry_types::{DatabaseId, Error, Model, Result, Seq};
 
-use super::{api, owners, storage, upkeep};
+use super::{api, owners, storage};
 use crate::{control::Requester, database::Database, hub::Hub};
 
 /// In place of a store: all records of a database.
 const WHOLE: &str = "";
 
 /// Compares the file with what is remembered of it, once. One that is older was put back and has lost acknowledged
-/// writes: it begins a new epoch, in which devices send again what they wrote. Then what became due while the database
-/// was not in use is done beside the first request.
+/// writes: it begins a new epoch, in which devices send again what they wrote. True for the caller who compared them.
 ///
 /// # Errors
 /// What the control plane or storage reports.
-pub(super) async fn compare(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<()> {
-    let compared = database.records().compared.get_or_try_init(|| async {
+pub(super) async fn compare(hub: &Hub, database: &Arc<Database>) -> Result<bool> {
+    let mut is_first = false;
+    let compared = &mut is_first;
+    let begin = || async move {
         owners::migrate(hub, database).await?;
         begin_anew_if_older(hub, database).await?;
-        let (tending, database) = (Arc::clone(hub), Arc::clone(database));
-        hub.tasks.spawn(async move { upkeep::tend(&tending, &database).await });
-        Ok(())
-    });
-    compared.await.map(drop)
+        *compared = true;
+        Ok::<(), Error>(())
+    };
+    database.records().compared.get_or_try_init(begin).await?;
+    Ok(is_first)
 }
 
 async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> {

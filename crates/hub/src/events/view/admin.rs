@@ -326,5 +326,9 @@ pub(super) async fn audit(
     store_id: &str,
     detail: Value,
 ) -> Result<(), ViewError> {
-    Ok(place.hub.control.audit_data(&place.auth, place.origin.clone(), action, store_id, detail).await?)
+    Ok(place
+        .hub
+        .control
+        .audit_data(&place.auth, place.requester.origin.clone(), action, store_id, detail)
+        .await?)
 }

@@ -11,10 +11,11 @@ use http::{HeaderMap, StatusCode, request::Parts};
 
 use super::{ViewError, text_header};
 use crate::{
-    control::{self, ClientInfo, Credentials, Meter, Origin, Requester},
+    control::{Meter, Requester},
     database::Database,
+    entry::{self, Carriers, Needs, Policy, RequestContext},
     events::{ahead::settled, open_store, push::Pusher, refusal, scope, store::Store},
-    http::{RequestBody, request_origin},
+    http::RequestBody,
     hub::Hub,
     rights::{EVENTS_APPEND, Right},
 };
@@ -24,8 +25,6 @@ pub(super) struct Place {
     pub(super) hub: Arc<Hub>,
     pub(super) auth: AuthContext,
     pub(super) database: Arc<Database>,
-    /// Where the request came from, for the audit trail.
-    pub(super) origin: Origin,
     /// Whose request it is, with the right that it was let in with.
     pub(super) requester: Arc<Requester>,
     /// What the caller may transfer: bodies are charged in both directions.
@@ -43,27 +42,20 @@ impl Place {
         right: Right,
         is_stream: bool,
     ) -> Result<Self, ViewError> {
-        let (headers, query) = (&parts.headers, parts.uri.query());
-        let credentials = match is_stream {
-            true => Credentials::of_stream(headers, query),
-            false => Credentials::of_request(headers, query),
+        let policy = Policy {
+            carriers: Carriers::of_stream(is_stream),
+            path: Some(database),
+            tenant: None,
+            needs: Needs::All(&[right]),
+            commits: &[right],
+            condition: &entry::anybody,
+            creates: None,
+            kind: Some(DatabaseKind::Hub),
         };
-        let origin = request_origin(parts);
-        let client = ClientInfo::of(origin.ip, headers);
-        let auth = hub.control.authenticate(&credentials, &client, Some(database)).await?;
-        right.check(&auth)?;
-        let meter = hub.control.meter(&auth).await?;
-        let kind = hub.control.database(auth.database_id).and_then(|entry| entry.kind);
-        if kind == Some(DatabaseKind::Replica) {
-            return Err(control::wrong_kind(DatabaseKind::Replica).into());
-        }
-        let database = hub.databases.get(auth.database_id)?;
-        let requester = Arc::new(hub.control.requester(&auth, &[right], origin.clone()));
+        let context = entry::enter(hub, parts, &policy).await?;
+        let RequestContext { auth, database, requester, meter, .. } = context;
         let body = parts.extensions.get::<RequestBody>().cloned();
-        if let Some(body) = &body {
-            body.belongs_to(&requester.principal);
-        }
-        Ok(Self { hub: Arc::clone(hub), auth, database, origin, requester, meter, body })
+        Ok(Self { hub: Arc::clone(hub), auth, database, requester, meter, body })
     }
 
     /// Waits until the database has the commit that is asked for.

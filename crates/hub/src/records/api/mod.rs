@@ -26,7 +26,7 @@ use super::{
     route::{options, parameter, takes},
 };
 use crate::{
-    control::Credentials,
+    entry::Carriers,
     http::{Query, RequestId, metered},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
@@ -150,12 +150,8 @@ async fn enter<'r>(
     rights: &[Right],
 ) -> Result<(Asked<'r>, HeaderValue)> {
     let is_stream = parts.uri.path().ends_with("/changes/stream");
-    let query = parts.uri.query();
-    let credentials = match is_stream {
-        true => Credentials::of_stream(&parts.headers, query),
-        false => Credentials::of_request(&parts.headers, query),
-    };
-    let mut entry = access::enter(hub, &credentials, parts, Some(db), rights).await?;
+    let carriers = Carriers::of_stream(is_stream);
+    let mut entry = access::enter(hub, parts, carriers, Some(db), rights).await?;
     let name = owner_name(&entry.owner);
     // A device remembers whose records it holds: its next user's requests must not bring them along (REC-65).
     if parts.headers.get(OWNER).is_some_and(|known| *known != name) {
