@@ -69,7 +69,7 @@ fn acknowledged_events_outlive_a_power_cut() {
 // With `synchronous=OFF` all tests of crashes and durability passed, since kill -9 leaves the kernel's cache alone.
 // Verifies: EVT-05
 #[test]
-fn a_hub_that_does_not_sync_is_found_out() {
+fn losses_of_a_hub_that_does_not_sync_are_detected() {
     let (recorded, stores, last) = pushed_events(options().fault("sync=off"), 25);
     let disk = recorded.disk();
     let lost = (0..CUTS).filter(|seed| {
@@ -142,7 +142,7 @@ fn an_acknowledged_push_of_pages_outlives_a_power_cut() {
 
 // Verifies: PAG-02, PAG-43, PAG-45
 #[test]
-fn a_push_of_pages_that_the_power_cut_off_is_there_whole_or_not_at_all() {
+fn a_page_push_interrupted_by_a_power_cut_is_atomic() {
     let folder = tempfile::tempdir().unwrap();
     let (file, old) = (folder.path().join("app.db"), folder.path().join("old.db"));
     let points =

@@ -7,7 +7,7 @@ use crate::support::{FERRY, hub, options};
 
 // Verifies: CLI-01, CLI-03
 #[test]
-fn a_day_of_an_account() {
+fn signup_whoami_logout_and_login_by_every_source_of_the_password() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url());
     let said = ferry.clone().env("FERRY_PASSWORD", PASSWORD).ok(&["signup", "ada@example.com"]);

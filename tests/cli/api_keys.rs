@@ -11,7 +11,7 @@ fn json(ferry: &Ferry, arguments: &[&str]) -> Value {
 
 // Verifies: KEY-01, KEY-03, CLI-02
 #[test]
-fn keys_from_making_to_revoking() {
+fn api_keys_are_created_listed_rotated_and_revoked() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.signup("ada@example.com");

@@ -1,4 +1,4 @@
-//! Two editors of one database: what the second one is told helps, whichever way out is taken.
+//! Two editors of one database: the advice in the error of the second one works, whichever option is taken.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ impl Editors {
 /// with "the database is empty".
 // Verifies: PAG-65
 #[test]
-fn an_empty_database_is_told_and_what_is_told_helps() {
+fn pulling_an_empty_database_advises_a_push_that_works() {
     let place = Place::new();
     let ferry = second_machine(&place.hub);
     ferry.ok(&["db", "create", "e"]);
@@ -72,7 +72,7 @@ fn an_empty_database_is_told_and_what_is_told_helps() {
 /// What was said was "database not found" alone.
 // Verifies: CLI-06
 #[test]
-fn a_file_in_the_place_of_a_database_is_told() {
+fn swapped_file_and_database_arguments_are_recognised() {
     let place = Place::new();
     let ferry = second_machine(&place.hub);
     Shape::default().create(&ferry.file("mine.db"), 20, 1);
@@ -94,7 +94,7 @@ fn a_file_in_the_place_of_a_database_is_told() {
 /// circle, and what a force costs was told by neither.
 // Verifies: PAG-63, PAG-65
 #[test]
-fn both_ways_out_are_told_at_once_and_work() {
+fn both_resolutions_of_a_conflict_are_advised_and_work() {
     for verb in ["push", "pull"] {
         let editors = Editors::new();
         editors.edit_both();
@@ -124,7 +124,7 @@ fn both_ways_out_are_told_at_once_and_work() {
 
 // Verifies: PAG-63, PAG-65
 #[test]
-fn where_one_way_loses_nothing_it_is_told() {
+fn a_resolution_without_data_loss_is_advised() {
     let editors = Editors::new();
     // Only the hub has moved on.
     run(&editors.first.file("app.db"), "UPDATE item SET name = 'theirs' WHERE id = 1");

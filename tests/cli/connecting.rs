@@ -1,4 +1,4 @@
-//! Hubs that cannot be talked to: what is told helps.
+//! Hubs that cannot be reached: the error says how to fix it.
 
 use std::fs;
 

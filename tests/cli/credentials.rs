@@ -1,4 +1,4 @@
-//! Where tokens go, and where they must not.
+//! To which server a stored credential is sent, and how its file is kept.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

@@ -6,7 +6,7 @@ use crate::support::{FERRY, hub};
 
 // Verifies: CLI-06, CLI-09
 #[test]
-fn a_day_of_a_database() {
+fn databases_are_created_shown_renamed_and_deleted() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.signup("ada@example.com");

@@ -37,7 +37,7 @@ fn the_demo_says_what_is_wrong_with_its_file_before_it_starts_a_hub() {
 
 /// Without a name it pushed a browser's history, if it found one.
 #[test]
-fn the_demo_looks_through_nobodys_files() {
+fn the_demo_ignores_the_databases_of_other_programs() {
     let ferry = Ferry::new(FERRY, "http://127.0.0.1:1");
     let cargo = ferry.file(".cargo");
     fs::create_dir(&cargo).unwrap();
@@ -52,7 +52,7 @@ fn the_demo_looks_through_nobodys_files() {
 }
 
 #[test]
-fn completions_are_a_script() {
+fn each_known_shell_gets_a_completion_script() {
     let ferry = Ferry::new(FERRY, "http://127.0.0.1:1");
     for shell in ["bash", "zsh", "fish"] {
         assert!(ferry.ok(&["completions", shell]).contains("ferry"), "{shell}");

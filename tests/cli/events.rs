@@ -24,7 +24,7 @@ fn person(server: &str) -> Ferry {
 
 // Verifies: EVT-70
 #[test]
-fn a_day_of_an_event_log() {
+fn stores_are_created_appended_to_read_reset_and_deleted() {
     let hub = hub();
     let ferry = person(&hub.url());
     assert!(ferry.run(&["events", "list", "app"]).stderr.contains("(no stores)"));
@@ -313,7 +313,7 @@ fn tail_follows_over_a_restart_of_the_hub() {
 /// The command line said to name a store "with store=", which it does not take.
 // Verifies: EVT-70
 #[test]
-fn where_a_store_must_be_named_the_flag_is_told_and_the_stores() {
+fn an_ambiguous_store_is_refused_with_the_flag_and_the_list_of_stores() {
     let hub = hub();
     let ferry = person(&hub.url());
     for store in ["one", "two"] {

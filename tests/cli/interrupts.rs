@@ -1,4 +1,4 @@
-//! Ctrl-C while a push runs: what is said afterwards is true.
+//! Ctrl-C while a push runs: the message afterwards is true.
 
 use std::{
     fs,
@@ -70,7 +70,7 @@ fn next_line(from: &mut impl BufRead) -> String {
 // It said "interrupted", whether the hub had the push or not.
 // Verifies: PAG-71
 #[test]
-fn an_interrupt_while_the_hub_commits_waits_for_its_word() {
+fn an_interrupt_during_a_commit_waits_for_the_answer() {
     let stopped = Stopped::at("push.begin");
     let before = stopped.version();
     let (pushing, _stderr) = stopped.interrupted();
@@ -84,7 +84,7 @@ fn an_interrupt_while_the_hub_commits_waits_for_its_word() {
 
 // Verifies: PAG-71
 #[test]
-fn a_second_interrupt_ends_at_once_and_says_what_it_left() {
+fn a_second_interrupt_exits_at_once_and_says_that_the_push_may_be_committed() {
     let stopped = Stopped::at("push.begin");
     let before = stopped.version();
     let (pushing, mut stderr) = stopped.interrupted();
@@ -99,7 +99,7 @@ fn a_second_interrupt_ends_at_once_and_says_what_it_left() {
 
 // Verifies: PAG-71
 #[test]
-fn an_interrupt_while_pages_travel_leaves_the_hub_as_it_was() {
+fn an_interrupt_during_the_transfer_leaves_the_hub_unchanged() {
     let stopped = Stopped::at("stage.write");
     let before = stopped.version();
     let pushing = stopped.push();

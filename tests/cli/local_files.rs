@@ -1,4 +1,4 @@
-//! Local files that are not what one would like: leftovers of others, odd names, modes, places that take no file.
+//! Unusual local files: leftovers, special names, modes, paths that cannot be written.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -115,7 +115,7 @@ fn what_is_made_beside_a_private_file_is_private() {
 /// an unrelated database that happened to have the state's name got ferry's tables.
 // Verifies: PAG-61, PAG-67
 #[test]
-fn what_lies_where_a_pull_writes_is_neither_followed_nor_written() {
+fn foreign_files_at_the_path_of_the_part_are_neither_followed_nor_overwritten() {
     let hub = hub();
     let (one, two) = (ada(&hub), second_machine(&hub));
     Shape::default().create(&one.file("app.db"), 50, 1);
@@ -174,7 +174,7 @@ fn what_lies_where_a_pull_writes_is_neither_followed_nor_written() {
 
 // Verifies: CFG-02
 #[test]
-fn every_file_of_the_data_directory_is_its_owners_alone() {
+fn every_file_of_the_data_directory_is_private() {
     let hub = hub();
     let one = ada(&hub);
     Shape::default().create(&one.file("app.db"), 50, 1);
@@ -192,7 +192,7 @@ fn every_file_of_the_data_directory_is_its_owners_alone() {
 
 // Verifies: PAG-67
 #[test]
-fn a_place_that_takes_no_file_is_told_before_anything_is_sent() {
+fn an_unwritable_target_is_refused_before_anything_is_sent() {
     let hub = hub();
     let ferry = ada(&hub);
     Shape::default().create(&ferry.file("app.db"), 50, 1);
@@ -258,7 +258,7 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
 /// encrypted.
 // Verifies: PAG-60, PAG-70
 #[test]
-fn a_file_that_is_cut_off_is_told_before_anything_is_sent() {
+fn a_truncated_file_is_refused_before_anything_is_sent() {
     let hub = hub();
     let ada = ada(&hub);
     Shape::default().create(&ada.file("app.db"), 500, 1);
@@ -287,7 +287,7 @@ fn a_file_that_is_cut_off_is_told_before_anything_is_sent() {
 /// What is not in the file itself, but in its WAL, is not missing.
 // Verifies: PAG-60
 #[test]
-fn a_file_whose_pages_are_still_in_its_wal_is_whole() {
+fn a_file_whose_pages_are_still_in_its_wal_is_pushed_complete() {
     let hub = hub();
     let ada = ada(&hub);
     let file = ada.file("app.db");

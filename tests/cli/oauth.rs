@@ -1,4 +1,4 @@
-//! `ferry oauth …` with a made-up provider and a browser that a test drives (CLI-07).
+//! `ferry oauth …` with a fake provider and a browser that the test drives (CLI-07).
 
 use std::path::Path;
 

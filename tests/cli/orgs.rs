@@ -11,7 +11,7 @@ fn person(hub: &ferry_testkit::Hub) -> Ferry {
 
 // Verifies: CLI-01, CLI-06, CLI-09
 #[test]
-fn a_day_of_a_team() {
+fn organisations_members_and_databases_are_managed_by_the_command_line() {
     let hub = hub();
     let (ada, bob) = (person(&hub), person(&hub));
     ada.signup("ada@example.com");
@@ -75,7 +75,7 @@ fn a_day_of_a_team() {
 
 // Verifies: CLI-01, CLI-09
 #[test]
-fn invitations_audit_and_the_end_of_a_team() {
+fn invitations_are_revoked_the_audit_is_listed_and_an_organisation_is_deleted() {
     let hub = hub();
     let (ada, bob) = (person(&hub), person(&hub));
     ada.signup("ada@example.com");

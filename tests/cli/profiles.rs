@@ -1,4 +1,4 @@
-//! Profiles: hubs by name, and that changing between them sends no credential astray.
+//! Profiles: hubs by name; switching never sends a credential to another hub.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -12,7 +12,7 @@ use crate::support::{FERRY, hub};
 // Every command advised FERRY_NEW_PASSWORD, which signup does not read.
 // Verifies: CLI-03
 #[test]
-fn without_a_terminal_only_what_helps_is_advised() {
+fn without_a_terminal_only_variables_that_the_command_reads_are_advised() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_SERVER", &hub.url());
     let operator = fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();

@@ -1,4 +1,4 @@
-//! What is asked on a terminal, and what becomes of the terminal.
+//! Prompts on a terminal, and the state of the terminal afterwards.
 
 use ferry_testkit::rpc::PASSWORD;
 
@@ -34,7 +34,7 @@ fn ctrl_c_at_any_prompt_is_130_and_leaves_the_echo_on() {
 
 // Verifies: CLI-09
 #[test]
-fn only_the_name_itself_confirms_and_ctrl_d_does_not() {
+fn a_deletion_is_confirmed_by_the_exact_name_and_not_by_ctrl_d() {
     let hub = hub();
     let ada = ada(&hub);
     for (typed, told) in

@@ -1,4 +1,4 @@
-//! A hub whose data directory was put back from a backup, and what its clients' files know better.
+//! Page clients of a hub whose data directory was restored from a backup.
 
 use std::{fs, path::Path, process::Command};
 

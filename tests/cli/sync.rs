@@ -170,7 +170,7 @@ fn progress_is_for_terminals_and_json_for_programs() {
 
 // Verifies: PAG-72
 #[test]
-fn sync_push_and_pull_speak_to_the_wire_alone() {
+fn sync_push_and_pull_work_with_a_token_alone() {
     let place = Place::new();
     let ferry = Ferry::new(FERRY, &place.hub.url());
     let file = ferry.file("app.db");
@@ -241,7 +241,7 @@ fn kill_9_during_a_pull_leaves_the_file_old_or_new() {
 // A pull token pushed with "page_data where it does not belong", or with success where nothing differed.
 // Verifies: PAG-72
 #[test]
-fn a_token_of_the_other_direction_is_told_so_also_where_nothing_differs() {
+fn a_token_of_the_other_direction_is_refused_even_if_nothing_differs() {
     let hub = hub();
     let ferry = ada(&hub);
     Shape::default().create(&ferry.file("app.db"), 50, 1);

@@ -1,4 +1,4 @@
-//! What people see on a terminal, and that nobody else steers it.
+//! Output for terminals: tables, and control characters escaped.
 
 use ferry_testkit::http;
 use serde_json::json;
@@ -18,7 +18,7 @@ fn has_controls(text: &str) -> bool {
 /// Escape sequences of a client reached the operator's terminal through `ferry events clients` and `tail`.
 // Verifies: CLI-02
 #[test]
-fn what_clients_call_themselves_is_shown_and_never_obeyed() {
+fn control_characters_in_client_names_are_escaped() {
     let hub = hub();
     let ada = ada(&hub);
     ada.ok(&["events", "create", "app", "store"]);

@@ -45,7 +45,7 @@ fn open(place: &Place, value: &str) -> Socket {
 
 // Verifies: KEY-01, KEY-02
 #[test]
-fn a_key_is_told_once_and_known_by_its_beginning() {
+fn an_api_key_is_shown_once_and_identified_by_its_prefix() {
     let place = Place::new();
     let made = create(&place, &json!({"kind": "publishable", "origins": ["https://app.example"]})).unwrap();
     let value = text(&made, "value");
@@ -90,7 +90,7 @@ fn a_key_is_told_once_and_known_by_its_beginning() {
 
 // Verifies: KEY-01, KEY-02
 #[test]
-fn what_a_key_cannot_be() {
+fn invalid_api_keys_are_not_created() {
     let place = Place::new();
     for wrong in [
         json!({"kind": "private"}),
@@ -144,7 +144,7 @@ fn what_a_key_cannot_be() {
 
 // Verifies: KEY-03
 #[test]
-fn after_a_rotation_both_keys_work_and_then_the_new_one() {
+fn after_a_rotation_the_old_key_works_until_its_grace_ends() {
     let place = Place::new();
     let old = create(&place, &spec()).unwrap();
     let request = json!({"id": old["id"], "overlapSeconds": "3"});
@@ -231,7 +231,7 @@ fn a_key_has_a_rate_of_its_own() {
 
 // Verifies: KEY-01
 #[test]
-fn the_last_use_is_told_and_survives() {
+fn the_last_use_of_a_key_is_listed_and_survives_a_restart() {
     let place = Place::new();
     let key = create(&place, &spec()).unwrap();
     assert_eq!(list(&place)[0].get("lastUsedUnix"), None);

@@ -55,7 +55,7 @@ fn a_renewed_certificate_is_served_after_sighup_and_sockets_go_on() {
 
 // Who renews certificates often tells nobody, and writes one file after the other.
 #[test]
-fn a_renewed_certificate_is_found_and_half_a_one_changes_nothing() {
+fn a_renewed_certificate_is_loaded_and_an_incomplete_one_is_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let files = tls::Files::write(dir.path(), &tls::FIRST);
     let hub = options().tls(&files).start();

@@ -1,4 +1,4 @@
-//! What connections may take of the hub before anybody has logged in: time, memory, descriptors.
+//! What connections may use before anybody has logged in: time, memory, descriptors.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -185,7 +185,7 @@ fn assert_closed(mut stream: &TcpStream, what: &str) {
 // all of HTTP/2's preface but one byte, lived for ever.
 // Verifies: WEB-10
 #[test]
-fn a_silent_connection_ends_whatever_it_was_about_to_speak() {
+fn a_silent_connection_is_closed_whatever_its_protocol() {
     let hub = options().arg("--header-timeout-seconds=1").start();
     let silent: Vec<_> = openings()
         .into_iter()
@@ -250,13 +250,13 @@ fn starve(descriptors: u32, crowd: usize) {
 // 100 of them starved a hub of 64 descriptors.
 // Verifies: WEB-10
 #[test]
-fn a_crowd_of_silent_connections_does_not_starve_a_hub_of_64_descriptors() {
+fn silent_connections_do_not_starve_a_hub_of_64_descriptors() {
     starve(64, 100);
 }
 
 // Verifies: WEB-10
 #[test]
-fn a_crowd_of_silent_connections_does_not_starve_a_hub_of_1024_descriptors() {
+fn silent_connections_do_not_starve_a_hub_of_1024_descriptors() {
     starve(1024, 900);
 }
 

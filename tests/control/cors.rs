@@ -28,7 +28,7 @@ fn words(text: &str) -> Vec<String> {
 
 // Verifies: WEB-03
 #[test]
-fn listed_origins_are_told_exactly_what_they_may() {
+fn listed_origins_get_exactly_the_documented_cors_headers() {
     let hub = options().env("CORS_ORIGINS", "https://app.example.com, https://*.example.org").start();
     let rpc = "/ferry.admin.v1.AdminService/Whoami";
     for origin in ["https://app.example.com", "https://a.example.org", "https://a.b.example.org"] {
@@ -67,7 +67,7 @@ fn listed_origins_are_told_exactly_what_they_may() {
 
 // Verifies: WEB-03
 #[test]
-fn a_star_goes_without_credentials_and_nothing_configured_allows_nobody() {
+fn a_wildcard_origin_has_no_credentials_and_no_setting_allows_no_origin() {
     let hub = options().env("FERRY_CORS_ORIGINS", "*").start();
     let answer = preflight(&hub, "/healthz", "https://anybody.example");
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));

@@ -1,4 +1,4 @@
-//! What the audit trail tells of the write that fixed a database's kind (ORG-09, WEB-07).
+//! The audit entry of the write that fixed a database's kind (ORG-09, WEB-07).
 
 use ferry_testkit::{http, livestore::chain, sample::Shape};
 use serde_json::{Value, json};

@@ -91,7 +91,7 @@ fn a_foreign_database_answers_like_an_unknown_one() {
 // Every path with `{db}` = `-` would have meant another database.
 // Verifies: ORG-06
 #[test]
-fn no_database_is_called_by_the_sign_of_the_own_one() {
+fn no_database_may_be_named_dash() {
     let place = Place::new();
     let refusal =
         refused(place.user.edgereplica("CreateDatabase", &json!({"name": "-"})), "invalid_argument");

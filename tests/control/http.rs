@@ -128,7 +128,7 @@ fn headers_and_bodies_are_limited() {
 
 // Verifies: WEB-04
 #[test]
-fn a_client_that_never_ends_its_headers_is_let_go() {
+fn a_client_that_never_ends_its_headers_is_disconnected() {
     let hub = hub();
     let mut stream = http::connect(hub.address()).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
@@ -149,7 +149,7 @@ fn noted_address(trusted: &str, forwarded: &str) -> String {
 
 // Verifies: WEB-05
 #[test]
-fn only_trusted_proxies_say_who_calls() {
+fn only_trusted_proxies_set_the_client_address() {
     let forwarded = "203.0.113.9, 198.51.100.7";
     assert_eq!(noted_address("", forwarded), "127.0.0.1");
     assert_eq!(noted_address("127.0.0.0/8", forwarded), "198.51.100.7");
@@ -158,7 +158,7 @@ fn only_trusted_proxies_say_who_calls() {
 // Each of them made the proxy the client, so that all shared its rate limits, and its rights by the caveat `ip`.
 // Verifies: WEB-14
 #[test]
-fn an_address_with_a_port_is_read_and_what_cannot_be_read_is_nobodys() {
+fn a_forwarded_address_may_have_a_port_and_an_unreadable_one_is_ignored() {
     for (forwarded, expected) in [
         ("203.0.113.7:51234", "203.0.113.7"),
         ("[2001:db8::1]:443", "2001:db8::1"),
@@ -172,7 +172,7 @@ fn an_address_with_a_port_is_read_and_what_cannot_be_read_is_nobodys() {
 // The set-up of the docs behind a proxy listens on loopback, and everybody on the Internet could sign up.
 // Verifies: WEB-13
 #[test]
-fn behind_a_proxy_nobody_signs_up_unless_that_is_said() {
+fn behind_a_proxy_signup_needs_an_explicit_setting() {
     let signup = |(name, value): (&str, &str), said: &str| {
         let mut options = options().env(name, value);
         if !said.is_empty() {
@@ -212,7 +212,7 @@ fn metrics_need_the_operator_token_where_a_proxy_may_stand_before_the_hub() {
 // Only X-Forwarded-For was looked at, and a page whose name was rebound to 127.0.0.1 read all.
 // Verifies: WEB-13
 #[test]
-fn metrics_are_for_this_machine_and_not_for_what_passes_through_it() {
+fn metrics_are_served_to_loopback_and_not_through_a_proxy() {
     let hub = hub();
     let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
     let authorization = format!("Bearer {}", operator.trim());
@@ -263,7 +263,7 @@ fn signups_of_one_address_are_limited() {
 
 // Verifies: WEB-08
 #[test]
-fn an_internal_error_says_nothing_of_the_inside() {
+fn an_internal_error_reveals_no_details() {
     let place = Place::new();
     control_db(&place.hub).execute_batch("ALTER TABLE audit RENAME TO gone").unwrap();
     let refusal = refused(place.user.edgereplica("CreateDatabase", &json!({"name": "more"})), "internal");

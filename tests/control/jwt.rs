@@ -1,4 +1,4 @@
-//! JWTs of a foreign issuer, against a key server that is well, ill, or hostile.
+//! JWTs of a foreign issuer, against a key server that works, fails, or is hostile.
 
 use ferry_testkit::{
     http::{self, Unfinished},
@@ -186,7 +186,7 @@ fn a_key_that_its_issuer_removes_ends_streams_sockets_and_unfinished_requests() 
 
 // Verifies: JWT-06, JWT-07
 #[test]
-fn an_ill_key_server_is_told_apart_and_never_followed() {
+fn each_failure_of_a_key_server_has_its_own_error_and_redirects_are_not_followed() {
     let html = "<!doctype html><title>Sign in</title>".to_owned();
     let many = json!({"keys": vec![ED.jwk(); 101]}).to_string();
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300 << 10));

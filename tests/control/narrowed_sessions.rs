@@ -35,7 +35,7 @@ fn narrowed(place: &Place, caveats: &[&str]) -> Session {
 
 // Verifies: TOK-08
 #[test]
-fn a_narrowed_session_reads_and_mints_and_nothing_else() {
+fn a_narrowed_session_may_only_read_and_mint_tokens() {
     let place = Place::new();
     let rpcs = session_rpcs();
     assert!(rpcs.len() > 25 && rpcs.contains(&("Whoami", true)) && rpcs.contains(&("CreateOrg", false)));

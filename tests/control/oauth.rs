@@ -1,4 +1,4 @@
-//! Logging in through a provider, which is made up (scenario 9).
+//! Logging in through a fake provider (scenario 9).
 
 use ferry_testkit::{
     Hub, Session, http,
@@ -57,7 +57,7 @@ pub(super) fn login(hub: &Hub, provider: &Provider, name: &str) -> Result<Value,
 
 // Verifies: OAU-05, OAU-08, OAU-10, OAU-12
 #[test]
-fn edgereplicas_client_copies_and_pastes() {
+fn edgereplicas_client_logs_in_with_a_pasted_code() {
     let (hub, provider) = place();
     let begun = start(&hub, EDGEREPLICA, &json!({"provider": "github"}), None).unwrap();
     assert_eq!(begun.state.len(), 64);
@@ -105,7 +105,7 @@ fn each_provider_makes_an_account_of_its_own_identity() {
 
 // Verifies: OAU-02, OAU-04
 #[test]
-fn a_state_is_good_once_and_for_who_began_it() {
+fn an_oauth_state_works_once_and_only_for_its_client() {
     let (hub, provider) = place();
     for name in BOTH {
         provider.become_person(Person::new(name.len() as u64, &format!("{name}@example.com")));
@@ -150,7 +150,7 @@ fn states_are_stored_hashed_and_expire() {
 
 // Verifies: OAU-04
 #[test]
-fn clients_that_prove_nothing_stay_at_their_address() {
+fn a_login_without_challenge_completes_only_from_its_own_address() {
     let provider = Provider::start(Person::new(1, "ada@example.com"));
     let hub = provider
         .configure(options())
@@ -260,7 +260,7 @@ fn a_client_on_this_machine_is_sent_its_code() {
 
 // Verifies: OAU-08, OAU-09, OAU-10
 #[test]
-fn an_address_must_be_verified_and_nobodys() {
+fn an_email_must_be_verified_and_not_taken() {
     let (hub, provider) = place();
     let mut unverified = Person::new(7, "eve@example.com");
     unverified.emails[0].2 = false;
@@ -308,7 +308,7 @@ fn link(
 
 // Verifies: OAU-11
 #[test]
-fn an_account_is_linked_by_its_owner_alone() {
+fn only_the_owner_links_an_account_to_a_provider() {
     let (hub, provider) = place();
     let ada = hub.signup("ada@example.com");
     let eve = hub.signup("eve@example.com");
@@ -346,7 +346,7 @@ fn an_account_is_linked_by_its_owner_alone() {
 
 // Verifies: OAU-11
 #[test]
-fn a_wrong_password_costs_no_second_trip() {
+fn a_wrong_password_while_linking_keeps_the_login_open() {
     let (hub, provider) = place();
     let ada = hub.signup("ada@example.com");
     let request = json!({"provider": "google", "clientChallenge": CHALLENGE, "link": true});
@@ -365,7 +365,7 @@ fn a_wrong_password_costs_no_second_trip() {
 
 // Verifies: OAU-13, WEB-08
 #[test]
-fn a_provider_that_fails_is_unavailable_and_keeps_its_words() {
+fn a_failing_provider_is_unavailable_and_its_message_is_not_forwarded() {
     let (hub, provider) = place();
     let paths = ["/github/token", "/github/user", "/github/emails", "/google/token", "/google/jwks"];
     for path in paths {
@@ -393,7 +393,7 @@ fn a_provider_that_fails_is_unavailable_and_keeps_its_words() {
 
 // Verifies: OAU-13
 #[test]
-fn a_silent_provider_is_given_up_and_holds_nobody_up() {
+fn a_silent_provider_times_out_without_blocking_others() {
     let (hub, provider) = place();
     provider.mishap("/github/token", Some(Mishap::Silent));
     let begun = begin(&hub, "github");

@@ -1,4 +1,4 @@
-//! Logging in at an issuer of OpenID Connect, which is made up.
+//! Logging in at a fake issuer of OpenID Connect.
 
 use ferry_testkit::{
     http,
@@ -93,7 +93,7 @@ fn the_email_is_asked_for_where_the_issuer_tells_it() {
 
 // Verifies: OAU-09
 #[test]
-fn a_forged_id_token_names_nobody() {
+fn a_forged_id_token_is_refused() {
     let (hub, provider) = place();
     for (claim, value) in [
         ("iss", json!("https://evil.example")),

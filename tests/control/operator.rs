@@ -1,4 +1,4 @@
-//! What operators, users and their devices do to accounts, keys and tokens, and what ends with it.
+//! Administration of accounts, session keys and tokens by operators and users.
 
 use ferry_testkit::{
     Direction, Hub, Session,
@@ -94,7 +94,7 @@ fn an_operator_makes_disables_and_lets_back_in() {
 
 // Verifies: TOK-07, TOK-12, CLI-02
 #[test]
-fn a_user_keeps_order_among_devices() {
+fn a_user_lists_and_revokes_sessions_and_changes_the_password() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
     ferry.signup("ada@example.com");

@@ -54,7 +54,7 @@ fn an_organisation_from_its_making_to_its_end() {
 
 // Verifies: ORG-03, ORG-12
 #[test]
-fn a_code_lets_one_person_in_once() {
+fn an_invitation_code_works_once() {
     let hub = options().env("FERRY_SIGNUP", "invite").start();
     // The first account is made with the operator's token.
     let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
@@ -215,7 +215,7 @@ fn the_audit_list_tells_every_change_and_no_secret() {
 // Who deleted an organisation could not tell any more what had been done there, though its rows were kept for 400 days.
 // Verifies: WEB-07
 #[test]
-fn the_trail_of_a_deleted_organisation_is_read_by_who_were_its_admins() {
+fn former_admins_read_the_audit_of_a_deleted_organisation() {
     let team = Team::new("member");
     team.admin.ferry("DeleteDatabase", &json!({"databaseId": team.database})).unwrap();
     let request = |org: &str| json!({"org": org, "pageSize": 2});
@@ -286,7 +286,7 @@ fn a_crash_leaves_a_change_of_members_whole_or_undone() {
 
 // Verifies: TOK-12
 #[test]
-fn a_removal_that_is_not_committed_is_not_announced() {
+fn a_removal_that_is_not_committed_closes_no_connection() {
     let team = Team::new("member");
     let token = team.mint(&["read"]).unwrap();
     let team = team.restarted_with(|options| options.fault("actor.commit=full"));

@@ -1,4 +1,4 @@
-//! Passwords: how they are kept, and what a guesser learns.
+//! Passwords: how they are stored, and limits on guessing.
 
 use std::thread;
 
@@ -81,7 +81,7 @@ fn a_wrong_password_and_an_unknown_email_look_alike() {
 
 // Verifies: PWD-04
 #[test]
-fn a_storm_of_logins_leaves_the_hub_answering() {
+fn many_concurrent_logins_leave_the_hub_responsive() {
     // Slow hashes, one at a time: 200 logins at once cannot all wait.
     let hub = options().env("FERRY_PASSWORD_CONCURRENCY", "1").env("FERRY_ARGON2_ITERATIONS", "20").start();
     hub.signup("ada@example.com");

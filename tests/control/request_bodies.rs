@@ -1,4 +1,4 @@
-//! Bodies of requests: nobody's are not read, they must keep coming, and what of them waits is bounded.
+//! Request bodies: read only for authorised callers, with a timeout, and within a bound of memory.
 
 use std::{
     io::{BufReader, Write as _},
@@ -40,7 +40,7 @@ fn answer(stream: TcpStream) -> Response {
 // A megabyte was read before anybody was asked who he is.
 // Verifies: WEB-11
 #[test]
-fn who_has_no_right_is_refused_before_the_body_is_read() {
+fn an_unauthorised_request_is_refused_before_its_body_is_read() {
     let hub = hub();
     let live = livestore::path("app", "http");
     let import = "/v1/databases/-/events/stores/app/import";
@@ -81,7 +81,7 @@ fn a_body_that_stops_coming_ends_with_408() {
 // 1,500 of them, without a login, took 1.6 GB, which stayed.
 // Verifies: WEB-11
 #[test]
-fn what_waits_of_all_bodies_is_bounded() {
+fn the_memory_of_all_waiting_bodies_is_bounded() {
     process::raise_descriptors();
     let hub = options().arg("--body-memory-bytes=1048576").start();
     let before = process::usage(hub.pid()).unwrap().peak_bytes;

@@ -1,4 +1,4 @@
-//! Requests whose last byte comes after their right has ended.
+//! Requests whose right ends before their last byte has arrived.
 //!
 //! A hub looked at credentials when a request came, and not again when it was whole. Whoever held back the last byte of
 //! a body could write with a token that had been revoked meanwhile, up to the reset of a whole store.

@@ -1,4 +1,4 @@
-//! Roles: what each may do, and that a change of one counts at once.
+//! Roles: what each may do; a change has effect at once.
 
 use ferry_testkit::{
     frames::Frame,
@@ -83,7 +83,7 @@ fn a_demotion_ends_the_write_stream_at_once_and_the_token_still_reads() {
 
 // Verifies: ORG-05, ORG-07, TOK-12
 #[test]
-fn who_is_removed_loses_sockets_tokens_and_sight() {
+fn a_removed_member_loses_sockets_tokens_and_listings() {
     let mut team = Team::new("member");
     let token = team.mint(&["read"]).unwrap();
     let mut sockets: Vec<Socket> = (0..10).map(|_| open(&team, &token)).collect();

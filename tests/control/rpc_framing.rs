@@ -54,7 +54,7 @@ fn has_info(trailers: &str) -> bool {
 
 // What the RPC library refused itself carried no ErrorInfo, though the docs promise it of every refusal.
 #[test]
-fn a_request_that_is_no_call_is_refused_with_error_info() {
+fn a_malformed_connect_call_is_refused_with_error_info() {
     let hub = hub();
     let large = vec![b' '; 70 << 10];
     for (method, name, kind, body, status, reason) in [
@@ -81,7 +81,7 @@ fn a_request_that_is_no_call_is_refused_with_error_info() {
 }
 
 #[test]
-fn grpc_that_is_no_call_is_refused_with_error_info() {
+fn a_malformed_grpc_call_is_refused_with_error_info() {
     let hub = hub();
     for (kind, body) in [
         ("application/grpc-web+proto", &b"\0\0\0\0\x05ab"[..]),

@@ -125,7 +125,7 @@ fn an_application_is_served_beside_the_routes_in_dev() {
 
 // Verifies: CFG-01
 #[test]
-fn files_are_not_served_outside_dev() {
+fn static_files_are_served_in_dev_mode_only() {
     let dir = application();
     let refused = options().arg("--static-dir").arg(dir.path().to_str().unwrap()).try_start().unwrap_err();
     assert_eq!(refused.code, Some(78));

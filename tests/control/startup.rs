@@ -116,7 +116,7 @@ fn the_first_start_makes_private_files_and_wider_ones_are_refused() {
 // `serve --data-dir /` advised `chmod 700 /`, which locks everybody out of the machine.
 // Verifies: CFG-07
 #[test]
-fn a_directory_that_serves_others_is_refused_and_never_to_be_locked() {
+fn a_shared_directory_is_refused_without_advising_chmod() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let (open, private) = (home.join("open"), home.join("private"));
@@ -207,7 +207,7 @@ fn a_hub_whose_directory_is_moved_or_replaced_ends_within_a_second() {
 // A hub whose control.db was lost began anew, empty, beside the databases of everybody.
 // Verifies: CFG-07
 #[test]
-fn a_lost_control_db_is_no_new_hub() {
+fn a_missing_control_db_beside_databases_ends_the_start() {
     let mut place = Place::new();
     let file = place.hub.data_dir().with_file_name("app.db");
     ferry_testkit::sample::Shape::default().create(&file, 5, 1);
@@ -307,7 +307,7 @@ fn an_unreadable_key_ring_is_never_made_anew() {
 
 // Verifies: CFG-03
 #[test]
-fn a_schema_of_another_time_leaves_the_files_alone() {
+fn another_schema_version_ends_the_start_without_changing_files() {
     let mut hub = hub();
     hub.signup("ada@example.com");
     hub.stop();
@@ -346,7 +346,7 @@ fn development_mode_warns_and_has_its_user_and_database() {
 
 // Verifies: CFG-05
 #[test]
-fn development_mode_stays_on_this_machine() {
+fn development_mode_is_refused_off_loopback() {
     let folder = tempfile_dir();
     let data = folder.path().join("data");
     for address in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
@@ -374,7 +374,7 @@ fn development_mode_stays_on_this_machine() {
 
 // Verifies: CFG-05
 #[test]
-fn a_data_directory_serves_one_mode() {
+fn a_data_directory_is_used_by_dev_or_server_mode_only() {
     for (first, second) in [(true, false), (false, true)] {
         let with = |options: Options, dev: bool| if dev { options.arg("--dev") } else { options };
         let mut hub = with(options(), first).start();

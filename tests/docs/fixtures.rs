@@ -1,5 +1,5 @@
-//! What the commands of each page find: files, databases, records; and what takes the place of what only a person can
-//! do, such as typing an id that a list has just shown.
+//! What the commands of each page need: files, databases, records; and replacements for what only a person can do, such
+//! as typing an id that a list has just shown.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The pages that readers follow, taken apart.
+//! Markdown pages and their code blocks.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! What prose says in passing: commands, flags and settings exist.
+//! Commands, flags and settings that prose mentions exist.
 
 use ferry_testkit::command::Ferry;
 

@@ -283,7 +283,7 @@ fn the_only_store_or_the_configured_one_is_meant() {
 // the body alone, and whatever stood in the query was left unheard.
 // Verifies: EVT-70
 #[test]
-fn a_write_hears_every_parameter_or_refuses_it() {
+fn a_write_refuses_parameters_that_it_does_not_know() {
     let stores = Stores::new();
     drop((stores.open("app"), stores.open("audit")));
     let post = |query: &str, body: &Value| {
@@ -334,7 +334,7 @@ fn a_write_hears_every_parameter_or_refuses_it() {
 
 // Verifies: EVT-55
 #[test]
-fn too_many_appends_are_told_when_to_come_again() {
+fn too_many_appends_are_refused_with_retry_after() {
     let options = crate::support::options().env("FERRY_RATE_LIMIT_SCALE", "1");
     let stores = Stores::of(options.arg("--events-store-rate=1/1m:2").start());
     assert_eq!(append(&stores, &body(json!(null), &["a", "b"])).status, 201);

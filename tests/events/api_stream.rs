@@ -176,7 +176,7 @@ fn arguments_arrive_as_they_were_sent() {
 
 // Verifies: EVT-45
 #[test]
-fn a_reset_store_tells_its_readers_to_begin_anew() {
+fn a_reset_store_tells_its_readers_to_resync() {
     let stores = Stores::new();
     append(&stores, &body(json!(0), &["a", "b"]));
     let mut stream = open(&stores, "");
@@ -193,7 +193,7 @@ fn a_reset_store_tells_its_readers_to_begin_anew() {
 
 // Verifies: EVT-53, EVT-54
 #[test]
-fn who_may_not_read_gets_no_stream_and_who_may_no_longer_loses_it() {
+fn a_stream_needs_the_read_right_and_ends_with_it() {
     let stores = Stores::new();
     append(&stores, &body(json!(0), &["a"]));
     let status = |token: &str, query: &str| {

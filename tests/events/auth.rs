@@ -1,4 +1,4 @@
-//! Who is let in, what he may do, and when that ends (events, scenario 11).
+//! Authentication, rights, and the end of both on open sockets (events, scenario 11).
 
 use std::time::Duration;
 
@@ -261,7 +261,7 @@ fn an_expired_token_pushes_no_more_while_its_sockets_still_read() {
 
 // Verifies: EVT-52, EVT-53
 #[test]
-fn in_fail_mode_the_app_sees_why() {
+fn in_fail_mode_the_app_gets_the_reason() {
     let stores = Stores::with("--events-auth-refusal=fail");
     let mut nobody = LiveSocket::open(stores.address(), &path("app", "ws"), "app", &[]).unwrap();
     nobody.pull(&a(1), true, None);

@@ -14,7 +14,7 @@ fn with(key: &str, value: Value) -> Value {
 
 // Verifies: EVT-03, EVT-04, EVT-09, EVT-35, EVT-36, EVT-41
 #[test]
-fn bad_pushes_change_nothing_and_hurt_nobody_else() {
+fn bad_pushes_change_nothing_and_disturb_no_other_client() {
     let stores = Stores::new();
     let mut socket = stores.open("app");
     assert_eq!(socket.push(&a(1), &chain(0, 2)).code(), "success");
@@ -96,7 +96,7 @@ fn wrong_identities_and_stores(socket: &mut LiveSocket) {
 
 // Verifies: EVT-36
 #[test]
-fn frames_that_are_none() {
+fn unknown_frames_are_ignored_and_malformed_ones_are_defects() {
     let stores = Stores::new();
     let mut socket = stores.open("app");
     for ignored in [

@@ -167,7 +167,7 @@ fn v1(stores: &Stores, token: &str, method: &str, rest: &str, body: &str) -> Res
 
 // Verifies: TOK-14, EVT-70
 #[test]
-fn the_view_is_charged_and_tells_what_it_did() {
+fn calls_under_v1_are_charged_and_a_write_that_fits_is_answered() {
     let stores = Stores::new();
     assert_eq!(stores.open("app").push(&a(1), &chain(0, 100)).code(), "success");
     let page = v1(&stores, &stores.token, "GET", "", "");
@@ -215,7 +215,7 @@ fn whole_logs_count_as_they_come_and_go() {
 
 // Verifies: TOK-14, EVT-71
 #[test]
-fn a_stream_of_the_view_takes_leave() {
+fn a_stream_over_budget_ends_with_a_bye() {
     let stores = Stores::new();
     let mut writer = stores.open("app");
     assert_eq!(writer.push(&a(1), &chain(0, 3)).code(), "success");

@@ -190,7 +190,7 @@ fn a_file_older_by_less_than_the_hub_remembers_is_noticed_by_its_clients() {
 
 // Verifies: EVT-47
 #[test]
-fn what_proves_nothing_leaves_the_store_alone() {
+fn a_client_ahead_without_proof_does_not_make_the_store_suspect() {
     let (stores, id) = put_back_to_5();
     // Who may only read could stop a store for those who write.
     pull_ahead(&stores, &token(&stores.place, &["read"]), &id, 10);
@@ -231,7 +231,7 @@ fn a_store_may_be_held_at_once_or_never() {
 
 // Verifies: EVT-47, EVT-70
 #[test]
-fn the_view_hears_of_lost_events_as_the_wire_does() {
+fn clients_of_the_v1_api_that_are_ahead_are_detected_as_on_the_wire() {
     let (stores, id) = put_back_to_5();
     refused(&get(&stores, &format!("store=app&after=12&backendId={id}")), 409, "cursor_ahead");
     assert_eq!(stat(&stores)["suspect"]["at"], 12);
@@ -270,7 +270,7 @@ fn events_that_the_operator_puts_back_end_the_suspicion() {
 
 // Verifies: EVT-47, EVT-57
 #[test]
-fn what_a_hook_adds_does_not_reach_a_client_either() {
+fn events_added_by_a_hook_never_reach_a_position_that_a_client_holds() {
     let receiver = HookReceiver::start();
     receiver.answer(|_| Reply::json(&json!({"verdict": "accept", "append": [{"name": "of the hub"}]})));
     let hook = format!("--events-on-push-url={}", receiver.url());

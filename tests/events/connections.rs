@@ -1,4 +1,4 @@
-//! Connections: their number, their end, the hub's end.
+//! Connections: limits, closing, and the hub's shutdown.
 
 use std::time::Duration;
 

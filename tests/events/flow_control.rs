@@ -1,4 +1,4 @@
-//! Windows, slow consumers, sleepers (events, scenarios 9, 10 and 13).
+//! Windows, slow consumers, silent peers, rates (events, scenarios 9, 10 and 13).
 
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ fn a_silent_peer_is_pinged_and_one_that_does_not_answer_is_dropped() {
 
 // Verifies: EVT-33
 #[test]
-fn a_connection_that_only_pings_is_closed_so_that_its_client_wakes() {
+fn a_connection_that_only_pings_is_closed() {
     let stores = Stores::new();
     let mut sleeper = stores.open("app");
     let mut quiet = stores.open("app");
@@ -174,7 +174,7 @@ fn a_connection_that_only_pings_is_closed_so_that_its_client_wakes() {
 
 // Verifies: EVT-33
 #[test]
-fn who_was_told_server_ahead_and_does_not_pull_is_closed() {
+fn a_client_that_does_not_pull_after_server_ahead_is_closed() {
     let stores = Stores::new();
     let mut other = stores.open("app");
     assert_eq!(other.push(&a(1), &chain(0, 3)).code(), "success");

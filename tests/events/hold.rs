@@ -1,4 +1,4 @@
-//! A file that is older than what was acknowledged (events, scenario 15).
+//! A restored file that is older than what was acknowledged is put on hold (events, scenario 15).
 
 use std::{fs, path::Path};
 

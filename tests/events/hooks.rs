@@ -1,4 +1,4 @@
-//! The operator's program is asked and told (events 2.11, scenario 12).
+//! The hooks onPush, onPull and onPushed (events 2.11, scenario 12).
 
 use std::collections::BTreeSet;
 
@@ -109,7 +109,7 @@ fn a_hook_rejects_or_adds_events_of_its_own() {
 
 // Verifies: EVT-56, EVT-30
 #[test]
-fn a_hook_that_does_not_answer_closes_the_way_or_leaves_it_open() {
+fn a_silent_hook_refuses_or_allows_as_configured() {
     let receiver = HookReceiver::start();
     receiver.answer(|_| Reply::Silence);
     let closed = hooked(&receiver, &["on-push"], &["--events-hook-timeout-ms=700"]);
@@ -200,7 +200,7 @@ fn a_hook_decides_who_may_read() {
 
 // Verifies: EVT-59, EVT-34
 #[test]
-fn while_the_hook_of_pulls_is_down_clients_come_again() {
+fn while_the_pull_hook_is_down_clients_are_told_to_retry() {
     let receiver = HookReceiver::start();
     receiver.answer(|_| Reply::status(503));
     let stores = hooked(&receiver, &["on-pull"], &[]);
@@ -222,7 +222,7 @@ fn while_the_hook_of_pulls_is_down_clients_come_again() {
 
 // Verifies: EVT-58
 #[test]
-fn commits_are_told_in_order_from_where_the_last_telling_ended() {
+fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
     let receiver = HookReceiver::start();
     let mut stores = hooked(&receiver, &["on-pushed"], &[]);
     let told = |count: usize| {
@@ -269,7 +269,7 @@ fn commits_are_told_in_order_from_where_the_last_telling_ended() {
 // what it had been told by `Ferry-Hook-Id`, took the second one's events for repetitions of the first one's.
 // Verifies: EVT-58
 #[test]
-fn different_events_are_never_told_under_one_id() {
+fn different_events_are_never_delivered_under_one_id() {
     let receiver = HookReceiver::start();
     let stores = hooked(&receiver, &["on-pushed"], &[]);
     append(&stores, &body(json!(0), &["shared"]));

@@ -1,4 +1,4 @@
-//! Appending: who wins, what is refused, what comes back (events, scenarios 2 and 14).
+//! Appending: concurrent pushes, refusals, sequence numbers, answers (events, scenarios 2 and 14).
 
 use std::{sync::Barrier, thread};
 
@@ -44,7 +44,7 @@ fn of_racing_pushes_with_one_parent_exactly_one_wins() {
 
 // Verifies: EVT-02, EVT-03, EVT-06, EVT-12
 #[test]
-fn numbers_are_kept_and_the_pushers_own_chunk_comes_first() {
+fn sequence_numbers_are_kept_and_the_pusher_gets_its_own_chunk_first() {
     let stores = Stores::new();
     let mut socket = stores.open("gaps");
     socket.pull(&a(1), true, None);

@@ -44,7 +44,7 @@ fn by(client: &str, parent: i64) -> Vec<Value> {
 
 // Verifies: EVT-04, EVT-09, EVT-53
 #[test]
-fn who_is_refused_before_the_writer_is_listed_with_the_batch() {
+fn clients_refused_before_the_writer_are_listed_with_the_batch() {
     let stores = Stores::new();
     let mut socket = stores.open("app");
     assert_eq!(socket.push(&a(1), &by("fine", 0)).code(), "success");
@@ -76,7 +76,7 @@ fn who_is_refused_before_the_writer_is_listed_with_the_batch() {
 
 // Verifies: EVT-43
 #[test]
-fn who_waits_for_a_held_store_is_listed() {
+fn clients_that_wait_for_a_held_store_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let stores = rolled_back(&folder.path().join("backup")).restarted();
     let bearer = format!("Bearer {}", stores.token);
@@ -104,7 +104,7 @@ fn who_waits_for_a_held_store_is_listed() {
 
 // Verifies: EVT-50
 #[test]
-fn a_socket_whose_store_cannot_be_is_listed_with_the_reason() {
+fn a_socket_that_names_an_invalid_store_is_listed_with_the_reason() {
     let stores = Stores::with("--events-store-id-pattern=app|new-.*");
     drop(stores.open("app"));
     let bearer = format!("Bearer {}", stores.token);

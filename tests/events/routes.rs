@@ -40,7 +40,7 @@ fn any_path_with_a_store_id_reaches_the_store() {
 }
 
 #[test]
-fn paths_of_others_stay_theirs() {
+fn paths_of_other_endpoints_are_not_taken_as_stores() {
     let stores = Stores::new();
     let get = |path: &str| http::get(stores.address(), path).unwrap();
     assert_eq!(get("/healthz?storeId=a&transport=ws").text(), "ok");

@@ -1,4 +1,4 @@
-//! Pushes at the same time: one wins per version, the others are told (pages, scenario 4).
+//! Concurrent pushes: one wins per version, the others get a conflict (pages, scenario 4).
 
 use std::{fs, path::Path, thread};
 
@@ -143,7 +143,7 @@ fn a_push_that_began_earlier_and_ends_later_loses_and_keeps_its_pages() {
 /// A push that only rewrote what SQLite counts on page 1 took nothing from anybody, and the one beside it lost all the same.
 // Verifies: PAG-08
 #[test]
-fn a_push_beside_one_that_changed_nothing_wins() {
+fn a_push_concurrent_with_one_that_rewrote_only_counters_wins() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let [one, two, copy] = ["one.db", "two.db", "copy.db"].map(|name| folder.path().join(name));

@@ -1,4 +1,4 @@
-//! Pushes beside a writer: every accepted version is one moment of the file (pages, scenarios 5 and 6).
+//! Pushes of a file that is being written: every accepted version is one snapshot (pages, scenarios 5 and 6).
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn assert_one_moment(place: &Place, folder: &Path, number: usize) {
 
 // Verifies: PAG-07
 #[test]
-fn edgereplicas_client_beside_a_writer_never_leaves_a_mixture() {
+fn edgereplicas_client_pushing_beside_a_writer_never_mixes_snapshots() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bank.db");
@@ -66,7 +66,7 @@ fn ferrys_own_push_reads_one_snapshot() {
 
 // Verifies: PAG-64
 #[test]
-fn readers_beside_a_pull_see_old_or_new() {
+fn readers_during_a_pull_see_the_old_or_the_new_file() {
     for wal in [true, false] {
         let place = Place::new();
         let ferry = Ferry::new(FERRY, &place.hub.url());

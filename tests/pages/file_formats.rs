@@ -1,4 +1,4 @@
-//! Databases of every shape go through unharmed (pages, scenario 7).
+//! SQLite files of every format are transferred unchanged (pages, scenario 7).
 
 use std::{collections::BTreeMap, fs, path::Path};
 

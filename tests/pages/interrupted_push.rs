@@ -1,4 +1,4 @@
-//! Broken pushes: the old version stays whole, the retry is asked only for the rest (pages, scenario 2).
+//! Interrupted pushes: the old version stays whole, the retry is asked only for the rest (pages, scenario 2).
 
 use std::{fs, path::Path};
 
@@ -49,7 +49,7 @@ fn push_until(place: &Place, file: &Path, limit: usize) -> Option<usize> {
 
 // Verifies: PAG-02, PAG-03
 #[test]
-fn a_cut_push_changes_nothing_and_its_pages_wait_for_the_retry() {
+fn an_interrupted_push_changes_nothing_and_its_pages_stay_staged() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.db");

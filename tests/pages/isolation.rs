@@ -1,4 +1,4 @@
-//! One database's misfortune is not another's; idle databases are closed and come back.
+//! A failure in one database affects no other; idle databases are closed and reopened.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! How long small frames take.
+//! Small frames are acknowledged without delay.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::support::{Place, options};
 
 // Verifies: PAG-11
 #[test]
-fn stalled_readers_cost_little_memory() {
+fn stalled_readers_use_little_memory() {
     const READERS: u64 = 24;
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ fn stalled_readers_cost_little_memory() {
 }
 
 #[test]
-fn the_65th_socket_of_a_database_is_told_to_wait() {
+fn the_65th_socket_of_a_database_is_refused_with_retry_after() {
     let place = Place::new();
     let token = place.pull_token();
     let sockets: Vec<Socket> = (0..64).map(|_| Socket::open(place.hub.address(), &token).unwrap()).collect();

@@ -1,5 +1,5 @@
 //! Schema changes of every kind travel: over EdgeReplica's wire into a live file, and with `ferry push` and `ferry
-//! pull` (pages, scenario 7). The same by the thousand, without a hub, stands in the store crate.
+//! pull` (pages, scenario 7). The same by the thousand, without a hub, stands in `crates/sqlite`.
 
 use std::path::Path;
 

@@ -278,7 +278,7 @@ fn a_pull_token_stores_nothing() {
 }
 
 #[test]
-fn key_order_and_unknown_fields_do_not_matter() {
+fn key_order_and_unknown_fields_are_ignored() {
     let target = Target::new();
     // {"data": {"max_page": 0, "later": [1], "page_size": 4096, "protocol_version": 1}, "kind": "hello", "x": nil}
     let mut bytes = vec![VERSION, 0x83, 0xa4];

@@ -1,4 +1,4 @@
-//! A pull serves one version, whatever is committed meanwhile.
+//! A pull gets one version, whatever is committed meanwhile.
 
 use std::{collections::BTreeMap, fs};
 

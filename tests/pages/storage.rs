@@ -1,4 +1,4 @@
-//! What lies on the hub's disk.
+//! Files of a page database on the hub's disk: locks, changes from outside, the index.
 
 use std::{fs, os::unix::fs::MetadataExt as _};
 

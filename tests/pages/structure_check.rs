@@ -1,4 +1,4 @@
-//! What the hub looks for in a pushed file before it takes it: whether its pages hang together, and nothing else.
+//! The check of a pushed file's structure before it is accepted: b-trees, freelist and pointer maps, nothing else.
 
 use std::{fs, path::Path};
 
@@ -65,7 +65,7 @@ const COMPLAINED_OF: [(&str, Make); 5] = [
 /// every line of `quick_check` counted as a torn page.
 // Verifies: PAG-19
 #[test]
-fn what_sqlite_complains_of_travels_if_its_pages_hang_together() {
+fn a_file_that_fails_quick_check_is_accepted_if_its_structure_is_sound() {
     let place = Place::new();
     let ferry = Ferry::new(FERRY, &place.hub.url());
     for (number, (name, make)) in COMPLAINED_OF.into_iter().enumerate() {
@@ -106,7 +106,7 @@ fn damage(file: &Path) -> Vec<u8> {
 /// A file that is damaged itself was told for ever to have changed meanwhile, and to be pushed again.
 // Verifies: PAG-07, PAG-19
 #[test]
-fn the_same_image_refused_twice_is_told_to_be_damaged() {
+fn the_same_image_refused_twice_is_reported_as_damaged() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.db");
@@ -128,7 +128,7 @@ fn the_same_image_refused_twice_is_told_to_be_damaged() {
 /// speed for hours, and neither a timer nor SIGTERM could end it.
 // Verifies: PAG-19
 #[test]
-fn an_expression_of_the_schema_is_never_computed() {
+fn expressions_of_the_schema_are_never_evaluated() {
     let mut place = Place::new();
     let folder = tempfile::tempdir().unwrap();
     let (file, copy) = (folder.path().join("slow.db"), folder.path().join("copy.db"));

@@ -1,4 +1,4 @@
-//! A hub behind real proxies, configured as docs/proxies.md says: everything that clients do goes through.
+//! A hub behind real proxies, configured as docs/proxies.md says: everything that clients do works.
 
 mod start;
 

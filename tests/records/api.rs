@@ -230,7 +230,7 @@ fn devices_and_owners_can_be_forgotten() {
 }
 
 #[test]
-fn a_write_hears_every_parameter_or_refuses_it() {
+fn a_write_refuses_parameters_that_it_does_not_know() {
     let records = Records::new();
     let put = |query: &str| records.v1("PUT", &format!("/todo/tasks/t1{query}"), r#"{"title":"a"}"#);
     let refused = put("?ownr=bob");

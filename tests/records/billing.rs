@@ -56,7 +56,7 @@ impl Service {
 // A negative answer was kept for five minutes: who had just paid stayed locked out. Acceptance scenario 14.
 // Verifies: REC-32
 #[test]
-fn who_has_not_paid_gets_402_and_who_has_paid_syncs() {
+fn unpaid_accounts_get_402_and_paid_ones_sync() {
     let service = Service::start(Service::says(false));
     let records = service.records(&[]);
     let body = json!({"clientId": "c", "changes": [insert("tasks", "t1", "x")]}).to_string();
@@ -82,7 +82,7 @@ fn who_has_not_paid_gets_402_and_who_has_paid_syncs() {
 
 // Verifies: REC-32
 #[test]
-fn a_service_that_is_ill_stops_nobody_unless_told_to() {
+fn a_failing_billing_service_lets_everyone_sync_unless_configured_otherwise() {
     let garbage = Reply::Answer(200, Vec::new(), GARBAGE.into());
     for (ill, fail, status) in [
         (garbage.clone(), "open", 200),

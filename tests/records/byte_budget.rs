@@ -76,7 +76,7 @@ fn compressed_bodies_count_as_what_they_hold() {
 
 // Verifies: TOK-14, REC-31
 #[test]
-fn a_stream_takes_leave_and_a_socket_is_closed() {
+fn at_the_budget_a_stream_ends_with_a_bye_and_a_socket_is_closed() {
     for path in ["/sync/todo/stream", "/v1/databases/-/records/changes/stream"] {
         let records = Records::new();
         records.push("maker", "", &tasks(0, 2));
@@ -119,7 +119,7 @@ fn v1(records: &Records, token: &str, method: &str, rest: &str, body: &str) -> R
 
 // Verifies: TOK-14
 #[test]
-fn the_view_is_charged_and_tells_what_it_did() {
+fn calls_under_v1_are_charged_and_a_write_that_fits_is_answered() {
     let records = Records::new();
     records.push("maker", "", &tasks(0, 20));
     for rest in ["/todo/tasks", "/todo/tasks/t1", "/export", "/devices", "/conflicts"] {

@@ -1,4 +1,4 @@
-//! Long absences and clocks that step.
+//! Long absences, delayed work, and clocks that step.
 
 use ferry_testkit::{hub::Options, wait};
 use serde_json::{Value, json};

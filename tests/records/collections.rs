@@ -1,4 +1,4 @@
-//! How many collections there may be, and what they cost (REC-35).
+//! Limits and cost of collections (REC-35).
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -33,7 +33,7 @@ fn views(records: &Records) -> usize {
 // 428 kB that named 5,000 collections stopped a database's writer for 93 s: the schema was read through four times for each.
 // Verifies: REC-35
 #[test]
-fn one_push_of_many_new_collections_stops_nobody() {
+fn a_push_of_many_new_collections_does_not_delay_others() {
     let records = Records::new();
     records.push("c", "", &json!([insert("tasks", "before", "x")]));
     let (took, refused) =
@@ -69,7 +69,7 @@ fn one_push_of_many_new_collections_stops_nobody() {
 
 // Verifies: REC-35
 #[test]
-fn an_app_and_a_database_have_so_many_collections_at_most() {
+fn the_number_of_collections_per_app_and_database_is_limited() {
     let records = Records::new();
     let names = |from: usize, to: usize| inserts((from..to).map(|n| format!("c{n}")));
     for app in ["one", "two"] {

@@ -42,7 +42,7 @@ fn a_push_is_stored_whole_or_not_at_all() {
 // A restored hub went on with cursors that promised lost commits.
 // Verifies: REC-44
 #[test]
-fn a_file_that_was_put_back_begins_a_new_epoch() {
+fn a_restored_file_begins_a_new_epoch() {
     let mut records = Records::new();
     records.push("c", "", &json!([insert("tasks", "kept", "x")]));
     let dir = records.place.hub.database_dir(&records.place.database);

@@ -1,4 +1,4 @@
-//! Edits of records that somebody else has deleted meanwhile: both sides hear what was lost.
+//! Edits concurrent with a delete by another device: both devices get the conflict.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn send(records: &Records, device: &str, since: &Value, changes: &[Value]) -> Va
 // The edit was merged under the tombstone, and neither device was told that anything was lost.
 // Verifies: REC-42
 #[test]
-fn an_edit_that_meets_a_delete_is_a_conflict_whichever_comes_first() {
+fn an_edit_concurrent_with_a_delete_is_a_conflict_in_both_orders() {
     for delete_first in [true, false] {
         let records = Records::new();
         let made = json!([
@@ -72,7 +72,7 @@ fn an_edit_that_meets_a_delete_is_a_conflict_whichever_comes_first() {
 
 // Verifies: REC-42
 #[test]
-fn who_had_seen_the_other_side_has_no_conflict() {
+fn an_edit_after_seeing_the_delete_is_no_conflict() {
     let records = Records::new();
     let cursor = |device: &str| {
         let path = "/v1/databases/-/records/changes?app=todo&since=0";

@@ -186,7 +186,7 @@ fn a_database_that_somebody_else_has_locked_refuses_the_push_and_goes_on_serving
 }
 
 #[test]
-fn bodies_that_are_too_much_cost_little_memory() {
+fn oversized_bodies_use_little_memory() {
     const MOST_BYTES: u64 = 48 << 20;
     let records = Records::new();
     records.push("c", "", &json!([insert("tasks", "t1", "x")]));
@@ -211,7 +211,7 @@ fn bodies_that_are_too_much_cost_little_memory() {
 
 // Verifies: REC-52
 #[test]
-fn a_push_changes_what_a_page_replica_brings() {
+fn record_pushes_are_visible_in_a_page_pull_of_the_database() {
     let records = Records::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("copy.db");

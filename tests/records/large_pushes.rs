@@ -1,4 +1,4 @@
-//! Large pushes at once: decoded they take many times their bytes, so they take turns.
+//! Concurrent large pushes: decoded they take many times their bytes, so they are decoded one after another.
 
 use std::{fs, thread};
 
@@ -23,7 +23,7 @@ fn push(records: &Records, id: &str, bytes: usize) -> Response {
 // Seven pushes at once took 1.3 GB: what they were decoded to was bounded by nothing.
 // Verifies: WEB-11
 #[test]
-fn large_pushes_take_turns_and_small_ones_pass() {
+fn large_pushes_are_decoded_one_after_another_and_small_ones_pass() {
     const LARGE: usize = 9 << 20;
     let folder = tempfile::tempdir().unwrap();
     let block = folder.path().join("block");

@@ -1,4 +1,4 @@
-//! Many at once (acceptance scenario 4).
+//! Many devices that push and pull at once (acceptance scenario 4).
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -26,7 +26,7 @@ fn wide(id: &str, value: u32, at: Option<&str>) -> Value {
 // the whole history of its record, and each of many deletes told of every field again.
 // Verifies: REC-35
 #[test]
-fn one_push_of_many_fields_stops_nobody() {
+fn a_push_of_many_fields_does_not_delay_others() {
     let records = Records::new();
     let push = |what: &str, client: &str, since: &str, changes: &Value| {
         let (took, answer) = wait::timed(|| records.push(client, since, changes));
@@ -58,7 +58,7 @@ fn one_push_of_many_fields_stops_nobody() {
 // Of two members with one name the last counts, as in the client that wrote them.
 // Verifies: REC-18
 #[test]
-fn a_name_that_stands_twice_in_a_change_counts_once() {
+fn a_duplicate_field_name_in_a_change_counts_once() {
     let records = Records::new();
     let body = format!(
         r#"{{"clientId":"c","changes":[{{"table":"tasks","id":"t1","op":"insert","data":{{"createdAt":"{T}",

@@ -1,4 +1,4 @@
-//! What devices hold after they wrote apart: one state.
+//! Devices that wrote concurrently hold one state after syncing.
 
 use ferry_protocol::records::UnixNanos;
 use ferry_testkit::wait;
@@ -223,7 +223,7 @@ fn an_update_waits_for_its_insert() {
 // `"fields":{"x":null}` was a crash; the fields beside a delete and those of an update without `fields` were lost.
 // Verifies: REC-08
 #[test]
-fn odd_changes_are_whole_or_refused() {
+fn unusual_changes_are_applied_whole_or_refused() {
     let records = Records::new();
     records.push("b", "", &json!([insert("tasks", "t1", "x")]));
     let mut reader = Device::new("r");

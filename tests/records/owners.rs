@@ -1,4 +1,4 @@
-//! Whose records there are, and whose they are not.
+//! Owners of records: names, migration from earlier versions, lists.
 
 use ferry_testkit::{
     jwks_server::{Behaviour, JwksServer},
@@ -57,7 +57,7 @@ fn own_name(records: &Records) -> String {
 // the same `sub` at another issuer.
 // Verifies: REC-34
 #[test]
-fn no_sub_of_a_jwt_is_somebody_elses_owner() {
+fn no_jwt_subject_equals_another_owner() {
     let server = server();
     let records = trusting(&server, "*");
     push_as(&records, &records.token, "of the account");
@@ -102,7 +102,7 @@ fn made_old(records: &mut Records, owners: &[(&str, &str)]) {
 
 // Verifies: REC-34
 #[test]
-fn records_of_an_earlier_program_go_to_those_whose_they_were() {
+fn records_stored_by_an_earlier_version_keep_their_owners() {
     let server = server();
     for issuer in [ONE, "*"] {
         let mut records = trusting(&server, issuer);

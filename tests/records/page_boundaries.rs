@@ -1,4 +1,4 @@
-//! Pages that were cut. A record whose field `a` changed before the cut and whose field `b` changed after it stands
+//! Records at the boundary of a page. A record whose field `a` changed before the cut and whose field `b` changed after it stands
 //! behind the cut: what follows must bring both, although `a` is older than the cursor.
 
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn has_both(reader: &Device) -> bool {
 
 // Verifies: REC-11, REC-12
 #[test]
-fn a_cut_pull_loses_no_field() {
+fn a_pull_cut_at_a_page_boundary_loses_no_field() {
     let records = Records::new();
     let cursor = crowd(&records, 1_500);
     let first = records.pull("reader", "tasks", &cursor);
@@ -48,7 +48,7 @@ fn a_cut_pull_loses_no_field() {
 
 // Verifies: REC-11, REC-12, REC-13
 #[test]
-fn a_cut_delta_of_a_push_loses_no_field() {
+fn the_answer_to_a_push_cut_at_a_page_boundary_loses_no_field() {
     let records = Records::new();
     let cursor = crowd(&records, 3_000);
     // On by pushes, and on by pulls from the cursor of a push.
@@ -71,7 +71,7 @@ fn a_cut_delta_of_a_push_loses_no_field() {
 
 // Verifies: REC-11, REC-20
 #[test]
-fn a_cut_stream_loses_no_field() {
+fn a_stream_cut_at_a_page_boundary_loses_no_field() {
     let records = Records::new();
     let cursor = crowd(&records, 1_500);
     let until_known = |reader: &mut Device, stream: &mut ferry_testkit::records::EventStream| {
@@ -98,7 +98,7 @@ fn a_cut_stream_loses_no_field() {
 
 // Verifies: REC-11
 #[test]
-fn a_cut_page_of_ferrys_own_wire_loses_no_field() {
+fn a_page_boundary_of_ferrys_own_wire_loses_no_field() {
     let records = Records::new();
     records.push("maker", "", &json!([insert("tasks", "known", "x")]));
     let page = |cursor: &str| {

@@ -1,4 +1,4 @@
-//! A whole data directory that was put back: nothing in it remembers what is lost, only the devices do.
+//! A data directory restored as a whole: nothing in it knows what was lost, only the devices do.
 
 use std::{fs, path::Path};
 
@@ -74,7 +74,7 @@ fn cursors_ahead(records: &Records) -> String {
 // have, and what it had lost was never sent again.
 // Verifies: REC-22, REC-44
 #[test]
-fn devices_begin_anew_at_a_hub_that_was_put_back() {
+fn devices_resync_with_a_restored_hub() {
     for another_writes_first in [false, true] {
         let records = Records::new();
         records.push("maker", "", &json!([insert("tasks", "kept", "x")]));
@@ -138,7 +138,7 @@ fn devices_begin_anew_at_a_hub_that_was_put_back() {
 
 // Verifies: REC-22
 #[test]
-fn old_devices_alone_show_that_a_hub_was_put_back() {
+fn a_restored_hub_is_detected_by_existing_devices_only() {
     for (by, another_writes_first) in
         [("pull", false), ("pull", true), ("stream", true), ("push", true), ("push", false)]
     {
@@ -168,7 +168,7 @@ fn old_devices_alone_show_that_a_hub_was_put_back() {
 // A hub that starts again, or whose device names a time that no hub gave out, has lost nothing.
 // Verifies: REC-22
 #[test]
-fn a_restart_or_a_time_of_the_future_begins_nothing_anew() {
+fn a_restart_or_a_future_cursor_starts_no_new_epoch() {
     let mut records = Records::new();
     records.push("maker", "", &json!([insert("tasks", "t0", "x")]));
     let (mut device, mut cursors) = (Device::new("d"), Vec::new());

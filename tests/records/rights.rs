@@ -1,4 +1,4 @@
-//! Who may do what with whose records.
+//! Rights at the record endpoints.
 
 use ferry_testkit::{
     http,

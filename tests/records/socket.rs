@@ -19,7 +19,7 @@ fn news(app: &str, tables: &[&str]) -> Said {
 // ends a socket.
 // Verifies: REC-21
 #[test]
-fn other_devices_are_told_and_the_writer_is_not() {
+fn other_devices_are_notified_and_the_writer_is_not() {
     let records = Records::with(&["--records-ping-seconds=1"]);
     let mut writer = records.socket("/ws", "a");
     let mut other = records.socket("/ws/todo", "b");
@@ -41,7 +41,7 @@ fn other_devices_are_told_and_the_writer_is_not() {
 }
 
 #[test]
-fn bad_sockets_are_closed_with_a_word() {
+fn bad_sockets_are_closed_with_a_reason() {
     let records = Records::new();
     let error = |text: &str| Said::Message(json!({"type": "error", "tables": [text]}));
     for (auth, text) in [
@@ -65,7 +65,7 @@ fn bad_sockets_are_closed_with_a_word() {
 
 // Verifies: REC-21
 #[test]
-fn a_peer_that_answers_no_ping_is_given_up() {
+fn a_peer_that_answers_no_ping_is_closed() {
     let records = Records::with(&["--records-ping-seconds=1"]);
     // Nothing is read from it, so that its library answers nothing.
     let mut silent = records.socket("/ws", "a");

@@ -1,4 +1,4 @@
-//! Event streams.
+//! Record streams (server-sent events).
 
 use ferry_testkit::wait;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn changes(event: &ferry_testkit::records::Event) -> Vec<Value> {
 // what came between query and subscription. Acceptance scenario 11.
 // Verifies: REC-20
 #[test]
-fn a_stream_answers_at_once_drains_and_follows() {
+fn a_stream_starts_at_once_sends_the_backlog_and_follows() {
     let records = Records::new();
     let (took, mut idle) = wait::timed(|| {
         let mut stream = records.stream("");
@@ -113,7 +113,7 @@ fn streams_of_many_devices_get_what_the_others_wrote_and_nothing_else() {
 // A page of a stream is an event per collection: one whose second event did not arrive has not arrived.
 // Verifies: REC-20
 #[test]
-fn a_page_that_was_cut_between_its_events_comes_again() {
+fn a_page_interrupted_between_its_events_is_sent_again() {
     let records = Records::new();
     for n in 0..3 {
         records.push(
@@ -139,7 +139,7 @@ fn a_page_that_was_cut_between_its_events_comes_again() {
 // A stream looked at its rights only when it had nothing to send: a long backlog outlived them.
 // Verifies: REC-31
 #[test]
-fn a_backlog_does_not_outlive_the_right_to_it() {
+fn a_backlog_is_not_delivered_after_the_right_ended() {
     const RECORDS: usize = 48;
     let records = Records::new();
     // 43 MB, of which the connection and one page hold far less.
@@ -184,7 +184,7 @@ fn a_stream_ends_with_its_credential() {
 }
 
 #[test]
-fn a_stopping_hub_says_goodbye() {
+fn a_stopping_hub_ends_streams_with_a_bye() {
     let records = Records::new();
     records.push("maker", "", &json!([insert("tasks", "t1", "x")]));
     let mut stream = records.stream("");

@@ -1,4 +1,4 @@
-//! A device that passes from one user to the next: what it holds is not sent or shown to the wrong one.
+//! A device whose user changes: records are neither sent to nor shown to the wrong one.
 
 use ferry_testkit::http;
 use serde_json::json;
@@ -17,7 +17,7 @@ fn holding(users: &Users, sub: &str, method: &str, path: &str, owner: &str, body
 // The next user of a browser got the last one's unsent rows into their account.
 // Verifies: REC-65
 #[test]
-fn what_a_device_holds_of_one_user_is_not_taken_from_another() {
+fn a_push_with_another_owners_name_is_refused() {
     let users = Users::new();
     let owner = |sub| {
         let answer = users.call(sub, "GET", &format!("{CHANGES}?app=todo&since=0"), "");

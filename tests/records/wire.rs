@@ -9,7 +9,7 @@ use super::{Records, T, device::Device, ids, insert, update};
 // Acceptance scenario 1.
 // Verifies: REC-03, REC-15
 #[test]
-fn two_generations_edit_one_record_in_turns() {
+fn clients_of_two_generations_edit_one_record_alternately() {
     let records = Records::new();
     records.push("old", "", &json!([insert("tasks", "t1", "first")]));
     let gen_1 = json!([{"table": "tasks", "id": "t1", "op": "update",
@@ -45,7 +45,7 @@ fn two_generations_edit_one_record_in_turns() {
 // The server relayed changes and merged nothing; each reader did so in its own way, and they came to differ.
 // Verifies: REC-01
 #[test]
-fn a_reader_that_takes_whatever_comes_has_what_the_hub_has() {
+fn a_reader_that_applies_every_page_equals_the_hub() {
     let records = Records::new();
     records.push("maker", "", &json!([insert("tasks", "t1", "x")]));
     let (_, mut cursor) = records.pull_all("reader", "tasks", "");
@@ -108,7 +108,7 @@ fn a_tie_has_one_winner_in_both_orders() {
 // Rows of equal time at the border of two pages were skipped. Acceptance scenario 3.
 // Verifies: REC-10, REC-11, REC-12
 #[test]
-fn pages_miss_nothing_while_a_writer_goes_on() {
+fn pages_miss_nothing_during_concurrent_writes() {
     let records = Records::new();
     let inserts: Vec<Value> = (0..2_500).map(|n| insert("tasks", &format!("t{n:04}"), "x")).collect();
     records.push("maker", "", &json!(inserts));
@@ -159,7 +159,7 @@ fn a_push_brings_the_history_of_what_was_never_pulled() {
 // A delta that was cut at 5,000 changes was declared complete, and the rest was lost. Acceptance scenario 5.
 // Verifies: REC-12, REC-13
 #[test]
-fn a_cut_delta_is_not_declared_complete() {
+fn an_incomplete_answer_to_a_push_is_not_declared_complete() {
     let records = Records::new();
     for table in ["tasks", "notes"] {
         let inserts: Vec<Value> = (0..3_000).map(|n| insert(table, &format!("{table}{n}"), "x")).collect();
@@ -190,7 +190,7 @@ fn a_cut_delta_is_not_declared_complete() {
 // The good changes of a batch with a bad one stayed, and retries doubled rows. Acceptance scenario 10.
 // Verifies: REC-18
 #[test]
-fn one_bad_change_among_200_and_nothing_is_applied() {
+fn one_bad_change_among_200_refuses_the_whole_push() {
     let records = Records::new();
     let mut changes: Vec<Value> = (0..200).map(|n| insert("tasks", &format!("t{n}"), "x")).collect();
     let good = changes[137].take();
@@ -210,7 +210,7 @@ fn one_bad_change_among_200_and_nothing_is_applied() {
 }
 
 #[test]
-fn cursors_of_the_future_and_of_no_time_at_all() {
+fn a_future_cursor_gets_nothing_new_and_a_malformed_one_everything() {
     let records = Records::new();
     records.push("c", "", &json!([insert("tasks", "t1", "x")]));
     let newest = records.pull("r", "tasks", "")["syncedUntil"].clone();

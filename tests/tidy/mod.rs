@@ -1,4 +1,4 @@
-//! Checks the habits of the code over its own text and its dependency tree, so that a review need not.
+//! Checks of the sources' text and of the dependency tree.
 
 mod manifests;
 mod requirements;

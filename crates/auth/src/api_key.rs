@@ -165,7 +165,7 @@ mod tests {
 
     // Verifies: KEY-01
     #[test]
-    fn values_of_other_systems() {
+    fn values_of_other_systems_are_not_api_keys() {
         let uuid = "3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
         assert_eq!(check_import(KeyKind::Publishable, &format!("ep_pk_{uuid}")), Ok(()));
         for bad in ["", "ep_pk_", uuid, "ep_pk_3f2b9c1e5d444a7b8e110a6c7d902153", "static-token"] {

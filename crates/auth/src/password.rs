@@ -184,7 +184,7 @@ mod tests {
 
     // Verifies: PWD-02
     #[test]
-    fn lengths_of_new_passwords() {
+    fn the_length_of_new_passwords_is_limited() {
         assert_eq!(check_new("sevench").unwrap_err().message, "password too short (7 chars, need 8)");
         assert_eq!(check_new("").unwrap_err().message, "password too short (0 chars, need 8)");
         assert!(check_new("eightchr").is_ok());

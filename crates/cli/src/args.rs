@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_sound() {
+    fn the_argument_parser_is_consistent() {
         grammar().debug_assert();
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commands_of_the_pages_exist() {
+    fn the_documented_commands_exist() {
         for page in [include_str!("../../../README.md"), include_str!("../../../docs/securing-a-hub.md")] {
             let found = commands(page);
             assert!(found.len() > 5, "{found:?}");

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!(count(7), "7");
         assert_eq!(count(3649), "3,649");
         assert_eq!(count(1_000_000), "1,000,000");

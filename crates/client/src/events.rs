@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_stores_stand_in_urls() {
+    fn store_names_are_percent_encoded() {
         assert_eq!(encoded("Team A/b+é"), "Team%20A%2Fb%2B%C3%A9");
         assert_eq!(parameter(None), "");
     }

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_that_was_cut_is_seen() {
+    fn a_truncated_export_is_detected() {
         let digest: String =
             Sha256::digest(b"{\"format\":\"f\"}\n{\"id\":1}\n").iter().map(|b| format!("{b:02x}")).collect();
         let trailer = format!("{{\"count\":1,\"sha256\":\"{digest}\"}}");

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_hub_has_one_spelling() {
+    fn server_urls_are_normalised() {
         for (text, spelled, sync) in [
             ("http://LOCALHOST:8787/", "http://localhost:8787", "ws://localhost:8787/sync"),
             ("HTTPS://hub.example:443", "https://hub.example", "wss://hub.example/sync"),

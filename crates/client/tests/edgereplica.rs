@@ -277,7 +277,7 @@ async fn readers_beside_a_pull_see_the_old_image_or_the_new_one() {
 
 // Verifies: PAG-21
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_hub_does_wrong_the_file_stays_as_it_was() {
+async fn the_file_is_unchanged_whatever_the_hub_does_wrong() {
     let bench = Bench::new().await;
     let copy = bench.database("copy", "PRAGMA journal_mode=DELETE", 500);
     let file = bench.database("file", "PRAGMA journal_mode=DELETE", 900);

@@ -97,7 +97,7 @@ const DELETE: &str = "PRAGMA journal_mode=DELETE";
 
 // Verifies: PAG-63, PAG-64
 #[tokio::test(flavor = "multi_thread")]
-async fn two_files_take_turns() {
+async fn two_files_push_and_pull_alternately() {
     let bench = Bench::new().await;
     let one = bench.database("one", DELETE, 900);
     let first = bench.push(&one, false).await.unwrap();
@@ -118,7 +118,7 @@ async fn two_files_take_turns() {
 
 // Verifies: PAG-63
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_of_somebody_else_is_never_overwritten_unseen() {
+async fn a_concurrent_push_is_never_overwritten_without_asking() {
     let bench = Bench::new().await;
     let mine = bench.database("mine", DELETE, 300);
     let other = bench.database("other", DELETE, 400);
@@ -142,7 +142,7 @@ async fn a_push_of_somebody_else_is_never_overwritten_unseen() {
 
 // Verifies: PAG-63
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_or_a_lost_state_is_found_again() {
+async fn a_lost_answer_or_a_lost_state_is_recovered() {
     let bench = Bench::new().await;
     let mine = bench.database("mine", DELETE, 300);
     bench.push(&mine, false).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_pull_beside_pushes_ends_at_a_version_that_is_known() {
 
 // Verifies: PAG-64
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pull_that_was_killed_before_the_state_is_settled_by_the_files_own_root() {
+async fn a_pull_killed_before_recording_its_state_is_recognised_by_the_root() {
     for page_size in [4096, 1024] {
         let bench = Bench::new().await;
         let mine = bench.database("mine", DELETE, 300);

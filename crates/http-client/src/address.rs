@@ -113,7 +113,7 @@ mod tests {
 
     // Verifies: JWT-07
     #[test]
-    fn only_the_open_internet_is_public() {
+    fn private_and_special_addresses_are_not_public() {
         for public in
             ["1.1.1.1", "192.0.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
         {

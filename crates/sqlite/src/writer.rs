@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn when_sqlite_ends_the_transaction_the_others_still_get_a_true_answer() {
+    fn when_sqlite_ends_the_transaction_every_request_gets_a_correct_answer() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = open(&dir);
         // A full disk in mid-request makes SQLite roll the whole transaction back by itself.
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wal_is_started_over_in_place() {
+    fn the_wal_is_restarted_in_place() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = open(&dir);
         writer.connection().execute_batch("CREATE TABLE big(x)").unwrap();

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_database_repeats_itself() {
+    fn the_standard_database_is_deterministic() {
         let dir = tempfile::tempdir().unwrap();
         let [one, two] = ["one.db", "two.db"].map(|name| dir.path().join(name));
         standard(&one, 500, 7);

@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_unique_upper_snake() {
+    fn reasons_are_unique_and_upper_snake_case() {
         let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')));
         words.sort_unstable();

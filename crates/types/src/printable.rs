@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown() {
+    fn control_characters_are_escaped() {
         assert!(matches!(printable("häßlich 漢字 🎈 \\"), Cow::Borrowed(_)));
         assert_eq!(printable("a\x1b]0;x\x07\u{9b}2J\x7f"), "a\\u001b]0;x\\u0007\\u009b2J\\u007f");
         assert_eq!(printable("a\nb\tc\r"), "a\\nb\\tc\\r");

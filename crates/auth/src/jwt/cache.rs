@@ -240,7 +240,7 @@ mod tests {
 
     // Verifies: JWT-06
     #[test]
-    fn without_a_set_the_wait_is_told() {
+    fn without_a_key_set_the_retry_time_is_returned() {
         let mut cache = JwksCache::default();
         assert_eq!(ask(&mut cache, 0, true), "fetch");
         finish(&mut cache, 2, false);
@@ -257,7 +257,7 @@ mod tests {
 
     // Verifies: JWT-04
     #[test]
-    fn the_providers_word_is_taken_within_bounds() {
+    fn the_cache_lifetime_of_the_provider_is_clamped() {
         for (header, secs) in [
             (None, 600),
             (Some("public"), 600),

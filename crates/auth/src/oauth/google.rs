@@ -269,7 +269,7 @@ mod tests {
 
     // Verifies: OAU-09
     #[test]
-    fn every_claim_counts() {
+    fn every_claim_of_the_id_token_is_checked() {
         let ada = Identity { subject: "1076".into(), email: "ada@x".into() };
         assert_eq!(identity(|_| ()), Ok(ada.clone()));
         assert_eq!(identity(|claims| claims["aud"] = json!(["client"])), Ok(ada.clone()));
@@ -361,7 +361,7 @@ mod tests {
 
     // Verifies: OAU-09
     #[test]
-    fn discovery_is_of_the_issuer() {
+    fn discovery_must_be_of_the_configured_issuer() {
         let document = |issuer: &str| {
             json!({
                 "issuer": issuer,

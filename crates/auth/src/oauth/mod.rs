@@ -241,7 +241,7 @@ mod tests {
 
     // Verifies: OAU-13
     #[test]
-    fn answers_of_token_endpoints() {
+    fn answers_of_token_endpoints_are_parsed() {
         let refused = |status, body: &str| Tokens::read(status, body.as_bytes()).err();
         let told = refused(400, r#"{"error":"invalid_grant","error_description":"grant \n expired"}"#);
         let text = r#"token endpoint: 400, error "invalid_grant" "grant \n expired""#;

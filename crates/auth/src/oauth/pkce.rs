@@ -40,7 +40,7 @@ mod tests {
 
     // Verifies: OAU-03, OAU-04
     #[test]
-    fn the_example_of_the_rfc() {
+    fn the_challenge_equals_the_example_of_the_rfc() {
         // RFC 7636, appendix B.
         let (known, hash) =
             ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");

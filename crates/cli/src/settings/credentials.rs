@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_without_its_secrets() {
+    fn the_error_of_a_damaged_file_shows_no_secrets() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(
             dir.path().join("credentials.toml"),

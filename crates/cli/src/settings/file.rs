@@ -91,7 +91,7 @@ mod tests {
 
     // Verifies: CLI-05
     #[test]
-    fn writers_at_once_lose_nothing() {
+    fn concurrent_writers_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("credentials.toml");
         std::thread::scope(|scope| {

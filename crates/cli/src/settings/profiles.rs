@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_an_empty_profile_and_a_wrong_one_is_named() {
+    fn a_missing_file_has_no_profiles_and_a_malformed_one_is_named() {
         let empty = tempfile::tempdir().unwrap();
         assert_eq!(profile(empty.path(), None).unwrap(), Profile::default());
         let wrong = dir("[profiles.a]\nsrever = 'x'\n");
@@ -195,7 +195,7 @@ mod tests {
 
     // Verifies: CLI-05
     #[test]
-    fn editing_keeps_what_people_wrote() {
+    fn editing_keeps_comments_and_order() {
         let written = "# mine\nprofile = 'a' # today\n[profiles.a]\nserver = 'http://a' # at home\n";
         let dir = dir(written);
         let text = || std::fs::read_to_string(dir.path().join("config.toml")).unwrap();

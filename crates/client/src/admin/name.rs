@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_finds_the_name_it_meant() {
+    fn a_typo_suggests_the_closest_name() {
         let names = ["notes", "main", "billing"];
         assert_eq!(nearest("ntoes", names.into_iter()), Some("notes"));
         assert_eq!(nearest("Billin", names.into_iter()), Some("billing"));

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_told_apart() {
+    fn server_sent_event_blocks_are_split() {
         assert_eq!(item(": ping\n\n").unwrap(), None);
         assert_eq!(item("retry: 2000\nevent: ready\ndata: {}\n\n").unwrap(), None);
         let event = item("id: 7\nevent: event\ndata: {\"a\": 1}\n\n").unwrap();

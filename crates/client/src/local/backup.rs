@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_are_utc() {
+    fn backup_names_use_utc() {
         for (unix, stamp) in [
             (0, "19700101T000000Z"),
             (951_782_400, "20000229T000000Z"),

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_is_read_again() {
+    fn recorded_state_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         assert!(State::open(&file).unwrap().is_none());
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_file_in_its_place_is_named() {
+    fn a_foreign_file_at_the_state_path_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         std::fs::write(dir.path().join("x.db-ferry"), "x".repeat(2000)).unwrap();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_others_in_its_place_is_left_as_it_is() {
+    fn a_foreign_database_at_the_state_path_is_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         let theirs = dir.path().join("x.db-ferry");

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word() {
+    fn a_path_is_quoted_as_one_word() {
         for (path, expected) in [
             ("notes.db", "notes.db"),
             ("/tmp/a b.db", "'/tmp/a b.db'"),

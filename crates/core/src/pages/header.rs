@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn volatile_bytes_undo_the_normal_form() {
+    fn volatile_bytes_restore_page_1_from_its_normal_form() {
         let original = page1();
         let mut page = original.clone();
         normalize(&mut page, PageCount(7));

@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_sent_a_plan_is_whole_and_what_was_announced(
+    fn any_frames_give_a_complete_plan_of_what_was_announced(
         noise in prop::collection::vec((0..12_usize, sent()), 0..5), honest in any::<bool>()
     ) {
         let (base, new) = (image(4, 0), image(6, 9));

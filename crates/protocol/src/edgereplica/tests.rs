@@ -84,7 +84,7 @@ fn any_key_order_and_unknown_fields_are_accepted() {
 }
 
 #[test]
-fn what_is_no_frame_is_told_apart() {
+fn each_malformed_frame_has_its_own_error() {
     assert_eq!(Frame::decode(&[]), Err(DecodeError::Empty));
     assert_eq!(Frame::decode(&[2, 0x80]), Err(DecodeError::Version(2)));
     let unknown = unhex("0181a46b696e64a568756c6c6f");

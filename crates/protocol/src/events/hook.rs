@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_told_apart() {
+    fn every_answer_of_a_hook_is_decoded() {
         let accept = |events| Ok(Verdict::Accept(events));
         assert_eq!(Verdict::decode(r#"{"verdict":"accept"}"#), accept(vec![]));
         assert_eq!(

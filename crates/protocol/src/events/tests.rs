@@ -262,7 +262,7 @@ fn args_are_kept_byte_for_byte() {
 
 // Verifies: EVT-36
 #[test]
-fn mistakes_name_their_place() {
+fn mistakes_name_the_field() {
     let event = |number: &str| {
         format!(r#"{{"name":"n","seqNum":{number},"parentSeqNum":0,"clientId":"c","sessionId":"s"}}"#)
     };
@@ -296,7 +296,7 @@ fn mistakes_name_their_place() {
 }
 
 #[test]
-fn what_is_no_frame_and_what_is_ignored() {
+fn malformed_frames_are_refused_and_unknown_ones_ignored() {
     for bad in [
         "",
         "5",
@@ -321,7 +321,7 @@ fn what_is_no_frame_and_what_is_ignored() {
 }
 
 #[test]
-fn queries() {
+fn query_parameters_are_decoded() {
     let parse = ConnectQuery::parse;
     let id = |query| parse(query).map(|query| query.store_id.into_string());
     assert_eq!(id("transport=ws&storeId=a%20b").as_deref(), Ok("a b"));

@@ -193,7 +193,7 @@ mod tests {
 
     // The examples of docs/records-wire.md, which the client's tests have too.
     #[test]
-    fn the_documented_values() {
+    fn the_documented_values_have_their_canonical_form() {
         for (raw, expected) in [
             ("null", "null"),
             (r#""a""#, r#""a""#),
@@ -215,12 +215,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_judged(raw in "\\PC{0,40}|[\\[\\]{}\":,0-9eE.+\\\\u-]{0,40}") {
+        fn any_text_is_parsed_or_refused(raw in "\\PC{0,40}|[\\[\\]{}\":,0-9eE.+\\\\u-]{0,40}") {
             let _ = canonical(&raw);
         }
 
         #[test]
-        fn the_canonical_form_is_its_own(number: f64, text in "\\PC{0,10}") {
+        fn the_canonical_form_is_idempotent(number: f64, text in "\\PC{0,10}") {
             let value = serde_json::json!({"n": number, "t": text, "list": [number, {"x": text}]}).to_string();
             let once = canonical(&value);
             prop_assert_eq!(canonical(&once), once.clone());

@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_change_is_refused_alone() {
+    fn one_bad_change_does_not_refuse_the_others() {
         let at = "2026-01-01T10:07:00.000001417Z";
         let body = json!({"app": "todo", "epoch": "e", "since": "9:4", "changes": [
             {"collection": "tasks", "id": "t1", "op": "insert", "seen": "5", "fields": {"a": {"value": 1, "at": at}}},

@@ -144,7 +144,7 @@ fn an_event_is_one_line_of_json() {
 }
 
 #[test]
-fn socket_messages() {
+fn socket_messages_are_the_documented_json() {
     assert_eq!(ClientMessage::decode(r#"{"type":"auth","token":"x"}"#), Ok(ClientMessage::Auth("x".into())));
     assert_eq!(ClientMessage::decode(r#"{"type":"auth"}"#), Ok(ClientMessage::Auth(String::new())));
     assert_eq!(ClientMessage::decode(r#"{"type":"later"}"#), Ok(ClientMessage::Unknown));
@@ -161,14 +161,14 @@ fn socket_messages() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_judged(bytes: Vec<u8>, text in r#"[\[\]{}":,a-z0-9\\ ]{0,60}"#) {
+    fn any_bytes_are_decoded_or_refused(bytes: Vec<u8>, text in r#"[\[\]{}":,a-z0-9\\ ]{0,60}"#) {
         let _ = decode_push(&bytes);
         let _ = decode_push(text.as_bytes());
         let _ = ClientMessage::decode(&text);
     }
 
     #[test]
-    fn any_change_is_judged(members in proptest::collection::btree_map("table|id|op|data|fields|deletedAt|spaceId|actor|origin",
+    fn any_change_is_decoded_or_refused(members in proptest::collection::btree_map("table|id|op|data|fields|deletedAt|spaceId|actor|origin",
         "null|1|\"insert\"|\"update\"|\\{\\}|\\{\"a\":(1|null|\\{\\}|\\{\"at\":5\\})\\}|\\[\\]", 0..9)) {
         let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         let _ = decode_push(format!("{{\"changes\":[{{{}}}]}}", members.join(",")).as_bytes());

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn invalid_times_are_refused() {
         for bad in [
             "",
             "now",
@@ -214,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_instant_comes_back(value: i64) {
+        fn every_instant_survives_formatting(value: i64) {
             prop_assert_eq!(UnixNanos::parse(&UnixNanos(value).text()), Some(UnixNanos(value)));
         }
 
@@ -224,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_judged(text in "[0-9TZ:+. -]{0,40}|.{0,40}") {
+        fn any_text_is_parsed_or_refused(text in "[0-9TZ:+. -]{0,40}|.{0,40}") {
             let _ = UnixNanos::parse(&text);
         }
     }

@@ -105,7 +105,7 @@ mod tests {
 
     // Verifies: PAG-19
     #[test]
-    fn a_check_ends_with_its_time_and_with_who_waits_for_it() {
+    fn a_check_ends_at_its_deadline_and_when_its_caller_is_gone() {
         let mut file = tempfile::tempfile().unwrap();
         // One page that is no database, which a check finds at once.
         std::io::Write::write_all(&mut file, &[0; 512]).unwrap();

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_come_back_in_any_order() {
+    fn hashes_are_read_back_in_any_order() {
         let dir = tempfile::tempdir().unwrap();
         let mut noted = NotedHashes::create(dir.path()).unwrap();
         let leaf = |n: u32| {

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_come_back_from_their_places() {
+    fn pages_are_read_from_their_offsets() {
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::open(dir.path().join("seg")).unwrap();
         let page =

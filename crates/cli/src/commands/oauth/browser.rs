@@ -99,7 +99,7 @@ mod tests {
 
     // Verifies: CLI-07
     #[tokio::test]
-    async fn only_the_right_state_is_taken() {
+    async fn only_the_matching_state_is_accepted() {
         let waiting = Waiting::new().await.unwrap();
         let port = waiting.port().unwrap();
         let idle = TcpStream::connect(("127.0.0.1", port)).await.unwrap();

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn close_codes_tell_the_family() {
+    fn close_codes_map_to_error_families() {
         let family = |code, message: &str| refusal(Some(CloseCode::from(code)), message.into()).code;
         assert_eq!(family(1008, "this token allows pull only"), ErrorCode::Table(Code::PermissionDenied));
         assert_eq!(family(1008, "a hub database is not pushed"), ErrorCode::Table(Code::FailedPrecondition));
