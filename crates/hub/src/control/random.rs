@@ -9,7 +9,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 ///
 /// # Errors
 /// Internal, when the operating system has none.
-pub(super) fn bytes<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the operating system gave no random bytes");
@@ -19,14 +19,14 @@ pub(super) fn bytes<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// Draws UUIDs of version 7: ids made later sort later, within a millisecond too.
-pub(super) struct Ids(Mutex<ContextV7>);
+pub(crate) struct Ids(Mutex<ContextV7>);
 
 impl Ids {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(ContextV7::new()))
     }
 
-    pub(super) fn next(&self, now: UnixMillis) -> Uuid {
+    pub(crate) fn next(&self, now: UnixMillis) -> Uuid {
         let context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let millis = u64::try_from(now.0).unwrap_or(0);
         let nanos = u32::try_from(millis % 1000 * 1_000_000).expect("BUG: below one second");

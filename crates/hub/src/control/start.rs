@@ -14,13 +14,10 @@ use ferry_sqlite::{
 use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{
-    Control, ControlConfig, Origin, api_keys::UsedKeys, budgets::Budgets, directory::Directory, files,
-    jwks::Jwks, keys::Keys, kinds::TentativeKinds, limiter::Limiter, load, oauth::Discovered,
-    passwords::PasswordPool, random::Ids, recent::Recent, schema::MIGRATIONS, state::State,
-};
+
 use crate::{config::ConfigError, database::Actor};
 use ferry_http_client::HttpClient;
+use crate::control::{Control, audit::Origin, config::ControlConfig, credentials::{api_keys::UsedKeys, budgets::Budgets, jwks::Jwks, recent::Recent, secret_files, signing_keys::Keys, throttling::Limiter}, databases::kinds::TentativeKinds, directory::{Directory, load, shared::State, tables::MIGRATIONS}, identity::{oauth::Discovered, passwords::PasswordPool}, random::Ids};
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";

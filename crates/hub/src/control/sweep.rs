@@ -2,8 +2,9 @@
 //! trash.
 
 use ferry_types::{DatabaseId, Result, UnixMillis};
+use crate::control::{Control, directory::load::parsed};
 
-use super::{Control, load::parsed};
+
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Days that the rows of expired sessions, tokens and keys stay.
@@ -147,7 +148,7 @@ impl Control {
 
     /// Closes a deleted database, moves its files to the trash and notes that this is done. A failure is
     /// logged: the database is gone for its users all the same, and the sweep tries again.
-    pub(super) async fn trash(&self, id: DatabaseId) {
+    pub(crate) async fn trash(&self, id: DatabaseId) {
         let Some(host) = self.host.get() else { return };
         if let Err(error) = host.close_and_trash(id).await {
             tracing::error!(%error, database = %id, "moving a deleted database to the trash failed");

@@ -1,0 +1,288 @@
+//! Logging in with a password: one answer and one amount of work for every failure (PWD-03), few failures
+//! (PWD-05).
+
+use ferry_auth::password::{SALT_BYTES, Verdict};
+use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::throttling::{Client, Counted, EmailHash, Limiter}, directory::load::parsed, identity::{accounts::{Session, email_key}, passwords::Turn, sessions::{NewSession, check_label}}, random};
+
+
+
+/// Longest e-mail that a failed login leaves in the audit trail.
+const AUDIT_EMAIL_MAX_CHARS: usize = 254;
+
+/// One attempt, whoever it claims to be.
+struct Attempt<'a> {
+    key: String,
+    hash: EmailHash,
+    client: Client,
+    origin: &'a Origin,
+}
+
+/// How an attempt passed the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    /// Nothing stands against it.
+    Below,
+    /// The account is attacked, and the network has not failed in the last hour: it has this one guess.
+    AsOnlyGuess,
+}
+
+/// What `control.db` knows of an e-mail.
+struct Account {
+    user_id: UserId,
+    org_id: OrgId,
+    disabled: bool,
+    secret: Option<String>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(email: &str, origin: &'a Origin) -> Self {
+        let key = email_key(email);
+        let digest = Sha256::digest(&key);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        Self { key, hash, client: origin.ip.into(), origin }
+    }
+
+    /// What counts its failures.
+    fn counted(&self) -> [Counted; 4] {
+        [
+            Counted::FailedPair(self.hash, self.client),
+            Counted::FailedClient(self.client),
+            Counted::FailedEmail(self.hash),
+            self.network(),
+        ]
+    }
+
+    fn network(&self) -> Counted {
+        Counted::FailedNetwork(self.client.into())
+    }
+}
+
+impl Control {
+    /// Logs in. `label` names the device.
+    ///
+    /// # Errors
+    /// `invalid credentials`, whatever was wrong; rate limit; `BUSY`.
+    pub async fn login(&self, email: &str, password: &str, label: &str, origin: &Origin) -> Result<Session> {
+        self.rates.charge(Counted::Public(origin.ip.into()), self.now())?;
+        check_label(label)?;
+        let attempt = Attempt::new(email, origin);
+        let outcome = match self.verified(&attempt, password).await? {
+            Some((account, new_secret)) => self.open_session(&account, label, new_secret, &attempt).await?,
+            None => None,
+        };
+        match outcome {
+            Some(session) => {
+                metrics::counter!("ferry_login_attempts_total", "result" => "ok").increment(1);
+                Ok(session)
+            }
+            None => Err(self.login_failed(&attempt).await),
+        }
+    }
+
+    /// Refuses unless `password` is that of the account, with the limits and the record of a login.
+    ///
+    /// # Errors
+    /// `invalid credentials`; rate limit; `BUSY`.
+    pub(crate) async fn prove_password(&self, email: &str, password: &str, origin: &Origin) -> Result<()> {
+        let attempt = Attempt::new(email, origin);
+        match self.verified(&attempt, password).await? {
+            Some(_) => Ok(()),
+            None => Err(self.login_failed(&attempt).await),
+        }
+    }
+
+    /// The account, if it may log in with this password, and a new hash if the stored one is old.
+    async fn verified(
+        &self,
+        attempt: &Attempt<'_>,
+        password: &str,
+    ) -> Result<Option<(Account, Option<String>)>> {
+        // Whoever is refused waits for no turn.
+        self.check_failures(attempt, Limiter::check).await?;
+        let account = self.account(&attempt.key).await?;
+        let turn = self.passwords.turn().await?;
+        // Others may have failed while this one waited. The one guess of a network counts before it is looked at: of
+        // many at once only one is the first.
+        let admitted = self.check_failures(attempt, Limiter::charge).await?;
+        let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
+        let let_in = account.filter(|account| verdict != Verdict::Wrong && !account.disabled);
+        if admitted == Admitted::AsOnlyGuess && let_in.is_some() {
+            self.failures.forget(attempt.network());
+        }
+        Ok(let_in.map(|account| (account, new_secret)))
+    }
+
+    /// Refuses an attempt that follows too many failures, before any hashing (PWD-05). `ask` looks whether the network
+    /// of a stranger to an attacked account has failed.
+    async fn check_failures(
+        &self,
+        attempt: &Attempt<'_>,
+        ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
+    ) -> Result<Admitted> {
+        let judged = self.judge_failures(attempt, ask).await;
+        if judged.as_ref().is_err_and(|error| error.reason == Reason::RateLimited) {
+            metrics::counter!("ferry_login_attempts_total", "result" => "throttled").increment(1);
+            self.audit_login(attempt, "throttled").await?;
+        }
+        judged
+    }
+
+    async fn judge_failures(
+        &self,
+        attempt: &Attempt<'_>,
+        ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
+    ) -> Result<Admitted> {
+        let now = self.now();
+        self.failures.check(Counted::FailedPair(attempt.hash, attempt.client), now)?;
+        self.failures.check(Counted::FailedClient(attempt.client), now)?;
+        let Err(refusal) = self.failures.check(Counted::FailedEmail(attempt.hash), now) else {
+            return Ok(Admitted::Below);
+        };
+        // Those of whom nothing is known cannot be told apart.
+        let Some(client) = attempt.client.known() else { return Err(refusal) };
+        if self.has_logged_in(attempt, client).await? {
+            return Ok(Admitted::Below);
+        }
+        ask(&self.failures, attempt.network(), now).map(|()| Admitted::AsOnlyGuess)
+    }
+
+    /// Whether someone has logged in to the account from this client before.
+    async fn has_logged_in(&self, attempt: &Attempt<'_>, client: [u8; 16]) -> Result<bool> {
+        let key = attempt.key.clone();
+        self.write(move |transaction| {
+            let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN login_clients ON user_id = users.id
+                                     WHERE email_key = ?1 AND client = ?2)";
+            let params = rusqlite::params![key, client];
+            Ok(transaction.connection().prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn account(&self, key: &str) -> Result<Option<Account>> {
+        let key = key.to_owned();
+        self.write(move |transaction| find_account(transaction.connection(), &key)).await
+    }
+
+    /// Stores the session, and the new hash if there is one. `None` if the account has gone meanwhile.
+    async fn open_session(
+        &self,
+        account: &Account,
+        label: &str,
+        new_secret: Option<String>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<Session>> {
+        let now = self.now();
+        let session = self.new_session(account.user_id, label, attempt.origin, now);
+        let (stored, origin, org_id) = (session.clone(), attempt.origin.clone(), account.org_id);
+        let epoch = self
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                let Some(epoch) = standing_epoch(connection, stored.user_id)? else { return Ok(None) };
+                stored.insert(connection)?;
+                if let Some(secret) = new_secret {
+                    connection
+                        .prepare_cached(
+                            "UPDATE identities SET secret = ?2 WHERE user_id = ?1 AND provider = 'password'",
+                        )?
+                        .execute([stored.user_id.to_string(), secret])?;
+                }
+                login_row(&stored, &origin, org_id).insert(connection)?;
+                Ok(Some(epoch))
+            })
+            .await?;
+        epoch.map(|epoch| self.opened(&session, epoch, org_id)).transpose()
+    }
+
+    async fn login_failed(&self, attempt: &Attempt<'_>) -> Error {
+        let now = self.now();
+        attempt.counted().into_iter().for_each(|counted| self.failures.count(counted, now));
+        metrics::counter!("ferry_login_attempts_total", "result" => "failed").increment(1);
+        if let Err(error) = self.audit_login(attempt, "failed").await {
+            return error;
+        }
+        Error::new(Reason::Unauthenticated, "invalid credentials")
+    }
+
+    async fn audit_login(&self, attempt: &Attempt<'_>, outcome: &'static str) -> Result<()> {
+        let (at, origin) = (self.now(), attempt.origin.clone());
+        let email: String = attempt.key.chars().take(AUDIT_EMAIL_MAX_CHARS).collect();
+        let key = attempt.key.clone();
+        self.write(move |transaction| {
+            let connection = transaction.connection();
+            // An account is named by its id: its e-mail goes with it, the trail stays. Its user may read of it.
+            let account = find_account(connection, &key)?;
+            let user = account.as_ref().map(|account| account.user_id.to_string());
+            let row = AuditRow {
+                at,
+                origin: &origin,
+                actor: Who::Nobody,
+                org_id: account.map(|account| account.org_id),
+                database_id: None,
+                action: "user.login",
+                target: user.as_deref().unwrap_or(&email),
+                outcome,
+                detail: json!({}),
+            };
+            row.insert(connection)
+        })
+        .await
+    }
+}
+
+/// Exactly one verification, on a thread that may block; and a new hash if the stored one is old.
+async fn verify(turn: Turn, password: &str, account: Option<&Account>) -> Result<(Verdict, Option<String>)> {
+    let password = password.to_owned();
+    let stored = account.and_then(|account| account.secret.clone());
+    let salt: [u8; SALT_BYTES] = random::bytes()?;
+    turn.run(move |hasher| {
+        let verdict = hasher.verify(&password, stored.as_deref());
+        let renew = verdict == Verdict::RightButOld;
+        let new_secret = renew.then(|| hasher.hash(&password, salt)).transpose()?;
+        Ok((verdict, new_secret))
+    })
+    .await?
+}
+
+fn find_account(connection: &Connection, key: &str) -> ferry_sqlite::Result<Option<Account>> {
+    let sql = "SELECT users.id, organizations.id, disabled, secret
+               FROM users
+               JOIN organizations ON owner_user_id = users.id AND personal
+               LEFT JOIN identities ON user_id = users.id AND provider = 'password'
+               WHERE email_key = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Account {
+        user_id: parsed(row, 0)?,
+        org_id: parsed(row, 1)?,
+        disabled: row.get(2)?,
+        secret: row.get(3)?,
+    }))
+}
+
+/// The epoch of a user that exists and is not disabled.
+fn standing_epoch(connection: &Connection, user_id: UserId) -> ferry_sqlite::Result<Option<u32>> {
+    let sql = "SELECT epoch FROM users WHERE id = ?1 AND NOT disabled";
+    let epoch = connection.prepare_cached(sql)?.query_row([user_id.to_string()], |row| row.get(0));
+    Ok(epoch.optional()?)
+}
+
+fn login_row<'a>(session: &NewSession, origin: &'a Origin, org_id: OrgId) -> AuditRow<'a> {
+    let at: UnixMillis = session.now;
+    AuditRow {
+        at,
+        origin,
+        actor: Who::User(session.user_id),
+        org_id: Some(org_id),
+        database_id: None,
+        action: "user.login",
+        target: "",
+        outcome: "ok",
+        detail: json!({ "session_id": session.session_id.to_string() }),
+    }
+}

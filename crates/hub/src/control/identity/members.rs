@@ -1,0 +1,318 @@
+//! Members of an organisation and their roles. A role counts from its commit on: the directory follows it, and
+//! open connections of the member are looked at again (ORG-05).
+
+use ferry_auth::{Role, role::UnknownRole};
+use ferry_sqlite::Transaction;
+use ferry_types::{
+    Error, OrgId, Reason, Result, TokenId, UnixMillis, UserId,
+    limits::{MEMBERS_PER_ORG_MAX, ORGS_PER_USER_MAX},
+};
+use rusqlite::Connection;
+use serde_json::json;
+use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, org_not_found, require_role}, directory::{ControlEffect, listing::Listing, load::parsed}, identity::{operator::find_user, sessions}};
+
+
+
+/// A member as admins see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user_id: UserId,
+    /// Its e-mail, as given at signup.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// Since when it belongs to the organisation.
+    pub joined: UnixMillis,
+}
+
+/// The role that a caller names.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn check_role(role: &str) -> Result<Role> {
+    role.parse().map_err(|error: UnknownRole| Error::new(Reason::InvalidArgument, error.to_string()))
+}
+
+/// The user's role in the organisation as stored. What changes something asks here, inside its own transaction:
+/// the order of the actor decides between it and a demotion.
+pub(crate) fn stored_role(
+    connection: &Connection,
+    user_id: UserId,
+    org_id: OrgId,
+) -> ferry_sqlite::Result<Option<Role>> {
+    let sql = "SELECT role FROM memberships WHERE user_id = ?1 AND org_id = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([user_id.to_string(), org_id.to_string()])?;
+    rows.next()?.map(|row| parsed(row, 0)).transpose()
+}
+
+/// Refuses a caller whose session has ended, or who is no admin of the organisation.
+pub(crate) fn refuse_non_admin(
+    connection: &Connection,
+    caller: &Caller,
+    org_id: OrgId,
+) -> ferry_sqlite::Result<()> {
+    refuse_non_admin_of(connection, caller, org_id, org_not_found)
+}
+
+/// The same about something of the organisation; `gone` is what whoever left is told.
+pub(crate) fn refuse_non_admin_of(
+    connection: &Connection,
+    caller: &Caller,
+    org_id: OrgId,
+    gone: fn() -> Error,
+) -> ferry_sqlite::Result<()> {
+    sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
+    let role = stored_role(connection, caller.user_id, org_id)?.ok_or_else(gone)?;
+    Ok(require_role(role, Role::Admin)?)
+}
+
+/// Makes the user a member.
+///
+/// # Errors
+/// When user or organisation has as many memberships as it may have.
+pub(crate) fn join(
+    transaction: &mut Transaction<'_, ControlEffect>,
+    user_id: UserId,
+    org_id: OrgId,
+    role: Role,
+    now: UnixMillis,
+) -> ferry_sqlite::Result<()> {
+    let connection = transaction.connection();
+    let (user, org) = (user_id.to_string(), org_id.to_string());
+    let count = |sql: &str, id: &str| -> ferry_sqlite::Result<usize> {
+        Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+    };
+    if count("SELECT count(*) FROM memberships WHERE user_id = ?1", &user)? >= ORGS_PER_USER_MAX {
+        let message =
+            format!("you belong to {ORGS_PER_USER_MAX} organisations, the most one may: leave one first");
+        return Err(Error::new(Reason::OrgLimit, message).into());
+    }
+    if count("SELECT count(*) FROM memberships WHERE org_id = ?1", &org)? >= MEMBERS_PER_ORG_MAX {
+        let message = format!(
+            "the organisation has {MEMBERS_PER_ORG_MAX} members, the most it may have: remove one first"
+        );
+        return Err(Error::new(Reason::OrgLimit, message).into());
+    }
+    connection
+        .prepare_cached("INSERT INTO memberships(user_id, org_id, role, created) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(rusqlite::params![user, org, role.as_str(), now.0])?;
+    transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: Some(role) });
+    Ok(())
+}
+
+/// The ids of an organisation's admins.
+pub(crate) fn admins(connection: &Connection, org_id: OrgId) -> ferry_sqlite::Result<Vec<String>> {
+    let sql = "SELECT user_id FROM memberships WHERE org_id = ?1 AND role = 'admin' ORDER BY user_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids = statement.query_map([org_id.to_string()], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Removes every member of an organisation that ends.
+pub(crate) fn disband(
+    transaction: &mut Transaction<'_, ControlEffect>,
+    org_id: OrgId,
+) -> ferry_sqlite::Result<()> {
+    let mut gone: Vec<UserId> = Vec::new();
+    {
+        let sql = "DELETE FROM memberships WHERE org_id = ?1 RETURNING user_id";
+        let mut statement = transaction.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([org_id.to_string()])?;
+        while let Some(row) = rows.next()? {
+            gone.push(parsed(row, 0)?);
+        }
+    }
+    for user_id in gone {
+        transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: None });
+    }
+    Ok(())
+}
+
+/// A member as stored.
+struct Stored {
+    user_id: UserId,
+    org_id: OrgId,
+    role: Role,
+}
+
+impl Stored {
+    /// The member of this id or e-mail.
+    fn find(connection: &Connection, org_id: OrgId, user: &str) -> ferry_sqlite::Result<Option<Self>> {
+        let Some(user_id) = find_user(connection, user)? else { return Ok(None) };
+        let role = stored_role(connection, user_id, org_id)?;
+        Ok(role.map(|role| Self { user_id, org_id, role }))
+    }
+
+    /// Refuses to take the role of an admin without whom the organisation would have none, or of the user
+    /// whose personal organisation it is (ORG-10).
+    fn refuse_if_needed(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
+        if self.role != Role::Admin {
+            return Ok(());
+        }
+        let ids = [self.org_id.to_string(), self.user_id.to_string()];
+        let asks = |sql: &str| {
+            connection.prepare_cached(sql)?.query_row([&ids[0], &ids[1]], |row| row.get::<_, bool>(0))
+        };
+        if asks("SELECT personal AND owner_user_id = ?2 FROM organizations WHERE id = ?1")? {
+            let message = "a personal organisation keeps its owner as admin: it ends with the account";
+            return Err(Error::new(Reason::FailedPrecondition, message).into());
+        }
+        let others = "SELECT EXISTS(SELECT 1 FROM memberships JOIN users ON users.id = user_id
+                          WHERE org_id = ?1 AND role = 'admin' AND user_id <> ?2 AND NOT disabled)";
+        if asks(others)? {
+            return Ok(());
+        }
+        let message =
+            "the organisation would be left without an admin: make another member admin first, or delete it";
+        Err(Error::new(Reason::SoleAdmin, message).into())
+    }
+
+    /// Revokes the sync tokens that the member minted for the organisation's databases (TOK-12), so that they
+    /// stay dead if it comes back; how many there were.
+    fn revoke_tokens(
+        &self,
+        transaction: &mut Transaction<'_, ControlEffect>,
+        now: UnixMillis,
+    ) -> ferry_sqlite::Result<usize> {
+        let sql = "UPDATE issued_tokens SET revoked = ?3
+                   WHERE user_id = ?1 AND revoked IS NULL AND expires > ?3
+                       AND database_id IN (SELECT id FROM databases WHERE org_id = ?2 AND deleted IS NULL)
+                   RETURNING token_id, expires";
+        let mut revoked: Vec<(TokenId, UnixMillis)> = Vec::new();
+        {
+            let mut statement = transaction.connection().prepare_cached(sql)?;
+            let mut rows = statement.query(rusqlite::params![
+                self.user_id.to_string(),
+                self.org_id.to_string(),
+                now.0
+            ])?;
+            while let Some(row) = rows.next()? {
+                revoked.push((TokenId(row.get(0)?), UnixMillis(row.get(1)?)));
+            }
+        }
+        for (token_id, expires) in &revoked {
+            let (user_id, expires_unix) = (self.user_id, expires.as_secs());
+            transaction.effect(ControlEffect::TokenRevoked { token_id: *token_id, user_id, expires_unix });
+        }
+        Ok(revoked.len())
+    }
+}
+
+fn member_not_found() -> Error {
+    Error::new(Reason::NotFound, "member not found")
+}
+
+impl Control {
+    /// A page of an organisation's members, in order of their ids, and the token of the next one.
+    ///
+    /// # Errors
+    /// Unknown organisation, role below admin, bad page size or token.
+    pub async fn list_members(
+        &self,
+        caller: &Caller,
+        org: &str,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<Member>, String)> {
+        let org_id = self.resolve_own_org(caller, org)?.to_string();
+        let listing = Listing::new("ListMembers", &[&org_id], page_size, page_token)?;
+        let (after, wanted) = (listing.after.clone(), listing.wanted());
+        let rows = self
+            .write(move |transaction| {
+                let sql = "SELECT user_id, email, role, memberships.created
+                           FROM memberships JOIN users ON users.id = user_id
+                           WHERE org_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT ?3";
+                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params![org_id, after, wanted])?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    found.push(Member {
+                        user_id: parsed(row, 0)?,
+                        email: row.get(1)?,
+                        role: parsed(row, 2)?,
+                        joined: UnixMillis(row.get(3)?),
+                    });
+                }
+                Ok(found)
+            })
+            .await?;
+        Ok(listing.page(rows, |row| row.user_id.to_string()))
+    }
+
+    /// Gives a member, named by id or e-mail, another role.
+    ///
+    /// # Errors
+    /// Role below admin, `member not found`, `SOLE_ADMIN`, the owner of a personal organisation.
+    pub async fn set_member_role(
+        &self,
+        caller: &Caller,
+        org: &str,
+        user: &str,
+        role: &str,
+        origin: &Origin,
+    ) -> Result<()> {
+        let (org_id, _) = self.resolve_org(caller, org)?;
+        let role = check_role(role)?;
+        let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
+            let connection = transaction.connection();
+            refuse_non_admin(connection, &by, org_id)?;
+            let member = Stored::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
+            if member.role == role {
+                return Ok(());
+            }
+            member.refuse_if_needed(connection)?;
+            let user_id = member.user_id;
+            connection
+                .prepare_cached("UPDATE memberships SET role = ?3 WHERE user_id = ?1 AND org_id = ?2")?
+                .execute([user_id.to_string().as_str(), &org_id.to_string(), role.as_str()])?;
+            let target = user_id.to_string();
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.role", &target);
+            row.org_id = Some(org_id);
+            row.detail = json!({ "role": role.as_str(), "old_role": member.role.as_str() });
+            row.insert(connection)?;
+            transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: Some(role) });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a member, named by id or e-mail, for admins; anybody may leave. The sync tokens that it minted
+    /// for databases of the organisation are revoked (TOK-12).
+    ///
+    /// # Errors
+    /// Role below admin, `member not found`, `SOLE_ADMIN`, the owner of a personal organisation.
+    pub async fn remove_member(&self, caller: &Caller, org: &str, user: &str, origin: &Origin) -> Result<()> {
+        let (org_id, _) = self.resolve_org(caller, org)?;
+        let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
+        self.write_by(caller, move |transaction| {
+            let connection = transaction.connection();
+            let member = Stored::find(connection, org_id, &user)?;
+            if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {
+                sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            } else {
+                // Before it is told whether there is such a member.
+                refuse_non_admin(connection, &by, org_id)?;
+            }
+            let member = member.ok_or_else(member_not_found)?;
+            member.refuse_if_needed(connection)?;
+            let user_id = member.user_id;
+            connection
+                .prepare_cached("DELETE FROM memberships WHERE user_id = ?1 AND org_id = ?2")?
+                .execute([user_id.to_string(), org_id.to_string()])?;
+            let tokens = member.revoke_tokens(transaction, now)?;
+            let target = user_id.to_string();
+            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.remove", &target);
+            row.org_id = Some(org_id);
+            row.detail = json!({ "role": member.role.as_str(), "tokens": tokens });
+            row.insert(transaction.connection())?;
+            transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: None });
+            Ok(())
+        })
+        .await?;
+        metrics::counter!("ferry_revocations_total", "kind" => "membership").increment(1);
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! The admin RPCs on the wire: Connect, gRPC and gRPC-Web, JSON and binary. The two services are thin
+//! adapters over the same functions; here is what they share, and the one place where a refusal becomes a
+//! Connect error.
+
+use std::{sync::Arc, time::Duration};
+
+use connectrpc::{
+    ConnectError, ConnectRpcService, ErrorCode, Limits, RequestContext, Router,
+    deadline::DeadlinePolicy,
+    error::ErrorDetail,
+    interceptor::{Interceptor, Next, UnaryRequest, UnaryResponse},
+};
+use ferry_protocol::rpc::ferry;
+use ferry_types::{Code, Error, limits::RPC_MAX_MS};
+use http::{HeaderMap, HeaderValue, header};
+
+
+use crate::http::{ClientIp, RequestId};
+use crate::control::{Access, Caller, Control, Origin};
+
+/// Both admin services over one control plane, as a tower service for the paths
+/// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
+pub fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
+    let router = Router::new()
+        .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::Service(Arc::clone(control))))
+        .add_service::<_, _>(Arc::new(crate::rpc::ferry::Service(Arc::clone(control))));
+    let limits =
+        Limits::default().with_max_request_body_size(body_max_bytes).with_max_message_size(body_max_bytes);
+    let longest = Duration::from_millis(RPC_MAX_MS);
+    let deadlines = DeadlinePolicy::new().with_max(longest).with_default_timeout(longest);
+    ConnectRpcService::new(router)
+        .with_limits(limits)
+        .with_deadline_policy(deadlines)
+        .with_interceptor(Measure)
+}
+
+/// One call: its control plane and where it came from.
+pub(super) struct Call<'a> {
+    pub(super) control: &'a Arc<Control>,
+    pub(super) origin: Origin,
+    context: &'a RequestContext,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(control: &'a Arc<Control>, context: &'a RequestContext) -> Self {
+        let extensions = context.extensions();
+        let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
+        Self { control, origin: Origin { request_id, ip }, context }
+    }
+
+    /// The session that the call carries.
+    pub(super) fn caller(&self, access: Access) -> Result<Caller, ConnectError> {
+        self.session(access).map_err(|error| self.refuse(&error))
+    }
+
+    /// The same before the refusal is clothed for the wire.
+    pub(super) fn session(&self, access: Access) -> Result<Caller, Error> {
+        self.control.authenticate_session(self.context.headers(), self.origin.ip, access)
+    }
+
+    /// Refuses unless the call carries the operator token.
+    pub(super) fn operator(&self) -> Result<(), Error> {
+        self.control.authenticate_operator(self.context.headers(), &self.origin)
+    }
+
+    /// The refusal as the wire carries it.
+    pub(super) fn refuse(&self, error: &Error) -> ConnectError {
+        let info = ferry::admin::v1::ErrorInfo {
+            reason: error.reason.as_str().to_owned(),
+            retry_after_ms: error.retry_after_ms.unwrap_or(0),
+            request_id: self.origin.request_id.clone(),
+            ..Default::default()
+        };
+        let refusal = ConnectError::new(code(error.code()), error.message.clone())
+            .with_detail(ErrorDetail::from_message("ferry.admin.v1.ErrorInfo", &info));
+        match error.retry_after_ms {
+            None => refusal,
+            Some(ms) => {
+                let seconds = HeaderValue::from(ms.div_ceil(1000).max(1));
+                refusal.with_headers(HeaderMap::from_iter([(header::RETRY_AFTER, seconds)]))
+            }
+        }
+    }
+}
+
+/// Ferry's families are Connect's.
+const fn code(code: Code) -> ErrorCode {
+    match code {
+        Code::InvalidArgument => ErrorCode::InvalidArgument,
+        Code::FailedPrecondition => ErrorCode::FailedPrecondition,
+        Code::Unauthenticated => ErrorCode::Unauthenticated,
+        Code::PermissionDenied => ErrorCode::PermissionDenied,
+        Code::NotFound => ErrorCode::NotFound,
+        Code::AlreadyExists => ErrorCode::AlreadyExists,
+        Code::Aborted => ErrorCode::Aborted,
+        Code::ResourceExhausted => ErrorCode::ResourceExhausted,
+        Code::Internal => ErrorCode::Internal,
+        Code::Unimplemented => ErrorCode::Unimplemented,
+        Code::Unavailable => ErrorCode::Unavailable,
+        Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+    }
+}
+
+/// Times every RPC.
+struct Measure;
+
+#[connectrpc::async_trait]
+impl Interceptor for Measure {
+    async fn intercept_unary(
+        &self,
+        request: UnaryRequest,
+        next: Next<'_>,
+    ) -> Result<UnaryResponse, ConnectError> {
+        // Only registered methods come here, so the labels are a closed set.
+        let method = request.ctx.spec().map_or("unknown", |spec| spec.method());
+        let started = tokio::time::Instant::now();
+        let answer = next.run(request).await;
+        let code = answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
+        metrics::histogram!("ferry_rpc_duration_seconds", "method" => method, "code" => code)
+            .record(started.elapsed().as_secs_f64());
+        answer
+    }
+}

@@ -1,0 +1,24 @@
+//! Names that are kept for later, so that a client of a newer hub is told what it met (control.md, 2.3).
+
+use ferry_protocol::rpc::ferry::admin::v1 as wire;
+use ferry_types::{Error, Reason};
+use crate::{control::Access, rpc::Call};
+
+
+
+macro_rules! reserved {
+    ($($name:ident($Request:ident) -> $Response:ident;)+) => {$(
+        pub(super) async fn $name(call: &Call<'_>, _: wire::$Request) -> Result<wire::$Response, Error> {
+            call.session(Access::Full)?;
+            Err(Error::new(Reason::NotYet, "this hub does not offer it yet: stop the hub and copy its data, or pull"))
+        }
+    )+};
+}
+
+reserved! {
+    create_backup(CreateBackupRequest) -> CreateBackupResponse;
+    list_backups(ListBackupsRequest) -> ListBackupsResponse;
+    restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
+    fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
+    reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;
+}
