@@ -17,9 +17,11 @@ mod metric_help;
 mod oauth;
 pub mod pages;
 mod process_metrics;
+
 pub mod records;
 pub mod rights;
 mod routes;
+mod rpc;
 pub mod server;
 mod static_files;
 pub mod tls;

@@ -20,7 +20,7 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use owner::Owner;
 
-use crate::{control, events, health, http as envelope, hub::Hub, oauth, pages, records, static_files};
+use crate::{events, health, http as envelope, hub::Hub, oauth, pages, records, rpc, static_files};
 
 /// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
 async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
@@ -108,7 +108,7 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 fn rpc(hub: &Arc<Hub>) -> Router {
-    let of_size = |body_max_bytes| (control::rpc_service(&hub.control, body_max_bytes), body_max_bytes);
+    let of_size = |body_max_bytes| (rpc::rpc_service(&hub.control, body_max_bytes), body_max_bytes);
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));
     let control = Arc::clone(&hub.control);
     let service = tower::service_fn(move |request: Request| {
@@ -118,7 +118,7 @@ fn rpc(hub: &Arc<Hub>) -> Router {
             body.belongs_to(sender);
         }
         let (service, body_max_bytes) = if sender.is_some() { known.clone() } else { anonymous.clone() };
-        async move { Ok::<_, Infallible>(control::serve_rpc(service, body_max_bytes, request).await) }
+        async move { Ok::<_, Infallible>(rpc::serve(service, body_max_bytes, request).await) }
     });
     Router::new()
         .route("/edgereplica.admin.v1.AdminService/{method}", any_service(service.clone()))

@@ -1,67 +1,18 @@
 //! The control plane: accounts, organisations, databases, credentials (control.md). `control.db` is written by
 //! one actor with group commit; everything that a request needs to be let in stands in memory.
 
-mod account_end;
-mod accounts;
-mod api_keys;
 mod audit;
-mod audit_list;
-mod authenticate;
-mod bearer;
-mod budgets;
-mod caller;
 mod config;
 mod credentials;
-mod data_audit;
 mod databases;
-mod default_database;
 mod directory;
-mod files;
 mod host;
-mod invitations;
-mod jwks;
-mod jwt_auth;
-mod jwt_index;
-mod jwt_settings;
-mod key_auth;
-mod keys;
-mod kinds;
-mod limiter;
-mod listing;
-mod load;
-mod login;
-mod members;
-mod oauth;
-mod operator;
-mod orgs;
-mod password_change;
-mod passwords;
+mod identity;
 mod random;
-mod recent;
-mod requester;
-mod rpc;
-mod rpc_api_keys;
-mod rpc_edgereplica;
-mod rpc_ferry;
-mod rpc_framing;
-mod rpc_jwt;
-mod rpc_messages;
-mod rpc_orgs;
-mod rpc_reserved;
-mod schema;
-mod session_list;
-mod sessions;
 mod start;
-mod state;
 mod sweep;
-mod sync_auth;
-mod tenants;
 #[cfg(test)]
 mod tests;
-mod token_list;
-mod tokens;
-mod watch;
-mod watermarks;
 
 use std::sync::{
     Arc, OnceLock,
@@ -74,42 +25,46 @@ use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-pub use accounts::{Session, Whoami};
-pub use api_keys::{ApiKeyInfo, ApiKeySpec, NewApiKey, rows::ApiKeyLimits};
-pub use audit::Origin;
-pub use budgets::Meter;
-pub use caller::{Access, Caller};
+pub use audit::{Origin, list::AuditEvent};
 pub use config::ControlConfig;
-pub(crate) use credentials::BEARER_PROTOCOL;
-pub use credentials::{ClientInfo, Credentials};
-pub use directory::DatabaseEntry;
+pub use credentials::{
+    api_keys::{ApiKeySpec, NewApiKey},
+    budgets::Meter,
+    caller::{Access, Caller},
+    carried::{BEARER_PROTOCOL, ClientInfo, Credentials},
+    jwt_settings::JwtTrial,
+    requester::Requester,
+    token_list::TokenInfo,
+    tokens::{IssueToken, IssuedToken},
+    watch::{RightsEnd, RightsWatch},
+};
+pub use databases::kinds::{KindClaim, wrong_kind};
+pub use directory::{
+    api_key_rows::{ApiKeyInfo, ApiKeyLimits},
+    entries::DatabaseEntry,
+};
 pub use host::{DatabaseHost, DatabaseStats, LaneStats};
-pub use jwt_settings::JwtTrial;
-pub use kinds::{KindClaim, wrong_kind};
-pub use oauth::{CompleteOAuth, Return, StartOAuth};
-pub use requester::Requester;
-pub use rpc::rpc_service;
-pub(crate) use rpc_framing::serve as serve_rpc;
+pub use identity::{
+    invitations::Invitation,
+    members::Member,
+    oauth::{CompleteOAuth, Return, StartOAuth},
+    session_list::SessionInfo,
+    whoami::{OrgMembership, Session, Whoami},
+};
 pub use sweep::DeletedDatabase;
-pub use tokens::{IssueToken, IssuedToken};
-pub use watch::{RightsEnd, RightsWatch};
 
-use api_keys::UsedKeys;
-use budgets::Budgets;
-use directory::ControlEffect;
-use jwks::Jwks;
-use jwt_auth::ProvenJwt;
-use keys::Keys;
-use kinds::TentativeKinds;
-use limiter::Limiter;
-use oauth::Discovered;
-use passwords::PasswordPool;
+use credentials::{
+    api_keys::UsedKeys, bearer, budgets::Budgets, jwks::Jwks, jwt::ProvenJwt, key_ring::Keys, recent::Recent,
+    throttling::Limiter,
+};
+use databases::kinds::TentativeKinds;
+use directory::{effects::ControlEffect, shared::State};
+use identity::{oauth::Discovered, passwords::PasswordPool};
 use random::Ids;
-use recent::Recent;
-use state::State;
+
+use ferry_http_client::HttpClient;
 
 use crate::database::Actor;
-use ferry_http_client::HttpClient;
 
 /// The control plane of one hub.
 pub struct Control {

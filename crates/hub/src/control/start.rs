@@ -14,10 +14,25 @@ use ferry_sqlite::{
 use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
-
-use crate::{config::ConfigError, database::Actor};
 use ferry_http_client::HttpClient;
-use crate::control::{Control, audit::Origin, config::ControlConfig, credentials::{api_keys::UsedKeys, budgets::Budgets, jwks::Jwks, recent::Recent, secret_files, signing_keys::Keys, throttling::Limiter}, databases::kinds::TentativeKinds, directory::{Directory, load, shared::State, tables::MIGRATIONS}, identity::{oauth::Discovered, passwords::PasswordPool}, random::Ids};
+
+use crate::{
+    config::ConfigError,
+    control::{
+        Control,
+        audit::Origin,
+        config::ControlConfig,
+        credentials::{
+            api_keys::UsedKeys, budgets::Budgets, jwks::Jwks, key_ring::Keys, recent::Recent, secret_files,
+            throttling::Limiter,
+        },
+        databases::kinds::TentativeKinds,
+        directory::{Directory, columns::parsed, load, shared::State, tables::MIGRATIONS},
+        identity::{oauth::Discovered, passwords::PasswordPool},
+        random::Ids,
+    },
+    database::Actor,
+};
 
 /// E-mail of the user that `--dev` starts with.
 const DEV_EMAIL: &str = "dev@localhost";
@@ -88,7 +103,7 @@ impl Control {
                 let mut statement = transaction.connection().prepare_cached(sql)?;
                 let mut rows = statement.query([DEV_EMAIL])?;
                 let Some(row) = rows.next()? else { return Ok(None) };
-                Ok(Some((load::parsed(row, 0)?, load::parsed(row, 1)?)))
+                Ok(Some((parsed(row, 0)?, parsed(row, 1)?)))
             })
             .await?;
         let (user_id, org_id): (UserId, OrgId) = match known {
@@ -116,6 +131,31 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Refuses a setting that names nothing: whoever is let in by it would meet `database not found` for ever (CFG-07).
+    ///
+    /// # Errors
+    /// When there is no such database, or more than one.
+    pub(crate) fn check_default_database(&self) -> Result<(), ConfigError> {
+        let Some(setting) = &self.config.default_database else { return Ok(()) };
+        let directory = self.state.read();
+        if directory.default_database().is_some() {
+            return Ok(());
+        }
+        let count = directory.databases().filter(|entry| entry.name.as_ref() == setting).count();
+        Err(ConfigError(if count > 1 {
+            format!(
+                "default_database {setting:?}: {count} databases have this name; set it to an id (`ferry db list` shows them)"
+            )
+        } else {
+            format!(
+                "default_database {setting:?}: no database has this name or id; correct it, or start once without it, \
+                 make the database (`ferry db create {setting}`), and set it then"
+            )
+        }))
+    }
+}
+
 /// What the files hold.
 struct Prepared {
     keys: Keys,
@@ -130,9 +170,9 @@ impl Prepared {
         let path = config.data_dir.join("control.db");
         // Before anything is written: whether this program may use what is there.
         check_existing(&path, config)?;
-        let keys = files::keys(config, now)?;
-        let operator_digest = files::operator_digest(&config.data_dir)?;
-        files::ensure_private(&path)?;
+        let keys = secret_files::keys(config, now)?;
+        let operator_digest = secret_files::operator_digest(&config.data_dir)?;
+        secret_files::ensure_private(&path)?;
         let opened = open_database(&path, config, keys.ring(), now);
         let (directory, hub_id) = opened.map_err(|error| failed(&path, &error))?;
         Ok(Self { keys, operator_digest, hub_id, directory, path })

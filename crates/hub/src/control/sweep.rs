@@ -1,10 +1,8 @@
 //! Housekeeping of `control.db` (control.md, 4): what has expired long ago goes; deleted databases reach the
 //! trash.
 
+use crate::control::{Control, directory::columns::parsed};
 use ferry_types::{DatabaseId, Result, UnixMillis};
-use crate::control::{Control, directory::load::parsed};
-
-
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Days that the rows of expired sessions, tokens and keys stay.

@@ -1,11 +1,12 @@
 //! Messages of the API key RPCs.
 
+use crate::{
+    control::{ApiKeyInfo, ApiKeyLimits, ApiKeySpec, NewApiKey},
+    rpc::messages::words,
+};
 use ferry_auth::api_key::KeyKind;
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::{Error, Model, Op, Reason, UnixMillis};
-use crate::{control::{ApiKeyInfo, ApiKeyLimits, ApiKeySpec, NewApiKey}, rpc::messages::words};
-
-
 
 pub(super) fn spec(request: wire::ApiKey) -> Result<ApiKeySpec, Error> {
     let kind: KeyKind = match request.kind.as_str() {

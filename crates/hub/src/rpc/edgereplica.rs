@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::{
+    control::{Access, CompleteOAuth, Control, DatabaseEntry, IssueToken, Session, StartOAuth, Whoami},
+    rpc::Call,
+};
 use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, ServiceResult};
 use ferry_protocol::rpc::edgereplica::admin::v1 as wire;
 use ferry_types::{Error, Model, ModelSet, Op, OpSet, Reason};
-use crate::{control::{Access, CompleteOAuth, Control, DatabaseEntry, IssueToken, Session, StartOAuth, Whoami}, rpc::Call};
-
-
 
 /// The service.
 pub(super) struct Service(pub(super) Arc<Control>);

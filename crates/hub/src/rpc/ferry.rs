@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use crate::{
+    control::{Access, CompleteOAuth, Control, DatabaseStats, StartOAuth},
+    rpc::{
+        Call, api_keys, jwt,
+        messages::{auth_response, database, issue_token, session, signing_key, token, whoami},
+    },
+};
 use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::Error;
-use crate::{control::{Access, CompleteOAuth, Control, DatabaseStats, StartOAuth}, rpc::{Call, api_keys, jwt, messages::{auth_response, database, issue_token, session, signing_key, token, whoami}}};
-
-
 
 /// The service.
 pub(super) struct Service(pub(super) Arc<Control>);
 
-/// Methods that differ only in what they do: the block sees the call and the owned request, and its refusals are
-/// clothed for the wire.
+/// Methods that differ only in what they do: the block sees the call and the owned request, and its refusals
+/// become errors of the wire.
 macro_rules! rpcs {
     ($(async fn $name:ident($call:ident, $request:ident: $Request:ident) -> $Response:ident $body:block)+) => {$(
         async fn $name(
@@ -38,7 +42,7 @@ macro_rules! forwards {
             request: ServiceRequest<'_, wire::$Request>,
         ) -> ServiceResult<wire::$Response> {
             let call = &Call::new(&self.0, &context);
-            let answer = super::$group::$name(call, request.to_owned_message()).await;
+            let answer = crate::rpc::$group::$name(call, request.to_owned_message()).await;
             Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
     )+};
@@ -270,9 +274,9 @@ impl wire::AdminService for Service {
 
         async fn create_api_key(call, request: CreateApiKeyRequest) -> ApiKey {
             let caller = call.session(Access::Full)?;
-            let spec = rpc_api_keys::spec(request.spec.into_option().unwrap_or_default())?;
+            let spec = api_keys::spec(request.spec.into_option().unwrap_or_default())?;
             let made = call.control.create_api_key(&caller, &request.database, spec, &call.origin).await?;
-            Ok(rpc_api_keys::new_api_key(made))
+            Ok(api_keys::new_api_key(made))
         }
 
         async fn list_api_keys(call, request: ListApiKeysRequest) -> ListApiKeysResponse {
@@ -280,7 +284,7 @@ impl wire::AdminService for Service {
             let wire::ListApiKeysRequest { database, page_size, page_token, .. } = &request;
             let (rows, next_page_token) =
                 call.control.list_api_keys(&caller, database, *page_size, page_token).await?;
-            let api_keys = rows.into_iter().map(rpc_api_keys::api_key).collect();
+            let api_keys = rows.into_iter().map(api_keys::api_key).collect();
             Ok(wire::ListApiKeysResponse { api_keys, next_page_token, ..Default::default() })
         }
 
@@ -288,7 +292,7 @@ impl wire::AdminService for Service {
             let caller = call.session(Access::Full)?;
             let (id, overlap) = (&request.id, request.overlap_seconds);
             let made = call.control.rotate_api_key(&caller, id, overlap, &call.origin).await?;
-            Ok(rpc_api_keys::new_api_key(made))
+            Ok(api_keys::new_api_key(made))
         }
 
         async fn revoke_api_key(call, request: RevokeApiKeyRequest) -> RevokeApiKeyResponse {
@@ -299,19 +303,19 @@ impl wire::AdminService for Service {
 
         async fn get_jwt_settings(call, request: GetJwtSettingsRequest) -> JwtSettings {
             let caller = call.session(Access::Read)?;
-            Ok(rpc_jwt::settings(call.control.jwt_settings(&caller, &request.database).await?))
+            Ok(jwt::settings(call.control.jwt_settings(&caller, &request.database).await?))
         }
 
         async fn set_jwt_settings(call, request: SetJwtSettingsRequest) -> SetJwtSettingsResponse {
             let caller = call.session(Access::Full)?;
-            let text = rpc_jwt::settings_text(request.settings.into_option().unwrap_or_default());
+            let text = jwt::settings_text(request.settings.into_option().unwrap_or_default());
             call.control.set_jwt_settings(&caller, &request.database, text, &call.origin).await?;
             Ok(wire::SetJwtSettingsResponse::default())
         }
 
         async fn test_jwt(call, request: TestJwtRequest) -> TestJwtResponse {
             let caller = call.session(Access::Full)?;
-            Ok(rpc_jwt::trial(call.control.test_jwt(&caller, &request.database, &request.token).await?))
+            Ok(jwt::trial(call.control.test_jwt(&caller, &request.database, &request.token).await?))
         }
 
         async fn get_server_info(call, _request: GetServerInfoRequest) -> GetServerInfoResponse {
@@ -368,7 +372,7 @@ impl wire::AdminService for Service {
     }
 
     forwards! {
-        rpc_reserved:
+        reserved:
         create_backup(CreateBackupRequest) -> CreateBackupResponse;
         list_backups(ListBackupsRequest) -> ListBackupsResponse;
         restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
@@ -377,7 +381,7 @@ impl wire::AdminService for Service {
     }
 
     forwards! {
-        rpc_orgs:
+        orgs:
         create_org(CreateOrgRequest) -> Org;
         list_orgs(ListOrgsRequest) -> ListOrgsResponse;
         rename_org(RenameOrgRequest) -> RenameOrgResponse;

@@ -1,10 +1,8 @@
 //! JWT settings as the wire carries them.
 
+use crate::control::JwtTrial;
 use ferry_auth::jwt::JwtSettingsText;
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use crate::control::JwtTrial;
-
-
 
 pub(super) fn settings(text: JwtSettingsText) -> wire::JwtSettings {
     wire::JwtSettings {

@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
+use crate::control::{
+    DatabaseEntry, DatabaseStats, IssueToken, LaneStats, OrgMembership, Session, SessionInfo, TokenInfo,
+    Whoami,
+};
 use ferry_auth::{Caveat, keyring::KeyInfo};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::{DatabaseKind, Error, ModelSet, Op, OpSet, Reason, SessionId, UnixMillis};
-use crate::control::{DatabaseEntry, DatabaseStats, IssueToken, LaneStats, OrgMembership, Session, SessionInfo, TokenInfo, Whoami};
-
-
 
 pub(super) fn org(org: OrgMembership) -> wire::Org {
     wire::Org {

@@ -2,6 +2,15 @@
 //! adapters over the same functions; here is what they share, and the one place where a refusal becomes a
 //! Connect error.
 
+mod api_keys;
+mod edgereplica;
+mod ferry;
+mod framing;
+mod jwt;
+mod messages;
+mod orgs;
+mod reserved;
+
 use std::{sync::Arc, time::Duration};
 
 use connectrpc::{
@@ -10,17 +19,17 @@ use connectrpc::{
     error::ErrorDetail,
     interceptor::{Interceptor, Next, UnaryRequest, UnaryResponse},
 };
-use ferry_protocol::rpc::ferry;
+use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
 use ferry_types::{Code, Error, limits::RPC_MAX_MS};
+pub(crate) use framing::serve;
 use http::{HeaderMap, HeaderValue, header};
 
-
-use crate::http::{ClientIp, RequestId};
 use crate::control::{Access, Caller, Control, Origin};
+use crate::http::{ClientIp, RequestId};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
-pub fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
+pub(crate) fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
     let router = Router::new()
         .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::Service(Arc::clone(control))))
         .add_service::<_, _>(Arc::new(crate::rpc::ferry::Service(Arc::clone(control))));
@@ -54,7 +63,7 @@ impl<'a> Call<'a> {
         self.session(access).map_err(|error| self.refuse(&error))
     }
 
-    /// The same before the refusal is clothed for the wire.
+    /// The same, whose refusal is not yet an error of the wire.
     pub(super) fn session(&self, access: Access) -> Result<Caller, Error> {
         self.control.authenticate_session(self.context.headers(), self.origin.ip, access)
     }
@@ -66,7 +75,7 @@ impl<'a> Call<'a> {
 
     /// The refusal as the wire carries it.
     pub(super) fn refuse(&self, error: &Error) -> ConnectError {
-        let info = ferry::admin::v1::ErrorInfo {
+        let info = ErrorInfo {
             reason: error.reason.as_str().to_owned(),
             retry_after_ms: error.retry_after_ms.unwrap_or(0),
             request_id: self.origin.request_id.clone(),

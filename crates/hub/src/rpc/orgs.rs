@@ -1,10 +1,11 @@
 //! Organisations, members, invitations and the audit trail on the wire.
 
+use crate::{
+    control::{Access, AuditEvent, Invitation, Member},
+    rpc::{Call, messages::org},
+};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::Error;
-use crate::{control::{Access, AuditEvent, Invitation, Member}, rpc::{Call, messages::org}};
-
-
 
 fn member(member: Member) -> wire::Member {
     wire::Member {

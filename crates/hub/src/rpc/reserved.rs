@@ -1,10 +1,8 @@
 //! Names that are kept for later, so that a client of a newer hub is told what it met (control.md, 2.3).
 
+use crate::{control::Access, rpc::Call};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::{Error, Reason};
-use crate::{control::Access, rpc::Call};
-
-
 
 macro_rules! reserved {
     ($($name:ident($Request:ident) -> $Response:ident;)+) => {$(

@@ -1,11 +1,12 @@
 //! What the models' own admin calls tell the audit trail (WEB-07).
 
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+};
 use ferry_auth::AuthContext;
 use ferry_types::{DatabaseId, DatabaseKind, Result};
 use serde_json::{Value, json};
-use crate::control::{Control, audit::{AuditRow, Origin, Who}};
-
-
 
 impl Control {
     /// Writes a row about what `auth` did to its database. `target`: what in it; `action`: `noun.verb`.

@@ -1,10 +1,8 @@
 //! The audit trail of an organisation, as its admins read it.
 
+use crate::control::{Control, credentials::caller::Caller, directory::listing::Listing};
 use ferry_types::{Reason, Result, UnixMillis};
 use rusqlite::{OptionalExtension as _, Row};
-use crate::control::{Control, credentials::caller::Caller, directory::listing::Listing};
-
-
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

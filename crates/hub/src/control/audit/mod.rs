@@ -1,6 +1,9 @@
 //! The audit trail (WEB-07): a row in the transaction of every change, and one for every login. Rows name who
 //! did what to whom from where; they never hold a secret.
 
+pub(crate) mod data;
+pub(crate) mod list;
+
 use std::net::Ipv4Addr;
 
 use crate::http::ClientIp;

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::control::{Control, credentials::carried::ClientInfo, directory::api_keys::ApiKeyEntry};
 use ferry_auth::{
     KeyRights,
     api_key::{self, KeyKind},
 };
 use ferry_types::{Error, Reason, Result, UnixMillis};
-use crate::control::{Control, credentials::{api_keys::ApiKeyEntry, carried::ClientInfo}};
-
-
 
 /// Longest API key (KEY-01).
 const KEY_MAX_BYTES: usize = 256;

@@ -1,10 +1,16 @@
 //! Who uses a data endpoint, whatever the kind of credential (control.md, 2.5). One entry for every model.
 
+use crate::control::{
+    Control,
+    credentials::{
+        caller::{SESSION_REQUIRED, database_not_found},
+        carried::{ClientInfo, Credentials},
+        sync_tokens,
+        watch::check_holder,
+    },
+};
 use ferry_auth::{AuthContext, Purpose, TokenError, TokenHolder, Verified};
 use ferry_types::{DatabaseId, Error, Reason, Result};
-use crate::control::{Control, credentials::{caller::{SESSION_REQUIRED, database_not_found}, carried::{ClientInfo, Credentials}, sync_tokens, watch::check_holder}};
-
-
 
 /// What an operator token begins with.
 const OPERATOR_PREFIX: &str = "fop_";
@@ -81,7 +87,7 @@ impl Control {
             Bearer::Operator(_) => Err(Error::new(Reason::Unauthenticated, "invalid operator token")),
             Bearer::Jwt(token) => Ok(self.of_jwt(token, route).await?),
             Bearer::Macaroon(token) => {
-                let opened = self.open_token(token).map_err(sync_auth::refusal)?;
+                let opened = self.open_token(token).map_err(sync_tokens::refusal)?;
                 match opened.claims.purpose() {
                     Purpose::Session => self.of_session(&opened, client, route),
                     Purpose::Sync => self.of_sync_token(&opened, client.ip),

@@ -9,12 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use crate::control::Control;
 use ferry_auth::AuthContext;
 use ferry_types::{Clock, Error, Reason, Result, UnixMillis, limits::BYTE_BUDGETS_MAX};
 use rusqlite::OptionalExtension as _;
-use crate::control::Control;
-
-
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// How long to wait when no budget can be counted, milliseconds.

@@ -6,9 +6,12 @@ use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UnixMillis, UserId};
 use http::HeaderMap;
 
-
+use crate::control::{
+    Control,
+    credentials::{bearer::bearer, throttling::Counted},
+    directory::{Directory, entries::DatabaseEntry},
+};
 use crate::http::ClientIp;
-use crate::control::{Control, credentials::{bearer::bearer, throttling::Counted}, directory::{DatabaseEntry, Directory}};
 
 /// What an RPC asks of a session that carries caveats (TOK-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,15 +6,14 @@ use std::{borrow::Cow, fmt};
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderMap, HeaderName, header};
 
-
-use crate::http::ClientIp;
 use crate::control::credentials::bearer;
+use crate::http::ClientIp;
 
 /// Headers that carry an API key.
 const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("ferry-key"), HeaderName::from_static("x-edgepod-key")];
 /// In front of a bearer that stands among a WebSocket's subprotocols, beside the model's own.
-pub(crate) const BEARER_PROTOCOL: &str = "ferry.bearer.";
+pub const BEARER_PROTOCOL: &str = "ferry.bearer.";
 
 /// Where a request comes from, as far as rights ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

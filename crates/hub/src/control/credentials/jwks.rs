@@ -16,9 +16,8 @@ use ferry_types::{
 use http::{Request, StatusCode, header};
 use tokio::sync::Notify;
 
-
-use ferry_http_client::{Bounds, HttpClient, HttpClientError, Reach, RemoteUrl};
 use crate::control::directory::shared::State;
+use ferry_http_client::{Bounds, HttpClient, HttpClientError, Reach, RemoteUrl};
 
 const BOUNDS: Bounds =
     Bounds { timeout: Duration::from_millis(JWKS_FETCH_MAX_MS), max_bytes: JWKS_MAX_BYTES };
@@ -46,7 +45,7 @@ impl Source {
     }
 }
 
-/// See the module.
+/// The key sets of all issuers in use.
 pub(crate) struct Jwks {
     http_client: Arc<HttpClient>,
     clock: Arc<dyn Clock>,

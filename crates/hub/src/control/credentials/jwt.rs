@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::control::{
+    Control,
+    credentials::{caller::database_not_found, jwks::NoKeys, watch},
+    directory::{Directory, entries::Lost, jwt_index::JwtEntry},
+};
 use ferry_auth::{
     AuthContext, JwtSubject,
     jwt::{JwtClaims, JwtError, JwtSettings, KeySet, KeySource, StoreScope, UnverifiedJwt},
 };
 use ferry_types::{DatabaseId, Error, Reason};
-use crate::control::{Control, credentials::{caller::database_not_found, jwks::NoKeys, watch}, directory::{Directory, Lost, jwt_index::JwtEntry}};
-
-
 
 /// Why a JWT opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

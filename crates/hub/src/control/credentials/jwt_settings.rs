@@ -10,9 +10,17 @@ use ferry_types::{DatabaseId, Error, Reason, Result};
 use rusqlite::OptionalExtension as _;
 use serde_json::json;
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::{Caller, database_not_found, require_role},
+        jwt::JwtRefusal,
+        recheck::refuse_non_admin_of,
+    },
+    directory::{effects::ControlEffect, entries::DatabaseEntry},
+};
 use ferry_http_client::RemoteUrl;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::{caller::{Caller, database_not_found, require_role}, jwt::JwtRefusal}, directory::{ControlEffect, DatabaseEntry}, identity::members::refuse_non_admin_of};
 
 /// What a token is worth at a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,14 +178,4 @@ fn validate(text: &JwtSettingsText) -> Result<Arc<JwtSettings>> {
         }
     }
     Ok(Arc::new(settings))
-}
-
-/// The settings of the database as they were stored.
-///
-/// # Errors
-/// When they are such as this version does not write.
-pub(crate) fn stored(id: DatabaseId, text: &str) -> ferry_sqlite::Result<Arc<JwtSettings>> {
-    let damaged = |why: String| ferry_sqlite::Error::Damaged(format!("JWT settings of {id}: {why}"));
-    let text: JwtSettingsText = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-    JwtSettings::try_from(&text).map(Arc::new).map_err(|error| damaged(error.to_string()))
 }

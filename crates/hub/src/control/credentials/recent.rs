@@ -16,7 +16,7 @@ struct Entry<T> {
     kept: UnixMillis,
 }
 
-/// See the module. At most [`TOKEN_CACHE_MAX_ENTRIES`], each for [`TOKEN_CACHE_MAX_MS`].
+/// Proofs by the text of their credential. At most [`TOKEN_CACHE_MAX_ENTRIES`], each for [`TOKEN_CACHE_MAX_MS`].
 pub(crate) struct Recent<T>(Mutex<HashMap<Box<str>, Entry<T>>>);
 
 impl<T> Default for Recent<T> {

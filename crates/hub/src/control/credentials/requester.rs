@@ -9,11 +9,21 @@ use std::{borrow::Cow, sync::Arc};
 use ferry_auth::{AuthContext, Principal, TokenError, TokenHolder, jwt::JwtError};
 use ferry_types::{Clock, Error, Model, Reason, Result, UnixMillis, limits::EVENTS_PUSH_LEEWAY_MS};
 
-
+use crate::control::{
+    Control,
+    audit::Origin,
+    credentials::{
+        api_key_use,
+        caller::{SESSION_REQUIRED, database_not_found},
+        jwt::JwtRefusal,
+        sync_tokens, watch,
+        watch::RightsEnd,
+    },
+    directory::{Directory, shared::State},
+};
 use crate::rights::Right;
-use crate::control::{Control, audit::Origin, credentials::{api_key_use, caller::{SESSION_REQUIRED, database_not_found}, jwt::JwtRefusal, sync_tokens, watch, watch::RightsEnd}, directory::{Directory, shared::State}};
 
-/// See the module.
+/// Whoever changes a database.
 #[derive(Clone)]
 pub struct Requester {
     /// The principal of its credential.
@@ -105,17 +115,17 @@ fn refusal(auth: &AuthContext, end: RightsEnd, directory: &Directory, now: UnixM
     };
     for id in keys.into_iter().flatten() {
         match directory.api_keys().by_id(id) {
-            None => return key_auth::unknown_key(),
-            Some(entry) if entry.is_over(now) => return key_auth::expired_key(),
+            None => return api_key_use::unknown_key(),
+            Some(entry) if entry.is_over(now) => return api_key_use::expired_key(),
             Some(_) => {}
         }
     }
     match (&auth.principal, end) {
         (Principal::SyncToken { holder, .. }, _) if !knows_key(holder, directory) => {
-            sync_auth::refusal(TokenError::UnknownKey)
+            sync_tokens::refusal(TokenError::UnknownKey)
         }
-        (Principal::SyncToken { .. }, RightsEnd::Expired) => sync_auth::refusal(TokenError::Expired),
-        (Principal::SyncToken { .. }, RightsEnd::Revoked) => sync_auth::revoked(),
+        (Principal::SyncToken { .. }, RightsEnd::Expired) => sync_tokens::refusal(TokenError::Expired),
+        (Principal::SyncToken { .. }, RightsEnd::Revoked) => sync_tokens::revoked(),
         (Principal::Session { holder, .. }, _) if !knows_key(holder, directory) => {
             Error::new(Reason::Unauthenticated, SESSION_REQUIRED)
         }
@@ -131,8 +141,8 @@ fn refusal(auth: &AuthContext, end: RightsEnd, directory: &Directory, now: UnixM
             JwtRefusal::Bad(JwtError::UnknownKey).into()
         }
         (Principal::Jwt(_), RightsEnd::Revoked) => JwtRefusal::Revoked.into(),
-        (Principal::ApiKey(_), RightsEnd::Expired) => key_auth::expired_key(),
-        (Principal::ApiKey(_), RightsEnd::Revoked) => key_auth::unknown_key(),
+        (Principal::ApiKey(_), RightsEnd::Expired) => api_key_use::expired_key(),
+        (Principal::ApiKey(_), RightsEnd::Revoked) => api_key_use::unknown_key(),
         (_, RightsEnd::DatabaseDeleted) | (Principal::Anonymous, _) => database_not_found(),
     }
 }

@@ -8,24 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferry_auth::{KeyRing, SigningKey, StoredKeys, keyring};
+use ferry_auth::{SigningKey, StoredKeys, keyring};
 use ferry_types::UnixMillis;
 use sha2::{Digest as _, Sha256};
 
-
+use crate::control::{config::ControlConfig, credentials::key_ring::Keys, random};
 use crate::{config::ConfigError, data_dir::refuse_wider};
-use crate::control::{config::ControlConfig, credentials::signing_keys::Keys, random};
 
-/// Signs everything under `--dev`. Public on purpose: whoever wants to may mint tokens for a dev server,
-/// which listens on loopback only (CFG-04, CFG-05).
-const DEV_KEY: [u8; keyring::KEY_BYTES] = *b"ferry --dev public signing key!!";
 /// What every operator token begins with.
 const OPERATOR_PREFIX: &str = "fop_";
-
-/// The key of `--dev`.
-pub(crate) fn dev_ring() -> KeyRing {
-    KeyRing::new(SigningKey::new(DEV_KEY), Vec::new())
-}
 
 /// The signing keys: those of `session_key` in front of those of `keyring.json`, which the first start makes.
 ///
@@ -140,7 +131,10 @@ pub(crate) fn ensure_private(path: &Path) -> Result<(), ConfigError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use ferry_auth::KeyRing;
+
     use super::*;
+    use crate::control::credentials::key_ring::dev_ring;
     use crate::control::tests::config;
 
     fn mode(path: &Path) -> u32 {
@@ -183,7 +177,7 @@ mod tests {
         assert!(error.contains("SESSION_KEY") && !error.contains("c2hvcnQ"), "{error}");
         config.session_key = None;
         config.dev = true;
-        assert_eq!(key_ring(&config, UnixMillis(0)).unwrap().signing().kid(), SigningKey::new(DEV_KEY).kid());
+        assert_eq!(key_ring(&config, UnixMillis(0)).unwrap().signing().kid(), dev_ring().signing().kid());
     }
 
     // Verifies: CFG-02

@@ -2,52 +2,19 @@
 //! that it signed lives any more, and a retired one voids what it signed at once.
 
 use ferry_auth::{
-    KeyRing, SigningKey, StoredKeys,
+    SigningKey, StoredKeys,
     keyring::{KeyInfo, KeyState, RetireError},
 };
 use ferry_types::{Error, Reason, Result, UnixMillis};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::secret_files, directory::{ControlEffect, listing::Listing}, random};
 
-
-
-/// Where the key ring comes from.
-pub(crate) struct Keys {
-    /// Those of `keyring.json`; `None`: `--dev`, which has one public key.
-    pub(crate) stored: Option<StoredKeys>,
-    /// Those of `session_key`, of which the first signs.
-    pub(crate) session: Vec<SigningKey>,
-}
-
-impl Keys {
-    /// All keys in use.
-    pub(crate) fn ring(&self) -> KeyRing {
-        self.ring_with(self.stored.as_ref())
-    }
-
-    fn ring_with(&self, stored: Option<&StoredKeys>) -> KeyRing {
-        stored.map_or_else(files::dev_ring, StoredKeys::ring).behind(self.session.clone())
-    }
-
-    fn list(&self) -> Vec<KeyInfo> {
-        let fixed = |kid, state| KeyInfo { kid, state, created_unix: 0 };
-        let mut keys: Vec<KeyInfo> = match &self.stored {
-            Some(stored) => stored.list().collect(),
-            None => vec![fixed(files::dev_ring().signing().kid(), KeyState::Active)],
-        };
-        if !self.session.is_empty() {
-            keys.iter_mut().for_each(|key| key.state = KeyState::Verifying);
-        }
-        let state = |place| if place == 0 { KeyState::Active } else { KeyState::Verifying };
-        let session = self.session.iter().enumerate().map(|(place, key)| fixed(key.kid(), state(place)));
-        session.chain(keys).collect()
-    }
-
-    /// The keys that can be changed.
-    fn changeable(&self) -> Result<&StoredKeys> {
-        self.stored.as_ref().ok_or_else(|| precondition("a hub under --dev has one public key, which stays"))
-    }
-}
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{key_ring::Keys, secret_files},
+    directory::{effects::ControlEffect, listing::Listing},
+    random,
+};
 
 fn precondition(message: &'static str) -> Error {
     Error::new(Reason::FailedPrecondition, message)
@@ -150,7 +117,7 @@ impl Control {
                 row.detail = json!({ "kid": target });
                 row.insert(transaction.connection())?;
             }
-            files::write_keys(&data_dir, &file)?;
+            secret_files::write_keys(&data_dir, &file)?;
             transaction.effect(ControlEffect::KeysChanged(ring));
             Ok(())
         })

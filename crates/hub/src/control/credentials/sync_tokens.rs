@@ -6,9 +6,12 @@ use ferry_auth::{AuthContext, Purpose, TokenError, Verified, token};
 use ferry_types::{Error, Reason, Result};
 use http::HeaderMap;
 
-
+use crate::control::{
+    Control,
+    credentials::{bearer::bearer, caller::database_not_found, carried::ClientInfo, watch},
+    directory::entries::Lost,
+};
 use crate::http::ClientIp;
-use crate::control::{Control, credentials::{bearer::bearer, caller::database_not_found, carried::ClientInfo, watch}, directory::Lost};
 
 impl Control {
     /// The rights of the sync token or secret API key in the `Authorization` header, for endpoints that take nothing

@@ -8,8 +8,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::http::ClientIp;
 use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
+
+use crate::http::ClientIp;
 
 /// Windows kept at once; a further one replaces one that is over, or else those that are furthest from refusing.
 const ENTRIES_MAX: usize = 100_000;

@@ -6,9 +6,20 @@ use ferry_types::{
 };
 use rusqlite::{OptionalExtension as _, Row};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, database_not_found, require_role}, directory::{ControlEffect, listing::Listing, load::parsed}, identity::members::refuse_non_admin_of};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::{Caller, database_not_found, require_role},
+        recheck::refuse_non_admin_of,
+    },
+    directory::{
+        columns::{parsed, words},
+        effects::ControlEffect,
+        listing::Listing,
+    },
+};
 
 /// A token as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,16 +55,6 @@ const LIVE_TOKENS: &str = "
 
 fn token_not_found() -> Error {
     Error::new(Reason::NotFound, "token not found")
-}
-
-/// A comma-separated column of words.
-pub(crate) fn words<T: std::str::FromStr, S: FromIterator<T>>(
-    row: &Row<'_>,
-    place: usize,
-) -> ferry_sqlite::Result<S> {
-    let text: String = row.get(place)?;
-    let damaged = |_| ferry_sqlite::Error::Damaged(format!("rights of a credential: {text}"));
-    text.split(',').map(|word| word.parse().map_err(damaged)).collect()
 }
 
 fn info(row: &Row<'_>) -> ferry_sqlite::Result<TokenInfo> {

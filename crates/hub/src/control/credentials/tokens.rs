@@ -4,9 +4,17 @@ use ferry_auth::{Caveat, Claims, Grant, Restrictions, Role, macaroon};
 use ferry_types::{DatabaseId, Error, ModelSet, OpSet, Reason, Result, TokenId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, database_not_found}, directory::DatabaseEntry, identity::{members::stored_role, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::{Caller, database_not_found},
+        label::check_label,
+        recheck::{refuse_ended, stored_role},
+    },
+    directory::entries::DatabaseEntry,
+};
 
 /// What a token is asked to be.
 #[derive(Clone, Debug)]
@@ -54,7 +62,7 @@ impl Control {
             let message = "this session is narrowed to another database (caveat db): log in";
             return Err(Error::new(Reason::AttenuatedSession, message));
         }
-        sessions::check_label(&request.label)?;
+        check_label(&request.label)?;
         let now = self.now();
         let caveats = [caller.caveats.as_slice(), &request.caveats].concat();
         let expires_unix = self.expiry(request.ttl_seconds, caller, now);
@@ -177,7 +185,7 @@ impl Stored {
 
     /// Session, membership or database may have ended since they were looked at; the actor's order decides.
     fn refuse_if_revoked(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
-        sessions::refuse_ended(connection, self.claims.session_id, self.claims.user_epoch)?;
+        refuse_ended(connection, self.claims.session_id, self.claims.user_epoch)?;
         let role = stored_role(connection, self.claims.user_id, self.claims.org_id)?;
         refuse_beyond(role.ok_or_else(database_not_found)?, self.request.ops)?;
         let epoch: Option<u32> = connection

@@ -2,12 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::control::{
+    Control,
+    directory::{
+        Directory,
+        entries::{DatabaseEntry, Lost},
+        shared::{Bell, State, Subject},
+    },
+};
 use ferry_auth::{AuthContext, JwtSubject, Principal, TokenHolder};
 use ferry_types::{ApiKeyId, Clock, DatabaseId, OpSet, UnixMillis};
 use tokio::sync::futures::Notified;
-use crate::control::{Control, directory::{DatabaseEntry, Directory, Lost, shared::{Bell, State, Subject}}};
-
-
 
 /// Longest sleep before the wall clock is looked at again: it may have been set forward meanwhile.
 const CLOCK_CHECK_MAX_MS: u64 = 60_000;

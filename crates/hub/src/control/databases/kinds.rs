@@ -9,12 +9,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::control::{
+    Control,
+    audit::{AuditRow, Who},
+    credentials::{caller::database_not_found, requester::Requester},
+    directory::{effects::ControlEffect, entries::DatabaseEntry},
+};
 use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Who}, credentials::{caller::database_not_found, requester::Requester}, directory::{ControlEffect, DatabaseEntry}};
-
-
 
 /// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

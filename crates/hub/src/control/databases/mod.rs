@@ -1,8 +1,22 @@
 //! Databases: create, list, rename, delete. Their files belong to the [`DatabaseHost`](super::DatabaseHost);
 //! here they are names, kinds and owners.
 
+pub(crate) mod kinds;
+pub(crate) mod tenants;
+pub(crate) mod watermarks;
+
 use std::sync::Arc;
 
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::{Caller, database_not_found, org_not_found, require_role},
+        recheck::stored_role,
+    },
+    directory::{effects::ControlEffect, entries::DatabaseEntry, listing::Listing},
+    host::DatabaseStats,
+};
 use ferry_auth::Role;
 use ferry_sqlite::Transaction;
 use ferry_types::{
@@ -11,9 +25,6 @@ use ferry_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, database_not_found, org_not_found, require_role}, directory::{ControlEffect, DatabaseEntry, listing::Listing}, host::DatabaseStats, identity::members::stored_role};
-
-
 
 /// A name for a database (ORG-06).
 pub(crate) fn check_name(name: &str) -> Result<&str> {

@@ -7,14 +7,23 @@
 
 use std::sync::Arc;
 
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        authenticate::ANY_DATABASE, caller::database_not_found, jwt::JwtRefusal, requester::Requester, watch,
+    },
+    databases::{check_name, insert_row},
+    directory::{
+        effects::ControlEffect,
+        entries::{DatabaseEntry, Lost},
+    },
+};
 use ferry_auth::{AuthContext, JwtSubject, Principal};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result};
 use rusqlite::OptionalExtension as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::{authenticate::ANY_DATABASE, caller::database_not_found, jwt::JwtRefusal, requester::Requester, watch}, databases::{check_name, insert_row}, directory::{ControlEffect, DatabaseEntry, Lost}};
-
-
 
 /// What names of users' databases begin with.
 const USER_PREFIX: &str = "user-";

@@ -1,11 +1,9 @@
 //! Positions of event stores and of records as the hub remembers them outside their files (control.md, 4: `watermarks`).
 
+use crate::control::Control;
 use ferry_core::events::Watermark;
 use ferry_types::{DatabaseId, Model, Result};
 use rusqlite::OptionalExtension as _;
-use crate::control::Control;
-
-
 
 impl Control {
     /// What is remembered of a model's store; `None`: it never was open here.

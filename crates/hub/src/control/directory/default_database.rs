@@ -5,11 +5,9 @@ use std::collections::HashMap;
 
 use ferry_types::DatabaseId;
 
+use crate::control::directory::entries::DatabaseEntry;
 
-use crate::config::ConfigError;
-use crate::control::{Control, directory::DatabaseEntry};
-
-/// See the module.
+/// The setting, resolved.
 #[derive(Default)]
 pub(crate) enum DefaultDatabase {
     /// There is none.
@@ -62,29 +60,4 @@ fn only_one_named(name: &str, databases: &HashMap<DatabaseId, DatabaseEntry>) ->
         return None;
     }
     Some(first.id)
-}
-
-impl Control {
-    /// Refuses a setting that names nothing: whoever is let in by it would meet `database not found` for ever (CFG-07).
-    ///
-    /// # Errors
-    /// When there is no such database, or more than one.
-    pub(crate) fn check_default_database(&self) -> Result<(), ConfigError> {
-        let Some(setting) = &self.config.default_database else { return Ok(()) };
-        let directory = self.state.read();
-        if directory.default_database().is_some() {
-            return Ok(());
-        }
-        let count = directory.databases().filter(|entry| entry.name.as_ref() == setting).count();
-        Err(ConfigError(if count > 1 {
-            format!(
-                "default_database {setting:?}: {count} databases have this name; set it to an id (`ferry db list` shows them)"
-            )
-        } else {
-            format!(
-                "default_database {setting:?}: no database has this name or id; correct it, or start once without it, \
-                 make the database (`ferry db create {setting}`), and set it then"
-            )
-        }))
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::jwt::{JwtSettings, UnverifiedJwt};
+use ferry_auth::jwt::{JwtSettings, JwtSettingsText, UnverifiedJwt};
 use ferry_types::DatabaseId;
 
 use ferry_http_client::Reach;
@@ -17,7 +17,7 @@ pub(crate) struct JwtEntry {
     pub(crate) reach: Reach,
 }
 
-/// See the module.
+/// The settings in force, by database and by issuer.
 #[derive(Default)]
 pub(crate) struct JwtIndex {
     by_database: HashMap<DatabaseId, JwtEntry>,
@@ -85,4 +85,14 @@ impl JwtIndex {
     pub(crate) fn entries(&self) -> impl Iterator<Item = &JwtEntry> {
         self.by_database.values().chain(&self.operator)
     }
+}
+
+/// The settings of the database as they were stored.
+///
+/// # Errors
+/// When they are such as this version does not write.
+pub(crate) fn stored(id: DatabaseId, text: &str) -> ferry_sqlite::Result<Arc<JwtSettings>> {
+    let damaged = |why: String| ferry_sqlite::Error::Damaged(format!("JWT settings of {id}: {why}"));
+    let text: JwtSettingsText = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    JwtSettings::try_from(&text).map(Arc::new).map_err(|error| damaged(error.to_string()))
 }

@@ -1,28 +1,18 @@
 //! Fills the directory from `control.db` at start.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use ferry_auth::KeyRing;
-use ferry_sqlite::{Error, Result};
+use ferry_sqlite::Result;
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
-use crate::control::{credentials::{api_keys, jwt_settings}, directory::{DatabaseEntry, Directory, OrgEntry, RevokedSession, UserEntry}};
 
-
-
-/// Column `place`, read as text and parsed.
-///
-/// # Errors
-/// When the column is of another type or does not parse: the file is damaged.
-pub(crate) fn parsed<T: FromStr>(row: &Row<'_>, place: usize) -> Result<T> {
-    let text = row.get_ref(place)?.as_str().map_err(|_| damaged(row, place))?;
-    text.parse().map_err(|_| damaged(row, place))
-}
-
-fn damaged(row: &Row<'_>, place: usize) -> Error {
-    let column = row.as_ref().column_name(place).unwrap_or("?");
-    Error::Damaged(format!("column {column} of control.db holds what ferry never writes"))
-}
+use crate::control::directory::{
+    Directory, api_key_rows,
+    columns::{damaged, parsed},
+    entries::{DatabaseEntry, OrgEntry, RevokedSession, UserEntry},
+    jwt_index,
+};
 
 /// Calls `each` for every row.
 fn each(
@@ -93,7 +83,7 @@ pub(crate) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
                     JOIN databases ON id = database_id AND deleted IS NULL";
     each(connection, settings, &[], |row| {
         let id = parsed(row, 0)?;
-        directory.jwt_mut().set(id, Some(jwt_settings::stored(id, &get::<String>(row, 1)?)?));
+        directory.jwt_mut().set(id, Some(jwt_index::stored(id, &get::<String>(row, 1)?)?));
         Ok(())
     })?;
     let sessions =
@@ -111,8 +101,8 @@ pub(crate) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.add_revoked_token(TokenId(get(row, 0)?), UnixMillis(get(row, 1)?).as_secs());
         Ok(())
     })?;
-    each(connection, api_keys::rows::LIVE, &[now.0], |row| {
-        directory.add_api_key(api_keys::rows::entry(row)?);
+    each(connection, api_key_rows::LIVE, &[now.0], |row| {
+        directory.add_api_key(api_key_rows::entry(row)?);
         Ok(())
     })?;
     Ok(directory)

@@ -2,203 +2,32 @@
 //! are resolved without touching the disk (TOK-15). It follows `control.db`: effects are applied after their
 //! COMMIT, in its order.
 
+pub(crate) mod api_key_rows;
+pub(crate) mod api_keys;
+pub(crate) mod columns;
+pub(crate) mod default_database;
+pub(crate) mod effects;
+pub(crate) mod entries;
+pub(crate) mod jwt_index;
+pub(crate) mod listing;
+pub(crate) mod load;
+pub(crate) mod shared;
+pub(crate) mod tables;
+
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::{KeyRing, Role, jwt::JwtSettings};
-use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMillis, UserId};
-use crate::control::{credentials::api_keys::{ApiKeyEntry, ApiKeyTable}, directory::{default_database::DefaultDatabase, jwt_index::{JwtEntry, JwtIndex}}};
+use ferry_auth::{KeyRing, Role};
+use ferry_types::{DatabaseId, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
+use crate::control::directory::{
+    api_keys::{ApiKeyEntry, ApiKeyTable},
+    default_database::DefaultDatabase,
+    effects::ControlEffect,
+    entries::{DatabaseEntry, OrgEntry, RevokedSession, UserEntry, insert},
+    jwt_index::{JwtEntry, JwtIndex},
+};
 
-
-/// What a commit of `control.db` changed.
-#[derive(Clone, Debug)]
-pub(crate) enum ControlEffect {
-    /// Other signing keys.
-    KeysChanged(Arc<KeyRing>),
-    /// A user with a personal organisation.
-    UserCreated {
-        user_id: UserId,
-        email: String,
-        email_verified: bool,
-        org_id: OrgId,
-        org_name: String,
-    },
-    /// The user proved to own the e-mail address.
-    EmailVerified {
-        user_id: UserId,
-    },
-    /// All credentials of an older epoch are revoked.
-    UserChanged {
-        user_id: UserId,
-        epoch: u32,
-        disabled: bool,
-    },
-    /// The account is gone.
-    UserDeleted {
-        user_id: UserId,
-    },
-    /// A login was ended before its time.
-    SessionRevoked {
-        session_id: SessionId,
-        user_id: UserId,
-        revoked: RevokedSession,
-    },
-    /// A sync token was revoked.
-    TokenRevoked {
-        token_id: TokenId,
-        user_id: UserId,
-        /// When it would have ended anyway.
-        expires_unix: i64,
-    },
-    /// A shared organisation.
-    OrgCreated {
-        id: OrgId,
-        name: String,
-    },
-    OrgRenamed {
-        id: OrgId,
-        name: String,
-    },
-    OrgDeleted {
-        id: OrgId,
-    },
-    /// A user joined an organisation, has another role there, or (`None`) left it.
-    MembershipChanged {
-        user_id: UserId,
-        org_id: OrgId,
-        role: Option<Role>,
-    },
-    DatabaseCreated(DatabaseEntry),
-    /// All sync tokens of an older epoch, and all older JWTs, are revoked.
-    DatabaseEpoch {
-        id: DatabaseId,
-        epoch: u32,
-        /// JWTs issued before are revoked too.
-        jwt_not_before: UnixMillis,
-    },
-    ApiKeyCreated(ApiKeyEntry),
-    /// The key ends earlier than it would have: it was rotated.
-    ApiKeyExpires {
-        digest: [u8; 32],
-        database_id: DatabaseId,
-        expires: UnixMillis,
-    },
-    ApiKeyRevoked {
-        digest: [u8; 32],
-        database_id: DatabaseId,
-    },
-    DatabaseRenamed {
-        id: DatabaseId,
-        name: Arc<str>,
-    },
-    DatabaseDeleted {
-        id: DatabaseId,
-    },
-    /// Other JWT settings, or none.
-    JwtChanged {
-        id: DatabaseId,
-        settings: Option<Arc<JwtSettings>>,
-    },
-    KindChanged {
-        id: DatabaseId,
-        kind: Option<DatabaseKind>,
-    },
-}
-
-/// A user.
-#[derive(Clone, Debug)]
-pub(crate) struct UserEntry {
-    pub(crate) email: Box<str>,
-    pub(crate) email_verified: bool,
-    pub(crate) disabled: bool,
-    /// Tokens minted under a lower one are revoked.
-    pub(crate) epoch: u32,
-    /// In order of the organisation's id.
-    pub(crate) memberships: Vec<(OrgId, Role)>,
-}
-
-/// An organisation.
-#[derive(Clone, Debug)]
-pub(crate) struct OrgEntry {
-    pub(crate) name: Box<str>,
-    pub(crate) personal: bool,
-    /// Its databases in order of id, which is the order of creation (UUID version 7).
-    by_age: Vec<DatabaseId>,
-}
-
-impl OrgEntry {
-    pub(crate) fn new(name: &str, personal: bool) -> Self {
-        Self { name: name.into(), personal, by_age: Vec::new() }
-    }
-
-    fn add(&mut self, id: DatabaseId) {
-        if let Err(place) = self.by_age.binary_search(&id) {
-            insert(&mut self.by_age, place, id);
-        }
-    }
-
-    fn remove(&mut self, id: DatabaseId) {
-        if let Ok(place) = self.by_age.binary_search(&id) {
-            self.by_age.remove(place);
-        }
-    }
-}
-
-/// Inserts into a list that in most organisations never holds a second item: the first one takes the room of
-/// one, not of four.
-fn insert<T>(list: &mut Vec<T>, place: usize, item: T) {
-    if list.is_empty() {
-        list.reserve_exact(1);
-    }
-    list.insert(place, item);
-}
-
-/// A database that exists: not deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseEntry {
-    /// Its id.
-    pub id: DatabaseId,
-    /// Whose it is.
-    pub org_id: OrgId,
-    /// Its name, unique in the organisation.
-    pub name: Arc<str>,
-    /// Empty until the first write fixes it (ORG-09).
-    pub kind: Option<DatabaseKind>,
-    /// Tokens minted under a lower one are revoked.
-    pub epoch: u32,
-    /// JWTs that were not issued after this moment are revoked.
-    pub jwt_not_before: Option<UnixMillis>,
-    /// When it was created.
-    pub created: UnixMillis,
-}
-
-impl DatabaseEntry {
-    /// Whether a JWT issued at `iat` (Unix seconds) is younger than the last revocation. In the second of the
-    /// revocation nobody can tell.
-    pub(crate) fn admits_jwt_of(&self, iat: Option<i64>) -> bool {
-        self.jwt_not_before.is_none_or(|floor| iat.is_some_and(|iat| iat > floor.as_secs()))
-    }
-}
-
-/// A login that was ended before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RevokedSession {
-    /// When it would have ended anyway; afterwards the entry is of no use.
-    pub(crate) expires_unix: i64,
-    /// Whether sync tokens minted from it live on.
-    pub(crate) keeps_tokens: bool,
-}
-
-/// Why rights that once held do no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// The user, session, token or membership is gone, or an epoch moved on.
-    Revoked,
-    /// The database is gone.
-    Database,
-}
-
-/// See the module.
+/// What `control.db` says, as far as requests ask for it.
 pub(crate) struct Directory {
     ring: Arc<KeyRing>,
     users: HashMap<UserId, UserEntry>,

@@ -10,9 +10,8 @@ use ferry_auth::KeyRing;
 use ferry_types::{DatabaseId, UserId};
 use tokio::sync::Notify;
 
-
+use crate::control::directory::{Directory, effects::ControlEffect};
 use crate::database::Commit;
-use crate::control::directory::{ControlEffect, Directory};
 
 /// Whose rights may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +20,7 @@ pub(crate) enum Subject {
     Database(DatabaseId),
 }
 
-/// See the module.
+/// The directory, and who waits for which change of it.
 pub(crate) struct State {
     directory: RwLock<Directory>,
     /// Wakes the connections that depend on a subject. An entry lives as long as somebody waits.

@@ -6,9 +6,14 @@ use std::sync::Arc;
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, UnixMillis, UserId};
 use rusqlite::Connection;
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::Caller, directory::{ControlEffect, load::parsed}, identity::{accounts::email_key, operator::forget_resets, orgs, password_change::has_password, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{caller::Caller, recheck::refuse_ended},
+    directory::{columns::parsed, effects::ControlEffect},
+    identity::{email::email_key, orgs, password_change::has_password, users::forget_resets},
+};
 
 /// Without a password, a login this fresh proves who is there, milliseconds.
 const FRESH_LOGIN_MS: i64 = 5 * 60 * 1000;
@@ -103,7 +108,7 @@ impl Control {
         let by = caller.clone();
         self.write_by(&by, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
+            refuse_ended(connection, caller.session_id, caller.user_epoch)?;
             let (user_id, user) = (caller.user_id, caller.user_id.to_string());
             refuse_sole_admin(connection, &user)?;
             let personal = "SELECT id FROM organizations WHERE owner_user_id = ?1 AND personal";

@@ -8,9 +8,24 @@ use ferry_types::{
 };
 use rusqlite::Connection;
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::Caller, directory::{ControlEffect, listing::Listing, load::parsed}, identity::{accounts::{OrgMembership, check_email, email_key}, members, members::{check_role, refuse_non_admin, stored_role}, operator::{code_hash, find_user, new_code}, orgs::membership, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::Caller,
+        recheck::{refuse_ended, refuse_non_admin, stored_role},
+    },
+    directory::{columns::parsed, effects::ControlEffect, listing::Listing},
+    identity::{
+        codes::{code_hash, new_code},
+        email::{check_email, email_key},
+        members,
+        members::check_role,
+        users::find_user,
+        whoami::{OrgMembership, membership},
+    },
+};
 
 /// Life of an invitation, seconds.
 const INVITATION_TTL_SECONDS: i64 = 7 * 24 * 3600;
@@ -216,7 +231,7 @@ impl Control {
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
         self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            refuse_ended(connection, by.session_id, by.user_epoch)?;
             let target = id.to_string();
             let sql = "SELECT json_extract(payload, '$.org_id') FROM invitations
                        WHERE json_extract(payload, '$.id') = ?1";
@@ -250,13 +265,14 @@ impl Control {
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
         let (org_id, role) = self
             .write_by(caller, move |transaction| {
-                sessions::refuse_ended(transaction.connection(), by.session_id, by.user_epoch)?;
+                refuse_ended(transaction.connection(), by.session_id, by.user_epoch)?;
                 let spent = spend(transaction, &hash, by.user_id, &email, &origin, now)?;
                 Ok(spent.ok_or_else(bad_code)?)
             })
             .await?;
         // It may have been deleted since.
-        membership(&self.state.read(), org_id, role).ok_or_else(crate::control::credentials::caller::org_not_found)
+        membership(&self.state.read(), org_id, role)
+            .ok_or_else(crate::control::credentials::caller::org_not_found)
     }
 
     /// Whether the code counts for this e-mail now.

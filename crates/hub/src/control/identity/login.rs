@@ -1,14 +1,22 @@
 //! Logging in with a password: one answer and one amount of work for every failure (PWD-03), few failures
 //! (PWD-05).
 
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        label::check_label,
+        throttling::{Client, Counted, EmailHash, Limiter},
+    },
+    directory::columns::parsed,
+    identity::{email::email_key, passwords::Turn, sessions::NewSession, whoami::Session},
+    random,
+};
 use ferry_auth::password::{SALT_BYTES, Verdict};
 use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::throttling::{Client, Counted, EmailHash, Limiter}, directory::load::parsed, identity::{accounts::{Session, email_key}, passwords::Turn, sessions::{NewSession, check_label}}, random};
-
-
 
 /// Longest e-mail that a failed login leaves in the audit trail.
 const AUDIT_EMAIL_MAX_CHARS: usize = 254;

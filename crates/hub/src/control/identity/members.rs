@@ -9,9 +9,17 @@ use ferry_types::{
 };
 use rusqlite::Connection;
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, org_not_found, require_role}, directory::{ControlEffect, listing::Listing, load::parsed}, identity::{operator::find_user, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::Caller,
+        recheck::{refuse_ended, refuse_non_admin, stored_role},
+    },
+    directory::{columns::parsed, effects::ControlEffect, listing::Listing},
+    identity::users::find_user,
+};
 
 /// A member as admins see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,40 +40,6 @@ pub struct Member {
 /// When it is none.
 pub(crate) fn check_role(role: &str) -> Result<Role> {
     role.parse().map_err(|error: UnknownRole| Error::new(Reason::InvalidArgument, error.to_string()))
-}
-
-/// The user's role in the organisation as stored. What changes something asks here, inside its own transaction:
-/// the order of the actor decides between it and a demotion.
-pub(crate) fn stored_role(
-    connection: &Connection,
-    user_id: UserId,
-    org_id: OrgId,
-) -> ferry_sqlite::Result<Option<Role>> {
-    let sql = "SELECT role FROM memberships WHERE user_id = ?1 AND org_id = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([user_id.to_string(), org_id.to_string()])?;
-    rows.next()?.map(|row| parsed(row, 0)).transpose()
-}
-
-/// Refuses a caller whose session has ended, or who is no admin of the organisation.
-pub(crate) fn refuse_non_admin(
-    connection: &Connection,
-    caller: &Caller,
-    org_id: OrgId,
-) -> ferry_sqlite::Result<()> {
-    refuse_non_admin_of(connection, caller, org_id, org_not_found)
-}
-
-/// The same about something of the organisation; `gone` is what whoever left is told.
-pub(crate) fn refuse_non_admin_of(
-    connection: &Connection,
-    caller: &Caller,
-    org_id: OrgId,
-    gone: fn() -> Error,
-) -> ferry_sqlite::Result<()> {
-    sessions::refuse_ended(connection, caller.session_id, caller.user_epoch)?;
-    let role = stored_role(connection, caller.user_id, org_id)?.ok_or_else(gone)?;
-    Ok(require_role(role, Role::Admin)?)
 }
 
 /// Makes the user a member.
@@ -291,7 +265,7 @@ impl Control {
             let connection = transaction.connection();
             let member = Stored::find(connection, org_id, &user)?;
             if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {
-                sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
             } else {
                 // Before it is told whether there is such a member.
                 refuse_non_admin(connection, &by, org_id)?;

@@ -1,16 +1,22 @@
 //! What only the operator may do: the accounts of others, and facts of the hub.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ferry_auth::password;
-use ferry_sqlite::Transaction;
 use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId, id::IdentityId};
 use http::HeaderMap;
-use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::throttling::Counted, directory::{ControlEffect, load::parsed}, identity::accounts::{NewUser, check_email, email_key}, random};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::throttling::Counted,
+    identity::{
+        codes::{code_hash, new_code},
+        email::check_email,
+        new_user::NewUser,
+        users::{end_credentials, find_user, forget_resets, user_not_found},
+    },
+    random,
+};
 
 /// Life of a code that resets a password (PWD-06), seconds.
 const RESET_TTL_SECONDS: i64 = 3600;
@@ -22,54 +28,6 @@ pub struct ResetCode {
     pub code: String,
     /// From this Unix second on it is dead.
     pub exp_unix: i64,
-}
-
-/// A secret that is handed out once: 32 random bytes.
-pub(crate) fn new_code() -> Result<String> {
-    Ok(URL_SAFE_NO_PAD.encode(random::bytes::<32>()?))
-}
-
-/// What is stored of a code.
-pub(crate) fn code_hash(code: &str) -> [u8; 32] {
-    Sha256::digest(code).into()
-}
-
-/// Ends every session and sync token of a user (TOK-12). `disabled` also locks the user out, or lets it in.
-pub(crate) fn end_credentials(
-    transaction: &mut Transaction<'_, ControlEffect>,
-    user_id: UserId,
-    now: UnixMillis,
-    disabled: Option<bool>,
-) -> ferry_sqlite::Result<()> {
-    let connection = transaction.connection();
-    let id = user_id.to_string();
-    let (epoch, disabled) = connection
-        .prepare_cached(
-            "UPDATE users SET epoch = epoch + 1, disabled = coalesce(?2, disabled)
-             WHERE id = ?1 RETURNING epoch, disabled",
-        )?
-        .query_row(rusqlite::params![id, disabled], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?
-        .ok_or_else(user_not_found)?;
-    connection
-        .prepare_cached(
-            "UPDATE sessions SET revoked = coalesce(revoked, ?2), keeps_tokens = 0 WHERE user_id = ?1",
-        )?
-        .execute(rusqlite::params![id, now.0])?;
-    transaction.effect(ControlEffect::UserChanged { user_id, epoch, disabled });
-    Ok(())
-}
-
-fn user_not_found() -> Error {
-    Error::new(Reason::NotFound, "user not found")
-}
-
-/// The user of an id or an e-mail, as stored.
-pub(crate) fn find_user(connection: &Connection, id_or_email: &str) -> ferry_sqlite::Result<Option<UserId>> {
-    let sql = "SELECT id FROM users WHERE id = ?1 OR email_key = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([id_or_email, &email_key(id_or_email)])?;
-    rows.next()?.map(|row| parsed(row, 0)).transpose()
 }
 
 impl Control {
@@ -182,12 +140,4 @@ impl Control {
         let (password, salt) = (password.to_owned(), random::bytes()?);
         self.passwords.turn().await?.run(move |hasher| hasher.hash(&password, salt)).await?
     }
-}
-
-/// Voids the codes that reset the user's password.
-pub(crate) fn forget_resets(connection: &Connection, user_id: &str) -> ferry_sqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM password_resets WHERE json_extract(payload, '$.user_id') = ?1")?
-        .execute([user_id])?;
-    Ok(())
 }

@@ -6,9 +6,20 @@ use ferry_sqlite::Transaction;
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, UnixMillis, limits::ORG_NAME_MAX_BYTES};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::Caller, directory::{ControlEffect, Directory, listing::Listing, load::parsed}, identity::{accounts::OrgMembership, members, members::refuse_non_admin, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::Caller,
+        recheck::{refuse_ended, refuse_non_admin},
+    },
+    directory::{columns::parsed, effects::ControlEffect, listing::Listing},
+    identity::{
+        members,
+        whoami::{OrgMembership, membership},
+    },
+};
 
 /// The name of an organisation, trimmed.
 fn check_name(name: &str) -> Result<&str> {
@@ -74,12 +85,6 @@ pub(crate) fn bury(
     Ok(databases)
 }
 
-/// The organisation as the member `role` sees it; `None` if it is gone.
-pub(crate) fn membership(directory: &Directory, org_id: OrgId, role: Role) -> Option<OrgMembership> {
-    let org = directory.org(org_id)?;
-    Some(OrgMembership { id: org_id, name: org.name.to_string(), role, personal: org.personal })
-}
-
 impl Control {
     /// Creates a shared organisation, whose admin the caller is.
     ///
@@ -93,7 +98,7 @@ impl Control {
         let (by, origin) = (caller.clone(), origin.clone());
         self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            refuse_ended(connection, by.session_id, by.user_epoch)?;
             refuse_taken(connection, &by, id, &name)?;
             connection
                 .prepare_cached(

@@ -4,9 +4,17 @@ use ferry_auth::password;
 use ferry_types::{Error, Reason, Result, UserId, id::IdentityId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::{caller::Caller, throttling::Counted}, identity::{accounts::email_key, operator::{code_hash, end_credentials, forget_resets}, sessions}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{caller::Caller, recheck::refuse_ended, throttling::Counted},
+    identity::{
+        codes::code_hash,
+        email::email_key,
+        users::{end_credentials, forget_resets},
+    },
+};
 
 fn bad_code() -> Error {
     Error::new(Reason::PermissionDenied, "invalid or expired code")
@@ -25,7 +33,7 @@ fn code_owner(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(rusqlite::params![hash, now_ms, key])?;
     match rows.next()? {
-        Some(row) => crate::control::directory::load::parsed(row, 0),
+        Some(row) => crate::control::directory::columns::parsed(row, 0),
         None => Err(bad_code().into()),
     }
 }
@@ -68,7 +76,7 @@ impl Control {
         let identity_id = IdentityId::from_uuid(self.ids.next(now));
         self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            refuse_ended(connection, by.session_id, by.user_epoch)?;
             store(connection, identity_id, by.user_id, &secret)?;
             let target = by.user_id.to_string();
             let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "password.change", &target);
@@ -99,7 +107,7 @@ impl Control {
         password::check_new(new_password)?;
         let (hash, key) = (code_hash(code), email_key(email));
         let now = self.now();
-        // Hashing is dear: only who holds a code gets so far.
+        // Hashing costs much: only who holds a code gets so far.
         let asked = key.clone();
         self.write(move |transaction| code_owner(transaction.connection(), &hash, &asked, now.0)).await?;
         let secret = self.hash_password(new_password).await?;

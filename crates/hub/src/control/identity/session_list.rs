@@ -2,9 +2,18 @@
 
 use ferry_types::{Error, Reason, Result, SessionId, UnixMillis};
 use rusqlite::OptionalExtension as _;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::Caller, directory::{listing::Listing, load::parsed}, identity::{accounts::{Session, whoami_of}, operator::end_credentials, sessions, sessions::NewSession}};
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{caller::Caller, recheck::refuse_ended},
+    directory::{columns::parsed, listing::Listing},
+    identity::{
+        sessions::NewSession,
+        users::end_credentials,
+        whoami::{Session, whoami_of},
+    },
+};
 
 /// No refresh reaches further than this behind the login (TOK-07), seconds.
 const SESSION_MAX_SECONDS: i64 = 30 * 24 * 3600;
@@ -40,7 +49,7 @@ impl Control {
         session.expires_unix = self
             .write_by(caller, move |transaction| {
                 let connection = transaction.connection();
-                sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
                 let id = by.session_id.to_string();
                 let created_ms: i64 = connection
                     .prepare_cached("SELECT created FROM sessions WHERE id = ?1")?

@@ -5,12 +5,14 @@ use ferry_types::{Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
-
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{caller::Caller, throttling::Client},
+    directory::{effects::ControlEffect, entries::RevokedSession},
+    random,
+};
 use crate::http::ClientIp;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::{caller::Caller, throttling::Client}, directory::{ControlEffect, RevokedSession}, random};
-
-/// Longest name of a device or token, in bytes.
-const LABEL_MAX_BYTES: usize = 128;
 
 /// Addresses that are remembered of an account, the newest.
 const LOGIN_CLIENTS_MAX: usize = 32;
@@ -58,35 +60,6 @@ impl NewSession {
             .execute(rusqlite::params![user, LOGIN_CLIENTS_MAX])?;
         Ok(())
     }
-}
-
-/// A name that a caller gave to a device or token.
-///
-/// # Errors
-/// When it is too long or has control characters.
-pub(crate) fn check_label(label: &str) -> Result<&str> {
-    if label.len() > LABEL_MAX_BYTES || label.chars().any(char::is_control) {
-        let message = "label must have at most 128 bytes and no control characters";
-        return Err(Error::new(Reason::InvalidArgument, message));
-    }
-    Ok(label)
-}
-
-/// Refuses a session that ended before its time. What changes rights asks inside its own transaction: the
-/// order of the actor decides.
-pub(crate) fn refuse_ended(
-    connection: &Connection,
-    session_id: SessionId,
-    user_epoch: u32,
-) -> ferry_sqlite::Result<()> {
-    let live = connection
-        .prepare_cached(
-            "SELECT 1 FROM sessions JOIN users ON users.id = user_id
-             WHERE sessions.id = ?1 AND revoked IS NULL AND epoch = ?2 AND NOT disabled",
-        )?
-        .query_row(rusqlite::params![session_id.to_string(), user_epoch], |_| Ok(()))
-        .optional()?;
-    live.ok_or_else(|| Error::new(Reason::TokenRevoked, "session token required").into())
 }
 
 impl Control {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{control::rpc_service, http::RequestId};
+use crate::{http::RequestId, rpc::rpc_service};
 
 const EDGEREPLICA: &str = "edgereplica.admin.v1.AdminService";
 const FERRY: &str = "ferry.admin.v1.AdminService";

@@ -1,9 +1,7 @@
 //! API keys (KEY-01…03): what an app carries to its one database. Creating, listing, rotating and revoking them is
 //! for admins; their use is in [`used`].
 
-pub(crate) mod rows;
 mod spec;
-mod table;
 mod used;
 
 use ferry_auth::{
@@ -17,39 +15,25 @@ use ferry_types::{
 use rusqlite::Connection;
 use serde_json::json;
 
-use self::rows::{ApiKeyLimits, ApiKeyRow};
 pub use self::spec::ApiKeySpec;
-pub(crate) use self::{
-    table::{ApiKeyEntry, ApiKeyTable},
-    used::UsedKeys,
+pub(crate) use self::used::UsedKeys;
+
+use crate::control::{
+    Control,
+    audit::{AuditRow, Origin, Who},
+    credentials::{
+        caller::{Caller, database_not_found, require_role},
+        recheck::refuse_non_admin_of,
+    },
+    directory::{
+        api_key_rows,
+        api_key_rows::{ApiKeyInfo, ApiKeyLimits, ApiKeyRow},
+        effects::ControlEffect,
+        entries::DatabaseEntry,
+        listing::Listing,
+    },
+    random,
 };
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::caller::{Caller, database_not_found, require_role}, directory::{ControlEffect, DatabaseEntry, listing::Listing}, identity::members::refuse_non_admin_of, random};
-
-
-/// A key as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKeyInfo {
-    /// Its id.
-    pub id: ApiKeyId,
-    /// Who may know it.
-    pub kind: KeyKind,
-    /// Its name.
-    pub label: String,
-    /// The first characters of its value.
-    pub prefix: String,
-    /// The models it reaches.
-    pub models: ModelSet,
-    /// What it may do.
-    pub ops: OpSet,
-    /// Origins, functions and rate.
-    pub limits: ApiKeyLimits,
-    /// When it was made.
-    pub created: UnixMillis,
-    /// When it ends.
-    pub expires: Option<UnixMillis>,
-    /// When it was used last, to the minute.
-    pub last_used: Option<UnixMillis>,
-}
 
 /// A key that was made.
 #[derive(Clone, Debug)]
@@ -104,7 +88,7 @@ impl Act {
         if !connection.prepare_cached(exists)?.query_row([id], |row| row.get(0))? {
             return Err(database_not_found().into());
         }
-        if rows::count(connection, self.entry.id, self.now)? < API_KEYS_PER_DATABASE {
+        if api_key_rows::count(connection, self.entry.id, self.now)? < API_KEYS_PER_DATABASE {
             return Ok(());
         }
         let message = "the database has 1000 API keys, the most it may have: revoke one";
@@ -222,7 +206,7 @@ impl Control {
         let (after, wanted, now) = (listing.after.clone(), listing.wanted(), self.now());
         let found = self
             .write(move |transaction| {
-                rows::of_database(transaction.connection(), entry.id, &after, now, wanted)
+                api_key_rows::of_database(transaction.connection(), entry.id, &after, now, wanted)
             })
             .await?;
         let directory = self.state.read();
@@ -274,7 +258,7 @@ impl Control {
             let connection = transaction.connection();
             act.refuse(connection)?;
             // Another call may have revoked or rotated it since it was looked at.
-            let old = rows::find(connection, id, act.now)?.ok_or_else(not_found)?;
+            let old = api_key_rows::find(connection, id, act.now)?.ok_or_else(not_found)?;
             if old.info.limits.replaced_by.is_some() {
                 let message = "this key was rotated in this moment: list the keys";
                 return Err(Error::new(Reason::FailedPrecondition, message).into());
@@ -285,7 +269,7 @@ impl Control {
             let limits = ApiKeyLimits { replaced_by: Some(row.info.id.to_string()), ..old.info.limits };
             connection
                 .prepare_cached("UPDATE api_keys SET expires = ?2, limits = ?3 WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), expires.0, rows::limits_text(&limits)])?;
+                .execute(rusqlite::params![id.to_string(), expires.0, api_key_rows::limits_text(&limits)])?;
             let detail = json!({ "new_id": row.info.id.to_string(), "exp_unix": expires.as_secs() });
             act.audit(connection, "key.rotate", id, detail)?;
             transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
@@ -324,7 +308,8 @@ impl Control {
     async fn named_key(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<(ApiKeyRow, Act)> {
         let id: ApiKeyId = id.parse().map_err(|_| not_found())?;
         let now = self.now();
-        let found = self.write(move |transaction| rows::find(transaction.connection(), id, now)).await?;
+        let found =
+            self.write(move |transaction| api_key_rows::find(transaction.connection(), id, now)).await?;
         let row = found.ok_or_else(not_found)?;
         let database = row.database_id.to_string();
         let (entry, role) = self.resolve_database(caller, &database).map_err(|_| not_found())?;

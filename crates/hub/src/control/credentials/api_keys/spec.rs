@@ -6,9 +6,9 @@ use ferry_types::{
     limits::{API_KEY_ITEM_MAX_BYTES, API_KEY_LIST_MAX},
 };
 
-use super::{invalid, rows::ApiKeyLimits};
-use crate::control::identity::sessions;
+use super::invalid;
 
+use crate::control::{credentials::label::check_label, directory::api_key_rows::ApiKeyLimits};
 
 /// What a key is asked to be.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct ApiKeySpec {
 impl ApiKeySpec {
     /// The same with its defaults, if it asks for what can be had (KEY-02).
     pub(super) fn checked(mut self, now: UnixMillis) -> Result<Self> {
-        sessions::check_label(&self.label)?;
+        check_label(&self.label)?;
         if self.models.is_empty() {
             self.models = ModelSet::of(&[Model::Functions]);
         }

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
 use ferry_types::{Error, Reason, Result};
 
-use super::{ApiKeyEntry, rows};
-use crate::control::{Control, credentials::{api_key_use::expired_key, throttling::Counted}};
-
+use crate::control::{
+    Control,
+    credentials::{api_key_use::expired_key, throttling::Counted},
+    directory::{api_key_rows, api_keys::ApiKeyEntry},
+};
 
 /// How exact the time of the last use is: within it, further uses are not noted.
 const USED_STEP_MS: i64 = 60_000;
@@ -30,11 +32,7 @@ impl Control {
     ///
     /// # Errors
     /// 401 when its time is over, 403 for a page of another origin, 429 above its rate.
-    pub(crate) fn use_api_key(
-        &self,
-        entry: &Arc<ApiKeyEntry>,
-        origin: Option<&str>,
-    ) -> Result<()> {
+    pub(crate) fn use_api_key(&self, entry: &Arc<ApiKeyEntry>, origin: Option<&str>) -> Result<()> {
         let now = self.now();
         if entry.is_over(now) {
             return Err(expired_key());
@@ -62,7 +60,8 @@ impl Control {
         if used.is_empty() {
             return;
         }
-        let stored = self.write(move |transaction| rows::note_used(transaction.connection(), &used)).await;
+        let stored =
+            self.write(move |transaction| api_key_rows::note_used(transaction.connection(), &used)).await;
         if let Err(error) = stored {
             tracing::warn!(%error, "the last uses of API keys are not stored");
         }

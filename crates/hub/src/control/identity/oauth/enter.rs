@@ -8,12 +8,11 @@ use serde_json::json;
 use crate::{
     config::Signup,
     control::{
-        Caller, Control, ControlEffect, Origin, Session,
-        accounts::{NewUser, email_key},
-        audit::{AuditRow, Who},
-        load::parsed,
-        password_change::has_password,
-        sessions,
+        Control,
+        audit::{AuditRow, Origin, Who},
+        credentials::{caller::Caller, recheck::refuse_ended},
+        directory::{columns::parsed, effects::ControlEffect},
+        identity::{email::email_key, new_user::NewUser, password_change::has_password, whoami::Session},
     },
 };
 
@@ -126,7 +125,7 @@ impl Control {
         let (by, from) = (caller.clone(), origin.clone());
         self.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            sessions::refuse_ended(connection, by.session_id, by.user_epoch)?;
+            refuse_ended(connection, by.session_id, by.user_epoch)?;
             let user_id = by.user_id;
             match known(connection, provider, &identity.subject)? {
                 Some(known) if known.user_id != user_id => {

@@ -13,9 +13,17 @@ pub(crate) use self::exchange::Discovered;
 pub use self::states::Return;
 use self::states::{Pending, bad_state};
 
-use crate::config::OAuthClient;
-use crate::http::ClientIp;
-use crate::control::{Control, audit::{AuditRow, Origin, Who}, credentials::{caller::Caller, throttling::Counted}, identity::accounts::{Session, check_email}, random};
+use crate::{
+    config::OAuthClient,
+    control::{
+        Control,
+        audit::{AuditRow, Origin, Who},
+        credentials::{caller::Caller, throttling::Counted},
+        identity::{email::check_email, whoami::Session},
+        random,
+    },
+    http::ClientIp,
+};
 
 /// Ports where a client may wait for the browser: those that need no privilege.
 const LOOPBACK_PORTS: std::ops::RangeInclusive<u32> = 1024..=65_535;

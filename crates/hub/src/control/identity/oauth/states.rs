@@ -3,13 +3,11 @@
 
 use std::net::IpAddr;
 
+use crate::control::{Control, identity::codes::code_hash};
 use ferry_auth::oauth::pkce;
 use ferry_types::{Error, Reason, Result, UnixMillis, limits::OAUTH_STATES_MAX};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
-use crate::control::{Control, identity::operator::code_hash};
-
-
 
 /// How long to wait when too many logins are going on, milliseconds.
 const FULL_RETRY_MS: u64 = 60_000;

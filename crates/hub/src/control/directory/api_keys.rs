@@ -54,7 +54,7 @@ impl ApiKeyEntry {
     }
 }
 
-/// See the module.
+/// The keys in force, by digest and by id.
 #[derive(Default)]
 pub(crate) struct ApiKeyTable {
     by_digest: HashMap<[u8; 32], Arc<ApiKeyEntry>>,

@@ -13,9 +13,10 @@ use ferry_types::{
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiKeyEntry, ApiKeyInfo};
-use crate::control::{credentials::token_list::words, directory::load::parsed};
-
+use crate::control::directory::{
+    api_keys::ApiKeyEntry,
+    columns::{parsed, words},
+};
 
 /// Live keys of databases that exist, in the order of [`entry`]; `?1` is now.
 pub(crate) const LIVE: &str = "
@@ -23,6 +24,31 @@ pub(crate) const LIVE: &str = "
            expires, last_used
     FROM api_keys JOIN databases ON databases.id = database_id AND databases.deleted IS NULL
     WHERE revoked IS NULL AND (expires IS NULL OR expires > ?1)";
+
+/// A key as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyInfo {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Who may know it.
+    pub kind: KeyKind,
+    /// Its name.
+    pub label: String,
+    /// The first characters of its value.
+    pub prefix: String,
+    /// The models it reaches.
+    pub models: ModelSet,
+    /// What it may do.
+    pub ops: OpSet,
+    /// Origins, functions and rate.
+    pub limits: ApiKeyLimits,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it ends.
+    pub expires: Option<UnixMillis>,
+    /// When it was used last, to the minute.
+    pub last_used: Option<UnixMillis>,
+}
 
 /// The column `limits`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +69,14 @@ pub struct ApiKeyLimits {
 
 /// One row.
 #[derive(Clone, Debug)]
-pub(super) struct ApiKeyRow {
-    pub(super) info: ApiKeyInfo,
-    pub(super) database_id: DatabaseId,
-    pub(super) digest: [u8; 32],
+pub(crate) struct ApiKeyRow {
+    pub(crate) info: ApiKeyInfo,
+    pub(crate) database_id: DatabaseId,
+    pub(crate) digest: [u8; 32],
 }
 
 impl ApiKeyRow {
-    pub(super) fn insert(&self, connection: &Connection) -> Result<()> {
+    pub(crate) fn insert(&self, connection: &Connection) -> Result<()> {
         let Self { info, database_id, digest } = self;
         let taken = connection
             .prepare_cached("SELECT 1 FROM api_keys WHERE hash = ?1")?
@@ -83,7 +109,7 @@ impl ApiKeyRow {
     }
 
     /// What requests need of it.
-    pub(super) fn entry(&self) -> ApiKeyEntry {
+    pub(crate) fn entry(&self) -> ApiKeyEntry {
         let info = &self.info;
         let limits = &info.limits;
         ApiKeyEntry {
@@ -103,7 +129,7 @@ impl ApiKeyRow {
 }
 
 /// The column `limits`, written.
-pub(super) fn limits_text(limits: &ApiKeyLimits) -> String {
+pub(crate) fn limits_text(limits: &ApiKeyLimits) -> String {
     serde_json::to_string(limits).expect("BUG: limits are lists and numbers")
 }
 
@@ -111,7 +137,7 @@ pub(super) fn limits_text(limits: &ApiKeyLimits) -> String {
 ///
 /// # Errors
 /// When the file is damaged.
-pub(super) fn row(row: &Row<'_>) -> Result<ApiKeyRow> {
+pub(crate) fn row(row: &Row<'_>) -> Result<ApiKeyRow> {
     let text: String = row.get(8)?;
     let limits = serde_json::from_str(&text)
         .map_err(|_| ferry_sqlite::Error::Damaged(format!("limits of an API key: {text}")))?;
@@ -145,7 +171,7 @@ pub(crate) fn entry(live: &Row<'_>) -> Result<ApiKeyEntry> {
 }
 
 /// Live keys of a database behind the id `after`, at most `wanted`.
-pub(super) fn of_database(
+pub(crate) fn of_database(
     connection: &Connection,
     database_id: DatabaseId,
     after: &str,
@@ -163,21 +189,21 @@ pub(super) fn of_database(
 }
 
 /// How many live keys a database has.
-pub(super) fn count(connection: &Connection, database_id: DatabaseId, now: UnixMillis) -> Result<u64> {
+pub(crate) fn count(connection: &Connection, database_id: DatabaseId, now: UnixMillis) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM ({LIVE} AND database_id = ?2)");
     let params = rusqlite::params![now.0, database_id.to_string()];
     Ok(connection.prepare_cached(&sql)?.query_row(params, |row| row.get(0))?)
 }
 
 /// A live key.
-pub(super) fn find(connection: &Connection, id: ApiKeyId, now: UnixMillis) -> Result<Option<ApiKeyRow>> {
+pub(crate) fn find(connection: &Connection, id: ApiKeyId, now: UnixMillis) -> Result<Option<ApiKeyRow>> {
     let mut statement = connection.prepare_cached(&format!("{LIVE} AND api_keys.id = ?2"))?;
     let mut rows = statement.query(rusqlite::params![now.0, id.to_string()])?;
     rows.next()?.map(row).transpose()
 }
 
 /// Notes when keys were used last.
-pub(super) fn note_used(connection: &Connection, used: &[Arc<ApiKeyEntry>]) -> Result<()> {
+pub(crate) fn note_used(connection: &Connection, used: &[Arc<ApiKeyEntry>]) -> Result<()> {
     let mut statement = connection.prepare_cached("UPDATE api_keys SET last_used = ?2 WHERE id = ?1")?;
     for entry in used {
         statement
