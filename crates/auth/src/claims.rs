@@ -5,7 +5,7 @@ use buffa::Message as _;
 use ferry_protocol::rpc::ferry::auth::v1 as wire;
 use ferry_types::{DatabaseId, Model, ModelSet, Op, OpSet, OrgId, SessionId, TokenId, UserId};
 
-use crate::token::TokenError;
+use crate::token_error::TokenError;
 
 /// First byte of the identifier: the version of everything behind it.
 const VERSION: u8 = 0x01;

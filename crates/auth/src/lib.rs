@@ -14,6 +14,7 @@ pub mod password;
 pub mod principal;
 pub mod role;
 pub mod token;
+mod token_error;
 
 pub use budget::ByteBudget;
 pub use caveat::{Caveat, Restrictions};
@@ -22,4 +23,5 @@ pub use context::{AuthContext, KeyRights};
 pub use keyring::{KeyRing, SigningKey, StoredKeys};
 pub use principal::{CredentialKind, JwtSubject, Principal, TokenHolder};
 pub use role::Role;
-pub use token::{TokenError, Verified};
+pub use token::Verified;
+pub use token_error::TokenError;

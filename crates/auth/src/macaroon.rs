@@ -16,7 +16,7 @@ use crate::{
     caveat::Caveat,
     claims::Claims,
     keyring::{KeyRing, SigningKey},
-    token::TokenError,
+    token_error::TokenError,
 };
 
 /// Where Ferry's macaroons say they come from.

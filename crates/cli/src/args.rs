@@ -1,16 +1,17 @@
 //! The command line as it is typed.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
-use ferry_client::ServerUrl;
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
         account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
         oauth, org, password, profile, pull, push, records, serve, session, signup, sync, token,
     },
+    context::Global,
     failure::{self, Failure},
+    output,
 };
 
 /// Give every app its own SQLite database, and keep copies of it in sync.
@@ -35,26 +36,6 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// What every command takes.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// URL of the hub [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) server: Option<ServerUrl>,
-    /// File of PEM certificates: the authorities to trust, instead of this machine's [env: FERRY_CACERT]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) cacert: Option<PathBuf>,
-    /// A profile of config.toml, which names server and organisation
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
-    /// Organisation, by id or name, that the command is about [default: the profile's, else your personal one]
-    #[arg(long, global = true, value_name = "ORG")]
-    pub(crate) org: Option<String>,
-    /// Print one JSON document on stdout, and errors as JSON on stderr
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,7 +122,8 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
         let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if !asked && std::env::args_os().any(|argument| argument == "--json") {
             let text = error.render().to_string();
-            return Failure::Usage(text.trim_start_matches("error: ").trim_end().to_owned()).report(true);
+            let usage = Failure::Usage(text.trim_start_matches("error: ").trim_end().to_owned());
+            return output::failure(&usage, true);
         }
         // Nothing can be done about a closed stdout or stderr.
         let _ = error.print();

@@ -2,21 +2,42 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use ferry_client::{
     ClientError, ErrorCode, ServerUrl,
     admin::AdminClient,
-    replica::{NoTokens, TokenStore},
+    pages::{NoTokens, TokenStore},
     tls,
 };
 use ferry_types::Code;
 
 use crate::{
-    args::Global,
     failure::Failure,
     settings::{self, Credentials},
+    system::variable,
 };
 
 const DEFAULT_SERVER: &str = "http://localhost:8787";
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// URL of the hub [env: FERRY_SERVER; else the profile's, else http://localhost:8787]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<ServerUrl>,
+    /// File of PEM certificates: the authorities to trust, instead of this machine's [env: FERRY_CACERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// A profile of config.toml, which names server and organisation
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Organisation, by id or name, that the command is about [default: the profile's, else your personal one]
+    #[arg(long, global = true, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+    /// Print one JSON document on stdout, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
 
 /// The resolved globals of one command.
 pub(crate) struct Context {
@@ -26,11 +47,6 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     org: String,
     settings_dir: PathBuf,
-}
-
-/// A variable of the environment; empty counts as unset.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Context {

@@ -1,12 +1,10 @@
 //! How a command ends when it does not end well: exit codes (CLI-01, PAG-71) and the words on stderr.
 
-use std::{io, process::ExitCode};
+use std::io;
 
 use ferry_client::{ClientError, ErrorCode};
 use ferry_types::Code;
 use serde_json::json;
-
-use crate::output;
 
 /// Wrong use of the command line; clap's own code.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -37,19 +35,7 @@ impl Failure {
         Self::Client(ClientError::new(ErrorCode::Failed, "FAILED", message))
     }
 
-    /// Tells the failure on stderr, as a line or as JSON, and gives the exit code.
-    pub(crate) fn report(&self, json: bool) -> ExitCode {
-        if !matches!(self, Self::PipeClosed) {
-            if json {
-                output::note(self.to_json());
-            } else {
-                output::note(format_args!("error: {self}"));
-            }
-        }
-        ExitCode::from(self.exit_code())
-    }
-
-    fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => exit_code(error.code),
             Self::Usage(_) => EXIT_USAGE,
@@ -59,7 +45,7 @@ impl Failure {
         }
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         let (code, reason, message, request_id) = match self {
             Self::Client(error) => (
                 error.code.as_str(),

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::other(format!("cannot start: {error}")).report(json),
+        Err(error) => return output::failure(&Failure::other(format!("cannot start: {error}")), json),
     };
     // Others see to it themselves: where a push is interrupted, there is something to say.
     let sees_to_it = match &arguments.command {
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(INTERRUPT_GRACE);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(json),
+        Err(failure) => output::failure(&failure, json),
     }
 }
 
@@ -90,6 +90,6 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Clone(args) => commands::clone::run(&context()?, args).await,
         Command::Sync(command) => commands::sync::run(&context()?, command).await,
         Command::Demo(args) => commands::demo::run(&context()?, args).await,
-        Command::Completions(args) => commands::completions::run(&args),
+        Command::Completions(args) => commands::completions::run(&args, args::grammar()),
     }
 }

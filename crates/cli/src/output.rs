@@ -1,7 +1,10 @@
 //! What commands print: lines and tables for people, one JSON document for programs (CLI-02). Everything goes through
 //! here, and what came from outside cannot steer the terminal: control characters are shown, not sent.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    process::ExitCode,
+};
 
 use ferry_types::printable;
 use serde::Serialize;
@@ -64,6 +67,16 @@ pub(crate) fn verbatim(text: &[u8]) -> Result<(), Failure> {
 pub(crate) fn note(text: impl std::fmt::Display) {
     // Nothing can be done about a closed stderr.
     let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+}
+
+/// Prints the failure on stderr, as a line or as JSON, and gives the exit code.
+pub(crate) fn failure(failure: &Failure, json: bool) -> ExitCode {
+    match failure {
+        Failure::PipeClosed => {}
+        failure if json => note(failure.to_json()),
+        failure => note(format_args!("error: {failure}")),
+    }
+    ExitCode::from(failure.exit_code())
 }
 
 /// Asks something on stderr; the answer stands in the same line.

@@ -64,11 +64,11 @@ impl NewPasswordArgs {
 }
 
 fn given() -> Option<String> {
-    VARIABLES.iter().find_map(|name| crate::context::variable(name))
+    VARIABLES.iter().find_map(|name| crate::system::variable(name))
 }
 
 async fn new_password(stdin: bool, otherwise: &str) -> Result<String, Failure> {
-    match crate::context::variable(NEW_VARIABLE) {
+    match crate::system::variable(NEW_VARIABLE) {
         _ if stdin => from_stdin(),
         Some(password) => Ok(password),
         None => asked("new password", true, otherwise).await,

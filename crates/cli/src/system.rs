@@ -1,8 +1,13 @@
-//! The one place of the command line that reads clock, randomness and signals of the machine.
+//! What the command line reads from the machine: clock, randomness, signals, environment. Nothing else reads them.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::failure::Failure;
+
+/// A variable of the environment; empty counts as unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
 
 /// Measures how long something takes.
 pub(crate) struct Stopwatch(Instant);
@@ -42,7 +47,7 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String, Failure> {
 /// happens; the URL was printed.
 pub(crate) fn open_browser(url: &str) {
     let desktop = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let program = crate::context::variable("BROWSER").unwrap_or_else(|| desktop.to_owned());
+    let program = variable("BROWSER").unwrap_or_else(|| desktop.to_owned());
     let started = std::process::Command::new(&program)
         .arg(url)
         .stdin(std::process::Stdio::null())
@@ -98,7 +103,7 @@ where
 
 /// Warnings of the libraries below go to stderr; FERRY_LOG_LEVEL asks for more, as it does of the hub.
 pub(crate) fn log_warnings() {
-    let level = crate::context::variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());
+    let level = variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());
     let started = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::WARN))
         .with_writer(crate::output::log)

@@ -15,9 +15,9 @@ use std::{
 
 use common::{FakeHub, Fault};
 use ferry_client::{
-    local::{Image, Opened, Scan, compare, image::Access},
+    pages::bare_push,
+    pages::file::{Image, Opened, Scan, compare, image::Access},
     progress::Silent,
-    replica::bare_push,
 };
 use ferry_types::Root;
 use rusqlite::Connection;

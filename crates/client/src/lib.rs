@@ -4,15 +4,13 @@
 pub mod admin;
 pub mod error;
 pub mod events;
-pub mod local;
 mod no_answer;
+pub mod pages;
 pub mod progress;
 pub mod records;
-pub mod replica;
 pub mod server;
 pub mod tls;
 mod v1;
-pub mod wire;
 
 pub use error::{ClientError, ErrorCode, Result};
 pub use server::ServerUrl;

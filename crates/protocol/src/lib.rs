@@ -2,8 +2,7 @@
 
 mod json;
 
-pub mod edgereplica;
-pub mod records;
-
 pub mod events;
+pub mod pages;
+pub mod records;
 pub mod rpc;

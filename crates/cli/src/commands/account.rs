@@ -4,13 +4,7 @@ use clap::Subcommand;
 use ferry_client::admin::rpc;
 use serde_json::json;
 
-use crate::{
-    context::{Context, variable},
-    failure::Failure,
-    output,
-    password::PasswordArgs,
-    prompt,
-};
+use crate::{context::Context, failure::Failure, output, password::PasswordArgs, prompt, system::variable};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

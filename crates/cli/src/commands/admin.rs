@@ -7,10 +7,11 @@ use ferry_client::admin::{AdminClient, rpc};
 use serde_json::json;
 
 use crate::{
-    context::{Context, variable},
+    context::Context,
     failure::Failure,
     output,
     password::PasswordArgs,
+    system::variable,
     table::{Cell, Column, Table},
 };
 

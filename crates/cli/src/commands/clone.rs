@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ferry_client::{admin::DatabaseName, replica::PullOptions};
+use ferry_client::{admin::DatabaseName, pages::PullOptions};
 
 use crate::{
     commands::{pull, push},

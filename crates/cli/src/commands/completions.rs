@@ -1,6 +1,6 @@
 //! `ferry completions SHELL`.
 
-use crate::{args, failure::Failure, output};
+use crate::{failure::Failure, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -11,8 +11,9 @@ pub(crate) struct Args {
     shell: clap_complete::Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+/// `grammar`: the whole command line.
+pub(crate) fn run(args: &Args, mut grammar: clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut args::grammar(), "ferry", &mut script);
+    clap_complete::generate(args.shell, &mut grammar, "ferry", &mut script);
     output::verbatim(&script)
 }

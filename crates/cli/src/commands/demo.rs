@@ -9,8 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ferry_client::{
     admin::{AdminClient, Direction, TokenWish},
-    local::image::Access,
-    replica::{BareTransfer, NoTokens, PullOptions, Replica, Synchronised, bare_push},
+    pages::file::image::Access,
+    pages::{BareTransfer, NoTokens, PullOptions, Replica, Synchronised, bare_push},
 };
 use ferry_hub::clock::SystemClock;
 use serde_json::json;

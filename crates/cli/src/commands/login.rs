@@ -4,11 +4,7 @@ use ferry_client::admin::rpc::{AuthResponse, WhoamiInfo};
 use serde_json::json;
 
 use crate::{
-    context::{Context, variable},
-    failure::Failure,
-    output,
-    password::PasswordArgs,
-    settings::Session,
+    context::Context, failure::Failure, output, password::PasswordArgs, settings::Session, system::variable,
 };
 
 #[derive(Debug, clap::Args)]

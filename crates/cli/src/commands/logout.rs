@@ -4,11 +4,7 @@ use ferry_client::ErrorCode;
 use ferry_types::Code;
 use serde_json::json;
 
-use crate::{
-    context::{Context, variable},
-    failure::Failure,
-    output,
-};
+use crate::{context::Context, failure::Failure, output, system::variable};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  ferry logout --keep-tokens")]

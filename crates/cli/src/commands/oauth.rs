@@ -10,12 +10,8 @@ use serde_json::json;
 
 use super::login;
 use crate::{
-    context::{Context, variable},
-    failure::Failure,
-    output,
-    password::PasswordArgs,
-    settings::PendingLogin,
-    system,
+    context::Context, failure::Failure, output, password::PasswordArgs, settings::PendingLogin, system,
+    system::variable,
 };
 
 #[derive(Debug, Subcommand)]

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use crate::{
     commands::login,
-    context::{Context, variable},
+    context::Context,
     failure::Failure,
     output,
     password::{NewPasswordArgs, PasswordArgs},
+    system::variable,
 };
 
 #[derive(Debug, Subcommand)]

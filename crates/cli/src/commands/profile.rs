@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    args::Global,
+    context::Global,
     failure::Failure,
     output,
     settings::{self, Profile, profiles},

@@ -8,8 +8,8 @@ use std::{
 use ferry_client::{
     ClientError, ErrorCode,
     admin::{AdminClient, DatabaseName},
-    local::State,
-    replica::{PullOptions, Replica, Synchronised},
+    pages::file::State,
+    pages::{PullOptions, Replica, Synchronised},
 };
 use ferry_hub::clock::SystemClock;
 use ferry_types::Code;

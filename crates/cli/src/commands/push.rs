@@ -4,9 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use ferry_client::{
     admin::DatabaseName,
-    local::image::Access,
+    pages::file::image::Access,
+    pages::{PushOptions, Replica, Synchronised},
     progress::{Progress, Stage},
-    replica::{PushOptions, Replica, Synchronised},
 };
 use ferry_hub::clock::SystemClock;
 use serde_json::json;

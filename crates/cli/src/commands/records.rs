@@ -11,10 +11,7 @@ use ferry_client::{
 };
 use ferry_types::{Model, Op};
 
-use crate::{
-    context::{Context, variable},
-    failure::Failure,
-};
+use crate::{context::Context, failure::Failure, system::variable};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

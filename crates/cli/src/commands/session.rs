@@ -5,9 +5,10 @@ use ferry_client::admin::rpc;
 use serde_json::json;
 
 use crate::{
-    context::{Context, variable},
+    context::Context,
     failure::Failure,
     output,
+    system::variable,
     table::{Cell, Column, Table},
 };
 

@@ -5,20 +5,15 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Subcommand;
 use ferry_client::{
     ClientError, ErrorCode,
-    local::image::Access,
+    pages::file::image::Access,
+    pages::{BareTransfer, bare_pull, bare_push},
     progress::Progress,
-    replica::{BareTransfer, bare_pull, bare_push},
 };
 use ferry_types::Code;
 use serde_json::json;
 
 use super::push;
-use crate::{
-    context::{Context, variable},
-    failure::Failure,
-    output,
-    progress::Bars,
-};
+use crate::{context::Context, failure::Failure, output, progress::Bars, system::variable};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

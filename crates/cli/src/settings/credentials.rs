@@ -9,7 +9,7 @@ use std::{
 use ferry_client::{
     ServerUrl,
     admin::Direction,
-    replica::{SyncToken, TokenStore},
+    pages::{SyncToken, TokenStore},
 };
 use ferry_types::{DatabaseId, UnixMillis};
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ferry_client::ServerUrl;
-use ferry_protocol::edgereplica::{Frame, HelloReply, PageData, PageNumber, SyncComplete};
+use ferry_protocol::pages::{Frame, HelloReply, PageData, PageNumber, SyncComplete};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{

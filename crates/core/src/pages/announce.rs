@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use ferry_protocol::edgereplica::{Frame, PageHash, PageHashBatch, PageNumbers};
+use ferry_protocol::pages::{Frame, PageHash, PageHashBatch, PageNumbers};
 use ferry_types::{
     Leaf, PageCount, PageNo,
     limits::{EDGEREPLICA_BATCHES_UNANSWERED_MAX, EDGEREPLICA_MISMATCH_FRAME_PAGES},

@@ -4,7 +4,7 @@
 //! the pages that [`Pull::next_page`] names, reading each when the socket can take it, then
 //! [`Pull::complete_frame`].
 
-use ferry_protocol::edgereplica::{Frame, PageHash, PageHashBatch, SyncComplete, close};
+use ferry_protocol::pages::{Frame, PageHash, PageHashBatch, SyncComplete, close};
 use ferry_types::{PageCount, PageNo, PageSize};
 
 use super::{

@@ -4,7 +4,7 @@
 //! socket can take it: what is still to be asked for is a set of bits, so reading never waits for writing. Once
 //! [`Push::outcome`] yields, the caller validates, commits, and answers with [`Push::complete_frame`].
 
-use ferry_protocol::edgereplica::{Frame, PageBytes, PageHash, PageHashBatch, PageNumber, SyncComplete};
+use ferry_protocol::pages::{Frame, PageBytes, PageHash, PageHashBatch, PageNumber, SyncComplete};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ferry_protocol::edgereplica::{Frame, Hello, HelloReply, PROTOCOL_VERSION, close};
+use ferry_protocol::pages::{Frame, Hello, HelloReply, PROTOCOL_VERSION, close};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, limits::EDGEREPLICA_BATCH_MAX_PAGES};
 
 /// Smallest page size, which bounds the pages of a database before its page size is known.

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
 };
 
-use ferry_protocol::edgereplica::{Frame, Hello, PageData, PageHash, PageHashBatch, close};
+use ferry_protocol::pages::{Frame, Hello, PageData, PageHash, PageHashBatch, close};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
-use ferry_protocol::edgereplica::phase;
+use ferry_protocol::pages::phase;
 use ferry_sqlite::pages::{Origin, PageSource as _, Prepared, PushError, PushFiles, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;

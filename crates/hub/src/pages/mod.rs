@@ -16,7 +16,7 @@ pub use route::sync;
 pub use state::PagesState;
 
 use ferry_core::pages::{Refusal, SessionError};
-use ferry_protocol::edgereplica::close;
+use ferry_protocol::pages::close;
 use ferry_types::Reason;
 
 /// What a failure of storage tells the client; the cause is in the log.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ferry_core::pages::{Pull, Refusal};
-use ferry_protocol::edgereplica::{Frame, PageData};
+use ferry_protocol::pages::{Frame, PageData};
 use ferry_sqlite::pages::{PageSource, ServedHashes};
 use ferry_types::{PageNo, PageSize, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
-use ferry_protocol::edgereplica::Frame;
+use ferry_protocol::pages::Frame;
 use ferry_sqlite::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
 use ferry_types::{DatabaseKind, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};

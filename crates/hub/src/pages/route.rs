@@ -8,7 +8,7 @@ use axum::{
 };
 use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
+use ferry_protocol::pages::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
 use ferry_sqlite::pages::Origin as PageOrigin;
 use ferry_types::{
     Error, Reason, Result,

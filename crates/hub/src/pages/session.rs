@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::{DecodeError, Frame, close, phase};
+use ferry_protocol::pages::{DecodeError, Frame, close, phase};
 use ferry_types::{
     Error,
     limits::{EDGEREPLICA_IDLE_MAX_MS, EDGEREPLICA_SESSION_MAX_MS, EXPIRY_GRACE_MS, TRANSFER_STALL_MAX_MS},

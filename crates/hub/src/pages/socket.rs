@@ -5,7 +5,7 @@ use std::{collections::VecDeque, future::poll_fn, pin::pin, task::Poll, time::Du
 use axum::extract::ws::Message;
 use bytes::Bytes;
 use ferry_core::pages::Refusal;
-use ferry_protocol::edgereplica::{Frame, close};
+use ferry_protocol::pages::{Frame, close};
 use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, TRANSFER_STALL_MAX_MS};
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use tokio::time::Instant;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use ferry_protocol::edgereplica::{Frame, Hello};
+use ferry_protocol::pages::{Frame, Hello};
 use ferry_sqlite::pages::Origin as PageOrigin;
 use ferry_types::{Reason, Seq};
 use http::{HeaderMap, header};

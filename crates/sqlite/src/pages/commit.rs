@@ -7,14 +7,14 @@
 use std::{fs, io, sync::atomic::Ordering};
 
 use ferry_types::{
-    PageCount, PageNo, PageSize, Reason, UnixMillis,
+    PageNo, PageSize, Reason, UnixMillis,
     limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES},
 };
 use rusqlite::Connection;
 
 use super::{
     PageSource as _, Prepared, PushError, Replica, VersionInfo,
-    dbpage::{self, PageWriter, Schema, Snapshot},
+    dbpage::{self, PageWriter, Snapshot},
     identity, index,
     index::VersionRow,
     prepare::Way,
@@ -204,7 +204,7 @@ impl Commit<'_> {
         }
         index::clear_pending(self.writer, false)?;
         index::publish(self.writer, &row)?;
-        let snapshot = open_present(&self.replica.main, row.info.page_count)?;
+        let snapshot = dbpage::open_present(&self.replica.main, row.info.page_count)?;
         self.replica.note_identity(self.writer)?;
         self.writer.execute_batch("COMMIT")?;
         *present = snapshot;
@@ -272,7 +272,7 @@ impl Commit<'_> {
     fn take_back(&self, present: &mut Option<Snapshot>) -> Result<()> {
         index::clear_pending(self.writer, true)?;
         if present.is_none() {
-            *present = open_present(&self.replica.main, self.base.page_count)?;
+            *present = dbpage::open_present(&self.replica.main, self.base.page_count)?;
         }
         self.replica.note_identity(self.writer)
     }
@@ -303,19 +303,4 @@ fn checkpoint_if_due(main: &std::path::Path) -> Result<()> {
 fn sync_parent(main: &std::path::Path) -> Result<()> {
     crate::folder::sync(main.parent().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?)?;
     Ok(())
-}
-
-/// R1 at the present version; `None` for an empty image.
-pub(super) fn open_present(main: &std::path::Path, count: PageCount) -> Result<Option<Snapshot>> {
-    if count.0 == 0 {
-        return Ok(None);
-    }
-    let snapshot = Snapshot::open(main, Schema::Ignored)?;
-    if snapshot.page_count() != count {
-        return Err(Error::Damaged(format!(
-            "main.db has {} pages, its index {count}",
-            snapshot.page_count()
-        )));
-    }
-    Ok(Some(snapshot))
 }

@@ -271,3 +271,18 @@ pub fn ensure_wal(path: &Path) -> Result<()> {
     connection.close().map_err(|(_, error)| error)?;
     if mode == "wal" { Ok(()) } else { Err(Error::Damaged(format!("journal mode {mode} cannot become WAL"))) }
 }
+
+/// R1 at the present version; `None` for an empty image.
+pub(super) fn open_present(main: &Path, count: PageCount) -> Result<Option<Snapshot>> {
+    if count.0 == 0 {
+        return Ok(None);
+    }
+    let snapshot = Snapshot::open(main, Schema::Ignored)?;
+    if snapshot.page_count() != count {
+        return Err(Error::Damaged(format!(
+            "main.db has {} pages, its index {count}",
+            snapshot.page_count()
+        )));
+    }
+    Ok(Some(snapshot))
+}

@@ -12,10 +12,8 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    VersionInfo,
-    commit::open_present,
-    dbpage,
-    dbpage::{Schema, Snapshot},
+    VersionInfo, dbpage,
+    dbpage::{Schema, Snapshot, open_present},
     identity, index,
     index::VersionRow,
     segment::Segments,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ferry_core::pages::{Pull, Push, Refusal, SessionError, Volatile, header, push::PushOutcome, tree};
-use ferry_protocol::edgereplica::{Frame, Hello, PageData, PageHash};
+use ferry_protocol::pages::{Frame, Hello, PageData, PageHash};
 use ferry_types::{Clock, PageCount, PageNo, PageSize, UnixMillis};
 use rusqlite::Connection;
 

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use ferry_client::{
     ClientError,
-    local::{Image, Opened, Scan, compare, compare::Comparison, image::Access},
+    pages::file::{Image, Opened, Scan, compare, compare::Comparison, image::Access},
     progress::Silent,
 };
 use ferry_types::Root;

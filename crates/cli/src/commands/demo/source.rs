@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ferry_client::{
     ClientError,
-    local::{Image, Opened, image::Access},
+    pages::file::{Image, Opened, image::Access},
 };
 use ferry_sqlite::connection::open_file;
 use rusqlite::OpenFlags;

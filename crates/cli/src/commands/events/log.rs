@@ -12,9 +12,10 @@ use serde_json::{Value, value::RawValue};
 
 use super::{as_admin, as_client};
 use crate::{
-    context::{Context, variable},
+    context::Context,
     failure::Failure,
     output,
+    system::variable,
     table::{Cell, Column, Table},
 };
 

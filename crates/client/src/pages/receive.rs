@@ -4,12 +4,12 @@ use std::{path::Path, sync::Arc};
 
 use ferry_types::{Leaf, PageCount, PageSize, Root};
 
-use super::local::{Found, Local, blocking};
+use super::local_file::{Found, Local, blocking};
 use crate::{
     ClientError, Result,
-    local::{Base, Part, Scan, point, scan::announced_hashes},
+    pages::file::{Base, Part, Scan, point, scan::announced_hashes},
+    pages::wire::{Session, Transferred},
     progress::{Progress, Stage},
-    wire::edgereplica::{Session, Transferred},
 };
 
 /// How a hub refuses a new file of another page size to a client that can only create 4096 (PAG-13). Told

@@ -19,18 +19,20 @@
 
 mod bare;
 mod conflict;
+pub mod file;
 mod install;
-mod local;
+mod local_file;
 mod probe;
 mod pull;
 mod push;
 mod receive;
+pub mod wire;
 
 use std::{path::Path, sync::Arc};
 
 use ferry_types::{Clock, DatabaseId, DatabaseKind, Model, PageCount, Root, Tag, UnixMillis};
 
-use self::local::{Local, Memory};
+use self::local_file::{Local, Memory};
 pub use self::{
     bare::{BareTransfer, bare_pull, bare_push},
     pull::PullOptions,
@@ -39,9 +41,9 @@ pub use self::{
 use crate::{
     ClientError, Result,
     admin::{self, AdminClient, DatabaseName, Direction, TokenWish, rpc},
-    local::Synced,
+    pages::file::Synced,
+    pages::wire::{Session, Transferred},
     progress::Progress,
-    wire::edgereplica::{Session, Transferred},
 };
 
 /// How often a transfer is repeated because others commit meanwhile.
@@ -163,7 +165,7 @@ impl Replica<'_> {
         if let Some(name) = named {
             return Target::from_row(&self.admin.database(name).await?);
         }
-        let remembered = local::remembered(file.to_owned()).await?;
+        let remembered = local_file::remembered(file.to_owned()).await?;
         let Some(synced) = remembered else {
             return Err(ClientError::argument(format!(
                 "{} has not been synced yet: name its database too",
@@ -213,7 +215,7 @@ impl Replica<'_> {
         &self,
         target: &Target,
         version: Option<u64>,
-        scan: &crate::local::Scan,
+        scan: &crate::pages::file::Scan,
         local: &Local,
     ) -> Synced {
         Synced {

@@ -7,15 +7,15 @@ use ferry_types::DatabaseKind;
 use super::{
     ROUNDS_MAX, Replica, Synchronised, Target,
     conflict::Conflict,
-    local::{self, Found, Local, Memory},
+    local_file::{self, Found, Local, Memory},
     shown,
 };
 use crate::{
     ClientError, Result,
     admin::{DatabaseName, Direction},
-    local::image::Access,
+    pages::file::image::Access,
+    pages::wire::{Session, Transferred},
     progress::Stage,
-    wire::edgereplica::{Session, Transferred},
 };
 
 /// How to push.
@@ -50,11 +50,11 @@ impl Replica<'_> {
         options: PushOptions,
     ) -> Result<Synchronised> {
         // The file first: what cannot be pushed is told before anything is sent (PAG-70).
-        let found = local::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
+        let found = local_file::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
         let (local, memory) = match found {
-            Found::Image(local) => local::recall(local).await?,
-            Found::Missing => return Err(local::nothing_to_push(file, false)),
-            Found::Empty => return Err(local::nothing_to_push(file, true)),
+            Found::Image(local) => local_file::recall(local).await?,
+            Found::Missing => return Err(local_file::nothing_to_push(file, false)),
+            Found::Empty => return Err(local_file::nothing_to_push(file, true)),
         };
         let target = self.target(file, named).await?;
         if target.kind == Some(DatabaseKind::Hub) {
@@ -119,7 +119,7 @@ impl Replica<'_> {
         }
         if hub.root == Some(local.scan.root) {
             let synced = self.synced(target, hub.version, &local.scan, local);
-            local::record(file.to_owned(), synced, local.scan.clone()).await?;
+            local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
             return Ok(Compared::Equal(self.equal(target, local)));
         }
         // An equal root is an equal base: others may have pushed, but they changed nothing.
@@ -162,11 +162,11 @@ impl Replica<'_> {
         local: &Local,
         transferred: Transferred,
     ) -> Result<Synchronised> {
-        crate::local::point("push.sent")?;
+        crate::pages::file::point("push.sent")?;
         // Page 1 travels with every change: without a page nothing was committed.
         let version = if transferred.pages == 0 { target.version } else { target.version + 1 };
         let synced = self.synced(target, Some(version), &local.scan, local);
-        local::record(file.to_owned(), synced, local.scan.clone()).await?;
+        local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
         Ok(Synchronised {
             version: Some(version),
             changed: transferred.pages > 0,

@@ -8,7 +8,7 @@ use rusqlite::OptionalExtension as _;
 use super::receive::Replaced;
 use crate::{
     ClientError, Result,
-    local::{
+    pages::file::{
         Image, Opened, Part, Scan, State, Synced, apply,
         image::{Access, connect},
         point,

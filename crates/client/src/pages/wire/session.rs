@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferry_protocol::edgereplica::{
+use ferry_protocol::pages::{
     DIRECTION_HEADER, Frame, HELLO_PAGE_SIZE, Hello, HelloReply, PROTOCOL_VERSION, PageHash, SNAPSHOT_HEADER,
 };
 use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_IDLE_MAX_MS};

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use ferry_core::pages::{PageSet, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
-use super::{Replica, Target, local::Local};
+use super::{Replica, Target, local_file::Local};
 use crate::{
-    ClientError, Result, admin::Direction, local::scan::root_of, progress::Stage, wire::edgereplica::PageSink,
+    ClientError, Result, admin::Direction, pages::file::scan::root_of, pages::wire::PageSink, progress::Stage,
 };
 
 /// Bytes of differing pages after which it is enough to know that hub and file differ.

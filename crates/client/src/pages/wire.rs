@@ -2,7 +2,7 @@
 //! push or pull. It works against Ferry and against EdgeReplica's own servers.
 //!
 //! The hub pins one version when it answers `hello`; everything in the session is about that version. Its
-//! number does not travel: [`crate::replica`] tells how it is learned.
+//! number does not travel: [`crate::pages`] tells how it is learned.
 
 mod failure;
 mod pull;

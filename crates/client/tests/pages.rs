@@ -13,9 +13,9 @@ use common::{DATABASE, FakeHub};
 use ferry_client::{
     ClientError, ErrorCode,
     admin::AdminClient,
-    local::{Image, Opened, Scan, State, compare, image::Access, state::Pending},
+    pages::file::{Image, Opened, Scan, State, compare, image::Access, state::Pending},
+    pages::{NoTokens, PullOptions, PushOptions, Replica, Synchronised},
     progress::Silent,
-    replica::{NoTokens, PullOptions, PushOptions, Replica, Synchronised},
 };
 use ferry_types::{Clock, Code, Root, UnixMillis};
 use rusqlite::Connection;

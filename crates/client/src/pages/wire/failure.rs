@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferry_protocol::edgereplica::Frame;
+use ferry_protocol::pages::Frame;
 use ferry_types::Code;
 use futures_util::StreamExt as _;
 use http::StatusCode;

@@ -5,7 +5,7 @@ use ferry_types::PageNo;
 
 use crate::{
     ClientError, Result,
-    local::{Base, Part, image::BUSY_TIMEOUT, point},
+    pages::file::{Base, Part, image::BUSY_TIMEOUT, point},
     progress::Progress,
 };
 

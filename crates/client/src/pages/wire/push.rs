@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_protocol::edgereplica::{Frame, PageData, phase};
+use ferry_protocol::pages::{Frame, PageData, phase};
 use ferry_types::PageNo;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ClientError, Result, ServerUrl,
     admin::Direction,
-    local::Image,
+    pages::file::Image,
     progress::{Progress, Stage},
 };
 

@@ -9,7 +9,7 @@ use ferry_types::{PageCount, PageSize, Root};
 
 use crate::{
     ClientError, Result,
-    local::{Image, Opened, Scan, State, Synced, image::Access, scan::announced_hashes},
+    pages::file::{Image, Opened, Scan, State, Synced, image::Access, scan::announced_hashes},
     progress::Progress,
 };
 
@@ -119,7 +119,7 @@ pub(super) async fn record(path: PathBuf, synced: Synced, scan: Scan) -> Result<
                 error.message
             );
         }
-        crate::local::point("sync.state")
+        crate::pages::file::point("sync.state")
     })
     .await
 }

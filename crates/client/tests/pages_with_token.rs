@@ -15,9 +15,9 @@ use std::{
 use common::{FakeHub, Fault};
 use ferry_client::{
     ClientError, ErrorCode,
-    local::{Image, Opened, Scan, compare, image::Access},
+    pages::file::{Image, Opened, Scan, compare, image::Access},
+    pages::{BareTransfer, bare_pull, bare_push},
     progress::Silent,
-    replica::{BareTransfer, bare_pull, bare_push},
 };
 use ferry_types::{Code, Root};
 use rusqlite::Connection;

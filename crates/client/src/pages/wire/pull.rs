@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use ferry_protocol::edgereplica::{Frame, PageData};
+use ferry_protocol::pages::{Frame, PageData};
 use ferry_types::PageNo;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;

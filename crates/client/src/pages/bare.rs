@@ -7,15 +7,15 @@ use ferry_types::Root;
 
 use super::{
     install::install,
-    local::{self, Found, blocking},
+    local_file::{self, Found, blocking},
     receive::{Received, Replaced, receive},
 };
 use crate::{
     Result, ServerUrl,
     admin::Direction,
-    local::{check_place, image::Access},
+    pages::file::{check_place, image::Access},
+    pages::wire::{Session, Transferred},
     progress::{Progress, Stage},
-    wire::edgereplica::{Session, Transferred},
 };
 
 /// What a bare transfer moved.
@@ -40,11 +40,11 @@ pub async fn bare_push(
     access: Access,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
-    let found = local::find(file.to_owned(), access, Arc::clone(&progress)).await?;
+    let found = local_file::find(file.to_owned(), access, Arc::clone(&progress)).await?;
     let local = match found {
         Found::Image(local) => local,
-        Found::Missing => return Err(local::nothing_to_push(file, false)),
-        Found::Empty => return Err(local::nothing_to_push(file, true)),
+        Found::Missing => return Err(local_file::nothing_to_push(file, false)),
+        Found::Empty => return Err(local_file::nothing_to_push(file, true)),
     };
     let root = local.scan.root;
     let session = Session::open(server, token, Direction::Push, local.page_count().0).await?;
@@ -66,7 +66,7 @@ pub async fn bare_pull(
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
     check_place(file)?;
-    let found = local::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
+    let found = local_file::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
     let replaced = Replaced::from_found(found).await?;
     let open = async |count| Session::open(server, token, Direction::Pull, count).await;
     let Received { part, root, transferred } = receive(open, file, &replaced, &progress).await?;

@@ -11,14 +11,14 @@ use super::{
     ROUNDS_MAX, Replica, Synchronised, Target,
     conflict::Conflict,
     install::install_and_record,
-    local::{self, Found, Local, Memory, blocking},
+    local_file::{self, Found, Local, Memory, blocking},
     receive::{Received, Replaced, receive},
 };
 use crate::{
     ClientError, Result,
     admin::{DatabaseName, Direction},
-    local::{Synced, backup, check_place, image::Access},
-    wire::edgereplica::Transferred,
+    pages::file::{Synced, backup, check_place, image::Access},
+    pages::wire::Transferred,
 };
 
 /// How to pull.
@@ -50,7 +50,7 @@ impl Replica<'_> {
             ));
         }
         check_place(file)?;
-        local::check_state(file.to_owned()).await?;
+        local_file::check_state(file.to_owned()).await?;
         let mut target = self.target(file, named).await?;
         let mut saved = None;
         let mut total: Option<Synchronised> = None;
@@ -79,10 +79,10 @@ impl Replica<'_> {
         saved: &mut Option<PathBuf>,
     ) -> Result<Synchronised> {
         let progress = Arc::clone(&self.progress);
-        let found = local::find(file.to_owned(), Access::Ordinary, progress).await?;
+        let found = local_file::find(file.to_owned(), Access::Ordinary, progress).await?;
         let found = match found {
             Found::Image(local) => {
-                let (mut local, memory) = local::recall(local).await?;
+                let (mut local, memory) = local_file::recall(local).await?;
                 if let Some(equal) = self.guard(file, target, &local, &memory, force).await? {
                     return Ok(equal);
                 }
@@ -127,7 +127,7 @@ impl Replica<'_> {
         let hub = self.probe(target, local).await?;
         if let (true, Some(version)) = (hub.root == Some(local.scan.root), hub.version) {
             let synced = self.synced(target, Some(version), &local.scan, local);
-            local::record(file.to_owned(), synced, local.scan.clone()).await?;
+            local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
             return Ok(Some(self.equal(target, local)));
         }
         if hub.is_empty {

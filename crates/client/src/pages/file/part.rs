@@ -15,7 +15,7 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 mod leftover;
 
 use super::{paths, point, scan::root_of};
-use crate::{ClientError, Result, progress::Progress, wire::edgereplica::PageSink};
+use crate::{ClientError, Result, pages::wire::PageSink, progress::Progress};
 
 const SUFFIX: &str = "-ferry-part";
 /// Where page 1 tells the journal mode, and what it says of a rollback journal (SQLite file format, 1.3.3).

@@ -11,7 +11,7 @@ use rusqlite::{
 
 use crate::{
     ClientError, Result,
-    local::{
+    pages::file::{
         Part,
         image::{Access, PAGES, connect},
         point,

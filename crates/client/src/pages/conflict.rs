@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Target, shown};
-use crate::{ClientError, local::Synced};
+use crate::{ClientError, pages::file::Synced};
 
 /// A file and what the hub has instead.
 pub(super) struct Conflict<'a> {

@@ -1,3 +1,0 @@
-//! The wires by which pages travel.
-
-pub mod edgereplica;
