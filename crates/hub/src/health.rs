@@ -48,7 +48,7 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
     }
     let control = if hub.control.is_healthy() { "ok" } else { "failing" };
-    let disk = match rustix::fs::statvfs(&hub.config.data_dir) {
+    let disk = match rustix::fs::statvfs(&hub.config.process.data_dir) {
         Ok(stat) if stat.f_bavail.saturating_mul(stat.f_frsize) >= DISK_LOW_BYTES => "ok",
         Ok(_) => "low",
         Err(_) => "failing",
@@ -69,11 +69,11 @@ pub(crate) async fn metrics(
 ) -> Response {
     // A proxy need not tell that it is one, nor what was asked of it. A page whose name was rebound to this machine asks
     // from it too, but by that name.
-    let local = hub.config.is_private
+    let local = hub.config.listener.is_private
         && peer.ip().to_canonical().is_loopback()
         && !is_forwarded(&headers)
         && names_this_machine(&uri, &headers);
-    if !(hub.config.metrics_public || local || hub.control.is_operator(&headers)) {
+    if !(hub.config.process.metrics_public || local || hub.control.is_operator(&headers)) {
         return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
             .into_response();
     }

@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use crate::{
-    config::{Config, ConfigError},
+    config::{ConfigError, ListenerConfig},
     descriptors::Descriptors,
     http::{Admission, Admitted, ConnectionProgress, InFlight, Patience, TimedStream, TooMany},
 };
@@ -55,15 +55,14 @@ impl Listener {
     /// # Errors
     /// When it cannot be had.
     pub(crate) async fn bind(
-        config: &Config,
+        config: &ListenerConfig,
         descriptors: Descriptors,
         tls: Option<TlsAcceptor>,
     ) -> Result<Self, ConfigError> {
         let tcp = TcpListener::bind(config.listen).await.map_err(|error| {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
-        let connections = config.connections;
-        if descriptors.sockets < connections.max {
+        if descriptors.sockets < config.max_connections {
             let (limit, sockets) = (descriptors.limit, descriptors.sockets);
             tracing::info!(limit, "the limit of open files leaves room for {sockets} connections at once");
         }
@@ -71,8 +70,8 @@ impl Listener {
         Ok(Self {
             tcp,
             tls,
-            admission: Arc::new(Admission::new(descriptors.sockets, connections.max_per_ip, proxies)),
-            head_max: Duration::from_millis(connections.head_ms),
+            admission: Arc::new(Admission::new(descriptors.sockets, config.max_connections_per_ip, proxies)),
+            head_max: Duration::from_millis(config.header_timeout_ms),
             spare: Mutex::new(File::open(SPARE).ok()),
         })
     }

@@ -20,7 +20,12 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use owner::Owner;
 
-use crate::{events, health, http as envelope, hub::Hub, oauth, pages, records, rpc, static_files};
+use crate::{
+    events, health,
+    http::{Envelope, RequestBody},
+    hub::Hub,
+    oauth, pages, records, rpc, static_files,
+};
 
 /// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
 async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
@@ -65,9 +70,10 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .with_state(Arc::clone(hub))
         .merge(rpc(hub))
         .layer(from_fn_with_state(Arc::clone(hub), record_clients));
-    let routes =
-        envelope::wrap(routes, hub, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)));
-    match hub.config.public_path() {
+    let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
+    let envelope = Envelope::new(&config.listener, config.dev, clock, Arc::clone(&hub.body_memory));
+    let routes = envelope.wrap(routes, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)));
+    match hub.config.listener.public_path() {
         "" => routes,
         path => below(path, routes),
     }
@@ -114,7 +120,7 @@ fn rpc(hub: &Arc<Hub>) -> Router {
     let service = tower::service_fn(move |request: Request| {
         // Who is nobody yet has little to say, and is not listened to for longer.
         let sender = control.sender(request.headers());
-        if let (Some(sender), Some(body)) = (&sender, request.extensions().get::<envelope::RequestBody>()) {
+        if let (Some(sender), Some(body)) = (&sender, request.extensions().get::<RequestBody>()) {
             body.belongs_to(sender);
         }
         let (service, body_max_bytes) = if sender.is_some() { known.clone() } else { anonymous.clone() };

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock,
     config::{Config, ConfigError},
-    control::{Control, ControlConfig},
+    control::Control,
     data_dir::{self, DataDirLock, DataDirLost},
     database::{Databases, FileLimits, OpenFiles},
     descriptors::Descriptors,
@@ -46,29 +46,33 @@ impl Server {
     /// For anything that an operator must mend: exit code 78.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
-        let certificates = config.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
+        let certificates = config.listener.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
         if clock.now() >= clock::LATEST {
             tracing::warn!(
                 "the system's clock is beyond the year 2199: set it right, nothing expires meanwhile"
             );
         }
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let mut lock = data_dir::open(&config.data_dir)?;
-        let descriptors = Descriptors::claim(config.connections.max);
-        let limits =
-            FileLimits::of(config.max_open_databases, descriptors.databases, memory::available_bytes());
+        let mut lock = data_dir::open(&config.process.data_dir)?;
+        let descriptors = Descriptors::claim(config.listener.max_connections);
+        let limits = FileLimits::of(
+            config.process.max_open_databases,
+            descriptors.databases,
+            memory::available_bytes(),
+        );
         let databases =
-            Arc::new(Databases::new(&config.data_dir, OpenFiles::new(limits), Arc::clone(&clock)));
-        let control = Control::open(ControlConfig::from(&config), Arc::clone(&clock)).await?;
+            Arc::new(Databases::new(&config.process.data_dir, OpenFiles::new(limits), Arc::clone(&clock)));
+        let control = Control::open(config.control.clone(), Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
         control.set_host(Arc::clone(&databases));
         control.finish_deletions().await;
         let listener =
-            Listener::bind(&config, descriptors, certificates.as_ref().map(Certificates::acceptor)).await?;
+            Listener::bind(&config.listener, descriptors, certificates.as_ref().map(Certificates::acceptor))
+                .await?;
         let hub = Hub {
             event_clients: events::Clients::default(),
-            body_memory: Arc::new(BodyMemory::new(config.connections.body_memory_bytes)),
+            body_memory: Arc::new(BodyMemory::new(config.listener.body_memory_bytes)),
             event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             descriptors,
@@ -175,7 +179,7 @@ impl Server {
 
 /// Closes databases that were not used for a while, and gives their memory back.
 async fn close_idle(hub: Arc<Hub>) {
-    let mut due = tokio::time::interval(Duration::from_secs(hub.config.idle_close_seconds));
+    let mut due = tokio::time::interval(Duration::from_secs(hub.config.process.idle_close_seconds));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;

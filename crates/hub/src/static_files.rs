@@ -18,7 +18,7 @@ pub(crate) struct ApplicationPage;
 
 /// The file that answers the request, if there is one.
 pub(crate) async fn find(config: &Config, request: Request) -> Option<Response> {
-    let dir = config.static_dir.as_deref()?;
+    let dir = config.listener.static_dir.as_deref()?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return None;
     }

@@ -30,8 +30,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = Config::load(&args, &environment).map_err(wrong)?;
     log(&config);
     // Scripts read the address from these lines: they are JSON for whoever asks for it by name only.
-    let format = config.log_format.unwrap_or(LogFormat::Text);
-    let (dev, data_dir) = (config.dev, config.data_dir.clone());
+    let format = config.process.log_format.unwrap_or(LogFormat::Text);
+    let (dev, data_dir) = (config.dev, config.process.data_dir.clone());
     let server = Server::open(config, Arc::new(SystemClock)).await.map_err(wrong)?;
     let address = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
     let url = format!("{}://{address}", server.scheme());
@@ -86,11 +86,11 @@ fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
 
 fn log(config: &Config) {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    let others = config.log_level.min(tracing::Level::WARN);
-    let filter = Targets::new().with_default(others).with_target("ferry", config.log_level);
+    let others = config.process.log_level.min(tracing::Level::WARN);
+    let filter = Targets::new().with_default(others).with_target("ferry", config.process.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(false);
     let registry = tracing_subscriber::registry();
-    let started = match config.log_format.unwrap_or(default) {
+    let started = match config.process.log_format.unwrap_or(default) {
         LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };

@@ -3,10 +3,81 @@
 use std::{sync::Arc, time::Duration};
 
 use ferry_core::events::{Limits, OnCursorAhead, OnRollback, Rate};
+use ferry_http_client::RemoteUrl;
 use regex_lite::Regex;
 
-use super::{ConfigError, Values, origin};
-use ferry_http_client::RemoteUrl;
+use super::{ConfigError, Key, Values, keys::key, listener::origin};
+
+/// Its settings.
+pub(super) const KEYS: &[Key] = &[
+    key("events.cors_origins", "LIST", "Origins whose web pages may use event sync [default: *]"),
+    key(
+        "events.auth_refusal",
+        "upgrade|fail",
+        "Refuse a WebSocket before its upgrade, or let every call fail so that the app sees why [default: upgrade]",
+    ),
+    key("events.auth_cookie", "NAME", "Cookie that carries a credential, for pages of a listed origin"),
+    key("events.auto_create", "BOOL", "Make a missing store for a connection that may write [default: true]"),
+    key(
+        "events.store_map",
+        "LIST",
+        "Databases of stores at the hub's root: REGEX=DATABASE, comma-separated [default: the credential's]",
+    ),
+    key(
+        "events.database_per_store",
+        "BOOL",
+        "At the hub's root, give each store a database for callers whose credential names none [default: false]",
+    ),
+    key(
+        "events.jwt_stores_claim",
+        "NAME",
+        "Claim in which JWTs must name the stores that they open: REGEX, or a list [default: none, all stores]",
+    ),
+    key("events.store_id_pattern", "REGEX", "What a storeId must match as a whole"),
+    key(
+        "events.on_rollback",
+        "hold|remint",
+        "What becomes of a store whose file is older than what was acknowledged [default: hold]",
+    ),
+    key(
+        "events.on_cursor_ahead",
+        "auto|hold|refuse",
+        "What becomes of a store of which a client proves that acknowledged events are missing: it goes on until it \
+         would reach them, is held at once, or goes on for ever [default: auto]",
+    ),
+    key("events.default_store", "ID", "Store that /v1 means when none is named [default: the only one]"),
+    key("events.on_push_url", "URL", "Hook that decides on every push before it is committed"),
+    key("events.on_pull_url", "URL", "Hook that decides who may read a store"),
+    key("events.on_pushed_url", "URL", "Hook that is told of every commit, at least once and in order"),
+    key("events.hook_secret", "TEXT", "Secret that signs what hooks are sent").secret(),
+    key("events.hook_timeout_ms", "N", "How long a hook may take [default: 5000]"),
+    key(
+        "events.hook_fail_mode",
+        "closed|open",
+        "Refuse or accept pushes while their hook does not answer [default: closed]",
+    ),
+    key("events.max_frame_bytes", "BYTES", "Largest frame or body from a client [default: 1048576]"),
+    key("events.max_push_events", "N", "Events of one push [default: 1000]"),
+    key(
+        "events.ack_timeout_seconds",
+        "N",
+        "How long events may wait for a client to take them before it is closed [default: 60]",
+    ),
+    key("events.ping_seconds", "N", "How often a silent socket is asked whether it is alive [default: 30]"),
+    key(
+        "events.expiry_grace_seconds",
+        "N",
+        "How long a connection outlives its credential's expiry [default: 60]",
+    ),
+    key("events.connections_per_store", "N", "Open connections of one store [default: 10000]"),
+    key(
+        "events.connection_rate",
+        "RATE",
+        "Pushes of a connection: count/period:burst, or none [default: 50/1s:200]",
+    ),
+    key("events.client_rate", "RATE", "Pushes of a clientId [default: none]"),
+    key("events.store_rate", "RATE", "Events of a store [default: 1000/1s:10000]"),
+];
 
 /// How a refused WebSocket learns of it (EVT-52).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

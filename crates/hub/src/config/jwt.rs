@@ -1,9 +1,17 @@
 //! What the operator demands of JWTs for the default database (JWT-03, JWT-08).
 
 use ferry_auth::jwt::{JwtSettings, JwtSettingsText};
-
-use super::{ConfigError, Key, Values};
 use ferry_http_client::RemoteUrl;
+
+use super::{ConfigError, Key, Values, keys::key};
+
+/// Its settings.
+pub(super) const KEYS: &[Key] = &[
+    key("jwks_url", "URL", "Key set that proves JWTs for default_database")
+        .or(&["JWKS_URL", "EDGEPOD_JWKS_URL"]),
+    key("jwt_issuer", "ISS", "What JWTs for default_database must have in iss; *: any"),
+    key("jwt_audience", "LIST", "Of these, JWTs for default_database must have one in aud; *: any"),
+];
 
 /// The operator's JWT settings, if `jwks_url` is set. What should be mended, but need not, goes to `warnings`.
 ///
@@ -25,7 +33,7 @@ pub(super) fn settings(
         };
     };
     let source = values.source("jwks_url").unwrap_or_default();
-    let is_legacy = Key::find("jwks_url").is_some_and(|key| key.legacy.contains(&source));
+    let is_legacy = super::find("jwks_url").is_some_and(|key| key.legacy.contains(&source));
     if values.text("default_database").is_none() && !dev {
         let problem = "applies to default_database, which is not set: set it to an id or name";
         if !is_legacy {
@@ -72,9 +80,9 @@ mod tests {
     fn only_the_old_variables_may_stand_alone() {
         let url = "https://id.example/jwks";
         for old in ["JWKS_URL", "EDGEPOD_JWKS_URL"] {
-            let jwt = load(&[(old, url), ("FERRY_DEFAULT_DATABASE", "main")]).unwrap().jwt.unwrap();
+            let jwt = load(&[(old, url), ("FERRY_DEFAULT_DATABASE", "main")]).unwrap().control.jwt.unwrap();
             assert_eq!((jwt.issuer.as_str(), jwt.audiences.as_slice()), ("*", &["*".to_owned()][..]));
-            assert!(load(&[(old, url)]).unwrap().jwt.is_some(), "a warning is enough");
+            assert!(load(&[(old, url)]).unwrap().control.jwt.is_some(), "a warning is enough");
         }
         let whole = [
             ("FERRY_JWKS_URL", url),
@@ -82,7 +90,7 @@ mod tests {
             ("FERRY_JWT_AUDIENCE", "a, b"),
             ("FERRY_DEFAULT_DATABASE", "main"),
         ];
-        let jwt = load(&whole).unwrap().jwt.unwrap();
+        let jwt = load(&whole).unwrap().control.jwt.unwrap();
         assert_eq!((jwt.issuer.as_str(), jwt.audiences.len()), ("https://id.example", 2));
         for missing in 0..whole.len() {
             let mut rest = whole.to_vec();
@@ -90,6 +98,6 @@ mod tests {
             assert!(load(&rest).is_err(), "without {}", whole[missing].0);
         }
         assert!(load(&[("JWKS_URL", "http://id.example/jwks")]).unwrap_err().0.contains("JWKS_URL"));
-        assert!(load(&[]).unwrap().jwt.is_none());
+        assert!(load(&[]).unwrap().control.jwt.is_none());
     }
 }

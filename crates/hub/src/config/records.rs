@@ -2,7 +2,51 @@
 
 use ferry_core::records::upkeep::Keep;
 
-use super::{ConfigError, Values, public_url};
+use super::{ConfigError, Key, Values, keys::key, public_url};
+
+/// Its settings.
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "records.billing_url",
+        "URL",
+        "Service that says whose account may sync records [default: none, everyone may]",
+    )
+    .or(&["MANA_CREDITS_URL"]),
+    key("records.billing_key", "KEY", "The hub's key at the billing service")
+        .or(&["MANA_SERVICE_KEY"])
+        .secret(),
+    key(
+        "records.billing_fail",
+        "open|closed",
+        "Whether records sync while the billing service does not answer [default: open]",
+    ),
+    key(
+        "records.billing_seconds",
+        "SECONDS",
+        "How long the billing service's answers hold, and how often streams ask again [default: 300]",
+    ),
+    key(
+        "records.database_per_user",
+        "BOOL",
+        "Give each user of a JWT that names no database a database of records [default: false]",
+    ),
+    key(
+        "records.tombstone_days",
+        "DAYS",
+        "Days that a deleted record waits for devices, twice that for those that do not come [default: 90]",
+    ),
+    key(
+        "records.incomplete_seconds",
+        "SECONDS",
+        "How long an edit of an unknown record waits for its insert before it is delivered [default: 10]",
+    ),
+    key("records.history_days", "DAYS", "Days of the history of records [default: 30]"),
+    key(
+        "records.ping_seconds",
+        "SECONDS",
+        "How often a silent record stream or socket shows that it lives [default: 30]",
+    ),
+];
 
 /// What becomes of syncing while the billing service does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

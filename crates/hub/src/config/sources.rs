@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    ConfigError,
-    keys::{KEYS, Key},
-};
+use super::{ConfigError, Key, find, keys};
 
 /// Variables of the `ferry` command line, which are no settings of the hub.
 const CLIENT_VARIABLES: &[&str] = &[
@@ -65,7 +62,7 @@ impl clap::Args for ServeArgs {
                         .value_parser(clap::value_parser!(PathBuf))
                         .help("Configuration file [default: ./ferry.toml if it exists]"),
                 );
-        for key in KEYS.iter().filter(|key| !key.secret) {
+        for key in keys().filter(|key| !key.secret) {
             let environment = format!("{} [env: {}]", key.help, key.env());
             command = command
                 .arg(clap::Arg::new(key.name).long(key.flag()).value_name(key.value_name).help(environment));
@@ -80,8 +77,7 @@ impl clap::Args for ServeArgs {
 
 impl clap::FromArgMatches for ServeArgs {
     fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
-        let given = KEYS
-            .iter()
+        let given = keys()
             .filter(|key| !key.secret)
             .filter_map(|key| matches.get_one::<String>(key.name).map(|value| (key.name, value.clone())));
         Ok(Self {
@@ -104,7 +100,7 @@ impl clap::FromArgMatches for ServeArgs {
 pub fn gather(args: &ServeArgs, environment: &BTreeMap<String, String>) -> Result<Raw, ConfigError> {
     let mut raw = from_file(args.config.as_deref())?;
     let lookup = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-    for key in KEYS {
+    for key in keys() {
         let ours = key.env();
         let variable = std::iter::once(ours.as_str())
             .chain(key.legacy.iter().copied())
@@ -114,13 +110,13 @@ pub fn gather(args: &ServeArgs, environment: &BTreeMap<String, String>) -> Resul
         }
     }
     for name in environment.keys().filter(|name| name.starts_with("FERRY_")) {
-        let known = CLIENT_VARIABLES.contains(&name.as_str()) || KEYS.iter().any(|key| key.env() == *name);
+        let known = CLIENT_VARIABLES.contains(&name.as_str()) || keys().any(|key| key.env() == *name);
         if !known && lookup(name).is_some() {
-            return Err(unknown("the environment", name, KEYS.iter().map(Key::env)));
+            return Err(unknown("the environment", name, keys().map(Key::env)));
         }
     }
     for (name, value) in &args.flags {
-        let key = Key::find(name).expect("BUG: flags are made from the table");
+        let key = find(name).expect("BUG: flags are made from the table");
         raw.insert(key.name, Setting { value: value.clone(), source: format!("--{}", key.flag()) });
     }
     Ok(raw)
@@ -149,8 +145,8 @@ fn flatten(prefix: &str, table: &toml::Table, file: &str, raw: &mut Raw) -> Resu
             flatten(&format!("{name}."), section, file, raw)?;
             continue;
         }
-        let Some(key) = Key::find(&name) else {
-            return Err(unknown(file, &name, KEYS.iter().map(|key| key.name.to_owned())));
+        let Some(key) = find(&name) else {
+            return Err(unknown(file, &name, keys().map(|key| key.name.to_owned())));
         };
         let source = format!("{file}: {name}");
         let value = text_of(value)

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use ferry_auth::jwt::JwtSettingsText;
 
-use crate::config::{Config, OAuthConfig, Signup};
+use crate::config::{OAuthConfig, Signup};
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug)]
@@ -49,31 +49,4 @@ pub struct ControlConfig {
     pub trash_retention_days: u64,
     /// Days of audit rows.
     pub audit_retention_days: u64,
-}
-
-impl From<&Config> for ControlConfig {
-    fn from(config: &Config) -> Self {
-        Self {
-            data_dir: config.data_dir.clone(),
-            dev: config.dev,
-            default_database: config.default_database.clone(),
-            jwt: config.jwt.clone(),
-            jwt_stores_claim: config.events.jwt_stores_claim.clone(),
-            session_key: config.session_key.clone(),
-            session_ttl_seconds: config.session_ttl_seconds,
-            sync_token_ttl_seconds: config.sync_token_ttl_seconds,
-            max_sync_token_ttl_seconds: config.max_sync_token_ttl_seconds,
-            oauth: config.oauth.clone(),
-            signup: config.signup,
-            argon2_memory_kib: config.argon2_memory_kib,
-            argon2_iterations: config.argon2_iterations,
-            argon2_parallelism: config.argon2_parallelism,
-            password_concurrency: config.password_concurrency,
-            rate_limit_scale: config.rate_limit_scale,
-            max_databases_per_org: config.max_databases_per_org,
-            auto_migrate: config.auto_migrate,
-            trash_retention_days: config.trash_retention_days,
-            audit_retention_days: config.audit_retention_days,
-        }
-    }
 }

@@ -9,13 +9,22 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
+use ferry_types::Clock;
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
 
 use super::{
-    client_ip::ClientIp, cors, dev_guard, request_body::RequestBody, timed_stream::ConnectionProgress,
+    client_ip::ClientIp,
+    cors, dev_guard,
+    request_body::{BodyMemory, RequestBody},
+    timed_stream::ConnectionProgress,
 };
-use crate::{clock, control::Origin, hub::Hub, static_files::ApplicationPage};
+use crate::{
+    clock,
+    config::{ListenerConfig, Network},
+    control::Origin,
+    static_files::ApplicationPage,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_BYTES: usize = 64;
@@ -42,32 +51,69 @@ pub(crate) fn request_origin(parts: &Parts) -> Origin {
     Origin { request_id: id.unwrap_or_default(), ip }
 }
 
-/// Wraps all routes. `before_cors` adds what answers before the hub's own CORS does.
-pub fn wrap(routes: Router, hub: &Arc<Hub>, before_cors: impl FnOnce(Router) -> Router) -> Router {
-    let cors = cors::layer(&hub.config.cors_origins, hub.config.dev);
-    before_cors(routes.layer(option_layer(cors))).layer(from_fn_with_state(Arc::clone(hub), envelope))
+/// What is the same for all routes.
+pub(crate) struct Envelope {
+    dev: bool,
+    clock: Arc<dyn Clock>,
+    trusted_proxies: Vec<Network>,
+    cors_origins: Vec<String>,
+    /// The policy that is told where the hub is reached by https.
+    strict_transport_security: Option<HeaderValue>,
+    body_memory: Arc<BodyMemory>,
+}
+
+impl Envelope {
+    /// As the operator wants it. `dev`: see CFG-04.
+    pub(crate) fn new(
+        config: &ListenerConfig,
+        dev: bool,
+        clock: Arc<dyn Clock>,
+        body_memory: Arc<BodyMemory>,
+    ) -> Self {
+        let is_https = config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+            || config.tls.is_some();
+        let policy = match config.hsts_include_subdomains {
+            true => "max-age=31536000; includeSubDomains",
+            false => "max-age=31536000",
+        };
+        Self {
+            dev,
+            clock,
+            trusted_proxies: config.trusted_proxies.clone(),
+            cors_origins: config.cors_origins.clone(),
+            strict_transport_security: is_https.then(|| HeaderValue::from_static(policy)),
+            body_memory,
+        }
+    }
+
+    /// Wraps all routes. `before_cors` adds what answers before the hub's own CORS does.
+    pub(crate) fn wrap(self, routes: Router, before_cors: impl FnOnce(Router) -> Router) -> Router {
+        let cors = cors::layer(&self.cors_origins, self.dev);
+        let all = before_cors(routes.layer(option_layer(cors)));
+        all.layer(from_fn_with_state(Arc::new(self), envelope))
+    }
 }
 
 async fn envelope(
-    State(hub): State<Arc<Hub>>,
+    State(shared): State<Arc<Envelope>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = RequestId::of(&request);
-    let client = ClientIp::of(peer.ip(), request.headers(), &hub.config.trusted_proxies);
+    let client = ClientIp::of(peer.ip(), request.headers(), &shared.trusted_proxies);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let preflight = cors::is_preflight(&request);
     let started = tokio::time::Instant::now();
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(client);
     let connection = request.extensions().get::<ConnectionProgress>().cloned().unwrap_or_default();
-    let body = RequestBody::new(Arc::clone(&hub.body_memory), connection);
+    let body = RequestBody::new(Arc::clone(&shared.body_memory), connection);
     request.extensions_mut().insert(body.clone());
     let version = request.version();
     let request = request.map(|inner| body.watch(inner));
 
-    let refused = hub.config.dev.then(|| dev_guard::refusal(request.uri(), request.headers())).flatten();
+    let refused = shared.dev.then(|| dev_guard::refusal(request.uri(), request.headers())).flatten();
     let mut response = match refused {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
@@ -83,7 +129,7 @@ async fn envelope(
             *methods = cors::methods(&path);
         }
     }
-    add_headers(&mut response, &id, &hub);
+    add_headers(&mut response, &id, &shared);
     let status = response.status().as_u16();
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     // The query may carry credentials and is never logged.
@@ -92,7 +138,7 @@ async fn envelope(
     response
 }
 
-fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
+fn add_headers(response: &mut Response, id: &RequestId, shared: &Envelope) {
     let no_content = response.status() == StatusCode::NO_CONTENT;
     let is_ours = response.extensions().get::<ApplicationPage>().is_none();
     let headers = response.headers_mut();
@@ -100,7 +146,8 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
         headers.insert(REQUEST_ID, id);
     }
     // By the hub's clock: the server library ends the connection in a panic where the system's is beyond the year 9999.
-    if let Some(date) = clock::http_date(hub.clock.now()).and_then(|date| HeaderValue::try_from(date).ok()) {
+    if let Some(date) = clock::http_date(shared.clock.now()).and_then(|date| HeaderValue::try_from(date).ok())
+    {
         headers.insert(header::DATE, date);
     }
     if no_content {
@@ -108,14 +155,8 @@ fn add_headers(response: &mut Response, id: &RequestId, hub: &Hub) {
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if hub.config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
-        || hub.config.tls.is_some()
-    {
-        let policy = match hub.config.hsts_include_subdomains {
-            true => "max-age=31536000; includeSubDomains",
-            false => "max-age=31536000",
-        };
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(policy));
+    if let Some(policy) = &shared.strict_transport_security {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, policy.clone());
     }
     let is_kind = |kind: &str| {
         headers.get(header::CONTENT_TYPE).is_some_and(|found| found.as_bytes().starts_with(kind.as_bytes()))

@@ -1,0 +1,43 @@
+//! Settings of page sync.
+
+use super::{ConfigError, Key, Values, keys::key};
+
+/// Its settings.
+pub(super) const KEYS: &[Key] = &[
+    key("pages.max_database_bytes", "BYTES", "Largest pushed database [default: 17179869184]"),
+    key(
+        "pages.check_max_bytes",
+        "BYTES",
+        "Largest pushed database that is also checked for torn pages [default: 268435456]",
+    ),
+    key("pages.stage_hours", "HOURS", "How long pages of a broken push wait for the retry [default: 24]"),
+    key(
+        "pages.history_ratio",
+        "FACTOR",
+        "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
+    ),
+];
+
+/// What page sync may take, and keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct PagesConfig {
+    /// Largest pushed database, bytes.
+    pub max_database_bytes: u64,
+    /// Largest pushed image that is also checked for torn pages, bytes.
+    pub check_max_bytes: u64,
+    /// How long staged pages are kept, hours.
+    pub stage_hours: u64,
+    /// Before-images kept, as a multiple of the database (at least 16 MiB).
+    pub history_ratio: f64,
+}
+
+impl PagesConfig {
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        Ok(Self {
+            max_database_bytes: values.number("pages.max_database_bytes", 16 << 30, 512, 1 << 46)?,
+            check_max_bytes: values.number("pages.check_max_bytes", 256 << 20, 0, 1 << 46)?,
+            stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
+            history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
+        })
+    }
+}
