@@ -9,7 +9,7 @@ use super::{Records, update};
 /// Value and time of one field.
 pub(super) type Held = (Value, String);
 
-/// See the module.
+/// A device that keeps records as clients of the old wire do.
 #[derive(Default)]
 pub(super) struct Device {
     client: String,

@@ -123,7 +123,7 @@ pub fn check_import(kind: KeyKind, value: &str) -> Result<(), BadImport> {
 /// A hyphenated UUID; hex digits of either case.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(place, byte)| match place {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })

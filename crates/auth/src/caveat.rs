@@ -19,7 +19,7 @@ const PREFIX_MAX_BYTES: usize = 128;
 /// One narrowing that anyone may append to a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caveat {
-    /// Dead from this Unix second on.
+    /// Expires at this Unix second.
     Exp(i64),
     /// Not valid before this Unix second.
     Nbf(i64),
@@ -135,7 +135,7 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether the block holds `address`. An IPv4 address that arrived in IPv6 clothes counts as IPv4.
+    /// Whether the block holds `address`. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -46,7 +46,7 @@ pub struct Claims {
     pub token_id: TokenId,
     /// When it was minted, in Unix seconds.
     pub issued_unix: i64,
-    /// From this Unix second on it is dead, whatever its caveats say (TOK-04).
+    /// Unix second at which it expires, whatever its caveats say (TOK-04).
     pub expires_unix: i64,
     /// Whose token it is.
     pub user_id: UserId,

@@ -30,7 +30,7 @@ pub struct AuthContext {
     pub stores: Option<Arc<StoreScope>>,
     /// What it may transfer in a day; whoever serves it charges every byte to them.
     pub byte_budgets: Option<Arc<[ByteBudget]>>,
-    /// From this Unix second on it is dead; `None`: never.
+    /// Unix second at which it expires; `None`: never.
     pub deadline_unix: Option<i64>,
     /// Neither the credential nor the path names the database: it is the default one.
     pub by_default: bool,
@@ -49,7 +49,7 @@ pub struct KeyRights {
     pub ops: OpSet,
     /// The functions it may call; `None`: all.
     pub functions: Option<Arc<[String]>>,
-    /// From this Unix second on it is dead; `None`: never.
+    /// Unix second at which it expires; `None`: never.
     pub deadline_unix: Option<i64>,
 }
 

@@ -50,10 +50,10 @@ impl std::fmt::Debug for SigningKey {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingError {
     /// A part of `SESSION_KEY` is not base64 of 32 bytes.
-    #[error("key {place} of the list must be base64 of exactly 32 bytes")]
+    #[error("key {position} of the list must be base64 of exactly 32 bytes")]
     BadKey {
         /// Counted from 1.
-        place: usize,
+        position: usize,
     },
     /// The file is not what [`StoredKeys::to_json`] writes.
     #[error("{0}")]
@@ -112,7 +112,9 @@ impl KeyRing {
 pub fn parse_session_keys(text: &str) -> Result<Vec<SigningKey>, KeyRingError> {
     text.split(',')
         .enumerate()
-        .map(|(place, part)| decode_key(part.trim()).ok_or(KeyRingError::BadKey { place: place + 1 }))
+        .map(|(position, part)| {
+            decode_key(part.trim()).ok_or(KeyRingError::BadKey { position: position + 1 })
+        })
         .collect()
 }
 
@@ -374,10 +376,10 @@ mod tests {
             assert_eq!(ring.called(SigningKey::new([byte; 32]).kid()).count(), 1);
         }
         assert_eq!(ring.called(SigningKey::new([4; 32]).kid()).count(), 0);
-        for (bad, place) in
+        for (bad, position) in
             [("", 1), ("short", 1), (STANDARD.encode([1; 31]).as_str(), 1), (&format!("{first},"), 2)]
         {
-            assert_eq!(parse_session_keys(bad).unwrap_err(), KeyRingError::BadKey { place });
+            assert_eq!(parse_session_keys(bad).unwrap_err(), KeyRingError::BadKey { position });
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Verified {
     pub restrictions: Arc<Restrictions>,
     /// What it may transfer in a day, counted in one bucket for each `bpd` caveat (TOK-14); `None`: no limit.
     pub byte_budgets: Option<Arc<[ByteBudget]>>,
-    /// From this Unix second on it is dead: `min(expires_unix, exp…)` (TOK-04).
+    /// Unix second at which it expires: `min(expires_unix, exp…)` (TOK-04).
     pub deadline_unix: i64,
 }
 

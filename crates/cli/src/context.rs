@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ferry_client::{
-    ClientError, ErrorCode, ServerUrl,
+    ClientError, ClientErrorCode, ServerUrl,
     admin::AdminClient,
     pages::{NoTokens, TokenStore},
     tls,
@@ -13,7 +13,7 @@ use ferry_types::Code;
 
 use crate::{
     failure::Failure,
-    settings::{self, Credentials},
+    settings::{self, SavedCredentials},
     system::variable,
 };
 
@@ -69,8 +69,8 @@ impl Context {
     }
 
     /// What the hub gave us earlier.
-    pub(crate) fn credentials(&self) -> Credentials {
-        Credentials::new(&self.settings_dir, &self.server)
+    pub(crate) fn credentials(&self) -> SavedCredentials {
+        SavedCredentials::new(&self.settings_dir, &self.server)
     }
 
     /// The session: FERRY_TOKEN, else that of the last login at this hub.
@@ -81,7 +81,7 @@ impl Context {
         };
         session.ok_or_else(|| {
             ClientError::new(
-                ErrorCode::Table(Code::Unauthenticated),
+                ClientErrorCode::Table(Code::Unauthenticated),
                 "NOT_LOGGED_IN",
                 format!(
                     "not logged in at {}: run ferry login EMAIL (or ferry signup EMAIL), or set FERRY_TOKEN",

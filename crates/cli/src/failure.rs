@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ferry_client::{ClientError, ErrorCode};
+use ferry_client::{ClientError, ClientErrorCode};
 use ferry_types::Code;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// A failure of this machine.
     pub(crate) fn other(message: impl Into<String>) -> Self {
-        Self::Client(ClientError::new(ErrorCode::Failed, "FAILED", message))
+        Self::Client(ClientError::new(ClientErrorCode::Failed, "FAILED", message))
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -62,9 +62,9 @@ impl Failure {
     }
 }
 
-const fn exit_code(code: ErrorCode) -> u8 {
+const fn exit_code(code: ClientErrorCode) -> u8 {
     match code {
-        ErrorCode::Table(code) => match code {
+        ClientErrorCode::Table(code) => match code {
             Code::Unauthenticated => 3,
             Code::PermissionDenied => 4,
             Code::NotFound => 5,
@@ -74,10 +74,10 @@ const fn exit_code(code: ErrorCode) -> u8 {
             Code::InvalidArgument => 9,
             Code::Internal | Code::Unimplemented | Code::DeadlineExceeded => EXIT_OTHER,
         },
-        ErrorCode::Unreachable => 7,
-        ErrorCode::FileUnusable => 10,
-        ErrorCode::Unverified => 11,
-        ErrorCode::Failed => EXIT_OTHER,
+        ClientErrorCode::Unreachable => 7,
+        ClientErrorCode::FileUnusable => 10,
+        ClientErrorCode::Unverified => 11,
+        ClientErrorCode::Failed => EXIT_OTHER,
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     // Verifies: CLI-01
     #[test]
     fn exit_codes_are_the_documented_ones() {
-        let code = |code| Failure::Client(ClientError::new(ErrorCode::Table(code), "", "")).exit_code();
+        let code = |code| Failure::Client(ClientError::new(ClientErrorCode::Table(code), "", "")).exit_code();
         let table = [
             (Code::Unauthenticated, 3),
             (Code::PermissionDenied, 4),

@@ -49,12 +49,12 @@ fn first_line(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A file that appears when it is whole.
-pub(crate) struct Draft<'a> {
+pub(crate) struct PartialFile<'a> {
     path: &'a Path,
     out: BufWriter<NamedTempFile>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PartialFile<'a> {
     /// Begins the file that will stand at `path`.
     pub(crate) fn new(path: &'a Path) -> Result<Self, Failure> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

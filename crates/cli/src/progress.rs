@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_client::progress::{Progress, Stage};
+use ferry_client::progress::{Progress, TransferPhase};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Bytes between two updates of the bar: page by page, drawing would cost more than sending.
@@ -24,7 +24,7 @@ pub(crate) struct Bars {
     bar: Mutex<Option<ProgressBar>>,
     unshown: AtomicU64,
     visible: bool,
-    stage: Mutex<Option<Stage>>,
+    stage: Mutex<Option<TransferPhase>>,
 }
 
 impl Bars {
@@ -34,7 +34,7 @@ impl Bars {
     }
 
     /// The stage that was begun last.
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub(crate) fn stage(&self) -> Option<TransferPhase> {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +54,7 @@ impl Bars {
 }
 
 impl Progress for Bars {
-    fn begin(&self, stage: Stage, total_bytes: Option<u64>) {
+    fn begin(&self, stage: TransferPhase, total_bytes: Option<u64>) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
         self.replace(self.visible.then(|| bar_of(stage, total_bytes)));
     }
@@ -79,14 +79,14 @@ impl Progress for Bars {
 }
 
 /// It fits 80 columns.
-fn bar_of(stage: Stage, total_bytes: Option<u64>) -> ProgressBar {
+fn bar_of(stage: TransferPhase, total_bytes: Option<u64>) -> ProgressBar {
     let (message, template) = match stage {
-        Stage::Hashing => ("hashing", None),
-        Stage::Sending => ("sending", None),
-        Stage::Receiving => ("receiving", None),
-        Stage::Applying => ("applying", None),
-        Stage::Checking => ("all is sent; the hub checks it", Some("{msg} {spinner} {elapsed}")),
-        Stage::Committing => ("all is sent; the hub commits it", Some("{msg} {spinner} {elapsed}")),
+        TransferPhase::Hashing => ("hashing", None),
+        TransferPhase::Sending => ("sending", None),
+        TransferPhase::Receiving => ("receiving", None),
+        TransferPhase::Applying => ("applying", None),
+        TransferPhase::Checking => ("all is sent; the hub checks it", Some("{msg} {spinner} {elapsed}")),
+        TransferPhase::Committing => ("all is sent; the hub commits it", Some("{msg} {spinner} {elapsed}")),
     };
     let template = template.unwrap_or(if total_bytes.is_some() {
         "{msg:10} {bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left"

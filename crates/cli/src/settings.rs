@@ -7,7 +7,7 @@ pub(crate) mod profiles;
 
 use std::{ffi::OsString, path::PathBuf};
 
-pub(crate) use credentials::{Credentials, PendingLogin, Session};
+pub(crate) use credentials::{PendingLogin, SavedCredentials, SavedSession};
 pub(crate) use profiles::{Profile, profile};
 
 use crate::failure::Failure;

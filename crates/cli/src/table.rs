@@ -212,20 +212,20 @@ impl<const N: usize> Table<N> {
     /// The width of each column, `None` where it is left out.
     fn fit(&self, width: usize) -> ([Option<usize>; N], Vec<&'static str>) {
         let mut widths = [None; N];
-        for (place, column) in self.columns.iter().enumerate() {
-            let cells = self.rows.iter().map(|row| row[place].shown().width());
-            widths[place] = cells.chain([column.header.width()]).max();
+        for (index, column) in self.columns.iter().enumerate() {
+            let cells = self.rows.iter().map(|row| row[index].shown().width());
+            widths[index] = cells.chain([column.header.width()]).max();
         }
         let mut left_out = Vec::new();
         loop {
             let (used, least) =
-                (used(&widths, |_, width| width), used(&widths, |place, width| self.least(place, width)));
+                (used(&widths, |_, width| width), used(&widths, |index, width| self.least(index, width)));
             if used <= width {
                 break;
             }
             let extra = (0..N)
                 .rev()
-                .find(|place| widths[*place].is_some() && self.columns[*place].narrow == Narrow::LeftOut);
+                .find(|index| widths[*index].is_some() && self.columns[*index].narrow == Narrow::LeftOut);
             match extra {
                 Some(extra) if least > width => {
                     widths[extra] = None;
@@ -233,8 +233,8 @@ impl<const N: usize> Table<N> {
                 }
                 _ => {
                     let widest = (0..N)
-                        .filter(|place| widths[*place].is_some_and(|width| width > self.least(*place, width)))
-                        .max_by_key(|place| widths[*place]);
+                        .filter(|index| widths[*index].is_some_and(|width| width > self.least(*index, width)))
+                        .max_by_key(|index| widths[*index]);
                     let Some(widest) = widest else { break };
                     widths[widest] = widths[widest].map(|width| width - 1);
                 }
@@ -244,16 +244,16 @@ impl<const N: usize> Table<N> {
     }
 
     /// What a column of this width can be cut to.
-    fn least(&self, place: usize, width: usize) -> usize {
-        match self.columns[place].narrow {
+    fn least(&self, index: usize, width: usize) -> usize {
+        match self.columns[index].narrow {
             Narrow::Stays => width,
-            Narrow::Cut | Narrow::LeftOut => width.min(CUT_TO.max(self.columns[place].header.width())),
+            Narrow::Cut | Narrow::LeftOut => width.min(CUT_TO.max(self.columns[index].header.width())),
         }
     }
 }
 
 fn used(widths: &[Option<usize>], of: impl Fn(usize, usize) -> usize) -> usize {
-    let kept = widths.iter().enumerate().filter_map(|(place, width)| Some(of(place, (*width)?)));
+    let kept = widths.iter().enumerate().filter_map(|(index, width)| Some(of(index, (*width)?)));
     let (count, sum) = kept.fold((0, 0), |(count, sum), width| (count + 1, sum + width));
     sum + GAP * usize::saturating_sub(count, 1)
 }

@@ -16,7 +16,7 @@ use std::{
 use common::{FakeHub, Fault};
 use ferry_client::{
     pages::bare_push,
-    pages::file::{Image, Opened, Scan, compare, image::Access},
+    pages::file::{Image, ImageDigests, OpenedFile, compare, image::FileAccess},
     progress::Silent,
 };
 use ferry_types::Root;
@@ -40,9 +40,9 @@ fn fill(file: &Path, pragmas: &str, rows: u32) {
 }
 
 fn root(file: &Path) -> Option<Root> {
-    match Image::open(file, Access::Ordinary).unwrap() {
-        Opened::Image(image) => Some(Scan::of(&image, &Silent).unwrap().root),
-        Opened::Missing | Opened::Empty => None,
+    match Image::open(file, FileAccess::Ordinary).unwrap() {
+        OpenedFile::Image(image) => Some(ImageDigests::of(&image, &Silent).unwrap().root),
+        OpenedFile::Missing | OpenedFile::Empty => None,
     }
 }
 
@@ -68,7 +68,8 @@ async fn kill_everywhere(old: Option<&str>, new: &str, points: &[&str]) {
             fill(&copy, old, 1500);
         }
         let before = root(&copy);
-        let pushed = bare_push(&hub.server, "push", &file, Access::Ordinary, Arc::new(Silent)).await.unwrap();
+        let pushed =
+            bare_push(&hub.server, "push", &file, FileAccess::Ordinary, Arc::new(Silent)).await.unwrap();
         let killed = pull(&hub, &copy, &format!("{point}=kill")).await;
         assert_eq!(killed.status.signal(), Some(SIGKILL), "{point} lies on the way of {old:?} -> {new}");
         if copy.exists() {

@@ -14,7 +14,7 @@ use http::{HeaderValue, header::AUTHORIZATION};
 
 use self::connection::HttpsClient;
 pub use self::name::{DatabaseName, nearest};
-use crate::{ClientError, ErrorCode, Result, ServerUrl};
+use crate::{ClientError, ClientErrorCode, Result, ServerUrl};
 
 /// Rows asked for at a time; the hub's own maximum.
 const LIST_PAGE_ROWS: i32 = 1000;
@@ -116,7 +116,7 @@ impl AdminClient {
             invite_code: invite.to_owned(),
             ..Default::default()
         };
-        self.told(self.rpc.signup(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(self.rpc.signup(request).await.map(connectrpc::client::UnaryResponse::into_owned))
     }
 
     /// Logs in; `label` names this device in lists of sessions.
@@ -130,7 +130,7 @@ impl AdminClient {
             label: label.to_owned(),
             ..Default::default()
         };
-        self.told(self.rpc.login(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(self.rpc.login(request).await.map(connectrpc::client::UnaryResponse::into_owned))
     }
 
     /// Ends the caller's own session, with the sync tokens minted from it unless they are kept.
@@ -139,7 +139,7 @@ impl AdminClient {
     /// The hub's refusal, or no answer.
     pub async fn logout(&self, keep_sync_tokens: bool) -> Result<()> {
         let request = rpc::RevokeSessionRequest { keep_sync_tokens, ..Default::default() };
-        self.told(self.rpc.revoke_session(request).await.map(drop))
+        self.checked(self.rpc.revoke_session(request).await.map(drop))
     }
 
     /// Who the session belongs to.
@@ -148,7 +148,7 @@ impl AdminClient {
     /// The hub's refusal, or no answer.
     pub async fn whoami(&self) -> Result<rpc::WhoamiInfo> {
         let answer = self.rpc.whoami(rpc::WhoamiRequest::default()).await;
-        let answer = self.told(answer.map(connectrpc::client::UnaryResponse::into_owned))?;
+        let answer = self.checked(answer.map(connectrpc::client::UnaryResponse::into_owned))?;
         Ok(answer.whoami.into_option().unwrap_or_default())
     }
 
@@ -163,7 +163,9 @@ impl AdminClient {
             kind: kind.to_owned(),
             ..Default::default()
         };
-        self.told(self.rpc.create_database(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(
+            self.rpc.create_database(request).await.map(connectrpc::client::UnaryResponse::into_owned),
+        )
     }
 
     /// All databases of the organisation, oldest first.
@@ -186,7 +188,7 @@ impl AdminClient {
                 ..Default::default()
             };
             let answer = self.rpc.list_databases(request).await;
-            let answer = self.told(answer.map(connectrpc::client::UnaryResponse::into_owned))?;
+            let answer = self.checked(answer.map(connectrpc::client::UnaryResponse::into_owned))?;
             rows.extend(answer.databases);
             page_token = answer.next_page_token;
             if page_token.is_empty() || rows.len() >= rows_max {
@@ -208,7 +210,7 @@ impl AdminClient {
         };
         match (found, name) {
             (Err(error), DatabaseName::Name { org, name })
-                if error.code == ErrorCode::Table(Code::NotFound) =>
+                if error.code == ClientErrorCode::Table(Code::NotFound) =>
             {
                 Err(self.with_suggestion(error, org.as_deref().unwrap_or(&self.org), name).await)
             }
@@ -218,7 +220,7 @@ impl AdminClient {
 
     async fn get(&self, database: String) -> Result<rpc::Database> {
         let request = rpc::GetDatabaseRequest { database, ..Default::default() };
-        self.told(self.rpc.get_database(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(self.rpc.get_database(request).await.map(connectrpc::client::UnaryResponse::into_owned))
     }
 
     /// Looks a name up in an organisation that is not the session's own.
@@ -226,7 +228,7 @@ impl AdminClient {
         let rows = self.list(org, name, usize::MAX).await?;
         let Some(row) = rows.into_iter().find(|row| row.name == name) else {
             return Err(ClientError::new(
-                ErrorCode::Table(Code::NotFound),
+                ClientErrorCode::Table(Code::NotFound),
                 "NOT_FOUND",
                 "database not found",
             ));
@@ -272,7 +274,9 @@ impl AdminClient {
             name: name.to_owned(),
             ..Default::default()
         };
-        self.told(self.rpc.rename_database(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(
+            self.rpc.rename_database(request).await.map(connectrpc::client::UnaryResponse::into_owned),
+        )
     }
 
     /// Deletes a database. `confirm_name` must be its name, so that a rename in between stops the deletion.
@@ -285,7 +289,7 @@ impl AdminClient {
             confirm_name: confirm_name.to_owned(),
             ..Default::default()
         };
-        self.told(self.rpc.delete_database(request).await.map(drop))
+        self.checked(self.rpc.delete_database(request).await.map(drop))
     }
 
     /// Mints a sync token.
@@ -307,10 +311,12 @@ impl AdminClient {
             label: wish.label.clone(),
             ..Default::default()
         };
-        self.told(self.rpc.issue_sync_token(request).await.map(connectrpc::client::UnaryResponse::into_owned))
+        self.checked(
+            self.rpc.issue_sync_token(request).await.map(connectrpc::client::UnaryResponse::into_owned),
+        )
     }
 
-    fn told<T>(&self, answer: Result<T, connectrpc::ConnectError>) -> Result<T> {
+    fn checked<T>(&self, answer: Result<T, connectrpc::ConnectError>) -> Result<T> {
         answer.map_err(|error| failure::from_connect(&self.server, &error))
     }
 }

@@ -6,7 +6,7 @@ use ferry_types::Code;
 
 /// The family of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
+pub enum ClientErrorCode {
     /// A code of the error table: mostly the hub's, but also ours where the same words fit (a conflict that
     /// we see before the hub does is `FailedPrecondition`).
     Table(Code),
@@ -20,7 +20,7 @@ pub enum ErrorCode {
     Failed,
 }
 
-impl ErrorCode {
+impl ClientErrorCode {
     /// The word in messages and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -38,7 +38,7 @@ impl ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientError {
     /// The family.
-    pub code: ErrorCode,
+    pub code: ClientErrorCode,
     /// Stable UPPER_SNAKE word; empty if there is none.
     pub reason: String,
     /// For people; never holds a secret.
@@ -54,7 +54,7 @@ pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 
 impl ClientError {
     /// A failure of our own.
-    pub fn new(code: ErrorCode, reason: &str, message: impl Into<String>) -> Self {
+    pub fn new(code: ClientErrorCode, reason: &str, message: impl Into<String>) -> Self {
         Self {
             code,
             reason: reason.to_owned(),
@@ -66,27 +66,27 @@ impl ClientError {
 
     /// Hub and file disagree about what comes next (PAG-63, PAG-65).
     pub fn conflict(reason: &str, message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Table(Code::FailedPrecondition), reason, message)
+        Self::new(ClientErrorCode::Table(Code::FailedPrecondition), reason, message)
     }
 
     /// An argument is wrong.
     pub fn argument(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Table(Code::InvalidArgument), "INVALID_ARGUMENT", message)
+        Self::new(ClientErrorCode::Table(Code::InvalidArgument), "INVALID_ARGUMENT", message)
     }
 
     /// The local file cannot be used (exit code 10).
     pub fn file(reason: &str, message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::FileUnusable, reason, message)
+        Self::new(ClientErrorCode::FileUnusable, reason, message)
     }
 
     /// The other side did not keep to the protocol, or what it sent is not what it must be.
     pub fn unverified(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Unverified, "UNVERIFIED", message)
+        Self::new(ClientErrorCode::Unverified, "UNVERIFIED", message)
     }
 
     /// This machine failed while `doing`.
     pub fn io(doing: impl fmt::Display, error: &io::Error) -> Self {
-        Self::new(ErrorCode::Failed, "IO", format!("{doing}: {error}"))
+        Self::new(ClientErrorCode::Failed, "IO", format!("{doing}: {error}"))
     }
 
     /// SQLite failed while `doing`; busy and unreadable files are the file's failure, the rest this machine's.
@@ -107,7 +107,7 @@ impl ClientError {
             Some(Sqlite::CannotOpen | Sqlite::ReadOnly | Sqlite::PermissionDenied) => {
                 Self::file("FILE_UNUSABLE", format!("{doing}: {error}"))
             }
-            _ => Self::new(ErrorCode::Failed, "SQLITE", format!("{doing}: {error}")),
+            _ => Self::new(ClientErrorCode::Failed, "SQLITE", format!("{doing}: {error}")),
         }
     }
 
@@ -116,14 +116,14 @@ impl ClientError {
         match error {
             ferry_sqlite::Error::Sqlite(error) => Self::sqlite(doing, error),
             ferry_sqlite::Error::Io(error) => Self::io(doing, error),
-            other => Self::new(ErrorCode::Failed, "STORAGE", format!("{doing}: {other}")),
+            other => Self::new(ClientErrorCode::Failed, "STORAGE", format!("{doing}: {other}")),
         }
     }
 
     /// Whether the hub refused the credential itself, so that a fresh one may help.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
-        self.code == ErrorCode::Table(Code::Unauthenticated)
+        self.code == ClientErrorCode::Table(Code::Unauthenticated)
     }
 }
 

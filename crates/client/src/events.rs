@@ -141,7 +141,7 @@ pub struct ImportOptions {
 
 /// What an export came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exported {
+pub struct ExportSummary {
     /// Events.
     pub count: u64,
     /// Number of the newest.
@@ -261,7 +261,12 @@ impl EventsClient {
     ///
     /// # Errors
     /// See [`Self::stores`]; `UNVERIFIED` for a file that is not whole.
-    pub async fn export(&self, store: &str, after: i64, out: &mut (dyn Write + Send)) -> Result<Exported> {
+    pub async fn export(
+        &self,
+        store: &str,
+        after: i64,
+        out: &mut (dyn Write + Send),
+    ) -> Result<ExportSummary> {
         let path = format!("{}?after={after}", self.store(store, "/export"));
         let mut check = Check::default();
         self.v1
@@ -275,7 +280,7 @@ impl EventsClient {
             })
             .await?;
         let header = check.finish().map_err(|bad| ClientError::unverified(format!("the export: {bad}")))?;
-        Ok(Exported { count: header.count, head: header.head })
+        Ok(ExportSummary { count: header.count, head: header.head })
     }
 
     /// Takes an export in.

@@ -12,5 +12,5 @@ pub mod server;
 pub mod tls;
 mod v1;
 
-pub use error::{ClientError, ErrorCode, Result};
+pub use error::{ClientError, ClientErrorCode, Result};
 pub use server::ServerUrl;

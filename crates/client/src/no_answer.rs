@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use rustls::CertificateError;
 
-use crate::{ClientError, ErrorCode, ServerUrl, tls};
+use crate::{ClientError, ClientErrorCode, ServerUrl, tls};
 
 /// No hub answered at `server`, because of `cause`.
 pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
@@ -20,8 +20,8 @@ pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
 pub(crate) fn explained(server: &ServerUrl, error: &(dyn Error + 'static)) -> ClientError {
     let mut cause = error;
     loop {
-        if let Some(told) = of_cause(server, cause) {
-            return told;
+        if let Some(failure) = of_cause(server, cause) {
+            return failure;
         }
         // An I/O error's source leaves out what it was made of.
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -111,5 +111,5 @@ fn untrusted(server: &ServerUrl, why: &CertificateError) -> ClientError {
 }
 
 fn failed(reason: &str, message: String) -> ClientError {
-    ClientError::new(ErrorCode::Unreachable, reason, message)
+    ClientError::new(ClientErrorCode::Unreachable, reason, message)
 }

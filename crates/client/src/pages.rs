@@ -42,7 +42,7 @@ use crate::{
     ClientError, Result,
     admin::{self, AdminClient, DatabaseName, Direction, TokenWish, rpc},
     pages::file::Synced,
-    pages::wire::{Session, Transferred},
+    pages::wire::{Transferred, WireSession},
     progress::Progress,
 };
 
@@ -79,7 +79,7 @@ impl TokenStore for NoTokens {
 }
 
 /// Pushes and pulls files at one hub, as one user.
-pub struct Replica<'a> {
+pub struct PagesClient<'a> {
     /// The hub.
     pub admin: &'a AdminClient,
     /// Where tokens are kept.
@@ -159,7 +159,7 @@ impl Target {
     }
 }
 
-impl Replica<'_> {
+impl PagesClient<'_> {
     /// The database that is meant: the one named, else the one that the file's state remembers.
     async fn target(&self, file: &Path, named: Option<&DatabaseName>) -> Result<Target> {
         if let Some(name) = named {
@@ -191,10 +191,10 @@ impl Replica<'_> {
     }
 
     /// Opens a session with a kept token, or a fresh one if there is none or the hub does not take it.
-    async fn open(&self, target: &Target, direction: Direction, max_page: u32) -> Result<Session> {
+    async fn open(&self, target: &Target, direction: Direction, max_page: u32) -> Result<WireSession> {
         let server = self.admin.server();
         if let Some(kept) = self.tokens.get(target.id, direction, self.clock.now()) {
-            match Session::open(server, &kept, direction, max_page).await {
+            match WireSession::open(server, &kept, direction, max_page).await {
                 Err(error) if error.is_unauthenticated() => {}
                 opened => return opened,
             }
@@ -208,14 +208,14 @@ impl Replica<'_> {
         let minted = self.admin.issue_sync_token(&target.id.to_string(), &wish).await?;
         let token = SyncToken { token: minted.token, expires_unix: minted.exp_unix };
         self.tokens.put(target.id, direction, &token, self.clock.now());
-        Session::open(server, &token.token, direction, max_page).await
+        WireSession::open(server, &token.token, direction, max_page).await
     }
 
     fn synced(
         &self,
         target: &Target,
         version: Option<u64>,
-        scan: &crate::pages::file::Scan,
+        scan: &crate::pages::file::ImageDigests,
         local: &Local,
     ) -> Synced {
         Synced {

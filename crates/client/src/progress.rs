@@ -2,7 +2,7 @@
 
 /// A stage of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum TransferPhase {
     /// Reading and hashing the local file.
     Hashing,
     /// Sending pages to the hub.
@@ -20,7 +20,7 @@ pub enum Stage {
 /// Told of a transfer's progress; called from several threads, often: it must be quick.
 pub trait Progress: Send + Sync {
     /// A stage begins; `total_bytes` is how much it will be, if known.
-    fn begin(&self, stage: Stage, total_bytes: Option<u64>);
+    fn begin(&self, stage: TransferPhase, total_bytes: Option<u64>);
     /// This many bytes more belong to the current stage, whose total is learnt while it goes on.
     fn expect(&self, bytes: u64);
     /// This many bytes more are done in the current stage.
@@ -34,7 +34,7 @@ pub trait Progress: Send + Sync {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn begin(&self, _stage: Stage, _total_bytes: Option<u64>) {}
+    fn begin(&self, _stage: TransferPhase, _total_bytes: Option<u64>) {}
     fn expect(&self, _bytes: u64) {}
     fn advance(&self, _bytes: u64) {}
     fn end(&self) {}

@@ -89,8 +89,8 @@ impl RecordsClient {
             path.push_str(&encoded(segment));
         }
         let owner = self.owner.as_deref().map(|owner| ("owner", owner));
-        for (place, (name, value)) in owner.iter().chain(parameters).enumerate() {
-            path.push(if place == 0 { '?' } else { '&' });
+        for (index, (name, value)) in owner.iter().chain(parameters).enumerate() {
+            path.push(if index == 0 { '?' } else { '&' });
             path.push_str(&format!("{}={}", encoded(name), encoded(value)));
         }
         path

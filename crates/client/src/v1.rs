@@ -15,7 +15,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::{ClientError, ErrorCode, Result, ServerUrl, admin::connection, no_answer};
+use crate::{ClientError, ClientErrorCode, Result, ServerUrl, admin::connection, no_answer};
 
 /// Largest document that is read whole.
 const DOCUMENT_MAX_BYTES: usize = 64 << 20;
@@ -144,35 +144,35 @@ impl V1Client {
     async fn refusal(&self, response: Response<Incoming>) -> ClientError {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
-        let told = body.ok().and_then(|body| serde_json::from_slice::<Told>(&body.to_bytes()).ok());
-        let told = told.map(|told| told.error).unwrap_or_default();
-        let reason = told.reason.unwrap_or_else(|| told.code.to_ascii_uppercase());
+        let error = body.ok().and_then(|body| serde_json::from_slice::<ErrorBody>(&body.to_bytes()).ok());
+        let error = error.map(|error| error.error).unwrap_or_default();
+        let reason = error.reason.unwrap_or_else(|| error.code.to_ascii_uppercase());
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let mut message = match told.message {
+        let mut message = match error.message {
             message if message.is_empty() => format!("{} answered {status} without a message", self.server),
             message => message,
         };
-        if let Some(index) = told.index.filter(|index| !message.contains(&index.to_string())) {
+        if let Some(index) = error.index.filter(|index| !message.contains(&index.to_string())) {
             message = format!("{message} (event {index})");
         }
         ClientError {
-            code: ErrorCode::Table(code(status, &reason)),
+            code: ClientErrorCode::Table(code(status, &reason)),
             reason,
             message,
-            request_id: told.request_id,
+            request_id: error.request_id,
             retry_after_ms: retry_after.map(|seconds| seconds * 1000),
         }
     }
 }
 
 #[derive(Default, Deserialize)]
-struct Told {
-    error: ToldError,
+struct ErrorBody {
+    error: ErrorMember,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ToldError {
+struct ErrorMember {
     code: String,
     message: String,
     reason: Option<String>,

@@ -11,10 +11,12 @@ use std::{
 
 use common::{DATABASE, FakeHub};
 use ferry_client::{
-    ClientError, ErrorCode,
+    ClientError, ClientErrorCode,
     admin::AdminClient,
-    pages::file::{Image, Opened, Scan, State, compare, image::Access, state::Pending},
-    pages::{NoTokens, PullOptions, PushOptions, Replica, Synchronised},
+    pages::file::{
+        Image, ImageDigests, OpenedFile, SyncState, compare, image::FileAccess, state::PendingPull,
+    },
+    pages::{NoTokens, PagesClient, PullOptions, PushOptions, Synchronised},
     progress::Silent,
 };
 use ferry_types::{Clock, Code, Root, UnixMillis};
@@ -54,13 +56,13 @@ impl Bench {
         file
     }
 
-    fn replica(&self) -> Replica<'_> {
-        Replica { admin: &self.admin, tokens: &NoTokens, clock: &NewYear, progress: Arc::new(Silent) }
+    fn replica(&self) -> PagesClient<'_> {
+        PagesClient { admin: &self.admin, tokens: &NoTokens, clock: &NewYear, progress: Arc::new(Silent) }
     }
 
     async fn push(&self, file: &Path, force: bool) -> Result<Synchronised, ClientError> {
         let named = DATABASE.parse().unwrap();
-        self.replica().push(file, Some(&named), PushOptions { force, access: Access::Ordinary }).await
+        self.replica().push(file, Some(&named), PushOptions { force, access: FileAccess::Ordinary }).await
     }
 
     async fn pull(&self, file: &Path, force: bool) -> Result<Synchronised, ClientError> {
@@ -74,8 +76,10 @@ fn sql(file: &Path, batch: &str) {
 }
 
 fn root(file: &Path) -> Root {
-    let Opened::Image(image) = Image::open(file, Access::ReadOnly).unwrap() else { panic!("no image") };
-    Scan::of(&image, &Silent).unwrap().root
+    let OpenedFile::Image(image) = Image::open(file, FileAccess::ReadOnly).unwrap() else {
+        panic!("no image")
+    };
+    ImageDigests::of(&image, &Silent).unwrap().root
 }
 
 fn assert_equal(left: &Path, right: &Path) {
@@ -87,7 +91,7 @@ fn assert_conflict(outcome: Result<Synchronised, ClientError>, reason: &str) -> 
     let error = outcome.unwrap_err();
     assert_eq!(
         (error.code, error.reason.as_str()),
-        (ErrorCode::Table(Code::FailedPrecondition), reason),
+        (ClientErrorCode::Table(Code::FailedPrecondition), reason),
         "{error}"
     );
     error.message
@@ -211,23 +215,23 @@ async fn a_pull_killed_before_recording_its_state_is_recognised_by_the_root() {
         bench.push(&mine, false).await.unwrap();
         let copy = bench.dir.path().join("copy");
         bench.pull(&copy, false).await.unwrap();
-        let before = State::open(&copy).unwrap().unwrap().synced().unwrap().unwrap();
+        let before = SyncState::open(&copy).unwrap().unwrap().synced().unwrap().unwrap();
         sql(&mine, &format!("PRAGMA page_size={page_size}; VACUUM; UPDATE t SET x = 'second'"));
         bench.push(&mine, false).await.unwrap();
         bench.pull(&copy, false).await.unwrap();
-        let after = State::open(&copy).unwrap().unwrap().synced().unwrap().unwrap();
+        let after = SyncState::open(&copy).unwrap().unwrap().synced().unwrap().unwrap();
         // As if killed after the file's COMMIT: the state still tells of the base, and what was pending.
-        let mut state = State::open(&copy).unwrap().unwrap();
+        let mut state = SyncState::open(&copy).unwrap().unwrap();
         state.record(&before, &[]).unwrap();
-        state.set_pending(&Pending { synced: after.clone(), interim: None }).unwrap();
+        state.set_pending(&PendingPull { synced: after.clone(), interim: None }).unwrap();
         drop(state);
         sql(&mine, "UPDATE t SET x = 'third' WHERE id = 1");
         bench.push(&mine, false).await.unwrap();
         assert_eq!(bench.pull(&copy, false).await.unwrap().version, Some(3));
         assert_equal(&mine, &copy);
         // As if killed before it: nothing has happened.
-        let mut state = State::open(&copy).unwrap().unwrap();
-        state.set_pending(&Pending { synced: after, interim: Some(Root([9; 32])) }).unwrap();
+        let mut state = SyncState::open(&copy).unwrap().unwrap();
+        state.set_pending(&PendingPull { synced: after, interim: Some(Root([9; 32])) }).unwrap();
         drop(state);
         sql(&mine, "UPDATE t SET x = 'fourth' WHERE id = 1");
         bench.push(&mine, false).await.unwrap();

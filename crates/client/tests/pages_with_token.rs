@@ -14,8 +14,8 @@ use std::{
 
 use common::{FakeHub, Fault};
 use ferry_client::{
-    ClientError, ErrorCode,
-    pages::file::{Image, Opened, Scan, compare, image::Access},
+    ClientError, ClientErrorCode,
+    pages::file::{Image, ImageDigests, OpenedFile, compare, image::FileAccess},
     pages::{BareTransfer, bare_pull, bare_push},
     progress::Silent,
 };
@@ -51,7 +51,7 @@ impl Bench {
     }
 
     async fn push(&self, file: &Path) -> Result<BareTransfer, ClientError> {
-        bare_push(&self.hub.server, "push", file, Access::Ordinary, Arc::new(Silent)).await
+        bare_push(&self.hub.server, "push", file, FileAccess::Ordinary, Arc::new(Silent)).await
     }
 
     async fn pull(&self, file: &Path) -> Result<BareTransfer, ClientError> {
@@ -76,8 +76,10 @@ fn text(file: &Path, query: &str) -> String {
 }
 
 fn root(file: &Path) -> Root {
-    let Opened::Image(image) = Image::open(file, Access::ReadOnly).unwrap() else { panic!("no image") };
-    Scan::of(&image, &Silent).unwrap().root
+    let OpenedFile::Image(image) = Image::open(file, FileAccess::ReadOnly).unwrap() else {
+        panic!("no image")
+    };
+    ImageDigests::of(&image, &Silent).unwrap().root
 }
 
 fn assert_equal(left: &Path, right: &Path) {
@@ -98,7 +100,7 @@ fn assert_no_litter(bench: &Bench) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_file_comes_back_as_it_was() {
     let bench = Bench::new().await;
-    for (place, pragmas) in [
+    for (index, pragmas) in [
         "PRAGMA page_size=512",
         "PRAGMA page_size=65536; PRAGMA encoding='UTF-16'",
         "PRAGMA journal_mode=WAL",
@@ -108,10 +110,10 @@ async fn a_pushed_file_comes_back_as_it_was() {
     .into_iter()
     .enumerate()
     {
-        let file = bench.database(&format!("a{place}"), pragmas, 3000);
+        let file = bench.database(&format!("a{index}"), pragmas, 3000);
         let pushed = bench.push(&file).await.unwrap();
         assert!(pushed.transferred.pages > 1 && pushed.transferred.bytes > 100_000, "{pushed:?}");
-        let copy = bench.file(&format!("b{place}"));
+        let copy = bench.file(&format!("b{index}"));
         let pulled = bench.pull(&copy).await.unwrap();
         assert_eq!(pulled.written, u64::from(pulled.transferred.pages));
         assert_eq!((pulled.root, root(&copy)), (pushed.root, pushed.root));
@@ -283,13 +285,13 @@ async fn the_file_is_unchanged_whatever_the_hub_does_wrong() {
     let file = bench.database("file", "PRAGMA journal_mode=DELETE", 900);
     bench.push(&file).await.unwrap();
     let before = std::fs::read(&copy).unwrap();
-    let refused = ErrorCode::Table(Code::PermissionDenied);
+    let refused = ClientErrorCode::Table(Code::PermissionDenied);
     for (fault, code) in [
-        (Fault::CutAfter(3), ErrorCode::Unreachable),
-        (Fault::OmitLast, ErrorCode::Unverified),
-        (Fault::Twice, ErrorCode::Unverified),
-        (Fault::Short, ErrorCode::Unverified),
-        (Fault::WrongHeader, ErrorCode::Unverified),
+        (Fault::CutAfter(3), ClientErrorCode::Unreachable),
+        (Fault::OmitLast, ClientErrorCode::Unverified),
+        (Fault::Twice, ClientErrorCode::Unverified),
+        (Fault::Short, ClientErrorCode::Unverified),
+        (Fault::WrongHeader, ClientErrorCode::Unverified),
         (Fault::Refuse("this token allows push only", 1008), refused),
     ] {
         bench.hub.misbehave(fault);
@@ -314,9 +316,9 @@ async fn a_refused_or_cut_push_is_told_in_the_hubs_words() {
         "another push was committed first (now version 43); pull before you push again, or you replace it";
     bench.hub.misbehave(Fault::Refuse(lost, 1013));
     let error = bench.push(&file).await.unwrap_err();
-    assert_eq!((error.code, error.message.as_str()), (ErrorCode::Table(Code::Aborted), lost));
+    assert_eq!((error.code, error.message.as_str()), (ClientErrorCode::Table(Code::Aborted), lost));
     bench.hub.misbehave(Fault::CutAfter(5));
-    assert_eq!(bench.push(&file).await.unwrap_err().code, ErrorCode::Unreachable);
+    assert_eq!(bench.push(&file).await.unwrap_err().code, ClientErrorCode::Unreachable);
     assert!(bench.hub.image.lock().unwrap().pages.is_empty());
 }
 
@@ -334,7 +336,8 @@ async fn what_is_no_plain_database_is_refused_before_anything_is_sent() {
     let empty = bench.file("empty");
     std::fs::write(&empty, "").unwrap();
     for file in [&encrypted, &text, &empty, &bench.file("missing"), &bench.dir.path().to_owned()] {
-        let error = bare_push(&nowhere, "push", file, Access::Ordinary, Arc::new(Silent)).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::FileUnusable, "{}: {error}", file.display());
+        let error =
+            bare_push(&nowhere, "push", file, FileAccess::Ordinary, Arc::new(Silent)).await.unwrap_err();
+        assert_eq!(error.code, ClientErrorCode::FileUnusable, "{}: {error}", file.display());
     }
 }

@@ -33,7 +33,7 @@ const POOL_MAX_IDLE: usize = 4;
 pub enum Reach {
     /// All: the operator of the hub chose the URL.
     Anywhere,
-    /// Public ones: a user of the hub chose the URL, who must not look around behind it.
+    /// Public ones: a user of the hub chose the URL, who must not reach the hub's own network.
     PublicOnly,
 }
 
@@ -185,8 +185,8 @@ fn broken(error: &(dyn StdError + 'static)) -> HttpClientError {
     }) {
         return HttpClientError::Forbidden;
     }
-    let told: Vec<String> = chain(error).map(ToString::to_string).collect();
-    HttpClientError::Broken(told.join(": "))
+    let causes: Vec<String> = chain(error).map(ToString::to_string).collect();
+    HttpClientError::Broken(causes.join(": "))
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ async fn redirects_are_answers_like_others() {
 // Verifies: JWT-07
 #[tokio::test]
 async fn what_is_too_large_broken_or_silent_is_refused() {
-    let told = answer_to("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n").await;
-    assert!(matches!(told, Err(HttpClientError::TooLarge(1000))), "{told:?}");
+    let outcome = answer_to("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n").await;
+    assert!(matches!(outcome, Err(HttpClientError::TooLarge(1000))), "{outcome:?}");
     let long: &'static str =
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(1001)).into_boxed_str());
     let untold = answer_to(long).await;

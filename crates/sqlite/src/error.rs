@@ -1,4 +1,4 @@
-//! What can go wrong in storage, and what a caller is told of it.
+//! Errors of storage, and the errors that callers get for them.
 
 use std::io;
 
@@ -72,12 +72,12 @@ impl Error {
         }
     }
 
-    /// What callers are told when somebody else holds the database.
+    /// The error for callers when another process holds the database.
     pub(crate) fn busy() -> ferry_types::Error {
         ferry_types::Error::new(Reason::Busy, "the database is busy: try again").retry_after_ms(1000)
     }
 
-    /// What the caller is told. The cause is logged here, once, and stays in the log (WEB-08).
+    /// The error for the caller. The cause is logged here, once, and stays in the log (WEB-08).
     #[must_use]
     pub fn into_refusal(self) -> ferry_types::Error {
         if let Self::Refused(refusal) = self {

@@ -35,8 +35,8 @@ static PLAN: std::sync::LazyLock<Vec<(String, String)>> = std::sync::LazyLock::n
 #[must_use]
 pub fn clock_ahead_ms() -> i64 {
     let Some((_, action)) = PLAN.iter().find(|(planned, _)| planned == "clock") else { return 0 };
-    let told = action.strip_prefix("file:").map(|path| std::fs::read_to_string(path).unwrap_or_default());
-    told.as_deref().unwrap_or(action).trim().parse().unwrap_or(0)
+    let content = action.strip_prefix("file:").map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    content.as_deref().unwrap_or(action).trim().parse().unwrap_or(0)
 }
 
 /// How many milliseconds a test sets the clock ahead: none, in release builds.

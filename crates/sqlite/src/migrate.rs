@@ -46,10 +46,10 @@ pub fn run(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
         )));
     }
     let done = version(connection)?;
-    for (place, migration) in migrations.iter().enumerate().skip(done) {
+    for (index, migration) in migrations.iter().enumerate().skip(done) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", place + 1)?;
+        transaction.pragma_update(None, "user_version", index + 1)?;
         transaction.commit()?;
     }
     Ok(())

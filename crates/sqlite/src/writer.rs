@@ -100,9 +100,9 @@ impl Writer {
             u64::try_from(seq).map_err(|_| Error::Damaged(format!("seq of {} is {seq}", path.display())))?;
         let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let wal_frames = Arc::new(AtomicU64::new(0));
-        let told = Arc::clone(&wal_frames);
+        let counter = Arc::clone(&wal_frames);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
-            told.store(frames.unsigned_abs().into(), Ordering::Relaxed);
+            counter.store(frames.unsigned_abs().into(), Ordering::Relaxed);
             Ok(())
         }))?;
         Ok(Self {

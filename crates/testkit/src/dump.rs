@@ -56,8 +56,8 @@ fn rows(connection: &Connection, table: &str, lines: &mut Vec<String>) {
 /// If they differ, naming the first difference.
 pub fn assert_equal(left: &Path, right: &Path) {
     let (left_lines, right_lines) = (dump(left), dump(right));
-    for (place, (a, b)) in left_lines.iter().zip(&right_lines).enumerate() {
-        assert_eq!(a, b, "line {place} of {} and {}", left.display(), right.display());
+    for (index, (a, b)) in left_lines.iter().zip(&right_lines).enumerate() {
+        assert_eq!(a, b, "line {index} of {} and {}", left.display(), right.display());
     }
     assert_eq!(left_lines.len(), right_lines.len(), "lines of {} and {}", left.display(), right.display());
 }

@@ -12,7 +12,7 @@ use crate::serve::{Reply, Request, serve};
 
 type Answer = Box<dyn Fn(&Value) -> Reply + Send>;
 
-/// See the module.
+/// A program that receives hook calls.
 #[derive(Clone)]
 pub struct HookReceiver {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! An issuer's key server on loopback, which can be told to misbehave.
+//! An issuer's key server on loopback, which can be made to misbehave.
 
 use std::{
     collections::BTreeMap,

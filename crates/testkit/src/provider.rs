@@ -1,4 +1,4 @@
-//! Providers of identities, made up: GitHub's shape and Google's (OpenID Connect), with switches for everything that
+//! Fake identity providers: GitHub's shape and Google's (OpenID Connect), with switches for everything that
 //! a real one may do wrong. They check what a real one checks: client, secret, redirect URI, single use of codes and
 //! the PKCE challenge.
 
@@ -376,10 +376,10 @@ impl State {
         RSA.token(&claims)
     }
 
-    fn user(&self, request: &Request, tell: impl Fn(&Person) -> Value) -> Reply {
+    fn user(&self, request: &Request, describe: impl Fn(&Person) -> Value) -> Reply {
         let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         match token.and_then(|token| self.tokens.get(token)) {
-            Some(person) => Reply::json(&tell(person)),
+            Some(person) => Reply::json(&describe(person)),
             None => Reply::status_json(401, &json!({"message": "Bad credentials"})),
         }
     }

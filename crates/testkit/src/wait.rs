@@ -4,22 +4,22 @@ use std::time::{Duration, Instant};
 
 /// Longest a test waits for anything; far above what a busy machine needs.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks until `look` gives something.
+/// Checks until `check` gives something.
 ///
 /// # Panics
 /// After [`LIMIT`], naming `what`.
-pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    within(LIMIT, look).unwrap_or_else(|| panic!("{what} did not come about within {LIMIT:?}"))
+pub fn until<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    within(LIMIT, check).unwrap_or_else(|| panic!("{what} did not come about within {LIMIT:?}"))
 }
 
-/// Looks until `look` gives something, at most `limit`.
-pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+/// Checks until `check` gives something, at most `limit`.
+pub fn within<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return Some(found);
         }
         if begun.elapsed() > limit {

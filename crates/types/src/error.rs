@@ -198,7 +198,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A refusal for `reason`, told by `message`.
+    /// A refusal for `reason` with `message`.
     pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, message: message.into(), retry_after_ms: None }
     }

@@ -56,7 +56,7 @@ pub const MAILBOX_CAPACITY: usize = 4096;
 pub const MAILBOX_WAIT_MAX_MS: u64 = 5_000;
 /// Requests of one COMMIT.
 pub const GROUP_MAX_REQUESTS: usize = 1024;
-/// Published commits kept for subscribers that are behind; older cursors are told to resync.
+/// Published commits kept for subscribers that are behind; older cursors must resync.
 pub const FEED_RETAINED_COMMITS: usize = 1024;
 /// How long a database waits to be opened while all that may be open are in use, before its callers are refused with
 /// `BUSY`.
@@ -95,7 +95,7 @@ pub const HEADERS_MAX_MS: u64 = 10_000;
 /// Time a kept connection may wait for its next request: longer than proxies and HTTP agents keep theirs (60 s is
 /// common), so that they close it, and no request of theirs meets a connection that the hub has just closed.
 pub const IDLE_CONNECTION_MAX_MS: u64 = 75_000;
-/// Requests still running when the hub is told to stop have this long to finish (CFG-06).
+/// Requests still running when the hub is asked to stop have this long to finish (CFG-06).
 pub const SHUTDOWN_GRACE_MS: u64 = 10_000;
 
 /// E-mail address, after trimming (ORG-02).
@@ -212,7 +212,7 @@ pub const API_KEY_LIST_MAX: usize = 256;
 pub const API_KEY_ITEM_MAX_BYTES: usize = 256;
 /// Requests per minute of an API key that names no rate of its own (WEB-06).
 pub const API_KEY_PER_MINUTE: u32 = 6000;
-/// How long the key before a rotation lives on unless told otherwise, seconds (KEY-03).
+/// How long the key before a rotation lives on by default, seconds (KEY-03).
 pub const API_KEY_OVERLAP_SECONDS: i64 = 86_400;
 /// Longest such time, seconds (KEY-03).
 pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
@@ -222,7 +222,7 @@ pub const USAGE_FLUSH_MS: u64 = 10_000;
 /// Byte budgets counted in memory at once; further ones replace those that nobody uses.
 pub const BYTE_BUDGETS_MAX: usize = 100_000;
 
-/// Logins at providers that wait for their end; a further one is told to come back (OAU-02).
+/// Logins at providers that wait for their end; a further one is refused with a retry time (OAU-02).
 pub const OAUTH_STATES_MAX: u64 = 50_000;
 /// Records of one page for Ferry's own client.
 pub const RECORDS_CHANGES_MAX_RECORDS: usize = 5_000;

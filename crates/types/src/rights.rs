@@ -89,8 +89,8 @@ macro_rules! word_set {
         /// Words joined by commas.
         impl fmt::Display for $set {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                for (place, item) in self.iter().enumerate() {
-                    if place > 0 { f.write_str(",")?; }
+                for (index, item) in self.iter().enumerate() {
+                    if index > 0 { f.write_str(",")?; }
                     f.write_str(item.as_str())?;
                 }
                 Ok(())

@@ -1,5 +1,5 @@
-//! When a key set is used, refreshed, waited for or given up (JWT-04…06). The machine of one URL: it is asked
-//! with the time, says what to do, and is told how a fetch went.
+//! When a key set is used, refreshed, waited for or given up (JWT-04…06). The machine of one URL: it is given
+//! the time and the outcomes of fetches, and says what to do.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum FetchFailure {
     /// No connection, or no answer in time.
     #[error("the server of jwks_url does not answer")]
     Unreachable,
-    /// The URL leads where users of the hub may not look.
+    /// The URL leads to an address that users of the hub may not reach.
     #[error("jwks_url leads to an address that is not public")]
     Forbidden,
     /// Another status than 200; redirects are not followed.
@@ -67,7 +67,7 @@ struct Fetched {
     fresh_ms: i64,
 }
 
-/// See the module.
+/// The key set of one URL, and when it was fetched.
 #[derive(Default)]
 pub struct JwksCache {
     fetched: Option<Fetched>,

@@ -56,7 +56,7 @@ impl VerifyingKey {
 }
 
 /// Whether the issuer still publishes the key that proved something; shared by all that it proved. One that is made by
-/// default stands for ever.
+/// default never changes.
 #[derive(Clone, Default)]
 pub struct KeyStanding(Arc<AtomicBool>);
 

@@ -229,10 +229,10 @@ mod tests {
             |text| text.jwks_url.clear(),
             |text| text.jwks_json = r#"{"keys":[]}"#.into(),
         ];
-        for (place, change) in change.into_iter().enumerate() {
+        for (index, change) in change.into_iter().enumerate() {
             let mut wrong = text();
             change(&mut wrong);
-            assert!(JwtSettings::try_from(&wrong).is_err(), "{place}");
+            assert!(JwtSettings::try_from(&wrong).is_err(), "{index}");
         }
         for bad in [r#"{"keys":[]}"#, "<html>", r#"{"keys":[{"kty":"oct","k":"AA"}]}"#] {
             let inline = JwtSettingsText { jwks_url: String::new(), jwks_json: bad.into(), ..text() };

@@ -77,7 +77,7 @@ fn padded_keys_are_read_and_a_key_listed_twice_is_one() {
 // Verifies: JWT-03
 #[test]
 fn a_claim_of_another_type_is_named() {
-    for (name, value, told) in [
+    for (name, value, expected) in [
         ("sub", json!(7), "sub must be a string"),
         ("iss", json!(["https://id.example"]), "iss must be a string"),
         ("aud", json!({"notes": true}), "aud must be a string or a list of strings"),
@@ -87,7 +87,7 @@ fn a_claim_of_another_type_is_named() {
         ("iat", json!("now"), "iat must be a number"),
     ] {
         let error = check(&ED.token(&with(name, value))).unwrap_err();
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), expected);
     }
     let header = |name: &str, value: Value| {
         let mut header = json!({"alg": "EdDSA", "kid": "ed"});
@@ -129,26 +129,26 @@ fn a_key_that_a_new_set_lacks_is_withdrawn_from_what_it_proved() {
 #[test]
 fn every_algorithm_and_every_defect() {
     for key in GOOD {
-        let told = |claims: &Value| check(&key.token(claims));
-        let good = told(&claims()).unwrap();
+        let checked = |claims: &Value| check(&key.token(claims));
+        let good = checked(&claims()).unwrap();
         assert_eq!((&*good.issuer, &*good.subject), ("https://id.example", "ada"));
         assert_eq!((good.expires_unix, good.issued_unix), (NOW + 60, Some(NOW)));
         assert_eq!(good.deadline_unix(&settings(|_| ())), NOW + 65);
-        assert_eq!(told(&with("aud", json!(["x", "other"]))).unwrap().subject, good.subject);
-        assert_eq!(told(&with("iss", json!("https://id.example/"))), Err(JwtError::Issuer));
-        assert_eq!(told(&without("iss")), Err(JwtError::Issuer));
-        assert_eq!(told(&with("aud", json!("Notes"))), Err(JwtError::Audience));
-        assert_eq!(told(&with("aud", json!([]))), Err(JwtError::Audience));
-        assert_eq!(told(&without("aud")), Err(JwtError::Audience));
-        assert_eq!(told(&without("exp")), Err(JwtError::NoExpiry));
-        assert_eq!(told(&with("exp", json!(NOW - 5))), Err(JwtError::Expired));
-        assert!(told(&with("exp", json!(NOW - 4))).is_ok(), "leeway");
-        assert_eq!(told(&with("nbf", json!(NOW + 6))), Err(JwtError::NotYet));
-        assert!(told(&with("nbf", json!(NOW + 5))).is_ok(), "leeway");
-        assert_eq!(told(&without("sub")), Err(JwtError::Subject));
-        assert_eq!(told(&with("sub", json!(""))), Err(JwtError::Subject));
-        assert!(told(&with("sub", json!("x".repeat(256)))).is_ok());
-        assert_eq!(told(&with("sub", json!("x".repeat(257)))), Err(JwtError::Subject));
+        assert_eq!(checked(&with("aud", json!(["x", "other"]))).unwrap().subject, good.subject);
+        assert_eq!(checked(&with("iss", json!("https://id.example/"))), Err(JwtError::Issuer));
+        assert_eq!(checked(&without("iss")), Err(JwtError::Issuer));
+        assert_eq!(checked(&with("aud", json!("Notes"))), Err(JwtError::Audience));
+        assert_eq!(checked(&with("aud", json!([]))), Err(JwtError::Audience));
+        assert_eq!(checked(&without("aud")), Err(JwtError::Audience));
+        assert_eq!(checked(&without("exp")), Err(JwtError::NoExpiry));
+        assert_eq!(checked(&with("exp", json!(NOW - 5))), Err(JwtError::Expired));
+        assert!(checked(&with("exp", json!(NOW - 4))).is_ok(), "leeway");
+        assert_eq!(checked(&with("nbf", json!(NOW + 6))), Err(JwtError::NotYet));
+        assert!(checked(&with("nbf", json!(NOW + 5))).is_ok(), "leeway");
+        assert_eq!(checked(&without("sub")), Err(JwtError::Subject));
+        assert_eq!(checked(&with("sub", json!(""))), Err(JwtError::Subject));
+        assert!(checked(&with("sub", json!("x".repeat(256)))).is_ok());
+        assert_eq!(checked(&with("sub", json!("x".repeat(257)))), Err(JwtError::Subject));
         assert_eq!(check(&key.forged(&claims())), Err(JwtError::Algorithm), "HS256 with the public key");
         let removed = keys(&GOOD.into_iter().filter(|other| other.kid != key.kid).collect::<Vec<_>>());
         let outcome = check_with(&key.token(&claims()), &removed, &settings(|_| ()));

@@ -14,8 +14,8 @@ use super::{JWT_MAX_BYTES, JwtAlgorithm, JwtError, JwtSettings, KeySet, KeyStand
 /// Longest `sub` (JWT-03), bytes.
 const SUBJECT_MAX_BYTES: usize = 256;
 
-/// What stands in a part of a token. A name that stands there twice makes it malformed: whoever reads the first would
-/// believe something else than whoever reads the last.
+/// What stands in a part of a token. A name that stands there twice makes it malformed: readers of the first would
+/// see another value than readers of the last.
 struct Members(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -171,7 +171,7 @@ impl<'t> UnverifiedJwt<'t> {
         settings.accepts_audiences(&self.payload.aud)
     }
 
-    /// Which event stores the claim called `claim` says that it opens; to be believed once it is verified.
+    /// Which event stores the claim called `claim` says that it opens; valid once the token is verified.
     ///
     /// # Errors
     /// Never for a token that was parsed.
@@ -270,7 +270,7 @@ impl JwtClaims {
         Ok(())
     }
 
-    /// From this Unix second on the token is dead: `exp` and the settings' leeway.
+    /// The token expires at this Unix second: `exp` and the settings' leeway.
     #[must_use]
     pub const fn deadline_unix(&self, settings: &JwtSettings) -> i64 {
         self.expires_unix.saturating_add(settings.leeway_seconds)

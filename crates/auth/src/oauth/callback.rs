@@ -43,8 +43,8 @@ pub fn cause(query: &str) -> Option<String> {
         pairs.find(|(name, _)| name == wanted).map(|(_, value)| value)
     };
     let described = parameter("error_description").unwrap_or_default();
-    let told = format!("{:?} {described:?}", parameter("error")?);
-    Some(told.chars().take(CAUSE_MAX_CHARS).collect())
+    let cause = format!("{:?} {described:?}", parameter("error")?);
+    Some(cause.chars().take(CAUSE_MAX_CHARS).collect())
 }
 
 impl Callback {
@@ -55,13 +55,13 @@ impl Callback {
     pub fn read(query: &str) -> Result<Self, BadCallback> {
         let (mut state, mut code) = (None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let place = match &*name {
+            let slot = match &*name {
                 "error" => return Err(BadCallback::Refused),
                 "state" => &mut state,
                 "code" => &mut code,
                 _ => continue,
             };
-            if place.replace(value.into_owned()).is_some() {
+            if slot.replace(value.into_owned()).is_some() {
                 return Err(BadCallback::Missing);
             }
         }

@@ -52,10 +52,10 @@ impl Discovery {
     #[must_use]
     pub fn client_auths(&self) -> Vec<ClientAuth> {
         let ways = [(ClientAuth::Basic, "client_secret_basic"), (ClientAuth::Post, "client_secret_post")];
-        let told = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
-        let is_told = |name: &str| told.iter().any(|method| method == name);
-        let takes_any = !ways.iter().any(|(_, name)| is_told(name));
-        ways.into_iter().filter(|(_, name)| takes_any || is_told(name)).map(|(way, _)| way).collect()
+        let supported = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+        let is_supported = |name: &str| supported.iter().any(|method| method == name);
+        let takes_any = !ways.iter().any(|(_, name)| is_supported(name));
+        ways.into_iter().filter(|(_, name)| takes_any || is_supported(name)).map(|(way, _)| way).collect()
     }
 
     /// Where the browser is sent to. The id_token must repeat `nonce`.
@@ -319,13 +319,13 @@ mod tests {
         let bare = || Named { subject: "1076".into(), email: EmailClaims::default() };
         assert!(bare().needs_userinfo());
         assert_eq!(bare().identity(), Err(OAuthError::NoEmail));
-        let told = |body: &str| bare().with_userinfo(200, body.as_bytes());
-        let ada = told(r#"{"sub":"1076","email":"ada@x","email_verified":"true"}"#).unwrap();
+        let outcome = |body: &str| bare().with_userinfo(200, body.as_bytes());
+        let ada = outcome(r#"{"sub":"1076","email":"ada@x","email_verified":"true"}"#).unwrap();
         assert!(!ada.needs_userinfo());
         assert_eq!(ada.identity(), Ok(Identity { subject: "1076".into(), email: "ada@x".into() }));
-        assert_eq!(told(r#"{"sub":"1076"}"#).unwrap().identity(), Err(OAuthError::NoEmail));
+        assert_eq!(outcome(r#"{"sub":"1076"}"#).unwrap().identity(), Err(OAuthError::NoEmail));
         for bad in [r#"{"sub":"1077","email":"eve@x","email_verified":true}"#, "{}", "ey.J.x"] {
-            assert!(matches!(told(bad), Err(OAuthError::Provider(_))), "{bad}");
+            assert!(matches!(outcome(bad), Err(OAuthError::Provider(_))), "{bad}");
         }
         assert!(bare().with_userinfo(401, b"{}").is_err());
     }
@@ -350,8 +350,8 @@ mod tests {
         }
         // Its words were those for a database's JWTs, and named the refused algorithm as one to use.
         for other in [ED, EC] {
-            let Err(OAuthError::Provider(told)) = verdict(&other.token(&claims), &keys) else { panic!() };
-            assert!(told.contains("not signed with RS256") && !told.contains("EdDSA"), "{told}");
+            let Err(OAuthError::Provider(outcome)) = verdict(&other.token(&claims), &keys) else { panic!() };
+            assert!(outcome.contains("not signed with RS256") && !outcome.contains("EdDSA"), "{outcome}");
         }
         for bad in ["{}", "<html>", &key_set(&[ED]).to_string()] {
             assert!(matches!(verdict(&RSA.token(&claims), bad), Err(OAuthError::Provider(_))), "{bad}");
@@ -376,9 +376,9 @@ mod tests {
         let found = Discovery::read(ISSUER, 200, good.as_bytes()).unwrap();
         assert_eq!(found.jwks_uri, "https://keys.example/certs");
         let auths = |methods: &Value| {
-            let mut told: Value = serde_json::from_str(&good).unwrap();
-            told["token_endpoint_auth_methods_supported"] = methods.clone();
-            Discovery::read(ISSUER, 200, told.to_string().as_bytes()).unwrap().client_auths()
+            let mut outcome: Value = serde_json::from_str(&good).unwrap();
+            outcome["token_endpoint_auth_methods_supported"] = methods.clone();
+            Discovery::read(ISSUER, 200, outcome.to_string().as_bytes()).unwrap().client_auths()
         };
         let both = vec![ClientAuth::Basic, ClientAuth::Post];
         assert_eq!(found.client_auths(), both);

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-/// Who vouches for a user.
+/// An identity provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// github.com, or GitHub Enterprise.
@@ -54,10 +54,10 @@ impl FromStr for Provider {
     }
 }
 
-/// Whom a provider vouches for.
+/// A user as a provider identifies them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// What the provider calls the user, for ever.
+    /// The provider's stable id of the user.
     pub subject: String,
     /// An e-mail address that the provider verified.
     pub email: String,
@@ -188,18 +188,18 @@ impl Tokens {
     pub fn read(status: u16, body: &[u8]) -> Result<Self, OAuthError> {
         let tokens: Self = serde_json::from_slice(body)
             .map_err(|error| OAuthError::provider(format!("token endpoint: {status}, no JSON: {error}")))?;
-        let told = |word: &str| {
+        let described = |word: &str| {
             let why = tokens.error_description.as_deref().unwrap_or_default();
             format!("token endpoint: {status}, error {word:?} {why:?}")
         };
         match tokens.error.as_deref() {
             Some(word @ ("invalid_grant" | "bad_verification_code")) => {
-                Err(OAuthError::CodeRefused(told(word)))
+                Err(OAuthError::CodeRefused(described(word)))
             }
             Some(word @ ("invalid_client" | "incorrect_client_credentials")) => {
-                Err(OAuthError::ClientRefused(told(word)))
+                Err(OAuthError::ClientRefused(described(word)))
             }
-            Some(word) => Err(OAuthError::Provider(told(word))),
+            Some(word) => Err(OAuthError::Provider(described(word))),
             None if status == 200 => Ok(tokens),
             None => Err(OAuthError::provider(format!("token endpoint: status {status}"))),
         }
@@ -243,14 +243,14 @@ mod tests {
     #[test]
     fn answers_of_token_endpoints_are_parsed() {
         let refused = |status, body: &str| Tokens::read(status, body.as_bytes()).err();
-        let told = refused(400, r#"{"error":"invalid_grant","error_description":"grant \n expired"}"#);
+        let described = refused(400, r#"{"error":"invalid_grant","error_description":"grant \n expired"}"#);
         let text = r#"token endpoint: 400, error "invalid_grant" "grant \n expired""#;
-        assert_eq!(told, Some(OAuthError::CodeRefused(text.to_owned())));
+        assert_eq!(described, Some(OAuthError::CodeRefused(text.to_owned())));
         let github = refused(200, r#"{"error":"bad_verification_code"}"#);
         assert!(matches!(github, Some(OAuthError::CodeRefused(_))), "{github:?}");
         for (status, word) in [(200, "incorrect_client_credentials"), (401, "invalid_client")] {
-            let told = refused(status, &format!(r#"{{"error":"{word}"}}"#));
-            assert!(matches!(told, Some(OAuthError::ClientRefused(_))), "{told:?}");
+            let described = refused(status, &format!(r#"{{"error":"{word}"}}"#));
+            assert!(matches!(described, Some(OAuthError::ClientRefused(_))), "{described:?}");
         }
         for (status, body) in [(500, r#"{"access_token":"t"}"#), (200, "<html>"), (302, "")] {
             assert!(matches!(refused(status, body), Some(OAuthError::Provider(_))), "{status} {body}");

@@ -118,13 +118,13 @@ fn signatures_and_keys_are_checked() {
     assert!(check(&mint(&older, &retired, &[]).unwrap()).is_ok());
     // Every single bit matters: flipped anywhere, the token is refused.
     let bytes = URL_SAFE_NO_PAD.decode(token(&["op=read"])).unwrap();
-    for place in 0..bytes.len() {
+    for index in 0..bytes.len() {
         let mut flipped = bytes.clone();
-        flipped[place] ^= 1;
+        flipped[index] ^= 1;
         let outcome = check(&URL_SAFE_NO_PAD.encode(&flipped));
         // The location is no part of a macaroon's signature and grants nothing.
-        let in_location = (3..8).contains(&place);
-        assert_eq!(outcome.is_ok(), in_location, "byte {place}: {outcome:?}");
+        let in_location = (3..8).contains(&index);
+        assert_eq!(outcome.is_ok(), in_location, "byte {index}: {outcome:?}");
     }
 }
 

@@ -9,8 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ferry_client::{
     admin::{AdminClient, Direction, TokenWish},
-    pages::file::image::Access,
-    pages::{BareTransfer, NoTokens, PullOptions, Replica, Synchronised, bare_push},
+    pages::file::image::FileAccess,
+    pages::{BareTransfer, NoTokens, PagesClient, PullOptions, Synchronised, bare_push},
 };
 use ferry_hub::clock::SystemClock;
 use serde_json::json;
@@ -106,13 +106,14 @@ async fn travel(
     let wish = TokenWish { direction: Some(Direction::Push), label: "demo".into(), ..TokenWish::default() };
     let token = admin.issue_sync_token(&database.id, &wish).await?.token;
     let bars = Arc::new(Bars::new(context.json));
-    let replica = Replica { admin, tokens: &NoTokens, clock: &SystemClock, progress: bars.clone() };
+    let replica = PagesClient { admin, tokens: &NoTokens, clock: &SystemClock, progress: bars.clone() };
     let name = DATABASE.parse()?;
     let mut round = 1;
     loop {
         let pushing = Stopwatch::start();
         // With a token alone nothing is written beside the source.
-        let pushed = bare_push(admin.server(), &token, &source.path, Access::ReadOnly, bars.clone()).await?;
+        let pushed =
+            bare_push(admin.server(), &token, &source.path, FileAccess::ReadOnly, bars.clone()).await?;
         let push_time = pushing.elapsed();
         let pulling = Stopwatch::start();
         let pulled = replica.pull(&copy, Some(&name), PullOptions::default()).await?;

@@ -24,12 +24,12 @@ pub(crate) enum Command {
     },
     /// Show one store: size, position, subscribers, state
     #[command(after_help = "Example:\n  ferry events stat app my-store --json")]
-    Stat(stores::Named),
+    Stat(stores::StoreArgs),
     /// Show each client's last push, the batch it is stuck with, who is not let in, and what to do
     Clients(clients::ClientsArgs),
     /// Create a store
     #[command(after_help = "Example:\n  ferry events create app my-store")]
-    Create(stores::Named),
+    Create(stores::StoreArgs),
     /// Delete a store and its events
     #[command(after_help = "Example:\n  ferry events delete app my-store --yes")]
     Delete(stores::Doomed),
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Remint(stores::Doomed),
     /// End a store's hold: you are sure that nothing acknowledged was lost
     #[command(after_help = "Example:\n  ferry events resume app my-store")]
-    Resume(stores::Named),
+    Resume(stores::StoreArgs),
     /// Write a store to a file, or to stdout
     Export(transfer::ExportArgs),
     /// Take an export in, or a log of LiveStore's own backend; all of it or nothing

@@ -57,8 +57,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             }
             let rpc::Invitation { id, email, role, exp_unix, code, .. } = &made;
             output::line(code)?;
-            let place = if org.is_empty() { "your personal organisation" } else { &org };
-            output::note(format_args!("# {id}: {email} as {role} of {place}, expires at unix {exp_unix}"));
+            let organisation = if org.is_empty() { "your personal organisation" } else { &org };
+            output::note(format_args!(
+                "# {id}: {email} as {role} of {organisation}, expires at unix {exp_unix}"
+            ));
             Ok(())
         }
         Command::List => {

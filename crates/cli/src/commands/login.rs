@@ -4,7 +4,8 @@ use ferry_client::admin::rpc::{AuthResponse, WhoamiInfo};
 use serde_json::json;
 
 use crate::{
-    context::Context, failure::Failure, output, password::PasswordArgs, settings::Session, system::variable,
+    context::Context, failure::Failure, output, password::PasswordArgs, settings::SavedSession,
+    system::variable,
 };
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub(super) fn device() -> String {
 /// Keeps the session. The token itself is never printed; FERRY_TOKEN takes one made elsewhere.
 pub(super) fn remember(context: &Context, answer: AuthResponse) -> Result<WhoamiInfo, Failure> {
     let whoami = answer.whoami.into_option().unwrap_or_default();
-    let session = Session { token: answer.session_token, email: whoami.email.clone() };
+    let session = SavedSession { token: answer.session_token, email: whoami.email.clone() };
     context.credentials().set_session(session)?;
     if variable("FERRY_TOKEN").is_some() {
         output::note("note: FERRY_TOKEN is set and precedes this login");

@@ -1,6 +1,6 @@
 //! `ferry logout`.
 
-use ferry_client::ErrorCode;
+use ferry_client::ClientErrorCode;
 use ferry_types::Code;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     match ended {
         Ok(()) => {}
         // A session that the hub does not take any more is over; what is left is to forget it.
-        Err(error) if error.code == ErrorCode::Table(Code::Unauthenticated) => {}
+        Err(error) if error.code == ClientErrorCode::Table(Code::Unauthenticated) => {}
         Err(error) => return Err(error.into()),
     }
     if variable("FERRY_TOKEN").is_none() {

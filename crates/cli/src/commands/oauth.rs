@@ -21,7 +21,7 @@ pub(crate) enum Command {
         ferry oauth start google --no-browser             on a machine without one")]
     Start {
         /// Who vouches for you
-        provider: Provider,
+        provider: ProviderArg,
         /// Print the URL instead; then run the command that the page shows
         #[arg(long)]
         no_browser: bool,
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  ferry oauth link github")]
     Link {
         /// Who shall vouch for you
-        provider: Provider,
+        provider: ProviderArg,
         /// Print the URL instead; then run the command that the page shows
         #[arg(long)]
         no_browser: bool,
@@ -53,12 +53,12 @@ pub(crate) enum Command {
 
 /// A provider, as typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Provider {
+pub(crate) enum ProviderArg {
     Github,
     Google,
 }
 
-impl Provider {
+impl ProviderArg {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
@@ -120,7 +120,7 @@ impl Begun {
         Ok(Self { admin: context.admin()?, verifier, link: true, password })
     }
 
-    async fn start(&self, provider: Provider, port: u16) -> Result<rpc::StartOAuthResponse, Failure> {
+    async fn start(&self, provider: ProviderArg, port: u16) -> Result<rpc::StartOAuthResponse, Failure> {
         let request = rpc::StartOAuthRequest {
             provider: provider.as_str().to_owned(),
             client_challenge: pkce::challenge(&self.verifier),
@@ -133,7 +133,7 @@ impl Begun {
 }
 
 /// Waits on this machine for the browser, which the hub sends here.
-async fn in_browser(context: &Context, begun: &Begun, provider: Provider) -> Result<(), Failure> {
+async fn in_browser(context: &Context, begun: &Begun, provider: ProviderArg) -> Result<(), Failure> {
     let waiting = browser::Waiting::new().await?;
     let started = begun.start(provider, waiting.port()?).await?;
     output::note(format_args!("continue in your browser: {}", started.redirect_url));
@@ -143,7 +143,7 @@ async fn in_browser(context: &Context, begun: &Begun, provider: Provider) -> Res
 }
 
 /// Prints the URL and keeps what `oauth complete` needs.
-async fn on_paper(context: &Context, begun: &Begun, provider: Provider) -> Result<(), Failure> {
+async fn on_paper(context: &Context, begun: &Begun, provider: ProviderArg) -> Result<(), Failure> {
     let started = begun.start(provider, 0).await?;
     let pending =
         PendingLogin { state: started.state.clone(), verifier: begun.verifier.clone(), link: begun.link };

@@ -6,10 +6,10 @@ use std::{
 };
 
 use ferry_client::{
-    ClientError, ErrorCode,
+    ClientError, ClientErrorCode,
     admin::{AdminClient, DatabaseName},
-    pages::file::State,
-    pages::{PullOptions, Replica, Synchronised},
+    pages::file::SyncState,
+    pages::{PagesClient, PullOptions, Synchronised},
 };
 use ferry_hub::clock::SystemClock;
 use ferry_types::Code;
@@ -43,11 +43,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 
 /// Whether the only argument is a file that was synced before, not a database.
 fn knows_its_database(path: &Path) -> Result<bool, Failure> {
-    Ok(path.is_file() && State::open(path)?.is_some())
+    Ok(path.is_file() && SyncState::open(path)?.is_some())
 }
 
 fn is_unknown(error: &ClientError) -> bool {
-    error.code == ErrorCode::Table(Code::NotFound)
+    error.code == ClientErrorCode::Table(Code::NotFound)
 }
 
 /// Whether there is such a database; one that the file is called by tells that the two were confused.
@@ -101,7 +101,7 @@ pub(super) async fn transfer(
         },
         (None, None) => unreachable!("BUG: clap demands a database or a file"),
     };
-    let replica = Replica {
+    let replica = PagesClient {
         admin: &admin,
         tokens: tokens.as_ref(),
         clock: &SystemClock,

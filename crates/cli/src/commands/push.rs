@@ -4,9 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use ferry_client::{
     admin::DatabaseName,
-    pages::file::image::Access,
-    pages::{PushOptions, Replica, Synchronised},
-    progress::{Progress, Stage},
+    pages::file::image::FileAccess,
+    pages::{PagesClient, PushOptions, Synchronised},
+    progress::{Progress, TransferPhase},
 };
 use ferry_hub::clock::SystemClock;
 use serde_json::json;
@@ -31,8 +31,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let tokens = context.tokens();
     let bars = Arc::new(Bars::new(context.json));
     let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&bars);
-    let replica = Replica { admin: &admin, tokens: tokens.as_ref(), clock: &SystemClock, progress };
-    let options = PushOptions { force: args.force, access: Access::Ordinary };
+    let replica = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock: &SystemClock, progress };
+    let options = PushOptions { force: args.force, access: FileAccess::Ordinary };
     let pushed = uninterrupted(&bars, replica.push(&args.file, args.db.as_ref(), options)).await?;
     report(context, "pushed", &pushed)
 }
@@ -51,8 +51,8 @@ pub(super) async fn uninterrupted<T>(
         () = system::interrupted() => {}
     }
     let left = match bars.stage() {
-        Some(Stage::Sending) => "the hub keeps its version, and what arrived for the next push",
-        Some(Stage::Checking | Stage::Committing) => {
+        Some(TransferPhase::Sending) => "the hub keeps its version, and what arrived for the next push",
+        Some(TransferPhase::Checking | TransferPhase::Committing) => {
             output::note("interrupted: waiting for what the hub says; once more ends it");
             tokio::select! {
                 biased;
@@ -60,7 +60,7 @@ pub(super) async fn uninterrupted<T>(
                 () = tokio::time::sleep(INTERRUPT_GRACE) => {}
                 () = system::interrupted() => {}
             }
-            if bars.stage() == Some(Stage::Committing) {
+            if bars.stage() == Some(TransferPhase::Committing) {
                 "the hub is about to have it; push again to see whether it does"
             } else {
                 "the hub was still checking it and gives it up; push again, which sends only what it lacks"

@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Subcommand;
 use ferry_client::{
-    ClientError, ErrorCode,
-    pages::file::image::Access,
+    ClientError, ClientErrorCode,
+    pages::file::image::FileAccess,
     pages::{BareTransfer, bare_pull, bare_push},
     progress::Progress,
 };
@@ -43,7 +43,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::Push(args) => {
             let token = token(args.token)?;
-            let pushing = bare_push(&context.server, &token, &args.db, Access::Ordinary, progress);
+            let pushing = bare_push(&context.server, &token, &args.db, FileAccess::Ordinary, progress);
             let done = push::uninterrupted(&bars, pushing).await?;
             report(context, &done, "")
         }
@@ -62,7 +62,7 @@ fn token(given: Option<String>) -> Result<String, Failure> {
         .map(|token| token.trim().to_owned())
         .ok_or_else(|| {
             let message = "no sync token: set FERRY_SYNC_TOKEN or give --token; ferry db token mints one";
-            ClientError::new(ErrorCode::Table(Code::Unauthenticated), "NO_TOKEN", message).into()
+            ClientError::new(ClientErrorCode::Table(Code::Unauthenticated), "NO_TOKEN", message).into()
         })
 }
 

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 
 /// A login at one hub.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Session {
+pub(crate) struct SavedSession {
     /// The session token.
     pub(crate) token: String,
     /// Whose it is.
@@ -49,7 +49,7 @@ type Directions = BTreeMap<String, StoredToken>;
 #[derive(Default, Serialize, Deserialize)]
 struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<Session>,
+    session: Option<SavedSession>,
     #[serde(skip_serializing_if = "Option::is_none")]
     oauth: Option<PendingLogin>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -63,12 +63,12 @@ struct Document {
 }
 
 /// The credentials of one hub.
-pub(crate) struct Credentials {
+pub(crate) struct SavedCredentials {
     path: PathBuf,
     origin: String,
 }
 
-impl Credentials {
+impl SavedCredentials {
     /// The credentials of `server` in the settings directory `dir`.
     pub(crate) fn new(dir: &Path, server: &ServerUrl) -> Self {
         Self { path: dir.join("credentials.toml"), origin: server.kept_under() }
@@ -106,12 +106,12 @@ impl Credentials {
     }
 
     /// The login at the hub, if there is one.
-    pub(crate) fn session(&self) -> Result<Option<Session>, Failure> {
+    pub(crate) fn session(&self) -> Result<Option<SavedSession>, Failure> {
         Ok(self.server()?.session)
     }
 
     /// Keeps a login. Sync tokens of the login before it go: they may be another user's.
-    pub(crate) fn set_session(&self, session: Session) -> Result<(), Failure> {
+    pub(crate) fn set_session(&self, session: SavedSession) -> Result<(), Failure> {
         self.change(|server| *server = Server { session: Some(session), ..Server::default() })
     }
 
@@ -134,7 +134,7 @@ impl Credentials {
 /// Sync tokens that live less than this are not used any more: a transfer takes a while.
 const TOKEN_LIFE_LEFT_SECONDS: i64 = 120;
 
-impl TokenStore for Credentials {
+impl TokenStore for SavedCredentials {
     fn get(&self, database: DatabaseId, direction: Direction, now: UnixMillis) -> Option<String> {
         let mut server = self.server().ok()?;
         let stored = server.sync.get_mut(&database.to_string())?.remove(direction.as_str())?;
@@ -161,12 +161,12 @@ impl TokenStore for Credentials {
 mod tests {
     use super::*;
 
-    fn at(dir: &tempfile::TempDir, server: &str) -> Credentials {
-        Credentials::new(dir.path(), &server.parse().unwrap())
+    fn at(dir: &tempfile::TempDir, server: &str) -> SavedCredentials {
+        SavedCredentials::new(dir.path(), &server.parse().unwrap())
     }
 
-    fn session(token: &str) -> Session {
-        Session { token: token.into(), email: "a@b".into() }
+    fn session(token: &str) -> SavedSession {
+        SavedSession { token: token.into(), email: "a@b".into() }
     }
 
     // Verifies: CLI-04

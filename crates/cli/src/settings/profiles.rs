@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferry_client::{ClientError, ErrorCode};
+use ferry_client::{ClientError, ClientErrorCode};
 use ferry_types::Code;
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
@@ -79,7 +79,8 @@ fn unknown(name: &str, profiles: &BTreeMap<String, Profile>) -> String {
 }
 
 fn not_found(name: &str, config: &Config) -> Failure {
-    ClientError::new(ErrorCode::Table(Code::NotFound), "NOT_FOUND", unknown(name, &config.profiles)).into()
+    ClientError::new(ClientErrorCode::Table(Code::NotFound), "NOT_FOUND", unknown(name, &config.profiles))
+        .into()
 }
 
 /// Makes `name` the profile in use.
@@ -111,7 +112,8 @@ pub(crate) fn add(dir: &Path, name: &str, profile: &Profile) -> Result<(), Failu
     edit(dir, |config, document| {
         if config.profiles.contains_key(name) {
             let message = format!("there is a profile {name:?} already: remove it first");
-            let taken = ClientError::new(ErrorCode::Table(Code::AlreadyExists), "ALREADY_EXISTS", message);
+            let taken =
+                ClientError::new(ClientErrorCode::Table(Code::AlreadyExists), "ALREADY_EXISTS", message);
             return Err(taken.into());
         }
         let mut table = Table::new();

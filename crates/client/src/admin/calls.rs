@@ -13,7 +13,7 @@ macro_rules! calls {
             /// # Errors
             /// The hub's refusal, or no answer.
             pub async fn $name(&self, request: rpc::$Request) -> Result<rpc::$Response> {
-                self.told(self.rpc.$name(request).await.map(UnaryResponse::into_owned))
+                self.checked(self.rpc.$name(request).await.map(UnaryResponse::into_owned))
             }
         )+}
     };
@@ -32,7 +32,7 @@ macro_rules! lists {
                 let mut rows = Vec::new();
                 loop {
                     let answer = self.rpc.$call(request.clone()).await.map(UnaryResponse::into_owned);
-                    let answer = self.told(answer)?;
+                    let answer = self.checked(answer)?;
                     rows.extend(answer.$rows);
                     request.page_token = answer.next_page_token;
                     if request.page_token.is_empty() {

@@ -8,7 +8,7 @@ use connectrpc::ConnectError;
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
 use ferry_types::Code;
 
-use crate::{ClientError, ErrorCode, ServerUrl, no_answer};
+use crate::{ClientError, ClientErrorCode, ServerUrl, no_answer};
 
 /// Name of the detail that carries reason, advice and request id.
 const DETAIL: &str = "ferry.admin.v1.ErrorInfo";
@@ -25,7 +25,7 @@ pub(super) fn from_connect(server: &ServerUrl, error: &ConnectError) -> ClientEr
         _ => format!("{server} answered {} without a message", error.code.as_str()),
     };
     ClientError {
-        code: ErrorCode::Table(table_code(error.code)),
+        code: ClientErrorCode::Table(table_code(error.code)),
         reason: info.reason,
         message,
         request_id: Some(info.request_id)
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_hub_that_is_busy_is_not_an_unreachable_one() {
         let error = from_connect(&server(), &ConnectError::new(Connect::Unavailable, "busy"));
-        assert_eq!(error.code, ErrorCode::Table(Code::Unavailable));
+        assert_eq!(error.code, ClientErrorCode::Table(Code::Unavailable));
     }
 
     #[tokio::test]
@@ -102,7 +102,7 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let server: ServerUrl = format!("http://{free}").parse().unwrap();
         let error = crate::admin::AdminClient::new(&server, None, "").unwrap().whoami().await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::Unreachable);
+        assert_eq!(error.code, ClientErrorCode::Unreachable);
         assert!(error.message.contains("start one with: ferry serve"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use connectrpc::client::UnaryResponse;
 use ferry_types::Code;
 
 use super::{AdminClient, LIST_PAGE_ROWS, rpc};
-use crate::{ClientError, ErrorCode, Result};
+use crate::{ClientError, ClientErrorCode, Result};
 
 impl AdminClient {
     /// The one of the user's organisations that has this id or name.
@@ -20,7 +20,7 @@ impl AdminClient {
                 "you belong to more than one organisation named {text}: name it by its id, as ferry org list shows it"
             ))),
             (None, _) => Err(ClientError::new(
-                ErrorCode::Table(Code::NotFound),
+                ClientErrorCode::Table(Code::NotFound),
                 "NOT_FOUND",
                 format!("organisation not found: {text}; see: ferry org list"),
             )),
@@ -41,7 +41,7 @@ impl AdminClient {
             let wanted = i32::try_from(rows_max - events.len()).unwrap_or(i32::MAX);
             request.page_size = wanted.min(LIST_PAGE_ROWS);
             let answer = self.rpc.list_audit_events(request.clone()).await.map(UnaryResponse::into_owned);
-            let answer = self.told(answer)?;
+            let answer = self.checked(answer)?;
             events.extend(answer.events);
             request.page_token = answer.next_page_token;
             if request.page_token.is_empty() {

@@ -15,7 +15,7 @@ use ferry_sqlite::connection::{open_file, open_immutable};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 
-use super::Exported;
+use super::ExportSummary;
 use crate::{ClientError, Result};
 
 /// Where the reference writes down the stores of a file: id, newest event, identity.
@@ -28,9 +28,9 @@ const LISTED_MAX: usize = 10;
 const READ_VERSION_AT: usize = 19;
 const READ_VERSION_WAL: u8 = 2;
 
-/// What the caller believes of a log; what the file says otherwise is refused.
+/// What the caller expects of a log; a file that differs is refused.
 #[derive(Clone, Debug, Default)]
-pub struct Named {
+pub struct ExpectedLog {
     /// Its store.
     pub store: Option<String>,
     /// Its table.
@@ -98,7 +98,7 @@ impl ReferenceFile {
     ///
     /// # Errors
     /// When there is none or several, or the file contradicts.
-    pub fn log(&self, named: &Named) -> Result<ReferenceLog> {
+    pub fn log(&self, named: &ExpectedLog) -> Result<ReferenceLog> {
         let stores = match self.has_table(CONTEXT)? {
             true => self.stores()?,
             false => return self.unconfirmed(named),
@@ -140,7 +140,7 @@ impl ReferenceFile {
     }
 
     /// A log of a file that does not say whose it is.
-    fn unconfirmed(&self, named: &Named) -> Result<ReferenceLog> {
+    fn unconfirmed(&self, named: &ExpectedLog) -> Result<ReferenceLog> {
         let (Some(store), Some(backend_id)) = (&named.store, &named.backend_id) else {
             let message = format!(
                 "{} has no table {CONTEXT}, which says whose log it is: name the store and give --backend-id, the \
@@ -159,7 +159,7 @@ impl ReferenceFile {
         Ok(ReferenceLog { store: store.clone(), backend_id: backend_id.clone(), table, head: None })
     }
 
-    fn no_such_log(&self, named: &Named, stores: &[Context]) -> Result<ClientError> {
+    fn no_such_log(&self, named: &ExpectedLog, stores: &[Context]) -> Result<ClientError> {
         if let Some(table) = &named.table
             && !self.has_table(table)?
         {
@@ -202,7 +202,7 @@ impl ReferenceFile {
     ///
     /// # Errors
     /// When the file cannot be read, lacks events that it says it has, or a row is not an event's.
-    pub fn export(&self, log: &ReferenceLog, out: &mut dyn Write) -> Result<Exported> {
+    pub fn export(&self, log: &ReferenceLog, out: &mut dyn Write) -> Result<ExportSummary> {
         let failed = |error: rusqlite::Error| reading(&self.path, &error);
         if !self.has_table(&log.table)? {
             return Err(self.no_table(&log.table));
@@ -213,9 +213,9 @@ impl ReferenceFile {
         let ends = format!("SELECT count(*), coalesce(max(seqNum), 0) FROM \"{table}\"");
         let (count, head): (u64, i64) =
             snapshot.query_row(&ends, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
-        if let Some(told) = log.head.filter(|told| *told > head) {
+        if let Some(recorded) = log.head.filter(|recorded| *recorded > head) {
             let message = format!(
-                "{} says that the newest event of {:?} is {told}, and its log ends at {head}: it was not copied whole",
+                "{} says that the newest event of {:?} is {recorded}, and its log ends at {head}: it was not copied whole",
                 self.path.display(),
                 log.store
             );
@@ -233,7 +233,7 @@ impl ReferenceFile {
             count,
         };
         write_export(&snapshot, &table, &header, out, &self.path)?;
-        Ok(Exported { count, head })
+        Ok(ExportSummary { count, head })
     }
 }
 

@@ -19,7 +19,7 @@ pub enum LiveItem {
     Bye,
 }
 
-/// See the module.
+/// An open event stream.
 pub struct LiveEvents {
     body: Incoming,
     buffer: Vec<u8>,

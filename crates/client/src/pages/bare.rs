@@ -7,15 +7,15 @@ use ferry_types::Root;
 
 use super::{
     install::install,
-    local_file::{self, Found, blocking},
-    receive::{Received, Replaced, receive},
+    local_file::{self, LocalFile, blocking},
+    receive::{ReceivedImage, Replaced, receive},
 };
 use crate::{
     Result, ServerUrl,
     admin::Direction,
-    pages::file::{check_place, image::Access},
-    pages::wire::{Session, Transferred},
-    progress::{Progress, Stage},
+    pages::file::{check_target, image::FileAccess},
+    pages::wire::{Transferred, WireSession},
+    progress::{Progress, TransferPhase},
 };
 
 /// What a bare transfer moved.
@@ -37,19 +37,19 @@ pub async fn bare_push(
     server: &ServerUrl,
     token: &str,
     file: &Path,
-    access: Access,
+    access: FileAccess,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
     let found = local_file::find(file.to_owned(), access, Arc::clone(&progress)).await?;
     let local = match found {
-        Found::Image(local) => local,
-        Found::Missing => return Err(local_file::nothing_to_push(file, false)),
-        Found::Empty => return Err(local_file::nothing_to_push(file, true)),
+        LocalFile::Image(local) => local,
+        LocalFile::Missing => return Err(local_file::nothing_to_push(file, false)),
+        LocalFile::Empty => return Err(local_file::nothing_to_push(file, true)),
     };
     let root = local.scan.root;
-    let session = Session::open(server, token, Direction::Push, local.page_count().0).await?;
+    let session = WireSession::open(server, token, Direction::Push, local.page_count().0).await?;
     let hashes = Arc::new(local.hashes());
-    progress.begin(Stage::Sending, Some(0));
+    progress.begin(TransferPhase::Sending, Some(0));
     let (_, outcome) = session.push(local.image, hashes, Arc::clone(&progress)).await;
     progress.end();
     Ok(BareTransfer { transferred: outcome?, written: 0, root })
@@ -65,11 +65,11 @@ pub async fn bare_pull(
     file: &Path,
     progress: Arc<dyn Progress>,
 ) -> Result<BareTransfer> {
-    check_place(file)?;
-    let found = local_file::find(file.to_owned(), Access::Ordinary, Arc::clone(&progress)).await?;
+    check_target(file)?;
+    let found = local_file::find(file.to_owned(), FileAccess::Ordinary, Arc::clone(&progress)).await?;
     let replaced = Replaced::from_found(found).await?;
-    let open = async |count| Session::open(server, token, Direction::Pull, count).await;
-    let Received { part, root, transferred } = receive(open, file, &replaced, &progress).await?;
+    let open = async |count| WireSession::open(server, token, Direction::Pull, count).await;
+    let ReceivedImage { part, root, transferred } = receive(open, file, &replaced, &progress).await?;
     let changed = replaced.root() != Some(root);
     let written = if changed { part.received().count() as u64 } else { 0 };
     let path = file.to_owned();

@@ -7,14 +7,14 @@ use super::{Target, shown};
 use crate::{ClientError, pages::file::Synced};
 
 /// A file and what the hub has instead.
-pub(super) struct Conflict<'a> {
+pub(super) struct ConflictAdvice<'a> {
     pub(super) target: &'a Target,
     pub(super) file: &'a Path,
     /// What the hub has now, as a tag where it is known.
     pub(super) theirs: String,
 }
 
-impl Conflict<'_> {
+impl ConflictAdvice<'_> {
     /// The hub has moved on from what the file was last synced with.
     pub(super) fn moved_on(&self, reason: &str, base: &Synced, untouched: bool) -> ClientError {
         let (name, file, theirs) = (&self.target.name, self.file.display(), &self.theirs);

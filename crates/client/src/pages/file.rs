@@ -10,14 +10,14 @@ mod paths;
 pub mod scan;
 pub mod state;
 
-pub use image::{Base, Image, Opened};
+pub use image::{Base, Image, OpenedFile};
 pub use part::Part;
-pub use scan::Scan;
-pub use state::{State, Synced};
+pub use scan::ImageDigests;
+pub use state::{SyncState, Synced};
 
-pub(crate) use paths::check_place;
+pub(crate) use paths::check_target;
 
-/// A fault point (tests only) whose failure is told as this machine's.
+/// A fault point (tests only) whose failure is reported as a local one.
 pub(crate) fn point(name: &str) -> crate::Result<()> {
     ferry_sqlite::fault::point(name).map_err(|error| crate::ClientError::store(name, &error))
 }

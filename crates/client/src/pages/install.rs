@@ -9,12 +9,12 @@ use super::receive::Replaced;
 use crate::{
     ClientError, Result,
     pages::file::{
-        Image, Opened, Part, Scan, State, Synced, apply,
-        image::{Access, connect},
+        Image, ImageDigests, OpenedFile, Part, SyncState, Synced, apply,
+        image::{FileAccess, connect},
         point,
-        state::Pending,
+        state::PendingPull,
     },
-    progress::{Progress, Silent, Stage},
+    progress::{Progress, Silent, TransferPhase},
 };
 
 /// Puts the verified image in its place and records `synced`, the version from inside the image if it is a hub
@@ -29,14 +29,14 @@ pub(super) fn install_and_record(
 ) -> Result<Synced> {
     let leaves = part.leaves().to_vec();
     let before_commit = |interim| {
-        State::create(file)?.set_pending(&Pending { synced: synced.clone(), interim })?;
+        SyncState::create(file)?.set_pending(&PendingPull { synced: synced.clone(), interim })?;
         point("pull.pending")
     };
     install(file, replaced, part, synced.root, progress, before_commit)?;
     if carries_seq {
         synced.version = seq_inside(file).or(synced.version);
     }
-    State::create(file)?.record(&synced, &leaves)?;
+    SyncState::create(file)?.record(&synced, &leaves)?;
     point("pull.state")?;
     Ok(synced)
 }
@@ -51,10 +51,10 @@ pub(super) fn install(
     progress: &dyn Progress,
     before_commit: impl FnOnce(Option<Root>) -> Result<()>,
 ) -> Result<()> {
-    progress.begin(Stage::Applying, None);
+    progress.begin(TransferPhase::Applying, None);
     match replaced {
         Replaced::Nothing => {
-            part.place(file)?;
+            part.rename_to(file)?;
             confirm(file, root)?;
         }
         // Equal content: only SQLite's own counters on page 1 may differ, and those stay the file's.
@@ -83,9 +83,9 @@ pub(super) fn install(
 /// Reads a file that was just made as every program will, through SQLite: it must show what was received, whatever lies
 /// beside it.
 fn confirm(file: &Path, root: Root) -> Result<()> {
-    let found = match Image::open(file, Access::Ordinary)? {
-        Opened::Image(image) => Some(Scan::of(&image, &Silent)?.root),
-        Opened::Missing | Opened::Empty => None,
+    let found = match Image::open(file, FileAccess::Ordinary)? {
+        OpenedFile::Image(image) => Some(ImageDigests::of(&image, &Silent)?.root),
+        OpenedFile::Missing | OpenedFile::Empty => None,
     };
     if found == Some(root) {
         return Ok(());
@@ -99,7 +99,7 @@ fn confirm(file: &Path, root: Root) -> Result<()> {
 
 /// The commit number that a hub database carries inside.
 fn seq_inside(file: &Path) -> Option<u64> {
-    let connection = connect(file, Access::ReadOnly).ok()?;
+    let connection = connect(file, FileAccess::ReadOnly).ok()?;
     connection
         .query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))
         .optional()

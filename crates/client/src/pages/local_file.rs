@@ -9,14 +9,16 @@ use ferry_types::{PageCount, PageSize, Root};
 
 use crate::{
     ClientError, Result,
-    pages::file::{Image, Opened, Scan, State, Synced, image::Access, scan::announced_hashes},
+    pages::file::{
+        Image, ImageDigests, OpenedFile, SyncState, Synced, image::FileAccess, scan::announced_hashes,
+    },
     progress::Progress,
 };
 
 /// A hashed image, still in its read transaction.
 pub(super) struct Local {
     pub(super) image: Image,
-    pub(super) scan: Scan,
+    pub(super) scan: ImageDigests,
 }
 
 /// What the state remembers, after a run that was cut off has been settled.
@@ -28,7 +30,7 @@ pub(super) struct Memory {
 }
 
 /// What lies at the path.
-pub(super) enum Found {
+pub(super) enum LocalFile {
     Missing,
     Empty,
     Image(Box<Local>),
@@ -55,14 +57,18 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 /// Opens and hashes the file at `path`.
-pub(super) async fn find(path: PathBuf, access: Access, progress: Arc<dyn Progress>) -> Result<Found> {
+pub(super) async fn find(
+    path: PathBuf,
+    access: FileAccess,
+    progress: Arc<dyn Progress>,
+) -> Result<LocalFile> {
     blocking(move || {
         Ok(match Image::open(&path, access)? {
-            Opened::Missing => Found::Missing,
-            Opened::Empty => Found::Empty,
-            Opened::Image(image) => {
-                let scan = Scan::of(&image, progress.as_ref())?;
-                Found::Image(Box::new(Local { image, scan }))
+            OpenedFile::Missing => LocalFile::Missing,
+            OpenedFile::Empty => LocalFile::Empty,
+            OpenedFile::Image(image) => {
+                let scan = ImageDigests::of(&image, progress.as_ref())?;
+                LocalFile::Image(Box::new(Local { image, scan }))
             }
         })
     })
@@ -80,7 +86,7 @@ pub(super) async fn recall(local: Box<Local>) -> Result<(Box<Local>, Memory)> {
 
 /// Finishes or forgets the pull that a killed run had begun to commit: the file's own root tells which.
 fn settle(path: &Path, local: &Local) -> Result<Memory> {
-    let Some(mut state) = State::open(path)? else { return Ok(Memory::default()) };
+    let Some(mut state) = SyncState::open(path)? else { return Ok(Memory::default()) };
     let mut interim = None;
     if let Some(pending) = state.pending()? {
         if pending.synced.root == local.scan.root {
@@ -99,19 +105,19 @@ fn settle(path: &Path, local: &Local) -> Result<Memory> {
 
 /// What the state of a file remembers, as it is.
 pub(super) async fn remembered(path: PathBuf) -> Result<Option<Synced>> {
-    blocking(move || State::open(&path)?.map_or(Ok(None), |state| state.synced())).await
+    blocking(move || SyncState::open(&path)?.map_or(Ok(None), |state| state.synced())).await
 }
 
 /// That a pull into the file can be remembered beside it; to be asked before anything is received.
 pub(super) async fn check_state(path: PathBuf) -> Result<()> {
-    blocking(move || State::open(&path).map(drop)).await
+    blocking(move || SyncState::open(&path).map(drop)).await
 }
 
 /// Records a whole sync. Where that fails, in a folder that takes no files for one, file and hub are equal all the same,
 /// and the next sync finds it out by asking the hub.
-pub(super) async fn record(path: PathBuf, synced: Synced, scan: Scan) -> Result<()> {
+pub(super) async fn record(path: PathBuf, synced: Synced, scan: ImageDigests) -> Result<()> {
     blocking(move || {
-        let recorded = State::create(&path).and_then(|mut state| state.record(&synced, &scan.leaves));
+        let recorded = SyncState::create(&path).and_then(|mut state| state.record(&synced, &scan.leaves));
         if let Err(error) = recorded {
             tracing::warn!(
                 "{} is synced, which cannot be noted beside it: {}",

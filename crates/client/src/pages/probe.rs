@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use ferry_core::pages::{PageSet, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
-use super::{Replica, Target, local_file::Local};
+use super::{PagesClient, Target, local_file::Local};
 use crate::{
-    ClientError, Result, admin::Direction, pages::file::scan::root_of, pages::wire::PageSink, progress::Stage,
+    ClientError, Result, admin::Direction, pages::file::scan::root_of, pages::wire::PageSink,
+    progress::TransferPhase,
 };
 
 /// Bytes of differing pages after which it is enough to know that hub and file differ.
@@ -23,7 +24,7 @@ pub(super) struct HubImage {
     pub(super) is_empty: bool,
 }
 
-impl Replica<'_> {
+impl PagesClient<'_> {
     /// Learns root and version of the hub's image, as far as few pages differ from the local one.
     pub(super) async fn probe(&self, target: &Target, local: &Local) -> Result<HubImage> {
         let session = self.open(target, Direction::Pull, local.page_count().0).await?;
@@ -33,7 +34,7 @@ impl Replica<'_> {
             session.abandon().await;
             return Ok(HubImage { root: None, version: Some(target.version), is_empty: count.0 == 0 });
         }
-        self.progress.begin(Stage::Receiving, None);
+        self.progress.begin(TransferPhase::Receiving, None);
         let sink = Hashing::new(local, count, BUDGET_BYTES);
         let (sink, outcome) = session.pull(&local.hashes(), sink).await;
         self.progress.end();

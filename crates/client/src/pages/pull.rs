@@ -8,16 +8,16 @@ use std::{
 use ferry_types::{DatabaseKind, UnixMillis};
 
 use super::{
-    ROUNDS_MAX, Replica, Synchronised, Target,
-    conflict::Conflict,
+    PagesClient, ROUNDS_MAX, Synchronised, Target,
+    conflict::ConflictAdvice,
     install::install_and_record,
-    local_file::{self, Found, Local, Memory, blocking},
-    receive::{Received, Replaced, receive},
+    local_file::{self, Local, LocalFile, Memory, blocking},
+    receive::{ReceivedImage, Replaced, receive},
 };
 use crate::{
     ClientError, Result,
     admin::{DatabaseName, Direction},
-    pages::file::{Synced, backup, check_place, image::Access},
+    pages::file::{Synced, backup, check_target, image::FileAccess},
     pages::wire::Transferred,
 };
 
@@ -30,7 +30,7 @@ pub struct PullOptions {
     pub only_new: bool,
 }
 
-impl Replica<'_> {
+impl PagesClient<'_> {
     /// Brings `file` to the newest version of the named database, else of the one it was last synced with; a
     /// missing file is made.
     ///
@@ -49,7 +49,7 @@ impl Replica<'_> {
                 format!("{} exists already: pull into it, or clone to another name", file.display()),
             ));
         }
-        check_place(file)?;
+        check_target(file)?;
         local_file::check_state(file.to_owned()).await?;
         let mut target = self.target(file, named).await?;
         let mut saved = None;
@@ -79,9 +79,9 @@ impl Replica<'_> {
         saved: &mut Option<PathBuf>,
     ) -> Result<Synchronised> {
         let progress = Arc::clone(&self.progress);
-        let found = local_file::find(file.to_owned(), Access::Ordinary, progress).await?;
+        let found = local_file::find(file.to_owned(), FileAccess::Ordinary, progress).await?;
         let found = match found {
-            Found::Image(local) => {
+            LocalFile::Image(local) => {
                 let (mut local, memory) = local_file::recall(local).await?;
                 if let Some(equal) = self.guard(file, target, &local, &memory, force).await? {
                     return Ok(equal);
@@ -92,7 +92,7 @@ impl Replica<'_> {
                     local = back;
                     *saved = Some(path);
                 }
-                Found::Image(local)
+                LocalFile::Image(local)
             }
             nothing => nothing,
         };
@@ -131,13 +131,13 @@ impl Replica<'_> {
             return Ok(Some(self.equal(target, local)));
         }
         if hub.is_empty {
-            return Err(Conflict { target, file, theirs: String::new() }.nothing_there());
+            return Err(ConflictAdvice { target, file, theirs: String::new() }.nothing_there());
         }
         if force {
             return Ok(None);
         }
         let theirs = super::shown(hub.version.or(Some(target.version)), hub.root.as_ref());
-        let conflict = Conflict { target, file, theirs };
+        let conflict = ConflictAdvice { target, file, theirs };
         Err(match self.base_of(target, memory) {
             Some(base) if target.is_at(base) || hub.root == Some(base.root) => conflict.unpushed(base),
             Some(base) => conflict.moved_on("UNSYNCED_CHANGES", base, false),
@@ -150,10 +150,10 @@ impl Replica<'_> {
         file: &Path,
         target: &Target,
         replaced: Replaced,
-        received: Received,
+        received: ReceivedImage,
         version: Option<u64>,
     ) -> Result<Synchronised> {
-        let Received { part, root, transferred } = received;
+        let ReceivedImage { part, root, transferred } = received;
         let synced = Synced {
             server: self.admin.server().to_string(),
             database: target.id,

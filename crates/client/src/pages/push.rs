@@ -5,17 +5,17 @@ use std::{path::Path, sync::Arc};
 use ferry_types::DatabaseKind;
 
 use super::{
-    ROUNDS_MAX, Replica, Synchronised, Target,
-    conflict::Conflict,
-    local_file::{self, Found, Local, Memory},
+    PagesClient, ROUNDS_MAX, Synchronised, Target,
+    conflict::ConflictAdvice,
+    local_file::{self, Local, LocalFile, Memory},
     shown,
 };
 use crate::{
     ClientError, Result,
     admin::{DatabaseName, Direction},
-    pages::file::image::Access,
-    pages::wire::{Session, Transferred},
-    progress::Stage,
+    pages::file::image::FileAccess,
+    pages::wire::{Transferred, WireSession},
+    progress::TransferPhase,
 };
 
 /// How to push.
@@ -24,7 +24,7 @@ pub struct PushOptions {
     /// Push over whatever the hub has (PAG-63).
     pub force: bool,
     /// How the file may be opened.
-    pub access: Access,
+    pub access: FileAccess,
 }
 
 /// File and hub, compared.
@@ -37,7 +37,7 @@ enum Compared {
     Moved,
 }
 
-impl Replica<'_> {
+impl PagesClient<'_> {
     /// Pushes `file` to the named database, else to the one it was last synced with.
     ///
     /// # Errors
@@ -52,9 +52,9 @@ impl Replica<'_> {
         // The file first: what cannot be pushed is told before anything is sent (PAG-70).
         let found = local_file::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
         let (local, memory) = match found {
-            Found::Image(local) => local_file::recall(local).await?,
-            Found::Missing => return Err(local_file::nothing_to_push(file, false)),
-            Found::Empty => return Err(local_file::nothing_to_push(file, true)),
+            LocalFile::Image(local) => local_file::recall(local).await?,
+            LocalFile::Missing => return Err(local_file::nothing_to_push(file, false)),
+            LocalFile::Empty => return Err(local_file::nothing_to_push(file, true)),
         };
         let target = self.target(file, named).await?;
         if target.kind == Some(DatabaseKind::Hub) {
@@ -126,7 +126,7 @@ impl Replica<'_> {
         if force || base.is_some_and(|base| hub.root == Some(base.root)) {
             return Ok(Compared::Free);
         }
-        let conflict = Conflict { target, file, theirs: shown(hub.version, hub.root.as_ref()) };
+        let conflict = ConflictAdvice { target, file, theirs: shown(hub.version, hub.root.as_ref()) };
         Err(match base {
             Some(base) => conflict.moved_on("VERSION_CONFLICT", base, memory.untouched),
             None => conflict.unrelated("NO_COMMON_BASE"),
@@ -139,10 +139,10 @@ impl Replica<'_> {
         file: &Path,
         target: &Target,
         local: Local,
-        session: Session,
+        session: WireSession,
     ) -> (Local, Result<Synchronised>) {
         let hashes = Arc::new(local.hashes());
-        self.progress.begin(Stage::Sending, Some(0));
+        self.progress.begin(TransferPhase::Sending, Some(0));
         let Local { image, scan } = local;
         let (image, outcome) = session.push(image, hashes, Arc::clone(&self.progress)).await;
         self.progress.end();

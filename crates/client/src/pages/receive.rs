@@ -4,12 +4,12 @@ use std::{path::Path, sync::Arc};
 
 use ferry_types::{Leaf, PageCount, PageSize, Root};
 
-use super::local_file::{Found, Local, blocking};
+use super::local_file::{Local, LocalFile, blocking};
 use crate::{
     ClientError, Result,
-    pages::file::{Base, Part, Scan, point, scan::announced_hashes},
-    pages::wire::{Session, Transferred},
-    progress::{Progress, Stage},
+    pages::file::{Base, ImageDigests, Part, point, scan::announced_hashes},
+    pages::wire::{Transferred, WireSession},
+    progress::{Progress, TransferPhase},
 };
 
 /// How a hub refuses a new file of another page size to a client that can only create 4096 (PAG-13). Told
@@ -20,16 +20,16 @@ const PAGE_SIZE_REFUSAL: &str = "page size is ";
 pub(super) enum Replaced {
     Nothing,
     Empty,
-    Image { base: Box<Base>, scan: Scan },
+    Image { base: Box<Base>, scan: ImageDigests },
 }
 
 impl Replaced {
     /// What was found, its read transaction ended.
-    pub(super) async fn from_found(found: Found) -> Result<Self> {
+    pub(super) async fn from_found(found: LocalFile) -> Result<Self> {
         Ok(match found {
-            Found::Missing => Self::Nothing,
-            Found::Empty => Self::Empty,
-            Found::Image(local) => {
+            LocalFile::Missing => Self::Nothing,
+            LocalFile::Empty => Self::Empty,
+            LocalFile::Image(local) => {
                 let Local { image, scan } = *local;
                 let base = Box::new(blocking(move || image.release()).await?);
                 Self::Image { base, scan }
@@ -61,7 +61,7 @@ impl Replaced {
 }
 
 /// One received and verified image.
-pub(super) struct Received {
+pub(super) struct ReceivedImage {
     pub(super) part: Part,
     pub(super) root: Root,
     pub(super) transferred: Transferred,
@@ -69,11 +69,11 @@ pub(super) struct Received {
 
 /// Receives the hub's image through a session that `open` opens, given the number of local pages.
 pub(super) async fn receive(
-    open: impl AsyncFn(u32) -> Result<Session>,
+    open: impl AsyncFn(u32) -> Result<WireSession>,
     file: &Path,
     replaced: &Replaced,
     progress: &Arc<dyn Progress>,
-) -> Result<Received> {
+) -> Result<ReceivedImage> {
     let count = replaced.page_count();
     let attempt = async |count| receive_from(open(count).await?, file, replaced, progress).await;
     match attempt(count).await {
@@ -83,11 +83,11 @@ pub(super) async fn receive(
 }
 
 async fn receive_from(
-    session: Session,
+    session: WireSession,
     file: &Path,
     replaced: &Replaced,
     progress: &Arc<dyn Progress>,
-) -> Result<Received> {
+) -> Result<ReceivedImage> {
     let count = PageCount(session.page_count());
     if count.0 == 0 {
         session.abandon().await;
@@ -110,13 +110,13 @@ async fn receive_from(
     };
     // Of a new file every page comes; how many of an old one, nobody knows before.
     let total = first.is_none().then_some(u64::from(count.0) * page_size.bytes() as u64);
-    let (path, own, told) = (file.to_owned(), leaves.to_vec(), Arc::clone(progress));
-    let part = blocking(move || Part::create(&path, page_size, count, &own, told)).await?;
-    progress.begin(Stage::Receiving, total);
+    let (path, own, shared) = (file.to_owned(), leaves.to_vec(), Arc::clone(progress));
+    let part = blocking(move || Part::create(&path, page_size, count, &own, shared)).await?;
+    progress.begin(TransferPhase::Receiving, total);
     let (part, outcome) = session.pull(&hashes, part).await;
     progress.end();
     let transferred = outcome?.expect("BUG: a part takes every page");
     let root = part.verify(first)?;
     point("pull.received")?;
-    Ok(Received { part, root, transferred })
+    Ok(ReceivedImage { part, root, transferred })
 }

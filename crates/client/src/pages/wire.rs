@@ -12,7 +12,7 @@ mod session;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use pull::PageSink;
-pub use session::Session;
+pub use session::WireSession;
 
 /// What a finished session moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub struct PageSet {
 impl PageSet {
     /// Adds `page`; false if it was there.
     pub fn insert(&mut self, page: PageNo) -> bool {
-        let (word, bit) = place(page);
+        let (word, bit) = bit_position(page);
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
         }
@@ -31,7 +31,7 @@ impl PageSet {
     pub fn remove(&mut self, page: PageNo) -> bool {
         let there = self.contains(page);
         if there {
-            let (word, bit) = place(page);
+            let (word, bit) = bit_position(page);
             self.words[word] &= !bit;
             self.len -= 1;
         }
@@ -41,7 +41,7 @@ impl PageSet {
     /// Takes the lowest page out; a whole ascending drain looks at each word once.
     pub fn pop_first(&mut self) -> Option<PageNo> {
         let page = self.next_from(page_at(self.low * WORD_BITS)?)?;
-        self.low = place(page).0;
+        self.low = bit_position(page).0;
         self.remove(page);
         Some(page)
     }
@@ -49,7 +49,7 @@ impl PageSet {
     /// Whether `page` is in the set.
     #[must_use]
     pub fn contains(&self, page: PageNo) -> bool {
-        let (word, bit) = place(page);
+        let (word, bit) = bit_position(page);
         self.words.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
@@ -99,7 +99,7 @@ impl FromIterator<PageNo> for PageSet {
     }
 }
 
-const fn place(page: PageNo) -> (usize, u64) {
+const fn bit_position(page: PageNo) -> (usize, u64) {
     (page.index() / WORD_BITS, 1 << (page.index() % WORD_BITS))
 }
 

@@ -336,8 +336,8 @@ proptest! {
     ) {
         let base = image(base_count, 1);
         let mut new = image(count, 2);
-        for (place, page) in new.iter_mut().enumerate().skip(1) {
-            if kept >> place & 1 == 1 && let Some(old) = base.get(place) {
+        for (index, page) in new.iter_mut().enumerate().skip(1) {
+            if kept >> index & 1 == 1 && let Some(old) = base.get(index) {
                 page.clone_from(old);
             }
         }

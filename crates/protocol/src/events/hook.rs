@@ -73,8 +73,8 @@ impl Asked<'_> {
     pub fn push(&self, batch: &[Event]) -> String {
         let mut out = self.open(Hook::OnPush);
         out.push_str(",\"batch\":[");
-        for (place, event) in batch.iter().enumerate() {
-            if place > 0 {
+        for (index, event) in batch.iter().enumerate() {
+            if index > 0 {
                 out.push(',');
             }
             write_event(&mut out, event);

@@ -155,17 +155,17 @@ impl Call {
             Transport::Http => tag.strip_prefix("SyncHttpRpc."),
         };
         let payload = payload.map_or("null", RawValue::get);
-        let told = |error: serde_json::Error, shape| mistake::find(payload, shape, &error);
+        let mistake_in = |error: serde_json::Error, shape| mistake::find(payload, shape, &error);
         match call {
             Some("Pull") => serde_json::from_str::<RawPull<'_>>(payload)
-                .map_err(|error| told(error, mistake::PULL))
+                .map_err(|error| mistake_in(error, mistake::PULL))
                 .and_then(|pull| pull.checked(transport)),
             Some("Push") => serde_json::from_str::<RawPush<'_>>(payload)
-                .map_err(|error| told(error, mistake::PUSH))
+                .map_err(|error| mistake_in(error, mistake::PUSH))
                 .map(RawPush::owned)
                 .map(Self::Push),
             Some("Ping") if transport == Transport::Http => serde_json::from_str::<RawPing<'_>>(payload)
-                .map_err(|error| told(error, mistake::PING))
+                .map_err(|error| mistake_in(error, mistake::PING))
                 .map(|ping| Self::Ping(ping.store_id.into())),
             _ => Err(format!("tag: this hub does not know the RPC {tag:?}")),
         }

@@ -59,8 +59,8 @@ impl Shape {
 
     fn mistake(&self, value: &Value, path: &str) -> Option<String> {
         let wrong = || {
-            let place = if path.is_empty() { "payload" } else { path };
-            Some(format!("{place}: expected {}", self.expected()))
+            let location = if path.is_empty() { "payload" } else { path };
+            Some(format!("{location}: expected {}", self.expected()))
         };
         match (self, value) {
             (Text, Value::String(_)) | (Truth, Value::Bool(_)) | (Anything, _) => None,
@@ -71,7 +71,7 @@ impl Shape {
             (List(item), Value::Array(items)) => items
                 .iter()
                 .enumerate()
-                .find_map(|(place, value)| item.mistake(value, &format!("{path}[{place}]"))),
+                .find_map(|(index, value)| item.mistake(value, &format!("{path}[{index}]"))),
             (Object(keys), Value::Object(object)) => keys.iter().find_map(|(key, required, shape)| {
                 let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
                 match object.get(*key) {

@@ -267,14 +267,14 @@ fn mistakes_name_the_field() {
         format!(r#"{{"name":"n","seqNum":{number},"parentSeqNum":0,"clientId":"c","sessionId":"s"}}"#)
     };
     let ok = event("1");
-    for (batch, told) in [
+    for (batch, expected) in [
         (event("1.5"), "batch[0].seqNum: expected an integer"),
         (format!("{ok},{}", event("null")), "batch[1].seqNum: expected an integer"),
         ("7".into(), "batch[0]: expected an object"),
         (ok.replace("\"n\"", "5"), "batch[0].name: expected a string"),
         (ok.replace(",\"sessionId\":\"s\"", ""), "batch[0].sessionId: expected a string"),
     ] {
-        assert_eq!(pushed(&batch), Err(told.to_owned()), "{batch}");
+        assert_eq!(pushed(&batch), Err(expected.to_owned()), "{batch}");
     }
     let frame = |tag: &str, payload: &str| {
         let text = format!(r#"{{"_tag":"Request","id":"1","tag":{tag},"payload":{payload}}}"#);
@@ -384,9 +384,9 @@ proptest! {
             r#"{{"_tag":"Request","id":{id},"tag":"SyncWsRpc.Push","payload":{{"storeId":"store","payload":null,"batch":[{{"name":"todo","args":{{"id":[1,"\ud800"]}},"seqNum":10,"parentSeqNum":2,"clientId":"a","sessionId":"b"}}],"backendId":{{"_tag":"Some","value":"x"}}}}}}"#
         );
         let mut chars: Vec<char> = frame.chars().collect();
-        let place = at % chars.len();
-        chars[place] = byte;
-        chars.truncate(cut.max(place + 1));
+        let index = at % chars.len();
+        chars[index] = byte;
+        chars.truncate(cut.max(index + 1));
         let text: String = chars.into_iter().collect();
         let _ = Inbound::decode(&text, Transport::Ws);
     }

@@ -101,10 +101,10 @@ impl AppendCall {
         })?;
         let mut parent = raw.parent_seq_num.map_or(0, |number| number.0);
         let mut events = Vec::with_capacity(raw.events.len());
-        for (place, event) in raw.events.into_iter().enumerate() {
+        for (index, event) in raw.events.into_iter().enumerate() {
             if event.seq_num.is_some() && raw.parent_seq_num.is_none() {
                 let why = "seqNum: a number of its own needs parentSeqNum in the body";
-                return Err(BadBody(format!("events[{place}].{why}")));
+                return Err(BadBody(format!("events[{index}].{why}")));
             }
             let seq_num = event.seq_num.map_or(parent.saturating_add(1), |number| number.0);
             events.push(Event {
@@ -129,8 +129,8 @@ impl AppendCall {
 /// A member that no append has: it was meant to change what is done, and would be left unheard.
 fn unknown_member(error: &serde_json::Error) -> Option<BadBody> {
     let text = error.to_string();
-    let told = text.split(" at line ").next().filter(|told| told.starts_with("unknown field"))?;
-    Some(BadBody(told.replace("unknown field", "unknown member")))
+    let message = text.split(" at line ").next().filter(|message| message.starts_with("unknown field"))?;
+    Some(BadBody(message.replace("unknown field", "unknown member")))
 }
 
 #[derive(Deserialize)]
@@ -360,17 +360,17 @@ mod tests {
         assert_eq!(args, [None, Some("null"), Some("{\"x\":1}")]);
         assert_eq!((call.parent_seq_num, call.store.as_deref()), (Some(5), Some("app")));
 
-        let told = |body| AppendCall::decode(body).unwrap_err().0;
-        assert_eq!(told(r#"{"clientId":"c","events":[]}"#), "sessionId: expected a string");
+        let message = |body| AppendCall::decode(body).unwrap_err().0;
+        assert_eq!(message(r#"{"clientId":"c","events":[]}"#), "sessionId: expected a string");
         assert_eq!(
-            told(r#"{"clientId":"c","sessionId":"s","events":[{"name":1}]}"#),
+            message(r#"{"clientId":"c","sessionId":"s","events":[{"name":1}]}"#),
             "events[0].name: expected a string"
         );
         assert!(
-            told(r#"{"clientId":"c","sessionId":"s","events":[{"name":"a","seqNum":4}]}"#).contains("[0]")
+            message(r#"{"clientId":"c","sessionId":"s","events":[{"name":"a","seqNum":4}]}"#).contains("[0]")
         );
-        assert!(told("{").contains("cannot be read"));
-        let misspelt = told(r#"{"storeId":"x","clientId":"c","sessionId":"s","events":[]}"#);
+        assert!(message("{").contains("cannot be read"));
+        let misspelt = message(r#"{"storeId":"x","clientId":"c","sessionId":"s","events":[]}"#);
         assert!(misspelt.starts_with("unknown member `storeId`, expected one of `store`"), "{misspelt}");
     }
 

@@ -18,7 +18,7 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// The version of the protocol that `hello` and `hello_reply` name.
 pub const PROTOCOL_VERSION: u32 = 1;
 /// Header of the hub's upgrade answer: the direction that the token allows, `push` or `pull`. Ferry's own addition, so that
-/// a client with the wrong token hears of it also when nothing would have to travel.
+/// a client with a token of the other direction is refused also when there is nothing to transfer.
 pub const DIRECTION_HEADER: &str = "ferry-sync-direction";
 /// Payloads of the pings by which the hub keeps a connection alive while it works on a push that is whole, and tells how
 /// far it is. Ferry's own addition; a WebSocket client that knows nothing of it answers with a pong.

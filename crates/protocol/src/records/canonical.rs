@@ -29,8 +29,8 @@ fn write(out: &mut String, raw: &str, depth: usize) -> Option<()> {
         b'[' => {
             let items: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
             out.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
                     out.push(',');
                 }
                 write(out, item.get(), depth + 1)?;
@@ -56,8 +56,8 @@ fn object(out: &mut String, raw: &str, depth: usize) -> Option<()> {
     }
     members.sort();
     out.push('{');
-    for (place, (name, value)) in members.iter().enumerate() {
-        if place > 0 {
+    for (index, (name, value)) in members.iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         string(out, name);
@@ -168,7 +168,7 @@ fn number(out: &mut String, value: f64) {
     // The decimal point stands behind this many digits.
     let point = exponent.parse::<i32>().expect("BUG: an exponent is a number") + 1;
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    let at = |place: i32| digits.split_at(usize::try_from(place).unwrap_or(0));
+    let at = |position: i32| digits.split_at(usize::try_from(position).unwrap_or(0));
     if count <= point && point <= 21 {
         out.push_str(&digits);
         out.push_str(&zeros(point - count));

@@ -42,23 +42,23 @@ impl ChangeLimits {
     /// Ferry's own client sets a change that is refused aside, and goes on.
     pub const FERRY: Self = Self { fields: RECORDS_CHANGE_MAX_FIELDS, value_bytes: RECORDS_VALUE_MAX_BYTES };
 
-    fn check_field_count(self, count: usize, place: usize) -> Result<()> {
+    fn check_field_count(self, count: usize, index: usize) -> Result<()> {
         if count > self.fields {
-            return Err(too_large(format!("change {place} has over {} fields: split it", self.fields)));
+            return Err(too_large(format!("change {index} has over {} fields: split it", self.fields)));
         }
         Ok(())
     }
 
-    fn value(self, raw: &RawValue, place: usize) -> Result<Cow<'_, str>> {
+    fn value(self, raw: &RawValue, index: usize) -> Result<Cow<'_, str>> {
         if raw.get().len() > self.value_bytes {
             let most = self.value_bytes;
             return Err(too_large(format!(
-                "a value of change {place} is over {most} bytes: store large content elsewhere"
+                "a value of change {index} is over {most} bytes: store large content elsewhere"
             )));
         }
         if raw.get().len() > RECORDS_VALUE_MAX_NESTING && nesting(raw.get()) > RECORDS_VALUE_MAX_NESTING {
             return Err(too_large(format!(
-                "a value of change {place} nests deeper than {RECORDS_VALUE_MAX_NESTING} arrays and objects: store it \
+                "a value of change {index} nests deeper than {RECORDS_VALUE_MAX_NESTING} arrays and objects: store it \
                  as text"
             )));
         }
@@ -89,7 +89,7 @@ pub fn decode_within(body: &[u8], limits: ChangeLimits) -> Result<Push<'_>> {
         return Err(too_large(format!("over {RECORDS_PUSH_MAX_CHANGES} changes in one push: send fewer")));
     }
     let changes =
-        changes.items.into_iter().enumerate().map(|(place, change)| decode_change(place, change, limits));
+        changes.items.into_iter().enumerate().map(|(index, change)| decode_change(index, change, limits));
     Ok(Push {
         client: raw.client_id.map(|text| text.0),
         since: raw.since.and_then(|since| json::text_of(since.get())),
@@ -137,17 +137,17 @@ fn too_large(message: String) -> Error {
     Error::new(Reason::TooLarge, message)
 }
 
-fn decode_change(place: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Result<Change<'_>> {
+fn decode_change(index: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Result<Change<'_>> {
     let op = raw.op.and_then(|op| json::text_of(op.get())).unwrap_or_default();
     let op = Op::read(&op).ok_or_else(|| {
         let shown: String = op.chars().take(RECORDS_NAME_MAX_BYTES).collect();
-        invalid(format!("invalid op {} in change {place}", json::string(&shown)))
+        invalid(format!("invalid op {} in change {index}", json::string(&shown)))
     })?;
-    let (table, id) = (named(raw.table, place)?, named(raw.id, place)?);
-    check_name(&table, &format!("table in change {place}"))?;
-    check_id(&id, &format!("id in change {place}"))?;
-    let data = raw.data.map(|data| members(data, place, limits)).transpose()?;
-    let fields = raw.fields.map(|fields| field_writes(fields, place, limits)).transpose()?;
+    let (table, id) = (named(raw.table, index)?, named(raw.id, index)?);
+    check_name(&table, &format!("table in change {index}"))?;
+    check_id(&id, &format!("id in change {index}"))?;
+    let data = raw.data.map(|data| members(data, index, limits)).transpose()?;
+    let fields = raw.fields.map(|fields| field_writes(fields, index, limits)).transpose()?;
     // An empty text is none.
     let text = |raw: Option<&'_ RawValue>| {
         raw.and_then(|raw| json::text_of(raw.get())).filter(|text| !text.is_empty()).map(Cow::into_owned)
@@ -155,7 +155,7 @@ fn decode_change(place: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Resu
     let (space, event_id) = (text(raw.space_id), text(raw.event_id));
     for (value, what) in [(&space, "spaceId"), (&event_id, "eventId")] {
         if let Some(value) = value {
-            check_id(value, &format!("{what} in change {place}"))?;
+            check_id(value, &format!("{what} in change {index}"))?;
         }
     }
     if let Some(version) = raw.schema_version {
@@ -169,16 +169,16 @@ fn decode_change(place: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Resu
         fields,
         deleted_at: raw.deleted_at.and_then(time_of),
         space: space.map(Cow::Owned),
-        actor: raw.actor.map(|actor| limits.value(actor, place)).transpose()?,
+        actor: raw.actor.map(|actor| limits.value(actor, index)).transpose()?,
         origin: raw.origin.and_then(|origin| Origin::read(&json::text_of(origin.get())?)),
         event_id: event_id.map(Cow::Owned),
         seen: None,
     })
 }
 
-fn named(raw: Option<&RawValue>, place: usize) -> Result<Cow<'_, str>> {
+fn named(raw: Option<&RawValue>, index: usize) -> Result<Cow<'_, str>> {
     let text = raw.and_then(|raw| json::text_of(raw.get())).filter(|text| !text.is_empty());
-    text.ok_or_else(|| invalid(format!("missing table or id in change {place}")))
+    text.ok_or_else(|| invalid(format!("missing table or id in change {index}")))
 }
 
 fn time_of(raw: &RawValue) -> Option<UnixNanos> {
@@ -188,33 +188,33 @@ fn time_of(raw: &RawValue) -> Option<UnixNanos> {
 /// Members of `data`. All have one time: that of `updatedAt`, else of `createdAt`.
 fn members<'a>(
     data: Members<'a, &'a RawValue>,
-    place: usize,
+    index: usize,
     limits: ChangeLimits,
 ) -> Result<Vec<FieldWrite<'a>>> {
-    limits.check_field_count(data.0.len(), place)?;
+    limits.check_field_count(data.0.len(), index)?;
     let time = |name| data.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, raw)| time_of(raw));
     let at = time("updatedAt").or_else(|| time("createdAt"));
     let members = data
         .0
         .into_iter()
-        .map(|(key, raw)| Ok(FieldWrite { key: json::escape(key), value: limits.value(raw, place)?, at }));
+        .map(|(key, raw)| Ok(FieldWrite { key: json::escape(key), value: limits.value(raw, index)?, at }));
     members.collect()
 }
 
 fn field_writes<'a>(
     fields: Members<'a, Option<RawField<'a>>>,
-    place: usize,
+    index: usize,
     limits: ChangeLimits,
 ) -> Result<Vec<FieldWrite<'a>>> {
-    limits.check_field_count(fields.0.len(), place)?;
+    limits.check_field_count(fields.0.len(), index)?;
     let writes = fields.0.into_iter().map(|(key, entry)| {
         let Some(entry) = entry else {
             return Err(invalid(format!(
-                "field {} in change {place} is null: expected {{\"value\":…,\"at\":…}}",
+                "field {} in change {index} is null: expected {{\"value\":…,\"at\":…}}",
                 json::string(&key)
             )));
         };
-        let value = entry.value.map_or(Ok(Cow::Borrowed("null")), |raw| limits.value(raw, place))?;
+        let value = entry.value.map_or(Ok(Cow::Borrowed("null")), |raw| limits.value(raw, index))?;
         let at = entry.at.or(entry.updated_at).and_then(time_of);
         Ok(FieldWrite { key: json::escape(key), value, at })
     });

@@ -51,8 +51,8 @@ pub fn write_update<'a>(out: &mut Vec<u8>, head: &Head<'_>, fields: impl Iterato
     out.extend_from_slice(b",\"fields\":{");
     // Fields written together share their time: its text is made once.
     let mut time = (None, Vec::new());
-    for (place, field) in fields.enumerate() {
-        if place > 0 {
+    for (index, field) in fields.enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         if time.0 != Some(field.at) {
@@ -168,8 +168,8 @@ fn answer(changes: &[u8], conflicts: &[ConflictOut], has_more: bool, until: Unix
     out.extend_from_slice(b"{\"serverChanges\":[");
     out.extend_from_slice(changes);
     out.extend_from_slice(b"],\"conflicts\":[");
-    for (place, conflict) in conflicts.iter().enumerate() {
-        if place > 0 {
+    for (index, conflict) in conflicts.iter().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         write_conflict(&mut out, conflict);

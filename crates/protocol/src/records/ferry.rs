@@ -112,8 +112,8 @@ pub fn write_entry<'a>(out: &mut Vec<u8>, entry: &Entry<'_>, fields: impl Iterat
 /// Writes `{name:{value,at,by}}`.
 pub fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = FieldEntry<'a>>) {
     out.push(b'{');
-    for (place, field) in fields.enumerate() {
-        out.extend_from_slice(if place > 0 { b",\"" } else { b"\"" });
+    for (index, field) in fields.enumerate() {
+        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
         out.extend_from_slice(field.key.as_bytes());
         out.extend_from_slice(b"\":");
         write_field(out, field.value, field.at, field.writer);
@@ -220,8 +220,8 @@ pub fn push_answer(
     head(&mut out, epoch, now, seq);
     out.extend_from_slice(format!(",\"head\":\"{}\"", newest.0).as_bytes());
     out.extend_from_slice(b",\"results\":[");
-    for (place, result) in results.iter().enumerate() {
-        if place > 0 {
+    for (index, result) in results.iter().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         match result {
@@ -241,8 +241,8 @@ pub fn push_answer(
     out.push(b']');
     if !conflicts.is_empty() {
         out.extend_from_slice(b",\"conflicts\":[");
-        for (place, conflict) in conflicts.iter().enumerate() {
-            if place > 0 {
+        for (index, conflict) in conflicts.iter().enumerate() {
+            if index > 0 {
                 out.push(b',');
             }
             write_conflict(&mut out, conflict);
@@ -275,7 +275,7 @@ pub struct Push {
     pub epoch: Option<String>,
     /// Its cursor.
     pub since: UnixNanos,
-    /// The newest commit that it was told of.
+    /// The newest commit that it knows of.
     pub head: UnixNanos,
     /// In the order of the body.
     pub changes: Vec<Result<Change<'static>, ResultOut>>,
@@ -424,7 +424,7 @@ mod tests {
         let insert = push.changes[0].as_ref().unwrap();
         assert_eq!((insert.table.as_ref(), insert.seen), ("tasks", Some(UnixNanos(5))));
         assert_eq!(push.changes[2].as_ref().unwrap().deleted_at, UnixNanos::parse(at));
-        let reason = |place: usize| match push.changes[place].as_ref().unwrap_err() {
+        let reason = |index: usize| match push.changes[index].as_ref().unwrap_err() {
             ResultOut::Rejected { reason, .. } => *reason,
             ResultOut::Ok(_) => "ok",
         };
@@ -468,7 +468,7 @@ mod tests {
             json!([{"status": "ok"}, {"status": "ok", "fields": {"a": 1}},
             {"status": "rejected", "reason": "forbidden", "message": "no"}])
         );
-        let told: Value = serde_json::from_slice(&resync(Resync::Epoch, "e")).unwrap();
-        assert_eq!(told, json!({"resync": true, "reason": "epoch", "epoch": "e"}));
+        let frame: Value = serde_json::from_slice(&resync(Resync::Epoch, "e")).unwrap();
+        assert_eq!(frame, json!({"resync": true, "reason": "epoch", "epoch": "e"}));
     }
 }

@@ -96,8 +96,8 @@ fn digits(bytes: &[u8], at: usize, count: usize) -> Option<i64> {
         .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
-fn put(place: &mut [u8], mut value: i64) {
-    for digit in place.iter_mut().rev() {
+fn put(out: &mut [u8], mut value: i64) {
+    for digit in out.iter_mut().rev() {
         *digit = b'0' + u8::try_from(value % 10).expect("BUG: a digit is below ten");
         value /= 10;
     }
@@ -110,8 +110,8 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     if length == 0 {
         return None;
     }
-    let nanos = (0..9).fold(0, |nanos, place| {
-        nanos * 10 + if place < length { i64::from(digits[place] - b'0') } else { 0 }
+    let nanos = (0..9).fold(0, |nanos, index| {
+        nanos * 10 + if index < length { i64::from(digits[index] - b'0') } else { 0 }
     });
     Some((nanos, &digits[length..]))
 }

@@ -10,17 +10,17 @@ use crate::{Error, Result, fault};
 
 /// CPU time that one check may take. A quarter of a gigabyte takes about one second.
 const CPU_MAX: Duration = Duration::from_secs(10);
-/// Pages between two looks at the clock and at whether the check is still wanted.
-const PAGES_PER_LOOK: u32 = 64;
+/// Pages between two checks of the clock and of whether the result is still wanted.
+const PAGES_PER_CLOCK_CHECK: u32 = 64;
 
 /// What the check found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckOutcome {
     /// Well-formed, as far as it could be checked in time.
     Ok,
     /// Damaged or torn; the first finding.
     Damaged(String),
-    /// Nobody waits for the verdict any more.
+    /// Nobody waits for the result any more.
     Unwanted,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn check(
     size: PageSize,
     count: PageCount,
     is_wanted: &dyn Fn() -> bool,
-) -> Result<Verdict> {
+) -> Result<CheckOutcome> {
     check_within(CPU_MAX, file, size, count, is_wanted)
 }
 
@@ -43,17 +43,17 @@ fn check_within(
     size: PageSize,
     count: PageCount,
     is_wanted: &dyn Fn() -> bool,
-) -> Result<Verdict> {
+) -> Result<CheckOutcome> {
     fault::point("push.check")?;
     let mut pages = FilePages { file, size, is_wanted, read: 0, cpu_end: cpu_time() + cpu_max };
     match structure::check(&mut pages, size, count) {
-        Ok(()) => Ok(Verdict::Ok),
-        Err(Fault::Damaged(finding)) => Ok(Verdict::Damaged(finding)),
-        Err(Fault::Source(Stop::Unwanted)) => Ok(Verdict::Unwanted),
+        Ok(()) => Ok(CheckOutcome::Ok),
+        Err(Fault::Damaged(finding)) => Ok(CheckOutcome::Damaged(finding)),
+        Err(Fault::Source(Stop::Unwanted)) => Ok(CheckOutcome::Unwanted),
         Err(Fault::Source(Stop::Late)) => {
             // Only a finding is a finding.
             tracing::warn!(pages = count.0, "the check of an image was given up: it took too much CPU time");
-            Ok(Verdict::Ok)
+            Ok(CheckOutcome::Ok)
         }
         Err(Fault::Source(Stop::Failed(error))) => Err(error),
     }
@@ -78,7 +78,7 @@ impl ImagePages for FilePages<'_> {
     type Error = Stop;
 
     fn read(&mut self, page: PageNo, into: &mut Vec<u8>) -> Result<(), Stop> {
-        if self.read.is_multiple_of(PAGES_PER_LOOK) {
+        if self.read.is_multiple_of(PAGES_PER_CLOCK_CHECK) {
             if !(self.is_wanted)() {
                 return Err(Stop::Unwanted);
             }
@@ -111,8 +111,8 @@ mod tests {
         std::io::Write::write_all(&mut file, &[0; 512]).unwrap();
         let (size, count) = (PageSize::new(512).unwrap(), PageCount(1));
         let run = |cpu_max, is_wanted| check_within(cpu_max, &file, size, count, &|| is_wanted).unwrap();
-        assert!(matches!(run(CPU_MAX, true), Verdict::Damaged(_)));
-        assert_eq!(run(CPU_MAX, false), Verdict::Unwanted);
-        assert_eq!(run(Duration::ZERO, true), Verdict::Ok, "what was not found in time is no finding");
+        assert!(matches!(run(CPU_MAX, true), CheckOutcome::Damaged(_)));
+        assert_eq!(run(CPU_MAX, false), CheckOutcome::Unwanted);
+        assert_eq!(run(Duration::ZERO, true), CheckOutcome::Ok, "what was not found in time is no finding");
     }
 }

@@ -17,7 +17,7 @@ use super::{
     dbpage::{self, PageWriter, Snapshot},
     identity, index,
     index::VersionRow,
-    prepare::Way,
+    prepare::CommitMethod,
     replica::lock,
     retain,
 };
@@ -102,8 +102,8 @@ impl Commit<'_> {
         let bytes = self.save_before_images(version)?;
         fault::point("push.before_images")?;
         let root = match &self.prepared.way {
-            Way::Swap(_, root) => *root,
-            Way::InPlace => {
+            CommitMethod::Swap(_, root) => *root,
+            CommitMethod::InPlace => {
                 // The root is part of the announcement; the leaves themselves follow main.db.
                 self.writer.execute_batch("SAVEPOINT root")?;
                 let root = self.apply(version)?;
@@ -162,10 +162,10 @@ impl Commit<'_> {
         }
         let mut segment = self.replica.segments.append(retain::budget(&self.replica.config, &self.base))?;
         self.prepared.pinned.read(&lost, &mut |page, data| {
-            let place = segment.add(data)?;
+            let position = segment.add(data)?;
             let found = index::page(self.writer, page)?;
             let (leaf, _) = found.ok_or_else(|| Error::Damaged(format!("the index lacks page {page}")))?;
-            index::set_before(self.writer, page, version, place, &leaf)
+            index::set_before(self.writer, page, version, position, &leaf)
         })?;
         segment.finish()
     }
@@ -214,7 +214,7 @@ impl Commit<'_> {
 
     /// In place: the transaction on main.db. For a swap nothing: its step is a rename.
     fn write_main(&mut self) -> Result<(), PushError> {
-        if matches!(self.prepared.way, Way::Swap(..)) {
+        if matches!(self.prepared.way, CommitMethod::Swap(..)) {
             return Ok(());
         }
         let stage = self.replica.stage()?;
@@ -236,7 +236,7 @@ impl Commit<'_> {
     /// must never meet the new file.
     fn empty_wal(&self) -> Result<(), PushError> {
         let main = &self.replica.main;
-        if matches!(self.prepared.way, Way::InPlace) {
+        if matches!(self.prepared.way, CommitMethod::InPlace) {
             if let Err(error) = checkpoint_if_due(main) {
                 tracing::warn!(%error, "checkpoint failed; it is tried again after the next push");
             }
@@ -259,7 +259,8 @@ impl Commit<'_> {
 
     /// For a swap: the new file takes main.db's place.
     fn rename(&mut self) -> Result<()> {
-        if let Way::Swap(image, _) = std::mem::replace(&mut self.prepared.way, Way::InPlace) {
+        if let CommitMethod::Swap(image, _) = std::mem::replace(&mut self.prepared.way, CommitMethod::InPlace)
+        {
             image.rename(&self.replica.main)?;
             fault::point("swap.renamed")?;
             sync_parent(&self.replica.main)?;

@@ -1,7 +1,7 @@
 //! How Ferry notices that main.db is not the file it left: device, inode, size and times of the file, and the
-//! state of its WAL. Equal identities mean equal content; unequal ones mean that somebody must look (PAG-47).
+//! state of its WAL. Equal identities mean equal content; unequal ones mean that the content must be read (PAG-47).
 //!
-//! main.db is looked at with stat only: opening and closing it outside SQLite would drop SQLite's locks
+//! main.db is examined with stat only: opening and closing it outside SQLite would drop SQLite's locks
 //! (PAG-50). The WAL carries no locks, so its header may be read.
 
 use std::{

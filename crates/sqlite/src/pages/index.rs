@@ -10,7 +10,7 @@ use ferry_core::pages::{Volatile, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{VersionInfo, segment::Place};
+use super::{VersionInfo, segment::SegmentPosition};
 use crate::{Error, Result, connection, migrate};
 
 const MIGRATIONS: &[&str] = &["
@@ -212,12 +212,19 @@ pub(super) fn page(connection: &Connection, page: PageNo) -> Result<Option<(Leaf
 }
 
 /// The page as it was at `version`, if it was changed since: its leaf and where it stands.
-pub(super) fn before(connection: &Connection, page: PageNo, version: u64) -> Result<Option<(Leaf, Place)>> {
+pub(super) fn before(
+    connection: &Connection,
+    page: PageNo,
+    version: u64,
+) -> Result<Option<(Leaf, SegmentPosition)>> {
     let mut statement = connection.prepare_cached(
         "SELECT leaf, seg, offset, slot FROM before WHERE pgno = ?1 AND version > ?2 ORDER BY version LIMIT 1",
     )?;
     let found = statement.query_row((page.get(), version), |row| {
-        Ok((Leaf(row.get(0)?), Place { segment: row.get(1)?, offset: row.get(2)?, slot: row.get(3)? }))
+        Ok((
+            Leaf(row.get(0)?),
+            SegmentPosition { segment: row.get(1)?, offset: row.get(2)?, slot: row.get(3)? },
+        ))
     });
     Ok(found.optional()?)
 }
@@ -227,12 +234,12 @@ pub(super) fn set_before(
     connection: &Connection,
     page: PageNo,
     version: u64,
-    place: Place,
+    position: SegmentPosition,
     leaf: &Leaf,
 ) -> Result<()> {
     let mut statement =
         connection.prepare_cached("INSERT OR REPLACE INTO before VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    statement.execute((page.get(), version, place.segment, place.offset, place.slot, leaf.0))?;
+    statement.execute((page.get(), version, position.segment, position.offset, position.slot, leaf.0))?;
     Ok(())
 }
 

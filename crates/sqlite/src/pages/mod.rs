@@ -22,7 +22,7 @@ mod stage;
 use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
-pub use check::Verdict;
+pub use check::CheckOutcome;
 pub use noted::NotedHashes;
 pub use prepare::{Origin, Prepared, PushError, PushFiles};
 pub use reader::{PageSource, PinnedVersion, ServedHashes};

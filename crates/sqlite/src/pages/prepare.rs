@@ -5,7 +5,7 @@
 use ferry_core::pages::{PushPlan, header, tree};
 use ferry_types::{Leaf, PageNo, Root};
 
-use super::{ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage, Verdict};
+use super::{CheckOutcome, ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage};
 use crate::{Error, Result, fault};
 
 /// Why a push was not committed.
@@ -67,7 +67,7 @@ pub struct Prepared {
     /// Page 1 in normal form, and its leaf.
     pub(super) page1: Vec<u8>,
     pub(super) page1_leaf: Leaf,
-    pub(super) way: Way,
+    pub(super) way: CommitMethod,
     pub(super) origin: Origin,
     is_checked: bool,
     /// Built for the check alone.
@@ -84,7 +84,7 @@ pub enum Origin {
 }
 
 /// How the new image gets into main.db.
-pub(super) enum Way {
+pub(super) enum CommitMethod {
     /// Page by page, in one transaction.
     InPlace,
     /// This file takes its place.
@@ -111,7 +111,7 @@ impl Prepared {
             noted,
             page1,
             page1_leaf,
-            way: Way::InPlace,
+            way: CommitMethod::InPlace,
             origin,
             is_checked: true,
             scratch: None,
@@ -128,7 +128,7 @@ impl Prepared {
         fault::point("push.built")?;
         prepared.is_checked = !checked;
         if swap {
-            prepared.way = Way::Swap(image, root);
+            prepared.way = CommitMethod::Swap(image, root);
         } else {
             prepared.scratch = Some((image, root));
         }
@@ -149,13 +149,14 @@ impl Prepared {
         if self.is_checked {
             return Ok(());
         }
-        let ((Way::Swap(image, root), _) | (_, Some((image, root)))) = (&self.way, &self.scratch) else {
+        let ((CommitMethod::Swap(image, root), _) | (_, Some((image, root)))) = (&self.way, &self.scratch)
+        else {
             return Ok(());
         };
         match image.check(is_wanted)? {
-            Verdict::Ok => {}
-            Verdict::Damaged(finding) => return Err(PushError::Torn { root: *root, finding }),
-            Verdict::Unwanted => return Err(PushError::Unwanted),
+            CheckOutcome::Ok => {}
+            CheckOutcome::Damaged(finding) => return Err(PushError::Torn { root: *root, finding }),
+            CheckOutcome::Unwanted => return Err(PushError::Unwanted),
         }
         self.is_checked = true;
         self.scratch = None;
@@ -171,7 +172,7 @@ impl Prepared {
     /// If the check is still due.
     pub fn seal(&mut self) -> Result<()> {
         assert!(self.is_checked, "BUG: an image is checked before it is sealed");
-        if let Way::Swap(image, _) = &mut self.way {
+        if let CommitMethod::Swap(image, _) = &mut self.way {
             image.seal_as_wal()?;
             fault::point("swap.built")?;
         }

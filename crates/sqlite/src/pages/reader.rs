@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 use ferry_core::pages::{ImageHashes, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 
-use super::{Replica, VersionInfo, index, replica::lock, segment::Place};
+use super::{Replica, VersionInfo, index, replica::lock, segment::SegmentPosition};
 use crate::{Error, Result};
 
 /// Bytes read under the lock of the shared read transaction: others wait that long.
@@ -53,7 +53,7 @@ enum Found {
     /// As the present version has it.
     Present(Leaf),
     /// In a segment.
-    Before(Leaf, Place),
+    Before(Leaf, SegmentPosition),
 }
 
 impl PinnedVersion {
@@ -78,7 +78,7 @@ impl PinnedVersion {
             return Ok(Found::Present(leaf));
         }
         match index::before(connection, page, version)? {
-            Some((leaf, place)) => Ok(Found::Before(leaf, place)),
+            Some((leaf, position)) => Ok(Found::Before(leaf, position)),
             None => Err(Error::Damaged(format!("page {page} of version {version} is not kept"))),
         }
     }
@@ -86,13 +86,13 @@ impl PinnedVersion {
     /// Appends what R1 has of these pages to `into`; of pages it does not have, anything.
     fn read_present(&self, pages: &[PageNo], size: PageSize, into: &mut Vec<u8>) -> Result<()> {
         let present = lock(&self.replica.present);
-        for (place, page) in pages.iter().enumerate() {
+        for (position, page) in pages.iter().enumerate() {
             match present
                 .as_ref()
                 .filter(|snapshot| snapshot.page_size() == size && snapshot.page_count().contains(*page))
             {
                 Some(snapshot) => snapshot.read(*page, into)?,
-                None => into.resize((place + 1) * size.bytes(), 0),
+                None => into.resize((position + 1) * size.bytes(), 0),
             }
         }
         Ok(())
@@ -138,13 +138,17 @@ impl PageSource for PinnedVersion {
             for ((page, data), found) in chunk.iter().zip(data.chunks_exact_mut(size.bytes())).zip(found) {
                 let leaf = match found {
                     Found::Present(leaf) => leaf,
-                    Found::Before(leaf, place) => {
-                        let at = Some((place.segment, place.offset));
+                    Found::Before(leaf, position) => {
+                        let at = Some((position.segment, position.offset));
                         if frame.0 != at {
-                            self.replica.segments.read_frame(place.segment, place.offset, &mut frame.1)?;
+                            self.replica.segments.read_frame(
+                                position.segment,
+                                position.offset,
+                                &mut frame.1,
+                            )?;
                             frame.0 = at;
                         }
-                        let from = place.slot as usize * size.bytes();
+                        let from = position.slot as usize * size.bytes();
                         let image = frame.1.get(from..from + size.bytes());
                         let image = image.ok_or_else(|| Error::Damaged("a segment lacks a page".into()))?;
                         data.copy_from_slice(image);
@@ -227,8 +231,8 @@ impl<S: PageSource> ServedHashes<S> {
             return Ok(tree::leaf(&vec![0; size.bytes()]));
         }
         let (first, window) = &mut self.window;
-        let place = page.get().checked_sub(*first).map(|place| place as usize);
-        if let Some(leaf) = place.and_then(|place| window.get(place)) {
+        let position = page.get().checked_sub(*first).map(|position| position as usize);
+        if let Some(leaf) = position.and_then(|position| window.get(position)) {
             return Ok(*leaf);
         }
         let PageCount(count) = info.page_count;

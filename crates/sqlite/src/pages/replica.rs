@@ -118,7 +118,7 @@ impl Replica {
 
     /// Whether a push on `base` has lost to another one. An equal root is an equal base: who only rewrote the bytes of page 1
     /// that SQLite changes at every commit took nothing from anybody. Ferry's own client counts from the version that it
-    /// saw, so it is refused, looks, and pushes again by itself.
+    /// saw, so it is refused, reads the new version, and pushes again by itself.
     #[must_use]
     pub fn has_moved_on(&self, base: &VersionInfo, origin: Origin) -> bool {
         let current = self.current();

@@ -12,7 +12,7 @@ use std::{
 use ferry_core::pages::header;
 use ferry_types::{PageCount, PageNo, PageSize};
 
-use super::check::{self, Verdict};
+use super::check::{self, CheckOutcome};
 use crate::Result;
 
 /// What is gathered before it is written.
@@ -94,7 +94,7 @@ impl ImageFile {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn check(&self, is_wanted: &dyn Fn() -> bool) -> Result<Verdict> {
+    pub(super) fn check(&self, is_wanted: &dyn Fn() -> bool) -> Result<CheckOutcome> {
         check::check(&self.file, self.page_size, self.page_count, is_wanted)
     }
 

@@ -27,7 +27,7 @@ const ZSTD_LEVEL: i32 = 1;
 
 /// Where a before-image stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SegmentPosition {
     pub(super) segment: u32,
     pub(super) offset: u64,
     /// Which page of the frame, from 0.
@@ -168,7 +168,7 @@ impl SegmentWriter<'_> {
     }
 
     /// Adds a page; all pages of one writer have one length. It can be read back after [`Self::finish`].
-    pub(super) fn add(&mut self, data: &[u8]) -> Result<Place> {
+    pub(super) fn add(&mut self, data: &[u8]) -> Result<SegmentPosition> {
         if !self.raw.is_empty() && self.raw.len() + data.len() > FRAME_RAW_BYTES {
             self.flush()?;
             if self.offset >= self.seal_bytes {
@@ -176,10 +176,10 @@ impl SegmentWriter<'_> {
                 self.open(self.id + 1)?;
             }
         }
-        let place = Place { segment: self.id, offset: self.offset, slot: self.slots };
+        let position = SegmentPosition { segment: self.id, offset: self.offset, slot: self.slots };
         self.raw.extend_from_slice(data);
         self.slots += 1;
-        Ok(place)
+        Ok(position)
     }
 
     /// Brings everything onto the disk; returns the bytes that were added.
@@ -230,16 +230,16 @@ mod tests {
         let page =
             |n: u32| -> Vec<u8> { (0..4096_u32).map(|i| (i.wrapping_mul(n * n + 1) >> 3) as u8).collect() };
         let mut writer = segments.append(0).unwrap();
-        let places: Vec<_> = (0..3000).map(|n| writer.add(&page(n)).unwrap()).collect();
+        let positions: Vec<_> = (0..3000).map(|n| writer.add(&page(n)).unwrap()).collect();
         writer.finish().unwrap();
         let again = segments.append(0).unwrap();
         assert!(again.offset > 0 || segments.list().unwrap().len() > 1, "a new writer goes on at the end");
         drop(again);
         let mut frame = Vec::new();
         for n in (0..3000).step_by(61) {
-            let place = places[n as usize];
-            segments.read_frame(place.segment, place.offset, &mut frame).unwrap();
-            assert_eq!(&frame[place.slot as usize * 4096..][..4096], page(n));
+            let position = positions[n as usize];
+            segments.read_frame(position.segment, position.offset, &mut frame).unwrap();
+            assert_eq!(&frame[position.slot as usize * 4096..][..4096], page(n));
         }
     }
 
@@ -248,16 +248,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::open(dir.path().to_owned()).unwrap();
         let mut writer = segments.append(0).unwrap();
-        let place = writer.add(&[3; 512]).unwrap();
+        let position = writer.add(&[3; 512]).unwrap();
         writer.finish().unwrap();
-        let path = segments.path(place.segment);
+        let path = segments.path(position.segment);
         let good = fs::read(&path).unwrap();
         let mut frame = Vec::new();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             fs::write(&path, bad).unwrap();
-            assert!(segments.read_frame(place.segment, 0, &mut frame).is_err(), "byte {at}");
+            assert!(segments.read_frame(position.segment, 0, &mut frame).is_err(), "byte {at}");
         }
     }
 }

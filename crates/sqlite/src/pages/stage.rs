@@ -61,14 +61,14 @@ struct Inner {
     files: BTreeMap<u32, Staged>,
     /// Where a page is by the first eight bytes of its leaf. Two leaves that share them displace each other,
     /// which costs one more transfer.
-    places: HashMap<u64, Place, BuildHasherDefault<FirstBytes>>,
+    positions: HashMap<u64, StagePosition, BuildHasherDefault<FirstBytes>>,
     active: Option<Active>,
     bytes: u64,
     unsynced: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct StagePosition {
     file: u32,
     offset: u32,
 }
@@ -76,7 +76,7 @@ struct Place {
 struct Staged {
     file: Arc<File>,
     bytes: u64,
-    /// Records that [`Inner::places`] knows.
+    /// Records that [`Inner::positions`] knows.
     live: u32,
 }
 
@@ -115,7 +115,7 @@ impl Stage {
     /// Drops files whose newest page is older than `max_age_ms`.
     ///
     /// # Errors
-    /// When a file cannot be looked at or removed.
+    /// When a file cannot be read or removed.
     pub fn expire(&self, now: UnixMillis, max_age_ms: i64) -> Result<()> {
         let mut inner = self.lock();
         let mut old = Vec::new();
@@ -144,7 +144,7 @@ impl Stage {
                 break;
             }
             let offset = u32::try_from(at).unwrap_or(u32::MAX);
-            inner.place(&leaf, Place { file: id, offset });
+            inner.insert(&leaf, StagePosition { file: id, offset });
             at = end;
         }
         inner.bytes += bytes;
@@ -157,12 +157,12 @@ impl Stage {
     /// When the disk is full, or `TOO_LARGE` when the stage is.
     pub fn put(&self, leaf: &Leaf, data: &[u8]) -> Result<()> {
         let mut inner = self.lock();
-        if inner.places.contains_key(&key(leaf)) && inner.read(leaf, &mut Vec::new())? {
+        if inner.positions.contains_key(&key(leaf)) && inner.read(leaf, &mut Vec::new())? {
             return Ok(());
         }
         self.make_room(&mut inner, data.len() as u64)?;
-        let place = self.append(&mut inner, leaf, data)?;
-        inner.place(leaf, place);
+        let position = self.append(&mut inner, leaf, data)?;
+        inner.insert(leaf, position);
         if inner.unsynced >= SYNC_BYTES {
             inner.sync()?;
         }
@@ -175,7 +175,7 @@ impl Stage {
     /// When the file cannot be read.
     pub fn contains(&self, leaf: &Leaf) -> Result<bool> {
         let inner = self.lock();
-        Ok(inner.places.contains_key(&key(leaf)) && inner.read(leaf, &mut Vec::new())?)
+        Ok(inner.positions.contains_key(&key(leaf)) && inner.read(leaf, &mut Vec::new())?)
     }
 
     /// Puts the page with this content into `into`; false if it is not staged, or damaged.
@@ -208,15 +208,15 @@ impl Stage {
         let mut inner = self.lock();
         let mut touched = Vec::new();
         for leaf in leaves {
-            if let Some(place) = inner.places.remove(&key(&leaf?)) {
-                inner.discount(place.file);
-                if touched.last() != Some(&place.file) {
-                    touched.push(place.file);
+            if let Some(position) = inner.positions.remove(&key(&leaf?)) {
+                inner.discount(position.file);
+                if touched.last() != Some(&position.file) {
+                    touched.push(position.file);
                 }
             }
         }
         // The map keeps its room otherwise: the next push of this size is far away.
-        inner.places.shrink_to_fit();
+        inner.positions.shrink_to_fit();
         touched.sort_unstable();
         touched.dedup();
         touched.into_iter().try_for_each(|id| inner.drop_dead(id, self))
@@ -228,7 +228,7 @@ impl Stage {
     /// When a file cannot be removed.
     pub fn clear(&self) -> Result<()> {
         let mut inner = self.lock();
-        inner.places = HashMap::default();
+        inner.positions = HashMap::default();
         let ids: Vec<u32> = inner.files.keys().copied().collect();
         for id in ids {
             if let Some(file) = inner.files.get_mut(&id) {
@@ -245,13 +245,14 @@ impl Stage {
         self.lock().bytes
     }
 
-    fn append(&self, inner: &mut Inner, leaf: &Leaf, data: &[u8]) -> Result<Place> {
+    fn append(&self, inner: &mut Inner, leaf: &Leaf, data: &[u8]) -> Result<StagePosition> {
         if inner.active.as_ref().is_none_or(|active| active.end() >= FILE_BYTES) {
             inner.sync()?;
             self.begin_file(inner)?;
         }
         let active = inner.active.as_mut().expect("BUG: a file was begun above");
-        let place = Place { file: active.id, offset: u32::try_from(active.end()).unwrap_or(u32::MAX) };
+        let position =
+            StagePosition { file: active.id, offset: u32::try_from(active.end()).unwrap_or(u32::MAX) };
         let length = u32::try_from(data.len()).expect("BUG: a page has at most 64 KiB");
         active.buffer.extend_from_slice(&leaf.0);
         active.buffer.extend_from_slice(&length.to_le_bytes());
@@ -263,7 +264,7 @@ impl Stage {
         if full {
             inner.flush()?;
         }
-        Ok(place)
+        Ok(position)
     }
 
     fn begin_file(&self, inner: &mut Inner) -> Result<()> {
@@ -311,11 +312,11 @@ impl Inner {
         self.active.as_ref().is_some_and(|active| active.id == id)
     }
 
-    fn place(&mut self, leaf: &Leaf, place: Place) {
-        if let Some(displaced) = self.places.insert(key(leaf), place) {
+    fn insert(&mut self, leaf: &Leaf, position: StagePosition) {
+        if let Some(displaced) = self.positions.insert(key(leaf), position) {
             self.discount(displaced.file);
         }
-        self.files.get_mut(&place.file).expect("BUG: a place names a listed file").live += 1;
+        self.files.get_mut(&position.file).expect("BUG: a place names a listed file").live += 1;
     }
 
     fn discount(&mut self, id: u32) {
@@ -326,7 +327,7 @@ impl Inner {
 
     /// Removes the file with all it holds.
     fn drop_file(&mut self, id: u32, stage: &Stage) -> Result<()> {
-        self.places.retain(|_, place| place.file != id);
+        self.positions.retain(|_, position| position.file != id);
         if let Some(file) = self.files.get_mut(&id) {
             file.live = 0;
         }
@@ -379,11 +380,11 @@ impl Inner {
     }
 
     fn read(&self, leaf: &Leaf, into: &mut Vec<u8>) -> Result<bool> {
-        let Some(place) = self.places.get(&key(leaf)) else { return Ok(false) };
-        let Some(staged) = self.files.get(&place.file) else { return Ok(false) };
+        let Some(position) = self.positions.get(&key(leaf)) else { return Ok(false) };
+        let Some(staged) = self.files.get(&position.file) else { return Ok(false) };
         into.clear();
-        if let Some(active) = self.active.as_ref().filter(|active| active.id == place.file)
-            && let Some(from) = u64::from(place.offset).checked_sub(active.written)
+        if let Some(active) = self.active.as_ref().filter(|active| active.id == position.file)
+            && let Some(from) = u64::from(position.offset).checked_sub(active.written)
         {
             let record = usize::try_from(from).ok().and_then(|from| active.buffer.get(from..));
             let Some(record) = record.filter(|record| record.len() > RECORD_HEADER_BYTES) else {
@@ -396,13 +397,13 @@ impl Inner {
             return Ok(found == *leaf && tree::leaf(into) == *leaf);
         }
         let mut header = [0; RECORD_HEADER_BYTES];
-        staged.file.read_exact_at(&mut header, place.offset.into())?;
+        staged.file.read_exact_at(&mut header, position.offset.into())?;
         let (found, length) = parse_header(&header);
         if found != *leaf || length > PAGE_MAX_BYTES {
             return Ok(false);
         }
         into.resize(length, 0);
-        match staged.file.read_exact_at(into, u64::from(place.offset) + RECORD_HEADER_BYTES as u64) {
+        match staged.file.read_exact_at(into, u64::from(position.offset) + RECORD_HEADER_BYTES as u64) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             other => other?,
         }

@@ -16,7 +16,7 @@ use crate::rng::Rng;
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
-/// See the module.
+/// A folder whose files are kept as a power cut may leave them.
 #[derive(Debug)]
 pub struct Disk {
     root: PathBuf,
@@ -100,7 +100,7 @@ impl Disk {
             }
             Note::Rename { from, to } => {
                 let node = self.find(&from).unwrap_or_else(|| panic!("{from:?} is moved and is not there"));
-                let source = self.place(&from);
+                let source = self.locate(&from);
                 self.set(&to, Some(node), Some(source));
             }
             Note::Link { from, to } => {
@@ -118,7 +118,7 @@ impl Disk {
     }
 
     /// Folder and name of `path`, which lies below the root.
-    fn place(&self, path: &Path) -> (usize, String) {
+    fn locate(&self, path: &Path) -> (usize, String) {
         let parent = path.parent().expect("BUG: below the root");
         let Some(Node::Folder(folder)) = self.find(parent) else { panic!("{parent:?} is no folder") };
         (folder, path.file_name().expect("BUG: a name").to_string_lossy().into_owned())
@@ -133,7 +133,7 @@ impl Disk {
     }
 
     fn set(&mut self, path: &Path, node: Option<Node>, taken_from: Option<(usize, String)>) {
-        let (folder, name) = self.place(path);
+        let (folder, name) = self.locate(path);
         if let Some((other, old)) = &taken_from {
             self.folders[*other].live.remove(old);
             if *other != folder {

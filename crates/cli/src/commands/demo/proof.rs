@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use ferry_client::{
     ClientError,
-    pages::file::{Image, Opened, Scan, compare, compare::Comparison, image::Access},
+    pages::file::{Image, ImageDigests, OpenedFile, compare, compare::Comparison, image::FileAccess},
     progress::Silent,
 };
 use ferry_types::Root;
@@ -32,9 +32,9 @@ pub(super) async fn compare(
     pulled: Root,
 ) -> Result<Proof, Failure> {
     let compared = tokio::task::spawn_blocking(move || {
-        let root_of = |path: &PathBuf| match Image::open(path, Access::ReadOnly)? {
-            Opened::Image(image) => Ok(Some(Scan::of(&image, &Silent)?.root)),
-            Opened::Missing | Opened::Empty => Ok::<_, ClientError>(None),
+        let root_of = |path: &PathBuf| match Image::open(path, FileAccess::ReadOnly)? {
+            OpenedFile::Image(image) => Ok(Some(ImageDigests::of(&image, &Silent)?.root)),
+            OpenedFile::Missing | OpenedFile::Empty => Ok::<_, ClientError>(None),
         };
         let roots_equal = pushed == pulled && root_of(&copy)? == Some(pushed);
         let integrity = match compare::integrity(&copy)? {

@@ -1,10 +1,10 @@
-//! What the demo pushes: the file it was given, else a sample that it makes itself. Nobody's files are looked through.
+//! What the demo pushes: the file it was given, else a sample that it makes itself. It never searches for files.
 
 use std::path::{Path, PathBuf};
 
 use ferry_client::{
     ClientError,
-    pages::file::{Image, Opened, image::Access},
+    pages::file::{Image, OpenedFile, image::FileAccess},
 };
 use ferry_sqlite::connection::open_file;
 use rusqlite::OpenFlags;
@@ -34,10 +34,10 @@ pub(super) fn choose(given: Option<&Path>, dir: &Path) -> Result<Source, Failure
         }
     };
     let wrong = |reason, what: &str| ClientError::file(reason, format!("{} {what}", path.display()));
-    let bytes = match Image::open(&path, Access::ReadOnly)? {
-        Opened::Image(image) => image.bytes(),
-        Opened::Missing => return Err(wrong("FILE_MISSING", "does not exist").into()),
-        Opened::Empty => return Err(wrong("FILE_EMPTY", "is empty: there is nothing to push").into()),
+    let bytes = match Image::open(&path, FileAccess::ReadOnly)? {
+        OpenedFile::Image(image) => image.bytes(),
+        OpenedFile::Missing => return Err(wrong("FILE_MISSING", "does not exist").into()),
+        OpenedFile::Empty => return Err(wrong("FILE_EMPTY", "is empty: there is nothing to push").into()),
     };
     Ok(Source { path, bytes, origin: origin.into() })
 }

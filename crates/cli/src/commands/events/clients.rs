@@ -23,7 +23,7 @@ pub(crate) struct ClientsArgs {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct ClientsReply {
     clients: Vec<Pushing>,
     #[serde(default)]
     refused: Vec<Refused>,
@@ -139,19 +139,19 @@ impl List {
 }
 
 pub(super) async fn run(context: &Context, args: &ClientsArgs) -> Result<(), Failure> {
-    let told = as_admin(context, &args.db).await?.clients(args.store.as_deref()).await?;
+    let reply = as_admin(context, &args.db).await?.clients(args.store.as_deref()).await?;
     if context.json {
-        return output::json(&told);
+        return output::json(&reply);
     }
-    let told: Told = serde_json::from_value(told)
+    let reply: ClientsReply = serde_json::from_value(reply)
         .map_err(|error| ClientError::unverified(format!("the hub told no clients: {error}")))?;
-    if told.clients.is_empty() {
+    if reply.clients.is_empty() {
         output::note("(no client has pushed since the hub started)");
     }
     let mut list = List::new(args.store.is_some());
-    told.clients.iter().for_each(|client| list.pushing(client));
-    told.refused.iter().for_each(|connection| list.refused(connection));
-    for device in told.suspect.iter().flat_map(|suspect| &suspect.devices) {
+    reply.clients.iter().for_each(|client| list.pushing(client));
+    reply.refused.iter().for_each(|connection| list.refused(connection));
+    for device in reply.suspect.iter().flat_map(|suspect| &suspect.devices) {
         let store = args.store.as_deref().unwrap_or_default();
         list.row([store, &device.device, &device.since, "ahead"], (&ahead(device)).into());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ferry_client::{
-    ClientError, ErrorCode,
+    ClientError, ClientErrorCode,
     admin::DatabaseName,
     events::{AppendRequest, EventsClient, LiveItem, NewEvent},
 };
@@ -77,7 +77,8 @@ pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failu
     let store = args.store.as_deref();
     let (mut after, mut all, mut table) = (args.after, Vec::new(), table());
     loop {
-        let page = told(context, &args.db, store, client.page(store, after, PAGE_EVENTS).await).await?;
+        let page =
+            with_advice(context, &args.db, store, client.page(store, after, PAGE_EVENTS).await).await?;
         if context.json {
             all.extend(page.events);
         } else {
@@ -99,7 +100,7 @@ pub(super) async fn tail(context: &Context, args: &TailArgs) -> Result<(), Failu
 async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Result<(), Failure> {
     let mut after = args.after;
     let store = args.store.as_deref();
-    let mut stream = told(context, &args.db, store, client.live(store, after).await).await?;
+    let mut stream = with_advice(context, &args.db, store, client.live(store, after).await).await?;
     loop {
         match stream.next().await? {
             Some(LiveItem::Event(number, event)) => {
@@ -117,14 +118,14 @@ async fn follow(context: &Context, client: &EventsClient, args: &TailArgs) -> Re
 }
 
 /// What the hub answered; where it wants a store named, in the words of the command line and with their names.
-async fn told<T>(
+async fn with_advice<T>(
     context: &Context,
     db: &DatabaseName,
     store: Option<&str>,
     answer: ferry_client::Result<T>,
 ) -> Result<T, Failure> {
     let mut error = match answer {
-        Err(error) if store.is_none() && error.code == ErrorCode::Table(Code::NotFound) => error,
+        Err(error) if store.is_none() && error.code == ClientErrorCode::Table(Code::NotFound) => error,
         answer => return Ok(answer?),
     };
     error.message = error.message.replace("store=", "--store");
@@ -158,7 +159,7 @@ async fn reopened(
 fn is_passing(error: &ClientError) -> bool {
     matches!(
         error.code,
-        ErrorCode::Unreachable | ErrorCode::Table(Code::Unavailable | Code::ResourceExhausted)
+        ClientErrorCode::Unreachable | ClientErrorCode::Table(Code::Unavailable | Code::ResourceExhausted)
     )
 }
 
@@ -213,7 +214,7 @@ pub(super) async fn append(context: &Context, args: AppendArgs) -> Result<(), Fa
     };
     let client = as_client(context, &args.db, Op::Write).await?;
     let answer = client.append(&request, args.idempotency_key.as_deref()).await;
-    let appended: Value = told(context, &args.db, request.store.as_deref(), answer).await?;
+    let appended: Value = with_advice(context, &args.db, request.store.as_deref(), answer).await?;
     if context.json {
         return output::json(&appended);
     }

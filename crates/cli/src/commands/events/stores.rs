@@ -16,7 +16,7 @@ use crate::{
 
 /// A store.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Named {
+pub(crate) struct StoreArgs {
     /// Id, name or org/name
     db: DatabaseName,
     /// Id of the store
@@ -27,7 +27,7 @@ pub(crate) struct Named {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doomed {
     #[command(flatten)]
-    named: Named,
+    named: StoreArgs,
     /// Why; kept with the store
     #[arg(long, default_value = "")]
     reason: String,
@@ -111,11 +111,11 @@ fn show(context: &Context, store: &StoreInfo) -> Result<(), Failure> {
     })
 }
 
-pub(super) async fn stat(context: &Context, args: &Named) -> Result<(), Failure> {
+pub(super) async fn stat(context: &Context, args: &StoreArgs) -> Result<(), Failure> {
     show(context, &as_admin(context, &args.db).await?.stat(&args.store).await?)
 }
 
-pub(super) async fn create(context: &Context, args: &Named) -> Result<(), Failure> {
+pub(super) async fn create(context: &Context, args: &StoreArgs) -> Result<(), Failure> {
     show(context, &as_admin(context, &args.db).await?.create(&args.store).await?)
 }
 
@@ -155,6 +155,6 @@ pub(super) async fn remint(context: &Context, args: &Doomed) -> Result<(), Failu
     show(context, &client.remint(&args.named.store, &args.reason).await?)
 }
 
-pub(super) async fn resume(context: &Context, args: &Named) -> Result<(), Failure> {
+pub(super) async fn resume(context: &Context, args: &StoreArgs) -> Result<(), Failure> {
     show(context, &as_admin(context, &args.db).await?.resume(&args.store).await?)
 }

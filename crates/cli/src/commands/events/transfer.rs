@@ -7,7 +7,7 @@ use ferry_client::{
     admin::DatabaseName,
     events::{
         ImportOptions,
-        reference::{Named, ReferenceFile, ReferenceLog},
+        reference::{ExpectedLog, ReferenceFile, ReferenceLog},
     },
 };
 use serde_json::json;
@@ -16,7 +16,7 @@ use super::as_admin;
 use crate::{
     context::Context,
     failure::Failure,
-    files::{self, Draft},
+    files::{self, PartialFile},
     output,
 };
 
@@ -79,7 +79,7 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
         let mut stdout = output::exported();
         return client.export(&args.store, args.after, &mut stdout).await.map(drop).map_err(Into::into);
     };
-    let mut draft = Draft::new(&path)?;
+    let mut draft = PartialFile::new(&path)?;
     let exported = client.export(&args.store, args.after, draft.out()).await?;
     draft.finish()?;
     if context.json {
@@ -93,7 +93,7 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     let options = ImportOptions { append: args.append, mint: args.mint };
     let (store, file) = match (args.sqlite, args.file, args.store) {
         (Some(sqlite), _, store) => {
-            let named = Named { store, table: args.table, backend_id: args.backend_id };
+            let named = ExpectedLog { store, table: args.table, backend_id: args.backend_id };
             let (file, log) = found(sqlite.clone(), named).await?;
             if let Some(warning) = file.warning(&log) {
                 output::note(format_args!("warning: {warning}"));
@@ -105,17 +105,17 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
         (None, Some(path), Some(store)) => (store, files::opened(path).await?),
         _ => return Err(Failure::Usage("name a store and a file, or give --sqlite".to_owned())),
     };
-    let told = as_admin(context, &args.db).await?.import(&store, options, file).await?;
+    let reply = as_admin(context, &args.db).await?.import(&store, options, file).await?;
     if context.json {
-        return output::json(&told);
+        return output::json(&reply);
     }
-    let count = output::count(told["count"].as_u64().unwrap_or(0));
-    output::line(format_args!("imported {count} events into {store}: head {}", told["head"]))
+    let count = output::count(reply["count"].as_u64().unwrap_or(0));
+    output::line(format_args!("imported {count} events into {store}: head {}", reply["head"]))
 }
 
 /// The log that is meant, looked for on a thread of its own.
-async fn found(path: PathBuf, named: Named) -> Result<(ReferenceFile, ReferenceLog), Failure> {
-    let look = move || {
+async fn found(path: PathBuf, named: ExpectedLog) -> Result<(ReferenceFile, ReferenceLog), Failure> {
+    let read = move || {
         let file = ReferenceFile::open(&path)?;
         match file.log(&named) {
             Ok(log) => Ok((file, log)),
@@ -124,6 +124,6 @@ async fn found(path: PathBuf, named: Named) -> Result<(ReferenceFile, ReferenceL
             Err(error) => Err(error.into()),
         }
     };
-    let joined = tokio::task::spawn_blocking(look).await;
+    let joined = tokio::task::spawn_blocking(read).await;
     joined.map_err(|error| Failure::other(format!("reading panicked: {error}")))?
 }

@@ -1,7 +1,7 @@
 //! Whose records there are, and where.
 
 use ferry_client::{
-    ClientError, ErrorCode,
+    ClientError, ClientErrorCode,
     admin::{DatabaseName, nearest},
     records::{Collection, CollectionInfo, RecordsClient},
 };
@@ -122,7 +122,7 @@ pub(super) async fn explain_none(
             nearest(&name, elsewhere.collect::<Vec<_>>().iter().map(String::as_str)).map(str::to_owned)
         }
     };
-    let told = match meant {
+    let message = match meant {
         Some(meant) => format!("no records in {name}; did you mean {meant}?"),
         None if !names.is_empty() => format!("no records in {name}; there are: {}", output::some_of(&names)),
         None => match others(context, whose).await {
@@ -133,7 +133,7 @@ pub(super) async fn explain_none(
             }
         },
     };
-    Err(ClientError::new(ErrorCode::Table(Code::NotFound), "NOT_FOUND", told).into())
+    Err(ClientError::new(ClientErrorCode::Table(Code::NotFound), "NOT_FOUND", message).into())
 }
 
 /// Who else has records, if the caller, who has none, may know.

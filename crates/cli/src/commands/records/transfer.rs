@@ -9,7 +9,7 @@ use super::Whose;
 use crate::{
     context::Context,
     failure::Failure,
-    files::{self, Draft},
+    files::{self, PartialFile},
     output,
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
         let mut stdout = output::exported();
         return client.export(&mut stdout).await.map(drop).map_err(Into::into);
     };
-    let mut draft = Draft::new(&path)?;
+    let mut draft = PartialFile::new(&path)?;
     let count = client.export(draft.out()).await?;
     draft.finish()?;
     if context.json {
@@ -58,10 +58,10 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
 
 pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Failure> {
     let client = args.whose.client(context, Op::Admin).await?;
-    let told = client.import(args.replace, files::opened(args.file).await?).await?;
+    let reply = client.import(args.replace, files::opened(args.file).await?).await?;
     if context.json {
-        return output::json(&told);
+        return output::json(&reply);
     }
-    let count = output::count(told["records"].as_u64().unwrap_or(0));
+    let count = output::count(reply["records"].as_u64().unwrap_or(0));
     output::line(format_args!("imported {count} records"))
 }

@@ -21,7 +21,7 @@ const PART: &str = "-part";
 pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
     let path = free_name(image.path(), now);
     let part = paths::beside(&path, PART);
-    let copied = copy(image, &part, paths::Mode::of(image.path()));
+    let copied = copy(image, &part, paths::FileMode::of(image.path()));
     let failed = |error: io::Error| ClientError::io(path.display(), &error);
     if let Err(error) = copied {
         let _ = std::fs::remove_file(&part);
@@ -31,7 +31,7 @@ pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn copy(image: &Image, part: &Path, mode: paths::Mode) -> Result<()> {
+fn copy(image: &Image, part: &Path, mode: paths::FileMode) -> Result<()> {
     let failed = |error: io::Error| ClientError::io(part.display(), &error);
     let mut options = OpenOptions::new();
     let file = mode.limit(options.write(true).create_new(true)).open(part).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::image::{Access, connect};
+use super::image::{FileAccess, connect};
 use crate::{ClientError, Result};
 
 /// What a comparison found.
@@ -61,7 +61,7 @@ impl Side {
     fn open(file: &Path) -> Result<Self> {
         let shown = file.display().to_string();
         let failed = |error: rusqlite::Error| ClientError::sqlite(&shown, &error);
-        let connection = connect(file, Access::ReadOnly).map_err(failed)?;
+        let connection = connect(file, FileAccess::ReadOnly).map_err(failed)?;
         // Here the schema matters: what is wrong with it must be seen.
         connection.execute_batch("PRAGMA writable_schema = OFF; BEGIN").map_err(failed)?;
         Ok(Self { connection, shown })

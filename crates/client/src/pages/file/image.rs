@@ -25,7 +25,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const PAGES: &str = "temp.sqlite_dbpage";
 
 /// What is found at a path.
-pub enum Opened {
+pub enum OpenedFile {
     /// Nothing.
     Missing,
     /// A database without any page: a file of 0 bytes.
@@ -45,7 +45,7 @@ pub struct Image {
 
 /// Whether a connection may tidy up the database's WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum FileAccess {
     /// As any program: the last connection to close moves the WAL into the file.
     Ordinary,
     /// The database's bytes are not touched, whatever happens.
@@ -57,9 +57,9 @@ impl Image {
     ///
     /// # Errors
     /// When the file is no plain SQLite database (PAG-70), is locked by another program or cannot be read.
-    pub fn open(path: &Path, access: Access) -> Result<Opened> {
+    pub fn open(path: &Path, access: FileAccess) -> Result<OpenedFile> {
         match std::fs::metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Opened::Missing),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(OpenedFile::Missing),
             Err(error) => {
                 return Err(ClientError::file("FILE_UNUSABLE", format!("{}: {error}", path.display())));
             }
@@ -73,7 +73,7 @@ impl Image {
             return Err(not_sqlite(path, "its page size is none that SQLite has"));
         };
         if count == 0 {
-            return Ok(Opened::Empty);
+            return Ok(OpenedFile::Empty);
         }
         let mut image = Self {
             connection,
@@ -93,7 +93,7 @@ impl Image {
         };
         image.first = first;
         image.check_length()?;
-        Ok(Opened::Image(image))
+        Ok(OpenedFile::Image(image))
     }
 
     /// Refuses a file whose last pages are missing, in part or whole: SQLite reads zeros there. Where a WAL has content, they
@@ -293,7 +293,7 @@ impl FileIdentity {
 }
 
 /// Opens the database and begins the read transaction; the number of its pages, and their size.
-fn begin(path: &Path, access: Access) -> Result<(Connection, u32, u32)> {
+fn begin(path: &Path, access: FileAccess) -> Result<(Connection, u32, u32)> {
     let snapshot = |connection: Connection| {
         connection.execute_batch("BEGIN")?;
         // The first statement that reads takes the snapshot; the size of pages is known only after it.
@@ -335,10 +335,10 @@ fn is_in_wal_mode(path: &Path) -> bool {
 }
 
 /// Opens a database file that exists.
-pub(crate) fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path, access: FileAccess) -> rusqlite::Result<Connection> {
     let mode = match access {
-        Access::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        FileAccess::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        FileAccess::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let connection = open_file(path, mode)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

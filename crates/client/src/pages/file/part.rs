@@ -162,7 +162,7 @@ impl Part {
     ///
     /// # Errors
     /// When the file exists by now, or the disk does not allow it.
-    pub fn place(mut self, file: &Path) -> Result<()> {
+    pub fn rename_to(mut self, file: &Path) -> Result<()> {
         let failed = |error: io::Error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 ClientError::conflict(

@@ -16,7 +16,7 @@ use crate::{ClientError, Result};
 ///
 /// # Errors
 /// When the folder is missing, or the name is a symbolic link to nothing.
-pub(crate) fn check_place(file: &Path) -> Result<()> {
+pub(crate) fn check_target(file: &Path) -> Result<()> {
     let folder = directory(file);
     if !folder.is_dir() {
         let (what, shown) =
@@ -40,9 +40,9 @@ pub(crate) fn check_place(file: &Path) -> Result<()> {
 
 /// Who may read and write a file, for a new one beside it; `None` where there is no file to ask, or no modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mode(Option<u32>);
+pub(super) struct FileMode(Option<u32>);
 
-impl Mode {
+impl FileMode {
     /// The mode of `file`.
     pub(super) fn of(file: &Path) -> Self {
         #[cfg(unix)]

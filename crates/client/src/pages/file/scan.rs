@@ -12,7 +12,7 @@ use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 use super::image::Image;
 use crate::{
     Result,
-    progress::{Progress, Stage},
+    progress::{Progress, TransferPhase},
 };
 
 /// Bytes that one thread hashes at a time.
@@ -24,20 +24,20 @@ const ALONE_BELOW_BYTES: u64 = 4 << 20;
 
 /// The digests of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
+pub struct ImageDigests {
     /// One leaf per page, page 1 first.
     pub leaves: Vec<Leaf>,
     /// Their root.
     pub root: Root,
 }
 
-impl Scan {
+impl ImageDigests {
     /// Reads and hashes every page of the image.
     ///
     /// # Errors
     /// When the image cannot be read.
     pub fn of(image: &Image, progress: &dyn Progress) -> Result<Self> {
-        progress.begin(Stage::Hashing, Some(image.bytes()));
+        progress.begin(TransferPhase::Hashing, Some(image.bytes()));
         let hashers = thread::available_parallelism().map_or(1, NonZero::get).min(HASHERS_MAX);
         let leaves = if hashers == 1 || image.bytes() < ALONE_BELOW_BYTES {
             leaves_alone(image, progress)?

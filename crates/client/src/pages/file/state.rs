@@ -60,7 +60,7 @@ impl Synced {
 
 /// A pull that was about to be committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingPull {
     /// What is to be recorded once the file has the root.
     pub synced: Synced,
     /// Root that the file has for a moment while its page size changes: everything of the new image, but the
@@ -69,12 +69,12 @@ pub struct Pending {
 }
 
 /// The open state of one file.
-pub struct State {
+pub struct SyncState {
     connection: Connection,
     shown: String,
 }
 
-impl State {
+impl SyncState {
     /// Opens the state of `file`, if it has one.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl State {
         let shown = path.display().to_string();
         let opened = (|| {
             // Its leaves tell of the file's content: who may not read that may not read this either.
-            paths::Mode::of(file).make(&path)?;
+            paths::FileMode::of(file).make(&path)?;
             let mut connection = open_file(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
             if !is_ours(&connection)? {
@@ -146,11 +146,11 @@ impl State {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn pending(&self) -> Result<Option<Pending>> {
+    pub fn pending(&self) -> Result<Option<PendingPull>> {
         self.connection
             .query_row(&format!("SELECT {SYNCED_COLUMNS}, interim FROM pending"), [], |row| {
                 let interim: Option<[u8; 32]> = row.get(7)?;
-                Ok(Pending { synced: read_synced(row)?, interim: interim.map(Root) })
+                Ok(PendingPull { synced: read_synced(row)?, interim: interim.map(Root) })
             })
             .optional()
             .map_err(|error| self.failed(&error))
@@ -160,7 +160,7 @@ impl State {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set_pending(&mut self, pending: &Pending) -> Result<()> {
+    pub fn set_pending(&mut self, pending: &PendingPull) -> Result<()> {
         let interim = pending.interim.map(|root| root.0);
         write_synced(&self.connection, "pending", &pending.synced)
             .and_then(|()| self.connection.execute("UPDATE pending SET interim = ?1", [interim]))
@@ -267,15 +267,15 @@ mod tests {
     fn recorded_state_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
-        assert!(State::open(&file).unwrap().is_none());
-        let mut state = State::create(&file).unwrap();
+        assert!(SyncState::open(&file).unwrap().is_none());
+        let mut state = SyncState::create(&file).unwrap();
         assert_eq!(state.synced().unwrap(), None);
-        let pending = Pending { synced: synced(None), interim: Some(Root([2; 32])) };
+        let pending = PendingPull { synced: synced(None), interim: Some(Root([2; 32])) };
         state.set_pending(&pending).unwrap();
         assert_eq!(state.pending().unwrap(), Some(pending));
         state.record(&synced(Some(42)), &vec![Leaf([3; 32]); 5000]).unwrap();
         drop(state);
-        let state = State::open(&file).unwrap().unwrap();
+        let state = SyncState::open(&file).unwrap().unwrap();
         assert_eq!(state.pending().unwrap(), None);
         assert_eq!(state.synced().unwrap(), Some(synced(Some(42))));
         let tag = state.synced().unwrap().unwrap().tag().unwrap();
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn leaves_shrink_with_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut state = State::create(&dir.path().join("x.db")).unwrap();
+        let mut state = SyncState::create(&dir.path().join("x.db")).unwrap();
         state.record(&synced(None), &vec![Leaf([3; 32]); 5000]).unwrap();
         state.record(&synced(None), &[Leaf([4; 32])]).unwrap();
         let bytes: Vec<usize> = state
@@ -304,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         std::fs::write(dir.path().join("x.db-ferry"), "x".repeat(2000)).unwrap();
-        let error = State::open(&file).err().unwrap();
+        let error = SyncState::open(&file).err().unwrap();
         assert!(error.message.contains("x.db-ferry is in the way"), "{error}");
     }
 
@@ -321,7 +321,7 @@ mod tests {
             let _ = std::fs::remove_file(&theirs);
             Connection::open(&theirs).unwrap().execute_batch(sql).unwrap();
             let before = std::fs::read(&theirs).unwrap();
-            assert_eq!(State::create(&file).err().unwrap().reason, "STATE_FOREIGN", "{sql}");
+            assert_eq!(SyncState::create(&file).err().unwrap().reason, "STATE_FOREIGN", "{sql}");
             assert_eq!(std::fs::read(&theirs).unwrap(), before, "{sql}");
         }
     }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::{ClientError, ErrorCode, Result, ServerUrl, admin::Direction, no_answer};
+use crate::{ClientError, ClientErrorCode, Result, ServerUrl, admin::Direction, no_answer};
 
 /// How long the close code may come after an `error` frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub(super) fn wrong_direction(meant: Direction) -> ClientError {
         Direction::Pull => Direction::Push,
     };
     ClientError::new(
-        ErrorCode::Table(Code::PermissionDenied),
+        ClientErrorCode::Table(Code::PermissionDenied),
         "WRONG_DIRECTION",
         format!(
             "this token may only {may}: mint one to {meant} with ferry db token DB --direction {meant}",
@@ -68,7 +68,7 @@ pub(super) fn upgrade(server: &ServerUrl, error: SocketError) -> ClientError {
         }
         None => format!("{server} answered {status}"),
     };
-    let mut refusal = ClientError::new(ErrorCode::Table(code), reason, message);
+    let mut refusal = ClientError::new(ClientErrorCode::Table(code), reason, message);
     refusal.request_id = header("x-request-id");
     refusal.retry_after_ms =
         header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).map(|seconds| seconds * 1000);
@@ -91,7 +91,7 @@ pub(super) fn socket(server: &ServerUrl, error: &SocketError) -> ClientError {
 }
 
 /// The hub's `error` frame; the close code that follows it tells the family.
-pub(super) async fn told<S>(socket: &mut S, message: String) -> ClientError
+pub(super) async fn of_frame<S>(socket: &mut S, message: String) -> ClientError
 where
     S: futures_util::Stream<Item = Result<Message, SocketError>> + Unpin,
 {
@@ -133,7 +133,7 @@ fn refusal(code: Option<CloseCode>, message: String) -> ClientError {
         Some(1000) | None if message.contains("closed the connection") => (Code::Unavailable, "UNAVAILABLE"),
         _ => (Code::Internal, "INTERNAL"),
     };
-    ClientError::new(ErrorCode::Table(family), reason, message)
+    ClientError::new(ClientErrorCode::Table(family), reason, message)
 }
 
 #[cfg(test)]
@@ -143,13 +143,19 @@ mod tests {
     #[test]
     fn close_codes_map_to_error_families() {
         let family = |code, message: &str| refusal(Some(CloseCode::from(code)), message.into()).code;
-        assert_eq!(family(1008, "this token allows pull only"), ErrorCode::Table(Code::PermissionDenied));
-        assert_eq!(family(1008, "a hub database is not pushed"), ErrorCode::Table(Code::FailedPrecondition));
+        assert_eq!(
+            family(1008, "this token allows pull only"),
+            ClientErrorCode::Table(Code::PermissionDenied)
+        );
+        assert_eq!(
+            family(1008, "a hub database is not pushed"),
+            ClientErrorCode::Table(Code::FailedPrecondition)
+        );
         let lost = "another push was committed first (now version 43); pull before you push again, or you replace it";
-        assert_eq!(family(1013, lost), ErrorCode::Table(Code::Aborted));
-        assert_eq!(family(1013, "busy"), ErrorCode::Table(Code::Unavailable));
-        assert_eq!(family(1011, "DAMAGED: the file itself is damaged"), ErrorCode::FileUnusable);
-        assert_eq!(family(1011, "page 3 was announced twice"), ErrorCode::Table(Code::Internal));
+        assert_eq!(family(1013, lost), ClientErrorCode::Table(Code::Aborted));
+        assert_eq!(family(1013, "busy"), ClientErrorCode::Table(Code::Unavailable));
+        assert_eq!(family(1011, "DAMAGED: the file itself is damaged"), ClientErrorCode::FileUnusable);
+        assert_eq!(family(1011, "page 3 was announced twice"), ClientErrorCode::Table(Code::Internal));
     }
 
     #[test]
@@ -162,6 +168,6 @@ mod tests {
             .unwrap();
         let error = upgrade(&server, SocketError::Http(Box::new(response)));
         assert_eq!((error.message.as_str(), error.retry_after_ms), ("too many sockets", Some(3000)));
-        assert_eq!(error.code, ErrorCode::Table(Code::Unavailable));
+        assert_eq!(error.code, ClientErrorCode::Table(Code::Unavailable));
     }
 }

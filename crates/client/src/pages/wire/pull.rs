@@ -8,7 +8,7 @@ use ferry_types::PageNo;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{Session, Transferred, failure, session};
+use super::{Transferred, WireSession, failure, session};
 use crate::{ClientError, Result, admin::Direction};
 
 /// Pages that wait for the disk.
@@ -23,7 +23,7 @@ pub trait PageSink: Send + 'static {
     fn page(&mut self, number: PageNo, data: &[u8]) -> Result<ControlFlow<()>>;
 }
 
-impl Session {
+impl WireSession {
     /// Announces `hashes`, the hashes of all local pages (page 1 as it is, the lock page as zeros), and hands
     /// `sink` every page that the hub sends. `None`: the sink ended the session.
     ///
@@ -67,7 +67,7 @@ impl Session {
                         }
                     }
                     Frame::SyncComplete(complete) => return Ok(complete),
-                    Frame::Error(message) => return Err(failure::told(&mut incoming, message).await),
+                    Frame::Error(message) => return Err(failure::of_frame(&mut incoming, message).await),
                     // A server that does not name the token's direction shows it by what it sends.
                     Frame::RequestPage(_) | Frame::RequestPages(_) => {
                         return Err(failure::wrong_direction(Direction::Pull));

@@ -1,4 +1,4 @@
-//! Push: announce every page, send those that the hub asks for, hear that it committed.
+//! Push: announce every page, send those that the hub asks for, wait for its commit.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    Session, Traffic, Transferred, failure,
-    session::{self, Incoming, Outgoing, Received},
+    Traffic, Transferred, WireSession, failure,
+    session::{self, FrameSink, FrameStream, HubMessage},
 };
 use crate::{
     ClientError, Result, ServerUrl,
     admin::Direction,
     pages::file::Image,
-    progress::{Progress, Stage},
+    progress::{Progress, TransferPhase},
 };
 
 /// Encoded pages that wait for the socket: read ahead, but never much memory.
 const PAGES_AHEAD: usize = 32;
 
-impl Session {
+impl WireSession {
     /// Pushes `image`, whose pages have `hashes` (page 1 as it is, the lock page as zeros). When this returns,
     /// the hub has committed. The image comes back with the result, still in its read transaction.
     ///
@@ -70,7 +70,7 @@ impl Session {
 /// Sends hashes and pages. A failing socket ends nothing here: the hub's reason for it is still to be read.
 /// Returns only if the image cannot be read any more.
 async fn send(
-    outgoing: &mut Outgoing,
+    outgoing: &mut FrameSink,
     traffic: &Traffic,
     hashes: &[[u8; 32]],
     ready: &mut mpsc::Receiver<Vec<u8>>,
@@ -134,19 +134,19 @@ impl Asked {
 
 /// Hands the hub's requests to the reader of pages, until the hub has committed or refused.
 async fn answer_requests(
-    incoming: &mut Incoming,
+    incoming: &mut FrameStream,
     traffic: &Traffic,
     server: &ServerUrl,
     mut asked: Asked,
 ) -> Result<Transferred> {
-    let mut stage = Stage::Sending;
+    let mut stage = TransferPhase::Sending;
     loop {
         let bytes = match session::next(incoming, traffic, server).await? {
-            Received::Frame(bytes) => bytes,
-            Received::Ping(told) => {
-                let reached = match &*told {
-                    phase::CHECKING => Stage::Checking,
-                    phase::COMMITTING => Stage::Committing,
+            HubMessage::Frame(bytes) => bytes,
+            HubMessage::Ping(payload) => {
+                let reached = match &*payload {
+                    phase::CHECKING => TransferPhase::Checking,
+                    phase::COMMITTING => TransferPhase::Committing,
                     _ => continue,
                 };
                 if reached != stage {
@@ -168,7 +168,7 @@ async fn answer_requests(
                     wire_bytes: 0,
                 });
             }
-            Frame::Error(message) => return Err(failure::told(incoming, message).await),
+            Frame::Error(message) => return Err(failure::of_frame(incoming, message).await),
             // A server that does not name the token's direction shows it by what it sends.
             Frame::PageData(_) | Frame::PageDataBatch(_) => {
                 return Err(failure::wrong_direction(Direction::Push));

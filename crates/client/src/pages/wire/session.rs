@@ -36,26 +36,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_MAX: Duration = Duration::from_millis(EDGEREPLICA_IDLE_MAX_MS);
 /// How long the hub has to answer the close of a session that is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Hashes between two flushes, and between two looks at what else is to be sent.
+/// Hashes between two flushes, and between two checks of what else is to be sent.
 const HASHES_PER_FLUSH: usize = 512;
 
 /// A stream below a WebSocket: TCP, or TLS over it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
-pub(super) type Incoming = SplitStream<Socket>;
-pub(super) type Outgoing = SplitSink<Socket, Message>;
+pub(super) type Socket = WebSocketStream<Box<dyn ByteStream>>;
+pub(super) type FrameStream = SplitStream<Socket>;
+pub(super) type FrameSink = SplitSink<Socket, Message>;
 
 /// A session whose greeting is done: the hub has pinned the version that this session is about.
-pub struct Session {
+pub struct WireSession {
     pub(super) server: ServerUrl,
     pub(super) socket: Socket,
     pub(super) traffic: Traffic,
     reply: HelloReply,
 }
 
-impl Session {
+impl WireSession {
     /// Connects and greets; `max_page` is the number of pages of the local image.
     ///
     /// The token alone decides the direction, and a session of the other one can even look like a success: so a token
@@ -89,7 +89,7 @@ impl Session {
                     reply.protocol_version
                 )));
             }
-            Frame::Error(message) => return Err(failure::told(&mut session.socket, message).await),
+            Frame::Error(message) => return Err(failure::of_frame(&mut session.socket, message).await),
             other => return Err(failure::unexpected(&other)),
         }
         Ok(session)
@@ -119,7 +119,7 @@ async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Dire
     let host = server.host().trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, server.port())).await.map_err(|error| no_hub(&error))?;
     tcp.set_nodelay(true).map_err(|error| no_hub(&error))?;
-    let stream: Box<dyn Stream> = if server.is_secure() {
+    let stream: Box<dyn ByteStream> = if server.is_secure() {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| no_hub(&error))?;
         let connector = tokio_rustls::TlsConnector::from(tls::config());
         Box::new(connector.connect(name, tcp).await.map_err(|error| no_answer::explained(server, &error))?)
@@ -145,10 +145,10 @@ async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Dire
 }
 
 /// What the hub sends.
-pub(super) enum Received {
+pub(super) enum HubMessage {
     /// A frame of the protocol, encoded.
     Frame(Bytes),
-    /// A sign of life, which may tell how far the hub is.
+    /// A keep-alive, which may carry the phase of the push.
     Ping(Bytes),
 }
 
@@ -158,14 +158,14 @@ where
     S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {
     loop {
-        if let Received::Frame(bytes) = next(socket, traffic, server).await? {
+        if let HubMessage::Frame(bytes) = next(socket, traffic, server).await? {
             return Ok(bytes);
         }
     }
 }
 
 /// The next frame or ping. Silence of both directions for [`IDLE_MAX`] is a failure: the hub is gone.
-pub(super) async fn next<S>(socket: &mut S, traffic: &Traffic, server: &ServerUrl) -> Result<Received>
+pub(super) async fn next<S>(socket: &mut S, traffic: &Traffic, server: &ServerUrl) -> Result<HubMessage>
 where
     S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {
@@ -180,9 +180,9 @@ where
         match next {
             Some(Ok(Message::Binary(bytes))) => {
                 traffic.add(bytes.len());
-                return Ok(Received::Frame(bytes));
+                return Ok(HubMessage::Frame(bytes));
             }
-            Some(Ok(Message::Ping(told))) => return Ok(Received::Ping(told)),
+            Some(Ok(Message::Ping(payload))) => return Ok(HubMessage::Ping(payload)),
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Text(_))) => {
                 return Err(ClientError::unverified("the hub sent text where a frame belongs"));
@@ -196,7 +196,7 @@ where
 
 /// Announces the hashes of all pages, ascending; between two flushes `others` may send frames of its own.
 pub(super) async fn send_hashes(
-    outgoing: &mut Outgoing,
+    outgoing: &mut FrameSink,
     traffic: &Traffic,
     hashes: &[[u8; 32]],
     mut others: impl FnMut() -> Option<Vec<u8>>,

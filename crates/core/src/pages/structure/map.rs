@@ -12,12 +12,12 @@ const FIRST_MAP_PAGE: u32 = 2;
 
 /// What the map says of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct PointerMapEntry {
     what: u8,
     parent: u32,
 }
 
-impl Entry {
+impl PointerMapEntry {
     pub(super) const ROOT: Self = Self { what: 1, parent: 0 };
     pub(super) const FREE: Self = Self { what: 2, parent: 0 };
 
@@ -66,7 +66,7 @@ impl PointerMap {
         pages: &mut P,
         count: PageCount,
         page: u32,
-        entry: Entry,
+        entry: PointerMapEntry,
     ) -> Checked<(), P> {
         if page < FIRST_MAP_PAGE {
             return Ok(());
@@ -81,7 +81,7 @@ impl PointerMap {
         let at = (page as usize).checked_sub(map as usize + 1).map(|index| index * ENTRY_BYTES);
         let bytes = at.and_then(|at| self.last.1.get(at..at + ENTRY_BYTES));
         let bytes = bytes.ok_or_else(|| damaged(format!("Failed to read ptrmap key={page}")))?;
-        let got = Entry { what: bytes[0], parent: be32(bytes, 1) };
+        let got = PointerMapEntry { what: bytes[0], parent: be32(bytes, 1) };
         if got == entry {
             return Ok(());
         }

@@ -12,8 +12,8 @@ mod schema;
 use ferry_types::{PageCount, PageNo, PageSize};
 
 use self::{
-    map::{Entry, PointerMap},
-    node::{Cell, Node, TreeKind, be32},
+    map::{PointerMap, PointerMapEntry},
+    node::{BtreeCell, BtreeNode, TreeKind, be32},
 };
 use super::PageSet;
 
@@ -93,16 +93,16 @@ struct Check<'p, P> {
     seen: PageSet,
     map: Option<PointerMap>,
     /// Of the schema, which is the first tree.
-    roots: Vec<schema::Root>,
+    roots: Vec<schema::TreeRoot>,
 }
 
 /// Where in a tree the check stands.
-struct Place {
+struct TreePosition {
     root: u32,
     page: u32,
 }
 
-impl Place {
+impl TreePosition {
     fn finding<E>(&self, finding: impl std::fmt::Display) -> Fault<E> {
         damaged(format!("Tree {} page {}: {finding}", self.root, self.page))
     }
@@ -131,13 +131,13 @@ impl<P: ImagePages> Check<'_, P> {
     fn follow(
         &mut self,
         page: u32,
-        entry: Entry,
-        place: impl Fn(String) -> Fault<P::Error>,
+        entry: PointerMapEntry,
+        fault: impl Fn(String) -> Fault<P::Error>,
     ) -> Checked<PageNo, P> {
-        let page_no = self.claim(page).map_err(&place)?;
+        let page_no = self.claim(page).map_err(&fault)?;
         if let Some(map) = &mut self.map {
-            map.check(self.pages, self.count, page, entry).map_err(|fault| match fault {
-                Fault::Damaged(finding) => place(finding),
+            map.check(self.pages, self.count, page, entry).map_err(|error| match error {
+                Fault::Damaged(finding) => fault(finding),
                 source @ Fault::Source(_) => source,
             })?;
         }
@@ -149,17 +149,17 @@ impl<P: ImagePages> Check<'_, P> {
     }
 
     fn freelist(&mut self, mut trunk: u32) -> Checked<(), P> {
-        let place = |finding: String| damaged(format!("Freelist: {finding}"));
+        let fault = |finding: String| damaged(format!("Freelist: {finding}"));
         let mut page = Vec::new();
         while trunk != 0 {
-            let trunk_no = self.follow(trunk, Entry::FREE, place)?;
+            let trunk_no = self.follow(trunk, PointerMapEntry::FREE, fault)?;
             self.read(trunk_no, &mut page)?;
             let leaves = be32(&page, 4) as usize;
             if leaves > self.usable / 4 - 2 {
-                return Err(place(format!("freelist leaf count too big on page {trunk}")));
+                return Err(fault(format!("freelist leaf count too big on page {trunk}")));
             }
             for leaf in 0..leaves {
-                self.follow(be32(&page, 8 + 4 * leaf), Entry::FREE, place)?;
+                self.follow(be32(&page, 8 + 4 * leaf), PointerMapEntry::FREE, fault)?;
             }
             trunk = be32(&page, 0);
         }
@@ -168,13 +168,13 @@ impl<P: ImagePages> Check<'_, P> {
 
     /// The tree at `root`; returns what it is keyed by.
     fn tree(&mut self, root: u32) -> Checked<TreeKind, P> {
-        let place = Place { root, page: root };
-        let tell = |finding: String| place.finding(finding);
+        let position = TreePosition { root, page: root };
+        let fault = |finding: String| position.finding(finding);
         // Page 1 is in no pointer map.
         let page = if root == PageNo::FIRST.get() {
-            self.claim(root).map_err(tell)?
+            self.claim(root).map_err(fault)?
         } else {
-            self.follow(root, Entry::ROOT, tell)?
+            self.follow(root, PointerMapEntry::ROOT, fault)?
         };
         let mut kind = None;
         self.subtree(root, page, &mut kind, 1, &mut { i64::MAX })?;
@@ -191,44 +191,45 @@ impl<P: ImagePages> Check<'_, P> {
         depth: usize,
         key: &mut i64,
     ) -> Checked<usize, P> {
-        let place = Place { root, page: page_no.get() };
+        let position = TreePosition { root, page: page_no.get() };
         if depth > DEPTH_MAX {
-            return Err(place.finding("too deep"));
+            return Err(position.finding("too deep"));
         }
         let mut page = Vec::new();
         self.read(page_no, &mut page)?;
-        let parsed = Node::parse(&page, page_no == PageNo::FIRST, self.usable);
-        let node = parsed.map_err(|finding| place.finding(finding))?;
+        let parsed = BtreeNode::parse(&page, page_no == PageNo::FIRST, self.usable);
+        let node = parsed.map_err(|finding| position.finding(finding))?;
         if *kind.get_or_insert(node.kind) != node.kind {
-            return Err(place.finding("its parent is of another kind"));
+            return Err(position.finding("its parent is of another kind"));
         }
         let mut cells = Vec::with_capacity(node.cell_count);
         for index in 0..node.cell_count {
-            cells.push(node.cell(&page, index).map_err(|finding| place.cell(index, finding))?);
+            cells.push(node.cell(&page, index).map_err(|finding| position.cell(index, finding))?);
         }
-        let covered = node.check_coverage(&page, place.page, &cells);
-        covered.map_err(|finding| place.finding(finding))?;
+        let covered = node.check_coverage(&page, position.page, &cells);
+        covered.map_err(|finding| position.finding(finding))?;
         let mut height = None;
         if !node.is_leaf {
             let right = node.right_child(&page);
-            let tell = |finding| damaged(format!("Tree {root} page {page_no} right child: {finding}"));
-            let child = self.follow(right, Entry::child_of(page_no), tell)?;
+            let fault = |finding| damaged(format!("Tree {root} page {page_no} right child: {finding}"));
+            let child = self.follow(right, PointerMapEntry::child_of(page_no), fault)?;
             height = Some(self.subtree(root, child, kind, depth + 1, key)?);
         }
         for (index, cell) in cells.iter().enumerate().rev() {
             let is_last = node.is_leaf && index + 1 == cells.len();
             if node.kind == TreeKind::Table {
                 if cell.rowid > *key || (cell.rowid == *key && !is_last) {
-                    return Err(place.cell(index, format_args!("Rowid {} out of order", cell.rowid)));
+                    return Err(position.cell(index, format_args!("Rowid {} out of order", cell.rowid)));
                 }
                 *key = cell.rowid;
             }
-            self.payload(&place, index, cell, &page)?;
+            self.payload(&position, index, cell, &page)?;
             if let Some(child) = cell.child {
-                let child =
-                    self.follow(child, Entry::child_of(page_no), |finding| place.cell(index, finding))?;
+                let child = self.follow(child, PointerMapEntry::child_of(page_no), |finding| {
+                    position.cell(index, finding)
+                })?;
                 if Some(self.subtree(root, child, kind, depth + 1, key)?) != height {
-                    return Err(place.cell(index, "Child page depth differs"));
+                    return Err(position.cell(index, "Child page depth differs"));
                 }
             }
         }
@@ -236,34 +237,40 @@ impl<P: ImagePages> Check<'_, P> {
     }
 
     /// The part of a payload that lies on pages of its own; of a row of the schema, its root page is noted.
-    fn payload(&mut self, place: &Place, index: usize, cell: &Cell, page: &[u8]) -> Checked<(), P> {
-        let is_schema = place.root == PageNo::FIRST.get() && cell.child.is_none();
-        let mut row = is_schema.then(|| schema::Row::begin(&page[cell.local.clone()]));
+    fn payload(
+        &mut self,
+        position: &TreePosition,
+        index: usize,
+        cell: &BtreeCell,
+        page: &[u8],
+    ) -> Checked<(), P> {
+        let is_schema = position.root == PageNo::FIRST.get() && cell.child.is_none();
+        let mut row = is_schema.then(|| schema::SchemaRow::begin(&page[cell.local.clone()]));
         if let Some(first) = cell.overflow {
             let rest = cell.payload_bytes - cell.local.len() as u64;
             let per_page = self.usable as u64 - 4;
             let wanted = rest.div_ceil(per_page);
-            let (mut next, mut pages, mut entry) = (first, 0, Entry::overflow_of(place.page));
+            let (mut next, mut pages, mut entry) = (first, 0, PointerMapEntry::overflow_of(position.page));
             let mut offset = cell.local.len() as u64;
             let mut data = Vec::new();
             while next != 0 && pages <= wanted {
-                let overflow = self.follow(next, entry, |finding| place.cell(index, finding))?;
+                let overflow = self.follow(next, entry, |finding| position.cell(index, finding))?;
                 self.read(overflow, &mut data)?;
                 if let Some(Some(row)) = &mut row {
                     row.add(offset, &data[4..self.usable]);
                 }
                 offset += per_page;
-                entry = Entry::overflow_after(next);
+                entry = PointerMapEntry::overflow_after(next);
                 next = be32(&data, 0);
                 pages += 1;
             }
             if pages != wanted {
                 let finding = format!("overflow list length is {pages} but should be {wanted}");
-                return Err(place.cell(index, finding));
+                return Err(position.cell(index, finding));
             }
         }
         match row {
-            Some(None) => Err(place.cell(index, "not a row of the schema")),
+            Some(None) => Err(position.cell(index, "not a row of the schema")),
             Some(Some(row)) => {
                 self.roots.extend(row.root());
                 Ok(())

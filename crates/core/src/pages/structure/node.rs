@@ -24,7 +24,7 @@ pub(super) enum TreeKind {
 
 /// A parsed page.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct BtreeNode {
     pub(super) kind: TreeKind,
     pub(super) is_leaf: bool,
     pub(super) cell_count: usize,
@@ -35,7 +35,7 @@ pub(super) struct Node {
 
 /// One cell.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(super) struct BtreeCell {
     /// The child on its left; interior pages only.
     pub(super) child: Option<u32>,
     /// Key of a table's cell; 0 in an index.
@@ -49,7 +49,7 @@ pub(super) struct Cell {
     room: Range<usize>,
 }
 
-impl Node {
+impl BtreeNode {
     /// Reads the header and checks that the free blocks lie on the page, ascending and apart. `Err` holds a finding.
     pub(super) fn parse(page: &[u8], is_page1: bool, usable: usize) -> Result<Self, String> {
         let header_at = if is_page1 { PAGE1_HEADER_AT } else { 0 };
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Cell number `index`. `Err` holds a finding.
-    pub(super) fn cell(&self, page: &[u8], index: usize) -> Result<Cell, String> {
+    pub(super) fn cell(&self, page: &[u8], index: usize) -> Result<BtreeCell, String> {
         let at = be16(page, self.cells_at() + 2 * index);
         let last = self.usable - CELL_MIN_BYTES;
         if at < self.content_at || at > last {
@@ -97,7 +97,7 @@ impl Node {
         self.cell_at(page, at).ok_or_else(|| "Extends off end of page".to_owned())
     }
 
-    fn cell_at(&self, page: &[u8], at: usize) -> Option<Cell> {
+    fn cell_at(&self, page: &[u8], at: usize) -> Option<BtreeCell> {
         let page = &page[..self.usable];
         let mut next = at;
         let child = (!self.is_leaf).then(|| be32(page, at));
@@ -116,11 +116,16 @@ impl Node {
             return None;
         }
         let overflow = spills.then(|| be32(page, local.end));
-        Some(Cell { child, rowid, payload_bytes, local, overflow, room: at..end })
+        Some(BtreeCell { child, rowid, payload_bytes, local, overflow, room: at..end })
     }
 
     /// Checks that cells, free blocks and the counted fragments fill the page from its content on, each byte once.
-    pub(super) fn check_coverage(&self, page: &[u8], page_no: u32, cells: &[Cell]) -> Result<(), String> {
+    pub(super) fn check_coverage(
+        &self,
+        page: &[u8],
+        page_no: u32,
+        cells: &[BtreeCell],
+    ) -> Result<(), String> {
         let mut rooms: Vec<Range<usize>> = cells.iter().map(|cell| cell.room.clone()).collect();
         for block in self.free_blocks(page) {
             rooms.push(block?);

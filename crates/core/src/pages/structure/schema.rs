@@ -9,23 +9,23 @@ const ROOTPAGE: usize = 3;
 
 /// A table or an index.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(super) struct TreeRoot {
     pub(super) page: u32,
     pub(super) is_index: bool,
 }
 
 /// A row whose payload comes in parts.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct SchemaRow {
     is_index: bool,
     /// Where in the payload the root page stands, and what is here of it.
-    place: Range<u64>,
+    range: Range<u64>,
     number: Vec<u8>,
     /// The root page is the number 1, which takes no room.
     is_one: bool,
 }
 
-impl Row {
+impl SchemaRow {
     /// Reads the record's header, which must be whole in the first part, since its five lengths are shorter than any cell.
     /// `None` if it is none. A root page that is no number stays empty: such a row has none.
     pub(super) fn begin(first: &[u8]) -> Option<Self> {
@@ -49,8 +49,8 @@ impl Row {
         // In UTF-16 a zero stands before or behind each letter.
         let word = first.get(type_at..).unwrap_or_default().iter().take(usize::try_from(type_bytes).ok()?);
         let is_index = word.copied().find(|byte| *byte != 0) == Some(b'i');
-        let place = body..body.checked_add(bytes)?;
-        let mut row = Self { is_index, place, number: Vec::new(), is_one: rootpage == 9 };
+        let range = body..body.checked_add(bytes)?;
+        let mut row = Self { is_index, range, number: Vec::new(), is_one: rootpage == 9 };
         row.add(0, first);
         Some(row)
     }
@@ -58,7 +58,7 @@ impl Row {
     /// Takes the part of the payload that begins at `offset`; parts come in order.
     pub(super) fn add(&mut self, offset: u64, part: &[u8]) {
         let end = offset + part.len() as u64;
-        let (from, to) = (self.place.start.max(offset), self.place.end.min(end));
+        let (from, to) = (self.range.start.max(offset), self.range.end.min(end));
         if from < to {
             let within = |at: u64| usize::try_from(at - offset).expect("BUG: within a page");
             self.number.extend_from_slice(&part[within(from)..within(to)]);
@@ -66,12 +66,12 @@ impl Row {
     }
 
     /// Views, triggers and virtual tables have none.
-    pub(super) fn root(self) -> Option<Root> {
+    pub(super) fn root(self) -> Option<TreeRoot> {
         let number =
             self.number.iter().fold(u64::from(self.is_one), |number, byte| number << 8 | u64::from(*byte));
         // What is no page number is told as page 4,294,967,295, which no image has.
         let page = u32::try_from(number).unwrap_or(u32::MAX);
-        (page != 0).then_some(Root { page, is_index: self.is_index })
+        (page != 0).then_some(TreeRoot { page, is_index: self.is_index })
     }
 }
 

@@ -80,9 +80,9 @@ fn killed_at_any_point_the_old_version_or_the_new_stands() {
         let points = points.lock().unwrap().clone();
         assert!(points.len() >= 6, "{points:?}");
         let mut reached = false;
-        for (place, point) in points.iter().enumerate() {
+        for (index, point) in points.iter().enumerate() {
             let context = format!("{}: killed at {point}", scenario.name);
-            let killed = copies.path().join(place.to_string());
+            let killed = copies.path().join(index.to_string());
             let again = open(&killed);
             let is_after = state(&again, &scenario, &context);
             assert!(is_after || !reached, "{context}: committed before, lost now");
@@ -108,14 +108,14 @@ fn failing_at_any_point_nothing_is_mixed_and_work_goes_on() {
                     push(&replica, before).unwrap();
                 }
                 let hit = Arc::new(Mutex::new(None::<String>));
-                let (told, mut reached) = (Arc::clone(&hit), 0);
+                let (recorded, mut reached) = (Arc::clone(&hit), 0);
                 let fail = move |point: &str| {
                     reached += 1;
                     if reached <= target {
                         return Ok(());
                     }
-                    if told.lock().unwrap().is_none() {
-                        *told.lock().unwrap() = Some(point.to_owned());
+                    if recorded.lock().unwrap().is_none() {
+                        *recorded.lock().unwrap() = Some(point.to_owned());
                         assert!(!panics, "on purpose");
                         return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
                     }

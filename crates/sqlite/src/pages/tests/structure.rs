@@ -6,7 +6,7 @@ use std::{fs, fs::File};
 use ferry_testkit::{migrations::App, rng::Rng};
 
 use super::{
-    super::check::{self, Verdict},
+    super::check::{self, CheckOutcome},
     *,
 };
 
@@ -39,7 +39,7 @@ fn is_of_pages(finding: &String) -> bool {
     !OF_NO_CONCERN.iter().any(|known| finding.contains(known))
 }
 
-fn verdict(path: &Path) -> Verdict {
+fn verdict(path: &Path) -> CheckOutcome {
     let pages = read_raw(path);
     let header = header::check(&pages[..page_size(&pages)]).unwrap();
     let count = PageCount(u32::try_from(pages.len() / header.page_size.bytes()).unwrap());
@@ -87,7 +87,7 @@ fn the_files_of_many_apps_pass() {
         let path = dir.path().join(format!("{seed}.db"));
         grown(&path, seed);
         assert_eq!(sqlites(&path), Ok(vec![]), "seed {seed}");
-        assert_eq!(verdict(&path), Verdict::Ok, "seed {seed}");
+        assert_eq!(verdict(&path), CheckOutcome::Ok, "seed {seed}");
     }
 }
 
@@ -113,21 +113,21 @@ fn the_check_and_sqlite_agree_on_damage() {
             fs::write(&damaged, &image).unwrap();
             let (ours, theirs) = (verdict(&damaged), sqlites(&damaged));
             match (&ours, &theirs) {
-                (Verdict::Damaged(finding), Ok(findings)) => {
+                (CheckOutcome::Damaged(finding), Ok(findings)) => {
                     let is_left_out = LEFT_OUT.iter().any(|known| finding.contains(known));
                     let of_pages = is_left_out || findings.iter().any(is_of_pages);
                     assert!(of_pages, "seed {seed}: {ours:?}, but SQLite finds {findings:?}");
                     found += 1;
                 }
-                (Verdict::Damaged(_), Err(_)) => found += 1,
-                (Verdict::Ok, Ok(findings)) => {
+                (CheckOutcome::Damaged(_), Err(_)) => found += 1,
+                (CheckOutcome::Ok, Ok(findings)) => {
                     let of_pages = findings.iter().any(is_of_pages);
                     assert!(!of_pages, "seed {seed}: passed, though SQLite finds {findings:?}");
                     passed += 1;
                 }
                 // A schema or row that SQLite cannot read.
-                (Verdict::Ok, Err(_)) => passed += 1,
-                (Verdict::Unwanted, _) => panic!("it was wanted"),
+                (CheckOutcome::Ok, Err(_)) => passed += 1,
+                (CheckOutcome::Unwanted, _) => panic!("it was wanted"),
             }
         }
     }

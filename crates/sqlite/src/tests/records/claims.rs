@@ -41,9 +41,9 @@ fn permutations<T: Clone>(all: &[T]) -> Vec<Vec<T>> {
     if all.is_empty() {
         return vec![Vec::new()];
     }
-    let heads = all.iter().enumerate().flat_map(|(place, head)| {
+    let heads = all.iter().enumerate().flat_map(|(index, head)| {
         let mut rest = all.to_vec();
-        rest.remove(place);
+        rest.remove(index);
         permutations(&rest).into_iter().map(move |tail| [vec![head.clone()], tail].concat())
     });
     heads.collect()

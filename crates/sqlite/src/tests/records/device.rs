@@ -138,13 +138,13 @@ impl Device {
         let (since, changes) = (self.since(), self.outbox.clone());
         self.sent.push((since, changes.clone()));
         let answer = hub.push(&self.client, since, self.dialect(), &changes);
-        let told: Vec<String> = answer.changes.iter().map(Value::to_string).collect();
+        let reply: Vec<String> = answer.changes.iter().map(Value::to_string).collect();
         self.story.push(format!(
             "pushes from {}: {}\n  arrives: {answer_arrives}: until {}: {}",
             since.0,
             Value::from(changes.clone()),
             answer.until.0,
-            told.join(" ")
+            reply.join(" ")
         ));
         if !answer_arrives {
             return None;
@@ -153,8 +153,8 @@ impl Device {
         for change in &answer.changes {
             self.apply(hub, change);
         }
-        for (change, told) in changes.iter().zip(&answer.told) {
-            self.take_over(change, told.as_deref());
+        for (change, reply) in changes.iter().zip(&answer.answers) {
+            self.take_over(change, reply.as_deref());
         }
         if self.generation != Generation::Ferry {
             for table in TABLES {
@@ -171,9 +171,9 @@ impl Device {
             return self.pull_changes(hub, answer_arrives);
         }
         let page = hub.pull(Some(&self.client), table, since);
-        let told = String::from_utf8_lossy(&page.changes);
+        let reply = String::from_utf8_lossy(&page.changes);
         self.story.push(format!(
-            "pulls {table} from {}: arrives: {answer_arrives}: until {}: {told}",
+            "pulls {table} from {}: arrives: {answer_arrives}: until {}: {reply}",
             since.0, page.until.0
         ));
         if !answer_arrives {
@@ -250,10 +250,10 @@ impl Device {
     }
 
     /// The hub judged a write that this device sent: what it says counts in its place, whatever the times.
-    fn take_over(&mut self, change: &Value, told: Option<&str>) {
-        let Some(told) = told else { return };
+    fn take_over(&mut self, change: &Value, reply: Option<&str>) {
+        let Some(reply) = reply else { return };
         let key = (text(&change["table"]), text(&change["id"]));
-        let fields: Value = serde_json::from_str(told).unwrap();
+        let fields: Value = serde_json::from_str(reply).unwrap();
         for (name, field) in fields.as_object().unwrap() {
             let new = self.learned(field);
             let record = self.records.entry(key.clone()).or_default();

@@ -38,7 +38,7 @@ pub(super) struct Answer {
     pub(super) conflicts: usize,
     pub(super) results: Vec<ChangeResult>,
     /// What Ferry's client must take over, change by change.
-    pub(super) told: Vec<Option<String>>,
+    pub(super) answers: Vec<Option<String>>,
     pub(super) until: UnixNanos,
     pub(super) has_more: bool,
     pub(super) touched: usize,
@@ -85,7 +85,7 @@ impl Hub {
         Answer {
             changes: parse_changes(&page.changes),
             conflicts: pushed.conflicts.len(),
-            told: pushed.results.iter().map(|outcome| outcome.fields.clone()).collect(),
+            answers: pushed.results.iter().map(|outcome| outcome.fields.clone()).collect(),
             results: pushed.results.iter().map(|outcome| outcome.result).collect(),
             until: page.until,
             has_more: page.has_more,

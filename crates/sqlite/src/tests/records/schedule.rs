@@ -38,37 +38,37 @@ impl World {
     fn step(&mut self) {
         let pause = [0, 0, 1, 40, 3_000, 400_000][below(&mut self.rng, 6)];
         self.hub.sleep_ms(pause);
-        let place = below(&mut self.rng, self.devices.len());
+        let index = below(&mut self.rng, self.devices.len());
         match self.rng.below(12) {
-            0..6 => self.edit(place),
+            0..6 => self.edit(index),
             6..9 => {
                 let arrives = !self.one_in(4);
-                self.devices[place].push(&self.hub, arrives);
+                self.devices[index].push(&self.hub, arrives);
             }
             9 => {
                 let (table, arrives) = (TABLES[below(&mut self.rng, 2)], !self.one_in(4));
-                self.devices[place].pull(&self.hub, table, arrives);
+                self.devices[index].pull(&self.hub, table, arrives);
             }
-            10 => self.repeat(place),
-            _ if self.one_in(6) => self.devices[place].wipe(),
+            10 => self.repeat(index),
+            _ if self.one_in(6) => self.devices[index].wipe(),
             _ => {
-                let device = &self.devices[place];
+                let device = &self.devices[index];
                 self.hub.killed_push(&device.client, device.since(), device.dialect(), &device.outbox);
             }
         }
     }
 
-    fn edit(&mut self, place: usize) {
+    fn edit(&mut self, index: usize) {
         self.names += 1;
         let value = json!(format!("v{}", self.names % 5));
         let table = TABLES[below(&mut self.rng, 2)];
-        let known: Vec<String> = self.devices[place]
+        let known: Vec<String> = self.devices[index]
             .records
             .keys()
             .filter(|key| key.0 == table)
             .map(|key| key.1.clone())
             .collect();
-        let device = &mut self.devices[place];
+        let device = &mut self.devices[index];
         if known.is_empty() || self.rng.below(5) == 0 {
             // Few ids, so that devices make the same record.
             let id = format!("r{}", self.rng.below(6));
@@ -87,8 +87,8 @@ impl World {
     }
 
     /// The network brings an old push again.
-    fn repeat(&mut self, place: usize) {
-        let device = &self.devices[place];
+    fn repeat(&mut self, index: usize) {
+        let device = &self.devices[index];
         if !device.sent.is_empty() {
             let (since, changes) = &device.sent[below(&mut self.rng, device.sent.len())];
             self.hub.push(&device.client, *since, device.dialect(), changes);

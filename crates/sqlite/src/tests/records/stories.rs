@@ -119,14 +119,14 @@ fn deletes_edits_and_revivals_in_every_order_give_one_state() {
     for order in permutations(4) {
         let hub = Hub::new(100);
         hub.sleep_ms(1_000);
-        for place in order {
-            old(&hub, ["a", "b", "c", "a"][place], &[changes[place].clone()]);
+        for index in order {
+            old(&hub, ["a", "b", "c", "a"][index], &[changes[index].clone()]);
         }
         states.push(data(&hub, "t1"));
     }
     assert!(states.iter().all(|state| *state == states[0]), "{states:#?}");
     assert_eq!((&states[0]["deletedAt"], &states[0]["title"]), (&Value::Null, &json!("edited")));
-    // Without the revival it stays dead, and who edits is told.
+    // Without the revival it stays deleted, and the editing device gets a conflict.
     let hub = Hub::new(100);
     old(&hub, "a", &changes[..1]);
     old(&hub, "b", &changes[2..3]);
@@ -139,15 +139,15 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
         return vec![Vec::new()];
     }
     let shorter = permutations(count - 1);
-    let insert = |order: &Vec<usize>, place| {
+    let insert = |order: &Vec<usize>, index| {
         let mut order = order.clone();
-        order.insert(place, count - 1);
+        order.insert(index, count - 1);
         order
     };
-    shorter.iter().flat_map(|order| (0..count).map(move |place| insert(order, place))).collect()
+    shorter.iter().flat_map(|order| (0..count).map(move |index| insert(order, index))).collect()
 }
 
-// An update of an unknown id made a ghost record on every device.
+// An update of an unknown id made an incomplete record on every device.
 // Verifies: REC-07
 #[test]
 fn an_update_waits_for_its_insert_at_most_a_day() {
@@ -317,7 +317,7 @@ fn edits_that_did_not_see_each_other_are_one_conflict() {
     );
 }
 
-// Tombstones were kept for ever, or purged and the dead came back with the next old device.
+// Tombstones were never purged, or deleted records came back with the next old device.
 // Verifies: REC-40, REC-41
 #[test]
 fn a_device_that_returns_after_200_days_resurrects_nothing() {
@@ -359,7 +359,7 @@ fn a_device_that_returns_after_200_days_resurrects_nothing() {
     assert_eq!(hub.count(rows), 1);
 }
 
-// A restored hub went on with cursors that promised lost commits.
+// A restored hub accepted cursors that covered lost commits.
 // Verifies: REC-43, REC-44
 #[test]
 fn a_new_epoch_starts_every_device_over_and_an_owner_can_be_forgotten() {

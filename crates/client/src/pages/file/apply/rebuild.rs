@@ -13,7 +13,7 @@ use crate::{
     ClientError, Result,
     pages::file::{
         Part,
-        image::{Access, PAGES, connect},
+        image::{FileAccess, PAGES, connect},
         point,
         scan::root_of,
     },
@@ -38,7 +38,7 @@ impl Rebuild {
     pub fn lock(file: &Path, root: Option<Root>, part: &Part) -> Result<Self> {
         let shown = file.display().to_string();
         let failed = |error: rusqlite::Error| ClientError::sqlite(&shown, &error);
-        let connection = connect(file, Access::Ordinary).map_err(failed)?;
+        let connection = connect(file, FileAccess::Ordinary).map_err(failed)?;
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(failed)?;
         // A backup cannot change the page size of a file in WAL mode. Leaving it needs the file alone.
@@ -81,7 +81,7 @@ impl Rebuild {
 pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
     let shown = target.shown;
     let failed = |error: rusqlite::Error| ClientError::sqlite(&shown, &error);
-    let source = connect(part.path(), Access::ReadOnly).map_err(failed)?;
+    let source = connect(part.path(), FileAccess::ReadOnly).map_err(failed)?;
     {
         let backup = Backup::new(&source, &mut target.connection).map_err(failed)?;
         let all = -1;

@@ -18,7 +18,7 @@ pub(super) fn replace(file: &Path, path: &Path) -> Result<File> {
     remove(file, path)?;
     let mut options = OpenOptions::new();
     // Never what is there already: a link would be followed.
-    let made = paths::Mode::of(file).limit(options.read(true).write(true).create_new(true)).open(path);
+    let made = paths::FileMode::of(file).limit(options.read(true).write(true).create_new(true)).open(path);
     let part = made.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => busy(file),
         _ => unusable(path, &error),
