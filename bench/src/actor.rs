@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_hub::database::Actor;
+use ferry_database::Actor;
 use ferry_sqlite::{Writer, connection::open_file};
 use ferry_testkit::{process, wait};
 use rusqlite::{Connection, OpenFlags};
@@ -147,7 +147,7 @@ fn open_actor(path: &Path) -> Actor<()> {
         writer.connection().execute_batch(SCHEMA)?;
         Ok(writer)
     };
-    Actor::new(None, open, |_| ())
+    Actor::new(&Arc::default(), None, open, |_| ())
 }
 
 async fn submit_until(actor: &Actor<()>, requesters: usize, stop: &Arc<AtomicBool>, done: &Arc<AtomicU64>) {

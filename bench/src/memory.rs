@@ -26,6 +26,7 @@ pub(crate) fn run() {
     let databases = Databases::new(
         dir.path(),
         OpenFiles::new(FileLimits::AMPLE),
+        Arc::default(),
         Arc::new(ferry_hub::clock::SystemClock),
     );
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -14,7 +14,8 @@ use crate::{
     config::{Config, ConfigError},
     control::Control,
     data_dir::{self, DataDirLock, DataDirLost},
-    database::{Databases, FileLimits, OpenFiles},
+    database::{Databases, FileLimits, InlineRuns, OpenFiles},
+    database_host::Host,
     descriptors::Descriptors,
     events::{self, Hooks},
     health,
@@ -60,12 +61,17 @@ impl Server {
             descriptors.databases,
             memory::available_bytes(),
         );
-        let databases =
-            Arc::new(Databases::new(&config.process.data_dir, OpenFiles::new(limits), Arc::clone(&clock)));
-        let control = Control::open(config.control.clone(), Arc::clone(&clock)).await?;
+        let inline = Arc::new(InlineRuns::default());
+        let databases = Arc::new(Databases::new(
+            &config.process.data_dir,
+            OpenFiles::new(limits),
+            Arc::clone(&inline),
+            Arc::clone(&clock),
+        ));
+        let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
-        control.set_host(Arc::clone(&databases));
+        control.set_host(Arc::new(Host(Arc::clone(&databases))));
         control.finish_deletions().await;
         let listener =
             Listener::bind(&config.listener, descriptors, certificates.as_ref().map(Certificates::acceptor))

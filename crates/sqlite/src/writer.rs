@@ -15,9 +15,9 @@ use ferry_types::{
     Seq,
     limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::{Blank, Error, Result, connection, fault};
+use crate::{Blank, Error, NativeSql, Result, connection, fault};
 
 /// The open database of one actor: the only connection that writes it.
 pub struct Writer {
@@ -71,6 +71,16 @@ pub struct Applied<E> {
 pub(crate) const META: &str =
     "CREATE TABLE IF NOT EXISTS _ferry_meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
      INSERT OR IGNORE INTO _ferry_meta VALUES ('seq', 0);";
+
+/// The newest commit that the file behind `sql` shows.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn seq_of(sql: &NativeSql<'_>) -> Result<Seq> {
+    let select = "SELECT value FROM _ferry_meta WHERE key = 'seq'";
+    let value = sql.0.prepare_cached(select)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(Seq(value.unwrap_or(0)))
+}
 
 impl Writer {
     /// Opens the database at `path`, which is made from `blank` if it is not there.

@@ -56,8 +56,6 @@ pub const MAILBOX_CAPACITY: usize = 4096;
 pub const MAILBOX_WAIT_MAX_MS: u64 = 5_000;
 /// Requests of one COMMIT.
 pub const GROUP_MAX_REQUESTS: usize = 1024;
-/// Published commits kept for subscribers that are behind; older cursors must resync.
-pub const FEED_RETAINED_COMMITS: usize = 1024;
 /// How long a database waits to be opened while all that may be open are in use, before its callers are refused with
 /// `BUSY`.
 pub const OPEN_WAIT_MAX_MS: u64 = 5_000;

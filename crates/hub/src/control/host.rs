@@ -1,5 +1,6 @@
 //! What the control plane asks of whoever holds the open databases.
 
+use ferry_database::ModelStats;
 use ferry_types::{DatabaseId, Seq, Tag, UnixMillis};
 use futures_util::future::BoxFuture;
 
@@ -17,22 +18,7 @@ pub struct DatabaseStats {
     /// Last write; `None`: none yet.
     pub last_activity: Option<UnixMillis>,
     /// One per sync model that holds something.
-    pub lanes: Vec<LaneStats>,
-}
-
-/// One sync model's share of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneStats {
-    /// The model.
-    pub model: ferry_types::Model,
-    /// Newest sequence number that touched it.
-    pub head_seq: Seq,
-    /// What it counts: pages, events, records, ops, functions.
-    pub items: u64,
-    /// Bytes it takes.
-    pub bytes: u64,
-    /// Last write.
-    pub last_activity: Option<UnixMillis>,
+    pub models: Vec<ModelStats>,
 }
 
 /// Whoever holds the open databases.

@@ -43,7 +43,7 @@ pub use directory::{
     api_key_rows::{ApiKeyInfo, ApiKeyLimits},
     entries::DatabaseEntry,
 };
-pub use host::{DatabaseHost, DatabaseStats, LaneStats};
+pub use host::{DatabaseHost, DatabaseStats};
 pub use identity::{
     invitations::Invitation,
     members::Member,
@@ -64,7 +64,7 @@ use random::Ids;
 
 use ferry_http_client::HttpClient;
 
-use crate::database::Actor;
+use ferry_database::Actor;
 
 /// The control plane of one hub.
 pub struct Control {

@@ -14,6 +14,7 @@ use ferry_sqlite::{
 use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use ferry_database::{Actor, InlineRuns};
 use ferry_http_client::HttpClient;
 
 use crate::{
@@ -31,7 +32,6 @@ use crate::{
         identity::{oauth::Discovered, passwords::PasswordPool},
         random::Ids,
     },
-    database::Actor,
 };
 
 /// E-mail of the user that `--dev` starts with.
@@ -48,7 +48,11 @@ impl Control {
     ///
     /// # Errors
     /// For anything that an operator must mend.
-    pub async fn open(config: ControlConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, ConfigError> {
+    pub async fn open(
+        config: ControlConfig,
+        inline: &Arc<InlineRuns>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ConfigError> {
         let now = clock.now();
         let hasher =
             Hasher::new(config.argon2_memory_kib, config.argon2_iterations, config.argon2_parallelism)
@@ -69,7 +73,7 @@ impl Control {
             hub_id,
             keys: tokio::sync::Mutex::new(keys),
             operator_digest,
-            db: Actor::new(None, move || Writer::open(&path), move |commit| publish.publish(commit)),
+            db: Actor::new(inline, None, move || Writer::open(&path), move |commit| publish.publish(commit)),
             state,
             tokens: Recent::default(),
             jwts: Recent::default(),

@@ -31,13 +31,7 @@ pub struct Publication {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
-    /// Told already.
-    Told,
-    Appended {
-        batch: Vec<Event>,
-        created_at: Arc<str>,
-        commit_seq: u64,
-    },
+    Appended { batch: Vec<Event>, created_at: Arc<str>, commit_seq: u64 },
     Replaced(StoreRow),
 }
 
@@ -56,18 +50,13 @@ impl Publication {
         Self { store_id: (*row.store_id).into(), head: row.head, change: Change::Replaced(row) }
     }
 
-    pub(super) fn apply(&mut self, store: &Store) {
-        match std::mem::replace(&mut self.change, Change::Told) {
-            Change::Told => {}
+    pub(super) fn apply(self, store: &Store) {
+        match self.change {
             Change::Appended { batch, created_at, commit_seq } => {
                 store.appended(batch, &created_at, commit_seq);
             }
             Change::Replaced(row) => store.replaced(&row),
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.change = Change::Told;
     }
 }
 

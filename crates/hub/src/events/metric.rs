@@ -58,7 +58,8 @@ pub(super) fn closed(code: u16) {
 
 /// Counts the open stores by their state, when somebody looks.
 pub(crate) fn count_stores(hub: &Hub) {
-    let stores: Vec<_> = hub.databases.all().iter().flat_map(|database| database.events().all()).collect();
+    let stores: Vec<_> =
+        hub.databases.all().iter().flat_map(|database| database.models().events.all()).collect();
     for state in [StoreState::Ok, StoreState::Hold, StoreState::Deleted] {
         let count = stores.iter().filter(|store| store.state() == state).count();
         let count = u32::try_from(count).unwrap_or(u32::MAX);

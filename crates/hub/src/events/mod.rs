@@ -32,7 +32,6 @@ pub use commit::{Publication, append};
 pub use hooks::{Hooks, deliver_all};
 pub use open::{new_backend_id, open_store};
 pub use route::serve;
-pub use stats::lane;
 pub use store::Store;
 pub use stores::EventsState;
 pub(crate) use view::serve as serve_view;

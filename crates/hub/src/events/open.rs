@@ -32,7 +32,7 @@ pub async fn open_store(
     store_id: &str,
     maker: Option<&Requester>,
 ) -> Result<Arc<Store>> {
-    let state = database.events();
+    let state = &database.models().events;
     if let Some(store) = state.get(store_id) {
         return served(store);
     }
@@ -87,7 +87,7 @@ async fn open(
     };
     // Opening what is there gives nobody anything.
     let by = maker.map_or_else(Requester::hub, Requester::clone);
-    let (state, clock) = (Arc::clone(database.events()), Arc::clone(&hub.clock));
+    let (state, clock) = (Arc::clone(&database.models().events), Arc::clone(&hub.clock));
     database.begins_with(Model::Events);
     let submitted = database.submit(&by, move |transaction| {
         let now = clock.now().to_string();
@@ -101,7 +101,7 @@ async fn open(
         Ok(Some((row, opened)))
     });
     let submitted = submitted.await;
-    let arrived = database.events().arrived(submitted.is_ok());
+    let arrived = database.models().events.arrived(submitted.is_ok());
     let Some((row, opened)) = submitted?.value else { return Err(not_found()) };
     report(database, &row, opened);
     let store = arrived.ok_or_else(Error::internal)?;

@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{commit::Publication, store::Store};
+use ferry_core::events::schema;
+use ferry_database::{ModelState, ModelStats};
+use ferry_sqlite::NativeSql;
+use ferry_types::{Model, Seq};
+
+use super::{commit::Publication, stats, store::Store};
 
 /// Event sync's state of one database.
 #[derive(Default)]
@@ -23,6 +28,36 @@ struct Open {
     arriving: Option<Arc<Store>>,
 }
 
+impl ModelState for EventsState {
+    type Effect = Publication;
+
+    const MODEL: Model = Model::Events;
+
+    fn publish(&self, _: Seq, publication: Publication) {
+        let store = {
+            let open = self.lock();
+            let arriving = open.arriving.as_ref().filter(|store| store.id() == &*publication.store_id);
+            open.stores.get(&*publication.store_id).or(arriving).cloned()
+        };
+        if let Some(store) = store {
+            publication.apply(&store);
+        }
+    }
+
+    /// Whether the control plane was told of everything that changed.
+    fn is_saved(&self) -> bool {
+        self.lock().stores.values().all(|store| store.unsaved().is_none())
+    }
+
+    fn create_tables(sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
+        schema::create_tables(sql)
+    }
+
+    fn stats(sql: &NativeSql<'_>) -> ferry_sqlite::Result<Option<ModelStats>> {
+        stats::of(sql)
+    }
+}
+
 impl EventsState {
     /// The store of this id, if it is open.
     #[must_use]
@@ -34,11 +69,6 @@ impl EventsState {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Store>> {
         self.lock().stores.values().cloned().collect()
-    }
-
-    /// Whether the control plane was told of everything that changed.
-    pub(crate) fn is_saved(&self) -> bool {
-        self.lock().stores.values().all(|store| store.unsaved().is_none())
     }
 
     /// Forgets a store, as if it had never been opened.
@@ -56,20 +86,6 @@ impl EventsState {
         let store = open.arriving.take().filter(|_| is_on_disk)?;
         open.stores.insert(store.id().into(), Arc::clone(&store));
         Some(store)
-    }
-
-    /// Takes a commit's events in, after its COMMIT and before its answer. They leave `publication`, so that nobody
-    /// else keeps them.
-    pub(crate) fn publish(&self, publication: &mut Publication) {
-        let store = {
-            let open = self.lock();
-            let arriving = open.arriving.as_ref().filter(|store| store.id() == &*publication.store_id);
-            open.stores.get(&*publication.store_id).or(arriving).cloned()
-        };
-        if let Some(store) = store {
-            publication.apply(&store);
-        }
-        publication.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

@@ -12,7 +12,7 @@ use crate::hub::Hub;
 pub async fn save(hub: &Hub) {
     let mut changed: Vec<(DatabaseId, Arc<Store>, Watermark)> = Vec::new();
     for database in hub.databases.all() {
-        for store in database.events().all() {
+        for store in database.models().events.all() {
             if let Some(watermark) = store.unsaved() {
                 changed.push((database.id(), store, watermark));
             }

@@ -9,12 +9,7 @@ use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
 use super::{push::make_room, session::Ending};
-use crate::{
-    control::Requester,
-    database::{Commit, Database, Effect},
-    entry::FirstWrite,
-    hub::Hub,
-};
+use crate::{control::Requester, database::Database, entry::FirstWrite, hub::Hub};
 
 /// A push that has arrived.
 pub(super) struct Arrived {
@@ -59,7 +54,8 @@ async fn validate(
     unwanted: &CancellationToken,
 ) -> Result<Prepared, PushError> {
     if prepared.needs_check() {
-        let turn = async { (database.pages().check.acquire().await, hub.image_checks.acquire().await) };
+        let turn =
+            async { (database.models().pages.check.acquire().await, hub.image_checks.acquire().await) };
         let _turn = unwanted.run_until_cancelled(turn).await.ok_or(PushError::Unwanted)?;
         let ends = unwanted.clone();
         prepared = blocking(move || {
@@ -87,14 +83,13 @@ async fn commit(
     prepared: Prepared,
     by: &Requester,
 ) -> Result<VersionInfo, PushError> {
-    let publish = Arc::clone(database.feed());
-    let committed = database.exclusive(by, move |hand| {
+    let committed = database.exclusive(by, move |writer| {
         // The hub's own writer never has a replica's file open; if it had, it must not see it change.
-        hand.close()?;
+        writer.close()?;
         let replica = Arc::clone(prepared.replica());
         let committed = replica.commit_push(prepared);
         if let Ok(info) = &committed {
-            publish.publish(Commit { seq: Seq(info.version), effects: vec![Effect::Pages(info.tag())] });
+            writer.committed(Seq(info.version), Vec::new());
         }
         Ok(committed)
     });
@@ -103,7 +98,7 @@ async fn commit(
 
 /// Whether nothing was ever pushed: a commit that failed may have got through after all.
 async fn is_empty(hub: &Hub, database: &Arc<Database>) -> bool {
-    match database.pages().replica(hub, database).await {
+    match database.models().pages.replica(hub, database).await {
         Ok(replica) => replica.current().version == 0,
         Err(error) => {
             tracing::warn!(database = %database.id(), %error, "the database stays of kind replica, though empty");
@@ -117,7 +112,11 @@ fn told(error: PushError, replica: &Replica, database: &Database) -> Refusal {
         PushError::Conflict { current } => Refusal::conflict(current),
         PushError::Torn { root, finding } => {
             tracing::info!(database = %database.id(), finding, "a push was refused");
-            if database.pages().is_refused_again(root) { Refusal::damaged(&finding) } else { Refusal::torn() }
+            if database.models().pages.is_refused_again(root) {
+                Refusal::damaged(&finding)
+            } else {
+                Refusal::torn()
+            }
         }
         // Whoever gave it up knows why.
         PushError::Unwanted => {

@@ -34,7 +34,7 @@ impl PullEngine {
     /// A pull of the present version.
     pub(super) async fn open(hub: &Hub, database: &Arc<Database>) -> Result<Self> {
         let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
-        let source = database.pages().source(hub, database).await?;
+        let source = database.models().pages.source(hub, database).await?;
         let image = source.info().image();
         Ok(Self {
             machine: Pull::new(image, hub.config.pages.max_database_bytes),

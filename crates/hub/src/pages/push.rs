@@ -36,7 +36,7 @@ impl PushEngine {
     pub(super) async fn open(hub: &Hub, database: &Arc<Database>, origin: Origin) -> Result<Self> {
         entry::check_kind(hub, database.id(), DatabaseKind::Replica)?;
         let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
-        let replica = database.pages().replica(hub, database).await?;
+        let replica = database.models().pages.replica(hub, database).await?;
         let pinned = replica.pin();
         let files = blocking(move || PushFiles::new(pinned)).await?;
         let machine = Push::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);

@@ -110,7 +110,7 @@ pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
 async fn enter(hub: &Arc<Hub>, parts: &Parts) -> Result<Entry> {
     let context = entry::enter(hub, parts, &POLICY).await?;
     let database = &context.database;
-    let place = database.pages().socket().ok_or_else(|| {
+    let place = database.models().pages.socket().ok_or_else(|| {
         Error::new(Reason::Busy, "too many clients sync this database right now: try again in a few seconds")
             .retry_after_ms(FULL_RETRY_MS)
     })?;

@@ -3,11 +3,13 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use ferry_database::ModelState;
 use ferry_sqlite::pages::{PageSource, Replica, ReplicaConfig, Spool};
-use ferry_types::{DatabaseKind, Error, Result, Root, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
+use ferry_types::{DatabaseKind, Error, Model, Result, Root, Seq, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::PagesConfig, database::Database, hub::Hub};
@@ -45,6 +47,22 @@ impl Default for PagesState {
     }
 }
 
+impl ModelState for PagesState {
+    /// Nobody waits for versions yet: a session pins the one that it finds.
+    type Effect = Infallible;
+
+    const MODEL: Model = Model::Pages;
+
+    fn publish(&self, _: Seq, effect: Infallible) {
+        match effect {}
+    }
+
+    /// Whether a session has the replica open.
+    fn is_in_use(&self) -> bool {
+        self.replica.try_lock().map_or(true, |replica| replica.strong_count() > 0)
+    }
+}
+
 impl PagesState {
     /// A place for one more socket, if there is one.
     pub(super) fn socket(&self) -> Option<OwnedSemaphorePermit> {
@@ -62,11 +80,6 @@ impl PagesState {
         }
         refused.push_back(root);
         false
-    }
-
-    /// Whether a session has the replica open.
-    pub(crate) fn is_in_use(&self) -> bool {
-        self.replica.try_lock().map_or(true, |replica| replica.strong_count() > 0)
     }
 
     /// The replica, opened if no session uses it, or anew if a commit failed half-way.

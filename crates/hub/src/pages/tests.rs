@@ -122,7 +122,7 @@ async fn a_database_of_the_hub_is_not_pushed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_share_one_open_replica_and_the_last_one_closes_it() {
     let fixture = Fixture::new("replica").await;
-    let pages = fixture.database.pages();
+    let pages = &fixture.database.models().pages;
     let first = pages.replica(fixture.hub(), &fixture.database).await.unwrap();
     let second = pages.replica(fixture.hub(), &fixture.database).await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));

@@ -121,7 +121,7 @@ enum Wake {
 impl<S: Source> Follower<S> {
     fn new(hub: &Arc<Hub>, entry: &Entry, source: S) -> Self {
         let now = Instant::now();
-        let subscription = entry.database.records().subscribe(&entry.owner);
+        let subscription = entry.database.models().records.subscribe(&entry.owner);
         let tail = join(hub, entry, &source, &subscription);
         let closed = entry.database.closed().clone();
         let heartbeat_at = now + Duration::from_millis(hub.config.records.ping_ms);
@@ -305,7 +305,7 @@ fn join<S: Source>(
     let (tail, writing) = subscription.channel().streams.read(&source.view());
     if let Some(writing) = writing {
         // It waits from now on: what is committed before, its readers see when they look.
-        let news = entry.database.records().subscribe(&entry.owner);
+        let news = entry.database.models().records.subscribe(&entry.owner);
         let (stopping, closed) = (hub.stopping.clone(), entry.database.closed().clone());
         hub.tasks.spawn(gather(source.for_all(), news, writing, stopping, closed));
     }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferry_types::Seq;
+use ferry_core::records::sqlite::SqliteRecords;
+use ferry_database::ModelState;
+use ferry_sqlite::NativeSql;
+use ferry_types::{Model, Seq};
 use tokio::sync::{Notify, OnceCell};
 
 use super::{socket::Told, tail::Tails};
@@ -85,6 +88,26 @@ pub(super) struct Subscription {
     cursor: u64,
 }
 
+impl ModelState for RecordsState {
+    type Effect = Publication;
+
+    const MODEL: Model = Model::Records;
+
+    fn publish(&self, seq: Seq, publication: Publication) {
+        self.reached(seq);
+        self.tell(&publication);
+    }
+
+    /// Whether the control plane was told of everything that changed.
+    fn is_saved(&self) -> bool {
+        self.unsaved().is_none()
+    }
+
+    fn create_tables(sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
+        SqliteRecords::create(sql).map(drop)
+    }
+}
+
 impl RecordsState {
     /// Waits for the news of `owner` from now on.
     pub(super) fn subscribe(&self, owner: &Arc<str>) -> Subscription {
@@ -111,18 +134,13 @@ impl RecordsState {
         (head > self.saved.load(Ordering::Acquire)).then_some(Seq(head))
     }
 
-    /// Whether the control plane was told of everything that changed.
-    pub(crate) fn is_saved(&self) -> bool {
-        self.unsaved().is_none()
-    }
-
     /// The control plane knows this commit.
     pub(super) fn saved(&self, seq: Seq) {
         self.saved.fetch_max(seq.0, Ordering::AcqRel);
     }
 
     /// Tells those who wait.
-    pub(crate) fn publish(&self, publication: &Publication) {
+    fn tell(&self, publication: &Publication) {
         let Some(channel) = self.channel(&publication.owner) else { return };
         let number = channel.number.load(Ordering::Relaxed) + 1;
         {
@@ -253,11 +271,11 @@ mod tests {
         let state = RecordsState::default();
         let owner: Arc<str> = "ada".into();
         let mut subscription = state.subscribe(&owner);
-        state.publish(&publication("a", &["tasks"]));
+        state.tell(&publication("a", &["tasks"]));
         subscription.changed().await;
         assert_eq!(subscription.take(Some("a")), News::default());
-        state.publish(&publication("b", &["tasks", "notes"]));
-        state.publish(&publication("a", &["tasks"]));
+        state.tell(&publication("b", &["tasks", "notes"]));
+        state.tell(&publication("a", &["tasks"]));
         let news = subscription.take(Some("a"));
         assert_eq!(news.apps, [("todo".into(), vec!["notes".to_owned(), "tasks".to_owned()])]);
         assert_eq!(subscription.take(None), News::default(), "once");

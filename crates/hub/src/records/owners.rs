@@ -29,7 +29,7 @@ const SUGGESTED_MIN_LIKENESS: f64 = 0.8;
 /// # Errors
 /// What storage reports.
 pub(super) async fn migrate(hub: &Hub, database: &Arc<Database>) -> Result<()> {
-    let state = Arc::clone(database.records());
+    let state = Arc::clone(&database.models().records);
     let found = storage::read(database, |sql| {
         Ok((migrate::is_due(sql)?, census::has_prefix(sql, &jwt_owner(ANY_ISSUER, ""))?))
     });
@@ -71,7 +71,7 @@ fn is_own_kind(owner: &str) -> bool {
 /// What storage reports.
 pub(super) async fn claim(entry: &Entry) -> Result<()> {
     let Principal::Jwt(jwt) = &entry.auth.principal else { return Ok(()) };
-    if !entry.database.records().has_unclaimed.load(Ordering::Acquire) {
+    if !entry.database.models().records.has_unclaimed.load(Ordering::Acquire) {
         return Ok(());
     }
     let (old, new) = (jwt_owner(ANY_ISSUER, &jwt.subject), jwt_owner(&jwt.issuer, &jwt.subject));

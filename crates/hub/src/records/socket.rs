@@ -170,7 +170,7 @@ async fn notify(
     device: Option<&str>,
     socket: &mut BoundedSocket,
 ) -> End {
-    let mut subscription = entry.database.records().subscribe(&entry.owner);
+    let mut subscription = entry.database.models().records.subscribe(&entry.owner);
     let mut tail = join(hub, entry, &subscription);
     let _connection = entry.database.connect();
     let over = over(hub.stopping.clone(), entry.database.closed().clone(), hub.control.watch(&entry.auth));
@@ -245,7 +245,7 @@ async fn over(stopping: CancellationToken, closed: CancellationToken, mut watch:
 fn join(hub: &Hub, entry: &Entry, subscription: &Subscription) -> watch::Receiver<Recent<Vec<Told>>> {
     let (tail, writing) = subscription.channel().sockets.read(TAIL);
     if let Some(writing) = writing {
-        let news = entry.database.records().subscribe(&entry.owner);
+        let news = entry.database.models().records.subscribe(&entry.owner);
         let (stopping, closed) = (hub.stopping.clone(), entry.database.closed().clone());
         hub.tasks.spawn(gather(news, writing, stopping, closed));
     }

@@ -30,7 +30,7 @@ where
     T: Send + 'static,
     F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
-    let state = Arc::clone(database.records());
+    let state = Arc::clone(&database.models().records);
     let is_known = state.has_tables.load(Ordering::Acquire);
     // Looking must not make a file.
     if !is_known && !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
@@ -66,8 +66,8 @@ where
     T: Cut + Send + 'static,
     F: Fn(&NativeSql<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
 {
-    if database.records().has_tables.load(Ordering::Acquire) {
-        let glance = database.glance(|connection| {
+    if database.models().records.has_tables.load(Ordering::Acquire) {
+        let glance = database.read_inline(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let page = work(&NativeSql(connection), Bounds::GLANCE)?;
             snapshot.commit()?;
@@ -91,7 +91,7 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
-    let state = entry.database.records();
+    let state = &entry.database.models().records;
     let is_known = state.has_tables.load(Ordering::Acquire);
     if is_known {
         return commit(hub, &entry.database, &entry.requester, work).await;
@@ -132,7 +132,7 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
-    let state = database.records();
+    let state = &database.models().records;
     if state.remembers_down.load(Ordering::Acquire) {
         let committed = database.submit(by, move |transaction| {
             let done = work(transaction)?;

@@ -45,7 +45,7 @@ pub(super) async fn tend(hub: &Arc<Hub>, database: &Arc<Database>) {
 /// Sees to it that records whose insert does not come are delivered when it is time (REC-07). To be called when there are
 /// such records: one task waits for all of a database.
 pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
-    if database.records().awaits_ripening.swap(true, Ordering::AcqRel) {
+    if database.models().records.awaits_ripening.swap(true, Ordering::AcqRel) {
         return;
     }
     let (waiting, database) = (Arc::clone(hub), Arc::clone(database));
@@ -59,7 +59,7 @@ pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
                 () = waiting.stopping.cancelled() => return,
             }
             // What is pushed from now on may be too young for this time, and begins a wait of its own.
-            database.records().awaits_ripening.store(false, Ordering::Release);
+            database.models().records.awaits_ripening.store(false, Ordering::Release);
             wait_ms = match ripen(&waiting, &database).await {
                 Ok(Some(left_ms)) => left_ms,
                 Ok(None) => return,
@@ -71,7 +71,7 @@ pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
                     RIPEN_AGAIN_MS
                 }
             };
-            if database.records().awaits_ripening.swap(true, Ordering::AcqRel) {
+            if database.models().records.awaits_ripening.swap(true, Ordering::AcqRel) {
                 return;
             }
         }
@@ -93,7 +93,7 @@ async fn ripen(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<Optio
 }
 
 async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()> {
-    let has_tables = &database.records().has_tables;
+    let has_tables = &database.models().records.has_tables;
     if !has_tables.load(Ordering::Acquire) {
         if storage::read(database, |_| Ok(())).await?.is_none() {
             return Ok(());

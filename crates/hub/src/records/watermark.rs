@@ -26,7 +26,7 @@ pub(super) async fn compare(hub: &Hub, database: &Arc<Database>) -> Result<bool>
         *compared = true;
         Ok::<(), Error>(())
     };
-    database.records().compared.get_or_try_init(begin).await?;
+    database.models().records.compared.get_or_try_init(begin).await?;
     Ok(is_first)
 }
 
@@ -50,7 +50,7 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
         })
         .await?;
     if let Some(seq) = begun.seq {
-        database.records().reached(seq);
+        database.models().records.reached(seq);
     }
     save(hub).await;
     Ok(())
@@ -61,7 +61,7 @@ pub async fn save(hub: &Hub) {
     let all = hub.databases.all();
     let changed: Vec<(Arc<Database>, Seq)> = all
         .into_iter()
-        .filter_map(|database| database.records().unsaved().map(|seq| (database, seq)))
+        .filter_map(|database| database.models().records.unsaved().map(|seq| (database, seq)))
         .collect();
     if changed.is_empty() {
         return;
@@ -74,7 +74,7 @@ pub async fn save(hub: &Hub) {
         })
         .collect();
     match hub.control.save_watermarks(Model::Records, rows).await {
-        Ok(()) => changed.iter().for_each(|(database, seq)| database.records().saved(*seq)),
+        Ok(()) => changed.iter().for_each(|(database, seq)| database.models().records.saved(*seq)),
         Err(error) => tracing::warn!(%error, "the positions of records could not be saved"),
     }
 }

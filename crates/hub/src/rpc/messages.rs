@@ -3,8 +3,7 @@
 use std::str::FromStr;
 
 use crate::control::{
-    DatabaseEntry, DatabaseStats, IssueToken, LaneStats, OrgMembership, Session, SessionInfo, TokenInfo,
-    Whoami,
+    DatabaseEntry, DatabaseStats, IssueToken, OrgMembership, Session, SessionInfo, TokenInfo, Whoami,
 };
 use ferry_auth::{Caveat, keyring::KeyInfo};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
@@ -47,7 +46,7 @@ fn unix(at: Option<UnixMillis>) -> i64 {
     at.map_or(0, UnixMillis::as_secs)
 }
 
-fn lane(lane: &LaneStats) -> wire::Lane {
+fn lane(lane: &ferry_database::ModelStats) -> wire::Lane {
     wire::Lane {
         model: lane.model.to_string(),
         head_seq: lane.head_seq.0,
@@ -66,7 +65,7 @@ pub(super) fn database(entry: &DatabaseEntry, stats: &DatabaseStats) -> wire::Da
         created_at_unix: entry.created.as_secs(),
         size_bytes: stats.size_bytes,
         seq: stats.seq.0,
-        lanes: stats.lanes.iter().map(lane).collect(),
+        lanes: stats.models.iter().map(lane).collect(),
         last_activity_unix: unix(stats.last_activity),
         connections: stats.connections,
         tag: stats.tag.map(|tag| tag.to_string()).unwrap_or_default(),

@@ -7,6 +7,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use ferry_auth::{AuthContext, Principal, TokenError, TokenHolder, jwt::JwtError};
+use ferry_database::Recheck;
 use ferry_types::{Clock, Error, Model, Reason, Result, UnixMillis, limits::EVENTS_PUSH_LEEWAY_MS};
 
 use crate::control::{
@@ -63,7 +64,8 @@ impl Requester {
         Self { principal: "hub".into(), origin: Origin::hub(), admission: None }
     }
 
-    /// Refuses, with the words of the door, what may not be done any more. Touches no disk, and waits for nobody.
+    /// Refuses what may not be done any more, with the words that the request would have been refused with. Touches no
+    /// disk, and waits for nobody.
     ///
     /// # Errors
     /// As [`Control::authenticate`] and [`Right::check`].
@@ -77,6 +79,12 @@ impl Requester {
     /// As [`Control::authenticate`].
     pub fn recheck_credential(&self) -> Result<()> {
         self.admission.as_ref().map_or(Ok(()), |admission| admission.recheck(&[]))
+    }
+}
+
+impl Recheck for Requester {
+    fn recheck(&self) -> Result<()> {
+        self.recheck()
     }
 }
 

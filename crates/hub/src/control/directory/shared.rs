@@ -11,7 +11,7 @@ use ferry_types::{DatabaseId, UserId};
 use tokio::sync::Notify;
 
 use crate::control::directory::{Directory, effects::ControlEffect};
-use crate::database::Commit;
+use ferry_database::Commit;
 
 /// Whose rights may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -136,7 +136,8 @@ impl Fixture {
     ) -> Self {
         let mut config = config(dir.path());
         change(&mut config);
-        let control = Control::open(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let control =
+            Control::open(config, &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let host = Arc::new(FakeHost::default());
         control.set_host(Arc::clone(&host));
         Self { dir, clock, host, control }

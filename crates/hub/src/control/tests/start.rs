@@ -6,7 +6,7 @@ use crate::config::ConfigError;
 async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, ConfigError> {
     let mut config = config(dir);
     change(&mut config);
-    Control::open(config, Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await
+    Control::open(config, &Arc::default(), Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await
 }
 
 // Verifies: CFG-02

@@ -63,7 +63,9 @@ impl Clock for RuntimeClock {
 async fn expiry_is_seen_at_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(RuntimeClock(tokio::time::Instant::now()));
-    let control = Control::open(config(dir.path()), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let control = Control::open(config(dir.path()), &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>)
+        .await
+        .unwrap();
     let session = control.signup("ada@example.com", PASSWORD, &origin()).await.unwrap();
     let caller = control.authenticate_session(&bearer(&session.token), local(), Access::Full).unwrap();
     let id = control.create_database(&caller, "main", "", "", &origin()).await.unwrap().id;

@@ -70,14 +70,14 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
         .read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let sql = NativeSql(&snapshot);
-            Ok((store::list(&sql)?, ahead::all(&sql)?, seq_of(&snapshot)?))
+            Ok((store::list(&sql)?, ahead::all(&sql)?, seq_of(&NativeSql(&snapshot))?))
         })
         .await?;
     let shown: Vec<Value> = rows
         .iter()
         .filter(|row| row.state != StoreState::Deleted)
         .map(|row| {
-            let store = place.database.events().get(&row.store_id);
+            let store = place.database.models().events.get(&row.store_id);
             shown(row, evidence.get(&row.store_id).map_or(&[][..], Vec::as_slice), store.as_deref())
         })
         .collect();
@@ -96,7 +96,7 @@ async fn look_at(place: &Place, store_id: &str) -> Result<(StoreRow, Vec<Evidenc
     let look = move |connection: &rusqlite::Connection| {
         let snapshot = connection.unchecked_transaction()?;
         let sql = NativeSql(&snapshot);
-        Ok((store::find(&sql, &id)?, ahead::list(&sql, &id)?, seq_of(&snapshot)?))
+        Ok((store::find(&sql, &id)?, ahead::list(&sql, &id)?, seq_of(&NativeSql(&snapshot))?))
     };
     let (row, evidence, seq) = place.database.read(look).await?;
     Ok((row.ok_or_else(not_found)?, evidence, seq))
@@ -202,7 +202,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         Some(seq) => seq,
         None => place.database.seq().await?,
     };
-    let store = place.database.events().get(&id);
+    let store = place.database.models().events.get(&id);
     Ok(Answer::json(StatusCode::CREATED, shown(&row, &[], store.as_deref()).to_string(), Some(seq)))
 }
 

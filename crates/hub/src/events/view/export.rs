@@ -36,7 +36,7 @@ pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Res
             let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             let bytes = file.stream_position()?;
             file.rewind()?;
-            Ok(Some((row, file, bytes, seq_of(&snapshot)?)))
+            Ok(Some((row, file, bytes, seq_of(&NativeSql(&snapshot))?)))
         })
         .await?;
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");

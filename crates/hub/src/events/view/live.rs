@@ -87,7 +87,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
         let store = Arc::clone(&store);
         let look = move |connection: &rusqlite::Connection| {
             let snapshot = connection.unchecked_transaction()?;
-            Ok((store::find(&NativeSql(&snapshot), store.id())?, seq_of(&snapshot)?))
+            Ok((store::find(&NativeSql(&snapshot), store.id())?, seq_of(&NativeSql(&snapshot))?))
         };
         place.database.read(look).await?
     };

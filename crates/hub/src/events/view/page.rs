@@ -100,7 +100,7 @@ fn read(
 ) -> ferry_sqlite::Result<Option<Page>> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = NativeSql(&snapshot);
-    let seq = seq_of(&snapshot)?;
+    let seq = seq_of(&sql)?;
     let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };
     let (mut events, mut last) = (String::new(), after);
     if known.is_none_or(|known| !matches(known, &etag(&row))) {

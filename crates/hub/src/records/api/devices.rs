@@ -65,7 +65,7 @@ pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Respo
     if !committed.value {
         return Err(Error::new(Reason::NotFound, "this owner has no records"));
     }
-    asked.entry.database.records().remove(&owner);
+    asked.entry.database.models().records.remove(&owner);
     // Collections that were its alone are no more.
     let database = Arc::clone(&asked.entry.database);
     asked.hub.tasks.spawn(async move { storage::make_views(&database).await });

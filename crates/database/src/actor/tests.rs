@@ -24,8 +24,9 @@ fn fixture() -> Fixture {
         writer.connection().execute_batch("CREATE TABLE IF NOT EXISTS t(x)")?;
         Ok(writer)
     };
-    let actor =
-        Actor::new(None, open, move |commit| publish.lock().unwrap().push((commit.seq, commit.effects)));
+    let actor = Actor::new(&Arc::default(), None, open, move |commit| {
+        publish.lock().unwrap().push((commit.seq, commit.effects))
+    });
     Fixture { _dir: dir, actor, published, opened }
 }
 
@@ -38,8 +39,8 @@ fn insert(value: i64) -> impl FnOnce(&mut Transaction<'_, i64>) -> ferry_sqlite:
 }
 
 async fn count(actor: &Actor<i64>) -> i64 {
-    let count = actor.exclusive(|hand| {
-        Ok(hand.writer()?.connection().query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
+    let count = actor.exclusive(|exclusive| {
+        Ok(exclusive.writer()?.connection().query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
     });
     count.await.unwrap()
 }

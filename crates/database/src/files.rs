@@ -17,24 +17,23 @@ use std::{
 
 use ferry_types::{Error, Reason, Result, limits::OPEN_WAIT_MAX_MS};
 
-use super::Database;
 use room::{Places, Room};
 
 pub use limits::FileLimits;
 
 /// Descriptors of an open database that its connections share: the WAL's index.
-pub(super) const SHARED_DESCRIPTORS: u32 = 1;
+pub const SHARED_DESCRIPTORS: u32 = 1;
 /// Descriptors of a connection: the database and its WAL.
-pub(super) const CONNECTION_DESCRIPTORS: u32 = 2;
+pub const CONNECTION_DESCRIPTORS: u32 = 2;
 
-/// See the module.
+/// Counts what open databases take, and closes some while others wait.
 pub struct OpenFiles {
     databases: Arc<Room>,
     descriptors: Arc<Room>,
     /// Counts uses, so that of two the later is known.
     uses: AtomicU64,
     /// Open databases by a use of theirs, which need not be the last: whoever takes one out compares.
-    by_use: Mutex<BTreeMap<u64, Weak<Database>>>,
+    by_use: Mutex<BTreeMap<u64, Weak<dyn Evict>>>,
     /// Whether a task closes databases.
     is_evicting: AtomicBool,
 }
@@ -61,10 +60,22 @@ pub struct FilePermit {
     _open: Arc<OpenDatabase>,
 }
 
+/// A database whose files may be closed.
+pub(crate) trait Evict: Send + Sync {
+    /// Its part in what is open.
+    fn files(&self) -> &DatabaseFiles;
+
+    /// Whether nobody works with its files just now.
+    fn is_idle(&self) -> bool;
+
+    /// Closes its files, on this thread, unless somebody works with them. True if they are closed now.
+    fn close_if_idle(&self) -> bool;
+}
+
 /// One database's part in this.
 pub struct DatabaseFiles {
     pool: Arc<OpenFiles>,
-    database: Weak<Database>,
+    database: Weak<dyn Evict>,
     open: Mutex<Weak<OpenDatabase>>,
     used: AtomicU64,
 }
@@ -89,15 +100,15 @@ impl OpenFiles {
     }
 
     /// The number of the next use.
-    pub(super) fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn by_use(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Database>>> {
+    fn by_use(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<dyn Evict>>> {
         self.by_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, open: &OpenDatabase, database: &Weak<Database>, place: u64) {
+    fn place(&self, open: &OpenDatabase, database: &Weak<dyn Evict>, place: u64) {
         let mut by_use = self.by_use();
         open.place.store(place, Ordering::Relaxed);
         by_use.insert(place, Weak::clone(database));
@@ -106,18 +117,18 @@ impl OpenFiles {
 
 impl DatabaseFiles {
     /// Those of `database`, all closed.
-    pub(super) fn new(pool: &Arc<OpenFiles>, database: Weak<Database>) -> Self {
+    pub(crate) fn new(pool: &Arc<OpenFiles>, database: Weak<dyn Evict>) -> Self {
         let used = AtomicU64::new(pool.tick());
         Self { pool: Arc::clone(pool), database, open: Mutex::default(), used }
     }
 
     /// The database is used now.
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.used.store(self.pool.tick(), Ordering::Relaxed);
     }
 
     /// The number of the last use.
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -126,7 +137,7 @@ impl DatabaseFiles {
     }
 
     /// The right to open files that take so many descriptors, if it is to be had at once.
-    pub(super) fn try_open(&self, descriptors: u32) -> Option<FilePermit> {
+    pub(crate) fn try_open(&self, descriptors: u32) -> Option<FilePermit> {
         let pool = &self.pool;
         let take = |count| pool.descriptors.try_take(count);
         let open = match self.open_now() {
@@ -145,7 +156,7 @@ impl DatabaseFiles {
     ///
     /// # Errors
     /// `BUSY` when all that are open stayed in use.
-    pub(super) async fn open(&self, descriptors: u32) -> Result<FilePermit> {
+    pub(crate) async fn open(&self, descriptors: u32) -> Result<FilePermit> {
         if let Some(permit) = self.try_open(descriptors) {
             return Ok(permit);
         }

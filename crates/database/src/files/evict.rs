@@ -5,8 +5,7 @@ use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{CONNECTION_DESCRIPTORS, OpenFiles, SHARED_DESCRIPTORS, room::Room};
-use crate::database::Database;
+use super::{CONNECTION_DESCRIPTORS, Evict, OpenFiles, SHARED_DESCRIPTORS, room::Room};
 
 /// Databases closed at once: each waits for the disk.
 const AT_ONCE: usize = 8;
@@ -66,7 +65,7 @@ impl OpenFiles {
     }
 
     /// The least recently used of the open databases that nobody uses now.
-    fn least_recently_used(&self) -> Option<Arc<Database>> {
+    fn least_recently_used(&self) -> Option<Arc<dyn Evict>> {
         // Each is looked at twice at most: where its last use is not the one it stands under, and then where it is.
         let looks = 2 * self.open_count();
         for _ in 0..looks {

@@ -2,28 +2,28 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use ferry_sqlite::{Error, pages};
+use ferry_database::{CONNECTION_DESCRIPTORS, ModelStats, Models as _, SHARED_DESCRIPTORS, main_of, seq_of};
+use ferry_sqlite::{Error, NativeSql, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-use super::{
-    Database, Databases,
-    files::{CONNECTION_DESCRIPTORS, SHARED_DESCRIPTORS},
-    main_of, seq_of,
-};
 use crate::{
-    control::{DatabaseHost, DatabaseStats, LaneStats},
-    events,
+    control::{DatabaseHost, DatabaseStats},
+    database::{Database, Databases},
+    models::Models,
 };
 
-impl DatabaseHost for Databases {
+/// The hub's databases, as the control plane asks of them.
+pub(crate) struct Host(pub(crate) Arc<Databases>);
+
+impl DatabaseHost for Host {
     fn close_and_trash(&self, id: DatabaseId) -> BoxFuture<'_, io::Result<()>> {
-        self.trash(id).boxed()
+        self.0.trash(id).boxed()
     }
 
     fn stats(&self, id: DatabaseId) -> BoxFuture<'_, Result<DatabaseStats>> {
         async move {
-            let database = self.get(id)?;
+            let database = self.0.get(id)?;
             let connections = database.connections();
             // Of the pages' index, which is open meanwhile.
             let _held = database.hold_files(SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS).await?;
@@ -41,7 +41,7 @@ impl DatabaseHost for Databases {
     }
 
     fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>> {
-        let dirs: Vec<_> = ids.into_iter().map(|id| self.dir_of(id)).collect();
+        let dirs: Vec<_> = ids.into_iter().map(|id| self.0.dir_of(id)).collect();
         async move {
             let count = dirs.len();
             let sized = tokio::task::spawn_blocking(move || dirs.iter().map(|dir| size_of(dir)).collect());
@@ -54,20 +54,20 @@ impl DatabaseHost for Databases {
 /// State of a database whose file is pushed; `None` if it is not one.
 fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
     let Some(version) = pages::peek_version(dir)? else { return Ok(None) };
-    let lane = LaneStats {
+    let pages_stats = ModelStats {
         model: Model::Pages,
         head_seq: Seq(version.version),
         items: version.page_count.0.into(),
         bytes: version.bytes(),
         last_activity: (version.version > 0).then_some(version.time),
     };
-    let (seq, last_activity) = (lane.head_seq, lane.last_activity);
+    let (seq, last_activity) = (pages_stats.head_seq, pages_stats.last_activity);
     Ok(Some(DatabaseStats {
         size_bytes: size_of(dir),
         seq,
         last_activity,
         tag: Some(version.tag()),
-        lanes: vec![lane],
+        models: vec![pages_stats],
         connections: 0,
     }))
 }
@@ -75,14 +75,14 @@ fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
 async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
     let read = database.read(|connection| {
-        let lanes: Vec<LaneStats> = events::lane(connection)?.into_iter().collect();
-        Ok((seq_of(connection)?, lanes))
+        let sql = NativeSql(connection);
+        Ok((seq_of(&sql)?, Models::stats(&sql)?))
     });
-    let (seq, lanes) = read.await?;
+    let (seq, models) = read.await?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
     let size_bytes = size_of(database.dir());
-    Ok(DatabaseStats { size_bytes, seq, last_activity, lanes, ..DatabaseStats::default() })
+    Ok(DatabaseStats { size_bytes, seq, last_activity, models, ..DatabaseStats::default() })
 }
 
 /// Bytes of all files below `dir`; 0 if there is none.

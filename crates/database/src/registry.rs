@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,63 +14,82 @@ use ferry_sqlite::folder;
 use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
-use super::{Database, OpenFiles, deleted, stopping};
+use crate::{
+    Database, InlineRuns, Models, OpenFiles,
+    blank::Blanks,
+    database::{deleted, stopping},
+    files::Evict as _,
+};
 
 /// Databases that end at once when the hub stops.
 const STOPPED_AT_ONCE: usize = 8;
 
 /// The databases that somebody holds or that have files open.
-pub struct Databases {
+pub struct Databases<M: Models> {
     data_dir: PathBuf,
     clock: Arc<dyn Clock>,
-    files: Arc<OpenFiles>,
-    held: Mutex<Held>,
+    shared: Arc<Shared<M>>,
+    held: Mutex<Held<M>>,
     /// The use at which the last sweep began.
     swept: AtomicU64,
 }
 
-struct Held {
-    databases: HashMap<DatabaseId, Arc<Database>>,
+/// What the databases of a hub share.
+pub(crate) struct Shared<M> {
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) inline: Arc<InlineRuns>,
+    pub(crate) blanks: Blanks<M>,
+}
+
+struct Held<M: Models> {
+    databases: HashMap<DatabaseId, Arc<Database<M>>>,
     stopping: bool,
 }
 
-impl Databases {
+impl<M: Models> Databases<M> {
     /// The databases under `data_dir`, of which `files` bounds those that are open.
     #[must_use]
-    pub fn new(data_dir: &Path, files: Arc<OpenFiles>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        data_dir: &Path,
+        files: Arc<OpenFiles>,
+        inline: Arc<InlineRuns>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let held = Held { databases: HashMap::new(), stopping: false };
         let swept = AtomicU64::new(files.tick());
-        Self { data_dir: data_dir.to_owned(), clock, files, held: Mutex::new(held), swept }
+        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default() });
+        Self { data_dir: data_dir.to_owned(), clock, shared, held: Mutex::new(held), swept }
     }
 
     /// What bounds the open ones.
     #[must_use]
-    pub const fn files(&self) -> &Arc<OpenFiles> {
-        &self.files
+    pub fn files(&self) -> &Arc<OpenFiles> {
+        &self.shared.files
     }
 
     /// The database with this id; the caller has checked that it exists.
     ///
     /// # Errors
     /// `SHUTTING_DOWN` once the hub stops.
-    pub fn get(&self, id: DatabaseId) -> Result<Arc<Database>> {
+    pub fn get(&self, id: DatabaseId) -> Result<Arc<Database<M>>> {
         let mut held = self.lock();
         if held.stopping {
             return Err(stopping());
         }
-        let new = || Arc::new_cyclic(|this| Database::new(id, self.dir_of(id), &self.files, this.clone()));
+        let new =
+            || Arc::new_cyclic(|this| Database::new(id, self.dir_of(id), &self.shared, Weak::clone(this)));
         Ok(Arc::clone(held.databases.entry(id).or_insert_with(new)))
     }
 
     /// The database with this id if somebody holds it or it has files open.
     #[must_use]
-    pub fn held(&self, id: DatabaseId) -> Option<Arc<Database>> {
+    pub fn held(&self, id: DatabaseId) -> Option<Arc<Database<M>>> {
         self.lock().databases.get(&id).cloned()
     }
 
     /// All databases that are held.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Database>> {
+    pub fn all(&self) -> Vec<Arc<Database<M>>> {
         self.lock().databases.values().cloned().collect()
     }
 
@@ -89,13 +108,13 @@ impl Databases {
     /// Closes what was not used since the last sweep, and forgets what is closed and held by nobody. True if anything
     /// was closed or forgotten.
     pub async fn sweep(&self) -> bool {
-        let last = self.swept.swap(self.files.tick(), Ordering::Relaxed);
+        let last = self.swept.swap(self.shared.files.tick(), Ordering::Relaxed);
         let mut idle = self.all();
         idle.retain(|database| database.files().used() < last);
         // One after the other: they only wait for the disk, and nobody for them.
         let closing = tokio::task::spawn_blocking(move || {
             idle.retain(|database| database.close_if_idle() && database.is_saved());
-            idle.into_iter().map(|database| database.id).collect::<Vec<_>>()
+            idle.into_iter().map(|database| database.id()).collect::<Vec<_>>()
         });
         let Ok(closed) = closing.await else { return false };
         let mut held = self.lock();
@@ -133,17 +152,19 @@ impl Databases {
             held.databases.drain().map(|(_, database)| database).collect()
         };
         for database in &all {
-            database.closed.cancel();
+            database.closed().cancel();
         }
         let ending = all.into_iter().map(|database| async move { database.retire(stopping()).await });
         futures_util::stream::iter(ending).buffer_unordered(STOPPED_AT_ONCE).collect::<()>().await;
     }
 
-    pub(super) fn dir_of(&self, id: DatabaseId) -> PathBuf {
+    /// The folder of the database with this id.
+    #[must_use]
+    pub fn dir_of(&self, id: DatabaseId) -> PathBuf {
         self.data_dir.join("databases").join(id.to_string())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Held<M>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

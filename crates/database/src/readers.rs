@@ -8,7 +8,7 @@ use std::{
 use ferry_types::{Result, limits::READERS_PER_DATABASE};
 use rusqlite::Connection;
 
-use super::files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit};
+use crate::files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit};
 
 /// The read-only connections of one file.
 #[derive(Default)]

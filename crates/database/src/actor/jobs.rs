@@ -1,0 +1,188 @@
+//! What waits in a mailbox: requests, which share a group, and jobs of their own.
+
+use std::collections::VecDeque;
+
+use ferry_sqlite::{Transaction, Writer};
+use ferry_types::{Error, Result, Seq, limits::GROUP_MAX_REQUESTS};
+use tokio::sync::oneshot;
+
+use super::{Commit, Committed};
+
+/// Opens a database's file.
+pub(super) type Open = dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync;
+
+pub(super) enum Job<E> {
+    Request(Box<dyn Request<E>>),
+    /// A job of its own, between groups.
+    Exclusive(Box<dyn Exclusive<E>>),
+}
+
+pub(super) trait Request<E>: Send {
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_sqlite::Result<()>;
+    fn answer(self: Box<Self>, outcome: Result<Option<Seq>>);
+    /// The caller has gone before the request began.
+    fn is_abandoned(&self) -> bool;
+}
+
+pub(super) trait Exclusive<E>: Send {
+    /// Does the work. What it returns is called once its commits are published, and answers.
+    fn run(self: Box<Self>, exclusive: &mut ExclusiveWriter<'_, E>) -> Box<dyn FnOnce()>;
+    fn refuse(self: Box<Self>, refusal: Error);
+}
+
+struct Submitted<F, T> {
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<Committed<T>>>,
+}
+
+struct Alone<F, T> {
+    work: F,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<E> Job<E> {
+    pub(super) fn request<T, F>(work: F, reply: oneshot::Sender<Result<Committed<T>>>) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        Self::Request(Box::new(Submitted { work: Some(work), value: None, reply }))
+    }
+
+    pub(super) fn exclusive<T, F>(work: F, reply: oneshot::Sender<Result<T>>) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut ExclusiveWriter<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        Self::Exclusive(Box::new(Alone { work, reply }))
+    }
+
+    pub(super) fn refuse(self, refusal: Error) {
+        match self {
+            Self::Request(request) => request.answer(Err(refusal)),
+            Self::Exclusive(work) => work.refuse(refusal),
+        }
+    }
+}
+
+impl<E, F, T> Request<E> for Submitted<F, T>
+where
+    F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send,
+    T: Send,
+{
+    fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_sqlite::Result<()> {
+        let work = self.work.take().expect("BUG: a request runs once");
+        self.value = Some(work(transaction)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Option<Seq>>) {
+        let Self { value, reply, .. } = *self;
+        let answer =
+            outcome.map(|seq| Committed { seq, value: value.expect("BUG: an applied request has a value") });
+        // A caller that has gone is told nothing; what was committed stays and is published.
+        let _ = reply.send(answer);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+impl<E, F, T> Exclusive<E> for Alone<F, T>
+where
+    F: FnOnce(&mut ExclusiveWriter<'_, E>) -> ferry_sqlite::Result<T> + Send,
+    T: Send + 'static,
+{
+    fn run(self: Box<Self>, exclusive: &mut ExclusiveWriter<'_, E>) -> Box<dyn FnOnce()> {
+        let Self { work, reply } = *self;
+        let outcome = work(exclusive).map_err(ferry_sqlite::Error::into_refusal);
+        Box::new(move || {
+            let _ = reply.send(outcome);
+        })
+    }
+
+    fn refuse(self: Box<Self>, refusal: Error) {
+        let _ = self.reply.send(Err(refusal));
+    }
+}
+
+/// The writer of a job of its own: it may use, close or replace the open database.
+pub struct ExclusiveWriter<'run, E> {
+    writer: &'run mut Option<Writer>,
+    open: &'run Open,
+    commits: Vec<Commit<E>>,
+}
+
+impl<'run, E> ExclusiveWriter<'run, E> {
+    pub(super) const fn new(writer: &'run mut Option<Writer>, open: &'run Open) -> Self {
+        Self { writer, open, commits: Vec::new() }
+    }
+
+    /// The writer, opened if need be.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn writer(&mut self) -> ferry_sqlite::Result<&mut Writer> {
+        opened(self.writer, self.open)
+    }
+
+    /// Checkpoints and closes the file; the next request opens it again.
+    ///
+    /// # Errors
+    /// When the last checkpoint fails; the file is closed all the same.
+    pub fn close(&mut self) -> ferry_sqlite::Result<()> {
+        self.writer.take().map_or(Ok(()), Writer::close)
+    }
+
+    /// A commit that the job made is on disk: it is published before the job is answered.
+    pub fn committed(&mut self, seq: Seq, effects: Vec<E>) {
+        self.commits.push(Commit { seq, effects });
+    }
+
+    pub(super) fn into_commits(self) -> Vec<Commit<E>> {
+        self.commits
+    }
+}
+
+pub(super) fn opened<'w>(
+    writer: &'w mut Option<Writer>,
+    open: &Open,
+) -> ferry_sqlite::Result<&'w mut Writer> {
+    if writer.is_none() {
+        *writer = Some(open()?);
+    }
+    Ok(writer.as_mut().expect("BUG: opened above"))
+}
+
+pub(super) enum Batch<E> {
+    Group(Vec<Box<dyn Request<E>>>),
+    Exclusive(Box<dyn Exclusive<E>>),
+}
+
+impl<E> Batch<E> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Group(requests) => requests.len(),
+            Self::Exclusive(_) => 1,
+        }
+    }
+}
+
+/// The job of its own at the front, or all requests up to the next one.
+pub(super) fn next_batch<E>(queue: &mut VecDeque<Job<E>>) -> Option<Batch<E>> {
+    let mut group = Vec::new();
+    while group.len() < GROUP_MAX_REQUESTS {
+        match queue.pop_front() {
+            Some(Job::Request(request)) => group.push(request),
+            Some(Job::Exclusive(work)) if group.is_empty() => return Some(Batch::Exclusive(work)),
+            Some(exclusive) => {
+                queue.push_front(exclusive);
+                break;
+            }
+            None => break,
+        }
+    }
+    (!group.is_empty()).then_some(Batch::Group(group))
+}

@@ -1,0 +1,61 @@
+//! What a database that is not there yet is made of: the tables of the model that writes it first.
+
+use std::{
+    marker::PhantomData,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use ferry_sqlite::{Blank, Result};
+use ferry_types::Model;
+
+use crate::Models;
+
+/// Which models are about to write a database that may not be there yet.
+#[derive(Default)]
+pub(crate) struct FirstModels(AtomicU8);
+
+impl FirstModels {
+    /// `model` is about to write, and its tables may be missing.
+    pub(crate) fn note(&self, model: Model) {
+        self.0.fetch_or(1 << index_of(model), Ordering::Relaxed);
+    }
+
+    /// The only one. Of several that begin together each makes its own tables.
+    fn only(&self) -> Option<Model> {
+        let noted = self.0.load(Ordering::Relaxed);
+        Model::ALL.iter().copied().find(|model| noted == 1 << index_of(*model))
+    }
+}
+
+/// Empty databases by the model that writes them first, each made once by SQLite itself and copied from then on.
+pub(crate) struct Blanks<M> {
+    bare: OnceLock<Result<Blank>>,
+    by_model: [OnceLock<Result<Blank>>; Model::ALL.len()],
+    models: PhantomData<fn() -> M>,
+}
+
+impl<M> Default for Blanks<M> {
+    fn default() -> Self {
+        Self { bare: OnceLock::new(), by_model: Default::default(), models: PhantomData }
+    }
+}
+
+impl<M: Models> Blanks<M> {
+    /// What a new file is made of.
+    pub(crate) fn of(&self, first: &FirstModels) -> Result<&Blank> {
+        let blank = match first.only() {
+            Some(model) => {
+                self.by_model[index_of(model)].get_or_init(|| Blank::with(|sql| M::create_tables(model, sql)))
+            }
+            None => self.bare.get_or_init(|| Blank::with(|_| Ok(()))),
+        };
+        blank.as_ref().map_err(|error| ferry_sqlite::Error::Damaged(format!("a new database: {error}")))
+    }
+}
+
+const fn index_of(model: Model) -> usize {
+    model as usize
+}

@@ -1,0 +1,260 @@
+//! A database as the hub holds it: its writer (the actor), its readers, and the state of the sync models.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use ferry_sqlite::{Transaction, Writer};
+use ferry_types::{DatabaseId, Error, Model, Reason, Result};
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
+    blank::FirstModels,
+    files::{DatabaseFiles, Evict},
+    newest::Newest,
+    readers::Readers,
+    registry::Shared,
+};
+
+/// Who a request is made for, and whether he still may (TOK-17).
+pub trait Recheck: Clone + Send + 'static {
+    /// Refuses what may not be done any more. Asked inside the commit: touches no disk, and waits for nobody.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn recheck(&self) -> Result<()>;
+}
+
+impl<R: Recheck + Sync> Recheck for Arc<R> {
+    fn recheck(&self) -> Result<()> {
+        R::recheck(self)
+    }
+}
+
+/// One database: cheap while closed, opened by its first job.
+pub struct Database<M: Models> {
+    id: DatabaseId,
+    dir: Arc<Path>,
+    actor: Actor<M::Effect>,
+    models: Arc<M>,
+    newest: Arc<Newest>,
+    files: Arc<DatabaseFiles>,
+    readers: Arc<Readers>,
+    first: Arc<FirstModels>,
+    /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
+    closed: CancellationToken,
+    connections: AtomicU32,
+}
+
+impl<M: Models> Database<M> {
+    /// A closed one, that `this` will hold.
+    pub(crate) fn new(id: DatabaseId, dir: PathBuf, shared: &Arc<Shared<M>>, this: Weak<Self>) -> Self {
+        let files = Arc::new(DatabaseFiles::new(&shared.files, this));
+        let dir: Arc<Path> = dir.into();
+        let (models, newest, first) = (Arc::new(M::default()), Arc::new(Newest::default()), Arc::default());
+        let open = {
+            let (dir, shared, first) = (Arc::clone(&dir), Arc::clone(shared), Arc::clone(&first));
+            move || Writer::open_or_make(&main_of(&dir), shared.blanks.of(&first)?)
+        };
+        let publish = {
+            let (models, newest) = (Arc::clone(&models), Arc::clone(&newest));
+            move |commit: Commit<M::Effect>| {
+                let seq = commit.seq;
+                models.publish(commit);
+                newest.reached(seq);
+            }
+        };
+        Self {
+            id,
+            dir,
+            actor: Actor::new(&shared.inline, Some(Arc::clone(&files)), open, publish),
+            models,
+            newest,
+            files,
+            readers: Arc::default(),
+            first,
+            closed: CancellationToken::new(),
+            connections: AtomicU32::new(0),
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> DatabaseId {
+        self.id
+    }
+
+    /// The folder that holds its files; it may not exist yet.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the sync models keep of it.
+    #[must_use]
+    pub const fn models(&self) -> &Arc<M> {
+        &self.models
+    }
+
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.newest
+    }
+
+    /// Cancelled when the database is deleted or the hub stops.
+    #[must_use]
+    pub const fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// `model` will write into it, and its tables may be missing: a file that has to be made gets them.
+    pub fn begins_with(&self, model: Model) {
+        self.first.note(model);
+    }
+
+    /// See [`Actor::submit`]. Whether `by` still may is asked first thing in the commit (TOK-17).
+    ///
+    /// # Errors
+    /// See [`Actor::submit`] and [`Recheck::recheck`].
+    pub async fn submit<R, T, F>(&self, by: &R, work: F) -> Result<Committed<T>>
+    where
+        R: Recheck,
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, M::Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.files.touch();
+        let by = by.clone();
+        self.actor
+            .submit(move |transaction| {
+                by.recheck()?;
+                work(transaction)
+            })
+            .await
+    }
+
+    /// See [`Actor::exclusive`]. Whether `by` still may is asked first thing in the job (TOK-17).
+    ///
+    /// # Errors
+    /// See [`Actor::exclusive`] and [`Recheck::recheck`].
+    pub async fn exclusive<R, T, F>(&self, by: &R, work: F) -> Result<T>
+    where
+        R: Recheck,
+        T: Send + 'static,
+        F: FnOnce(&mut ExclusiveWriter<'_, M::Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.files.touch();
+        let by = by.clone();
+        self.actor
+            .exclusive(move |exclusive| {
+                by.recheck()?;
+                work(exclusive)
+            })
+            .await
+    }
+
+    /// Runs `work` on a read-only connection, beside the writer.
+    ///
+    /// # Errors
+    /// What `work` returned, or that the file cannot be opened (it appears with the first write).
+    pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.files.touch();
+        let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
+        let read = tokio::task::spawn_blocking(move || reader.run(&main_of(&dir), work));
+        let result = read.await.map_err(|_| Error::internal())?;
+        result.map_err(ferry_sqlite::Error::into_refusal)
+    }
+
+    /// Runs `work` on a read-only connection that is open and free, on the caller's own thread; `None` if there is none.
+    /// For reads of a few rows: changing to another thread costs more than they do.
+    pub fn read_inline<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+    ) -> Option<ferry_sqlite::Result<T>> {
+        self.files.touch();
+        Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
+    }
+
+    /// Counts a long-lived connection until the guard is dropped.
+    #[must_use]
+    pub fn connect(self: &Arc<Self>) -> ConnectionGuard<M> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        ConnectionGuard { database: Arc::clone(self) }
+    }
+
+    /// Long-lived connections now.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The right to hold files of the database open that take so many descriptors, beside its writer and its readers.
+    ///
+    /// # Errors
+    /// `BUSY` when there was no room for long.
+    pub async fn hold_files(&self, descriptors: u32) -> Result<FilePermit> {
+        self.files.touch();
+        self.files.open(descriptors).await
+    }
+
+    /// Whether everything that is known of it here is known elsewhere too.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.models.is_saved()
+    }
+
+    /// Ends the long-lived connections, finishes accepted writes, closes the files and refuses later jobs.
+    pub(crate) async fn retire(&self, refusal: Error) {
+        self.closed.cancel();
+        self.readers.close_if_idle();
+        self.actor.retire(refusal).await;
+        self.readers.close_if_idle();
+    }
+}
+
+impl<M: Models> Evict for Database<M> {
+    fn files(&self) -> &DatabaseFiles {
+        &self.files
+    }
+
+    fn is_idle(&self) -> bool {
+        self.actor.is_idle() && !self.readers.is_in_use() && !self.models.is_in_use()
+    }
+
+    /// Readers go first: the last connection removes the WAL and its index, which one that only reads cannot.
+    fn close_if_idle(&self) -> bool {
+        self.is_idle() && self.readers.close_if_idle() && self.actor.close_if_idle()
+    }
+}
+
+/// A long-lived connection, counted while this lives.
+pub struct ConnectionGuard<M: Models> {
+    database: Arc<Database<M>>,
+}
+
+impl<M: Models> Drop for ConnectionGuard<M> {
+    fn drop(&mut self) {
+        self.database.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The file of the database itself.
+#[must_use]
+pub fn main_of(dir: &Path) -> PathBuf {
+    dir.join("main.db")
+}
+
+pub(crate) fn stopping() -> Error {
+    Error::new(Reason::ShuttingDown, "the hub is stopping: try again in a few seconds").retry_after_ms(2000)
+}
+
+pub(crate) fn deleted() -> Error {
+    Error::new(Reason::NotFound, "database not found")
+}

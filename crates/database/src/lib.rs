@@ -1,0 +1,29 @@
+//! Databases: one writer each (the actor), readers beside it, what of them is open, and what the sync models keep.
+
+pub mod actor;
+mod blank;
+mod database;
+mod files;
+mod inline;
+mod model;
+mod newest;
+mod readers;
+mod registry;
+mod wakeup;
+
+pub use actor::{Actor, Commit, Committed, ExclusiveWriter};
+pub use database::{ConnectionGuard, Database, Recheck, main_of};
+pub use ferry_sqlite::writer::seq_of;
+pub use files::{
+    CONNECTION_DESCRIPTORS, DatabaseFiles, FileLimits, FilePermit, OpenFiles, SHARED_DESCRIPTORS,
+};
+pub use inline::InlineRuns;
+pub use model::{ModelState, ModelStats, Models};
+pub use registry::Databases;
+pub use wakeup::{Wakeup, next};
+
+// For the macro `models!`.
+#[doc(hidden)]
+pub use ferry_sqlite::{NativeSql, Result as StorageResult};
+#[doc(hidden)]
+pub use ferry_types::Model;

@@ -1,0 +1,70 @@
+//! Reading your writes: the commits that a file holds, and waiting for one of them (`Ferry-Min-Seq`).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ferry_core::topic::Wake as _;
+use ferry_sqlite::{NativeSql, writer::seq_of};
+use ferry_types::{Error, Reason, Result, Seq, limits::MIN_SEQ_WAIT_MAX_MS};
+
+use crate::{Database, Models, Wakeup, database::main_of};
+
+/// The newest commit since the database is held, and who waits for a later one. A number and a wake-up: nobody needs
+/// the commits in between.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    seq: AtomicU64,
+    wakeup: Wakeup,
+}
+
+impl Newest {
+    pub(crate) fn reached(&self, seq: Seq) {
+        self.seq.store(seq.0, Ordering::Release);
+        self.wakeup.wake();
+    }
+
+    async fn wait_for(&self, least: Seq) {
+        loop {
+            let mut notified = std::pin::pin!(self.wakeup.notified());
+            notified.as_mut().enable();
+            if self.seq.load(Ordering::Acquire) >= least.0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl<M: Models> Database<M> {
+    /// The newest commit on disk; 0 where nothing was ever written.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn seq(self: &Arc<Self>) -> Result<Seq> {
+        if !tokio::fs::try_exists(main_of(self.dir())).await.unwrap_or(false) {
+            return Ok(Seq(0));
+        }
+        self.read(|connection| seq_of(&NativeSql(connection))).await
+    }
+
+    /// Waits a moment for the commit `least`.
+    ///
+    /// # Errors
+    /// `SEQ_NOT_REACHED`.
+    pub async fn reach(self: &Arc<Self>, least: Seq) -> Result<()> {
+        let seen = self.seq().await?;
+        if seen >= least {
+            return Ok(());
+        }
+        let wait = self.newest().wait_for(least);
+        tokio::time::timeout(Duration::from_millis(MIN_SEQ_WAIT_MAX_MS), wait).await.map_err(|_| {
+            let message = format!("commit {least} has not been made here: the newest is {seen}");
+            Error::new(Reason::SeqNotReached, message).retry_after_ms(1_000)
+        })
+    }
+}
