@@ -34,7 +34,7 @@ pub enum KeyKind {
 /// The word is no kind of key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kind must be publishable or secret")]
-pub struct UnknownKind;
+pub struct UnknownKeyKind;
 
 impl KeyKind {
     /// The word on the wire and in storage.
@@ -57,13 +57,13 @@ impl KeyKind {
 }
 
 impl FromStr for KeyKind {
-    type Err = UnknownKind;
+    type Err = UnknownKeyKind;
 
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+    fn from_str(text: &str) -> Result<Self, UnknownKeyKind> {
         match text {
             "publishable" => Ok(Self::Publishable),
             "secret" => Ok(Self::Secret),
-            _ => Err(UnknownKind),
+            _ => Err(UnknownKeyKind),
         }
     }
 }
@@ -76,7 +76,7 @@ impl fmt::Display for KeyKind {
 
 /// Why a value of another system cannot be taken over.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadImport {
+pub enum InvalidKeyValue {
     /// Publishable, and no key of EdgePod.
     #[error("value of a publishable key must be ep_pk_ and a UUID; leave it out to have one made")]
     Publishable,
@@ -105,17 +105,17 @@ pub fn compose(kind: KeyKind, random: [u8; RANDOM_BYTES]) -> String {
 ///
 /// # Errors
 /// When it has not the form that its kind asks for.
-pub fn check_import(kind: KeyKind, value: &str) -> Result<(), BadImport> {
+pub fn check_import(kind: KeyKind, value: &str) -> Result<(), InvalidKeyValue> {
     match kind {
         KeyKind::Publishable => match value.strip_prefix(EDGEPOD_PREFIX) {
             Some(uuid) if is_uuid(uuid) => Ok(()),
-            _ => Err(BadImport::Publishable),
+            _ => Err(InvalidKeyValue::Publishable),
         },
-        KeyKind::Secret if value.starts_with(OPERATOR_PREFIX) => Err(BadImport::Operator),
+        KeyKind::Secret if value.starts_with(OPERATOR_PREFIX) => Err(InvalidKeyValue::Operator),
         KeyKind::Secret => {
             let printable = value.bytes().all(|byte| byte.is_ascii_graphic());
             let fits = (STATIC_MIN_BYTES..=STATIC_MAX_BYTES).contains(&value.len());
-            if printable && fits { Ok(()) } else { Err(BadImport::Secret) }
+            if printable && fits { Ok(()) } else { Err(InvalidKeyValue::Secret) }
         }
     }
 }
@@ -169,15 +169,15 @@ mod tests {
         let uuid = "3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
         assert_eq!(check_import(KeyKind::Publishable, &format!("ep_pk_{uuid}")), Ok(()));
         for bad in ["", "ep_pk_", uuid, "ep_pk_3f2b9c1e5d444a7b8e110a6c7d902153", "static-token"] {
-            assert_eq!(check_import(KeyKind::Publishable, bad), Err(BadImport::Publishable), "{bad}");
+            assert_eq!(check_import(KeyKind::Publishable, bad), Err(InvalidKeyValue::Publishable), "{bad}");
         }
         for good in ["12345678", "a.b.c:d$(x)", &"x".repeat(256)] {
             assert_eq!(check_import(KeyKind::Secret, good), Ok(()), "{good}");
         }
         for bad in ["", "1234567", "with space", "tab\tinside", "größer-als", &"x".repeat(257)] {
-            assert_eq!(check_import(KeyKind::Secret, bad), Err(BadImport::Secret), "{bad}");
+            assert_eq!(check_import(KeyKind::Secret, bad), Err(InvalidKeyValue::Secret), "{bad}");
         }
-        assert_eq!(check_import(KeyKind::Secret, "fop_12345678"), Err(BadImport::Operator));
+        assert_eq!(check_import(KeyKind::Secret, "fop_12345678"), Err(InvalidKeyValue::Operator));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Hasher {
 
 /// What a verification found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordMatch {
     /// Another password.
     Wrong,
     /// The password, hashed with today's parameters.
@@ -80,7 +80,7 @@ impl Hasher {
     /// Verifies `password` against `stored`, with the parameters that `stored` names. Without a stored hash
     /// the same work is done against a dummy, so that a caller learns nothing from the time it takes (PWD-03).
     #[must_use]
-    pub fn verify(&self, password: &str, stored: Option<&str>) -> Verdict {
+    pub fn verify(&self, password: &str, stored: Option<&str>) -> PasswordMatch {
         // Longer ones cannot have been set; they still cost one verification, and no more than that.
         let usable = password.len() <= PASSWORD_MAX_BYTES;
         let parsed = stored.filter(|_| usable).and_then(|text| PasswordHash::new(text).ok());
@@ -91,16 +91,16 @@ impl Hasher {
         let password = if usable { password.as_bytes() } else { &[] };
         let matches = self.recompute(password, &hash).is_some_and(|output| hash.hash == Some(output));
         if !known || !matches {
-            return Verdict::Wrong;
+            return PasswordMatch::Wrong;
         }
         let same = Params::try_from(&hash).is_ok_and(|params| {
             (params.m_cost(), params.t_cost(), params.p_cost())
                 == (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
         });
         if same && hash.algorithm == Algorithm::Argon2id.ident() {
-            Verdict::Right
+            PasswordMatch::Right
         } else {
-            Verdict::RightButOld
+            PasswordMatch::RightButOld
         }
     }
 
@@ -167,19 +167,19 @@ mod tests {
     fn older_parameters_verify_and_ask_for_a_new_hash() {
         let old = Hasher::new(32, 1, 1).unwrap().hash("correct horse", [7; 16]).unwrap();
         let new = hasher().hash("correct horse", [8; 16]).unwrap();
-        assert_eq!(hasher().verify("correct horse", Some(&old)), Verdict::RightButOld);
-        assert_eq!(hasher().verify("correct horse", Some(&new)), Verdict::Right);
-        assert_eq!(hasher().verify("wrong horse", Some(&new)), Verdict::Wrong);
-        assert_eq!(hasher().verify("wrong horse", Some(&old)), Verdict::Wrong);
+        assert_eq!(hasher().verify("correct horse", Some(&old)), PasswordMatch::RightButOld);
+        assert_eq!(hasher().verify("correct horse", Some(&new)), PasswordMatch::Right);
+        assert_eq!(hasher().verify("wrong horse", Some(&new)), PasswordMatch::Wrong);
+        assert_eq!(hasher().verify("wrong horse", Some(&old)), PasswordMatch::Wrong);
     }
 
     // Verifies: PWD-03
     #[test]
     fn without_a_hash_nothing_matches() {
-        assert_eq!(hasher().verify("correct horse", None), Verdict::Wrong);
-        assert_eq!(hasher().verify("", None), Verdict::Wrong);
-        assert_eq!(hasher().verify("correct horse", Some("not a hash")), Verdict::Wrong);
-        assert_eq!(hasher().verify(&"x".repeat(1025), None), Verdict::Wrong);
+        assert_eq!(hasher().verify("correct horse", None), PasswordMatch::Wrong);
+        assert_eq!(hasher().verify("", None), PasswordMatch::Wrong);
+        assert_eq!(hasher().verify("correct horse", Some("not a hash")), PasswordMatch::Wrong);
+        assert_eq!(hasher().verify(&"x".repeat(1025), None), PasswordMatch::Wrong);
     }
 
     // Verifies: PWD-02

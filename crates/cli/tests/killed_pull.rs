@@ -16,7 +16,7 @@ use std::{
 use common::{FakeHub, Fault};
 use ferry_client::{
     pages::bare_push,
-    pages::file::{Image, ImageDigests, OpenedFile, compare, image::FileAccess},
+    pages::file::{ImageDigests, LocalImage, OpenedFile, compare, image::FileAccess},
     progress::Silent,
 };
 use ferry_types::Root;
@@ -40,7 +40,7 @@ fn fill(file: &Path, pragmas: &str, rows: u32) {
 }
 
 fn root(file: &Path) -> Option<Root> {
-    match Image::open(file, FileAccess::Ordinary).unwrap() {
+    match LocalImage::open(file, FileAccess::Ordinary).unwrap() {
         OpenedFile::Image(image) => Some(ImageDigests::of(&image, &Silent).unwrap().root),
         OpenedFile::Missing | OpenedFile::Empty => None,
     }

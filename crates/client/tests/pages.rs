@@ -14,7 +14,7 @@ use ferry_client::{
     ClientError, ClientErrorCode,
     admin::AdminClient,
     pages::file::{
-        Image, ImageDigests, OpenedFile, SyncState, compare, image::FileAccess, state::PendingPull,
+        ImageDigests, LocalImage, OpenedFile, SyncState, compare, image::FileAccess, state::PendingPull,
     },
     pages::{NoTokens, PagesClient, PullOptions, PushOptions, Synchronised},
     progress::Silent,
@@ -76,7 +76,7 @@ fn sql(file: &Path, batch: &str) {
 }
 
 fn root(file: &Path) -> Root {
-    let OpenedFile::Image(image) = Image::open(file, FileAccess::ReadOnly).unwrap() else {
+    let OpenedFile::Image(image) = LocalImage::open(file, FileAccess::ReadOnly).unwrap() else {
         panic!("no image")
     };
     ImageDigests::of(&image, &Silent).unwrap().root

@@ -15,7 +15,7 @@ use std::{
 use common::{FakeHub, Fault};
 use ferry_client::{
     ClientError, ClientErrorCode,
-    pages::file::{Image, ImageDigests, OpenedFile, compare, image::FileAccess},
+    pages::file::{ImageDigests, LocalImage, OpenedFile, compare, image::FileAccess},
     pages::{BareTransfer, bare_pull, bare_push},
     progress::Silent,
 };
@@ -76,7 +76,7 @@ fn text(file: &Path, query: &str) -> String {
 }
 
 fn root(file: &Path) -> Root {
-    let OpenedFile::Image(image) = Image::open(file, FileAccess::ReadOnly).unwrap() else {
+    let OpenedFile::Image(image) = LocalImage::open(file, FileAccess::ReadOnly).unwrap() else {
         panic!("no image")
     };
     ImageDigests::of(&image, &Silent).unwrap().root

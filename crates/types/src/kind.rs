@@ -31,16 +31,16 @@ impl fmt::Display for DatabaseKind {
 /// The word is neither `hub` nor `replica`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kind must be \"hub\" or \"replica\"")]
-pub struct UnknownKind;
+pub struct UnknownDatabaseKind;
 
 impl FromStr for DatabaseKind {
-    type Err = UnknownKind;
+    type Err = UnknownDatabaseKind;
 
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+    fn from_str(text: &str) -> Result<Self, UnknownDatabaseKind> {
         match text {
             "hub" => Ok(Self::Hub),
             "replica" => Ok(Self::Replica),
-            _ => Err(UnknownKind),
+            _ => Err(UnknownDatabaseKind),
         }
     }
 }

@@ -41,13 +41,13 @@ struct Email {
 }
 
 /// An answer of the API: status and body.
-pub type Answer<'a> = (u16, &'a [u8]);
+pub type ReceivedAnswer<'a> = (u16, &'a [u8]);
 
 /// Whom the API's answers name. The e-mail of the profile is no proof and not looked at.
 ///
 /// # Errors
 /// [`OAuthError::NoVerifiedEmail`], or what was wrong with an answer.
-pub fn identity(user: Answer<'_>, emails: Answer<'_>) -> Result<Identity, OAuthError> {
+pub fn identity(user: ReceivedAnswer<'_>, emails: ReceivedAnswer<'_>) -> Result<Identity, OAuthError> {
     let user: User = read_json("user", user.0, user.1)?;
     let emails: Vec<Email> = read_json("emails", emails.0, emails.1)?;
     let mut verified = emails.into_iter().filter(|email| email.verified);

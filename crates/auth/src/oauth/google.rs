@@ -152,12 +152,12 @@ struct UserInfo {
 
 /// Whom an id_token names.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct IdTokenSubject {
     subject: String,
     email: EmailClaims,
 }
 
-impl Named {
+impl IdTokenSubject {
     /// Whether the id_token does not say all that is asked for; the userinfo endpoint does.
     #[must_use]
     pub fn needs_userinfo(&self) -> bool {
@@ -198,7 +198,7 @@ pub fn named(
     keys: (u16, &[u8]),
     expected: Expected<'_>,
     now_unix: i64,
-) -> Result<Named, OAuthError> {
+) -> Result<IdTokenSubject, OAuthError> {
     let (status, body) = keys;
     if status != 200 {
         return Err(OAuthError::provider(format!("keys: status {status}")));
@@ -217,7 +217,7 @@ pub fn named(
 
 impl IdClaims {
     /// Whom they name, if they are for this hub, this login and this time.
-    fn named(self, expected: Expected<'_>, now_unix: i64) -> Result<Named, OAuthError> {
+    fn named(self, expected: Expected<'_>, now_unix: i64) -> Result<IdTokenSubject, OAuthError> {
         let wrong = |what: &str| Err(OAuthError::provider(format!("id_token: {what}")));
         if self.iss != expected.issuer {
             return wrong("another issuer");
@@ -243,7 +243,7 @@ impl IdClaims {
         if !(1..=SUBJECT_MAX_BYTES).contains(&self.sub.len()) {
             return wrong("a bad sub");
         }
-        Ok(Named { subject: self.sub, email: self.email })
+        Ok(IdTokenSubject { subject: self.sub, email: self.email })
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!(written(no.clone()), Err(OAuthError::NoVerifiedEmail), "{no}");
         }
         assert_eq!(identity(|claims| claims["email"] = json!("")), Err(OAuthError::NoEmail));
-        let bare = || Named { subject: "1076".into(), email: EmailClaims::default() };
+        let bare = || IdTokenSubject { subject: "1076".into(), email: EmailClaims::default() };
         assert!(bare().needs_userinfo());
         assert_eq!(bare().identity(), Err(OAuthError::NoEmail));
         let outcome = |body: &str| bare().with_userinfo(200, body.as_bytes());

@@ -10,7 +10,7 @@ mod paths;
 pub mod scan;
 pub mod state;
 
-pub use image::{Base, Image, OpenedFile};
+pub use image::{Base, LocalImage, OpenedFile};
 pub use part::Part;
 pub use scan::ImageDigests;
 pub use state::{SyncState, Synced};

@@ -9,7 +9,7 @@ use super::receive::Replaced;
 use crate::{
     ClientError, Result,
     pages::file::{
-        Image, ImageDigests, OpenedFile, Part, SyncState, Synced, apply,
+        ImageDigests, LocalImage, OpenedFile, Part, SyncState, Synced, apply,
         image::{FileAccess, connect},
         point,
         state::PendingPull,
@@ -83,7 +83,7 @@ pub(super) fn install(
 /// Reads a file that was just made as every program will, through SQLite: it must show what was received, whatever lies
 /// beside it.
 fn confirm(file: &Path, root: Root) -> Result<()> {
-    let found = match Image::open(file, FileAccess::Ordinary)? {
+    let found = match LocalImage::open(file, FileAccess::Ordinary)? {
         OpenedFile::Image(image) => Some(ImageDigests::of(&image, &Silent)?.root),
         OpenedFile::Missing | OpenedFile::Empty => None,
     };

@@ -10,14 +10,14 @@ use ferry_types::{PageCount, PageSize, Root};
 use crate::{
     ClientError, Result,
     pages::file::{
-        Image, ImageDigests, OpenedFile, SyncState, Synced, image::FileAccess, scan::announced_hashes,
+        ImageDigests, LocalImage, OpenedFile, SyncState, Synced, image::FileAccess, scan::announced_hashes,
     },
     progress::Progress,
 };
 
 /// A hashed image, still in its read transaction.
 pub(super) struct Local {
-    pub(super) image: Image,
+    pub(super) image: LocalImage,
     pub(super) scan: ImageDigests,
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn find(
     progress: Arc<dyn Progress>,
 ) -> Result<LocalFile> {
     blocking(move || {
-        Ok(match Image::open(&path, access)? {
+        Ok(match LocalImage::open(&path, access)? {
             OpenedFile::Missing => LocalFile::Missing,
             OpenedFile::Empty => LocalFile::Empty,
             OpenedFile::Image(image) => {

@@ -12,8 +12,8 @@ pub mod tree;
 
 pub use header::{Header, Volatile};
 pub use pageset::PageSet;
-pub use pull::Pull;
-pub use push::{Push, PushPlan};
+pub use pull::PullSession;
+pub use push::{PushPlan, PushSession};
 pub use session::{Image, ImageHashes, Refusal, SessionError};
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ enum Next {
 
 /// A pull session.
 #[derive(Debug)]
-pub struct Pull {
+pub struct PullSession {
     image: Image,
     max_database_bytes: u64,
     state: State,
@@ -53,7 +53,7 @@ impl Next {
     }
 }
 
-impl Pull {
+impl PullSession {
     /// A session on this version.
     #[must_use]
     pub fn new(image: Image, max_database_bytes: u64) -> Self {

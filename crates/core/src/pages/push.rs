@@ -88,7 +88,7 @@ enum State {
 
 /// A push session.
 #[derive(Debug)]
-pub struct Push {
+pub struct PushSession {
     base: Image,
     max_database_bytes: u64,
     state: State,
@@ -108,7 +108,7 @@ pub struct Push {
     transferred: SyncComplete,
 }
 
-impl Push {
+impl PushSession {
     /// A session on the present version.
     #[must_use]
     pub fn new(base: Image, max_database_bytes: u64) -> Self {

@@ -134,7 +134,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, SessionError<Infallible>>) -> R
 /// Sends frames to a push on `base` until one is refused.
 fn push_refusal(base: Vec<Vec<u8>>, frames: &[Sent]) -> Refusal {
     let (image, mut memory) = stored(base);
-    let mut push = Push::new(image, LIMIT);
+    let mut push = PushSession::new(image, LIMIT);
     let (last, first) = frames.split_last().unwrap();
     for frame in first {
         push.receive(&frame.frame(), &mut memory).unwrap_or_else(|error| panic!("{frame:?}: {error:?}"));
@@ -156,9 +156,9 @@ fn order_and_version_are_checked() {
     assert_eq!(said(&[Sent::Hello(1), Sent::FromHub]), "client may not send server-originated message");
     let (image, mut memory) = stored(image(1, 1));
     let other = Frame::Hello(Hello { protocol_version: 2, page_size: 4096, max_page: 1 });
-    let refusal = refused(Push::new(image, LIMIT).receive(&other, &mut memory));
+    let refusal = refused(PushSession::new(image, LIMIT).receive(&other, &mut memory));
     assert_eq!(refusal.message, "protocol_version mismatch: server=1, client=2");
-    let refusal = refused(Push::new(image, LIMIT).receive(&hello(u32::MAX), &mut memory));
+    let refusal = refused(PushSession::new(image, LIMIT).receive(&hello(u32::MAX), &mut memory));
     assert_eq!(refusal.close, close::TOO_LARGE);
 }
 
@@ -203,7 +203,7 @@ fn a_push_of_nothing_is_refused_unless_there_is_nothing() {
     let refusal = push_refusal(image(2, 1), &[Sent::Hello(0), Sent::Complete]);
     assert!(refusal.message.starts_with("nothing announced: this token allows push only"), "{refusal:?}");
     let (image, mut memory) = stored(vec![]);
-    let mut push = Push::new(image, LIMIT);
+    let mut push = PushSession::new(image, LIMIT);
     push.receive(&hello(0), &mut memory).unwrap();
     push.receive(&Frame::Complete, &mut memory).unwrap();
     assert!(matches!(push.outcome().unwrap(), Some(PushOutcome::Unchanged)));
@@ -213,7 +213,7 @@ fn a_push_of_nothing_is_refused_unless_there_is_nothing() {
 fn page_1_is_asked_for_last_and_must_be_as_announced() {
     let new = image(3, 9);
     let (base, mut memory) = stored(image(3, 1));
-    let mut push = Push::new(base, LIMIT);
+    let mut push = PushSession::new(base, LIMIT);
     push.receive(&hello(3), &mut memory).unwrap();
     for (page_no, data) in (1..).zip(&new) {
         push.receive(&Sent::hash_of(page_no, data).frame(), &mut memory).unwrap();
@@ -240,17 +240,17 @@ fn page_1_is_asked_for_last_and_must_be_as_announced() {
 #[test]
 fn pull_rules() {
     let (image_info, mut memory) = stored(image(3, 1));
-    let mut pull = Pull::new(image_info, LIMIT);
+    let mut pull = PullSession::new(image_info, LIMIT);
     pull.receive(&hello(2), &mut memory).unwrap();
     let refusal = refused(pull.receive(&Sent::Data(1, vec![0; SIZE]).frame(), &mut memory));
     assert_eq!((refusal.message.as_ref(), refusal.close), ("this token allows pull only", close::RIGHTS));
 
-    let refusal = refused(Pull::new(image_info, LIMIT).receive(&hello(0), &mut memory));
+    let refusal = refused(PullSession::new(image_info, LIMIT).receive(&hello(0), &mut memory));
     assert_eq!(refusal.message, "page size is 512; this client can only create 4096: use ferry pull");
 
     // Page 1 goes out to a client with more pages, although it has it.
     for (max_page, sent) in [(3, vec![2]), (5, vec![2, 1])] {
-        let mut pull = Pull::new(image_info, LIMIT);
+        let mut pull = PullSession::new(image_info, LIMIT);
         pull.receive(&hello(max_page), &mut memory).unwrap();
         let base = memory.base.clone();
         for page_no in [1, 3] {
@@ -270,7 +270,7 @@ fn pull_rules() {
 fn a_batch_that_differs_leaves_its_pages_unannounced() {
     let base = image(4, 1);
     let (image_info, mut memory) = stored(base.clone());
-    let mut pull = Pull::new(image_info, LIMIT);
+    let mut pull = PullSession::new(image_info, LIMIT);
     pull.receive(&hello(4), &mut memory).unwrap();
     pull.next_frame();
     pull.receive(&Sent::Batch(3, 4, combined(&base[2..])).frame(), &mut memory).unwrap();
@@ -304,7 +304,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 /// An honest push of `new`, with `noise` frames strewn in at random places.
 fn drive(base: &[Vec<u8>], new: &[Vec<u8>], noise: &[(usize, Sent)]) -> Option<(PushPlan, Memory)> {
     let (image_info, mut memory) = stored(base.to_vec());
-    let mut push = Push::new(image_info, LIMIT);
+    let mut push = PushSession::new(image_info, LIMIT);
     let mut queue: Vec<Sent> = vec![Sent::Hello(new.len() as u32)];
     queue.extend((1..).zip(new).map(|(page_no, data)| Sent::hash_of(page_no, data)));
     queue.push(Sent::Complete);
@@ -362,7 +362,7 @@ proptest! {
     #[test]
     fn random_frames_never_panic_a_pull(frames in prop::collection::vec(sent(), 0..30)) {
         let (image_info, mut memory) = stored(image(5, 0));
-        let mut pull = Pull::new(Image { page_size: Some(PageSize::DEFAULT), ..image_info }, LIMIT);
+        let mut pull = PullSession::new(Image { page_size: Some(PageSize::DEFAULT), ..image_info }, LIMIT);
         let mut sent_pages = HashSet::new();
         for frame in frames {
             if pull.receive(&frame.frame(), &mut memory).is_err() {

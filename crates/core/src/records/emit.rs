@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ferry_protocol::records::{
     FieldOut, Head, UnixNanos,
-    ferry::{Entry, FieldEntry, write_entry},
+    ferry::{FieldEntry, RecordEntry, write_entry},
     write_delete, write_insert, write_update,
 };
 
@@ -63,7 +63,7 @@ pub(super) fn emit(
     if let Style::Ferry { shows_app } = style {
         separate(out);
         let app = shows_app.then_some(row.app);
-        let entry = Entry { app, collection: row.coll, id: row.id, cts: row.cts, space: hidden[0] };
+        let entry = RecordEntry { app, collection: row.coll, id: row.id, cts: row.cts, space: hidden[0] };
         let fields = fields.into_iter().map(|field| FieldEntry {
             key: field.key,
             value: field.value,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ferry_core::pages::{PushPlan, Refusal};
 use ferry_protocol::pages::phase;
-use ferry_sqlite::pages::{Origin, PageSource as _, Prepared, PushError, PushFiles, Replica, VersionInfo};
+use ferry_sqlite::pages::{
+    PageSource as _, Prepared, PushError, PushFiles, ReadConsistency, Replica, VersionInfo,
+};
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,7 @@ use crate::{control::Requester, database::Database, entry::FirstWrite, hub::Hub}
 pub(super) struct Arrived {
     pub(super) files: PushFiles,
     pub(super) plan: PushPlan,
-    pub(super) origin: Origin,
+    pub(super) origin: ReadConsistency,
 }
 
 /// Validates and commits the push that `by` made. Once nobody wants it, its check ends; a commit does not.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ferry_core::pages::{Pull, Refusal};
+use ferry_core::pages::{PullSession, Refusal};
 use ferry_protocol::pages::{Frame, PageData};
 use ferry_sqlite::pages::{PageSource, ServedHashes};
 use ferry_types::{PageNo, PageSize, Result};
@@ -24,7 +24,7 @@ const FRAME_OVERHEAD_BYTES: usize = 64;
 
 /// A pull in progress.
 pub(super) struct PullEngine {
-    machine: Pull,
+    machine: PullSession,
     hashes: ServedHashes<Arc<dyn PageSource>>,
     pages_at_once: usize,
     _permit: FilePermit,
@@ -37,7 +37,7 @@ impl PullEngine {
         let source = database.models().pages.source(hub, database).await?;
         let image = source.info().image();
         Ok(Self {
-            machine: Pull::new(image, hub.config.pages.max_database_bytes),
+            machine: PullSession::new(image, hub.config.pages.max_database_bytes),
             hashes: ServedHashes::new(source),
             pages_at_once: (OUT_BYTES / image.page_size.map_or(1, PageSize::bytes)).max(1),
             _permit: permit,

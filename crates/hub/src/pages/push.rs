@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferry_core::pages::{Push, Refusal, SessionError, push::PushOutcome};
+use ferry_core::pages::{PushSession, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::pages::Frame;
-use ferry_sqlite::pages::{Origin, PageSource as _, PushFiles, Replica, Stage};
+use ferry_sqlite::pages::{PageSource as _, PushFiles, ReadConsistency, Replica, Stage};
 use ferry_types::{DatabaseKind, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -24,22 +24,22 @@ use crate::{
 /// A push in progress.
 pub(super) struct PushEngine {
     replica: Arc<Replica>,
-    machine: Push,
+    machine: PushSession,
     files: PushFiles,
-    origin: Origin,
+    origin: ReadConsistency,
     outcome: Option<PushOutcome>,
     _permit: FilePermit,
 }
 
 impl PushEngine {
     /// A push onto the present version, of pages that the client reads as `origin` says.
-    pub(super) async fn open(hub: &Hub, database: &Arc<Database>, origin: Origin) -> Result<Self> {
+    pub(super) async fn open(hub: &Hub, database: &Arc<Database>, origin: ReadConsistency) -> Result<Self> {
         entry::check_kind(hub, database.id(), DatabaseKind::Replica)?;
         let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
         let replica = database.models().pages.replica(hub, database).await?;
         let pinned = replica.pin();
         let files = blocking(move || PushFiles::new(pinned)).await?;
-        let machine = Push::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);
+        let machine = PushSession::new(files.pinned().info().image(), hub.config.pages.max_database_bytes);
         Ok(Self { replica, machine, files, origin, outcome: None, _permit: permit })
     }
 }

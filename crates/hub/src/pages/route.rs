@@ -9,7 +9,7 @@ use axum::{
 use ferry_auth::AuthContext;
 use ferry_core::pages::Refusal;
 use ferry_protocol::pages::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
-use ferry_sqlite::pages::Origin as PageOrigin;
+use ferry_sqlite::pages::ReadConsistency;
 use ferry_types::{
     Error, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
@@ -81,7 +81,7 @@ struct Entry {
     context: RequestContext,
     direction: Direction,
     /// How the client reads its file, as it says.
-    origin: PageOrigin,
+    origin: ReadConsistency,
     _place: OwnedSemaphorePermit,
     _connection: ConnectionGuard,
 }
@@ -118,9 +118,9 @@ async fn enter(hub: &Arc<Hub>, parts: &Parts) -> Result<Entry> {
         hub: Arc::clone(hub),
         direction: direction(&context.auth)?,
         origin: if parts.headers.contains_key(SNAPSHOT_HEADER) {
-            PageOrigin::Snapshot
+            ReadConsistency::Snapshot
         } else {
-            PageOrigin::Unknown
+            ReadConsistency::Unknown
         },
         _place: place,
         _connection: database.connect(),
@@ -159,7 +159,7 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     let ended = match engine {
         Ok(engine) => {
             // Whoever says how it reads its file is Ferry's own client.
-            let hears_phases = origin == PageOrigin::Snapshot;
+            let hears_phases = origin == ReadConsistency::Snapshot;
             let session = Session { hub: &hub, database: &database, rights, requester, hears_phases };
             session.run(engine, &mut socket).await
         }

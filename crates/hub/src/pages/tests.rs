@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ferry_protocol::pages::{Frame, Hello};
-use ferry_sqlite::pages::Origin as PageOrigin;
+use ferry_sqlite::pages::ReadConsistency;
 use ferry_types::{Reason, Seq};
 use http::{HeaderMap, header};
 
@@ -113,7 +113,7 @@ async fn a_database_of_the_hub_is_pulled_from_one_snapshot() {
 async fn a_database_of_the_hub_is_not_pushed() {
     let fixture = Fixture::new("hub").await;
     let refused =
-        PushEngine::open(fixture.hub(), &fixture.database, PageOrigin::Unknown).await.err().unwrap();
+        PushEngine::open(fixture.hub(), &fixture.database, ReadConsistency::Unknown).await.err().unwrap();
     assert_eq!(refused.reason, Reason::WrongKind);
     let refusal = super::refusal(refused);
     assert_eq!(refusal.close.0, 1008);

@@ -11,7 +11,7 @@ use ferry_types::{Error, Model, Op, Reason, UnixMillis};
 pub(super) fn spec(request: wire::ApiKey) -> Result<ApiKeySpec, Error> {
     let kind: KeyKind = match request.kind.as_str() {
         "" => KeyKind::Publishable,
-        word => word.parse().map_err(|error: ferry_auth::api_key::UnknownKind| {
+        word => word.parse().map_err(|error: ferry_auth::api_key::UnknownKeyKind| {
             Error::new(Reason::InvalidArgument, error.to_string())
         })?,
     };

@@ -59,7 +59,7 @@ impl std::fmt::Display for Cursor {
 
 /// What an entry says of its record.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct RecordEntry<'a> {
     /// The app; `None` where the request named it.
     pub app: Option<&'a str>,
     /// Collection.
@@ -86,7 +86,11 @@ pub struct FieldEntry<'a> {
 }
 
 /// Writes one entry of `changes`.
-pub fn write_entry<'a>(out: &mut Vec<u8>, entry: &Entry<'_>, fields: impl Iterator<Item = FieldEntry<'a>>) {
+pub fn write_entry<'a>(
+    out: &mut Vec<u8>,
+    entry: &RecordEntry<'_>,
+    fields: impl Iterator<Item = FieldEntry<'a>>,
+) {
     out.push(b'{');
     if let Some(app) = entry.app {
         out.extend_from_slice(b"\"app\":");
@@ -436,7 +440,7 @@ mod tests {
     fn answers_are_the_documented_json() {
         let at = UnixNanos(5);
         let mut changes = Vec::new();
-        let entry = Entry { app: Some("todo"), collection: "tasks", id: "t1", cts: at, space: None };
+        let entry = RecordEntry { app: Some("todo"), collection: "tasks", id: "t1", cts: at, space: None };
         let field = FieldEntry { key: "a", value: "[1]", at, writer: "c\"1" };
         write_entry(&mut changes, &entry, [field].into_iter());
         let cursor = Cursor { since: UnixNanos(8), floor: UnixNanos(2) };

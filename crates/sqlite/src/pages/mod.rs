@@ -24,7 +24,7 @@ use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
 pub use check::CheckOutcome;
 pub use noted::NotedHashes;
-pub use prepare::{Origin, Prepared, PushError, PushFiles};
+pub use prepare::{Prepared, PushError, PushFiles, ReadConsistency};
 pub use reader::{PageSource, PinnedVersion, ServedHashes};
 pub use replica::{Replica, ReplicaConfig, peek_version};
 pub use scratch::{ImageFile, unnamed_file};

@@ -68,7 +68,7 @@ pub struct Prepared {
     pub(super) page1: Vec<u8>,
     pub(super) page1_leaf: Leaf,
     pub(super) way: CommitMethod,
-    pub(super) origin: Origin,
+    pub(super) origin: ReadConsistency,
     is_checked: bool,
     /// Built for the check alone.
     scratch: Option<(ImageFile, Root)>,
@@ -76,7 +76,7 @@ pub struct Prepared {
 
 /// How the pages of a push were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ReadConsistency {
     /// All at one moment: that each has its announced hash says all there is to say (PAG-19).
     Snapshot,
     /// One after the other, so that they may be of several moments.
@@ -100,7 +100,7 @@ impl Prepared {
         plan: PushPlan,
         pinned: PinnedVersion,
         noted: NotedHashes,
-        origin: Origin,
+        origin: ReadConsistency,
     ) -> Result<Self, PushError> {
         let mut page1 = plan.page1.clone();
         header::normalize(&mut page1, plan.page_count);
@@ -118,8 +118,8 @@ impl Prepared {
         };
         let swap = prepared.is_mostly_new();
         let image_bytes = u64::from(prepared.plan.page_count.0) * prepared.plan.page_size.bytes() as u64;
-        let checked =
-            origin == Origin::Unknown && image_bytes <= prepared.pinned.replica().config.check_max_bytes;
+        let checked = origin == ReadConsistency::Unknown
+            && image_bytes <= prepared.pinned.replica().config.check_max_bytes;
         if !swap && !checked {
             prepared.check_lengths()?;
             return Ok(prepared);
@@ -347,7 +347,7 @@ impl PushFiles {
     ///
     /// # Errors
     /// See [`Prepared::new`].
-    pub fn prepare(self, plan: PushPlan, origin: Origin) -> Result<Prepared, PushError> {
+    pub fn prepare(self, plan: PushPlan, origin: ReadConsistency) -> Result<Prepared, PushError> {
         Prepared::new(plan, self.hashes.into_source(), self.noted, origin)
     }
 }

@@ -14,8 +14,8 @@ use ferry_types::{Clock, Tag};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, Origin, PinnedVersion, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover,
-    scratch, segment::Segments,
+    NotedHashes, PinnedVersion, ReadConsistency, Stage, VersionInfo, dbpage::Snapshot, identity, index,
+    recover, scratch, segment::Segments,
 };
 use crate::{Result, connection};
 
@@ -120,9 +120,9 @@ impl Replica {
     /// that SQLite changes at every commit took nothing from anybody. Ferry's own client counts from the version that it
     /// saw, so it is refused, reads the new version, and pushes again by itself.
     #[must_use]
-    pub fn has_moved_on(&self, base: &VersionInfo, origin: Origin) -> bool {
+    pub fn has_moved_on(&self, base: &VersionInfo, origin: ReadConsistency) -> bool {
         let current = self.current();
-        current.version != base.version && (origin == Origin::Snapshot || current.root != base.root)
+        current.version != base.version && (origin == ReadConsistency::Snapshot || current.root != base.root)
     }
 
     /// Pins the newest version: it can be read until the pin is dropped, whatever is committed meanwhile.

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ferry_core::pages::{Pull, Push, Refusal, SessionError, Volatile, header, push::PushOutcome, tree};
+use ferry_core::pages::{
+    PullSession, PushSession, Refusal, SessionError, Volatile, header, push::PushOutcome, tree,
+};
 use ferry_protocol::pages::{Frame, Hello, PageData, PageHash};
 use ferry_types::{Clock, PageCount, PageNo, PageSize, UnixMillis};
 use rusqlite::Connection;
@@ -58,7 +60,7 @@ enum Failed {
 /// Pushes as EdgeReplica's client does. Returns the version and how many pages travelled.
 fn push(replica: &Arc<Replica>, pages: &Pages) -> Result<(VersionInfo, u32), Failed> {
     let mut files = PushFiles::new(replica.pin()).unwrap();
-    let mut session = Push::new(files.pinned().info().image(), LIMIT);
+    let mut session = PushSession::new(files.pinned().info().image(), LIMIT);
     let sent = send_push(&mut session, &mut files, pages)?;
     match session.outcome().map_err(Failed::Refused)?.expect("everything was sent") {
         PushOutcome::Unchanged => Ok((replica.current(), sent)),
@@ -71,13 +73,13 @@ fn push(replica: &Arc<Replica>, pages: &Pages) -> Result<(VersionInfo, u32), Fai
 
 /// Validates as the hub does.
 fn prepare(files: PushFiles, plan: ferry_core::pages::PushPlan) -> Result<Prepared, PushError> {
-    let mut prepared = files.prepare(plan, Origin::Unknown)?;
+    let mut prepared = files.prepare(plan, ReadConsistency::Unknown)?;
     prepared.check(&|| true)?;
     prepared.seal()?;
     Ok(prepared)
 }
 
-fn send_push(session: &mut Push, files: &mut PushFiles, pages: &Pages) -> Result<u32, Failed> {
+fn send_push(session: &mut PushSession, files: &mut PushFiles, pages: &Pages) -> Result<u32, Failed> {
     let max_page = u32::try_from(pages.len()).unwrap();
     receive(session, files, &Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page }))?;
     for (page_no, data) in (1..).zip(pages) {
@@ -96,7 +98,7 @@ fn send_push(session: &mut Push, files: &mut PushFiles, pages: &Pages) -> Result
     Ok(sent)
 }
 
-fn receive(session: &mut Push, files: &mut PushFiles, frame: &Frame<'_>) -> Result<(), Failed> {
+fn receive(session: &mut PushSession, files: &mut PushFiles, frame: &Frame<'_>) -> Result<(), Failed> {
     session.receive(frame, files).map_err(|error| match error {
         SessionError::Refused(refusal) => Failed::Refused(refusal),
         SessionError::Store(error) => panic!("storage failed: {error}"),
@@ -105,7 +107,7 @@ fn receive(session: &mut Push, files: &mut PushFiles, frame: &Frame<'_>) -> Resu
 
 /// Pulls as EdgeReplica's client does, onto `local`. Returns the pages that travelled.
 fn pull<S: PageSource>(source: S, local: &Pages) -> BTreeMap<u32, Vec<u8>> {
-    let mut session = Pull::new(source.info().image(), LIMIT);
+    let mut session = PullSession::new(source.info().image(), LIMIT);
     let mut hashes = ServedHashes::new(source);
     let max_page = u32::try_from(local.len()).unwrap();
     let hello = Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page });

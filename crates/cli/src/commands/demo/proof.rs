@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use ferry_client::{
     ClientError,
-    pages::file::{Image, ImageDigests, OpenedFile, compare, compare::Comparison, image::FileAccess},
+    pages::file::{ImageDigests, LocalImage, OpenedFile, compare, compare::Comparison, image::FileAccess},
     progress::Silent,
 };
 use ferry_types::Root;
@@ -32,7 +32,7 @@ pub(super) async fn compare(
     pulled: Root,
 ) -> Result<Proof, Failure> {
     let compared = tokio::task::spawn_blocking(move || {
-        let root_of = |path: &PathBuf| match Image::open(path, FileAccess::ReadOnly)? {
+        let root_of = |path: &PathBuf| match LocalImage::open(path, FileAccess::ReadOnly)? {
             OpenedFile::Image(image) => Ok(Some(ImageDigests::of(&image, &Silent)?.root)),
             OpenedFile::Missing | OpenedFile::Empty => Ok::<_, ClientError>(None),
         };

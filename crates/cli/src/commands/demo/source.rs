@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ferry_client::{
     ClientError,
-    pages::file::{Image, OpenedFile, image::FileAccess},
+    pages::file::{LocalImage, OpenedFile, image::FileAccess},
 };
 use ferry_sqlite::connection::open_file;
 use rusqlite::OpenFlags;
@@ -34,7 +34,7 @@ pub(super) fn choose(given: Option<&Path>, dir: &Path) -> Result<Source, Failure
         }
     };
     let wrong = |reason, what: &str| ClientError::file(reason, format!("{} {what}", path.display()));
-    let bytes = match Image::open(&path, FileAccess::ReadOnly)? {
+    let bytes = match LocalImage::open(&path, FileAccess::ReadOnly)? {
         OpenedFile::Image(image) => image.bytes(),
         OpenedFile::Missing => return Err(wrong("FILE_MISSING", "does not exist").into()),
         OpenedFile::Empty => return Err(wrong("FILE_EMPTY", "is empty: there is nothing to push").into()),

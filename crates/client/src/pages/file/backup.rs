@@ -8,7 +8,7 @@ use std::{
 
 use ferry_types::UnixMillis;
 
-use super::{image::Image, paths};
+use super::{image::LocalImage, paths};
 use crate::{ClientError, Result};
 
 /// What is added to its name while it is written.
@@ -18,7 +18,7 @@ const PART: &str = "-part";
 ///
 /// # Errors
 /// When the image cannot be read or the copy not be written.
-pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
+pub fn write(image: &LocalImage, now: UnixMillis) -> Result<PathBuf> {
     let path = free_name(image.path(), now);
     let part = paths::beside(&path, PART);
     let copied = copy(image, &part, paths::FileMode::of(image.path()));
@@ -31,7 +31,7 @@ pub fn write(image: &Image, now: UnixMillis) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn copy(image: &Image, part: &Path, mode: paths::FileMode) -> Result<()> {
+fn copy(image: &LocalImage, part: &Path, mode: paths::FileMode) -> Result<()> {
     let failed = |error: io::Error| ClientError::io(part.display(), &error);
     let mut options = OpenOptions::new();
     let file = mode.limit(options.write(true).create_new(true)).open(part).map_err(failed)?;

@@ -31,11 +31,11 @@ pub enum OpenedFile {
     /// A database without any page: a file of 0 bytes.
     Empty,
     /// A database.
-    Image(Image),
+    Image(LocalImage),
 }
 
 /// A database in a read transaction: nothing that others commit changes what it shows.
-pub struct Image {
+pub struct LocalImage {
     connection: Connection,
     path: PathBuf,
     page_size: PageSize,
@@ -52,7 +52,7 @@ pub enum FileAccess {
     ReadOnly,
 }
 
-impl Image {
+impl LocalImage {
     /// Opens the database at `path` and begins the read transaction.
     ///
     /// # Errors

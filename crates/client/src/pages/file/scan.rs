@@ -9,7 +9,7 @@ use std::{
 use ferry_core::pages::tree::{self, RootBuilder};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
-use super::image::Image;
+use super::image::LocalImage;
 use crate::{
     Result,
     progress::{Progress, TransferPhase},
@@ -36,7 +36,7 @@ impl ImageDigests {
     ///
     /// # Errors
     /// When the image cannot be read.
-    pub fn of(image: &Image, progress: &dyn Progress) -> Result<Self> {
+    pub fn of(image: &LocalImage, progress: &dyn Progress) -> Result<Self> {
         progress.begin(TransferPhase::Hashing, Some(image.bytes()));
         let hashers = thread::available_parallelism().map_or(1, NonZero::get).min(HASHERS_MAX);
         let leaves = if hashers == 1 || image.bytes() < ALONE_BELOW_BYTES {
@@ -58,7 +58,7 @@ pub fn root_of(page_size: PageSize, leaves: &[Leaf]) -> Root {
     builder.finish(page_size)
 }
 
-fn leaves_alone(image: &Image, progress: &dyn Progress) -> Result<Vec<Leaf>> {
+fn leaves_alone(image: &LocalImage, progress: &dyn Progress) -> Result<Vec<Leaf>> {
     let count = image.page_count();
     let mut leaves = Vec::with_capacity(count.0 as usize);
     let mut room = Vec::new();
@@ -76,7 +76,7 @@ struct Chunk {
 }
 
 /// One thread reads (a read transaction belongs to one connection), the others hash.
-fn leaves_with(hashers: usize, image: &Image, progress: &dyn Progress) -> Result<Vec<Leaf>> {
+fn leaves_with(hashers: usize, image: &LocalImage, progress: &dyn Progress) -> Result<Vec<Leaf>> {
     let (size, count) = (image.page_size(), image.page_count());
     let (read, to_hash) = mpsc::sync_channel::<Chunk>(hashers);
     let to_hash = Mutex::new(to_hash);
@@ -103,7 +103,7 @@ fn leaves_with(hashers: usize, image: &Image, progress: &dyn Progress) -> Result
     })
 }
 
-fn read_chunks(image: &Image, read: &mpsc::SyncSender<Chunk>) -> Result<()> {
+fn read_chunks(image: &LocalImage, read: &mpsc::SyncSender<Chunk>) -> Result<()> {
     let mut chunk = Chunk { first: PageNo::FIRST, bytes: Vec::with_capacity(CHUNK_BYTES) };
     image.read_all(|number, data| {
         if chunk.bytes.len() + data.len() > CHUNK_BYTES {

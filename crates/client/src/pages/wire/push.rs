@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ClientError, Result, ServerUrl,
     admin::Direction,
-    pages::file::Image,
+    pages::file::LocalImage,
     progress::{Progress, TransferPhase},
 };
 
@@ -31,10 +31,10 @@ impl WireSession {
     /// whether the hub committed.
     pub async fn push(
         self,
-        image: Image,
+        image: LocalImage,
         hashes: Arc<Vec<[u8; 32]>>,
         progress: Arc<dyn Progress>,
-    ) -> (Image, Result<Transferred>) {
+    ) -> (LocalImage, Result<Transferred>) {
         // The hub may ask for each page once: unbounded in form, bounded by the number of pages.
         let (wanted, wanting) = mpsc::unbounded_channel();
         let (pages, ready) = mpsc::channel(PAGES_AHEAD);
@@ -108,7 +108,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(image: &Image, progress: Arc<dyn Progress>, wanted: mpsc::UnboundedSender<PageNo>) -> Self {
+    fn of(image: &LocalImage, progress: Arc<dyn Progress>, wanted: mpsc::UnboundedSender<PageNo>) -> Self {
         let count = image.page_count().0;
         let pages = vec![0; count as usize / 64 + 1];
         Self { count, page_bytes: image.page_size().bytes() as u64, pages, wanted, progress }
@@ -180,7 +180,7 @@ async fn answer_requests(
 
 /// Reads the wanted pages from the snapshot; runs on a thread that may block.
 fn read_pages(
-    image: &Image,
+    image: &LocalImage,
     mut wanted: mpsc::UnboundedReceiver<PageNo>,
     pages: &mpsc::Sender<Vec<u8>>,
     progress: &dyn Progress,

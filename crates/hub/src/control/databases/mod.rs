@@ -49,7 +49,7 @@ fn check_kind(kind: &str) -> Result<Option<DatabaseKind>> {
     if kind.is_empty() {
         return Ok(None);
     }
-    kind.parse().map(Some).map_err(|error: ferry_types::kind::UnknownKind| {
+    kind.parse().map(Some).map_err(|error: ferry_types::kind::UnknownDatabaseKind| {
         Error::new(Reason::InvalidArgument, error.to_string())
     })
 }

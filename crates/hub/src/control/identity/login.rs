@@ -12,7 +12,7 @@ use crate::control::{
     identity::{email::email_key, passwords::Turn, sessions::NewSession, whoami::Session},
     random,
 };
-use ferry_auth::password::{SALT_BYTES, Verdict};
+use ferry_auth::password::{PasswordMatch, SALT_BYTES};
 use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
@@ -118,7 +118,7 @@ impl Control {
         // many at once only one is the first.
         let admitted = self.check_failures(attempt, Limiter::charge).await?;
         let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
-        let let_in = account.filter(|account| verdict != Verdict::Wrong && !account.disabled);
+        let let_in = account.filter(|account| verdict != PasswordMatch::Wrong && !account.disabled);
         if admitted == Admitted::AsOnlyGuess && let_in.is_some() {
             self.failures.forget(attempt.network());
         }
@@ -243,13 +243,17 @@ impl Control {
 }
 
 /// Exactly one verification, on a thread that may block; and a new hash if the stored one is old.
-async fn verify(turn: Turn, password: &str, account: Option<&Account>) -> Result<(Verdict, Option<String>)> {
+async fn verify(
+    turn: Turn,
+    password: &str,
+    account: Option<&Account>,
+) -> Result<(PasswordMatch, Option<String>)> {
     let password = password.to_owned();
     let stored = account.and_then(|account| account.secret.clone());
     let salt: [u8; SALT_BYTES] = random::bytes()?;
     turn.run(move |hasher| {
         let verdict = hasher.verify(&password, stored.as_deref());
-        let renew = verdict == Verdict::RightButOld;
+        let renew = verdict == PasswordMatch::RightButOld;
         let new_secret = renew.then(|| hasher.hash(&password, salt)).transpose()?;
         Ok((verdict, new_secret))
     })

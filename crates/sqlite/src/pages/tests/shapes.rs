@@ -130,7 +130,7 @@ fn the_lock_page_is_neither_asked_for_nor_sent() {
     let zero = tree::leaf(&vec![0; size.bytes()]).0;
     let replica = open(dir.path());
     let mut files = PushFiles::new(replica.pin()).unwrap();
-    let mut session = Push::new(files.pinned().info().image(), LIMIT);
+    let mut session = PushSession::new(files.pinned().info().image(), LIMIT);
     let hello = Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page: count });
     receive(&mut session, &mut files, &hello).unwrap();
     for page_no in 1..=count {
@@ -149,7 +149,7 @@ fn the_lock_page_is_neither_asked_for_nor_sent() {
     assert_eq!(asked, [1], "zero pages of any number travel as hashes alone");
     let Some(PushOutcome::Changed(plan)) = session.outcome().unwrap() else { panic!("nothing changed") };
     replica.commit_push(prepare(files, *plan).unwrap()).unwrap();
-    let mut pull = Pull::new(replica.current().image(), LIMIT);
+    let mut pull = PullSession::new(replica.current().image(), LIMIT);
     let mut hashes = ServedHashes::new(replica.pin());
     let hello = Frame::Hello(Hello { protocol_version: 1, page_size: 4096, max_page: 1 });
     pull.receive(&hello, &mut hashes).unwrap();

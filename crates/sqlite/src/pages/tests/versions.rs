@@ -43,7 +43,7 @@ fn of_two_pushes_on_one_base_the_second_is_told_and_keeps_its_stage() {
     source.run("UPDATE t SET text = 'b' || text");
     let second = source.pages();
     let mut files = PushFiles::new(replica.pin()).unwrap();
-    let mut session = Push::new(files.pinned().info().image(), LIMIT);
+    let mut session = PushSession::new(files.pinned().info().image(), LIMIT);
     let sent = send_push(&mut session, &mut files, &second).unwrap();
     assert!(sent > 2);
     let Some(PushOutcome::Changed(plan)) = session.outcome().unwrap() else { panic!("nothing changed") };
