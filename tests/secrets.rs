@@ -77,7 +77,7 @@ fn shown(hub: &Hub) -> String {
 }
 
 /// Uses API keys in every way, right and wrong; the values.
-fn use_keys(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
+fn use_keys(place: &Place, reply: &mut Vec<Refusal>) -> Vec<String> {
     let create =
         |spec: Value| place.user.ferry("CreateApiKey", &json!({"database": place.database, "spec": spec}));
     let value = |made: &Value| made["value"].as_str().unwrap().to_owned();
@@ -85,8 +85,8 @@ fn use_keys(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
     let secret = create(puller.clone()).unwrap();
     let (publishable, imported) = (create(json!({})).unwrap(), "an-imported-static-token");
     create(json!({"kind": "secret", "value": imported})).unwrap();
-    told.push(create(json!({"kind": "secret", "value": imported})).unwrap_err());
-    told.push(create(json!({"value": "a-value-that-is-no-key"})).unwrap_err());
+    reply.push(create(json!({"kind": "secret", "value": imported})).unwrap_err());
+    reply.push(create(json!({"value": "a-value-that-is-no-key"})).unwrap_err());
     let rotated = place.user.ferry("RotateApiKey", &json!({"id": secret["id"]})).unwrap();
     place.user.ferry("RevokeApiKey", &json!({"id": secret["id"]})).unwrap();
     let mut values = vec![value(&secret), value(&rotated), value(&publishable), imported.to_owned()];
@@ -94,14 +94,14 @@ fn use_keys(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
         let _ = Socket::open(place.hub.address(), key);
         let _ = http::get(place.hub.address(), &format!("/sync?key={key}"));
         let _ = http::send(place.hub.address(), "GET", "/sync", &[("Ferry-Key", key)], b"");
-        told.push(call(place.hub.address(), FERRY, "Whoami", &json!({}), Some(key)).unwrap_err());
+        reply.push(call(place.hub.address(), FERRY, "Whoami", &json!({}), Some(key)).unwrap_err());
     }
     values.push("a-value-that-is-no-key".to_owned());
     values
 }
 
 /// Logs in at both providers, right and wrong; codes, states, verifiers.
-fn use_providers(place: &Place, provider: &Provider, told: &mut Vec<Refusal>) -> Vec<String> {
+fn use_providers(place: &Place, provider: &Provider, reply: &mut Vec<Refusal>) -> Vec<String> {
     let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let mut secrets = vec![verifier.to_owned(), CLIENT_SECRET.to_owned()];
@@ -128,9 +128,9 @@ fn use_providers(place: &Place, provider: &Provider, told: &mut Vec<Refusal>) ->
         };
         match complete(verifier) {
             Ok(session) => secrets.push(session["sessionToken"].as_str().unwrap().to_owned()),
-            Err(refusal) => told.push(refusal),
+            Err(refusal) => reply.push(refusal),
         }
-        told.push(complete("of a foreign client").unwrap_err());
+        reply.push(complete("of a foreign client").unwrap_err());
         if let Some(path) = mishap {
             provider.mishap(path, None);
         }
@@ -149,9 +149,9 @@ fn use_providers(place: &Place, provider: &Provider, told: &mut Vec<Refusal>) ->
 fn keys_and_logins_at_providers_leave_no_secret() {
     let provider = Provider::start(Person::new(583_231, "bob@example.com"));
     let place = Place::of(provider.configure(options()).env("FERRY_LOG_LEVEL", "trace").start());
-    let mut told = Vec::new();
-    let keys = use_keys(&place, &mut told);
-    let mut secrets = use_providers(&place, &provider, &mut told);
+    let mut reply = Vec::new();
+    let keys = use_keys(&place, &mut reply);
+    let mut secrets = use_providers(&place, &provider, &mut reply);
     secrets.extend_from_slice(&keys);
     assert!(secrets.len() > 20, "{}", secrets.len());
     place.user.ferry("RevokeSession", &json!({})).unwrap();
@@ -159,7 +159,7 @@ fn keys_and_logins_at_providers_leave_no_secret() {
     let shown = shown(&place.hub);
     for secret in &secrets {
         assert!(!shown.contains(secret), "shown: {secret:.12}…");
-        assert!(told.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
+        assert!(reply.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
     }
     let mut findings = Vec::new();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -168,7 +168,7 @@ fn keys_and_logins_at_providers_leave_no_secret() {
 }
 
 /// Uses invitations and password resets, right and wrong; their codes.
-fn use_codes(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
+fn use_codes(place: &Place, reply: &mut Vec<Refusal>) -> Vec<String> {
     let (address, user) = (place.hub.address(), &place.user);
     let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
     let org = user.ferry("CreateOrg", &json!({"name": "team"})).unwrap()["id"].as_str().unwrap().to_owned();
@@ -184,13 +184,13 @@ fn use_codes(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
         (invite("bob@example.com"), invite("eve@example.com"), invite("x@example.com"));
     let guess = "a-guessed-code-that-nobody-was-ever-given".to_owned();
     signup("bob@example.com", &joins).unwrap();
-    told.push(signup("carol@example.com", &joins).unwrap_err());
-    told.push(signup("dan@example.com", &guess).unwrap_err());
+    reply.push(signup("carol@example.com", &joins).unwrap_err());
+    reply.push(signup("dan@example.com", &guess).unwrap_err());
     let eve = place.hub.signup("eve@example.com");
-    told.push(eve.ferry("AcceptInvitation", &json!({"code": foreign})).unwrap_err());
-    told.push(eve.ferry("AcceptInvitation", &json!({"code": guess})).unwrap_err());
+    reply.push(eve.ferry("AcceptInvitation", &json!({"code": foreign})).unwrap_err());
+    reply.push(eve.ferry("AcceptInvitation", &json!({"code": guess})).unwrap_err());
     eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap();
-    told.push(eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap_err());
+    reply.push(eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap_err());
 
     let issue = json!({"email": "bob@example.com"});
     let issued = || call(address, FERRY, "IssuePasswordReset", &issue, Some(operator.trim())).unwrap();
@@ -199,14 +199,14 @@ fn use_codes(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
     let reset = |code: &str, new: &str| {
         public("ResetPassword", &json!({"email": "bob@example.com", "code": code, "newPassword": new}))
     };
-    told.push(reset(&guess, new).unwrap_err());
-    told.push(reset(&codes[1], "short").unwrap_err());
+    reply.push(reset(&guess, new).unwrap_err());
+    reply.push(reset(&codes[1], "short").unwrap_err());
     reset(&codes[1], new).unwrap();
-    told.push(reset(&codes[1], new).unwrap_err());
+    reply.push(reset(&codes[1], new).unwrap_err());
     // Where nobody should put them.
     for code in [&joins, &codes[0]] {
         let _ = http::get(address, &format!("/healthz?code={code}"));
-        told.push(call(address, FERRY, "Whoami", &json!({}), Some(code)).unwrap_err());
+        reply.push(call(address, FERRY, "Whoami", &json!({}), Some(code)).unwrap_err());
     }
     let [first, second] = codes;
     vec![joins, accepts, foreign, guess, first, second, new.to_owned()]
@@ -216,15 +216,15 @@ fn use_codes(place: &Place, told: &mut Vec<Refusal>) -> Vec<String> {
 #[test]
 fn codes_of_invitations_and_password_resets_leave_no_secret() {
     let place = Place::of(options().env("FERRY_LOG_LEVEL", "trace").start());
-    let mut told = Vec::new();
-    let secrets = use_codes(&place, &mut told);
+    let mut reply = Vec::new();
+    let secrets = use_codes(&place, &mut reply);
     place.user.ferry("RevokeSession", &json!({})).unwrap();
     wait::until("the last request in the log", || place.hub.log().contains("RevokeSession").then_some(()));
     let shown = shown(&place.hub);
     for secret in &secrets {
         assert!(secret.len() > 20, "{secret:?} is long enough to be searched for");
         assert!(!shown.contains(secret), "shown: {secret:.12}…");
-        assert!(told.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
+        assert!(reply.iter().all(|refusal| !refusal.message.contains(secret)), "told: {secret:.12}…");
     }
     // Only their digests are kept.
     let mut findings = Vec::new();

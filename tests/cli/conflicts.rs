@@ -58,9 +58,9 @@ fn pulling_an_empty_database_advises_a_push_that_works() {
     Shape::default().create(&ferry.file("q.db"), 20, 1);
     let before = dump(&ferry.file("q.db"));
     for arguments in [&["pull", "e", "q.db"][..], &["pull", "e", "q.db", "--force"]] {
-        let told = ferry.fails(6, arguments);
-        assert!(told.contains("e is empty") && told.contains("ferry push q.db e"), "{told}");
-        assert!(!told.contains("ferry pull") && !told.contains("ferry clone"), "{told}");
+        let stderr = ferry.fails(6, arguments);
+        assert!(stderr.contains("e is empty") && stderr.contains("ferry push q.db e"), "{stderr}");
+        assert!(!stderr.contains("ferry pull") && !stderr.contains("ferry clone"), "{stderr}");
     }
     assert_eq!(dump(&ferry.file("q.db")), before);
     assert_eq!(names(&ferry.files()), ["q.db"], "nothing was saved, since nothing was to be replaced");
@@ -78,14 +78,14 @@ fn swapped_file_and_database_arguments_are_recognised() {
     Shape::default().create(&ferry.file("mine.db"), 20, 1);
     ferry.ok(&["push", "mine.db", "app"]);
     std::fs::remove_file(ferry.file("mine.db-ferry")).unwrap();
-    let told = ferry.fails(5, &["pull", "mine.db"]);
-    assert!(told.contains("was not synced yet") && told.contains("ferry pull DB mine.db"), "{told}");
+    let stderr = ferry.fails(5, &["pull", "mine.db"]);
+    assert!(stderr.contains("was not synced yet") && stderr.contains("ferry pull DB mine.db"), "{stderr}");
     ferry.ok(&["pull", "app", "mine.db"]);
     for verb in ["clone", "pull"] {
-        let told = ferry.fails(5, &[verb, "copy.db", "app"]);
-        assert!(told.contains(&format!("ferry {verb} app copy.db")), "{told}");
-        let told = ferry.fails(5, &[verb, "copy.db", "nothing"]);
-        assert!(!told.contains("the database comes first"), "{told}");
+        let stderr = ferry.fails(5, &[verb, "copy.db", "app"]);
+        assert!(stderr.contains(&format!("ferry {verb} app copy.db")), "{stderr}");
+        let stderr = ferry.fails(5, &[verb, "copy.db", "nothing"]);
+        assert!(!stderr.contains("the database comes first"), "{stderr}");
     }
     ferry.ok(&["clone", "app", "copy.db"]);
 }
@@ -100,14 +100,14 @@ fn both_resolutions_of_a_conflict_are_advised_and_work() {
         editors.edit_both();
         let (file, mine) = (editors.second.file("copy.db"), dump(&editors.second.file("copy.db")));
         let refused = || editors.second.fails(6, &[verb, "copy.db"]);
-        let told = refused();
-        assert!(told.contains("1-") && told.contains("2-"), "both tags are named: {told}");
-        assert!(told.contains("copy.db.ferry-TIME.bak"), "where the file's edits would be kept: {told}");
-        assert!(told.contains("ferry clone app OTHER-FILE"), "how the hub's edits can be kept: {told}");
+        let stderr = refused();
+        assert!(stderr.contains("1-") && stderr.contains("2-"), "both tags are named: {stderr}");
+        assert!(stderr.contains("copy.db.ferry-TIME.bak"), "where the file's edits would be kept: {stderr}");
+        assert!(stderr.contains("ferry clone app OTHER-FILE"), "how the hub's edits can be kept: {stderr}");
         assert!(dump(&file) == mine, "a refusal changes nothing");
 
         editors.second.ok(&["clone", "app", "kept.db"]);
-        editors.follow(&told, "To have yours: ");
+        editors.follow(&stderr, "To have yours: ");
         assert_eq!(editors.place.user.seq(&editors.place.database), 3);
         assert!(dump(&file) == mine);
         assert_equal(&editors.second.file("kept.db"), &editors.first.file("app.db"));
@@ -129,15 +129,15 @@ fn a_resolution_without_data_loss_is_advised() {
     // Only the hub has moved on.
     run(&editors.first.file("app.db"), "UPDATE item SET name = 'theirs' WHERE id = 1");
     editors.first.ok(&["push", "app.db"]);
-    let told = editors.second.fails(6, &["push", "copy.db"]);
-    assert!(told.contains("copy.db is still 1-") && told.contains("nothing is lost"), "{told}");
-    editors.follow(&told, "To have the hub's: ");
+    let stderr = editors.second.fails(6, &["push", "copy.db"]);
+    assert!(stderr.contains("copy.db is still 1-") && stderr.contains("nothing is lost"), "{stderr}");
+    editors.follow(&stderr, "To have the hub's: ");
     editors.theirs_is_there();
     // Only the file has.
     run(&editors.second.file("copy.db"), "UPDATE item SET name = 'mine' WHERE id = 2");
-    let told = editors.second.fails(6, &["pull", "copy.db"]);
-    assert!(told.contains("nothing is lost") && told.contains(".bak"), "{told}");
-    editors.follow(&told, "To keep the changes: ");
+    let stderr = editors.second.fails(6, &["pull", "copy.db"]);
+    assert!(stderr.contains("nothing is lost") && stderr.contains(".bak"), "{stderr}");
+    editors.follow(&stderr, "To keep the changes: ");
     editors.first.ok(&["pull", "app.db"]);
     editors.theirs_is_there();
     // Nobody knows.
@@ -145,9 +145,9 @@ fn a_resolution_without_data_loss_is_advised() {
     run(&editors.second.file("copy.db"), "UPDATE item SET name = 'again' WHERE id = 2");
     for verb in ["push", "pull"] {
         let both = if verb == "push" { ["push", "copy.db", "app"] } else { ["pull", "app", "copy.db"] };
-        let told = editors.second.fails(6, &both);
+        let stderr = editors.second.fails(6, &both);
         for way in ["ferry pull app copy.db --force", "ferry clone app", "ferry push copy.db app --force"] {
-            assert!(told.contains(way), "{way}: {told}");
+            assert!(stderr.contains(way), "{way}: {stderr}");
         }
     }
 }

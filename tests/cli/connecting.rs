@@ -49,10 +49,11 @@ fn a_certificate_that_is_not_trusted_is_named_and_may_be_trusted() {
     let pulling = trusting.clone().env("FERRY_SYNC_TOKEN", token.trim());
     pulling.ok(&["sync", "pull", "--db", "copy.db"]);
 
-    for (text, told) in [("nothing", "no certificate"), ("-----BEGIN CERTIFICATE-----\nAAAA\n", "not PEM")] {
+    for (text, message) in [("nothing", "no certificate"), ("-----BEGIN CERTIFICATE-----\nAAAA\n", "not PEM")]
+    {
         fs::write(ferry.file("bad.pem"), text).unwrap();
         let failure = ferry.fails(9, &["--cacert", "bad.pem", "whoami"]);
-        assert!(failure.contains("bad.pem") && failure.contains(told), "{failure}");
+        assert!(failure.contains("bad.pem") && failure.contains(message), "{failure}");
     }
     assert!(ferry.fails(9, &["--cacert", "missing.pem", "whoami"]).contains("missing.pem"));
 }
@@ -67,9 +68,9 @@ fn a_cacert_that_is_not_the_hubs_is_named() {
     let url = format!("https://localhost:{}", hub.address().port());
     let ferry = Ferry::new(FERRY, &url);
     fs::write(ferry.file("old.pem"), tls::NAMESAKE).unwrap();
-    let told = failures(&ferry.clone().env("FERRY_CACERT", "old.pem"), &url);
-    all_say(&told, &["old.pem", "--cacert", "FERRY_CACERT", "another certificate than the hub's"]);
-    for failure in told {
+    let messages = failures(&ferry.clone().env("FERRY_CACERT", "old.pem"), &url);
+    all_say(&messages, &["old.pem", "--cacert", "FERRY_CACERT", "another certificate than the hub's"]);
+    for failure in messages {
         assert!(!failure.contains("BadSignature") && !failure.contains("give the hub another"), "{failure}");
     }
 }
@@ -82,13 +83,13 @@ fn a_hub_that_is_named_with_the_wrong_scheme_says_so() {
     let secure = options().tls(&files).start();
     let ferry = Ferry::new(FERRY, &secure.url());
     let port = secure.address().port();
-    let told = failures(&ferry, &format!("http://localhost:{port}"));
-    all_say(&told, &["plain HTTP", &format!("https://localhost:{port}")]);
+    let messages = failures(&ferry, &format!("http://localhost:{port}"));
+    all_say(&messages, &["plain HTTP", &format!("https://localhost:{port}")]);
 
     let plain = hub();
     let port = plain.address().port();
-    let told = failures(&ferry, &format!("https://localhost:{port}"));
-    all_say(&told, &["TLS", &format!("http://localhost:{port}")]);
+    let messages = failures(&ferry, &format!("https://localhost:{port}"));
+    all_say(&messages, &["TLS", &format!("http://localhost:{port}")]);
 }
 
 // Verifies: CLI-04

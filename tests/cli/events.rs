@@ -82,16 +82,16 @@ fn a_store_moves_in_a_file() {
         from.ok(&["events", "append", "app", "v1.Made", &format!("{{\"n\":{place}}}"), "--store", "app"]);
     }
     let file = from.file("app.ndjson");
-    let told = from.ok(&["events", "export", "app", "app", file.to_str().unwrap()]);
-    assert!(told.starts_with("exported 3 events of app"), "{told}");
+    let message = from.ok(&["events", "export", "app", "app", file.to_str().unwrap()]);
+    assert!(message.starts_with("exported 3 events of app"), "{message}");
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(from.ok(&["events", "export", "app", "app"]), text, "the same on stdout");
     assert_eq!(from.ok(&["events", "export", "app", "app", "-"]), text, "by the name that import takes too");
     assert!(!from.file("-").exists());
 
     let to = person(&other.url());
-    let told = to.ok(&["events", "import", "app", "app", file.to_str().unwrap()]);
-    assert_eq!(told, "imported 3 events into app: head 3\n");
+    let message = to.ok(&["events", "import", "app", "app", file.to_str().unwrap()]);
+    assert_eq!(message, "imported 3 events into app: head 3\n");
     let stat = |ferry: &Ferry| json(&ferry.ok(&["events", "stat", "app", "app", "--json"]));
     assert_eq!(stat(&from)["backendId"], stat(&to)["backendId"]);
     to.fails(6, &["events", "import", "app", "app", file.to_str().unwrap()]);
@@ -166,9 +166,9 @@ fn a_log_of_livestores_own_backend_is_taken_over() {
     ferry.fails(2, &import(&["my-store", "--sqlite", &file, "--backend-id", ""]));
     assert!(ferry.run(&["events", "list", "app"]).stderr.contains("(no stores)"), "nothing was imported");
 
-    let told = ferry.run(&import(&["--sqlite", &file]));
+    let message = ferry.run(&import(&["--sqlite", &file]));
     assert_eq!(
-        (told.stdout.as_str(), told.stderr.as_str()),
+        (message.stdout.as_str(), message.stderr.as_str()),
         ("imported 2 events into my-store: head 4\n", "")
     );
     let stat = json(&ferry.ok(&["events", "stat", "app", "my-store", "--json"]));
@@ -209,14 +209,17 @@ fn a_workers_file_that_is_not_whole_is_refused_or_warned_of() {
     let alone = ferry.file("alone.sqlite");
     std::fs::copy(&file, &alone).unwrap();
     for store in ["first", "second"] {
-        let told = ferry.run(&import(&["--sqlite", alone.to_str().unwrap()]));
-        assert_eq!(told.code, Some(0), "{store}: {}", told.stderr);
-        assert!(told.stderr.contains("alone.sqlite-wal is not beside it"), "{store}: {}", told.stderr);
-        assert!(told.stdout.contains("head 4"), "{}", told.stdout);
+        let message = ferry.run(&import(&["--sqlite", alone.to_str().unwrap()]));
+        assert_eq!(message.code, Some(0), "{store}: {}", message.stderr);
+        assert!(message.stderr.contains("alone.sqlite-wal is not beside it"), "{store}: {}", message.stderr);
+        assert!(message.stdout.contains("head 4"), "{}", message.stdout);
         ferry.ok(&["events", "delete", "app", "wal", "--yes"]);
     }
-    let told = ferry.run(&import(&["--sqlite", &file]));
-    assert_eq!((told.stdout.as_str(), told.stderr.as_str()), ("imported 3 events into wal: head 5\n", ""));
+    let message = ferry.run(&import(&["--sqlite", &file]));
+    assert_eq!(
+        (message.stdout.as_str(), message.stderr.as_str()),
+        ("imported 3 events into wal: head 5\n", "")
+    );
     drop(writer);
 
     // A log that somebody took out of its file.
@@ -225,9 +228,9 @@ fn a_workers_file_that_is_not_whole_is_refused_or_warned_of() {
     let bare = bare.to_str().unwrap();
     let error = ferry.fails(2, &import(&["my-store", "--sqlite", bare]));
     assert!(error.contains("--backend-id"), "{error}");
-    let told = ferry.run(&import(&["my-store", "--sqlite", bare, "--backend-id", "old"]));
-    assert_eq!(told.stdout, "imported 2 events into my-store: head 4\n");
-    assert!(told.stderr.contains("nothing confirms the backend id \"old\""), "{}", told.stderr);
+    let message = ferry.run(&import(&["my-store", "--sqlite", bare, "--backend-id", "old"]));
+    assert_eq!(message.stdout, "imported 2 events into my-store: head 4\n");
+    assert!(message.stderr.contains("nothing confirms the backend id \"old\""), "{}", message.stderr);
 }
 
 // Verifies: EVT-47
@@ -271,8 +274,8 @@ fn clients_that_hold_lost_events_are_shown_with_device_and_distance() {
         "{all}"
     );
     for args in [&["stat", "app", "app"][..], &["clients", "app", "app"]] {
-        let told = json(&ferry.ok(&[&["events"][..], args, &["--json"]].concat()));
-        assert_eq!(told["suspect"]["devices"][0]["device"], "client-a", "{told}");
+        let message = json(&ferry.ok(&[&["events"][..], args, &["--json"]].concat()));
+        assert_eq!(message["suspect"]["devices"][0]["device"], "client-a", "{message}");
     }
 
     for place in 6..=9 {
@@ -328,9 +331,9 @@ fn an_ambiguous_store_is_refused_with_the_flag_and_the_list_of_stores() {
         &["tail", "app", "--json"],
     ] {
         let arguments = [&["events"], arguments].concat();
-        let told = ferry.fails(5, &arguments);
-        assert!(told.contains("name one with --store; there are: one, two"), "{told}");
-        let told = holder.fails(5, &arguments);
-        assert!(told.contains("name one with --store") && !told.contains("there are"), "{told}");
+        let message = ferry.fails(5, &arguments);
+        assert!(message.contains("name one with --store; there are: one, two"), "{message}");
+        let message = holder.fails(5, &arguments);
+        assert!(message.contains("name one with --store") && !message.contains("there are"), "{message}");
     }
 }

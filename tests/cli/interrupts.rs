@@ -75,9 +75,9 @@ fn an_interrupt_during_a_commit_waits_for_the_answer() {
     let before = stopped.version();
     let (pushing, _stderr) = stopped.interrupted();
     stopped.go_on();
-    let told = finish(pushing);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    assert!(told.stdout.starts_with("pushed "), "{}", told.stdout);
+    let error = finish(pushing);
+    assert_eq!(error.code, Some(0), "{}", error.stdout);
+    assert!(error.stdout.starts_with("pushed "), "{}", error.stdout);
     assert_ne!(stopped.version(), before);
     assert!(stopped.ada.ok(&["push", "app.db"]).starts_with("up to date"));
 }
@@ -104,9 +104,9 @@ fn an_interrupt_during_the_transfer_leaves_the_hub_unchanged() {
     let before = stopped.version();
     let pushing = stopped.push();
     process::interrupt(&pushing);
-    let told = finish(pushing);
-    assert_eq!(told.code, Some(130), "{}", told.stderr);
-    assert!(told.stderr.contains("the hub keeps its version"), "{}", told.stderr);
+    let error = finish(pushing);
+    assert_eq!(error.code, Some(130), "{}", error.stderr);
+    assert!(error.stderr.contains("the hub keeps its version"), "{}", error.stderr);
     stopped.go_on();
     assert_eq!(stopped.version(), before);
     let Stopped { hub, ada, .. } = stopped;

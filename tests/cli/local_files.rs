@@ -242,14 +242,14 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(shelf.join("app.db-wal"), "not empty").unwrap();
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o555)).unwrap();
-    let told = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
+    let message = guest.run(&["sync", "push", "--db", "shelf/app.db"]);
     fs::set_permissions(&shelf, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
-    for (word, told) in noted {
-        assert!(told.code == Some(0) && told.stdout.starts_with(word), "{told:?}");
-        assert!(told.stderr.contains("cannot be noted beside it"), "{told:?}");
+    for (word, message) in noted {
+        assert!(message.code == Some(0) && message.stdout.starts_with(word), "{message:?}");
+        assert!(message.stderr.contains("cannot be noted beside it"), "{message:?}");
     }
-    assert!(told.code == Some(10) && told.stderr.contains("copy both files"), "{told:?}");
+    assert!(message.code == Some(10) && message.stderr.contains("copy both files"), "{message:?}");
     one.ok(&["clone", "app", "copy.db"]);
     assert!(ferry_testkit::dump::dump(&one.file("copy.db")) == before);
 }
@@ -276,10 +276,13 @@ fn a_truncated_file_is_refused_before_anything_is_sent() {
         (&stale[..whole.len() - 100], pages - 1),
     ] {
         fs::write(ada.file("cut.db"), bytes).unwrap();
-        let told = ada.fails(10, &["push", "cut.db", "app"]);
-        assert!(told.contains(&format!("cut.db is cut off: {there} of {pages} pages are there")), "{told}");
-        let told = ada.fails(10, &["push", "cut.db", "app", "--json"]);
-        assert!(told.contains("FILE_DAMAGED"), "{told}");
+        let message = ada.fails(10, &["push", "cut.db", "app"]);
+        assert!(
+            message.contains(&format!("cut.db is cut off: {there} of {pages} pages are there")),
+            "{message}"
+        );
+        let message = ada.fails(10, &["push", "cut.db", "app", "--json"]);
+        assert!(message.contains("FILE_DAMAGED"), "{message}");
     }
     assert!(ada.ok(&["push", "app.db", "app"]).starts_with("pushed 1-"));
 }
@@ -330,8 +333,8 @@ fn an_export_replaces_nothing_but_an_earlier_export() {
     for export in [&events[..], &records[..]] {
         for name in ["app.db", "notes.txt", "folder"] {
             let before = fs::read(ada.file(name)).ok();
-            let told = ada.fails(6, &[export, &[name]].concat());
-            assert!(told.contains("no earlier export: name another file"), "{told}");
+            let message = ada.fails(6, &[export, &[name]].concat());
+            assert!(message.contains("no earlier export: name another file"), "{message}");
             assert_eq!(fs::read(ada.file(name)).ok(), before);
         }
     }

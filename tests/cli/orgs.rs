@@ -155,8 +155,8 @@ fn an_organisation_that_is_not_there_is_named() {
     ada.signup("ada@example.com");
     ada.ok(&["org", "create", "team"]);
     for arguments in [&["db", "show", "taem/notes"][..], &["db", "show", "notes", "--org", "taem"]] {
-        let told = ada.fails(5, arguments);
-        assert!(told.contains("organisation not found: taem; did you mean team?"), "{told}");
+        let message = ada.fails(5, arguments);
+        assert!(message.contains("organisation not found: taem; did you mean team?"), "{message}");
     }
     assert!(ada.fails(5, &["db", "show", "team/notes"]).contains("database not found: notes"));
     // An empty code, from a file that is not there, joined nobody and said nothing.

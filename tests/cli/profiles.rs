@@ -22,16 +22,16 @@ fn without_a_terminal_only_variables_that_the_command_reads_are_advised() {
         &["admin", "user", "create", "ada@example.com"],
         &["login", "ada@example.com"],
     ] {
-        let told = ferry.fails(2, arguments);
-        assert!(told.contains("--password-stdin") && told.contains("FERRY_PASSWORD"), "{told}");
-        assert!(!told.contains("FERRY_NEW_PASSWORD"), "{told}");
+        let message = ferry.fails(2, arguments);
+        assert!(message.contains("--password-stdin") && message.contains("FERRY_PASSWORD"), "{message}");
+        assert!(!message.contains("FERRY_NEW_PASSWORD"), "{message}");
     }
-    let told = ferry.fails(2, &["password", "reset", "ada@example.com", "--code", "c"]);
-    assert!(told.contains("--password-stdin") && told.contains("FERRY_NEW_PASSWORD"), "{told}");
-    assert!(!told.contains("FERRY_PASSWORD"), "{told}");
+    let message = ferry.fails(2, &["password", "reset", "ada@example.com", "--code", "c"]);
+    assert!(message.contains("--password-stdin") && message.contains("FERRY_NEW_PASSWORD"), "{message}");
+    assert!(!message.contains("FERRY_PASSWORD"), "{message}");
     ferry.clone().env("FERRY_PASSWORD", PASSWORD).ok(&["signup", "ada@example.com"]);
-    let told = ferry.fails(2, &["password", "change"]);
-    assert!(told.contains("FERRY_PASSWORD") && told.contains("FERRY_NEW_PASSWORD"), "{told}");
+    let message = ferry.fails(2, &["password", "change"]);
+    assert!(message.contains("FERRY_PASSWORD") && message.contains("FERRY_NEW_PASSWORD"), "{message}");
 }
 
 // Verifies: CLI-04, CLI-05
@@ -47,8 +47,8 @@ fn a_profile_names_hub_and_organisation() {
     assert!(taken.contains("remove it first"), "{taken}");
     ferry.fails(2, &["profile", "add", "empty"]);
     // It was left out in silence.
-    let told = ferry.fails(2, &["profile", "add", "c", "--server", &a.url(), "--cacert", "ca.pem"]);
-    assert!(told.contains("FERRY_CACERT"), "{told}");
+    let message = ferry.fails(2, &["profile", "add", "c", "--server", &a.url(), "--cacert", "ca.pem"]);
+    assert!(message.contains("FERRY_CACERT"), "{message}");
     ferry.fails(5, &["profile", "use", "c"]);
     ferry.ok(&["profile", "use", "a"]);
     assert_eq!(ferry.ok(&["profile", "list"]), format!("a\t{}\t\t*\nb\t{}\tteam\t\n", a.url(), b.url()));

@@ -37,11 +37,11 @@ fn ctrl_c_at_any_prompt_is_130_and_leaves_the_echo_on() {
 fn a_deletion_is_confirmed_by_the_exact_name_and_not_by_ctrl_d() {
     let hub = hub();
     let ada = ada(&hub);
-    for (typed, told) in
+    for (typed, message) in
         [(CTRL_D, "was not typed: nothing was done"), ("apq\n", "is not \"app\": nothing was done")]
     {
         let seen = ada.typing(&["db", "delete", "app"], &[("type app to go on: ", typed)]);
-        assert!(seen.code == Some(2) && seen.echoes && seen.shown.contains(told), "{seen:?}");
+        assert!(seen.code == Some(2) && seen.echoes && seen.shown.contains(message), "{seen:?}");
     }
     let seen = ada.typing(&["db", "delete", "app"], &[("type app to go on: ", "app\n")]);
     assert_eq!(seen.code, Some(0), "{seen:?}");

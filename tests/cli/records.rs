@@ -30,8 +30,8 @@ fn whose_records_there_are_is_told_and_a_mistyped_name_is_not_found() {
     let answer = http::send(hub.address(), "POST", "/sync/todo", &[], body.as_bytes()).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
 
-    let told = dev.fails(5, &["records", "list", "main", "todo", "todos"]);
-    assert!(told.contains("--owner dev"), "{told}");
+    let message = dev.fails(5, &["records", "list", "main", "todo", "todos"]);
+    assert!(message.contains("--owner dev"), "{message}");
     assert!(dev.ok(&["records", "owners", "main"]).starts_with("dev\t1\t1\t20"));
     assert_eq!(dev.ok(&["records", "apps", "main", "--owner", "dev"]), "todo\t1\t1\n");
     assert_eq!(dev.ok(&["records", "collections", "main", "--owner", "dev"]), "todo\ttodos\t1\t0\n");
@@ -43,8 +43,8 @@ fn whose_records_there_are_is_told_and_a_mistyped_name_is_not_found() {
         ("xyz", "dev", "there are: todo/todos"),
         ("todos", "devv", "did you mean dev?"),
     ] {
-        let told = dev.fails(5, &["records", "list", "main", "todo", collection, "--owner", owner]);
-        assert!(told.contains(wanted), "{told}");
+        let message = dev.fails(5, &["records", "list", "main", "todo", collection, "--owner", owner]);
+        assert!(message.contains(wanted), "{message}");
     }
     // What was there and is gone is no mistake.
     let none = dev.run(&["records", "list", "main", "todo", "todos", "--owner", "dev", "--where", "title=x"]);

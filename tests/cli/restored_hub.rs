@@ -78,13 +78,16 @@ fn another_version_of_the_same_number_is_a_conflict() {
             set(&two, price);
         }
         for verb in ["pull", "push"] {
-            let told = two.fails(6, &[verb, "app.db"]);
-            assert!(told.contains("app was put back") && told.contains("no longer has 2-"), "{verb}: {told}");
+            let message = two.fails(6, &[verb, "app.db"]);
+            assert!(
+                message.contains("app was put back") && message.contains("no longer has 2-"),
+                "{verb}: {message}"
+            );
         }
     }
     let kept = fs::read(two.file("app.db")).unwrap();
-    let told = two.run(&["pull", "app.db", "--force"]);
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let message = two.run(&["pull", "app.db", "--force"]);
+    assert_eq!(message.code, Some(0), "{}", message.stderr);
     let saved = fs::read_dir(two.files()).unwrap().filter_map(Result::ok);
     let saved: Vec<_> = saved.filter(|entry| entry.file_name().to_string_lossy().ends_with(".bak")).collect();
     assert_eq!(saved.len(), 1);
@@ -99,8 +102,8 @@ fn a_hub_that_is_older_than_the_file_takes_nothing_from_it_unasked() {
     let (_backed, one, two) = put_back();
     let before = ferry_testkit::dump::dump(&one.file("app.db"));
     for verb in ["pull", "push"] {
-        let told = one.fails(6, &[verb, "app.db"]);
-        assert!(told.contains("app was put back") && told.contains("it is at 1-"), "{verb}: {told}");
+        let message = one.fails(6, &[verb, "app.db"]);
+        assert!(message.contains("app was put back") && message.contains("it is at 1-"), "{verb}: {message}");
     }
     assert!(ferry_testkit::dump::dump(&one.file("app.db")) == before);
     // As it says: the hub comes forward again, and the other machine is where it was.

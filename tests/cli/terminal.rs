@@ -24,7 +24,7 @@ fn control_characters_in_client_names_are_escaped() {
     ada.ok(&["events", "create", "app", "store"]);
     let args = format!("{{\"x\":{}}}", json!(EVIL));
     let append = ["events", "append", "app", "v1.Evil", &args, "--client-id", EVIL, "--store", "store"];
-    let told = ada.run(&append);
+    let message = ada.run(&append);
     let token = ada.ok(&["db", "token", "app", "--op", "read,write", "--model", "records"]);
     let body = json!({"clientId": "phone", "changes": [{"table": "tasks", "id": "t1", "op": "insert", "data": {"title": EVIL}}]});
     let bearer = format!("Bearer {}", token.trim());
@@ -59,7 +59,7 @@ fn control_characters_in_client_names_are_escaped() {
         }
         shown += usize::from(seen.contains(SHOWN));
     }
-    assert!(shown >= 3, "append {told:?}, push {} {}", pushed.status, pushed.text());
+    assert!(shown >= 3, "append {message:?}, push {} {}", pushed.status, pushed.text());
     assert!(!has_controls(&hub.log()), "{}", hub.log());
 }
 

@@ -46,7 +46,7 @@ fn a_running_session_ends_where_the_budget_does() {
     // Not enough: told, closed, and not a byte more than allowed.
     let half = token::attenuate(&place.pull_token(), &[&format!("bpd={}", bytes / 2)]);
     let failure = pull(&place, &half, &folder.path().join("half.db")).unwrap_err();
-    assert!(failure.told().contains("caveat bpd"), "{failure:?}");
+    assert!(failure.message().contains("caveat bpd"), "{failure:?}");
     assert_spent(&place, &half);
 }
 
@@ -59,7 +59,7 @@ fn what_a_client_sends_counts_too() {
     Shape::default().create(&file, 1_500, 1);
     let small = token::attenuate(&place.push_token(), &["bpd=60000"]);
     let failure = edgereplica::push(place.hub.address(), &small, &file).unwrap_err();
-    assert!(failure.told().contains("caveat bpd"), "{failure:?}");
+    assert!(failure.message().contains("caveat bpd"), "{failure:?}");
     assert_eq!(place.user.seq(&place.database), 0, "nothing of it is visible");
     assert_spent(&place, &small);
     place.push(&file);

@@ -243,8 +243,8 @@ fn starve(descriptors: u32, crowd: usize) {
     place.user.create_database("second");
     let metrics = http::get(address, "/metrics").unwrap().text();
     assert!(metrics.contains("ferry_connections_refused_total{limit=\"max_connections\"}"), "{metrics}");
-    let told = place.hub.log().matches("connections closed at once").count();
-    assert!(told <= 1, "the log tells of it once a minute, not {told} times");
+    let reply = place.hub.log().matches("connections closed at once").count();
+    assert!(reply <= 1, "the log tells of it once a minute, not {reply} times");
 }
 
 // 100 of them starved a hub of 64 descriptors.

@@ -44,9 +44,9 @@ fn listed_origins_get_exactly_the_documented_cors_headers() {
             assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
             assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
             assert_eq!(answer.header("access-control-max-age"), Some("86400"));
-            let told = |name: &str| words(answer.header(name).unwrap_or_default());
-            assert_eq!(told("access-control-allow-methods"), words(methods), "{path}");
-            assert_eq!(told("access-control-allow-headers"), words(HEADERS));
+            let reply = |name: &str| words(answer.header(name).unwrap_or_default());
+            assert_eq!(reply("access-control-allow-methods"), words(methods), "{path}");
+            assert_eq!(reply("access-control-allow-headers"), words(HEADERS));
             assert_eq!(answer.header("x-content-type-options"), None, "204 omits the headers of WEB-02");
         }
         let answer = http::send(hub.address(), "GET", "/healthz", &[("Origin", origin)], &[]).unwrap();

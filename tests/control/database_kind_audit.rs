@@ -15,7 +15,7 @@ fn user_id(place: &Place) -> String {
 }
 
 /// The rows about kinds: actor, request and kind, newest first.
-fn told(place: &Place) -> Vec<(String, String, String)> {
+fn reply(place: &Place) -> Vec<(String, String, String)> {
     let answer = place.user.ferry("ListAuditEvents", &json!({"action": "database.kind"})).unwrap();
     let rows = answer["events"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -24,7 +24,7 @@ fn told(place: &Place) -> Vec<(String, String, String)> {
 
 #[track_caller]
 fn assert_told(place: &Place, actor: &str, kind: &str) {
-    let rows = told(place);
+    let rows = reply(place);
     let [(who, request, detail)] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!((who.as_str(), detail.as_str()), (actor, format!(r#"{{"kind":"{kind}"}}"#).as_str()));
     assert!(!request.is_empty() && request != "hub", "{request}");
@@ -55,5 +55,5 @@ fn the_first_write_of_each_model_names_who_made_it() {
     let pushed = http::send(records.address(), "POST", "/sync/todo", &headers, body.as_bytes()).unwrap();
     assert_eq!(pushed.status, 200, "{}", pushed.text());
     assert_told(&records.place, key["id"].as_str().unwrap(), "hub");
-    assert_eq!(told(&records.place)[0].1, "the-first-write");
+    assert_eq!(reply(&records.place)[0].1, "the-first-write");
 }

@@ -212,7 +212,7 @@ fn the_first_push_makes_a_replica_and_a_hub_database_takes_no_push() {
     let id = made["id"].as_str().unwrap();
     let token = place.user.sync_token(id, Direction::Push);
     match edgereplica::push(place.hub.address(), &token, &file) {
-        Err(Failure::Told(message)) => assert!(message.contains("hub"), "{message}"),
+        Err(Failure::ErrorFrame(message)) => assert!(message.contains("hub"), "{message}"),
         other => panic!("{other:?}"),
     }
     let mut socket = Socket::open(place.hub.address(), &token).unwrap();

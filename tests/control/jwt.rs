@@ -58,8 +58,8 @@ fn keys_come_over_https_from_whom_the_machine_trusts() {
 
     // A machine that does not know the authority gets no keys from there, however good they are.
     let other = Place::under(trust(&server));
-    let told = verdict(&other, &ED.token(&claims())).unwrap_err();
-    assert!(!told.is_empty());
+    let reply = verdict(&other, &ED.token(&claims())).unwrap_err();
+    assert!(!reply.is_empty());
     let bearer = format!("Bearer {}", ED.token(&claims()));
     let headers = [("Authorization", bearer.as_str())];
     let answer = http::send(other.hub.address(), "POST", "/sync/todo", &headers, b"{}").unwrap();
@@ -77,8 +77,8 @@ fn verdict(place: &Place, token: &str) -> Result<String, String> {
 
 #[track_caller]
 fn assert_refused(place: &Place, token: &str, reason: &str) {
-    let told = verdict(place, token).unwrap_err();
-    assert!(told.contains(reason), "{told:?} does not say {reason:?}");
+    let reply = verdict(place, token).unwrap_err();
+    assert!(reply.contains(reason), "{reply:?} does not say {reason:?}");
 }
 
 // Verifies: JWT-01, JWT-02, JWT-03
@@ -201,8 +201,8 @@ fn each_failure_of_a_key_server_has_its_own_error_and_redirects_are_not_followed
     ] {
         let server = JwksServer::start(behaviour.clone());
         let place = trusting(&server);
-        let (took, told) = wait::timed(|| verdict(&place, &ED.token(&claims())));
-        assert!(told.clone().unwrap_err().contains(reason), "{behaviour:?}: {told:?}");
+        let (took, reply) = wait::timed(|| verdict(&place, &ED.token(&claims())));
+        assert!(reply.clone().unwrap_err().contains(reason), "{behaviour:?}: {reply:?}");
         assert!(took.as_secs() < 9, "{behaviour:?}: {took:?}");
         assert_eq!(server.strayed(), 0, "a redirect was followed");
         place.user.ferry("Whoami", &json!({})).unwrap();

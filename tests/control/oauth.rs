@@ -80,8 +80,8 @@ fn edgereplicas_client_logs_in_with_a_pasted_code() {
     assert_eq!(whoami["email"], "ada@example.com");
     assert_eq!(whoami["role"], "admin");
     let token = answer["sessionToken"].as_str().unwrap();
-    let told = call(hub.address(), EDGEREPLICA, "Whoami", &json!({}), Some(token)).unwrap();
-    assert_eq!(&told["whoami"], whoami);
+    let reply = call(hub.address(), EDGEREPLICA, "Whoami", &json!({}), Some(token)).unwrap();
+    assert_eq!(&reply["whoami"], whoami);
     // The same identity again is the same user.
     let again = login(&hub, &provider, "github").unwrap();
     assert_eq!(again["whoami"]["userId"], whoami["userId"]);
@@ -378,9 +378,9 @@ fn a_failing_provider_is_unavailable_and_its_message_is_not_forwarded() {
         }
         provider.mishap(path, None);
         login(&hub, &provider, name).map_err(|refusal| format!("{path}: {refusal:?}")).unwrap_or_else(
-            |told| {
+            |reply| {
                 // The other provider's account has the address already.
-                assert!(told.contains("ACCOUNT_EXISTS"), "{told}");
+                assert!(reply.contains("ACCOUNT_EXISTS"), "{reply}");
                 Value::Null
             },
         );

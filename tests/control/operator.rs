@@ -82,8 +82,11 @@ fn an_operator_makes_disables_and_lets_back_in() {
 
     // Only the operator token: the one that is named, else that of a hub of this machine that runs in this folder.
     let stranger = Ferry::new(FERRY, &hub.url());
-    let told = stranger.fails(2, &["admin", "info"]);
-    assert!(told.contains("--operator-token-file") && told.contains("ferry-data/operator.token"), "{told}");
+    let reply = stranger.fails(2, &["admin", "info"]);
+    assert!(
+        reply.contains("--operator-token-file") && reply.contains("ferry-data/operator.token"),
+        "{reply}"
+    );
     stranger.clone().env("FERRY_OPERATOR_TOKEN", "fop_guess").fails(3, &["admin", "info"]);
     std::fs::create_dir(stranger.file("ferry-data")).unwrap();
     std::fs::copy(hub.data_dir().join("operator.token"), stranger.file("ferry-data/operator.token")).unwrap();

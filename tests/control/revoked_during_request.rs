@@ -242,7 +242,7 @@ fn set_jwt(team: &Team, settings: &Value) {
 }
 
 /// An answer without what tells one request from another.
-fn told(answer: &Response) -> (u16, String) {
+fn reply(answer: &Response) -> (u16, String) {
     let id = answer.header("x-request-id").unwrap_or("none");
     (answer.status, answer.text().replace(id, "…"))
 }
@@ -259,7 +259,7 @@ fn assert_late_requests_change_nothing(cause: Cause) {
         assert!(matches!(late.status, 401 | 403 | 404), "{name}: {} {}", late.status, late.text());
         // A JWT without settings could as well mean no database at all, which is told otherwise where it came without.
         if cause != JwtSettingsRemoved {
-            assert_eq!(told(&late), told(&scene.whole(way)), "{name}: as at the door");
+            assert_eq!(reply(&late), reply(&scene.whole(way)), "{name}: as at the door");
         }
         assert_eq!(scene.seq(), if is_gone { 0 } else { before }, "{name}: changed nothing");
     }

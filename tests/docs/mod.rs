@@ -122,9 +122,9 @@ fn the_page_of_attenuated_tokens_can_be_followed() {
     let promised: Vec<&str> =
         script.split("|| echo \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(promised.len() >= 4, "{promised:?}");
-    let told: Vec<&str> =
+    let reply: Vec<&str> =
         followed.output.stdout.lines().filter(|line| line.starts_with("refused: ")).collect();
-    assert_eq!(told, promised, "{:?}", followed.output);
+    assert_eq!(reply, promised, "{:?}", followed.output);
     for copy in ["copy.db", "backup.db"] {
         assert_eq!(size(&followed.ferry, copy), size(&followed.ferry, "notes.db"), "{copy}");
     }

@@ -275,8 +275,8 @@ fn the_only_store_or_the_configured_one_is_meant() {
     assert_eq!(get(&mixed, "").json()["store"], "main");
     let several = Stores::new();
     drop((several.open("one"), several.open("two")));
-    let told = refused(&get(&several, ""), 404, "not_found");
-    assert!(told["message"].as_str().unwrap().contains("store="), "{told}");
+    let reply = refused(&get(&several, ""), 404, "not_found");
+    assert!(reply["message"].as_str().unwrap().contains("store="), "{reply}");
 }
 
 // A program named its store as the reads do, `?store=audit`, and its events went to the default store: the append read
@@ -299,8 +299,8 @@ fn a_write_refuses_parameters_that_it_does_not_know() {
     let mut named = unnamed.clone();
     named["store"] = json!("audit");
     assert_eq!(post("store=audit", &named).status, 201);
-    let told = refused(&post("store=app", &named), 400, "invalid_argument");
-    assert!(told["message"].as_str().unwrap().contains("\"app\", the body \"audit\""), "{told}");
+    let reply = refused(&post("store=app", &named), 400, "invalid_argument");
+    assert!(reply["message"].as_str().unwrap().contains("\"app\", the body \"audit\""), "{reply}");
     // A variable that was never set, a name that no append has, and one name twice.
     for (query, said) in [
         ("store=", "storeId"),
@@ -308,12 +308,12 @@ fn a_write_refuses_parameters_that_it_does_not_know() {
         ("store=audit&store=app", "twice"),
         ("store=audit&parentSeqNum=2", "unknown parameter"),
     ] {
-        let told = refused(&post(query, &unnamed), 400, "invalid_argument");
-        assert!(told["message"].as_str().unwrap().contains(said), "{query}: {told}");
+        let reply = refused(&post(query, &unnamed), 400, "invalid_argument");
+        assert!(reply["message"].as_str().unwrap().contains(said), "{query}: {reply}");
     }
     unnamed["storeId"] = json!("audit");
-    let told = refused(&post("", &unnamed), 400, "invalid_argument");
-    assert!(told["message"].as_str().unwrap().contains("unknown member `storeId`"), "{told}");
+    let reply = refused(&post("", &unnamed), 400, "invalid_argument");
+    assert!(reply["message"].as_str().unwrap().contains("unknown member `storeId`"), "{reply}");
     assert_eq!((head("app"), head("audit")), (json!(0), json!(2)));
     // Whole stores are changed in the same way.
     let admin = |method: &str, path: &str, body: &str| {
@@ -326,8 +326,8 @@ fn a_write_refuses_parameters_that_it_does_not_know() {
         ("POST", "/app/import?Mode=append", ""),
         ("POST", "?store=other", r#"{"storeId":"new"}"#),
     ] {
-        let told = refused(&admin(method, path, body), 400, "invalid_argument");
-        assert!(told["message"].as_str().unwrap().contains("unknown parameter"), "{path}: {told}");
+        let reply = refused(&admin(method, path, body), 400, "invalid_argument");
+        assert!(reply["message"].as_str().unwrap().contains("unknown parameter"), "{path}: {reply}");
     }
     assert_eq!(get(&stores, "store=app&anything=else").status, 200, "a read may carry what it likes");
 }

@@ -184,8 +184,8 @@ fn a_reset_store_tells_its_readers_to_resync() {
     let path = format!("{}/stores/app/reset", events(&stores));
     let reset = call(&stores, &stores.place.user.token, "POST", &path, &[], b"{\"confirm\":\"app\"}");
     assert_eq!(reset.status, 200, "{}", reset.text());
-    let (id, told) = stream.expect("reset");
-    assert_eq!((id.as_deref(), &told["backendId"]), (Some("0"), &reset.json()["backendId"]));
+    let (id, reply) = stream.expect("reset");
+    assert_eq!((id.as_deref(), &reply["backendId"]), (Some("0"), &reset.json()["backendId"]));
     assert_eq!(stream.next(), Sent::End);
     append(&stores, &body(json!(0), &["new"]));
     assert_eq!(open(&stores, "").events(1)[0]["name"], "new");

@@ -39,12 +39,12 @@ fn a_push_is_shown_to_the_hook_as_it_will_be_committed() {
     assert_eq!(stores.open("app").push(&a(1), &chain(0, 2)).code(), "success");
     let request = receiver.seen().remove(0);
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
-    let told = &receiver.bodies("onPush")[0];
-    assert_eq!(told["batch"], json!(chain(0, 2)));
-    assert_eq!((&told["store"], &told["transport"]), (&json!("app"), &json!("ws")));
-    assert_eq!(told["database"], stores.place.database.as_str());
-    assert!(told["principal"].as_str().is_some_and(|principal| !principal.is_empty()));
-    assert_eq!(told["backendId"], get(&stores, "").json()["backendId"]);
+    let call = &receiver.bodies("onPush")[0];
+    assert_eq!(call["batch"], json!(chain(0, 2)));
+    assert_eq!((&call["store"], &call["transport"]), (&json!("app"), &json!("ws")));
+    assert_eq!(call["database"], stores.place.database.as_str());
+    assert!(call["principal"].as_str().is_some_and(|principal| !principal.is_empty()));
+    assert_eq!(call["backendId"], get(&stores, "").json()["backendId"]);
     assert!(!request.body.contains(&stores.token), "no credential");
     assert!(request.header("ferry-hook-id").is_some_and(|id| id.len() >= 32));
     let signed = request.header("ferry-signature").unwrap();
@@ -77,8 +77,8 @@ fn a_hook_rejects_or_adds_events_of_its_own() {
     for _ in 0..2 {
         assert_eq!(socket.push(&a(1), &chain(0, 1)).code(), "REJECTED");
     }
-    let told = refused(&append(&stores, &body(json!(0), &["x"])), 422, "rejected");
-    assert_eq!(told["message"], "no such customer");
+    let refusal = refused(&append(&stores, &body(json!(0), &["x"])), 422, "rejected");
+    assert_eq!(refusal["message"], "no such customer");
     let path = format!("{}/stores/app/clients", events(&stores));
     let clients = call(&stores, &stores.place.user.token, "GET", &path, &[], &[]).json();
     let stuck =
@@ -225,11 +225,13 @@ fn while_the_pull_hook_is_down_clients_are_told_to_retry() {
 fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
     let receiver = HookReceiver::start();
     let mut stores = hooked(&receiver, &["on-pushed"], &[]);
-    let told = |count: usize| {
-        wait::until("all to be told", || Some(receiver.told()).filter(|told| told.len() >= count))
+    let first_numbers = |count: usize| {
+        wait::until("all to be delivered", || {
+            Some(receiver.delivered()).filter(|numbers| numbers.len() >= count)
+        })
     };
     stores.open("app").push(&a(1), &chain(0, 250));
-    assert_eq!(told(250), (1..=250).collect::<Vec<i64>>());
+    assert_eq!(first_numbers(250), (1..=250).collect::<Vec<i64>>());
     let first = &receiver.bodies("onPushed")[0];
     assert_eq!(first["events"].as_array().unwrap().len(), 100);
     assert!(first["events"][0]["seq"].is_u64() && first["events"][0]["createdAt"].is_string());
@@ -248,8 +250,8 @@ fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
     receiver.answer(|_| accept());
     // The store is not used by anybody after the restart.
     let all = wait::until("the rest", || {
-        let told = receiver.told();
-        (told.last() == Some(&252)).then_some(told)
+        let numbers = receiver.delivered();
+        (numbers.last() == Some(&252)).then_some(numbers)
     });
     let mut distinct = all.clone();
     distinct.dedup();
@@ -259,9 +261,10 @@ fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
 
     // Nothing is told again that was taken.
     stores = stores.restarted();
-    let count = receiver.told().len();
+    let count = receiver.delivered().len();
     append(&stores, &body(json!(252), &["last"]));
-    let all = wait::until("the last", || Some(receiver.told()).filter(|told| told.last() == Some(&253)));
+    let all =
+        wait::until("the last", || Some(receiver.delivered()).filter(|numbers| numbers.last() == Some(&253)));
     assert_eq!(all.len(), count + 1);
 }
 
@@ -294,13 +297,13 @@ fn different_events_are_never_delivered_under_one_id() {
         let answer = call(&stores, bearer, "POST", &path(database, ""), &[], wanted.to_string().as_bytes());
         assert_eq!(answer.status, 201, "{}", answer.text());
     }
-    let told = wait::until("three tellings of event 2", || {
-        let told: Vec<_> = receiver.seen().into_iter().filter(|told| told.body.contains("\"of ")).collect();
-        (told.len() == 3).then_some(told)
+    let calls = wait::until("three deliveries of event 2", || {
+        let calls: Vec<_> = receiver.seen().into_iter().filter(|call| call.body.contains("\"of ")).collect();
+        (calls.len() == 3).then_some(calls)
     });
-    let ids: BTreeSet<_> = told.iter().map(|told| told.header("ferry-hook-id").unwrap()).collect();
+    let ids: BTreeSet<_> = calls.iter().map(|call| call.header("ferry-hook-id").unwrap()).collect();
     assert_eq!(ids.len(), 3, "{ids:?}");
-    let bodies: Vec<Value> = told.iter().map(|told| serde_json::from_str(&told.body).unwrap()).collect();
+    let bodies: Vec<Value> = calls.iter().map(|call| serde_json::from_str(&call.body).unwrap()).collect();
     assert!(bodies.iter().all(|body| body["backendId"] == bodies[0]["backendId"]));
     let databases: BTreeSet<_> = bodies.iter().map(|body| body["database"].as_str().unwrap()).collect();
     assert_eq!(databases, BTreeSet::from([&*stores.place.database, &*other]));

@@ -28,11 +28,11 @@ fn open(stores: &Stores, bearer: &str, path: &str) -> Result<LiveSocket, http::R
 fn every_way(stores: &Stores, bearer: &str, store: &str) -> Vec<(u16, String)> {
     let headers = [("Authorization", bearer)];
     let query = path(store, "ws").trim_start_matches('/').to_owned();
-    let mut told = Vec::new();
+    let mut reply = Vec::new();
     for path in [format!("/{query}"), format!("{DIRECT}{query}"), format!("/v1/databases/-/livestore{query}")]
     {
         let said = LiveSocket::open(stores.address(), &path, store, &headers);
-        told.push(said.map_or_else(
+        reply.push(said.map_or_else(
             |refused| (refused.status, refused.json()["error"]["code"].as_str().unwrap().to_owned()),
             |_| (200, String::new()),
         ));
@@ -42,7 +42,7 @@ fn every_way(stores: &Stores, bearer: &str, store: &str) -> Vec<(u16, String)> {
         let path = path(store, "http");
         let answer = http::send(stores.address(), "POST", &path, &headers, call.as_bytes()).unwrap();
         let code = if answer.status == 200 { String::new() } else { outcome(&answer.json()[0]).code() };
-        told.push((answer.status, code));
+        reply.push((answer.status, code));
     }
     let append =
         json!({"store": store, "clientId": "c", "sessionId": "s", "events": [{"name": "v1.X"}]}).to_string();
@@ -52,11 +52,11 @@ fn every_way(stores: &Stores, bearer: &str, store: &str) -> Vec<(u16, String)> {
     {
         let answer = http::send(stores.address(), method, &path, &headers, body.as_bytes()).unwrap();
         let code = answer.json()["error"]["reason"].as_str().unwrap_or_default().to_owned();
-        told.push((if answer.status == 201 { 200 } else { answer.status }, code));
+        reply.push((if answer.status == 201 { 200 } else { answer.status }, code));
     }
     let live = EventStream::open(stores.address(), &format!("{base}/live?store={store}"), &headers);
-    told.push(live.map_or_else(|refused| (refused.status, "live".into()), |_| (200, String::new())));
-    told
+    reply.push(live.map_or_else(|refused| (refused.status, "live".into()), |_| (200, String::new())));
+    reply
 }
 
 // Verifies: EVT-51
@@ -70,12 +70,12 @@ fn a_jwt_opens_the_stores_that_it_names_by_every_way() {
     for scope in [json!("team-[0-9]+"), json!(["nothing", "team-.*"])] {
         let bearer = jwt(&scope);
         for store in ["team-1", "team-22"] {
-            let told = every_way(&stores, &bearer, store);
-            assert!(told.iter().all(|(status, _)| *status == 200), "{scope} {store} {told:?}");
+            let reply = every_way(&stores, &bearer, store);
+            assert!(reply.iter().all(|(status, _)| *status == 200), "{scope} {store} {reply:?}");
         }
-        let told = every_way(&stores, &bearer, "other");
-        assert!(told.iter().all(|(status, _)| *status == 403), "{scope} {told:?}");
-        let codes: Vec<&str> = told.iter().map(|(_, code)| code.as_str()).collect();
+        let reply = every_way(&stores, &bearer, "other");
+        assert!(reply.iter().all(|(status, _)| *status == 403), "{scope} {reply:?}");
+        let codes: Vec<&str> = reply.iter().map(|(_, code)| code.as_str()).collect();
         assert_eq!(codes[..5], ["FORBIDDEN"; 5]);
         assert_eq!(codes[5..7], ["PERMISSION_DENIED"; 2]);
     }
@@ -105,8 +105,8 @@ fn without_a_claim_that_can_be_understood_a_jwt_opens_nothing() {
         (of(json!(["team-1", "("])), "no pattern"),
         (of(json!([])), "does not name the store"),
     ] {
-        let told = every_way(&stores, &bearer, "team-1");
-        assert!(told.iter().all(|(status, _)| *status == 403), "{why} {told:?}");
+        let reply = every_way(&stores, &bearer, "team-1");
+        assert!(reply.iter().all(|(status, _)| *status == 403), "{why} {reply:?}");
         let refused = open(&stores, &bearer, &path("team-1", "ws")).unwrap_err();
         assert!(refused.text().contains(why), "{why}: {}", refused.text());
     }

@@ -88,17 +88,17 @@ fn clients_that_wait_for_a_held_store_are_listed() {
     let payload = push_payload("app", &by("polling", 5), None);
     assert_eq!(stores.post("app", &request(&json!("0"), "SyncHttpRpc.Push", &payload)).status, 503);
     assert_eq!(stuck(&stores), [("polling".to_owned(), 6, "STORE_HOLD".to_owned(), 1)]);
-    let told = clients(&stores);
-    let refused = &told["refused"][0];
-    assert!(refused["who"].as_str().unwrap().ends_with(" at 127.0.0.1"), "{told}");
+    let reply = clients(&stores);
+    let refused = &reply["refused"][0];
+    assert!(refused["who"].as_str().unwrap().ends_with(" at 127.0.0.1"), "{reply}");
     // The sockets and the call, whose connection was refused before it was read.
-    assert!(refused["refused"]["tries"].as_u64().unwrap() >= 3, "{told}");
+    assert!(refused["refused"]["tries"].as_u64().unwrap() >= 3, "{reply}");
     assert_eq!((&refused["store"], &refused["refused"]["code"]), (&json!("app"), &json!("STORE_HOLD")));
-    assert!(refused["refused"]["advice"].as_str().unwrap().contains("remint"), "{told}");
-    assert_eq!(told["holdReason"], "older_file");
+    assert!(refused["refused"]["advice"].as_str().unwrap().contains("remint"), "{reply}");
+    assert_eq!(reply["holdReason"], "older_file");
     assert_eq!(confirmed(&stores, "remint").status, 200);
-    let told = clients(&stores);
-    assert_eq!((&told["refused"], stuck(&stores).len()), (&json!([]), 0), "{told}");
+    let reply = clients(&stores);
+    assert_eq!((&reply["refused"], stuck(&stores).len()), (&json!([]), 0), "{reply}");
     assert!(open().is_ok());
 }
 
@@ -120,17 +120,18 @@ fn a_socket_that_names_an_invalid_store_is_listed_with_the_reason() {
     let all =
         call(&stores, &stores.place.user.token, "GET", &format!("{}/clients", events(&stores)), &[], &[]);
     let all = all.json()["refused"].clone();
-    let shown: Vec<_> = all.as_array().unwrap().iter().map(|told| told["store"].as_str().unwrap()).collect();
+    let shown: Vec<_> =
+        all.as_array().unwrap().iter().map(|reply| reply["store"].as_str().unwrap()).collect();
     assert_eq!(shown.len(), 5, "{all}");
     assert!(shown.contains(&"bell\u{7}") && shown.contains(&"old-1"), "{all}");
     assert!(all.to_string().len() < 4000, "nobody fills a list with one long name");
-    for told in all.as_array().unwrap() {
-        let (refused, expected) = (&told["refused"], told["store"] == "old-1");
+    for reply in all.as_array().unwrap() {
+        let (refused, expected) = (&reply["refused"], reply["store"] == "old-1");
         let message = refused["message"].as_str().unwrap();
-        assert_eq!(message.contains("store_id_pattern"), expected, "{told}");
-        assert_eq!(message.contains("1 to 256 bytes"), !expected, "{told}");
+        assert_eq!(message.contains("store_id_pattern"), expected, "{reply}");
+        assert_eq!(message.contains("1 to 256 bytes"), !expected, "{reply}");
         // A socket that is refused is asked for once more, for the answer's body.
-        assert_eq!(refused["tries"], 2, "who has no credential is not listed: {told}");
+        assert_eq!(refused["tries"], 2, "who has no credential is not listed: {reply}");
     }
     // They belong to no store, so whoever looks at one is told of them.
     assert_eq!(clients(&stores)["refused"].as_array().unwrap().len(), 4);

@@ -52,7 +52,7 @@ fn of_racing_pushes_one_wins_and_the_others_are_told() {
         let after = place.user.seq(&place.database);
         assert_eq!(after - before, won, "one version per winner");
         for failure in outcomes.into_iter().filter_map(Result::err) {
-            let message = failure.told();
+            let message = failure.message();
             assert!(
                 message.starts_with("another push was committed first (now version ")
                     && message.ends_with("); pull before you push again, or you replace it"),
@@ -132,7 +132,7 @@ fn a_push_that_began_earlier_and_ends_later_loses_and_keeps_its_pages() {
     // The retry is asked for next to nothing, and wins.
     match edgereplica::push(place.hub.address(), &place.push_token(), &two) {
         Ok(report) => assert!(report.pages <= 2, "{report:?}"),
-        Err(failure @ Failure::Told(_)) => panic!("{failure:?}"),
+        Err(failure @ Failure::ErrorFrame(_)) => panic!("{failure:?}"),
         Err(other) => panic!("{other:?}"),
     }
     let copy = folder.path().join("copy.db");

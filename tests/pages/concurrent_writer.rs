@@ -33,8 +33,8 @@ fn edgereplicas_client_pushing_beside_a_writer_never_mixes_snapshots() {
             Ok(_) => assert_one_moment(&place, folder.path(), number),
             Err(failure) => {
                 // At a page that changed since its hash was sent, or over the whole image at the end.
-                let told = failure.told();
-                assert!(told.ends_with("database changed while it was pushed; run push again"), "{told}");
+                let reply = failure.message();
+                assert!(reply.ends_with("database changed while it was pushed; run push again"), "{reply}");
                 refused += 1;
             }
         }

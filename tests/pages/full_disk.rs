@@ -54,7 +54,7 @@ fn a_full_disk_refuses_the_push_and_goes_on_serving() {
         .unwrap();
 
     let failure = place.try_push(&large).unwrap_err();
-    assert!(failure.told().contains("disk"), "{failure:?}");
+    assert!(failure.message().contains("disk"), "{failure:?}");
     // Pulls go on, and what is there is the old version.
     let copy = folder.path().join("copy.db");
     place.pull(&copy);
@@ -101,7 +101,7 @@ fn a_disk_that_fills_up_at_any_step_leaves_the_old_version() {
         match &outcome {
             Ok(_) => assert!(got == after, "{point}: an acknowledged push is gone"),
             Err(failure) => {
-                assert!(failure.told().contains("disk"), "{point}: {failure:?}");
+                assert!(failure.message().contains("disk"), "{point}: {failure:?}");
                 assert!(got == before || got == after, "{point}: a mixture");
             }
         }

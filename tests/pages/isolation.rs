@@ -26,7 +26,7 @@ fn a_panic_in_one_database_harms_no_other() {
     for attempt in 0..3 {
         // A later attempt may find that recovery finished what the panic interrupted.
         match place.try_push(&changed) {
-            Err(failure) => assert_eq!(failure.told(), "internal error"),
+            Err(failure) => assert_eq!(failure.message(), "internal error"),
             Ok(report) => assert!(attempt > 0 && report.pages == 0, "{report:?}"),
         }
         let pull = |database: &str, name: &str| {

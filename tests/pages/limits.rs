@@ -87,7 +87,7 @@ fn a_database_above_the_limit_is_refused() {
     sample::Shape::default().create(&file, 8000, 1);
     assert!(std::fs::metadata(&file).unwrap().len() > 1_000_000);
     let failure = place.try_push(&file).unwrap_err();
-    assert!(failure.told().contains("1000000"), "the limit is named: {failure:?}");
+    assert!(failure.message().contains("1000000"), "the limit is named: {failure:?}");
     assert_eq!(place.user.seq(&place.database), 0);
     // A smaller one is welcome.
     let small = folder.path().join("small.db");

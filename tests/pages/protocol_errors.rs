@@ -79,7 +79,7 @@ impl Target {
 }
 
 #[track_caller]
-fn told(ending: &Ending, code: u16, message: &str) {
+fn reply(ending: &Ending, code: u16, message: &str) {
     assert_eq!(ending.code, code, "{ending:?}");
     assert_eq!(ending.error.as_deref(), Some(message), "{ending:?}");
 }
@@ -97,18 +97,18 @@ fn mentions(ending: &Ending, code: u16, words: &[&str]) {
 #[test]
 fn order_and_version_are_checked() {
     let target = Target::new();
-    told(&target.push(&[Frame::Complete]), 1011, "first message must be Hello");
-    told(&target.push(&[Frame::page_hash(1, &[0; 4096])]), 1011, "first message must be Hello");
-    told(&target.push(&[Frame::hello(1), Frame::hello(1)]), 1011, "Hello may only be sent once");
+    reply(&target.push(&[Frame::Complete]), 1011, "first message must be Hello");
+    reply(&target.push(&[Frame::page_hash(1, &[0; 4096])]), 1011, "first message must be Hello");
+    reply(&target.push(&[Frame::hello(1), Frame::hello(1)]), 1011, "Hello may only be sent once");
     let other = Frame::Hello { protocol_version: 2, page_size: 4096, max_page: 1 };
-    told(&target.push(&[other]), 1011, "protocol_version mismatch: server=1, client=2");
+    reply(&target.push(&[other]), 1011, "protocol_version mismatch: server=1, client=2");
     for frame in [
         Frame::RequestPage { page_no: 1 },
         Frame::SyncComplete { pages_transferred: 1, bytes_transferred: 1 },
         Frame::HelloReply { protocol_version: 1, page_size: 4096, max_page: 1 },
         Frame::HashMismatchBatch { page_numbers: vec![1] },
     ] {
-        told(&target.push(&[Frame::hello(1), frame]), 1011, "client may not send server-originated message");
+        reply(&target.push(&[Frame::hello(1), frame]), 1011, "client may not send server-originated message");
     }
     target.assert_unchanged();
 }
@@ -247,7 +247,7 @@ fn a_torn_image_is_refused_with_advice() {
     let last = pages.len() - 1;
     pages.swap(2, last);
     let ending = target.push_pages(&pages);
-    told(&ending, 1011, "database changed while it was pushed; run push again");
+    reply(&ending, 1011, "database changed while it was pushed; run push again");
     // Page 1 is asked for last: it has changed since it was announced.
     let mut socket = target.push_socket();
     socket.send(&Frame::hello(u32::try_from(target.pages.len()).unwrap()));
@@ -260,7 +260,7 @@ fn a_torn_image_is_refused_with_advice() {
     assert!(matches!(socket.next(), Event::Frame(Frame::HelloReply { .. })));
     assert_eq!(socket.next(), Event::Frame(Frame::RequestPage { page_no: 1 }));
     socket.send(&Frame::PageData { page_no: 1, data: target.pages[0].clone() });
-    told(&socket.ending(), 1011, "database changed while it was pushed; run push again");
+    reply(&socket.ending(), 1011, "database changed while it was pushed; run push again");
     target.assert_unchanged();
 }
 
@@ -273,7 +273,7 @@ fn a_pull_token_stores_nothing() {
     assert!(matches!(socket.next(), Event::Frame(Frame::HelloReply { .. })));
     socket.send(&Frame::page_hash(1, &[9; 4096]));
     socket.send(&Frame::PageData { page_no: 1, data: vec![9; 4096] });
-    told(&socket.ending(), 1008, "this token allows pull only");
+    reply(&socket.ending(), 1008, "this token allows pull only");
     target.assert_unchanged();
 }
 

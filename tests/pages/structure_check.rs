@@ -113,12 +113,12 @@ fn the_same_image_refused_twice_is_reported_as_damaged() {
     Shape::default().create(&file, 400, 1);
     let sound = damage(&file);
     let first = place.try_push(&file).unwrap_err();
-    assert_eq!(first.told(), "database changed while it was pushed; run push again");
+    assert_eq!(first.message(), "database changed while it was pushed; run push again");
     for _ in 0..2 {
         let again = place.try_push(&file).unwrap_err();
-        let told = again.told();
-        assert!(told.starts_with("DAMAGED: the file itself is damaged"), "{told}");
-        assert!(told.contains("Tree ") && told.contains(" page ") && told.contains(".recover"), "{told}");
+        let reply = again.message();
+        assert!(reply.starts_with("DAMAGED: the file itself is damaged"), "{reply}");
+        assert!(reply.contains("Tree ") && reply.contains(" page ") && reply.contains(".recover"), "{reply}");
     }
     fs::write(&file, sound).unwrap();
     place.push(&file);

@@ -96,11 +96,11 @@ fn zero_pages_and_pages_the_hub_has_are_not_requested() {
 /// The hub cannot tell a push of an empty file from a pull into one: what it says must help with both.
 #[track_caller]
 fn assert_empties_nothing(failure: &edgereplica::Failure) {
-    let told = failure.told();
-    assert!(told.starts_with("nothing announced: this token allows push only"), "{told}");
+    let reply = failure.message();
+    assert!(reply.starts_with("nothing announced: this token allows push only"), "{reply}");
     assert!(
-        told.contains("an empty file never replaces a database") && told.contains("token for pull"),
-        "{told}"
+        reply.contains("an empty file never replaces a database") && reply.contains("token for pull"),
+        "{reply}"
     );
 }
 
@@ -135,7 +135,7 @@ fn a_new_file_of_another_page_size_is_refused_with_advice() {
     place.push(&file);
     let new = folder.path().join("new.db");
     let failure = edgereplica::pull(place.hub.address(), &place.pull_token(), &new).unwrap_err();
-    assert_eq!(failure.told(), "page size is 8192; this client can only create 4096: use ferry pull");
+    assert_eq!(failure.message(), "page size is 8192; this client can only create 4096: use ferry pull");
     // A copy that has the page size already is served.
     let copy = folder.path().join("copy.db");
     fs::copy(&file, &copy).unwrap();

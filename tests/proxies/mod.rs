@@ -150,8 +150,8 @@ fn metrics_stay_closed(address: SocketAddr, place: &Place) {
     assert_eq!(http::get(address, "/metrics").unwrap().status, 401);
     let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
     let authorization = format!("Bearer {}", operator.trim());
-    let told = http::send(address, "GET", "/metrics", &[("Authorization", &authorization)], &[]).unwrap();
-    assert_eq!(told.status, 200);
+    let reply = http::send(address, "GET", "/metrics", &[("Authorization", &authorization)], &[]).unwrap();
+    assert_eq!(reply.status, 200);
 }
 
 /// A client that is not on the proxy's address, and claims to be somebody else.

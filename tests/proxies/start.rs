@@ -103,8 +103,8 @@ fn program(variable: &str, name: &str) -> Option<PathBuf> {
     let found = named.or_else(|| folders.map(|folder| folder.join(name)).find(|file| file.is_file()));
     if found.is_none() {
         // Not through a macro, whose output is shown for failed tests only.
-        let told = format!("SKIPPED: the tests behind {name}: install it, or set {variable} to its path.\n");
-        std::io::stderr().write_all(told.as_bytes()).expect("standard error is open");
+        let reply = format!("SKIPPED: the tests behind {name}: install it, or set {variable} to its path.\n");
+        std::io::stderr().write_all(reply.as_bytes()).expect("standard error is open");
     }
     found
 }

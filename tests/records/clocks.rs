@@ -67,14 +67,14 @@ fn an_edit_whose_insert_never_comes_is_delivered_after_seconds() {
     // What waited when the hub stopped, and what is pushed to one that runs.
     records = records.restarted_with(waiting("1"));
     let mut stream = records.stream("");
-    let mut told =
+    let mut reply =
         ids(stream.event().expect("a reader that is there is told").data["changes"].as_array().unwrap());
     records.push("first generation", "", &edit("after"));
-    while told.len() < 2 {
+    while reply.len() < 2 {
         let event = stream.event().expect("a reader that is there is told");
-        told.extend(ids(event.data["changes"].as_array().unwrap()));
+        reply.extend(ids(event.data["changes"].as_array().unwrap()));
     }
-    assert_eq!(told, ["before", "after"]);
+    assert_eq!(reply, ["before", "after"]);
     other.pull(&records);
     assert_eq!(other.value("after", "title"), "of the edit alone");
     assert_eq!(records.v1("GET", "/todo/tasks?incomplete=true", "").json()["records"], json!([]));

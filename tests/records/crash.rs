@@ -59,10 +59,10 @@ fn a_restored_file_begins_a_new_epoch() {
     }
     fs::write(dir.join("main.db"), backup).unwrap();
     records = records.restarted();
-    let told = records.v1("GET", &format!("/changes?since=1&epoch={epoch}"), "").json();
-    assert_eq!((&told["resync"], &told["reason"]), (&json!(true), &json!("epoch")));
+    let reply = records.v1("GET", &format!("/changes?since=1&epoch={epoch}"), "").json();
+    assert_eq!((&reply["resync"], &reply["reason"]), (&json!(true), &json!("epoch")));
     assert_eq!(ids(&records.pull_all("d", "tasks", &cursor).0), ["kept"], "old clients begin at the epoch");
-    let minted = told["epoch"].as_str().unwrap().to_owned();
+    let minted = reply["epoch"].as_str().unwrap().to_owned();
     assert!(minted != epoch && !minted.is_empty());
     // A restart without a loss keeps it.
     records = records.restarted();

@@ -38,7 +38,7 @@ fn an_edit_concurrent_with_a_delete_is_a_conflict_in_both_orders() {
             false => (("bob", &edit), ("ada", &delete)),
         };
         assert_eq!(send(&records, first.0, &cursor, first.1)["conflicts"], Value::Null);
-        let told = |answer: &Value| {
+        let reply = |answer: &Value| {
             let conflict = &answer["conflicts"][0];
             assert_eq!((&conflict["field"], &conflict["id"]), (&json!("title"), &json!("t1")), "{answer}");
             assert_eq!(conflict["winner"], json!({"value": DELETED, "at": DELETED, "by": "ada"}));
@@ -46,8 +46,8 @@ fn an_edit_concurrent_with_a_delete_is_a_conflict_in_both_orders() {
             assert_eq!(answer["conflicts"].as_array().unwrap().len(), 1);
         };
         let answer = send(&records, second.0, &cursor, second.1);
-        told(&answer);
-        told(&send(&records, second.0, &cursor, second.1));
+        reply(&answer);
+        reply(&send(&records, second.0, &cursor, second.1));
         // The other device is given what it needs to tell it too.
         let page = records
             .call(

@@ -68,12 +68,12 @@ fn a_clock_far_ahead_converges_to_the_edits_of_others() {
     records.push("maker", "", &json!([insert("tasks", "t1", "first")]));
     let sent = "2099-01-01T00:00:00.000000000Z";
     let answer = records.push("ahead", T, &json!([update("t1", "title", &json!("of the future"), sent)]));
-    let told = |answer: &Value| {
+    let reply = |answer: &Value| {
         let changes = answer["serverChanges"].as_array().unwrap().clone();
         changes.iter().rfind(|change| !change["fields"]["title"].is_null()).unwrap()["fields"]["title"]
             .clone()
     };
-    assert_eq!(told(&answer)["value"], "of the future");
+    assert_eq!(reply(&answer)["value"], "of the future");
     let mut fresh = Device::new("fresh");
     fresh.pull(&records);
     let stored = &fresh.fields[&("t1".to_owned(), "title".to_owned())];
@@ -82,7 +82,7 @@ fn a_clock_far_ahead_converges_to_the_edits_of_others() {
     fresh.pull(&records);
     assert_eq!(fresh.value("t1", "title"), "of today");
     // The device ahead holds its own write at 2099, and must accept the later one all the same.
-    let seen = told(&records.pull("ahead", "tasks", answer["syncedUntil"].as_str().unwrap()));
+    let seen = reply(&records.pull("ahead", "tasks", answer["syncedUntil"].as_str().unwrap()));
     assert_eq!(seen["value"], "of today");
     assert!(seen["at"].as_str().unwrap() >= sent, "{seen}");
 }

@@ -83,8 +83,11 @@ fn errors_are_json_where_json_was_asked_for() {
         .output()
         .unwrap();
     assert_eq!(code(&unreachable), 7);
-    let told = error(&unreachable);
-    assert_eq!((told["code"].as_str(), told["reason"].as_str()), (Some("unreachable"), Some("UNREACHABLE")));
+    let message = error(&unreachable);
+    assert_eq!(
+        (message["code"].as_str(), message["reason"].as_str()),
+        (Some("unreachable"), Some("UNREACHABLE"))
+    );
     assert!(unreachable.stdout.is_empty());
 }
 

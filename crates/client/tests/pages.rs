@@ -130,12 +130,12 @@ async fn a_concurrent_push_is_never_overwritten_without_asking() {
     sql(&mine, "UPDATE t SET x = 'mine'");
     // Between the look at the database and the greeting; as seen by the look after it.
     bench.hub.push_before_look(2, &other);
-    let told = assert_conflict(bench.push(&mine, false).await, "VERSION_CONFLICT");
-    assert!(told.contains(" 2-"), "{told}");
+    let reply = assert_conflict(bench.push(&mine, false).await, "VERSION_CONFLICT");
+    assert!(reply.contains(" 2-"), "{reply}");
     assert_eq!(bench.hub.image.lock().unwrap().pages, common::Pages::of(&other).pages);
     // Seen at once, with both tags.
-    let told = assert_conflict(bench.push(&mine, false).await, "VERSION_CONFLICT");
-    assert!(told.contains(" 2-") && told.contains(" 1-"), "{told}");
+    let reply = assert_conflict(bench.push(&mine, false).await, "VERSION_CONFLICT");
+    assert!(reply.contains(" 2-") && reply.contains(" 1-"), "{reply}");
     // Forced, it is the next version; also when others push meanwhile.
     bench.hub.push_before_look(3, &other);
     let forced = bench.push(&mine, true).await.unwrap();

@@ -31,7 +31,7 @@ pub enum Failure {
     /// The hub refused the connection: status and text.
     Refused(u16, String),
     /// The hub sent an `error` frame.
-    Told(String),
+    ErrorFrame(String),
     /// The connection ended before `sync_complete`.
     Ended(String),
     /// The hub sent a frame that this client does not understand here.
@@ -46,9 +46,9 @@ impl Failure {
     /// # Panics
     /// If the session failed otherwise.
     #[must_use]
-    pub fn told(&self) -> &str {
+    pub fn message(&self) -> &str {
         match self {
-            Self::Told(message) => message,
+            Self::ErrorFrame(message) => message,
             other => panic!("expected an error frame, not {other:?}"),
         }
     }
@@ -198,7 +198,7 @@ fn read_page(connection: &Connection, page_no: u32) -> Vec<u8> {
 
 fn expect_frame(socket: &mut Socket) -> Result<Frame, Failure> {
     match socket.next() {
-        Event::Frame(Frame::Error { message }) => Err(Failure::Told(message)),
+        Event::Frame(Frame::Error { message }) => Err(Failure::ErrorFrame(message)),
         Event::Frame(Frame::HashMismatchBatch { .. }) => Err(Failure::Confused("hash_mismatch_batch".into())),
         Event::Frame(frame) => Ok(frame),
         Event::Closed { code, reason } => Err(Failure::Ended(format!("closed {code} {reason}"))),

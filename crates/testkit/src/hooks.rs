@@ -70,9 +70,9 @@ impl HookReceiver {
         bodies.filter(|body: &Value| body["hook"] == hook).collect()
     }
 
-    /// Numbers of all events that `onPushed` was told of, in the order of telling.
+    /// Numbers of all events that `onPushed` was called with, in the order of the calls.
     #[must_use]
-    pub fn told(&self) -> Vec<i64> {
+    pub fn delivered(&self) -> Vec<i64> {
         let bodies = self.bodies("onPushed");
         bodies
             .iter()
