@@ -6,7 +6,7 @@ mod place;
 use std::{
     fs::{File, Metadata},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, control::refuse_wider};
 
 /// How often it is looked whether the directory is still the one that was opened.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -125,31 +125,4 @@ impl DataDirLock {
         self.file = again;
         Ok(())
     }
-}
-
-/// Refuses a file or folder that grants more than `mode`.
-///
-/// # Errors
-/// Names the path, what it grants and the command that mends it.
-pub fn refuse_wider(path: &Path, mode: u32) -> Result<(), ConfigError> {
-    let metadata = path.metadata().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
-    let granted = metadata.permissions().mode() & 0o777;
-    if granted & !mode != 0 {
-        return Err(ConfigError(format!(
-            "{} is open to other users (mode {granted:04o}); run: chmod {mode:o} {}",
-            path.display(),
-            shell_word(path)
-        )));
-    }
-    Ok(())
-}
-
-/// The path as a shell takes it for one word.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

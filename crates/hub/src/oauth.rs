@@ -14,7 +14,10 @@ use ferry_auth::oauth::{
 use ferry_types::Error;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{control::Return, http::ClientIp, hub::Hub};
+use crate::{
+    control::{ClientIp, Return},
+    hub::Hub,
+};
 
 /// The callback of a provider.
 pub(crate) async fn come_back(

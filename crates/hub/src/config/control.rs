@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{ConfigError, Key, OAuthConfig, Values, jwt, keys::key};
-use crate::control::ControlConfig;
+use super::{ConfigError, Key, Values, jwt, keys::key, oauth};
+use crate::control::{ControlConfig, Signup, StartError};
 
 /// Its settings, beside those of JWTs and of logins at a provider.
 pub(super) const KEYS: &[Key] = &[
@@ -36,17 +36,6 @@ pub(super) const KEYS: &[Key] = &[
     key("auto_migrate", "BOOL", "Migrate older data at start [default: true]").or(&["AUTO_MIGRATE"]),
 ];
 
-/// Who may sign up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signup {
-    /// Everyone.
-    Open,
-    /// Holders of an invitation.
-    Invite,
-    /// Nobody.
-    Closed,
-}
-
 const YEAR_SECONDS: i64 = 366 * 86_400;
 
 /// What others read that the control plane needs to know too.
@@ -78,7 +67,7 @@ pub(super) fn read(
         session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
         sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,
         max_sync_token_ttl_seconds,
-        oauth: OAuthConfig::read(values)?,
+        oauth: oauth::read(values)?,
         signup: values.read("signup", signup)?.unwrap_or(default_signup),
         argon2_memory_kib: values.number("argon2_memory_kib", 19_456, 8, 4 << 20)?,
         argon2_iterations: values.number("argon2_iterations", 2, 1, 64)?,
@@ -98,5 +87,11 @@ fn signup(text: &str) -> Result<Signup, String> {
         "invite" => Ok(Signup::Invite),
         "closed" => Ok(Signup::Closed),
         _ => Err("expected open, invite or closed".to_owned()),
+    }
+}
+
+impl From<StartError> for ConfigError {
+    fn from(error: StartError) -> Self {
+        Self(error.0)
     }
 }

@@ -6,7 +6,8 @@ use ferry_core::events::{Limits, OnCursorAhead, OnRollback, Rate};
 use ferry_http_client::RemoteUrl;
 use regex_lite::Regex;
 
-use super::{ConfigError, Key, Values, keys::key, listener::origin};
+use super::{ConfigError, Key, Values, keys::key};
+use crate::control::parse_origin;
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[
@@ -202,7 +203,7 @@ impl EventsConfig {
             let given = read.unwrap_or_else(|| optional_rate(default).unwrap_or_default());
             Ok::<_, ConfigError>(given.filter(|_| scale > 0.0).map(|rate| rate.scaled(scale)))
         };
-        let mut cors_origins = values.list("events.cors_origins", origin)?;
+        let mut cors_origins = values.list("events.cors_origins", parse_origin)?;
         if cors_origins.is_empty() {
             cors_origins.push("*".to_owned());
         }

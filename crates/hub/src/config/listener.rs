@@ -9,7 +9,7 @@ use std::{
 use ferry_types::limits::HEADERS_MAX_MS;
 
 use super::{ConfigError, Key, Network, Values, keys::key, public_url};
-use crate::http::is_origin;
+use crate::control::parse_origin;
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[
@@ -109,7 +109,7 @@ impl ListenerConfig {
             public_url,
             tls: tls(values)?,
             hsts_include_subdomains: values.truth("hsts_include_subdomains", false)?,
-            cors_origins: values.list("cors_origins", origin)?,
+            cors_origins: values.list("cors_origins", parse_origin)?,
             trusted_proxies,
             is_private,
             max_connections: values.number("max_connections", 20_000, 1, 10_000_000)?,
@@ -132,16 +132,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an address and port such as 127.0.0.1:8787";
     let mut found = text.to_socket_addrs().map_err(|_| expected.to_owned())?;
     found.next().ok_or_else(|| expected.to_owned())
-}
-
-/// An origin, or a pattern of origins.
-pub(crate) fn origin(text: &str) -> Result<String, String> {
-    let lower = text.to_ascii_lowercase();
-    // A star stands for the subdomains of what follows, and for nothing else.
-    if text == "*" || is_origin(&lower.replacen("://*.", "://", 1)) {
-        return Ok(lower);
-    }
-    Err("expected origins such as https://app.example.com, https://*.example.com or *".to_owned())
 }
 
 fn static_dir(values: &Values, dev: bool) -> Result<Option<PathBuf>, ConfigError> {

@@ -18,13 +18,10 @@ mod values;
 
 use std::collections::BTreeMap;
 
-pub use control::Signup;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use keys::Key;
-pub(crate) use listener::origin;
 pub use listener::{ListenerConfig, TlsFiles};
 pub use network::Network;
-pub use oauth::{GitHubUrls, OAuthClient, OAuthConfig};
 pub use pages::PagesConfig;
 pub use process::{LogFormat, ProcessConfig};
 pub use records::{BillingFail, RecordsConfig};
@@ -115,6 +112,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Signup;
 
     fn load(flags: &[(&'static str, &str)], dev: bool) -> Result<Config, ConfigError> {
         let flags = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();

@@ -1,10 +1,8 @@
 //! The settings of the control plane, already validated by the hub's configuration.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use ferry_auth::jwt::JwtSettingsText;
-
-use crate::config::{OAuthConfig, Signup};
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug)]
@@ -50,3 +48,89 @@ pub struct ControlConfig {
     /// Days of audit rows.
     pub audit_retention_days: u64,
 }
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signup {
+    /// Everyone.
+    Open,
+    /// Holders of an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// What a provider knows this hub by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OAuthClient {
+    /// Client id: public.
+    pub id: String,
+    /// Client secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Where GitHub is asked.
+#[derive(Clone, Debug)]
+pub struct GitHubUrls {
+    /// Where browsers are sent to.
+    pub authorize: String,
+    /// Where codes are exchanged.
+    pub token: String,
+    /// Who one is.
+    pub user: String,
+    /// One's e-mail addresses.
+    pub emails: String,
+}
+
+/// Login at a provider.
+#[derive(Clone, Debug)]
+pub struct OAuthConfig {
+    /// URL of the hub, as browsers reach it; without it nobody can come back.
+    pub redirect_base: Option<String>,
+    /// How long a login may take, seconds.
+    pub state_ttl_seconds: i64,
+    /// Whether clients that send no challenge may log in (OAU-04).
+    pub legacy: bool,
+    /// Whether those must finish from the address they began from.
+    pub legacy_bind_ip: bool,
+    /// GitHub, if it is configured.
+    pub github: Option<OAuthClient>,
+    /// Google, if it is configured.
+    pub google: Option<OAuthClient>,
+    /// GitHub's endpoints.
+    pub github_urls: GitHubUrls,
+    /// Whose id_tokens count.
+    pub google_issuer: String,
+}
+
+impl Default for OAuthConfig {
+    /// No provider is configured.
+    fn default() -> Self {
+        Self {
+            redirect_base: None,
+            state_ttl_seconds: 600,
+            legacy: true,
+            legacy_bind_ip: true,
+            github: None,
+            google: None,
+            github_urls: GitHubUrls {
+                authorize: "https://github.com/login/oauth/authorize".to_owned(),
+                token: "https://github.com/login/oauth/access_token".to_owned(),
+                user: "https://api.github.com/user".to_owned(),
+                emails: "https://api.github.com/user/emails".to_owned(),
+            },
+            google_issuer: "https://accounts.google.com".to_owned(),
+        }
+    }
+}
+
+/// Why the control plane does not open: what an operator must mend, with the command or key that mends it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);

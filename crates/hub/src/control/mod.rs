@@ -3,30 +3,30 @@
 
 mod audit;
 mod config;
+mod control_db;
 mod credentials;
 mod databases;
 mod directory;
 mod host;
 mod identity;
+mod origin;
+mod private_files;
 mod random;
+mod reads;
 mod start;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use ferry_auth::Verified;
-use ferry_sqlite::Transaction;
-use ferry_types::{Clock, Code, DatabaseId, Error, Reason, Result, UnixMillis};
+use ferry_types::{DatabaseId, UnixMillis};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-pub use audit::{Origin, list::AuditEvent};
-pub use config::ControlConfig;
+pub use audit::list::AuditEvent;
+pub use config::{ControlConfig, GitHubUrls, OAuthClient, OAuthConfig, Signup, StartError};
 pub use credentials::{
     api_keys::{ApiKeySpec, NewApiKey},
     budgets::Meter,
@@ -34,9 +34,11 @@ pub use credentials::{
     carried::{BEARER_PROTOCOL, ClientInfo, Credentials},
     jwt_settings::JwtTrial,
     requester::Requester,
+    right::{ADMINISTRATION, DATA, DATA_WITH_CREDENTIAL, Right, SYNC_BEARERS},
     token_list::TokenInfo,
     tokens::{IssueToken, IssuedToken},
     watch::{RightsEnd, RightsWatch},
+    web_origins::{origin_matches, parse_origin},
 };
 pub use databases::kinds::{KindClaim, wrong_kind};
 pub use directory::{
@@ -51,33 +53,28 @@ pub use identity::{
     session_list::SessionInfo,
     whoami::{OrgMembership, Session, Whoami},
 };
+pub use origin::{ClientIp, Origin};
+pub use private_files::{refuse_wider, shell_word};
 pub use sweep::DeletedDatabase;
 
+use control_db::ControlDb;
 use credentials::{
     api_keys::UsedKeys, bearer, budgets::Budgets, jwks::Jwks, jwt::ProvenJwt, key_ring::Keys, recent::Recent,
     throttling::Limiter,
 };
 use databases::kinds::TentativeKinds;
-use directory::{effects::ControlEffect, shared::State};
-use identity::{oauth::Discovered, passwords::PasswordPool};
-use random::Ids;
-
 use ferry_http_client::HttpClient;
-
-use ferry_database::Actor;
+use identity::{oauth::Discovered, passwords::PasswordPool};
 
 /// The control plane of one hub.
 pub struct Control {
     config: ControlConfig,
-    clock: Arc<dyn Clock>,
-    ids: Ids,
     hub_id: String,
     /// Held while the key ring changes, so that changes follow one another.
     keys: tokio::sync::Mutex<Keys>,
     /// SHA-256 of the operator token.
     operator_digest: [u8; 32],
-    db: Actor<ControlEffect>,
-    state: Arc<State>,
+    db: Arc<ControlDb>,
     /// Macaroons whose signature was checked a moment ago.
     tokens: Recent<Verified>,
     /// JWTs likewise.
@@ -94,10 +91,6 @@ pub struct Control {
     budgets: Budgets,
     discovered: Discovered,
     host: OnceLock<Arc<dyn DatabaseHost>>,
-    /// Whether the last change of `control.db` reached the disk.
-    healthy: AtomicBool,
-    /// Whether somebody is finding out whether it can be written again.
-    probing: AtomicBool,
 }
 
 impl Control {
@@ -117,46 +110,26 @@ impl Control {
     /// A database that exists.
     #[must_use]
     pub fn database(&self, id: DatabaseId) -> Option<DatabaseEntry> {
-        self.state.read().database(id).cloned()
+        self.db.directory().database(id).cloned()
     }
 
     /// How many users there are.
     #[must_use]
     pub fn user_count(&self) -> usize {
-        self.state.read().user_count()
+        self.db.directory().user_count()
     }
 
     /// How many databases there are.
     #[must_use]
     pub fn database_count(&self) -> usize {
-        self.state.read().database_count()
+        self.db.directory().database_count()
     }
 
     /// Whether the last change of `control.db` reached the disk. While it is false, existing tokens still
     /// verify, and asking starts an attempt to write, so that the answer follows once the disk is well.
     #[must_use]
-    pub fn is_healthy(self: &Arc<Self>) -> bool {
-        let healthy = self.healthy.load(Ordering::Relaxed);
-        if !healthy && !self.probing.swap(true, Ordering::Relaxed) {
-            let control = Arc::clone(self);
-            tokio::spawn(async move { control.probe().await });
-        }
-        healthy
-    }
-
-    async fn probe(&self) {
-        let now = self.now();
-        let probed = self
-            .write(move |transaction| {
-                let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES ('probed', ?1)";
-                Ok(transaction.connection().execute(sql, [now.0.to_string()])?)
-            })
-            .await;
-        self.probing.store(false, Ordering::Relaxed);
-        match probed {
-            Ok(_) => tracing::info!("control.db can be written again"),
-            Err(error) => tracing::warn!(%error, "control.db still cannot be written"),
-        }
+    pub fn is_healthy(&self) -> bool {
+        self.db.is_healthy()
     }
 
     /// Whether the request carries the operator token.
@@ -172,46 +145,10 @@ impl Control {
 
     /// Finishes accepted writes and closes `control.db`.
     pub async fn stop(&self) {
-        let refusal = Error::new(Reason::ShuttingDown, "the hub is stopping: try again in a few seconds");
-        self.db.retire(refusal.retry_after_ms(2000)).await;
+        self.db.stop().await;
     }
 
     fn now(&self) -> UnixMillis {
-        self.clock.now()
-    }
-
-    /// [`Self::write`] for `caller`, whose session must still stand when its transaction begins (TOK-17).
-    async fn write_by<T, F>(&self, caller: &Caller, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_sqlite::Result<T> + Send + 'static,
-    {
-        let (caller, state, clock) = (caller.clone(), Arc::clone(&self.state), Arc::clone(&self.clock));
-        self.write(move |transaction| {
-            caller.recheck(&state.read(), clock.now())?;
-            work(transaction)
-        })
-        .await
-    }
-
-    /// Runs `work` in the next group of `control.db` and returns once it is on disk and in the directory.
-    async fn write<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_, ControlEffect>) -> ferry_sqlite::Result<T> + Send + 'static,
-    {
-        let started = tokio::time::Instant::now();
-        let outcome = self.db.submit(work).await;
-        metrics::histogram!("ferry_control_commit_seconds").record(started.elapsed().as_secs_f64());
-        match &outcome {
-            Ok(committed) if committed.seq.is_some() => self.healthy.store(true, Ordering::Relaxed),
-            // What changed nothing says nothing about the disk.
-            Ok(_) => {}
-            Err(error) if error.reason == Reason::StorageFull || error.code() == Code::Internal => {
-                self.healthy.store(false, Ordering::Relaxed);
-            }
-            Err(_) => {}
-        }
-        outcome.map(|committed| committed.value)
+        self.db.now()
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock},
 };
 
 use ferry_auth::{KeyRing, jwt::JwtSettings, password::Hasher};
@@ -14,24 +14,22 @@ use ferry_sqlite::{
 use ferry_types::{Clock, OrgId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use ferry_database::{Actor, InlineRuns};
+use ferry_database::InlineRuns;
 use ferry_http_client::HttpClient;
 
-use crate::{
-    config::ConfigError,
-    control::{
-        Control,
-        audit::Origin,
-        config::ControlConfig,
-        credentials::{
-            api_keys::UsedKeys, budgets::Budgets, jwks::Jwks, key_ring::Keys, recent::Recent, secret_files,
-            throttling::Limiter,
-        },
-        databases::kinds::TentativeKinds,
-        directory::{Directory, columns::parsed, load, shared::State, tables::MIGRATIONS},
-        identity::{oauth::Discovered, passwords::PasswordPool},
-        random::Ids,
+use crate::control::{
+    Control,
+    config::{ControlConfig, StartError},
+    control_db::ControlDb,
+    credentials::{
+        api_keys::UsedKeys, budgets::Budgets, jwks::Jwks, key_ring::Keys, recent::Recent, secret_files,
+        throttling::Limiter,
     },
+    databases::kinds::TentativeKinds,
+    directory::{Directory, columns::parsed, load, shared::SharedDirectory, tables::MIGRATIONS},
+    identity::{oauth::Discovered, passwords::PasswordPool},
+    origin::Origin,
+    random::Ids,
 };
 
 /// E-mail of the user that `--dev` starts with.
@@ -52,45 +50,40 @@ impl Control {
         config: ControlConfig,
         inline: &Arc<InlineRuns>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, ConfigError> {
+    ) -> Result<Arc<Self>, StartError> {
         let now = clock.now();
         let hasher =
             Hasher::new(config.argon2_memory_kib, config.argon2_iterations, config.argon2_parallelism)
-                .map_err(|error| ConfigError(error.to_string()))?;
+                .map_err(|error| StartError(error.to_string()))?;
         let preparing = config.clone();
         let prepared = tokio::task::spawn_blocking(move || Prepared::open(&preparing, now)).await;
         let Prepared { keys, operator_digest, hub_id, directory, path } =
-            prepared.map_err(|_| ConfigError("opening control.db panicked".to_owned()))??;
-        let state = Arc::new(State::new(directory));
-        let publish = Arc::clone(&state);
+            prepared.map_err(|_| StartError("opening control.db panicked".to_owned()))??;
+        let state = Arc::new(SharedDirectory::new(directory));
         let http_client = Arc::new(HttpClient::default());
         let jwks = Jwks::new(Arc::clone(&http_client), Arc::clone(&clock), Arc::clone(&state));
+        let db = Arc::new(ControlDb::new(path, inline, state, clock));
         let control = Arc::new(Self {
             passwords: PasswordPool::new(hasher, config.password_concurrency),
             rates: Limiter::new(config.rate_limit_scale),
             failures: Limiter::new(1.0),
-            ids: Ids::new(),
             hub_id,
             keys: tokio::sync::Mutex::new(keys),
             operator_digest,
-            db: Actor::new(inline, None, move || Writer::open(&path), move |commit| publish.publish(commit)),
-            state,
+            db,
             tokens: Recent::default(),
             jwts: Recent::default(),
             jwks,
             http_client,
-            clock,
             tentative_kinds: TentativeKinds::default(),
             used_keys: UsedKeys::default(),
             budgets: Budgets::default(),
             discovered: Discovered::default(),
             host: OnceLock::new(),
-            healthy: AtomicBool::new(true),
-            probing: AtomicBool::new(false),
             config,
         });
         if control.config.dev {
-            control.seed().await.map_err(|error| ConfigError(format!("seeding --dev: {error}")))?;
+            control.seed().await.map_err(|error| StartError(format!("seeding --dev: {error}")))?;
         }
         control.prune_keys().await;
         Ok(control)
@@ -101,10 +94,11 @@ impl Control {
         let now = self.now();
         let origin = Origin::hub();
         let known = self
-            .write(|transaction| {
+            .db
+            .read(|connection| {
                 let sql = "SELECT users.id, organizations.id FROM users
                            JOIN organizations ON owner_user_id = users.id AND personal WHERE email_key = ?1";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query([DEV_EMAIL])?;
                 let Some(row) = rows.next()? else { return Ok(None) };
                 Ok(Some((parsed(row, 0)?, parsed(row, 1)?)))
@@ -114,14 +108,14 @@ impl Control {
             Some(ids) => ids,
             None => self.seed_user(now, &origin).await?,
         };
-        let found = self.state.read().database_named(org_id, DEV_DATABASE).cloned();
+        let found = self.db.directory().database_named(org_id, DEV_DATABASE).cloned();
         let database = match found {
             Some(database) => database,
             None => self.insert_database((user_id, None), org_id, DEV_DATABASE.into(), None, &origin).await?,
         };
         if self.config.default_database.is_none() {
             // By its id: others may call theirs so too.
-            self.state.write().set_default_database(&database.id.to_string());
+            self.db.directory_mut().set_default_database(&database.id.to_string());
         }
         self.seed_api_key(&database, DEV_API_KEY).await
     }
@@ -140,14 +134,14 @@ impl Control {
     ///
     /// # Errors
     /// When there is no such database, or more than one.
-    pub(crate) fn check_default_database(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check_default_database(&self) -> Result<(), StartError> {
         let Some(setting) = &self.config.default_database else { return Ok(()) };
-        let directory = self.state.read();
+        let directory = self.db.directory();
         if directory.default_database().is_some() {
             return Ok(());
         }
         let count = directory.databases().filter(|entry| entry.name.as_ref() == setting).count();
-        Err(ConfigError(if count > 1 {
+        Err(StartError(if count > 1 {
             format!(
                 "default_database {setting:?}: {count} databases have this name; set it to an id (`ferry db list` shows them)"
             )
@@ -170,7 +164,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn open(config: &ControlConfig, now: UnixMillis) -> Result<Self, ConfigError> {
+    fn open(config: &ControlConfig, now: UnixMillis) -> Result<Self, StartError> {
         let path = config.data_dir.join("control.db");
         // Before anything is written: whether this program may use what is there.
         check_existing(&path, config)?;
@@ -187,13 +181,13 @@ const fn mode_name(dev: bool) -> &'static str {
     if dev { "dev" } else { "server" }
 }
 
-fn failed(path: &Path, error: &dyn std::fmt::Display) -> ConfigError {
-    ConfigError(format!("{}: {error}", path.display()))
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> StartError {
+    StartError(format!("{}: {error}", path.display()))
 }
 
 /// Refuses a `control.db` of the other mode, of a newer program, or one that must not be migrated, and leaves
 /// it untouched (CFG-03, CFG-05).
-fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError> {
+fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), StartError> {
     let exists = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
     if !exists {
         return check_nothing_lost(config);
@@ -219,7 +213,7 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
     let mode = stored_mode(&connection).map_err(|error| failed(path, &error))?;
     if mode.is_some_and(|mode| mode != mode_name(config.dev)) {
         let with = if config.dev { "without" } else { "with" };
-        return Err(ConfigError(format!(
+        return Err(StartError(format!(
             "data_dir {dir}: it was made {with} --dev; choose another --data-dir"
         )));
     }
@@ -228,13 +222,13 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), ConfigError
 
 /// Refuses to begin anew where there are databases already (CFG-07): without `control.db` nobody could reach them, and the
 /// old one could not be put back once there is a new one.
-fn check_nothing_lost(config: &ControlConfig) -> Result<(), ConfigError> {
+fn check_nothing_lost(config: &ControlConfig) -> Result<(), StartError> {
     let folder = config.data_dir.join("databases");
     let count = std::fs::read_dir(&folder).map_or(0, |entries| entries.flatten().count());
     if count == 0 {
         return Ok(());
     }
-    Err(ConfigError(format!(
+    Err(StartError(format!(
         "data_dir {}: control.db is missing, which holds the accounts and says whose the {count} databases in {} are: \
          put it back from a backup, with its -wal if there is one; for a new hub, choose an empty --data-dir",
         config.data_dir.display(),

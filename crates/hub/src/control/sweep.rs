@@ -78,7 +78,7 @@ impl Control {
     /// Removes what has expired, and retries what could not be moved to the trash. The hub calls it hourly.
     pub async fn sweep(&self) {
         let now = self.now();
-        self.state.write().prune(now);
+        self.db.directory_mut().prune(now);
         self.rates.prune(now);
         self.tokens.prune(now);
         self.jwts.prune(now);
@@ -101,6 +101,7 @@ impl Control {
         loop {
             let params = (bound, i64::try_from(ROWS_PER_REQUEST).unwrap_or(i64::MAX));
             let removed = self
+                .db
                 .write(move |transaction| {
                     Ok(transaction.connection().prepare_cached(sql)?.execute(params)?)
                 })
@@ -116,17 +117,18 @@ impl Control {
     /// # Errors
     /// When `control.db` cannot be read.
     pub async fn deleted_databases(&self) -> Result<Vec<DeletedDatabase>> {
-        self.write(|transaction| {
-            let sql = "SELECT id, deleted FROM databases WHERE deleted IS NOT NULL AND trashed IS NULL";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
-            let mut rows = statement.query([])?;
-            let mut deleted = Vec::new();
-            while let Some(row) = rows.next()? {
-                deleted.push(DeletedDatabase { id: parsed(row, 0)?, deleted: UnixMillis(row.get(1)?) });
-            }
-            Ok(deleted)
-        })
-        .await
+        self.db
+            .read(|connection| {
+                let sql = "SELECT id, deleted FROM databases WHERE deleted IS NOT NULL AND trashed IS NULL";
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([])?;
+                let mut deleted = Vec::new();
+                while let Some(row) = rows.next()? {
+                    deleted.push(DeletedDatabase { id: parsed(row, 0)?, deleted: UnixMillis(row.get(1)?) });
+                }
+                Ok(deleted)
+            })
+            .await
     }
 
     /// Moves the files of deleted databases to the trash, where a crash or failure came between (ORG-08). The
@@ -154,6 +156,7 @@ impl Control {
         }
         let now = self.now();
         let noted = self
+            .db
             .write(move |transaction| {
                 transaction
                     .connection()

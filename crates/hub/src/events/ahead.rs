@@ -13,9 +13,8 @@ use tokio::task::JoinHandle;
 
 use super::{Publication, metric, push::Pusher, store::Store};
 use crate::{
-    control::Requester,
+    control::{ClientIp, Requester},
     database::{Database, Effect},
-    http::ClientIp,
 };
 
 /// How long an answer waits for what it says to be written down; a Ping waits behind it (EVT-30).

@@ -1,44 +1,31 @@
 //! Who is calling: the peer, or what a trusted proxy says of it (WEB-05).
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
-use crate::config::Network;
+use crate::{config::Network, control::ClientIp};
 
-/// Address of the client, as a request extension; `None` where a trusted proxy says something that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientIp(pub Option<IpAddr>);
-
-impl ClientIp {
-    /// The address of a client of whom nothing is known: it shares the rate limits of all such, and no caveat `ip`
-    /// lets it in (WEB-14).
-    pub const UNKNOWN: Self = Self(None);
-
-    /// The peer, or behind trusted proxies the right-most `X-Forwarded-For` entry that is not one of them.
-    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
-        let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
-        let mut values = headers.get_all("x-forwarded-for").iter().peekable();
-        if !is_trusted(peer) || values.peek().is_none() {
-            return peer.into();
-        }
-        let mut client = Self::UNKNOWN;
-        // What is no text is one entry that cannot be read.
-        let values: Vec<&str> = values.map(|value| value.to_str().unwrap_or("?")).collect();
-        let entries = values.iter().rev().flat_map(|list| list.rsplit(',')).map(str::trim);
-        for entry in entries.filter(|entry| !entry.is_empty()) {
-            // What is no address was written by a proxy that hides it: the one before it is not the client's.
-            let Some(ip) = address(entry) else { return Self::UNKNOWN };
-            client = ip.into();
-            if !is_trusted(ip) {
-                break;
-            }
-        }
-        client
+/// The peer, or behind trusted proxies the right-most `X-Forwarded-For` entry that is not one of them.
+pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> ClientIp {
+    let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
+    let mut values = headers.get_all("x-forwarded-for").iter().peekable();
+    if !is_trusted(peer) || values.peek().is_none() {
+        return peer.into();
     }
+    let mut client = ClientIp::UNKNOWN;
+    // What is no text is one entry that cannot be read.
+    let values: Vec<&str> = values.map(|value| value.to_str().unwrap_or("?")).collect();
+    let entries = values.iter().rev().flat_map(|list| list.rsplit(',')).map(str::trim);
+    for entry in entries.filter(|entry| !entry.is_empty()) {
+        // What is no address was written by a proxy that hides it: the one before it is not the client's.
+        let Some(ip) = address(entry) else { return ClientIp::UNKNOWN };
+        client = ip.into();
+        if !is_trusted(ip) {
+            break;
+        }
+    }
+    client
 }
 
 /// Whether a proxy has handled the request, as far as its headers tell.
@@ -69,27 +56,6 @@ fn address(entry: &str) -> Option<IpAddr> {
     }
 }
 
-impl From<IpAddr> for ClientIp {
-    fn from(ip: IpAddr) -> Self {
-        Self(Some(ip.to_canonical()))
-    }
-}
-
-impl From<Ipv4Addr> for ClientIp {
-    fn from(ip: Ipv4Addr) -> Self {
-        IpAddr::V4(ip).into()
-    }
-}
-
-impl fmt::Display for ClientIp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(ip) => ip.fmt(f),
-            None => f.write_str("unknown"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +65,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
-        ClientIp::of(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]).to_string()
+        client_ip(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]).to_string()
     }
 
     #[test]

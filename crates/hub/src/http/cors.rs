@@ -1,9 +1,10 @@
 //! CORS for the configured origins (WEB-03).
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::dev_guard::is_loopback_origin;
+use crate::control::origin_matches;
 
 const ALLOWED_HEADERS: &[&str] = &[
     "authorization",
@@ -52,7 +53,7 @@ pub(super) fn layer(origins: &[String], dev: bool) -> Option<CorsLayer> {
     let any = rules.iter().any(|rule| rule == "*");
     let allowed = move |origin: &HeaderValue, _: &Parts| {
         let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
-        (dev && is_loopback_origin(&origin)) || rules.iter().any(|rule| matches(rule, &origin))
+        (dev && is_loopback_origin(&origin)) || rules.iter().any(|rule| origin_matches(rule, &origin))
     };
     let layer = CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::predicate(allowed) })
@@ -77,68 +78,4 @@ pub(super) fn methods(path: &str) -> HeaderValue {
 /// Whether a preflight asks; it is answered 204 without a body.
 pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key("access-control-request-method")
-}
-
-/// Whether `text` is an origin as RFC 6454 writes it: scheme, host and perhaps a port, and nothing else.
-pub(crate) fn is_origin(text: &str) -> bool {
-    let Some((scheme @ ("http" | "https"), _)) = text.split_once("://") else { return false };
-    let parsed = text.parse::<Uri>().ok().and_then(|uri| {
-        let authority = uri.authority()?;
-        let host = authority.host();
-        let is_name =
-            |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        // What the parser leaves out is no part of an origin.
-        let rest = authority.as_str().strip_prefix(host)?;
-        let is_port = rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        let is_whole = text == format!("{scheme}://{authority}") && (rest.is_empty() || is_port);
-        Some(is_whole && (host.starts_with('[') || is_name(host)) && !host.starts_with('.'))
-    });
-    parsed == Some(true)
-}
-
-/// Whether `origin`, in lower case, is what `rule` names: exactly, or a subdomain of `https://*.example.com`.
-pub(crate) fn matches(rule: &str, origin: &str) -> bool {
-    match rule.split_once("://*.") {
-        None => rule == origin,
-        Some((scheme, domain)) => {
-            let subdomain = origin
-                .strip_prefix(scheme)
-                .and_then(|rest| rest.strip_prefix("://")?.strip_suffix(domain)?.strip_suffix('.'));
-            is_origin(origin)
-                && subdomain.is_some_and(|subdomain| !subdomain.is_empty() && !subdomain.contains(':'))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_leading_star_stands_for_subdomains_only() {
-        assert!(matches("https://app.example.com", "https://app.example.com"));
-        assert!(matches("https://*.example.com", "https://a.b.example.com"));
-        for bad in [
-            "https://example.com",
-            "http://a.example.com",
-            "https://aexample.com",
-            "https://.example.com",
-            "https://evil.com:1.example.com",
-            "https://evil.com#.example.com",
-            "https://evil.com?.example.com",
-            "https://evil.com/.example.com",
-            "https://evil.com\\.example.com",
-            "https://evil.com@a.example.com",
-            "https://evil.com%23.example.com",
-            "https://evil.com .example.com",
-            "https://[::1].example.com",
-            "https://a.example.com#",
-            "https://a.example.com/",
-            "https://a.example.com:1",
-            "null",
-        ] {
-            assert!(!matches("https://*.example.com", bad), "{bad}");
-        }
-        assert!(matches("https://*.example.com:8443", "https://a.example.com:8443"));
-    }
 }

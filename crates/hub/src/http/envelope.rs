@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
 
 use super::{
-    client_ip::ClientIp,
+    client_ip::client_ip,
     cors, dev_guard,
     request_body::{BodyMemory, RequestBody},
     timed_stream::ConnectionProgress,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock,
     config::{ListenerConfig, Network},
-    control::Origin,
+    control::{ClientIp, Origin},
     static_files::ApplicationPage,
 };
 
@@ -101,7 +101,7 @@ async fn envelope(
     next: Next,
 ) -> Response {
     let id = RequestId::of(&request);
-    let client = ClientIp::of(peer.ip(), request.headers(), &shared.trusted_proxies);
+    let client = client_ip(peer.ip(), request.headers(), &shared.trusted_proxies);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let preflight = cors::is_preflight(&request);
     let started = tokio::time::Instant::now();

@@ -15,9 +15,7 @@ mod timed_stream;
 mod websocket;
 
 pub(crate) use admission::{Admission, Admitted, TooMany};
-pub use client_ip::ClientIp;
 pub(crate) use client_ip::is_forwarded;
-pub(crate) use cors::{is_origin, matches as origin_matches};
 pub(crate) use dev_guard::{is_loopback_host, names_this_machine};
 pub(crate) use envelope::Envelope;
 pub use envelope::RequestId;

@@ -24,8 +24,10 @@ use ferry_types::{Code, Error, limits::RPC_MAX_MS};
 pub(crate) use framing::serve;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::control::{Access, Caller, Control, Origin};
-use crate::http::{ClientIp, RequestId};
+use crate::{
+    control::{Access, Caller, ClientIp, Control, Origin},
+    http::RequestId,
+};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.

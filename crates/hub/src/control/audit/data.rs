@@ -2,7 +2,8 @@
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
+    origin::Origin,
 };
 use ferry_auth::AuthContext;
 use ferry_types::{DatabaseId, DatabaseKind, Result};
@@ -25,19 +26,20 @@ impl Control {
         let org_id = self.database(database_id).map(|entry| entry.org_id);
         let principal = auth.principal();
         let detail = json!({"principal": principal, "detail": detail});
-        self.write(move |transaction| {
-            let row = AuditRow::ok(at, &origin, Who::Principal(&principal), action, &target);
-            let row = AuditRow { org_id, database_id: Some(database_id), detail, ..row };
-            row.insert(transaction.connection())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let row = AuditRow::ok(at, &origin, Who::Principal(&principal), action, &target);
+                let row = AuditRow { org_id, database_id: Some(database_id), detail, ..row };
+                row.insert(transaction.connection())
+            })
+            .await
     }
 
     /// All databases of this kind, in order of their ids.
     #[must_use]
     pub fn databases_of_kind(&self, kind: DatabaseKind) -> Vec<DatabaseId> {
         let mut ids: Vec<_> = {
-            let directory = self.state.read();
+            let directory = self.db.directory();
             directory.databases().filter(|entry| entry.kind == Some(kind)).map(|entry| entry.id).collect()
         };
         ids.sort_unstable();

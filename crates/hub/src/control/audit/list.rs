@@ -69,12 +69,13 @@ impl Control {
         let (wanted, action) = (listing.wanted(), action.to_owned());
         let since_ms = since_unix.saturating_mul(1000);
         let rows = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT id, at, request_id, actor, action, target, outcome, ip, detail FROM audit
                            WHERE org_id = ?1 AND id < ?2 AND at >= ?3
                                AND (?4 = '' OR action = ?4 OR substr(action, 1, length(?4) + 1) = ?4 || '.')
                            ORDER BY id DESC LIMIT ?5";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let mut rows =
                     statement.query(rusqlite::params![org_id, before, since_ms, action, wanted])?;
                 let mut found = Vec::new();
@@ -90,14 +91,15 @@ impl Control {
     /// The id of the newest organisation of this id or name of which the caller was an admin when it was deleted.
     async fn deleted_org(&self, caller: &Caller, org: &str) -> Result<Option<String>> {
         let (org, user) = (org.to_owned(), caller.user_id.to_string());
-        self.write(move |transaction| {
-            let sql = "SELECT org_id FROM audit
+        self.db
+            .read(move |connection| {
+                let sql = "SELECT org_id FROM audit
                        WHERE action = 'org.delete' AND (org_id = ?1 OR target = ?1)
                            AND EXISTS(SELECT 1 FROM json_each(detail, '$.admins') WHERE value = ?2)
                        ORDER BY id DESC LIMIT 1";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
-            Ok(statement.query_row([org, user], |row| row.get(0)).optional()?)
-        })
-        .await
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.query_row([org, user], |row| row.get(0)).optional()?)
+            })
+            .await
     }
 }

@@ -4,27 +4,10 @@
 pub(crate) mod data;
 pub(crate) mod list;
 
-use std::net::Ipv4Addr;
-
-use crate::http::ClientIp;
 use ferry_types::{DatabaseId, OrgId, UnixMillis, UserId};
 use rusqlite::Connection;
 
-/// Where a call came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Id of the request, as on its response and log line.
-    pub request_id: String,
-    /// Address of the client.
-    pub ip: ClientIp,
-}
-
-impl Origin {
-    /// The hub itself, where no call of a user is known.
-    pub(crate) fn hub() -> Self {
-        Self { request_id: "hub".to_owned(), ip: Ipv4Addr::LOCALHOST.into() }
-    }
-}
+use crate::control::origin::Origin;
 
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,7 +67,7 @@ impl Control {
             }
         };
         match route {
-            Some(name) if !self.state.read().is_called(auth.database_id, name) => Err(database_not_found()),
+            Some(name) if !self.db.directory().is_called(auth.database_id, name) => Err(database_not_found()),
             _ => Ok(auth),
         }
     }
@@ -128,7 +128,7 @@ impl Control {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let own = TokenHolder::of(session, session.claims.org_id);
         if !check_holder(&own, &directory) || directory.session_is_revoked(own.session_id) {
             return Err(dead(Reason::TokenRevoked));
@@ -148,8 +148,8 @@ impl Control {
 
     /// The caller without any credential: let in by `--dev`, and only to the default database.
     fn anonymous(&self, route: Option<&str>) -> Result<AuthContext> {
-        let open = if self.config.dev { self.state.read().default_database() } else { None };
-        open.filter(|id| route.is_none_or(|name| self.state.read().is_called(*id, name)))
+        let open = if self.config.dev { self.db.directory().default_database() } else { None };
+        open.filter(|id| route.is_none_or(|name| self.db.directory().is_called(*id, name)))
             .map(|id| AuthContext { by_default: route.is_none(), ..AuthContext::anonymous(id) })
             .ok_or_else(|| {
                 let message = "missing credential: send a sync token, a JWT or an API key of the database";

@@ -178,7 +178,7 @@ impl Control {
             return Ok(Meter(None));
         }
         let meter =
-            Meter(Some(Arc::new(Charged { clock: Arc::clone(&self.clock), budgets: budgets.into() })));
+            Meter(Some(Arc::new(Charged { clock: Arc::clone(self.db.clock()), budgets: budgets.into() })));
         meter.check()?;
         Ok(meter)
     }
@@ -186,9 +186,10 @@ impl Control {
     async fn stored_count(&self, bucket: Bucket) -> Result<Arc<Count>> {
         let day = day_of(self.now());
         let stored: Option<u64> = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT bytes FROM token_usage WHERE bucket = ?1 AND day = ?2";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 Ok(statement.query_row(rusqlite::params![bucket, day], |row| row.get(0)).optional()?)
             })
             .await?;
@@ -234,17 +235,18 @@ impl Control {
     }
 
     async fn store_usage(&self, rows: Vec<(Bucket, i64, u64)>) -> Result<()> {
-        self.write(move |transaction| {
-            let mut statement = transaction.connection().prepare_cached(
-                "INSERT INTO token_usage(bucket, day, bytes) VALUES (?1, ?2, ?3)
+        self.db
+            .write(move |transaction| {
+                let mut statement = transaction.connection().prepare_cached(
+                    "INSERT INTO token_usage(bucket, day, bytes) VALUES (?1, ?2, ?3)
                  ON CONFLICT(bucket, day) DO UPDATE SET bytes = max(bytes, excluded.bytes)",
-            )?;
-            for (bucket, day, bytes) in rows {
-                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-                statement.execute(rusqlite::params![bucket, day, bytes])?;
-            }
-            Ok(())
-        })
-        .await
+                )?;
+                for (bucket, day, bytes) in rows {
+                    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                    statement.execute(rusqlite::params![bucket, day, bytes])?;
+                }
+                Ok(())
+            })
+            .await
     }
 }

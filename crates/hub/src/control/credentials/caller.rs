@@ -6,12 +6,12 @@ use ferry_auth::{Caveat, Purpose, Restrictions, Role, TokenError};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, UnixMillis, UserId};
 use http::HeaderMap;
 
+use crate::control::origin::ClientIp;
 use crate::control::{
     Control,
     credentials::{bearer::bearer, throttling::Counted},
     directory::{Directory, entries::DatabaseEntry},
 };
-use crate::http::ClientIp;
 
 /// What an RPC asks of a session that carries caveats (TOK-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Control {
             caveats: verified.caveats.clone(),
             restrictions: Arc::clone(&verified.restrictions),
         };
-        caller.recheck(&self.state.read(), now)?;
+        caller.recheck(&self.db.directory(), now)?;
         if !caller.restrictions.allows_address(ip.0) {
             let message = "this session may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));
@@ -136,7 +136,7 @@ impl Control {
     /// # Errors
     /// Not found when there is none that the caller belongs to.
     pub(crate) fn resolve_org(&self, caller: &Caller, text: &str) -> Result<(OrgId, Role)> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let memberships = directory.user(caller.user_id).map_or(&[][..], |user| &user.memberships);
         let by_id = if text.is_empty() { Some(caller.org_id) } else { text.parse().ok() };
         let mut named = memberships.iter().filter(|(id, _)| match by_id {
@@ -168,7 +168,7 @@ impl Control {
     /// # Errors
     /// `database not found`.
     pub(crate) fn resolve_database(&self, caller: &Caller, text: &str) -> Result<(DatabaseEntry, Role)> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let entry = match text.parse::<DatabaseId>() {
             Ok(id) => directory.database(id),
             Err(_) => directory.database_named(caller.org_id, text),

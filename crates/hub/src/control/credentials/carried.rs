@@ -7,7 +7,7 @@ use ferry_types::{Error, Reason, Result};
 use http::{HeaderMap, HeaderName, header};
 
 use crate::control::credentials::bearer;
-use crate::http::ClientIp;
+use crate::control::origin::ClientIp;
 
 /// Headers that carry an API key.
 const KEY_HEADERS: [HeaderName; 2] =

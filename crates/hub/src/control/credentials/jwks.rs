@@ -16,7 +16,7 @@ use ferry_types::{
 use http::{Request, StatusCode, header};
 use tokio::sync::Notify;
 
-use crate::control::directory::shared::State;
+use crate::control::directory::shared::SharedDirectory;
 use ferry_http_client::{Bounds, HttpClient, HttpClientError, Reach, RemoteUrl};
 
 const BOUNDS: Bounds =
@@ -35,7 +35,7 @@ type Place = (Box<str>, Reach);
 #[derive(Default)]
 struct Source {
     cache: Mutex<JwksCache>,
-    /// Rings when a fetch has ended.
+    /// Wakes those who wait when a fetch has ended.
     fetched: Notify,
 }
 
@@ -50,12 +50,16 @@ pub(crate) struct Jwks {
     http_client: Arc<HttpClient>,
     clock: Arc<dyn Clock>,
     /// Whose connections end when a key that proved them is gone.
-    state: Arc<State>,
+    state: Arc<SharedDirectory>,
     sources: Mutex<HashMap<Place, Arc<Source>>>,
 }
 
 impl Jwks {
-    pub(crate) fn new(http_client: Arc<HttpClient>, clock: Arc<dyn Clock>, state: Arc<State>) -> Self {
+    pub(crate) fn new(
+        http_client: Arc<HttpClient>,
+        clock: Arc<dyn Clock>,
+        state: Arc<SharedDirectory>,
+    ) -> Self {
         Self { http_client, clock, state, sources: Mutex::default() }
     }
 
@@ -149,7 +153,7 @@ impl Jwks {
                     url = url.split('?').next(),
                     "an issuer took keys away: what they proved ends"
                 );
-                state.ring_all();
+                state.wake_all();
             }
         });
     }

@@ -114,7 +114,7 @@ impl Control {
             by_default: jwt.by_default && route.is_none(),
             ..AuthContext::of_jwt(subject, jwt.database_id, settings.models, settings.ops, deadline)
         };
-        match watch::standing(&auth, &self.state.read()) {
+        match watch::standing(&auth, &self.db.directory()) {
             Ok(()) => Ok(auth),
             Err(Lost::Revoked) => Err(JwtRefusal::Revoked),
             Err(Lost::Database) => Err(JwtRefusal::NoDatabase),
@@ -128,8 +128,10 @@ impl Control {
         route: Option<&str>,
     ) -> Result<Option<Arc<ProvenJwt>>, JwtRefusal> {
         let known = self.jwts.get(token, self.now());
-        let Some(jwt) = known.filter(|jwt| jwt.rests_on(&self.state.read(), route)) else { return Ok(None) };
-        let entry = self.state.read().jwt_entry(jwt.database_id).cloned();
+        let Some(jwt) = known.filter(|jwt| jwt.rests_on(&self.db.directory(), route)) else {
+            return Ok(None);
+        };
+        let entry = self.db.directory().jwt_entry(jwt.database_id).cloned();
         let Some(entry) = entry else { return Ok(None) };
         // A key that its issuer removed proves nothing any more (JWT-04).
         let keys = self.keys_of(&entry, |_| false).await?;
@@ -166,7 +168,7 @@ impl Control {
     /// The database that the path names; else the only one whose settings ask for the token's `iss` and `aud`;
     /// else the default one.
     fn jwt_database(&self, jwt: &UnverifiedJwt<'_>, route: Option<&str>) -> Result<Found, JwtRefusal> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let default = directory.default_database();
         let matched = directory.jwt().only_match(jwt);
         let (id, found_at, missing) = match route {

@@ -12,13 +12,14 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::{Caller, database_not_found, require_role},
         jwt::JwtRefusal,
         recheck::refuse_non_admin_of,
     },
     directory::{effects::ControlEffect, entries::DatabaseEntry},
+    origin::Origin,
 };
 use ferry_http_client::RemoteUrl;
 
@@ -41,9 +42,10 @@ impl Control {
     pub async fn jwt_settings(&self, caller: &Caller, database: &str) -> Result<JwtSettingsText> {
         let id = self.administered(caller, database)?.id;
         let stored: Option<String> = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT settings FROM jwt_settings WHERE database_id = ?1";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 Ok(statement.query_row([id.to_string()], |row| row.get(0)).optional()?)
             })
             .await?;
@@ -69,43 +71,44 @@ impl Control {
         let entry = self.administered(caller, database)?;
         let settings = if text == JwtSettingsText::default() { None } else { Some(validate(&text)?) };
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
-            let id = entry.id.to_string();
-            let exists = connection
-                .prepare_cached("SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL")?
-                .exists([&id])?;
-            if !exists {
-                return Err(database_not_found().into());
-            }
-            let action = if settings.is_some() {
-                let stored = serde_json::to_string(&text).expect("BUG: strings and numbers become JSON");
-                let sql = "INSERT OR REPLACE INTO jwt_settings(database_id, settings) VALUES (?1, ?2)";
-                connection.prepare_cached(sql)?.execute([&id, &stored])?;
-                "jwt.set"
-            } else {
-                connection
-                    .prepare_cached("DELETE FROM jwt_settings WHERE database_id = ?1")?
-                    .execute([&id])?;
-                "jwt.remove"
-            };
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), action, &entry.name);
-            (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
-            row.detail =
-                json!({ "issuer": text.issuer, "audiences": text.audiences, "jwks_url": text.jwks_url });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::JwtChanged { id: entry.id, settings });
-            Ok(())
-        })
-        .await
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
+                let id = entry.id.to_string();
+                let exists = connection
+                    .prepare_cached("SELECT 1 FROM databases WHERE id = ?1 AND deleted IS NULL")?
+                    .exists([&id])?;
+                if !exists {
+                    return Err(database_not_found().into());
+                }
+                let action = if settings.is_some() {
+                    let stored = serde_json::to_string(&text).expect("BUG: strings and numbers become JSON");
+                    let sql = "INSERT OR REPLACE INTO jwt_settings(database_id, settings) VALUES (?1, ?2)";
+                    connection.prepare_cached(sql)?.execute([&id, &stored])?;
+                    "jwt.set"
+                } else {
+                    connection
+                        .prepare_cached("DELETE FROM jwt_settings WHERE database_id = ?1")?
+                        .execute([&id])?;
+                    "jwt.remove"
+                };
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), action, &entry.name);
+                (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
+                row.detail =
+                    json!({ "issuer": text.issuer, "audiences": text.audiences, "jwks_url": text.jwks_url });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::JwtChanged { id: entry.id, settings });
+                Ok(())
+            })
+            .await
     }
 
     /// The only issuer whose JWTs reach a database: by its own settings, or by those of the default one; `None` where any
     /// does, or none.
     #[must_use]
     pub fn jwt_issuer(&self, id: DatabaseId) -> Option<Arc<str>> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let by_default = || directory.default_database().and_then(|id| directory.jwt_entry(id));
         let entry = directory.jwt_entry(id).or_else(by_default)?;
         entry.settings.issuer().map(Arc::from)
@@ -154,8 +157,8 @@ impl Control {
     /// Forgets the key sets that no settings name any more.
     pub(crate) fn prune_key_sets(&self) {
         let used: HashSet<_> = self
-            .state
-            .read()
+            .db
+            .directory()
             .jwt()
             .entries()
             .filter_map(|entry| match &entry.settings.keys {

@@ -10,9 +10,9 @@ use ferry_auth::{AuthContext, Principal, TokenError, TokenHolder, jwt::JwtError}
 use ferry_database::Recheck;
 use ferry_types::{Clock, Error, Model, Reason, Result, UnixMillis, limits::EVENTS_PUSH_LEEWAY_MS};
 
+use crate::control::credentials::right::Right;
 use crate::control::{
     Control,
-    audit::Origin,
     credentials::{
         api_key_use,
         caller::{SESSION_REQUIRED, database_not_found},
@@ -20,9 +20,9 @@ use crate::control::{
         sync_tokens, watch,
         watch::RightsEnd,
     },
-    directory::{Directory, shared::State},
+    directory::{Directory, shared::SharedDirectory},
+    origin::Origin,
 };
-use crate::rights::Right;
 
 /// Whoever changes a database.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct Requester {
 pub(crate) struct Admission {
     auth: AuthContext,
     rights: Box<[Right]>,
-    state: Arc<State>,
+    state: Arc<SharedDirectory>,
     clock: Arc<dyn Clock>,
 }
 
@@ -50,8 +50,8 @@ impl Control {
         let admission = Admission {
             auth: auth.clone(),
             rights: rights.into(),
-            state: Arc::clone(&self.state),
-            clock: Arc::clone(&self.clock),
+            state: Arc::clone(self.db.state()),
+            clock: Arc::clone(self.db.clock()),
         };
         Requester { principal: auth.principal().into(), origin, admission: Some(Arc::new(admission)) }
     }

@@ -12,8 +12,12 @@ use ferry_auth::{SigningKey, StoredKeys, keyring};
 use ferry_types::UnixMillis;
 use sha2::{Digest as _, Sha256};
 
-use crate::control::{config::ControlConfig, credentials::key_ring::Keys, random};
-use crate::{config::ConfigError, data_dir::refuse_wider};
+use crate::control::{
+    config::{ControlConfig, StartError},
+    credentials::key_ring::Keys,
+    private_files::refuse_wider,
+    random,
+};
 
 /// What every operator token begins with.
 const OPERATOR_PREFIX: &str = "fop_";
@@ -22,7 +26,7 @@ const OPERATOR_PREFIX: &str = "fop_";
 ///
 /// # Errors
 /// When a key is malformed, or the file cannot be read; it is never made anew then (TOK-11).
-pub(crate) fn keys(config: &ControlConfig, now: UnixMillis) -> Result<Keys, ConfigError> {
+pub(crate) fn keys(config: &ControlConfig, now: UnixMillis) -> Result<Keys, StartError> {
     let stored = match config.dev {
         true => None,
         false => Some(stored_keys(&key_ring_path(&config.data_dir), now)?),
@@ -30,7 +34,7 @@ pub(crate) fn keys(config: &ControlConfig, now: UnixMillis) -> Result<Keys, Conf
     let session = match &config.session_key {
         None => Vec::new(),
         Some(text) => keyring::parse_session_keys(text)
-            .map_err(|error| ConfigError(format!("session_key (SESSION_KEY): {error}")))?,
+            .map_err(|error| StartError(format!("session_key (SESSION_KEY): {error}")))?,
     };
     Ok(Keys { stored, session })
 }
@@ -47,9 +51,9 @@ pub(crate) fn write_keys(data_dir: &Path, keys: &StoredKeys) -> io::Result<()> {
     write_private(&key_ring_path(data_dir), keys.to_json().as_bytes())
 }
 
-fn stored_keys(path: &Path, now: UnixMillis) -> Result<StoredKeys, ConfigError> {
+fn stored_keys(path: &Path, now: UnixMillis) -> Result<StoredKeys, StartError> {
     let failed = |error: &dyn std::fmt::Display| {
-        ConfigError(format!(
+        StartError(format!(
             "{}: {error}; restore the file from a backup: without its keys every issued token is void",
             path.display()
         ))
@@ -67,23 +71,23 @@ fn stored_keys(path: &Path, now: UnixMillis) -> Result<StoredKeys, ConfigError> 
 ///
 /// # Errors
 /// When the file cannot be read or written, or holds no operator token.
-pub(crate) fn operator_digest(data_dir: &Path) -> Result<[u8; 32], ConfigError> {
+pub(crate) fn operator_digest(data_dir: &Path) -> Result<[u8; 32], StartError> {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
     let path = data_dir.join("operator.token");
     let token = match read_private(&path)? {
         Some(text) => text.trim().to_owned(),
         None => {
-            let secret: [u8; 32] = random::bytes().map_err(|error| ConfigError(error.to_string()))?;
+            let secret: [u8; 32] = random::bytes().map_err(|error| StartError(error.to_string()))?;
             let token = format!("{OPERATOR_PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
             write_private(&path, format!("{token}\n").as_bytes())
-                .map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+                .map_err(|error| StartError(format!("{}: {error}", path.display())))?;
             token
         }
     };
     let well_formed = token.strip_prefix(OPERATOR_PREFIX).is_some_and(|secret| secret.len() == 43);
     if !well_formed {
-        return Err(ConfigError(format!(
+        return Err(StartError(format!(
             "{}: it holds no operator token (fop_ and 43 characters); remove it and start again for a new one",
             path.display()
         )));
@@ -92,14 +96,14 @@ pub(crate) fn operator_digest(data_dir: &Path) -> Result<[u8; 32], ConfigError> 
 }
 
 /// The file's text; `None` if there is no such file.
-fn read_private(path: &Path) -> Result<Option<String>, ConfigError> {
+fn read_private(path: &Path) -> Result<Option<String>, StartError> {
     match fs::read_to_string(path) {
         Ok(text) => {
             refuse_wider(path, 0o600)?;
             Ok(Some(text))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ConfigError(format!("{}: {error}", path.display()))),
+        Err(error) => Err(StartError(format!("{}: {error}", path.display()))),
     }
 }
 
@@ -121,9 +125,9 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be made or is open to others.
-pub(crate) fn ensure_private(path: &Path) -> Result<(), ConfigError> {
+pub(crate) fn ensure_private(path: &Path) -> Result<(), StartError> {
     let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    opened.map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    opened.map_err(|error| StartError(format!("{}: {error}", path.display())))?;
     refuse_wider(path, 0o600)
 }
 
@@ -141,7 +145,7 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    fn key_ring(config: &ControlConfig, now: UnixMillis) -> Result<KeyRing, ConfigError> {
+    fn key_ring(config: &ControlConfig, now: UnixMillis) -> Result<KeyRing, StartError> {
         keys(config, now).map(|keys| keys.ring())
     }
 

@@ -10,9 +10,10 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{key_ring::Keys, secret_files},
     directory::{effects::ControlEffect, listing::Listing},
+    origin::Origin,
     random,
 };
 
@@ -110,18 +111,19 @@ impl Control {
     ) -> Result<()> {
         let ring = std::sync::Arc::new(keys.ring_with(Some(&stored)));
         let (data_dir, file) = (self.config.data_dir.clone(), stored.clone());
-        self.write(move |transaction| {
-            if let Some((now, origin, action, kid)) = &note {
-                let target = kid_text(*kid);
-                let mut row = AuditRow::ok(*now, origin, Who::Operator, action, &target);
-                row.detail = json!({ "kid": target });
-                row.insert(transaction.connection())?;
-            }
-            secret_files::write_keys(&data_dir, &file)?;
-            transaction.effect(ControlEffect::KeysChanged(ring));
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write(move |transaction| {
+                if let Some((now, origin, action, kid)) = &note {
+                    let target = kid_text(*kid);
+                    let mut row = AuditRow::ok(*now, origin, Who::Operator, action, &target);
+                    row.detail = json!({ "kid": target });
+                    row.insert(transaction.connection())?;
+                }
+                secret_files::write_keys(&data_dir, &file)?;
+                transaction.effect(ControlEffect::KeysChanged(ring));
+                Ok(())
+            })
+            .await?;
         keys.stored = Some(stored);
         Ok(())
     }

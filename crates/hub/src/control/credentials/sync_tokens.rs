@@ -6,12 +6,12 @@ use ferry_auth::{AuthContext, Purpose, TokenError, Verified, token};
 use ferry_types::{Error, Reason, Result};
 use http::HeaderMap;
 
+use crate::control::origin::ClientIp;
 use crate::control::{
     Control,
     credentials::{bearer::bearer, caller::database_not_found, carried::ClientInfo, watch},
     directory::entries::Lost,
 };
-use crate::http::ClientIp;
 
 impl Control {
     /// The rights of the sync token or secret API key in the `Authorization` header, for endpoints that take nothing
@@ -44,7 +44,7 @@ impl Control {
         if let Some(known) = self.known_token(text) {
             return Ok(known);
         }
-        let opened = Arc::new(token::open(text, &self.state.keys())?);
+        let opened = Arc::new(token::open(text, &self.db.keys())?);
         self.tokens.keep(text, Arc::clone(&opened), self.now());
         Ok(opened)
     }
@@ -52,14 +52,14 @@ impl Control {
     /// A macaroon that was checked a moment ago, if the ring still knows its key.
     pub(crate) fn known_token(&self, text: &str) -> Option<Arc<Verified>> {
         let known = self.tokens.get(text, self.now())?;
-        self.state.read().ring().knows(known.claims.kid).then_some(known)
+        self.db.directory().ring().knows(known.claims.kid).then_some(known)
     }
 
     /// Purpose, times, epochs, revocation, membership and caveats of a sync token.
     pub(crate) fn of_sync_token(&self, token: &Verified, client_ip: ClientIp) -> Result<AuthContext> {
         token.check(Purpose::Sync, self.now().as_secs()).map_err(refusal)?;
         let claims = &token.claims;
-        let directory = self.state.read();
+        let directory = self.db.directory();
         // Without a membership no operation is left, and the standing is lost.
         let role = directory.role(claims.user_id, claims.org_id);
         let context =

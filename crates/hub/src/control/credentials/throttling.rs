@@ -10,7 +10,7 @@ use std::{
 
 use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
 
-use crate::http::ClientIp;
+use crate::control::origin::ClientIp;
 
 /// Windows kept at once; a further one replaces one that is over, or else those that are furthest from refusing.
 const ENTRIES_MAX: usize = 100_000;

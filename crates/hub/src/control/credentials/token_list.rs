@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::{Caller, database_not_found, require_role},
         recheck::refuse_non_admin_of,
@@ -19,6 +19,7 @@ use crate::control::{
         effects::ControlEffect,
         listing::Listing,
     },
+    origin::Origin,
 };
 
 /// A token as lists show it.
@@ -112,8 +113,9 @@ impl Control {
         let listing = Listing::new("ListTokens", &[&id, &owner], page_size, page_token)?;
         let (after, wanted, now) = (listing.after.clone(), listing.wanted(), self.now());
         let rows = self
-            .write(move |transaction| {
-                let mut statement = transaction.connection().prepare_cached(LIVE_TOKENS)?;
+            .db
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(LIVE_TOKENS)?;
                 let mut rows = statement.query(rusqlite::params![id, owner, after, now.0, wanted])?;
                 let mut found: Vec<(TokenInfo, String)> = Vec::new();
                 while let Some(row) = rows.next()? {
@@ -140,47 +142,49 @@ impl Control {
         let token_id = named_token(token_id, token)?;
         let named = self.named(token_id).await?;
         let entry = self.database(named.database_id).ok_or_else(token_not_found)?;
-        let role = self.state.read().role(caller.user_id, entry.org_id);
+        let role = self.db.directory().role(caller.user_id, entry.org_id);
         if named.user_id != caller.user_id && role != Some(Role::Admin) {
             return Err(token_not_found());
         }
         let (by, org_id, origin, now) = (caller.clone(), entry.org_id, origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            if named.user_id != by.user_id {
-                refuse_non_admin_of(connection, &by, org_id, token_not_found)?;
-            }
-            connection
-                .prepare_cached(
-                    "UPDATE issued_tokens SET revoked = coalesce(revoked, ?2) WHERE token_id = ?1",
-                )?
-                .execute(rusqlite::params![token_id.0, now.0])?;
-            let target = token_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "token.revoke", &target);
-            (row.org_id, row.database_id) = (Some(org_id), Some(named.database_id));
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::TokenRevoked {
-                token_id,
-                user_id: named.user_id,
-                expires_unix: named.expires.as_secs(),
-            });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                if named.user_id != by.user_id {
+                    refuse_non_admin_of(connection, &by, org_id, token_not_found)?;
+                }
+                connection
+                    .prepare_cached(
+                        "UPDATE issued_tokens SET revoked = coalesce(revoked, ?2) WHERE token_id = ?1",
+                    )?
+                    .execute(rusqlite::params![token_id.0, now.0])?;
+                let target = token_id.to_string();
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "token.revoke", &target);
+                (row.org_id, row.database_id) = (Some(org_id), Some(named.database_id));
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::TokenRevoked {
+                    token_id,
+                    user_id: named.user_id,
+                    expires_unix: named.expires.as_secs(),
+                });
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "token").increment(1);
         Ok(token_id)
     }
 
     async fn named(&self, token_id: TokenId) -> Result<Named> {
-        self.write(move |transaction| {
-            let sql = "SELECT user_id, database_id, expires FROM issued_tokens WHERE token_id = ?1";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
-            let mut rows = statement.query([token_id.0])?;
-            let row = rows.next()?.ok_or_else(token_not_found)?;
-            let expires = UnixMillis(row.get(2)?);
-            Ok(Named { user_id: parsed(row, 0)?, database_id: parsed(row, 1)?, expires })
-        })
-        .await
+        self.db
+            .read(move |connection| {
+                let sql = "SELECT user_id, database_id, expires FROM issued_tokens WHERE token_id = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([token_id.0])?;
+                let row = rows.next()?.ok_or_else(token_not_found)?;
+                let expires = UnixMillis(row.get(2)?);
+                Ok(Named { user_id: parsed(row, 0)?, database_id: parsed(row, 1)?, expires })
+            })
+            .await
     }
 
     /// Revokes every sync token of a database (TOK-12).
@@ -196,33 +200,34 @@ impl Control {
         let (entry, role) = self.resolve_database(caller, database)?;
         require_role(role, Role::Admin)?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
-            let id = entry.id.to_string();
-            let epoch = connection
-                .prepare_cached(
-                    "UPDATE databases SET epoch = epoch + 1, jwt_not_before = ?2
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin_of(connection, &by, entry.org_id, database_not_found)?;
+                let id = entry.id.to_string();
+                let epoch = connection
+                    .prepare_cached(
+                        "UPDATE databases SET epoch = epoch + 1, jwt_not_before = ?2
                      WHERE id = ?1 AND deleted IS NULL RETURNING epoch",
-                )?
-                .query_row(rusqlite::params![id, now.0], |row| row.get(0))
-                .optional()?
-                .ok_or_else(database_not_found)?;
-            let count = connection
-                .prepare_cached(
-                    "UPDATE issued_tokens SET revoked = ?2
+                    )?
+                    .query_row(rusqlite::params![id, now.0], |row| row.get(0))
+                    .optional()?
+                    .ok_or_else(database_not_found)?;
+                let count = connection
+                    .prepare_cached(
+                        "UPDATE issued_tokens SET revoked = ?2
                      WHERE database_id = ?1 AND revoked IS NULL AND expires > ?2",
-                )?
-                .execute(rusqlite::params![id, now.0])?;
-            let mut row =
-                AuditRow::ok(now, &origin, Who::User(by.user_id), "database.revoke_tokens", &entry.name);
-            (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
-            row.detail = json!({ "tokens": count });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::DatabaseEpoch { id: entry.id, epoch, jwt_not_before: now });
-            Ok(())
-        })
-        .await?;
+                    )?
+                    .execute(rusqlite::params![id, now.0])?;
+                let mut row =
+                    AuditRow::ok(now, &origin, Who::User(by.user_id), "database.revoke_tokens", &entry.name);
+                (row.org_id, row.database_id) = (Some(entry.org_id), Some(entry.id));
+                row.detail = json!({ "tokens": count });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::DatabaseEpoch { id: entry.id, epoch, jwt_not_before: now });
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "database").increment(1);
         Ok(())
     }

@@ -7,13 +7,14 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::{Caller, database_not_found},
         label::check_label,
         recheck::{refuse_ended, stored_role},
     },
     directory::entries::DatabaseEntry,
+    origin::Origin,
 };
 
 /// What a token is asked to be.
@@ -67,12 +68,12 @@ impl Control {
         let caveats = [caller.caveats.as_slice(), &request.caveats].concat();
         let expires_unix = self.expiry(request.ttl_seconds, caller, now);
         let exp_unix = effective_expiry(&caveats, expires_unix, entry.id, now)?;
-        let ring = self.state.keys();
+        let ring = self.db.keys();
         let key = ring.signing();
         let claims = Claims {
             kid: key.kid(),
             // In the order of time, so that the rows of one group share their pages.
-            token_id: TokenId(self.ids.next(now).into_bytes()),
+            token_id: TokenId(self.db.next_id(now).into_bytes()),
             issued_unix: now.as_secs(),
             expires_unix,
             user_id: caller.user_id,
@@ -92,7 +93,7 @@ impl Control {
         })?;
         let token_id = claims.token_id;
         let stored = Stored { claims, request, exp_unix, now, origin: origin.clone(), database: entry };
-        self.write_by(caller, move |transaction| stored.insert(transaction.connection())).await?;
+        self.db.write_by(caller, move |transaction| stored.insert(transaction.connection())).await?;
         metrics::counter!("ferry_tokens_issued_total", "kind" => "sync").increment(1);
         Ok(IssuedToken { token, token_id, exp_unix })
     }

@@ -7,7 +7,7 @@ use crate::control::{
     directory::{
         Directory,
         entries::{DatabaseEntry, Lost},
-        shared::{Bell, State, Subject},
+        shared::{Listener, SharedDirectory, Subject},
     },
 };
 use ferry_auth::{AuthContext, JwtSubject, Principal, TokenHolder};
@@ -78,11 +78,11 @@ fn role_covers(ops: OpSet, holder: &TokenHolder, database: &DatabaseEntry, direc
 /// Watches one connection's rights. It holds all that a connection need keep of them.
 pub struct RightsWatch {
     auth: AuthContext,
-    state: Arc<State>,
+    state: Arc<SharedDirectory>,
     clock: Arc<dyn Clock>,
     /// Of the user, or of another database whose settings let a JWT in.
-    holder: Option<Bell>,
-    database: Bell,
+    holder: Option<Listener>,
+    database: Listener,
 }
 
 impl Control {
@@ -90,10 +90,10 @@ impl Control {
     pub fn watch(&self, auth: &AuthContext) -> RightsWatch {
         RightsWatch {
             auth: auth.clone(),
-            state: Arc::clone(&self.state),
-            clock: Arc::clone(&self.clock),
-            holder: holder(auth).map(|subject| self.state.bell(subject)),
-            database: self.state.bell(Subject::Database(auth.database_id)),
+            state: Arc::clone(self.db.state()),
+            clock: Arc::clone(self.db.clock()),
+            holder: holder(auth).map(|subject| self.db.state().listen(subject)),
+            database: self.db.state().listen(Subject::Database(auth.database_id)),
         }
     }
 }
@@ -114,7 +114,7 @@ impl RightsWatch {
     /// Waits until the rights are over. Dropping the future loses nothing; call it again.
     pub async fn ended(&mut self) -> RightsEnd {
         loop {
-            let (holder, database) = (self.holder.as_ref().map(rung), rung(&self.database));
+            let (holder, database) = (self.holder.as_ref().map(changed), changed(&self.database));
             tokio::pin!(holder, database);
             // Waiting begins before looking, so that no change falls between the two.
             if let Some(holder) = holder.as_mut().as_pin_mut() {
@@ -180,8 +180,8 @@ fn holder(auth: &AuthContext) -> Option<Subject> {
     }
 }
 
-fn rung(bell: &Bell) -> Notified<'_> {
-    bell.notify().notified()
+fn changed(listener: &Listener) -> Notified<'_> {
+    listener.notify().notified()
 }
 
 #[cfg(test)]
@@ -190,14 +190,15 @@ mod tests {
 
     use super::*;
 
-    /// What the two bells of a connection add that shares neither user nor database with another: the waker
+    /// What the two listeners of a connection add that shares neither user nor database with another: the waker
     /// and its entry in the table.
-    const BELL_BYTES: usize = size_of::<Notify>() + 2 * size_of::<usize>() + size_of::<(Subject, usize)>();
+    const LISTENER_BYTES: usize =
+        size_of::<Notify>() + 2 * size_of::<usize>() + size_of::<(Subject, usize)>();
 
     #[test]
     fn a_connection_keeps_little_of_its_rights() {
         // Connections of a token without caveats share their (absent) restrictions.
-        let all = size_of::<RightsWatch>() + 2 * BELL_BYTES;
+        let all = size_of::<RightsWatch>() + 2 * LISTENER_BYTES;
         assert!(all <= 512, "{all} bytes");
     }
 }

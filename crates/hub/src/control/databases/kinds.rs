@@ -84,6 +84,7 @@ impl Control {
         }
         let (tentative, by, now) = (self.tentative_kinds.clone(), by.clone(), self.now());
         let set_by_this_call = self
+            .db
             .write(move |transaction| {
                 by.recheck()?;
                 let connection = transaction.connection();
@@ -120,22 +121,23 @@ impl Control {
     pub async fn release_kind(&self, id: DatabaseId, by: &Requester) -> Result<()> {
         let (tentative, by, now) = (self.tentative_kinds.clone(), by.clone(), self.now());
         let entry = self.database(id);
-        self.write(move |transaction| {
-            match tentative.lock().get_mut(&id) {
-                Some(state) if *state == Tentative::Claimed => *state = Tentative::Releasing,
-                _ => return Ok(()),
-            }
-            let connection = transaction.connection();
-            connection
-                .prepare_cached("UPDATE databases SET kind = NULL WHERE id = ?1")?
-                .execute([id.to_string()])?;
-            if let Some(entry) = &entry {
-                note(connection, entry, None, (&by, now))?;
-            }
-            transaction.effect(ControlEffect::KindChanged { id, kind: None });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write(move |transaction| {
+                match tentative.lock().get_mut(&id) {
+                    Some(state) if *state == Tentative::Claimed => *state = Tentative::Releasing,
+                    _ => return Ok(()),
+                }
+                let connection = transaction.connection();
+                connection
+                    .prepare_cached("UPDATE databases SET kind = NULL WHERE id = ?1")?
+                    .execute([id.to_string()])?;
+                if let Some(entry) = &entry {
+                    note(connection, entry, None, (&by, now))?;
+                }
+                transaction.effect(ControlEffect::KindChanged { id, kind: None });
+                Ok(())
+            })
+            .await?;
         // The directory has followed, so that it may answer alone again, unless there is a new claim.
         let mut tentative = self.tentative_kinds.lock();
         if tentative.get(&id) == Some(&Tentative::Releasing) {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::{Caller, database_not_found, org_not_found, require_role},
         recheck::stored_role,
     },
     directory::{effects::ControlEffect, entries::DatabaseEntry, listing::Listing},
     host::DatabaseStats,
+    origin::Origin,
 };
 use ferry_auth::Role;
 use ferry_sqlite::Transaction;
@@ -171,7 +172,7 @@ impl Control {
         origin: &Origin,
     ) -> Result<DatabaseEntry> {
         let now = self.now();
-        let id = DatabaseId::from_uuid(self.ids.next(now));
+        let id = DatabaseId::from_uuid(self.db.next_id(now));
         let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, jwt_not_before: None, created: now };
         let act = Act { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
         let (max, stored) = (self.config.max_databases_per_org, entry.clone());
@@ -186,8 +187,8 @@ impl Control {
             Ok(())
         };
         match caller {
-            Some(caller) => self.write_by(caller, work).await?,
-            None => self.write(work).await?,
+            Some(caller) => self.db.write_by(caller, work).await?,
+            None => self.db.write(work).await?,
         }
         Ok(entry)
     }
@@ -215,7 +216,7 @@ impl Control {
     /// When the caller no longer belongs to it.
     pub fn list_all_databases(&self, caller: &Caller) -> Result<Vec<DatabaseEntry>> {
         let (org_id, _) = self.resolve_org(caller, "")?;
-        Ok(self.state.read().databases_after(org_id, None).cloned().collect())
+        Ok(self.db.directory().databases_after(org_id, None).cloned().collect())
     }
 
     /// A page of an organisation's databases, oldest first, and the token of the next one (empty: the end).
@@ -233,7 +234,7 @@ impl Control {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let filter = [org_id.to_string(), name_prefix.to_owned()];
         let listing = Listing::new("ListDatabases", &[&filter[0], &filter[1]], page_size, page_token)?;
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let found = directory
             .databases_after(org_id, listing.after.parse().ok())
             .filter(|entry| entry.name.starts_with(name_prefix));
@@ -265,22 +266,23 @@ impl Control {
         let name: Arc<str> = check_name(name)?.into();
         let act = self.act(caller, &entry, origin);
         let (id, new_name) = (entry.id, Arc::clone(&name));
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            act.refuse_non_admin(connection, database_not_found)?;
-            let old_name = act.name(connection)?;
-            if old_name == *new_name {
-                return Ok(());
-            }
-            act.refuse_taken(connection, &new_name)?;
-            connection
-                .prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), new_name])?;
-            act.audit(connection, "database.rename", &new_name, json!({ "old_name": old_name }))?;
-            transaction.effect(ControlEffect::DatabaseRenamed { id, name: new_name });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                act.refuse_non_admin(connection, database_not_found)?;
+                let old_name = act.name(connection)?;
+                if old_name == *new_name {
+                    return Ok(());
+                }
+                act.refuse_taken(connection, &new_name)?;
+                connection
+                    .prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?
+                    .execute(rusqlite::params![id.to_string(), new_name])?;
+                act.audit(connection, "database.rename", &new_name, json!({ "old_name": old_name }))?;
+                transaction.effect(ControlEffect::DatabaseRenamed { id, name: new_name });
+                Ok(())
+            })
+            .await?;
         entry.name = name;
         Ok(entry)
     }
@@ -320,18 +322,19 @@ impl Control {
 
     /// Commits the tombstone: the name is free and nobody finds the database any more.
     async fn bury(&self, caller: &Caller, act: Act) -> Result<()> {
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            act.refuse_non_admin(connection, database_not_found)?;
-            let (id, name) = (act.database_id, act.name(connection)?);
-            connection
-                .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), act.at.0])?;
-            act.audit(connection, "database.delete", &name, json!({}))?;
-            transaction.effect(ControlEffect::DatabaseDeleted { id });
-            Ok(())
-        })
-        .await
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                act.refuse_non_admin(connection, database_not_found)?;
+                let (id, name) = (act.database_id, act.name(connection)?);
+                connection
+                    .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?
+                    .execute(rusqlite::params![id.to_string(), act.at.0])?;
+                act.audit(connection, "database.delete", &name, json!({}))?;
+                transaction.effect(ControlEffect::DatabaseDeleted { id });
+                Ok(())
+            })
+            .await
     }
 
     fn act(&self, caller: &Caller, entry: &DatabaseEntry, origin: &Origin) -> Act {

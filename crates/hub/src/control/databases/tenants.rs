@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         authenticate::ANY_DATABASE, caller::database_not_found, jwt::JwtRefusal, requester::Requester, watch,
     },
@@ -18,6 +18,7 @@ use crate::control::{
         effects::ControlEffect,
         entries::{DatabaseEntry, Lost},
     },
+    origin::Origin,
 };
 use ferry_auth::{AuthContext, JwtSubject, Principal};
 use ferry_types::{DatabaseId, Error, OrgId, Reason, Result};
@@ -78,7 +79,7 @@ impl Control {
     /// Whether a database called `name` has JWT settings of its own, which then decide whose tokens it takes.
     #[must_use]
     pub fn has_own_jwt_settings(&self, name: &str) -> bool {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let id = name.parse().ok().or_else(|| {
             let org_id = directory.database(directory.default_database()?)?.org_id;
             directory.database_named(org_id, name).map(|entry| entry.id)
@@ -98,7 +99,7 @@ impl Control {
         may_create: bool,
         origin: &Origin,
     ) -> Result<AuthContext> {
-        if name == ANY_DATABASE || self.state.read().is_called(auth.database_id, name) {
+        if name == ANY_DATABASE || self.db.directory().is_called(auth.database_id, name) {
             return Ok(AuthContext { by_default: false, ..auth });
         }
         if !auth.by_default {
@@ -131,7 +132,7 @@ impl Control {
         origin: &Origin,
     ) -> Result<AuthContext> {
         let (org_id, found) = {
-            let directory = self.state.read();
+            let directory = self.db.directory();
             let org_id = directory.database(auth.database_id).ok_or_else(database_not_found)?.org_id;
             let by_id = name.parse().ok().and_then(|id| directory.database(id));
             let found = by_id.or_else(|| directory.database_named(org_id, name));
@@ -147,7 +148,7 @@ impl Control {
             None => return Err(database_not_found()),
         };
         let auth = AuthContext { database_id, by_default: false, ..auth };
-        let directory = self.state.read();
+        let directory = self.db.directory();
         if let Principal::Jwt(jwt) = &auth.principal
             && jwt.settings_of != database_id
             && directory.jwt().has_own(database_id)
@@ -164,32 +165,38 @@ impl Control {
     /// Makes a database, or finds the one that another request has made meanwhile: the actor decides between them.
     async fn make_tenant(&self, org_id: OrgId, name: Arc<str>, by: Requester) -> Result<DatabaseId> {
         let now = self.now();
-        let id = DatabaseId::from_uuid(self.ids.next(now));
+        let id = DatabaseId::from_uuid(self.db.next_id(now));
         let entry =
             DatabaseEntry { id, org_id, name, kind: None, epoch: 0, jwt_not_before: None, created: now };
         let max = self.config.max_databases_per_org;
-        self.write(move |transaction| {
-            by.recheck()?;
-            let connection = transaction.connection();
-            let sql = "SELECT id FROM databases WHERE org_id = ?1 AND name = ?2 AND deleted IS NULL";
-            let made: Option<String> = connection
-                .prepare_cached(sql)?
-                .query_row([&*org_id.to_string(), &*entry.name], |row| row.get(0))
-                .optional()?;
-            if let Some(made) = made {
-                let damaged = |_| ferry_sqlite::Error::Damaged(format!("id of a database: {made}"));
-                return made.parse().map_err(damaged);
-            }
-            insert_row(connection, &entry, None, max)?;
-            let mut row =
-                AuditRow::ok(now, &by.origin, Who::Principal(&by.principal), "database.create", &entry.name);
-            (row.org_id, row.database_id) = (Some(org_id), Some(id));
-            row.detail = json!({ "kind": null });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::DatabaseCreated(entry));
-            Ok(id)
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                by.recheck()?;
+                let connection = transaction.connection();
+                let sql = "SELECT id FROM databases WHERE org_id = ?1 AND name = ?2 AND deleted IS NULL";
+                let made: Option<String> = connection
+                    .prepare_cached(sql)?
+                    .query_row([&*org_id.to_string(), &*entry.name], |row| row.get(0))
+                    .optional()?;
+                if let Some(made) = made {
+                    let damaged = |_| ferry_sqlite::Error::Damaged(format!("id of a database: {made}"));
+                    return made.parse().map_err(damaged);
+                }
+                insert_row(connection, &entry, None, max)?;
+                let mut row = AuditRow::ok(
+                    now,
+                    &by.origin,
+                    Who::Principal(&by.principal),
+                    "database.create",
+                    &entry.name,
+                );
+                (row.org_id, row.database_id) = (Some(org_id), Some(id));
+                row.detail = json!({ "kind": null });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::DatabaseCreated(entry));
+                Ok(id)
+            })
+            .await
     }
 }
 

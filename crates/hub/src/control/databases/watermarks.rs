@@ -17,10 +17,10 @@ impl Control {
         store: &str,
     ) -> Result<Option<Watermark>> {
         let key = (database.to_string(), model.as_str(), store.to_owned());
-        self.write(move |transaction| {
+        self.db.read(move |connection| {
             let sql =
                 "SELECT identity, head FROM watermarks WHERE database_id = ?1 AND model = ?2 AND store = ?3";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(sql)?;
             let found = statement.query_row([&key.0, key.1, &key.2], |row| {
                 Ok(Watermark { backend_id: row.get::<_, String>(0)?.into(), head: row.get(1)? })
             });
@@ -38,19 +38,20 @@ impl Control {
         model: Model,
         rows: Vec<(DatabaseId, String, Watermark)>,
     ) -> Result<()> {
-        self.write(move |transaction| {
-            // A database may have been deleted meanwhile.
-            let sql = "INSERT OR REPLACE INTO watermarks(database_id, model, store, identity, head)
+        self.db
+            .write(move |transaction| {
+                // A database may have been deleted meanwhile.
+                let sql = "INSERT OR REPLACE INTO watermarks(database_id, model, store, identity, head)
                        SELECT id, ?2, ?3, ?4, ?5 FROM databases WHERE id = ?1 AND deleted IS NULL";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
-            for (id, store, mark) in &rows {
-                let values =
-                    rusqlite::params![id.to_string(), model.as_str(), store, mark.backend_id, mark.head];
-                statement.execute(values)?;
-            }
-            Ok(())
-        })
-        .await
+                let mut statement = transaction.connection().prepare_cached(sql)?;
+                for (id, store, mark) in &rows {
+                    let values =
+                        rusqlite::params![id.to_string(), model.as_str(), store, mark.backend_id, mark.head];
+                    statement.execute(values)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Forgets a store that was deleted on purpose.
@@ -59,11 +60,12 @@ impl Control {
     /// When `control.db` cannot be written.
     pub async fn forget_watermark(&self, database: DatabaseId, store: &str) -> Result<()> {
         let key = (database.to_string(), Model::Events.as_str(), store.to_owned());
-        self.write(move |transaction| {
-            let sql = "DELETE FROM watermarks WHERE database_id = ?1 AND model = ?2 AND store = ?3";
-            transaction.connection().prepare_cached(sql)?.execute([&key.0, key.1, &key.2])?;
-            Ok(())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let sql = "DELETE FROM watermarks WHERE database_id = ?1 AND model = ?2 AND store = ?3";
+                transaction.connection().prepare_cached(sql)?.execute([&key.0, key.1, &key.2])?;
+                Ok(())
+            })
+            .await
     }
 }

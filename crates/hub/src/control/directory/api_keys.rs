@@ -11,7 +11,7 @@ use std::{
 use ferry_auth::api_key::KeyKind;
 use ferry_types::{ApiKeyId, DatabaseId, ModelSet, OpSet, UnixMillis};
 
-use crate::http::origin_matches;
+use crate::control::credentials::web_origins::origin_matches;
 
 /// A key that is not revoked, of a database that exists.
 #[derive(Clone, Debug)]

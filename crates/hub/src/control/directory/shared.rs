@@ -21,15 +21,15 @@ pub(crate) enum Subject {
 }
 
 /// The directory, and who waits for which change of it.
-pub(crate) struct State {
+pub(crate) struct SharedDirectory {
     directory: RwLock<Directory>,
     /// Wakes the connections that depend on a subject. An entry lives as long as somebody waits.
-    bells: Mutex<HashMap<Subject, Weak<Notify>>>,
+    listeners: Mutex<HashMap<Subject, Weak<Notify>>>,
 }
 
-impl State {
+impl SharedDirectory {
     pub(crate) fn new(directory: Directory) -> Self {
-        Self { directory: RwLock::new(directory), bells: Mutex::default() }
+        Self { directory: RwLock::new(directory), listeners: Mutex::default() }
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Directory> {
@@ -41,7 +41,7 @@ impl State {
         self.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a commit in: memory first, then the bells.
+    /// Takes a commit in: memory first, then the listeners.
     pub(crate) fn publish(&self, commit: Commit<ControlEffect>) {
         let mut subjects: Vec<_> = commit.effects.iter().filter_map(subject).collect();
         // One change may revoke many tokens of one user.
@@ -53,9 +53,9 @@ impl State {
             commit.effects.into_iter().for_each(|effect| directory.apply(effect));
         }
         if keys_changed {
-            self.ring_all();
+            self.wake_all();
         } else {
-            subjects.into_iter().for_each(|subject| self.ring(subject));
+            subjects.into_iter().for_each(|subject| self.wake(subject));
         }
     }
 
@@ -65,39 +65,39 @@ impl State {
     }
 
     /// Wakes everyone: any credential may have lost its key.
-    pub(crate) fn ring_all(&self) {
-        let bells: Vec<_> = self.bells().values().filter_map(Weak::upgrade).collect();
-        bells.into_iter().for_each(|bell| bell.notify_waiters());
+    pub(crate) fn wake_all(&self) {
+        let listeners: Vec<_> = self.listeners().values().filter_map(Weak::upgrade).collect();
+        listeners.into_iter().for_each(|listener| listener.notify_waiters());
     }
 
     /// Wakes everyone whose rights depend on `subject`.
-    fn ring(&self, subject: Subject) {
-        let bell = self.bells().get(&subject).and_then(Weak::upgrade);
-        if let Some(bell) = bell {
-            bell.notify_waiters();
+    fn wake(&self, subject: Subject) {
+        let listener = self.listeners().get(&subject).and_then(Weak::upgrade);
+        if let Some(listener) = listener {
+            listener.notify_waiters();
         }
     }
 
-    /// The bell of `subject`.
-    pub(crate) fn bell(self: &Arc<Self>, subject: Subject) -> Bell {
-        let mut bells = self.bells();
-        let entry = bells.entry(subject).or_default();
+    /// A listener to `subject`.
+    pub(crate) fn listen(self: &Arc<Self>, subject: Subject) -> Listener {
+        let mut listeners = self.listeners();
+        let entry = listeners.entry(subject).or_default();
         let notify = entry.upgrade().unwrap_or_else(|| {
             let notify = Arc::new(Notify::new());
             *entry = Arc::downgrade(&notify);
             notify
         });
-        drop(bells);
-        Bell { state: Arc::clone(self), subject, notify: Some(notify) }
+        drop(listeners);
+        Listener { state: Arc::clone(self), subject, notify: Some(notify) }
     }
 
-    fn bells(&self) -> std::sync::MutexGuard<'_, HashMap<Subject, Weak<Notify>>> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<Subject, Weak<Notify>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
-    pub(crate) fn bell_count(&self) -> usize {
-        self.bells().len()
+    pub(crate) fn listener_count(&self) -> usize {
+        self.listeners().len()
     }
 }
 
@@ -128,27 +128,27 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
     }
 }
 
-/// Rings when something about its subject changes.
-pub(crate) struct Bell {
-    state: Arc<State>,
+/// Woken when something about its subject changes.
+pub(crate) struct Listener {
+    state: Arc<SharedDirectory>,
     subject: Subject,
     /// Only empty while being dropped.
     notify: Option<Arc<Notify>>,
 }
 
-impl Bell {
+impl Listener {
     pub(crate) fn notify(&self) -> &Notify {
-        self.notify.as_ref().expect("BUG: a bell that is not being dropped has its notify")
+        self.notify.as_ref().expect("BUG: a listener that is not being dropped has its notify")
     }
 }
 
-impl Drop for Bell {
+impl Drop for Listener {
     fn drop(&mut self) {
-        let mut bells = self.state.bells();
+        let mut listeners = self.state.listeners();
         self.notify = None;
         // Under the lock nobody can take a new one between the two lines.
-        if bells.get(&self.subject).is_some_and(|bell| bell.strong_count() == 0) {
-            bells.remove(&self.subject);
+        if listeners.get(&self.subject).is_some_and(|listener| listener.strong_count() == 0) {
+            listeners.remove(&self.subject);
         }
     }
 }

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{caller::Caller, recheck::refuse_ended},
     directory::{columns::parsed, effects::ControlEffect},
     identity::{email::email_key, orgs, password_change::has_password, users::forget_resets},
+    origin::Origin,
 };
 
 /// Without a password, a login this fresh proves who is there, milliseconds.
@@ -91,7 +92,7 @@ impl Control {
         origin: &Origin,
     ) -> Result<()> {
         let user_id = caller.user_id;
-        let has_one = self.write(move |transaction| has_password(transaction.connection(), user_id)).await?;
+        let has_one = self.db.read(move |connection| has_password(connection, user_id)).await?;
         if has_one {
             return self.prove_password(email, password, origin).await;
         }
@@ -106,25 +107,26 @@ impl Control {
     async fn bury_account(&self, caller: Caller, origin: Origin) -> Result<Vec<DatabaseId>> {
         let now = self.now();
         let by = caller.clone();
-        self.write_by(&by, move |transaction| {
-            let connection = transaction.connection();
-            refuse_ended(connection, caller.session_id, caller.user_epoch)?;
-            let (user_id, user) = (caller.user_id, caller.user_id.to_string());
-            refuse_sole_admin(connection, &user)?;
-            let personal = "SELECT id FROM organizations WHERE owner_user_id = ?1 AND personal";
-            let mut databases = Vec::new();
-            for org in &ids::<OrgId>(connection, personal, &user)? {
-                databases.extend(orgs::bury(transaction, *org, now)?);
-            }
-            let connection = transaction.connection();
-            forget_resets(connection, &user)?;
-            // Its row takes sessions, identities and memberships along.
-            connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([&user])?;
-            note(connection, user_id, caller.org_id, &databases, &origin, now)?;
-            transaction.effect(ControlEffect::UserDeleted { user_id });
-            Ok(databases)
-        })
-        .await
+        self.db
+            .write_by(&by, move |transaction| {
+                let connection = transaction.connection();
+                refuse_ended(connection, caller.session_id, caller.user_epoch)?;
+                let (user_id, user) = (caller.user_id, caller.user_id.to_string());
+                refuse_sole_admin(connection, &user)?;
+                let personal = "SELECT id FROM organizations WHERE owner_user_id = ?1 AND personal";
+                let mut databases = Vec::new();
+                for org in &ids::<OrgId>(connection, personal, &user)? {
+                    databases.extend(orgs::bury(transaction, *org, now)?);
+                }
+                let connection = transaction.connection();
+                forget_resets(connection, &user)?;
+                // Its row takes sessions, identities and memberships along.
+                connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([&user])?;
+                note(connection, user_id, caller.org_id, &databases, &origin, now)?;
+                transaction.effect(ControlEffect::UserDeleted { user_id });
+                Ok(databases)
+            })
+            .await
     }
 }
 

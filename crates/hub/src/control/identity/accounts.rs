@@ -4,10 +4,10 @@ use ferry_auth::password;
 use ferry_types::{Error, OrgId, Reason, Result};
 
 use crate::{
-    config::Signup,
+    control::config::Signup,
     control::{
         Control,
-        audit::{AuditRow, Origin, Who},
+        audit::{AuditRow, Who},
         credentials::{caller::Caller, throttling::Counted},
         identity::{
             codes::code_hash,
@@ -16,6 +16,7 @@ use crate::{
             sessions::NewSession,
             whoami::{Session, Whoami, whoami_of},
         },
+        origin::Origin,
     },
 };
 
@@ -58,28 +59,29 @@ impl Control {
         let session = self.new_session(user.user_id, "", origin, now);
         let (user_id, org_id) = (user.user_id, user.org_id);
         let (stored, origin) = (session.clone(), origin.clone());
-        self.write(move |transaction| {
-            user.insert(transaction)?;
-            stored.insert(transaction.connection())?;
-            let row = AuditRow {
-                at: now,
-                origin: &origin,
-                actor: Who::User(user_id),
-                org_id: Some(org_id),
-                database_id: None,
-                action: "user.signup",
-                target: &user_id.to_string(),
-                outcome: "ok",
-                detail: serde_json::json!({}),
-            };
-            row.insert(transaction.connection())?;
-            if let Some(hash) = invitation {
-                let joined = invitations::spend(transaction, &hash, user_id, &user.email, &origin, now)?;
-                joined.ok_or_else(refusal)?;
-            }
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write(move |transaction| {
+                user.insert(transaction)?;
+                stored.insert(transaction.connection())?;
+                let row = AuditRow {
+                    at: now,
+                    origin: &origin,
+                    actor: Who::User(user_id),
+                    org_id: Some(org_id),
+                    database_id: None,
+                    action: "user.signup",
+                    target: &user_id.to_string(),
+                    outcome: "ok",
+                    detail: serde_json::json!({}),
+                };
+                row.insert(transaction.connection())?;
+                if let Some(hash) = invitation {
+                    let joined = invitations::spend(transaction, &hash, user_id, &user.email, &origin, now)?;
+                    joined.ok_or_else(refusal)?;
+                }
+                Ok(())
+            })
+            .await?;
         self.opened(&session, 0, org_id)
     }
 
@@ -99,7 +101,7 @@ impl Control {
     /// The answer to a login: the token, and whose it is.
     pub(crate) fn opened(&self, session: &NewSession, user_epoch: u32, org_id: OrgId) -> Result<Session> {
         let token = self.mint_session(session, user_epoch, org_id, &[])?;
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let whoami =
             whoami_of(&directory, session.user_id, org_id, session.session_id, session.expires_unix)?;
         Ok(Session { token, whoami })
@@ -110,7 +112,7 @@ impl Control {
     /// # Errors
     /// When the user has gone in this moment.
     pub fn whoami(&self, caller: &Caller) -> Result<Whoami> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         whoami_of(&directory, caller.user_id, caller.org_id, caller.session_id, caller.deadline_unix)
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::Caller,
         recheck::{refuse_ended, refuse_non_admin, stored_role},
@@ -25,6 +25,7 @@ use crate::control::{
         users::find_user,
         whoami::{OrgMembership, membership},
     },
+    origin::Origin,
 };
 
 /// Life of an invitation, seconds.
@@ -155,32 +156,35 @@ impl Control {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let (email, role) = (check_email(email)?.to_owned(), check_role(role)?);
         let (code, now) = (new_code()?, self.now());
-        let id = InvitationId::from_uuid(self.ids.next(now));
+        let id = InvitationId::from_uuid(self.db.next_id(now));
         let exp_unix = now.as_secs() + INVITATION_TTL_SECONDS;
         let invitation = Invitation { id, email: email.clone(), role, exp_unix };
         let (hash, by, origin) = (code_hash(&code), caller.clone(), origin.clone());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin(connection, &by, org_id)?;
-            let key = email_key(&email);
-            make_room(connection, org_id, &key, now)?;
-            let payload = json!({
-                "id": id.to_string(),
-                "org_id": org_id.to_string(),
-                "email": email,
-                "email_key": key,
-                "role": role.as_str(),
-            });
-            connection
-                .prepare_cached("INSERT INTO invitations(secret_hash, payload, expires) VALUES (?1, ?2, ?3)")?
-                .execute(rusqlite::params![hash, payload.to_string(), exp_unix * 1000])?;
-            let target = id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "invitation.create", &target);
-            row.org_id = Some(org_id);
-            row.detail = json!({ "email": email, "role": role.as_str() });
-            row.insert(connection)
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin(connection, &by, org_id)?;
+                let key = email_key(&email);
+                make_room(connection, org_id, &key, now)?;
+                let payload = json!({
+                    "id": id.to_string(),
+                    "org_id": org_id.to_string(),
+                    "email": email,
+                    "email_key": key,
+                    "role": role.as_str(),
+                });
+                connection
+                    .prepare_cached(
+                        "INSERT INTO invitations(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(rusqlite::params![hash, payload.to_string(), exp_unix * 1000])?;
+                let target = id.to_string();
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "invitation.create", &target);
+                row.org_id = Some(org_id);
+                row.detail = json!({ "email": email, "role": role.as_str() });
+                row.insert(connection)
+            })
+            .await?;
         Ok((invitation, code))
     }
 
@@ -199,13 +203,14 @@ impl Control {
         let listing = Listing::new("ListInvitations", &[&org_id], page_size, page_token)?;
         let (after, wanted, now) = (listing.after.clone(), listing.wanted(), self.now());
         let rows = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT json_extract(payload, '$.id') AS id, json_extract(payload, '$.email'),
                                   json_extract(payload, '$.role'), expires
                            FROM invitations
                            WHERE json_extract(payload, '$.org_id') = ?1 AND id > ?2 AND expires > ?3
                            ORDER BY id LIMIT ?4";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(rusqlite::params![org_id, after, now.0, wanted])?;
                 let mut found = Vec::new();
                 while let Some(row) = rows.next()? {
@@ -229,26 +234,27 @@ impl Control {
     pub async fn revoke_invitation(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<()> {
         let id: InvitationId = id.parse().map_err(|_| invitation_not_found())?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_ended(connection, by.session_id, by.user_epoch)?;
-            let target = id.to_string();
-            let sql = "SELECT json_extract(payload, '$.org_id') FROM invitations
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
+                let target = id.to_string();
+                let sql = "SELECT json_extract(payload, '$.org_id') FROM invitations
                        WHERE json_extract(payload, '$.id') = ?1";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([&target])?;
-            let org_id: OrgId = parsed(rows.next()?.ok_or_else(invitation_not_found)?, 0)?;
-            if stored_role(connection, by.user_id, org_id)? != Some(Role::Admin) {
-                return Err(invitation_not_found().into());
-            }
-            connection
-                .prepare_cached("DELETE FROM invitations WHERE json_extract(payload, '$.id') = ?1")?
-                .execute([&target])?;
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "invitation.revoke", &target);
-            row.org_id = Some(org_id);
-            row.insert(connection)
-        })
-        .await
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([&target])?;
+                let org_id: OrgId = parsed(rows.next()?.ok_or_else(invitation_not_found)?, 0)?;
+                if stored_role(connection, by.user_id, org_id)? != Some(Role::Admin) {
+                    return Err(invitation_not_found().into());
+                }
+                connection
+                    .prepare_cached("DELETE FROM invitations WHERE json_extract(payload, '$.id') = ?1")?
+                    .execute([&target])?;
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "invitation.revoke", &target);
+                row.org_id = Some(org_id);
+                row.insert(connection)
+            })
+            .await
     }
 
     /// Makes the caller a member of the organisation that the code invites to.
@@ -264,6 +270,7 @@ impl Control {
         let (hash, email) = (code_hash(code), self.email_of(caller)?);
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
         let (org_id, role) = self
+            .db
             .write_by(caller, move |transaction| {
                 refuse_ended(transaction.connection(), by.session_id, by.user_epoch)?;
                 let spent = spend(transaction, &hash, by.user_id, &email, &origin, now)?;
@@ -271,14 +278,14 @@ impl Control {
             })
             .await?;
         // It may have been deleted since.
-        membership(&self.state.read(), org_id, role)
+        membership(&self.db.directory(), org_id, role)
             .ok_or_else(crate::control::credentials::caller::org_not_found)
     }
 
     /// Whether the code counts for this e-mail now.
     pub(crate) async fn is_invited(&self, hash: [u8; 32], email: &str) -> Result<bool> {
         let (key, now) = (email_key(email), self.now());
-        let offer = self.write(move |transaction| find_offer(transaction.connection(), &hash, &key, now));
+        let offer = self.db.read(move |connection| find_offer(connection, &hash, &key, now));
         Ok(offer.await?.is_some())
     }
 }

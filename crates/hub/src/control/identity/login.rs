@@ -3,13 +3,14 @@
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         label::check_label,
         throttling::{Client, Counted, EmailHash, Limiter},
     },
     directory::columns::parsed,
     identity::{email::email_key, passwords::Turn, sessions::NewSession, whoami::Session},
+    origin::Origin,
     random,
 };
 use ferry_auth::password::{PasswordMatch, SALT_BYTES};
@@ -162,18 +163,19 @@ impl Control {
     /// Whether someone has logged in to the account from this client before.
     async fn has_logged_in(&self, attempt: &Attempt<'_>, client: [u8; 16]) -> Result<bool> {
         let key = attempt.key.clone();
-        self.write(move |transaction| {
-            let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN login_clients ON user_id = users.id
+        self.db
+            .read(move |connection| {
+                let sql = "SELECT EXISTS(SELECT 1 FROM users JOIN login_clients ON user_id = users.id
                                      WHERE email_key = ?1 AND client = ?2)";
-            let params = rusqlite::params![key, client];
-            Ok(transaction.connection().prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
-        })
-        .await
+                let params = rusqlite::params![key, client];
+                Ok(connection.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
+            })
+            .await
     }
 
     async fn account(&self, key: &str) -> Result<Option<Account>> {
         let key = key.to_owned();
-        self.write(move |transaction| find_account(transaction.connection(), &key)).await
+        self.db.read(move |connection| find_account(connection, &key)).await
     }
 
     /// Stores the session, and the new hash if there is one. `None` if the account has gone meanwhile.
@@ -188,6 +190,7 @@ impl Control {
         let session = self.new_session(account.user_id, label, attempt.origin, now);
         let (stored, origin, org_id) = (session.clone(), attempt.origin.clone(), account.org_id);
         let epoch = self
+            .db
             .write(move |transaction| {
                 let connection = transaction.connection();
                 let Some(epoch) = standing_epoch(connection, stored.user_id)? else { return Ok(None) };
@@ -220,25 +223,26 @@ impl Control {
         let (at, origin) = (self.now(), attempt.origin.clone());
         let email: String = attempt.key.chars().take(AUDIT_EMAIL_MAX_CHARS).collect();
         let key = attempt.key.clone();
-        self.write(move |transaction| {
-            let connection = transaction.connection();
-            // An account is named by its id: its e-mail goes with it, the trail stays. Its user may read of it.
-            let account = find_account(connection, &key)?;
-            let user = account.as_ref().map(|account| account.user_id.to_string());
-            let row = AuditRow {
-                at,
-                origin: &origin,
-                actor: Who::Nobody,
-                org_id: account.map(|account| account.org_id),
-                database_id: None,
-                action: "user.login",
-                target: user.as_deref().unwrap_or(&email),
-                outcome,
-                detail: json!({}),
-            };
-            row.insert(connection)
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                // An account is named by its id: its e-mail goes with it, the trail stays. Its user may read of it.
+                let account = find_account(connection, &key)?;
+                let user = account.as_ref().map(|account| account.user_id.to_string());
+                let row = AuditRow {
+                    at,
+                    origin: &origin,
+                    actor: Who::Nobody,
+                    org_id: account.map(|account| account.org_id),
+                    database_id: None,
+                    action: "user.login",
+                    target: user.as_deref().unwrap_or(&email),
+                    outcome,
+                    detail: json!({}),
+                };
+                row.insert(connection)
+            })
+            .await
     }
 }
 

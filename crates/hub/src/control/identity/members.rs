@@ -12,13 +12,14 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::Caller,
         recheck::{refuse_ended, refuse_non_admin, stored_role},
     },
     directory::{columns::parsed, effects::ControlEffect, listing::Listing},
     identity::users::find_user,
+    origin::Origin,
 };
 
 /// A member as admins see it.
@@ -194,11 +195,12 @@ impl Control {
         let listing = Listing::new("ListMembers", &[&org_id], page_size, page_token)?;
         let (after, wanted) = (listing.after.clone(), listing.wanted());
         let rows = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT user_id, email, role, memberships.created
                            FROM memberships JOIN users ON users.id = user_id
                            WHERE org_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT ?3";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(rusqlite::params![org_id, after, wanted])?;
                 let mut found = Vec::new();
                 while let Some(row) = rows.next()? {
@@ -230,27 +232,28 @@ impl Control {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let role = check_role(role)?;
         let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin(connection, &by, org_id)?;
-            let member = Stored::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
-            if member.role == role {
-                return Ok(());
-            }
-            member.refuse_if_needed(connection)?;
-            let user_id = member.user_id;
-            connection
-                .prepare_cached("UPDATE memberships SET role = ?3 WHERE user_id = ?1 AND org_id = ?2")?
-                .execute([user_id.to_string().as_str(), &org_id.to_string(), role.as_str()])?;
-            let target = user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.role", &target);
-            row.org_id = Some(org_id);
-            row.detail = json!({ "role": role.as_str(), "old_role": member.role.as_str() });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: Some(role) });
-            Ok(())
-        })
-        .await
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin(connection, &by, org_id)?;
+                let member = Stored::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
+                if member.role == role {
+                    return Ok(());
+                }
+                member.refuse_if_needed(connection)?;
+                let user_id = member.user_id;
+                connection
+                    .prepare_cached("UPDATE memberships SET role = ?3 WHERE user_id = ?1 AND org_id = ?2")?
+                    .execute([user_id.to_string().as_str(), &org_id.to_string(), role.as_str()])?;
+                let target = user_id.to_string();
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.role", &target);
+                row.org_id = Some(org_id);
+                row.detail = json!({ "role": role.as_str(), "old_role": member.role.as_str() });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: Some(role) });
+                Ok(())
+            })
+            .await
     }
 
     /// Removes a member, named by id or e-mail, for admins; anybody may leave. The sync tokens that it minted
@@ -261,31 +264,32 @@ impl Control {
     pub async fn remove_member(&self, caller: &Caller, org: &str, user: &str, origin: &Origin) -> Result<()> {
         let (org_id, _) = self.resolve_org(caller, org)?;
         let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            let member = Stored::find(connection, org_id, &user)?;
-            if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {
-                refuse_ended(connection, by.session_id, by.user_epoch)?;
-            } else {
-                // Before it is told whether there is such a member.
-                refuse_non_admin(connection, &by, org_id)?;
-            }
-            let member = member.ok_or_else(member_not_found)?;
-            member.refuse_if_needed(connection)?;
-            let user_id = member.user_id;
-            connection
-                .prepare_cached("DELETE FROM memberships WHERE user_id = ?1 AND org_id = ?2")?
-                .execute([user_id.to_string(), org_id.to_string()])?;
-            let tokens = member.revoke_tokens(transaction, now)?;
-            let target = user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.remove", &target);
-            row.org_id = Some(org_id);
-            row.detail = json!({ "role": member.role.as_str(), "tokens": tokens });
-            row.insert(transaction.connection())?;
-            transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: None });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                let member = Stored::find(connection, org_id, &user)?;
+                if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {
+                    refuse_ended(connection, by.session_id, by.user_epoch)?;
+                } else {
+                    // Before it is told whether there is such a member.
+                    refuse_non_admin(connection, &by, org_id)?;
+                }
+                let member = member.ok_or_else(member_not_found)?;
+                member.refuse_if_needed(connection)?;
+                let user_id = member.user_id;
+                connection
+                    .prepare_cached("DELETE FROM memberships WHERE user_id = ?1 AND org_id = ?2")?
+                    .execute([user_id.to_string(), org_id.to_string()])?;
+                let tokens = member.revoke_tokens(transaction, now)?;
+                let target = user_id.to_string();
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "member.remove", &target);
+                row.org_id = Some(org_id);
+                row.detail = json!({ "role": member.role.as_str(), "tokens": tokens });
+                row.insert(transaction.connection())?;
+                transaction.effect(ControlEffect::MembershipChanged { user_id, org_id, role: None });
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "membership").increment(1);
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::throttling::Counted,
     identity::{
         codes::{code_hash, new_code},
@@ -15,6 +15,7 @@ use crate::control::{
         new_user::NewUser,
         users::{end_credentials, find_user, forget_resets, user_not_found},
     },
+    origin::Origin,
     random,
 };
 
@@ -67,14 +68,15 @@ impl Control {
     /// Stores an account that nobody signs up for.
     pub(crate) async fn store_user(&self, user: NewUser, origin: &Origin) -> Result<()> {
         let origin = origin.clone();
-        self.write(move |transaction| {
-            user.insert(transaction)?;
-            let target = user.user_id.to_string();
-            let mut row = AuditRow::ok(user.now, &origin, Who::Operator, "user.create", &target);
-            row.org_id = Some(user.org_id);
-            row.insert(transaction.connection())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                user.insert(transaction)?;
+                let target = user.user_id.to_string();
+                let mut row = AuditRow::ok(user.now, &origin, Who::Operator, "user.create", &target);
+                row.org_id = Some(user.org_id);
+                row.insert(transaction.connection())
+            })
+            .await
     }
 
     /// Locks a user out and ends all its credentials, or lets it in again.
@@ -83,14 +85,15 @@ impl Control {
     /// `user not found`.
     pub async fn disable_user(&self, user: &str, disabled: bool, origin: &Origin) -> Result<()> {
         let (user, origin, now) = (user.to_owned(), origin.clone(), self.now());
-        self.write(move |transaction| {
-            let user_id = find_user(transaction.connection(), &user)?.ok_or_else(user_not_found)?;
-            end_credentials(transaction, user_id, now, Some(disabled))?;
-            let action = if disabled { "user.disable" } else { "user.enable" };
-            let target = user_id.to_string();
-            AuditRow::ok(now, &origin, Who::Operator, action, &target).insert(transaction.connection())
-        })
-        .await?;
+        self.db
+            .write(move |transaction| {
+                let user_id = find_user(transaction.connection(), &user)?.ok_or_else(user_not_found)?;
+                end_credentials(transaction, user_id, now, Some(disabled))?;
+                let action = if disabled { "user.disable" } else { "user.enable" };
+                let target = user_id.to_string();
+                AuditRow::ok(now, &origin, Who::Operator, action, &target).insert(transaction.connection())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "user").increment(1);
         Ok(())
     }
@@ -103,31 +106,32 @@ impl Control {
         let (email, origin, now) = (email.to_owned(), origin.clone(), self.now());
         let code = new_code()?;
         let (hash, exp_unix) = (code_hash(&code), now.as_secs() + RESET_TTL_SECONDS);
-        self.write(move |transaction| {
-            let connection = transaction.connection();
-            let user_id = find_user(connection, &email)?.ok_or_else(user_not_found)?.to_string();
-            forget_resets(connection, &user_id)?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO password_resets(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(rusqlite::params![
-                    hash,
-                    json!({ "user_id": user_id }).to_string(),
-                    exp_unix * 1000
-                ])?;
-            AuditRow::ok(now, &origin, Who::Operator, "password.reset_code", &user_id).insert(connection)
-        })
-        .await?;
+        self.db
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                let user_id = find_user(connection, &email)?.ok_or_else(user_not_found)?.to_string();
+                forget_resets(connection, &user_id)?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO password_resets(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(rusqlite::params![
+                        hash,
+                        json!({ "user_id": user_id }).to_string(),
+                        exp_unix * 1000
+                    ])?;
+                AuditRow::ok(now, &origin, Who::Operator, "password.reset_code", &user_id).insert(connection)
+            })
+            .await?;
         Ok(ResetCode { code, exp_unix })
     }
 
     /// A user with a personal organisation, about to be created.
     pub(crate) fn new_user(&self, email: String, secret: String, now: UnixMillis) -> NewUser {
         NewUser {
-            user_id: UserId::from_uuid(self.ids.next(now)),
-            org_id: OrgId::from_uuid(self.ids.next(now)),
-            identity_id: IdentityId::from_uuid(self.ids.next(now)),
+            user_id: UserId::from_uuid(self.db.next_id(now)),
+            org_id: OrgId::from_uuid(self.db.next_id(now)),
+            identity_id: IdentityId::from_uuid(self.db.next_id(now)),
             email,
             secret,
             vouched: None,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::Caller,
         recheck::{refuse_ended, refuse_non_admin},
@@ -19,6 +19,7 @@ use crate::control::{
         members,
         whoami::{OrgMembership, membership},
     },
+    origin::Origin,
 };
 
 /// The name of an organisation, trimmed.
@@ -93,26 +94,27 @@ impl Control {
     pub async fn create_org(&self, caller: &Caller, name: &str, origin: &Origin) -> Result<OrgMembership> {
         let name = check_name(name)?.to_owned();
         let now = self.now();
-        let id = OrgId::from_uuid(self.ids.next(now));
+        let id = OrgId::from_uuid(self.db.next_id(now));
         let created = OrgMembership { id, name: name.clone(), role: Role::Admin, personal: false };
         let (by, origin) = (caller.clone(), origin.clone());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_ended(connection, by.session_id, by.user_epoch)?;
-            refuse_taken(connection, &by, id, &name)?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO organizations(id, name, personal, owner_user_id, created)
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
+                refuse_taken(connection, &by, id, &name)?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO organizations(id, name, personal, owner_user_id, created)
                      VALUES (?1, ?2, 0, ?3, ?4)",
-                )?
-                .execute(rusqlite::params![id.to_string(), name, by.user_id.to_string(), now.0])?;
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.create", &name);
-            row.org_id = Some(id);
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::OrgCreated { id, name: name.clone() });
-            members::join(transaction, by.user_id, id, Role::Admin, now)
-        })
-        .await?;
+                    )?
+                    .execute(rusqlite::params![id.to_string(), name, by.user_id.to_string(), now.0])?;
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.create", &name);
+                row.org_id = Some(id);
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::OrgCreated { id, name: name.clone() });
+                members::join(transaction, by.user_id, id, Role::Admin, now)
+            })
+            .await?;
         Ok(created)
     }
 
@@ -129,7 +131,7 @@ impl Control {
         let user = caller.user_id.to_string();
         let listing = Listing::new("ListOrgs", &[&user], page_size, page_token)?;
         let after: Option<OrgId> = listing.after.parse().ok();
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let memberships = directory.user(caller.user_id).map_or(&[][..], |user| &user.memberships);
         let orgs = memberships
             .iter()
@@ -146,27 +148,28 @@ impl Control {
         let (id, _) = self.resolve_org(caller, org)?;
         let name = check_name(name)?.to_owned();
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin(connection, &by, id)?;
-            let old_name: String = connection
-                .prepare_cached("SELECT name FROM organizations WHERE id = ?1")?
-                .query_row([id.to_string()], |row| row.get(0))?;
-            if old_name == name {
-                return Ok(());
-            }
-            refuse_taken(connection, &by, id, &name)?;
-            connection
-                .prepare_cached("UPDATE organizations SET name = ?2 WHERE id = ?1")?
-                .execute([id.to_string().as_str(), &name])?;
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.rename", &name);
-            row.org_id = Some(id);
-            row.detail = json!({ "old_name": old_name });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::OrgRenamed { id, name });
-            Ok(())
-        })
-        .await
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin(connection, &by, id)?;
+                let old_name: String = connection
+                    .prepare_cached("SELECT name FROM organizations WHERE id = ?1")?
+                    .query_row([id.to_string()], |row| row.get(0))?;
+                if old_name == name {
+                    return Ok(());
+                }
+                refuse_taken(connection, &by, id, &name)?;
+                connection
+                    .prepare_cached("UPDATE organizations SET name = ?2 WHERE id = ?1")?
+                    .execute([id.to_string().as_str(), &name])?;
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.rename", &name);
+                row.org_id = Some(id);
+                row.detail = json!({ "old_name": old_name });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::OrgRenamed { id, name });
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes a shared organisation that has no databases left; memberships and invitations end.
@@ -176,31 +179,32 @@ impl Control {
     pub async fn delete_org(&self, caller: &Caller, org: &str, origin: &Origin) -> Result<()> {
         let (id, _) = self.resolve_org(caller, org)?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_non_admin(connection, &by, id)?;
-            let (name, personal, databases): (String, bool, u64) = connection
-                .prepare_cached(
-                    "SELECT name, personal, (SELECT count(*) FROM databases
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_non_admin(connection, &by, id)?;
+                let (name, personal, databases): (String, bool, u64) = connection
+                    .prepare_cached(
+                        "SELECT name, personal, (SELECT count(*) FROM databases
                                              WHERE org_id = organizations.id AND deleted IS NULL)
                      FROM organizations WHERE id = ?1",
-                )?
-                .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            let refuse = |message: String| Err(Error::new(Reason::FailedPrecondition, message).into());
-            if personal {
-                return refuse("a personal organisation ends with the account of its user".to_owned());
-            }
-            if databases > 0 {
-                return refuse(format!("the organisation has {databases} databases: delete them first"));
-            }
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.delete", &name);
-            row.org_id = Some(id);
-            // Whoever was its admin may read its trail as long as this row is kept.
-            row.detail = json!({ "admins": members::admins(connection, id)? });
-            row.insert(connection)?;
-            bury(transaction, id, now).map(drop)
-        })
-        .await
+                    )?
+                    .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                let refuse = |message: String| Err(Error::new(Reason::FailedPrecondition, message).into());
+                if personal {
+                    return refuse("a personal organisation ends with the account of its user".to_owned());
+                }
+                if databases > 0 {
+                    return refuse(format!("the organisation has {databases} databases: delete them first"));
+                }
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "org.delete", &name);
+                row.org_id = Some(id);
+                // Whoever was its admin may read its trail as long as this row is kept.
+                row.detail = json!({ "admins": members::admins(connection, id)? });
+                row.insert(connection)?;
+                bury(transaction, id, now).map(drop)
+            })
+            .await
     }
 }
 

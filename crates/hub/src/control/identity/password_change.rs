@@ -7,13 +7,14 @@ use serde_json::json;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{caller::Caller, recheck::refuse_ended, throttling::Counted},
     identity::{
         codes::code_hash,
         email::email_key,
         users::{end_credentials, forget_resets},
     },
+    origin::Origin,
 };
 
 fn bad_code() -> Error {
@@ -73,22 +74,23 @@ impl Control {
         self.prove_password(&self.email_of(caller)?, current, origin).await?;
         let secret = self.hash_password(new).await?;
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        let identity_id = IdentityId::from_uuid(self.ids.next(now));
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_ended(connection, by.session_id, by.user_epoch)?;
-            store(connection, identity_id, by.user_id, &secret)?;
-            let target = by.user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "password.change", &target);
-            row.org_id = Some(by.org_id);
-            row.detail = json!({ "keep_other_sessions": keep_other_sessions });
-            row.insert(connection)?;
-            if !keep_other_sessions {
-                end_credentials(transaction, by.user_id, now, None)?;
-            }
-            Ok(())
-        })
-        .await
+        let identity_id = IdentityId::from_uuid(self.db.next_id(now));
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
+                store(connection, identity_id, by.user_id, &secret)?;
+                let target = by.user_id.to_string();
+                let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "password.change", &target);
+                row.org_id = Some(by.org_id);
+                row.detail = json!({ "keep_other_sessions": keep_other_sessions });
+                row.insert(connection)?;
+                if !keep_other_sessions {
+                    end_credentials(transaction, by.user_id, now, None)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Sets a new password with a code of the operator (PWD-06), which is spent by it. Every session and sync
@@ -109,24 +111,26 @@ impl Control {
         let now = self.now();
         // Hashing costs much: only who holds a code gets so far.
         let asked = key.clone();
-        self.write(move |transaction| code_owner(transaction.connection(), &hash, &asked, now.0)).await?;
+        self.db.read(move |connection| code_owner(connection, &hash, &asked, now.0)).await?;
         let secret = self.hash_password(new_password).await?;
         let (origin, now) = (origin.clone(), self.now());
-        let identity_id = IdentityId::from_uuid(self.ids.next(now));
-        self.write(move |transaction| {
-            let connection = transaction.connection();
-            let user_id = code_owner(connection, &hash, &key, now.0)?;
-            store(connection, identity_id, user_id, &secret)?;
-            let target = user_id.to_string();
-            AuditRow::ok(now, &origin, Who::User(user_id), "password.reset", &target).insert(connection)?;
-            end_credentials(transaction, user_id, now, None)
-        })
-        .await
+        let identity_id = IdentityId::from_uuid(self.db.next_id(now));
+        self.db
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                let user_id = code_owner(connection, &hash, &key, now.0)?;
+                store(connection, identity_id, user_id, &secret)?;
+                let target = user_id.to_string();
+                AuditRow::ok(now, &origin, Who::User(user_id), "password.reset", &target)
+                    .insert(connection)?;
+                end_credentials(transaction, user_id, now, None)
+            })
+            .await
     }
 
     /// The caller's e-mail.
     pub(crate) fn email_of(&self, caller: &Caller) -> Result<String> {
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let user = directory.user(caller.user_id);
         let gone = || Error::new(Reason::TokenRevoked, "session token required");
         user.map(|user| user.email.to_string()).ok_or_else(gone)

@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension as _;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{caller::Caller, recheck::refuse_ended},
     directory::{columns::parsed, listing::Listing},
     identity::{
@@ -13,6 +13,7 @@ use crate::control::{
         users::end_credentials,
         whoami::{Session, whoami_of},
     },
+    origin::Origin,
 };
 
 /// No refresh reaches further than this behind the login (TOK-07), seconds.
@@ -47,6 +48,7 @@ impl Control {
         session.session_id = caller.session_id;
         let (stored, by, origin) = (session.clone(), caller.clone(), origin.clone());
         session.expires_unix = self
+            .db
             .write_by(caller, move |transaction| {
                 let connection = transaction.connection();
                 refuse_ended(connection, by.session_id, by.user_epoch)?;
@@ -70,7 +72,7 @@ impl Control {
         let token = self.mint_session(&session, caller.user_epoch, caller.org_id, &caller.caveats)?;
         let exp =
             caller.restrictions.exp_unix.map_or(session.expires_unix, |exp| exp.min(session.expires_unix));
-        let directory = self.state.read();
+        let directory = self.db.directory();
         let whoami = whoami_of(&directory, caller.user_id, caller.org_id, caller.session_id, exp)?;
         Ok(Session { token, whoami })
     }
@@ -89,11 +91,12 @@ impl Control {
         let listing = Listing::new("ListSessions", &[&user], page_size, page_token)?;
         let (after, wanted, now) = (listing.after.clone(), listing.wanted(), self.now());
         let rows = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT id, label, ip, created, last_seen, expires FROM sessions
                            WHERE user_id = ?1 AND id > ?2 AND revoked IS NULL AND expires > ?3
                            ORDER BY id LIMIT ?4";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(rusqlite::params![user, after, now.0, wanted])?;
                 let mut found = Vec::new();
                 while let Some(row) = rows.next()? {
@@ -118,14 +121,16 @@ impl Control {
     /// When `control.db` cannot be written.
     pub async fn revoke_all_sessions(&self, caller: &Caller, origin: &Origin) -> Result<()> {
         let (by, origin, now) = (caller.clone(), origin.clone(), self.now());
-        self.write_by(caller, move |transaction| {
-            end_credentials(transaction, by.user_id, now, None)?;
-            let target = by.user_id.to_string();
-            let mut row = AuditRow::ok(now, &origin, Who::User(by.user_id), "session.revoke_all", &target);
-            row.org_id = Some(by.org_id);
-            row.insert(transaction.connection())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                end_credentials(transaction, by.user_id, now, None)?;
+                let target = by.user_id.to_string();
+                let mut row =
+                    AuditRow::ok(now, &origin, Who::User(by.user_id), "session.revoke_all", &target);
+                row.org_id = Some(by.org_id);
+                row.insert(transaction.connection())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "user").increment(1);
         Ok(())
     }
@@ -133,13 +138,14 @@ impl Control {
     /// When the caller logged in.
     pub(crate) async fn logged_in_at(&self, caller: &Caller) -> Result<UnixMillis> {
         let id = caller.session_id.to_string();
-        self.write(move |transaction| {
-            let sql = "SELECT created FROM sessions WHERE id = ?1";
-            let created = transaction.connection().prepare_cached(sql)?.query_row([id], |row| row.get(0));
-            let gone = || Error::new(Reason::TokenRevoked, "session token required");
-            Ok(UnixMillis(created.optional()?.ok_or_else(gone)?))
-        })
-        .await
+        self.db
+            .read(move |connection| {
+                let sql = "SELECT created FROM sessions WHERE id = ?1";
+                let created = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0));
+                let gone = || Error::new(Reason::TokenRevoked, "session token required");
+                Ok(UnixMillis(created.optional()?.ok_or_else(gone)?))
+            })
+            .await
     }
 }
 

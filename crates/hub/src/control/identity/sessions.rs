@@ -5,14 +5,15 @@ use ferry_types::{Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
+use crate::control::origin::ClientIp;
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{caller::Caller, throttling::Client},
     directory::{effects::ControlEffect, entries::RevokedSession},
+    origin::Origin,
     random,
 };
-use crate::http::ClientIp;
 
 /// Addresses that are remembered of an account, the newest.
 const LOGIN_CLIENTS_MAX: usize = 32;
@@ -72,7 +73,7 @@ impl Control {
         now: UnixMillis,
     ) -> NewSession {
         NewSession {
-            session_id: SessionId::from_uuid(self.ids.next(now)),
+            session_id: SessionId::from_uuid(self.db.next_id(now)),
             user_id,
             label: label.to_owned(),
             ip: origin.ip,
@@ -89,7 +90,7 @@ impl Control {
         org_id: OrgId,
         caveats: &[Caveat],
     ) -> Result<String> {
-        let ring = self.state.keys();
+        let ring = self.db.keys();
         let key = ring.signing();
         let claims = Claims {
             kid: key.kid(),
@@ -128,40 +129,41 @@ impl Control {
         };
         let (user_id, org_id, now) = (caller.user_id, caller.org_id, self.now());
         let origin = origin.clone();
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            let expires_ms: i64 = connection
-                .prepare_cached("SELECT expires FROM sessions WHERE id = ?1 AND user_id = ?2")?
-                .query_row([session_id.to_string(), user_id.to_string()], |row| row.get(0))
-                .optional()?
-                .ok_or_else(not_found)?;
-            // What one call revoked, a later one does not bring back.
-            let keeps_tokens: bool = connection
-                .prepare_cached(
-                    "UPDATE sessions SET keeps_tokens = ?2 AND (revoked IS NULL OR keeps_tokens),
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                let expires_ms: i64 = connection
+                    .prepare_cached("SELECT expires FROM sessions WHERE id = ?1 AND user_id = ?2")?
+                    .query_row([session_id.to_string(), user_id.to_string()], |row| row.get(0))
+                    .optional()?
+                    .ok_or_else(not_found)?;
+                // What one call revoked, a later one does not bring back.
+                let keeps_tokens: bool = connection
+                    .prepare_cached(
+                        "UPDATE sessions SET keeps_tokens = ?2 AND (revoked IS NULL OR keeps_tokens),
                                          revoked = coalesce(revoked, ?3)
                      WHERE id = ?1 RETURNING keeps_tokens",
-                )?
-                .query_row(rusqlite::params![session_id.to_string(), keep_sync_tokens, now.0], |row| {
-                    row.get(0)
-                })?;
-            let row = AuditRow {
-                at: now,
-                origin: &origin,
-                actor: Who::User(user_id),
-                org_id: Some(org_id),
-                database_id: None,
-                action: "session.revoke",
-                target: &session_id.to_string(),
-                outcome: "ok",
-                detail: json!({ "keep_sync_tokens": keep_sync_tokens }),
-            };
-            row.insert(connection)?;
-            let revoked = RevokedSession { expires_unix: UnixMillis(expires_ms).as_secs(), keeps_tokens };
-            transaction.effect(ControlEffect::SessionRevoked { session_id, user_id, revoked });
-            Ok(())
-        })
-        .await?;
+                    )?
+                    .query_row(rusqlite::params![session_id.to_string(), keep_sync_tokens, now.0], |row| {
+                        row.get(0)
+                    })?;
+                let row = AuditRow {
+                    at: now,
+                    origin: &origin,
+                    actor: Who::User(user_id),
+                    org_id: Some(org_id),
+                    database_id: None,
+                    action: "session.revoke",
+                    target: &session_id.to_string(),
+                    outcome: "ok",
+                    detail: json!({ "keep_sync_tokens": keep_sync_tokens }),
+                };
+                row.insert(connection)?;
+                let revoked = RevokedSession { expires_unix: UnixMillis(expires_ms).as_secs(), keeps_tokens };
+                transaction.effect(ControlEffect::SessionRevoked { session_id, user_id, revoked });
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "session").increment(1);
         Ok(())
     }

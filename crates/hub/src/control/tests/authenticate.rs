@@ -193,7 +193,7 @@ async fn only_dev_lets_anonymous_callers_in_and_only_to_its_default_database() {
 #[tokio::test]
 async fn the_default_database_is_an_id_or_a_name_that_only_one_has() {
     let hub = Fixture::with(|config| config.default_database = Some("notes".to_owned())).await;
-    let default = || hub.control.state.read().default_database();
+    let default = || hub.control.db.state().read().default_database();
     let (_, ada) = hub.signup("ada@example.com").await;
     let (_, eve) = hub.signup("eve@example.com").await;
     assert_eq!(default(), None);
@@ -210,5 +210,5 @@ async fn the_default_database_is_an_id_or_a_name_that_only_one_has() {
     let setting = second.to_string();
     hub.control.stop().await;
     let hub = Fixture::open(hub.dir, hub.clock, |config| config.default_database = Some(setting)).await;
-    assert_eq!(hub.control.state.read().default_database(), Some(second));
+    assert_eq!(hub.control.db.state().read().default_database(), Some(second));
 }

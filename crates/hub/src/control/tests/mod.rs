@@ -11,6 +11,7 @@ mod kinds;
 mod oauth;
 mod operator;
 mod orgs;
+mod reads;
 mod rpc;
 mod sessions;
 mod start;
@@ -35,10 +36,7 @@ use super::{
     Access, Caller, Control, ControlConfig, DatabaseHost, DatabaseStats, IssueToken, IssuedToken, Origin,
     Requester, Session,
 };
-use crate::{
-    config::{OAuthConfig, Signup},
-    http::ClientIp,
-};
+use super::{ClientIp, OAuthConfig, Signup};
 
 /// When tests begin, Unix seconds.
 pub(super) const START: i64 = 1_800_000_000;

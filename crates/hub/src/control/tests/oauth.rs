@@ -2,10 +2,7 @@ use ferry_auth::oauth::pkce;
 use ferry_types::{Reason, limits::OAUTH_STATES_MAX};
 
 use super::*;
-use crate::{
-    config::OAuthClient,
-    control::{CompleteOAuth, Return, StartOAuth},
-};
+use crate::control::{CompleteOAuth, OAuthClient, Return, StartOAuth};
 
 async fn configured() -> Fixture {
     Fixture::with(|config| {

@@ -1,9 +1,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
-use crate::config::ConfigError;
+use crate::control::config::StartError;
 
-async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, ConfigError> {
+async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, StartError> {
     let mut config = config(dir);
     change(&mut config);
     Control::open(config, &Arc::default(), Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await

@@ -44,9 +44,9 @@ async fn what_happened_before_the_wait_is_seen_and_others_are_left_alone() {
     assert_eq!(watch.now(), None, "another session of the same user");
     hub.control.revoke_session(&caller, "", false, &origin()).await.unwrap();
     assert_eq!(watch.ended().await, RightsEnd::Revoked);
-    assert_eq!(hub.control.state.bell_count(), 2);
+    assert_eq!(hub.control.db.state().listener_count(), 2);
     drop(watch);
-    assert_eq!(hub.control.state.bell_count(), 0);
+    assert_eq!(hub.control.db.state().listener_count(), 0);
 }
 
 /// The runtime's own clock, so that a paused runtime moves both.

@@ -20,7 +20,7 @@ pub(crate) use self::used::UsedKeys;
 
 use crate::control::{
     Control,
-    audit::{AuditRow, Origin, Who},
+    audit::{AuditRow, Who},
     credentials::{
         caller::{Caller, database_not_found, require_role},
         recheck::refuse_non_admin_of,
@@ -32,6 +32,7 @@ use crate::control::{
         entries::DatabaseEntry,
         listing::Listing,
     },
+    origin::Origin,
     random,
 };
 
@@ -116,22 +117,23 @@ impl Control {
         let info = row.info.clone();
         let act = Act { caller: caller.clone(), entry, origin: origin.clone(), now };
         let imported = !spec.import.is_empty();
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            act.refuse(connection)?;
-            row.insert(connection)?;
-            let info = &row.info;
-            let detail = json!({
-                "kind": info.kind.as_str(),
-                "models": info.models.to_string(),
-                "ops": info.ops.to_string(),
-                "imported": imported,
-            });
-            act.audit(connection, "key.create", info.id, detail)?;
-            transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                act.refuse(connection)?;
+                row.insert(connection)?;
+                let info = &row.info;
+                let detail = json!({
+                    "kind": info.kind.as_str(),
+                    "models": info.models.to_string(),
+                    "ops": info.ops.to_string(),
+                    "imported": imported,
+                });
+                act.audit(connection, "key.create", info.id, detail)?;
+                transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_tokens_issued_total", "kind" => "api_key").increment(1);
         Ok(NewApiKey { info, value })
     }
@@ -148,7 +150,7 @@ impl Control {
             import => import.to_owned(),
         };
         let info = ApiKeyInfo {
-            id: ApiKeyId::from_uuid(self.ids.next(now)),
+            id: ApiKeyId::from_uuid(self.db.next_id(now)),
             kind: spec.kind,
             label: spec.label.clone(),
             prefix: api_key::prefix(&value),
@@ -178,15 +180,16 @@ impl Control {
             import: value.to_owned(),
         };
         let (_, row) = self.new_key(entry, &spec, self.now())?;
-        self.write(move |transaction| {
-            // What a developer revoked or deleted with its database comes back with the next start.
-            let digest = row.digest;
-            transaction.connection().execute("DELETE FROM api_keys WHERE hash = ?1", [digest])?;
-            row.insert(transaction.connection())?;
-            transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
-            Ok(())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                // What a developer revoked or deleted with its database comes back with the next start.
+                let digest = row.digest;
+                transaction.connection().execute("DELETE FROM api_keys WHERE hash = ?1", [digest])?;
+                row.insert(transaction.connection())?;
+                transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
+                Ok(())
+            })
+            .await
     }
 
     /// A page of a database's live keys, oldest first, and the token of the next one.
@@ -205,11 +208,10 @@ impl Control {
         let listing = Listing::new("ListApiKeys", &[&entry.id.to_string()], page_size, page_token)?;
         let (after, wanted, now) = (listing.after.clone(), listing.wanted(), self.now());
         let found = self
-            .write(move |transaction| {
-                api_key_rows::of_database(transaction.connection(), entry.id, &after, now, wanted)
-            })
+            .db
+            .read(move |connection| api_key_rows::of_database(connection, entry.id, &after, now, wanted))
             .await?;
-        let directory = self.state.read();
+        let directory = self.db.directory();
         // Memory knows of uses that are not stored yet.
         let fresh = |row: ApiKeyRow| {
             let used = directory.api_keys().by_digest(&row.digest).and_then(|entry| entry.last_used());
@@ -254,30 +256,35 @@ impl Control {
         let (value, row) = self.new_key(&act.entry, &spec, act.now)?;
         let new = row.info.clone();
         let id = old.info.id;
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            act.refuse(connection)?;
-            // Another call may have revoked or rotated it since it was looked at.
-            let old = api_key_rows::find(connection, id, act.now)?.ok_or_else(not_found)?;
-            if old.info.limits.replaced_by.is_some() {
-                let message = "this key was rotated in this moment: list the keys";
-                return Err(Error::new(Reason::FailedPrecondition, message).into());
-            }
-            row.insert(connection)?;
-            let end = UnixMillis(act.now.0 + overlap * 1000);
-            let expires = old.info.expires.map_or(end, |at| at.min(end));
-            let limits = ApiKeyLimits { replaced_by: Some(row.info.id.to_string()), ..old.info.limits };
-            connection
-                .prepare_cached("UPDATE api_keys SET expires = ?2, limits = ?3 WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), expires.0, api_key_rows::limits_text(&limits)])?;
-            let detail = json!({ "new_id": row.info.id.to_string(), "exp_unix": expires.as_secs() });
-            act.audit(connection, "key.rotate", id, detail)?;
-            transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
-            let (digest, database_id) = (old.digest, old.database_id);
-            transaction.effect(ControlEffect::ApiKeyExpires { digest, database_id, expires });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                act.refuse(connection)?;
+                // Another call may have revoked or rotated it since it was looked at.
+                let old = api_key_rows::find(connection, id, act.now)?.ok_or_else(not_found)?;
+                if old.info.limits.replaced_by.is_some() {
+                    let message = "this key was rotated in this moment: list the keys";
+                    return Err(Error::new(Reason::FailedPrecondition, message).into());
+                }
+                row.insert(connection)?;
+                let end = UnixMillis(act.now.0 + overlap * 1000);
+                let expires = old.info.expires.map_or(end, |at| at.min(end));
+                let limits = ApiKeyLimits { replaced_by: Some(row.info.id.to_string()), ..old.info.limits };
+                connection
+                    .prepare_cached("UPDATE api_keys SET expires = ?2, limits = ?3 WHERE id = ?1")?
+                    .execute(rusqlite::params![
+                        id.to_string(),
+                        expires.0,
+                        api_key_rows::limits_text(&limits)
+                    ])?;
+                let detail = json!({ "new_id": row.info.id.to_string(), "exp_unix": expires.as_secs() });
+                act.audit(connection, "key.rotate", id, detail)?;
+                transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
+                let (digest, database_id) = (old.digest, old.database_id);
+                transaction.effect(ControlEffect::ApiKeyExpires { digest, database_id, expires });
+                Ok(())
+            })
+            .await?;
         Ok(NewApiKey { info: new, value })
     }
 
@@ -287,19 +294,20 @@ impl Control {
     /// `API key not found`; role below admin.
     pub async fn revoke_api_key(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<()> {
         let (old, act) = self.named_key(caller, id, origin).await?;
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            act.refuse_non_admin(connection)?;
-            let id = old.info.id;
-            connection
-                .prepare_cached("UPDATE api_keys SET revoked = coalesce(revoked, ?2) WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), act.now.0])?;
-            act.audit(connection, "key.revoke", id, json!({}))?;
-            let (digest, database_id) = (old.digest, old.database_id);
-            transaction.effect(ControlEffect::ApiKeyRevoked { digest, database_id });
-            Ok(())
-        })
-        .await?;
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                act.refuse_non_admin(connection)?;
+                let id = old.info.id;
+                connection
+                    .prepare_cached("UPDATE api_keys SET revoked = coalesce(revoked, ?2) WHERE id = ?1")?
+                    .execute(rusqlite::params![id.to_string(), act.now.0])?;
+                act.audit(connection, "key.revoke", id, json!({}))?;
+                let (digest, database_id) = (old.digest, old.database_id);
+                transaction.effect(ControlEffect::ApiKeyRevoked { digest, database_id });
+                Ok(())
+            })
+            .await?;
         metrics::counter!("ferry_revocations_total", "kind" => "api_key").increment(1);
         Ok(())
     }
@@ -308,8 +316,7 @@ impl Control {
     async fn named_key(&self, caller: &Caller, id: &str, origin: &Origin) -> Result<(ApiKeyRow, Act)> {
         let id: ApiKeyId = id.parse().map_err(|_| not_found())?;
         let now = self.now();
-        let found =
-            self.write(move |transaction| api_key_rows::find(transaction.connection(), id, now)).await?;
+        let found = self.db.read(move |connection| api_key_rows::find(connection, id, now)).await?;
         let row = found.ok_or_else(not_found)?;
         let database = row.database_id.to_string();
         let (entry, role) = self.resolve_database(caller, &database).map_err(|_| not_found())?;

@@ -8,7 +8,10 @@ use ferry_types::{
 
 use super::invalid;
 
-use crate::control::{credentials::label::check_label, directory::api_key_rows::ApiKeyLimits};
+use crate::control::{
+    credentials::{label::check_label, web_origins::parse_origin},
+    directory::api_key_rows::ApiKeyLimits,
+};
 
 /// What a key is asked to be.
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ impl ApiKeySpec {
 
 /// An origin, or a pattern of origins, as requests are compared with it.
 fn origin(text: &str) -> Result<String> {
-    let shaped = crate::config::origin(text).ok();
+    let shaped = parse_origin(text).ok();
     let fits = |origin: &String| origin != "*" && origin.len() <= API_KEY_ITEM_MAX_BYTES;
     shaped.filter(fits).ok_or_else(|| {
         invalid("origins: expected such as https://app.example.com or https://*.example.com; none: any")

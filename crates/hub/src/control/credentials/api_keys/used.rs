@@ -61,7 +61,7 @@ impl Control {
             return;
         }
         let stored =
-            self.write(move |transaction| api_key_rows::note_used(transaction.connection(), &used)).await;
+            self.db.write(move |transaction| api_key_rows::note_used(transaction.connection(), &used)).await;
         if let Err(error) = stored {
             tracing::warn!(%error, "the last uses of API keys are not stored");
         }

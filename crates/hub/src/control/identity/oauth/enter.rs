@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
 use crate::{
-    config::Signup,
+    control::config::Signup,
     control::{
         Control,
-        audit::{AuditRow, Origin, Who},
+        audit::{AuditRow, Who},
         credentials::{caller::Caller, recheck::refuse_ended},
         directory::{columns::parsed, effects::ControlEffect},
         identity::{email::email_key, new_user::NewUser, password_change::has_password, whoami::Session},
+        origin::Origin,
     },
 };
 
@@ -71,6 +72,7 @@ impl Control {
         let session = self.new_session(user.user_id, provider.as_str(), origin, now);
         let (origin, is_open) = (origin.clone(), self.config.signup == Signup::Open);
         let (session, epoch, org_id) = self
+            .db
             .write(move |transaction| {
                 let (mut session, mut epoch, mut org_id) = (session, 0, user.org_id);
                 let mut action = "user.signup";
@@ -121,21 +123,23 @@ impl Control {
             let message = format!("the e-mail address that {provider} vouches for is not this account's");
             return Err(Error::new(Reason::FailedPrecondition, message));
         }
-        let id = IdentityId::from_uuid(self.ids.next(now));
+        let id = IdentityId::from_uuid(self.db.next_id(now));
         let (by, from) = (caller.clone(), origin.clone());
-        self.write_by(caller, move |transaction| {
-            let connection = transaction.connection();
-            refuse_ended(connection, by.session_id, by.user_epoch)?;
-            let user_id = by.user_id;
-            match known(connection, provider, &identity.subject)? {
-                Some(known) if known.user_id != user_id => {
-                    let message = format!("this {provider} account belongs to another account of the hub");
-                    return Err(Error::new(Reason::AlreadyExists, message).into());
+        self.db
+            .write_by(caller, move |transaction| {
+                let connection = transaction.connection();
+                refuse_ended(connection, by.session_id, by.user_epoch)?;
+                let user_id = by.user_id;
+                match known(connection, provider, &identity.subject)? {
+                    Some(known) if known.user_id != user_id => {
+                        let message =
+                            format!("this {provider} account belongs to another account of the hub");
+                        return Err(Error::new(Reason::AlreadyExists, message).into());
+                    }
+                    Some(_) => return Ok(()),
+                    None => {}
                 }
-                Some(_) => return Ok(()),
-                None => {}
-            }
-            connection
+                connection
                 .prepare_cached(
                     "INSERT INTO identities(id, user_id, provider, provider_user_id) VALUES (?1, ?2, ?3, ?4)",
                 )?
@@ -145,18 +149,18 @@ impl Control {
                     provider.as_str(),
                     &identity.subject,
                 ])?;
-            connection
-                .prepare_cached("UPDATE users SET email_verified = 1 WHERE id = ?1")?
-                .execute([user_id.to_string()])?;
-            let target = user_id.to_string();
-            let mut row = AuditRow::ok(now, &from, Who::User(user_id), "user.link", &target);
-            row.org_id = Some(by.org_id);
-            row.detail = json!({ "provider": provider.as_str() });
-            row.insert(connection)?;
-            transaction.effect(ControlEffect::EmailVerified { user_id });
-            Ok(())
-        })
-        .await?;
+                connection
+                    .prepare_cached("UPDATE users SET email_verified = 1 WHERE id = ?1")?
+                    .execute([user_id.to_string()])?;
+                let target = user_id.to_string();
+                let mut row = AuditRow::ok(now, &from, Who::User(user_id), "user.link", &target);
+                row.org_id = Some(by.org_id);
+                row.detail = json!({ "provider": provider.as_str() });
+                row.insert(connection)?;
+                transaction.effect(ControlEffect::EmailVerified { user_id });
+                Ok(())
+            })
+            .await?;
         self.refresh_session(caller, origin).await
     }
 
@@ -168,7 +172,7 @@ impl Control {
         origin: &Origin,
     ) -> Result<()> {
         let user_id = caller.user_id;
-        let has_one = self.write(move |transaction| has_password(transaction.connection(), user_id)).await?;
+        let has_one = self.db.read(move |connection| has_password(connection, user_id)).await?;
         if has_one { self.prove_password(&self.email_of(caller)?, password, origin).await } else { Ok(()) }
     }
 

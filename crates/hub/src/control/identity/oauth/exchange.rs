@@ -14,7 +14,7 @@ use ferry_types::UnixMillis;
 use http::{Request, header};
 
 use super::Pending;
-use crate::{config::OAuthClient, control::Control};
+use crate::{control::Control, control::config::OAuthClient};
 use ferry_http_client::{Bounds, Reach, RemoteUrl};
 
 /// Bounds of one request (OAU-13).

@@ -14,15 +14,15 @@ pub use self::states::Return;
 use self::states::{Pending, bad_state};
 
 use crate::{
-    config::OAuthClient,
+    control::config::OAuthClient,
     control::{
         Control,
-        audit::{AuditRow, Origin, Who},
+        audit::{AuditRow, Who},
         credentials::{caller::Caller, throttling::Counted},
         identity::{email::check_email, whoami::Session},
+        origin::{ClientIp, Origin},
         random,
     },
-    http::ClientIp,
 };
 
 /// Ports where a client may wait for the browser: those that need no privilege.
@@ -213,21 +213,22 @@ impl Control {
     ) -> Result<()> {
         let (at, origin, reason) = (self.now(), origin.clone(), error.reason);
         let actor: Option<UserId> = linker.map(|caller| caller.user_id);
-        self.write(move |transaction| {
-            let row = AuditRow {
-                outcome: "failed",
-                detail: json!({ "reason": reason.as_str() }),
-                ..AuditRow::ok(
-                    at,
-                    &origin,
-                    actor.map_or(Who::Nobody, Who::User),
-                    "user.oauth",
-                    provider.as_str(),
-                )
-            };
-            row.insert(transaction.connection())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let row = AuditRow {
+                    outcome: "failed",
+                    detail: json!({ "reason": reason.as_str() }),
+                    ..AuditRow::ok(
+                        at,
+                        &origin,
+                        actor.map_or(Who::Nobody, Who::User),
+                        "user.oauth",
+                        provider.as_str(),
+                    )
+                };
+                row.insert(transaction.connection())
+            })
+            .await
     }
 }
 

@@ -69,32 +69,34 @@ impl Control {
         let payload = serde_json::to_string(pending).expect("BUG: a pending login is text");
         let hash = code_hash(state);
         let expires_ms = now.0 + self.config.oauth.state_ttl_seconds * 1000;
-        self.write(move |transaction| {
-            let connection = transaction.connection();
-            make_room(connection, now)?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO oauth_states(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(rusqlite::params![hash, payload, expires_ms])?;
-            Ok(())
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                make_room(connection, now)?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO oauth_states(secret_hash, payload, expires) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(rusqlite::params![hash, payload, expires_ms])?;
+                Ok(())
+            })
+            .await
     }
 
     /// Takes the login of a state: nobody else gets it any more, whatever comes of it.
     pub(super) async fn take_state(&self, state: &str) -> Result<Option<Pending>> {
         let (hash, now) = (code_hash(state), self.now());
-        self.write(move |transaction| {
-            let sql = "DELETE FROM oauth_states WHERE secret_hash = ?1 RETURNING payload, expires";
-            let mut statement = transaction.connection().prepare_cached(sql)?;
-            let taken = statement.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            taken
-                .filter(|(_, expires): &(String, i64)| *expires > now.0)
-                .map(|(text, _)| read(&text))
-                .transpose()
-        })
-        .await
+        self.db
+            .write(move |transaction| {
+                let sql = "DELETE FROM oauth_states WHERE secret_hash = ?1 RETURNING payload, expires";
+                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let taken = statement.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                taken
+                    .filter(|(_, expires): &(String, i64)| *expires > now.0)
+                    .map(|(text, _)| read(&text))
+                    .transpose()
+            })
+            .await
     }
 
     /// Where the browser that brings this state back goes next. An unknown state is treated as one of EdgeReplica's,
@@ -105,9 +107,10 @@ impl Control {
     pub async fn oauth_return(&self, provider: &str, state: &str) -> Result<Return> {
         let (hash, now) = (code_hash(state), self.now());
         let pending = self
-            .write(move |transaction| {
+            .db
+            .read(move |connection| {
                 let sql = "SELECT payload FROM oauth_states WHERE secret_hash = ?1 AND expires > ?2";
-                let mut statement = transaction.connection().prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sql)?;
                 let found: Option<String> =
                     statement.query_row(rusqlite::params![hash, now.0], |row| row.get(0)).optional()?;
                 found.map(|text| read(&text)).transpose()
