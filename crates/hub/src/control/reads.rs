@@ -5,7 +5,7 @@
 //! what the caller wrote.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -43,7 +43,7 @@ impl Readers {
     {
         let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| stopping())?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
-        let read = tokio::task::spawn_blocking(move || read(path, &idle, work, permit));
+        let read = tokio::task::spawn_blocking(move || read(&path, &idle, work, permit));
         let outcome = read.await.map_err(|error| {
             tracing::error!(%error, "reading control.db panicked");
             Error::internal()
@@ -62,7 +62,7 @@ impl Readers {
 }
 
 fn read<T>(
-    path: PathBuf,
+    path: &Path,
     idle: &Mutex<Vec<Connection>>,
     work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
     permit: OwnedSemaphorePermit,
@@ -70,7 +70,7 @@ fn read<T>(
     let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let connection = match known {
         Some(connection) => connection,
-        None => connection::open_reader(&path)?,
+        None => connection::open_reader(path)?,
     };
     let outcome = work(&connection);
     idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
