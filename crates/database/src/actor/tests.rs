@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
         Ok(writer)
     };
     let actor = Actor::new(&Arc::default(), None, open, move |commit| {
-        publish.lock().unwrap().push((commit.seq, commit.effects))
+        publish.lock().unwrap().push((commit.seq, commit.effects));
     });
     Fixture { _dir: dir, actor, published, opened }
 }
