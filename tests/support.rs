@@ -100,7 +100,7 @@ pub(crate) fn refused(answer: Result<Value, Refusal>, code: &str) -> Refusal {
     refusal
 }
 
-/// Asserts that a byte budget is spent: told in words, and until when (TOK-14).
+/// Asserts that a byte budget is spent: the answer says so, and until when (TOK-14).
 #[track_caller]
 pub(crate) fn assert_spent(refused: &Response) {
     let text = refused.text();

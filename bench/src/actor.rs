@@ -92,7 +92,7 @@ fn spread(rounds: &[Round]) -> String {
     format!("{low:.0}–{high:.0}")
 }
 
-/// Runs `work` for one round; it counts what it has done until it is told to stop.
+/// Runs `work` for one round; it counts what it has done until it is stopped.
 fn measure(work: impl FnOnce(&Arc<AtomicBool>, &Arc<AtomicU64>)) -> Round {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let timer = Arc::clone(&stop);

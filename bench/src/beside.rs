@@ -43,7 +43,7 @@ pub(crate) trait Server {
     /// A connection that writes to a log of its own, which it makes if need be.
     async fn writer(&self, log: &str) -> Self::Writer;
 
-    /// A connection that is told of everything new in a log.
+    /// A connection that receives everything new in a log.
     async fn reader(&self, log: &str) -> Self::Reader;
 
     /// What its processes have used.
@@ -56,7 +56,7 @@ pub(crate) trait Writer: 'static {
 }
 
 pub(crate) trait Reader: 'static {
-    /// Whether it is told only of what comes after it, and not of the log's beginning.
+    /// Whether it receives only what comes after it, and not of the log's beginning.
     fn starts_at_end(&self) -> bool {
         false
     }

@@ -91,7 +91,7 @@ fn swapped_file_and_database_arguments_are_recognised() {
 }
 
 /// `push` said "pull first, or push --force", and `pull` said "push it, or pull --force": whoever followed them went in a
-/// circle, and what a force costs was told by neither.
+/// circle, and neither said what a force costs.
 // Verifies: PAG-63, PAG-65
 #[test]
 fn both_resolutions_of_a_conflict_are_advised_and_work() {

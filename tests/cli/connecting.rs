@@ -29,7 +29,7 @@ fn all_say(failures: &[String], words: &[&str]) {
     }
 }
 
-// Each was told "no hub answers; start one with: ferry serve".
+// Each got "no hub answers; start one with: ferry serve".
 // Verifies: CLI-01
 #[test]
 fn a_certificate_that_is_not_trusted_is_named_and_may_be_trusted() {

@@ -198,7 +198,7 @@ fn a_workers_file_that_is_not_whole_is_refused_or_warned_of() {
     let error = ferry.fails(10, &import(&["--sqlite", &cut]));
     assert!(error.contains("its log ends at 4"), "{error}");
 
-    // In WAL mode, of which the newest events were not copied: nobody can know, so the person is told.
+    // In WAL mode, of which the newest events were not copied: that cannot be detected, so there is a warning.
     let file = workers_file(&ferry, "wal.sqlite", &[("wal", "eventlog_7_wal", "id", 4)]);
     let writer = Connection::open(&file).unwrap();
     let mode: String = writer.query_row("PRAGMA journal_mode = wal", [], |row| row.get(0)).unwrap();

@@ -254,7 +254,7 @@ fn an_idle_wal_file_in_a_folder_that_cannot_be_written_is_read() {
     assert!(ferry_testkit::dump::dump(&one.file("copy.db")) == before);
 }
 
-/// A file whose end was lost was pushed, with zeros for what was missing, and every clone was corrupt; or it was told to be
+/// A file whose end was lost was pushed, with zeros for what was missing, and every clone was corrupt; or it was said to be
 /// encrypted.
 // Verifies: PAG-60, PAG-70
 #[test]

@@ -50,7 +50,7 @@ fn whose_records_there_are_is_told_and_a_mistyped_name_is_not_found() {
     let none = dev.run(&["records", "list", "main", "todo", "todos", "--owner", "dev", "--where", "title=x"]);
     assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
 
-    // Whoever may not know of others is told nothing of them.
+    // Callers without the right to list owners get no names.
     let token = dev.ok(&["db", "token", "main", "--op", "read", "--model", "records"]);
     let reader = Ferry::new(FERRY, &hub.url()).env("FERRY_SYNC_TOKEN", token.trim());
     let none = reader.run(&["records", "list", "main", "todo", "todos"]);

@@ -64,7 +64,7 @@ fn put_back() -> (Backed, Ferry, Ferry) {
 }
 
 // The base of a file was compared by its number alone: with another version 2 at the hub, a push from the lost version 2
-// overwrote it without a word, and a pull said "up to date".
+// overwrote it silently, and a pull said "up to date".
 // Verifies: PAG-63, PAG-65
 #[test]
 fn another_version_of_the_same_number_is_a_conflict() {
@@ -72,7 +72,7 @@ fn another_version_of_the_same_number_is_a_conflict() {
     one.ok(&["pull", "app.db", "--force"]);
     set(&one, 3);
     assert!(one.ok(&["push", "app.db"]).starts_with("pushed 2-"));
-    // Unchanged and changed, the other machine hears of it.
+    // Unchanged and changed, the other machine gets the conflict.
     for change in [None, Some(4)] {
         if let Some(price) = change {
             set(&two, price);
@@ -95,7 +95,7 @@ fn another_version_of_the_same_number_is_a_conflict() {
     assert!(two.ok(&["push", "app.db"]).starts_with("up to date 2-"));
 }
 
-// A pull took the acknowledged version out of the file without a word, and the advice said "nothing is lost".
+// A pull took the acknowledged version out of the file silently, and the advice said "nothing is lost".
 // Verifies: PAG-65
 #[test]
 fn a_hub_that_is_older_than_the_file_takes_nothing_from_it_unasked() {

@@ -225,7 +225,7 @@ fn kill_9_during_a_pull_leaves_the_file_old_or_new() {
         assert_equal(&file, &copy);
     }
     assert!(died >= 3, "only {died} of {points:?} are passed");
-    // A first pull that dies leaves no file, or the whole one.
+    // A first pull that is killed leaves no file, or the whole one.
     for point in &points {
         let name = format!("{point}.db");
         let _ = two.clone().env("FERRY_FAULT", &format!("{point}=kill")).run(&["clone", "app", &name]);

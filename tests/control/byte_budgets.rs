@@ -43,7 +43,7 @@ fn a_running_session_ends_where_the_budget_does() {
     pull(&place, &enough, &folder.path().join("enough.db")).unwrap();
     assert_spent(&place, &enough);
 
-    // Not enough: told, closed, and not a byte more than allowed.
+    // Not enough: an error, then the close, and not a byte more than allowed.
     let half = token::attenuate(&place.pull_token(), &[&format!("bpd={}", bytes / 2)]);
     let failure = pull(&place, &half, &folder.path().join("half.db")).unwrap_err();
     assert!(failure.message().contains("caveat bpd"), "{failure:?}");

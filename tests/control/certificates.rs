@@ -53,7 +53,7 @@ fn a_renewed_certificate_is_served_after_sighup_and_sockets_go_on() {
     ping(&mut socket);
 }
 
-// Who renews certificates often tells nobody, and writes one file after the other.
+// Renewal programs often signal nothing, and write one file after the other.
 #[test]
 fn a_renewed_certificate_is_loaded_and_an_incomplete_one_is_ignored() {
     let dir = tempfile::tempdir().unwrap();

@@ -133,7 +133,7 @@ fn for_each(count: usize, at_once: usize, work: impl Fn(usize) + Sync) {
 }
 
 // Nothing bounded what was open: 600 databases that were written within a minute took all of the usual 1,024
-// descriptors, and from then on everybody was told `500 internal error`.
+// descriptors, and from then on every answer was `500 internal error`.
 // Verifies: WEB-10
 #[test]
 fn more_databases_than_descriptors_are_written_and_read_by_many_at_once() {
@@ -202,7 +202,7 @@ fn while_all_that_may_be_open_are_in_use_a_caller_waits_and_is_then_told_to_come
         let seconds: u64 = refused.header("retry-after").expect("Retry-After").parse().unwrap();
         assert!((1..=60).contains(&seconds), "{seconds}");
         assert!(refused.text().contains("databases open"), "{}", refused.text());
-        // Whoever reads is told the same.
+        // Reads get the same answer.
         let headers = [("Authorization", &*bearer(many.token(1))), ("X-Client-Id", "reader")];
         let path = "/sync/todo/pull?collection=tasks&since=";
         let read = http::send(many.hub.address(), "GET", path, &headers, b"").unwrap();

@@ -102,7 +102,7 @@ fn an_invitation_code_works_once() {
     assert_eq!((text(&joined, "id"), text(&joined, "role")), (second.clone(), "viewer".to_owned()));
     refused(bob.ferry("AcceptInvitation", &json!({"code": for_bob})), "permission_denied");
 
-    // Lists show no code; what is revoked is dead.
+    // Lists show no code; what is revoked does not work.
     let waiting = rows(&ada, "ListInvitations", "invitations", &json!({"org": second}));
     assert_eq!(waiting.len(), 1);
     assert_eq!(
@@ -203,7 +203,7 @@ fn the_audit_list_tells_every_change_and_no_secret() {
     let later = json!({"org": "team", "sinceUnix": (ferry_testkit::wait::unix_seconds() + 60).to_string()});
     assert_eq!(rows(&team.admin, "ListAuditEvents", "events", &later), Vec::<Value>::new());
 
-    // Failed logins are told to whoever they were for.
+    // Failed logins are listed for the account that they were for.
     let own = rows(&team.member, "ListAuditEvents", "events", &json!({"action": "user.login"}));
     assert_eq!(own.iter().map(|event| text(event, "outcome")).collect::<Vec<_>>(), ["failed"]);
     let all = format!("{events:?}{own:?}");
@@ -212,7 +212,7 @@ fn the_audit_list_tells_every_change_and_no_secret() {
     }
 }
 
-// Who deleted an organisation could not tell any more what had been done there, though its rows were kept for 400 days.
+// Who deleted an organisation could not read any more what had been done there, though its rows were kept for 400 days.
 // Verifies: WEB-07
 #[test]
 fn former_admins_read_the_audit_of_a_deleted_organisation() {
@@ -237,7 +237,7 @@ fn former_admins_read_the_audit_of_a_deleted_organisation() {
     refused(team.admin.ferry("ListAuditEvents", &request("nothing")), "not_found");
 }
 
-/// Calls a method of a hub that dies of it.
+/// Calls a method that kills the hub.
 fn call_into_death(user: &ferry_testkit::Session, method: &'static str, request: Value) {
     let user = user.clone();
     // The helper panics where there is no answer, and ends this thread alone.

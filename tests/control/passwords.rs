@@ -124,7 +124,7 @@ fn the_eleventh_guess_is_throttled() {
     refused(login(&hub, "ada@example.com", PASSWORD), "resource_exhausted");
 }
 
-/// A hub that is told by a proxy where its clients are, and limits them.
+/// A hub behind a trusted proxy that names client addresses, with rate limits.
 fn behind_a_proxy() -> Hub {
     options()
         .env("FERRY_RATE_LIMIT_SCALE", "1")

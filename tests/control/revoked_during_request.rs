@@ -241,7 +241,7 @@ fn set_jwt(team: &Team, settings: &Value) {
     team.admin.ferry("SetJwtSettings", &json!({"database": team.database, "settings": settings})).unwrap();
 }
 
-/// An answer without what tells one request from another.
+/// An answer without what differs from request to request.
 fn reply(answer: &Response) -> (u16, String) {
     let id = answer.header("x-request-id").unwrap_or("none");
     (answer.status, answer.text().replace(id, "…"))
@@ -257,7 +257,7 @@ fn assert_late_requests_change_nothing(cause: Cause) {
         let late = request.finish();
         let name = format!("{cause:?}: {} {}", way.method, way.path);
         assert!(matches!(late.status, 401 | 403 | 404), "{name}: {} {}", late.status, late.text());
-        // A JWT without settings could as well mean no database at all, which is told otherwise where it came without.
+        // A JWT without settings may mean no database at all, for which a whole request gets another error.
         if cause != JwtSettingsRemoved {
             assert_eq!(reply(&late), reply(&scene.whole(way)), "{name}: as at the door");
         }

@@ -99,7 +99,7 @@ fn a_removed_member_loses_sockets_tokens_and_listings() {
     assert_eq!(gone.message, "database not found");
     refused(team.member.ferry("ListDatabases", &json!({"org": team.org})), "not_found");
     assert_eq!(team.role(), "");
-    // Over a crash, and after coming back: what was minted before stays dead.
+    // Over a crash, and after coming back: what was minted before stays revoked.
     team.hub.kill();
     let team = team.restarted_with(|options| options);
     assert_eq!(Socket::open(team.hub.address(), &token).unwrap_err().status, 401);

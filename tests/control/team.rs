@@ -88,7 +88,7 @@ impl Team {
         self.member.ferry("IssueSyncToken", &request).map(|answer| text(&answer, "token"))
     }
 
-    /// The member's role in the team as the member is told; empty: none.
+    /// The member's role in the team as the member's own list shows it; empty: none.
     pub(crate) fn role(&self) -> String {
         let orgs = rows(&self.member, "ListOrgs", "orgs", &json!({}));
         orgs.iter().find(|org| org["id"] == *self.org).map(|org| text(org, "role")).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The documentation, followed word by word: every command in README.md and docs/ is run, in the order of its page, every
+//! The documentation is correct: every command in README.md and docs/ is run, in the order of its page, every
 //! configuration is started with, and every command or setting that the prose names exists.
 
 mod fixtures;

@@ -176,7 +176,7 @@ fn calls_under_v1_are_charged_and_a_write_that_fits_is_answered() {
     assert_v1_spent(&v1(&stores, &enough, "GET", "", ""));
     assert_v1_spent(&v1(&stores, &budgeted(&stores, page.body.len() - 1), "GET", "", ""));
 
-    // An append whose body fits is told, even if the answer does not fit: a retry would append twice.
+    // An append whose body fits is answered, even if the answer does not fit: a retry would append twice.
     let append =
         json!({"clientId": "billing", "sessionId": "job-1", "events": [{"name": "v1.Paid"}]}).to_string();
     let token = budgeted(&stores, append.len());
@@ -203,7 +203,7 @@ fn whole_logs_count_as_they_come_and_go() {
     assert_v1_spent(&v1(&stores, &enough, "GET", "/stores", ""));
     assert_v1_spent(&v1(&stores, &budgeted(bytes - 1), "GET", "/stores/app/export", ""));
 
-    // An import that is more than is left leaves nothing behind; one that fits is made, and told.
+    // An import that is more than is left leaves nothing behind; one that fits is made, and answered.
     let import = "/stores/copy/import?backendId=mint";
     assert_v1_spent(&v1(&stores, &budgeted(bytes - 2), "POST", import, &lines));
     assert_eq!(v1(&stores, &admin, "GET", "/stores/copy", "").status, 404);

@@ -40,7 +40,7 @@ fn kill_9_at_every_point_of_a_push_loses_nothing_acknowledged() {
         assert_eq!(last, if point == "events.append" { head } else { head + 3 }, "{point}: {found:?}");
         assert_eq!(found, (1..=last).collect::<Vec<_>>());
         if last > head {
-            // A lost acknowledgement: the retry is told so, and nothing is doubled.
+            // A lost acknowledgement: the retry is answered accordingly, and nothing is doubled.
             assert_eq!(stores.open("app").push(&a(1), &chain(head, 3)).code(), "ServerAheadError");
         }
         assert_eq!(stores.open("app").push(&a(2), &[event(last + 1, last)]), Outcome::Success(json!({})));

@@ -70,7 +70,7 @@ fn a_credential_that_names_no_database_gets_the_one_of_the_store() {
     drop(stores.open("of-a-token"));
     assert_eq!(databases(&stores), ["app", "team-1", "team-2", "made-before"]);
 
-    // What cannot name a database is told so.
+    // What cannot name a database is refused with the reason.
     for bad in ["a.b", "a b", &"x".repeat(65)] {
         let refused = open(&stores, &bearer, bad).unwrap_err();
         assert_eq!(refused.status, 400, "{}", refused.text());

@@ -138,7 +138,7 @@ fn a_silent_peer_is_pinged_and_one_that_does_not_answer_is_dropped() {
     let stores = Stores::with("--events-ping-seconds=1");
     let mut alive = stores.open("app");
     let dead = stores.open("app");
-    // Whoever reads answers the pings; after four of them a dead one would be gone.
+    // Whoever reads answers the pings; after four of them a peer that does not answer would be closed.
     alive.set_read_timeout(Duration::from_millis(4500));
     assert_eq!(alive.next(), Said::Nothing);
     alive.send(&json!({"_tag": "Ping"}));

@@ -259,7 +259,7 @@ fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
     distinct.dedup();
     assert_eq!(distinct, (1..=252).collect::<Vec<i64>>(), "each at least once");
 
-    // Nothing is told again that was taken.
+    // Nothing is delivered again that was accepted.
     stores = stores.restarted();
     let count = receiver.delivered().len();
     append(&stores, &body(json!(252), &["last"]));
@@ -269,7 +269,7 @@ fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
 }
 
 // A store was copied into a second database under its own identity, both went on, and the receiver, which remembered
-// what it had been told by `Ferry-Hook-Id`, took the second one's events for repetitions of the first one's.
+// what it had received by `Ferry-Hook-Id`, took the second one's events for repetitions of the first one's.
 // Verifies: EVT-58
 #[test]
 fn different_events_are_never_delivered_under_one_id() {

@@ -1,4 +1,4 @@
-//! What an operator is told of clients that do not get on (events, 2.10). A LiveStore client retries in silence, so this
+//! How clients whose pushes or pulls fail are listed for the operator (events, 2.10). A LiveStore client retries in silence, so this
 //! is the only place where it shows: clients refused by INVALID_BATCH, CLIENT_AHEAD, STORE_HOLD or for want of a right
 //! were not to be seen over WebSocket, since their pushes never came to the writer.
 
@@ -133,6 +133,6 @@ fn a_socket_that_names_an_invalid_store_is_listed_with_the_reason() {
         // A socket that is refused is asked for once more, for the answer's body.
         assert_eq!(refused["tries"], 2, "who has no credential is not listed: {reply}");
     }
-    // They belong to no store, so whoever looks at one is told of them.
+    // They belong to no store, so they are in the list of every store.
     assert_eq!(clients(&stores)["refused"].as_array().unwrap().len(), 4);
 }

@@ -85,7 +85,7 @@ fn readers_during_a_pull_see_the_old_or_the_new_file() {
             place.push(&source);
             let mut child = ferry.spawn(&["sync", "pull", "--db", "copy.db"]);
             loop {
-                // A reader may be told that the file is busy; it is never shown a mixture.
+                // A reader may get BUSY; it never sees a mixture.
                 if let Ok(sum) = bank::sum(&copy) {
                     assert_eq!(sum, bank::SUM, "a reader saw half a pull");
                 }

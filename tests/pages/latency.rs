@@ -15,7 +15,7 @@ use crate::support::Place;
 /// How long Linux puts an acknowledgement off at least.
 const DELAYED: Duration = Duration::from_millis(40);
 
-/// Announces all pages, which the hub has, and hears that nothing is wanted.
+/// Announces all pages, which the hub has, and gets the answer that none is wanted.
 fn push_nothing(socket: &mut Socket, pages: &[Vec<u8>]) {
     for (number, page) in (1..).zip(pages) {
         socket.send(&Frame::page_hash(number, page));

@@ -103,7 +103,7 @@ fn damage(file: &Path) -> Vec<u8> {
     sound
 }
 
-/// A file that is damaged itself was told for ever to have changed meanwhile, and to be pushed again.
+/// A damaged file was always refused as one that had changed meanwhile, with the advice to push again.
 // Verifies: PAG-07, PAG-19
 #[test]
 fn the_same_image_refused_twice_is_reported_as_damaged() {

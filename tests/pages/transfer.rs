@@ -93,7 +93,7 @@ fn zero_pages_and_pages_the_hub_has_are_not_requested() {
     assert_equal(&file, &copy);
 }
 
-/// The hub cannot tell a push of an empty file from a pull into one: what it says must help with both.
+/// The hub cannot tell a push of an empty file from a pull into one: its advice must fit both.
 #[track_caller]
 fn assert_empties_nothing(failure: &edgereplica::Failure) {
     let reply = failure.message();
@@ -104,7 +104,7 @@ fn assert_empties_nothing(failure: &edgereplica::Failure) {
     );
 }
 
-// The empty file was only told "this token allows push only", which is what it was there for.
+// The empty file only got "this token allows push only", which is what it was there for.
 // Verifies: PAG-09
 #[test]
 fn a_push_of_nothing_does_not_empty_the_hub() {

@@ -113,7 +113,7 @@ fn sockets_and_streams(address: SocketAddr, bearer: &str) {
     assert_eq!(socket.page(&a(2)).numbers(), [3]);
 }
 
-/// nginx refuses bodies over 1 MB unless told otherwise.
+/// nginx refuses bodies over 1 MB by default.
 fn big_bodies(address: SocketAddr, bearer: &str) {
     let text = "x".repeat(800 << 10);
     let record = json!({"a": text, "b": text, "c": text}).to_string();

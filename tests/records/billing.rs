@@ -16,7 +16,7 @@ use super::{Records, insert};
 /// What a service does that is ill.
 const GARBAGE: &str = "not JSON";
 
-/// A billing service that says what it is told to.
+/// A billing service whose answers the test sets.
 struct Service {
     url: String,
     answer: Arc<Mutex<Reply>>,

@@ -131,7 +131,7 @@ fn calls_under_v1_are_charged_and_a_write_that_fits_is_answered() {
         assert_eq!(v1(&records, &token, "GET", rest, "").body, whole.body, "{rest}");
         assert_v1_spent(&v1(&records, &token, "GET", rest, ""));
     }
-    // A write whose body fits is told, even if the answer does not fit.
+    // A write whose body fits is answered, even if the answer does not fit.
     let body = json!({"title": "another"}).to_string();
     let token = budgeted(&records, body.len());
     let answer = v1(&records, &token, "PATCH", "/todo/tasks/t1", &body);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Records, device::Device, ids, insert, update};
 use crate::support::options;
 
-// Tombstones were kept for ever, or purged, and the dead came back with the next old device. Acceptance scenario 15.
+// Tombstones were kept for ever, or purged, and deleted records came back with the next old device. Acceptance scenario 15.
 // Verifies: REC-40
 #[test]
 fn a_device_that_returns_after_200_days_resurrects_nothing() {
@@ -43,7 +43,7 @@ fn a_device_that_returns_after_200_days_resurrects_nothing() {
     let mut fresh = Device::new("fresh");
     fresh.pull(&records);
     assert_eq!(fresh.ids().into_iter().collect::<Vec<_>>(), ["alive", "new"]);
-    // Ferry's own client is told to begin anew.
+    // Ferry's own client gets a resync.
     let resync = records.v1("GET", "/changes?app=todo&since=8", "").json();
     assert_eq!((&resync["resync"], &resync["reason"]), (&json!(true), &json!("horizon")));
 }

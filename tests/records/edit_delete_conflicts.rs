@@ -18,7 +18,7 @@ fn send(records: &Records, device: &str, since: &Value, changes: &[Value]) -> Va
     answer.json()
 }
 
-// The edit was merged under the tombstone, and neither device was told that anything was lost.
+// The edit was merged under the tombstone, and neither device got a conflict.
 // Verifies: REC-42
 #[test]
 fn an_edit_concurrent_with_a_delete_is_a_conflict_in_both_orders() {
@@ -48,7 +48,7 @@ fn an_edit_concurrent_with_a_delete_is_a_conflict_in_both_orders() {
         let answer = send(&records, second.0, &cursor, second.1);
         reply(&answer);
         reply(&send(&records, second.0, &cursor, second.1));
-        // The other device is given what it needs to tell it too.
+        // The other device is given what it needs to report the conflict too.
         let page = records
             .call(
                 "GET",

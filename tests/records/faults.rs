@@ -59,7 +59,7 @@ fn what_an_unmodified_client_has_queued_is_taken_up_to_the_limit_of_the_body() {
     assert_eq!(imported.status, 200, "{}", imported.text());
     let wide = records.v1("GET", "/todo/tasks/wide", "").json();
     assert_eq!(wide["data"]["f1999"], 1_999);
-    // Ferry's own client sets such a change aside, and is told so for it alone.
+    // Ferry's own client sets such a change aside: only that change is rejected.
     let body = json!({"app": "todo", "changes": [
         {"collection": "tasks", "id": "large", "op": "update", "fields": {"title": {"value": large, "at": at}}},
         {"collection": "tasks", "id": "small", "op": "insert", "fields": {"title": {"value": "x", "at": at}}}]});

@@ -23,7 +23,7 @@ fn wide(id: &str, value: u32, at: Option<&str>) -> Value {
 }
 
 // Each field was looked for among all others of its record, each stamp among all others of the push, each losing write in
-// the whole history of its record, and each of many deletes told of every field again.
+// the whole history of its record, and each of many deletes reported every field again.
 // Verifies: REC-35
 #[test]
 fn a_push_of_many_fields_does_not_delay_others() {

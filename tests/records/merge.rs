@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Records, T, device::Device, ids, insert, update};
 
-/// An update that tells no time: the hub's counts.
+/// An update without a time: the hub's counts.
 fn edit(id: &str, title: &str) -> Value {
     json!([{"table": "tasks", "id": id, "op": "update", "fields": {"title": {"value": title}}}])
 }
@@ -29,7 +29,7 @@ fn a_fresh_device_equals_an_old_one() {
     }
     let mut fresh = Device::new("fresh");
     fresh.pull(&records);
-    // The insert told no createdAt. Devices are then told the least time of its fields when they first hear of it.
+    // The insert had no createdAt. Devices then get the least time of its fields with their first page of it.
     for device in [&mut old, &mut fresh] {
         device.fields.retain(|(_, field), _| field != "createdAt");
     }
@@ -87,7 +87,7 @@ fn a_clock_far_ahead_converges_to_the_edits_of_others() {
     assert!(seen["at"].as_str().unwrap() >= sent, "{seen}");
 }
 
-// Whatever order the same changes arrive in, there is one state; and who edits under a tombstone is told of it.
+// Whatever order the same changes arrive in, there is one state; and an edit under a tombstone is a conflict.
 // Acceptance scenario 9.
 // Verifies: REC-02, REC-06, REC-17
 #[test]
@@ -187,7 +187,7 @@ fn a_replayed_insert_without_times_takes_nothing_back() {
     }
 }
 
-// A delete that told no time destroyed newer edits.
+// A delete without a time destroyed newer edits.
 // Verifies: REC-06
 #[test]
 fn a_delete_without_a_time_takes_no_edit_with_it() {

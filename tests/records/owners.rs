@@ -133,7 +133,7 @@ fn records_stored_by_an_earlier_version_keep_their_owners() {
     }
 }
 
-// `ferry records list` said that there were no records, and nothing told whose there were.
+// `ferry records list` said that there were no records, and nothing named their owners.
 #[test]
 fn owners_apps_and_collections_are_listed() {
     let server = server();

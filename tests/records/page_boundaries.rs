@@ -1,5 +1,5 @@
-//! Records at the boundary of a page. A record whose field `a` changed before the cut and whose field `b` changed after it stands
-//! behind the cut: what follows must bring both, although `a` is older than the cursor.
+//! Records at the boundary of a page. A record whose field `a` changed before the cut and whose field `b` changed
+//! after it stands behind the cut: what follows must bring both, although `a` is older than the cursor.
 
 use serde_json::{Value, json};
 

@@ -26,7 +26,7 @@ const LOGINS: u32 = 40;
 const ROUNDS: usize = 3;
 /// Parallel logins while pushes are timed.
 const STORM: u32 = 200;
-/// What a client that is told BUSY waits before it tries again, at least; twice as long at most, each another time, as
+/// How long a client that got BUSY waits before it tries again, at least; twice as long at most, each another time, as
 /// clients back off.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Pushes timed without and with the storm.

@@ -1,4 +1,4 @@
-//! What it costs to tell who is calling, to hold that for a connection, and to end it: in this process, on the control
+//! What it costs to authenticate a caller, to hold that for a connection, and to end it: in this process, on the control
 //! plane itself.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};

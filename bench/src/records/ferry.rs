@@ -64,7 +64,7 @@ impl Device {
 pub(crate) struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
-    /// Waits until it is told of something new.
+    /// Waits until it is notified of something new.
     pub(crate) async fn next(&mut self) {
         while !self.text().await.contains("sync-available") {}
     }

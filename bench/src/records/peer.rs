@@ -30,7 +30,7 @@ const TOKEN_SECONDS: i64 = 24 * 3600;
 pub(crate) enum Kind {
     /// This hub; readers follow streams.
     Ferry,
-    /// This hub; readers are told by sockets.
+    /// This hub; readers are notified by sockets.
     Sockets,
     /// PocketBase.
     PocketBase,

@@ -330,7 +330,7 @@ impl Hub {
     /// # Panics
     /// If the operating system refuses.
     pub fn kill(&mut self) {
-        // A process that is gone already is as dead as wished.
+        // The process may have ended already.
         let _ = self.child.kill();
         self.child.wait().expect("our own child can be waited for");
     }

@@ -1,4 +1,4 @@
-//! What the operating system tells of a running process (Linux).
+//! Measures of a running process (Linux).
 
 use std::{fs, process::Child};
 

@@ -70,7 +70,7 @@ impl Person {
     }
 }
 
-/// Where the issuer of OpenID Connect tells a person's e-mail address.
+/// Where the issuer of OpenID Connect names a person's e-mail address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EmailAt {
     /// In the id_token, as Google does.
@@ -192,7 +192,7 @@ impl Provider {
         state.forged_userinfo.clear();
     }
 
-    /// From now on the issuer tells e-mail addresses there.
+    /// From now on the issuer names e-mail addresses there.
     pub fn tell_email(&self, at: EmailAt) {
         lock(&self.state).email_at = at;
     }

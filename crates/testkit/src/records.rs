@@ -111,7 +111,7 @@ impl EventStream {
         }
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without a close.
     pub fn cut(self) {
         let _ = self.reader.get_ref().shutdown(std::net::Shutdown::Both);
     }

@@ -213,7 +213,7 @@ impl Session {
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    /// What the hub tells of a database.
+    /// What `GetDatabase` answers.
     ///
     /// # Panics
     /// If the hub refuses.

@@ -16,7 +16,7 @@ use rustls::{
 
 use crate::http;
 
-/// The authority, PEM. Nobody trusts it who is not told to.
+/// The authority, PEM. No client trusts it by default.
 pub const AUTHORITY: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBXzCCAQWgAwIBAgIBATAKBggqhkjOPQQDAjAWMRQwEgYDVQQDDAtGZXJyeSB0
