@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn every_metric_is_described_and_nothing_else() {
         let mut used = BTreeSet::new();
-        names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
+        // Of the hub and of the rooms below it.
+        names(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut used);
         let described: BTreeSet<String> = HELP.iter().map(|(_, name, _)| (*name).to_owned()).collect();
         assert_eq!(used, described);
         for (kind, name, _) in HELP {

@@ -67,6 +67,19 @@ async fn commits_are_published_in_order_of_seq_before_they_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_of_its_own_committed_is_published_before_it_is_answered() {
+    let fixture = fixture();
+    fixture.actor.submit(insert(1)).await.unwrap();
+    let committed = fixture.actor.exclusive(|writer| {
+        writer.close()?;
+        writer.committed(Seq(2), vec![20]);
+        Ok(())
+    });
+    committed.await.unwrap();
+    assert_eq!(*fixture.published.lock().unwrap(), [(Seq(1), vec![1]), (Seq(2), vec![20])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_outside_a_request_closes_the_file_and_the_next_job_reopens_it() {
     let fixture = fixture();
     fixture.actor.submit(insert(1)).await.unwrap();
@@ -81,7 +94,7 @@ async fn a_panic_outside_a_request_closes_the_file_and_the_next_job_reopens_it()
 async fn an_idle_file_is_closed_and_opened_again_by_the_next_job() {
     let fixture = fixture();
     fixture.actor.submit(insert(1)).await.unwrap();
-    // The answer leaves before the seat is given back.
+    // The answer leaves before the writer is put back.
     while !fixture.actor.close_if_idle() {
         tokio::task::yield_now().await;
     }
