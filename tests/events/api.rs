@@ -65,6 +65,18 @@ fn seq(response: &Response) -> u64 {
 
 // Verifies: EVT-70
 #[test]
+fn a_trailing_slash_of_a_path_is_ignored() {
+    let stores = Stores::new();
+    stores.open("app").push(&a(1), &chain(0, 1));
+    for path in [events(&stores), format!("{}/stores", events(&stores))] {
+        let status = |path: &str| call(&stores, &stores.token, "GET", path, &[], &[]).status;
+        assert_eq!(status(&path), status(&format!("{path}/")), "{path}");
+    }
+    assert_eq!(call(&stores, &stores.token, "GET", &format!("{}/", events(&stores)), &[], &[]).status, 200);
+}
+
+// Verifies: EVT-70
+#[test]
 fn pages_show_the_log_and_tell_when_nothing_is_new() {
     let stores = Stores::new();
     let mut socket = stores.open("app");

@@ -242,3 +242,26 @@ fn a_write_refuses_parameters_that_it_does_not_know() {
     );
     assert_eq!(put("").status, 200);
 }
+
+// The figures of a database named events and pages, and not a word of records.
+#[test]
+fn the_figures_of_a_database_tell_its_live_records() {
+    let records = Records::new();
+    let figures = || {
+        let shown = records.place.user.database(&records.place.database);
+        shown["lanes"].as_array().cloned().unwrap_or_default()
+    };
+    assert_eq!(figures(), [] as [Value; 0], "no file yet");
+    records.push("c", "", &json!([insert("tasks", "t1", "x"), insert("notes", "n1", "y")]));
+    records.push("c", "", &json!([insert("tasks", "t2", "z")]));
+    let deleted = records.v1("DELETE", "/todo/tasks/t1", "");
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let seq = deleted.header("ferry-seq").unwrap().to_owned();
+    let figures = figures();
+    let [lane] = &figures[..] else { panic!("{figures:?}") };
+    let (model, items, head) = (&lane["model"], &lane["items"], &lane["head_seq"]);
+    let head = if head.is_null() { &lane["headSeq"] } else { head };
+    assert_eq!((model, items, head), (&json!("records"), &json!("2"), &json!(seq)), "{lane}");
+    let bytes: u64 = lane["bytes"].as_str().unwrap().parse().unwrap();
+    assert!((30..10_000).contains(&bytes), "{lane}");
+}

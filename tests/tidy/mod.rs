@@ -1,5 +1,6 @@
 //! Checks of the sources' text and of the dependency tree.
 
+mod arrows;
 mod manifests;
 mod requirements;
 mod sources;

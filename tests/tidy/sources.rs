@@ -2,27 +2,20 @@
 
 use super::{Text, report, texts};
 
-/// Longest file that needs no reason.
-const LINES_MAX: usize = 500;
-
-/// Files that may be longer, each with its reason.
-const LONG_FILES: &[(&str, &str)] = &[];
+/// Longest file, in lines. A cap for what nobody looked at, not a measure of an idea: at a cap of 500 files were cut in the
+/// middle of an `impl`, and functions of 71 lines in two, to pass. From 500 lines on, or 70 of a function, it is for a
+/// reviewer to ask whether there are two ideas; clippy's own limit of a function (100) is the cap of those.
+const LINES_MAX: usize = 800;
 
 #[test]
-fn files_have_at_most_500_lines() {
-    let sources: Vec<Text> = texts().into_iter().filter(Text::is_rust).collect();
-    let allowed = |path: &str| LONG_FILES.iter().any(|(long, reason)| *long == path && !reason.is_empty());
-    let mut findings: Vec<String> = sources
-        .iter()
-        .filter(|file| file.content.lines().count() > LINES_MAX && !allowed(&file.path))
-        .map(|file| format!("{}: {} lines", file.path, file.content.lines().count()))
+fn no_file_is_longer_than_anybody_reads() {
+    let sources = texts().into_iter().filter(Text::is_rust);
+    let lengths = sources.map(|file| (file.content.lines().count(), file.path));
+    let findings: Vec<String> = lengths
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .map(|(lines, path)| format!("{path}: {lines} lines"))
         .collect();
-    for (path, _) in LONG_FILES {
-        if !sources.iter().any(|file| file.path == *path && file.content.lines().count() > LINES_MAX) {
-            findings.push(format!("{path}: is not long any more, take it off the list"));
-        }
-    }
-    report("files above 500 lines: split them, or list them in LONG_FILES with the reason", &findings);
+    report("files above 800 lines: they hold several ideas; give each a file", &findings);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     files::{DatabaseFiles, Evict},
     newest::Newest,
     readers::Readers,
-    registry::Shared,
+    shared::Shared,
 };
 
 /// Who a request is made for, and whether he still may (TOK-17).

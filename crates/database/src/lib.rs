@@ -5,10 +5,12 @@ mod blank;
 mod database;
 mod files;
 mod inline;
+mod min_seq;
 mod model;
 mod newest;
 mod readers;
 mod registry;
+mod shared;
 mod wakeup;
 
 pub use actor::{Actor, Commit, Committed, ExclusiveWriter};

@@ -39,7 +39,7 @@ pub trait ModelState: Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn stats(_sql: &NativeSql<'_>) -> Result<Option<ModelStats>> {
+    fn stats(&self, _sql: &NativeSql<'_>) -> Result<Option<ModelStats>> {
         Ok(None)
     }
 }
@@ -68,7 +68,7 @@ pub trait Models: Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn stats(sql: &NativeSql<'_>) -> Result<Vec<ModelStats>>;
+    fn stats(&self, sql: &NativeSql<'_>) -> Result<Vec<ModelStats>>;
 }
 
 /// One sync model's share of a database.
@@ -153,9 +153,9 @@ macro_rules! models {
                 Ok(())
             }
 
-            fn stats(sql: &$crate::NativeSql<'_>) -> $crate::StorageResult<Vec<$crate::ModelStats>> {
+            fn stats(&self, sql: &$crate::NativeSql<'_>) -> $crate::StorageResult<Vec<$crate::ModelStats>> {
                 let mut all = Vec::new();
-                $(all.extend(<$state as $crate::ModelState>::stats(sql)?);)+
+                $(all.extend($crate::ModelState::stats(&*self.$name, sql)?);)+
                 Ok(all)
             }
         }

@@ -1,18 +1,11 @@
-//! Reading your writes: the commits that a file holds, and waiting for one of them (`Ferry-Min-Seq`).
+//! The newest commit of a database, and who waits for a later one.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferry_core::topic::Wake as _;
-use ferry_sqlite::{NativeSql, writer::seq_of};
-use ferry_types::{Error, Reason, Result, Seq, limits::MIN_SEQ_WAIT_MAX_MS};
+use ferry_types::Seq;
 
-use crate::{Database, Models, Wakeup, database::main_of};
+use crate::Wakeup;
 
 /// The newest commit since the database is held, and who waits for a later one. A number and a wake-up: nobody needs
 /// the commits in between.
@@ -28,7 +21,7 @@ impl Newest {
         self.wakeup.wake();
     }
 
-    async fn wait_for(&self, least: Seq) {
+    pub(crate) async fn wait_for(&self, least: Seq) {
         loop {
             let mut notified = std::pin::pin!(self.wakeup.notified());
             notified.as_mut().enable();
@@ -37,34 +30,5 @@ impl Newest {
             }
             notified.await;
         }
-    }
-}
-
-impl<M: Models> Database<M> {
-    /// The newest commit on disk; 0 where nothing was ever written.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn seq(self: &Arc<Self>) -> Result<Seq> {
-        if !tokio::fs::try_exists(main_of(self.dir())).await.unwrap_or(false) {
-            return Ok(Seq(0));
-        }
-        self.read(|connection| seq_of(&NativeSql(connection))).await
-    }
-
-    /// Waits a moment for the commit `least`.
-    ///
-    /// # Errors
-    /// `SEQ_NOT_REACHED`.
-    pub async fn reach(self: &Arc<Self>, least: Seq) -> Result<()> {
-        let seen = self.seq().await?;
-        if seen >= least {
-            return Ok(());
-        }
-        let wait = self.newest().wait_for(least);
-        tokio::time::timeout(Duration::from_millis(MIN_SEQ_WAIT_MAX_MS), wait).await.map_err(|_| {
-            let message = format!("commit {least} has not been made here: the newest is {seen}");
-            Error::new(Reason::SeqNotReached, message).retry_after_ms(1_000)
-        })
     }
 }

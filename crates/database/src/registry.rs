@@ -19,6 +19,7 @@ use crate::{
     blank::Blanks,
     database::{deleted, stopping},
     files::Evict as _,
+    shared::Shared,
 };
 
 /// Databases that end at once when the hub stops.
@@ -32,13 +33,6 @@ pub struct Databases<M: Models> {
     held: Mutex<Held<M>>,
     /// The use at which the last sweep began.
     swept: AtomicU64,
-}
-
-/// What the databases of a hub share.
-pub(crate) struct Shared<M> {
-    pub(crate) files: Arc<OpenFiles>,
-    pub(crate) inline: Arc<InlineRuns>,
-    pub(crate) blanks: Blanks<M>,
 }
 
 struct Held<M: Models> {

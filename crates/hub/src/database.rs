@@ -2,8 +2,14 @@
 
 pub use ferry_database::{Committed, FileLimits, FilePermit, InlineRuns, OpenFiles, seq_of};
 
-pub use crate::models::Effect;
-use crate::models::Models;
+use crate::models::for_each_model;
+
+macro_rules! states {
+    ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
+        ferry_database::models! { $($name: $model(crate::$name::$state),)+ }
+    };
+}
+for_each_model!(states);
 
 /// One database.
 pub type Database = ferry_database::Database<Models>;

@@ -10,7 +10,6 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use crate::{
     control::{DatabaseHost, DatabaseStats},
     database::{Database, Databases},
-    models::Models,
 };
 
 /// The hub's databases, as the control plane asks of them.
@@ -74,9 +73,10 @@ fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
 
 async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
-    let read = database.read(|connection| {
+    let models = Arc::clone(database.models());
+    let read = database.read(move |connection| {
         let sql = NativeSql(connection);
-        Ok((seq_of(&sql)?, Models::stats(&sql)?))
+        Ok((seq_of(&sql)?, models.stats(&sql)?))
     });
     let (seq, models) = read.await?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());

@@ -15,10 +15,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use crate::{
-    events,
     http::{is_forwarded, names_this_machine},
     hub::Hub,
-    metric_help, process_metrics,
+    metric_help, process_metrics, shells,
 };
 
 /// Free bytes below which the disk counts as low.
@@ -80,7 +79,7 @@ pub(crate) async fn metrics(
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
     metrics::gauge!("ferry_databases_open").set(hub.databases.files().open_count() as f64);
-    events::count_stores(&hub);
+    shells::set_gauges(&hub);
     let text = recorder().render() + &process_metrics::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
+use ferry_http_client::HttpClient;
 use ferry_types::{Clock, UnixMillis};
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config,
-    control::Control,
-    database::Databases,
-    descriptors::Descriptors,
-    events::{Clients, Hooks},
-    http::BodyMemory,
-    records::{Billing, Decoding},
+    config::Config, control::Control, database::Databases, descriptors::Descriptors, http::BodyMemory,
+    models::for_each_model,
 };
 
 /// One running hub.
@@ -28,18 +23,10 @@ pub struct Hub {
     pub started: UnixMillis,
     /// Accounts, databases, credentials.
     pub control: Arc<Control>,
-    /// Checks of pushed images that run at once (PAG-19).
-    pub image_checks: Semaphore,
     /// The databases in use.
     pub databases: Arc<Databases>,
-    /// Who may sync records, as the billing service says.
-    pub billing: Billing,
-    /// Large pushes of records take turns.
-    pub records_decoding: Decoding,
-    /// The operator's programs that event sync asks and tells.
-    pub event_hooks: Arc<Hooks>,
-    /// What event sync knows of clients that do not get on.
-    pub event_clients: Clients,
+    /// What the sync models keep beside the hub.
+    pub services: Services,
     /// Memory of request bodies that have not arrived whole.
     pub body_memory: Arc<BodyMemory>,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
@@ -47,3 +34,23 @@ pub struct Hub {
     /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.
     pub tasks: TaskTracker,
 }
+
+macro_rules! services {
+    ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
+        /// What each sync model keeps beside the hub, built from its settings.
+        pub struct Services {
+            $(
+                #[doc = concat!("Of the model `", stringify!($name), "`.")]
+                pub $name: crate::$name::$service,
+            )+
+        }
+
+        impl Services {
+            /// Those of a hub with these settings, which asks others by `http_client`.
+            pub(crate) fn new(config: &Config, http_client: &Arc<HttpClient>) -> Self {
+                Self { $($name: crate::$name::$service::new(&config.$name, http_client),)+ }
+            }
+        }
+    };
+}
+for_each_model!(services);

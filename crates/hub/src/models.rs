@@ -1,9 +1,15 @@
-//! The sync models of this hub: the only list of them.
+//! The sync models of this hub: the only list of them. Whoever needs something of each model hands the list to a macro of
+//! its own: `config` its settings, `database` what it keeps beside each database, `hub` what it keeps beside the hub,
+//! `shells` what it does. Nothing is imported here, so that all of these can stand above it.
 
-use crate::{events::EventsState, pages::PagesState, records::RecordsState};
-
-ferry_database::models! {
-    pages: Pages(PagesState),
-    events: Events(EventsState),
-    records: Records(RecordsState),
+/// Calls the macro `$then` with a row per model: the name of its modules, its [`ferry_types::Model`], and its types there.
+macro_rules! for_each_model {
+    ($then:ident) => {
+        $then! {
+            pages: Pages, PagesConfig, PagesState, PagesService;
+            events: Events, EventsConfig, EventsState, EventsService;
+            records: Records, RecordsConfig, RecordsState, RecordsService;
+        }
+    };
 }
+pub(crate) use for_each_model;

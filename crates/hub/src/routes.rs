@@ -6,51 +6,56 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{any, any_service, get},
 };
-use ferry_types::limits::{ANONYMOUS_RPC_BODY_MAX_BYTES, RPC_BODY_MAX_BYTES, RPC_MAX_MS};
+use ferry_types::{
+    Model,
+    limits::{ANONYMOUS_RPC_BODY_MAX_BYTES, RPC_BODY_MAX_BYTES, RPC_MAX_MS},
+};
 use http::{HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
-use tower::{Layer as _, ServiceExt as _};
-use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower::ServiceExt as _;
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 use owner::Owner;
 
 use crate::{
-    events, health,
+    health,
     http::{Envelope, RequestBody},
     hub::Hub,
-    oauth, pages, records, rpc, static_files,
+    oauth, rpc, shells, static_files,
 };
 
-/// Requests of LiveStore's wire have a CORS of their own and any path, so they are taken out before both.
-async fn livestore(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+/// Requests of a wire that has a CORS of its own, and any path: taken out before both.
+async fn before_cors(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let is_livestore = owner::owner(&parts) == Owner::LiveStore;
+    let owner = owner::owner(&parts);
     let request = Request::from_parts(parts, body);
-    if !is_livestore {
-        return next.run(request).await;
-    }
-    let serve = tower::service_fn(|request| {
-        let hub = Arc::clone(&hub);
-        async move { Ok::<_, Infallible>(events::serve(hub, request).await) }
-    });
-    match CompressionLayer::new().layer(serve).oneshot(request).await {
-        Ok(response) => response.map(Body::new),
-        Err(never) => match never {},
+    match owner {
+        Owner::BeforeCors(model) => of_model(model, hub, request, next).await,
+        Owner::Hub | Owner::Model(_) => next.run(request).await,
     }
 }
 
-/// Requests of record clients, whose app may be any name.
-async fn record_clients(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+/// Requests of the sync models.
+async fn models(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let is_records = owner::owner(&parts) == Owner::Records;
+    let owner = owner::owner(&parts);
     let request = Request::from_parts(parts, body);
-    if is_records { records::serve(hub, request).await } else { next.run(request).await }
+    match owner {
+        Owner::Model(model) => of_model(model, hub, request, next).await,
+        Owner::Hub | Owner::BeforeCors(_) => next.run(request).await,
+    }
+}
+
+async fn of_model(model: Model, hub: Arc<Hub>, request: Request, next: Next) -> Response {
+    match shells::serve(model, hub, request).await {
+        Ok(response) => response,
+        Err(request) => next.run(request).await,
+    }
 }
 
 /// All routes of the hub.
@@ -60,19 +65,17 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/health", get(health::health))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .route("/sync", any(pages::sync))
-        .route("/v1/databases/{db}/events", any(events::serve_view))
-        .route("/v1/databases/{db}/events/{*rest}", any(events::serve_view))
         .merge(oauth())
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
         .with_state(Arc::clone(hub))
         .merge(rpc(hub))
-        .layer(from_fn_with_state(Arc::clone(hub), record_clients));
+        .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
     let envelope = Envelope::new(&config.listener, config.dev, clock, Arc::clone(&hub.body_memory));
-    let routes = envelope.wrap(routes, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), livestore)));
+    let routes =
+        envelope.wrap(routes, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), before_cors)));
     match hub.config.listener.public_path() {
         "" => routes,
         path => below(path, routes),

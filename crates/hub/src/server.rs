@@ -6,7 +6,7 @@ use ferry_types::{
     Clock,
     limits::{EVENTS_WATERMARK_EVERY_MS, JWKS_REFRESH_EVERY_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS},
 };
-use tokio::{sync::Semaphore, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -17,19 +17,13 @@ use crate::{
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
     descriptors::Descriptors,
-    events::{self, Hooks},
     health,
     http::BodyMemory,
-    hub::Hub,
+    hub::{Hub, Services},
     listener::Listener,
-    memory,
-    records::{self, Billing, Decoding},
-    routes,
+    memory, routes, shells,
     tls::Certificates,
 };
-
-/// Checks of pushed images that run at once, of all databases.
-const IMAGE_CHECKS_MAX: usize = 2;
 
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
@@ -77,19 +71,15 @@ impl Server {
             Listener::bind(&config.listener, descriptors, certificates.as_ref().map(Certificates::acceptor))
                 .await?;
         let hub = Hub {
-            event_clients: events::Clients::default(),
+            services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(BodyMemory::new(config.listener.body_memory_bytes)),
-            event_hooks: Arc::new(Hooks::new(config.events.hooks.clone())),
             config,
             descriptors,
             started: clock.now(),
             clock,
             control,
             databases,
-            billing: Billing::default(),
-            records_decoding: Decoding::default(),
             stopping: CancellationToken::new(),
-            image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             tasks: TaskTracker::new(),
         };
         Ok(Self { hub: Arc::new(hub), listener, certificates, lock: Some(lock) })
@@ -150,8 +140,7 @@ impl Server {
         ];
         housekeeping
             .extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.follow())));
-        let hub = Arc::clone(&self.hub);
-        self.hub.tasks.spawn(async move { events::deliver_all(&hub).await });
+        shells::start(&self.hub);
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = self.listener.accept(&app, &self.hub.stopping, &connections) => match never {},
@@ -175,8 +164,7 @@ impl Server {
             never = self.listener.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.iter().for_each(tokio::task::JoinHandle::abort);
-        events::save_watermarks(&self.hub).await;
-        records::save_watermarks(&self.hub).await;
+        shells::save_watermarks(&self.hub).await;
         self.hub.databases.stop().await;
         self.hub.control.flush_usage().await;
         self.hub.control.stop().await;
@@ -201,13 +189,10 @@ async fn housekeeping(hub: Arc<Hub>) {
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut key_sets = tokio::time::interval(Duration::from_millis(JWKS_REFRESH_EVERY_MS));
-    let mut positions = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
+    let mut watermarks = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
-            _ = positions.tick() => {
-                events::save_watermarks(&hub).await;
-                records::save_watermarks(&hub).await;
-            }
+            _ = watermarks.tick() => shells::save_watermarks(&hub).await,
             _ = key_sets.tick() => hub.control.refresh_key_sets(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
@@ -215,7 +200,7 @@ async fn housekeeping(hub: Arc<Hub>) {
                     tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");
                 }
                 hub.control.sweep().await;
-                records::sweep(&hub).await;
+                shells::sweep(&hub).await;
                 health::recorder().run_upkeep();
             }
         }

@@ -11,7 +11,7 @@ use std::{
 use ferry_core::pages::header;
 use rusqlite::Connection;
 
-use crate::{NativeSql, Result, folder, writer::META};
+use crate::{NativeSql, Result, folder, meta::META};
 
 /// A database that holds nothing but empty tables, as the bytes of its file.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use ferry_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::{Blank, Error, NativeSql, Result, connection, fault};
+use crate::{Blank, Error, NativeSql, Result, connection, fault, meta::META};
 
 /// The open database of one actor: the only connection that writes it.
 pub struct Writer {
@@ -66,11 +66,6 @@ pub struct Applied<E> {
     /// What subscribers must learn.
     pub effects: Vec<E>,
 }
-
-/// The table that every database of the hub has.
-pub(crate) const META: &str =
-    "CREATE TABLE IF NOT EXISTS _ferry_meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
-     INSERT OR IGNORE INTO _ferry_meta VALUES ('seq', 0);";
 
 /// The newest commit that the file behind `sql` shows.
 ///

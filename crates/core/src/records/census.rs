@@ -69,6 +69,39 @@ pub fn has_owner<S: Sql>(sql: &S, owner: &str) -> Result<bool, S::Error> {
     Ok(found.is_some())
 }
 
+/// What all records of a database come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Live records.
+    pub records: i64,
+    /// Bytes of their fields and of what is known of them, tombstones included.
+    pub bytes: i64,
+    /// The newest commit; the epoch while there is none.
+    pub last_commit: UnixNanos,
+}
+
+/// The sums over all owners.
+///
+/// # Errors
+/// What storage reports.
+pub fn totals<S: Sql>(sql: &S) -> Result<Totals, S::Error> {
+    let found = sql.first(
+        "SELECT count(*) FILTER (WHERE state = 0 AND deleted_at IS NULL),
+           ifnull(sum(octet_length(data) + octet_length(meta)), 0),
+           (SELECT ifnull(max(last_cts), 0) FROM _ferry_record_owners)
+         FROM _ferry_records",
+        &[],
+        |row| {
+            Ok(Totals {
+                records: row.integer(0)?,
+                bytes: row.integer(1)?,
+                last_commit: UnixNanos(row.integer(2)?),
+            })
+        },
+    )?;
+    Ok(found.unwrap_or(Totals { records: 0, bytes: 0, last_commit: UnixNanos::EPOCH }))
+}
+
 /// A collection of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionShown {

@@ -1,8 +1,8 @@
 //! Settings of the control plane: accounts, credentials, databases.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use super::{ConfigError, Key, Values, jwt, keys::key, oauth};
+use super::{ConfigError, Key, ListenerConfig, ProcessConfig, Values, jwt, keys::key, oauth};
 use crate::control::{ControlConfig, Signup, StartError};
 
 /// Its settings, beside those of JWTs and of logins at a provider.
@@ -38,31 +38,22 @@ pub(super) const KEYS: &[Key] = &[
 
 const YEAR_SECONDS: i64 = 366 * 86_400;
 
-/// What others read that the control plane needs to know too.
-pub(super) struct Known {
-    pub(super) dev: bool,
-    pub(super) data_dir: PathBuf,
-    /// Whether only this machine is served.
-    pub(super) is_private: bool,
-    pub(super) jwt_stores_claim: Option<Arc<str>>,
-}
-
-/// Reads them. What should be mended, but need not, goes to `warnings`.
+/// Reads them, after those of listener and process. What should be mended, but need not, goes to `warnings`.
 pub(super) fn read(
     values: &Values,
-    known: Known,
+    dev: bool,
+    (listener, process): (&ListenerConfig, &ProcessConfig),
     warnings: &mut Vec<String>,
 ) -> Result<ControlConfig, ConfigError> {
-    let Known { dev, data_dir, is_private, jwt_stores_claim } = known;
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let default_signup = if is_private { Signup::Open } else { Signup::Invite };
+    let default_signup = if listener.is_private { Signup::Open } else { Signup::Invite };
     let max_sync_token_ttl_seconds = values.number("max_sync_token_ttl_seconds", 86_400, 1, YEAR_SECONDS)?;
     Ok(ControlConfig {
-        data_dir,
+        data_dir: process.data_dir.clone(),
         dev,
         default_database: values.text("default_database").map(str::to_owned),
         jwt: jwt::settings(values, dev, warnings)?,
-        jwt_stores_claim,
+        jwt_stores_claim: values.text("events.jwt_stores_claim").map(Arc::from),
         session_key: values.text("session_key").map(str::to_owned),
         session_ttl_seconds: values.number("session_ttl_seconds", 86_400, 60, YEAR_SECONDS)?,
         sync_token_ttl_seconds: values.number("sync_token_ttl_seconds", 3600, 1, YEAR_SECONDS)?,

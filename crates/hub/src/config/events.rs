@@ -1,6 +1,6 @@
 //! Settings of event sync.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ferry_core::events::{Limits, OnCursorAhead, OnRollback, Rate};
 use ferry_http_client::RemoteUrl;
@@ -159,8 +159,6 @@ pub struct EventsConfig {
     pub store_map: Vec<(Regex, String)>,
     /// Whether each store of a hub-wide path has a database, for callers whose credential names none.
     pub database_per_store: bool,
-    /// The claim in which JWTs must name the stores that they open.
-    pub jwt_stores_claim: Option<Arc<str>>,
     /// What ids of stores must match.
     pub store_id_pattern: Option<Regex>,
     /// What becomes of a store whose file is older than the hub remembers.
@@ -214,7 +212,6 @@ impl EventsConfig {
             auto_create: values.truth("events.auto_create", true)?,
             store_map: values.list("events.store_map", mapping)?,
             database_per_store: values.tenants("events.database_per_store", dev)?,
-            jwt_stores_claim: values.text("events.jwt_stores_claim").map(Arc::from),
             store_id_pattern: values.read("events.store_id_pattern", pattern)?,
             on_rollback: values.read("events.on_rollback", on_rollback)?.unwrap_or(OnRollback::Hold),
             on_cursor_ahead: values

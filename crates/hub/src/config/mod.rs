@@ -1,12 +1,13 @@
 //! Configuration: step one gathers what was written and where (`sources`), step two makes it a [`Config`].
 //! Every mistake ends in exit code 78 and names its source (CFG-01). Each section of the settings has a file, which
-//! declares its keys beside the code that reads them.
+//! declares its keys beside the code that reads them; a model is a section.
 
 mod control;
 mod events;
 mod jwt;
 mod keys;
 mod listener;
+mod loopback;
 mod network;
 mod oauth;
 mod pages;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use keys::Key;
 pub use listener::{ListenerConfig, TlsFiles};
+pub(crate) use loopback::is_loopback_host;
 pub use network::Network;
 pub use pages::PagesConfig;
 pub use process::{LogFormat, ProcessConfig};
@@ -29,19 +31,7 @@ pub use sources::{Raw, ServeArgs, Setting, gather};
 
 use values::Values;
 
-use crate::control::ControlConfig;
-
-/// The settings of all sections, in the order of the help text.
-const SECTIONS: &[&[Key]] = &[
-    listener::KEYS,
-    process::KEYS,
-    control::KEYS,
-    jwt::KEYS,
-    oauth::KEYS,
-    pages::KEYS,
-    records::KEYS,
-    events::KEYS,
-];
+use crate::{control::ControlConfig, models::for_each_model};
 
 /// All settings, in the order of the help text.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -58,26 +48,44 @@ fn find(name: &str) -> Option<&'static Key> {
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// The validated settings of a hub.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Development mode (CFG-04).
-    pub dev: bool,
-    /// The listener and its connections.
-    pub listener: ListenerConfig,
-    /// The process.
-    pub process: ProcessConfig,
-    /// The control plane.
-    pub control: ControlConfig,
-    /// Page sync.
-    pub pages: PagesConfig,
-    /// Event sync.
-    pub events: EventsConfig,
-    /// Record sync.
-    pub records: RecordsConfig,
-    /// What should be mended, for the log: there is none yet while the settings are read.
-    pub warnings: Vec<String>,
+macro_rules! config {
+    ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
+        /// The settings of all sections, in the order of the help text.
+        const SECTIONS: &[&[Key]] =
+            &[listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, $($name::KEYS),+];
+
+        /// The validated settings of a hub.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            /// Development mode (CFG-04).
+            pub dev: bool,
+            /// The listener and its connections.
+            pub listener: ListenerConfig,
+            /// The process.
+            pub process: ProcessConfig,
+            /// The control plane.
+            pub control: ControlConfig,
+            $(
+                #[doc = concat!("The model `", stringify!($name), "`.")]
+                pub $name: $name::$config,
+            )+
+            /// What should be mended, for the log: there is none yet while the settings are read.
+            pub warnings: Vec<String>,
+        }
+
+        impl Config {
+            fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
+                let mut warnings = Vec::new();
+                let listener = ListenerConfig::read(values, dev)?;
+                let process = ProcessConfig::read(values, dev)?;
+                let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
+                $(let $name = $name::$config::read(values, dev)?;)+
+                Ok(Self { dev, listener, process, control, $($name,)+ warnings })
+            }
+        }
+    };
 }
+for_each_model!(config);
 
 impl Config {
     /// The settings given by flags, the process's environment and the configuration file.
@@ -85,27 +93,7 @@ impl Config {
     /// # Errors
     /// For any bad value, unknown key or impossible combination.
     pub fn load(args: &ServeArgs, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let (values, dev) = (Values(gather(args, environment)?), args.dev);
-        let listener = ListenerConfig::read(&values, dev)?;
-        let process = ProcessConfig::read(&values, dev)?;
-        let events = EventsConfig::read(&values, dev)?;
-        let mut warnings = Vec::new();
-        let known = control::Known {
-            dev,
-            data_dir: process.data_dir.clone(),
-            is_private: listener.is_private,
-            jwt_stores_claim: events.jwt_stores_claim.clone(),
-        };
-        Ok(Self {
-            dev,
-            control: control::read(&values, known, &mut warnings)?,
-            listener,
-            process,
-            pages: PagesConfig::read(&values)?,
-            events,
-            records: RecordsConfig::read(&values, dev)?,
-            warnings,
-        })
+        Self::read(&Values(gather(args, environment)?), args.dev)
     }
 }
 

@@ -32,7 +32,7 @@ pub struct PagesConfig {
 }
 
 impl PagesConfig {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, _dev: bool) -> Result<Self, ConfigError> {
         Ok(Self {
             max_database_bytes: values.number("pages.max_database_bytes", 16 << 30, 512, 1 << 46)?,
             check_max_bytes: values.number("pages.check_max_bytes", 256 << 20, 0, 1 << 46)?,

@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::http::is_loopback_host;
+use super::is_loopback_host;
 
 /// A URL whose path others are put behind.
 pub(super) fn base(text: &str) -> Result<String, String> {

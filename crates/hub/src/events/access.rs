@@ -85,7 +85,7 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAd
     let (asked_in, whose) = (auth.database_id, whose_of(wanted.parts, &auth));
     match admit(hub, wanted, &policy, auth).await {
         Ok(entry) => {
-            hub.event_clients.admitted((entry.database.id(), store_id), &whose);
+            hub.services.events.clients.admitted((entry.database.id(), store_id), &whose);
             Ok(entry)
         }
         Err(error) => {
@@ -109,7 +109,7 @@ fn whose_of(parts: &Parts, auth: &AuthContext) -> String {
 
 fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
     let now = hub.clock.now().to_string();
-    hub.event_clients.refused(store, whose, (refusal::word(error), &error.message), &now);
+    hub.services.events.clients.refused(store, whose, (refusal::word(error), &error.message), &now);
 }
 
 /// What LiveStore's wire asks: the right to read or to append, at a hub-wide path in the database where the operator has

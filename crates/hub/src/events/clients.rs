@@ -19,7 +19,7 @@ const TEXT_MAX_BYTES: usize = 512;
 
 /// See the module.
 #[derive(Default)]
-pub struct Clients {
+pub(super) struct Clients {
     known: Mutex<Known>,
 }
 

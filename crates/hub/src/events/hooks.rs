@@ -15,7 +15,7 @@ use sha2::Sha256;
 use tokio::time::Instant;
 
 pub(super) use deliver::deliver;
-pub use deliver::deliver_all;
+pub(super) use deliver::deliver_all;
 pub(super) use verdicts::Verdicts;
 
 use crate::config::{FailMode, HooksConfig};
@@ -38,7 +38,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("ferry-signature");
 const HUB_SESSION_ID: &str = "hook";
 
 /// The configured hooks, and the way to them.
-pub struct Hooks {
+pub(super) struct Hooks {
     config: HooksConfig,
     http_client: HttpClient,
 }
@@ -59,7 +59,7 @@ struct Signed<'a> {
 impl Hooks {
     /// The hooks of `config`.
     #[must_use]
-    pub fn new(config: HooksConfig) -> Self {
+    pub(super) fn new(config: HooksConfig) -> Self {
         Self { config, http_client: HttpClient::default() }
     }
 
@@ -74,7 +74,7 @@ impl Hooks {
 
     /// Whether `hook` is configured.
     #[must_use]
-    pub const fn has(&self, hook: Hook) -> bool {
+    pub(super) const fn has(&self, hook: Hook) -> bool {
         self.url(hook).is_some()
     }
 

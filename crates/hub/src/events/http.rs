@@ -102,7 +102,7 @@ pub(super) fn record_refused(hub: &Hub, store: (DatabaseId, &str), calls: &[&str
             Inbound::decode(call, Transport::Http)
             && let Some(first) = FirstEvent::of(&push.batch)
         {
-            hub.event_clients.pushed(store, first, Some(&rpc), &now);
+            hub.services.events.clients.pushed(store, first, Some(&rpc), &now);
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) async fn answer(
     let (frames, mut received) = mpsc::channel(2);
     let run = Run {
         machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
-            .asking(hub.event_hooks.has(Hook::OnPull)),
+            .asking(hub.services.events.hooks.has(Hook::OnPull)),
         pusher: Pusher {
             hub: Arc::clone(hub),
             database: Arc::clone(&entry.database),

@@ -19,6 +19,8 @@ mod refusal;
 mod refused;
 mod route;
 mod scope;
+mod service;
+mod shell;
 mod socket;
 mod stats;
 mod store;
@@ -27,17 +29,11 @@ mod view;
 mod watermarks;
 mod wire;
 
-pub use clients::Clients;
 pub use commit::{Publication, append};
-pub use hooks::{Hooks, deliver_all};
 pub use open::{new_backend_id, open_store};
-pub use route::serve;
+pub use service::EventsService;
 pub use store::Store;
 pub use stores::EventsState;
-pub(crate) use view::serve as serve_view;
-pub use watermarks::save as save_watermarks;
-
-pub(crate) use metric::count_stores;
 
 use std::sync::OnceLock;
 

@@ -90,7 +90,7 @@ impl Pusher {
     /// Notes how a push ended, for people who look for stuck clients.
     pub(super) fn record(&self, first: FirstEvent, outcome: Option<&RpcError>) {
         let now = self.hub.clock.now().to_string();
-        self.hub.event_clients.pushed((self.database.id(), self.store.id()), first, outcome, &now);
+        self.hub.services.events.clients.pushed((self.database.id(), self.store.id()), first, outcome, &now);
     }
 
     async fn wait_for_rates(&self, batch: &[Event], wait_ms: u64) -> Result<(), RpcError> {
@@ -108,7 +108,7 @@ impl Pusher {
 
     /// Asks the hook, if there is one, about a batch that fits the log now; what it adds goes behind.
     async fn ask(&self, mut wanted: Wanted) -> Result<Wanted, RpcError> {
-        if !self.hub.event_hooks.has(Hook::OnPush) {
+        if !self.hub.services.events.hooks.has(Hook::OnPush) {
             return Ok(wanted);
         }
         let Position { head, backend_id } = self.store.position();
@@ -119,14 +119,15 @@ impl Pusher {
         check_head(wanted.batch.first().map_or(head, |event| event.parent_seq_num), head)?;
         let database = self.database.id().to_string();
         let asked = self.asked(&database, &backend_id);
-        let added = self.hub.event_hooks.on_push(&asked, &wanted.batch, self.hub.clock.now()).await?;
+        let added =
+            self.hub.services.events.hooks.on_push(&asked, &wanted.batch, self.hub.clock.now()).await?;
         wanted.batch.extend(added);
         Ok(wanted)
     }
 
     /// Asks the hook, if there is one, whether the caller may read (EVT-59).
     pub(super) async fn may_pull(&self, cursor: Option<&Cursor>, live: bool) -> Result<(), RpcError> {
-        let hooks = &self.hub.event_hooks;
+        let hooks = &self.hub.services.events.hooks;
         if !hooks.has(Hook::OnPull) {
             return Ok(());
         }

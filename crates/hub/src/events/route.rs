@@ -31,7 +31,7 @@ const READ_BUFFER_BYTES: usize = 2 << 10;
 const DATABASE_PREFIX: &str = "/v1/databases/";
 
 /// Serves a request that belongs to this model.
-pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
+pub(super) async fn serve(hub: Arc<Hub>, request: Request) -> Response {
     let headers: HeaderMap = request.headers().clone();
     if request.method() == Method::OPTIONS {
         return cors::preflight(&headers, &hub.config.events.cors_origins);

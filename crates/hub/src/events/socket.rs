@@ -161,7 +161,7 @@ impl Session {
         let machine = Connection::new(Transport::Ws, entry.rights.clone(), config.limits, now_ms);
         Self {
             pusher,
-            machine: machine.asking(hub.event_hooks.has(Hook::OnPull)),
+            machine: machine.asking(hub.services.events.hooks.has(Hook::OnPull)),
             wire: Wire::new(socket),
             meter: entry.meter.clone(),
             push: None,

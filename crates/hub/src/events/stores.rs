@@ -53,7 +53,7 @@ impl ModelState for EventsState {
         schema::create_tables(sql)
     }
 
-    fn stats(sql: &NativeSql<'_>) -> ferry_sqlite::Result<Option<ModelStats>> {
+    fn stats(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<Option<ModelStats>> {
         stats::of(sql)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use ferry_types::Seq;
@@ -102,8 +102,14 @@ fn percent_decoded(name: &str) -> Option<String> {
     (!value.contains('\u{fffd}')).then_some(value)
 }
 
+/// Whether a path is of this interface, whatever else it names.
+pub(super) fn is_endpoint(path: &str) -> bool {
+    let names = path.strip_prefix("/v1/databases/").map(|rest| rest.split('/').nth(1));
+    names == Some(Some("events"))
+}
+
 /// Serves a request under `/v1/databases/{db}/events`.
-pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId(String::new()));
     let Some((database, target)) = target(parts.uri.path()) else {
@@ -117,7 +123,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
         Target::Action(_, action) => vec![action.method()],
     };
     let is_stream = target == Target::Live || (target == Target::Events && wants_stream(&parts));
-    let entered = Place::enter(&hub, &parts, database, right(&target, &parts.method), is_stream).await;
+    let entered = Place::enter(hub, &parts, database, right(&target, &parts.method), is_stream).await;
     if !allowed.contains(&parts.method) {
         // How far a database is, is told to whoever may see it.
         let seq = match &entered {

@@ -9,7 +9,7 @@ use super::store::Store;
 use crate::hub::Hub;
 
 /// Brings the control plane up to date with every open store, in one commit; does nothing if nothing changed.
-pub async fn save(hub: &Hub) {
+pub(super) async fn save(hub: &Hub) {
     let mut changed: Vec<(DatabaseId, Arc<Store>, Watermark)> = Vec::new();
     for database in hub.databases.all() {
         for store in database.models().events.all() {

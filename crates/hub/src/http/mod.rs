@@ -16,7 +16,7 @@ mod websocket;
 
 pub(crate) use admission::{Admission, Admitted, TooMany};
 pub(crate) use client_ip::is_forwarded;
-pub(crate) use dev_guard::{is_loopback_host, names_this_machine};
+pub(crate) use dev_guard::names_this_machine;
 pub(crate) use envelope::Envelope;
 pub use envelope::RequestId;
 pub(crate) use envelope::request_origin;

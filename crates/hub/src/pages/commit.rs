@@ -5,12 +5,12 @@ use std::sync::Arc;
 use ferry_core::pages::{PushPlan, Refusal};
 use ferry_protocol::pages::phase;
 use ferry_sqlite::pages::{
-    PageSource as _, Prepared, PushError, PushFiles, ReadConsistency, Replica, VersionInfo,
+    PageSource as _, Prepared, PushError, PushFiles, ReadConsistency, Replica, Stage, VersionInfo,
 };
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
-use super::{push::make_room, session::Ending};
+use super::session::Ending;
 use crate::{control::Requester, database::Database, entry::FirstWrite, hub::Hub};
 
 /// A push that has arrived.
@@ -56,8 +56,8 @@ async fn validate(
     unwanted: &CancellationToken,
 ) -> Result<Prepared, PushError> {
     if prepared.needs_check() {
-        let turn =
-            async { (database.models().pages.check.acquire().await, hub.image_checks.acquire().await) };
+        let state = &database.models().pages;
+        let turn = async { (state.check.acquire().await, hub.services.pages.image_checks.acquire().await) };
         let _turn = unwanted.run_until_cancelled(turn).await.ok_or(PushError::Unwanted)?;
         let ends = unwanted.clone();
         prepared = blocking(move || {
@@ -106,6 +106,13 @@ async fn is_empty(hub: &Hub, database: &Arc<Database>) -> bool {
             tracing::warn!(database = %database.id(), %error, "the database stays of kind replica, though empty");
             false
         }
+    }
+}
+
+/// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
+pub(super) fn make_room(replica: &Replica) {
+    if let Err(error) = replica.stage().and_then(Stage::clear) {
+        tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
     }
 }
 

@@ -5,14 +5,17 @@
 //! the machines in `ferry_core::pages`.
 
 mod commit;
+mod end;
 mod pull;
 mod push;
 mod route;
+mod service;
 mod session;
+mod shell;
 mod socket;
 mod state;
 
-pub use route::sync;
+pub use service::PagesService;
 pub use state::PagesState;
 
 use ferry_core::pages::{Refusal, SessionError};

@@ -10,7 +10,7 @@ use ferry_types::{DatabaseKind, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    commit::{self, Arrived},
+    commit::{self, Arrived, make_room},
     session::{Ending, Engine, Progress, Session, decode},
     session_refusal,
     state::{SESSION_DESCRIPTORS, blocking},
@@ -52,13 +52,6 @@ impl PushEngine {
             make_room(&self.replica);
         }
         session_refusal(error)
-    }
-}
-
-/// On a full disk what is staged goes first: it saves a client's time, while the hub needs room to work at all.
-pub(super) fn make_room(replica: &Replica) {
-    if let Err(error) = replica.stage().and_then(Stage::clear) {
-        tracing::error!(%error, "the disk is full, and staged pages cannot be removed");
     }
 }
 

@@ -3,12 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use ferry_auth::AuthContext;
-use ferry_core::pages::Refusal;
-use ferry_protocol::pages::{DIRECTION_HEADER, SNAPSHOT_HEADER, close};
+use ferry_protocol::pages::{DIRECTION_HEADER, SNAPSHOT_HEADER};
 use ferry_sqlite::pages::ReadConsistency;
 use ferry_types::{
     Error, Reason, Result,
@@ -87,7 +86,7 @@ struct Entry {
 }
 
 /// `GET /sync`: one push or pull over EdgeReplica's wire, as the token says.
-pub async fn sync(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+pub(super) async fn sync(hub: Arc<Hub>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         return text(&Error::new(Reason::InvalidArgument, NO_UPGRADE));
@@ -171,33 +170,6 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     }
     socket.finish(ended).await;
     metrics::gauge!("ferry_connections", "model" => "pages").decrement(1);
-}
-
-/// Why a session ended without its purpose reached.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Told in an error frame.
-    Refused(Refusal),
-    /// The hub stops.
-    Stopping,
-    /// The peer has gone.
-    Gone,
-}
-
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(refusal) => write!(f, "{} {}", refusal.close.0, refusal.message),
-            Self::Stopping => f.write_str(close::SHUTDOWN.1),
-            Self::Gone => f.write_str("connection lost"),
-        }
-    }
 }
 
 /// A refusal before the upgrade.

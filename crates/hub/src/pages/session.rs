@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{route::End, socket::Socket};
+use super::{end::End, socket::Socket};
 use crate::{
     control::{Requester, RightsEnd, RightsWatch},
     database::Database,

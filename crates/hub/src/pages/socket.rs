@@ -10,7 +10,7 @@ use ferry_types::limits::{EDGEREPLICA_FRAME_MAX_BYTES, TRANSFER_STALL_MAX_MS};
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use tokio::time::Instant;
 
-use super::route::End;
+use super::end::End;
 use crate::{
     control::Meter,
     http::{BoundedSocket, CONTROL_FLOOD, STALLED, SocketFault},

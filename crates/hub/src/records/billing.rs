@@ -9,13 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use ferry_auth::principal::subject_of;
+use ferry_http_client::{Bounds, HttpClient, Reach};
 use http::{HeaderValue, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{config::BillingFail, hub::Hub};
-use ferry_http_client::{Bounds, Reach};
+use crate::config::{BillingFail, RecordsConfig};
 
 /// How long an account stays inactive at most: who has just paid must not wait.
 const INACTIVE_KEPT_MAX: Duration = Duration::from_secs(30);
@@ -32,11 +32,22 @@ enum Verdict {
     Unknown,
 }
 
-/// See the module.
-#[derive(Default)]
-pub struct Billing {
+/// The gate, and what it was told lately.
+pub(super) struct Billing {
+    service: Option<Service>,
+    /// Whether everybody may sync while the service does not answer.
+    is_open_on_failure: bool,
+    /// How long an account that is active stays so.
+    active_kept: Duration,
     known: Mutex<HashMap<Arc<str>, (Verdict, Instant)>>,
     asking: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// The operator's service that knows.
+struct Service {
+    base: String,
+    key: Option<HeaderValue>,
+    http_client: Arc<HttpClient>,
 }
 
 #[derive(Deserialize)]
@@ -45,17 +56,33 @@ struct Answer {
 }
 
 impl Billing {
+    pub(super) fn new(config: &RecordsConfig, http_client: &Arc<HttpClient>) -> Self {
+        let key = config.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok());
+        let service = config.billing_url.clone().map(|base| Service {
+            base,
+            key,
+            http_client: Arc::clone(http_client),
+        });
+        Self {
+            service,
+            is_open_on_failure: config.billing_fail == BillingFail::Open,
+            active_kept: Duration::from_secs(config.billing_seconds),
+            known: Mutex::default(),
+            asking: Mutex::default(),
+        }
+    }
+
     /// Whether the account of an owner of records may sync now. The service knows the owner of a JWT by its `sub`.
-    pub async fn admits(&self, hub: &Hub, user: &Arc<str>) -> bool {
-        let Some(base) = &hub.config.records.billing_url else { return true };
+    pub(super) async fn admits(&self, user: &Arc<str>) -> bool {
+        let Some(service) = &self.service else { return true };
         let verdict = match self.known(user) {
             Some(verdict) => verdict,
-            None => self.find_out(hub, base, user).await,
+            None => self.find_out(service, user).await,
         };
         match verdict {
             Verdict::Active => true,
             Verdict::Inactive => false,
-            Verdict::Unknown => hub.config.records.billing_fail == BillingFail::Open,
+            Verdict::Unknown => self.is_open_on_failure,
         }
     }
 
@@ -64,30 +91,30 @@ impl Billing {
         (until > Instant::now()).then_some(verdict)
     }
 
-    async fn find_out(&self, hub: &Hub, base: &str, user: &Arc<str>) -> Verdict {
+    async fn find_out(&self, service: &Service, user: &Arc<str>) -> Verdict {
         let gate = Arc::clone(lock(&self.asking).entry(Arc::clone(user)).or_default());
         let _alone = gate.lock().await;
         // Who waited here finds what the one before was told.
         if let Some(verdict) = self.known(user) {
             return verdict;
         }
-        let verdict = ask(hub, base, user).await;
+        let verdict = service.ask(user).await;
         let label = match verdict {
             Verdict::Active => "active",
             Verdict::Inactive => "inactive",
             Verdict::Unknown => "unknown",
         };
         metrics::counter!("ferry_records_billing_total", "result" => label).increment(1);
-        self.remember(user, verdict, Duration::from_secs(hub.config.records.billing_seconds));
+        self.remember(user, verdict);
         lock(&self.asking).remove(user);
         verdict
     }
 
-    fn remember(&self, user: &Arc<str>, verdict: Verdict, active_kept: Duration) {
+    fn remember(&self, user: &Arc<str>, verdict: Verdict) {
         let kept = match verdict {
-            Verdict::Active => active_kept,
-            Verdict::Inactive => active_kept.min(INACTIVE_KEPT_MAX),
-            Verdict::Unknown => active_kept.min(UNKNOWN_KEPT_MAX),
+            Verdict::Active => self.active_kept,
+            Verdict::Inactive => self.active_kept.min(INACTIVE_KEPT_MAX),
+            Verdict::Unknown => self.active_kept.min(UNKNOWN_KEPT_MAX),
         };
         let now = Instant::now();
         let mut entries = self.entries();
@@ -108,23 +135,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn ask(hub: &Hub, base: &str, user: &str) -> Verdict {
-    let user = utf8_percent_encode(subject_of(user), NON_ALPHANUMERIC);
-    let mut request = Request::get(format!("{base}/api/v1/internal/sync/status/{user}"));
-    if let Some(key) =
-        hub.config.records.billing_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok())
-    {
-        request = request.header("x-service-key", key);
-    }
-    let Ok(request) = request.body(Bytes::new()) else { return Verdict::Unknown };
-    match hub.control.http_client().send(request, Reach::Anywhere, BOUNDS).await {
-        Ok(answer) if answer.status().is_success() => match serde_json::from_slice::<Answer>(answer.body()) {
-            Ok(Answer { active: true }) => Verdict::Active,
-            Ok(Answer { active: false }) => Verdict::Inactive,
+impl Service {
+    async fn ask(&self, user: &str) -> Verdict {
+        let user = utf8_percent_encode(subject_of(user), NON_ALPHANUMERIC);
+        let mut request = Request::get(format!("{}/api/v1/internal/sync/status/{user}", self.base));
+        if let Some(key) = &self.key {
+            request = request.header("x-service-key", key);
+        }
+        let Ok(request) = request.body(Bytes::new()) else { return Verdict::Unknown };
+        match self.http_client.send(request, Reach::Anywhere, BOUNDS).await {
+            Ok(answer) if answer.status().is_success() => {
+                match serde_json::from_slice::<Answer>(answer.body()) {
+                    Ok(Answer { active: true }) => Verdict::Active,
+                    Ok(Answer { active: false }) => Verdict::Inactive,
+                    Err(error) => unknown(&error),
+                }
+            }
+            Ok(answer) => unknown(&answer.status()),
             Err(error) => unknown(&error),
-        },
-        Ok(answer) => unknown(&answer.status()),
-        Err(error) => unknown(&error),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use ferry_types::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Hands out turns.
-pub struct Decoding(Arc<Semaphore>);
+pub(super) struct Decoding(Arc<Semaphore>);
 
 /// A body's turn; it goes with what was decoded, to its commit.
 pub(super) struct Turn {

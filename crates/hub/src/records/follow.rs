@@ -257,7 +257,7 @@ impl<S: Source> Follower<S> {
         let now = Instant::now();
         if self.billing_at <= now {
             self.billing_at = now + billing_every(&self.hub);
-            if !self.hub.billing.admits(&self.hub, &self.entry.owner).await {
+            if !self.hub.services.records.billing.admits(&self.entry.owner).await {
                 self.end(Bye::PaymentRequired);
             }
             // What its device has got is noted when it looks for itself.

@@ -11,12 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use ferry_core::records::sqlite::SqliteRecords;
-use ferry_database::ModelState;
+use ferry_database::{ModelState, ModelStats};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Seq};
 use tokio::sync::{Notify, OnceCell};
 
-use super::{socket::Told, tail::Tails};
+use super::{socket::Told, stats, tail::Tails};
 
 /// What a commit changed, for those who may read the owner's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,11 @@ impl ModelState for RecordsState {
 
     fn create_tables(sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
         SqliteRecords::create(sql).map(drop)
+    }
+
+    fn stats(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<Option<ModelStats>> {
+        let head = self.head.load(Ordering::Acquire);
+        stats::of(sql, (head > 0).then_some(Seq(head)))
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) 
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };
-    if !hub.billing.admits(hub, &entry.owner).await {
+    if !hub.services.records.billing.admits(&entry.owner).await {
         return refusal::payment_required();
     }
     // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
@@ -64,7 +64,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
         Error::new(Reason::TooLarge, message)
     };
     let body = metered::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
-    let turn = hub.records_decoding.turn(body.len()).await?;
+    let turn = hub.services.records.decoding.turn(body.len()).await?;
     entry.requester.recheck()?;
     let read = decode_push(&body)?;
     let client =

@@ -26,7 +26,7 @@ use crate::hub::Hub;
 const COMPRESSED_MIN_BYTES: u64 = 1400;
 
 /// Serves a request that belongs to this model.
-pub async fn serve(hub: Arc<Hub>, request: Request) -> Response {
+pub(super) async fn serve(hub: Arc<Hub>, request: Request) -> Response {
     let headers = request.headers();
     if !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::ACCEPT_ENCODING) {
         return dispatch(hub, request).await;

@@ -25,7 +25,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
         Ok(entry) => entry,
         Err(error) => return refusal::response(&error),
     };
-    if !hub.billing.admits(hub, &entry.owner).await {
+    if !hub.services.records.billing.admits(&entry.owner).await {
         return refusal::payment_required();
     }
     let colls = match collections(parts, &entry) {

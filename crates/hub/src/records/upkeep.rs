@@ -23,7 +23,7 @@ const HUB_CLIENT: &str = "ferry-hub";
 const RIPEN_AGAIN_MS: i64 = 10_000;
 
 /// Does what is due in every open database.
-pub async fn sweep(hub: &Arc<Hub>) {
+pub(super) async fn sweep(hub: &Arc<Hub>) {
     for database in hub.databases.all() {
         // Tables of an earlier program are brought up to date first.
         if let Err(error) = watermark::compare(hub, &database).await {

@@ -57,7 +57,7 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
 }
 
 /// Brings the control plane up to date with every database in use, in one commit; does nothing if nothing changed.
-pub async fn save(hub: &Hub) {
+pub(super) async fn save(hub: &Hub) {
     let all = hub.databases.all();
     let changed: Vec<(Arc<Database>, Seq)> = all
         .into_iter()

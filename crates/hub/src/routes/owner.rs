@@ -1,5 +1,6 @@
 //! Whose a request is: the table of root routes. First match wins; path and query names decide, never a credential.
 
+use ferry_types::Model;
 use http::{HeaderMap, header, request::Parts};
 
 /// Headers by which a request to `/ws` is known to be for functions.
@@ -12,18 +13,10 @@ const FUNCTION_PROTOCOL: &str = "ferry.functions.v1";
 pub(crate) enum Owner {
     /// Health, metrics, OAuth, RPC, what is under no model.
     Hub,
-    /// Page sync.
-    Pages,
-    /// LiveStore's wire.
-    LiveStore,
-    /// Ferry's own view of events: `/v1/databases/{db}/events…`.
-    Events,
-    /// Records.
-    Records,
-    /// Op-log.
-    Ops,
-    /// Functions.
-    Functions,
+    /// A sync model's.
+    Model(Model),
+    /// A sync model's, of a wire with a CORS of its own (LiveStore's).
+    BeforeCors(Model),
 }
 
 /// The owner of a request.
@@ -34,15 +27,17 @@ pub(crate) fn owner(parts: &Parts) -> Owner {
     }
     let has = |name: &str| has_parameter(parts.uri.query(), name);
     if has("storeId") {
-        return Owner::LiveStore;
+        return Owner::BeforeCors(Model::Events);
     }
     match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
-        ["sync"] => Owner::Pages,
-        ["sync", "push" | "pull", ..] => Owner::Ops,
-        ["sync", _, ..] => Owner::Records,
-        ["ws"] if has("key") || has("sessionId") || is_for_functions(&parts.headers) => Owner::Functions,
-        ["ws"] | ["ws", _] => Owner::Records,
-        ["livestore" | "websocket"] | ["livestore" | "websocket", ""] => Owner::LiveStore,
+        ["sync"] => Owner::Model(Model::Pages),
+        ["sync", "push" | "pull", ..] => Owner::Model(Model::Ops),
+        ["sync", _, ..] => Owner::Model(Model::Records),
+        ["ws"] if has("key") || has("sessionId") || is_for_functions(&parts.headers) => {
+            Owner::Model(Model::Functions)
+        }
+        ["ws"] | ["ws", _] => Owner::Model(Model::Records),
+        ["livestore" | "websocket"] | ["livestore" | "websocket", ""] => Owner::BeforeCors(Model::Events),
         _ => Owner::Hub,
     }
 }
@@ -51,7 +46,7 @@ pub(crate) fn owner(parts: &Parts) -> Owner {
 fn fixed(path: &str) -> Option<Owner> {
     match path {
         "/healthz" | "/health" | "/readyz" | "/metrics" => return Some(Owner::Hub),
-        "/.well-known/jwks.json" => return Some(Owner::Functions),
+        "/.well-known/jwks.json" => return Some(Owner::Model(Model::Functions)),
         _ => {}
     }
     let under = |prefix: &str| path.strip_prefix(prefix);
@@ -62,19 +57,19 @@ fn fixed(path: &str) -> Option<Owner> {
         return Some(Owner::Hub);
     }
     if under("/rpc/").is_some() {
-        return Some(Owner::Functions);
+        return Some(Owner::Model(Model::Functions));
     }
     let below = under("/v1/")?;
     let mut names = below.split('/');
     Some(match (names.next(), names.next(), names.next()) {
         (Some("databases"), Some(_), Some(model)) => match model {
-            "file" | "pages" | "restore" | "fork" => Owner::Pages,
+            "file" | "pages" | "restore" | "fork" => Owner::Model(Model::Pages),
             // Only events ignore a trailing slash.
-            "livestore" if names.all(str::is_empty) => Owner::LiveStore,
-            "events" => Owner::Events,
-            "records" => Owner::Records,
-            "ops" | "hephd" => Owner::Ops,
-            "functions" | "rpc" | "ws" | ".well-known" => Owner::Functions,
+            "livestore" if names.all(str::is_empty) => Owner::BeforeCors(Model::Events),
+            "events" => Owner::Model(Model::Events),
+            "records" => Owner::Model(Model::Records),
+            "ops" | "hephd" => Owner::Model(Model::Ops),
+            "functions" | "rpc" | "ws" | ".well-known" => Owner::Model(Model::Functions),
             _ => Owner::Hub,
         },
         _ => Owner::Hub,
@@ -109,37 +104,40 @@ mod tests {
             ("/healthz?storeId=a", Owner::Hub),
             ("/oauth/github/callback?storeId=a", Owner::Hub),
             ("/ferry.admin.v1.AdminService/Whoami?storeId=a", Owner::Hub),
-            ("/v1/databases/app/livestore?storeId=a", Owner::LiveStore),
-            ("/v1/databases/app/livestore/?storeId=a", Owner::LiveStore),
+            ("/v1/databases/app/livestore?storeId=a", Owner::BeforeCors(Model::Events)),
+            ("/v1/databases/app/livestore/?storeId=a", Owner::BeforeCors(Model::Events)),
             ("/v1/databases/app/livestore/x?storeId=a", Owner::Hub),
-            ("/v1/databases/app/events/live?storeId=a", Owner::Events),
-            ("/v1/databases/app/file?storeId=a", Owner::Pages),
-            ("/v1/databases/app/records/x", Owner::Records),
-            ("/v1/databases/app/hephd/sync/push", Owner::Ops),
-            ("/v1/databases/app/ws", Owner::Functions),
+            ("/v1/databases/app/events/live?storeId=a", Owner::Model(Model::Events)),
+            ("/v1/databases/app/file?storeId=a", Owner::Model(Model::Pages)),
+            ("/v1/databases/app/records/x", Owner::Model(Model::Records)),
+            ("/v1/databases/app/hephd/sync/push", Owner::Model(Model::Ops)),
+            ("/v1/databases/app/ws", Owner::Model(Model::Functions)),
             ("/v1/nothing?storeId=a", Owner::Hub),
-            ("/rpc/f?storeId=a", Owner::Functions),
-            ("/?storeId=a&transport=ws", Owner::LiveStore),
-            ("/livestore/?storeId=a", Owner::LiveStore),
-            ("/any/path?x&storeId=a", Owner::LiveStore),
-            ("/sync?storeId=a", Owner::LiveStore),
-            ("/ws?key=k&storeId=a", Owner::LiveStore),
-            ("/sync", Owner::Pages),
-            ("/sync/push", Owner::Ops),
-            ("/sync/pull/x", Owner::Ops),
-            ("/sync/app/stream", Owner::Records),
-            ("/ws?key=k", Owner::Functions),
-            ("/ws", Owner::Records),
-            ("/ws/app", Owner::Records),
-            ("/livestore", Owner::LiveStore),
-            ("/websocket/", Owner::LiveStore),
+            ("/rpc/f?storeId=a", Owner::Model(Model::Functions)),
+            ("/?storeId=a&transport=ws", Owner::BeforeCors(Model::Events)),
+            ("/livestore/?storeId=a", Owner::BeforeCors(Model::Events)),
+            ("/any/path?x&storeId=a", Owner::BeforeCors(Model::Events)),
+            ("/sync?storeId=a", Owner::BeforeCors(Model::Events)),
+            ("/ws?key=k&storeId=a", Owner::BeforeCors(Model::Events)),
+            ("/sync", Owner::Model(Model::Pages)),
+            ("/sync/push", Owner::Model(Model::Ops)),
+            ("/sync/pull/x", Owner::Model(Model::Ops)),
+            ("/sync/app/stream", Owner::Model(Model::Records)),
+            ("/ws?key=k", Owner::Model(Model::Functions)),
+            ("/ws", Owner::Model(Model::Records)),
+            ("/ws/app", Owner::Model(Model::Records)),
+            ("/livestore", Owner::BeforeCors(Model::Events)),
+            ("/websocket/", Owner::BeforeCors(Model::Events)),
             ("/", Owner::Hub),
             ("/?storeIdx=a", Owner::Hub),
             ("/elsewhere", Owner::Hub),
         ] {
             assert_eq!(of(uri, &[]), expected, "{uri}");
         }
-        assert_eq!(of("/ws", &[("ferry-key", "k")]), Owner::Functions);
-        assert_eq!(of("/ws", &[("sec-websocket-protocol", "x, ferry.functions.v1")]), Owner::Functions);
+        assert_eq!(of("/ws", &[("ferry-key", "k")]), Owner::Model(Model::Functions));
+        assert_eq!(
+            of("/ws", &[("sec-websocket-protocol", "x, ferry.functions.v1")]),
+            Owner::Model(Model::Functions)
+        );
     }
 }

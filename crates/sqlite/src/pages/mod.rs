@@ -10,6 +10,7 @@ mod identity;
 mod index;
 mod noted;
 mod prepare;
+mod read_consistency;
 mod reader;
 mod recover;
 mod replica;
@@ -24,7 +25,8 @@ use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
 pub use check::CheckOutcome;
 pub use noted::NotedHashes;
-pub use prepare::{Prepared, PushError, PushFiles, ReadConsistency};
+pub use prepare::{Prepared, PushError, PushFiles};
+pub use read_consistency::ReadConsistency;
 pub use reader::{PageSource, PinnedVersion, ServedHashes};
 pub use replica::{Replica, ReplicaConfig, peek_version};
 pub use scratch::{ImageFile, unnamed_file};

@@ -5,7 +5,9 @@
 use ferry_core::pages::{PushPlan, header, tree};
 use ferry_types::{Leaf, PageNo, Root};
 
-use super::{CheckOutcome, ImageFile, NotedHashes, PageSource, PinnedVersion, ServedHashes, Stage};
+use super::{
+    CheckOutcome, ImageFile, NotedHashes, PageSource, PinnedVersion, ReadConsistency, ServedHashes, Stage,
+};
 use crate::{Error, Result, fault};
 
 /// Why a push was not committed.
@@ -72,15 +74,6 @@ pub struct Prepared {
     is_checked: bool,
     /// Built for the check alone.
     scratch: Option<(ImageFile, Root)>,
-}
-
-/// How the pages of a push were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadConsistency {
-    /// All at one moment: that each has its announced hash says all there is to say (PAG-19).
-    Snapshot,
-    /// One after the other, so that they may be of several moments.
-    Unknown,
 }
 
 /// How the new image gets into main.db.

@@ -56,11 +56,15 @@ enum Found {
     Before(Leaf, SegmentPosition),
 }
 
-impl PinnedVersion {
-    pub(super) const fn new(replica: Arc<Replica>, info: VersionInfo) -> Self {
-        Self { replica, info }
+impl Replica {
+    /// Pins the newest version: it can be read until the pin is dropped, whatever is committed meanwhile.
+    #[must_use]
+    pub fn pin(self: &Arc<Self>) -> PinnedVersion {
+        PinnedVersion { info: self.pin_current(), replica: Arc::clone(self) }
     }
+}
 
+impl PinnedVersion {
     /// The replica it belongs to.
     #[must_use]
     pub const fn replica(&self) -> &Arc<Replica> {

@@ -14,8 +14,8 @@ use ferry_types::{Clock, Tag};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, PinnedVersion, ReadConsistency, Stage, VersionInfo, dbpage::Snapshot, identity, index,
-    recover, scratch, segment::Segments,
+    NotedHashes, ReadConsistency, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover, scratch,
+    segment::Segments,
 };
 use crate::{Result, connection};
 
@@ -125,14 +125,12 @@ impl Replica {
         current.version != base.version && (origin == ReadConsistency::Snapshot || current.root != base.root)
     }
 
-    /// Pins the newest version: it can be read until the pin is dropped, whatever is committed meanwhile.
-    #[must_use]
-    pub fn pin(self: &Arc<Self>) -> PinnedVersion {
+    /// The newest version, which is kept until [`Self::unpin`], whatever is committed meanwhile.
+    pub(super) fn pin_current(&self) -> VersionInfo {
         let mut live = lock(&self.live);
         let info = live.current.clone();
         *live.pins.entry(info.version).or_default() += 1;
-        drop(live);
-        PinnedVersion::new(Arc::clone(self), info)
+        info
     }
 
     pub(super) fn unpin(&self, version: u64) {

@@ -53,11 +53,11 @@ struct Deliverer {
 
 /// Begins to deliver what `store` gets, if the hook is configured.
 pub(in crate::events) fn deliver(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
-    if !hub.event_hooks.has(Hook::OnPushed) || !store.take_delivery() {
+    if !hub.services.events.hooks.has(Hook::OnPushed) || !store.take_delivery() {
         return;
     }
     let deliverer = Deliverer {
-        hooks: Arc::clone(&hub.event_hooks),
+        hooks: Arc::clone(&hub.services.events.hooks),
         clock: Arc::clone(&hub.clock),
         database: Arc::clone(database),
         store: Arc::clone(store),
@@ -73,8 +73,8 @@ pub(in crate::events) fn deliver(hub: &Hub, database: &Arc<Database>, store: &Ar
 }
 
 /// Opens every store of the hub, one after another, so that what was not told before a restart is told now.
-pub async fn deliver_all(hub: &Arc<Hub>) {
-    if !hub.event_hooks.has(Hook::OnPushed) {
+pub(crate) async fn deliver_all(hub: &Arc<Hub>) {
+    if !hub.services.events.hooks.has(Hook::OnPushed) {
         return;
     }
     for id in hub.control.databases_of_kind(DatabaseKind::Hub) {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     database::{Effect, seq_of},
-    events::{Publication, open::new_backend_id, open_store, save_watermarks, store::Store},
+    events::{Publication, open::new_backend_id, open_store, store::Store, watermarks},
     http::metered,
 };
 
@@ -105,7 +105,7 @@ async fn look_at(place: &Place, store_id: &str) -> Result<(StoreRow, Vec<Evidenc
 pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
     let store = place.existing(store_id).await?;
     let (row, evidence, seq) = look_at(place, store_id).await?;
-    let (clients, refused) = place.hub.event_clients.to_json(place.database.id(), Some(store_id));
+    let (clients, refused) = place.hub.services.events.clients.to_json(place.database.id(), Some(store_id));
     let told = json!({
         "clients": clients,
         "refused": refused,
@@ -120,7 +120,7 @@ pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, Vie
 /// Clients of all stores, and connections that name none.
 pub(super) async fn all_clients(place: &Place) -> Result<Answer, ViewError> {
     let seq = place.database.seq().await?;
-    let (clients, refused) = place.hub.event_clients.to_json(place.database.id(), None);
+    let (clients, refused) = place.hub.services.events.clients.to_json(place.database.id(), None);
     let told = json!({"clients": clients, "refused": refused});
     Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
 }
@@ -197,7 +197,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
             (row.await?.ok_or_else(not_found)?, None)
         }
     };
-    save_watermarks(&place.hub).await;
+    watermarks::save(&place.hub).await;
     let seq = match seq {
         Some(seq) => seq,
         None => place.database.seq().await?,
@@ -215,7 +215,7 @@ pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<
     };
     let before = lookup(place, store_id).await?;
     let (_, seq) = change(place, store_id, "deleted", work).await?;
-    place.hub.event_clients.forget(place.database.id(), store_id);
+    place.hub.services.events.clients.forget(place.database.id(), store_id);
     place.hub.control.forget_watermark(place.database.id(), store_id).await?;
     let detail = json!({"head": before.head, "count": before.event_count, "backendId": before.backend_id});
     audit(place, "events.delete", store_id, detail).await?;
@@ -283,9 +283,9 @@ where
     let store = place.existing(store_id).await?;
     let before = lookup(place, store_id).await?;
     let (row, seq) = change(place, store_id, reason, work).await?;
-    place.hub.event_clients.forget(place.database.id(), store_id);
+    place.hub.services.events.clients.forget(place.database.id(), store_id);
     // What the hub remembers of the store would hold it again at its next opening.
-    save_watermarks(&place.hub).await;
+    watermarks::save(&place.hub).await;
     let detail = json!({
         "oldId": before.backend_id, "newId": row.backend_id,
         "oldHead": before.head, "newHead": row.head, "reason": reason,

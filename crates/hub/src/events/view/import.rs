@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     database::Effect,
-    events::{Publication, open::new_backend_id, open_store, save_watermarks},
+    events::{Publication, open::new_backend_id, open_store, watermarks},
     http::Query,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn post(
         control.forget_watermark(place.database.id(), store_id).await?;
         open_store(&place.hub, &place.database, store_id, None).await?;
     }
-    save_watermarks(&place.hub).await;
+    watermarks::save(&place.hub).await;
     let detail = json!({"newId": row.backend_id, "newHead": row.head, "count": count});
     audit(place, "events.import", store_id, detail).await?;
     let text = json!({

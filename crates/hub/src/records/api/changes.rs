@@ -184,7 +184,7 @@ async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
 
 /// Whether the account may sync; else the answer.
 async fn unpaid(asked: &Asked<'_>) -> Option<Response> {
-    if asked.hub.billing.admits(asked.hub, &asked.entry.owner).await {
+    if asked.hub.services.records.billing.admits(&asked.entry.owner).await {
         return None;
     }
     Some(answer::payment_required(asked.parts.extensions.get::<RequestId>()))
@@ -299,7 +299,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         return Ok(unpaid);
     }
     let device = device(asked)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
-    let turn = asked.hub.records_decoding.turn(body.len()).await?;
+    let turn = asked.hub.services.records.decoding.turn(body.len()).await?;
     let ferry::Push { app, epoch, since, head, changes } = ferry::decode(&body)?;
     let (wanted, refused) = sorted(asked, changes);
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));

@@ -75,7 +75,7 @@ pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "mode: expected merge or replace")),
     };
     let body = upto(asked, body, RECORDS_EXPORT_MAX_BYTES).await?;
-    let turn = asked.hub.records_decoding.turn(body.len()).await?;
+    let turn = asked.hub.services.records.decoding.turn(body.len()).await?;
     let lines = read(&body)?;
     let count = lines.len();
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));

@@ -156,7 +156,7 @@ pub(super) async fn one(
         return write(asked, named, verb, None).await;
     }
     let body = whole(asked, body).await?;
-    let _turn = asked.hub.records_decoding.turn(body.len()).await?;
+    let _turn = asked.hub.services.records.decoding.turn(body.len()).await?;
     write(asked, named, verb, Some(object(&body)?)).await
 }
 

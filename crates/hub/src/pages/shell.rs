@@ -1,0 +1,17 @@
+//! What page sync does for the hub.
+
+use std::sync::Arc;
+
+use axum::{extract::Request, response::Response};
+
+use super::{route, service::PagesService};
+use crate::{hub::Hub, shell::Shell};
+
+impl Shell for PagesService {
+    async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
+        match request.uri().path() {
+            "/sync" => Ok(route::sync(hub, request).await),
+            _ => Err(request),
+        }
+    }
+}
