@@ -5,6 +5,7 @@ mod manifests;
 mod requirements;
 mod sources;
 mod spdx;
+mod type_names;
 
 use std::{
     fs,

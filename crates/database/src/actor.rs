@@ -16,7 +16,7 @@ use ferry_types::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
-use jobs::{Batch, Job, Request, next_batch};
+use jobs::{Batch, GroupRequest, Job, next_batch};
 
 use crate::{
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
@@ -339,7 +339,7 @@ impl<E: Send + 'static> Shared<E> {
         }
     }
 
-    fn serve_group(&self, writer: &mut Option<Writer>, mut requests: Vec<Box<dyn Request<E>>>) {
+    fn serve_group(&self, writer: &mut Option<Writer>, mut requests: Vec<Box<dyn GroupRequest<E>>>) {
         requests.retain(|request| !request.is_abandoned());
         if requests.is_empty() {
             return;

@@ -32,7 +32,9 @@ use tower::Service as _;
 use crate::{
     config::{ConfigError, ListenerConfig},
     descriptors::Descriptors,
-    http::{Admission, Admitted, ConnectionProgress, InFlight, Patience, TimedStream, TooMany},
+    http::{
+        Admitted, ConnectionAdmission, ConnectionProgress, HeaderReadTimeout, InFlight, TimedStream, TooMany,
+    },
 };
 
 /// How long to wait for a descriptor when not even the spare one could be had.
@@ -40,16 +42,16 @@ const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
 /// What stands open only to be given up: a connection can be accepted, and closed, when no descriptor is left.
 const SPARE: &str = "/dev/null";
 
-/// See the module.
-pub(crate) struct Listener {
+/// The bound port, and what connections to it need.
+pub(crate) struct HttpListener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
-    admission: Arc<Admission>,
+    admission: Arc<ConnectionAdmission>,
     head_max: Duration,
     spare: Mutex<Option<File>>,
 }
 
-impl Listener {
+impl HttpListener {
     /// Binds the configured address.
     ///
     /// # Errors
@@ -70,7 +72,11 @@ impl Listener {
         Ok(Self {
             tcp,
             tls,
-            admission: Arc::new(Admission::new(descriptors.sockets, config.max_connections_per_ip, proxies)),
+            admission: Arc::new(ConnectionAdmission::new(
+                descriptors.sockets,
+                config.max_connections_per_ip,
+                proxies,
+            )),
             head_max: Duration::from_millis(config.header_timeout_ms),
             spare: Mutex::new(File::open(SPARE).ok()),
         })
@@ -202,9 +208,9 @@ impl Http {
                 })
             }
         });
-        let patience = Patience::new(head_max);
-        let stream = patience.listen(stream);
-        let builder = builder(patience, head_max);
+        let header_read_timeout = HeaderReadTimeout::new(head_max);
+        let stream = header_read_timeout.listen(stream);
+        let builder = builder(header_read_timeout, head_max);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let served = tokio::select! {
@@ -224,11 +230,11 @@ impl Http {
     }
 }
 
-fn builder(patience: Patience, head_max: Duration) -> auto::Builder<TokioExecutor> {
+fn builder(header_read_timeout: HeaderReadTimeout, head_max: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(patience)
+        .timer(header_read_timeout)
         // The envelope sets it.
         .auto_date_header(false)
         // Switches the timer on; how long it waits is the timer's own.

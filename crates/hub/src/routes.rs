@@ -20,7 +20,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
-use owner::Owner;
+use owner::PathOwner;
 
 use crate::{
     health,
@@ -35,8 +35,8 @@ async fn before_cors(State(hub): State<Arc<Hub>>, request: Request, next: Next) 
     let owner = owner::owner(&parts);
     let request = Request::from_parts(parts, body);
     match owner {
-        Owner::BeforeCors(model) => of_model(model, hub, request, next).await,
-        Owner::Hub | Owner::Model(_) => next.run(request).await,
+        PathOwner::BeforeCors(model) => of_model(model, hub, request, next).await,
+        PathOwner::Hub | PathOwner::Model(_) => next.run(request).await,
     }
 }
 
@@ -46,8 +46,8 @@ async fn models(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
     let owner = owner::owner(&parts);
     let request = Request::from_parts(parts, body);
     match owner {
-        Owner::Model(model) => of_model(model, hub, request, next).await,
-        Owner::Hub | Owner::BeforeCors(_) => next.run(request).await,
+        PathOwner::Model(model) => of_model(model, hub, request, next).await,
+        PathOwner::Hub | PathOwner::BeforeCors(_) => next.run(request).await,
     }
 }
 

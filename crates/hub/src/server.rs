@@ -20,7 +20,7 @@ use crate::{
     health,
     http::BodyMemory,
     hub::{Hub, Services},
-    listener::Listener,
+    listener::HttpListener,
     memory, routes, shells,
     tls::Certificates,
 };
@@ -28,7 +28,7 @@ use crate::{
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
     hub: Arc<Hub>,
-    listener: Listener,
+    listener: HttpListener,
     certificates: Option<Arc<Certificates>>,
     /// Only empty while it serves.
     lock: Option<DataDirLock>,
@@ -67,9 +67,12 @@ impl Server {
         control.check_default_database()?;
         control.set_host(Arc::new(Host(Arc::clone(&databases))));
         control.finish_deletions().await;
-        let listener =
-            Listener::bind(&config.listener, descriptors, certificates.as_ref().map(Certificates::acceptor))
-                .await?;
+        let listener = HttpListener::bind(
+            &config.listener,
+            descriptors,
+            certificates.as_ref().map(Certificates::acceptor),
+        )
+        .await?;
         let hub = Hub {
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(BodyMemory::new(config.listener.body_memory_bytes)),

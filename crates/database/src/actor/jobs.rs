@@ -12,12 +12,12 @@ use super::{Commit, Committed};
 pub(super) type Open = dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync;
 
 pub(super) enum Job<E> {
-    Request(Box<dyn Request<E>>),
+    Request(Box<dyn GroupRequest<E>>),
     /// A job of its own, between groups.
     Exclusive(Box<dyn Exclusive<E>>),
 }
 
-pub(super) trait Request<E>: Send {
+pub(super) trait GroupRequest<E>: Send {
     fn apply(&mut self, transaction: &mut Transaction<'_, E>) -> ferry_sqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<Option<Seq>>);
     /// The caller has gone before the request began.
@@ -66,7 +66,7 @@ impl<E> Job<E> {
     }
 }
 
-impl<E, F, T> Request<E> for Submitted<F, T>
+impl<E, F, T> GroupRequest<E> for Submitted<F, T>
 where
     F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send,
     T: Send,
@@ -157,7 +157,7 @@ pub(super) fn opened<'w>(
 }
 
 pub(super) enum Batch<E> {
-    Group(Vec<Box<dyn Request<E>>>),
+    Group(Vec<Box<dyn GroupRequest<E>>>),
     Exclusive(Box<dyn Exclusive<E>>),
 }
 

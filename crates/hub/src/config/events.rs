@@ -144,7 +144,7 @@ fn fail_mode(text: &str) -> Result<FailMode, String> {
     }
 }
 
-/// See the module.
+/// The section `[events]`, checked.
 #[derive(Clone, Debug)]
 pub struct EventsConfig {
     /// Origins whose pages may call; `*`: all.

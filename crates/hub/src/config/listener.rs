@@ -8,7 +8,7 @@ use std::{
 
 use ferry_types::limits::HEADERS_MAX_MS;
 
-use super::{ConfigError, Key, Network, Values, keys::key, public_url};
+use super::{ConfigError, IpNetwork, Key, Values, keys::key, public_url};
 use crate::control::parse_origin;
 
 /// Its settings.
@@ -75,7 +75,7 @@ pub struct ListenerConfig {
     /// Origins that web pages may call from.
     pub cors_origins: Vec<String>,
     /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNetwork>,
     /// Whether, as far as the settings tell, only this machine is served, and no proxy passes on what others ask.
     pub is_private: bool,
     /// Connections that may be open at once; fewer if the descriptors do not suffice.
@@ -100,7 +100,7 @@ impl ListenerConfig {
             )));
         }
         let public_url = values.read("public_url", public_url::parse)?;
-        let trusted_proxies = values.list("trusted_proxies", Network::from_str)?;
+        let trusted_proxies = values.list("trusted_proxies", IpNetwork::from_str)?;
         let is_private = listen.ip().is_loopback()
             && trusted_proxies.is_empty()
             && !public_url::is_reached_from_afar(public_url.as_deref());

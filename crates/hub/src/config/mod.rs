@@ -23,7 +23,7 @@ pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use keys::Key;
 pub use listener::{ListenerConfig, TlsFiles};
 pub(crate) use loopback::is_loopback_host;
-pub use network::Network;
+pub use network::IpNetwork;
 pub use pages::PagesConfig;
 pub use process::{LogFormat, ProcessConfig};
 pub use records::{BillingFail, RecordsConfig};

@@ -4,12 +4,12 @@ use std::{net::IpAddr, str::FromStr};
 
 /// An address range: an address and how many of its leading bits count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct IpNetwork {
     address: IpAddr,
     prefix_bits: u8,
 }
 
-impl Network {
+impl IpNetwork {
     /// Whether `ip` lies in the range. An IPv4 address mapped into IPv6 counts as itself.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -26,7 +26,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for IpNetwork {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn networks_contain_by_prefix() {
-        let net: Network = "10.1.0.0/16".parse().unwrap();
+        let net: IpNetwork = "10.1.0.0/16".parse().unwrap();
         assert!(net.contains("10.1.200.3".parse().unwrap()) && !net.contains("10.2.0.1".parse().unwrap()));
         assert!(net.contains("::ffff:10.1.2.3".parse().unwrap()));
-        let all: Network = "0.0.0.0/0".parse().unwrap();
+        let all: IpNetwork = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains("8.8.8.8".parse().unwrap()));
     }
 }

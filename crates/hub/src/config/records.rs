@@ -57,7 +57,7 @@ pub enum BillingFail {
     Closed,
 }
 
-/// See the module.
+/// The section `[records]`, checked.
 #[derive(Clone, Debug)]
 pub struct RecordsConfig {
     /// The billing service that knows who may sync; none: everyone.

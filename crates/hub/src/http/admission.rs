@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::config::Network;
+use crate::config::IpNetwork;
 
 /// How often the log tells of refused connections.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -53,10 +53,10 @@ impl TooMany {
 }
 
 /// Counts open connections, and refuses those that are too many.
-pub(crate) struct Admission {
+pub(crate) struct ConnectionAdmission {
     max: u64,
     max_per_ip: u64,
-    trusted_proxies: Vec<Network>,
+    trusted_proxies: Vec<IpNetwork>,
     open: Mutex<Open>,
 }
 
@@ -69,8 +69,8 @@ struct Open {
     told_at: Option<Instant>,
 }
 
-impl Admission {
-    pub(crate) fn new(max: u64, max_per_ip: u64, trusted_proxies: Vec<Network>) -> Self {
+impl ConnectionAdmission {
+    pub(crate) fn new(max: u64, max_per_ip: u64, trusted_proxies: Vec<IpNetwork>) -> Self {
         Self { max, max_per_ip, trusted_proxies, open: Mutex::default() }
     }
 
@@ -129,7 +129,7 @@ impl Admission {
 
 /// An open connection, as long as it is held.
 pub(crate) struct Admitted {
-    admission: Arc<Admission>,
+    admission: Arc<ConnectionAdmission>,
     client: Option<IpAddr>,
 }
 
@@ -153,14 +153,14 @@ impl Drop for Admitted {
 mod tests {
     use super::*;
 
-    fn admit(admission: &Arc<Admission>, ip: &str) -> Result<Admitted, TooMany> {
+    fn admit(admission: &Arc<ConnectionAdmission>, ip: &str) -> Result<Admitted, TooMany> {
         admission.admit(ip.parse().unwrap())
     }
 
     // Verifies: WEB-10
     #[test]
     fn one_address_has_its_share_but_proxies_and_this_machine_are_not_counted() {
-        let admission = Arc::new(Admission::new(8, 2, vec!["10.0.0.0/8".parse().unwrap()]));
+        let admission = Arc::new(ConnectionAdmission::new(8, 2, vec!["10.0.0.0/8".parse().unwrap()]));
         let first = admit(&admission, "203.0.113.9").ok();
         let _second = admit(&admission, "::ffff:203.0.113.9").ok().unwrap();
         assert_eq!(admit(&admission, "203.0.113.9").err(), Some(TooMany::FromOneAddress));
@@ -180,7 +180,7 @@ mod tests {
     // Verifies: WEB-10
     #[test]
     fn what_is_refused_leaves_nothing_behind() {
-        let admission = Arc::new(Admission::new(1, 1, Vec::new()));
+        let admission = Arc::new(ConnectionAdmission::new(1, 1, Vec::new()));
         let held = admit(&admission, "203.0.113.9").ok().unwrap();
         for last in 0..100 {
             assert!(admit(&admission, &format!("198.51.100.{last}")).is_err());

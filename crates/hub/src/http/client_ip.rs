@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{config::Network, control::ClientIp};
+use crate::{config::IpNetwork, control::ClientIp};
 
 /// The peer, or behind trusted proxies the right-most `X-Forwarded-For` entry that is not one of them.
-pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> ClientIp {
+pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNetwork]) -> ClientIp {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
     let mut values = headers.get_all("x-forwarded-for").iter().peekable();
     if !is_trusted(peer) || values.peek().is_none() {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{ListenerConfig, Network},
+    config::{IpNetwork, ListenerConfig},
     control::{ClientIp, Origin},
     static_files::ApplicationPage,
 };
@@ -55,7 +55,7 @@ pub(crate) fn request_origin(parts: &Parts) -> Origin {
 pub(crate) struct Envelope {
     dev: bool,
     clock: Arc<dyn Clock>,
-    trusted_proxies: Vec<Network>,
+    trusted_proxies: Vec<IpNetwork>,
     cors_origins: Vec<String>,
     /// The policy that is told where the hub is reached by https.
     strict_transport_security: Option<HeaderValue>,

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 
-/// See the module.
+/// The counter of one connection; clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct InFlight(Arc<watch::Sender<Counted>>);
 

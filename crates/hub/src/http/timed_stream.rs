@@ -63,7 +63,7 @@ impl ConnectionProgress {
     }
 }
 
-/// See the module.
+/// A stream that fails once its first request is overdue.
 pub(crate) struct TimedStream<S> {
     inner: S,
     progress: ConnectionProgress,

@@ -125,7 +125,7 @@ fn select<'r>(headers: &'r HeaderMap, own: &'static str) -> Option<&'r str> {
     offered.iter().find(|&&name| name == own).or_else(carrier).copied()
 }
 
-/// See the module.
+/// A WebSocket whose buffers, stalls and control frames are bounded.
 pub(crate) struct BoundedSocket {
     inner: WebSocket,
     progress: ConnectionProgress,

@@ -10,7 +10,7 @@ use ferry_types::{PageNo, PageSize, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{
-    session::{Ending, Engine, OUT_BYTES, Progress, Session, decode},
+    session::{Ending, Engine, OUT_BYTES, SessionRun, StepOutcome, decode},
     session_refusal,
     state::SESSION_DESCRIPTORS,
 };
@@ -69,7 +69,7 @@ impl PullEngine {
 }
 
 impl Engine for PullEngine {
-    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal> {
+    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<StepOutcome, Refusal> {
         for frame in frames {
             self.machine.receive(&decode(frame)?, &mut self.hashes).map_err(session_refusal)?;
         }
@@ -77,18 +77,18 @@ impl Engine for PullEngine {
         while bytes < room {
             let Some(frame) = self.machine.next_frame() else {
                 return Ok(match self.machine.is_sending() {
-                    false => Progress::Waiting { owed: false },
+                    false => StepOutcome::Waiting { owed: false },
                     // Frames of before leave first: together they would be over the limit.
-                    true if bytes > 0 => Progress::MoreToSend,
-                    true if self.send_pages(out)? => Progress::MoreToSend,
-                    true => Progress::Whole,
+                    true if bytes > 0 => StepOutcome::MoreToSend,
+                    true if self.send_pages(out)? => StepOutcome::MoreToSend,
+                    true => StepOutcome::Whole,
                 });
             };
             let frame = Bytes::from(frame.encode());
             bytes += frame.len();
             out.push(frame);
         }
-        Ok(Progress::MoreToSend)
+        Ok(StepOutcome::MoreToSend)
     }
 
     fn sync(&mut self) -> Result<(), Refusal> {
@@ -97,7 +97,7 @@ impl Engine for PullEngine {
 
     fn conclude<'s>(
         self: Box<Self>,
-        session: &'s Session<'_>,
+        session: &'s SessionRun<'_>,
         _ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
         let last = self.machine.complete_frame();

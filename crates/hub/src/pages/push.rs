@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{
     commit::{self, Arrived, make_room},
-    session::{Ending, Engine, Progress, Session, decode},
+    session::{Ending, Engine, SessionRun, StepOutcome, decode},
     session_refusal,
     state::{SESSION_DESCRIPTORS, blocking},
 };
@@ -56,7 +56,7 @@ impl PushEngine {
 }
 
 impl Engine for PushEngine {
-    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal> {
+    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<StepOutcome, Refusal> {
         for frame in frames {
             let received = self.machine.receive(&decode(frame)?, &mut self.files);
             received.map_err(|error| self.failed(error))?;
@@ -66,15 +66,15 @@ impl Engine for PushEngine {
             let Some(frame) = self.machine.next_frame() else {
                 self.outcome = self.machine.outcome()?;
                 return Ok(match self.outcome {
-                    Some(_) => Progress::Whole,
-                    None => Progress::Waiting { owed: self.machine.is_awaiting_data() },
+                    Some(_) => StepOutcome::Whole,
+                    None => StepOutcome::Waiting { owed: self.machine.is_awaiting_data() },
                 });
             };
             let frame = Bytes::from(frame.encode());
             bytes += frame.len();
             out.push(frame);
         }
-        Ok(Progress::MoreToSend)
+        Ok(StepOutcome::MoreToSend)
     }
 
     fn sync(&mut self) -> Result<(), Refusal> {
@@ -84,7 +84,7 @@ impl Engine for PushEngine {
 
     fn conclude<'s>(
         self: Box<Self>,
-        session: &'s Session<'_>,
+        session: &'s SessionRun<'_>,
         ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>> {
         let Self { replica, machine, files, origin, outcome, _permit } = *self;

@@ -19,8 +19,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     pull::PullEngine,
     push::PushEngine,
-    session::{Engine, Session},
-    socket::Socket,
+    session::{Engine, SessionRun},
+    socket::PageSocket,
 };
 use crate::{
     database::ConnectionGuard,
@@ -146,7 +146,7 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     let rights = context.watch(&hub);
     let RequestContext { database, meter, requester, .. } = context;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
-    let mut socket = Socket::new(socket, meter);
+    let mut socket = PageSocket::new(socket, meter);
     let word = direction.as_str();
     metrics::counter!("ferry_pages_sessions_total", "direction" => word).increment(1);
     let engine: Result<Box<dyn Engine>> = match direction {
@@ -159,7 +159,7 @@ async fn run(entry: Entry, socket: BoundedSocket) {
         Ok(engine) => {
             // Whoever says how it reads its file is Ferry's own client.
             let hears_phases = origin == ReadConsistency::Snapshot;
-            let session = Session { hub: &hub, database: &database, rights, requester, hears_phases };
+            let session = SessionRun { hub: &hub, database: &database, rights, requester, hears_phases };
             session.run(engine, &mut socket).await
         }
         Err(error) => Err(super::refusal(error).into()),

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{end::End, socket::Socket};
+use super::{end::End, socket::PageSocket};
 use crate::{
     control::{Requester, RightsEnd, RightsWatch},
     database::Database,
@@ -34,15 +34,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// One side's machine with its files. Steps run on blocking threads.
 pub(super) trait Engine: Send {
     /// Takes frames in, and adds to `out` what is to be sent, about `room` bytes at most.
-    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<Progress, Refusal>;
+    fn step(&mut self, frames: &[Bytes], room: usize, out: &mut Vec<Bytes>) -> Result<StepOutcome, Refusal>;
 
     /// Brings what must outlive the process onto the disk.
     fn sync(&mut self) -> Result<(), Refusal>;
 
-    /// Ends the session once [`Progress::Whole`] was reported; returns the last frame.
+    /// Ends the session once [`StepOutcome::Whole`] was reported; returns the last frame.
     fn conclude<'s>(
         self: Box<Self>,
-        session: &'s Session<'_>,
+        session: &'s SessionRun<'_>,
         ending: Ending,
     ) -> BoxFuture<'s, Result<Frame<'static>, Refusal>>;
 }
@@ -62,7 +62,7 @@ pub(super) const OUT_BYTES: usize = 96 << 10;
 
 /// Where a session stands after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum StepOutcome {
     /// The client must send something; `owed` if it was asked for it.
     Waiting {
         /// Data was requested.
@@ -75,7 +75,7 @@ pub(super) enum Progress {
 }
 
 /// What a session runs in.
-pub(super) struct Session<'h> {
+pub(super) struct SessionRun<'h> {
     pub(super) hub: &'h Arc<Hub>,
     pub(super) database: &'h Arc<Database>,
     pub(super) rights: RightsWatch,
@@ -89,7 +89,7 @@ pub(super) struct Session<'h> {
 struct Stepped {
     engine: Box<dyn Engine>,
     out: Vec<Bytes>,
-    outcome: Result<Progress, Refusal>,
+    outcome: Result<StepOutcome, Refusal>,
 }
 
 /// The engine is here, or a step is running with it.
@@ -113,7 +113,7 @@ impl Turn {
     }
 
     /// Waits for the running step, whose engine is here again afterwards; for ever if none runs.
-    async fn finished(&mut self) -> Result<(Vec<Bytes>, Result<Progress, Refusal>), End> {
+    async fn finished(&mut self) -> Result<(Vec<Bytes>, Result<StepOutcome, Refusal>), End> {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let stepped = running.await;
         self.running = None;
@@ -123,9 +123,9 @@ impl Turn {
     }
 }
 
-impl Session<'_> {
+impl SessionRun<'_> {
     /// Runs the session to its end. On success the last frame is ready to be sent.
-    pub(super) async fn run(mut self, engine: Box<dyn Engine>, socket: &mut Socket) -> Result<(), End> {
+    pub(super) async fn run(mut self, engine: Box<dyn Engine>, socket: &mut PageSocket) -> Result<(), End> {
         let mut turn = Turn { here: Some(engine), running: None };
         let ended = self.exchange(&mut turn, socket).await;
         if turn.running.is_some() {
@@ -156,7 +156,11 @@ impl Session<'_> {
     }
 
     /// Concludes while somebody wants it. Pings are answered meanwhile, and sent.
-    async fn conclude(&self, engine: Box<dyn Engine>, socket: &mut Socket) -> Result<Frame<'static>, End> {
+    async fn conclude(
+        &self,
+        engine: Box<dyn Engine>,
+        socket: &mut PageSocket,
+    ) -> Result<Frame<'static>, End> {
         let (phase, reached) = watch::channel(phase::CHECKING);
         let ending = Ending { unwanted: CancellationToken::new(), phase };
         let mut concluding = engine.conclude(self, ending.clone());
@@ -172,7 +176,7 @@ impl Session<'_> {
     }
 
     /// Waits until nobody wants the outcome any more: the client has gone, or lost its right, or the hub stops.
-    async fn deserted(&self, socket: &mut Socket, mut reached: watch::Receiver<&'static [u8]>) -> End {
+    async fn deserted(&self, socket: &mut PageSocket, mut reached: watch::Receiver<&'static [u8]>) -> End {
         let mut rights = self.hub.control.watch(self.rights.auth());
         let mut silence = tokio::time::interval(KEEP_ALIVE);
         silence.reset();
@@ -206,23 +210,23 @@ impl Session<'_> {
     }
 
     /// Until the engine is whole.
-    async fn exchange(&mut self, turn: &mut Turn, socket: &mut Socket) -> Result<(), End> {
+    async fn exchange(&mut self, turn: &mut Turn, socket: &mut PageSocket) -> Result<(), End> {
         let session_end = Instant::now() + Duration::from_millis(EDGEREPLICA_SESSION_MAX_MS);
         let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
         let mut rights_end = std::pin::pin!(rights_end(&mut self.rights));
         let mut sync = tokio::time::interval(SYNC_EVERY);
         sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut unsynced, mut sync_due) = (false, false);
-        let mut progress = Progress::Waiting { owed: false };
+        let mut progress = StepOutcome::Waiting { owed: false };
         loop {
-            let more = progress == Progress::MoreToSend && socket.wants_more();
+            let more = progress == StepOutcome::MoreToSend && socket.wants_more();
             if turn.here.is_some() && (socket.has_received() || more || sync_due) {
                 unsynced |= socket.has_received();
                 let room = if socket.wants_more() { OUT_BYTES } else { 0 };
                 turn.start(socket.take_received(), room, std::mem::take(&mut sync_due));
             }
             let is_here = turn.here.is_some();
-            let idle = progress == Progress::Waiting { owed: false } && !socket.is_sending();
+            let idle = progress == StepOutcome::Waiting { owed: false } && !socket.is_sending();
             let stall_ms = if idle { EDGEREPLICA_IDLE_MAX_MS } else { TRANSFER_STALL_MAX_MS };
             let idle_end = socket.active_at + Duration::from_millis(stall_ms);
             tokio::select! {
@@ -234,11 +238,11 @@ impl Session<'_> {
                     let (out, outcome) = finished?;
                     socket.send(out);
                     progress = outcome?;
-                    if progress == Progress::Whole {
+                    if progress == StepOutcome::Whole {
                         return Ok(());
                     }
                 }
-                exchanged = socket.exchange(is_here && progress == Progress::MoreToSend) => exchanged?,
+                exchanged = socket.exchange(is_here && progress == StepOutcome::MoreToSend) => exchanged?,
                 _ = sync.tick(), if unsynced => {
                     unsynced = false;
                     sync_due = true;

@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const LAST_FRAMES: Duration = Duration::from_millis(TRANSFER_STALL_MAX_MS);
 
 /// One client's socket.
-pub(super) struct Socket {
+pub(super) struct PageSocket {
     inner: BoundedSocket,
     outbox: VecDeque<Message>,
     /// Frames were handed over that may still be in the socket's own buffer.
@@ -39,7 +39,7 @@ pub(super) struct Socket {
     pub(super) active_at: Instant,
 }
 
-impl Socket {
+impl PageSocket {
     pub(super) fn new(inner: BoundedSocket, meter: Meter) -> Self {
         Self {
             inner,
@@ -163,7 +163,7 @@ impl Socket {
     /// Sends what is left, the error if there is one, and the close; then waits for the peer, so that nothing of
     /// it is lost to unread input.
     pub(super) async fn finish(mut self, ended: Result<(), End>) {
-        let patience = if ended.is_ok() { LAST_FRAMES } else { LINGER };
+        let limit = if ended.is_ok() { LAST_FRAMES } else { LINGER };
         let close = match ended {
             Ok(()) => close::COMPLETE,
             Err(End::Refused(refusal)) => {
@@ -178,7 +178,7 @@ impl Socket {
             }
             Err(End::Gone) => return,
         };
-        let goodbye = async {
+        let closing = async {
             while let Some(message) = self.outbox.pop_front() {
                 // The last word of a session that did its work arrives, whatever it costs.
                 let _ = self.meter.charge(charged(&message));
@@ -186,7 +186,7 @@ impl Socket {
             }
             self.inner.close(close).await
         };
-        if !matches!(tokio::time::timeout(patience, goodbye).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(limit, closing).await, Ok(Ok(()))) {
             tracing::debug!("the client did not take leave");
         }
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 use super::{
     pull::PullEngine,
     push::PushEngine,
-    session::{Engine as _, OUT_BYTES, Progress},
+    session::{Engine as _, OUT_BYTES, StepOutcome},
 };
 use crate::{
     clock::SystemClock,
@@ -76,7 +76,7 @@ fn image(mut engine: PullEngine) -> Vec<u8> {
     let sent: Vec<Bytes> = vec![hello.encode().into(), Frame::Complete.encode().into()];
     let (mut pages, mut out) = (BTreeMap::new(), Vec::new());
     let mut progress = engine.step(&sent, OUT_BYTES, &mut out).unwrap();
-    while progress == Progress::MoreToSend {
+    while progress == StepOutcome::MoreToSend {
         progress = engine.step(&[], OUT_BYTES, &mut out).unwrap();
     }
     for frame in &out {

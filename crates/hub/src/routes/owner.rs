@@ -10,7 +10,7 @@ const FUNCTION_PROTOCOL: &str = "ferry.functions.v1";
 
 /// Whose a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum PathOwner {
     /// Health, metrics, OAuth, RPC, what is under no model.
     Hub,
     /// A sync model's.
@@ -20,33 +20,33 @@ pub(crate) enum Owner {
 }
 
 /// The owner of a request.
-pub(crate) fn owner(parts: &Parts) -> Owner {
+pub(crate) fn owner(parts: &Parts) -> PathOwner {
     let path = parts.uri.path();
     if let Some(owner) = fixed(path) {
         return owner;
     }
     let has = |name: &str| has_parameter(parts.uri.query(), name);
     if has("storeId") {
-        return Owner::BeforeCors(Model::Events);
+        return PathOwner::BeforeCors(Model::Events);
     }
     match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
-        ["sync"] => Owner::Model(Model::Pages),
-        ["sync", "push" | "pull", ..] => Owner::Model(Model::Ops),
-        ["sync", _, ..] => Owner::Model(Model::Records),
+        ["sync"] => PathOwner::Model(Model::Pages),
+        ["sync", "push" | "pull", ..] => PathOwner::Model(Model::Ops),
+        ["sync", _, ..] => PathOwner::Model(Model::Records),
         ["ws"] if has("key") || has("sessionId") || is_for_functions(&parts.headers) => {
-            Owner::Model(Model::Functions)
+            PathOwner::Model(Model::Functions)
         }
-        ["ws"] | ["ws", _] => Owner::Model(Model::Records),
-        ["livestore" | "websocket"] | ["livestore" | "websocket", ""] => Owner::BeforeCors(Model::Events),
-        _ => Owner::Hub,
+        ["ws"] | ["ws", _] => PathOwner::Model(Model::Records),
+        ["livestore" | "websocket"] | ["livestore" | "websocket", ""] => PathOwner::BeforeCors(Model::Events),
+        _ => PathOwner::Hub,
     }
 }
 
 /// Rows 1 to 4: what no query can take away.
-fn fixed(path: &str) -> Option<Owner> {
+fn fixed(path: &str) -> Option<PathOwner> {
     match path {
-        "/healthz" | "/health" | "/readyz" | "/metrics" => return Some(Owner::Hub),
-        "/.well-known/jwks.json" => return Some(Owner::Model(Model::Functions)),
+        "/healthz" | "/health" | "/readyz" | "/metrics" => return Some(PathOwner::Hub),
+        "/.well-known/jwks.json" => return Some(PathOwner::Model(Model::Functions)),
         _ => {}
     }
     let under = |prefix: &str| path.strip_prefix(prefix);
@@ -54,25 +54,25 @@ fn fixed(path: &str) -> Option<Owner> {
         || under("/edgereplica.admin.v1.AdminService/").is_some()
         || under("/ferry.admin.v1.AdminService/").is_some()
     {
-        return Some(Owner::Hub);
+        return Some(PathOwner::Hub);
     }
     if under("/rpc/").is_some() {
-        return Some(Owner::Model(Model::Functions));
+        return Some(PathOwner::Model(Model::Functions));
     }
     let below = under("/v1/")?;
     let mut names = below.split('/');
     Some(match (names.next(), names.next(), names.next()) {
         (Some("databases"), Some(_), Some(model)) => match model {
-            "file" | "pages" | "restore" | "fork" => Owner::Model(Model::Pages),
+            "file" | "pages" | "restore" | "fork" => PathOwner::Model(Model::Pages),
             // Only events ignore a trailing slash.
-            "livestore" if names.all(str::is_empty) => Owner::BeforeCors(Model::Events),
-            "events" => Owner::Model(Model::Events),
-            "records" => Owner::Model(Model::Records),
-            "ops" | "hephd" => Owner::Model(Model::Ops),
-            "functions" | "rpc" | "ws" | ".well-known" => Owner::Model(Model::Functions),
-            _ => Owner::Hub,
+            "livestore" if names.all(str::is_empty) => PathOwner::BeforeCors(Model::Events),
+            "events" => PathOwner::Model(Model::Events),
+            "records" => PathOwner::Model(Model::Records),
+            "ops" | "hephd" => PathOwner::Model(Model::Ops),
+            "functions" | "rpc" | "ws" | ".well-known" => PathOwner::Model(Model::Functions),
+            _ => PathOwner::Hub,
         },
-        _ => Owner::Hub,
+        _ => PathOwner::Hub,
     })
 }
 
@@ -90,7 +90,7 @@ fn is_for_functions(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn of(uri: &str, headers: &[(&str, &str)]) -> Owner {
+    fn of(uri: &str, headers: &[(&str, &str)]) -> PathOwner {
         let mut request = http::Request::get(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -101,43 +101,43 @@ mod tests {
     #[test]
     fn the_table_of_root_routes() {
         for (uri, expected) in [
-            ("/healthz?storeId=a", Owner::Hub),
-            ("/oauth/github/callback?storeId=a", Owner::Hub),
-            ("/ferry.admin.v1.AdminService/Whoami?storeId=a", Owner::Hub),
-            ("/v1/databases/app/livestore?storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/v1/databases/app/livestore/?storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/v1/databases/app/livestore/x?storeId=a", Owner::Hub),
-            ("/v1/databases/app/events/live?storeId=a", Owner::Model(Model::Events)),
-            ("/v1/databases/app/file?storeId=a", Owner::Model(Model::Pages)),
-            ("/v1/databases/app/records/x", Owner::Model(Model::Records)),
-            ("/v1/databases/app/hephd/sync/push", Owner::Model(Model::Ops)),
-            ("/v1/databases/app/ws", Owner::Model(Model::Functions)),
-            ("/v1/nothing?storeId=a", Owner::Hub),
-            ("/rpc/f?storeId=a", Owner::Model(Model::Functions)),
-            ("/?storeId=a&transport=ws", Owner::BeforeCors(Model::Events)),
-            ("/livestore/?storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/any/path?x&storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/sync?storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/ws?key=k&storeId=a", Owner::BeforeCors(Model::Events)),
-            ("/sync", Owner::Model(Model::Pages)),
-            ("/sync/push", Owner::Model(Model::Ops)),
-            ("/sync/pull/x", Owner::Model(Model::Ops)),
-            ("/sync/app/stream", Owner::Model(Model::Records)),
-            ("/ws?key=k", Owner::Model(Model::Functions)),
-            ("/ws", Owner::Model(Model::Records)),
-            ("/ws/app", Owner::Model(Model::Records)),
-            ("/livestore", Owner::BeforeCors(Model::Events)),
-            ("/websocket/", Owner::BeforeCors(Model::Events)),
-            ("/", Owner::Hub),
-            ("/?storeIdx=a", Owner::Hub),
-            ("/elsewhere", Owner::Hub),
+            ("/healthz?storeId=a", PathOwner::Hub),
+            ("/oauth/github/callback?storeId=a", PathOwner::Hub),
+            ("/ferry.admin.v1.AdminService/Whoami?storeId=a", PathOwner::Hub),
+            ("/v1/databases/app/livestore?storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/v1/databases/app/livestore/?storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/v1/databases/app/livestore/x?storeId=a", PathOwner::Hub),
+            ("/v1/databases/app/events/live?storeId=a", PathOwner::Model(Model::Events)),
+            ("/v1/databases/app/file?storeId=a", PathOwner::Model(Model::Pages)),
+            ("/v1/databases/app/records/x", PathOwner::Model(Model::Records)),
+            ("/v1/databases/app/hephd/sync/push", PathOwner::Model(Model::Ops)),
+            ("/v1/databases/app/ws", PathOwner::Model(Model::Functions)),
+            ("/v1/nothing?storeId=a", PathOwner::Hub),
+            ("/rpc/f?storeId=a", PathOwner::Model(Model::Functions)),
+            ("/?storeId=a&transport=ws", PathOwner::BeforeCors(Model::Events)),
+            ("/livestore/?storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/any/path?x&storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/sync?storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/ws?key=k&storeId=a", PathOwner::BeforeCors(Model::Events)),
+            ("/sync", PathOwner::Model(Model::Pages)),
+            ("/sync/push", PathOwner::Model(Model::Ops)),
+            ("/sync/pull/x", PathOwner::Model(Model::Ops)),
+            ("/sync/app/stream", PathOwner::Model(Model::Records)),
+            ("/ws?key=k", PathOwner::Model(Model::Functions)),
+            ("/ws", PathOwner::Model(Model::Records)),
+            ("/ws/app", PathOwner::Model(Model::Records)),
+            ("/livestore", PathOwner::BeforeCors(Model::Events)),
+            ("/websocket/", PathOwner::BeforeCors(Model::Events)),
+            ("/", PathOwner::Hub),
+            ("/?storeIdx=a", PathOwner::Hub),
+            ("/elsewhere", PathOwner::Hub),
         ] {
             assert_eq!(of(uri, &[]), expected, "{uri}");
         }
-        assert_eq!(of("/ws", &[("ferry-key", "k")]), Owner::Model(Model::Functions));
+        assert_eq!(of("/ws", &[("ferry-key", "k")]), PathOwner::Model(Model::Functions));
         assert_eq!(
             of("/ws", &[("sec-websocket-protocol", "x, ferry.functions.v1")]),
-            Owner::Model(Model::Functions)
+            PathOwner::Model(Model::Functions)
         );
     }
 }

@@ -43,14 +43,14 @@ const HASHES_PER_FLUSH: usize = 512;
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-pub(super) type Socket = WebSocketStream<Box<dyn ByteStream>>;
-pub(super) type FrameStream = SplitStream<Socket>;
-pub(super) type FrameSink = SplitSink<Socket, Message>;
+pub(super) type HubSocket = WebSocketStream<Box<dyn ByteStream>>;
+pub(super) type FrameStream = SplitStream<HubSocket>;
+pub(super) type FrameSink = SplitSink<HubSocket, Message>;
 
 /// A session whose greeting is done: the hub has pinned the version that this session is about.
 pub struct WireSession {
     pub(super) server: ServerUrl,
-    pub(super) socket: Socket,
+    pub(super) socket: HubSocket,
     pub(super) traffic: Traffic,
     reply: HelloReply,
 }
@@ -114,7 +114,7 @@ impl WireSession {
 }
 
 /// The socket, and the direction of its token, which EdgeReplica's own servers do not tell.
-async fn connect(server: &ServerUrl, token: &str) -> Result<(Socket, Option<Direction>)> {
+async fn connect(server: &ServerUrl, token: &str) -> Result<(HubSocket, Option<Direction>)> {
     let no_hub = |error: &dyn std::fmt::Display| no_answer::unreachable(server, &error.to_string());
     let host = server.host().trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, server.port())).await.map_err(|error| no_hub(&error))?;
@@ -221,7 +221,7 @@ pub(super) async fn send_hashes(
 }
 
 /// Closes a socket that is done with; what the hub makes of it does not matter any more.
-pub(super) async fn close(socket: &mut Socket) {
+pub(super) async fn close(socket: &mut HubSocket) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     let closing = async {
         if socket.close(Some(frame)).await.is_ok() {

@@ -1,6 +1,6 @@
 //! How long a connection over HTTP/1.1 may keep the hub waiting (WEB-04). A request that has begun must bring its whole
-//! head soon; a kept connection may be silent for longer. hyper knows one limit for both, so this is its timer: it is
-//! told by the connection's own bytes which of the two counts.
+//! head soon; a kept connection may be silent for longer. hyper knows one limit for both, so this is its timer:
+//! the connection's own bytes decide which of the two counts.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ const IDLE_MAX: Duration = Duration::from_millis(IDLE_CONNECTION_MAX_MS);
 
 /// One connection's timer of request heads.
 #[derive(Clone)]
-pub(crate) struct Patience {
+pub(crate) struct HeaderReadTimeout {
     state: Arc<State>,
     /// How long a head may take.
     head_max: Duration,
@@ -32,15 +32,15 @@ struct State {
     /// Whether a request was waited for before: a new connection is not a kept one.
     is_kept: AtomicBool,
     /// Whether anything was read since the hub began to wait.
-    heard: AtomicBool,
+    has_read: AtomicBool,
 }
 
-impl Patience {
+impl HeaderReadTimeout {
     pub(crate) fn new(head_max: Duration) -> Self {
         Self { state: Arc::default(), head_max }
     }
 
-    /// The same stream, which tells this timer that something was read.
+    /// The same stream, which notifies this timer of what was read.
     pub(crate) fn listen<S: AsyncRead + AsyncWrite>(
         &self,
         stream: S,
@@ -48,16 +48,16 @@ impl Patience {
         let state = Arc::clone(&self.state);
         InspectReader::new(stream, move |read: &[u8]| {
             if !read.is_empty() {
-                state.heard.store(true, Ordering::Relaxed);
+                state.has_read.store(true, Ordering::Relaxed);
             }
         })
     }
 }
 
-impl Timer for Patience {
+impl Timer for HeaderReadTimeout {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
         let state = Arc::clone(&self.state);
-        state.heard.store(false, Ordering::Relaxed);
+        state.has_read.store(false, Ordering::Relaxed);
         let has_begun = !state.is_kept.swap(true, Ordering::Relaxed);
         let longest = if has_begun { self.head_max } else { IDLE_MAX };
         Box::pin(Wait {
@@ -86,7 +86,7 @@ impl Future for Wait {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // hyper polls this each time it has read and still lacks a part of the head.
-        if !self.has_begun && self.state.heard.load(Ordering::Relaxed) {
+        if !self.has_begun && self.state.has_read.load(Ordering::Relaxed) {
             self.has_begun = true;
             let end = tokio::time::Instant::now() + self.head_max;
             self.sleep.as_mut().reset(end);
@@ -116,11 +116,11 @@ mod tests {
                 hyper::Response::builder().status(204).body(String::new()).unwrap(),
             )
         });
-        let patience = Patience::new(HEADERS_MAX);
-        let stream = hyper_util::rt::TokioIo::new(patience.listen(hub));
+        let header_read_timeout = HeaderReadTimeout::new(HEADERS_MAX);
+        let stream = hyper_util::rt::TokioIo::new(header_read_timeout.listen(hub));
         tokio::spawn(
             hyper::server::conn::http1::Builder::new()
-                .timer(patience)
+                .timer(header_read_timeout)
                 .header_read_timeout(HEADERS_MAX)
                 .serve_connection(stream, service),
         );
