@@ -104,17 +104,6 @@ fn each_subject_of_each_issuer_has_a_database() {
     assert_eq!(owner, "jwt:https://one.example#ada");
 }
 
-// It was refused for its subject after a database had been made for nobody.
-// Verifies: REC-30
-#[test]
-fn a_jwt_without_a_subject_gets_no_database() {
-    let server = JwksServer::start(Behaviour::Keys(GOOD.to_vec(), None));
-    let records = trusting(&server);
-    let refused = records.call_as(&jwt("https://one.example", ""), "GET", PULL, "", "");
-    assert_eq!((refused.status, refused.text().as_str()), (401, "unauthorized: missing subject\n"));
-    assert_eq!(users(&records), [] as [String; 0]);
-}
-
 // Verifies: REC-30
 #[test]
 fn first_requests_at_once_make_one_database() {
