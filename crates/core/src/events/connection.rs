@@ -33,7 +33,7 @@ struct WaitingPush {
     bytes: usize,
 }
 
-/// See the module.
+/// The state of one client's connection.
 pub struct Connection {
     transport: Transport,
     rights: Rights,

@@ -4,7 +4,7 @@ use ferry_protocol::events::RequestId;
 
 use super::UNACKED_CHUNKS_MAX;
 
-/// See the module. It holds no events: what it has not sent is in the log (EVT-22).
+/// A running Pull. It holds no events: what it has not sent is in the log (EVT-22).
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) id: RequestId,
@@ -64,7 +64,7 @@ impl Pull {
     }
 
     /// When the client is too slow, if it takes nothing until then.
-    pub(super) fn too_slow_at(&self, patience_ms: u64) -> Option<u64> {
-        self.is_blocked.then(|| self.progress_ms.saturating_add(patience_ms))
+    pub(super) fn too_slow_at(&self, stall_max_ms: u64) -> Option<u64> {
+        self.is_blocked.then(|| self.progress_ms.saturating_add(stall_max_ms))
     }
 }

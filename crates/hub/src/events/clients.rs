@@ -17,7 +17,7 @@ const CLIENTS_MAX: usize = 10_000;
 /// Longest text that is kept of a message, of an event's name, or of a storeId that can name no store, in bytes.
 const TEXT_MAX_BYTES: usize = 512;
 
-/// See the module.
+/// The newest pushes per client, and refused connections, of all stores of a hub.
 #[derive(Default)]
 pub(super) struct Clients {
     known: Mutex<Known>,

@@ -28,7 +28,7 @@ const ADDED_MAX: usize = 1_000;
 /// Longest message of a rejection that reaches the client.
 const MESSAGE_MAX_CHARS: usize = 500;
 /// How long a pull waits for a hook that does not answer (EVT-34).
-const PULL_PATIENCE: Duration = Duration::from_secs(5);
+const PULL_WAIT_MAX: Duration = Duration::from_secs(5);
 const PULL_PAUSE: Duration = Duration::from_millis(500);
 
 const HOOK_ID: HeaderName = HeaderName::from_static("ferry-hook-id");
@@ -135,7 +135,7 @@ impl Hooks {
                     verdicts.remember(asked.principal, verdict.clone(), super::now_ms());
                     return verdict;
                 }
-                Err(HookDown) if began.elapsed() < PULL_PATIENCE => tokio::time::sleep(PULL_PAUSE).await,
+                Err(HookDown) if began.elapsed() < PULL_WAIT_MAX => tokio::time::sleep(PULL_PAUSE).await,
                 Err(HookDown) => {
                     let message = "the hook that decides on pulls does not answer: try again later";
                     return Err(RpcError::Unknown {

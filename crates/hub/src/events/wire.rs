@@ -38,7 +38,7 @@ pub(super) enum Event {
     Gone,
 }
 
-/// See the module.
+/// A socket with the frames that it has not taken yet.
 pub(super) struct Wire {
     socket: BoundedSocket,
     outbox: VecDeque<Message>,

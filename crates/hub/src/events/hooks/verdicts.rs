@@ -12,7 +12,7 @@ const KEEP_MS: u64 = 60_000;
 /// Principals remembered per store; beyond, what is over is forgotten, and if that is nothing, all.
 const PRINCIPALS_MAX: usize = 10_000;
 
-/// See the module.
+/// The remembered verdicts of one store, by principal.
 #[derive(Default)]
 pub(in crate::events) struct Verdicts(Mutex<HashMap<Box<str>, Known>>);
 
