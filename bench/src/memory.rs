@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use ferry_hub::{
-    control::Requester,
-    database::{Databases, FileLimits, OpenFiles},
-};
+use ferry_control::Requester;
+use ferry_hub::database::{Databases, FileLimits, OpenFiles};
 use ferry_testkit::process;
 use ferry_types::DatabaseId;
 use uuid::Uuid;

@@ -4,10 +4,13 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use ferry_auth::{AuthContext, Caveat, jwt::JwtSettingsText, macaroon};
+use ferry_control::{
+    Access, Caller, ClientInfo, Control, CreateDatabase, Credentials, IssueSyncToken, IssueToken, Origin,
+    RevokeDatabaseTokens, SetJwtSettings, SignUp,
+};
 use ferry_hub::{
     clock::SystemClock,
     config::{Config, ServeArgs},
-    control::{Access, Caller, ClientInfo, Control, Credentials, IssueToken, Origin},
 };
 use ferry_testkit::{jwt, rpc::PASSWORD, wait};
 use ferry_types::{ModelSet, Op, OpSet};
@@ -58,11 +61,19 @@ impl Place {
             .expect("the control plane opens");
         let ip = IpAddr::from([127, 0, 0, 1]);
         let origin = Origin { request_id: "bench".to_owned(), ip: ip.into() };
-        let session = control.signup("bench@example.com", PASSWORD, &origin).await.expect("the signup");
+        let session =
+            SignUp { email: "bench@example.com", password: PASSWORD, invite_code: "", origin: &origin }
+                .run(&control.accounts)
+                .await
+                .expect("the signup");
         let caller = control
-            .authenticate_session(&headers(&session.token), ip.into(), Access::Full)
+            .authenticator
+            .session(&headers(&session.token), ip.into(), Access::Full)
             .expect("the session is good");
-        let entry = control.create_database(&caller, "bench", "", "", &origin).await.expect("the database");
+        let entry = CreateDatabase { caller: &caller, name: "bench", org: "", kind: "", origin: &origin }
+            .run(&control.db, control.max_databases_per_org)
+            .await
+            .expect("the database");
         let settings = JwtSettingsText {
             jwks_json: json!({"keys": [jwt::ED.jwk()]}).to_string(),
             issuer: ISSUER.to_owned(),
@@ -70,7 +81,10 @@ impl Place {
             ..JwtSettingsText::default()
         };
         let database = entry.id.to_string();
-        control.set_jwt_settings(&caller, &database, settings, &origin).await.expect("the settings");
+        SetJwtSettings { caller: &caller, database: &database, text: settings, origin: &origin }
+            .run(&control.db)
+            .await
+            .expect("the settings");
         Self { control, caller, database, ip, origin }
     }
 
@@ -84,7 +98,9 @@ impl Place {
             caveats: Vec::new(),
             label: String::new(),
         };
-        let issued = self.control.issue_sync_token(&self.caller, wanted, &self.origin).await;
+        let issued = IssueSyncToken { caller: &self.caller, request: wanted, origin: &self.origin }
+            .run(&self.control.db, self.control.token_lives)
+            .await;
         let issued = issued.expect("the token is issued");
         let caveat = |text: String| text.parse::<Caveat>().expect("a caveat");
         let later = issued.exp_unix;
@@ -112,7 +128,11 @@ impl Place {
         let credentials = Credentials::of_headers(headers);
         let client = ClientInfo::of(self.ip.into(), headers);
         let route = Some(self.database.as_str());
-        self.control.authenticate(&credentials, &client, route).await.expect("the credential is good")
+        self.control
+            .authenticator
+            .authenticate(&credentials, &client, route)
+            .await
+            .expect("the credential is good")
     }
 
     /// CPU-µs of each look at `credentials`, `repeats` times over.
@@ -173,7 +193,9 @@ impl Place {
         wait::within(Duration::from_secs(1), || None::<()>);
         let before = cpu_ms();
         let begun = tokio::time::Instant::now();
-        let revoked = self.control.revoke_database_tokens(&self.caller, &self.database, &self.origin);
+        let revoked =
+            RevokeDatabaseTokens { caller: &self.caller, database: &self.database, origin: &self.origin }
+                .run(&self.control.db);
         revoked.await.expect("the tokens are revoked");
         for task in waiting {
             task.await.expect("the watch ends");

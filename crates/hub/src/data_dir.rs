@@ -16,7 +16,8 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{config::ConfigError, control::refuse_wider};
+use crate::config::ConfigError;
+use ferry_control::refuse_wider;
 
 /// How often it is looked whether the directory is still the one that was opened.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -7,10 +7,8 @@ use ferry_sqlite::{Error, NativeSql, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-use crate::{
-    control::{DatabaseHost, DatabaseStats},
-    database::{Database, Databases},
-};
+use crate::database::{Database, Databases};
+use ferry_control::{DatabaseHost, DatabaseStats};
 
 /// The hub's databases, as the control plane asks of them.
 pub(crate) struct Host(pub(crate) Arc<Databases>);

@@ -72,7 +72,7 @@ pub(crate) async fn metrics(
         && peer.ip().to_canonical().is_loopback()
         && !is_forwarded(&headers)
         && names_this_machine(&uri, &headers);
-    if !(hub.config.process.metrics_public || local || hub.control.is_operator(&headers)) {
+    if !(hub.config.process.metrics_public || local || hub.control.authenticator.is_operator(&headers)) {
         return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
             .into_response();
     }

@@ -7,9 +7,9 @@ use ferry_types::{Clock, UnixMillis};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config, control::Control, database::Databases, descriptors::Descriptors, http::BodyMemory,
-    models::for_each_model,
+    config::Config, database::Databases, descriptors::Descriptors, http::BodyMemory, models::for_each_model,
 };
+use ferry_control::Control;
 
 /// One running hub.
 pub struct Hub {

@@ -14,10 +14,8 @@ use ferry_auth::oauth::{
 use ferry_types::Error;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{
-    control::{ClientIp, Return},
-    hub::Hub,
-};
+use crate::hub::Hub;
+use ferry_control::{ClientIp, Return};
 
 /// The callback of a provider.
 pub(crate) async fn come_back(
@@ -29,7 +27,7 @@ pub(crate) async fn come_back(
     let Ok(provider) = provider.parse::<Provider>() else {
         return (StatusCode::NOT_FOUND, "Not Found").into_response();
     };
-    if let Err(error) = hub.control.charge_public(ip) {
+    if let Err(error) = hub.control.accounts.charge_public(ip) {
         return refusal(&error);
     }
     let query = query.unwrap_or_default();
@@ -42,7 +40,7 @@ pub(crate) async fn come_back(
             return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
         }
     };
-    match hub.control.oauth_return(provider.as_str(), &callback.state).await {
+    match hub.control.oauth.return_of(provider.as_str(), &callback.state).await {
         Ok(Return::Loopback(port)) => redirect(&callback.loopback_url(port)),
         Ok(Return::Ferry) => Html(callback.page("ferry")).into_response(),
         Ok(Return::EdgeReplica) => Html(callback.page("edgereplica")).into_response(),

@@ -4,7 +4,7 @@
 use ferry_auth::CredentialKind;
 use ferry_types::{Model, Op};
 
-pub use crate::control::{ADMINISTRATION, DATA, DATA_WITH_CREDENTIAL, Right, SYNC_BEARERS};
+pub use ferry_control::{ADMINISTRATION, DATA, DATA_WITH_CREDENTIAL, Right, SYNC_BEARERS};
 
 const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [CredentialKind]) -> Right {
     Right { name, model, op, kinds }

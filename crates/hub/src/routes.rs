@@ -122,7 +122,7 @@ fn rpc(hub: &Arc<Hub>) -> Router {
     let control = Arc::clone(&hub.control);
     let service = tower::service_fn(move |request: Request| {
         // Who is nobody yet has little to say, and is not listened to for longer.
-        let sender = control.sender(request.headers());
+        let sender = control.authenticator.sender(request.headers());
         if let (Some(sender), Some(body)) = (&sender, request.extensions().get::<RequestBody>()) {
             body.belongs_to(sender);
         }

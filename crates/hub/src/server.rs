@@ -12,7 +12,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock,
     config::{Config, ConfigError},
-    control::Control,
     data_dir::{self, DataDirLock, DataDirLost},
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
@@ -24,6 +23,7 @@ use crate::{
     memory, routes, shells,
     tls::Certificates,
 };
+use ferry_control::Control;
 
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
@@ -65,8 +65,8 @@ impl Server {
         let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
-        control.set_host(Arc::new(Host(Arc::clone(&databases))));
-        control.finish_deletions().await;
+        control.storage.set_host(Arc::new(Host(Arc::clone(&databases))));
+        control.storage.finish_deletions().await;
         let listener = HttpListener::bind(
             &config.listener,
             descriptors,

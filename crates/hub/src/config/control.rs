@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ConfigError, Key, ListenerConfig, ProcessConfig, Values, jwt, keys::key, oauth};
-use crate::control::{ControlConfig, Signup, StartError};
+use ferry_control::{ControlConfig, Signup, StartError};
 
 /// Its settings, beside those of JWTs and of logins at a provider.
 pub(super) const KEYS: &[Key] = &[

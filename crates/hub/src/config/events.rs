@@ -7,7 +7,8 @@ use ferry_http_client::RemoteUrl;
 use regex_lite::Regex;
 
 use super::{ConfigError, Key, Values, keys::key};
-use crate::control::parse_origin;
+
+use ferry_control::parse_origin;
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[

@@ -9,7 +9,7 @@ use std::{
 use ferry_types::limits::HEADERS_MAX_MS;
 
 use super::{ConfigError, IpNetwork, Key, Values, keys::key, public_url};
-use crate::control::parse_origin;
+use ferry_control::parse_origin;
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[

@@ -31,7 +31,8 @@ pub use sources::{Raw, ServeArgs, Setting, gather};
 
 use values::Values;
 
-use crate::{control::ControlConfig, models::for_each_model};
+use crate::models::for_each_model;
+use ferry_control::ControlConfig;
 
 /// All settings, in the order of the help text.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -100,7 +101,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Signup;
+    use ferry_control::Signup;
 
     fn load(flags: &[(&'static str, &str)], dev: bool) -> Result<Config, ConfigError> {
         let flags = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();

@@ -3,7 +3,8 @@
 use ferry_http_client::RemoteUrl;
 
 use super::{ConfigError, Key, Values, keys::key, public_url};
-use crate::control::{GitHubUrls, OAuthClient, OAuthConfig};
+
+use ferry_control::{GitHubUrls, OAuthClient, OAuthConfig};
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[

@@ -8,7 +8,8 @@ use std::{
     path::Path,
 };
 
-use crate::{config::ConfigError, control::shell_word};
+use crate::config::ConfigError;
+use ferry_control::shell_word;
 
 /// Directories of the system that may well be empty or private, on Linux and macOS. The others hold files that are no
 /// hub's, and are known by that.

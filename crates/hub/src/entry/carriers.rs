@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
-use crate::control::Credentials;
+use ferry_control::Credentials;
 
 /// What publishable API keys begin with; everything else that stands where both may is a bearer.
 const KEY_PREFIXES: &[&str] = &["fy_pk_", "ep_pk_"];

@@ -2,10 +2,8 @@
 
 use ferry_types::{DatabaseId, DatabaseKind, Result};
 
-use crate::{
-    control::{Requester, wrong_kind},
-    hub::Hub,
-};
+use crate::hub::Hub;
+use ferry_control::{Requester, wrong_kind};
 
 /// Refuses a database that is of the other kind already.
 ///
@@ -39,7 +37,7 @@ impl<'h> FirstWrite<'h> {
         kind: DatabaseKind,
         by: &'h Requester,
     ) -> Result<Self> {
-        let claim = hub.control.claim_kind(id, kind, by).await?;
+        let claim = hub.control.kinds.claim(id, kind, by).await?;
         Ok(Self { hub, id, kind, by, is_first: claim.set_by_this_call })
     }
 
@@ -53,7 +51,7 @@ impl<'h> FirstWrite<'h> {
         if !self.is_first {
             return;
         }
-        if let Err(error) = self.hub.control.release_kind(self.id, self.by).await {
+        if let Err(error) = self.hub.control.kinds.release(self.id, self.by).await {
             let kind = self.kind.as_str();
             tracing::warn!(database = %self.id, %error, "the database stays of kind {kind}, though empty");
         }

@@ -14,16 +14,16 @@ use ferry_auth::AuthContext;
 use ferry_types::{DatabaseKind, Result};
 use http::request::Parts;
 
-pub(crate) use carriers::{Carriers, cookie};
-pub(crate) use kind::{FirstWrite, check_kind};
-
 use crate::{
-    control::{ClientInfo, Meter, Requester, RightsWatch},
     database::Database,
     http::{RequestBody, request_origin},
     hub::Hub,
     rights::Right,
 };
+use ferry_control::{ClientInfo, Meter, Requester, RightsWatch};
+
+pub(crate) use carriers::{Carriers, cookie};
+pub(crate) use kind::{FirstWrite, check_kind};
 
 /// What an endpoint asks of a request.
 pub(crate) struct Policy<'r> {
@@ -102,15 +102,15 @@ pub(crate) async fn authenticate(hub: &Hub, parts: &Parts, policy: &Policy<'_>) 
     let origin = request_origin(parts);
     // A map only says where a store is; that database's own settings say whose tokens it takes.
     let mapped = match policy.tenant {
-        Some(Tenant::Mapped(name)) if hub.control.has_own_jwt_settings(name) => Some(name),
+        Some(Tenant::Mapped(name)) if hub.control.tenants.has_own_jwt_settings(name) => Some(name),
         _ => None,
     };
     let auth = match policy.carriers.credentials(parts) {
         Some(credentials) => {
             let client = ClientInfo::of(origin.ip, &parts.headers);
-            hub.control.authenticate(&credentials, &client, policy.path.or(mapped)).await?
+            hub.control.authenticator.authenticate(&credentials, &client, policy.path.or(mapped)).await?
         }
-        None => hub.control.authenticate_sync(&parts.headers, origin.ip)?,
+        None => hub.control.authenticator.sync_bearer(&parts.headers, origin.ip)?,
     };
     policy.needs.check(&auth)?;
     Ok(auth)
@@ -132,12 +132,14 @@ pub(crate) async fn authorize(
     let may_create = policy.creates.is_some_and(|right| right.check(&auth).is_ok());
     let control = &hub.control;
     let auth = match policy.tenant {
-        Some(Tenant::User) => control.in_user_database(auth, &origin).await?,
-        Some(Tenant::Store(id)) => control.in_store_database(auth, id, may_create, &origin).await?,
-        Some(Tenant::Mapped(name)) => control.in_mapped_database(auth, name, may_create, &origin).await?,
+        Some(Tenant::User) => control.tenants.in_user_database(auth, &origin).await?,
+        Some(Tenant::Store(id)) => control.tenants.in_store_database(auth, id, may_create, &origin).await?,
+        Some(Tenant::Mapped(name)) => {
+            control.tenants.in_mapped_database(auth, name, may_create, &origin).await?
+        }
         None => auth,
     };
-    let meter = control.meter(&auth).await?;
+    let meter = control.budgets.meter(&auth).await?;
     if let Some(kind) = policy.kind {
         check_kind(hub, auth.database_id, kind)?;
     }

@@ -13,14 +13,15 @@ use super::{
     cors, open_store, refusal, scope,
     store::{Store, Subscriber},
 };
+
 use crate::{
-    control::{Meter, Requester},
     database::{ConnectionGuard, Database},
     entry::{self, Carriers, Needs, Policy, RequestContext, Tenant, cookie},
     http::request_origin,
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
+use ferry_control::{Meter, Requester};
 
 /// Keys of the app's payload that carry a credential.
 const PAYLOAD_NAMES: &[&str] = &["authToken", "token", "apiKey"];

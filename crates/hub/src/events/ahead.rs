@@ -12,10 +12,9 @@ use ferry_types::Result;
 use tokio::task::JoinHandle;
 
 use super::{Publication, metric, push::Pusher, store::Store};
-use crate::{
-    control::{ClientIp, Requester},
-    database::{Database, Effect},
-};
+
+use crate::database::{Database, Effect};
+use ferry_control::{ClientIp, Requester};
 
 /// How long an answer waits for what it says to be written down; a Ping waits behind it (EVT-30).
 const NOTE_WAIT_MAX: Duration = Duration::from_millis(500);

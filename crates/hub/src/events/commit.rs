@@ -13,11 +13,12 @@ use ferry_types::{Result, Seq, UnixMillis};
 use serde_json::json;
 
 use super::store::Store;
+
 use crate::{
-    control::Requester,
     database::{Database, Effect},
     hub::Hub,
 };
+use ferry_control::Requester;
 
 /// What a commit did to a store, for its connections.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,11 +23,12 @@ use super::{
     push::{Pusher, charge_connection},
     refusal,
 };
+
 use crate::{
-    control::Meter,
     http::{RequestId as HttpRequestId, metered},
     hub::Hub,
 };
+use ferry_control::Meter;
 
 /// How long a pull that cannot be served now is tried again before it is told to ask later (EVT-34).
 const PULL_RETRY_MAX_MS: u64 = 5_000;

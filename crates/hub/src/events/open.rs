@@ -12,12 +12,13 @@ use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use super::{hooks, store::Store};
+
 use crate::{
-    control::Requester,
     database::Database,
     entry::{FirstWrite, check_kind},
     hub::Hub,
 };
+use ferry_control::Requester;
 
 /// Bytes of randomness in an identity; 22 characters (EVT-40).
 const BACKEND_ID_BYTES: usize = 16;
@@ -77,7 +78,7 @@ async fn open(
     store_id: &str,
     maker: Option<&Requester>,
 ) -> Result<Arc<Store>> {
-    let watermark = hub.control.watermark(database.id(), Model::Events, store_id).await?;
+    let watermark = hub.control.watermarks.get(database.id(), Model::Events, store_id).await?;
     let find = Find {
         store_id: store_id.into(),
         new_id: new_backend_id()?,

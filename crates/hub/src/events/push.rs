@@ -15,7 +15,9 @@ use super::{
     now_ms, refusal,
     store::Store,
 };
-use crate::{control::Requester, database::Database, hub::Hub};
+
+use crate::{database::Database, hub::Hub};
+use ferry_control::Requester;
 
 /// Longest wait for a rate before the push is refused (EVT-55).
 const RATE_WAIT_MAX_MS: u64 = 5_000;

@@ -27,12 +27,9 @@ use super::{
     store::Store,
     wire::{Event, Wire},
 };
-use crate::{
-    config::AuthRefusal,
-    control::{Meter, RightsEnd, RightsWatch},
-    http::BoundedSocket,
-    hub::Hub,
-};
+
+use crate::{config::AuthRefusal, http::BoundedSocket, hub::Hub};
+use ferry_control::{Meter, RightsEnd, RightsWatch};
 
 /// Pings without an answer after which a peer is gone (EVT-39).
 const UNANSWERED_PINGS: u64 = 3;

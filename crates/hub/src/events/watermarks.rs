@@ -22,7 +22,7 @@ pub(super) async fn save(hub: &Hub) {
         return;
     }
     let rows = changed.iter().map(|(id, store, mark)| (*id, store.id().to_owned(), mark.clone())).collect();
-    match hub.control.save_watermarks(Model::Events, rows).await {
+    match hub.control.watermarks.save(Model::Events, rows).await {
         Ok(()) => changed.into_iter().for_each(|(_, store, watermark)| store.saved(watermark)),
         Err(error) => tracing::warn!(%error, "the positions of event stores could not be saved"),
     }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{config::IpNetwork, control::ClientIp};
+use crate::config::IpNetwork;
+use ferry_control::ClientIp;
 
 /// The peer, or behind trusted proxies the right-most `X-Forwarded-For` entry that is not one of them.
 pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNetwork]) -> ClientIp {

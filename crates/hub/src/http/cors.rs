@@ -4,7 +4,8 @@ use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::dev_guard::is_loopback_origin;
-use crate::control::origin_matches;
+
+use ferry_control::origin_matches;
 
 const ALLOWED_HEADERS: &[&str] = &[
     "authorization",

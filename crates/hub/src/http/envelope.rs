@@ -22,9 +22,9 @@ use super::{
 use crate::{
     clock,
     config::{IpNetwork, ListenerConfig},
-    control::{ClientIp, Origin},
     static_files::ApplicationPage,
 };
+use ferry_control::{ClientIp, Origin};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_BYTES: usize = 64;

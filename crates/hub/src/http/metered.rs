@@ -12,7 +12,7 @@ use ferry_types::{Error, Result};
 use http::{Method, header};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::control::Meter;
+use ferry_control::Meter;
 
 /// A body each of whose bytes is charged on its way; it breaks off where the budget ends.
 struct Charged {

@@ -22,7 +22,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::timed_stream::ConnectionProgress;
-use crate::control::BEARER_PROTOCOL;
+
+use ferry_control::BEARER_PROTOCOL;
 
 /// What a request is told that should have been an upgrade, as one is that a proxy has made plain.
 pub(crate) const NO_UPGRADE: &str = "this is a WebSocket: connect with ws:// or wss://; a proxy in between must pass \

@@ -11,7 +11,8 @@ use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use tokio_util::sync::CancellationToken;
 
 use super::session::Ending;
-use crate::{control::Requester, database::Database, entry::FirstWrite, hub::Hub};
+use crate::{database::Database, entry::FirstWrite, hub::Hub};
+use ferry_control::Requester;
 
 /// A push that has arrived.
 pub(super) struct Arrived {

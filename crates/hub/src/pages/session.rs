@@ -19,11 +19,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{end::End, socket::PageSocket};
-use crate::{
-    control::{Requester, RightsEnd, RightsWatch},
-    database::Database,
-    hub::Hub,
-};
+use crate::{database::Database, hub::Hub};
+use ferry_control::{Requester, RightsEnd, RightsWatch};
 
 /// How often staged pages are brought onto the disk at least (PAG-03).
 const SYNC_EVERY: Duration = Duration::from_secs(1);

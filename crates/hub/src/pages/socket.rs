@@ -11,10 +11,8 @@ use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use tokio::time::Instant;
 
 use super::end::End;
-use crate::{
-    control::Meter,
-    http::{BoundedSocket, CONTROL_FLOOD, STALLED, SocketFault},
-};
+use crate::http::{BoundedSocket, CONTROL_FLOOD, STALLED, SocketFault};
+use ferry_control::Meter;
 
 /// Received bytes that may wait for their turn; beyond, reading pauses.
 const INBOX_MAX_BYTES: usize = 512 << 10;

@@ -14,14 +14,15 @@ use super::{
     push::PushEngine,
     session::{Engine as _, OUT_BYTES, StepOutcome},
 };
+
 use crate::{
     clock::SystemClock,
     config::{Config, ServeArgs},
-    control::{Access, Origin, Requester},
     database::Database,
     hub::Hub,
     server::Server,
 };
+use ferry_control::{Access, CreateDatabase, Origin, Requester, SignUp};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -45,11 +46,18 @@ impl Fixture {
         let server = Server::open(config, Arc::new(SystemClock)).await.unwrap();
         let control = &server.hub().control;
         let origin = Origin { request_id: "1".to_owned(), ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let session = control.signup("a@example.com", "correct horse", &origin).await.unwrap();
+        let session =
+            SignUp { email: "a@example.com", password: "correct horse", invite_code: "", origin: &origin }
+                .run(&control.accounts)
+                .await
+                .unwrap();
         let authorization = format!("Bearer {}", session.token).parse().unwrap();
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
-        let caller = control.authenticate_session(&headers, origin.ip, Access::Full).unwrap();
-        let entry = control.create_database(&caller, "app", "", kind, &origin).await.unwrap();
+        let caller = control.authenticator.session(&headers, origin.ip, Access::Full).unwrap();
+        let entry = CreateDatabase { caller: &caller, name: "app", org: "", kind, origin: &origin }
+            .run(&control.db, control.max_databases_per_org)
+            .await
+            .unwrap();
         let database = server.hub().databases.get(entry.id).unwrap();
         Self { dir, server, database }
     }

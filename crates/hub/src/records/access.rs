@@ -8,13 +8,14 @@ use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
 use super::{owners, upkeep, watermark};
+
 use crate::{
-    control::{Meter, Requester},
     database::Database,
     entry::{self, Carriers, Needs, Policy, RequestContext, Tenant},
     hub::Hub,
     rights::Right,
 };
+use ferry_control::{Meter, Requester};
 
 /// Everything that a request is let in with.
 #[derive(Clone)]

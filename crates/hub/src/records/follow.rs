@@ -22,11 +22,9 @@ use super::{
     news::Subscription,
     tail::{Page, Recent, Step, Writing},
 };
-use crate::{
-    control::{RightsEnd, RightsWatch},
-    database::ConnectionGuard,
-    hub::Hub,
-};
+
+use crate::{database::ConnectionGuard, hub::Hub};
+use ferry_control::{RightsEnd, RightsWatch};
 
 /// A cursor behind everything.
 pub(super) const END: UnixNanos = UnixNanos(i64::MAX & !7);

@@ -14,7 +14,9 @@ use ferry_sqlite::NativeSql;
 use ferry_types::{ApiKeyId, Error, Reason, Result, UserId};
 
 use super::{access::Entry, storage};
-use crate::{control::Requester, database::Database, hub::Hub};
+
+use crate::{database::Database, hub::Hub};
+use ferry_control::Requester;
 
 /// In place of an issuer that is not known: until a JWT with this `sub` comes.
 const ANY_ISSUER: &str = "*";

@@ -24,13 +24,14 @@ use super::{
     route::{client_header, parameter},
     tail::{Page, Recent, Step, Writing},
 };
+
 use crate::{
-    control::RightsWatch,
     entry::Carriers,
     http::{BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits},
     hub::Hub,
     rights::RECORDS_PULL,
 };
+use ferry_control::RightsWatch;
 
 /// What browsers may offer beside `ferry.bearer.…`, so that the secret is not repeated in the answer.
 const SUBPROTOCOL: &str = "ferry.records.v1";

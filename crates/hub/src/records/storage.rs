@@ -11,12 +11,13 @@ use ferry_sqlite::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::access::Entry;
+
 use crate::{
-    control::Requester,
     database::{Committed, Database, Effect},
     entry::FirstWrite,
     hub::Hub,
 };
+use ferry_control::Requester;
 
 /// Bytes of randomness in an epoch.
 const EPOCH_BYTES: usize = 12;

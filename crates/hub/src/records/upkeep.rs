@@ -10,11 +10,12 @@ use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::Code;
 
 use super::{news::Publication, storage, watermark};
+
 use crate::{
-    control::Requester,
     database::{Database, Effect},
     hub::Hub,
 };
+use ferry_control::Requester;
 
 /// Under which name the hub itself writes.
 const HUB_CLIENT: &str = "ferry-hub";

@@ -7,7 +7,9 @@ use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseId, Error, Model, Result, Seq};
 
 use super::{api, owners, storage};
-use crate::{control::Requester, database::Database, hub::Hub};
+
+use crate::{database::Database, hub::Hub};
+use ferry_control::Requester;
 
 /// In place of a store: all records of a database.
 const WHOLE: &str = "";
@@ -31,7 +33,7 @@ pub(super) async fn compare(hub: &Hub, database: &Arc<Database>) -> Result<bool>
 }
 
 async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> {
-    let Some(mark) = hub.control.watermark(database.id(), Model::Records, WHOLE).await? else {
+    let Some(mark) = hub.control.watermarks.get(database.id(), Model::Records, WHOLE).await? else {
         return Ok(());
     };
     // Without records there is no epoch either: the next one made is a new one.
@@ -73,7 +75,7 @@ pub(super) async fn save(hub: &Hub) {
             (database.id(), WHOLE.to_owned(), Watermark { backend_id: String::new().into(), head })
         })
         .collect();
-    match hub.control.save_watermarks(Model::Records, rows).await {
+    match hub.control.watermarks.save(Model::Records, rows).await {
         Ok(()) => changed.iter().for_each(|(database, seq)| database.models().records.saved(*seq)),
         Err(error) => tracing::warn!(%error, "the positions of records could not be saved"),
     }

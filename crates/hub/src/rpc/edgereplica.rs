@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::{
-    control::{Access, CompleteOAuth, Control, DatabaseEntry, IssueToken, Session, StartOAuth, Whoami},
-    rpc::Call,
-};
 use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, ServiceResult};
+use ferry_control::{
+    Access, CompleteOAuth, Control, CreateDatabase, DatabaseEntry, DeleteDatabase, GetWhoami, IssueSyncToken,
+    IssueToken, ListAllDatabases, LogIn, Session, SignUp, StartOAuth, Whoami,
+};
 use ferry_protocol::rpc::edgereplica::admin::v1 as wire;
-use ferry_types::{Error, Model, ModelSet, Op, OpSet, Reason};
+use ferry_types::{Error, Model, ModelSet, Op, OpSet, Reason, Result};
+
+use crate::rpc::Call;
 
 /// The service.
 pub(super) struct Service(pub(super) Arc<Control>);
@@ -64,7 +66,7 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::WhoamiResponse> {
         let call = Call::new(&self.0, &context);
         let caller = call.caller(Access::Read)?;
-        let info = self.0.whoami(&caller).map_err(|error| call.refuse(&error))?;
+        let info = GetWhoami { caller: &caller }.run(&self.0.db).map_err(|error| call.refuse(&error))?;
         Response::ok(wire::WhoamiResponse { whoami: whoami(info).into(), ..Default::default() })
     }
 
@@ -74,7 +76,14 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.signup(request.email, request.password, &call.origin).await;
+        let session = SignUp {
+            email: request.email,
+            password: request.password,
+            invite_code: "",
+            origin: &call.origin,
+        }
+        .run(&self.0.accounts)
+        .await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -84,7 +93,10 @@ impl wire::AdminService for Service {
         request: ServiceRequest<'_, wire::LoginRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
-        let session = self.0.login(request.email, request.password, "", &call.origin).await;
+        let session =
+            LogIn { email: request.email, password: request.password, label: "", origin: &call.origin }
+                .run(&self.0.accounts)
+                .await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -95,7 +107,7 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::StartOAuthResponse> {
         let call = Call::new(&self.0, &context);
         let wanted = StartOAuth { provider: request.provider, ..Default::default() };
-        let started = self.0.start_oauth(wanted, None, &call.origin).await;
+        let started = wanted.run(&self.0.oauth, None, &call.origin).await;
         let (redirect_url, state) = started.map_err(|error| call.refuse(&error))?;
         Response::ok(wire::StartOAuthResponse { redirect_url, state, ..Default::default() })
     }
@@ -107,7 +119,7 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.0, &context);
         let wanted = CompleteOAuth { state: request.state, code: request.code, ..Default::default() };
-        let session = self.0.complete_oauth(wanted, None, &call.origin).await;
+        let session = wanted.run(&self.0.oauth, None, &call.origin).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -118,7 +130,10 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::Database> {
         let call = Call::new(&self.0, &context);
         let caller = call.caller(Access::Full)?;
-        let created = self.0.create_database(&caller, request.name, "", "", &call.origin).await;
+        let created =
+            CreateDatabase { caller: &caller, name: request.name, org: "", kind: "", origin: &call.origin }
+                .run(&self.0.db, self.0.max_databases_per_org)
+                .await;
         Response::ok(database(&created.map_err(|error| call.refuse(&error))?))
     }
 
@@ -129,7 +144,8 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::ListDatabasesResponse> {
         let call = Call::new(&self.0, &context);
         let caller = call.caller(Access::Read)?;
-        let entries = self.0.list_all_databases(&caller).map_err(|error| call.refuse(&error))?;
+        let entries =
+            ListAllDatabases { caller: &caller }.run(&self.0.db).map_err(|error| call.refuse(&error))?;
         let databases = entries.iter().map(database).collect();
         Response::ok(wire::ListDatabasesResponse { databases, ..Default::default() })
     }
@@ -141,7 +157,14 @@ impl wire::AdminService for Service {
     ) -> ServiceResult<wire::DeleteDatabaseResponse> {
         let call = Call::new(&self.0, &context);
         let caller = call.caller(Access::Full)?;
-        let deleted = self.0.delete_database(&caller, request.database_id, "", &call.origin).await;
+        let deleted = DeleteDatabase {
+            caller: &caller,
+            database: request.database_id,
+            confirm_name: "",
+            origin: &call.origin,
+        }
+        .run(&self.0.db, &self.0.storage)
+        .await;
         deleted.map_err(|error| call.refuse(&error))?;
         Response::ok(wire::DeleteDatabaseResponse::default())
     }
@@ -162,7 +185,10 @@ impl wire::AdminService for Service {
             caveats: Vec::new(),
             label: String::new(),
         };
-        let issued = self.0.issue_sync_token(&caller, wanted, &call.origin).await.map_err(refuse)?;
+        let issued = IssueSyncToken { caller: &caller, request: wanted, origin: &call.origin }
+            .run(&self.0.db, self.0.token_lives)
+            .await
+            .map_err(refuse)?;
         Response::ok(wire::IssueSyncTokenResponse {
             token: issued.token,
             exp_unix: issued.exp_unix,

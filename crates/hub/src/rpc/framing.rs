@@ -9,7 +9,7 @@ use base64::{
 };
 use connectrpc::{ConnectError, ConnectRpcBody, ConnectRpcService, ErrorCode, ErrorDetail, Protocol};
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
-use ferry_types::Reason;
+use ferry_types::{Reason, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;

@@ -1,8 +1,11 @@
 //! JWT settings as the wire carries them.
 
-use crate::control::JwtTrial;
 use ferry_auth::jwt::JwtSettingsText;
+use ferry_control::{Access, GetJwtSettings, JwtTrial, SetJwtSettings, TestJwt};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
+use ferry_types::{Error, Result};
+
+use crate::rpc::Call;
 
 pub(super) fn settings(text: JwtSettingsText) -> wire::JwtSettings {
     wire::JwtSettings {
@@ -41,4 +44,36 @@ pub(super) fn trial(trial: JwtTrial) -> wire::TestJwtResponse {
         exp_unix: trial.exp_unix,
         ..Default::default()
     }
+}
+
+pub(super) async fn get_jwt_settings(
+    call: &Call<'_>,
+    request: wire::GetJwtSettingsRequest,
+) -> Result<wire::JwtSettings, Error> {
+    let caller = call.session(Access::Read)?;
+    Ok(settings(GetJwtSettings { caller: &caller, database: &request.database }.run(&call.control.db).await?))
+}
+
+pub(super) async fn set_jwt_settings(
+    call: &Call<'_>,
+    request: wire::SetJwtSettingsRequest,
+) -> Result<wire::SetJwtSettingsResponse, Error> {
+    let caller = call.session(Access::Full)?;
+    let text = settings_text(request.settings.into_option().unwrap_or_default());
+    SetJwtSettings { caller: &caller, database: &request.database, text, origin: &call.origin }
+        .run(&call.control.db)
+        .await?;
+    Ok(wire::SetJwtSettingsResponse::default())
+}
+
+pub(super) async fn test_jwt(
+    call: &Call<'_>,
+    request: wire::TestJwtRequest,
+) -> Result<wire::TestJwtResponse, Error> {
+    let caller = call.session(Access::Full)?;
+    Ok(trial(
+        TestJwt { caller: &caller, database: &request.database, token: &request.token }
+            .run(&call.control.authenticator)
+            .await?,
+    ))
 }

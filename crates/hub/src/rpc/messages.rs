@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use crate::control::{
+use ferry_auth::{Caveat, keyring::KeyInfo};
+use ferry_control::{
     DatabaseEntry, DatabaseStats, IssueToken, OrgMembership, Session, SessionInfo, TokenInfo, Whoami,
 };
-use ferry_auth::{Caveat, keyring::KeyInfo};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::{DatabaseKind, Error, ModelSet, Op, OpSet, Reason, SessionId, UnixMillis};
+use ferry_types::{DatabaseKind, Error, ModelSet, Op, OpSet, Reason, Result, SessionId, UnixMillis};
 
 pub(super) fn org(org: OrgMembership) -> wire::Org {
     wire::Org {

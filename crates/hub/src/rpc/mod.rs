@@ -8,8 +8,15 @@ mod ferry;
 mod framing;
 mod jwt;
 mod messages;
+mod oauth;
+mod operator;
 mod orgs;
+mod passwords;
 mod reserved;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,15 +26,14 @@ use connectrpc::{
     error::ErrorDetail,
     interceptor::{Interceptor, Next, UnaryRequest, UnaryResponse},
 };
+use ferry_control::{Access, Caller, ClientIp, Control, Origin};
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
-use ferry_types::{Code, Error, limits::RPC_MAX_MS};
-pub(crate) use framing::serve;
+use ferry_types::{Code, Error, Result, limits::RPC_MAX_MS};
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::{
-    control::{Access, Caller, ClientIp, Control, Origin},
-    http::RequestId,
-};
+pub(crate) use framing::serve;
+
+use crate::http::RequestId;
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
@@ -67,12 +73,12 @@ impl<'a> Call<'a> {
 
     /// The same, whose refusal is not yet an error of the wire.
     pub(super) fn session(&self, access: Access) -> Result<Caller, Error> {
-        self.control.authenticate_session(self.context.headers(), self.origin.ip, access)
+        self.control.authenticator.session(self.context.headers(), self.origin.ip, access)
     }
 
     /// Refuses unless the call carries the operator token.
     pub(super) fn operator(&self) -> Result<(), Error> {
-        self.control.authenticate_operator(self.context.headers(), &self.origin)
+        self.control.authenticator.operator(self.context.headers(), &self.origin)
     }
 
     /// The refusal as the wire carries it.

@@ -1,11 +1,14 @@
 //! Organisations, members, invitations and the audit trail on the wire.
 
-use crate::{
-    control::{Access, AuditEvent, Invitation, Member},
-    rpc::{Call, messages::org},
+use ferry_control::{
+    AcceptInvitation, Access, AuditEvent, CreateInvitation, CreateOrg, DeleteOrg, Invitation,
+    ListAuditEvents, ListInvitations, ListMembers, ListOrgs, Member, RemoveMember, RenameOrg,
+    RevokeInvitation, SetMemberRole,
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::Error;
+use ferry_types::{Error, Result};
+
+use crate::rpc::{Call, messages::org};
 
 fn member(member: Member) -> wire::Member {
     wire::Member {
@@ -46,7 +49,9 @@ fn audit_event(event: AuditEvent) -> wire::AuditEvent {
 
 pub(super) async fn create_org(call: &Call<'_>, request: wire::CreateOrgRequest) -> Result<wire::Org, Error> {
     let caller = call.session(Access::Full)?;
-    Ok(org(call.control.create_org(&caller, &request.name, &call.origin).await?))
+    Ok(org(CreateOrg { caller: &caller, name: &request.name, origin: &call.origin }
+        .run(&call.control.db)
+        .await?))
 }
 
 pub(super) async fn list_orgs(
@@ -54,7 +59,9 @@ pub(super) async fn list_orgs(
     request: wire::ListOrgsRequest,
 ) -> Result<wire::ListOrgsResponse, Error> {
     let caller = call.session(Access::Read)?;
-    let (rows, next_page_token) = call.control.list_orgs(&caller, request.page_size, &request.page_token)?;
+    let (rows, next_page_token) =
+        ListOrgs { caller: &caller, page_size: request.page_size, page_token: &request.page_token }
+            .run(&call.control.db)?;
     let orgs = rows.into_iter().map(org).collect();
     Ok(wire::ListOrgsResponse { orgs, next_page_token, ..Default::default() })
 }
@@ -64,7 +71,9 @@ pub(super) async fn rename_org(
     request: wire::RenameOrgRequest,
 ) -> Result<wire::RenameOrgResponse, Error> {
     let caller = call.session(Access::Full)?;
-    call.control.rename_org(&caller, &request.org, &request.name, &call.origin).await?;
+    RenameOrg { caller: &caller, org: &request.org, name: &request.name, origin: &call.origin }
+        .run(&call.control.db)
+        .await?;
     Ok(wire::RenameOrgResponse::default())
 }
 
@@ -73,7 +82,7 @@ pub(super) async fn delete_org(
     request: wire::DeleteOrgRequest,
 ) -> Result<wire::DeleteOrgResponse, Error> {
     let caller = call.session(Access::Full)?;
-    call.control.delete_org(&caller, &request.org, &call.origin).await?;
+    DeleteOrg { caller: &caller, org: &request.org, origin: &call.origin }.run(&call.control.db).await?;
     Ok(wire::DeleteOrgResponse::default())
 }
 
@@ -83,7 +92,8 @@ pub(super) async fn list_members(
 ) -> Result<wire::ListMembersResponse, Error> {
     let caller = call.session(Access::Read)?;
     let wire::ListMembersRequest { org, page_size, page_token, .. } = &request;
-    let (rows, next_page_token) = call.control.list_members(&caller, org, *page_size, page_token).await?;
+    let (rows, next_page_token) =
+        ListMembers { caller: &caller, org, page_size: *page_size, page_token }.run(&call.control.db).await?;
     let members = rows.into_iter().map(member).collect();
     Ok(wire::ListMembersResponse { members, next_page_token, ..Default::default() })
 }
@@ -94,7 +104,9 @@ pub(super) async fn set_member_role(
 ) -> Result<wire::SetMemberRoleResponse, Error> {
     let caller = call.session(Access::Full)?;
     let wire::SetMemberRoleRequest { org, user_id, role, .. } = &request;
-    call.control.set_member_role(&caller, org, user_id, role, &call.origin).await?;
+    SetMemberRole { caller: &caller, org, user: user_id, role, origin: &call.origin }
+        .run(&call.control.db)
+        .await?;
     Ok(wire::SetMemberRoleResponse::default())
 }
 
@@ -103,7 +115,9 @@ pub(super) async fn remove_member(
     request: wire::RemoveMemberRequest,
 ) -> Result<wire::RemoveMemberResponse, Error> {
     let caller = call.session(Access::Full)?;
-    call.control.remove_member(&caller, &request.org, &request.user_id, &call.origin).await?;
+    RemoveMember { caller: &caller, org: &request.org, user: &request.user_id, origin: &call.origin }
+        .run(&call.control.db)
+        .await?;
     Ok(wire::RemoveMemberResponse::default())
 }
 
@@ -113,7 +127,9 @@ pub(super) async fn create_invitation(
 ) -> Result<wire::Invitation, Error> {
     let caller = call.session(Access::Full)?;
     let wire::CreateInvitationRequest { org, email, role, .. } = &request;
-    let (made, code) = call.control.create_invitation(&caller, org, email, role, &call.origin).await?;
+    let (made, code) = CreateInvitation { caller: &caller, org, email, role, origin: &call.origin }
+        .run(&call.control.db)
+        .await?;
     Ok(invitation(made, code))
 }
 
@@ -123,7 +139,9 @@ pub(super) async fn list_invitations(
 ) -> Result<wire::ListInvitationsResponse, Error> {
     let caller = call.session(Access::Read)?;
     let wire::ListInvitationsRequest { org, page_size, page_token, .. } = &request;
-    let (rows, next_page_token) = call.control.list_invitations(&caller, org, *page_size, page_token).await?;
+    let (rows, next_page_token) = ListInvitations { caller: &caller, org, page_size: *page_size, page_token }
+        .run(&call.control.db)
+        .await?;
     let invitations = rows.into_iter().map(|row| invitation(row, String::new())).collect();
     Ok(wire::ListInvitationsResponse { invitations, next_page_token, ..Default::default() })
 }
@@ -133,7 +151,7 @@ pub(super) async fn revoke_invitation(
     request: wire::RevokeInvitationRequest,
 ) -> Result<wire::RevokeInvitationResponse, Error> {
     let caller = call.session(Access::Full)?;
-    call.control.revoke_invitation(&caller, &request.id, &call.origin).await?;
+    RevokeInvitation { caller: &caller, id: &request.id, origin: &call.origin }.run(&call.control.db).await?;
     Ok(wire::RevokeInvitationResponse::default())
 }
 
@@ -142,7 +160,9 @@ pub(super) async fn accept_invitation(
     request: wire::AcceptInvitationRequest,
 ) -> Result<wire::Org, Error> {
     let caller = call.session(Access::Full)?;
-    Ok(org(call.control.accept_invitation(&caller, &request.code, &call.origin).await?))
+    Ok(org(AcceptInvitation { caller: &caller, code: &request.code, origin: &call.origin }
+        .run(&call.control.db)
+        .await?))
 }
 
 pub(super) async fn list_audit_events(
@@ -151,8 +171,16 @@ pub(super) async fn list_audit_events(
 ) -> Result<wire::ListAuditEventsResponse, Error> {
     let caller = call.session(Access::Read)?;
     let wire::ListAuditEventsRequest { org, since_unix, action, page_size, page_token, .. } = &request;
-    let listed =
-        call.control.list_audit_events(&caller, org, *since_unix, action, *page_size, page_token).await?;
+    let listed = ListAuditEvents {
+        caller: &caller,
+        org,
+        since_unix: *since_unix,
+        action,
+        page_size: *page_size,
+        page_token,
+    }
+    .run(&call.control.db)
+    .await?;
     let (rows, next_page_token) = listed;
     let events = rows.into_iter().map(audit_event).collect();
     Ok(wire::ListAuditEventsResponse { events, next_page_token, ..Default::default() })

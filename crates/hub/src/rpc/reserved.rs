@@ -1,8 +1,10 @@
 //! Names that are kept for later, so that a client of a newer hub is told what it met (control.md, 2.3).
 
-use crate::{control::Access, rpc::Call};
+use ferry_control::Access;
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::{Error, Reason};
+use ferry_types::{Error, Reason, Result};
+
+use crate::rpc::Call;
 
 macro_rules! reserved {
     ($($name:ident($Request:ident) -> $Response:ident;)+) => {$(

@@ -17,12 +17,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{HookDown, Hooks, Signed, seconds};
+
 use crate::{
-    control::Requester,
     database::Database,
     events::{open_store, store::Store},
     hub::Hub,
 };
+use ferry_control::Requester;
 
 /// Events of one delivery.
 const EVENTS_MAX: u32 = 100;

@@ -216,7 +216,7 @@ pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<
     let before = lookup(place, store_id).await?;
     let (_, seq) = change(place, store_id, "deleted", work).await?;
     place.hub.services.events.clients.forget(place.database.id(), store_id);
-    place.hub.control.forget_watermark(place.database.id(), store_id).await?;
+    place.hub.control.watermarks.forget(place.database.id(), store_id).await?;
     let detail = json!({"head": before.head, "count": before.event_count, "backendId": before.backend_id});
     audit(place, "events.delete", store_id, detail).await?;
     Ok(Answer::json(StatusCode::OK, json!({"storeId": store_id}).to_string(), seq))
@@ -326,9 +326,13 @@ pub(super) async fn audit(
     store_id: &str,
     detail: Value,
 ) -> Result<(), ViewError> {
-    Ok(place
-        .hub
-        .control
-        .audit_data(&place.auth, place.requester.origin.clone(), action, store_id, detail)
-        .await?)
+    Ok(ferry_control::AuditAction {
+        auth: &place.auth,
+        origin: place.requester.origin.clone(),
+        action,
+        target: store_id,
+        detail,
+    }
+    .run(&place.hub.control.db)
+    .await?)
 }

@@ -59,15 +59,15 @@ pub(super) async fn post(
     let count = import.header.count;
     let control = &place.hub.control;
     let requester = &place.requester;
-    let claim = control.claim_kind(place.database.id(), DatabaseKind::Hub, requester).await?;
+    let claim = control.kinds.claim(place.database.id(), DatabaseKind::Hub, requester).await?;
     let written = import.write(place).await;
     if written.is_err() && claim.set_by_this_call {
-        control.release_kind(place.database.id(), requester).await?;
+        control.kinds.release(place.database.id(), requester).await?;
     }
     let (row, seq) = written?;
     if !found {
         // What the hub remembers of an earlier store of this name says nothing of this one.
-        control.forget_watermark(place.database.id(), store_id).await?;
+        control.watermarks.forget(place.database.id(), store_id).await?;
         open_store(&place.hub, &place.database, store_id, None).await?;
     }
     watermarks::save(&place.hub).await;

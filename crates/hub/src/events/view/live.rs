@@ -25,8 +25,8 @@ use super::{
     place::Place,
     text_header,
 };
+
 use crate::{
-    control::Meter,
     database::{ConnectionGuard, Database, seq_of},
     events::{
         metric,
@@ -36,6 +36,7 @@ use crate::{
     http::Query,
     hub::Hub,
 };
+use ferry_control::Meter;
 
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 const BYE: Bytes = Bytes::from_static(b"event: bye\ndata: {}\n\n");

@@ -10,8 +10,8 @@ use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use http::{HeaderMap, StatusCode, request::Parts};
 
 use super::{ViewError, text_header};
+
 use crate::{
-    control::{Meter, Requester},
     database::Database,
     entry::{self, Carriers, Needs, Policy, RequestContext},
     events::{ahead::settled, open_store, push::Pusher, refusal, scope, store::Store},
@@ -19,6 +19,7 @@ use crate::{
     hub::Hub,
     rights::{EVENTS_APPEND, Right},
 };
+use ferry_control::{Meter, Requester};
 
 /// A caller who is let in.
 pub(super) struct Place {

@@ -1,0 +1,107 @@
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use super::*;
+
+async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, StartError> {
+    let mut config = config(dir);
+    change(&mut config);
+    Control::open(config, &Arc::default(), Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await
+}
+
+// Verifies: CFG-02
+#[tokio::test]
+async fn the_first_start_makes_private_files() {
+    let hub = Fixture::new().await;
+    hub.signup("ada@example.com").await;
+    for name in ["control.db", "control.db-wal", "keyring.json", "operator.token"] {
+        let mode = fs::metadata(hub.dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+    let token = fs::read_to_string(hub.dir.path().join("operator.token")).unwrap();
+    assert!(hub.control.authenticator.is_operator(&bearer(token.trim())));
+    assert!(
+        !hub.control.authenticator.is_operator(&bearer("fop_x"))
+            && !hub.control.authenticator.is_operator(&HeaderMap::new())
+    );
+    hub.control.stop().await;
+    for name in ["control.db", "keyring.json", "operator.token"] {
+        let path = hub.dir.path().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = try_open(hub.dir.path(), |_| ()).await.err().unwrap().0;
+        assert!(refused.contains(name) && refused.contains("chmod 600"), "{refused}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    try_open(hub.dir.path(), |_| ()).await.unwrap();
+}
+
+// Verifies: CFG-03
+#[tokio::test]
+async fn a_newer_schema_is_left_untouched() {
+    let hub = Fixture::new().await;
+    hub.control.stop().await;
+    hub.sql().pragma_update(None, "user_version", 999).unwrap();
+    let path = hub.dir.path().join("control.db");
+    let before = fs::read(&path).unwrap();
+    let refused = try_open(hub.dir.path(), |_| ()).await.err().unwrap().0;
+    assert!(refused.contains("newer"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+// Verifies: CFG-03
+#[tokio::test]
+async fn a_pending_migration_needs_leave() {
+    let hub = Fixture::new().await;
+    hub.control.stop().await;
+    hub.sql().pragma_update(None, "user_version", 0).unwrap();
+    let path = hub.dir.path().join("control.db");
+    let before = fs::read(&path).unwrap();
+    let refused = try_open(hub.dir.path(), |config| config.auto_migrate = false).await.err().unwrap().0;
+    assert!(refused.contains("auto_migrate"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+// Verifies: CFG-03
+#[tokio::test]
+async fn a_fresh_folder_needs_no_migration() {
+    let dir = tempfile::tempdir().unwrap();
+    try_open(dir.path(), |config| config.auto_migrate = false).await.unwrap().stop().await;
+    try_open(dir.path(), |config| config.auto_migrate = false).await.unwrap();
+}
+
+// Verifies: CFG-04, CFG-05
+#[tokio::test]
+async fn dev_folders_and_server_folders_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = try_open(dir.path(), |config| config.dev = true).await.unwrap();
+    let session = LogIn { email: "dev@localhost", password: "ferry-dev", label: "", origin: &origin() }
+        .run(&dev.accounts)
+        .await
+        .unwrap();
+    let caller = dev.authenticator.session(&bearer(&session.token), local(), Access::Full).unwrap();
+    let names: Vec<_> = ListAllDatabases { caller: &caller }
+        .run(&dev.db)
+        .unwrap()
+        .iter()
+        .map(|entry| entry.name.to_string())
+        .collect();
+    assert_eq!(names, ["main"]);
+    dev.stop().await;
+    let again = try_open(dir.path(), |config| config.dev = true).await.unwrap();
+    assert_eq!((again.user_count(), again.database_count()), (1, 1), "seeded once");
+    again.stop().await;
+    assert!(try_open(dir.path(), |_| ()).await.err().unwrap().0.contains("with --dev"));
+
+    let dir = tempfile::tempdir().unwrap();
+    try_open(dir.path(), |_| ()).await.unwrap().stop().await;
+    assert!(
+        try_open(dir.path(), |config| config.dev = true).await.err().unwrap().0.contains("without --dev")
+    );
+}
+
+// Verifies: TOK-11
+#[tokio::test]
+async fn a_malformed_session_key_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = try_open(dir.path(), |config| config.session_key = Some("nonsense".to_owned())).await;
+    assert!(refused.err().unwrap().0.contains("SESSION_KEY"));
+}
