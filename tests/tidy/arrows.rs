@@ -11,7 +11,6 @@ use super::{Text, report, texts};
 /// models names (`hub/models.rs`) is no arrow: by that list alone lower rooms hold what models keep.
 const HUB: &[&[&str]] = &[
     &["clock", "descriptors", "memory", "metric_help", "models", "process_metrics"],
-    &["control"],
     &["rights"],
     &["config"],
     &["data_dir", "static_files", "tls"],

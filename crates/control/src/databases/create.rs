@@ -1,3 +1,5 @@
+//! A database is made (ORG-06).
+
 use std::sync::Arc;
 
 use ferry_auth::Role;

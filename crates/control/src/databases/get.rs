@@ -1,3 +1,5 @@
+//! One database and its present state.
+
 use ferry_types::Result;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! The databases of an organisation.
+
 use ferry_types::Result;
 
 use crate::{

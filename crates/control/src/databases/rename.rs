@@ -1,3 +1,5 @@
+//! A database gets another name (ORG-09).
+
 use std::sync::Arc;
 
 use ferry_auth::Role;

@@ -1,3 +1,5 @@
+//! An API key is made (KEY-01).
+
 use ferry_auth::Role;
 use ferry_types::Result;
 use serde_json::json;

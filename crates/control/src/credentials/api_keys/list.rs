@@ -1,3 +1,5 @@
+//! The API keys of a database.
+
 use ferry_auth::Role;
 use ferry_types::Result;
 

@@ -1,3 +1,5 @@
+//! An API key is ended at once.
+
 use ferry_types::Result;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! An API key is replaced, with an overlap (KEY-03).
+
 use ferry_types::{
     Error, Reason, Result, UnixMillis,
     limits::{API_KEY_OVERLAP_MAX_SECONDS, API_KEY_OVERLAP_SECONDS},

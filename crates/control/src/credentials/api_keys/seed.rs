@@ -1,3 +1,5 @@
+//! The API key of `--dev` (CFG-04).
+
 use ferry_auth::api_key::KeyKind;
 use ferry_types::{ModelSet, Op, OpSet, Result};
 

@@ -1,3 +1,5 @@
+//! What a database demands of JWTs.
+
 use ferry_auth::jwt::JwtSettingsText;
 use ferry_types::{Error, Result};
 use rusqlite::OptionalExtension as _;

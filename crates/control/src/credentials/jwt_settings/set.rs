@@ -1,3 +1,5 @@
+//! What a database demands of JWTs is set (JWT-03).
+
 use std::sync::Arc;
 
 use ferry_auth::jwt::{JwtSettings, JwtSettingsText, KeySource};

@@ -1,3 +1,5 @@
+//! A JWT is tried out.
+
 use ferry_auth::Principal;
 use ferry_types::Result;
 

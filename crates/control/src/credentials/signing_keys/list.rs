@@ -1,3 +1,5 @@
+//! The signing keys of the hub.
+
 use ferry_auth::keyring::KeyInfo;
 use ferry_types::Result;
 

@@ -1,3 +1,5 @@
+//! A signing key is removed, and what it signed is void (TOK-10).
+
 use ferry_auth::keyring::RetireError;
 use ferry_types::{Error, Reason, Result};
 

@@ -1,3 +1,5 @@
+//! A new key signs (TOK-10).
+
 use ferry_auth::{
     SigningKey,
     keyring::{KeyInfo, KeyState},

@@ -1,3 +1,5 @@
+//! The live sync tokens of a database.
+
 use ferry_auth::Role;
 use ferry_types::{Model, ModelSet, Op, OpSet, Result, TokenId, UnixMillis, UserId};
 use rusqlite::Row;

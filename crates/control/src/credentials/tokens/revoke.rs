@@ -1,3 +1,5 @@
+//! One sync token is revoked, with its narrowed copies (TOK-12).
+
 use ferry_auth::{Grant, Role, macaroon};
 use ferry_types::{DatabaseId, Error, Reason, Result, TokenId, UnixMillis, UserId};
 

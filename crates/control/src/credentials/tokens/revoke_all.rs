@@ -1,3 +1,5 @@
+//! All sync tokens of a database are revoked (TOK-12).
+
 use ferry_auth::Role;
 use ferry_types::Result;
 use rusqlite::OptionalExtension as _;

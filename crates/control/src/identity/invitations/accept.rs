@@ -1,3 +1,5 @@
+//! An invitation becomes a membership (ORG-12).
+
 use ferry_types::Result;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Somebody is invited (ORG-12).
+
 use ferry_types::{Result, id::InvitationId};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! The invitations of an organisation that wait.
+
 use ferry_types::{Result, UnixMillis};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! An invitation is taken back.
+
 use ferry_auth::Role;
 use ferry_types::{OrgId, Result, id::InvitationId};
 

@@ -1,3 +1,5 @@
+//! The members of an organisation.
+
 use ferry_types::{Result, UnixMillis};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! A member leaves (ORG-10).
+
 use ferry_types::Result;
 use serde_json::json;
 

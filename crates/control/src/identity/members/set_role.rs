@@ -1,3 +1,5 @@
+//! A member gets another role (ORG-10).
+
 use ferry_types::Result;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! A shared organisation is made.
+
 use ferry_auth::Role;
 use ferry_types::{OrgId, Result};
 

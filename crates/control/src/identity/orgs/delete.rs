@@ -1,3 +1,5 @@
+//! The end of a shared organisation.
+
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 

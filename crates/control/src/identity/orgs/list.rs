@@ -1,3 +1,5 @@
+//! A user's organisations.
+
 use ferry_types::{OrgId, Result};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! An organisation gets another name.
+
 use ferry_types::Result;
 use serde_json::json;
 

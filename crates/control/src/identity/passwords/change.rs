@@ -1,3 +1,5 @@
+//! A new password by whoever knows the old one.
+
 use ferry_auth::password;
 use ferry_types::{Result, id::IdentityId};
 use serde_json::json;

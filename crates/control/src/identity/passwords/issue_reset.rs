@@ -1,3 +1,5 @@
+//! The operator's code that resets a password (PWD-06).
+
 use ferry_types::Result;
 use serde_json::json;
 

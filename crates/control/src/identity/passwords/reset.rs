@@ -1,3 +1,5 @@
+//! A new password with a code of the operator (PWD-06).
+
 use ferry_auth::password;
 use ferry_types::{Error, Reason, Result, UserId, id::IdentityId};
 use rusqlite::Connection;

@@ -1,3 +1,5 @@
+//! A session is made longer (TOK-07).
+
 use ferry_types::{Error, Reason, Result, UnixMillis};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! A session is ended before its time (TOK-12).
+
 use ferry_types::{Error, Reason, Result, SessionId, UnixMillis};
 use rusqlite::OptionalExtension as _;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! All sessions of a user are ended (TOK-12).
+
 use ferry_types::Result;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! An account that the operator makes.
+
 use ferry_auth::password;
 use ferry_types::{Result, UserId};
 

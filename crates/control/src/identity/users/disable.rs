@@ -1,3 +1,5 @@
+//! A user is locked out, or let in again.
+
 use ferry_types::Result;
 
 use crate::{
