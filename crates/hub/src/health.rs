@@ -93,7 +93,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("the program that embeds the hub records metrics itself; /metrics stays empty");
         }
-        metric_help::describe();
+        metric_help::describe(shells::metrics());
         handle
     })
 }

@@ -4,11 +4,14 @@ use std::{future::Future, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 
-use crate::hub::Hub;
+use crate::{hub::Hub, metric_help::Metric};
 
 /// A sync model's part of the hub: it serves requests, and does some things on its own. Implemented by what the model keeps
 /// beside the hub.
 pub(crate) trait Shell {
+    /// Its metrics.
+    const METRICS: &'static [Metric];
+
     /// Answers a request that the root routes give to the model. `Err`: it has no such endpoint.
     fn serve(hub: Arc<Hub>, request: Request) -> impl Future<Output = Result<Response, Request>> + Send;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::Request, response::Response};
 use ferry_types::Model;
 
-use crate::{hub::Hub, models::for_each_model, shell::Shell};
+use crate::{hub::Hub, metric_help::Metric, models::for_each_model, shell::Shell};
 
 macro_rules! dispatch {
     ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
@@ -15,6 +15,11 @@ macro_rules! dispatch {
                 $(Model::$model => <crate::$name::$service as Shell>::serve(hub, request).await,)+
                 _ => Err(request),
             }
+        }
+
+        /// The metrics of all models.
+        pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
+            [$(<crate::$name::$service as Shell>::METRICS),+].into_iter().flatten()
         }
 
         /// See [`Shell::start`].

@@ -63,3 +63,48 @@ pub(crate) fn cookie<'r>(
     let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(header: Option<(&'static str, &str)>) -> Parts {
+        let mut request = http::Request::get("/");
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_secret_from_elsewhere_counts_only_where_the_request_has_none() {
+        let bare = parts(None);
+        let found =
+            |parts, secret| Carriers::Else { is_stream: false, secret: Some(secret) }.credentials(parts);
+        assert!(found(&bare, "a.b.c") == Some(Credentials::default().with_bearer("a.b.c")));
+        assert!(found(&bare, "fy_pk_1") == Some(Credentials::default().with_key("fy_pk_1")));
+        let own = parts(Some(("ferry-key", "k")));
+        assert!(found(&own, "a.b.c") == Some(Credentials::default().with_key("k")));
+    }
+
+    #[test]
+    fn a_message_counts_alone() {
+        let own = parts(Some(("authorization", "Bearer t")));
+        assert!(Carriers::Message("").credentials(&own) == Some(Credentials::default()));
+        assert!(Carriers::Message("u").credentials(&own) == Some(Credentials::default().with_bearer("u")));
+        assert!(Carriers::BearerHeader.credentials(&own).is_none());
+    }
+
+    #[test]
+    fn a_cookie_counts_for_pages_that_may_use_it() {
+        let ours = |origin: &HeaderValue| origin == "https://app.example";
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::from_static("a=1; token=t; b=2"));
+        assert_eq!(cookie(&headers, "token", ours), None);
+        headers.insert(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
+        assert_eq!(cookie(&headers, "token", ours), None);
+        headers.insert(header::ORIGIN, HeaderValue::from_static("https://app.example"));
+        assert_eq!(cookie(&headers, "token", ours), Some("t"));
+        assert_eq!(cookie(&headers, "toke", ours), None);
+    }
+}
