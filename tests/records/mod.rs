@@ -10,6 +10,7 @@ mod database_per_user;
 mod device;
 mod edit_delete_conflicts;
 mod faults;
+mod first_write;
 mod large_pushes;
 mod many_devices;
 mod many_fields;

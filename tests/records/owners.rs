@@ -86,12 +86,7 @@ fn made_old(records: &mut Records, owners: &[(&str, &str)]) {
     records.place.hub.stop();
     let file = records.place.hub.database_dir(&records.place.database).join("main.db");
     let connection = Connection::open(file).unwrap();
-    connection
-        .execute_batch(
-            "DROP TABLE _ferry_record_gaps; ALTER TABLE _ferry_record_owners DROP COLUMN generation;
-             DELETE FROM _ferry_meta WHERE key = 'records_schema'",
-        )
-        .unwrap();
+    connection.execute_batch(include_str!("layout_1.sql")).unwrap();
     for (new, old) in owners {
         for table in ["records", "record_owners", "record_devices", "record_history"] {
             let sql = format!("UPDATE _ferry_{table} SET owner = ?2 WHERE owner = ?1");

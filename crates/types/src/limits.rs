@@ -154,9 +154,9 @@ pub const RECORDS_PAGE_MAX_BYTES: usize = 4 << 20;
 /// Records that are looked at for one page, most of which may not concern the asking client.
 pub const RECORDS_PAGE_MAX_LOOKED_AT: usize = 20_000;
 /// Records of a page that is read without changing to another thread; a longer one is begun again there.
-pub const RECORDS_GLANCE_MAX_RECORDS: usize = 20;
+pub const RECORDS_INLINE_MAX_RECORDS: usize = 20;
 /// Records that are looked at for such a page.
-pub const RECORDS_GLANCE_MAX_LOOKED_AT: usize = 100;
+pub const RECORDS_INLINE_MAX_LOOKED_AT: usize = 100;
 /// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
 pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
 /// Times that the hub chose for one device's writes of one record and remembers, so that a retry is no newer write; the

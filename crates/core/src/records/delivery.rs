@@ -5,18 +5,18 @@ mod scan;
 
 use ferry_protocol::records::{Change, UnixNanos, ferry::Cursor};
 use ferry_types::limits::{
-    RECORDS_DELTA_MAX_CHANGES, RECORDS_GLANCE_MAX_LOOKED_AT, RECORDS_GLANCE_MAX_RECORDS,
+    RECORDS_DELTA_MAX_CHANGES, RECORDS_INLINE_MAX_LOOKED_AT, RECORDS_INLINE_MAX_RECORDS,
     RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
 };
 
 use scan::{Found, From, NEVER, Scan};
 
 use super::{
+    cursors::{self, Note},
     emit::Style,
-    marks::{self, Note},
-    push::{Caller, Pushed, push},
-    restore::{Loss, loss_by_old_cursor},
-    store::{Device, Mark, Owner, RecordStore, Within},
+    push::{Caller, Pushed, apply},
+    restore::{Loss, begin_owners_epoch, loss_by_old_cursor},
+    store::{DeliveryCursor, Device, DeviceState, Owner, RecordStore, Within},
 };
 
 /// A page of one or more collections.
@@ -46,9 +46,9 @@ pub struct Bounds {
 impl Bounds {
     /// A whole page.
     pub const PAGE: Self = Self { records: RECORDS_PAGE_MAX_RECORDS, looked_at: RECORDS_PAGE_MAX_LOOKED_AT };
-    /// What a device that is nearly up to date needs.
-    pub const GLANCE: Self =
-        Self { records: RECORDS_GLANCE_MAX_RECORDS, looked_at: RECORDS_GLANCE_MAX_LOOKED_AT };
+    /// What a device that is nearly up to date needs: so little that it is read inline.
+    pub const INLINE: Self =
+        Self { records: RECORDS_INLINE_MAX_RECORDS, looked_at: RECORDS_INLINE_MAX_LOOKED_AT };
 }
 
 /// What one device asks for.
@@ -77,18 +77,18 @@ pub struct Pull<'a> {
 pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error> {
     // The newest commit is read before the records: what is committed in between is only delivered twice.
     let owner = store.owner(pull.owner)?;
-    if let Some(loss) = loss_by_old_cursor(store, pull.owner, pull.since, pull.now)? {
+    if let Some(loss) = loss_by_old_cursor(store, &owner, pull.since, pull.now)? {
         return Ok(Page { until: pull.since, loss: Some(loss), ..Page::default() });
     }
-    let marks = match pull.client {
-        Some(client) => store.marks(pull.owner, client, pull.app)?,
+    let stored = match pull.client {
+        Some(client) => store.cursors(pull.owner, client, pull.app)?,
         None => Vec::new(),
     };
-    let mark = match pull.client {
-        Some(_) => marks::of(&marks, pull.coll),
+    let held = match pull.client {
+        Some(_) => cursors::of(&stored, pull.coll),
         None => nameless(&owner),
     };
-    let start = marks::start(&owner, mark, marks::any(&marks), pull.since);
+    let start = cursors::start(&owner, held, cursors::any(&stored), pull.since);
     let scan = Scan {
         owner: pull.owner,
         within: Within::Collection(pull.app, pull.coll),
@@ -106,8 +106,8 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
     let found = scan.run(store, |_| from)?;
     let note = pull.client.and_then(|client| {
         let delivered = start.after.min(owner.last_cts);
-        let mark = Mark { delivered, pass: start.pass, seen: pull.now };
-        Note::new(Device { client, app: pull.app, coll: pull.coll }, &marks, mark, start.is_wiped)
+        let cursor = DeliveryCursor { delivered, pass: start.pass, seen: pull.now };
+        Note::new(Device { client, app: pull.app, coll: pull.coll }, &stored, cursor, start.is_wiped)
     });
     let (until, has_more) = (found.cursor(pull.since, start.within), found.has_more);
     Ok(Page { changes: found.only_table(), until, has_more, note, loss: None })
@@ -122,6 +122,28 @@ pub struct Delta {
     pub page: Page,
 }
 
+/// Answers a push of the old wire, in the running transaction. Where its cursor shows that the hub has lost commits, its
+/// owner's devices begin a new epoch, and it is given everything (REC-22).
+///
+/// # Errors
+/// What storage reports.
+pub fn exchange<S: RecordStore>(
+    store: &S,
+    caller: &Caller<'_>,
+    changes: &[Change<'_>],
+) -> Result<Delta, S::Error> {
+    let mut device = store.begin(caller.owner, caller.client, caller.app)?;
+    let loss = loss_by_old_cursor(store, &device.owner, caller.since, caller.now)?;
+    if loss.is_none() {
+        return answer(store, caller, device, changes);
+    }
+    begin_owners_epoch(store, caller.owner, caller.now)?;
+    device.owner = store.owner(caller.owner)?;
+    let mut delta = answer(store, &Caller { since: UnixNanos::EPOCH, ..*caller }, device, changes)?;
+    delta.page.loss = loss;
+    Ok(delta)
+}
+
 /// Applies a push and reads its delta, which covers all collections of the app, in the running transaction; what
 /// is to be remembered of the device is stored with it.
 ///
@@ -132,19 +154,28 @@ pub fn delta<S: RecordStore>(
     caller: &Caller<'_>,
     changes: &[Change<'_>],
 ) -> Result<Delta, S::Error> {
+    answer(store, caller, store.begin(caller.owner, caller.client, caller.app)?, changes)
+}
+
+fn answer<S: RecordStore>(
+    store: &S,
+    caller: &Caller<'_>,
+    device: DeviceState,
+    changes: &[Change<'_>],
+) -> Result<Delta, S::Error> {
     let has_client = !caller.client.is_empty();
-    let pushed = push(store, caller, changes)?;
+    let pushed = apply(store, caller, device, changes)?;
     let owner = pushed.owner;
     let stored = if has_client {
-        pushed.marks.clone()
+        pushed.cursors.clone()
     } else {
         // Its cursor has to count for all collections.
-        vec![(String::new(), Mark { delivered: UnixNanos(i64::MAX), ..nameless(&owner) })]
+        vec![(String::new(), DeliveryCursor { delivered: UnixNanos(i64::MAX), ..nameless(&owner) })]
     };
-    let everywhere = marks::of(&stored, "");
-    let start = marks::start(&owner, everywhere, marks::any(&stored), caller.since);
-    let proven = marks::proven(everywhere, &start);
-    let marks = with_proven(&stored, proven);
+    let everywhere = cursors::of(&stored, "");
+    let start = cursors::start(&owner, everywhere, cursors::any(&stored), caller.since);
+    let proven = cursors::proven(everywhere, &start);
+    let held = with_proven(&stored, proven);
     let scan = Scan {
         owner: caller.owner,
         within: Within::App(caller.app),
@@ -161,9 +192,9 @@ pub fn delta<S: RecordStore>(
         if !caller.tables.contain(coll) {
             return NEVER;
         }
-        let delivered = marks::of(&marks, coll).delivered;
+        let delivered = cursors::of(&held, coll).delivered;
         let after = start.after.min(delivered);
-        let is_complete = after > UnixNanos::EPOCH && !marks::proves(after, marks::CUT);
+        let is_complete = after > UnixNanos::EPOCH && !cursors::proves(after, cursors::CUT);
         From::cursor(after, has_client && start.skips_own && start.after >= delivered && is_complete)
     };
     // A device that had everything lacks nothing now: its own writes need not be read again to be left out.
@@ -176,13 +207,13 @@ pub fn delta<S: RecordStore>(
         scan.run(store, from)?
     };
     if has_client {
-        let mark = Mark { delivered: proven, pass: start.pass, seen: caller.now };
+        let cursor = DeliveryCursor { delivered: proven, pass: start.pass, seen: caller.now };
         let device = Device { client: caller.client, app: caller.app, coll: "" };
-        if let Some(note) = Note::new(device, &stored, mark, start.is_wiped) {
+        if let Some(note) = Note::new(device, &stored, cursor, start.is_wiped) {
             note.store(store, caller.owner)?;
         }
     }
-    let (until, has_more) = (found.cursor(caller.since, start.within | marks::WHOLE_APP), found.has_more);
+    let (until, has_more) = (found.cursor(caller.since, start.within | cursors::WHOLE_APP), found.has_more);
     let mut all = pushed.forced.clone();
     let rest = found.only_table();
     if !all.is_empty() && !rest.is_empty() {
@@ -192,19 +223,19 @@ pub fn delta<S: RecordStore>(
     Ok(Delta { pushed, page: Page { changes: all, until, has_more, note: None, loss: None } })
 }
 
-/// The mark of a device that does not say which it is: only its cursor speaks for it.
-fn nameless(owner: &Owner) -> Mark {
-    Mark { pass: owner.horizon, ..Mark::default() }
+/// The delivery cursor of a device that does not say which it is: only its own cursor speaks for it.
+fn nameless(owner: &Owner) -> DeliveryCursor {
+    DeliveryCursor { pass: owner.horizon, ..DeliveryCursor::default() }
 }
 
-/// The marks, with what the cursor proves of the whole app.
-fn with_proven(stored: &[(String, Mark)], proven: UnixNanos) -> Vec<(String, Mark)> {
-    let mut marks = stored.to_vec();
-    match marks.iter_mut().find(|(coll, _)| coll.is_empty()) {
-        Some((_, mark)) => mark.delivered = proven,
-        None => marks.push((String::new(), Mark { delivered: proven, ..Mark::default() })),
+/// The delivery cursors, with what the device's own proves of the whole app.
+fn with_proven(stored: &[(String, DeliveryCursor)], proven: UnixNanos) -> Vec<(String, DeliveryCursor)> {
+    let mut held = stored.to_vec();
+    match held.iter_mut().find(|(coll, _)| coll.is_empty()) {
+        Some((_, cursor)) => cursor.delivered = proven,
+        None => held.push((String::new(), DeliveryCursor { delivered: proven, ..DeliveryCursor::default() })),
     }
-    marks
+    held
 }
 
 /// Which devices a page suits that was made for none in particular.
@@ -256,16 +287,16 @@ pub fn stream_page<S: RecordStore>(
     is_first: bool,
 ) -> Result<Stream, S::Error> {
     let owner = store.owner(pull.owner)?;
-    if is_first && let Some(loss) = loss_by_old_cursor(store, pull.owner, pull.since, pull.now)? {
+    if is_first && let Some(loss) = loss_by_old_cursor(store, &owner, pull.since, pull.now)? {
         return Ok(Stream { until: pull.since, loss: Some(loss), ..Stream::default() });
     }
-    let marks = match pull.client {
-        Some(client) if is_first => store.marks(pull.owner, client, pull.app)?,
+    let stored = match pull.client {
+        Some(client) if is_first => store.cursors(pull.owner, client, pull.app)?,
         _ => Vec::new(),
     };
-    let mark = marks::of(&marks, "");
-    let judged = if is_first && pull.client.is_some() { mark } else { nameless(&owner) };
-    let start = marks::start(&owner, judged, marks::any(&marks), pull.since);
+    let held = cursors::of(&stored, "");
+    let judged = if is_first && pull.client.is_some() { held } else { nameless(&owner) };
+    let start = cursors::start(&owner, judged, cursors::any(&stored), pull.since);
     let within = only.map_or(Within::App(pull.app), |coll| Within::Collection(pull.app, coll));
     let scan = Scan {
         owner: pull.owner,
@@ -283,8 +314,8 @@ pub fn stream_page<S: RecordStore>(
     let found = scan.run(store, |coll| if wants(coll) { wanted } else { NEVER })?;
     let note = pull.client.filter(|_| is_first).and_then(|client| {
         // A stream tells how far the device was when it began, not which collections it will follow.
-        let mark = Mark { pass: start.pass, seen: pull.now, ..mark };
-        Note::new(Device { client, app: pull.app, coll: "" }, &marks, mark, start.is_wiped)
+        let cursor = DeliveryCursor { pass: start.pass, seen: pull.now, ..held };
+        Note::new(Device { client, app: pull.app, coll: "" }, &stored, cursor, start.is_wiped)
     });
     let until = found.cursor(pull.since, start.within);
     let has_more = found.has_more;

@@ -1,31 +1,20 @@
 //! What SQL wrote to the views of collections: queued by their triggers, applied here in the same transaction
 //! (REC-51).
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::borrow::Cow;
 
-use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push};
+use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push, json};
 
 pub use super::sqlite::views::view_name;
 use super::{
     Dialect, damaged,
     push::{Caller, Pushed, Tables, push},
     record::{Field, Fields},
-    sqlite::{SqliteRecords, views},
-    store::{RecordKey, RecordStore, Row},
+    store::{Intent, RecordKey, RecordMaintenance, RecordStore, Row},
 };
-use crate::sql::Sql;
 
 /// The client id under which writes of SQL are merged.
 pub const SQL_CLIENT: &str = "ferry-sql";
-
-struct Intent {
-    owner: String,
-    app: String,
-    coll: String,
-    op: String,
-    id: String,
-    fields: Option<String>,
-}
 
 /// A collection that SQL changed, by owner, app and name.
 pub type Touched = (String, String, String);
@@ -35,13 +24,20 @@ pub type Touched = (String, String, String);
 ///
 /// # Errors
 /// What storage reports; a refusal when SQL wrote what a client may not.
-pub fn drain<S: Sql>(sql: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
+pub fn drain<S: RecordMaintenance>(store: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
     let mut touched: Vec<Touched> = Vec::new();
-    for intent in queued(sql)? {
-        let Intent { owner, app, coll, op, id, fields } = &intent;
-        let write = Stamped { owner, app, client: SQL_CLIENT, coll, id, op, fields: fields.as_deref() };
-        for coll in stamped(sql, &write, now)?.collections {
-            let collection = (intent.owner.clone(), intent.app.clone(), coll);
+    for Intent { key, op, fields } in store.take_intents()? {
+        let write = Stamped {
+            owner: &key.owner,
+            app: &key.app,
+            client: SQL_CLIENT,
+            coll: &key.coll,
+            id: &key.id,
+            op: &op,
+            fields: fields.as_deref(),
+        };
+        for coll in stamped(store, &write, now)?.collections {
+            let collection = (key.owner.clone(), key.app.clone(), coll);
             if !touched.contains(&collection) {
                 touched.push(collection);
             }
@@ -73,9 +69,8 @@ pub struct Stamped<'a> {
 ///
 /// # Errors
 /// What storage reports; a refusal of what a client may not write either.
-pub fn stamped<S: Sql>(sql: &S, write: &Stamped<'_>, now: UnixNanos) -> Result<Pushed, S::Error> {
-    let store = SqliteRecords::new(sql);
-    let body = views::body(write.coll, write.id, write.op, write.fields);
+pub fn stamped<S: RecordStore>(store: &S, write: &Stamped<'_>, now: UnixNanos) -> Result<Pushed, S::Error> {
+    let body = body(write);
     let mut read = decode_push(body.as_bytes())?;
     let change = read.changes.first_mut().expect("BUG: the body holds one change");
     let key = RecordKey { coll: write.coll, id: write.id };
@@ -92,23 +87,18 @@ pub fn stamped<S: Sql>(sql: &S, write: &Stamped<'_>, now: UnixNanos) -> Result<P
         max_changes: 0,
         tables: Tables::default(),
     };
-    push(&store, &caller, &read.changes)
+    push(store, &caller, &read.changes)
 }
 
-fn queued<S: Sql>(sql: &S) -> Result<Vec<Intent>, S::Error> {
-    let mut intents = Vec::new();
-    let all = "SELECT owner, app, coll, op, id, fields FROM _ferry_record_intents ORDER BY ord";
-    sql.query(all, &[], &mut |row| {
-        let text = |column| row.text(column).map(str::to_owned);
-        let fields = row.optional_text(5)?.map(str::to_owned);
-        let (owner, app, coll) = (text(0)?, text(1)?, text(2)?);
-        intents.push(Intent { owner, app, coll, op: text(3)?, id: text(4)?, fields });
-        Ok(ControlFlow::Continue(()))
-    })?;
-    if !intents.is_empty() {
-        sql.execute("DELETE FROM _ferry_record_intents", &[])?;
-    }
-    Ok(intents)
+/// The body of a push that does what is asked for.
+fn body(write: &Stamped<'_>) -> String {
+    let data = write.fields.map(|fields| format!(",\"data\":{fields}")).unwrap_or_default();
+    format!(
+        "{{\"changes\":[{{\"table\":{},\"id\":{},\"op\":\"{}\"{data}}}]}}",
+        json::string(write.coll),
+        json::string(write.id),
+        write.op
+    )
 }
 
 /// Gives the change times that win: the hub's, or one millisecond more than what is there.
@@ -154,9 +144,9 @@ fn restore_type(member: &mut FieldWrite<'_>, held: &str) {
     let restored = match (held.as_bytes().first(), &*member.value) {
         (Some(b't' | b'f'), "1") => Some("true".to_owned()),
         (Some(b't' | b'f'), "0") => Some("false".to_owned()),
-        (Some(open @ (b'{' | b'[')), value) => ferry_protocol::records::json::text_of(value)
+        (Some(open @ (b'{' | b'[')), value) => json::text_of(value)
             .filter(|text| text.as_bytes().first() == Some(open))
-            .and_then(|text| ferry_protocol::records::json::parsed_compact(&text)),
+            .and_then(|text| json::parsed_compact(&text)),
         _ => None,
     };
     if let Some(restored) = restored {

@@ -27,7 +27,7 @@ pub(super) struct Write<'a> {
 
 /// What became of a write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict<'a> {
+pub(super) enum Merged<'a> {
     /// It holds now, in place of this one.
     Won(Option<Field<'a>>),
     /// It held already.
@@ -52,6 +52,7 @@ pub(super) struct Draft<'a> {
     created: UnixNanos,
     cts: UnixNanos,
     pub(super) is_stored: bool,
+    was_deleted: bool,
     incomplete: bool,
     /// Its insert arrived with this push.
     completed: bool,
@@ -78,12 +79,14 @@ impl<'a> Draft<'a> {
             created: row.map_or(UnixNanos::EPOCH, |row| row.created),
             cts: row.map_or(UnixNanos::EPOCH, |row| row.cts),
             is_stored: row.is_some(),
+            was_deleted: false,
             incomplete: row.is_none_or(|row| row.incomplete),
             completed: false,
             revived: false,
             changed: false,
         };
         draft.add_to_index();
+        draft.was_deleted = draft.is_dead();
         Ok(draft)
     }
 
@@ -92,10 +95,10 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn field(&self, key: &str) -> Option<&Field<'a>> {
-        self.place_of(key).map(|place| &self.fields[place])
+        self.index_of(key).map(|index| &self.fields[index])
     }
 
-    fn place_of(&self, key: &str) -> Option<usize> {
+    fn index_of(&self, key: &str) -> Option<usize> {
         if self.fields.len() > INDEXED_FIELDS {
             return self.index.get(key).copied();
         }
@@ -107,12 +110,12 @@ impl<'a> Draft<'a> {
         if self.fields.len() > INDEXED_FIELDS {
             let known = self.index.len();
             let new = self.fields[known..].iter().zip(known..);
-            self.index.extend(new.map(|(field, place)| (field.key.clone(), place)));
+            self.index.extend(new.map(|(field, index)| (field.key.clone(), index)));
         }
     }
 
     /// Lets one write compete.
-    pub(super) fn merge(&mut self, write: &Write<'a>, writer: &'a str) -> Verdict<'a> {
+    pub(super) fn merge(&mut self, write: &Write<'a>, writer: &'a str) -> Merged<'a> {
         let new = Field {
             key: write.key.clone(),
             value: write.value.clone(),
@@ -120,21 +123,21 @@ impl<'a> Draft<'a> {
             writer: Cow::Borrowed(writer),
             cts: THIS_COMMIT,
         };
-        let Some(place) = self.place_of(&new.key) else {
+        let Some(index) = self.index_of(&new.key) else {
             self.changed = true;
             self.revived |= new.key == DELETED_AT && new.value == "null";
             self.fields.push(new);
             self.add_to_index();
-            return Verdict::Won(None);
+            return Merged::Won(None);
         };
-        let held = &mut self.fields[place];
+        let held = &mut self.fields[index];
         match compare(&new, held) {
-            Ordering::Equal => Verdict::Same,
-            Ordering::Less => Verdict::Lost(held.clone()),
+            Ordering::Equal => Merged::Same,
+            Ordering::Less => Merged::Lost(held.clone()),
             Ordering::Greater => {
                 self.changed = true;
                 self.revived |= new.key == DELETED_AT && new.value == "null";
-                Verdict::Won(Some(std::mem::replace(held, new)))
+                Merged::Won(Some(std::mem::replace(held, new)))
             }
         }
     }
@@ -163,8 +166,8 @@ impl<'a> Draft<'a> {
         self.field(DELETED_AT).is_some_and(|field| field.value != "null")
     }
 
-    /// The row to store, as of commit time `cts`.
-    pub(super) fn finish(&mut self, cts: UnixNanos) -> RowOut<'a> {
+    /// The row to store, as of commit time `cts`, with what is added to its history.
+    pub(super) fn finish(&mut self, cts: UnixNanos, entry: Option<String>) -> RowOut<'a> {
         for field in self.fields.iter_mut().filter(|field| field.cts == THIS_COMMIT) {
             field.cts = cts;
         }
@@ -181,7 +184,9 @@ impl<'a> Draft<'a> {
             updated,
             deleted_at: dead,
             is_stored: self.is_stored,
+            was_deleted: self.is_stored && self.was_deleted,
             new_keys: self.fields[self.known..].iter().map(|field| field.key.clone()).collect(),
+            entry,
         }
     }
 

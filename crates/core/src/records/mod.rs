@@ -1,13 +1,13 @@
 //! Record sync: fields of records, merged by their times, delivered by the order of commits (records
 //! specification, section 3).
 
-pub mod census;
+mod cursors;
 mod delivery;
 mod emit;
 mod history;
 pub mod import;
 pub mod intents;
-mod marks;
+pub mod maintenance;
 mod merge;
 mod push;
 pub mod query;
@@ -15,19 +15,20 @@ pub mod record;
 pub mod restore;
 pub mod sqlite;
 mod store;
-pub mod upkeep;
 
 pub use ferry_protocol::records::UnixNanos;
 
+pub use cursors::Note;
 pub use delivery::{
-    Bounds, Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, Whom, changes, delta, pull,
+    Bounds, Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, Whom, changes, delta, exchange, pull,
     stream_page,
 };
-pub use marks::Note;
-pub use push::{Caller, ChangeResult, Outcome, Pushed, Tables, WHOLE_DATA, push};
+pub use push::{Caller, ChangeResult, Outcome, Pushed, Tables, WHOLE_DATA, apply, push};
 pub use store::{
-    Conflict, Device, EachRow, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row,
-    RowOut, RowView, Side, Skew, Stamp, Within,
+    CollectionKey, CollectionShown, Conflict, DeliveryCursor, Device, DeviceShown, DeviceState, EachRow,
+    Entries, Forget, FullKey, Intent, Listed, Numbered, Owner, OwnerShown, PastWrite, Purged, RecordKey,
+    RecordMaintenance, RecordQueries, RecordStore, Row, RowOut, RowView, Side, Skew, Stamp, Tombstone,
+    TombstonesDue, Totals, Within,
 };
 
 use crate::sql::Damaged;

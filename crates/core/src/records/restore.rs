@@ -10,11 +10,9 @@ use ferry_protocol::records::UnixNanos;
 use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
 
 use super::{
-    marks,
-    sqlite::SqliteRecords,
-    store::{Owner, RecordStore},
+    cursors,
+    store::{Owner, RecordMaintenance, RecordStore},
 };
-use crate::sql::Sql;
 
 /// A position that the hub gave out, and does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +41,15 @@ impl Loss {
 /// What storage reports.
 pub fn loss<S: RecordStore>(
     store: &S,
-    owner: &str,
+    owner: &Owner,
     given: UnixNanos,
     is_of_epoch: bool,
 ) -> Result<Option<Loss>, S::Error> {
-    let at = marks::cts_at(given);
+    let at = cursors::cts_at(given);
     if at <= UnixNanos::EPOCH {
         return Ok(None);
     }
-    let Owner { last_cts: newest, horizon, generation } = store.owner(owner)?;
+    let Owner { last_cts: newest, horizon, generation } = *owner;
     if !is_of_epoch && at < horizon {
         return Ok(None);
     }
@@ -66,7 +64,7 @@ pub fn loss<S: RecordStore>(
 /// What storage reports.
 pub fn loss_by_old_cursor<S: RecordStore>(
     store: &S,
-    owner: &str,
+    owner: &Owner,
     given: UnixNanos,
     now: UnixNanos,
 ) -> Result<Option<Loss>, S::Error> {
@@ -81,44 +79,42 @@ pub fn loss_by_old_cursor<S: RecordStore>(
 /// # Errors
 /// What storage reports.
 pub fn begin_owners_epoch<S: RecordStore>(store: &S, owner: &str, now: UnixNanos) -> Result<(), S::Error> {
-    let mut state = store.begin(owner)?;
-    state.generation += 1;
-    state.horizon = state.next_cts(now);
-    store.finish(owner, state)
+    let mut state = store.owner(owner)?;
+    store.set_horizon(owner, state.next_cts(now), state.generation + 1)
 }
 
-/// Remembers that no commit was made since `newest` until the hub was started, if there is one now.
+/// Runs `work`, which may commit, and remembers that no commit was made between the newest before it and the start of the
+/// hub. Also tells whether that is remembered now, or needs not be.
 ///
 /// # Errors
-/// What storage reports.
-pub fn remember_down<S: Sql>(sql: &S, started: UnixNanos, newest: UnixNanos) -> Result<(), S::Error> {
-    sql.execute(
-        "INSERT OR IGNORE INTO _ferry_record_gaps(until, after)
-         SELECT ?1, ?2 WHERE (SELECT max(last_cts) FROM _ferry_record_owners) > ?2",
-        &[started.0.into(), newest.0.into()],
-    )?;
-    Ok(())
+/// What `work` or storage reports.
+pub fn remembering_down<S: RecordMaintenance, T>(
+    store: &S,
+    started: UnixNanos,
+    work: impl FnOnce() -> Result<T, S::Error>,
+) -> Result<(T, bool), S::Error> {
+    let before = down_since(store, started)?;
+    let done = work()?;
+    if let Some(before) = before
+        && store.newest_commit()? > Some(before)
+    {
+        store.add_down(before, started)?;
+    }
+    Ok((done, down_since(store, started)?.is_none()))
 }
 
 /// Since when no commit was made before the hub was started, if that is not remembered yet.
-///
-/// # Errors
-/// What storage reports.
-pub fn down_since<S: Sql>(sql: &S, started: UnixNanos) -> Result<Option<UnixNanos>, S::Error> {
-    sql.first(
-        "SELECT max(last_cts) FROM _ferry_record_owners HAVING max(last_cts) < ?1
-         AND NOT EXISTS (SELECT 1 FROM _ferry_record_gaps WHERE until >= ?1)",
-        &[started.0.into()],
-        |row| Ok(UnixNanos(row.integer(0)?)),
-    )
+fn down_since<S: RecordMaintenance>(store: &S, started: UnixNanos) -> Result<Option<UnixNanos>, S::Error> {
+    let newest = store.newest_commit()?.filter(|newest| *newest < started);
+    Ok(if store.remembers_down(started)? { None } else { newest })
 }
 
 /// The epoch that the devices of an owner know; `None` before the first one began.
 ///
 /// # Errors
 /// What storage reports.
-pub fn epoch_of<S: Sql>(sql: &S, owner: &str) -> Result<Option<String>, S::Error> {
-    let generation = SqliteRecords::new(sql).owner(owner)?.generation;
-    let epoch = super::upkeep::epoch(sql)?;
+pub fn epoch_of<S: RecordMaintenance>(store: &S, owner: &Owner) -> Result<Option<String>, S::Error> {
+    let generation = owner.generation;
+    let epoch = store.epoch()?;
     Ok(epoch.map(|epoch| if generation > 0 { format!("{epoch}.{generation}") } else { epoch }))
 }

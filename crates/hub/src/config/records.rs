@@ -1,6 +1,6 @@
 //! Settings of record sync.
 
-use ferry_core::records::upkeep::Keep;
+use ferry_core::records::maintenance::Keep;
 
 use super::{ConfigError, Key, Values, keys::key, public_url};
 

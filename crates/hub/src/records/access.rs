@@ -7,7 +7,7 @@ use ferry_core::records::Tables;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
-use super::{owners, upkeep, watermark};
+use super::{maintenance, owners, watermark};
 
 use crate::{
     database::Database,
@@ -77,7 +77,7 @@ pub(super) async fn enter(
         let (hub, database) = (Arc::clone(hub), Arc::clone(&database));
         let tasks = hub.tasks.clone();
         // What became due while the database was not in use is done beside its first request.
-        tasks.spawn(async move { upkeep::tend(&hub, &database).await });
+        tasks.spawn(async move { maintenance::maintain(&hub, &database).await });
     }
     let entry = Entry { owner: auth.principal.owner(), database, auth, meter, requester };
     owners::claim(&entry).await?;

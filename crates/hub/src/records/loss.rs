@@ -5,16 +5,15 @@ use std::sync::Arc;
 use ferry_core::records::{
     RecordStore as _, UnixNanos,
     restore::{self, Loss},
-    sqlite::SqliteRecords,
 };
-use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::Result;
 
-use super::{access::Entry, news::Publication, storage};
-use crate::{
-    database::{Database, Effect},
-    hub::Hub,
+use super::{
+    access::Entry,
+    news::Publication,
+    storage::{self, Published, Store},
 };
+use crate::{database::Database, hub::Hub};
 
 /// Begins a new epoch for the owner's devices, unless that has been done since `loss` was found.
 ///
@@ -22,14 +21,12 @@ use crate::{
 /// What storage reports.
 pub(super) async fn begin_anew(hub: &Hub, entry: &Entry, client: Option<&str>, loss: Loss) -> Result<()> {
     let (owner, now) = (Arc::clone(&entry.owner), hub.clock.now().into());
-    let begun = storage::commit(hub, &entry.database, &entry.requester, move |transaction| {
-        let sql = NativeSql(transaction.connection());
+    let begun = storage::commit(hub, &entry.database, &entry.requester, move |store, published| {
         // Another device may have been quicker.
-        let store = SqliteRecords::new(&sql);
         let is_begun = store.owner(&owner)?.generation != loss.generation;
         let loss = Some(loss).filter(|_| !is_begun);
         if loss.is_some() {
-            begin(transaction, &owner, now)?;
+            begin(store, published, &owner, now)?;
         }
         Ok(loss)
     });
@@ -44,19 +41,19 @@ pub(super) async fn begin_anew(hub: &Hub, entry: &Entry, client: Option<&str>, l
 /// # Errors
 /// What storage reports.
 pub(super) fn begin(
-    transaction: &mut Transaction<'_, Effect>,
+    store: &Store<'_>,
+    published: &mut Published,
     owner: &Arc<str>,
     now: UnixNanos,
 ) -> ferry_sqlite::Result<()> {
-    let sql = NativeSql(transaction.connection());
-    restore::begin_owners_epoch(&SqliteRecords::new(&sql), owner, now)?;
+    restore::begin_owners_epoch(store, owner, now)?;
     // Streams that are open look again, and find another epoch.
-    transaction.effect(Effect::Records(Publication {
+    published.push(Publication {
         owner: Arc::clone(owner),
         app: "".into(),
         collections: Vec::new(),
         client: "ferry-hub".into(),
-    }));
+    });
     Ok(())
 }
 

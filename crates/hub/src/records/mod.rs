@@ -10,6 +10,7 @@ mod billing;
 mod decoding;
 mod follow;
 mod loss;
+mod maintenance;
 mod news;
 mod owners;
 mod pull;
@@ -23,7 +24,6 @@ mod stats;
 mod storage;
 mod stream;
 mod tail;
-mod upkeep;
 mod watermark;
 
 pub use news::{Publication, RecordsState};

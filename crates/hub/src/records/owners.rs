@@ -6,11 +6,7 @@ use ferry_auth::{
     Principal,
     principal::{ANONYMOUS_OWNER, jwt_owner, subject_of},
 };
-use ferry_core::records::{
-    census,
-    sqlite::{SqliteRecords, migrate},
-};
-use ferry_sqlite::NativeSql;
+use ferry_core::records::{RecordMaintenance as _, RecordQueries as _};
 use ferry_types::{ApiKeyId, Error, Reason, Result, UserId};
 
 use super::{access::Entry, storage};
@@ -25,19 +21,19 @@ const SUGGESTED_MAX_OWNERS: usize = 10_000;
 /// How alike two names have to be, from 0 to 1.
 const SUGGESTED_MIN_LIKENESS: f64 = 0.8;
 
-/// Brings the tables of an earlier program up to date, whose owners were the bare `sub` of a JWT and the bare ids of
+/// Brings the tables of an earlier program up to date. Owners of the first were the bare `sub` of a JWT and the bare ids of
 /// accounts.
 ///
 /// # Errors
 /// What storage reports.
 pub(super) async fn migrate(hub: &Hub, database: &Arc<Database>) -> Result<()> {
     let state = Arc::clone(&database.models().records);
-    let found = storage::read(database, |sql| {
-        Ok((migrate::is_due(sql)?, census::has_prefix(sql, &jwt_owner(ANY_ISSUER, ""))?))
+    let found = storage::read(database, |store| {
+        Ok((store.is_outdated()?, store.has_owner_like(&jwt_owner(ANY_ISSUER, ""))?))
     });
-    let Some((is_due, has_unclaimed)) = found.await? else { return Ok(()) };
+    let Some((is_outdated, has_unclaimed)) = found.await? else { return Ok(()) };
     state.has_unclaimed.store(has_unclaimed, Ordering::Release);
-    if !is_due {
+    if !is_outdated {
         return Ok(());
     }
     let issuer = hub.control.jwt_issuer(database.id()).unwrap_or_else(|| ANY_ISSUER.into());
@@ -49,16 +45,14 @@ pub(super) async fn migrate(hub: &Hub, database: &Arc<Database>) -> Result<()> {
             issuer => jwt_owner(issuer, owner),
         },
     };
-    database
-        .submit(&Requester::hub(), move |transaction| {
-            let sql = NativeSql(transaction.connection());
-            migrate::run(&sql, name)?;
-            let left = census::has_prefix(&sql, &jwt_owner(ANY_ISSUER, ""))?;
-            state.has_unclaimed.store(left, Ordering::Release);
-            Ok(())
-        })
-        .await?;
-    Ok(())
+    let by = Requester::hub();
+    let migrated = storage::submit(database, &by, move |store, _| {
+        store.migrate(name)?;
+        let left = store.has_owner_like(&jwt_owner(ANY_ISSUER, ""))?;
+        state.has_unclaimed.store(left, Ordering::Release);
+        Ok(())
+    });
+    migrated.await.map(drop)
 }
 
 /// Whether a name is one of an account, an API key or `--dev`, which keep theirs.
@@ -78,16 +72,14 @@ pub(super) async fn claim(entry: &Entry) -> Result<()> {
     }
     let (old, new) = (jwt_owner(ANY_ISSUER, &jwt.subject), jwt_owner(&jwt.issuer, &jwt.subject));
     let (held, named) = (old.clone(), new.clone());
-    let is_waiting = storage::read(&entry.database, move |sql| {
-        Ok(census::has_owner(sql, &held)? && !census::has_owner(sql, &named)?)
-    });
+    let is_waiting =
+        storage::read(&entry.database, move |store| Ok(store.has_owner(&held)? && !store.has_owner(&named)?));
     if old == new || is_waiting.await? != Some(true) {
         return Ok(());
     }
-    let claimed = entry.database.submit(&entry.requester, move |transaction| {
-        let sql = NativeSql(transaction.connection());
-        if SqliteRecords::exist(&sql)? && !census::has_owner(&sql, &new)? {
-            migrate::rename(&sql, &old, &new)?;
+    let claimed = storage::submit(&entry.database, &entry.requester, move |store, _| {
+        if store.exists()? && !store.has_owner(&new)? {
+            store.rename_owner(&old, &new)?;
         }
         Ok(())
     });
@@ -100,11 +92,11 @@ pub(super) async fn claim(entry: &Entry) -> Result<()> {
 /// `NOT_FOUND` for one without records; unless it is written to and its name is one that a credential can have.
 pub(super) async fn named(entry: &Entry, name: &str, is_written: bool) -> Result<Arc<str>> {
     let text = name.to_owned();
-    let found = storage::read(&entry.database, move |sql| {
-        if census::has_owner(sql, &text)? {
+    let found = storage::read(&entry.database, move |store| {
+        if store.has_owner(&text)? {
             return Ok((true, Vec::new()));
         }
-        Ok((false, census::owner_names(sql, SUGGESTED_MAX_OWNERS)?))
+        Ok((false, store.owner_names(SUGGESTED_MAX_OWNERS)?))
     });
     let (is_known, names) = found.await?.unwrap_or_default();
     if is_known || *name == *entry.owner {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Page, Pull, pull, sqlite::SqliteRecords};
+use ferry_core::records::{Page, Pull, pull};
 use ferry_protocol::records::{CONTENT_TYPE, UnixNanos, check_name, pull_answer};
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderValue, header, request::Parts};
@@ -50,10 +50,10 @@ struct Wanted {
 
 async fn page(hub: &Hub, entry: &Entry, wanted: Wanted) -> Result<Page> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
-    let page = storage::page(&entry.database, move |sql, bounds| {
+    let page = storage::page(&entry.database, move |store, bounds| {
         let Wanted { app, coll, client, since } = &wanted;
         let asked = Pull { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
-        pull(&SqliteRecords::new(sql), &asked)
+        pull(store, &asked)
     });
     Ok(page.await?.unwrap_or_default())
 }

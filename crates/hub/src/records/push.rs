@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Caller, Delta, Dialect, delta, restore, sqlite::SqliteRecords};
+use ferry_core::records::{Caller, Delta, Dialect, Tables, exchange};
 use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
-use ferry_sqlite::{NativeSql, fault};
+use ferry_sqlite::fault;
 use ferry_types::{
     Error, Reason, Result,
     limits::{RECORDS_BODY_MAX_BYTES, RECORDS_DELTA_MAX_CHANGES},
@@ -15,14 +15,14 @@ use http::{HeaderValue, header, request::Parts};
 use super::{
     access::{self, Entry},
     decoding::Turn,
-    loss,
+    loss, maintenance,
     news::Publication,
     refusal,
     route::client_header,
-    storage, upkeep,
+    storage,
 };
 use crate::{
-    database::{Committed, Effect},
+    database::Committed,
     entry::Carriers,
     http::metered,
     hub::Hub,
@@ -89,7 +89,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     metrics::counter!("ferry_records_changes_total").increment(count);
     let Delta { pushed, page } = &committed.value;
     if pushed.has_incomplete {
-        upkeep::ripen_in_time(hub, &entry.database);
+        maintenance::complete_in_time(hub, &entry.database);
     }
     if let Some(loss) = page.loss {
         loss::tell(&entry.database, &entry.owner, Some(&told), loss);
@@ -107,9 +107,8 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
 async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committed<Delta>> {
     let (owner, clock) = (Arc::clone(&entry.owner), Arc::clone(&hub.clock));
     let restrictions = Arc::clone(&entry.auth.restrictions);
-    storage::write(hub, entry, move |transaction| {
+    storage::write(hub, entry, move |store, published| {
         let _turn = &wanted.turn;
-        let sql = NativeSql(transaction.connection());
         let caller = Caller {
             owner: &owner,
             app: &wanted.app,
@@ -118,24 +117,17 @@ async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committ
             since: wanted.since,
             dialect: Dialect::Old,
             max_changes: RECORDS_DELTA_MAX_CHANGES,
-            tables: ferry_core::records::Tables(&restrictions.table_prefixes),
+            tables: Tables(&restrictions.table_prefixes),
         };
-        let store = SqliteRecords::new(&sql);
-        let loss = restore::loss_by_old_cursor(&store, &owner, caller.since, caller.now)?;
-        let since = if loss.is_some() { UnixNanos::EPOCH } else { caller.since };
-        if loss.is_some() {
-            restore::begin_owners_epoch(&store, &owner, caller.now)?;
-        }
-        let mut done = delta(&store, &Caller { since, ..caller }, &wanted.changes)?;
-        done.page.loss = loss;
+        let done = exchange(store, &caller, &wanted.changes)?;
         fault::point("records.applied")?;
-        if !done.pushed.collections.is_empty() || loss.is_some() {
-            transaction.effect(Effect::Records(Publication {
+        if !done.pushed.collections.is_empty() || done.page.loss.is_some() {
+            published.push(Publication {
                 owner: Arc::clone(&owner),
                 app: Arc::clone(&wanted.app),
                 collections: done.pushed.collections.clone(),
                 client: Arc::clone(&wanted.client),
-            }));
+            });
         }
         Ok(done)
     })

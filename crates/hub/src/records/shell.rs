@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{route, service::RecordsService, upkeep, watermark};
+use super::{maintenance, route, service::RecordsService, watermark};
 use crate::{
     hub::Hub,
     metric_help::{Metric, MetricKind::Counter},
@@ -25,7 +25,7 @@ impl Shell for RecordsService {
     }
 
     async fn sweep(hub: &Arc<Hub>) {
-        upkeep::sweep(hub).await;
+        maintenance::sweep(hub).await;
     }
 
     async fn save_watermarks(hub: &Hub) {

@@ -1,6 +1,6 @@
 //! Record sync's share of a database, for `GetDatabase`.
 
-use ferry_core::records::{census, sqlite::SqliteRecords};
+use ferry_core::records::{RecordQueries as _, sqlite::SqliteRecords};
 use ferry_database::{ModelStats, seq_of};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Seq, UnixMillis};
@@ -11,10 +11,11 @@ use ferry_types::{Model, Seq, UnixMillis};
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn of(sql: &NativeSql<'_>, head: Option<Seq>) -> ferry_sqlite::Result<Option<ModelStats>> {
-    if !SqliteRecords::exist(sql)? {
+    let store = SqliteRecords::new(sql);
+    if !store.exists()? {
         return Ok(None);
     }
-    let totals = census::totals(sql)?;
+    let totals = store.totals()?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     let last_ms = totals.last_commit.0 / 1_000_000;
     Ok(Some(ModelStats {

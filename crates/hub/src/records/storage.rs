@@ -2,15 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{
-    Bounds, Note, restore,
-    sqlite::{SqliteRecords, views},
-    upkeep,
-};
-use ferry_sqlite::{NativeSql, Transaction, fault};
+use ferry_core::records::{Bounds, Note, RecordMaintenance as _, restore, sqlite::SqliteRecords};
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
-use super::access::Entry;
+use super::{access::Entry, news::Publication};
 
 use crate::{
     database::{Committed, Database, Effect},
@@ -22,6 +18,12 @@ use ferry_control::Requester;
 /// Bytes of randomness in an epoch.
 const EPOCH_BYTES: usize = 12;
 
+/// The records of a database, for as long as a transaction or a snapshot.
+pub(super) type Store<'a> = SqliteRecords<'a, NativeSql<'a>>;
+
+/// What a request changed, for its subscribers.
+pub(super) type Published = Vec<Publication>;
+
 /// Reads records beside the writer, on one snapshot; `None` where there are none yet.
 ///
 /// # Errors
@@ -29,7 +31,7 @@ const EPOCH_BYTES: usize = 12;
 pub(super) async fn read<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Store<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = Arc::clone(&database.models().records);
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -40,16 +42,29 @@ where
     database
         .read(move |connection| {
             let sql = NativeSql(connection);
+            let store = SqliteRecords::new(&sql);
             let snapshot = connection.unchecked_transaction()?;
-            if !is_known && !SqliteRecords::exist(&sql)? {
+            if !is_known && !store.exists()? {
                 return Ok(None);
             }
             state.has_tables.store(true, Ordering::Release);
-            let answer = work(&sql)?;
+            let answer = work(&store)?;
             snapshot.commit()?;
             Ok(Some(answer))
         })
         .await
+}
+
+/// The newest commit of a database with records.
+///
+/// # Errors
+/// What storage reports.
+pub(super) async fn seq(database: &Arc<Database>) -> Result<Option<Seq>> {
+    read(database, |store| {
+        let seq = store.seq()?;
+        Ok(seq)
+    })
+    .await
 }
 
 /// What is read in pages.
@@ -58,29 +73,29 @@ pub(super) trait Cut {
     fn is_cut(&self) -> bool;
 }
 
-/// Reads a page: at once where a glance is enough, else as [`read`] does.
+/// Reads a page: inline where a short one is enough, else as [`read`] does.
 ///
 /// # Errors
 /// What `work` or storage reports.
 pub(super) async fn page<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Cut + Send + 'static,
-    F: Fn(&NativeSql<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: Fn(&Store<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     if database.models().records.has_tables.load(Ordering::Acquire) {
-        let glance = database.read_inline(|connection| {
+        let inline = database.read_inline(|connection| {
             let snapshot = connection.unchecked_transaction()?;
-            let page = work(&NativeSql(connection), Bounds::GLANCE)?;
+            let page = work(&SqliteRecords::new(&NativeSql(connection)), Bounds::INLINE)?;
             snapshot.commit()?;
             Ok(page)
         });
-        match glance {
+        match inline {
             Some(Ok(page)) if !page.is_cut() => return Ok(Some(page)),
             Some(Err(error)) => return Err(error.into_refusal()),
             Some(Ok(_)) | None => {}
         }
     }
-    read(database, move |sql| work(sql, Bounds::PAGE)).await
+    read(database, move |store| work(store, Bounds::PAGE)).await
 }
 
 /// Writes records in the next group; the first write makes the tables and fixes the kind of the database.
@@ -90,7 +105,7 @@ where
 pub(super) async fn write<T, F>(hub: &Hub, entry: &Entry, work: F) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = &entry.database.models().records;
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -98,24 +113,22 @@ where
         return commit(hub, &entry.database, &entry.requester, work).await;
     }
     let first = FirstWrite::claim(hub, entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
-    let (epoch, clock) = (new_epoch()?, Arc::clone(&hub.clock));
+    let epoch = new_epoch()?;
     entry.database.begins_with(Model::Records);
-    let committed = entry.database.submit(&entry.requester, move |transaction| {
-        let sql = NativeSql(transaction.connection());
-        SqliteRecords::create(&sql)?;
-        if upkeep::epoch(&sql)?.is_none() {
-            upkeep::begin_epoch(&sql, &epoch, clock.now().into())?;
+    let committed = submit(&entry.database, &entry.requester, move |store, published| {
+        store.make_tables()?;
+        if store.epoch()?.is_none() {
+            store.set_epoch(&epoch)?;
         }
         fault::point("records.created")?;
-        let done = work(transaction)?;
-        Ok((done, views::are_due(&NativeSql(transaction.connection()))?))
+        work(store, published)
     });
     let committed = committed.await;
     match &committed {
         Ok(_) => state.has_tables.store(true, Ordering::Release),
         Err(_) => first.release().await,
     }
-    Ok(with_views(&entry.database, committed?).await)
+    committed
 }
 
 /// Writes records of a database that has their tables. The first commit after a start of the hub remembers that none was
@@ -131,38 +144,46 @@ pub(super) async fn commit<T, F>(
 ) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Transaction<'_, Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = &database.models().records;
     if state.remembers_down.load(Ordering::Acquire) {
-        let committed = database.submit(by, move |transaction| {
-            let done = work(transaction)?;
-            Ok((done, views::are_due(&NativeSql(transaction.connection()))?))
-        });
-        return Ok(with_views(database, committed.await?).await);
+        return submit(database, by, work).await;
     }
     let started = hub.started.into();
-    let committed = database.submit(by, move |transaction| {
-        let newest = restore::down_since(&NativeSql(transaction.connection()), started)?;
-        let done = work(transaction)?;
-        if let Some(newest) = newest {
-            restore::remember_down(&NativeSql(transaction.connection()), started, newest)?;
-        }
-        let sql = NativeSql(transaction.connection());
-        Ok((done, views::are_due(&sql)?, restore::down_since(&sql, started)?.is_none()))
+    let committed = submit(database, by, move |store, published| {
+        restore::remembering_down(store, started, || work(store, published))
     });
-    let Committed { value: (value, are_due, is_remembered), seq } = committed.await?;
+    let Committed { value: (value, is_remembered), seq } = committed.await?;
     if is_remembered {
         state.remembers_down.store(true, Ordering::Release);
     }
-    Ok(with_views(database, Committed { value: (value, are_due), seq }).await)
+    Ok(Committed { value, seq })
 }
 
-/// Makes the views that a commit left to be made, before it is answered; its number is then that of the last of them.
-async fn with_views<T>(database: &Arc<Database>, committed: Committed<(T, bool)>) -> Committed<T> {
-    let Committed { value: (value, are_due), seq } = committed;
-    let made = if are_due { make_views(database).await } else { None };
-    Committed { value, seq: made.or(seq) }
+/// Runs `work` in the next group. Views that it leaves to be made are made before it is answered; its number is then that of
+/// the last of them.
+///
+/// # Errors
+/// See [`write`].
+pub(super) async fn submit<T, F>(database: &Arc<Database>, by: &Requester, work: F) -> Result<Committed<T>>
+where
+    T: Send + 'static,
+    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
+{
+    let committed = database.submit(by, move |transaction| {
+        let mut published = Published::new();
+        let (done, left_views) = {
+            let sql = NativeSql(transaction.connection());
+            let store = SqliteRecords::new(&sql);
+            (work(&store, &mut published)?, store.left_views())
+        };
+        published.into_iter().for_each(|publication| transaction.effect(Effect::Records(publication)));
+        Ok((done, left_views))
+    });
+    let Committed { value: (value, left_views), seq } = committed.await?;
+    let made = if left_views { make_views(database).await } else { None };
+    Ok(Committed { value, seq: made.or(seq) })
 }
 
 /// Makes or removes the views that are due, a few at a time, so that others have their turn in between (REC-35). Returns the
@@ -170,7 +191,8 @@ async fn with_views<T>(database: &Arc<Database>, committed: Committed<(T, bool)>
 pub(super) async fn make_views(database: &Arc<Database>) -> Option<Seq> {
     let (by, mut last) = (Requester::hub(), None);
     loop {
-        let made = database.submit(&by, |transaction| views::make_due(&NativeSql(transaction.connection())));
+        let made = database
+            .submit(&by, |transaction| SqliteRecords::new(&NativeSql(transaction.connection())).make_views());
         match made.await {
             Ok(Committed { value: has_more, seq }) => {
                 last = seq.or(last);
@@ -192,10 +214,7 @@ pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
     let (entry, owner) = (entry.clone(), Arc::clone(&entry.owner));
     // Nobody waits for it; a lost note only means that something is delivered twice.
     hub.tasks.spawn(async move {
-        let stored = entry.database.submit(&entry.requester, move |transaction| {
-            let sql = NativeSql(transaction.connection());
-            note.store(&SqliteRecords::new(&sql), &owner)
-        });
+        let stored = submit(&entry.database, &entry.requester, move |store, _| note.store(store, &owner));
         if let Err(error) = stored.await {
             tracing::debug!(%error, "the note of a device was not stored");
         }

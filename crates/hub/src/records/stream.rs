@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{Pull, Stream, Tables, Whom, sqlite::SqliteRecords, stream_page};
+use ferry_core::records::{Pull, Stream, Tables, Whom, stream_page};
 use ferry_protocol::records::{UnixNanos, changes_event, check_name};
 use ferry_types::Result;
 use http::request::Parts;
@@ -82,7 +82,7 @@ impl Changes {
         let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
         let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
-        let page = storage::page(&self.entry.database, move |sql, bounds| {
+        let page = storage::page(&self.entry.database, move |store, bounds| {
             let asked =
                 Pull { owner: &owner, app: &app, coll: "", client: client.as_deref(), since, now, bounds };
             let tables = Tables(&restrictions.table_prefixes);
@@ -90,7 +90,7 @@ impl Changes {
             let wants = |coll: &str| {
                 tables.contain(coll) && (colls.is_empty() || colls.iter().any(|name| name == coll))
             };
-            stream_page(&SqliteRecords::new(sql), &asked, only, wants, is_first)
+            stream_page(store, &asked, only, wants, is_first)
         });
         page.await
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use ferry_core::{events::Watermark, records::upkeep::begin_epoch};
-use ferry_sqlite::NativeSql;
+use ferry_core::{events::Watermark, records::maintenance::begin_epoch};
 use ferry_types::{DatabaseId, Error, Model, Result, Seq};
 
-use super::{api, owners, storage};
+use super::{owners, storage};
 
 use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;
@@ -37,7 +36,7 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
         return Ok(());
     };
     // Without records there is no epoch either: the next one made is a new one.
-    let Some(seq) = storage::read(database, api::seq_of).await? else { return Ok(()) };
+    let Some(seq) = storage::seq(database).await? else { return Ok(()) };
     if i64::try_from(seq.0).unwrap_or(i64::MAX) >= mark.head {
         return Ok(());
     }
@@ -46,11 +45,8 @@ async fn begin_anew_if_older(hub: &Hub, database: &Arc<Database>) -> Result<()> 
         "the file is older than what was acknowledged: records begin a new epoch"
     );
     let (epoch, now) = (storage::new_epoch()?, hub.clock.now().into());
-    let begun = database
-        .submit(&Requester::hub(), move |transaction| {
-            begin_epoch(&NativeSql(transaction.connection()), &epoch, now)
-        })
-        .await?;
+    let by = Requester::hub();
+    let begun = storage::submit(database, &by, move |store, _| begin_epoch(store, &epoch, now)).await?;
     if let Some(seq) = begun.seq {
         database.models().records.reached(seq);
     }

@@ -7,9 +7,8 @@ use ferry_types::limits::RECORDS_PAGE_MAX_BYTES;
 
 use super::{
     super::{
-        damaged,
+        cursors, damaged,
         emit::{self, Style},
-        marks,
         record::{BadMeta, DELETED_AT, FieldView, Fields, is_hidden},
         store::{RecordKey, RecordStore, RowView, Within},
     },
@@ -29,7 +28,7 @@ pub(super) struct From {
 impl From {
     /// From a cursor of the old wire.
     pub(super) const fn cursor(after: UnixNanos, skips_own: bool) -> Self {
-        let base = if marks::proves(after, marks::CUT) { UnixNanos::EPOCH } else { after };
+        let base = if cursors::proves(after, cursors::CUT) { UnixNanos::EPOCH } else { after };
         Self { after, base, skips_own }
     }
 }
@@ -66,14 +65,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The cursor behind what was found after `since`; within a pass that goes on it is marked.
-    pub(super) fn cursor(&self, since: UnixNanos, marks: i64) -> UnixNanos {
+    /// The cursor behind what was found after `since`; within a pass that goes on it says so.
+    pub(super) fn cursor(&self, since: UnixNanos, bits: i64) -> UnixNanos {
         if self.has_more {
-            return marks::cursor(self.until, marks | marks::CUT);
+            return cursors::cursor(self.until, bits | cursors::CUT);
         }
         // A cursor that stays where it is goes on proving what it proves.
-        let kept = if marks::cts_at(since) == self.until { since.0 } else { 0 };
-        marks::cursor(self.until, (marks | kept) & marks::WHOLE_APP)
+        let kept = if cursors::cts_at(since) == self.until { since.0 } else { 0 };
+        cursors::cursor(self.until, (bits | kept) & cursors::WHOLE_APP)
     }
 
     pub(super) fn only_table(mut self) -> Vec<u8> {

@@ -4,138 +4,99 @@ use ferry_protocol::records::{ConflictOut, UnixNanos};
 
 use super::{
     super::{
-        Dialect, history,
+        Dialect, cursors,
         merge::Write,
         record::{self, DELETED_AT, Field, is_hidden},
-        store::{Conflict, PastWrite, RecordKey, RecordStore, Side},
+        store::{Conflict, RecordKey, Side},
     },
-    Run,
+    Caller,
+    merge::{Competing, MergeFindings, PushingDevice},
+    read::PushedRecord,
 };
 
 /// Fields that every edit touches: two edits at once are no conflict in them.
 const BOOKKEEPING: [&str; 2] = ["updatedAt", "createdAt"];
 
 /// A losing write that is a conflict unless it is only a retry of one that was merged before.
-pub(super) struct Lost<'a> {
-    key: RecordKey<'a>,
-    conflict: Conflict,
+pub(super) struct LostWrite<'a> {
+    pub(super) key: RecordKey<'a>,
+    pub(super) conflict: Conflict,
 }
 
-impl<'a> Run<'a, '_> {
+impl<'a> Competing<'a, '_> {
     /// A write took the place of another one.
-    pub(super) fn overwritten(&mut self, place: usize, write: &Write<'a>, over: &Field<'a>) {
-        if over.writer == self.caller.client || is_hidden(&write.key) {
+    pub(super) fn overwritten(&mut self, write: &Write<'a>, over: &Field<'a>) {
+        if over.writer == self.pusher.caller.client || is_hidden(&write.key) {
             return;
         }
         let is_same_ms = over.at.floor_ms() == write.at.floor_ms();
         if is_same_ms {
             // That writer would keep its own: it is shown a time that a clock of milliseconds finds later.
-            self.add_skew(&over.writer, place, &write.key, write.at.floor_ms().plus_ms(1));
+            self.add_skew(&over.writer, &write.key, write.at.floor_ms().plus_ms(1));
         }
         if over.value == write.value {
             return;
         }
         if is_same_ms {
             // And this device may have taken the other value for the newer one.
-            self.must_see(place, &write.key);
+            self.must_see(&write.key);
         }
-        if self.has_seen(place, over.cts) || !counts_as_conflict(&write.key, &over.value) {
+        if self.has_seen(over.cts) || !counts_as_conflict(&write.key, &over.value) {
             return;
         }
-        let (winner, loser) = (self.side_of(write), side(over));
-        let conflict = self.conflict(place, &write.key, winner, loser);
-        self.conflicts.push(conflict);
+        let conflict = self.conflict(&write.key, self.side_of(write), side(over));
+        self.found.conflicts.push(conflict);
     }
 
     /// A write that holds no more, or never did.
-    pub(super) fn lost(&mut self, place: usize, write: &Write<'a>, to: &Field<'a>) {
+    pub(super) fn lost(&mut self, write: &Write<'a>, to: &Field<'a>) {
         if is_hidden(&write.key) {
             return;
         }
-        self.must_see(place, &write.key);
+        self.must_see(&write.key);
         if to.at.floor_ms() == write.at.floor_ms() {
-            self.add_skew(self.caller.client, place, &write.key, to.at.floor_ms().plus_ms(1));
+            self.add_skew(self.pusher.caller.client, &write.key, to.at.floor_ms().plus_ms(1));
         }
         if to.value == write.value {
             return;
         }
-        if write.implied || to.writer == self.caller.client {
+        if write.implied || to.writer == self.pusher.caller.client {
             return;
         }
-        let key = self.drafts[place].key;
-        self.answered.push(ConflictOut {
+        let key = self.record.draft.key;
+        self.found.answered.push(ConflictOut {
             table: key.coll.to_owned(),
             id: key.id.to_owned(),
             field: write.key.to_string(),
             winner: (to.value.to_string(), to.at, to.writer.to_string()),
-            loser: (write.value.to_string(), write.at, self.caller.client.to_owned()),
+            loser: (write.value.to_string(), write.at, self.pusher.caller.client.to_owned()),
         });
         if counts_as_conflict(&write.key, &write.value) {
-            let conflict = self.conflict(place, &write.key, side(to), self.side_of(write));
-            self.lost.push(Lost { key, conflict });
+            let conflict = self.conflict(&write.key, side(to), self.side_of(write));
+            self.found.lost.push(LostWrite { key, conflict });
         }
     }
 
     /// Writes to a record whose end their device had not seen: they are merged, and nobody sees them (REC-42).
-    pub(super) fn edited_the_dead(&mut self, place: usize, writes: &[Write<'a>]) {
-        let Some(end) = self.drafts[place].field(DELETED_AT).cloned() else { return };
-        if end.writer == self.caller.client || self.purged[place] || self.has_seen(place, end.cts) {
+    pub(super) fn edited_the_dead(&mut self, writes: &[Write<'a>]) {
+        let Some(end) = self.record.draft.field(DELETED_AT).cloned() else { return };
+        if end.writer == self.pusher.caller.client || self.record.was_purged || self.has_seen(end.cts) {
             return;
         }
         for write in writes {
-            let is_held = self.drafts[place].field(&write.key).is_some_and(|held| {
-                held.writer == self.caller.client && held.at == write.at && held.value == write.value
+            let is_held = self.record.draft.field(&write.key).is_some_and(|held| {
+                held.writer == self.pusher.caller.client && held.at == write.at && held.value == write.value
             });
             let counts = write.key != DELETED_AT && !is_hidden(&write.key) && !write.implied;
             if is_held && counts && counts_as_conflict(&write.key, &write.value) {
                 let loser = self.side_of(write);
-                self.ended(place, &write.key, side(&end), loser);
+                ended(self.pusher.caller, self.record.draft.key, &write.key, (side(&end), loser), self.found);
             }
         }
     }
 
-    /// The end of a record whose newest edits by others its device had not seen.
-    pub(super) fn ended_edits(&mut self, place: usize, seen: UnixNanos) {
-        if !self.drafts[place].is_dead() {
-            return;
-        }
-        let Some(end) = self.drafts[place].field(DELETED_AT).cloned() else { return };
-        // A device that tells nothing of what it has seen would have seen nothing.
-        let says_nothing = seen == UnixNanos::EPOCH && !super::super::marks::any(&self.marks);
-        if end.writer != self.caller.client || says_nothing {
-            return;
-        }
-        let seen = seen.max(self.delivered(place));
-        let unseen = |field: &&Field<'a>| {
-            field.writer != self.caller.client
-                && field.key != DELETED_AT
-                && !is_hidden(&field.key)
-                && counts_as_conflict(&field.key, &field.value)
-                && field.cts > seen
-        };
-        let unseen: Vec<Field<'a>> = self.drafts[place].fields().filter(unseen).cloned().collect();
-        for field in unseen {
-            self.ended(place, &field.key, side(&end), side(&field));
-        }
-    }
-
-    fn ended(&mut self, place: usize, field: &str, end: Side, loser: Side) {
-        let key = self.drafts[place].key;
-        if self.caller.dialect == Dialect::Ferry {
-            self.answered.push(ConflictOut {
-                table: key.coll.to_owned(),
-                id: key.id.to_owned(),
-                field: field.to_owned(),
-                winner: (end.value.clone(), end.at, end.writer.clone()),
-                loser: (loser.value.clone(), loser.at, loser.writer.clone()),
-            });
-        }
-        let conflict = self.conflict(place, field, end, loser);
-        self.ended.push(conflict);
-    }
-
-    pub(super) fn quarantine(&mut self, place: usize, writes: &[Write<'a>]) {
-        let Some(held) = self.drafts[place].field(DELETED_AT).map(side) else { return };
+    pub(super) fn quarantine(&mut self, writes: &[Write<'a>]) {
+        let Some(held) = self.record.draft.field(DELETED_AT).map(side) else { return };
         let newest = writes.iter().map(|write| write.at).max().unwrap_or_default();
         let fields: Vec<Field<'_>> = writes
             .iter()
@@ -144,63 +105,80 @@ impl<'a> Run<'a, '_> {
                 key: write.key.clone(),
                 value: write.value.clone(),
                 at: write.at,
-                writer: self.caller.client.into(),
+                writer: self.pusher.caller.client.into(),
                 cts: UnixNanos::EPOCH,
             })
             .collect();
         let value = record::encode(&fields, UnixNanos::EPOCH).0;
-        let loser = Side { value, at: newest, writer: self.caller.client.to_owned() };
-        let conflict = self.conflict(place, "", held, loser);
-        self.conflicts.push(conflict);
+        let loser = Side { value, at: newest, writer: self.pusher.caller.client.to_owned() };
+        let conflict = self.conflict("", held, loser);
+        self.found.conflicts.push(conflict);
     }
 
-    fn conflict(&self, place: usize, field: &str, winner: Side, loser: Side) -> Conflict {
-        let key = self.drafts[place].key;
-        Conflict {
-            app: self.caller.app.to_owned(),
-            coll: key.coll.to_owned(),
-            id: key.id.to_owned(),
-            field: field.to_owned(),
-            winner,
-            loser,
-        }
+    fn conflict(&self, field: &str, winner: Side, loser: Side) -> Conflict {
+        conflict(self.pusher.caller, self.record.draft.key, field, winner, loser)
     }
 
     fn side_of(&self, write: &Write<'_>) -> Side {
-        Side { value: write.value.to_string(), at: write.at, writer: self.caller.client.to_owned() }
+        Side { value: write.value.to_string(), at: write.at, writer: self.pusher.caller.client.to_owned() }
     }
+}
 
-    pub(super) fn keep_conflicts<S: RecordStore>(
-        &mut self,
-        store: &S,
-        changes_something: bool,
-    ) -> Result<(), S::Error> {
-        if !self.lost.is_empty() {
-            let client = history::client_fragment(self.caller.client);
-            let past: Vec<_> = self
-                .lost
-                .iter()
-                .map(|lost| PastWrite {
-                    key: lost.key,
-                    fragment: history::fragment(
-                        &lost.conflict.field,
-                        &lost.conflict.loser.value,
-                        lost.conflict.loser.at,
-                    ),
-                    client: client.clone(),
-                })
-                .collect();
-            let merged = store.were_merged(self.caller.owner, self.caller.app, &past)?;
-            let new = std::mem::take(&mut self.lost).into_iter().zip(merged).filter(|(_, merged)| !merged);
-            self.conflicts.extend(new.map(|(lost, _)| lost.conflict));
-        }
-        // What changed nothing was found before, and may have been decided since.
-        let ended = std::mem::take(&mut self.ended);
-        self.conflicts.extend(ended.into_iter().filter(|_| changes_something));
-        if !self.conflicts.is_empty() {
-            store.add_conflicts(self.caller.owner, self.caller.now, &self.conflicts)?;
-        }
-        Ok(())
+/// The end of a record whose newest edits by others its device had not seen. Once for each record: what the last delete of a
+/// push ends was ended by its first one.
+pub(super) fn ended_edits<'a>(
+    pusher: &PushingDevice<'a, '_>,
+    record: &mut PushedRecord<'a>,
+    found: &mut MergeFindings<'a>,
+) {
+    let Some(seen) = record.end_seen.filter(|_| record.draft.is_dead()) else { return };
+    let Some(end) = record.draft.field(DELETED_AT) else { return };
+    // A device that tells nothing of what it has seen would have seen nothing.
+    let says_nothing = seen == UnixNanos::EPOCH && !cursors::any(pusher.cursors);
+    if end.writer != pusher.caller.client || says_nothing {
+        return;
+    }
+    let seen = seen.max(pusher.delivered(record.draft.key.coll));
+    let unseen = |field: &&Field<'a>| {
+        field.writer != pusher.caller.client
+            && field.key != DELETED_AT
+            && !is_hidden(&field.key)
+            && counts_as_conflict(&field.key, &field.value)
+            && field.cts > seen
+    };
+    for field in record.draft.fields().filter(unseen) {
+        ended(pusher.caller, record.draft.key, &field.key, (side(end), side(field)), found);
+    }
+}
+
+/// An edit of a field that the end of its record hides.
+fn ended(
+    caller: &Caller<'_>,
+    key: RecordKey<'_>,
+    field: &str,
+    (end, loser): (Side, Side),
+    found: &mut MergeFindings<'_>,
+) {
+    if caller.dialect == Dialect::Ferry {
+        found.answered.push(ConflictOut {
+            table: key.coll.to_owned(),
+            id: key.id.to_owned(),
+            field: field.to_owned(),
+            winner: (end.value.clone(), end.at, end.writer.clone()),
+            loser: (loser.value.clone(), loser.at, loser.writer.clone()),
+        });
+    }
+    found.ended.push(conflict(caller, key, field, end, loser));
+}
+
+fn conflict(caller: &Caller<'_>, key: RecordKey<'_>, field: &str, winner: Side, loser: Side) -> Conflict {
+    Conflict {
+        app: caller.app.to_owned(),
+        coll: key.coll.to_owned(),
+        id: key.id.to_owned(),
+        field: field.to_owned(),
+        winner,
+        loser,
     }
 }
 

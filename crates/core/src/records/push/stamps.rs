@@ -76,49 +76,44 @@ impl OfField {
     }
 }
 
-/// The stamps of one device for the records of a push.
+/// The stamps of one device for a record.
 #[derive(Debug, Default)]
 pub(super) struct Stamps {
-    /// By place of the record and by field.
-    chosen: HashMap<usize, HashMap<String, OfField>>,
-    /// The times of all of them, by place of the record.
-    times: HashMap<usize, Vec<UnixNanos>>,
+    /// By field.
+    chosen: HashMap<String, OfField>,
+    /// The times of all of them.
+    times: Vec<UnixNanos>,
     /// Those that this push adds.
-    pub(super) new: Vec<(usize, Stamp)>,
+    pub(super) new: Vec<Stamp>,
 }
 
 impl Stamps {
     /// Takes one that is stored.
-    pub(super) fn take(&mut self, place: usize, stamp: &Stamp) {
-        self.times.entry(place).or_default().push(stamp.at);
-        let fields = self.chosen.entry(place).or_default();
-        match fields.get_mut(&stamp.field) {
+    pub(super) fn take(&mut self, stamp: &Stamp) {
+        self.times.push(stamp.at);
+        match self.chosen.get_mut(&stamp.field) {
             Some(held) => held.take(stamp),
-            None => fields.entry(stamp.field.clone()).or_default().take(stamp),
+            None => self.chosen.entry(stamp.field.clone()).or_default().take(stamp),
         }
     }
 
     /// Adds one of this push.
-    pub(super) fn add(&mut self, place: usize, stamp: Stamp) {
-        self.take(place, &stamp);
-        self.new.push((place, stamp));
+    pub(super) fn add(&mut self, stamp: Stamp) {
+        self.take(&stamp);
+        self.new.push(stamp);
     }
 
     /// Those of a field.
-    pub(super) fn of(&self, place: usize, field: &str) -> Option<&OfField> {
-        self.chosen.get(&place)?.get(field)
+    pub(super) fn of(&self, field: &str) -> Option<&OfField> {
+        self.chosen.get(field)
     }
 
-    /// Places of the records that have more stamps than are kept, each with the time before which they are forgotten.
-    /// Takes these out of what this push adds.
-    pub(super) fn forget(&mut self) -> Vec<(usize, UnixNanos)> {
-        let mut forgotten = HashMap::new();
-        for (place, times) in &mut self.times {
-            if let Some(more) = times.len().checked_sub(RECORDS_STAMPS_PER_RECORD).filter(|more| *more > 0) {
-                forgotten.insert(*place, *times.select_nth_unstable(more).1);
-            }
-        }
-        self.new.retain(|(place, stamp)| forgotten.get(place).is_none_or(|oldest| stamp.at >= *oldest));
-        forgotten.into_iter().collect()
+    /// Where there are more stamps than are kept: the time before which they are forgotten. Takes these out of what this
+    /// push adds.
+    pub(super) fn forget(&mut self) -> Option<UnixNanos> {
+        let more = self.times.len().checked_sub(RECORDS_STAMPS_PER_RECORD).filter(|more| *more > 0)?;
+        let oldest = *self.times.select_nth_unstable(more).1;
+        self.new.retain(|stamp| stamp.at >= oldest);
+        Some(oldest)
     }
 }

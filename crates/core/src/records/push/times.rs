@@ -1,6 +1,6 @@
-//! What a change writes, and at which time (REC-04 to REC-08).
+//! The second step: what a change writes, and at which time (REC-04 to REC-08).
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, json};
 use ferry_types::limits::RECORDS_AHEAD_MAX_MS;
@@ -11,38 +11,55 @@ use super::{
         record::{ACTOR, DELETED_AT, Field, ORIGIN, SPACE, is_hidden},
         store::Stamp,
     },
-    Run, WHOLE_DATA,
+    Caller, WHOLE_DATA,
+    read::PushedRecord,
     stamps::OfField,
 };
 
-impl<'a> Run<'a, '_> {
-    /// What the change writes, each with the time that counts (REC-04 to REC-08).
-    pub(super) fn judged(&mut self, place: usize, change: &'a Change<'a>) -> Vec<Write<'a>> {
+/// What a change of a record writes, each with the time that counts.
+pub(super) fn judge<'a>(
+    record: &mut PushedRecord<'a>,
+    change: &'a Change<'a>,
+    caller: &Caller<'a>,
+) -> Vec<Write<'a>> {
+    Judging { record, client: caller.client, now: caller.now, since: caller.since }.writes(change)
+}
+
+/// A record whose writes are given their times.
+struct Judging<'a, 'r> {
+    record: &'r mut PushedRecord<'a>,
+    client: &'a str,
+    now: UnixNanos,
+    since: UnixNanos,
+}
+
+impl<'a> Judging<'a, '_> {
+    fn writes(&mut self, change: &'a Change<'a>) -> Vec<Write<'a>> {
         let mut writes = Vec::new();
         let members = change.data.as_deref().unwrap_or_default();
         match (change.op, &change.fields) {
             (Op::Insert, Some(fields)) if members.is_empty() && !fields.is_empty() => {
-                let is_retry = self.judge_fields(place, fields, &mut writes);
-                self.imply_life(place, is_retry, &mut writes);
+                let is_retry = self.judge_fields(fields, &mut writes);
+                self.imply_life(is_retry, &mut writes);
             }
             (Op::Insert, fields) => {
                 let sent = members.first().and_then(|member| member.at);
                 let fields = fields.as_deref().unwrap_or_default();
-                let is_retry = self.judge_data(place, sent, members, !fields.is_empty(), &mut writes);
-                self.imply_life(place, is_retry, &mut writes);
-                self.judge_fields(place, fields, &mut writes);
+                let is_retry = self.judge_data(sent, members, !fields.is_empty(), &mut writes);
+                self.imply_life(is_retry, &mut writes);
+                self.judge_fields(fields, &mut writes);
             }
             (Op::Update, Some(fields)) => {
-                self.judge_fields(place, fields, &mut writes);
+                self.judge_fields(fields, &mut writes);
             }
             (Op::Update, None) => {
-                self.judge_data(place, None, members, false, &mut writes);
+                self.judge_data(None, members, false, &mut writes);
             }
             (Op::Delete, fields) => {
-                let Judged { at, sent, .. } = self.judge(place, DELETED_AT, change.deleted_at, &[]);
+                let Judged { at, sent, .. } = self.judge(DELETED_AT, change.deleted_at, &[]);
                 let value = Cow::Owned(json::string(&at.text()));
                 writes.push(Write { key: DELETED_AT.into(), value, at, sent, implied: false });
-                self.judge_fields(place, fields.as_deref().unwrap_or_default(), &mut writes);
+                self.judge_fields(fields.as_deref().unwrap_or_default(), &mut writes);
             }
         }
         // The id of a record is no field of it.
@@ -61,15 +78,10 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Returns whether all of them are retries.
-    fn judge_fields(
-        &mut self,
-        place: usize,
-        fields: &'a [FieldWrite<'a>],
-        writes: &mut Vec<Write<'a>>,
-    ) -> bool {
+    fn judge_fields(&mut self, fields: &'a [FieldWrite<'a>], writes: &mut Vec<Write<'a>>) -> bool {
         let mut is_retry = true;
         for field in fields {
-            let judged = self.judge(place, &field.key, field.at, std::slice::from_ref(field));
+            let judged = self.judge(&field.key, field.at, std::slice::from_ref(field));
             is_retry &= judged.is_retry;
             writes.push(member_write(field, judged.at, judged.sent));
         }
@@ -80,18 +92,17 @@ impl<'a> Run<'a, '_> {
     /// before they are judged, so the time of each member is remembered for them. Returns whether it is a retry.
     fn judge_data(
         &mut self,
-        place: usize,
         sent: Option<UnixNanos>,
         members: &'a [FieldWrite<'a>],
         stands_beside_fields: bool,
         writes: &mut Vec<Write<'a>>,
     ) -> bool {
-        let whole = self.judge(place, WHOLE_DATA, sent, members);
+        let whole = self.judge(WHOLE_DATA, sent, members);
         for member in members {
             let at = whole.sent.map_or(whole.at, |claim| {
-                let at = self.member_time(place, &member.key, claim, whole);
+                let at = self.member_time(&member.key, claim, whole);
                 if stands_beside_fields && at == whole.at && !whole.is_retry {
-                    self.stamp(place, &member.key, Some(claim), 0, at);
+                    self.stamp(&member.key, Some(claim), 0, at);
                 }
                 at
             });
@@ -104,7 +115,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Adds that the record lives at the newest time of what is written, unless the insert says something itself.
-    fn imply_life(&mut self, place: usize, is_retry: bool, writes: &mut Vec<Write<'a>>) {
+    fn imply_life(&mut self, is_retry: bool, writes: &mut Vec<Write<'a>>) {
         if writes.iter().any(|write| write.key == DELETED_AT) {
             return;
         }
@@ -113,7 +124,7 @@ impl<'a> Run<'a, '_> {
             // Its own delete may have come before it, with a later claim.
             Some(claim) => {
                 let newest = Judged { at: newest.at, sent: newest.sent, is_retry };
-                self.member_time(place, DELETED_AT, claim, newest)
+                self.member_time(DELETED_AT, claim, newest)
             }
             None => newest.at,
         };
@@ -122,65 +133,58 @@ impl<'a> Run<'a, '_> {
 
     /// The time that counts for a write. A time that the hub chooses is remembered, so that a retry is not a second, newer
     /// write: also one that comes when the clock has passed it.
-    fn judge(
-        &mut self,
-        place: usize,
-        field: &str,
-        sent: Option<UnixNanos>,
-        content: &[FieldWrite<'_>],
-    ) -> Judged {
-        let now = self.caller.now;
+    fn judge(&mut self, field: &str, sent: Option<UnixNanos>, content: &[FieldWrite<'_>]) -> Judged {
+        let now = self.now;
         if let Some(claim) = sent {
             // Of a field, two values of one time are ordered by themselves; of many, it matters which they were.
-            let digest =
-                if field == WHOLE_DATA && self.may_be_stamped(place, claim) { digest(content) } else { 0 };
-            let known = self.stamps.of(place, field).and_then(|stamps| stamps.timed(claim, digest));
+            let digest = if field == WHOLE_DATA && self.may_be_stamped(claim) { digest(content) } else { 0 };
+            let known = self.record.stamps.of(field).and_then(|stamps| stamps.timed(claim, digest));
             if let Some((at, is_retry)) = known {
                 if !is_retry {
-                    self.stamp(place, field, sent, digest, at);
+                    self.stamp(field, sent, digest, at);
                 }
                 return Judged { at, sent, is_retry };
             }
             if claim <= limit(now) {
                 return Judged { at: claim, sent: None, is_retry: false };
             }
-            let whole = self.stamps.of(place, WHOLE_DATA).and_then(|stamps| stamps.timed(claim, 0));
-            let mut at = self.in_order(place, field, claim, whole.map_or(now, |(at, _)| at));
-            if let Some(stamps) = self.stamps.of(place, field).filter(|_| field == WHOLE_DATA) {
+            let whole = self.record.stamps.of(WHOLE_DATA).and_then(|stamps| stamps.timed(claim, 0));
+            let mut at = self.in_order(field, claim, whole.map_or(now, |(at, _)| at));
+            if let Some(stamps) = self.record.stamps.of(field).filter(|_| field == WHOLE_DATA) {
                 // By its time it is told which of them a member was written by. Members are put in order one by one.
                 at = stamps.claim(at).and(stamps.last()).map_or(at, after);
             }
-            self.stamp(place, field, sent, digest, at);
+            self.stamp(field, sent, digest, at);
             return Judged { at, sent, is_retry: false };
         }
         let digest = digest(content);
-        let retried = self.stamps.of(place, field).and_then(|stamps| stamps.untimed(digest));
-        if let Some(at) = retried.filter(|_| !self.has_seen_another(place, field)) {
+        let retried = self.record.stamps.of(field).and_then(|stamps| stamps.untimed(digest));
+        if let Some(at) = retried.filter(|_| !self.has_seen_another(field)) {
             return Judged { at, sent: None, is_retry: true };
         }
         let written = content.iter().map(|member| &*member.key).chain([field, WHOLE_DATA]);
-        let last = written.filter_map(|key| self.last_own(place, key)).max();
+        let last = written.filter_map(|key| self.last_own(key)).max();
         let at = last.map_or(now, |last| now.max(after(last)));
-        self.stamp(place, field, None, digest, at);
+        self.stamp(field, None, digest, at);
         Judged { at, sent: None, is_retry: false }
     }
 
     /// Whether the hub chose, or has to choose, the time of a whole record.
-    fn may_be_stamped(&self, place: usize, claim: UnixNanos) -> bool {
-        claim > limit(self.caller.now) || self.stamps.of(place, WHOLE_DATA).is_some()
+    fn may_be_stamped(&self, claim: UnixNanos) -> bool {
+        claim > limit(self.now) || self.record.stamps.of(WHOLE_DATA).is_some()
     }
 
     /// The time of one member of what was judged as a whole in place of `claim`.
-    fn member_time(&mut self, place: usize, key: &str, claim: UnixNanos, whole: Judged) -> UnixNanos {
-        if let Some((at, _)) = self.stamps.of(place, key).and_then(|stamps| stamps.timed(claim, 0)) {
+    fn member_time(&mut self, key: &str, claim: UnixNanos, whole: Judged) -> UnixNanos {
+        if let Some((at, _)) = self.record.stamps.of(key).and_then(|stamps| stamps.timed(claim, 0)) {
             return at;
         }
         if whole.is_retry {
             return whole.at;
         }
-        let own = self.in_order(place, key, claim, whole.at);
+        let own = self.in_order(key, claim, whole.at);
         if own != whole.at {
-            self.stamp(place, key, Some(claim), 0, own);
+            self.stamp(key, Some(claim), 0, own);
         }
         own
     }
@@ -188,18 +192,18 @@ impl<'a> Run<'a, '_> {
     /// `at` in place of a claimed time, moved behind what the device claimed to have written before, and before what it
     /// claimed to have written after it: the order of its claims is the order in which they count. What holds and
     /// is its own yields to a later claim in any case, and so does what is about to.
-    fn in_order(&self, place: usize, field: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
-        let own = self.stamps.of(place, field);
-        let beside = self.taken_as_sent(place, field).filter(|at| *at < claim);
+    fn in_order(&self, field: &str, claim: UnixNanos, at: UnixNanos) -> UnixNanos {
+        let own = self.record.stamps.of(field);
+        let beside = self.taken_as_sent(field).filter(|at| *at < claim);
         let before = own.and_then(|own| own.before(claim)).max(beside);
         let mut least = beside.map(after);
         let (mut next, mut maybe_next) = (own.and_then(|own| own.behind(claim)), None);
-        if let Some(held) = self.drafts[place].field(field) {
+        if let Some(held) = self.record.draft.field(field) {
             // A whole record may have been written without this field: surely so if what is held is older.
-            let whole = self.stamps.of(place, WHOLE_DATA).and_then(|whole| whole.behind(claim));
+            let whole = self.record.stamps.of(WHOLE_DATA).and_then(|whole| whole.behind(claim));
             maybe_next = whole.filter(|at| *at <= held.at);
-            if held.writer == self.caller.client {
-                let held_claim = self.claim_of(place, field, held.at);
+            if held.writer == self.client {
+                let held_claim = self.claim_of(field, held.at);
                 if held_claim > claim {
                     next = earlier(next, Some(held.at));
                 } else if held_claim < claim {
@@ -215,37 +219,34 @@ impl<'a> Run<'a, '_> {
     }
 
     /// What the device claimed of its write that counts as of `at`.
-    fn claim_of(&self, place: usize, field: &str, at: UnixNanos) -> UnixNanos {
+    fn claim_of(&self, field: &str, at: UnixNanos) -> UnixNanos {
         let mut known =
-            [field, WHOLE_DATA].into_iter().filter_map(|name| self.stamps.of(place, name)?.claim(at));
+            [field, WHOLE_DATA].into_iter().filter_map(|name| self.record.stamps.of(name)?.claim(at));
         known.next().unwrap_or(at)
     }
 
     /// The latest time of the device's own writes of a field.
-    fn last_own(&self, place: usize, field: &str) -> Option<UnixNanos> {
-        let held = self.drafts[place].field(field).filter(|held| held.writer == self.caller.client);
-        let stamped = self.stamps.of(place, field).and_then(OfField::last);
-        held.map(|held| held.at).max(stamped).max(self.taken_as_sent(place, field))
+    fn last_own(&self, field: &str) -> Option<UnixNanos> {
+        let held = self.record.draft.field(field).filter(|held| held.writer == self.client);
+        let stamped = self.record.stamps.of(field).and_then(OfField::last);
+        held.map(|held| held.at).max(stamped).max(self.taken_as_sent(field))
     }
 
-    fn taken_as_sent(&self, place: usize, field: &str) -> Option<UnixNanos> {
-        self.taken_as_sent.get(&place).and_then(|fields| fields.get(field)).copied()
+    fn taken_as_sent(&self, field: &str) -> Option<UnixNanos> {
+        self.record.taken_as_sent.get(field).copied()
     }
 
-    fn stamp(&mut self, place: usize, field: &str, sent: Option<UnixNanos>, digest: i64, at: UnixNanos) {
-        let key = self.drafts[place].key;
-        let (coll, id, field) = (key.coll.to_owned(), key.id.to_owned(), field.to_owned());
-        self.stamps.add(place, Stamp { coll, id, field, sent, digest, at });
+    fn stamp(&mut self, field: &str, sent: Option<UnixNanos>, digest: i64, at: UnixNanos) {
+        self.record.stamps.add(Stamp { field: field.to_owned(), sent, digest, at });
     }
 
     /// Whether the device knows that somebody else wrote the field since: then the same write again is meant.
-    fn has_seen_another(&self, place: usize, field: &str) -> bool {
-        let foreign = |held: &&Field<'_>| {
-            held.writer != self.caller.client && held.cts <= self.caller.since && !is_hidden(&held.key)
-        };
+    fn has_seen_another(&self, field: &str) -> bool {
+        let foreign =
+            |held: &&Field<'_>| held.writer != self.client && held.cts <= self.since && !is_hidden(&held.key);
         match field {
-            WHOLE_DATA => self.drafts[place].fields().any(|held| foreign(&held)),
-            field => self.drafts[place].field(field).is_some_and(|held| foreign(&held)),
+            WHOLE_DATA => self.record.draft.fields().any(|held| foreign(&held)),
+            field => self.record.draft.field(field).is_some_and(|held| foreign(&held)),
         }
     }
 }
@@ -261,12 +262,8 @@ struct Judged {
     is_retry: bool,
 }
 
-/// The latest times of this push that do not lie behind the hub's and count as they are, by place of the record and by
-/// field.
-pub(super) type TakenAsSent<'a> = HashMap<usize, HashMap<&'a str, UnixNanos>>;
-
 /// The latest time that a write may claim.
-pub(super) fn limit(now: UnixNanos) -> UnixNanos {
+fn limit(now: UnixNanos) -> UnixNanos {
     now.plus_ms(RECORDS_AHEAD_MAX_MS)
 }
 
@@ -296,25 +293,30 @@ fn times<'a>(change: &'a Change<'a>) -> impl Iterator<Item = (&'a str, Option<Un
 }
 
 /// Whether the hub has to choose a time for part of the change.
-pub(super) fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
+fn needs_stamp(change: &Change<'_>, now: UnixNanos) -> bool {
     times(change).any(|(_, at)| at.is_none_or(|at| at > limit(now)))
 }
 
-/// The times in a change that do not lie behind the hub's, nor so far ahead that it replaces them.
-pub(super) fn add_taken_as_sent<'a>(
-    taken: &mut TakenAsSent<'a>,
-    place: usize,
-    change: &'a Change<'a>,
+/// Notes the times that do not lie behind the hub's, nor so far ahead that it replaces them, if it has to choose any.
+pub(super) fn note_taken_as_sent<'a>(
+    records: &mut [PushedRecord<'a>],
+    changes: &'a [Change<'a>],
+    of_change: &[usize],
     now: UnixNanos,
 ) {
-    let data = change.data.as_deref().filter(|_| change.op == Op::Insert).unwrap_or_default();
-    for (field, at) in times(change).chain(data.iter().map(|member| (&*member.key, member.at))) {
-        let Some(at) = at.filter(|at| *at >= now && *at <= limit(now)) else { continue };
-        let fields = taken.entry(place).or_default();
-        // An insert says that the record lives, too.
-        for name in [Some(field), (change.op == Op::Insert).then_some(DELETED_AT)].into_iter().flatten() {
-            let last = fields.entry(name).or_insert(at);
-            *last = at.max(*last);
+    if !changes.iter().any(|change| needs_stamp(change, now)) {
+        return;
+    }
+    for (change, index) in changes.iter().zip(of_change) {
+        let taken = &mut records[*index].taken_as_sent;
+        let data = change.data.as_deref().filter(|_| change.op == Op::Insert).unwrap_or_default();
+        for (field, at) in times(change).chain(data.iter().map(|member| (&*member.key, member.at))) {
+            let Some(at) = at.filter(|at| *at >= now && *at <= limit(now)) else { continue };
+            // An insert says that the record lives, too.
+            for name in [Some(field), (change.op == Op::Insert).then_some(DELETED_AT)].into_iter().flatten() {
+                let last = taken.entry(name).or_insert(at);
+                *last = at.max(*last);
+            }
         }
     }
 }

@@ -10,46 +10,80 @@ use ferry_types::{
     },
 };
 
-use super::{super::store::RowOut, views};
+use super::{
+    super::store::RowOut,
+    Rare, SqliteRecords,
+    owners::with_records,
+    views::{self, ViewColumns},
+};
 use crate::sql::Sql;
 
+/// A collection that a push may be the first to write to, or brings new fields to.
+pub(super) struct ObservedCollection<'a> {
+    /// Its name.
+    pub(super) coll: &'a str,
+    /// The columns of its view; `None` if there is no view yet.
+    pub(super) columns: Option<ViewColumns>,
+    has_records: bool,
+}
+
+/// The collections of those rows that are new or have new fields.
+pub(super) fn touched<'a, S: Sql>(
+    sql: &S,
+    owner: &str,
+    app: &str,
+    rows: &[RowOut<'a>],
+) -> Result<Vec<ObservedCollection<'a>>, S::Error> {
+    let is_touched = |row: &&RowOut<'a>| !row.is_stored || !row.new_keys.is_empty();
+    let names: BTreeSet<&'a str> = rows.iter().filter(is_touched).map(|row| row.key.coll).collect();
+    let mut touched = Vec::with_capacity(names.len());
+    for coll in names {
+        let key = views::key(app, coll);
+        let found = sql.first(
+            "SELECT EXISTS (SELECT 1 FROM _ferry_records WHERE owner = ?1 AND app = ?2 AND coll = ?3),
+               (SELECT value FROM _ferry_meta WHERE key = ?4)",
+            &[owner.into(), app.into(), coll.into(), (&*key).into()],
+            |row| Ok((row.integer(0)? != 0, row.optional_text(1)?.map(ViewColumns::read))),
+        )?;
+        let (has_records, columns) = found.unwrap_or((false, None));
+        touched.push(ObservedCollection { coll, columns, has_records });
+    }
+    Ok(touched)
+}
+
 /// Refuses rows with which there would be too many collections. Those that are there already stay in use.
-pub(super) fn admit<S: Sql>(sql: &S, owner: &str, app: &str, rows: &[RowOut<'_>]) -> Result<(), S::Error> {
-    let stored: BTreeSet<&str> = rows.iter().filter(|row| row.is_stored).map(|row| row.key.coll).collect();
-    let mut new: BTreeSet<&str> = rows.iter().map(|row| row.key.coll).collect();
-    new.retain(|coll| !stored.contains(coll));
-    let mut new_to_owner = Vec::new();
-    for coll in new {
-        if !has_records(sql, owner, app, coll)? {
-            new_to_owner.push(coll);
-        }
-    }
-    if new_to_owner.is_empty() {
-        return Ok(());
-    }
-    let mut new_here = 0;
-    for coll in &new_to_owner {
-        new_here += usize::from(views::columns(sql, app, coll)?.is_none());
-    }
+pub(super) fn admit<S: Sql>(
+    sql: &S,
+    owner: &str,
+    app: &str,
+    touched: &[ObservedCollection<'_>],
+) -> Result<(), S::Error> {
+    let new_to_owner: Vec<_> = touched.iter().filter(|one| !one.has_records).collect();
+    let Some(first) = new_to_owner.first() else { return Ok(()) };
+    let new_here = new_to_owner.iter().filter(|one| one.columns.is_none()).count();
     if new_here > RECORDS_PUSH_MAX_NEW_COLLECTIONS {
         return Err(too_many(format!(
             "{new_here} collections of this push are new, and at most {RECORDS_PUSH_MAX_NEW_COLLECTIONS} may be: send \
              them in several pushes"
         )));
     }
-    if count_of_owner(sql, owner, app)? + new_to_owner.len() > RECORDS_COLLECTIONS_PER_APP {
+    let here = views::count(sql)?;
+    // An owner has no more than there are.
+    if here + new_to_owner.len() > RECORDS_COLLECTIONS_PER_APP
+        && count_of_owner(sql, owner, app)? + new_to_owner.len() > RECORDS_COLLECTIONS_PER_APP
+    {
         return Err(too_many(format!(
             "an app has at most {RECORDS_COLLECTIONS_PER_APP} collections of one user, and {} is not among them: keep \
              what tells records apart in a field, and not in the names of collections",
-            new_to_owner[0]
+            first.coll
         )));
     }
-    if new_here > 0 && count(sql)? + new_here > RECORDS_COLLECTIONS_PER_DATABASE {
+    if new_here > 0 && here + new_here > RECORDS_COLLECTIONS_PER_DATABASE {
         return Err(too_many(format!(
             "a database has at most {RECORDS_COLLECTIONS_PER_DATABASE} collections, and {} is not among them: keep what \
              tells records apart in a field, give other apps databases of their own, or remove owners that are not needed \
              (DELETE …/records/owners/{{owner}})",
-            new_to_owner[0]
+            first.coll
         )));
     }
     Ok(())
@@ -57,15 +91,6 @@ pub(super) fn admit<S: Sql>(sql: &S, owner: &str, app: &str, rows: &[RowOut<'_>]
 
 fn too_many<E: From<Error>>(message: String) -> E {
     Error::new(Reason::TooManyCollections, message).into()
-}
-
-fn has_records<S: Sql>(sql: &S, owner: &str, app: &str, coll: &str) -> Result<bool, S::Error> {
-    let found = sql.first(
-        "SELECT 1 FROM _ferry_records WHERE owner = ?1 AND app = ?2 AND coll = ?3 LIMIT 1",
-        &[owner.into(), app.into(), coll.into()],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
 }
 
 /// Collections of an owner's app; each is one step in the index, however many records it has.
@@ -83,15 +108,14 @@ fn count_of_owner<S: Sql>(sql: &S, owner: &str, app: &str) -> Result<usize, S::E
     Ok(usize::try_from(found.unwrap_or(0)).unwrap_or(usize::MAX))
 }
 
-fn count<S: Sql>(sql: &S) -> Result<usize, S::Error> {
-    let found =
-        sql.first("SELECT count(*) FROM _ferry_record_collections", &[], |row| Ok(row.integer(0)?))?;
-    Ok(usize::try_from(found.unwrap_or(0)).unwrap_or(usize::MAX))
-}
-
 /// Notes the collections of an owner that is about to be removed: nobody else may have records in them.
-pub(in super::super) fn may_be_unused<S: Sql>(sql: &S, owner: &str) -> Result<(), S::Error> {
-    sql.execute(
+pub(super) fn may_be_unused<S: Sql>(store: &SqliteRecords<'_, S>, owner: &str) -> Result<(), S::Error> {
+    let any = "SELECT 1 FROM _ferry_records WHERE owner = ?1 LIMIT 1";
+    if store.sql.first(any, &[owner.into()], |_| Ok(()))?.is_none() {
+        return Ok(());
+    }
+    store.make(Rare::ViewsDue)?;
+    store.sql.execute(
         "INSERT OR IGNORE INTO _ferry_record_views_due
          SELECT DISTINCT app, coll, 1 FROM _ferry_records WHERE owner = ?1",
         &[owner.into()],
@@ -102,8 +126,11 @@ pub(in super::super) fn may_be_unused<S: Sql>(sql: &S, owner: &str) -> Result<()
 /// Whether anybody has records in a collection.
 pub(super) fn is_used<S: Sql>(sql: &S, app: &str, coll: &str) -> Result<bool, S::Error> {
     let found = sql.first(
-        "SELECT 1 FROM _ferry_record_owners AS o WHERE EXISTS (
-           SELECT 1 FROM _ferry_records WHERE owner = o.owner AND app = ?1 AND coll = ?2) LIMIT 1",
+        concat!(
+            with_records!(""),
+            "SELECT 1 FROM named WHERE owner IS NOT NULL AND EXISTS (
+               SELECT 1 FROM _ferry_records WHERE owner = named.owner AND app = ?1 AND coll = ?2) LIMIT 1"
+        ),
         &[app.into(), coll.into()],
         |_| Ok(()),
     )?;

@@ -1,89 +1,45 @@
-//! Records in an SQLite database, through [`Sql`].
+//! Records in an SQLite database, through [`Sql`]: all SQL of records stands here.
 
-pub(super) mod collections;
+mod collections;
 mod devices;
-pub mod migrate;
+mod history;
+mod maintenance;
+mod migrate;
 mod notes;
+mod owners;
+mod queries;
 mod rows;
+mod tables;
 pub mod views;
 
+use std::cell::Cell;
+
 use ferry_protocol::records::UnixNanos;
+use ferry_types::Seq;
 
 use super::store::{
-    Conflict, Device, EachRow, HistoryOut, Mark, Owner, PastWrite, Purged, RecordKey, RecordStore, Row,
-    RowOut, Skew, Stamp, Within,
+    Conflict, DeliveryCursor, Device, DeviceState, EachRow, Owner, PastWrite, Purged, RecordKey, RecordStore,
+    Row, RowOut, Skew, Stamp, Within,
 };
-use crate::sql::{Row as SqlRow, Sql};
+use crate::sql::{Row as SqlRow, Sql, Value};
 
-/// Times at which the hub was not running: no commit lies between `after` and `until` (REC-22).
-const GAPS: &str =
-    "CREATE TABLE IF NOT EXISTS _ferry_record_gaps(until INTEGER PRIMARY KEY, after INTEGER NOT NULL)";
+use tables::{Rare, TABLES};
 
-/// Collections whose view is still to be made, made anew, or perhaps removed.
-const VIEWS_DUE: &str = "CREATE TABLE IF NOT EXISTS _ferry_record_views_due(
-       app TEXT NOT NULL, coll TEXT NOT NULL, may_be_unused INTEGER NOT NULL, PRIMARY KEY(app, coll)) WITHOUT ROWID";
-
-/// The tables of record sync, made when a database is first used for it.
-const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS _ferry_records(
-       owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
-       data TEXT NOT NULL, meta BLOB NOT NULL, space TEXT, updated INTEGER NOT NULL, deleted_at INTEGER,
-       created INTEGER NOT NULL, cts INTEGER NOT NULL, state INTEGER NOT NULL,
-       PRIMARY KEY(owner, app, coll, id)) WITHOUT ROWID",
-    "CREATE UNIQUE INDEX IF NOT EXISTS _ferry_records_by_cts ON _ferry_records(owner, cts)",
-    "CREATE INDEX IF NOT EXISTS _ferry_records_incomplete ON _ferry_records(created) WHERE state = 1",
-    "CREATE INDEX IF NOT EXISTS _ferry_records_deleted ON _ferry_records(owner, cts)
-       WHERE deleted_at IS NOT NULL",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_owners(
-       owner TEXT PRIMARY KEY, last_cts INTEGER NOT NULL, horizon INTEGER NOT NULL,
-       generation INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_devices(
-       owner TEXT NOT NULL, client TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL,
-       delivered INTEGER NOT NULL, pass INTEGER NOT NULL, seen INTEGER NOT NULL,
-       PRIMARY KEY(owner, client, app, coll)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_skew(
-       owner TEXT NOT NULL, client TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
-       field TEXT NOT NULL, sent_at INTEGER NOT NULL,
-       PRIMARY KEY(owner, client, app, coll, id, field)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_stamps(
-       owner TEXT NOT NULL, client TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
-       field TEXT NOT NULL, digest INTEGER NOT NULL, sent INTEGER NOT NULL, at INTEGER NOT NULL,
-       PRIMARY KEY(owner, client, app, coll, id, field, digest, sent)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_purged(
-       owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
-       at INTEGER NOT NULL, writer TEXT NOT NULL, cts INTEGER NOT NULL,
-       PRIMARY KEY(owner, app, coll, id)) WITHOUT ROWID",
-    // Entries are appended in the order of time, so that the oldest are found at the front.
-    "CREATE TABLE IF NOT EXISTS _ferry_record_history(
-       number INTEGER PRIMARY KEY, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
-       cts INTEGER NOT NULL, entry TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS _ferry_record_history_of
-       ON _ferry_record_history(owner, app, coll, id, cts)",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_conflicts(
-       number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL,
-       id TEXT NOT NULL, field TEXT NOT NULL, winner TEXT NOT NULL, winner_at INTEGER NOT NULL,
-       winner_client TEXT NOT NULL, loser TEXT NOT NULL, loser_at INTEGER NOT NULL,
-       loser_client TEXT NOT NULL, found INTEGER NOT NULL, state TEXT NOT NULL)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS _ferry_record_conflicts_open
-       ON _ferry_record_conflicts(owner, app, coll, id, field) WHERE state = 'open'",
-    "CREATE TABLE IF NOT EXISTS _ferry_record_intents(
-       ord INTEGER PRIMARY KEY, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, op TEXT NOT NULL,
-       id TEXT NOT NULL, fields TEXT)",
-    GAPS,
-    VIEWS_DUE,
-    "CREATE TABLE IF NOT EXISTS _ferry_record_collections(
-       app TEXT NOT NULL, coll TEXT NOT NULL, columns TEXT NOT NULL, PRIMARY KEY(app, coll)) WITHOUT ROWID",
-];
-
-/// Records in one SQLite connection.
-#[derive(Clone, Copy, Debug)]
-pub struct SqliteRecords<'a, S>(&'a S);
+/// Records in one SQLite connection, for as long as a transaction or a snapshot.
+#[derive(Debug)]
+pub struct SqliteRecords<'a, S> {
+    sql: &'a S,
+    /// The set of rare tables that are there, once it was read.
+    rare: Cell<Option<i64>>,
+    /// Views were left to be made.
+    views_due: Cell<bool>,
+}
 
 impl<'a, S: Sql> SqliteRecords<'a, S> {
     /// The records of a database whose tables are there; see [`Self::create`].
     #[must_use]
     pub const fn new(sql: &'a S) -> Self {
-        Self(sql)
+        Self { sql, rare: Cell::new(None), views_due: Cell::new(false) }
     }
 
     /// The same, making the tables if they are missing.
@@ -91,25 +47,70 @@ impl<'a, S: Sql> SqliteRecords<'a, S> {
     /// # Errors
     /// What storage reports.
     pub fn create(sql: &'a S) -> Result<Self, S::Error> {
-        if !Self::exist(sql)? {
-            for table in TABLES {
-                sql.execute(table, &[])?;
-            }
-            migrate::note(sql)?;
-        }
-        Ok(Self(sql))
+        let store = Self::new(sql);
+        store.make_tables()?;
+        Ok(store)
     }
 
-    /// Whether a database has the tables.
+    /// Makes the tables if they are missing.
     ///
     /// # Errors
     /// What storage reports.
-    pub fn exist(sql: &S) -> Result<bool, S::Error> {
-        let found =
-            sql.first("SELECT 1 FROM sqlite_schema WHERE name = '_ferry_record_collections'", &[], |_| {
-                Ok(())
-            })?;
-        Ok(found.is_some())
+    pub fn make_tables(&self) -> Result<(), S::Error> {
+        if self.has_version()? || self.exists()? {
+            return Ok(());
+        }
+        for table in TABLES {
+            self.sql.execute(table, &[])?;
+        }
+        self.note_version()
+    }
+
+    /// The newest commit of the database, of any model.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn seq(&self) -> Result<Seq, S::Error> {
+        let seq = self.meta("seq", |row| Ok(row.integer(0)?))?;
+        Ok(Seq(seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0)))
+    }
+
+    /// What `_ferry_meta` holds under a key.
+    fn meta<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&dyn SqlRow) -> Result<T, S::Error>,
+    ) -> Result<Option<T>, S::Error> {
+        self.sql.first("SELECT value FROM _ferry_meta WHERE key = ?1", &[key.into()], read)
+    }
+
+    fn set_meta(&self, key: &str, value: Value<'_>) -> Result<(), S::Error> {
+        let values = [key.into(), value];
+        self.sql.execute("INSERT OR REPLACE INTO _ferry_meta VALUES (?1, ?2)", &values).map(drop)
+    }
+
+    /// Whether the database has the tables.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn exists(&self) -> Result<bool, S::Error> {
+        let text = "SELECT 1 FROM sqlite_schema WHERE name = '_ferry_records'";
+        Ok(self.sql.first(text, &[], |_| Ok(()))?.is_some())
+    }
+
+    /// Whether views were left to be made, in commits of their own, by what this has written.
+    #[must_use]
+    pub const fn left_views(&self) -> bool {
+        self.views_due.get()
+    }
+
+    /// Makes some of the views that are due, and removes some of those that nobody has records for, in the running
+    /// transaction. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn make_views(&self) -> Result<bool, S::Error> {
+        views::make_due(self)
     }
 }
 
@@ -121,39 +122,28 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
     type Error = S::Error;
 
     fn owner(&self, owner: &str) -> Result<Owner, S::Error> {
-        let found = self.0.first(
-            "SELECT last_cts, horizon, generation FROM _ferry_record_owners WHERE owner = ?1",
-            &[owner.into()],
-            |row| {
-                Ok(Owner { last_cts: nanos(row, 0)?, horizon: nanos(row, 1)?, generation: row.integer(2)? })
-            },
-        )?;
-        Ok(found.unwrap_or_default())
+        owners::owner(self, owner)
     }
 
-    fn begin(&self, owner: &str) -> Result<Owner, S::Error> {
+    fn begin(&self, owner: &str, client: &str, app: &str) -> Result<DeviceState, S::Error> {
         // The database has one writer: the transaction keeps all others out.
-        self.owner(owner)
+        devices::begin(self, owner, client, app)
     }
 
-    fn finish(&self, owner: &str, state: Owner) -> Result<(), S::Error> {
-        self.0.execute(
-            "INSERT INTO _ferry_record_owners(owner, last_cts, horizon, generation) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT(owner) DO UPDATE SET last_cts = excluded.last_cts, horizon = excluded.horizon,
-               generation = excluded.generation",
-            &[owner.into(), state.last_cts.0.into(), state.horizon.0.into(), state.generation.into()],
-        )?;
-        Ok(())
+    fn set_horizon(&self, owner: &str, horizon: UnixNanos, generation: i64) -> Result<(), S::Error> {
+        owners::set_horizon(self, owner, horizon, generation)
     }
 
     fn read(&self, owner: &str, app: &str, keys: &[RecordKey<'_>]) -> Result<Vec<Option<Row>>, S::Error> {
-        rows::read(self.0, owner, app, keys)
+        rows::read(self.sql, owner, app, keys)
     }
 
     fn write(&self, owner: &str, app: &str, rows: &[RowOut<'_>]) -> Result<(), S::Error> {
-        collections::admit(self.0, owner, app, rows)?;
-        rows::write(self.0, owner, app, rows)?;
-        views::observe(self.0, app, rows)
+        let touched = collections::touched(self.sql, owner, app, rows)?;
+        collections::admit(self.sql, owner, app, &touched)?;
+        rows::write(self.sql, owner, app, rows)?;
+        rows::note_waiting(self, owner, app, rows)?;
+        views::observe(self, app, rows, touched)
     }
 
     fn page(
@@ -164,27 +154,29 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         limit: usize,
         each: &mut EachRow<'_, S::Error>,
     ) -> Result<(), S::Error> {
-        rows::page(self.0, owner, within, after, limit, each)
+        rows::page(self.sql, owner, within, after, limit, each)
     }
 
-    fn marks(&self, owner: &str, client: &str, app: &str) -> Result<Vec<(String, Mark)>, S::Error> {
-        devices::marks(self.0, owner, client, app)
+    fn cursors(
+        &self,
+        owner: &str,
+        client: &str,
+        app: &str,
+    ) -> Result<Vec<(String, DeliveryCursor)>, S::Error> {
+        devices::cursors(self.sql, owner, client, app)
     }
 
-    fn set_mark(&self, owner: &str, device: Device<'_>, mark: Mark) -> Result<(), S::Error> {
-        devices::set_mark(self.0, owner, device, mark)
+    fn set_cursor(&self, owner: &str, device: Device<'_>, cursor: DeliveryCursor) -> Result<(), S::Error> {
+        devices::set_cursor(self.sql, owner, device, cursor)
     }
 
-    fn forget_marks(&self, owner: &str, client: &str, app: &str) -> Result<(), S::Error> {
-        self.0.execute(
-            "DELETE FROM _ferry_record_devices WHERE owner = ?1 AND client = ?2 AND app = ?3",
-            &[owner.into(), client.into(), app.into()],
-        )?;
-        Ok(())
+    fn forget_cursors(&self, owner: &str, client: &str, app: &str) -> Result<(), S::Error> {
+        let text = "DELETE FROM _ferry_record_devices WHERE owner = ?1 AND client = ?2 AND app = ?3";
+        self.sql.execute(text, &[owner.into(), client.into(), app.into()]).map(drop)
     }
 
     fn has_skew(&self, owner: &str, device: Option<(&str, &str)>) -> Result<bool, S::Error> {
-        devices::has_skew(self.0, owner, device)
+        devices::has_skew(self, owner, device)
     }
 
     fn skew(
@@ -194,24 +186,19 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         app: &str,
         key: RecordKey<'_>,
     ) -> Result<Vec<(String, UnixNanos)>, S::Error> {
-        devices::skew(self.0, owner, client, app, key)
+        devices::skew(self, owner, client, app, key)
     }
 
     fn add_skew(&self, owner: &str, app: &str, skew: &[Skew]) -> Result<(), S::Error> {
-        devices::add_skew(self.0, owner, app, skew)
+        devices::add_skew(self, owner, app, skew)
     }
 
     fn was_down(&self, at: UnixNanos) -> Result<bool, S::Error> {
-        let found = self.0.first(
-            "SELECT 1 FROM _ferry_record_gaps WHERE until > ?1 AND after < ?1 LIMIT 1",
-            &[at.0.into()],
-            |_| Ok(()),
-        )?;
-        Ok(found.is_some())
-    }
-
-    fn has_stamps(&self, owner: &str, client: &str, app: &str) -> Result<bool, S::Error> {
-        devices::has_stamps(self.0, owner, client, app)
+        if !self.has(Rare::Gaps)? {
+            return Ok(false);
+        }
+        let text = "SELECT 1 FROM _ferry_record_gaps WHERE until > ?1 AND after < ?1 LIMIT 1";
+        Ok(self.sql.first(text, &[at.0.into()], |_| Ok(()))?.is_some())
     }
 
     fn stamps(
@@ -220,12 +207,18 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         client: &str,
         app: &str,
         keys: &[RecordKey<'_>],
-    ) -> Result<Vec<Stamp>, S::Error> {
-        devices::stamps(self.0, owner, client, app, keys)
+    ) -> Result<Vec<(usize, Stamp)>, S::Error> {
+        devices::stamps(self, owner, client, app, keys)
     }
 
-    fn set_stamps(&self, owner: &str, client: &str, app: &str, stamps: &[Stamp]) -> Result<(), S::Error> {
-        devices::set_stamps(self.0, owner, client, app, stamps)
+    fn set_stamps(
+        &self,
+        owner: &str,
+        client: &str,
+        app: &str,
+        stamps: &[(RecordKey<'_>, Stamp)],
+    ) -> Result<(), S::Error> {
+        devices::set_stamps(self, owner, client, app, stamps)
     }
 
     fn forget_stamps(
@@ -236,7 +229,7 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         key: RecordKey<'_>,
         oldest: UnixNanos,
     ) -> Result<(), S::Error> {
-        devices::forget_stamps(self.0, owner, client, app, key, oldest)
+        devices::forget_stamps(self, owner, client, app, key, oldest)
     }
 
     fn purged(
@@ -245,22 +238,18 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         app: &str,
         keys: &[RecordKey<'_>],
     ) -> Result<Vec<Option<Purged>>, S::Error> {
-        notes::purged(self.0, owner, app, keys)
+        notes::purged(self, owner, app, keys)
     }
 
     fn unpurge(&self, owner: &str, app: &str, keys: &[RecordKey<'_>]) -> Result<(), S::Error> {
-        notes::unpurge(self.0, owner, app, keys)
-    }
-
-    fn add_history(&self, owner: &str, app: &str, entries: &[HistoryOut<'_>]) -> Result<(), S::Error> {
-        notes::add_history(self.0, owner, app, entries)
+        notes::unpurge(self, owner, app, keys)
     }
 
     fn were_merged(&self, owner: &str, app: &str, writes: &[PastWrite<'_>]) -> Result<Vec<bool>, S::Error> {
-        notes::were_merged(self.0, owner, app, writes)
+        history::were_merged(self.sql, owner, app, writes)
     }
 
     fn add_conflicts(&self, owner: &str, found: UnixNanos, conflicts: &[Conflict]) -> Result<(), S::Error> {
-        notes::add_conflicts(self.0, owner, found, conflicts)
+        notes::add_conflicts(self, owner, found, conflicts)
     }
 }

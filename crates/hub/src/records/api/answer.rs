@@ -4,7 +4,6 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Seq};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -58,13 +57,4 @@ pub(super) fn payment_required(id: Option<&RequestId>) -> Response {
         "request_id": id.map(|id| id.0.as_str()).unwrap_or_default(),
     }});
     (StatusCode::PAYMENT_REQUIRED, axum::Json(body)).into_response()
-}
-
-/// The newest commit that a read shows.
-pub(in crate::records) fn seq_of(sql: &NativeSql<'_>) -> ferry_sqlite::Result<Seq> {
-    let value: i64 = sql
-        .0
-        .prepare_cached("SELECT value FROM _ferry_meta WHERE key = 'seq'")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(u64::try_from(value).unwrap_or_default()))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::response::Response;
-use ferry_core::records::census;
+use ferry_core::records::{CollectionShown, RecordQueries as _};
 use ferry_protocol::records::check_name;
 use ferry_types::{Result, limits::RECORDS_LIST_MAX_RECORDS};
 use serde_json::json;
@@ -17,8 +17,8 @@ use super::{
 pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
     let after = parameter(asked.parts, "after").unwrap_or_default();
     let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
-    let found = storage::read(&asked.entry.database, move |sql| {
-        Ok((census::owners(sql, &after, limit + 1)?, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((store.owners(&after, limit + 1)?, store.seq()?))
     });
     let (mut owners, seq) = found.await?.unwrap_or_default();
     let has_more = owners.len() > limit;
@@ -39,14 +39,14 @@ pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
 }
 
 /// The collections that the credential reaches.
-async fn reached(asked: &Asked<'_>) -> Result<(Vec<census::CollectionShown>, ferry_types::Seq)> {
+async fn reached(asked: &Asked<'_>) -> Result<(Vec<CollectionShown>, ferry_types::Seq)> {
     let app = parameter(asked.parts, "app").filter(|app| !app.is_empty());
     if let Some(app) = &app {
         check_name(app, "app")?;
     }
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |sql| {
-        Ok((census::collections(sql, &owner, app.as_deref())?, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((store.collections(&owner, app.as_deref())?, store.seq()?))
     });
     let (mut collections, seq) = found.await?.unwrap_or_default();
     collections.retain(|shown| asked.entry.tables().contain(&shown.coll));

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, Tables, Whom,
+    self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, RecordStore as _,
+    Tables, Whom,
     restore::{self, Loss},
-    sqlite::SqliteRecords,
 };
 use ferry_protocol::records::{
     Change, UnixNanos, check_name,
     ferry::{self, Cursor, PageOut, ResultOut, Resync},
 };
-use ferry_sqlite::{NativeSql, fault};
+use ferry_sqlite::fault;
 use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{RECORDS_CHANGES_MAX_RECORDS, RECORDS_PAGE_MAX_RECORDS},
@@ -23,14 +23,14 @@ use super::{
     super::{
         access::Entry,
         follow::{self, END, Look, Source},
-        loss,
+        loss, maintenance,
         news::Publication,
         route::parameter,
-        storage, upkeep,
+        storage,
     },
     Asked, answer, device, number,
 };
-use crate::{database::Effect, http::RequestId, hub::Hub};
+use crate::{http::RequestId, hub::Hub};
 
 /// What a device asks for.
 #[derive(Clone)]
@@ -112,7 +112,9 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
         Found::Lost(lost) => {
             loss::begin_anew(hub, entry, device.as_deref(), lost).await?;
             let owner = Arc::clone(&entry.owner);
-            let epoch = storage::read(&entry.database, move |sql| restore::epoch_of(sql, &owner)).await?;
+            let epoch =
+                storage::read(&entry.database, move |store| restore::epoch_of(store, &store.owner(&owner)?));
+            let epoch = epoch.await?;
             Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch.flatten().unwrap_or_default())))
         }
         found => Ok(found),
@@ -122,20 +124,19 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
 async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let (restrictions, asked) = (Arc::clone(&entry.auth.restrictions), query.clone());
-    let found = storage::page(&entry.database, move |sql, bounds| {
-        let epoch = restore::epoch_of(sql, &owner)?.unwrap_or_default();
+    let found = storage::page(&entry.database, move |store, bounds| {
+        let known = store.owner(&owner)?;
+        let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
         if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
             return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
         }
         for given in &asked.given {
-            if let Some(lost) =
-                restore::loss(&SqliteRecords::new(sql), &owner, *given, asked.epoch.is_some())?
-            {
+            if let Some(lost) = restore::loss(store, &known, *given, asked.epoch.is_some())? {
                 return Ok(Found::Lost(lost));
             }
         }
         let records = if bounds == Bounds::PAGE { asked.limit } else { bounds.records.min(asked.limit) };
-        let (store, tables) = (SqliteRecords::new(sql), Tables(&restrictions.table_prefixes));
+        let tables = Tables(&restrictions.table_prefixes);
         let wanted = Changes {
             owner: &owner,
             app: asked.app.as_deref(),
@@ -145,17 +146,17 @@ async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
         };
         let listed =
             |coll: &str| asked.collections.is_empty() || asked.collections.iter().any(|name| name == coll);
-        let page = records::changes(&store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
+        let page = records::changes(store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
         let ChangesPage::Page { changes, cursor, has_more, whom } = page else {
             return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
         };
         let note = match &asked.device {
             Some(device) => {
-                Note::of_cursor(&store, &owner, device, asked.app.as_deref(), asked.cursor.floor, now)?
+                Note::of_cursor(store, &owner, device, asked.app.as_deref(), asked.cursor.floor, now)?
             }
             None => None,
         };
-        let seq = answer::seq_of(sql)?;
+        let seq = store.seq()?;
         let is_snapshot = asked.cursor.floor == UnixNanos::EPOCH;
         let page =
             PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
@@ -306,19 +307,19 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());
     let told = Arc::clone(&device);
     let epoch = epoch.filter(|epoch| !epoch.is_empty());
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
         let _turn = &turn;
-        let sql = NativeSql(transaction.connection());
-        let current = restore::epoch_of(&sql, &owner)?.unwrap_or_default();
+        let state = store.begin(&owner, &device, &app)?;
+        let current = restore::epoch_of(store, &state.owner)?.unwrap_or_default();
         let is_of_epoch = epoch.is_some();
         if epoch.is_some_and(|known| known != current) {
             return Ok(Done::OtherEpoch(current));
         }
         for given in [since, head] {
-            if let Some(lost) = restore::loss(&SqliteRecords::new(&sql), &owner, given, is_of_epoch)? {
-                loss::begin(transaction, &owner, hub.clock.now().into())?;
-                let sql = NativeSql(transaction.connection());
-                return Ok(Done::Lost(restore::epoch_of(&sql, &owner)?.unwrap_or_default(), lost));
+            if let Some(lost) = restore::loss(store, &state.owner, given, is_of_epoch)? {
+                loss::begin(store, published, &owner, hub.clock.now().into())?;
+                let epoch = restore::epoch_of(store, &store.owner(&owner)?)?;
+                return Ok(Done::Lost(epoch.unwrap_or_default(), lost));
             }
         }
         let caller = Caller {
@@ -331,12 +332,12 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
             max_changes: 0,
             tables: Tables::default(),
         };
-        let pushed = records::push(&SqliteRecords::new(&sql), &caller, &wanted)?;
+        let pushed = records::apply(store, &caller, state, &wanted)?;
         fault::point("records.applied")?;
         if !pushed.collections.is_empty() {
             let collections = pushed.collections.clone();
             let (owner, app, client) = (Arc::clone(&owner), Arc::clone(&app), Arc::clone(&device));
-            transaction.effect(Effect::Records(Publication { owner, app, collections, client }));
+            published.push(Publication { owner, app, collections, client });
         }
         Ok(Done::Pushed { pushed, epoch: current })
     });
@@ -350,11 +351,11 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
     if pushed.has_incomplete {
-        upkeep::ripen_in_time(asked.hub, &asked.entry.database);
+        maintenance::complete_in_time(asked.hub, &asked.entry.database);
     }
     let seq = match committed.seq {
         Some(seq) => seq,
-        None => storage::read(&asked.entry.database, answer::seq_of).await?.unwrap_or_default(),
+        None => storage::seq(&asked.entry.database).await?.unwrap_or_default(),
     };
     let results = in_their_places(refused, pushed.results);
     let now = asked.hub.clock.now().into();

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    Conflict, Side,
+    CollectionKey, Conflict, Numbered, RecordQueries as _, Side, Tables,
     intents::{Stamped, stamped},
-    query::{self, Numbered, Place},
+    query,
     record::DELETED_AT,
 };
 use ferry_protocol::records::json;
-use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_NOTES_MAX_ENTRIES};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{news::Publication, route::parameter, storage},
+    super::{
+        news::Publication,
+        route::parameter,
+        storage::{self, Store},
+    },
     Asked, HTTP_CLIENT, answer, device, number,
 };
-use crate::database::Effect;
 
 /// `GET /conflicts`.
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
@@ -31,8 +33,8 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
     let after = parameter(asked.parts, "after").and_then(|text| text.parse().ok()).unwrap_or(0);
     let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |sql| {
-        Ok((query::conflicts(sql, &owner, &state, after, limit)?, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((store.conflicts(&owner, &state, after, limit)?, store.seq()?))
     });
     let (found, seq) = found.await?.unwrap_or_default();
     let reachable = found.iter().filter(|one| asked.entry.tables().contain(&one.conflict.coll));
@@ -92,9 +94,9 @@ fn take(body: &[u8]) -> Result<Take> {
 }
 
 /// Whether the record is deleted, and its tombstone is what the conflict was lost to.
-fn lost_to_end(sql: &NativeSql<'_>, owner: &str, conflict: &Conflict) -> ferry_sqlite::Result<bool> {
-    let place = Place { owner, app: &conflict.app, coll: &conflict.coll };
-    let held = query::get(sql, place, &conflict.id)?;
+fn lost_to_end(store: &Store<'_>, owner: &str, conflict: &Conflict) -> ferry_sqlite::Result<bool> {
+    let of = CollectionKey { owner, app: &conflict.app, coll: &conflict.coll };
+    let held = query::get(store, of, &conflict.id)?;
     Ok(conflict.field != DELETED_AT
         && held.and_then(|held| held.deleted).is_some_and(|end| end == conflict.winner.at))
 }
@@ -106,10 +108,9 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
     let (take, owner) = (take(&body)?, Arc::clone(&asked.entry.owner));
     let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
     let (hub, restrictions) = (Arc::clone(asked.hub), Arc::clone(&asked.entry.auth.restrictions));
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
-        let sql = NativeSql(transaction.connection());
-        let tables = ferry_core::records::Tables(&restrictions.table_prefixes);
-        let found = query::conflict(&sql, &owner, number)?;
+    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+        let tables = Tables(&restrictions.table_prefixes);
+        let found = store.conflict(&owner, number)?;
         let found = found.filter(|found| found.state == "open" && tables.contain(&found.conflict.coll));
         let mut found = found.ok_or_else(not_found)?;
         let conflict = &found.conflict;
@@ -123,7 +124,7 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
             let (op, fields) = match conflict.field.is_empty() {
                 true => ("insert", value),
                 // What lost against the end of its record lives again with it.
-                false if lost_to_end(&sql, &owner, conflict)? => {
+                false if lost_to_end(store, &owner, conflict)? => {
                     ("update", format!("{{\"{}\":{value},\"{DELETED_AT}\":null}}", conflict.field))
                 }
                 false => ("update", format!("{{\"{}\":{value}}}", conflict.field)),
@@ -137,16 +138,15 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
                 op,
                 fields: Some(&fields),
             };
-            let pushed = stamped(&sql, &wanted, hub.clock.now().into())?;
-            transaction.effect(Effect::Records(Publication {
+            let pushed = stamped(store, &wanted, hub.clock.now().into())?;
+            published.push(Publication {
                 owner: Arc::clone(&owner),
                 app: (&*conflict.app).into(),
                 collections: pushed.collections,
                 client: (&*client).into(),
-            }));
+            });
         }
-        let sql = NativeSql(transaction.connection());
-        query::close_conflict(&sql, &owner, number)?;
+        store.close_conflict(&owner, number)?;
         found.state = "resolved".to_owned();
         Ok(found)
     });

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{RecordStore as _, query, sqlite::SqliteRecords, upkeep};
+use ferry_core::records::{DeviceShown, RecordMaintenance as _, RecordQueries as _, RecordStore as _};
 use ferry_protocol::records::{check_name, ferry::Cursor};
-use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 
@@ -17,23 +16,22 @@ use super::{
 /// `GET /devices`.
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |sql| {
-        let store = SqliteRecords::new(sql);
-        Ok((query::devices(sql, &owner)?, store.owner(&owner)?, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((store.devices(&owner)?, store.owner(&owner)?, store.seq()?))
     });
     let (devices, owner, seq) = found.await?.unwrap_or_default();
     let devices: Vec<_> = devices
         .into_iter()
-        .map(|query::DeviceShown { client, app, coll, mark }| {
-            let lag_ms = (owner.last_cts.0.saturating_sub(mark.delivered.0)).max(0) / 1_000_000;
+        .map(|DeviceShown { client, app, coll, cursor }| {
+            let lag_ms = (owner.last_cts.0.saturating_sub(cursor.delivered.0)).max(0) / 1_000_000;
             json!({
                 "client": client,
                 "app": app,
                 "collection": Some(coll).filter(|coll| !coll.is_empty()),
-                "lastSeen": mark.seen.text(),
-                "delivered": Cursor { since: mark.delivered, floor: mark.delivered }.to_string(),
-                "lagMs": if mark.delivered.0 == 0 { None } else { Some(lag_ms) },
-                "beyondHorizon": mark.delivered < owner.horizon,
+                "lastSeen": cursor.seen.text(),
+                "delivered": Cursor { since: cursor.delivered, floor: cursor.delivered }.to_string(),
+                "lagMs": if cursor.delivered.0 == 0 { None } else { Some(lag_ms) },
+                "beyondHorizon": cursor.delivered < owner.horizon,
             })
         })
         .collect();
@@ -44,9 +42,8 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
 pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> {
     check_name(client, "client id")?;
     let (owner, client) = (Arc::clone(&asked.entry.owner), client.to_owned());
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
-        upkeep::forget_device(&NativeSql(transaction.connection()), &owner, &client)
-    });
+    let committed =
+        storage::write(asked.hub, &asked.entry, move |store, _| store.remove_device(&owner, &client));
     let committed = committed.await?;
     if !committed.value {
         return Err(Error::new(Reason::NotFound, "device not found"));
@@ -58,9 +55,7 @@ pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> 
 pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Response> {
     let owner = owners::named(&asked.entry, owner, false).await?;
     let gone = Arc::clone(&owner);
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
-        upkeep::forget_owner(&NativeSql(transaction.connection()), &gone)
-    });
+    let committed = storage::write(asked.hub, &asked.entry, move |store, _| store.remove_owner(&gone));
     let committed = committed.await?;
     if !committed.value {
         return Err(Error::new(Reason::NotFound, "this owner has no records"));

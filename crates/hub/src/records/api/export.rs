@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    Caller, Dialect, Tables,
+    Caller, Dialect, RecordStore as _, Tables,
     import::{self, Line},
-    query, restore,
-    sqlite::SqliteRecords,
-    upkeep,
+    maintenance, query, restore,
 };
-use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_EXPORT_MAX_BYTES};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
@@ -20,7 +17,6 @@ use super::{
     super::{news::Publication, route::parameter, storage},
     Asked, answer, upto,
 };
-use crate::database::Effect;
 
 const FORMAT: &str = "ferry-records";
 const VERSION: u64 = 1;
@@ -33,10 +29,10 @@ pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
         let message = "a credential that reaches only some collections cannot export: use one without tbl";
         return Err(Error::new(Reason::PermissionDenied, message));
     }
-    let text = storage::read(&asked.entry.database, move |sql| {
-        let epoch = restore::epoch_of(sql, &owner)?.unwrap_or_default();
+    let text = storage::read(&asked.entry.database, move |store| {
+        let epoch = restore::epoch_of(store, &store.owner(&owner)?)?.unwrap_or_default();
         let mut text = header_line(&owner, &epoch);
-        let count = query::export(sql, &owner, &mut |line| {
+        let count = query::export(store, &owner, &mut |line| {
             if text.len() + line.len() > RECORDS_EXPORT_MAX_BYTES {
                 let message =
                     format!("the export is over {RECORDS_EXPORT_MAX_BYTES} bytes: pull the file instead");
@@ -46,7 +42,7 @@ pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
             text.push('\n');
             Ok(())
         })?;
-        Ok((finish(text, count), answer::seq_of(sql)?))
+        Ok((finish(text, count), store.seq()?))
     });
     let (text, seq) = match text.await? {
         Some((text, seq)) => (text, Some(seq)),
@@ -79,12 +75,11 @@ pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
     let lines = read(&body)?;
     let count = lines.len();
     let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
+    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
         let _turn = &turn;
-        let sql = NativeSql(transaction.connection());
         let now = hub.clock.now().into();
         if replaces {
-            upkeep::clear_owner(&sql, &owner, now)?;
+            maintenance::clear_owner(store, &owner, now)?;
         }
         let caller = Caller {
             owner: &owner,
@@ -96,14 +91,14 @@ pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
             max_changes: 0,
             tables: Tables::default(),
         };
-        let touched = import::merge(&SqliteRecords::new(&sql), &caller, &lines)?;
+        let touched = import::merge(store, &caller, &lines)?;
         for (app, coll) in touched {
-            transaction.effect(Effect::Records(Publication {
+            published.push(Publication {
                 owner: Arc::clone(&owner),
                 app: app.into(),
                 collections: vec![coll],
                 client: "ferry-import".into(),
-            }));
+            });
         }
         Ok(())
     });

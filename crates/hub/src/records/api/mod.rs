@@ -18,8 +18,6 @@ use http::{HeaderName, HeaderValue, Method, request::Parts};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-pub(super) use answer::seq_of;
-
 use super::{
     access::{self, Entry},
     owners,

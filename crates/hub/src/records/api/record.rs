@@ -7,12 +7,11 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    Pushed, UnixNanos,
+    CollectionKey, Listed, Pushed, RecordQueries as _, UnixNanos,
     intents::{Stamped, stamped},
-    query::{self, Place, Shown},
+    query::{self, Shown},
 };
 use ferry_protocol::records::{check_id, check_name, json};
-use ferry_sqlite::NativeSql;
 use ferry_types::{
     Error, Reason, Result,
     limits::{RECORDS_LIST_MAX_RECORDS, RECORDS_NOTES_MAX_ENTRIES},
@@ -25,7 +24,6 @@ use super::{
     super::{news::Publication, route::parameter, storage},
     Asked, HTTP_CLIENT, answer, device, number, whole,
 };
-use crate::database::Effect;
 
 /// A record as its path names it.
 #[derive(Clone, Copy)]
@@ -55,8 +53,8 @@ struct Owned {
 }
 
 impl Owned {
-    fn place(&self) -> Place<'_> {
-        Place { owner: &self.owner, app: &self.app, coll: &self.coll }
+    fn collection(&self) -> CollectionKey<'_> {
+        CollectionKey { owner: &self.owner, app: &self.app, coll: &self.coll }
     }
 }
 
@@ -75,14 +73,14 @@ pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Res
         Some("true") => true,
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "incomplete: expected true or false")),
     };
-    let found = storage::read(&asked.entry.database, move |sql| {
-        let listed = query::list(sql, named.place(), &after, limit, &wanted, incomplete)?;
-        Ok((listed, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        let listed = Listed { after: &after, wanted: &wanted, incomplete };
+        Ok((query::list(store, named.collection(), &listed, limit)?, store.seq()?))
     });
     let ((records, has_more), seq) = found.await?.unwrap_or_default();
     let mut out = String::from("{\"records\":[");
-    for (place, record) in records.iter().enumerate() {
-        if place > 0 {
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         out.push_str(&brief(record));
@@ -161,11 +159,11 @@ pub(super) async fn one(
 }
 
 async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
-    let found = storage::read(&asked.entry.database, move |sql| {
-        Ok(query::get(sql, named.place(), &named.id)?.map(|shown| (shown, answer::seq_of(sql))))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((query::get(store, named.collection(), &named.id)?, store.seq()?))
     });
-    let (shown, seq) = found.await?.flatten().ok_or_else(not_found)?;
-    let seq = seq.map_err(ferry_sqlite::Error::into_refusal)?;
+    let (shown, seq) = found.await?.unwrap_or_default();
+    let shown = shown.ok_or_else(not_found)?;
     Ok(tagged(answer::json(full(&shown), Some(seq)), shown.cts))
 }
 
@@ -200,9 +198,8 @@ async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<Strin
     let expected = expected(asked)?;
     let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
     let hub = Arc::clone(asked.hub);
-    let committed = storage::write(asked.hub, &asked.entry, move |transaction| {
-        let sql = NativeSql(transaction.connection());
-        let held = query::get(&sql, named.place(), &named.id)?;
+    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+        let held = query::get(store, named.collection(), &named.id)?;
         if let Some(expected) = expected
             && held.as_ref().map(|held| held.cts) != Some(expected)
         {
@@ -228,30 +225,23 @@ async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<Strin
             op,
             fields: fields.as_deref(),
         };
-        let pushed = stamped(&sql, &wanted, hub.clock.now().into())?;
-        let shown = query::get(&sql, named.place(), &named.id)?;
-        publish(transaction, &named, &pushed, &client);
-        Ok(shown)
+        let pushed = stamped(store, &wanted, hub.clock.now().into())?;
+        published.extend(publication(&named, pushed, &client));
+        query::get(store, named.collection(), &named.id)
     });
     let committed = committed.await?;
     let shown = committed.value.ok_or_else(Error::internal)?;
     Ok(tagged(answer::json(full(&shown), committed.seq), shown.cts))
 }
 
-fn publish(
-    transaction: &mut ferry_sqlite::Transaction<'_, Effect>,
-    named: &Owned,
-    pushed: &Pushed,
-    client: &str,
-) {
-    if !pushed.collections.is_empty() {
-        transaction.effect(Effect::Records(Publication {
-            owner: Arc::clone(&named.owner),
-            app: Arc::clone(&named.app),
-            collections: pushed.collections.clone(),
-            client: client.into(),
-        }));
-    }
+/// What subscribers must learn, if anything changed.
+fn publication(named: &Owned, pushed: Pushed, client: &str) -> Option<Publication> {
+    (!pushed.collections.is_empty()).then(|| Publication {
+        owner: Arc::clone(&named.owner),
+        app: Arc::clone(&named.app),
+        collections: pushed.collections,
+        client: client.into(),
+    })
 }
 
 /// The members of a `PUT`, and `null` for those that the record has and the body has not.
@@ -278,8 +268,8 @@ fn replacing(fields: &str, held: &Shown) -> String {
 pub(super) async fn history(asked: &Asked<'_>, named: Named<'_>) -> Result<Response> {
     let named = named.check(asked)?;
     let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
-    let found = storage::read(&asked.entry.database, move |sql| {
-        Ok((query::history(sql, named.place(), &named.id, limit)?, answer::seq_of(sql)?))
+    let found = storage::read(&asked.entry.database, move |store| {
+        Ok((store.history(named.collection(), &named.id, limit)?, store.seq()?))
     });
     let (entries, seq) = found.await?.unwrap_or_default();
     let entries: Vec<String> = entries

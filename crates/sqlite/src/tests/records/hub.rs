@@ -5,9 +5,10 @@ use std::cell::Cell;
 use ferry_core::{
     records::{
         Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Page, Pull, Tables, changes,
-        delta, pull, push,
+        delta,
+        maintenance::{self, Keep},
+        pull, push,
         sqlite::SqliteRecords,
-        upkeep::{self, Keep},
     },
     sql::{Row, Sql as _},
 };
@@ -61,10 +62,21 @@ impl Hub {
     }
 
     pub(super) fn push(&self, client: &str, since: UnixNanos, dialect: Dialect, changes: &[Value]) -> Answer {
+        self.push_of(OWNER, client, since, dialect, changes)
+    }
+
+    pub(super) fn push_of(
+        &self,
+        owner: &str,
+        client: &str,
+        since: UnixNanos,
+        dialect: Dialect,
+        changes: &[Value],
+    ) -> Answer {
         let body = json!({"changes": changes}).to_string();
         let read = decode_push(body.as_bytes()).unwrap();
         let caller = Caller {
-            owner: OWNER,
+            owner,
             app: APP,
             client,
             now: self.now.get(),
@@ -142,20 +154,27 @@ impl Hub {
         }
     }
 
-    pub(super) fn upkeep(&self) {
+    pub(super) fn maintain(&self) {
         let (sql, now) = (NativeSql(&self.connection), self.now.get());
-        upkeep::ripen(&sql, now.plus_ms(-INCOMPLETE_MS), now).unwrap();
-        upkeep::run(&sql, now, KEEP).unwrap();
+        let store = SqliteRecords::new(&sql);
+        maintenance::complete_waiting(&store, now.plus_ms(-INCOMPLETE_MS), now).unwrap();
+        maintenance::run(&store, now, KEEP).unwrap();
     }
 
     pub(super) fn count(&self, sql: &str) -> i64 {
-        let count = |row: &dyn Row| Ok(row.integer(0)?);
-        NativeSql(&self.connection).first(sql, &[], count).unwrap().unwrap_or_default()
+        self.first(sql, |row| Ok(row.integer(0)?)).unwrap_or_default()
     }
 
     pub(super) fn text(&self, sql: &str) -> Option<String> {
-        let text = |row: &dyn Row| Ok(row.optional_text(0)?.map(str::to_owned));
-        NativeSql(&self.connection).first(sql, &[], text).unwrap().flatten()
+        self.first(sql, |row| Ok(row.optional_text(0)?.map(str::to_owned))).flatten()
+    }
+
+    /// The first row of an answer; none, too, from a table that had no row yet and was not made.
+    fn first<T>(&self, sql: &str, read: impl FnOnce(&dyn Row) -> crate::Result<T>) -> Option<T> {
+        match NativeSql(&self.connection).first(sql, &[], read) {
+            Err(error) if error.to_string().contains("no such table") => None,
+            found => found.unwrap(),
+        }
     }
 
     /// What the hub holds of a record, and of a device, for the messages of failures.
@@ -165,23 +184,23 @@ impl Hub {
         let history = self.text(&format!(
             "SELECT group_concat(entry, char(10)) FROM _ferry_record_history WHERE coll = '{coll}' AND id = '{id}'"
         ));
-        let marks = self.text(&format!(
+        let cursors = self.text(&format!(
             "SELECT group_concat(coll || ' ' || delivered || ' ' || pass, char(10))
              FROM _ferry_record_devices WHERE client = '{client}'"
         ));
         let history = history.unwrap_or_default();
-        format!("{:#}\n{history}\n{}", entry.unwrap_or_default(), marks.unwrap_or_default())
+        format!("{:#}\n{history}\n{}", entry.unwrap_or_default(), cursors.unwrap_or_default())
     }
 
     /// What is kept beside the records.
     pub(super) fn notes(&self) -> String {
-        self.text(
-            "SELECT (SELECT group_concat(client || coll || delivered || ' ' || pass || ' ' || seen, ';')
-                 FROM _ferry_record_devices)
-               || (SELECT group_concat(client || id || field || sent_at, ';') FROM _ferry_record_skew)
-               || (SELECT group_concat(id || field || digest || ' ' || at, ';') FROM _ferry_record_stamps)",
-        )
-        .unwrap_or_default()
+        let all = [
+            "SELECT group_concat(client || coll || delivered || ' ' || pass || ' ' || seen, ';')
+             FROM _ferry_record_devices",
+            "SELECT group_concat(client || id || field || sent_at, ';') FROM _ferry_record_skew",
+            "SELECT group_concat(id || field || digest || ' ' || at, ';') FROM _ferry_record_stamps",
+        ];
+        all.map(|sql| self.text(sql).unwrap_or_default()).join("/")
     }
 
     /// Everything that is stored of records, so that two states can be compared.

@@ -3,5 +3,6 @@
 mod claims;
 mod device;
 mod hub;
+mod migrate;
 mod schedule;
 mod stories;

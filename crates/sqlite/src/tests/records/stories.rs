@@ -1,6 +1,8 @@
 //! One test per failure that record sync must not have, each with its story.
 
-use ferry_core::records::{ChangeResult, Dialect, intents};
+use ferry_core::records::{
+    ChangeResult, Dialect, RecordMaintenance as _, intents, maintenance, sqlite::SqliteRecords,
+};
 use ferry_protocol::records::UnixNanos;
 use serde_json::{Value, json};
 
@@ -162,7 +164,7 @@ fn an_update_waits_for_its_insert_at_most_a_day() {
     assert_eq!(news[1]["fields"]["title"]["value"], "x", "what waited comes with it");
     let cursor = hub.pull(Some("b"), "tasks", cursor).until;
     hub.sleep_ms(DAY_MS + 20);
-    hub.upkeep();
+    hub.maintain();
     let news = pulled(&hub, "b", cursor);
     assert_eq!((&news[0]["id"], &news[1]["fields"]["title"]["value"]), (&json!("t2"), &json!("y")));
 }
@@ -202,7 +204,7 @@ fn values_return_as_they_were() {
         max_changes: 9,
         tables: ferry_core::records::Tables::default(),
     };
-    let store = ferry_core::records::sqlite::SqliteRecords::new(&sql);
+    let store = SqliteRecords::new(&sql);
     ferry_core::records::push(&store, &caller, &read.changes).unwrap();
     let page = String::from_utf8(hub.pull(None, "tasks", UnixNanos::EPOCH).changes).unwrap();
     assert!(page.contains(&format!(r#""a.b\"":{{"value":{value},"at":"#)), "{page}");
@@ -336,13 +338,13 @@ fn a_device_that_returns_after_200_days_resurrects_nothing() {
     writer.push(&hub, true);
     writer.pull_all(&hub);
     hub.sleep_ms(2 * DAY_MS);
-    hub.upkeep();
+    hub.maintain();
     let rows = "SELECT count(*) FROM _ferry_records WHERE id = 't1'";
     assert_eq!(hub.count(rows), 1, "a device has not passed the tombstone");
     away.insert(&hub, "tasks", "new", "made offline", true);
     hub.sleep_ms(198 * DAY_MS);
     writer.pull_all(&hub);
-    hub.upkeep();
+    hub.maintain();
     assert_eq!(hub.count(rows), 0, "purged");
     assert_eq!(hub.count("SELECT count(*) FROM _ferry_record_history WHERE cts > 0 AND id = 't1'"), 0);
     away.outbox.push(stale);
@@ -363,7 +365,6 @@ fn a_device_that_returns_after_200_days_resurrects_nothing() {
 // Verifies: REC-43, REC-44
 #[test]
 fn a_new_epoch_starts_every_device_over_and_an_owner_can_be_forgotten() {
-    use ferry_core::records::upkeep;
     let hub = Hub::new(2);
     let mut device = Device::new("d", Generation::Two, 0);
     device.insert(&hub, "tasks", "t1", "x", true);
@@ -371,13 +372,14 @@ fn a_new_epoch_starts_every_device_over_and_an_owner_can_be_forgotten() {
     device.pull_all(&hub);
     let cursor = device.cursors["tasks"];
     let sql = NativeSql(&hub.connection);
+    let store = SqliteRecords::new(&sql);
     hub.sleep_ms(1_000);
-    upkeep::begin_epoch(&sql, "e2", hub.now.get()).unwrap();
-    assert_eq!(upkeep::epoch(&sql).unwrap().as_deref(), Some("e2"));
+    maintenance::begin_epoch(&store, "e2", hub.now.get()).unwrap();
+    assert_eq!(store.epoch().unwrap().as_deref(), Some("e2"));
     assert_eq!(pulled(&hub, "d", cursor).len(), 2, "insert and update again");
     device.pull_all(&hub);
     assert_eq!(pulled(&hub, "d", device.cursors["tasks"]).len(), 0, "once");
-    assert!(upkeep::forget_owner(&sql, OWNER).unwrap());
+    assert!(store.remove_owner(OWNER).unwrap());
     assert_eq!(hub.state(), "");
 }
 
@@ -402,7 +404,7 @@ fn a_collection_is_a_view_and_writes_to_it_reach_devices() {
     let drain = |sql: &str| {
         hub.sleep_ms(1);
         hub.connection.execute_batch(sql).unwrap();
-        intents::drain(&NativeSql(&hub.connection), hub.now.get()).unwrap()
+        intents::drain(&SqliteRecords::new(&NativeSql(&hub.connection)), hub.now.get()).unwrap()
     };
     let touched =
         drain("UPDATE records_todo__tasks SET title = 'by SQL', done = 0, tags = '[1,2]' WHERE id = 't1'");

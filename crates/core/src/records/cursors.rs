@@ -1,4 +1,4 @@
-//! How far each device is: what its cursor means, and what to remember of it (REC-13, REC-14, REC-40).
+//! Cursors: what that of a device means, and how far it is remembered to be, its delivery cursor (REC-13, REC-14, REC-40).
 //!
 //! An answer may be lost, so that what was sent proves nothing; only a cursor that comes back does. Commit times
 //! are multiples of eight, and the low bits of a cursor tell what it proves: [`WHOLE_APP`] that its device was
@@ -12,7 +12,7 @@
 use ferry_protocol::records::UnixNanos;
 use ferry_types::limits::RECORDS_SEEN_MAX_MS;
 
-use super::store::{Device, Mark, Owner, RecordStore};
+use super::store::{DeliveryCursor, Device, Owner, RecordStore};
 
 /// This cursor was given out for all collections of an app at once.
 pub(super) const WHOLE_APP: i64 = 1;
@@ -30,28 +30,28 @@ pub(super) const fn cts_at(now: UnixNanos) -> UnixNanos {
     UnixNanos(now.0 & !ALL)
 }
 
-/// A cursor with these marks.
-pub(super) const fn cursor(cts: UnixNanos, marks: i64) -> UnixNanos {
-    UnixNanos(cts_at(cts).0 | marks)
+/// A cursor that proves these things.
+pub(super) const fn cursor(cts: UnixNanos, bits: i64) -> UnixNanos {
+    UnixNanos(cts_at(cts).0 | bits)
 }
 
-pub(super) const fn proves(cursor: UnixNanos, mark: i64) -> bool {
-    cursor.0 & mark != 0
+pub(super) const fn proves(cursor: UnixNanos, bit: i64) -> bool {
+    cursor.0 & bit != 0
 }
 
-/// The mark of a collection: its own, or that of the whole app if that one is further.
-pub(super) fn of(marks: &[(String, Mark)], coll: &str) -> Mark {
-    let matching = marks.iter().filter(|(name, _)| name.is_empty() || name == coll).map(|(_, mark)| mark);
-    matching.fold(Mark::default(), |far, mark| Mark {
-        delivered: far.delivered.max(mark.delivered),
-        pass: far.pass.max(mark.pass),
-        seen: far.seen.max(mark.seen),
+/// The delivery cursor of a collection: its own, or that of the whole app if that one is further.
+pub(super) fn of(stored: &[(String, DeliveryCursor)], coll: &str) -> DeliveryCursor {
+    let matching = stored.iter().filter(|(name, _)| name.is_empty() || name == coll);
+    matching.fold(DeliveryCursor::default(), |far, (_, cursor)| DeliveryCursor {
+        delivered: far.delivered.max(cursor.delivered),
+        pass: far.pass.max(cursor.pass),
+        seen: far.seen.max(cursor.seen),
     })
 }
 
 /// Whether anything in the app was delivered to a device.
-pub(super) fn any(marks: &[(String, Mark)]) -> bool {
-    marks.iter().any(|(_, mark)| mark.delivered > UnixNanos::EPOCH)
+pub(super) fn any(stored: &[(String, DeliveryCursor)]) -> bool {
+    stored.iter().any(|(_, cursor)| cursor.delivered > UnixNanos::EPOCH)
 }
 
 /// What a request from a device begins with.
@@ -66,29 +66,29 @@ pub(super) struct Start {
     pub(super) is_wiped: bool,
     /// The horizon for which it is given, or was given, a full pass.
     pub(super) pass: UnixNanos,
-    /// What a cursor within this pass is marked with.
+    /// What a cursor within this pass proves.
     pub(super) within: i64,
 }
 
-/// Judges the cursor that a device gives for something whose mark is `mark`.
-/// `knows_more`: whether anything else in the app was delivered to it.
-pub(super) fn start(owner: &Owner, mark: Mark, knows_more: bool, since: UnixNanos) -> Start {
+/// Judges the cursor that a device gives for something of which `held` was delivered to it.
+/// `knows_more`: whether anything else in the app was.
+pub(super) fn start(owner: &Owner, held: DeliveryCursor, knows_more: bool, since: UnixNanos) -> Start {
     // It may have missed tombstones that are purged now: it gets everything, once.
-    let is_in_pass = proves(since, FULL_PASS) && mark.pass >= owner.horizon;
+    let is_in_pass = proves(since, FULL_PASS) && held.pass >= owner.horizon;
     let is_beyond = since > UnixNanos::EPOCH && since < owner.horizon && !is_in_pass;
     let after = if is_beyond { UnixNanos::EPOCH } else { since.max(UnixNanos::EPOCH) };
     let is_full = after == UnixNanos::EPOCH;
     Start {
         after,
-        skips_own: !is_full && since >= mark.delivered && !proves(since, CUT),
+        skips_own: !is_full && since >= held.delivered && !proves(since, CUT),
         within: if is_full || is_in_pass { FULL_PASS } else { 0 },
         is_wiped: is_full && !is_beyond && knows_more,
-        pass: if is_full { owner.horizon } else { mark.pass },
+        pass: if is_full { owner.horizon } else { held.pass },
     }
 }
 
 /// How far a device is in the whole app, as the cursor of its push proves.
-pub(super) fn proven(everywhere: Mark, start: &Start) -> UnixNanos {
+pub(super) fn proven(everywhere: DeliveryCursor, start: &Start) -> UnixNanos {
     if proves(start.after, WHOLE_APP) { start.after } else { everywhere.delivered.min(start.after) }
 }
 
@@ -98,29 +98,29 @@ pub struct Note {
     client: String,
     app: String,
     coll: String,
-    mark: Mark,
+    cursor: DeliveryCursor,
     forgets_all: bool,
 }
 
 impl Note {
-    /// The note that `mark` is true for `device` now, if what is stored says something else.
+    /// The note that `cursor` is true for `device` now, if what is stored says something else.
     pub(super) fn new(
         device: Device<'_>,
-        marks: &[(String, Mark)],
-        mark: Mark,
+        stored: &[(String, DeliveryCursor)],
+        cursor: DeliveryCursor,
         forgets_all: bool,
     ) -> Option<Self> {
-        let stored = marks.iter().find(|(coll, _)| coll == device.coll).map(|(_, mark)| *mark);
+        let stored = stored.iter().find(|(coll, _)| coll == device.coll).map(|(_, stored)| *stored);
         let is_known = stored.is_some_and(|stored| {
-            stored.delivered == mark.delivered
-                && stored.pass == mark.pass
-                && mark.seen <= stored.seen.plus_ms(RECORDS_SEEN_MAX_MS)
+            stored.delivered == cursor.delivered
+                && stored.pass == cursor.pass
+                && cursor.seen <= stored.seen.plus_ms(RECORDS_SEEN_MAX_MS)
         });
         (forgets_all || !is_known).then(|| Self {
             client: device.client.to_owned(),
             app: device.app.to_owned(),
             coll: device.coll.to_owned(),
-            mark,
+            cursor,
             forgets_all,
         })
     }
@@ -131,10 +131,10 @@ impl Note {
     /// What storage reports.
     pub fn store<S: RecordStore>(&self, store: &S, owner: &str) -> Result<(), S::Error> {
         if self.forgets_all {
-            store.forget_marks(owner, &self.client, &self.app)?;
+            store.forget_cursors(owner, &self.client, &self.app)?;
         }
         let device = Device { client: &self.client, app: &self.app, coll: &self.coll };
-        store.set_mark(owner, device, self.mark)
+        store.set_cursor(owner, device, self.cursor)
     }
 
     /// What a cursor of Ferry's own client says of its device: it has everything up to `complete` of `app`, or of all
@@ -151,8 +151,8 @@ impl Note {
         now: UnixNanos,
     ) -> Result<Option<Self>, S::Error> {
         let app = app.unwrap_or(ALL_APPS);
-        let marks = store.marks(owner, client, app)?;
-        let mark = Mark { delivered: complete, pass: UnixNanos::EPOCH, seen: now };
-        Ok(Self::new(Device { client, app, coll: "" }, &marks, mark, false))
+        let stored = store.cursors(owner, client, app)?;
+        let cursor = DeliveryCursor { delivered: complete, pass: UnixNanos::EPOCH, seen: now };
+        Ok(Self::new(Device { client, app, coll: "" }, &stored, cursor, false))
     }
 }

@@ -5,23 +5,23 @@ use std::{
     time::Duration,
 };
 
-use ferry_core::records::{UnixNanos, intents, upkeep};
-use ferry_sqlite::{NativeSql, Transaction};
+use ferry_core::records::{
+    RecordMaintenance as _, UnixNanos,
+    intents::{self, Touched},
+    maintenance,
+};
 use ferry_types::Code;
 
 use super::{news::Publication, storage, watermark};
 
-use crate::{
-    database::{Database, Effect},
-    hub::Hub,
-};
+use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;
 
 /// Under which name the hub itself writes.
 const HUB_CLIENT: &str = "ferry-hub";
 
 /// When records are looked at again whose time had come while the database was busy.
-const RIPEN_AGAIN_MS: i64 = 10_000;
+const COMPLETE_AGAIN_MS: i64 = 10_000;
 
 /// Does what is due in every open database.
 pub(super) async fn sweep(hub: &Arc<Hub>) {
@@ -31,21 +31,21 @@ pub(super) async fn sweep(hub: &Arc<Hub>) {
             tracing::warn!(database = %database.id(), %error, "records could not be looked at");
             continue;
         }
-        tend(hub, &database).await;
+        maintain(hub, &database).await;
     }
 }
 
 /// Applies what SQL wrote to the views while nobody was there to apply it, purges and
 /// forgets what is due, and gives up waiting for inserts, if the database holds records.
-pub(super) async fn tend(hub: &Arc<Hub>, database: &Arc<Database>) {
+pub(super) async fn maintain(hub: &Arc<Hub>, database: &Arc<Database>) {
     if let Err(error) = run(hub, database).await {
-        tracing::warn!(database = %database.id(), %error, "the upkeep of records failed; it is tried again");
+        tracing::warn!(database = %database.id(), %error, "the maintenance of records failed; it is tried again");
     }
 }
 
 /// Sees to it that records whose insert does not come are delivered when it is time (REC-07). To be called when there are
 /// such records: one task waits for all of a database.
-pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
+pub(super) fn complete_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
     if database.models().records.awaits_ripening.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -61,7 +61,7 @@ pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
             }
             // What is pushed from now on may be too young for this time, and begins a wait of its own.
             database.models().records.awaits_ripening.store(false, Ordering::Release);
-            wait_ms = match ripen(&waiting, &database).await {
+            wait_ms = match complete_waiting(&waiting, &database).await {
                 Ok(Some(left_ms)) => left_ms,
                 Ok(None) => return,
                 Err(error) => {
@@ -69,7 +69,7 @@ pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
                     if error.code() != Code::Unavailable {
                         return;
                     }
-                    RIPEN_AGAIN_MS
+                    COMPLETE_AGAIN_MS
                 }
             };
             if database.models().records.awaits_ripening.swap(true, Ordering::AcqRel) {
@@ -80,13 +80,14 @@ pub(super) fn ripen_in_time(hub: &Arc<Hub>, database: &Arc<Database>) {
 }
 
 /// Delivers what has waited long enough. Returns after how many milliseconds there is more to do.
-async fn ripen(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<Option<i64>> {
+async fn complete_waiting(hub: &Hub, database: &Arc<Database>) -> ferry_types::Result<Option<i64>> {
     let (clock, incomplete_ms) = (Arc::clone(&hub.clock), hub.config.records.incomplete_ms);
     let by = Requester::hub();
-    let committed = storage::commit(hub, database, &by, move |transaction| {
+    let committed = storage::commit(hub, database, &by, move |store, published| {
         let now: UnixNanos = clock.now().into();
-        tell(transaction, |sql| upkeep::ripen(sql, now.plus_ms(-incomplete_ms), now))?;
-        let oldest = upkeep::waits_since(&NativeSql(transaction.connection()))?;
+        let due = now.plus_ms(-incomplete_ms);
+        published.extend(publications(maintenance::complete_waiting(store, due, now)?));
+        let oldest = store.oldest_incomplete()?;
         // Rounded up: a millisecond early would find nothing due.
         Ok(oldest.map(|since| (since.plus_ms(incomplete_ms).0 - now.0).max(0) / 1_000_000 + 1))
     });
@@ -104,33 +105,25 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()
     let (now, keep) = (hub.clock.now().into(), hub.config.records.keep);
     // Two requests: what SQL wrote may be refused.
     let by = Requester::hub();
-    let drained = storage::commit(hub, database, &by, move |transaction| {
-        tell(transaction, |sql| intents::drain(sql, now))
+    let drained = storage::commit(hub, database, &by, move |store, published| {
+        published.extend(publications(intents::drain(store, now)?));
+        Ok(())
     });
     let drained = drained.await;
-    storage::commit(hub, database, &by, move |transaction| {
-        upkeep::run(&NativeSql(transaction.connection()), now, keep)
-    })
-    .await?;
+    storage::commit(hub, database, &by, move |store, _| maintenance::run(store, now, keep)).await?;
     storage::make_views(database).await;
-    if ripen(hub, database).await?.is_some() {
-        ripen_in_time(hub, database);
+    if complete_waiting(hub, database).await?.is_some() {
+        complete_in_time(hub, database);
     }
     drained.map(drop)
 }
 
-/// Publishes the collections that `work` touched.
-fn tell(
-    transaction: &mut Transaction<'_, Effect>,
-    work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<Vec<intents::Touched>>,
-) -> ferry_sqlite::Result<()> {
-    for (owner, app, coll) in work(&NativeSql(transaction.connection()))? {
-        transaction.effect(Effect::Records(Publication {
-            owner: owner.into(),
-            app: app.into(),
-            collections: vec![coll],
-            client: HUB_CLIENT.into(),
-        }));
-    }
-    Ok(())
+/// What subscribers must learn of collections that the hub itself changed.
+fn publications(touched: Vec<Touched>) -> impl Iterator<Item = Publication> {
+    touched.into_iter().map(|(owner, app, coll)| Publication {
+        owner: owner.into(),
+        app: app.into(),
+        collections: vec![coll],
+        client: HUB_CLIENT.into(),
+    })
 }
