@@ -3,6 +3,7 @@
 mod cold;
 mod idle;
 mod livestore;
+mod new_stores;
 mod peer;
 mod streams;
 
@@ -35,16 +36,19 @@ const STREAMS: [Cell; 4] = [
 ];
 const COLD: &str = "cold pull";
 const IDLE: &str = "idle live pulls";
+const NEW_STORES: &str = "new stores";
 
 const OWN_OPTIONS: &str = "  \
   --cold N         events of the cold pull (100000)\n  \
-  --idle N         idle live pulls (10000)\n\n\
+  --idle N         idle live pulls (10000)\n  \
+  --stores N       stores of the database in which new ones are made (20000)\n\n\
 Servers: ferry, reference, streams. The reference needs Node 20 and npm, durable-streams is built with cargo; what cannot\n\
 be had is left out and said.";
 
 pub(crate) fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
-    let (mut events, mut pulls) = (100_000, 10_000);
-    let parsed = Options::parse(words, &mut [("--cold", &mut events), ("--idle", &mut pulls)]);
+    let (mut events, mut pulls, mut stores) = (100_000, 10_000, 20_000);
+    let counts = &mut [("--cold", &mut events), ("--idle", &mut pulls), ("--stores", &mut stores)];
+    let parsed = Options::parse(words, counts);
     let options = match parsed {
         Ok(options) => options,
         Err(error) => {
@@ -60,6 +64,9 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
         grid("Events on LiveStore's wire", &LIVESTORE, &wire, Kind::Reference, &options).await;
         cold(&wire, events as u64, &options).await;
         idle(&wire, pulls, &options).await;
+        if kinds.contains(&Kind::Ferry) {
+            new_stores(stores as u64, &options).await;
+        }
         let logs = without(Kind::Reference);
         grid("Durable append and delivery", &STREAMS, &logs, Kind::Streams, &options).await;
     });
@@ -148,6 +155,23 @@ async fn cold(kinds: &[Kind], events: u64, options: &Options) {
         ),
         &["server", "events/s", "ratio to reference", "CPU-µs/event"],
         &rows,
+    );
+}
+
+async fn new_stores(stores: u64, options: &Options) {
+    if !options.wants(NEW_STORES) {
+        return;
+    }
+    let found = new_stores::run(&Kind::Ferry.started(), stores).await;
+    table::print(
+        "New stores of one database",
+        &format!(
+            "Each is made by its first push, over HTTP; CPU of the hub per store, of {} each. The database has {stores} \
+             stores before the last ones are made, by 32 connections and by one.",
+            new_stores::MEASURED,
+        ),
+        &["first, CPU-µs", "last, CPU-µs", "last, one connection, CPU-µs"],
+        &[vec![figure(found.first, 0), figure(found.last, 0), figure(found.alone, 0)]],
     );
 }
 

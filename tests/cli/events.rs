@@ -140,6 +140,17 @@ fn log(connection: &Connection, table: &str) {
         .unwrap();
 }
 
+/// What the file says of the store, and its log.
+fn rows_of_my_store(file: &str) -> Vec<String> {
+    let connection = Connection::open(file).unwrap();
+    let sql = "SELECT concat_ws('|', storeId, currentHead, backendId) FROM context_7
+               UNION ALL SELECT concat_ws('|', seqNum, parentSeqNum, name, quote(args), createdAt, clientId, sessionId)
+               FROM eventlog_7_my_store";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
 fn import(rest: &[&str]) -> Vec<String> {
     ["events", "import", "app"].iter().chain(rest).map(|word| (*word).to_owned()).collect()
 }
@@ -177,6 +188,16 @@ fn a_log_of_livestores_own_backend_is_taken_over() {
     assert_eq!(events[0]["args"]["x"], 1);
     assert!(events[1].get("args").is_none());
     assert_eq!(events[1]["createdAt"], "2026-01-02T03:04:05.679Z");
+
+    // And given back as it was.
+    let back = ferry.file("back.sqlite");
+    let back = back.to_str().unwrap();
+    let told = ferry.run(&["events", "export", "app", "my-store", back, "--sqlite"]);
+    assert_eq!(told.stdout, format!("exported 2 events of my-store to {back}\n"), "{}", told.stderr);
+    assert_eq!(rows_of_my_store(back), rows_of_my_store(&file));
+    ferry.fails(6, &["events", "export", "app", "my-store", back, "--sqlite"]);
+    ferry.ok(&["events", "delete", "app", "my-store", "--yes"]);
+    ferry.ok(&import(&["--sqlite", back]));
 
     let stores = [("a b.\u{fc}", "eventlog_7_a_b__", "one", 4), ("c\u{1f600}", "eventlog_7_c__", "two", 4)];
     let several = workers_file(&ferry, "several.sqlite", &stores);

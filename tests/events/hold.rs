@@ -73,7 +73,7 @@ fn with_remint_an_older_file_gets_a_new_identity() {
     let (token, dir) = (stores.token, stores.place.hub.database_dir(&stores.place.database));
     let old: String = Connection::open(dir.join("main.db"))
         .unwrap()
-        .query_row("SELECT backend_id FROM _ferry_event_stores", [], |row| row.get(0))
+        .query_row("SELECT backend_id FROM _ferry_event_logs", [], |row| row.get(0))
         .unwrap();
     let place = stores.place.restarted_with(|options| options.arg("--events-on-rollback=remint"));
     let stores = Stores { place, token };
@@ -113,7 +113,7 @@ fn a_log_that_lost_its_end_is_put_on_hold() {
     assert_eq!(stores.open("app").push(&a(1), &chain(0, 5)).code(), "success");
     stores.place.hub.stop();
     let file = stores.place.hub.database_dir(&stores.place.database).join("main.db");
-    let sql = "DELETE FROM \"eventlog_7_app\" WHERE seqNum = 5";
+    let sql = "DELETE FROM _ferry_events WHERE seq_num = 5";
     Connection::open(&file).unwrap().execute_batch(sql).unwrap();
     let stores = stores.restarted();
     let bearer = format!("Bearer {}", stores.token);

@@ -11,6 +11,7 @@ mod connections;
 mod crash;
 mod credentials;
 mod database_per_store;
+mod first_layout;
 mod flow_control;
 mod hold;
 mod hooks;

@@ -53,7 +53,7 @@ impl Client {
     /// # Panics
     /// If the server refuses: the client is the only writer of its store.
     pub(crate) async fn push(&mut self, count: u64) {
-        let frame = push_frame(self.next_id, &self.store, self.head, count);
+        let frame = push_frame("SyncWsRpc.Push", self.next_id, &self.store, self.head, count);
         self.next_id += 1;
         self.send(frame).await;
         loop {
@@ -111,10 +111,9 @@ impl Client {
 /// What every request of the real client carries along.
 const TRACE: &str = r#""traceId":"671f4e87a256d279a444212da3c7ef4d","spanId":"61f4ac4e83d9e046","sampled":false,"headers":[]"#;
 
-fn push_frame(id: u64, store: &str, head: u64, count: u64) -> String {
-    let mut frame = format!(
-        r#"{{"_tag":"Request","id":"{id}","tag":"SyncWsRpc.Push","payload":{{"storeId":"{store}","batch":["#
-    );
+pub(crate) fn push_frame(tag: &str, id: u64, store: &str, head: u64, count: u64) -> String {
+    let mut frame =
+        format!(r#"{{"_tag":"Request","id":"{id}","tag":"{tag}","payload":{{"storeId":"{store}","batch":["#);
     for place in 0..count {
         let separator = if place == 0 { "" } else { "," };
         let parent = head + place;
@@ -156,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_push_is_one_chain_behind_the_head() {
-        let frame: serde_json::Value = serde_json::from_str(&push_frame(7, "s", 41, 2)).unwrap();
+        let frame: serde_json::Value =
+            serde_json::from_str(&push_frame("SyncWsRpc.Push", 7, "s", 41, 2)).unwrap();
         let chain: Vec<_> = frame["payload"]["batch"]
             .as_array()
             .unwrap()

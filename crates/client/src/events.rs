@@ -4,10 +4,11 @@
 pub mod reference;
 mod stream;
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use bytes::Bytes;
-use ferry_core::events::import::Check;
+use ferry_core::events::import::{BadImport, Check};
+use ferry_protocol::events::ExportHeader;
 use ferry_types::DatabaseId;
 use http::{HeaderMap, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use tokio::io::AsyncRead;
 
 pub use stream::{LiveEvents, LiveItem};
 
+use self::reference::ReferenceDraft;
 use crate::{
     ClientError, Result, ServerUrl,
     v1::{V1Client, encoded, stream_body, text_body},
@@ -280,6 +282,36 @@ impl EventsClient {
             })
             .await?;
         let header = check.finish().map_err(|bad| ClientError::unverified(format!("the export: {bad}")))?;
+        Ok(ExportSummary { count: header.count, head: header.head })
+    }
+
+    /// Writes an export of a store to a new SQLite file at `path`, as LiveStore's own backend keeps it.
+    ///
+    /// # Errors
+    /// As [`Self::export`]; `FILE_EXISTS`.
+    pub async fn export_sqlite(&self, store: &str, after: i64, path: &Path) -> Result<ExportSummary> {
+        let url = format!("{}?after={after}", self.store(store, "/export"));
+        let (mut check, mut draft) = (Check::default(), None);
+        let bad = |bad: BadImport| ClientError::unverified(format!("the export: {bad}"));
+        self.v1
+            .download(&url, &mut std::io::sink(), |line| {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let line = std::str::from_utf8(line).unwrap_or("\u{fffd}");
+                let event = check.line(line).map_err(bad)?;
+                match (&mut draft, event) {
+                    (None, _) => {
+                        let header = ExportHeader::decode(line)
+                            .map_err(|bad| ClientError::unverified(format!("the export: {}", bad.0)))?;
+                        draft = Some(ReferenceDraft::create(path, &header)?);
+                    }
+                    (Some(draft), Some(event)) => draft.push(&event)?,
+                    (Some(_), None) => {}
+                }
+                Ok(())
+            })
+            .await?;
+        let header = check.finish().map_err(bad)?;
+        draft.map_or(Ok(()), ReferenceDraft::finish)?;
         Ok(ExportSummary { count: header.count, head: header.head })
     }
 

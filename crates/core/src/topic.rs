@@ -12,7 +12,7 @@ use std::{
     hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -43,6 +43,7 @@ pub struct Topic<P, W> {
     ring: Mutex<Ring<P>>,
     /// Equal to the ring's, to be looked at without the lock.
     head: AtomicU64,
+    generation: AtomicU32,
     wake: W,
 }
 
@@ -86,6 +87,17 @@ pub enum Next<P> {
     Closed,
 }
 
+/// What [`Topic::after`] finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After<R> {
+    /// What was read of the items.
+    Items(R),
+    /// There is nothing new.
+    Nothing,
+    /// Items after the position are no longer kept, or it lies inside of one.
+    Lagged,
+}
+
 /// A position in a topic: gets every later item once, in order, or is told why not.
 #[derive(Debug)]
 pub struct Cursor<P, W> {
@@ -100,7 +112,13 @@ impl<P, W: Wake> Topic<P, W> {
     pub fn new(head: u64, retained: Retained, wake: W) -> Self {
         let ring =
             Ring { items: VecDeque::new(), weight: 0, head, base: head, generation: 0, is_closed: false };
-        Self { retained, ring: Mutex::new(ring), head: AtomicU64::new(head), wake }
+        Self {
+            retained,
+            ring: Mutex::new(ring),
+            head: AtomicU64::new(head),
+            generation: AtomicU32::new(0),
+            wake,
+        }
     }
 
     /// Adds the item that covers the positions after the newest one up to `upto`, and wakes all who wait.
@@ -136,6 +154,7 @@ impl<P, W: Wake> Topic<P, W> {
         let dropped = {
             let mut ring = self.lock();
             ring.generation = ring.generation.wrapping_add(1);
+            self.generation.store(ring.generation, Ordering::Release);
             self.head.store(head, Ordering::Release);
             ring.begin_at(head)
         };
@@ -164,7 +183,20 @@ impl<P, W: Wake> Topic<P, W> {
     /// How often it was replaced.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.lock().generation
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Hands the items after `position` to `read`, in order: for subscribers that keep their positions themselves, as one
+    /// that has many, and look at [`Self::generation`] first. Nothing is allocated. The topic is locked meanwhile.
+    pub fn after<R>(&self, position: u64, read: impl FnOnce(&mut dyn Iterator<Item = &P>) -> R) -> After<R> {
+        if position >= self.head() {
+            return After::Nothing;
+        }
+        let ring = self.lock();
+        match ring.first_after(position) {
+            Some(first) => After::Items(read(&mut ring.items.range(first..).map(|item| &item.payload))),
+            None => After::Lagged,
+        }
     }
 
     /// What wakes those who wait for it.
@@ -199,6 +231,14 @@ impl<P> Ring<P> {
         dropped
     }
 
+    /// Which item begins at `position`, or the end; a position inside of an item is one that no subscriber was ever
+    /// given.
+    fn first_after(&self, position: u64) -> Option<usize> {
+        let first = self.items.partition_point(|item| item.upto <= position);
+        let before = first.checked_sub(1).and_then(|before| self.items.get(before));
+        (before.map_or(self.base, |item| item.upto) == position).then_some(first)
+    }
+
     fn begin_at(&mut self, head: u64) -> VecDeque<Item<P>> {
         self.head = head;
         self.base = head;
@@ -220,13 +260,9 @@ impl<P: Clone, W: Wake> Cursor<P, W> {
         if self.position >= ring.head {
             return Next::Nothing;
         }
-        let first = ring.items.partition_point(|item| item.upto <= self.position);
-        // A position inside of an item is one that no subscriber was ever given.
-        let after =
-            first.checked_sub(1).and_then(|before| ring.items.get(before)).map_or(ring.base, |i| i.upto);
-        if after != self.position {
+        let Some(first) = ring.first_after(self.position) else {
             return Next::Lagged { head: ring.head };
-        }
+        };
         let mut weight = 0;
         let mut items = Vec::new();
         for item in ring.items.range(first..) {

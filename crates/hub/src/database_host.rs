@@ -73,7 +73,8 @@ async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
     let models = Arc::clone(database.models());
     let read = database.read(move |connection| {
-        let sql = NativeSql(connection);
+        let snapshot = connection.unchecked_transaction()?;
+        let sql = NativeSql(&snapshot);
         Ok((seq_of(&sql)?, models.stats(&sql)?))
     });
     let (seq, models) = read.await?;

@@ -16,9 +16,8 @@ use crate::{Result, fault, sidecars};
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per reading connection.
 const STATEMENT_CACHE: usize = 64;
-/// The same of the writer, whose statements differ by event log: with fewer places than logs in use each append would be
-/// parsed anew. A statement takes about 3 KB, and only what is used is kept.
-const WRITER_STATEMENT_CACHE: usize = 512;
+/// The same of the writer, which runs the statements of all models. One takes about 3 KB, and only what is used is kept.
+const WRITER_STATEMENT_CACHE: usize = 128;
 
 /// Opens the file called `path`, whatever its name looks like. SQLite, as it is built here, takes a name that begins with
 /// `file:` for a URI even if no flag asks for it, and `:memory:` and the empty name for no file at all.

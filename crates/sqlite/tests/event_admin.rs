@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
 use ferry_core::events::{
-    Append, AppendOutcome, LogTable, StoreRow, StoreState, admin, append,
+    Append, AppendOutcome, StoreKey, StoreRow, StoreState, admin, append,
     export::export,
     hook_position,
     hook_position::HookPosition,
@@ -17,23 +17,24 @@ use ferry_sqlite::{Error, NativeSql};
 use rusqlite::Connection;
 
 const NOW: &str = "2026-11-20T10:00:00.000Z";
-const CHANGE: Change<'static> = Change { new_id: "minted", actor: "u_1", reason: "test", at: NOW };
+const CHANGE: Change<'static> =
+    Change { commit_seq: 9, new_id: "minted", actor: "u_1", reason: "test", at: NOW };
 
 struct Log {
     connection: Connection,
-    table: LogTable,
 }
 
 impl Log {
     fn empty() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         ferry_core::events::schema::create_tables(&NativeSql(&connection)).unwrap();
-        Self { connection, table: LogTable::of("app") }
+        Self { connection }
     }
 
     fn of(events: i64) -> Self {
         let log = Self::empty();
-        store::create(&log.sql(), "app", "first-id", StoreState::Ok, NOW).unwrap();
+        store::create(&log.sql(), StoreKey { id: "app".into(), number: 1 }, "first-id", StoreState::Ok, NOW)
+            .unwrap();
         if events > 0 {
             log.push(0, events);
         }
@@ -53,7 +54,6 @@ impl Log {
             .collect();
         let wanted = Append {
             store_id: "app",
-            table: &self.table,
             backend_id: None,
             now: NOW,
             is_suspect: false,
@@ -78,7 +78,7 @@ impl Log {
             text.push_str(piece);
             Ok::<_, Error>(())
         };
-        export(&self.sql(), &self.row(), &self.table, after, &mut write).unwrap();
+        export(&self.sql(), &self.row(), after, &mut write).unwrap();
         text
     }
 
@@ -141,7 +141,7 @@ fn an_import_goes_to_an_empty_store_or_behind_the_newest_event() {
     assert_eq!(Log::empty().import(&rest, Mode::Append, true), Err(Refused::NoStore));
     assert_eq!(to.import(&rest, Mode::Append, true).map(|row| row.head), Ok(5));
     let mut other = to.row();
-    admin::remint(&to.sql(), &mut other, &to.table, &Change { new_id: "other", ..CHANGE }).unwrap();
+    admin::remint(&to.sql(), &mut other, &Change { new_id: "other", ..CHANGE }).unwrap();
     from.push(5, 1);
     assert_eq!(to.import(&from.exported(5), Mode::Append, true), Err(Refused::Identity));
     assert_eq!(&*to.import(&from.exported(5), Mode::Append, false).unwrap().backend_id, "minted");
@@ -180,16 +180,16 @@ fn a_reset_store_is_empty_and_a_deleted_one_can_be_made_again() {
     let log = Log::of(4);
     let mut row = log.row();
     hook_position::save(&log.sql(), "onPushed", ("app", "first-id"), &at(3), None).unwrap();
-    admin::reset(&log.sql(), &mut row, &log.table, &CHANGE).unwrap();
+    admin::reset(&log.sql(), &mut row, &CHANGE).unwrap();
     assert_eq!(row, log.row());
     assert_eq!((&*row.backend_id, row.head, row.event_count, row.bytes), ("minted", 0, 0, 0));
     assert_eq!(position(&log), at(0));
     assert_eq!(row.last_created_at.as_deref(), Some(NOW), "times never go back");
     log.push(0, 2);
 
-    admin::delete(&log.sql(), &mut row, &log.table).unwrap();
+    admin::delete(&log.sql(), &mut row, &CHANGE).unwrap();
     assert_eq!(log.row().state, StoreState::Deleted);
-    admin::revive(&log.sql(), &mut row, &log.table, &Change { new_id: "third", ..CHANGE }).unwrap();
+    admin::revive(&log.sql(), &mut row, &Change { new_id: "third", ..CHANGE }).unwrap();
     assert_eq!((log.row().state, &*log.row().backend_id), (StoreState::Ok, "third"));
     log.push(0, 1);
     let changes: i64 = log
@@ -203,11 +203,11 @@ fn a_reset_store_is_empty_and_a_deleted_one_can_be_made_again() {
 #[test]
 fn a_hold_ends_where_the_log_ends() {
     let log = Log::of(5);
-    log.connection.execute("DELETE FROM eventlog_7_app WHERE seqNum > 3", []).unwrap();
+    log.connection.execute("DELETE FROM _ferry_events WHERE seq_num > 3", []).unwrap();
     store::set_state(&log.sql(), "app", StoreState::Hold).unwrap();
     hook_position::save(&log.sql(), "onPushed", ("app", "first-id"), &at(5), None).unwrap();
     let mut row = log.row();
-    admin::resume(&log.sql(), &mut row, &log.table).unwrap();
+    admin::resume(&log.sql(), &mut row).unwrap();
     assert_eq!((row.head, row.event_count, row.state, &*row.backend_id), (3, 3, StoreState::Ok, "first-id"));
     assert_eq!(position(&log), at(3), "what is appended anew is told");
     log.push(3, 1);

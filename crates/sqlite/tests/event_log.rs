@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
 use ferry_core::events::{
-    Append, AppendOutcome, Appended, LogTable, OnRollback, StoreRow, StoreState, Watermark, append,
+    Append, AppendOutcome, Appended, OnRollback, StoreKey, StoreRow, StoreState, Watermark, append,
     check_batch,
     identity::{self, Change, Opened},
     page::{self, Range},
@@ -30,16 +30,19 @@ fn chain(first: i64, count: i64) -> Vec<Event> {
     (first..first + count).map(|seq| event(seq, seq - 1)).collect()
 }
 
+fn key(id: &str, number: i64) -> StoreKey {
+    StoreKey { id: id.into(), number }
+}
+
 struct Log {
     connection: Connection,
-    table: LogTable,
 }
 
 impl Log {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        store::create(&NativeSql(&connection), "app", "first-id", StoreState::Ok, NOW).unwrap();
-        Self { connection, table: LogTable::of("app") }
+        store::create(&NativeSql(&connection), key("app", 1), "first-id", StoreState::Ok, NOW).unwrap();
+        Self { connection }
     }
 
     fn sql(&self) -> NativeSql<'_> {
@@ -49,7 +52,6 @@ impl Log {
     fn push_at(&self, batch: &[Event], now: &str) -> AppendOutcome {
         let wanted = Append {
             store_id: "app",
-            table: &self.table,
             backend_id: Some("first-id"),
             now,
             commit_seq: 7,
@@ -70,9 +72,9 @@ impl Log {
     fn check(&self, watermark: Option<(&str, i64)>, on_rollback: OnRollback) -> (Opened, StoreRow) {
         let mut row = self.row();
         let watermark = watermark.map(|(id, head)| Watermark { backend_id: id.into(), head });
-        let change = Change { new_id: "second-id", actor: "hub", reason: "older file", at: NOW };
-        let opened =
-            identity::check(&self.sql(), &mut row, &self.table, watermark.as_ref(), on_rollback, &change);
+        let change =
+            Change { commit_seq: 9, new_id: "second-id", actor: "hub", reason: "older file", at: NOW };
+        let opened = identity::check(&self.sql(), &mut row, watermark.as_ref(), on_rollback, &change);
         (opened.unwrap(), row)
     }
 }
@@ -99,7 +101,6 @@ fn a_batch_is_accepted_at_the_head_and_nowhere_else() {
     assert_eq!((row.head, row.event_count, row.is_dense()), (20_000, 2, false));
     let other = Append {
         store_id: "app",
-        table: &log.table,
         backend_id: Some("other"),
         now: NOW,
         commit_seq: 8,
@@ -109,7 +110,7 @@ fn a_batch_is_accepted_at_the_head_and_nowhere_else() {
     let refused = append(&log.sql(), &other, &[event(20_001, 20_000)]).unwrap();
     let expected = RpcError::BackendIdMismatch { expected: "first-id".into(), received: "other".into() };
     assert_eq!(refused, AppendOutcome::Refused(expected));
-    assert_eq!(page::count(&log.sql(), &log.table, 0, 20_000).unwrap(), 2);
+    assert_eq!(page::count(&log.sql(), &key("app", 1), 0, 20_000).unwrap(), 2);
 }
 
 // Verifies: EVT-04
@@ -183,7 +184,7 @@ fn pages_are_cut_at_their_limits_and_tell_exactly_what_remains() {
         let mut range = Range { after: 0, upto: number(261), count: None, tells_remaining: true };
         let (mut seen, mut sizes) = (0, Vec::new());
         loop {
-            let page = read_page(&log.sql(), &log.table, "first-id", range).unwrap().unwrap();
+            let page = read_page(&log.sql(), &key("app", 1), "first-id", range).unwrap().unwrap();
             let text = std::str::from_utf8(&page.body).unwrap();
             let count = text.matches("\"eventEncoded\"").count() as u64;
             assert!(
@@ -210,11 +211,11 @@ fn pages_are_cut_at_their_limits_and_tell_exactly_what_remains() {
 fn a_log_above_its_head_raises_it_and_one_below_is_held() {
     let log = Log::new();
     appended(log.push(&chain(1, 3)));
-    log.connection.execute_batch("UPDATE _ferry_event_stores SET head = 1, event_count = 1").unwrap();
+    log.connection.execute_batch("UPDATE _ferry_event_logs SET head = 1, event_count = 1").unwrap();
     let (opened, row) = log.check(None, OnRollback::Hold);
     assert_eq!((opened, row.head, row.event_count), (Opened::Sound, 3, 3));
     assert_eq!(log.row(), row);
-    log.connection.execute_batch("UPDATE _ferry_event_stores SET head = 9").unwrap();
+    log.connection.execute_batch("UPDATE _ferry_event_logs SET head = 9").unwrap();
     let (opened, row) = log.check(None, OnRollback::Remint);
     assert_eq!((opened, row.state), (Opened::Held, StoreState::Hold));
     assert_eq!(log.push(&chain(10, 1)), AppendOutcome::Unserved(StoreState::Hold));
@@ -256,14 +257,12 @@ fn stores_of_one_database_are_apart() {
     let long = "ü".repeat(128);
     let ids = ["a-b", "a_b", "a.b", "A-b", "a-B", "a b", &long];
     assert_eq!(store::find(&sql, "a-b").unwrap(), None);
-    for id in ids {
-        store::create(&sql, id, &format!("id of {id}"), StoreState::Ok, NOW).unwrap();
+    for (number, id) in (1..).zip(ids) {
+        store::create(&sql, key(id, number), &format!("id of {id}"), StoreState::Ok, NOW).unwrap();
     }
     for (place, id) in ids.iter().enumerate() {
-        let table = LogTable::of(id);
         let wanted = Append {
             store_id: id,
-            table: &table,
             backend_id: None,
             now: NOW,
             commit_seq: 1,

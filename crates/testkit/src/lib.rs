@@ -8,6 +8,7 @@ pub mod bank;
 pub mod command;
 pub mod dump;
 pub mod edgereplica;
+pub mod first_layout;
 pub mod frames;
 pub mod hooks;
 pub mod http;

@@ -9,19 +9,22 @@ use std::{
 };
 
 use ferry_protocol::events::{
-    EXPORT_FERRY, EXPORT_VERSION, EventRef, ExportHeader, ExportTrailer, write_committed,
+    EXPORT_FERRY, EXPORT_TABLE_PREFIX, EXPORT_VERSION, EventRef, ExportHeader, ExportTrailer, export_table,
+    write_committed,
 };
 use ferry_sqlite::connection::{open_file, open_immutable};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
+
+mod write;
+
+pub use write::ReferenceDraft;
 
 use super::ExportSummary;
 use crate::{ClientError, Result};
 
 /// Where the reference writes down the stores of a file: id, newest event, identity.
 const CONTEXT: &str = "context_7";
-/// What names of logs begin with.
-const LOG_PREFIX: &str = "eventlog_7_";
 /// Stores that a message lists.
 const LISTED_MAX: usize = 10;
 /// Where a database file says how it is written, and the value that means WAL (SQLite file format, section 1.3.3).
@@ -194,7 +197,7 @@ impl ReferenceFile {
 
     /// The reference's name of a store's log, or the documented pattern where that one is there.
     fn table_of(&self, store: &str) -> Result<String> {
-        let (usual, plain) = (table_name(store), format!("{LOG_PREFIX}{store}"));
+        let (usual, plain) = (export_table(store), format!("{EXPORT_TABLE_PREFIX}{store}"));
         Ok(if !self.has_table(&usual)? && self.has_table(&plain)? { plain } else { usual })
     }
 
@@ -294,15 +297,6 @@ fn write_row(line: &mut String, row: &rusqlite::Row<'_>) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// `eventlog_7_` and the id, in which `_` stands for every UTF-16 unit but letters and digits.
-fn table_name(store: &str) -> String {
-    let units = store.encode_utf16().map(|unit| {
-        let plain = u8::try_from(unit).ok().filter(u8::is_ascii_alphanumeric);
-        plain.map_or('_', char::from)
-    });
-    LOG_PREFIX.chars().chain(units).collect()
-}
-
 fn reading(path: &Path, error: &rusqlite::Error) -> ClientError {
     ClientError::sqlite(format!("reading {}", path.display()), error)
 }
@@ -328,17 +322,4 @@ fn has_wal(path: &Path) -> bool {
     let mut beside = OsString::from(path);
     beside.push("-wal");
     std::fs::metadata(beside).is_ok_and(|found| found.len() > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Verifies: EVT-46
-    #[test]
-    fn logs_are_named_as_the_reference_names_them() {
-        assert_eq!(table_name("my-store"), "eventlog_7_my_store");
-        assert_eq!(table_name("a b.ü_C9"), "eventlog_7_a_b___C9");
-        assert_eq!(table_name("a\u{1f600}b"), "eventlog_7_a__b", "one for each UTF-16 unit");
-    }
 }

@@ -96,7 +96,7 @@ pub fn note<S: Sql>(
 
 /// Puts the store on hold.
 fn hold<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
-    store::set_state(sql, &row.store_id, StoreState::Hold)?;
+    store::set_state(sql, &row.key.id, StoreState::Hold)?;
     row.state = StoreState::Hold;
     Ok(())
 }

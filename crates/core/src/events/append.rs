@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use ferry_protocol::events::{ErrorCode, Event, RpcError, SEQ_NUM_MAX};
 
 use super::{
-    CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, ahead,
-    schema::LogTable,
+    CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, ahead, log,
     store::{StoreRow, StoreState},
 };
 use crate::sql::{Sql, Value};
@@ -16,8 +15,6 @@ use crate::sql::{Sql, Value};
 pub struct Append<'a> {
     /// Which store.
     pub store_id: &'a str,
-    /// Its log.
-    pub table: &'a LogTable,
     /// The store's identity as the client knows it, if it says.
     pub backend_id: Option<&'a str>,
     /// The present time: RFC 3339, UTC, milliseconds.
@@ -196,6 +193,7 @@ pub fn renumber(batch: &mut [Event], parent: i64) {
 
 /// The registry's part of a store that an append looks at.
 struct Current {
+    number: i64,
     head: i64,
     backend_id: Box<str>,
     state: StoreState,
@@ -203,13 +201,15 @@ struct Current {
 }
 
 fn current<S: Sql>(sql: &S, store_id: &str) -> Result<Option<Current>, S::Error> {
-    let text = "SELECT head, backend_id, state, last_created_at FROM _ferry_event_stores WHERE store_id = ?1";
+    let text =
+        "SELECT number, head, backend_id, state, last_created_at FROM _ferry_event_logs WHERE store_id = ?1";
     sql.first(text, &[store_id.into()], |row| {
         Ok(Current {
-            head: row.integer(0)?,
-            backend_id: row.text(1)?.into(),
-            state: row.text(2)?.parse()?,
-            last_created_at: row.optional_text(3)?.map(Into::into),
+            number: row.integer(0)?,
+            head: row.integer(1)?,
+            backend_id: row.text(2)?.into(),
+            state: row.text(3)?.parse()?,
+            last_created_at: row.optional_text(4)?.map(Into::into),
         })
     })
 }
@@ -255,10 +255,10 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
     let commit_seq = i64::try_from(append.commit_seq).unwrap_or(i64::MAX);
     let mut values = Vec::with_capacity(batch.len() * COLUMNS);
     for event in batch {
-        values.extend_from_slice(&row(event, &created_at, commit_seq, append.principal));
+        values.extend_from_slice(&row(current.number, event, (&created_at, commit_seq), append.principal));
     }
-    sql.execute_rows(&append.table.insert, COLUMNS, &values)?;
-    let text = "UPDATE _ferry_event_stores SET head = ?2, event_count = event_count + ?3, bytes = bytes + ?4,
+    sql.execute_rows(log::INSERT, COLUMNS, &values)?;
+    let text = "UPDATE _ferry_event_logs SET head = ?2, event_count = event_count + ?3, bytes = bytes + ?4,
                     last_created_at = ?5 WHERE store_id = ?1";
     let bytes: usize = batch.iter().map(size_of_event).sum();
     let counted = [
@@ -272,16 +272,17 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
     Ok(AppendOutcome::Appended(Appended { created_at, head: last.seq_num }))
 }
 
-pub(super) const COLUMNS: usize = 9;
+pub(super) const COLUMNS: usize = 10;
 
 /// The columns of an event's row.
 pub(super) fn row<'a>(
+    number: i64,
     event: &'a Event,
-    created_at: &'a str,
-    commit_seq: i64,
+    (created_at, commit_seq): (&'a str, i64),
     principal: &'a str,
 ) -> [Value<'a>; COLUMNS] {
     [
+        number.into(),
         event.seq_num.into(),
         event.parent_seq_num.into(),
         (*event.name).into(),
@@ -298,7 +299,7 @@ pub(super) fn integer(count: usize) -> Value<'static> {
     Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// Bytes that an event takes, as `_ferry_event_stores.bytes` counts them.
+/// Bytes that an event takes, as `_ferry_event_logs.bytes` counts them.
 #[must_use]
 pub fn size_of_event(event: &Event) -> usize {
     event.name.len()

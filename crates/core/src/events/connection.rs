@@ -17,7 +17,7 @@ use super::{
     interface::{Limits, Log, Output, ReadPage, Rights},
     page::{HistoryPage, Range},
     pull::Pull,
-    tail::{Next, body_of},
+    recent::Following,
 };
 
 /// Frames that are no JSON of this wire before the connection is closed.
@@ -278,41 +278,40 @@ impl Connection {
             return (false, false);
         }
         let acked = self.transport == Transport::Ws;
-        let body = match pull.horizon {
+        let frame = match pull.horizon {
             Some(horizon) if pull.cursor == horizon => {
                 pull.horizon = None;
-                PageBody::default().finish(PageInfo::NoMore, &log.position().backend_id)
+                chunk(&pull.id, &PageBody::default().finish(PageInfo::NoMore, &log.position().backend_id))
             }
-            horizon => match log.next(pull.cursor, horizon) {
-                Next::Nothing => return (false, false),
+            horizon => match log.following(pull.cursor, horizon) {
+                Following::Nothing => return (false, false),
                 _ if acked && !pull.has_window() => {
                     pull.is_blocked = true;
                     return (false, false);
                 }
-                Next::Read => {
+                Following::Read => {
                     self.read(place, log);
                     return (false, false);
                 }
-                Next::Pages(pages, remaining) => {
-                    let last = pages.last().map_or(pull.cursor, |page| page.last);
-                    pull.cursor = last;
-                    let more = horizon.is_some_and(|horizon| last < horizon);
+                Following::Pages(pages) => {
+                    pull.cursor = pages.last();
+                    let more = horizon.is_some_and(|horizon| pull.cursor < horizon);
                     if !more {
                         pull.horizon = None;
                     }
                     pull.remaining = None;
-                    let info = if more { PageInfo::MoreKnown(remaining) } else { PageInfo::NoMore };
-                    body_of(&pages, info, &log.position().backend_id)
+                    let info = if more { PageInfo::MoreKnown(pages.remaining) } else { PageInfo::NoMore };
+                    pages.frame(&pull.id, info)
                 }
             },
         };
-        self.send_chunk(place, &body, now_ms)
+        self.send_chunk(place, frame, now_ms)
     }
 
-    fn send_chunk(&mut self, place: usize, body: &Bytes, now_ms: u64) -> (bool, bool) {
+    fn send_chunk(&mut self, place: usize, frame: Bytes, now_ms: u64) -> (bool, bool) {
         let pull = &mut self.pulls[place];
         pull.sent(now_ms);
-        self.out.push_back(Output::Chunk(chunk(&pull.id, body)));
+        self.out.push_back(Output::Chunk(frame));
         let over = !pull.live && pull.horizon.is_none();
         if over {
             self.out.push_back(Output::Send(exit_void(&pull.id)));
@@ -348,7 +347,8 @@ impl Connection {
             if pull.horizon.is_some_and(|horizon| page.last >= horizon || page.remaining == 0) {
                 pull.horizon = None;
             }
-            if self.send_chunk(place, &page.body, now_ms).1 {
+            let frame = chunk(&pull.id, &page.body);
+            if self.send_chunk(place, frame, now_ms).1 {
                 self.pulls.remove(place);
             }
         }

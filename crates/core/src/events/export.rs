@@ -5,11 +5,7 @@ use std::ops::ControlFlow;
 use ferry_protocol::events::{EXPORT_FERRY, EXPORT_VERSION, ExportHeader, ExportTrailer, write_committed};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    page::{count, each_event},
-    schema::LogTable,
-    store::StoreRow,
-};
+use super::{log::each_event, page::count, store::StoreRow};
 use crate::sql::Sql;
 
 /// Takes pieces of an export, in order.
@@ -22,30 +18,29 @@ pub type Write<'a, E> = dyn FnMut(&str) -> Result<(), E> + 'a;
 pub fn export<S: Sql>(
     sql: &S,
     row: &StoreRow,
-    table: &LogTable,
     after: i64,
     write: &mut Write<'_, S::Error>,
 ) -> Result<(), S::Error> {
     let mut base = None;
-    each_event(sql, table, (after, row.head), 1, &mut |event, _| {
+    each_event(sql, &row.key, (after, row.head), 1, &mut |event, _| {
         base = Some(event.parent_seq_num);
         Ok(ControlFlow::Break(()))
     })?;
     let header = ExportHeader {
         ferry: EXPORT_FERRY.into(),
         version: EXPORT_VERSION,
-        store_id: row.store_id.clone(),
+        store_id: row.key.id.clone(),
         backend_id: row.backend_id.clone(),
         head: row.head,
         base: base.unwrap_or(row.head),
-        count: count(sql, table, after, row.head)?,
+        count: count(sql, &row.key, after, row.head)?,
     };
     let mut line = String::with_capacity(1024);
     header.write(&mut line);
     line.push('\n');
     write(&line)?;
     let (mut digest, mut written) = (Sha256::new(), 0);
-    each_event(sql, table, (after, row.head), u32::MAX, &mut |event, seq| {
+    each_event(sql, &row.key, (after, row.head), u32::MAX, &mut |event, seq| {
         line.clear();
         write_committed(&mut line, event, u64::try_from(seq).unwrap_or(0));
         line.push('\n');

@@ -56,7 +56,7 @@ pub fn save<S: Sql>(
 ) -> Result<(), S::Error> {
     Later::Hooks.make(sql)?;
     let text = "INSERT OR REPLACE INTO _ferry_event_hooks(hook, store_id, position, tries, next_at)
-                SELECT ?1, store_id, ?3, ?4, ?5 FROM _ferry_event_stores WHERE store_id = ?2 AND backend_id = ?6";
+                SELECT ?1, store_id, ?3, ?4, ?5 FROM _ferry_event_logs WHERE store_id = ?2 AND backend_id = ?6";
     let values = [
         hook.into(),
         store_id.into(),

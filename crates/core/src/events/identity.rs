@@ -2,7 +2,7 @@
 
 use super::{
     ahead,
-    schema::{Later, LogTable},
+    schema::Later,
     store::{self, OnRollback, StoreRow, StoreState, Watermark},
 };
 use crate::sql::Sql;
@@ -10,6 +10,8 @@ use crate::sql::Sql;
 /// Who changes an identity, and why; kept for ever in `_ferry_event_identities`.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
+    /// The commit, under whose number the log is filed that begins with the change, if one does.
+    pub commit_seq: u64,
     /// The new identity, drawn by the caller.
     pub new_id: &'a str,
     /// Who asked.
@@ -20,6 +22,13 @@ pub struct Change<'a> {
     pub at: &'a str,
 }
 
+impl Change<'_> {
+    /// The number of a log that begins now.
+    pub(super) fn number(&self) -> i64 {
+        i64::try_from(self.commit_seq).unwrap_or(i64::MAX)
+    }
+}
+
 /// Gives the store a new identity and keeps its log; a store on hold serves again.
 ///
 /// # Errors
@@ -27,9 +36,9 @@ pub struct Change<'a> {
 pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
     record(sql, row, change)?;
     // Clients begin anew: what they held of the old identity says nothing of this one.
-    ahead::forget(sql, &row.store_id)?;
-    let text = "UPDATE _ferry_event_stores SET backend_id = ?2, state = 'ok' WHERE store_id = ?1";
-    sql.execute(text, &[(*row.store_id).into(), change.new_id.into()])?;
+    ahead::forget(sql, &row.key.id)?;
+    let text = "UPDATE _ferry_event_logs SET backend_id = ?2, state = 'ok' WHERE store_id = ?1";
+    sql.execute(text, &[(*row.key.id).into(), change.new_id.into()])?;
     row.backend_id = change.new_id.into();
     row.state = StoreState::Ok;
     Ok(())
@@ -44,7 +53,7 @@ pub fn record<S: Sql>(sql: &S, row: &StoreRow, change: &Change<'_>) -> Result<()
     let text = "INSERT INTO _ferry_event_identities(store_id, old_id, new_id, head, actor, reason, at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let values = [
-        (*row.store_id).into(),
+        (*row.key.id).into(),
         (*row.backend_id).into(),
         change.new_id.into(),
         row.head.into(),
@@ -71,7 +80,7 @@ pub fn descends_from<S: Sql>(sql: &S, row: &StoreRow, older: &str) -> Result<boo
                     VALUES (?2)
                     UNION SELECT new_id FROM _ferry_event_identities, chain WHERE store_id = ?1 AND old_id = id)
                 SELECT 1 FROM chain WHERE id = ?3";
-    let values = [(*row.store_id).into(), older.into(), (*row.backend_id).into()];
+    let values = [(*row.key.id).into(), older.into(), (*row.backend_id).into()];
     Ok(sql.first(text, &values, |_| Ok(()))?.is_some())
 }
 
@@ -86,6 +95,24 @@ pub enum Opened {
     Reminted,
 }
 
+/// Whether the hub remembers more of the store than its file holds.
+fn is_lost<S: Sql>(sql: &S, row: &StoreRow, watermark: Option<&Watermark>) -> Result<bool, S::Error> {
+    Ok(match watermark {
+        None => false,
+        // After a change of identity a lower head is what a reset leaves.
+        Some(known) if known.backend_id == row.backend_id => known.head > row.head,
+        Some(known) => !descends_from(sql, row, &known.backend_id)?,
+    })
+}
+
+/// Whether opening the store changes nothing: what it is can be read without the writer.
+///
+/// # Errors
+/// What storage reports.
+pub fn is_sound<S: Sql>(sql: &S, row: &StoreRow, watermark: Option<&Watermark>) -> Result<bool, S::Error> {
+    Ok(row.state != StoreState::Ok || (store::agrees(sql, row)? && !is_lost(sql, row, watermark)?))
+}
+
 /// Checks a store that is being opened: row against log, and both against what the hub remembers.
 ///
 /// # Errors
@@ -93,7 +120,6 @@ pub enum Opened {
 pub fn check<S: Sql>(
     sql: &S,
     row: &mut StoreRow,
-    table: &LogTable,
     watermark: Option<&Watermark>,
     on_rollback: OnRollback,
     change: &Change<'_>,
@@ -101,13 +127,8 @@ pub fn check<S: Sql>(
     if row.state != StoreState::Ok {
         return Ok(if row.state == StoreState::Hold { Opened::Held } else { Opened::Sound });
     }
-    let whole = store::reconcile(sql, row, table)?;
-    let lost = match watermark {
-        None => false,
-        // After a change of identity a lower head is what a reset leaves.
-        Some(known) if known.backend_id == row.backend_id => known.head > row.head,
-        Some(known) => !descends_from(sql, row, &known.backend_id)?,
-    };
+    let whole = store::reconcile(sql, row)?;
+    let lost = is_lost(sql, row, watermark)?;
     if whole && !lost {
         return Ok(Opened::Sound);
     }
@@ -116,7 +137,7 @@ pub fn check<S: Sql>(
         remint(sql, row, change)?;
         return Ok(Opened::Reminted);
     }
-    store::set_state(sql, &row.store_id, StoreState::Hold)?;
+    store::set_state(sql, &row.key.id, StoreState::Hold)?;
     row.state = StoreState::Hold;
     Ok(Opened::Held)
 }

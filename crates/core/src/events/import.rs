@@ -10,7 +10,7 @@ use super::{
     export::hex,
     hook_position,
     identity::{self, Change},
-    schema::LogTable,
+    log::{self, StoreKey},
     store::{self, StoreRow, StoreState},
 };
 use crate::sql::Sql;
@@ -181,18 +181,21 @@ pub fn admit<S: Sql>(
     header: &ExportHeader,
     wanted: &Wanted<'_>,
 ) -> Result<Result<StoreRow, Refused>, S::Error> {
-    let (table, at) = (LogTable::of(store_id), wanted.change.at);
+    let at = wanted.change.at;
     let id = if wanted.keep { &*header.backend_id } else { wanted.change.new_id };
     let change = Change { new_id: id, ..wanted.change };
     let mut row = match store::find(sql, store_id)? {
         None if wanted.mode == Mode::Append => return Ok(Err(Refused::NoStore)),
-        None => return refuse_gap(header, store::create(sql, store_id, id, StoreState::Ok, at)?),
+        None => {
+            let key = StoreKey { id: store_id.into(), number: change.number() };
+            return refuse_gap(header, store::create(sql, key, id, StoreState::Ok, at)?);
+        }
         Some(row) => row,
     };
     match row.state {
         StoreState::Hold => return Ok(Err(Refused::OnHold)),
         StoreState::Deleted if wanted.mode == Mode::Append => return Ok(Err(Refused::NoStore)),
-        StoreState::Deleted => admin::revive(sql, &mut row, &table, &change)?,
+        StoreState::Deleted => admin::revive(sql, &mut row, &change)?,
         StoreState::Ok if *row.backend_id == *id => {}
         StoreState::Ok if wanted.mode == Mode::Create && row.event_count > 0 => {
             return Ok(Err(Refused::NotEmpty));
@@ -215,7 +218,6 @@ fn refuse_gap<E>(header: &ExportHeader, row: StoreRow) -> Result<Result<StoreRow
 #[derive(Debug)]
 pub struct Writer<'a> {
     row: StoreRow,
-    table: LogTable,
     commit_seq: u64,
     principal: &'a str,
     waiting: Vec<CommittedEvent>,
@@ -225,8 +227,7 @@ impl<'a> Writer<'a> {
     /// A writer behind the log of `row`, for the commit `commit_seq`.
     #[must_use]
     pub fn new(row: StoreRow, commit_seq: u64, principal: &'a str) -> Self {
-        let table = LogTable::of(&row.store_id);
-        Self { row, table, commit_seq, principal, waiting: Vec::new() }
+        Self { row, commit_seq, principal, waiting: Vec::new() }
     }
 
     /// Takes the next event in.
@@ -242,9 +243,14 @@ impl<'a> Writer<'a> {
         let commit_seq = i64::try_from(self.commit_seq).unwrap_or(i64::MAX);
         let mut values = Vec::with_capacity(self.waiting.len() * COLUMNS);
         for CommittedEvent { event, created_at } in &self.waiting {
-            values.extend_from_slice(&columns(event, created_at, commit_seq, self.principal));
+            values.extend_from_slice(&columns(
+                self.row.key.number,
+                event,
+                (created_at, commit_seq),
+                self.principal,
+            ));
         }
-        sql.execute_rows(&self.table.insert, COLUMNS, &values)?;
+        sql.execute_rows(log::INSERT, COLUMNS, &values)?;
         for CommittedEvent { event, created_at } in self.waiting.drain(..) {
             self.row.head = event.seq_num;
             self.row.event_count += 1;
@@ -264,19 +270,19 @@ impl<'a> Writer<'a> {
         self.flush(sql)?;
         let row = self.row;
         let text =
-            "UPDATE _ferry_event_stores SET head = ?2, event_count = ?3, bytes = ?4, last_created_at = ?5
+            "UPDATE _ferry_event_logs SET head = ?2, event_count = ?3, bytes = ?4, last_created_at = ?5
                     WHERE store_id = ?1";
         let count = usize::try_from(row.event_count).unwrap_or(0);
         let values = [
-            (*row.store_id).into(),
+            (*row.key.id).into(),
             row.head.into(),
             integer(count),
             row.bytes.into(),
             row.last_created_at.as_deref().into(),
         ];
         sql.execute(text, &values)?;
-        ahead::forget_upto(sql, &row.store_id, row.head)?;
-        hook_position::skip(sql, hook, &row.store_id, (old_head, row.head))?;
+        ahead::forget_upto(sql, &row.key.id, row.head)?;
+        hook_position::skip(sql, hook, &row.key.id, (old_head, row.head))?;
         Ok(row)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ferry_protocol::events::{Cursor, Event, PushCall, RequestId, RpcError, close::Close};
 
-use super::{page::Range, tail::Next};
+use super::{page::Range, recent::Following};
 
 /// Where a store stands.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub trait Log {
     fn position(&self) -> Position;
 
     /// What follows `cursor`, up to `upto` (the head, if `None`), as far as it is in memory.
-    fn next(&self, cursor: i64, upto: Option<i64>) -> Next;
+    fn following(&self, cursor: i64, upto: Option<i64>) -> Following;
 }
 
 /// What the caller may do; looked at for every call (EVT-53).

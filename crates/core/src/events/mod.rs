@@ -1,7 +1,7 @@
 //! Event sync: one totally ordered, append-only log per store (events specification, sections 3 and 4).
 //!
 //! [`append`](append()) and the functions of [`store`] and [`identity`] run inside a request of the database's writer;
-//! [`page`] reads on any snapshot. [`Tail`] keeps the newest events in memory for all subscribers, and
+//! [`log`] and [`page`] read on any snapshot. [`recent`] keeps the newest events in memory for all subscribers, and
 //! [`Connection`] is the machine behind one client's socket or HTTP call.
 
 pub mod admin;
@@ -9,27 +9,30 @@ pub mod ahead;
 pub mod append;
 pub mod connection;
 pub mod export;
+pub mod first_layout;
 pub mod hook_position;
 pub mod idempotency;
 pub mod identity;
 pub mod import;
 pub mod interface;
+pub mod log;
+pub mod maintenance;
 pub mod page;
 mod pull;
 pub mod rate;
+pub mod recent;
 pub mod schema;
 pub mod store;
-pub mod tail;
 
 pub use ahead::OnCursorAhead;
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
 pub use connection::Connection;
 pub use interface::{Ahead, FirstEvent, Limits, Log, Output, Position, ReadPage, Rights};
+pub use log::StoreKey;
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
-pub use schema::LogTable;
+pub use recent::{Following, Pages, RecentPage, RecentPages};
 pub use store::{OnRollback, StoreRow, StoreState, Watermark};
-pub use tail::{Next, Tail, TailPage};
 
 /// Events of one outgoing page (section 2.5).
 pub const PAGE_MAX_EVENTS: u32 = 100;

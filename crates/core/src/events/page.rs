@@ -3,10 +3,13 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use ferry_protocol::events::{EventRef, PageBody, PageInfo};
+use ferry_protocol::events::{PageBody, PageInfo};
 
-use super::{PAGE_MAX_BYTES, PAGE_MAX_EVENTS, schema::LogTable};
-use crate::sql::{Damaged, Row, Sql};
+use super::{
+    PAGE_MAX_BYTES, PAGE_MAX_EVENTS,
+    log::{self, StoreKey, each_event},
+};
+use crate::sql::Sql;
 
 /// A page of history, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,28 +36,26 @@ pub struct Range {
 }
 
 /// Reads the first page of `range`: at most 100 events and 900,000 bytes, one event at least; `None` if there is
-/// none. The log is read once; what did not fit is not encoded again but cut off.
+/// none. The log is read once; what did not fit is not encoded again but cut off. Wants one snapshot.
 ///
 /// # Errors
 /// What storage reports.
 pub fn read_page<S: Sql>(
     sql: &S,
-    table: &LogTable,
+    key: &StoreKey,
     backend_id: &str,
     range: Range,
 ) -> Result<Option<HistoryPage>, S::Error> {
     let total = match range.count {
         Some(count) => count,
-        None => count(sql, table, range.after, range.upto)?,
+        None => count(sql, key, range.after, range.upto)?,
     };
     let (mut body, mut last) = (PageBody::with_capacity(4096), range.after);
     // The frame's prefix and the page's end need a few bytes too.
     let most = PAGE_MAX_BYTES - 1024;
-    let limit = i64::from(PAGE_MAX_EVENTS);
-    sql.query(&table.page, &[range.after.into(), range.upto.into(), limit.into()], &mut |row| {
+    each_event(sql, key, (range.after, range.upto), PAGE_MAX_EVENTS, &mut |event, _| {
         let (len, count) = (body.len(), body.count());
-        let event = event(row)?;
-        body.push(&event);
+        body.push(event);
         if body.len() > most && count > 0 {
             body.truncate(len, count);
             return Ok(ControlFlow::Break(()));
@@ -78,56 +79,10 @@ pub fn read_page<S: Sql>(
 ///
 /// # Errors
 /// What storage reports.
-pub fn count<S: Sql>(sql: &S, table: &LogTable, after: i64, upto: i64) -> Result<u64, S::Error> {
-    let dense = "SELECT base FROM _ferry_event_stores
+pub fn count<S: Sql>(sql: &S, key: &StoreKey, after: i64, upto: i64) -> Result<u64, S::Error> {
+    let dense = "SELECT base FROM _ferry_event_logs
                  WHERE store_id = ?1 AND head - base = event_count AND base <= ?2 AND ?3 <= head";
-    let found = sql.first(dense, &[(*table.store_id).into(), after.into(), upto.into()], |_| Ok(()))?;
-    if found.is_some() {
-        return Ok(u64::try_from(upto - after).unwrap_or(0));
-    }
-    let counted = sql.first(&table.count, &[after.into(), upto.into()], |row| Ok(row.integer(0)?))?;
-    Ok(u64::try_from(counted.unwrap_or(0)).unwrap_or(0))
-}
-
-/// The event of a row of the log.
-///
-/// # Errors
-/// When the row is damaged.
-pub fn event(row: &dyn Row) -> Result<EventRef<'_>, Damaged> {
-    Ok(EventRef {
-        seq_num: row.integer(0)?,
-        parent_seq_num: row.integer(1)?,
-        name: row.text(2)?,
-        args: row.optional_text(3)?,
-        created_at: row.text(4)?,
-        client_id: row.text(5)?,
-        session_id: row.text(6)?,
-    })
-}
-
-/// The commit that appended the event of a row.
-///
-/// # Errors
-/// When the row is damaged.
-pub fn commit_seq(row: &dyn Row) -> Result<i64, Damaged> {
-    row.integer(7)
-}
-
-/// What [`each_event`] hands an event and the number of its commit to; it may break off.
-pub type EachEvent<'a, E> = dyn FnMut(&EventRef<'_>, i64) -> Result<ControlFlow<()>, E> + 'a;
-
-/// Hands every event after `after` up to `upto` to `each`, in order, at most `limit`.
-///
-/// # Errors
-/// What storage or `each` reports.
-pub fn each_event<S: Sql>(
-    sql: &S,
-    table: &LogTable,
-    (after, upto): (i64, i64),
-    limit: u32,
-    each: &mut EachEvent<'_, S::Error>,
-) -> Result<(), S::Error> {
-    sql.query(&table.page, &[after.into(), upto.into(), i64::from(limit).into()], &mut |row| {
-        each(&event(row)?, commit_seq(row)?)
-    })
+    let found = sql.first(dense, &[(*key.id).into(), after.into(), upto.into()], |_| Ok(()))?;
+    let counted = if found.is_some() { upto - after } else { log::count(sql, key, after, upto)? };
+    Ok(u64::try_from(counted).unwrap_or(0))
 }

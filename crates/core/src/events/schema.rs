@@ -1,18 +1,28 @@
-//! Tables of event sync inside the database's own file (section 4).
-
-use std::fmt::Write as _;
+//! Tables of event sync inside the database's own file (section 4). None of them depends on how many stores there are
+//! (EVT-81).
 
 use crate::sql::Sql;
 
-/// Version of LiveStore's storage format, part of every log's name.
-const PERSISTENCE_FORMAT_VERSION: u32 = 7;
-
-/// The table that all stores of a database share.
-const STORES: &str = "CREATE TABLE IF NOT EXISTS _ferry_event_stores(
-        store_id TEXT PRIMARY KEY, table_name TEXT NOT NULL,
+/// A row per store, under its exact id (EVT-80). `number` is what its events are filed under: the commit that gave it to
+/// the store, so that none is given twice. `moving`: the table of the first layout that still holds a part of its log.
+const STORES: &str = "CREATE TABLE IF NOT EXISTS _ferry_event_logs(
+        store_id TEXT PRIMARY KEY, number INTEGER NOT NULL,
         backend_id TEXT NOT NULL, head INTEGER NOT NULL, base INTEGER NOT NULL,
         event_count INTEGER NOT NULL, bytes INTEGER NOT NULL,
-        state TEXT NOT NULL, created_at TEXT NOT NULL, last_created_at TEXT) STRICT, WITHOUT ROWID";
+        state TEXT NOT NULL, created_at TEXT NOT NULL, last_created_at TEXT, moving TEXT) STRICT, WITHOUT ROWID";
+
+/// The events of all stores, those of one store side by side.
+const EVENTS: &str = "CREATE TABLE IF NOT EXISTS _ferry_events(
+        store INTEGER NOT NULL, seq_num INTEGER NOT NULL, parent_seq_num INTEGER NOT NULL, name TEXT NOT NULL,
+        args TEXT, created_at TEXT NOT NULL, client_id TEXT NOT NULL, session_id TEXT NOT NULL,
+        commit_seq INTEGER NOT NULL, principal TEXT, PRIMARY KEY(store, seq_num)) STRICT, WITHOUT ROWID";
+
+/// What SQL sees of all logs. Made when no event is left in a table of the first layout, so that none is ever missing.
+const VIEW: &str = "CREATE VIEW IF NOT EXISTS events(
+        store_id, seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq) AS
+        SELECT l.store_id, e.seq_num, e.parent_seq_num, e.name, e.args, e.created_at, e.client_id, e.session_id,
+            e.commit_seq
+        FROM _ferry_event_logs AS l CROSS JOIN _ferry_events AS e ON e.store = l.number";
 
 /// A table that most databases never need, made at its first write: each would take a page of every database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +33,8 @@ pub(super) enum Later {
     Hooks,
     /// Answers under idempotency keys.
     Keys,
+    /// Numbers whose events belong to no store any more, and are removed in steps.
+    Dropped,
 }
 
 impl Later {
@@ -31,6 +43,7 @@ impl Later {
             Self::Identities => "_ferry_event_identities",
             Self::Hooks => "_ferry_event_hooks",
             Self::Keys => "_ferry_event_idem",
+            Self::Dropped => "_ferry_event_dropped",
         }
     }
 
@@ -47,6 +60,7 @@ impl Later {
                     PRIMARY KEY(store_id, key)) STRICT",
                 "CREATE INDEX _ferry_event_idem_exp ON _ferry_event_idem(expires_at)",
             ],
+            Self::Dropped => &["CREATE TABLE _ferry_event_dropped(number INTEGER PRIMARY KEY) STRICT"],
         }
     }
 
@@ -64,20 +78,32 @@ impl Later {
     }
 }
 
-/// Makes the shared table if it is missing.
+/// Makes what all stores share, where it is missing.
 ///
 /// # Errors
 /// What storage reports.
 pub fn create_tables<S: Sql>(sql: &S) -> Result<(), S::Error> {
-    sql.execute(STORES, &[]).map(drop)
+    create_logs(sql)?;
+    create_view(sql)
 }
 
-/// Whether the shared table is there.
+/// The same without the view.
+pub(super) fn create_logs<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    sql.execute(STORES, &[])?;
+    sql.execute(EVENTS, &[]).map(drop)
+}
+
+/// Makes the view, unless the application has given something that name.
+pub(super) fn create_view<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    sql.execute(VIEW, &[]).map(drop)
+}
+
+/// Whether the tables are there.
 ///
 /// # Errors
 /// What storage reports.
 pub fn has_tables<S: Sql>(sql: &S) -> Result<bool, S::Error> {
-    has_table(sql, "_ferry_event_stores")
+    has_table(sql, "_ferry_event_logs")
 }
 
 /// Whether the table `name` is there.
@@ -87,100 +113,4 @@ pub fn has_tables<S: Sql>(sql: &S) -> Result<bool, S::Error> {
 pub(super) fn has_table<S: Sql>(sql: &S, name: &str) -> Result<bool, S::Error> {
     let text = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
     Ok(sql.first(text, &[name.into()], |_| Ok(()))?.is_some())
-}
-
-/// A store's log: its name, and the statements on it, written once per store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogTable {
-    /// Name of the table, without quotes.
-    pub name: Box<str>,
-    pub(super) store_id: Box<str>,
-    pub(super) insert: Box<str>,
-    pub(super) page: Box<str>,
-    pub(super) count: Box<str>,
-    pub(super) newest: Box<str>,
-}
-
-impl LogTable {
-    /// The log of `store_id`.
-    #[must_use]
-    pub fn of(store_id: &str) -> Self {
-        let name = table_name(store_id);
-        let columns =
-            "seqNum, parentSeqNum, name, args, createdAt, clientId, sessionId, commitSeq, principal";
-        Self {
-            insert: format!("INSERT INTO \"{name}\"({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
-                .into(),
-            page: format!(
-                "SELECT {columns} FROM \"{name}\" WHERE seqNum > ?1 AND seqNum <= ?2 ORDER BY seqNum LIMIT ?3"
-            )
-            .into(),
-            count: format!("SELECT count(*) FROM \"{name}\" WHERE seqNum > ?1 AND seqNum <= ?2").into(),
-            newest: format!("SELECT seqNum, createdAt FROM \"{name}\" ORDER BY seqNum DESC LIMIT 1").into(),
-            name: name.into(),
-            store_id: store_id.into(),
-        }
-    }
-
-    /// Number of the commit that appended the newest event; 0: there is none.
-    ///
-    /// # Errors
-    /// What storage reports.
-    pub fn newest_commit<S: Sql>(&self, sql: &S) -> Result<i64, S::Error> {
-        let text = format!("SELECT commitSeq FROM \"{}\" ORDER BY seqNum DESC LIMIT 1", self.name);
-        Ok(sql.first(&text, &[], |row| Ok(row.integer(0)?))?.unwrap_or(0))
-    }
-
-    /// Makes the table. Its first seven columns are the reference's, so that its logs import as they are.
-    ///
-    /// # Errors
-    /// What storage reports.
-    pub fn create<S: Sql>(&self, sql: &S) -> Result<(), S::Error> {
-        let statement = format!(
-            "CREATE TABLE \"{}\"(
-                seqNum INTEGER PRIMARY KEY, parentSeqNum INTEGER NOT NULL, name TEXT NOT NULL,
-                args TEXT, createdAt TEXT NOT NULL, clientId TEXT NOT NULL, sessionId TEXT NOT NULL,
-                commitSeq INTEGER NOT NULL, principal TEXT) STRICT",
-            self.name
-        );
-        sql.execute(&statement, &[]).map(drop)
-    }
-}
-
-/// `eventlog_7_` and the store's id, in which every byte but `a–z 0–9 - _ .` is written `%hh` (EVT-80): injective,
-/// and safe under SQLite's case-insensitive names. It holds no quote, so quoting it is enough.
-fn table_name(store_id: &str) -> String {
-    let mut name = format!("eventlog_{PERSISTENCE_FORMAT_VERSION}_");
-    for byte in store_id.bytes() {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.') {
-            name.push(char::from(byte));
-        } else {
-            let _ = write!(name, "%{byte:02x}");
-        }
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    // Verifies: EVT-80
-    #[test]
-    fn documented_names() {
-        assert_eq!(table_name("sword-app-global"), "eventlog_7_sword-app-global");
-        assert_eq!(table_name("Team A"), "eventlog_7_%54eam%20%41");
-        assert_eq!(table_name("a\"b%é"), "eventlog_7_a%22b%25%c3%a9");
-    }
-
-    proptest! {
-        // Verifies: EVT-80
-        #[test]
-        fn different_stores_never_share_a_table(one in ".{0,20}", other in ".{0,20}") {
-            let (a, b) = (table_name(&one).to_ascii_lowercase(), table_name(&other).to_ascii_lowercase());
-            prop_assert_eq!(a == b, one == other);
-        }
-    }
 }

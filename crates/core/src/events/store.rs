@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use super::schema::{LogTable, create_tables, has_tables};
+use super::{
+    first_layout,
+    log::{self, Newest, StoreKey},
+    schema::{create_tables, has_tables},
+};
 use crate::sql::{Damaged, Row, Sql, Value};
 
 /// Whether a store serves.
@@ -50,8 +54,8 @@ impl FromStr for StoreState {
 /// A store as its row tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreRow {
-    /// Its id.
-    pub store_id: Box<str>,
+    /// Its id, and where its events are filed.
+    pub key: StoreKey,
     /// Its identity, which clients compare (EVT-40).
     pub backend_id: Box<str>,
     /// Number of the newest event; 0: none yet.
@@ -71,8 +75,11 @@ pub struct StoreRow {
 }
 
 const COLUMNS: &str =
-    "store_id, backend_id, head, base, event_count, bytes, state, created_at, last_created_at";
-const STATE: usize = 6;
+    "store_id, number, backend_id, head, base, event_count, bytes, state, created_at, last_created_at";
+/// The same in a database of the first layout, whose stores have no numbers yet.
+const FIRST_COLUMNS: &str =
+    "store_id, 0, backend_id, head, base, event_count, bytes, state, created_at, last_created_at";
+const STATE: usize = 7;
 
 /// What the hub remembers of a store outside its file, to notice an older file (EVT-43).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,15 +102,15 @@ pub enum OnRollback {
 impl StoreRow {
     fn read(row: &dyn Row) -> Result<Self, Damaged> {
         Ok(Self {
-            store_id: row.text(0)?.into(),
-            backend_id: row.text(1)?.into(),
-            head: row.integer(2)?,
-            base: row.integer(3)?,
-            event_count: row.integer(4)?,
-            bytes: row.integer(5)?,
+            key: StoreKey { id: row.text(0)?.into(), number: row.integer(1)? },
+            backend_id: row.text(2)?.into(),
+            head: row.integer(3)?,
+            base: row.integer(4)?,
+            event_count: row.integer(5)?,
+            bytes: row.integer(6)?,
             state: row.text(STATE)?.parse()?,
-            created_at: row.text(7)?.into(),
-            last_created_at: row.optional_text(8)?.map(Into::into),
+            created_at: row.text(8)?.into(),
+            last_created_at: row.optional_text(9)?.map(Into::into),
         })
     }
 
@@ -114,15 +121,22 @@ impl StoreRow {
     }
 }
 
+/// The registry, as the beginning of a query; `None`: there is none yet.
+fn registry<S: Sql>(sql: &S) -> Result<Option<String>, S::Error> {
+    if has_tables(sql)? {
+        return Ok(Some(format!("SELECT {COLUMNS} FROM _ferry_event_logs")));
+    }
+    let is_first = first_layout::is_first(sql)?;
+    Ok(is_first.then(|| format!("SELECT {FIRST_COLUMNS} FROM _ferry_event_stores")))
+}
+
 /// The row of `store_id`, if it has one.
 ///
 /// # Errors
 /// What storage reports.
 pub fn find<S: Sql>(sql: &S, store_id: &str) -> Result<Option<StoreRow>, S::Error> {
-    if !has_tables(sql)? {
-        return Ok(None);
-    }
-    let text = format!("SELECT {COLUMNS} FROM _ferry_event_stores WHERE store_id = ?1");
+    let Some(registry) = registry(sql)? else { return Ok(None) };
+    let text = registry + " WHERE store_id = ?1";
     sql.first(&text, &[store_id.into()], |row| Ok(StoreRow::read(row)?))
 }
 
@@ -132,8 +146,8 @@ pub fn find<S: Sql>(sql: &S, store_id: &str) -> Result<Option<StoreRow>, S::Erro
 /// What storage reports.
 pub fn list<S: Sql>(sql: &S) -> Result<Vec<StoreRow>, S::Error> {
     let mut rows = Vec::new();
-    if has_tables(sql)? {
-        let text = format!("SELECT {COLUMNS} FROM _ferry_event_stores ORDER BY store_id");
+    if let Some(registry) = registry(sql)? {
+        let text = registry + " ORDER BY store_id";
         sql.query(&text, &[], &mut |row| {
             rows.push(StoreRow::read(row)?);
             Ok(std::ops::ControlFlow::Continue(()))
@@ -142,27 +156,29 @@ pub fn list<S: Sql>(sql: &S) -> Result<Vec<StoreRow>, S::Error> {
     Ok(rows)
 }
 
-/// Makes an empty store with its identity, in one transaction with whatever else the request does (EVT-40).
+/// Makes an empty store with its identity, in one transaction with whatever else the request does (EVT-40). The number
+/// in `key` is that of the commit.
 ///
 /// # Errors
 /// What storage reports.
 pub fn create<S: Sql>(
     sql: &S,
-    store_id: &str,
+    key: StoreKey,
     backend_id: &str,
     state: StoreState,
     now: &str,
 ) -> Result<StoreRow, S::Error> {
-    create_tables(sql)?;
-    let table = LogTable::of(store_id);
-    table.create(sql)?;
+    first_layout::take_over(sql)?;
+    if !has_tables(sql)? {
+        create_tables(sql)?;
+    }
     let text =
-        "INSERT INTO _ferry_event_stores(store_id, table_name, backend_id, head, base, event_count, bytes,
-                    state, created_at) VALUES (?1, ?2, ?3, 0, 0, 0, 0, ?4, ?5)";
-    let row = [store_id.into(), (*table.name).into(), backend_id.into(), state.as_str().into(), now.into()];
+        "INSERT INTO _ferry_event_logs(store_id, number, backend_id, head, base, event_count, bytes, state,
+                    created_at) VALUES (?1, ?2, ?3, 0, 0, 0, 0, ?4, ?5)";
+    let row = [(*key.id).into(), key.number.into(), backend_id.into(), state.as_str().into(), now.into()];
     sql.execute(text, &row)?;
     Ok(StoreRow {
-        store_id: store_id.into(),
+        key,
         backend_id: backend_id.into(),
         head: 0,
         base: 0,
@@ -179,8 +195,16 @@ pub fn create<S: Sql>(
 /// # Errors
 /// What storage reports.
 pub fn set_state<S: Sql>(sql: &S, store_id: &str, state: StoreState) -> Result<(), S::Error> {
-    let text = "UPDATE _ferry_event_stores SET state = ?2 WHERE store_id = ?1";
+    let text = "UPDATE _ferry_event_logs SET state = ?2 WHERE store_id = ?1";
     sql.execute(text, &[store_id.into(), state.as_str().into()]).map(drop)
+}
+
+/// Whether row and log agree (EVT-42): neither has anything that the other lacks.
+///
+/// # Errors
+/// What storage reports.
+pub fn agrees<S: Sql>(sql: &S, row: &StoreRow) -> Result<bool, S::Error> {
+    Ok(log::newest(sql, &row.key)?.map_or(row.base, |newest| newest.seq_num) == row.head)
 }
 
 /// Compares row and log at open (EVT-42): a log above the head raises the head; one below it means lost events.
@@ -188,22 +212,23 @@ pub fn set_state<S: Sql>(sql: &S, store_id: &str, state: StoreState) -> Result<(
 ///
 /// # Errors
 /// What storage reports.
-pub fn reconcile<S: Sql>(sql: &S, row: &mut StoreRow, table: &LogTable) -> Result<bool, S::Error> {
-    let newest =
-        sql.first(&table.newest, &[], |newest| Ok((newest.integer(0)?, Box::<str>::from(newest.text(1)?))))?;
-    let (newest, created_at) = newest.map_or((row.base, None), |(seq, at)| (seq, Some(at)));
+pub fn reconcile<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<bool, S::Error> {
+    let newest = log::newest(sql, &row.key)?;
+    let (newest, created_at) = match newest {
+        None => (row.base, None),
+        Some(Newest { seq_num, created_at, .. }) => (seq_num, Some(created_at)),
+    };
     if newest < row.head {
         return Ok(false);
     }
     if newest > row.head {
-        let counted = sql.first(&table.count, &[0.into(), newest.into()], |count| Ok(count.integer(0)?))?;
         row.head = newest;
-        row.event_count = counted.unwrap_or(0);
+        row.event_count = log::count(sql, &row.key, 0, newest)?;
         row.last_created_at = created_at;
-        let text = "UPDATE _ferry_event_stores SET head = ?2, event_count = ?3, last_created_at = ?4
+        let text = "UPDATE _ferry_event_logs SET head = ?2, event_count = ?3, last_created_at = ?4
                     WHERE store_id = ?1";
         let last: Value<'_> = row.last_created_at.as_deref().into();
-        sql.execute(text, &[(*row.store_id).into(), row.head.into(), row.event_count.into(), last])?;
+        sql.execute(text, &[(*row.key.id).into(), row.head.into(), row.event_count.into(), last])?;
     }
     Ok(true)
 }

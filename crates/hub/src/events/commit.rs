@@ -32,8 +32,14 @@ pub struct Publication {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
-    Appended { batch: Vec<Event>, created_at: Arc<str>, commit_seq: u64 },
+    Appended {
+        batch: Vec<Event>,
+        created_at: Arc<str>,
+        commit_seq: u64,
+    },
     Replaced(StoreRow),
+    /// It was made, or found to be as it is; and whether clients may hold events that its log lost.
+    Opened(StoreRow, bool),
 }
 
 impl Publication {
@@ -48,11 +54,26 @@ impl Publication {
     /// The store has another identity, position or state: its connections are closed (EVT-45).
     #[must_use]
     pub fn replaced(row: StoreRow) -> Self {
-        Self { store_id: (*row.store_id).into(), head: row.head, change: Change::Replaced(row) }
+        Self { store_id: (*row.key.id).into(), head: row.head, change: Change::Replaced(row) }
+    }
+
+    /// A store was made, or changed by being opened: from this commit on others find it.
+    #[must_use]
+    pub fn opened(row: StoreRow, is_suspect: bool) -> Self {
+        Self { store_id: (*row.key.id).into(), head: row.head, change: Change::Opened(row, is_suspect) }
+    }
+
+    /// The store that this commit opens.
+    pub(super) fn opens(&self) -> Option<Store> {
+        match &self.change {
+            Change::Opened(row, is_suspect) => Some(Store::new(row, *is_suspect, None)),
+            _ => None,
+        }
     }
 
     pub(super) fn apply(self, store: &Store) {
         match self.change {
+            Change::Opened(..) => {}
             Change::Appended { batch, created_at, commit_seq } => {
                 store.appended(batch, &created_at, commit_seq);
             }
@@ -161,7 +182,6 @@ pub async fn append(
             }
             let append = Append {
                 store_id: store.id(),
-                table: store.table(),
                 backend_id: backend_id.as_deref(),
                 now: &now,
                 commit_seq,

@@ -3,7 +3,7 @@
 //!
 //! A connection is one task. What it says is decided by the machine in `ferry_core::events`; pushes and pages of
 //! history run in tasks of their own, so that a Ping is answered while a commit is under way. A subscription is a
-//! cursor into the log and the bell of its store: nothing is queued per subscriber.
+//! cursor into the log and a wake-up: nothing is queued per subscriber.
 
 mod access;
 mod ahead;
@@ -12,6 +12,7 @@ mod commit;
 mod cors;
 mod hooks;
 mod http;
+mod maintenance;
 mod metric;
 mod open;
 mod push;

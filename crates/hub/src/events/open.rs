@@ -4,17 +4,18 @@ use std::{path::Path, sync::Arc};
 
 use base64::Engine as _;
 use ferry_core::events::{
-    LogTable, OnRollback, StoreRow, StoreState, Watermark, ahead,
+    OnRollback, StoreKey, StoreRow, StoreState, Watermark, ahead, first_layout,
     identity::{self, Change, Opened},
-    store,
+    maintenance, store,
 };
 use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
+use rusqlite::Connection;
 
-use super::{hooks, store::Store};
+use super::{Publication, hooks, maintenance::maintain, store::Store};
 
 use crate::{
-    database::Database,
+    database::{Database, Effect},
     entry::{FirstWrite, check_kind},
     hub::Hub,
 };
@@ -37,21 +38,30 @@ pub async fn open_store(
     if let Some(store) = state.get(store_id) {
         return served(store);
     }
-    let _alone = state.opening.lock().await;
+    let opening = state.opening(store_id);
+    let _alone = opening.lock().await;
     if let Some(store) = state.get(store_id) {
         return served(store);
     }
     // A file that has been pushed since the way in must not be opened by the hub's writer.
     check_kind(hub, database.id(), DatabaseKind::Hub)?;
+    let watermark = hub.control.watermarks.get(database.id(), Model::Events, store_id).await?;
+    let found = look(database, store_id, watermark.clone()).await?;
+    if let Some(Found { row, is_suspect, is_sound: true }) = found {
+        report(database, &row, if row.state == StoreState::Hold { Opened::Held } else { Opened::Sound });
+        let store = state.insert(Store::new(&row, is_suspect, watermark));
+        begin(hub, database, &store);
+        return served(store);
+    }
     // Looking must not make a file.
-    if maker.is_none() && !exists(database.dir()).await {
+    if maker.is_none() && found.is_none() {
         return Err(not_found());
     }
     let first = match maker {
         Some(maker) => Some(FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, maker).await?),
         None => None,
     };
-    let opened = open(hub, database, store_id, maker).await;
+    let opened = open(hub, database, (store_id, watermark), maker).await;
     if opened.is_err()
         && let Some(first) = first
     {
@@ -72,13 +82,61 @@ async fn exists(dir: &Path) -> bool {
     tokio::fs::try_exists(dir.join("main.db")).await.unwrap_or(false)
 }
 
+/// A store as a snapshot shows it.
+struct Found {
+    row: StoreRow,
+    /// Whether clients may hold events that its log lost.
+    is_suspect: bool,
+    /// Whether opening it changes nothing.
+    is_sound: bool,
+}
+
+/// Looks without the writer. What is found stays true until the store is put where others find it: whoever appends to a
+/// store has found it there, and who changes it otherwise publishes that.
+async fn look(
+    database: &Arc<Database>,
+    store_id: &str,
+    watermark: Option<Watermark>,
+) -> Result<Option<Found>> {
+    let (state, id) = (Arc::clone(&database.models().events), Box::<str>::from(store_id));
+    let look = move |connection: &Connection| {
+        let snapshot = connection.unchecked_transaction()?;
+        let sql = NativeSql(&snapshot);
+        if state.asks_for_maintenance() {
+            state.set_up_to_date(!maintenance::is_due(&sql)?);
+        }
+        let Some(row) = store::find(&sql, &id)? else { return Ok(None) };
+        if first_layout::is_first(&sql)? {
+            return Ok(Some(Found { row, is_suspect: false, is_sound: false }));
+        }
+        let is_suspect = ahead::lowest(&sql, &id)?.is_some();
+        let is_sound = identity::is_sound(&sql, &row, watermark.as_ref())?;
+        Ok(Some(Found { row, is_suspect, is_sound }))
+    };
+    match database.read_inline(&look) {
+        Some(found) => found.map_err(ferry_sqlite::Error::into_refusal),
+        None if exists(database.dir()).await => database.read(look).await,
+        None => {
+            database.models().events.set_up_to_date(true);
+            Ok(None)
+        }
+    }
+}
+
+/// What begins with a store.
+fn begin(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
+    hooks::deliver(hub, database, store);
+    if database.models().events.asks_for_maintenance() {
+        maintain(hub, database);
+    }
+}
+
 async fn open(
     hub: &Hub,
     database: &Arc<Database>,
-    store_id: &str,
+    (store_id, watermark): (&str, Option<Watermark>),
     maker: Option<&Requester>,
 ) -> Result<Arc<Store>> {
-    let watermark = hub.control.watermarks.get(database.id(), Model::Events, store_id).await?;
     let find = Find {
         store_id: store_id.into(),
         new_id: new_backend_id()?,
@@ -88,25 +146,21 @@ async fn open(
     };
     // Opening what is there gives nobody anything.
     let by = maker.map_or_else(Requester::hub, Requester::clone);
-    let (state, clock) = (Arc::clone(&database.models().events), Arc::clone(&hub.clock));
+    let clock = Arc::clone(&hub.clock);
     database.begins_with(Model::Events);
     let submitted = database.submit(&by, move |transaction| {
         let now = clock.now().to_string();
-        let found = find.run(&NativeSql(transaction.connection()), &now)?;
-        let Some((row, opened)) = found else { return Ok(None) };
-        let store = Store::new(&row);
-        if ahead::lowest(&NativeSql(transaction.connection()), &row.store_id)?.is_some() {
-            store.set_suspect();
-        }
-        state.arrive(&Arc::new(store));
-        Ok(Some((row, opened)))
+        let sql = NativeSql(transaction.connection());
+        let Some((row, opened)) = find.run(&sql, transaction.seq().0, &now)? else { return Ok(None) };
+        let is_suspect = ahead::lowest(&sql, &row.key.id)?.is_some();
+        transaction.effect(Effect::Events(Publication::opened(row.clone(), is_suspect)));
+        Ok(Some((row, opened, is_suspect)))
     });
-    let submitted = submitted.await;
-    let arrived = database.models().events.arrived(submitted.is_ok());
-    let Some((row, opened)) = submitted?.value else { return Err(not_found()) };
+    let Some((row, opened, is_suspect)) = submitted.await?.value else { return Err(not_found()) };
     report(database, &row, opened);
-    let store = arrived.ok_or_else(Error::internal)?;
-    hooks::deliver(hub, database, &store);
+    // The commit has put it there; one that nobody used since may be closed already.
+    let store = database.models().events.insert(Store::new(&row, is_suspect, None));
+    begin(hub, database, &store);
     Ok(store)
 }
 
@@ -120,17 +174,23 @@ struct Find {
 }
 
 impl Find {
-    fn run(&self, sql: &NativeSql<'_>, now: &str) -> ferry_sqlite::Result<Option<(StoreRow, Opened)>> {
+    fn run(
+        &self,
+        sql: &NativeSql<'_>,
+        commit_seq: u64,
+        now: &str,
+    ) -> ferry_sqlite::Result<Option<(StoreRow, Opened)>> {
         let watermark = self.watermark.as_ref();
+        first_layout::take_over(sql)?;
         if let Some(mut row) = store::find(sql, &self.store_id)? {
             let change = Change {
+                commit_seq,
                 new_id: &self.new_id,
                 actor: "hub",
                 reason: "the file is older than what was acknowledged",
                 at: now,
             };
-            let table = LogTable::of(&self.store_id);
-            let opened = identity::check(sql, &mut row, &table, watermark, self.on_rollback, &change)?;
+            let opened = identity::check(sql, &mut row, watermark, self.on_rollback, &change)?;
             return Ok(Some((row, opened)));
         }
         if !self.may_create {
@@ -140,7 +200,9 @@ impl Find {
         let lost = watermark.is_some() && self.on_rollback == OnRollback::Hold;
         let (state, opened) =
             if lost { (StoreState::Hold, Opened::Held) } else { (StoreState::Ok, Opened::Sound) };
-        let row = store::create(sql, &self.store_id, &self.new_id, state, now)?;
+        let number = i64::try_from(commit_seq).unwrap_or(i64::MAX);
+        let key = StoreKey { id: self.store_id.clone(), number };
+        let row = store::create(sql, key, &self.new_id, state, now)?;
         Ok(Some((row, opened)))
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Duration;
 use super::{
     ahead,
     commit::{self, Outcome, Receipt, Wanted},
-    now_ms, refusal,
+    hooks, now_ms, refusal,
     store::Store,
 };
 
@@ -151,6 +151,7 @@ impl Pusher {
             Outcome::KeyReused => Ok(Pushed::KeyReused),
             Outcome::Decided(AppendOutcome::Appended(_), receipt) => {
                 super::metric::appended(count);
+                hooks::deliver(&self.hub, &self.database, &self.store);
                 Ok(Pushed::Appended(receipt.expect("BUG: what is appended has a receipt")))
             }
             Outcome::Decided(AppendOutcome::Refused(error), _) => Err(error),

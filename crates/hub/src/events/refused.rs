@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_core::events::{Connection, Log, Next, Output, Position, Rights};
+use ferry_core::events::{Connection, Following, Log, Output, Position, Rights};
 use ferry_protocol::events::{RpcError, Transport, close};
 use tokio::time::timeout;
 
@@ -27,8 +27,8 @@ impl Log for Nowhere {
         Position { head: 0, backend_id: "".into() }
     }
 
-    fn next(&self, _: i64, _: Option<i64>) -> Next {
-        Next::Nothing
+    fn following(&self, _: i64, _: Option<i64>) -> Following {
+        Following::Nothing
     }
 }
 

@@ -57,8 +57,8 @@ struct Session {
     ping_every_ms: u64,
     heard_ms: u64,
     pinged_ms: u64,
-    /// The bell rang since the last Chunk.
-    rang: bool,
+    /// Something was published since the last Chunk.
+    was_notified: bool,
     chunks: u8,
     /// The store is another one now: the connection is closed so, once what is under way is answered.
     ending: Option<Close>,
@@ -76,7 +76,7 @@ enum Wake {
     Read(u32, Result<Option<HistoryPage>>),
     Asked(Option<Verdict>),
     Noted,
-    Bell,
+    Notified,
     Time,
     RightsOver(RightsEnd),
     Stopping,
@@ -92,8 +92,8 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
     let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
     let mut stopping = pin!(stopping.cancelled());
     let mut closed = pin!(closed.cancelled());
-    let mut bell = pin!(store.bell());
-    bell.as_mut().enable();
+    let mut notified = pin!(store.notified());
+    notified.as_mut().enable();
     let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(SLEEP_MAX_MS)));
     let mut session = Session::new(&hub, &entry, socket);
     let (mut is_stopping, mut rights_are_over) = (false, false);
@@ -108,14 +108,13 @@ pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
             verdict = asked(&mut session.asking) => Wake::Asked(verdict),
             () = noted(&mut session.noting) => Wake::Noted,
             event = session.wire.next() => Wake::Wire(event),
-            () = bell.as_mut() => Wake::Bell,
+            () = notified.as_mut() => Wake::Notified,
             () = sleep.as_mut() => Wake::Time,
         };
-        let rang = matches!(wake, Wake::Bell);
-        if rang {
+        if matches!(wake, Wake::Notified) {
             // Waiting begins before looking, so that no commit falls between the two.
-            bell.set(store.bell());
-            bell.as_mut().enable();
+            notified.set(store.notified());
+            notified.as_mut().enable();
         }
         is_stopping |= matches!(wake, Wake::Stopping);
         rights_are_over |= matches!(wake, Wake::RightsOver(_));
@@ -167,11 +166,11 @@ impl Session {
             asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
             counted: metric::Counted::of(&entry.store),
-            generation: entry.store.standing().generation,
+            generation: entry.store.generation(),
             ping_every_ms: config.ping_ms,
             heard_ms: now_ms,
             pinged_ms: now_ms,
-            rang: false,
+            was_notified: false,
             chunks: 0,
             ending: None,
             closing_ms: None,
@@ -195,10 +194,9 @@ impl Session {
             Wake::Read(key, Ok(page)) => self.machine.page_read(key, page, now),
             Wake::Read(..) => return Some(End::Close(close::ON_HOLD)),
             Wake::Asked(verdict) => return self.on_verdict(hub.config.events.auth_refusal, verdict, now),
-            Wake::Bell => {
-                let standing = store.standing();
-                if standing.generation != self.generation {
-                    let close = match standing.state {
+            Wake::Notified => {
+                if store.generation() != self.generation {
+                    let close = match store.state() {
                         StoreState::Ok => close::PULL_AGAIN,
                         StoreState::Hold => close::ON_HOLD,
                         StoreState::Deleted => close::DELETED,
@@ -207,7 +205,7 @@ impl Session {
                     let is_answering = self.machine.is_appending() || self.noting.is_some();
                     return (!is_answering).then_some(End::Close(close));
                 }
-                self.rang = true;
+                self.was_notified = true;
                 if !self.wire.is_sending() {
                     self.machine.pump(store, now);
                 }
@@ -322,7 +320,7 @@ impl Session {
                 Output::Send(frame) if self.meter.charge(frame.len()).is_ok() => self.wire.send(frame),
                 Output::Chunk(frame) if self.meter.charge(frame.len()).is_ok() => {
                     metric::chunk_sent();
-                    if std::mem::take(&mut self.rang) {
+                    if std::mem::take(&mut self.was_notified) {
                         self.sample_fanout();
                     }
                     self.wire.send(frame);
@@ -400,7 +398,8 @@ impl Pusher {
             let backend_id = store.position().backend_id;
             database
                 .read(move |connection| {
-                    read_page(&NativeSql(connection), store.table(), &backend_id, page.range)
+                    let snapshot = connection.unchecked_transaction()?;
+                    read_page(&NativeSql(&snapshot), &store.key(), &backend_id, page.range)
                 })
                 .await
         })

@@ -9,10 +9,13 @@ use std::{
 };
 
 use ferry_core::events::{
-    Bucket, Log, LogTable, Next, Position, Rate, StoreRow, StoreState, Tail, Watermark,
+    Bucket, Following, Log, Position, Rate, RecentPages, StoreKey, StoreRow, StoreState, Watermark,
+    recent::{RETAINED, following, position, publish},
 };
+use ferry_core::topic::Topic;
+use ferry_database::Wakeup;
 use ferry_protocol::events::Event;
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::futures::Notified;
 
 use super::hooks::Verdicts;
 
@@ -22,9 +25,10 @@ const CLIENTS_MAX: usize = 10_000;
 /// A store that is open: shared by its connections and calls.
 pub struct Store {
     id: Box<str>,
-    table: LogTable,
-    live: Mutex<Live>,
-    bell: Notify,
+    now: Mutex<Now>,
+    /// Its newest events, and what wakes those who wait for more. Replaced when the store is another one: connections of
+    /// an older one are closed (EVT-45).
+    recent: RecentPages<Wakeup>,
     connections: AtomicU32,
     /// When the newest events were published, in the process's microseconds.
     published_us: AtomicU64,
@@ -42,12 +46,12 @@ pub struct Store {
     saved: Mutex<Option<Watermark>>,
 }
 
-struct Live {
-    tail: Tail,
+/// What only changes when the store is replaced.
+struct Now {
+    /// Under which number its events are filed.
+    number: i64,
     backend_id: Arc<str>,
     state: StoreState,
-    /// Counts changes of identity, state or position: connections of an older one are closed.
-    generation: u32,
 }
 
 #[derive(Default)]
@@ -56,37 +60,25 @@ struct Rates {
     clients: HashMap<Box<str>, Bucket>,
 }
 
-/// Whether a store still is what a connection found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) state: StoreState,
-    pub(super) generation: u32,
-}
-
 impl Store {
-    /// The store that `row` tells of.
+    /// The store that `row` tells of. `is_suspect`: clients may hold events that its log lost; `watermark`: what the
+    /// control plane knows of it.
     #[must_use]
-    pub fn new(row: &StoreRow) -> Self {
-        let live = Live {
-            tail: Tail::at(row.head),
-            backend_id: (*row.backend_id).into(),
-            state: row.state,
-            generation: 0,
-        };
+    pub fn new(row: &StoreRow, is_suspect: bool, watermark: Option<Watermark>) -> Self {
+        let now = Now { number: row.key.number, backend_id: (*row.backend_id).into(), state: row.state };
         Self {
-            id: row.store_id.clone(),
-            table: LogTable::of(&row.store_id),
-            live: Mutex::new(live),
-            bell: Notify::new(),
+            id: row.key.id.clone(),
+            now: Mutex::new(now),
+            recent: Topic::new(position(row.head), RETAINED, Wakeup::default()),
             connections: AtomicU32::new(0),
             published_us: AtomicU64::new(0),
             rates: Mutex::default(),
             cursors_ahead: AtomicU64::new(0),
-            is_suspect: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(is_suspect),
             verdicts: Verdicts::default(),
             lagging: AtomicU32::new(0),
             is_delivered: AtomicBool::new(false),
-            saved: Mutex::default(),
+            saved: Mutex::new(watermark),
         }
     }
 
@@ -96,10 +88,10 @@ impl Store {
         &self.id
     }
 
-    /// Its log.
+    /// Where its events are filed now.
     #[must_use]
-    pub const fn table(&self) -> &LogTable {
-        &self.table
+    pub fn key(&self) -> StoreKey {
+        StoreKey { id: self.id.clone(), number: self.lock().number }
     }
 
     /// Whether it serves.
@@ -113,37 +105,29 @@ impl Store {
         super::now_us().saturating_sub(self.published_us.load(Ordering::Relaxed))
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        let live = self.lock();
-        Standing { state: live.state, generation: live.generation }
+    /// How often the store was replaced: a connection of an earlier one is closed.
+    pub(super) fn generation(&self) -> u32 {
+        self.recent.generation()
     }
 
     /// Takes a committed batch in and wakes all who wait.
     pub(super) fn appended(&self, batch: Vec<Event>, created_at: &Arc<str>, commit_seq: u64) {
-        {
-            let mut live = self.lock();
-            let backend_id = Arc::clone(&live.backend_id);
-            live.tail.publish(batch, created_at, &backend_id, commit_seq);
-        }
+        let backend_id = Arc::clone(&self.lock().backend_id);
         self.published_us.store(super::now_us(), Ordering::Relaxed);
-        self.bell.notify_waiters();
+        publish(&self.recent, batch, created_at, &backend_id, commit_seq);
     }
 
     /// Takes in that the store is another one now, and has all its connections closed (EVT-45).
     pub(super) fn replaced(&self, row: &StoreRow) {
-        {
-            let mut live = self.lock();
-            live.tail = Tail::at(row.head);
-            live.backend_id = (*row.backend_id).into();
-            live.state = row.state;
-            live.generation = live.generation.wrapping_add(1);
-        }
-        self.bell.notify_waiters();
+        let mut now = self.lock();
+        *now = Now { number: row.key.number, backend_id: (*row.backend_id).into(), state: row.state };
+        // Still locked, so that head and identity belong together.
+        self.recent.replace(position(row.head));
     }
 
-    /// Rings when the log has grown or the store has changed. Take it before looking at the store.
-    pub fn bell(&self) -> Notified<'_> {
-        self.bell.notified()
+    /// Completes when the log has grown or the store was replaced. Take it before looking at the store.
+    pub fn notified(&self) -> Notified<'_> {
+        self.recent.wake().notified()
     }
 
     /// Counts a connection, if there is a place for one more.
@@ -199,7 +183,20 @@ impl Store {
 
     /// Takes on to tell a hook of what is appended; false if another task does.
     pub(super) fn take_delivery(&self) -> bool {
-        !self.is_delivered.swap(true, Ordering::Relaxed)
+        !self.is_delivered.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lets another task take that on.
+    pub(super) fn leave_delivery(&self) {
+        self.is_delivered.store(false, Ordering::Release);
+    }
+
+    /// Whether forgetting it now loses nothing: the control plane knows where it stands, and no client has used up a
+    /// part of its rate.
+    pub(super) fn is_idle(&self, now_ms: u64) -> bool {
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = rates.store.iter().chain(rates.clients.values());
+        buckets.all(|bucket| bucket.is_full(now_ms)) && self.unsaved().is_none()
     }
 
     /// Takes `events` of a client from the store's rates: how long they must wait, or how long they would have to.
@@ -233,12 +230,12 @@ impl Store {
     /// What the control plane must be told, if anything changed since.
     pub(super) fn unsaved(&self) -> Option<Watermark> {
         let now = {
-            let live = self.lock();
+            let now = self.lock();
             // What is on hold must not overwrite what it is held against.
-            if live.state != StoreState::Ok {
+            if now.state != StoreState::Ok {
                 return None;
             }
-            Watermark { backend_id: (*live.backend_id).into(), head: live.tail.head() }
+            Watermark { backend_id: (*now.backend_id).into(), head: self.head() }
         };
         (self.saved.lock().unwrap_or_else(PoisonError::into_inner).as_ref() != Some(&now)).then_some(now)
     }
@@ -247,9 +244,13 @@ impl Store {
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(watermark);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Live> {
+    fn head(&self) -> i64 {
+        i64::try_from(self.recent.head()).unwrap_or(i64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
         // Nothing panics while it holds the lock; every change of it is complete in itself.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,12 +260,12 @@ impl Log for Store {
     }
 
     fn position(&self) -> Position {
-        let live = self.lock();
-        Position { head: live.tail.head(), backend_id: Arc::clone(&live.backend_id) }
+        let now = self.lock();
+        Position { head: self.head(), backend_id: Arc::clone(&now.backend_id) }
     }
 
-    fn next(&self, cursor: i64, upto: Option<i64>) -> Next {
-        self.lock().tail.next(cursor, upto)
+    fn following(&self, cursor: i64, upto: Option<i64>) -> Following {
+        following(&self.recent, cursor, upto)
     }
 }
 

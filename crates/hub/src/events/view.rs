@@ -1,6 +1,6 @@
 //! Ferry's own view of the event log over HTTP and server-sent events, and its admin calls (sections 2.9, 2.10).
 //!
-//! Appends go the way of every push; a stream is a cursor into the log and the bell of its store, as a socket is.
+//! Appends go the way of every push; a stream is a cursor into the log and a wake-up, as a socket is.
 
 mod admin;
 mod answer;

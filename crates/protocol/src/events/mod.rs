@@ -26,8 +26,8 @@ pub use inbound::{Call, Cursor, Inbound, Malformed, PullCall, PushCall, Request,
 pub use query::{BadQuery, ConnectQuery, check_store_id};
 pub use request_id::{Dialect, RequestId};
 pub use view::{
-    AppendCall, BadBody, CommittedEvent, EXPORT_FERRY, EXPORT_VERSION, ExportHeader, ExportTrailer,
-    write_committed, write_event, write_sse,
+    AppendCall, BadBody, CommittedEvent, EXPORT_FERRY, EXPORT_TABLE_PREFIX, EXPORT_VERSION, ExportHeader,
+    ExportTrailer, export_table, write_committed, write_event, write_sse,
 };
 
 /// WebSocket close codes of this wire (section 2.7).

@@ -185,6 +185,19 @@ pub struct ExportHeader {
 pub const EXPORT_FERRY: &str = "events";
 /// Version of the export format.
 pub const EXPORT_VERSION: u32 = 1;
+/// What the tables of LiveStore's own backend begin with: the version of its storage format is part of it.
+pub const EXPORT_TABLE_PREFIX: &str = "eventlog_7_";
+
+/// The table of a store's log in LiveStore's own backend, which imports and exports of SQLite files share: the prefix and
+/// the id, in which `_` stands for every UTF-16 unit but letters and digits. Different stores may have the same.
+#[must_use]
+pub fn export_table(store_id: &str) -> String {
+    let units = store_id.encode_utf16().map(|unit| {
+        let plain = u8::try_from(unit).ok().filter(u8::is_ascii_alphanumeric);
+        plain.map_or('_', char::from)
+    });
+    EXPORT_TABLE_PREFIX.chars().chain(units).collect()
+}
 
 impl ExportHeader {
     /// Appends the header's line, without a line feed.
@@ -316,6 +329,14 @@ struct RawCommitted<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Verifies: EVT-46
+    #[test]
+    fn logs_are_named_as_the_reference_names_them() {
+        assert_eq!(export_table("my-store"), "eventlog_7_my_store");
+        assert_eq!(export_table("a b.ü_C9"), "eventlog_7_a_b___C9");
+        assert_eq!(export_table("a\u{1f600}b"), "eventlog_7_a__b", "one for each UTF-16 unit");
+    }
 
     const AT: &str = "2026-11-20T10:29:48.311Z";
 

@@ -1,12 +1,15 @@
 //! Stores as files.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::builder::NonEmptyStringValueParser;
 use ferry_client::{
     admin::DatabaseName,
     events::{
-        ImportOptions,
+        ExportSummary, ImportOptions,
         reference::{ExpectedLog, ReferenceFile, ReferenceLog},
     },
 };
@@ -22,7 +25,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry events export app my-store my-store.ndjson\n  \
-        ferry events export app my-store - | gzip > my-store.ndjson.gz")]
+        ferry events export app my-store - | gzip > my-store.ndjson.gz\n  \
+        ferry events export app my-store my-store.sqlite --sqlite")]
 pub(crate) struct ExportArgs {
     /// Id, name or org/name
     db: DatabaseName,
@@ -33,6 +37,9 @@ pub(crate) struct ExportArgs {
     /// Only the events after this number
     #[arg(long, default_value_t = 0, value_name = "N")]
     after: i64,
+    /// An SQLite file as LiveStore's own backend keeps it, with this store alone
+    #[arg(long, requires = "file")]
+    sqlite: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +77,12 @@ pub(crate) struct ImportArgs {
 
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     let file = args.file.filter(|path| !files::is_dash(path));
+    if args.sqlite {
+        let path = file.ok_or_else(|| Failure::Usage("--sqlite needs the name of a file".to_owned()))?;
+        let client = as_admin(context, &args.db).await?;
+        let exported = client.export_sqlite(&args.store, args.after, &path).await?;
+        return told(context, &args.store, &path, exported);
+    }
     if let Some(path) = &file {
         files::check_replaceable(path, "ferry", "events")?;
     }
@@ -82,11 +95,15 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
     let mut draft = PartialFile::new(&path)?;
     let exported = client.export(&args.store, args.after, draft.out()).await?;
     draft.finish()?;
+    told(context, &args.store, &path, exported)
+}
+
+fn told(context: &Context, store: &str, path: &Path, exported: ExportSummary) -> Result<(), Failure> {
     if context.json {
         return output::json(&json!({"count": exported.count, "head": exported.head, "file": path}));
     }
     let count = output::count(exported.count);
-    output::line(format_args!("exported {count} events of {} to {}", args.store, path.display()))
+    output::line(format_args!("exported {count} events of {store} to {}", path.display()))
 }
 
 pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Failure> {

@@ -9,14 +9,21 @@ use serde_json::{Value, json};
 use ferry_protocol::events::Event;
 
 use super::*;
-use crate::events::{Position, Tail, append::check_head};
+use crate::{
+    events::{
+        Position, RecentPages,
+        append::check_head,
+        recent::{RETAINED, following, publish},
+    },
+    topic::Topic,
+};
 
 const ME: &str = "store";
 
-/// A log whose tail forgets.
+/// A log whose newest pages are forgotten.
 struct Sim {
     events: RefCell<Vec<Event>>,
-    tail: RefCell<Tail>,
+    recent: RefCell<RecentPages<()>>,
 }
 
 impl Log for Sim {
@@ -25,30 +32,31 @@ impl Log for Sim {
     }
 
     fn position(&self) -> Position {
-        Position { head: self.tail.borrow().head(), backend_id: "id".into() }
+        let head = i64::try_from(self.recent.borrow().head()).unwrap();
+        Position { head, backend_id: "id".into() }
     }
 
-    fn next(&self, cursor: i64, upto: Option<i64>) -> Next {
-        self.tail.borrow().next(cursor, upto)
+    fn following(&self, cursor: i64, upto: Option<i64>) -> Following {
+        following(&self.recent.borrow(), cursor, upto)
     }
 }
 
 impl Sim {
     fn new() -> Self {
-        Self { events: RefCell::default(), tail: RefCell::new(Tail::at(0)) }
+        Self { events: RefCell::default(), recent: RefCell::new(Topic::new(0, RETAINED, ())) }
     }
 
     fn append(&self, batch: &[Event]) -> Result<(), RpcError> {
         let head = self.position().head;
         check_head(batch[0].parent_seq_num, head)?;
         self.events.borrow_mut().extend_from_slice(batch);
-        self.tail.borrow_mut().publish(batch.to_vec(), &"2026-11-20T10:27:52.250Z".into(), &"id".into(), 1);
+        publish(&self.recent.borrow(), batch.to_vec(), &"2026-11-20T10:27:52.250Z".into(), &"id".into(), 1);
         Ok(())
     }
 
     fn forget(&self) {
-        let head = self.position().head;
-        *self.tail.borrow_mut() = Tail::at(head);
+        let head = self.recent.borrow().head();
+        *self.recent.borrow_mut() = Topic::new(head, RETAINED, ());
     }
 
     fn read(&self, range: Range) -> Option<HistoryPage> {

@@ -1,12 +1,12 @@
 //! Telling `onPushed` of every commit: at least once, in the order of the log, from a position that is kept beside
-//! it (EVT-58). A task per store, which nobody waits for.
+//! it (EVT-58). A task per store that has something to tell, which nobody waits for.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use ferry_core::events::{
     StoreState,
     hook_position::{self, HookPosition},
-    page::each_event,
+    log::each_event,
     store,
 };
 use ferry_protocol::events::{Hook, pushed_body, write_committed};
@@ -52,7 +52,8 @@ struct Deliverer {
     store: Arc<Store>,
 }
 
-/// Begins to deliver what `store` gets, if the hook is configured.
+/// Begins to deliver what `store` holds and the hook, if one is configured, was not told: at its opening, and behind each
+/// append.
 pub(in crate::events) fn deliver(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
     if !hub.services.events.hooks.has(Hook::OnPushed) || !store.take_delivery() {
         return;
@@ -86,7 +87,7 @@ pub(crate) async fn deliver_all(hub: &Arc<Hub>) {
         match database.read(|connection| store::list(&NativeSql(connection))).await {
             Ok(rows) => {
                 for row in rows.into_iter().filter(|row| row.state != StoreState::Deleted) {
-                    if let Err(error) = open_store(hub, &database, &row.store_id, None).await {
+                    if let Err(error) = open_store(hub, &database, &row.key.id, None).await {
                         tracing::warn!(database = %id, %error, "an event store cannot be opened");
                     }
                 }
@@ -98,14 +99,19 @@ pub(crate) async fn deliver_all(hub: &Arc<Hub>) {
 }
 
 impl Deliverer {
+    /// Delivers until everything is told; whoever appends begins it again.
     async fn run(&self) {
         loop {
-            let mut bell = std::pin::pin!(self.store.bell());
-            // Waiting begins before looking, so that no commit falls between the two.
-            bell.as_mut().enable();
             match self.next().await {
-                Ok(None) => bell.await,
                 Ok(Some(batch)) => self.tell(batch).await,
+                Ok(None) => {
+                    self.store.leave_delivery();
+                    // What was appended meanwhile began nothing, since this one was there.
+                    let is_over = matches!(self.next().await, Ok(None)) || !self.store.take_delivery();
+                    if is_over {
+                        return;
+                    }
+                }
                 Err(error) => {
                     let database = self.database.id();
                     tracing::warn!(%database, %error, "what onPushed is to be told cannot be read");
@@ -176,7 +182,7 @@ fn read(connection: &Connection, store: &Store) -> ferry_sqlite::Result<Option<B
         return Ok(None);
     }
     let (mut events, mut first, mut last) = (String::new(), at.position, at.position);
-    each_event(&sql, store.table(), (at.position, row.head), EVENTS_MAX, &mut |event, seq| {
+    each_event(&sql, &row.key, (at.position, row.head), EVENTS_MAX, &mut |event, seq| {
         let len = events.len();
         if len > 0 {
             events.push(',');

@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use ferry_core::events::{
-    LogTable, StoreRow, StoreState, admin,
+    StoreRow, StoreState, admin,
     ahead::{self, Evidence},
     identity::Change,
     store,
 };
+use ferry_protocol::events::export_table;
 use ferry_sqlite::NativeSql;
 use ferry_types::{Error, Reason, Seq};
 use http::StatusCode;
@@ -19,7 +20,10 @@ use super::{
 };
 use crate::{
     database::{Effect, seq_of},
-    events::{Publication, open::new_backend_id, open_store, store::Store, watermarks},
+    events::{
+        Publication, hooks::deliver, maintenance::maintain, open::new_backend_id, open_store, store::Store,
+        watermarks,
+    },
     http::metered,
 };
 
@@ -63,7 +67,7 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
     let all = place.database.read(|connection| store::list(&NativeSql(connection))).await?;
     for row in all.iter().filter(|row| row.state != StoreState::Deleted) {
         // Opening a store finds out whether it must be held.
-        place.existing(&row.store_id).await?;
+        place.existing(&row.key.id).await?;
     }
     let (rows, evidence, seq) = place
         .database
@@ -77,8 +81,8 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
         .iter()
         .filter(|row| row.state != StoreState::Deleted)
         .map(|row| {
-            let store = place.database.models().events.get(&row.store_id);
-            shown(row, evidence.get(&row.store_id).map_or(&[][..], Vec::as_slice), store.as_deref())
+            let store = place.database.models().events.get(&row.key.id);
+            shown(row, evidence.get(&row.key.id).map_or(&[][..], Vec::as_slice), store.as_deref())
         })
         .collect();
     Ok(Answer::json(StatusCode::OK, json!({ "stores": shown }).to_string(), Some(seq)))
@@ -147,8 +151,8 @@ fn suspect(row: &StoreRow, evidence: &[Evidence]) -> Option<Value> {
 /// A store as these calls show it.
 fn shown(row: &StoreRow, evidence: &[Evidence], store: Option<&Store>) -> Value {
     json!({
-        "storeId": row.store_id,
-        "table": LogTable::of(&row.store_id).name,
+        "storeId": row.key.id,
+        "table": export_table(&row.key.id),
         "backendId": row.backend_id,
         "head": row.head,
         "base": row.base,
@@ -185,7 +189,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
                 if row.state != StoreState::Deleted {
                     return Err(Error::new(Reason::AlreadyExists, "the store exists").into());
                 }
-                admin::revive(sql, row, &LogTable::of(&row.store_id), change)
+                admin::revive(sql, row, change)
             };
             change(place, &id, "created again", work).await?
         }
@@ -209,9 +213,9 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
 pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
     confirmed(place, body, store_id).await?;
     place.existing(store_id).await?;
-    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
-        admin::delete(sql, row, &LogTable::of(&row.store_id))
+        admin::delete(sql, row, change)
     };
     let before = lookup(place, store_id).await?;
     let (_, seq) = change(place, store_id, "deleted", work).await?;
@@ -226,7 +230,7 @@ pub(super) async fn reset(place: &Place, store_id: &str, body: Body) -> Result<A
     let reason = confirmed(place, body, store_id).await?.reason.unwrap_or_default();
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
-        admin::reset(sql, row, &LogTable::of(&row.store_id), change)
+        admin::reset(sql, row, change)
     };
     replace(place, store_id, "events.reset", &reason, work).await
 }
@@ -238,7 +242,7 @@ pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<
     }
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
-        admin::remint(sql, row, &LogTable::of(&row.store_id), change)
+        admin::remint(sql, row, change)
     };
     replace(place, store_id, "events.remint", &reason, work).await
 }
@@ -246,10 +250,10 @@ pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<
 pub(super) async fn resume(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
         live(row)?;
-        if row.state != StoreState::Hold && ahead::lowest(sql, &row.store_id)?.is_none() {
+        if row.state != StoreState::Hold && ahead::lowest(sql, &row.key.id)?.is_none() {
             return Err(Error::new(Reason::FailedPrecondition, NOT_HELD).into());
         }
-        admin::resume(sql, row, &LogTable::of(&row.store_id))
+        admin::resume(sql, row)
     };
     replace(place, store_id, "events.resume", "", work).await.map_err(|error| match error.message() {
         NOT_HELD => ViewError::conflict("not_on_hold", NOT_HELD),
@@ -311,12 +315,18 @@ where
         .submit(&place.requester, move |transaction| {
             let sql = NativeSql(transaction.connection());
             let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
-            let change = Change { new_id: &new_id, actor: &actor, reason: &reason, at: &now };
+            let commit_seq = transaction.seq().0;
+            let change = Change { commit_seq, new_id: &new_id, actor: &actor, reason: &reason, at: &now };
             work(&sql, &mut row, &change)?;
             transaction.effect(Effect::Events(Publication::replaced(row.clone())));
             Ok(row)
         })
         .await?;
+    // A long log is removed in steps; and the hook is told of a store that serves again.
+    maintain(&place.hub, &place.database);
+    if let Some(store) = place.database.models().events.get(store_id) {
+        deliver(&place.hub, &place.database, &store);
+    }
     Ok((committed.value, committed.seq))
 }
 

@@ -102,6 +102,11 @@ impl ViewError {
         self
     }
 
+    /// Whether what was asked for is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// What people read.
     pub(super) fn message(&self) -> &str {
         &self.message

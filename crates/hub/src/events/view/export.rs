@@ -32,7 +32,7 @@ pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Res
             let sql = NativeSql(&snapshot);
             let Some(row) = store::find(&sql, look.id())? else { return Ok(None) };
             let mut out = BufWriter::with_capacity(WRITE_BYTES, unnamed_file(&dir)?);
-            export(&sql, &row, look.table(), after, &mut |piece| Ok(out.write_all(piece.as_bytes())?))?;
+            export(&sql, &row, after, &mut |piece| Ok(out.write_all(piece.as_bytes())?))?;
             let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             let bytes = file.stream_position()?;
             file.rewind()?;

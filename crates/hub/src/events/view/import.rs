@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     database::Effect,
-    events::{Publication, open::new_backend_id, open_store, watermarks},
+    events::{Publication, hooks::deliver, open::new_backend_id, open_store, watermarks},
     http::Query,
 };
 
@@ -50,7 +50,11 @@ pub(super) async fn post(
     };
     place.check_id(store_id)?;
     // One that exists is opened first: it may have to be held.
-    let found = place.existing(store_id).await.is_ok();
+    let found = match place.existing(store_id).await {
+        Ok(store) => Some(store),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
     let file = spool::receive(place, body, EVENTS_IMPORT_MAX_BYTES).await?;
     let line_max = place.hub.config.events.max_frame_bytes + LINE_OVERHEAD_BYTES;
     let checked = tokio::task::spawn_blocking(move || check(file, line_max)).await;
@@ -65,16 +69,19 @@ pub(super) async fn post(
         control.kinds.release(place.database.id(), requester).await?;
     }
     let (row, seq) = written?;
-    if !found {
-        // What the hub remembers of an earlier store of this name says nothing of this one.
-        control.watermarks.forget(place.database.id(), store_id).await?;
-        open_store(&place.hub, &place.database, store_id, None).await?;
+    match found {
+        Some(store) => deliver(&place.hub, &place.database, &store),
+        None => {
+            // What the hub remembers of an earlier store of this name says nothing of this one.
+            control.watermarks.forget(place.database.id(), store_id).await?;
+            open_store(&place.hub, &place.database, store_id, None).await?;
+        }
     }
     watermarks::save(&place.hub).await;
     let detail = json!({"newId": row.backend_id, "newHead": row.head, "count": count});
     audit(place, "events.import", store_id, detail).await?;
     let text = json!({
-        "store": row.store_id, "backendId": row.backend_id, "head": row.head, "count": count,
+        "store": row.key.id, "backendId": row.backend_id, "head": row.head, "count": count,
         "seq": seq.map(|seq| seq.0),
     });
     Ok(Answer::json(StatusCode::OK, text.to_string(), seq))
@@ -117,7 +124,9 @@ impl Import {
         let committed = place
             .database
             .submit(&place.requester, move |transaction| {
-                let change = Change { new_id: &new_id, actor: &actor, reason: "import", at: &now };
+                let commit_seq = transaction.seq().0;
+                let change =
+                    Change { commit_seq, new_id: &new_id, actor: &actor, reason: "import", at: &now };
                 let row = self.run(transaction, change, &refused)?;
                 transaction.effect(Effect::Events(Publication::replaced(row.clone())));
                 Ok(row)

@@ -1,5 +1,5 @@
 //! `GET …/events/live`: the log as server-sent events (WHATWG HTML, section 9.2). A stream is a cursor into the log
-//! and the bell of its store: nothing is queued for it but the page that is on its way (EVT-71).
+//! and a wake-up: nothing is queued for it but the page that is on its way (EVT-71).
 
 use std::{convert::Infallible, ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use ferry_auth::AuthContext;
 use ferry_core::events::{
-    Log as _, Next, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, StoreState, page::each_event, store,
+    Following, Log as _, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, Pages, StoreState, log::each_event, store,
 };
 use ferry_protocol::events::{Cursor, write_sse};
 use ferry_sqlite::NativeSql;
@@ -83,7 +83,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
     let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
     place.pusher(&store, "sse").may_pull(Some(&cursor), true).await?;
     // Before looking, so that a change behind the look is noticed.
-    let generation = store.standing().generation;
+    let generation = store.generation();
     let (row, seq) = {
         let store = Arc::clone(&store);
         let look = move |connection: &rusqlite::Connection| {
@@ -96,8 +96,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
     check_cursor(place, &store, &row, (after, query.text("backendId"))).await?;
     metric::pulled(true, "ok");
     let (pages, received) = mpsc::channel(PAGES_IN_FLIGHT);
-    let ready =
-        json!({"store": row.store_id, "backendId": row.backend_id, "head": row.head, "base": row.base});
+    let ready = json!({"store": row.key.id, "backendId": row.backend_id, "head": row.head, "base": row.base});
     let first = Bytes::from(format!("retry: 2000\nevent: ready\ndata: {ready}\n\n"));
     let stream = Stream {
         hub: Arc::clone(&place.hub),
@@ -190,31 +189,31 @@ impl Stream {
         self.send(first).await?;
         let store = Arc::clone(&self.store);
         loop {
-            let mut bell = std::pin::pin!(store.bell());
+            let mut notified = std::pin::pin!(store.notified());
             // Waiting begins before looking, so that no commit falls between the two.
-            bell.as_mut().enable();
-            let next = store.next(self.cursor, None);
-            let read = match &next {
-                Next::Read => Some(self.read().await),
+            notified.as_mut().enable();
+            let following = store.following(self.cursor, None);
+            let read = match &following {
+                Following::Read => Some(self.read().await),
                 _ => None,
             };
             // After looking: what was found may be of another log already.
             if let Some(end) = self.changed() {
                 return Err(end);
             }
-            match (next, read) {
-                (Next::Pages(pages, _), _) => self.send_pages(&pages).await?,
-                (Next::Read, Some(Ok((text, last)))) => {
+            match (following, read) {
+                (Following::Pages(pages), _) => self.send_pages(&pages).await?,
+                (Following::Read, Some(Ok((text, last)))) => {
                     self.cursor = last;
                     metric::chunk_sent();
                     self.send(text.into()).await?;
                 }
-                (Next::Read, Some(Err(error))) => {
+                (Following::Read, Some(Err(error))) => {
                     tracing::warn!(%error, "a stream of events broke off");
                     return Err(End::Bye);
                 }
                 _ => tokio::select! {
-                    () = bell => {}
+                    () = notified => {}
                     () = tokio::time::sleep(Duration::from_millis(EVENTS_SSE_PING_MS)) => self.send(PING).await?,
                     () = self.pages.closed() => return Err(End::Gone),
                 },
@@ -222,8 +221,8 @@ impl Stream {
         }
     }
 
-    async fn send_pages(&mut self, pages: &[Arc<ferry_core::events::TailPage>]) -> Result<(), End> {
-        for page in pages {
+    async fn send_pages(&mut self, pages: &Pages) -> Result<(), End> {
+        for page in pages.iter() {
             metric::chunk_sent();
             self.send(page.sse().clone()).await?;
             self.cursor = page.last;
@@ -233,12 +232,11 @@ impl Stream {
 
     /// Whether the store is no longer the one that the stream began with.
     fn changed(&self) -> Option<End> {
-        let standing = self.store.standing();
-        if standing.generation == self.generation {
+        if self.store.generation() == self.generation {
             return None;
         }
         let backend_id = self.store.position().backend_id;
-        Some(match standing.state {
+        Some(match self.store.state() {
             StoreState::Ok if *backend_id != *self.backend_id => End::Reset(backend_id),
             _ => End::Bye,
         })
@@ -251,8 +249,9 @@ impl Stream {
         self.database
             .read(move |connection| {
                 let (mut text, mut last) = (String::new(), after);
-                let sql = NativeSql(connection);
-                each_event(&sql, store.table(), (after, upto), PAGE_MAX_EVENTS, &mut |event, seq| {
+                let snapshot = connection.unchecked_transaction()?;
+                let sql = NativeSql(&snapshot);
+                each_event(&sql, &store.key(), (after, upto), PAGE_MAX_EVENTS, &mut |event, seq| {
                     let len = text.len();
                     write_sse(&mut text, event, u64::try_from(seq).unwrap_or(0));
                     if len > 0 && text.len() > PAGE_MAX_BYTES {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
 
-use ferry_core::events::{StoreRow, page::each_event, store};
+use ferry_core::events::{StoreRow, log::each_event, store};
 use ferry_protocol::events::{Cursor, write_committed};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Seq, limits::EVENTS_VIEW_PAGE_MAX_BYTES};
@@ -59,7 +59,7 @@ pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -
     let Page { seq, row, events, last } = page;
     let mut text = String::with_capacity(events.len() + 256);
     text.push_str("{\"store\":");
-    text.push_str(&serde_json::Value::from(&*row.store_id).to_string());
+    text.push_str(&serde_json::Value::from(&*row.key.id).to_string());
     let _ = write!(
         text,
         ",\"backendId\":\"{}\",\"head\":{},\"base\":{},\"hasMore\":{},\"next\":{last},\"events\":[",
@@ -105,7 +105,7 @@ fn read(
     let (mut events, mut last) = (String::new(), after);
     if known.is_none_or(|known| !matches(known, &etag(&row))) {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        each_event(&sql, store.table(), (after, row.head), limit, &mut |event, commit| {
+        each_event(&sql, &row.key, (after, row.head), limit, &mut |event, commit| {
             if !events.is_empty() {
                 events.push(',');
             }

@@ -158,6 +158,6 @@ impl Place {
         }
         let rows = self.database.read(|connection| store::list(&NativeSql(connection))).await?;
         let live = rows.into_iter().filter(|row| row.state != StoreState::Deleted);
-        Ok(live.map(|row| row.store_id).collect())
+        Ok(live.map(|row| row.key.id).collect())
     }
 }
