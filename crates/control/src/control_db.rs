@@ -19,13 +19,13 @@ use crate::{
     caller::Caller,
     directory::{Directory, effects::ControlEffect, entries::DatabaseEntry, shared::SharedDirectory},
     random::Ids,
-    reads::{Readers, stopping},
+    reads::{ControlReaders, stopping},
 };
 
 /// The store of the control plane. Whoever reads or changes it is handed this.
 pub struct ControlDb {
     writer: Actor<ControlEffect>,
-    readers: Readers,
+    readers: ControlReaders,
     state: Arc<SharedDirectory>,
     clock: Arc<dyn Clock>,
     ids: Ids,
@@ -51,7 +51,7 @@ impl ControlDb {
                 move || Writer::open(&file),
                 move |commit| publish.publish(commit),
             ),
-            readers: Readers::new(path),
+            readers: ControlReaders::new(path),
             state,
             clock,
             ids: Ids::new(),

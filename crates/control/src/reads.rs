@@ -1,4 +1,4 @@
-//! Readers of `control.db`: a bounded number of read-only connections beside the writer. Lists, names, watermarks and
+//! ControlReaders of `control.db`: a bounded number of read-only connections beside the writer. Lists, names, watermarks and
 //! budgets are read here, so that no read waits for a group, nor a group for a read.
 //!
 //! A reader begins after the answer to any write that its caller has seen, and an answer leaves after the COMMIT: it finds
@@ -18,15 +18,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const READERS_MAX: u32 = 4;
 
 /// The read-only connections.
-pub(crate) struct Readers {
+pub(crate) struct ControlReaders {
     path: PathBuf,
     /// Who may read now. Closed when the hub stops.
     turns: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
-impl Readers {
-    /// Readers of the file at `path`; none is opened before it is needed.
+impl ControlReaders {
+    /// ControlReaders of the file at `path`; none is opened before it is needed.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, turns: Arc::new(Semaphore::new(READERS_MAX as usize)), idle: Arc::default() }
     }

@@ -18,7 +18,7 @@ use crate::{
         macaroons::Macaroons,
         operator_token::{OPERATOR_PREFIX, OperatorToken},
         session::verify_session,
-        throttling::{Counted, Limiter},
+        throttling::{Limiter, ThrottleKey},
         watch::check_holder,
     },
     origin::{ClientIp, Origin},
@@ -104,7 +104,7 @@ impl Authenticator {
         if self.is_operator(headers) {
             return Ok(());
         }
-        self.rates.charge(Counted::Public(origin.ip.into()), self.db.now())?;
+        self.rates.charge(ThrottleKey::Public(origin.ip.into()), self.db.now())?;
         let message = "operator token required: it lies in the hub's data directory, in operator.token";
         Err(Error::new(Reason::Unauthenticated, message))
     }

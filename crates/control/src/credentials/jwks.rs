@@ -30,16 +30,16 @@ pub(crate) struct NoKeys {
 }
 
 /// A URL with who may have chosen it: what the operator fetched from inside must not serve others.
-type Place = (Box<str>, Reach);
+type KeySetUrl = (Box<str>, Reach);
 
 #[derive(Default)]
-struct Source {
+struct KeySetSource {
     cache: Mutex<JwksCache>,
     /// Wakes those who wait when a fetch has ended.
     fetched: Notify,
 }
 
-impl Source {
+impl KeySetSource {
     fn cache(&self) -> MutexGuard<'_, JwksCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,7 +51,7 @@ pub(crate) struct Jwks {
     clock: Arc<dyn Clock>,
     /// Whose connections end when a key that proved them is gone.
     state: Arc<SharedDirectory>,
-    sources: Mutex<HashMap<Place, Arc<Source>>>,
+    sources: Mutex<HashMap<KeySetUrl, Arc<KeySetSource>>>,
 }
 
 impl Jwks {
@@ -118,20 +118,20 @@ impl Jwks {
     }
 
     /// Forgets the sets of URLs that no settings name any more.
-    pub(crate) fn retain(&self, used: &HashSet<Place>) {
+    pub(crate) fn retain(&self, used: &HashSet<KeySetUrl>) {
         self.sources().retain(|place, _| used.contains(place));
     }
 
-    fn sources(&self) -> MutexGuard<'_, HashMap<Place, Arc<Source>>> {
+    fn sources(&self) -> MutexGuard<'_, HashMap<KeySetUrl, Arc<KeySetSource>>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn source(&self, url: &str, reach: Reach) -> Arc<Source> {
+    fn source(&self, url: &str, reach: Reach) -> Arc<KeySetSource> {
         Arc::clone(self.sources().entry((url.into(), reach)).or_default())
     }
 
     /// Fetches on a task of its own, which goes on when whoever asked has gone.
-    fn fetch(&self, source: &Arc<Source>, url: &str, reach: Reach) {
+    fn fetch(&self, source: &Arc<KeySetSource>, url: &str, reach: Reach) {
         let (source, http_client, clock, state) = (
             Arc::clone(source),
             Arc::clone(&self.http_client),

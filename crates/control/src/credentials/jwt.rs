@@ -13,10 +13,10 @@ use crate::{
     control_db::ControlDb,
     credentials::{
         jwks::{Jwks, NoKeys},
-        recent::Recent,
+        proof_cache::ProofCache,
         watch,
     },
-    directory::{Directory, entries::Lost, jwt_index::JwtEntry},
+    directory::{Directory, entries::RightsLost, jwt_index::JwtEntry},
 };
 
 /// Why a JWT opens nothing.
@@ -60,7 +60,7 @@ impl From<JwtRefusal> for Error {
 }
 
 /// The database that a JWT means.
-struct Found {
+struct JwtDatabase {
     database_id: DatabaseId,
     entry: JwtEntry,
     by_default: bool,
@@ -100,7 +100,7 @@ impl ProvenJwt {
 pub(crate) struct Jwts {
     db: Arc<ControlDb>,
     /// Those that were proven a moment ago.
-    recent: Recent<ProvenJwt>,
+    recent: ProofCache<ProvenJwt>,
     jwks: Jwks,
     /// The claim by which they say which event stores they open.
     stores_claim: Option<Arc<str>>,
@@ -108,7 +108,7 @@ pub(crate) struct Jwts {
 
 impl Jwts {
     pub(crate) fn new(db: Arc<ControlDb>, jwks: Jwks, stores_claim: Option<Arc<str>>) -> Self {
-        Self { db, recent: Recent::default(), jwks, stores_claim }
+        Self { db, recent: ProofCache::default(), jwks, stores_claim }
     }
 
     /// Forgets what is too old to be used, and the key sets that no settings name any more.
@@ -142,8 +142,8 @@ impl Jwts {
         };
         match watch::standing(&auth, &self.db.directory()) {
             Ok(()) => Ok(auth),
-            Err(Lost::Revoked) => Err(JwtRefusal::Revoked),
-            Err(Lost::Database) => Err(JwtRefusal::NoDatabase),
+            Err(RightsLost::Revoked) => Err(JwtRefusal::Revoked),
+            Err(RightsLost::Database) => Err(JwtRefusal::NoDatabase),
         }
     }
 
@@ -166,7 +166,7 @@ impl Jwts {
 
     async fn prove(&self, token: &str, route: Option<&str>) -> Result<Arc<ProvenJwt>, JwtRefusal> {
         let jwt = UnverifiedJwt::parse(token)?;
-        let Found { database_id, entry, by_default, found_at } = self.jwt_database(&jwt, route)?;
+        let JwtDatabase { database_id, entry, by_default, found_at } = self.jwt_database(&jwt, route)?;
         let keys = self.keys_of(&entry, |keys| jwt.lacks_key(keys)).await?;
         let claims = jwt.verify(&keys, &entry.settings)?;
         let stores = self.stores_claim.as_ref().map(|claim| jwt.store_scope(claim));
@@ -193,7 +193,7 @@ impl Jwts {
 
     /// The database that the path names; else the only one whose settings ask for the token's `iss` and `aud`;
     /// else the default one.
-    fn jwt_database(&self, jwt: &UnverifiedJwt<'_>, route: Option<&str>) -> Result<Found, JwtRefusal> {
+    fn jwt_database(&self, jwt: &UnverifiedJwt<'_>, route: Option<&str>) -> Result<JwtDatabase, JwtRefusal> {
         let directory = self.db.directory();
         let default = directory.default_database();
         let matched = directory.jwt().only_match(jwt);
@@ -210,7 +210,7 @@ impl Jwts {
         let id = id.filter(|id| directory.database(*id).is_some()).ok_or(missing)?;
         let entry = directory.jwt_entry(id).ok_or(missing)?.clone();
         let by_default = route.is_none() && matched.is_none() && !directory.jwt().has_own(id);
-        Ok(Found { database_id: id, entry, by_default, found_at })
+        Ok(JwtDatabase { database_id: id, entry, by_default, found_at })
     }
 
     /// Keeps the key sets fresh that open connections rest on (JWT-04). The hub calls it every few seconds.

@@ -8,8 +8,8 @@ use ferry_types::{Error, Reason, Result, UnixMillis};
 use crate::{
     caller::database_not_found,
     control_db::ControlDb,
-    credentials::{recent::Recent, watch},
-    directory::entries::Lost,
+    credentials::{proof_cache::ProofCache, watch},
+    directory::entries::RightsLost,
     origin::ClientIp,
 };
 
@@ -17,12 +17,12 @@ use crate::{
 pub(crate) struct Macaroons {
     db: Arc<ControlDb>,
     /// Those whose signature was checked a moment ago.
-    recent: Recent<Verified>,
+    recent: ProofCache<Verified>,
 }
 
 impl Macaroons {
     pub(crate) fn new(db: Arc<ControlDb>) -> Self {
-        Self { db, recent: Recent::default() }
+        Self { db, recent: ProofCache::default() }
     }
 
     /// Forgets what is too old to be used.
@@ -59,8 +59,8 @@ impl Macaroons {
             context.ok_or_else(|| invalid(Reason::Unauthenticated, "caveat db names another database"))?;
         match watch::standing(&context, &directory) {
             Ok(()) => {}
-            Err(Lost::Database) => return Err(database_not_found()),
-            Err(Lost::Revoked) => return Err(revoked()),
+            Err(RightsLost::Database) => return Err(database_not_found()),
+            Err(RightsLost::Revoked) => return Err(revoked()),
         }
         if !context.restrictions.allows_address(client_ip.0) {
             let message = "this sync token may not be used from your address (caveat ip)";

@@ -12,7 +12,7 @@ pub(crate) mod key_ring;
 pub(crate) mod label;
 pub(crate) mod macaroons;
 pub(crate) mod operator_token;
-pub(crate) mod recent;
+pub(crate) mod proof_cache;
 pub(crate) mod recheck;
 pub(crate) mod requester;
 pub(crate) mod resolve;

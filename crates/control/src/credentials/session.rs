@@ -12,7 +12,7 @@ use crate::{
     credentials::{
         bearer::bearer,
         macaroons::Macaroons,
-        throttling::{Counted, Limiter},
+        throttling::{Limiter, ThrottleKey},
     },
     origin::ClientIp,
 };
@@ -63,6 +63,6 @@ pub(crate) fn verify_session(
         let message = "this session is narrowed by caveats and may only read and issue sync tokens: log in";
         return Err(Error::new(Reason::AttenuatedSession, message));
     }
-    rates.charge(Counted::Session(claims.user_id), now)?;
+    rates.charge(ThrottleKey::Session(claims.user_id), now)?;
     Ok(caller)
 }

@@ -19,17 +19,17 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// Whom a window counts, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Counted {
-    Signup(Client),
-    OAuth(Client),
-    Public(Client),
+pub(crate) enum ThrottleKey {
+    Signup(ClientPrefix),
+    OAuth(ClientPrefix),
+    Public(ClientPrefix),
     Session(UserId),
     /// A key, and how often it may be used in a minute.
     ApiKey(ApiKeyId, u32),
     /// Failed logins of an e-mail from a client.
-    FailedPair(EmailHash, Client),
+    FailedPair(EmailHash, ClientPrefix),
     /// Failed logins from a client.
-    FailedClient(Client),
+    FailedClient(ClientPrefix),
     /// Failed logins of an e-mail.
     FailedEmail(EmailHash),
     /// Failed logins from a network, of any e-mail: where there was none, an attacked account can be entered.
@@ -41,9 +41,9 @@ pub(crate) type EmailHash = [u8; 16];
 
 /// An IPv4 address or an IPv6 /64, which one customer usually has whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Client(u128);
+pub(crate) struct ClientPrefix(u128);
 
-impl From<ClientIp> for Client {
+impl From<ClientIp> for ClientPrefix {
     fn from(ip: ClientIp) -> Self {
         match ip.0.map(|ip| ip.to_canonical()) {
             // All those of whom nothing is known share one window, which no /64 has.
@@ -55,7 +55,7 @@ impl From<ClientIp> for Client {
     }
 }
 
-impl Client {
+impl ClientPrefix {
     /// What storage names it by; `None` where nothing is known of it.
     pub(crate) fn known(self) -> Option<[u8; 16]> {
         (self.0 != u128::MAX).then_some(self.0.to_be_bytes())
@@ -67,14 +67,14 @@ impl Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(u128);
 
-impl From<Client> for Network {
-    fn from(client: Client) -> Self {
+impl From<ClientPrefix> for Network {
+    fn from(client: ClientPrefix) -> Self {
         let is_v6 = client.0 > u128::from(u64::MAX);
         Self(if is_v6 { client.0 >> 80 << 80 } else { client.0 })
     }
 }
 
-impl Counted {
+impl ThrottleKey {
     /// How many in how many milliseconds.
     const fn rule(self) -> (u32, i64) {
         match self {
@@ -111,7 +111,7 @@ struct Window {
 
 /// A set of counting windows; each begins with its first event.
 pub(crate) struct Limiter {
-    windows: Mutex<HashMap<Counted, Window>>,
+    windows: Mutex<HashMap<ThrottleKey, Window>>,
     /// Multiplies every limit; 0: nothing is limited.
     scale: f64,
 }
@@ -122,7 +122,7 @@ impl Limiter {
     }
 
     /// Counts an event, or refuses it.
-    pub(crate) fn charge(&self, counted: Counted, now: UnixMillis) -> Result<()> {
+    pub(crate) fn charge(&self, counted: ThrottleKey, now: UnixMillis) -> Result<()> {
         if self.scale == 0.0 {
             return Ok(());
         }
@@ -133,11 +133,16 @@ impl Limiter {
     }
 
     /// Refuses if the window is full.
-    pub(crate) fn check(&self, counted: Counted, now: UnixMillis) -> Result<()> {
+    pub(crate) fn check(&self, counted: ThrottleKey, now: UnixMillis) -> Result<()> {
         self.check_in(&self.lock(), counted, now)
     }
 
-    fn check_in(&self, windows: &HashMap<Counted, Window>, counted: Counted, now: UnixMillis) -> Result<()> {
+    fn check_in(
+        &self,
+        windows: &HashMap<ThrottleKey, Window>,
+        counted: ThrottleKey,
+        now: UnixMillis,
+    ) -> Result<()> {
         let (limit, window_ms) = counted.rule();
         let Some(window) = windows.get(&counted).filter(|window| is_open(window, window_ms, now)) else {
             return Ok(());
@@ -152,12 +157,12 @@ impl Limiter {
     }
 
     /// Counts an event.
-    pub(crate) fn count(&self, counted: Counted, now: UnixMillis) {
+    pub(crate) fn count(&self, counted: ThrottleKey, now: UnixMillis) {
         count_in(&mut self.lock(), counted, now);
     }
 
     /// Forgets what was counted.
-    pub(crate) fn forget(&self, counted: Counted) {
+    pub(crate) fn forget(&self, counted: ThrottleKey) {
         self.lock().remove(&counted);
     }
 
@@ -166,7 +171,7 @@ impl Limiter {
         self.lock().retain(|counted, window| is_open(window, counted.rule().1, now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Counted, Window>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ThrottleKey, Window>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,7 +181,7 @@ const fn is_open(window: &Window, window_ms: i64, now: UnixMillis) -> bool {
     window.began.0 <= now.0 && now.0 < window.began.0 + window_ms
 }
 
-fn count_in(windows: &mut HashMap<Counted, Window>, counted: Counted, now: UnixMillis) {
+fn count_in(windows: &mut HashMap<ThrottleKey, Window>, counted: ThrottleKey, now: UnixMillis) {
     if windows.len() >= ENTRIES_MAX && !windows.contains_key(&counted) {
         make_room(windows, now);
     }
@@ -189,7 +194,7 @@ fn count_in(windows: &mut HashMap<Counted, Window>, counted: Counted, now: UnixM
 
 /// Drops what is over; if nothing is, a tenth of the rest, so that this is not done for every event: the windows with
 /// the lowest counts, since a flood of made-up e-mails or addresses must not make room for guessing anew.
-fn make_room(windows: &mut HashMap<Counted, Window>, now: UnixMillis) {
+fn make_room(windows: &mut HashMap<ThrottleKey, Window>, now: UnixMillis) {
     windows.retain(|counted, window| is_open(window, counted.rule().1, now));
     if windows.len() < ENTRIES_MAX {
         return;
@@ -212,8 +217,8 @@ fn make_room(windows: &mut HashMap<Counted, Window>, now: UnixMillis) {
 mod tests {
     use super::*;
 
-    fn public(ip: &str) -> Counted {
-        Counted::Public(Client::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())))
+    fn public(ip: &str) -> ThrottleKey {
+        ThrottleKey::Public(ClientPrefix::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())))
     }
 
     // Verifies: WEB-06
@@ -251,8 +256,8 @@ mod tests {
     fn memory_is_bounded() {
         let limiter = Limiter::new(1.0);
         for bits in 0..u32::try_from(ENTRIES_MAX).unwrap() + 1_000 {
-            let client = Client::from(ClientIp::from(IpAddr::from(bits.to_be_bytes())));
-            limiter.count(Counted::Public(client), UnixMillis(0));
+            let client = ClientPrefix::from(ClientIp::from(IpAddr::from(bits.to_be_bytes())));
+            limiter.count(ThrottleKey::Public(client), UnixMillis(0));
         }
         assert!(limiter.lock().len() <= ENTRIES_MAX);
         limiter.prune(UnixMillis(HOUR_MS));
@@ -264,8 +269,8 @@ mod tests {
     #[test]
     fn a_flood_drives_out_no_window_that_refuses() {
         let limiter = Limiter::new(1.0);
-        let client = |number: u32| Client::from(ClientIp::from(IpAddr::from(number.to_be_bytes())));
-        let attacked = Counted::FailedEmail([7; 16]);
+        let client = |number: u32| ClientPrefix::from(ClientIp::from(IpAddr::from(number.to_be_bytes())));
+        let attacked = ThrottleKey::FailedEmail([7; 16]);
         for _ in 0..100 {
             limiter.count(attacked, UnixMillis(0));
         }
@@ -273,7 +278,7 @@ mod tests {
             for step in 0..15 {
                 let mut email = [0; 16];
                 email[..4].copy_from_slice(&((number + step * 667) % 10_000).to_be_bytes());
-                limiter.count(Counted::FailedPair(email, client(number)), UnixMillis(1));
+                limiter.count(ThrottleKey::FailedPair(email, client(number)), UnixMillis(1));
             }
         }
         assert!(limiter.lock().len() <= ENTRIES_MAX);
@@ -282,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_network_is_an_ipv4_address_or_a_48() {
-        let network = |ip: &str| Network::from(Client::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())));
+        let network =
+            |ip: &str| Network::from(ClientPrefix::from(ClientIp::from(ip.parse::<IpAddr>().unwrap())));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));

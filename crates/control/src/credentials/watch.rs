@@ -10,7 +10,7 @@ use crate::{
     control_db::ControlDb,
     directory::{
         Directory,
-        entries::{DatabaseEntry, Lost},
+        entries::{DatabaseEntry, RightsLost},
         shared::{Listener, SharedDirectory, Subject},
     },
 };
@@ -30,8 +30,8 @@ pub enum RightsEnd {
 }
 
 /// Whether nothing that `auth` rests on was taken away: key, epochs, revocation, membership (TOK-03).
-pub(crate) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), Lost> {
-    let database = directory.database(auth.database_id).ok_or(Lost::Database)?;
+pub(crate) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), RightsLost> {
+    let database = directory.database(auth.database_id).ok_or(RightsLost::Database)?;
     let stands = match &auth.principal {
         Principal::SyncToken { holder, database_epoch } => {
             check_holder(holder, directory)
@@ -53,7 +53,7 @@ pub(crate) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
         Principal::Anonymous => true,
     };
     let key_stands = auth.beside.is_none_or(|id| directory.api_keys().by_id(id).is_some());
-    if stands && key_stands { Ok(()) } else { Err(Lost::Revoked) }
+    if stands && key_stands { Ok(()) } else { Err(RightsLost::Revoked) }
 }
 
 /// Whether the settings that let a JWT in are still those, and still decide for the database `id`: one with settings of
@@ -151,8 +151,8 @@ pub(crate) fn remaining_ms(
     now: UnixMillis,
 ) -> Result<u64, RightsEnd> {
     standing(auth, directory).map_err(|lost| match lost {
-        Lost::Database => RightsEnd::DatabaseDeleted,
-        Lost::Revoked => RightsEnd::Revoked,
+        RightsLost::Database => RightsEnd::DatabaseDeleted,
+        RightsLost::Revoked => RightsEnd::Revoked,
     })?;
     let own = auth.deadline_unix.map(|secs| UnixMillis(secs.saturating_mul(1000)));
     // Rotating an API key shortens its life while connections live on it.

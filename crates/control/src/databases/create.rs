@@ -11,7 +11,7 @@ use crate::{
     caller::{Caller, org_not_found, require_role},
     control_db::ControlDb,
     credentials::resolve::resolve_org,
-    databases::{Act, check_kind, check_name, insert_row},
+    databases::{DatabaseChange, check_kind, check_name, insert_row},
     directory::{effects::ControlEffect, entries::DatabaseEntry},
     origin::Origin,
 };
@@ -55,15 +55,15 @@ pub(crate) async fn insert_database(
     let now = db.now();
     let id = DatabaseId::from_uuid(db.next_id(now));
     let entry = DatabaseEntry { id, org_id, name, kind, epoch: 0, jwt_not_before: None, created: now };
-    let act = Act { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
+    let change = DatabaseChange { at: now, origin: origin.clone(), user_id, org_id, database_id: id };
     let (max, stored) = (max_per_org, entry.clone());
     let work = move |transaction: &mut Transaction<'_, ControlEffect>| {
         let connection = transaction.connection();
-        act.refuse_non_admin(connection, org_not_found)?;
-        act.refuse_taken(connection, &stored.name)?;
+        change.refuse_non_admin(connection, org_not_found)?;
+        change.refuse_taken(connection, &stored.name)?;
         insert_row(connection, &stored, Some(user_id), max)?;
         let detail = json!({ "kind": kind.map(DatabaseKind::as_str) });
-        act.audit(connection, "database.create", &stored.name, detail)?;
+        change.audit(connection, "database.create", &stored.name, detail)?;
         transaction.effect(ControlEffect::DatabaseCreated(stored));
         Ok(())
     };

@@ -10,7 +10,7 @@ use crate::{
     caller::{Caller, database_not_found, require_role},
     control_db::ControlDb,
     credentials::resolve::resolve_database,
-    databases::{Act, act, storage::DatabaseStorage},
+    databases::{DatabaseChange, change, storage::DatabaseStorage},
     directory::effects::ControlEffect,
     origin::Origin,
 };
@@ -39,11 +39,11 @@ impl DeleteDatabase<'_> {
             let message = format!("confirm_name must be the database's name, {}", entry.name);
             return Err(Error::new(Reason::InvalidArgument, message));
         }
-        let (act, id, caller) = (act(db, caller, &entry, origin), entry.id, caller.clone());
+        let (change, id, caller) = (change(db, caller, &entry, origin), entry.id, caller.clone());
         let (db, storage) = (Arc::clone(db), Arc::clone(storage));
         // A task of its own: a caller that goes away must not leave the files behind.
         let deletion = tokio::spawn(async move {
-            bury(&db, &caller, act).await?;
+            bury(&db, &caller, change).await?;
             metrics::counter!("ferry_revocations_total", "kind" => "database").increment(1);
             storage.trash(id).await;
             Ok(())
@@ -56,15 +56,15 @@ impl DeleteDatabase<'_> {
 }
 
 /// Commits the tombstone: the name is free and nobody finds the database any more.
-async fn bury(db: &ControlDb, caller: &Caller, act: Act) -> Result<()> {
+async fn bury(db: &ControlDb, caller: &Caller, change: DatabaseChange) -> Result<()> {
     db.write_by(caller, move |transaction| {
         let connection = transaction.connection();
-        act.refuse_non_admin(connection, database_not_found)?;
-        let (id, name) = (act.database_id, act.name(connection)?);
+        change.refuse_non_admin(connection, database_not_found)?;
+        let (id, name) = (change.database_id, change.name(connection)?);
         connection
             .prepare_cached("UPDATE databases SET deleted = ?2 WHERE id = ?1")?
-            .execute(rusqlite::params![id.to_string(), act.at.0])?;
-        act.audit(connection, "database.delete", &name, json!({}))?;
+            .execute(rusqlite::params![id.to_string(), change.at.0])?;
+        change.audit(connection, "database.delete", &name, json!({}))?;
         transaction.effect(ControlEffect::DatabaseDeleted { id });
         Ok(())
     })

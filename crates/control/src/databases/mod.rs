@@ -57,7 +57,7 @@ pub(super) fn check_kind(kind: &str) -> Result<Option<DatabaseKind>> {
 }
 
 /// Who acts on which database, for the audit trail.
-pub(super) struct Act {
+pub(super) struct DatabaseChange {
     pub(super) at: UnixMillis,
     pub(super) origin: Origin,
     pub(super) user_id: UserId,
@@ -65,7 +65,7 @@ pub(super) struct Act {
     pub(super) database_id: DatabaseId,
 }
 
-impl Act {
+impl DatabaseChange {
     pub(super) fn audit(
         &self,
         connection: &Connection,
@@ -148,8 +148,13 @@ pub(crate) fn insert_row(
     Ok(())
 }
 
-pub(super) fn act(db: &ControlDb, caller: &Caller, entry: &DatabaseEntry, origin: &Origin) -> Act {
-    Act {
+pub(super) fn change(
+    db: &ControlDb,
+    caller: &Caller,
+    entry: &DatabaseEntry,
+    origin: &Origin,
+) -> DatabaseChange {
+    DatabaseChange {
         at: db.now(),
         origin: origin.clone(),
         user_id: caller.user_id,

@@ -10,7 +10,7 @@ use crate::{
     caller::{Caller, database_not_found, require_role},
     control_db::ControlDb,
     credentials::resolve::resolve_database,
-    databases::{act, check_name},
+    databases::{change, check_name},
     directory::{effects::ControlEffect, entries::DatabaseEntry},
     origin::Origin,
 };
@@ -35,20 +35,20 @@ impl RenameDatabase<'_> {
         let (mut entry, role) = resolve_database(db, caller, database)?;
         require_role(role, Role::Admin)?;
         let name: Arc<str> = check_name(name)?.into();
-        let act = act(db, caller, &entry, origin);
+        let change = change(db, caller, &entry, origin);
         let (id, new_name) = (entry.id, Arc::clone(&name));
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            act.refuse_non_admin(connection, database_not_found)?;
-            let old_name = act.name(connection)?;
+            change.refuse_non_admin(connection, database_not_found)?;
+            let old_name = change.name(connection)?;
             if old_name == *new_name {
                 return Ok(());
             }
-            act.refuse_taken(connection, &new_name)?;
+            change.refuse_taken(connection, &new_name)?;
             connection
                 .prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?
                 .execute(rusqlite::params![id.to_string(), new_name])?;
-            act.audit(connection, "database.rename", &new_name, json!({ "old_name": old_name }))?;
+            change.audit(connection, "database.rename", &new_name, json!({ "old_name": old_name }))?;
             transaction.effect(ControlEffect::DatabaseRenamed { id, name: new_name });
             Ok(())
         })

@@ -21,7 +21,7 @@ use crate::{
     databases::{check_name, insert_row},
     directory::{
         effects::ControlEffect,
-        entries::{DatabaseEntry, Lost},
+        entries::{DatabaseEntry, RightsLost},
     },
     origin::Origin,
 };
@@ -167,8 +167,8 @@ impl Tenants {
         }
         match watch::standing(&auth, &directory) {
             Ok(()) => Ok(auth),
-            Err(Lost::Database) => Err(database_not_found()),
-            Err(Lost::Revoked) => Err(JwtRefusal::Revoked.into()),
+            Err(RightsLost::Database) => Err(database_not_found()),
+            Err(RightsLost::Revoked) => Err(JwtRefusal::Revoked.into()),
         }
     }
 

@@ -91,7 +91,7 @@ pub(crate) struct RevokedSession {
 
 /// Why rights that once held do no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub(crate) enum RightsLost {
     /// The user, session, token or membership is gone, or an epoch moved on.
     Revoked,
     /// The database is gone.

@@ -7,7 +7,7 @@ use ferry_types::Result;
 use crate::{
     config::Signup,
     control_db::ControlDb,
-    credentials::throttling::{Counted, Limiter},
+    credentials::throttling::{Limiter, ThrottleKey},
     identity::passwords::pool::PasswordPool,
     origin::ClientIp,
     random,
@@ -33,7 +33,7 @@ impl Accounts {
     /// # Errors
     /// Rate limit.
     pub fn charge_public(&self, ip: ClientIp) -> Result<()> {
-        self.rates.charge(Counted::Public(ip.into()), self.db.now())
+        self.rates.charge(ThrottleKey::Public(ip.into()), self.db.now())
     }
 
     /// The PHC string of a password, hashed when it is its turn.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     audit::{AuditRow, Who},
-    credentials::{label::check_label, throttling::Counted},
+    credentials::{label::check_label, throttling::ThrottleKey},
     identity::{
         accounts::Accounts,
         password_proof::{Account, Attempt, login_failed, verified},
@@ -33,7 +33,7 @@ impl LogIn<'_> {
     /// `invalid credentials`, whatever was wrong; rate limit; `BUSY`.
     pub async fn run(self, accounts: &Accounts) -> Result<Session> {
         let Self { email, password, label, origin } = self;
-        accounts.rates.charge(Counted::Public(origin.ip.into()), accounts.db.now())?;
+        accounts.rates.charge(ThrottleKey::Public(origin.ip.into()), accounts.db.now())?;
         check_label(label)?;
         let attempt = Attempt::new(email, origin);
         let outcome = match verified(accounts, &attempt, password).await? {

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
-    credentials::throttling::{Client, Counted, EmailHash, Limiter},
+    credentials::throttling::{ClientPrefix, EmailHash, Limiter, ThrottleKey},
     directory::columns::parsed,
-    identity::{accounts::Accounts, email::email_key, passwords::pool::Turn},
+    identity::{accounts::Accounts, email::email_key, passwords::pool::HashingTurn},
     origin::Origin,
     random,
 };
@@ -23,13 +23,13 @@ const AUDIT_EMAIL_MAX_CHARS: usize = 254;
 pub(crate) struct Attempt<'a> {
     key: String,
     hash: EmailHash,
-    client: Client,
+    client: ClientPrefix,
     pub(crate) origin: &'a Origin,
 }
 
 /// How an attempt passed the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admitted {
+enum AdmittedAttempt {
     /// Nothing stands against it.
     Below,
     /// The account is attacked, and the network has not failed in the last hour: it has this one guess.
@@ -54,17 +54,17 @@ impl<'a> Attempt<'a> {
     }
 
     /// What counts its failures.
-    fn counted(&self) -> [Counted; 4] {
+    fn counted(&self) -> [ThrottleKey; 4] {
         [
-            Counted::FailedPair(self.hash, self.client),
-            Counted::FailedClient(self.client),
-            Counted::FailedEmail(self.hash),
+            ThrottleKey::FailedPair(self.hash, self.client),
+            ThrottleKey::FailedClient(self.client),
+            ThrottleKey::FailedEmail(self.hash),
             self.network(),
         ]
     }
 
-    fn network(&self) -> Counted {
-        Counted::FailedNetwork(self.client.into())
+    fn network(&self) -> ThrottleKey {
+        ThrottleKey::FailedNetwork(self.client.into())
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn verified(
     let admitted = check_failures(accounts, attempt, Limiter::charge).await?;
     let (verdict, new_secret) = verify(turn, password, account.as_ref()).await?;
     let let_in = account.filter(|account| verdict != PasswordMatch::Wrong && !account.disabled);
-    if admitted == Admitted::AsOnlyGuess && let_in.is_some() {
+    if admitted == AdmittedAttempt::AsOnlyGuess && let_in.is_some() {
         accounts.failures.forget(attempt.network());
     }
     Ok(let_in.map(|account| (account, new_secret)))
@@ -111,8 +111,8 @@ pub(crate) async fn verified(
 async fn check_failures(
     accounts: &Accounts,
     attempt: &Attempt<'_>,
-    ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
-) -> Result<Admitted> {
+    ask: fn(&Limiter, ThrottleKey, UnixMillis) -> Result<()>,
+) -> Result<AdmittedAttempt> {
     let judged = judge_failures(accounts, attempt, ask).await;
     if judged.as_ref().is_err_and(|error| error.reason == Reason::RateLimited) {
         metrics::counter!("ferry_login_attempts_total", "result" => "throttled").increment(1);
@@ -124,20 +124,20 @@ async fn check_failures(
 async fn judge_failures(
     accounts: &Accounts,
     attempt: &Attempt<'_>,
-    ask: fn(&Limiter, Counted, UnixMillis) -> Result<()>,
-) -> Result<Admitted> {
+    ask: fn(&Limiter, ThrottleKey, UnixMillis) -> Result<()>,
+) -> Result<AdmittedAttempt> {
     let now = accounts.db.now();
-    accounts.failures.check(Counted::FailedPair(attempt.hash, attempt.client), now)?;
-    accounts.failures.check(Counted::FailedClient(attempt.client), now)?;
-    let Err(refusal) = accounts.failures.check(Counted::FailedEmail(attempt.hash), now) else {
-        return Ok(Admitted::Below);
+    accounts.failures.check(ThrottleKey::FailedPair(attempt.hash, attempt.client), now)?;
+    accounts.failures.check(ThrottleKey::FailedClient(attempt.client), now)?;
+    let Err(refusal) = accounts.failures.check(ThrottleKey::FailedEmail(attempt.hash), now) else {
+        return Ok(AdmittedAttempt::Below);
     };
     // Those of whom nothing is known cannot be told apart.
     let Some(client) = attempt.client.known() else { return Err(refusal) };
     if has_logged_in(&accounts.db, attempt, client).await? {
-        return Ok(Admitted::Below);
+        return Ok(AdmittedAttempt::Below);
     }
-    ask(&accounts.failures, attempt.network(), now).map(|()| Admitted::AsOnlyGuess)
+    ask(&accounts.failures, attempt.network(), now).map(|()| AdmittedAttempt::AsOnlyGuess)
 }
 
 pub(crate) async fn login_failed(accounts: &Accounts, attempt: &Attempt<'_>) -> Error {
@@ -194,7 +194,7 @@ async fn audit_login(db: &ControlDb, attempt: &Attempt<'_>, outcome: &'static st
 
 /// Exactly one verification, on a thread that may block; and a new hash if the stored one is old.
 async fn verify(
-    turn: Turn,
+    turn: HashingTurn,
     password: &str,
     account: Option<&Account>,
 ) -> Result<(PasswordMatch, Option<String>)> {

@@ -6,7 +6,7 @@ use ferry_types::{Error, Reason, Result};
 use crate::{
     audit::{AuditRow, Who},
     config::Signup,
-    credentials::throttling::Counted,
+    credentials::throttling::ThrottleKey,
     identity::{
         accounts::Accounts,
         codes::code_hash,
@@ -45,7 +45,7 @@ impl SignUp<'_> {
     pub async fn run(self, accounts: &Accounts) -> Result<Session> {
         let Self { email, password, invite_code, origin } = self;
         let now = accounts.db.now();
-        accounts.rates.charge(Counted::Signup(origin.ip.into()), now)?;
+        accounts.rates.charge(ThrottleKey::Signup(origin.ip.into()), now)?;
         // Before anything else is looked at, and before the password is hashed, which costs much.
         let (invitation, refusal) = admit(accounts, email, invite_code).await?;
         let email = check_email(email)?.to_owned();

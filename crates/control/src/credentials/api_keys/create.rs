@@ -8,7 +8,7 @@ use crate::{
     caller::{Caller, require_role},
     control_db::ControlDb,
     credentials::{
-        api_keys::{Act, NewApiKey, new_key, spec::ApiKeySpec},
+        api_keys::{ApiKeyChange, NewApiKey, new_key, spec::ApiKeySpec},
         resolve::resolve_database,
     },
     directory::effects::ControlEffect,
@@ -38,11 +38,11 @@ impl CreateApiKey<'_> {
         let spec = spec.checked(now)?;
         let (value, row) = new_key(db, &entry, &spec, now)?;
         let info = row.info.clone();
-        let act = Act { caller: caller.clone(), entry, origin: origin.clone(), now };
+        let change = ApiKeyChange { caller: caller.clone(), entry, origin: origin.clone(), now };
         let imported = !spec.import.is_empty();
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            act.refuse(connection)?;
+            change.refuse(connection)?;
             row.insert(connection)?;
             let info = &row.info;
             let detail = json!({
@@ -51,7 +51,7 @@ impl CreateApiKey<'_> {
                 "ops": info.ops.to_string(),
                 "imported": imported,
             });
-            act.audit(connection, "key.create", info.id, detail)?;
+            change.audit(connection, "key.create", info.id, detail)?;
             transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
             Ok(())
         })

@@ -45,14 +45,14 @@ pub(super) fn not_found() -> Error {
 }
 
 /// Who does what to which key, for the audit trail.
-pub(super) struct Act {
+pub(super) struct ApiKeyChange {
     pub(super) caller: Caller,
     pub(super) entry: DatabaseEntry,
     pub(super) origin: Origin,
     pub(super) now: UnixMillis,
 }
 
-impl Act {
+impl ApiKeyChange {
     pub(super) fn audit(
         &self,
         connection: &Connection,
@@ -121,7 +121,7 @@ pub(super) async fn named_key(
     caller: &Caller,
     id: &str,
     origin: &Origin,
-) -> Result<(ApiKeyRow, Act)> {
+) -> Result<(ApiKeyRow, ApiKeyChange)> {
     let id: ApiKeyId = id.parse().map_err(|_| not_found())?;
     let now = db.now();
     let found = db.read(move |connection| api_key_rows::find(connection, id, now)).await?;
@@ -129,5 +129,5 @@ pub(super) async fn named_key(
     let database = row.database_id.to_string();
     let (entry, role) = resolve_database(db, caller, &database).map_err(|_| not_found())?;
     require_role(role, Role::Admin)?;
-    Ok((row, Act { caller: caller.clone(), entry, origin: origin.clone(), now }))
+    Ok((row, ApiKeyChange { caller: caller.clone(), entry, origin: origin.clone(), now }))
 }

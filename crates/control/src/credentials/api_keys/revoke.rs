@@ -23,15 +23,15 @@ impl RevokeApiKey<'_> {
     /// `API key not found`; role below admin.
     pub async fn run(self, db: &ControlDb) -> Result<()> {
         let Self { caller, id, origin } = self;
-        let (old, act) = named_key(db, caller, id, origin).await?;
+        let (old, change) = named_key(db, caller, id, origin).await?;
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            act.refuse_non_admin(connection)?;
+            change.refuse_non_admin(connection)?;
             let id = old.info.id;
             connection
                 .prepare_cached("UPDATE api_keys SET revoked = coalesce(revoked, ?2) WHERE id = ?1")?
-                .execute(rusqlite::params![id.to_string(), act.now.0])?;
-            act.audit(connection, "key.revoke", id, json!({}))?;
+                .execute(rusqlite::params![id.to_string(), change.now.0])?;
+            change.audit(connection, "key.revoke", id, json!({}))?;
             let (digest, database_id) = (old.digest, old.database_id);
             transaction.effect(ControlEffect::ApiKeyRevoked { digest, database_id });
             Ok(())

@@ -38,7 +38,7 @@ impl RotateApiKey<'_> {
                 "overlap_seconds must be from 0 (meaning 86400) to 2592000, which are 30 days",
             ));
         }
-        let (old, act) = named_key(db, caller, id, origin).await?;
+        let (old, change) = named_key(db, caller, id, origin).await?;
         if let Some(successor) = &old.info.limits.replaced_by {
             let message = format!("this key was rotated already: rotate {successor}");
             return Err(Error::new(Reason::FailedPrecondition, message));
@@ -53,27 +53,27 @@ impl RotateApiKey<'_> {
             expires_unix: info.expires.map_or(0, UnixMillis::as_secs),
             import: String::new(),
         };
-        let (value, row) = new_key(db, &act.entry, &spec, act.now)?;
+        let (value, row) = new_key(db, &change.entry, &spec, change.now)?;
         let new = row.info.clone();
         let id = old.info.id;
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            act.refuse(connection)?;
+            change.refuse(connection)?;
             // Another call may have revoked or rotated it since it was looked at.
-            let old = api_key_rows::find(connection, id, act.now)?.ok_or_else(not_found)?;
+            let old = api_key_rows::find(connection, id, change.now)?.ok_or_else(not_found)?;
             if old.info.limits.replaced_by.is_some() {
                 let message = "this key was rotated in this moment: list the keys";
                 return Err(Error::new(Reason::FailedPrecondition, message).into());
             }
             row.insert(connection)?;
-            let end = UnixMillis(act.now.0 + overlap * 1000);
+            let end = UnixMillis(change.now.0 + overlap * 1000);
             let expires = old.info.expires.map_or(end, |at| at.min(end));
             let limits = ApiKeyLimits { replaced_by: Some(row.info.id.to_string()), ..old.info.limits };
             connection
                 .prepare_cached("UPDATE api_keys SET expires = ?2, limits = ?3 WHERE id = ?1")?
                 .execute(rusqlite::params![id.to_string(), expires.0, api_key_rows::limits_text(&limits)])?;
             let detail = json!({ "new_id": row.info.id.to_string(), "exp_unix": expires.as_secs() });
-            act.audit(connection, "key.rotate", id, detail)?;
+            change.audit(connection, "key.rotate", id, detail)?;
             transaction.effect(ControlEffect::ApiKeyCreated(row.entry()));
             let (digest, database_id) = (old.digest, old.database_id);
             transaction.effect(ControlEffect::ApiKeyExpires { digest, database_id, expires });

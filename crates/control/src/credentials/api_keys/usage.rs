@@ -13,7 +13,7 @@ use crate::{
     control_db::ControlDb,
     credentials::{
         carried::ClientInfo,
-        throttling::{Counted, Limiter},
+        throttling::{Limiter, ThrottleKey},
     },
     directory::{api_key_rows, api_keys::ApiKeyEntry},
 };
@@ -100,7 +100,7 @@ impl ApiKeys {
                 "this API key may not be used by pages of this origin: add the origin to a key of its own";
             return Err(Error::new(Reason::PermissionDenied, message));
         }
-        self.rates.charge(Counted::ApiKey(entry.id, entry.per_minute), now)?;
+        self.rates.charge(ThrottleKey::ApiKey(entry.id, entry.per_minute), now)?;
         let before = entry.last_used.load(Ordering::Relaxed);
         let due = now.0.saturating_sub(before) >= USED_STEP_MS;
         // Of those who see that it is due, one notes it.

@@ -115,7 +115,7 @@ impl IssueSyncToken<'_> {
             Error::new(Reason::InvalidArgument, message)
         })?;
         let token_id = claims.token_id;
-        let stored = Stored { claims, request, exp_unix, now, origin: origin.clone(), database: entry };
+        let stored = StoredToken { claims, request, exp_unix, now, origin: origin.clone(), database: entry };
         db.write_by(caller, move |transaction| stored.insert(transaction.connection())).await?;
         metrics::counter!("ferry_tokens_issued_total", "kind" => "sync").increment(1);
         Ok(IssuedToken { token, token_id, exp_unix })
@@ -151,7 +151,7 @@ fn effective_expiry(
 }
 
 /// The row of a token.
-struct Stored {
+struct StoredToken {
     claims: Claims,
     request: IssueToken,
     exp_unix: i64,
@@ -160,7 +160,7 @@ struct Stored {
     database: DatabaseEntry,
 }
 
-impl Stored {
+impl StoredToken {
     fn insert(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
         self.refuse_if_revoked(connection)?;
         let Self { claims, request, .. } = self;

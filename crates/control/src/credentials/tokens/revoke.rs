@@ -35,7 +35,7 @@ fn named_token(token_id: &str, token: &str) -> Result<TokenId> {
 }
 
 /// A row of `issued_tokens` that is to be revoked.
-struct Named {
+struct NamedToken {
     user_id: UserId,
     database_id: DatabaseId,
     expires: UnixMillis,
@@ -93,14 +93,14 @@ impl RevokeToken<'_> {
     }
 }
 
-async fn named(db: &ControlDb, token_id: TokenId) -> Result<Named> {
+async fn named(db: &ControlDb, token_id: TokenId) -> Result<NamedToken> {
     db.read(move |connection| {
         let sql = "SELECT user_id, database_id, expires FROM issued_tokens WHERE token_id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query([token_id.0])?;
         let row = rows.next()?.ok_or_else(token_not_found)?;
         let expires = UnixMillis(row.get(2)?);
-        Ok(Named { user_id: parsed(row, 0)?, database_id: parsed(row, 1)?, expires })
+        Ok(NamedToken { user_id: parsed(row, 0)?, database_id: parsed(row, 1)?, expires })
     })
     .await
 }

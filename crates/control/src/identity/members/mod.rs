@@ -103,13 +103,13 @@ pub(crate) fn disband(
 }
 
 /// A member as stored.
-pub(super) struct Stored {
+pub(super) struct StoredMember {
     pub(super) user_id: UserId,
     org_id: OrgId,
     pub(super) role: Role,
 }
 
-impl Stored {
+impl StoredMember {
     /// The member of this id or e-mail.
     pub(super) fn find(
         connection: &Connection,

@@ -12,7 +12,7 @@ use crate::{
         resolve::resolve_org,
     },
     directory::effects::ControlEffect,
-    identity::members::{Stored, member_not_found},
+    identity::members::{StoredMember, member_not_found},
     origin::Origin,
 };
 
@@ -38,7 +38,7 @@ impl RemoveMember<'_> {
         let (by, user, origin, now) = (caller.clone(), user.to_owned(), origin.clone(), db.now());
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
-            let member = Stored::find(connection, org_id, &user)?;
+            let member = StoredMember::find(connection, org_id, &user)?;
             if member.as_ref().is_some_and(|member| member.user_id == by.user_id) {
                 refuse_ended(connection, by.session_id, by.user_epoch)?;
             } else {

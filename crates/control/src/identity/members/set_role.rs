@@ -9,7 +9,7 @@ use crate::{
     control_db::ControlDb,
     credentials::{recheck::refuse_non_admin, resolve::resolve_org},
     directory::effects::ControlEffect,
-    identity::members::{Stored, check_role, member_not_found},
+    identity::members::{StoredMember, check_role, member_not_found},
     origin::Origin,
 };
 
@@ -38,7 +38,7 @@ impl SetMemberRole<'_> {
         db.write_by(caller, move |transaction| {
             let connection = transaction.connection();
             refuse_non_admin(connection, &by, org_id)?;
-            let member = Stored::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
+            let member = StoredMember::find(connection, org_id, &user)?.ok_or_else(member_not_found)?;
             if member.role == role {
                 return Ok(());
             }

@@ -26,14 +26,18 @@ use crate::{
 };
 
 /// Whose identity it is.
-struct Known {
+struct KnownIdentity {
     user_id: UserId,
     org_id: OrgId,
     epoch: u32,
     disabled: bool,
 }
 
-fn known(connection: &Connection, provider: Provider, subject: &str) -> ferry_sqlite::Result<Option<Known>> {
+fn known(
+    connection: &Connection,
+    provider: Provider,
+    subject: &str,
+) -> ferry_sqlite::Result<Option<KnownIdentity>> {
     let sql = "SELECT users.id, organizations.id, epoch, disabled
                FROM identities
                JOIN users ON users.id = user_id
@@ -42,7 +46,7 @@ fn known(connection: &Connection, provider: Provider, subject: &str) -> ferry_sq
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([provider.as_str(), subject])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Known {
+    Ok(Some(KnownIdentity {
         user_id: parsed(row, 0)?,
         org_id: parsed(row, 1)?,
         epoch: row.get(2)?,

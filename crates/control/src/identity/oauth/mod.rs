@@ -23,7 +23,7 @@ use crate::{
     audit::{AuditRow, Who},
     caller::Caller,
     config::{OAuthClient, OAuthConfig},
-    credentials::throttling::Counted,
+    credentials::throttling::ThrottleKey,
     identity::{accounts::Accounts, email::check_email, whoami::Session},
     origin::Origin,
     random,
@@ -130,7 +130,7 @@ impl OAuth {
         let challenge = self.client_challenge(wanted.client_challenge)?;
         let loopback_port = loopback_port(wanted.loopback_port, challenge.is_some())?;
         // Logins that are begun count, not what they take: an office behind one address has many.
-        self.accounts.rates.charge(Counted::OAuth(origin.ip.into()), now)?;
+        self.accounts.rates.charge(ThrottleKey::OAuth(origin.ip.into()), now)?;
         let state = hex::encode(random::bytes::<32>()?);
         let pending = Pending {
             provider: provider.to_string(),

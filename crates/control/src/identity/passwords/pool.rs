@@ -23,7 +23,7 @@ pub(crate) struct PasswordPool {
 }
 
 /// The right to hash: one piece of work on a thread of its own.
-pub(crate) struct Turn {
+pub(crate) struct HashingTurn {
     hasher: Hasher,
     permit: OwnedSemaphorePermit,
 }
@@ -37,12 +37,12 @@ impl PasswordPool {
     ///
     /// # Errors
     /// `BUSY` when too many wait already, or none came in time.
-    pub(crate) async fn turn(&self) -> Result<Turn> {
+    pub(crate) async fn turn(&self) -> Result<HashingTurn> {
         let permit = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
         };
-        Ok(Turn { hasher: self.hasher.clone(), permit })
+        Ok(HashingTurn { hasher: self.hasher.clone(), permit })
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit> {
@@ -55,7 +55,7 @@ impl PasswordPool {
     }
 }
 
-impl Turn {
+impl HashingTurn {
     /// Runs `work` on a thread of its own, which gives way to all others: whoever logs in waits anyway, whoever syncs
     /// must not. The turn ends with the work, even if the caller has gone before.
     ///

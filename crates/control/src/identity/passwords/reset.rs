@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::{
     audit::{AuditRow, Who},
-    credentials::throttling::Counted,
+    credentials::throttling::ThrottleKey,
     identity::{
         accounts::Accounts, codes::code_hash, email::email_key, passwords::store, users::end_credentials,
     },
@@ -53,7 +53,7 @@ impl ResetPassword<'_> {
     /// `invalid or expired code`, whatever is wrong with it; a bad new password; rate limit; `BUSY`.
     pub async fn run(self, accounts: &Accounts) -> Result<()> {
         let Self { email, code, new_password, origin } = self;
-        accounts.rates.charge(Counted::Public(origin.ip.into()), accounts.db.now())?;
+        accounts.rates.charge(ThrottleKey::Public(origin.ip.into()), accounts.db.now())?;
         password::check_new(new_password)?;
         let (hash, key) = (code_hash(code), email_key(email));
         let now = accounts.db.now();

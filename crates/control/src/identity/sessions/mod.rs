@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::{
     caller::Caller,
     control_db::ControlDb,
-    credentials::throttling::Client,
+    credentials::throttling::ClientPrefix,
     identity::whoami::{Session, whoami_of},
     origin::{ClientIp, Origin},
     random,
@@ -49,7 +49,7 @@ impl NewSession {
 
     /// Keeps from where the account was entered: there it stays open while it is attacked from elsewhere (PWD-05).
     fn remember_client(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
-        let Some(client) = Client::from(self.ip).known() else { return Ok(()) };
+        let Some(client) = ClientPrefix::from(self.ip).known() else { return Ok(()) };
         let user = self.user_id.to_string();
         connection
             .prepare_cached(

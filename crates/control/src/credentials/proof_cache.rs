@@ -11,21 +11,21 @@ use ferry_types::{
     limits::{TOKEN_CACHE_MAX_ENTRIES, TOKEN_CACHE_MAX_MS},
 };
 
-struct Entry<T> {
+struct CachedProof<T> {
     proven: Arc<T>,
     kept: UnixMillis,
 }
 
 /// Proofs by the text of their credential. At most [`TOKEN_CACHE_MAX_ENTRIES`], each for [`TOKEN_CACHE_MAX_MS`].
-pub(crate) struct Recent<T>(Mutex<HashMap<Box<str>, Entry<T>>>);
+pub(crate) struct ProofCache<T>(Mutex<HashMap<Box<str>, CachedProof<T>>>);
 
-impl<T> Default for Recent<T> {
+impl<T> Default for ProofCache<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T> Recent<T> {
+impl<T> ProofCache<T> {
     /// What was proven of `text` lately.
     pub(crate) fn get(&self, text: &str, now: UnixMillis) -> Option<Arc<T>> {
         self.lock().get(text).filter(|entry| is_fresh(entry, now)).map(|entry| Arc::clone(&entry.proven))
@@ -40,7 +40,7 @@ impl<T> Recent<T> {
         if entries.len() >= TOKEN_CACHE_MAX_ENTRIES {
             entries.clear();
         }
-        entries.insert(text.into(), Entry { proven, kept: now });
+        entries.insert(text.into(), CachedProof { proven, kept: now });
     }
 
     /// Forgets what is too old to be used.
@@ -48,13 +48,13 @@ impl<T> Recent<T> {
         self.lock().retain(|_, entry| is_fresh(entry, now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry<T>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, CachedProof<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether the entry may be used. One kept in the future met a clock that was set back.
-const fn is_fresh<T>(entry: &Entry<T>, now: UnixMillis) -> bool {
+const fn is_fresh<T>(entry: &CachedProof<T>, now: UnixMillis) -> bool {
     entry.kept.0 <= now.0 && now.0 - entry.kept.0 < TOKEN_CACHE_MAX_MS
 }
 
@@ -65,7 +65,7 @@ mod tests {
     // Verifies: TOK-15
     #[test]
     fn an_entry_lives_a_minute() {
-        let recent = Recent::default();
+        let recent = ProofCache::default();
         assert!(recent.get("a", UnixMillis(0)).is_none());
         recent.keep("a", Arc::new(7), UnixMillis(0));
         assert_eq!(recent.get("a", UnixMillis(59_999)).as_deref(), Some(&7));
@@ -78,7 +78,7 @@ mod tests {
     // Verifies: TOK-15
     #[test]
     fn memory_is_bounded() {
-        let recent = Recent::default();
+        let recent = ProofCache::default();
         for number in 0..TOKEN_CACHE_MAX_ENTRIES + 10 {
             recent.keep(&number.to_string(), Arc::new(number), UnixMillis(0));
         }
