@@ -1,8 +1,5 @@
 //! The hub: actors, control plane, routes per sync model, configuration, metrics.
 
-// The name by which the hub itself calls it.
-pub use ferry_control as control;
-
 pub mod clock;
 pub mod config;
 pub mod data_dir;
