@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{Result, fault, sidecars};
 
@@ -79,6 +79,7 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
         set_leftovers_aside(path)?;
     }
     let connection = open_file(path, flags)?;
+    keep_plans(&connection)?;
     narrow(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(WRITER_STATEMENT_CACHE);
@@ -92,6 +93,12 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
         connection.execute_batch("PRAGMA synchronous=OFF")?;
     }
     Ok(connection)
+}
+
+/// Has SQLite plan a statement by its text alone. Else it parses a kept one anew whenever a value is bound that its plan
+/// might depend on, such as that of a LIMIT: at every use.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Sets aside what a lost file left beside `path`, which must not meet a new one.
@@ -118,6 +125,7 @@ fn narrow(path: &Path) -> std::io::Result<()> {
 /// When the file is missing or SQLite cannot open it.
 pub fn open_reader(path: &Path) -> Result<Connection> {
     let connection = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
@@ -141,6 +149,30 @@ mod tests {
             assert!(path.is_file(), "{name}");
         }
         assert!(open_file(Path::new(""), OpenFlags::default()).is_err(), "no name is no file");
+    }
+
+    /// Each use of a kept statement with a LIMIT parsed it anew, and so did each that looked for the last row of an index.
+    #[test]
+    fn a_kept_statement_is_parsed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("main.db");
+        let writer = open_writer(&path).unwrap();
+        writer
+            .execute_batch("CREATE TABLE t(a TEXT, b INTEGER, PRIMARY KEY(a, b)) WITHOUT ROWID; INSERT INTO t VALUES ('x', 1)")
+            .unwrap();
+        let reader = open_reader(&path).unwrap();
+        for connection in [&writer, &reader] {
+            for text in [
+                "SELECT b FROM t WHERE a = ?1 ORDER BY b DESC LIMIT 1",
+                "SELECT b FROM t WHERE a > ?1 ORDER BY b LIMIT 1",
+            ] {
+                for value in ["x", "a", "x"] {
+                    let mut statement = connection.prepare_cached(text).unwrap();
+                    let _ = statement.query_row([value], |row| row.get::<_, i64>(0));
+                    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{text}");
+                }
+            }
+        }
     }
 
     #[test]
