@@ -1,5 +1,7 @@
 //! `/v1/databases/{db}/records`.
 
+use std::{fs, io::Write as _, path::Path, time::Duration};
+
 use ferry_testkit::{records::EventStream, wait};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -227,6 +229,59 @@ fn devices_and_owners_can_be_forgotten() {
     assert_eq!(records.call_as(&admin, "DELETE", &path, "", "").status, 200);
     assert_eq!(stream.event().unwrap().name, "bye");
     assert_eq!(records.pull("r", "tasks", "")["serverChanges"], json!([]));
+}
+
+/// A removal of an owner whose client hangs up before the commit. False if the request ran the commit itself, so that
+/// nothing could stop it.
+fn remove_and_hang_up(records: &Records, admin: &str, owner: &str, gates: &[&Path; 2]) -> bool {
+    let [pushing, removing] = gates;
+    let address = records.address();
+    let send = |method: &str, path: &str, token: &str, body: &str| {
+        let mut client = ferry_testkit::http::connect(address).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}");
+        write!(client, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        client
+    };
+    // A push holds the writer meanwhile: then the removal runs on another thread than its request.
+    let body = json!({"clientId": "phone", "changes": [insert("tasks", "t2", "x")]}).to_string();
+    let _push = send("POST", "/sync/todo", &records.token, &body);
+    wait::until("the push to stand before its commit", || pushing.exists().then_some(()));
+    let removal = send("DELETE", &format!("/v1/databases/-/records/owners/{owner}"), admin, "");
+    assert_eq!(records.v1("GET", "/export", "").status, 200);
+    fs::remove_file(pushing).unwrap();
+    wait::until("the removal to stand before its commit", || removing.exists().then_some(()));
+    let sockets = || {
+        let files = ferry_testkit::process::open_files(records.place.hub.pid());
+        files.iter().filter(|file| file.to_string_lossy().starts_with("socket:")).count()
+    };
+    let before = sockets();
+    drop(removal);
+    let is_seen = wait::within(Duration::from_secs(2), || (sockets() < before).then_some(()));
+    fs::remove_file(removing).unwrap();
+    is_seen.is_some()
+}
+
+// The request ended its owner's streams after its commit, if it still ran then: they lived on when its client had hung up.
+// Verifies: REC-43
+#[test]
+fn an_owners_streams_end_also_when_nobody_waits_for_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pushing, removing) = (folder.path().join("pushing"), folder.path().join("removing"));
+    let records = Records::new();
+    records.push("phone", "", &json!([insert("tasks", "t1", "x")]));
+    let admin = token(&records.place, &["read", "write", "admin"], &[]);
+    let header = records.v1("GET", "/export", "").text();
+    let header: Value = serde_json::from_str(header.lines().next().unwrap()).unwrap();
+    let owner = header["owner"].as_str().unwrap().to_owned();
+    let faults = [("records.applied", &pushing), ("records.owner_removed", &removing)];
+    let faults = faults.map(|(point, gate)| format!("{point}=wait:{}", gate.display())).join(",");
+    let records = records.restarted_with(|options| options.fault(faults));
+    let mut stream = wait::until("a removal that is given up", || {
+        let stream = records.stream("");
+        remove_and_hang_up(&records, &admin, &owner, &[&pushing, &removing]).then_some(stream)
+    });
+    let bye = std::iter::from_fn(|| stream.event()).find(|event| event.name == "bye");
+    assert_eq!(bye.expect("the stream says why it ends").data, json!({"reason": "revoked"}));
 }
 
 #[test]

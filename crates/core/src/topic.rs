@@ -7,14 +7,19 @@
 //! **Publishing** is the actor's alone: after a COMMIT, in its order, before any answer. **Waiting** begins before
 //! looking: whoever registers for the wake-up, then finds nothing, and only then waits, misses no item.
 
+mod by_key;
+mod item;
+
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
+    collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
+
+pub use by_key::Topics;
+pub use item::NextItem;
 
 /// Wakes whoever waits for a topic; given by the runtime.
 pub trait Wake {
@@ -303,64 +308,6 @@ impl<P, W: Wake> Cursor<P, W> {
     }
 }
 
-/// The topics of many keys that somebody holds just now; those that nobody holds are forgotten.
-#[derive(Debug)]
-pub struct Topics<K, T> {
-    by_key: Mutex<ByKey<K, T>>,
-}
-
-#[derive(Debug)]
-struct ByKey<K, T> {
-    topics: HashMap<K, Weak<T>>,
-    /// At how many entries the forgotten ones are taken out next.
-    prune_at: usize,
-}
-
-/// At fewer entries than these nothing is taken out.
-const PRUNE_MIN: usize = 64;
-
-impl<K, T> Default for Topics<K, T> {
-    fn default() -> Self {
-        Self { by_key: Mutex::new(ByKey { topics: HashMap::new(), prune_at: PRUNE_MIN }) }
-    }
-}
-
-impl<K: Hash + Eq, T> Topics<K, T> {
-    /// The topic of `key`, if somebody holds it.
-    pub fn get<Q>(&self, key: &Q) -> Option<Arc<T>>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.lock().topics.get(key).and_then(Weak::upgrade)
-    }
-
-    /// The topic of `key`, made if nobody holds it.
-    pub fn get_or_make(&self, key: K, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut by_key = self.lock();
-        if let Some(held) = by_key.topics.get(&key).and_then(Weak::upgrade) {
-            return held;
-        }
-        if by_key.topics.len() >= by_key.prune_at {
-            by_key.topics.retain(|_, topic| topic.strong_count() > 0);
-            by_key.topics.shrink_to(PRUNE_MIN);
-            by_key.prune_at = (2 * by_key.topics.len()).max(PRUNE_MIN);
-        }
-        let topic = Arc::new(make());
-        by_key.topics.insert(key, Arc::downgrade(&topic));
-        topic
-    }
-
-    /// All that somebody holds.
-    pub fn all(&self) -> Vec<Arc<T>> {
-        self.lock().topics.values().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ByKey<K, T>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
@@ -478,19 +425,5 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn topics_that_nobody_holds_are_forgotten() {
-        let topics = Topics::default();
-        let held = topics.get_or_make("a", || 1);
-        assert!(Arc::ptr_eq(&held, &topics.get_or_make("a", || 2)));
-        drop(held);
-        assert!(topics.get("a").is_none());
-        let names: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
-        for name in &names {
-            drop(topics.get_or_make(name.as_str(), || 3));
-        }
-        assert!(topics.lock().topics.len() <= PRUNE_MIN && topics.all().is_empty());
     }
 }

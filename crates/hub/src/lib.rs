@@ -8,6 +8,7 @@ mod database_host;
 pub mod descriptors;
 mod entry;
 pub mod events;
+mod fanout;
 mod health;
 pub mod http;
 pub mod hub;

@@ -33,7 +33,8 @@ use crate::{
     config::{ConfigError, ListenerConfig},
     descriptors::Descriptors,
     http::{
-        Admitted, ConnectionAdmission, ConnectionProgress, HeaderReadTimeout, InFlight, TimedStream, TooMany,
+        Admitted, ConnectionAdmission, ConnectionProgress, Handover, HeaderReadTimeout, InFlight, Lent,
+        Takeover, TimedStream, TooMany,
     },
 };
 
@@ -169,8 +170,8 @@ impl Connected {
         let stream = TimedStream::new(stream, deadline, admitted);
         let http = Http { peer, head_max, progress: stream.progress() };
         let Some(tls) = tls else { return http.serve(stream, app, stopping).await };
-        match tls.accept(stream).await {
-            // Boxed, so that connections without TLS need not be as large.
+        // Boxed, so that connections without TLS need not be as large.
+        match Box::pin(tls.accept(stream)).await {
             Ok(stream) => Box::pin(http.serve(stream, app, stopping)).await,
             Err(error) => tracing::debug!(%error, %peer, "TLS handshake failed"),
         }
@@ -189,13 +190,34 @@ impl Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let (lent, stream, handover) = Lent::new(stream);
+        // Boxed, since it is large and may be over long before the connection.
+        if let Some(session) = Box::pin(self.speak(lent, handover, app, stopping)).await {
+            session(stream).await;
+        }
+    }
+
+    /// Speaks HTTP until the connection ends, or is taken over.
+    async fn speak<S>(
+        self,
+        stream: Lent<S>,
+        handover: Handover,
+        app: Router,
+        stopping: CancellationToken,
+    ) -> Option<Takeover>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Self { peer, head_max, progress } = self;
         let in_flight = InFlight::default();
-        let counted = in_flight.clone();
+        let (counted, offered) = (in_flight.clone(), handover.clone());
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
             progress.asked();
             // HTTP/1.1 has a timer of its own, and one request at a time.
             let guard = (request.version() == Version::HTTP_2).then(|| counted.begin());
+            if request.version() == Version::HTTP_11 {
+                request.extensions_mut().insert(offered.clone());
+            }
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(progress.clone());
             let mut app = app.clone();
@@ -214,19 +236,22 @@ impl Http {
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let served = tokio::select! {
-            served = connection.as_mut() => served,
+            served = handover.after(connection.as_mut()) => served,
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                handover.after(connection).await
             }
             () = in_flight.idle(Duration::from_millis(IDLE_CONNECTION_MAX_MS)) => {
                 connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(head_max, connection).await.unwrap_or(Ok(()))
+                tokio::time::timeout(head_max, handover.after(connection)).await.unwrap_or(Ok(Ok(())))
             }
         };
-        if let Err(error) = served {
-            tracing::debug!(%error, %peer, "connection ended early");
+        match served {
+            Err(session) => return Some(session),
+            Ok(Err(error)) => tracing::debug!(%error, %peer, "connection ended early"),
+            Ok(Ok(())) => {}
         }
+        None
     }
 }
 

@@ -120,6 +120,8 @@ reasons! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", InvalidArgument, Some(405);
     /// No or bad credential.
     Unauthenticated = "UNAUTHENTICATED", Unauthenticated, None;
+    /// A JWT names nobody: its `sub` is empty.
+    MissingSubject = "MISSING_SUBJECT", Unauthenticated, None;
     /// The credential expired.
     TokenExpired = "TOKEN_EXPIRED", Unauthenticated, None;
     /// The credential was revoked.

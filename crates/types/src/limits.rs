@@ -180,10 +180,10 @@ pub const RECORDS_PUSH_MAX_NEW_COLLECTIONS: usize = 100;
 pub const RECORDS_VIEWS_AT_ONCE: usize = 10;
 /// How old the note of a device's last visit may grow before a read that changes nothing else renews it.
 pub const RECORDS_SEEN_MAX_MS: i64 = 3600 * 1000;
-/// Pages of a view that are kept for those who have caught up; whoever lags behind them reads the state.
-pub const RECORDS_TAIL_MAX_PAGES: usize = 64;
+/// Recent pages of a view that are kept for those who have caught up; whoever lags behind them reads the state.
+pub const RECORDS_RECENT_MAX_PAGES: usize = 64;
 /// Bytes of these pages, together.
-pub const RECORDS_TAIL_MAX_BYTES: usize = 256 << 10;
+pub const RECORDS_RECENT_MAX_BYTES: usize = 256 << 10;
 /// Frame to a client on the notification socket: the names of one app's changed collections.
 pub const RECORDS_SOCKET_SENT_MAX_BYTES: usize = 16 << 20;
 /// Frame of a client on the notification socket.

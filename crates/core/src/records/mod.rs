@@ -7,6 +7,7 @@ mod emit;
 mod history;
 pub mod import;
 pub mod intents;
+pub mod live;
 pub mod maintenance;
 mod merge;
 mod push;

@@ -171,6 +171,11 @@ impl BoundedSocket {
         Ok(())
     }
 
+    /// Whether something may still wait in the write buffer.
+    pub(crate) const fn has_unsent(&self) -> bool {
+        self.is_unsent
+    }
+
     /// Empties the write buffer.
     fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
         match Pin::new(&mut self.inner).poll_flush(context) {

@@ -88,7 +88,7 @@ pub(super) async fn enter(
 fn has_subject(auth: &AuthContext) -> Result<()> {
     match &auth.principal {
         Principal::Jwt(jwt) if jwt.subject.is_empty() => {
-            Err(Error::new(Reason::Unauthenticated, "missing subject"))
+            Err(Error::new(Reason::MissingSubject, "missing subject"))
         }
         _ => Ok(()),
     }

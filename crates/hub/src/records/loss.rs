@@ -10,7 +10,7 @@ use ferry_types::Result;
 
 use super::{
     access::Entry,
-    news::Publication,
+    state::Publication,
     storage::{self, Published, Store},
 };
 use crate::{database::Database, hub::Hub};

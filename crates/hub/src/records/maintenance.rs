@@ -12,7 +12,7 @@ use ferry_core::records::{
 };
 use ferry_types::Code;
 
-use super::{news::Publication, storage, watermark};
+use super::{state::Publication, storage, watermark};
 
 use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;

@@ -1,17 +1,16 @@
 //! Record sync (records specification): push, pull, streams and notification sockets of compatible clients at the
 //! root, and Ferry's own interface under `/v1/databases/{db}/records`.
 //!
-//! What a device lacks is read from the state at its cursor; a stream or socket waits for the bell of its owner, and
-//! nothing is queued for it.
+//! What a device lacks is read from the state at its cursor; who follows is served by the fan-out task of what it shows
+//! ([`live`]), and nothing is queued for it.
 
 mod access;
 mod api;
 mod billing;
 mod decoding;
-mod follow;
+mod live;
 mod loss;
 mod maintenance;
-mod news;
 mod owners;
 mod pull;
 mod push;
@@ -19,12 +18,11 @@ mod refusal;
 mod route;
 mod service;
 mod shell;
-mod socket;
+mod state;
 mod stats;
 mod storage;
 mod stream;
-mod tail;
 mod watermark;
 
-pub use news::{Publication, RecordsState};
 pub use service::RecordsService;
+pub use state::{Publication, RecordsEffect, RecordsState};

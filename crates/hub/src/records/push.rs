@@ -15,10 +15,9 @@ use http::{HeaderValue, header, request::Parts};
 use super::{
     access::{self, Entry},
     decoding::Turn,
-    loss, maintenance,
-    news::Publication,
-    refusal,
+    loss, maintenance, refusal,
     route::client_header,
+    state::Publication,
     storage,
 };
 use crate::{

@@ -19,7 +19,7 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
-use super::{api, pull, push, refusal, socket, stream};
+use super::{api, live, pull, push, refusal, stream};
 use crate::hub::Hub;
 
 /// Answers below this fit one packet, and are not worth the time to compress them.
@@ -69,7 +69,7 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
         return refusal::method_not_allowed(allow);
     }
     if name.is_none() {
-        return socket::upgrade(&hub, parts, None).await;
+        return live::upgrade(&hub, parts, None).await;
     }
     if let Err(error) = check_name(&app, "app") {
         return refusal::response(&error);
@@ -77,7 +77,7 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
     match names[..] {
         [_, _, "pull"] => pull::serve(&hub, &parts, &app).await,
         [_, _, "stream"] => stream::serve(&hub, &parts, &app).await,
-        ["ws", _] => socket::upgrade(&hub, parts, Some(app)).await,
+        ["ws", _] => live::upgrade(&hub, parts, Some(app)).await,
         _ => push::serve(&hub, &parts, &app, body).await,
     }
 }

@@ -6,7 +6,10 @@ use ferry_core::records::{Bounds, Note, RecordMaintenance as _, restore, sqlite:
 use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
-use super::{access::Entry, news::Publication};
+use super::{
+    access::Entry,
+    state::{Publication, RecordsEffect},
+};
 
 use crate::{
     database::{Committed, Database, Effect},
@@ -22,7 +25,26 @@ const EPOCH_BYTES: usize = 12;
 pub(super) type Store<'a> = SqliteRecords<'a, NativeSql<'a>>;
 
 /// What a request changed, for its subscribers.
-pub(super) type Published = Vec<Publication>;
+#[derive(Default)]
+pub(super) struct Published(Vec<RecordsEffect>);
+
+impl Published {
+    /// Records changed.
+    pub(super) fn push(&mut self, publication: Publication) {
+        self.0.push(RecordsEffect::Changed(publication));
+    }
+
+    /// All records of this owner were removed.
+    pub(super) fn owner_removed(&mut self, owner: Arc<str>) {
+        self.0.push(RecordsEffect::OwnerRemoved(owner));
+    }
+}
+
+impl Extend<Publication> for Published {
+    fn extend<I: IntoIterator<Item = Publication>>(&mut self, publications: I) {
+        self.0.extend(publications.into_iter().map(RecordsEffect::Changed));
+    }
+}
 
 /// Reads records beside the writer, on one snapshot; `None` where there are none yet.
 ///
@@ -172,13 +194,13 @@ where
     F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let committed = database.submit(by, move |transaction| {
-        let mut published = Published::new();
+        let mut published = Published::default();
         let (done, left_views) = {
             let sql = NativeSql(transaction.connection());
             let store = SqliteRecords::new(&sql);
             (work(&store, &mut published)?, store.left_views())
         };
-        published.into_iter().for_each(|publication| transaction.effect(Effect::Records(publication)));
+        published.0.into_iter().for_each(|effect| transaction.effect(Effect::Records(effect)));
         Ok((done, left_views))
     });
     let Committed { value: (value, left_views), seq } = committed.await?;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{Pull, Stream, Tables, Whom, stream_page};
+use ferry_core::records::{Pull, Stream, Tables, live::StreamRead, stream_page};
 use ferry_protocol::records::{UnixNanos, changes_event, check_name};
 use ferry_types::Result;
 use http::request::Parts;
 
 use super::{
     access::{self, Entry},
-    follow::{self, END, Look, Source},
+    live::{self, END, Source, position_of},
     loss,
     push::cursor,
     refusal,
@@ -44,7 +44,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
         cursor: since,
         is_first: true,
     };
-    follow::respond(hub, &entry, source)
+    live::respond(hub, &entry, parts, source)
 }
 
 /// The collections that the request names, all of them reachable; none: all that are.
@@ -99,7 +99,11 @@ impl Changes {
 impl Source for Changes {
     /// Events of a page carry the cursor before it, the last one that behind it: a reader that is cut off in between
     /// gets the page again.
-    async fn look(&mut self) -> Result<Look> {
+    async fn read(&mut self, position: u64) -> Result<StreamRead> {
+        if position != position_of(self.cursor) {
+            // It was sent everything up to there since.
+            self.cursor = UnixNanos(i64::try_from(position).unwrap_or(i64::MAX));
+        }
         let mut page = self.page().await?;
         if let Some(loss) = page.as_ref().and_then(|page| page.loss) {
             loss::begin_anew(&self.hub, &self.entry, self.client.as_deref(), loss).await?;
@@ -109,7 +113,7 @@ impl Source for Changes {
         let Some(Stream { tables, until, has_more, note, whom, .. }) = page else {
             // There is nothing yet.
             self.cursor = UnixNanos::EPOCH;
-            return Ok(Look { events: Vec::new(), has_more: false, is_last: false, whom: Whom::default() });
+            return Ok(StreamRead::default());
         };
         storage::note(&self.hub, &self.entry, note);
         let (count, before) = (tables.len(), self.cursor);
@@ -121,7 +125,7 @@ impl Source for Changes {
         let events = events.collect();
         self.cursor = until;
         self.is_first = false;
-        Ok(Look { events, has_more, is_last: false, whom })
+        Ok(StreamRead { events, has_more, is_last: false, until: position_of(until), whom })
     }
 
     fn view(&self) -> String {
@@ -135,10 +139,6 @@ impl Source for Changes {
 
     fn cursor(&self) -> UnixNanos {
         self.cursor
-    }
-
-    fn stand_at(&mut self, cursor: UnixNanos) {
-        self.cursor = cursor;
     }
 
     fn for_all(&self) -> Self {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ferry_core::records::{
     self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, RecordStore as _,
     Tables, Whom,
+    live::StreamRead,
     restore::{self, Loss},
 };
 use ferry_protocol::records::{
@@ -22,10 +23,10 @@ use ferry_types::{
 use super::{
     super::{
         access::Entry,
-        follow::{self, END, Look, Source},
+        live::{self, END, Source, position_of},
         loss, maintenance,
-        news::Publication,
         route::parameter,
+        state::Publication,
         storage,
     },
     Asked, answer, device, number,
@@ -213,7 +214,7 @@ pub(super) async fn stream(asked: &Asked<'_>) -> Result<Response> {
     }
     let query = Query::of(asked)?;
     let source = Live { hub: Arc::clone(asked.hub), entry: asked.entry.clone(), query, is_first: true };
-    Ok(follow::respond(asked.hub, &asked.entry, source))
+    Ok(live::respond(asked.hub, &asked.entry, asked.parts, source))
 }
 
 #[derive(Clone)]
@@ -225,7 +226,12 @@ struct Live {
 }
 
 impl Source for Live {
-    async fn look(&mut self) -> Result<Look> {
+    async fn read(&mut self, position: u64) -> Result<StreamRead> {
+        if position != position_of(self.query.cursor.since) {
+            // It was sent everything up to there since.
+            let since = UnixNanos(i64::try_from(position).unwrap_or(i64::MAX));
+            self.query.cursor = Cursor { since, floor: since };
+        }
         let found = find(&self.hub, &self.entry, self.query.clone()).await?;
         self.query.given.clear();
         match found {
@@ -237,11 +243,12 @@ impl Source for Live {
                 // Nothing is stored yet: the end is the beginning.
                 self.query.cursor = if cursor.since == END { Cursor::default() } else { cursor };
                 let events = is_sent.then(|| event("changes", Some(&cursor.to_string()), &body));
-                Ok(Look { events: events.into_iter().collect(), has_more, is_last: false, whom })
+                let until = position_of(self.query.cursor.since);
+                Ok(StreamRead { events: events.into_iter().collect(), has_more, is_last: false, until, whom })
             }
             Found::Resync(body) => {
                 let events = vec![event("resync", None, &body)];
-                Ok(Look { events, has_more: false, is_last: true, whom: Whom::default() })
+                Ok(StreamRead { events, is_last: true, until: position, ..StreamRead::default() })
             }
             Found::Lost(_) => Err(Error::internal()),
         }
@@ -259,10 +266,6 @@ impl Source for Live {
 
     fn cursor(&self) -> UnixNanos {
         self.query.cursor.since
-    }
-
-    fn stand_at(&mut self, cursor: UnixNanos) {
-        self.query.cursor = Cursor { since: cursor, floor: cursor };
     }
 
     fn for_all(&self) -> Self {

@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{
-        news::Publication,
         route::parameter,
+        state::Publication,
         storage::{self, Store},
     },
     Asked, HTTP_CLIENT, answer, device, number,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use ferry_core::records::{DeviceShown, RecordMaintenance as _, RecordQueries as _, RecordStore as _};
 use ferry_protocol::records::{check_name, ferry::Cursor};
+use ferry_sqlite::fault;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 
@@ -54,13 +55,18 @@ pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> 
 /// `DELETE /owners/{owner}`: its records, history, devices and conflicts in one commit; its streams end (REC-43).
 pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Response> {
     let owner = owners::named(&asked.entry, owner, false).await?;
-    let gone = Arc::clone(&owner);
-    let committed = storage::write(asked.hub, &asked.entry, move |store, _| store.remove_owner(&gone));
+    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+        let was_there = store.remove_owner(&owner)?;
+        fault::point("records.owner_removed")?;
+        if was_there {
+            published.owner_removed(owner);
+        }
+        Ok(was_there)
+    });
     let committed = committed.await?;
     if !committed.value {
         return Err(Error::new(Reason::NotFound, "this owner has no records"));
     }
-    asked.entry.database.models().records.remove(&owner);
     // Collections that were its alone are no more.
     let database = Arc::clone(&asked.entry.database);
     asked.hub.tasks.spawn(async move { storage::make_views(&database).await });

@@ -21,7 +21,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{news::Publication, route::parameter, storage},
+    super::{route::parameter, state::Publication, storage},
     Asked, HTTP_CLIENT, answer, device, number, whole,
 };
 
