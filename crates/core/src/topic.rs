@@ -37,7 +37,7 @@ impl Wake for () {
 pub struct Retained {
     /// Items.
     pub items: usize,
-    /// Their weights together; an item that weighs more is not kept.
+    /// Their weights together. The newest item is kept, whatever it weighs.
     pub weight: usize,
 }
 
@@ -227,7 +227,7 @@ impl<P> Ring<P> {
     /// Takes out the oldest items beyond what is retained.
     fn trim(&mut self, retained: Retained) -> Vec<Item<P>> {
         let mut dropped = Vec::new();
-        while self.items.len() > retained.items || self.weight > retained.weight {
+        while self.items.len() > 1 && (self.items.len() > retained.items || self.weight > retained.weight) {
             let Some(oldest) = self.items.pop_front() else { break };
             self.weight -= oldest.weight;
             self.base = oldest.upto;
@@ -352,9 +352,11 @@ mod tests {
         assert_eq!(cursor.next(100), Next::Lagged { head: 5 });
         cursor.seek(4);
         assert_eq!(cursor.next(100), Next::Items(vec![5]));
-        // Heavier than everything that may be kept.
+        // Heavier than everything that may be kept: the newest stays all the same.
         topic.publish(6, 101, 6);
-        assert_eq!(cursor.next(1000), Next::Lagged { head: 6 });
+        assert_eq!(cursor.next(1), Next::Items(vec![6]));
+        assert_eq!(topic.cursor(5).next(1), Next::Items(vec![6]));
+        assert_eq!(topic.cursor(4).next(1), Next::Lagged { head: 6 });
     }
 
     #[test]
