@@ -1,8 +1,8 @@
 //! The hub's side of a pull over EdgeReplica's wire (section 2.2, PAG-10 to PAG-15).
 //!
 //! Until its `complete` the client reads nothing, so nothing is sent to its hashes. Afterwards the caller sends
-//! the pages that [`Pull::next_page`] names, reading each when the socket can take it, then
-//! [`Pull::complete_frame`].
+//! the pages that [`PullSession::next_page`] names, reading each when the socket can take it, then
+//! [`PullSession::complete_frame`].
 
 use ferry_protocol::pages::{Frame, PageHash, PageHashBatch, SyncComplete, close};
 use ferry_types::{PageCount, PageNo, PageSize};

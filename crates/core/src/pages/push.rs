@@ -1,8 +1,8 @@
 //! The hub's side of a push over EdgeReplica's wire (section 2.2, PAG-02 to PAG-09).
 //!
-//! The caller feeds every frame to [`Push::receive`] and sends what [`Push::next_frame`] gives whenever its
+//! The caller feeds every frame to [`PushSession::receive`] and sends what [`PushSession::next_frame`] gives whenever its
 //! socket can take it: what is still to be asked for is a set of bits, so reading never waits for writing. Once
-//! [`Push::outcome`] yields, the caller validates, commits, and answers with [`Push::complete_frame`].
+//! [`PushSession::outcome`] yields, the caller validates, commits, and answers with [`PushSession::complete_frame`].
 
 use ferry_protocol::pages::{Frame, PageBytes, PageHash, PageHashBatch, PageNumber, SyncComplete};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};

@@ -2,7 +2,7 @@
 
 use super::{Cursor, Wake};
 
-/// The next item alone; otherwise as [`Next`]. For subscribers that are served one by one, and may stand inside of an item.
+/// The next item alone; otherwise as [`Next`](super::Next). For subscribers that are served one by one, and may stand inside of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextItem<P> {
     /// The next item; the cursor stands behind it now.

@@ -2,7 +2,7 @@
 //! root, and Ferry's own interface under `/v1/databases/{db}/records`.
 //!
 //! What a device lacks is read from the state at its cursor; who follows is served by the fan-out task of what it shows
-//! ([`live`]), and nothing is queued for it.
+//! (`live`), and nothing is queued for it.
 
 mod access;
 mod api;
