@@ -77,6 +77,23 @@ fn sqlite_files_are_opened_in_one_place() {
 }
 
 #[test]
+fn the_hub_knows_no_connection() {
+    // Whoever reads gets one snapshot of `Database::read`, whoever writes `Transaction::sql`.
+    let words = ["rusqlite", "NativeSql(", ".connection()"];
+    let names = |file: &Text| file.is_rust() || file.path.ends_with("Cargo.toml");
+    let hub = texts().into_iter().filter(|file| file.path.starts_with("crates/hub/") && names(file));
+    let mut findings = Vec::new();
+    for file in hub {
+        for (number, _, code) in file.code() {
+            if words.iter().any(|word| code.contains(word)) {
+                findings.push(format!("{}:{number}: {}", file.path, code.trim()));
+            }
+        }
+    }
+    report("storage stays below the hub: read on `Database::read`, write by `Transaction::sql`", &findings);
+}
+
+#[test]
 fn nothing_is_left_half_done() {
     // Written in two halves, so that this file does not find itself.
     let macros = [

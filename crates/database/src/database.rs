@@ -8,9 +8,8 @@ use std::{
     },
 };
 
-use ferry_sqlite::{Transaction, Writer};
+use ferry_sqlite::{NativeSql, Transaction, Writer};
 use ferry_types::{DatabaseId, Error, Model, Reason, Result};
-use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -157,14 +156,14 @@ impl<M: Models> Database<M> {
             .await
     }
 
-    /// Runs `work` on a read-only connection, beside the writer.
+    /// Runs `work` on one read snapshot, beside the writer.
     ///
     /// # Errors
     /// What `work` returned, or that the file cannot be opened (it appears with the first write).
     pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> ferry_sqlite::Result<T> + Send + 'static,
+        F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
         let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
@@ -173,11 +172,11 @@ impl<M: Models> Database<M> {
         result.map_err(ferry_sqlite::Error::into_refusal)
     }
 
-    /// Runs `work` on a read-only connection that is open and free, on the caller's own thread; `None` if there is none.
-    /// For reads of a few rows: changing to another thread costs more than they do.
+    /// The same on the caller's own thread, on a connection that is open and free; `None` if there is none. For reads of a few
+    /// rows: changing to another thread costs more than they do.
     pub fn read_inline<T>(
         &self,
-        work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+        work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T>,
     ) -> Option<ferry_sqlite::Result<T>> {
         self.files.touch();
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_sqlite::{NativeSql, writer::seq_of};
+use ferry_sqlite::writer::seq_of;
 use ferry_types::{Error, Reason, Result, Seq, limits::MIN_SEQ_WAIT_MAX_MS};
 
 use crate::{Database, Models, database::main_of};
@@ -16,7 +16,7 @@ impl<M: Models> Database<M> {
         if !tokio::fs::try_exists(main_of(self.dir())).await.unwrap_or(false) {
             return Ok(Seq(0));
         }
-        self.read(|connection| seq_of(&NativeSql(connection))).await
+        self.read(seq_of).await
     }
 
     /// Waits a moment for the commit `least`.

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use ferry_sqlite::NativeSql;
 use ferry_types::{Result, limits::READERS_PER_DATABASE};
 use rusqlite::Connection;
 
@@ -89,18 +90,18 @@ impl Readers {
 }
 
 impl Reader {
-    /// Runs `work` on a connection to the file at `path`, always the same. A panicking `work` loses its connection and
+    /// Runs `work` on a snapshot of the file at `path`, always the same. A panicking `work` loses its connection and
     /// nothing else.
     pub(super) fn run<T>(
         mut self,
         path: &Path,
-        work: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+        work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T>,
     ) -> ferry_sqlite::Result<T> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => ferry_sqlite::connection::open_reader(path)?,
         };
-        let result = work(&connection);
+        let result = NativeSql::snapshot(&connection, work);
         if connection.is_autocommit() {
             self.connection = Some(connection);
         }

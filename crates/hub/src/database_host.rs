@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use ferry_database::{CONNECTION_DESCRIPTORS, ModelStats, Models as _, SHARED_DESCRIPTORS, main_of, seq_of};
-use ferry_sqlite::{Error, NativeSql, pages};
+use ferry_sqlite::{Error, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -72,12 +72,7 @@ fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
 async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
     let models = Arc::clone(database.models());
-    let read = database.read(move |connection| {
-        let snapshot = connection.unchecked_transaction()?;
-        let sql = NativeSql(&snapshot);
-        Ok((seq_of(&sql)?, models.stats(&sql)?))
-    });
-    let (seq, models) = read.await?;
+    let (seq, models) = database.read(move |sql| Ok((seq_of(sql)?, models.stats(sql)?))).await?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
     let size_bytes = size_of(database.dir());

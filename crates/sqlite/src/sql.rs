@@ -8,9 +8,26 @@ use rusqlite::{
 
 use crate::{Error, Result};
 
-/// A connection as the engines see it.
+/// A connection as the engines see it: inside one transaction, or on one read snapshot.
 #[derive(Clone, Copy)]
 pub struct NativeSql<'a>(pub &'a Connection);
+
+impl<'a> NativeSql<'a> {
+    /// Runs `work` inside one read transaction: it sees one snapshot, whatever is committed meanwhile.
+    ///
+    /// # Errors
+    /// What `work` or SQLite reports. The transaction is over then too, unless SQLite cannot end it.
+    pub fn snapshot<T>(connection: &'a Connection, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let run = |sql| connection.prepare_cached(sql)?.execute([]);
+        run("BEGIN")?;
+        let result = work(&Self(connection));
+        // After some failures SQLite has ended it by itself.
+        if !connection.is_autocommit() {
+            run("COMMIT")?;
+        }
+        result
+    }
+}
 
 struct Parameter<'a>(Value<'a>);
 
@@ -79,6 +96,25 @@ impl Sql for NativeSql<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_together_is_of_one_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("main.db");
+        let writer = crate::connection::open_writer(&path).unwrap();
+        writer.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (1)").unwrap();
+        let reader = crate::connection::open_reader(&path).unwrap();
+        let read = |sql: &NativeSql<'_>| {
+            let sum = "SELECT sum(x) FROM t";
+            let before = sql.first(sum, &[], |row| Ok(row.integer(0)?))?;
+            writer.execute("INSERT INTO t VALUES (10)", [])?;
+            Ok((before, sql.first(sum, &[], |row| Ok(row.integer(0)?))?))
+        };
+        assert_eq!(NativeSql::snapshot(&reader, read).unwrap(), (Some(1), Some(1)));
+        let refused = NativeSql::snapshot(&reader, |_| Err::<(), _>(ferry_types::Error::internal().into()));
+        assert!(refused.is_err() && reader.is_autocommit(), "a refusal ends the snapshot too");
+        assert_eq!(NativeSql::snapshot(&reader, read).unwrap(), (Some(11), Some(11)));
+    }
 
     #[test]
     fn every_class_of_value_comes_back_as_it_was_given() {

@@ -31,18 +31,24 @@ pub struct Writer {
 /// Bytes of the header before each page of a WAL (SQLite file format, section 4.1).
 const WAL_FRAME_HEADER_BYTES: u64 = 24;
 
-/// One request's share of a group: it reads and writes through [`Self::connection`], and names with
-/// [`Self::effect`] what subscribers must learn.
+/// One request's share of a group: it reads and writes through [`Self::sql`], and names with [`Self::effect`]
+/// what subscribers must learn.
 pub struct Transaction<'group, E> {
     connection: &'group Connection,
     seq: Seq,
     effects: Vec<E>,
 }
 
-impl<E> Transaction<'_, E> {
-    /// The database, inside the request's savepoint.
+impl<'group, E> Transaction<'group, E> {
+    /// The database as the engines see it, inside the request's savepoint.
     #[must_use]
-    pub const fn connection(&self) -> &Connection {
+    pub const fn sql(&self) -> NativeSql<'group> {
+        NativeSql(self.connection)
+    }
+
+    /// The same as a connection, for SQL that is no engine's: the control plane's.
+    #[must_use]
+    pub const fn connection(&self) -> &'group Connection {
         self.connection
     }
 

@@ -7,7 +7,6 @@ use ferry_core::events::{
     Ahead, OnCursorAhead,
     ahead::{Evidence, Noted, note},
 };
-use ferry_sqlite::NativeSql;
 use ferry_types::Result;
 use tokio::task::JoinHandle;
 
@@ -71,7 +70,7 @@ async fn write(
     let (device, at) = (evidence.device.clone(), evidence.at);
     let committed = database
         .submit(by, move |transaction| {
-            let sql = NativeSql(transaction.connection());
+            let sql = transaction.sql();
             let noted = note(&sql, (&id, &backend_id), &evidence, holds)?;
             if let Noted::Held(row) = &noted {
                 transaction.effect(Effect::Events(Publication::replaced(row.clone())));

@@ -8,7 +8,7 @@ use ferry_core::events::{
     idempotency::{self, Keyed, Known},
 };
 use ferry_protocol::events::Event;
-use ferry_sqlite::{NativeSql, fault};
+use ferry_sqlite::fault;
 use ferry_types::{Result, Seq, UnixMillis};
 use serde_json::json;
 
@@ -168,7 +168,7 @@ pub async fn append(
             let at = clock.now();
             let now = at.to_string();
             let commit_seq = transaction.seq().0;
-            let sql = NativeSql(transaction.connection());
+            let sql = transaction.sql();
             if let Some(keyed) = &keyed {
                 // Again, here, where two equal requests come one after the other.
                 match idempotency::find(&sql, store.id(), keyed, &now)? {

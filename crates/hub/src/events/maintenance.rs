@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferry_core::events::maintenance::{Progress, step};
-use ferry_sqlite::{NativeSql, fault};
+use ferry_sqlite::fault;
 use ferry_types::Result;
 
 use crate::{database::Database, hub::Hub};
@@ -41,7 +41,7 @@ async fn run(database: &Database) -> Result<()> {
     let (by, mut progress) = (Requester::hub(), Progress::default());
     loop {
         let submitted = database.submit(&by, move |transaction| {
-            let more = step(&NativeSql(transaction.connection()), &mut progress)?;
+            let more = step(&transaction.sql(), &mut progress)?;
             fault::point("events.maintenance")?;
             Ok((more, progress))
         });

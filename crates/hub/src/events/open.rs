@@ -10,7 +10,6 @@ use ferry_core::events::{
 };
 use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
-use rusqlite::Connection;
 
 use super::{Publication, hooks, maintenance::maintain, store::Store};
 
@@ -99,18 +98,16 @@ async fn look(
     watermark: Option<Watermark>,
 ) -> Result<Option<Found>> {
     let (state, id) = (Arc::clone(&database.models().events), Box::<str>::from(store_id));
-    let look = move |connection: &Connection| {
-        let snapshot = connection.unchecked_transaction()?;
-        let sql = NativeSql(&snapshot);
+    let look = move |sql: &NativeSql<'_>| {
         if state.asks_for_maintenance() {
-            state.set_up_to_date(!maintenance::is_due(&sql)?);
+            state.set_up_to_date(!maintenance::is_due(sql)?);
         }
-        let Some(row) = store::find(&sql, &id)? else { return Ok(None) };
-        if first_layout::is_first(&sql)? {
+        let Some(row) = store::find(sql, &id)? else { return Ok(None) };
+        if first_layout::is_first(sql)? {
             return Ok(Some(Found { row, is_suspect: false, is_sound: false }));
         }
-        let is_suspect = ahead::lowest(&sql, &id)?.is_some();
-        let is_sound = identity::is_sound(&sql, &row, watermark.as_ref())?;
+        let is_suspect = ahead::lowest(sql, &id)?.is_some();
+        let is_sound = identity::is_sound(sql, &row, watermark.as_ref())?;
         Ok(Some(Found { row, is_suspect, is_sound }))
     };
     match database.read_inline(&look) {
@@ -150,7 +147,7 @@ async fn open(
     database.begins_with(Model::Events);
     let submitted = database.submit(&by, move |transaction| {
         let now = clock.now().to_string();
-        let sql = NativeSql(transaction.connection());
+        let sql = transaction.sql();
         let Some((row, opened)) = find.run(&sql, transaction.seq().0, &now)? else { return Ok(None) };
         let is_suspect = ahead::lowest(&sql, &row.key.id)?.is_some();
         transaction.effect(Effect::Events(Publication::opened(row.clone(), is_suspect)));

@@ -12,7 +12,6 @@ use ferry_protocol::events::{
     ErrorCode, Hook, RpcError, Transport,
     close::{self, Close},
 };
-use ferry_sqlite::NativeSql;
 use ferry_types::{Reason, Result};
 use tokio::{
     task::{JoinHandle, JoinSet},
@@ -396,12 +395,7 @@ impl Pusher {
         let (database, store) = (Arc::clone(&self.database), Arc::clone(&self.store));
         tokio::spawn(async move {
             let backend_id = store.position().backend_id;
-            database
-                .read(move |connection| {
-                    let snapshot = connection.unchecked_transaction()?;
-                    read_page(&NativeSql(&snapshot), &store.key(), &backend_id, page.range)
-                })
-                .await
+            database.read(move |sql| read_page(sql, &store.key(), &backend_id, page.range)).await
         })
     }
 }

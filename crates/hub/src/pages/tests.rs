@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use ferry_core::sql::Sql as _;
 use ferry_protocol::pages::{Frame, Hello};
-use ferry_sqlite::pages::ReadConsistency;
+use ferry_sqlite::{connection::open_writer, pages::ReadConsistency};
 use ferry_types::{Reason, Seq};
 use http::{HeaderMap, header};
 
@@ -68,8 +69,9 @@ impl Fixture {
 
     async fn write(&self, sql: &'static str) -> Option<Seq> {
         let by = Requester::hub();
-        let committed =
-            self.database.submit(&by, move |transaction| Ok(transaction.connection().execute_batch(sql)?));
+        let committed = self.database.submit(&by, move |transaction| {
+            sql.split(';').try_for_each(|one| transaction.sql().execute(one, &[]).map(drop))
+        });
         committed.await.unwrap().seq
     }
 
@@ -108,7 +110,7 @@ async fn a_database_of_the_hub_is_pulled_from_one_snapshot() {
     for (engine, rows) in [(first, 1), (shared, 1), (second, 2)] {
         let path = fixture.dir.path().join("pulled.db");
         std::fs::write(&path, image(engine)).unwrap();
-        let connection = rusqlite::Connection::open(&path).unwrap();
+        let connection = open_writer(&path).unwrap();
         let found: i64 = connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(found, rows);
         let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

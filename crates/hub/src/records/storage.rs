@@ -62,17 +62,13 @@ where
         return Ok(None);
     }
     database
-        .read(move |connection| {
-            let sql = NativeSql(connection);
-            let store = SqliteRecords::new(&sql);
-            let snapshot = connection.unchecked_transaction()?;
+        .read(move |sql| {
+            let store = SqliteRecords::new(sql);
             if !is_known && !store.exists()? {
                 return Ok(None);
             }
             state.has_tables.store(true, Ordering::Release);
-            let answer = work(&store)?;
-            snapshot.commit()?;
-            Ok(Some(answer))
+            work(&store).map(Some)
         })
         .await
 }
@@ -105,12 +101,7 @@ where
     F: Fn(&Store<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     if database.models().records.has_tables.load(Ordering::Acquire) {
-        let inline = database.read_inline(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let page = work(&SqliteRecords::new(&NativeSql(connection)), Bounds::INLINE)?;
-            snapshot.commit()?;
-            Ok(page)
-        });
+        let inline = database.read_inline(|sql| work(&SqliteRecords::new(sql), Bounds::INLINE));
         match inline {
             Some(Ok(page)) if !page.is_cut() => return Ok(Some(page)),
             Some(Err(error)) => return Err(error.into_refusal()),
@@ -196,7 +187,7 @@ where
     let committed = database.submit(by, move |transaction| {
         let mut published = Published::default();
         let (done, left_views) = {
-            let sql = NativeSql(transaction.connection());
+            let sql = transaction.sql();
             let store = SqliteRecords::new(&sql);
             (work(&store, &mut published)?, store.left_views())
         };
@@ -213,8 +204,7 @@ where
 pub(super) async fn make_views(database: &Arc<Database>) -> Option<Seq> {
     let (by, mut last) = (Requester::hub(), None);
     loop {
-        let made = database
-            .submit(&by, |transaction| SqliteRecords::new(&NativeSql(transaction.connection())).make_views());
+        let made = database.submit(&by, |transaction| SqliteRecords::new(&transaction.sql()).make_views());
         match made.await {
             Ok(Committed { value: has_more, seq }) => {
                 last = seq.or(last);

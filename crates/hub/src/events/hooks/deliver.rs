@@ -12,7 +12,6 @@ use ferry_core::events::{
 use ferry_protocol::events::{Hook, pushed_body, write_committed};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Clock, DatabaseKind, Result, UnixMillis};
-use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -84,7 +83,7 @@ pub(crate) async fn deliver_all(hub: &Arc<Hub>) {
             return;
         }
         let Ok(database) = hub.databases.get(id) else { return };
-        match database.read(|connection| store::list(&NativeSql(connection))).await {
+        match database.read(|sql| store::list(sql)).await {
             Ok(rows) => {
                 for row in rows.into_iter().filter(|row| row.state != StoreState::Deleted) {
                     if let Err(error) = open_store(hub, &database, &row.key.id, None).await {
@@ -127,7 +126,7 @@ impl Deliverer {
             return Ok(None);
         }
         let store = Arc::clone(&self.store);
-        self.database.read(move |connection| read(connection, &store)).await
+        self.database.read(move |sql| read(sql, &store)).await
     }
 
     /// Tells a batch once, and writes down what came of it.
@@ -155,7 +154,7 @@ impl Deliverer {
             .database
             .submit(&Requester::hub(), move |transaction| {
                 let next_at = (pause_ms > 0).then(|| UnixMillis(now.0 + pause_ms).to_string());
-                let sql = NativeSql(transaction.connection());
+                let sql = transaction.sql();
                 hook_position::save(&sql, HOOK, (store.id(), &backend_id), &at, next_at.as_deref())
             })
             .await;
@@ -173,16 +172,14 @@ fn delivery_id(database: &str, (first, last): (i64, i64), body: &str) -> String 
     format!("{database}-{first}-{last}-{}", hex::encode(&digest[..ID_DIGEST_BYTES]))
 }
 
-fn read(connection: &Connection, store: &Store) -> ferry_sqlite::Result<Option<Batch>> {
-    let snapshot = connection.unchecked_transaction()?;
-    let sql = NativeSql(&snapshot);
-    let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };
-    let at = hook_position::find(&sql, HOOK, store.id())?;
+fn read(sql: &NativeSql<'_>, store: &Store) -> ferry_sqlite::Result<Option<Batch>> {
+    let Some(row) = store::find(sql, store.id())? else { return Ok(None) };
+    let at = hook_position::find(sql, HOOK, store.id())?;
     if row.state != StoreState::Ok || at.position >= row.head {
         return Ok(None);
     }
     let (mut events, mut first, mut last) = (String::new(), at.position, at.position);
-    each_event(&sql, &row.key, (at.position, row.head), EVENTS_MAX, &mut |event, seq| {
+    each_event(sql, &row.key, (at.position, row.head), EVENTS_MAX, &mut |event, seq| {
         let len = events.len();
         if len > 0 {
             events.push(',');

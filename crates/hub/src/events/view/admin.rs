@@ -64,19 +64,13 @@ pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
     if place.database.seq().await? == Seq(0) {
         return Ok(Answer::json(StatusCode::OK, json!({"stores": []}).to_string(), Some(Seq(0))));
     }
-    let all = place.database.read(|connection| store::list(&NativeSql(connection))).await?;
+    let all = place.database.read(|sql| store::list(sql)).await?;
     for row in all.iter().filter(|row| row.state != StoreState::Deleted) {
         // Opening a store finds out whether it must be held.
         place.existing(&row.key.id).await?;
     }
-    let (rows, evidence, seq) = place
-        .database
-        .read(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let sql = NativeSql(&snapshot);
-            Ok((store::list(&sql)?, ahead::all(&sql)?, seq_of(&NativeSql(&snapshot))?))
-        })
-        .await?;
+    let (rows, evidence, seq) =
+        place.database.read(|sql| Ok((store::list(sql)?, ahead::all(sql)?, seq_of(sql)?))).await?;
     let shown: Vec<Value> = rows
         .iter()
         .filter(|row| row.state != StoreState::Deleted)
@@ -97,11 +91,7 @@ pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewEr
 /// A store as one snapshot shows it.
 async fn look_at(place: &Place, store_id: &str) -> Result<(StoreRow, Vec<Evidence>, Seq), ViewError> {
     let id = store_id.to_owned();
-    let look = move |connection: &rusqlite::Connection| {
-        let snapshot = connection.unchecked_transaction()?;
-        let sql = NativeSql(&snapshot);
-        Ok((store::find(&sql, &id)?, ahead::list(&sql, &id)?, seq_of(&NativeSql(&snapshot))?))
-    };
+    let look = move |sql: &NativeSql<'_>| Ok((store::find(sql, &id)?, ahead::list(sql, &id)?, seq_of(sql)?));
     let (row, evidence, seq) = place.database.read(look).await?;
     Ok((row.ok_or_else(not_found)?, evidence, seq))
 }
@@ -180,7 +170,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         Seq(0) => None,
         _ => {
             let id = id.clone();
-            place.database.read(move |connection| store::find(&NativeSql(connection), &id)).await?
+            place.database.read(move |sql| store::find(sql, &id)).await?
         }
     };
     let (row, seq) = match known {
@@ -197,7 +187,7 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
         None => {
             open_store(&place.hub, &place.database, &id, Some(&place.requester)).await?;
             let id = id.clone();
-            let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id));
+            let row = place.database.read(move |sql| store::find(sql, &id));
             (row.await?.ok_or_else(not_found)?, None)
         }
     };
@@ -269,7 +259,7 @@ fn live(row: &StoreRow) -> Result<(), Error> {
 
 async fn lookup(place: &Place, store_id: &str) -> Result<StoreRow, ViewError> {
     let id = store_id.to_owned();
-    let row = place.database.read(move |connection| store::find(&NativeSql(connection), &id)).await?;
+    let row = place.database.read(move |sql| store::find(sql, &id)).await?;
     Ok(row.ok_or_else(not_found)?)
 }
 
@@ -313,7 +303,7 @@ where
     let committed = place
         .database
         .submit(&place.requester, move |transaction| {
-            let sql = NativeSql(transaction.connection());
+            let sql = transaction.sql();
             let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
             let commit_seq = transaction.seq().0;
             let change = Change { commit_seq, new_id: &new_id, actor: &actor, reason: &reason, at: &now };

@@ -9,7 +9,6 @@ use ferry_core::events::{
     idempotency::{self, KEY_MAX_BYTES, Keyed, Known},
 };
 use ferry_protocol::events::{AppendCall, RpcError};
-use ferry_sqlite::NativeSql;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -127,10 +126,7 @@ fn keyed(headers: &HeaderMap, body: &[u8]) -> Result<Option<Keyed>, ViewError> {
 async fn replay(place: &Place, store_id: &str, keyed: Option<&Keyed>) -> Result<Option<Answer>, ViewError> {
     let Some(keyed) = keyed.cloned() else { return Ok(None) };
     let (store_id, now) = (store_id.to_owned(), place.hub.clock.now().to_string());
-    let known = place
-        .database
-        .read(move |connection| idempotency::find(&NativeSql(connection), &store_id, &keyed, &now))
-        .await?;
+    let known = place.database.read(move |sql| idempotency::find(sql, &store_id, &keyed, &now)).await?;
     match known {
         Known::New => Ok(None),
         Known::Answered(text) => answered(place, &text).await.map(Some),

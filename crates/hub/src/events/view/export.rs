@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::Response;
 use ferry_core::events::{export::export, store};
-use ferry_sqlite::{NativeSql, pages::unnamed_file};
+use ferry_sqlite::pages::unnamed_file;
 use http::{HeaderValue, StatusCode, header};
 
 use super::{
@@ -27,16 +27,14 @@ pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Res
     let (look, dir) = (Arc::clone(&store), place.database.dir().to_owned());
     let spooled = place
         .database
-        .read(move |connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let sql = NativeSql(&snapshot);
-            let Some(row) = store::find(&sql, look.id())? else { return Ok(None) };
+        .read(move |sql| {
+            let Some(row) = store::find(sql, look.id())? else { return Ok(None) };
             let mut out = BufWriter::with_capacity(WRITE_BYTES, unnamed_file(&dir)?);
-            export(&sql, &row, after, &mut |piece| Ok(out.write_all(piece.as_bytes())?))?;
+            export(sql, &row, after, &mut |piece| Ok(out.write_all(piece.as_bytes())?))?;
             let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             let bytes = file.stream_position()?;
             file.rewind()?;
-            Ok(Some((row, file, bytes, seq_of(&NativeSql(&snapshot))?)))
+            Ok(Some((row, file, bytes, seq_of(sql)?)))
         })
         .await?;
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");

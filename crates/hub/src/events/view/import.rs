@@ -12,7 +12,6 @@ use ferry_core::events::{
     import::{BadImport, Check, Mode, Refused, Wanted, Writer, admit},
 };
 use ferry_protocol::events::{CommittedEvent, ExportHeader, Hook};
-use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq, limits::EVENTS_IMPORT_MAX_BYTES};
 use http::StatusCode;
 use serde_json::json;
@@ -147,7 +146,7 @@ impl Import {
         change: Change<'_>,
         refusal: &Mutex<Option<Refused>>,
     ) -> ferry_sqlite::Result<StoreRow> {
-        let (hook, sql) = (Hook::OnPushed.as_str(), NativeSql(transaction.connection()));
+        let (hook, sql) = (Hook::OnPushed.as_str(), transaction.sql());
         let wanted = Wanted { mode: self.mode, keep: self.keep, change };
         let row = match admit(&sql, &self.store_id, &self.header, &wanted)? {
             Ok(row) => row,

@@ -10,7 +10,6 @@ use ferry_core::events::{
     Following, Log as _, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, Pages, StoreState, log::each_event, store,
 };
 use ferry_protocol::events::{Cursor, write_sse};
-use ferry_sqlite::NativeSql;
 use ferry_types::{
     Result,
     limits::{EVENTS_FULL_RETRY_MS, EVENTS_SSE_PING_MS, TRANSFER_STALL_MAX_MS},
@@ -86,11 +85,7 @@ pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) 
     let generation = store.generation();
     let (row, seq) = {
         let store = Arc::clone(&store);
-        let look = move |connection: &rusqlite::Connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            Ok((store::find(&NativeSql(&snapshot), store.id())?, seq_of(&NativeSql(&snapshot))?))
-        };
-        place.database.read(look).await?
+        place.database.read(move |sql| Ok((store::find(sql, store.id())?, seq_of(sql)?))).await?
     };
     let row = row.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
     check_cursor(place, &store, &row, (after, query.text("backendId"))).await?;
@@ -247,11 +242,9 @@ impl Stream {
         let (store, after) = (Arc::clone(&self.store), self.cursor);
         let upto = store.position().head;
         self.database
-            .read(move |connection| {
+            .read(move |sql| {
                 let (mut text, mut last) = (String::new(), after);
-                let snapshot = connection.unchecked_transaction()?;
-                let sql = NativeSql(&snapshot);
-                each_event(&sql, &store.key(), (after, upto), PAGE_MAX_EVENTS, &mut |event, seq| {
+                each_event(sql, &store.key(), (after, upto), PAGE_MAX_EVENTS, &mut |event, seq| {
                     let len = text.len();
                     write_sse(&mut text, event, u64::try_from(seq).unwrap_or(0));
                     if len > 0 && text.len() > PAGE_MAX_BYTES {

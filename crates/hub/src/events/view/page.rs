@@ -7,7 +7,6 @@ use ferry_protocol::events::{Cursor, write_committed};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Seq, limits::EVENTS_VIEW_PAGE_MAX_BYTES};
 use http::{HeaderMap, StatusCode, header};
-use rusqlite::Connection;
 
 use super::{
     answer::{Answer, ViewError},
@@ -42,10 +41,7 @@ pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -
     let known = text_header(headers, "if-none-match").map(str::to_owned);
     let page = {
         let (store, known) = (Arc::clone(&store), known.clone());
-        place
-            .database
-            .read(move |connection| read(connection, &store, (after, limit), known.as_deref()))
-            .await?
+        place.database.read(move |sql| read(sql, &store, (after, limit), known.as_deref())).await?
     };
     let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
     check_cursor(place, &store, &page.row, (after, query.text("backendId"))).await?;
@@ -93,19 +89,17 @@ pub(super) async fn check_cursor(
 }
 
 fn read(
-    connection: &Connection,
+    sql: &NativeSql<'_>,
     store: &Store,
     (after, limit): (i64, i64),
     known: Option<&str>,
 ) -> ferry_sqlite::Result<Option<Page>> {
-    let snapshot = connection.unchecked_transaction()?;
-    let sql = NativeSql(&snapshot);
-    let seq = seq_of(&sql)?;
-    let Some(row) = store::find(&sql, store.id())? else { return Ok(None) };
+    let seq = seq_of(sql)?;
+    let Some(row) = store::find(sql, store.id())? else { return Ok(None) };
     let (mut events, mut last) = (String::new(), after);
     if known.is_none_or(|known| !matches(known, &etag(&row))) {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        each_event(&sql, &row.key, (after, row.head), limit, &mut |event, commit| {
+        each_event(sql, &row.key, (after, row.head), limit, &mut |event, commit| {
             if !events.is_empty() {
                 events.push(',');
             }

@@ -5,7 +5,6 @@ use std::{borrow::Cow, sync::Arc};
 use ferry_auth::AuthContext;
 use ferry_core::events::{Ahead, StoreState, store};
 use ferry_protocol::events::check_store_id;
-use ferry_sqlite::NativeSql;
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
 use http::{HeaderMap, StatusCode, request::Parts};
 
@@ -156,7 +155,7 @@ impl Place {
         if self.database.seq().await? == Seq(0) {
             return Ok(Vec::new());
         }
-        let rows = self.database.read(|connection| store::list(&NativeSql(connection))).await?;
+        let rows = self.database.read(|sql| store::list(sql)).await?;
         let live = rows.into_iter().filter(|row| row.state != StoreState::Deleted);
         Ok(live.map(|row| row.key.id).collect())
     }
