@@ -3,6 +3,7 @@
 mod json;
 
 pub mod events;
+pub mod ops;
 pub mod pages;
 pub mod records;
 pub mod rpc;
