@@ -223,7 +223,11 @@ impl ArrayScanner {
                 if rest[0] != byte {
                     return Err(self.mistake(at));
                 }
-                if rest.len() == 1 { self.ended() } else { self.next = Next::Word { rest: &rest[1..] } }
+                if rest.len() == 1 {
+                    self.ended();
+                } else {
+                    self.next = Next::Word { rest: &rest[1..] };
+                }
                 return Ok(at + 1);
             }
             _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => return Ok(at + 1),
@@ -249,7 +253,11 @@ impl ArrayScanner {
 
     fn value(&mut self, byte: u8, at: usize) -> Result<(), BadArray> {
         if self.nesting.depth == 0 && byte != b'{' {
-            return Err(if b"[\"-0123456789tfn".contains(&byte) { BadArray::NoArray } else { self.mistake(at) });
+            return Err(if b"[\"-0123456789tfn".contains(&byte) {
+                BadArray::NoArray
+            } else {
+                self.mistake(at)
+            });
         }
         if self.nesting.depth == 1 && self.in_ops && byte != b'[' {
             return Err(BadArray::NoArray);

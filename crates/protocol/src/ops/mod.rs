@@ -20,9 +20,7 @@ mod tests;
 pub use array::{ArrayScanner, BadArray};
 pub use canonical::{canonical, canonical_digest};
 pub use code::{OpCode, OpResult, OpStatus};
-pub use derived::{
-    CONFLICT_ID_PREFIX, MERGED_TEXT_ID_PREFIX, conflict_id, conflict_op, merged_text_id,
-};
+pub use derived::{CONFLICT_ID_PREFIX, MERGED_TEXT_ID_PREFIX, conflict_id, conflict_op, merged_text_id};
 pub use error::{AtomicDetails, EpochDetails, FloorDetails, OpsErrorBody, OpsErrorCode, error_body};
 pub use messages::{
     Compacted, EpochBegun, EpochBody, EpochPolicy, LogHead, MISSING_IDS_MAX, MissingBody, MissingIds,

@@ -158,7 +158,9 @@ pub fn parse_op(raw: &str) -> Result<ReceivedOp<'_>, UnfitOp> {
     let members = members(raw, VALUE_DEPTH_MAX).map_err(|fault| {
         let message = match fault {
             Fault::NotJson => "an op must be a JSON object".to_owned(),
-            Fault::TooDeep => format!("an op's values may nest {VALUE_DEPTH_MAX} deep, this one nests deeper"),
+            Fault::TooDeep => {
+                format!("an op's values may nest {VALUE_DEPTH_MAX} deep, this one nests deeper")
+            }
         };
         UnfitOp { id: None, code: OpCode::BadOp, message, has_hlc: false }
     })?;
@@ -189,7 +191,10 @@ impl<'a> Fields<'a> {
         const FEW: usize = 16;
         let keys = || self.members.iter().map(|(key, _)| key.as_ref());
         if self.members.len() <= FEW {
-            return keys().enumerate().find(|(at, key)| keys().take(*at).any(|other| other == *key)).map(|(_, key)| key);
+            return keys()
+                .enumerate()
+                .find(|(at, key)| keys().take(*at).any(|other| other == *key))
+                .map(|(_, key)| key);
         }
         let mut sorted: Vec<&[u8]> = keys().collect();
         sorted.sort_unstable();
@@ -203,7 +208,8 @@ impl<'a> Fields<'a> {
 
     fn foreign_hlc(&self) -> Option<Cow<'a, str>> {
         let is_usable = |hlc: &Cow<'_, str>| {
-            (1..=FOREIGN_HLC_MAX_BYTES).contains(&hlc.len()) && hlc.bytes().all(|b| (0x21..=0x7e).contains(&b))
+            (1..=FOREIGN_HLC_MAX_BYTES).contains(&hlc.len())
+                && hlc.bytes().all(|b| (0x21..=0x7e).contains(&b))
         };
         self.text("hlc").filter(is_usable)
     }
@@ -315,7 +321,8 @@ impl<'a> Fields<'a> {
         let mut ids = Vec::new();
         let read = if scan.take(b'[') {
             scan.each(b']', |scan| {
-                let id = String::from_utf8(decode(scan.string()?).into_owned()).map_err(|_| Fault::NotJson)?;
+                let id =
+                    String::from_utf8(decode(scan.string()?).into_owned()).map_err(|_| Fault::NotJson)?;
                 if !is_op_id(&id) || ids.len() == most {
                     return Err(Fault::NotJson);
                 }

@@ -208,8 +208,9 @@ impl RpcRequest {
             whole.get().starts_with('{').then(|| serde_json::from_str(whole.get()).ok()).flatten();
         let Some(raw) = parsed else { return fault(None, rpc_code::INVALID_REQUEST, form) };
         let id = raw.id.map(|id| id.get().to_owned());
-        if id.as_ref().is_some_and(|id| !(id.starts_with(['"', '-']) || id == "null" || id.as_bytes()[0].is_ascii_digit()))
-        {
+        if id.as_ref().is_some_and(|id| {
+            !(id.starts_with(['"', '-']) || id == "null" || id.as_bytes()[0].is_ascii_digit())
+        }) {
             return fault(None, rpc_code::INVALID_REQUEST, "id must be a string or a number");
         }
         let method = raw.method.and_then(|method| super::json_text(method.get()));
@@ -273,11 +274,14 @@ pub struct Health {
 }
 
 /// Parameters of `sync.now`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SyncNowParams {
     /// How long to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The hub whose log is taken although it shares nothing with the own one (OPS-34).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_hub: Option<String>,
 }
 
 /// Result of `sync.now`.

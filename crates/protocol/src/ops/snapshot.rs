@@ -121,7 +121,8 @@ impl SnapshotReader {
     /// # Errors
     /// When it is not what can stand there, or the trailer does not fit what came before.
     pub fn line<'a>(&mut self, line: &'a str) -> Result<SnapshotLine<'a>, BadOpsMessage> {
-        let wrong = |error: serde_json::Error| BadOpsMessage(format!("not a line of a snapshot of ops: {error}"));
+        let wrong =
+            |error: serde_json::Error| BadOpsMessage(format!("not a line of a snapshot of ops: {error}"));
         if self.has_ended {
             return Err(BadOpsMessage("a snapshot of ops goes on behind its end".into()));
         }

@@ -128,7 +128,8 @@ impl LiveReader {
 }
 
 fn read_event(block: &[u8]) -> Result<Option<LiveEvent>, BadOpsMessage> {
-    let block = std::str::from_utf8(block).map_err(|_| BadOpsMessage("the live stream is not UTF-8".into()))?;
+    let block =
+        std::str::from_utf8(block).map_err(|_| BadOpsMessage("the live stream is not UTF-8".into()))?;
     let (mut name, mut data) = ("", "");
     for line in block.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));

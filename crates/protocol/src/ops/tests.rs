@@ -169,7 +169,9 @@ fn what_is_no_op_is_told_by_its_code() {
     let too_deep = MILK.replace("\"Milk\"", &format!("{}{}", "[".repeat(129), "]".repeat(129)));
     assert_eq!(code_of(&too_deep), OpCode::BadOp);
     assert!(parse_op(&MILK.replace("\"Milk\"", &format!("{}{}", "[".repeat(128), "]".repeat(128)))).is_ok());
-    for (raw, has_hlc) in [("7", false), ("{}", false), ("{\"hlc\":\"a b\"}", false), ("{\"hlc\":\"a\",\"hlc\":\"a\"}", true)] {
+    for (raw, has_hlc) in
+        [("7", false), ("{}", false), ("{\"hlc\":\"a b\"}", false), ("{\"hlc\":\"a\",\"hlc\":\"a\"}", true)]
+    {
         assert_eq!(parse_op(raw).unwrap_err().has_hlc, has_hlc, "{raw}");
     }
     // Another version is not Ferry's to judge.
@@ -223,9 +225,14 @@ fn a_pull_names_the_parameter_that_is_wrong() {
     let pairs: Vec<_> = query.pairs();
     assert_eq!(read(&pairs.iter().map(|(n, v)| (*n, v.as_str())).collect::<Vec<_>>()), Ok(query));
     assert_eq!(read(&[]), Ok(PullQuery::default()));
-    for (name, value) in
-        [("limit", "0"), ("limit", "5001"), ("bytes", "-1"), ("bytes", "8388609"), ("after_seq", "x"), ("skip", "9-3")]
-    {
+    for (name, value) in [
+        ("limit", "0"),
+        ("limit", "5001"),
+        ("bytes", "-1"),
+        ("bytes", "8388609"),
+        ("after_seq", "x"),
+        ("skip", "9-3"),
+    ] {
         assert!(read(&[(name, value)]).unwrap_err().0.starts_with(name), "{name}={value}");
     }
 }
@@ -318,6 +325,7 @@ fn refusals_read_back_with_their_details() {
     let read = OpsErrorBody::decode(&body).unwrap();
     assert_eq!((read.known(), read.details()), (Some(OpsErrorCode::EpochChanged), Some(details)));
     assert_eq!(OpsErrorBody::decode(b"Bad Gateway"), None);
-    let result: OpResult = serde_json::from_str(r#"{"id":null,"status":"rejected","code":"new_word"}"#).unwrap();
+    let result: OpResult =
+        serde_json::from_str(r#"{"id":null,"status":"rejected","code":"new_word"}"#).unwrap();
     assert_eq!((result.code, result.merged), (Some(OpCode::Unknown), true));
 }

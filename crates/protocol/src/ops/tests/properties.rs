@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::super::*;
 
 /// Text of which much is nearly JSON.
-const NEARLY_JSON: &str = "([\\[\\]{}\":, \\n0-9eE.+\\\\uotrnalsp-]|\"ops\":|\"hlc\":\"a\"|\"v\":1|\\PC){0,60}";
+const NEARLY_JSON: &str =
+    "([\\[\\]{}\":, \\n0-9eE.+\\\\uotrnalsp-]|\"ops\":|\"hlc\":\"a\"|\"v\":1|\\PC){0,60}";
 
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
