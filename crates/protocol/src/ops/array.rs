@@ -2,7 +2,7 @@
 //! Other keys are skipped wherever they stand. Each byte is judged as it comes (RFC 8259), so that what follows a mistake
 //! is never read as something else.
 
-use super::scan::decode;
+use super::tokens::decode;
 
 /// Longest spelling of a key that is remembered: `ops` with all its letters escaped.
 const KEY_MAX_BYTES: usize = 20;

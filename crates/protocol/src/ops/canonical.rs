@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
-use super::scan::{Fault, Scan, VALUE_DEPTH_MAX, decode};
+use super::tokens::{JsonFault, Tokens, VALUE_DEPTH_MAX, decode};
 
 /// The canonical form of a JSON text. What is no JSON, or nests deeper than an op may, stays as it is.
 #[must_use]
 pub fn canonical(json: &str) -> Cow<'_, str> {
-    let mut scan = Scan::new(json);
+    let mut scan = Tokens::new(json);
     let mut out = Vec::with_capacity(json.len());
     // An op is one level above its values.
     let written = write(&mut scan, &mut out, VALUE_DEPTH_MAX + 1).and_then(|()| scan.end());
@@ -26,12 +26,12 @@ pub fn canonical_digest(json: &str) -> [u8; 32] {
     Sha256::digest(canonical(json).as_bytes()).into()
 }
 
-fn write(scan: &mut Scan<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
+fn write(scan: &mut Tokens<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), JsonFault> {
     scan.blanks();
     match scan.peek() {
-        Some(b'{') => object(scan, out, depth.checked_sub(1).ok_or(Fault::TooDeep)?),
+        Some(b'{') => object(scan, out, depth.checked_sub(1).ok_or(JsonFault::TooDeep)?),
         Some(b'[') => {
-            let depth = depth.checked_sub(1).ok_or(Fault::TooDeep)?;
+            let depth = depth.checked_sub(1).ok_or(JsonFault::TooDeep)?;
             scan.take(b'[');
             out.push(b'[');
             let start = out.len();
@@ -62,7 +62,7 @@ fn close(out: &mut Vec<u8>, start: usize, bracket: u8) {
     out.push(bracket);
 }
 
-fn object(scan: &mut Scan<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
+fn object(scan: &mut Tokens<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), JsonFault> {
     scan.take(b'{');
     out.push(b'{');
     let start = out.len();

@@ -10,12 +10,12 @@ mod messages;
 mod op;
 mod query;
 mod rpc;
-mod scan;
 mod skip;
 mod snapshot;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use array::{ArrayScanner, BadArray};
 pub use canonical::{canonical, canonical_digest};
@@ -39,12 +39,12 @@ pub use rpc::{
     RpcFaultData, RpcRequest, SYNC_NOW_TIMEOUT_MS, SpokeCall, SpokeErrorCode, SyncCounts, SyncNowParams,
     SyncStatus, VIEW_LIMIT, VIEW_LIMIT_MAX, WrittenOp, WrittenOps, rpc_answer, rpc_code,
 };
-pub use scan::{VALUE_DEPTH_MAX, json_text};
 pub use skip::{BadSkip, SKIP_RANGES_MAX, Skip};
 pub use snapshot::{
     SNAPSHOT_FERRY, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLine, SnapshotLines, SnapshotReader,
 };
 pub use sse::{LiveEvent, LiveReader, LiveReady, PING, SSE_EVENT_MAX_BYTES, bye, nudge, op_event, resync};
+pub use tokens::{VALUE_DEPTH_MAX, json_text};
 
 /// A message that is not what it should be; says where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

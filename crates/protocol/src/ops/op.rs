@@ -8,7 +8,7 @@ use super::{
     canonical::canonical_digest,
     code::OpCode,
     derived::{CONFLICT_ID_PREFIX, MERGED_TEXT_ID_PREFIX},
-    scan::{Fault, Member, Scan, VALUE_DEPTH_MAX, decode, json_text, members},
+    tokens::{JsonFault, JsonMember, Tokens, VALUE_DEPTH_MAX, decode, json_text, members},
 };
 
 /// Shortest and longest id of an op.
@@ -157,8 +157,8 @@ pub fn parse_op(raw: &str) -> Result<ReceivedOp<'_>, UnfitOp> {
     let raw = raw.trim_matches([' ', '\n', '\r', '\t']);
     let members = members(raw, VALUE_DEPTH_MAX).map_err(|fault| {
         let message = match fault {
-            Fault::NotJson => "an op must be a JSON object".to_owned(),
-            Fault::TooDeep => {
+            JsonFault::NotJson => "an op must be a JSON object".to_owned(),
+            JsonFault::TooDeep => {
                 format!("an op's values may nest {VALUE_DEPTH_MAX} deep, this one nests deeper")
             }
         };
@@ -174,7 +174,7 @@ pub fn parse_op(raw: &str) -> Result<ReceivedOp<'_>, UnfitOp> {
 
 struct Fields<'a> {
     raw: &'a str,
-    members: Vec<Member<'a>>,
+    members: Vec<JsonMember<'a>>,
 }
 
 impl<'a> Fields<'a> {
@@ -317,20 +317,20 @@ impl<'a> Fields<'a> {
 
     fn ids(&self, key: &str, most: usize) -> Result<Vec<String>, UnfitOp> {
         let Some(raw) = self.get(key) else { return Ok(Vec::new()) };
-        let mut scan = Scan::new(raw);
+        let mut scan = Tokens::new(raw);
         let mut ids = Vec::new();
         let read = if scan.take(b'[') {
             scan.each(b']', |scan| {
                 let id =
-                    String::from_utf8(decode(scan.string()?).into_owned()).map_err(|_| Fault::NotJson)?;
+                    String::from_utf8(decode(scan.string()?).into_owned()).map_err(|_| JsonFault::NotJson)?;
                 if !is_op_id(&id) || ids.len() == most {
-                    return Err(Fault::NotJson);
+                    return Err(JsonFault::NotJson);
                 }
                 ids.push(id);
                 Ok(())
             })
         } else {
-            Err(Fault::NotJson)
+            Err(JsonFault::NotJson)
         };
         let message = format!("{key} must be a list of ids of Ferry's ops, at most {OP_LIST_MAX} of them");
         read.map_err(|_| self.unfit(OpCode::BadOp, message))?;

@@ -7,22 +7,22 @@ pub const VALUE_DEPTH_MAX: usize = 128;
 
 /// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum JsonFault {
     NotJson,
     TooDeep,
 }
 
 /// A reader of tokens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scan<'a> {
+pub(super) struct Tokens<'a> {
     text: &'a str,
     at: usize,
 }
 
 /// Name, decoded, and value of a member, in order of the text.
-pub(super) type Member<'a> = (Cow<'a, [u8]>, &'a str);
+pub(super) type JsonMember<'a> = (Cow<'a, [u8]>, &'a str);
 
-impl<'a> Scan<'a> {
+impl<'a> Tokens<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
@@ -38,8 +38,8 @@ impl<'a> Scan<'a> {
         is_next
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.take(byte) { Ok(()) } else { Err(Fault::NotJson) }
+    fn expect(&mut self, byte: u8) -> Result<(), JsonFault> {
+        if self.take(byte) { Ok(()) } else { Err(JsonFault::NotJson) }
     }
 
     pub(super) fn blanks(&mut self) {
@@ -49,24 +49,24 @@ impl<'a> Scan<'a> {
     }
 
     /// Nothing may follow but blanks.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(super) fn end(&mut self) -> Result<(), JsonFault> {
         self.blanks();
-        if self.at == self.text.len() { Ok(()) } else { Err(Fault::NotJson) }
+        if self.at == self.text.len() { Ok(()) } else { Err(JsonFault::NotJson) }
     }
 
     /// The next value as it stands in the text, which may hold `depth` levels of containers.
-    pub(super) fn value(&mut self, depth: usize) -> Result<&'a str, Fault> {
+    pub(super) fn value(&mut self, depth: usize) -> Result<&'a str, JsonFault> {
         self.blanks();
         let start = self.at;
         self.skip(depth)?;
         Ok(&self.text[start..self.at])
     }
 
-    fn skip(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip(&mut self, depth: usize) -> Result<(), JsonFault> {
         self.blanks();
         match self.peek() {
             Some(b'{') => {
-                let depth = depth.checked_sub(1).ok_or(Fault::TooDeep)?;
+                let depth = depth.checked_sub(1).ok_or(JsonFault::TooDeep)?;
                 self.at += 1;
                 self.each(b'}', |scan| {
                     scan.string()?;
@@ -75,7 +75,7 @@ impl<'a> Scan<'a> {
                 })
             }
             Some(b'[') => {
-                let depth = depth.checked_sub(1).ok_or(Fault::TooDeep)?;
+                let depth = depth.checked_sub(1).ok_or(JsonFault::TooDeep)?;
                 self.at += 1;
                 self.each(b']', |scan| scan.skip(depth))
             }
@@ -84,14 +84,14 @@ impl<'a> Scan<'a> {
     }
 
     /// A string, number or word as it stands.
-    pub(super) fn scalar(&mut self) -> Result<&'a str, Fault> {
+    pub(super) fn scalar(&mut self) -> Result<&'a str, JsonFault> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
                 let rest = &self.text[self.at..];
                 let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word));
-                let word = word.ok_or(Fault::NotJson)?;
+                let word = word.ok_or(JsonFault::NotJson)?;
                 self.at += word.len();
                 Ok(word)
             }
@@ -102,8 +102,8 @@ impl<'a> Scan<'a> {
     pub(super) fn each(
         &mut self,
         close: u8,
-        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut item: impl FnMut(&mut Self) -> Result<(), JsonFault>,
+    ) -> Result<(), JsonFault> {
         self.blanks();
         if self.take(close) {
             return Ok(());
@@ -119,13 +119,13 @@ impl<'a> Scan<'a> {
         }
     }
 
-    pub(super) fn colon(&mut self) -> Result<(), Fault> {
+    pub(super) fn colon(&mut self) -> Result<(), JsonFault> {
         self.blanks();
         self.expect(b':')
     }
 
     /// A string with its quotes.
-    pub(super) fn string(&mut self) -> Result<&'a str, Fault> {
+    pub(super) fn string(&mut self) -> Result<&'a str, JsonFault> {
         let start = self.at;
         self.expect(b'"')?;
         let bytes = self.text.as_bytes();
@@ -135,23 +135,23 @@ impl<'a> Scan<'a> {
                 Some(b'\\') => match bytes.get(self.at + 1) {
                     Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
                     Some(b'u') => {
-                        let digits = bytes.get(self.at + 2..self.at + 6).ok_or(Fault::NotJson)?;
+                        let digits = bytes.get(self.at + 2..self.at + 6).ok_or(JsonFault::NotJson)?;
                         if !digits.iter().all(u8::is_ascii_hexdigit) {
-                            return Err(Fault::NotJson);
+                            return Err(JsonFault::NotJson);
                         }
                         self.at += 6;
                     }
-                    _ => return Err(Fault::NotJson),
+                    _ => return Err(JsonFault::NotJson),
                 },
                 Some(0x20..) => self.at += 1,
-                _ => return Err(Fault::NotJson),
+                _ => return Err(JsonFault::NotJson),
             }
         }
         self.at += 1;
         Ok(&self.text[start..self.at])
     }
 
-    fn number(&mut self) -> Result<&'a str, Fault> {
+    fn number(&mut self) -> Result<&'a str, JsonFault> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -169,18 +169,18 @@ impl<'a> Scan<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), JsonFault> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(Fault::NotJson) }
+        if self.at > start { Ok(()) } else { Err(JsonFault::NotJson) }
     }
 }
 
 /// The members of the object that `text` is; their values may hold `depth` levels each.
-pub(super) fn members(text: &str, depth: usize) -> Result<Vec<Member<'_>>, Fault> {
-    let mut scan = Scan::new(text);
+pub(super) fn members(text: &str, depth: usize) -> Result<Vec<JsonMember<'_>>, JsonFault> {
+    let mut scan = Tokens::new(text);
     let mut members = Vec::with_capacity(12);
     scan.blanks();
     scan.expect(b'{')?;
