@@ -6,7 +6,6 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use super::{
-    append::check_backend,
     schema,
     store::{self, StoreRow, StoreState},
 };
@@ -68,7 +67,7 @@ pub fn note<S: Sql>(
 ) -> Result<Noted, S::Error> {
     let Some(mut row) = store::find(sql, store_id)? else { return Ok(Noted::Nothing) };
     let is_ahead = row.state == StoreState::Ok && seen.at > row.head;
-    if !is_ahead || check_backend(Some(backend_id), &row.backend_id).is_err() {
+    if !is_ahead || *row.backend_id != *backend_id {
         return Ok(Noted::Nothing);
     }
     let table = "CREATE TABLE IF NOT EXISTS _ferry_event_ahead(

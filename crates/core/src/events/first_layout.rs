@@ -5,8 +5,8 @@
 //! anywhere and goes on there.
 
 use super::{
-    log::StoreKey,
     schema::{create_logs, create_view, has_table},
+    store_key::StoreKey,
 };
 use crate::sql::Sql;
 

@@ -10,8 +10,9 @@ use super::{
     export::hex,
     hook_position,
     identity::{self, Change},
-    log::{self, StoreKey},
+    log,
     store::{self, StoreRow, StoreState},
+    store_key::StoreKey,
 };
 use crate::sql::Sql;
 

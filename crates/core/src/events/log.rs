@@ -5,17 +5,8 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use ferry_protocol::events::EventRef;
 
-use super::first_layout;
+use super::{first_layout, store_key::StoreKey};
 use crate::sql::{Damaged, Row, Sql};
-
-/// Which store: its id, and the number that its events are filed under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreKey {
-    /// The id, by which clients name it.
-    pub id: Box<str>,
-    /// The number, which changes when its log is emptied.
-    pub number: i64,
-}
 
 const PAGE: &str = "SELECT seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq
     FROM _ferry_events WHERE store = ?1 AND seq_num > ?2 AND seq_num <= ?3 ORDER BY seq_num LIMIT ?4";

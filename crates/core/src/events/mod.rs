@@ -23,16 +23,17 @@ pub mod rate;
 pub mod recent;
 pub mod schema;
 pub mod store;
+mod store_key;
 
 pub use ahead::OnCursorAhead;
 pub use append::{Append, AppendOutcome, Appended, append, check_batch};
 pub use connection::Connection;
 pub use interface::{Ahead, FirstEvent, Limits, Log, Output, Position, ReadPage, Rights};
-pub use log::StoreKey;
 pub use page::{HistoryPage, read_page};
 pub use rate::{Bucket, Rate};
 pub use recent::{Following, Pages, RecentPage, RecentPages};
 pub use store::{OnRollback, StoreRow, StoreState, Watermark};
+pub use store_key::StoreKey;
 
 /// Events of one outgoing page (section 2.5).
 pub const PAGE_MAX_EVENTS: u32 = 100;

@@ -7,7 +7,8 @@ use ferry_protocol::events::{PageBody, PageInfo};
 
 use super::{
     PAGE_MAX_BYTES, PAGE_MAX_EVENTS,
-    log::{self, StoreKey, each_event},
+    log::{self, each_event},
+    store_key::StoreKey,
 };
 use crate::sql::Sql;
 

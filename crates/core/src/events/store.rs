@@ -4,8 +4,9 @@ use std::{fmt, str::FromStr};
 
 use super::{
     first_layout,
-    log::{self, Newest, StoreKey},
+    log::{self, Newest},
     schema::{create_tables, has_tables},
+    store_key::StoreKey,
 };
 use crate::sql::{Damaged, Row, Sql, Value};
 

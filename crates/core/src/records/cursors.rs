@@ -39,6 +39,15 @@ pub(super) const fn proves(cursor: UnixNanos, bit: i64) -> bool {
     cursor.0 & bit != 0
 }
 
+impl Owner {
+    /// The commit time of the next changed record (REC-10): it rises even when the clock does not. It is a multiple of
+    /// eight, which leaves cursors their three bits.
+    pub fn next_cts(&mut self, now: UnixNanos) -> UnixNanos {
+        self.last_cts = cts_at(now).max(UnixNanos(self.last_cts.0.saturating_add(8)));
+        self.last_cts
+    }
+}
+
 /// The delivery cursor of a collection: its own, or that of the whole app if that one is further.
 pub(super) fn of(stored: &[(String, DeliveryCursor)], coll: &str) -> DeliveryCursor {
     let matching = stored.iter().filter(|(name, _)| name.is_empty() || name == coll);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push, json};
 
-pub use super::sqlite::views::view_name;
+pub use super::sqlite::view_columns::view_name;
 use super::{
     Dialect, damaged,
     push::{Caller, Pushed, Tables, push},

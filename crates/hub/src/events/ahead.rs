@@ -10,7 +10,7 @@ use ferry_core::events::{
 use ferry_types::Result;
 use tokio::task::JoinHandle;
 
-use super::{Publication, metric, push::Pusher, store::Store};
+use super::{Publication, hold, metric, push::Pusher, store::Store};
 
 use crate::database::{Database, Effect};
 use ferry_control::{ClientIp, Requester};
@@ -89,17 +89,8 @@ async fn write(
                 database = %database.id(), store = ?store.id(), ?device, at, head = row.head,
                 ahead_by = at - row.head, "a client holds acknowledged events that this hub has lost"
             );
-            report_hold(database, store, row.head);
+            hold::report(database, store, row.head);
         }
     }
     Ok(())
-}
-
-/// Tells that a store was put on hold, since clients hold what it has lost.
-pub(super) fn report_hold(database: &Database, store: &Store, head: i64) {
-    metrics::counter!("ferry_events_holds_total").increment(1);
-    tracing::error!(
-        database = %database.id(), store = ?store.id(), head,
-        "an event store is on hold: clients hold events that it has lost; remint or resume it"
-    );
 }

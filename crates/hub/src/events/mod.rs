@@ -10,6 +10,7 @@ mod ahead;
 mod clients;
 mod commit;
 mod cors;
+mod hold;
 mod hooks;
 mod http;
 mod maintenance;

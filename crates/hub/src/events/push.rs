@@ -10,9 +10,8 @@ use ferry_protocol::events::{Asked, Cursor, ErrorCode, Event, Hook, PushCall, Rp
 use tokio::time::Duration;
 
 use super::{
-    ahead,
     commit::{self, Outcome, Receipt, Wanted},
-    hooks, now_ms, refusal,
+    hold, hooks, now_ms, refusal,
     store::Store,
 };
 
@@ -159,7 +158,7 @@ impl Pusher {
                 Err(refusal::rpc_error(&refusal::on_hold()))
             }
             Outcome::Decided(AppendOutcome::Held(row), _) => {
-                ahead::report_hold(&self.database, &self.store, row.head);
+                hold::report(&self.database, &self.store, row.head);
                 Err(refusal::rpc_error(&refusal::on_hold()))
             }
             Outcome::Decided(AppendOutcome::Unserved(_), _) => {

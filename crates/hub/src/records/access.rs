@@ -3,52 +3,16 @@
 use std::sync::Arc;
 
 use ferry_auth::{AuthContext, Principal};
-use ferry_core::records::Tables;
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
-use super::{maintenance, owners, watermark};
+use super::{entry::Entry, maintenance, owners, watermark};
 
 use crate::{
-    database::Database,
     entry::{self, Carriers, Needs, Policy, RequestContext, Tenant},
     hub::Hub,
     rights::Right,
 };
-use ferry_control::{Meter, Requester};
-
-/// Everything that a request is let in with.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) database: Arc<Database>,
-    pub(super) owner: Arc<str>,
-    pub(super) auth: AuthContext,
-    /// What it may transfer: every body and frame is charged, in both directions.
-    pub(super) meter: Meter,
-    /// Whose request it is, for the audit trail.
-    pub(super) requester: Arc<Requester>,
-}
-
-impl Entry {
-    /// The collections that the credential reaches.
-    pub(super) fn tables(&self) -> Tables<'_> {
-        Tables(&self.auth.restrictions.table_prefixes)
-    }
-
-    /// Refuses a collection that the credential does not reach (REC-33).
-    ///
-    /// # Errors
-    /// `PERMISSION_DENIED`.
-    pub(super) fn check_table(&self, coll: &str) -> Result<()> {
-        if self.tables().contain(coll) {
-            return Ok(());
-        }
-        Err(Error::new(
-            Reason::PermissionDenied,
-            format!("this credential does not reach the collection {coll}"),
-        ))
-    }
-}
 
 /// Lets a request in, and finds its records. `path`: `{db}`.
 ///

@@ -9,7 +9,7 @@ use ferry_core::records::{
 use ferry_types::Result;
 
 use super::{
-    access::Entry,
+    entry::Entry,
     state::Publication,
     storage::{self, Published, Store},
 };

@@ -8,6 +8,8 @@ mod access;
 mod api;
 mod billing;
 mod decoding;
+mod entry;
+mod head;
 mod live;
 mod loss;
 mod maintenance;

@@ -9,7 +9,7 @@ use ferry_auth::{
 use ferry_core::records::{RecordMaintenance as _, RecordQueries as _};
 use ferry_types::{ApiKeyId, Error, Reason, Result, UserId};
 
-use super::{access::Entry, storage};
+use super::{entry::Entry, storage};
 
 use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;

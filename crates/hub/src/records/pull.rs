@@ -9,12 +9,12 @@ use ferry_types::{Error, Reason, Result};
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    access::{self, Entry},
+    access,
+    entry::Entry,
+    head::{client_header, parameter},
     loss,
     push::cursor,
-    refusal,
-    route::{client_header, parameter},
-    storage,
+    refusal, storage,
 };
 use crate::{entry::Carriers, http::metered, hub::Hub, rights::RECORDS_PULL};
 

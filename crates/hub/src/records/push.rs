@@ -13,12 +13,8 @@ use ferry_types::{
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    access::{self, Entry},
-    decoding::Turn,
-    loss, maintenance, refusal,
-    route::client_header,
-    state::Publication,
-    storage,
+    access, decoding::Turn, entry::Entry, head::client_header, loss, maintenance, refusal,
+    state::Publication, storage,
 };
 use crate::{
     database::Committed,

@@ -2,13 +2,9 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::{
-    body::Body,
-    extract::Request,
-    response::{IntoResponse as _, Response},
-};
+use axum::{body::Body, extract::Request, response::Response};
 use ferry_protocol::records::check_name;
-use http::{Method, StatusCode, header, request::Parts};
+use http::{Method, header};
 use percent_encoding::percent_decode_str;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
@@ -19,7 +15,11 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
-use super::{api, live, pull, push, refusal, stream};
+use super::{
+    api,
+    head::{options, takes},
+    live, pull, push, refusal, stream,
+};
 use crate::hub::Hub;
 
 /// Answers below this fit one packet, and are not worth the time to compress them.
@@ -80,28 +80,4 @@ async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {
         ["ws", _] => live::upgrade(&hub, parts, Some(app)).await,
         _ => push::serve(&hub, &parts, &app, body).await,
     }
-}
-
-/// Whether an endpoint whose methods are `allow` takes this one.
-pub(super) fn takes(allow: &str, method: &Method) -> bool {
-    allow.split(", ").any(|allowed| allowed == method.as_str())
-}
-
-/// The answer to `OPTIONS`; what browsers ask before a request is added around all routes.
-pub(super) fn options(allow: &'static str) -> Response {
-    ([(header::ALLOW, allow)], StatusCode::NO_CONTENT).into_response()
-}
-
-/// A query parameter, decoded; the first of that name.
-pub(super) fn parameter(parts: &Parts, name: &str) -> Option<String> {
-    let query = parts.uri.query().unwrap_or("");
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value.into_owned())
-}
-
-/// The device of a request: header `X-Client-Id`.
-pub(super) fn client_header(parts: &Parts) -> Option<String> {
-    let value = parts.headers.get("x-client-id")?.to_str().ok()?;
-    check_name(value, "client id").ok().map(|()| value.to_owned())
 }

@@ -7,7 +7,7 @@ use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::{
-    access::Entry,
+    entry::Entry,
     state::{Publication, RecordsEffect},
 };
 

@@ -9,13 +9,13 @@ use ferry_types::Result;
 use http::request::Parts;
 
 use super::{
-    access::{self, Entry},
+    access,
+    entry::Entry,
+    head::{client_header, parameter},
     live::{self, END, Source, position_of},
     loss,
     push::cursor,
-    refusal,
-    route::{client_header, parameter},
-    storage,
+    refusal, storage,
 };
 use crate::{entry::Carriers, hub::Hub, rights::RECORDS_PULL};
 

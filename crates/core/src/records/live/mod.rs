@@ -7,6 +7,7 @@
 //! whom the page does not suit, reads the state. Nothing is queued per subscriber but what it is being sent.
 
 mod changes;
+mod fan_out;
 mod page;
 mod socket;
 mod stream;
@@ -14,6 +15,7 @@ mod stream;
 mod tests;
 
 pub use changes::{Changed, CollectionChanges};
-pub use page::{SharedPage, SocketFanOut, StreamFanOut, StreamPublish};
+pub use fan_out::{SocketFanOut, StreamFanOut, StreamPublish};
+pub use page::SharedPage;
 pub use socket::{LiveSocket, Notification, Received, SocketEnd, SocketOutput, SocketView};
 pub use stream::{LiveStream, StreamOutput, StreamRead, StreamTimes};

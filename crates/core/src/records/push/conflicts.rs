@@ -10,18 +10,12 @@ use super::{
         store::{Conflict, RecordKey, Side},
     },
     Caller,
-    merge::{Competing, MergeFindings, PushingDevice},
+    merge::{Competing, LostWrite, MergeFindings, PushingDevice},
     read::PushedRecord,
 };
 
 /// Fields that every edit touches: two edits at once are no conflict in them.
 const BOOKKEEPING: [&str; 2] = ["updatedAt", "createdAt"];
-
-/// A losing write that is a conflict unless it is only a retry of one that was merged before.
-pub(super) struct LostWrite<'a> {
-    pub(super) key: RecordKey<'a>,
-    pub(super) conflict: Conflict,
-}
 
 impl<'a> Competing<'a, '_> {
     /// A write took the place of another one.

@@ -9,10 +9,9 @@ use super::{
         cursors,
         merge::{Merged, Write},
         record::DELETED_AT,
-        store::{Conflict, DeliveryCursor, Skew},
+        store::{Conflict, DeliveryCursor, RecordKey, Skew},
     },
     Caller, ChangeResult,
-    conflicts::LostWrite,
     read::PushedRecord,
 };
 
@@ -27,6 +26,12 @@ impl PushingDevice<'_, '_> {
     pub(super) fn delivered(&self, coll: &str) -> UnixNanos {
         cursors::of(self.cursors, coll).delivered
     }
+}
+
+/// A losing write that is a conflict unless it is only a retry of one that was merged before.
+pub(super) struct LostWrite<'a> {
+    pub(super) key: RecordKey<'a>,
+    pub(super) conflict: Conflict,
 }
 
 /// What merging found beside the records themselves.

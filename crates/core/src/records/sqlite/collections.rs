@@ -14,7 +14,7 @@ use super::{
     super::store::RowOut,
     Rare, SqliteRecords,
     owners::with_records,
-    views::{self, ViewColumns},
+    view_columns::{self, ViewColumns},
 };
 use crate::sql::Sql;
 
@@ -38,7 +38,7 @@ pub(super) fn touched<'a, S: Sql>(
     let names: BTreeSet<&'a str> = rows.iter().filter(is_touched).map(|row| row.key.coll).collect();
     let mut touched = Vec::with_capacity(names.len());
     for coll in names {
-        let key = views::key(app, coll);
+        let key = view_columns::key(app, coll);
         let found = sql.first(
             "SELECT EXISTS (SELECT 1 FROM _ferry_records WHERE owner = ?1 AND app = ?2 AND coll = ?3),
                (SELECT value FROM _ferry_meta WHERE key = ?4)",
@@ -67,7 +67,7 @@ pub(super) fn admit<S: Sql>(
              them in several pushes"
         )));
     }
-    let here = views::count(sql)?;
+    let here = view_columns::count(sql)?;
     // An owner has no more than there are.
     if here + new_to_owner.len() > RECORDS_COLLECTIONS_PER_APP
         && count_of_owner(sql, owner, app)? + new_to_owner.len() > RECORDS_COLLECTIONS_PER_APP

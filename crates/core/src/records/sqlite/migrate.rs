@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Rare, SqliteRecords, views};
+use super::{Rare, SqliteRecords, view_columns};
 use crate::sql::{Sql, Value};
 
 /// What the tables of this program are. Those of the first one had no number.
@@ -150,12 +150,12 @@ impl<S: Sql> SqliteRecords<'_, S> {
         let mut collections = Vec::new();
         let all = "SELECT app, coll, columns FROM _ferry_record_collections";
         self.sql.query(all, &[], &mut |row| {
-            let columns = views::ViewColumns::read(row.text(2)?);
+            let columns = view_columns::ViewColumns::read(row.text(2)?);
             collections.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), columns));
             Ok(ControlFlow::Continue(()))
         })?;
         for (app, coll, columns) in &collections {
-            views::set_columns(self, app, coll, columns)?;
+            view_columns::set_columns(self, app, coll, columns)?;
         }
         self.sql.execute("DROP TABLE _ferry_record_collections", &[])?;
         Ok(())

@@ -10,7 +10,8 @@ mod owners;
 mod queries;
 mod rows;
 mod tables;
-pub mod views;
+pub(super) mod view_columns;
+mod views;
 
 use std::cell::Cell;
 

@@ -26,15 +26,6 @@ pub struct Owner {
     pub generation: i64,
 }
 
-impl Owner {
-    /// The commit time of the next changed record (REC-10): it rises even when the clock does not. It is a
-    /// multiple of eight, which leaves cursors three bits: see `cursors`.
-    pub fn next_cts(&mut self, now: UnixNanos) -> UnixNanos {
-        self.last_cts = super::cursors::cts_at(now).max(UnixNanos(self.last_cts.0.saturating_add(8)));
-        self.last_cts
-    }
-}
-
 /// Which record of an owner's app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey<'a> {

@@ -9,7 +9,7 @@ use ferry_types::{Result, limits::RECORDS_LIST_MAX_RECORDS};
 use serde_json::json;
 
 use super::{
-    super::{route::parameter, storage},
+    super::{head::parameter, storage},
     Asked, answer, number,
 };
 

@@ -22,10 +22,10 @@ use ferry_types::{
 
 use super::{
     super::{
-        access::Entry,
+        entry::Entry,
+        head::parameter,
         live::{self, END, Source, position_of},
         loss, maintenance,
-        route::parameter,
         state::Publication,
         storage,
     },

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{
-        route::parameter,
+        head::parameter,
         state::Publication,
         storage::{self, Store},
     },

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    super::{route::parameter, state::Publication, storage},
+    super::{head::parameter, state::Publication, storage},
     Asked, answer, upto,
 };
 

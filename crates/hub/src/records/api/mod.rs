@@ -19,9 +19,10 @@ use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
 use super::{
-    access::{self, Entry},
+    access,
+    entry::Entry,
+    head::{options, parameter, takes},
     owners,
-    route::{options, parameter, takes},
 };
 use crate::{
     entry::Carriers,

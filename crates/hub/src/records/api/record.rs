@@ -21,7 +21,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{route::parameter, state::Publication, storage},
+    super::{head::parameter, state::Publication, storage},
     Asked, HTTP_CLIENT, answer, device, number, whole,
 };
 

@@ -4,7 +4,7 @@ use ferry_control::{RightsEnd, RightsWatch};
 use ferry_protocol::records::Bye;
 use tokio_util::sync::CancellationToken;
 
-use super::super::access::Entry;
+use super::super::entry::Entry;
 use crate::hub::Hub;
 
 /// Why it is over.

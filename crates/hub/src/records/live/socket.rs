@@ -26,9 +26,10 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::{
     super::{
-        access::{self, Entry},
+        access,
+        entry::Entry,
+        head::{client_header, parameter},
         refusal,
-        route::{client_header, parameter},
     },
     instant, now_ms,
     over::{Over, over},

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    super::access::Entry,
+    super::entry::Entry,
     instant, now_ms,
     outlet::{Chunks, Outlet, Slot, StreamBody},
     over::over,

@@ -1,0 +1,43 @@
+//! What a request for records is let in with.
+
+use std::sync::Arc;
+
+use ferry_auth::AuthContext;
+use ferry_core::records::Tables;
+use ferry_types::{Error, Reason, Result};
+
+use crate::database::Database;
+use ferry_control::{Meter, Requester};
+
+/// Everything that a request is let in with.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) database: Arc<Database>,
+    pub(super) owner: Arc<str>,
+    pub(super) auth: AuthContext,
+    /// What it may transfer: every body and frame is charged, in both directions.
+    pub(super) meter: Meter,
+    /// Whose request it is, for the audit trail.
+    pub(super) requester: Arc<Requester>,
+}
+
+impl Entry {
+    /// The collections that the credential reaches.
+    pub(super) fn tables(&self) -> Tables<'_> {
+        Tables(&self.auth.restrictions.table_prefixes)
+    }
+
+    /// Refuses a collection that the credential does not reach (REC-33).
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub(super) fn check_table(&self, coll: &str) -> Result<()> {
+        if self.tables().contain(coll) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Reason::PermissionDenied,
+            format!("this credential does not reach the collection {coll}"),
+        ))
+    }
+}
