@@ -25,7 +25,7 @@ use super::{
 };
 
 use crate::{
-    http::{RequestId as HttpRequestId, metered},
+    http::{RequestId as HttpRequestId, metering},
     hub::Hub,
 };
 use ferry_control::Meter;
@@ -171,7 +171,7 @@ pub(super) async fn answer(
     if first.iter().any(|frame| frame.starts_with(b"{\"_tag\":\"Defect\"")) {
         status = StatusCode::BAD_REQUEST;
     }
-    match metered::admit(json(status, array(&first)), &meter) {
+    match metering::admit(json(status, array(&first)), &meter) {
         Ok(mut response) => {
             refusal::advise(&mut response, retry_after_ms);
             response

@@ -7,6 +7,7 @@
 
 mod access;
 mod ahead;
+mod api;
 mod clients;
 mod commit;
 mod cors;
@@ -18,7 +19,7 @@ mod metric;
 mod open;
 mod push;
 mod refusal;
-mod refused;
+mod refused_socket;
 mod route;
 mod scope;
 mod service;
@@ -27,7 +28,6 @@ mod socket;
 mod stats;
 mod store;
 mod stores;
-mod view;
 mod watermarks;
 mod wire;
 

@@ -13,7 +13,7 @@ use http_body::Body as _;
 
 use super::{
     access::{self, NotAdmitted, Wanted},
-    cors, http as call, refusal, refused, socket,
+    cors, http as call, refusal, refused_socket, socket,
 };
 use crate::{
     config::AuthRefusal,
@@ -101,7 +101,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         {
             let error = refusal::rpc_error(&error);
             handshake.accept(limits, async move |socket| {
-                refused::run(hub, error, socket).await;
+                refused_socket::run(hub, error, socket).await;
                 drop(tracked);
             })
         }

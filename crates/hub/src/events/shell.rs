@@ -6,7 +6,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::compression::CompressionLayer;
 
-use super::{hooks, metric, route, service::EventsService, view, watermarks};
+use super::{api, hooks, metric, route, service::EventsService, watermarks};
 use crate::{
     hub::Hub,
     metric_help::{
@@ -39,8 +39,8 @@ impl Shell for EventsService {
     ];
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
-        if view::is_endpoint(request.uri().path()) {
-            return Ok(view::serve(&hub, request).await);
+        if api::is_endpoint(request.uri().path()) {
+            return Ok(api::serve(&hub, request).await);
         }
         let serve = tower::service_fn(|request| {
             let hub = Arc::clone(&hub);

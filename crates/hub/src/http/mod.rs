@@ -9,7 +9,7 @@ mod envelope;
 mod handover;
 mod header_read_timeout;
 mod in_flight;
-pub(crate) mod metered;
+pub(crate) mod metering;
 mod query;
 mod request_body;
 mod timed_stream;

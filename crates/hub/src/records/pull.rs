@@ -16,7 +16,7 @@ use super::{
     push::cursor,
     refusal, storage,
 };
-use crate::{entry::Carriers, http::metered, hub::Hub, rights::RECORDS_PULL};
+use crate::{entry::Carriers, http::metering, hub::Hub, rights::RECORDS_PULL};
 
 impl storage::Cut for Page {
     fn is_cut(&self) -> bool {
@@ -35,8 +35,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
     }
     let answer = answer(hub, parts, app, &entry).await;
     answer
-        .and_then(|response| metered::admit(response, &entry.meter))
-        .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
+        .and_then(|response| metering::admit(response, &entry.meter))
+        .unwrap_or_else(|error| metering::told(refusal::response(&error), &entry.meter))
 }
 
 /// What a device asks for.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     database::Committed,
     entry::Carriers,
-    http::metered,
+    http::metering,
     hub::Hub,
     rights::{RECORDS_PULL, RECORDS_PUSH},
 };
@@ -37,8 +37,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) 
     // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
     let served = push(hub, parts, app, body, &entry).await;
     served
-        .and_then(|response| metered::admit(response, &entry.meter))
-        .unwrap_or_else(|error| metered::told(refusal::response(&error), &entry.meter))
+        .and_then(|response| metering::admit(response, &entry.meter))
+        .unwrap_or_else(|error| metering::told(refusal::response(&error), &entry.meter))
 }
 
 /// A push that may be applied.
@@ -58,7 +58,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
         );
         Error::new(Reason::TooLarge, message)
     };
-    let body = metered::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
+    let body = metering::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
     let turn = hub.services.records.decoding.turn(body.len()).await?;
     entry.requester.recheck()?;
     let read = decode_push(&body)?;

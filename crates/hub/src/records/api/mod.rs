@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     entry::Carriers,
-    http::{Query, RequestId, metered},
+    http::{Query, RequestId, metering},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };
@@ -71,8 +71,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
         // It charges what it sends, and takes leave where the budget ends.
         Ok(stream) if rest == ["changes", "stream"] => stream,
         answer => answer
-            .and_then(|answer| metered::answer(&parts.method, answer, meter))
-            .unwrap_or_else(|error| metered::told(refused(&error), meter)),
+            .and_then(|answer| metering::answer(&parts.method, answer, meter))
+            .unwrap_or_else(|error| metering::told(refused(&error), meter)),
     };
     answer.headers_mut().insert(OWNER, owner);
     answer
@@ -186,7 +186,7 @@ async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
 /// The body, if it has at most so many bytes.
 async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
     let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
-    let body = metered::read(body, most, &asked.entry.meter, too_large).await?;
+    let body = metering::read(body, most, &asked.entry.meter, too_large).await?;
     asked.entry.requester.recheck()?;
     Ok(body)
 }

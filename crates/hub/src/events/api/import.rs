@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{
     admin::audit,
     answer::{Answer, ViewError},
-    place::Place,
+    request::Place,
     spool::{self, Lines},
 };
 use crate::{

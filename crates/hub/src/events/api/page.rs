@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{
     answer::{Answer, ViewError},
-    place::Place,
+    request::Place,
     text_header,
 };
 use crate::{

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    place::Place,
+    request::Place,
     spool,
 };
 use crate::{database::seq_of, http::Query};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, ViewError},
-    place::Place,
+    request::Place,
 };
 use crate::{
     database::{Effect, seq_of},
@@ -24,7 +24,7 @@ use crate::{
         Publication, hooks::deliver, maintenance::maintain, open::new_backend_id, open_store, store::Store,
         watermarks,
     },
-    http::metered,
+    http::metering,
 };
 
 /// Largest body of these calls.
@@ -42,7 +42,7 @@ struct Call {
 
 async fn call(place: &Place, body: Body) -> Result<Call, ViewError> {
     let too_large = || ViewError::too_large(BODY_MAX_BYTES as u64);
-    let body = metered::read(body, BODY_MAX_BYTES, &place.meter, too_large).await?;
+    let body = metering::read(body, BODY_MAX_BYTES, &place.meter, too_large).await?;
     place.requester.recheck()?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Call::default());

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::{Answer, ViewError},
-    place::Place,
+    request::Place,
 };
 use crate::{
     events::{
@@ -22,7 +22,7 @@ use crate::{
         push::{Pushed, Pusher},
         store::Store,
     },
-    http::{Query, metered},
+    http::{Query, metering},
 };
 
 pub(super) async fn post(
@@ -33,7 +33,7 @@ pub(super) async fn post(
 ) -> Result<Answer, ViewError> {
     let config = &place.hub.config.events;
     let most = config.max_frame_bytes;
-    let body = metered::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
+    let body = metering::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
     place.requester.recheck()?;
     let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
     let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;

@@ -14,7 +14,7 @@ use ferry_types::{Error, limits::TRANSFER_STALL_MAX_MS};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{answer::ViewError, place::Place};
+use super::{answer::ViewError, request::Place};
 
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 64 << 10;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    place::Place,
+    request::Place,
     text_header,
 };
 

@@ -9,7 +9,7 @@ mod export;
 mod import;
 mod live;
 mod page;
-mod place;
+mod request;
 mod spool;
 
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use answer::{Answer, ViewError};
-use place::Place;
+use request::Place;
 
 use crate::{
-    http::{Query, RequestId, metered},
+    http::{Query, RequestId, metering},
     hub::Hub,
     rights::{self, Right},
 };
@@ -139,9 +139,9 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     match run(&place, target, is_stream, &parts, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(answer) if is_stream => answer.respond(),
-        Ok(answer) => metered::answer(&parts.method, answer.respond(), &place.meter)
+        Ok(answer) => metering::answer(&parts.method, answer.respond(), &place.meter)
             .unwrap_or_else(|spent| ViewError::from(spent).respond(&id, None)),
-        Err(error) => metered::told(error.respond(&id, place.database.seq().await.ok()), &place.meter),
+        Err(error) => metering::told(error.respond(&id, place.database.seq().await.ok()), &place.meter),
     }
 }
 
