@@ -16,6 +16,7 @@ mod listener;
 mod memory;
 mod metric_help;
 mod models;
+mod monotonic;
 mod oauth;
 pub mod pages;
 mod process_metrics;

@@ -15,13 +15,12 @@ use super::{
 };
 
 use crate::{
-    database::{ConnectionGuard, Database},
+    database::ConnectionGuard,
     entry::{self, Carriers, Needs, Policy, RequestContext, Tenant, cookie},
     http::request_origin,
     hub::Hub,
     rights::{EVENTS_APPEND, EVENTS_READ, Right},
 };
-use ferry_control::{Meter, Requester};
 
 /// Keys of the app's payload that carry a credential.
 const PAYLOAD_NAMES: &[&str] = &["authToken", "token", "apiKey"];
@@ -36,14 +35,9 @@ pub(super) struct Wanted<'r> {
 
 /// Everything that a connection or call is let in with.
 pub(super) struct Entry {
-    pub(super) database: Arc<Database>,
+    pub(super) context: RequestContext,
     pub(super) store: Arc<Store>,
-    pub(super) auth: AuthContext,
     pub(super) rights: Rights,
-    /// Whose pushes are committed.
-    pub(super) requester: Arc<Requester>,
-    /// What it may transfer: every body and frame is charged, in both directions.
-    pub(super) meter: Meter,
     _subscriber: Subscriber,
     _connection: ConnectionGuard,
 }
@@ -86,7 +80,7 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAd
     let (asked_in, whose) = (auth.database_id, whose_of(wanted.parts, &auth));
     match admit(hub, wanted, &policy, auth).await {
         Ok(entry) => {
-            hub.services.events.clients.admitted((entry.database.id(), store_id), &whose);
+            hub.services.events.clients.admitted((entry.context.database.id(), store_id), &whose);
             Ok(entry)
         }
         Err(error) => {
@@ -142,8 +136,8 @@ fn policy<'r>(
 async fn admit(hub: &Hub, wanted: &Wanted<'_>, policy: &Policy<'_>, auth: AuthContext) -> Result<Entry> {
     let store_id = &*wanted.query.store_id;
     let context = entry::authorize(hub, wanted.parts, policy, auth).await?;
-    let RequestContext { auth, database, requester, meter, may_create } = context;
-    let store = open_store(hub, &database, store_id, may_create.then_some(&*requester)).await?;
+    let maker = context.may_create.then_some(&*context.requester);
+    let store = open_store(hub, &context.database, store_id, maker).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
         return Err(refusal::on_hold());
     }
@@ -151,18 +145,8 @@ async fn admit(hub: &Hub, wanted: &Wanted<'_>, policy: &Policy<'_>, auth: AuthCo
         let message = "too many connections to this store: try again in a few seconds";
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
-    let connection = database.connect();
-    let rights = rights(&auth);
-    Ok(Entry {
-        database,
-        store,
-        auth,
-        rights,
-        requester,
-        meter,
-        _subscriber: subscriber,
-        _connection: connection,
-    })
+    let (rights, connection) = (rights(&context.auth), context.database.connect());
+    Ok(Entry { context, store, rights, _subscriber: subscriber, _connection: connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

@@ -23,7 +23,7 @@ use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use answer::{Answer, ViewError};
-use request::Place;
+use request::EventsApiRequest;
 
 use crate::{
     http::{Query, RequestId, metering},
@@ -123,25 +123,29 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
         Target::Action(_, action) => vec![action.method()],
     };
     let is_stream = target == Target::Live || (target == Target::Events && wants_stream(&parts));
-    let entered = Place::enter(hub, &parts, database, right(&target, &parts.method), is_stream).await;
+    let entered =
+        EventsApiRequest::enter(hub, &parts, database, right(&target, &parts.method), is_stream).await;
     if !allowed.contains(&parts.method) {
         // How far a database is, is told to whoever may see it.
         let seq = match &entered {
-            Ok(place) => place.database.seq().await.ok(),
+            Ok(request) => request.context.database.seq().await.ok(),
             Err(_) => None,
         };
         return method_not_allowed(&allowed, &id, seq);
     }
-    let place = match entered {
-        Ok(place) => place,
+    let request = match entered {
+        Ok(request) => request,
         Err(error) => return error.respond(&id, None),
     };
-    match run(&place, target, is_stream, &parts, body).await {
+    match run(&request, target, is_stream, &parts, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(answer) if is_stream => answer.respond(),
-        Ok(answer) => metering::answer(&parts.method, answer.respond(), &place.meter)
+        Ok(answer) => metering::answer(&parts.method, answer.respond(), &request.context.meter)
             .unwrap_or_else(|spent| ViewError::from(spent).respond(&id, None)),
-        Err(error) => metering::told(error.respond(&id, place.database.seq().await.ok()), &place.meter),
+        Err(error) => metering::reply(
+            error.respond(&id, request.context.database.seq().await.ok()),
+            &request.context.meter,
+        ),
     }
 }
 
@@ -168,34 +172,36 @@ fn wants_stream(parts: &Parts) -> bool {
 }
 
 async fn run(
-    place: &Place,
+    request: &EventsApiRequest,
     target: Target,
     is_stream: bool,
     parts: &Parts,
     body: Body,
 ) -> Result<Answer, ViewError> {
-    place.reach(&parts.headers).await?;
+    request.reach(&parts.headers).await?;
     let query = Query::of(parts);
     if parts.method != Method::GET {
         query.check(parameters(&target))?;
     }
     match (target, parts.method == Method::GET) {
-        (Target::Events | Target::Live, true) if is_stream => live::open(place, &query, &parts.headers).await,
-        (Target::Events, true) => page::get(place, &query, &parts.headers).await,
-        (Target::Events, false) => append::post(place, &query, &parts.headers, body).await,
+        (Target::Events | Target::Live, true) if is_stream => {
+            live::open(request, &query, &parts.headers).await
+        }
+        (Target::Events, true) => page::get(request, &query, &parts.headers).await,
+        (Target::Events, false) => append::post(request, &query, &parts.headers, body).await,
         (Target::Live, _) => Err(ViewError::no_such_endpoint()),
-        (Target::Clients, _) => admin::all_clients(place).await,
-        (Target::Stores, true) => admin::list(place).await,
-        (Target::Stores, false) => admin::create(place, body).await,
-        (Target::Store(store), true) => admin::stat(place, &store).await,
-        (Target::Store(store), false) => admin::delete(place, &store, body).await,
+        (Target::Clients, _) => admin::all_clients(request).await,
+        (Target::Stores, true) => admin::list(request).await,
+        (Target::Stores, false) => admin::create(request, body).await,
+        (Target::Store(store), true) => admin::stat(request, &store).await,
+        (Target::Store(store), false) => admin::delete(request, &store, body).await,
         (Target::Action(store, action), _) => match action {
-            Action::Clients => admin::clients(place, &store).await,
-            Action::Reset => admin::reset(place, &store, body).await,
-            Action::Remint => admin::remint(place, &store, body).await,
-            Action::Resume => admin::resume(place, &store).await,
-            Action::Export => export::get(place, &store, &query).await,
-            Action::Import => import::post(place, &store, &query, body).await,
+            Action::Clients => admin::clients(request, &store).await,
+            Action::Reset => admin::reset(request, &store, body).await,
+            Action::Remint => admin::remint(request, &store, body).await,
+            Action::Resume => admin::resume(request, &store).await,
+            Action::Export => export::get(request, &store, &query).await,
+            Action::Import => import::post(request, &store, &query, body).await,
         },
     }
 }

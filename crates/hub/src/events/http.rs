@@ -116,7 +116,7 @@ pub(super) async fn answer(
     id: HttpRequestId,
 ) -> Response {
     // The body may have come long after the credential.
-    if let Err(error) = entry.requester.recheck_credential() {
+    if let Err(error) = entry.context.requester.recheck_credential() {
         return refused(&error, &calls);
     }
     let (frames, mut received) = mpsc::channel(2);
@@ -125,16 +125,16 @@ pub(super) async fn answer(
             .asking(hub.services.events.hooks.has(Hook::OnPull)),
         pusher: Pusher {
             hub: Arc::clone(hub),
-            database: Arc::clone(&entry.database),
+            database: Arc::clone(&entry.context.database),
             store: Arc::clone(&entry.store),
-            requester: Arc::clone(&entry.requester),
+            requester: Arc::clone(&entry.context.requester),
             transport: Transport::Http.as_str(),
         },
         bucket: hub.config.events.connection_rate.map(|rate| Bucket::new(rate, now_ms())),
         frames,
         has_answered: false,
     };
-    let (meter, running) = (entry.meter.clone(), Arc::clone(&calls));
+    let (meter, running) = (entry.context.meter.clone(), Arc::clone(&calls));
     let hub_tasks = hub.tasks.clone();
     hub_tasks.spawn(async move {
         if run.calls(&running).await.is_err() {

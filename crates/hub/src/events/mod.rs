@@ -37,18 +37,4 @@ pub use service::EventsService;
 pub use store::Store;
 pub use stores::EventsState;
 
-use std::sync::OnceLock;
-
-use tokio::time::Instant;
-
-static START: OnceLock<Instant> = OnceLock::new();
-
-/// Milliseconds of this process: what deadlines and token buckets count in.
-fn now_ms() -> u64 {
-    now_us() / 1000
-}
-
-/// The same in microseconds.
-fn now_us() -> u64 {
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
-}
+use crate::monotonic::{now_ms, now_us};

@@ -161,7 +161,7 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
         Ok(calls) => calls,
         Err(why) => return call::malformed(StatusCode::BAD_REQUEST, why),
     };
-    if let Err(spent) = entry.meter.charge(body.len()) {
+    if let Err(spent) = entry.context.meter.charge(body.len()) {
         return call::refused(&spent, &calls);
     }
     let calls = calls.into_iter().map(str::to_owned).collect();

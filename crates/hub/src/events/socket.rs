@@ -84,11 +84,11 @@ enum Wake {
 
 /// Serves a connection to its end.
 pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
-    let Entry { ref database, ref store, ref auth, .. } = entry;
-    let mut watch = hub.control.watch(auth);
+    let Entry { ref context, ref store, .. } = entry;
+    let mut watch = context.watch(&hub);
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
     let mut rights_over = pin!(rights_end(&mut watch, grace));
-    let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
+    let (stopping, closed) = (hub.stopping.clone(), context.database.closed().clone());
     let mut stopping = pin!(stopping.cancelled());
     let mut closed = pin!(closed.cancelled());
     let mut notified = pin!(store.notified());
@@ -148,9 +148,9 @@ impl Session {
         let (config, now_ms) = (&hub.config.events, now_ms());
         let pusher = Pusher {
             hub: Arc::clone(hub),
-            database: Arc::clone(&entry.database),
+            database: Arc::clone(&entry.context.database),
             store: Arc::clone(&entry.store),
-            requester: Arc::clone(&entry.requester),
+            requester: Arc::clone(&entry.context.requester),
             transport: Transport::Ws.as_str(),
         };
         let machine = Connection::new(Transport::Ws, entry.rights.clone(), config.limits, now_ms);
@@ -158,7 +158,7 @@ impl Session {
             pusher,
             machine: machine.asking(hub.services.events.hooks.has(Hook::OnPull)),
             wire: Wire::new(socket),
-            meter: entry.meter.clone(),
+            meter: entry.context.meter.clone(),
             push: None,
             read: None,
             noting: None,

@@ -74,18 +74,18 @@ pub(crate) fn admit(response: Response, meter: &Meter) -> Result<Response> {
 }
 
 /// Charges an answer that leaves in any case: a refusal, or what became of a write that was made.
-pub(crate) fn told(response: Response, meter: &Meter) -> Response {
+pub(crate) fn reply(response: Response, meter: &Meter) -> Response {
     // The next request is refused instead.
     let _ = meter.charge(length(&response).unwrap_or(0));
     response
 }
 
-/// [`admit`] for what only reads, [`told`] for everything else.
+/// [`admit`] for what only reads, [`reply`] for everything else.
 ///
 /// # Errors
 /// As [`admit`].
 pub(crate) fn answer(method: &Method, response: Response, meter: &Meter) -> Result<Response> {
-    if method.is_safe() { admit(response, meter) } else { Ok(told(response, meter)) }
+    if method.is_safe() { admit(response, meter) } else { Ok(reply(response, meter)) }
 }
 
 /// Bytes of the body, if they are known before it is sent.

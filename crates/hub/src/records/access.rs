@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::{entry::Entry, maintenance, owners, watermark};
 
 use crate::{
-    entry::{self, Carriers, Needs, Policy, RequestContext, Tenant},
+    entry::{self, Carriers, Needs, Policy, Tenant},
     hub::Hub,
     rights::Right,
 };
@@ -36,14 +36,13 @@ pub(super) async fn enter(
         kind: Some(DatabaseKind::Hub),
     };
     let context = entry::enter(hub, parts, &policy).await?;
-    let RequestContext { auth, database, requester, meter, .. } = context;
-    if watermark::compare(hub, &database).await? {
-        let (hub, database) = (Arc::clone(hub), Arc::clone(&database));
+    if watermark::compare(hub, &context.database).await? {
+        let (hub, database) = (Arc::clone(hub), Arc::clone(&context.database));
         let tasks = hub.tasks.clone();
         // What became due while the database was not in use is done beside its first request.
         tasks.spawn(async move { maintenance::maintain(&hub, &database).await });
     }
-    let entry = Entry { owner: auth.principal.owner(), database, auth, meter, requester };
+    let entry = Entry { owner: context.auth.principal.owner(), context };
     owners::claim(&entry).await?;
     Ok(entry)
 }

@@ -2,29 +2,22 @@
 
 use std::sync::Arc;
 
-use ferry_auth::AuthContext;
 use ferry_core::records::Tables;
 use ferry_types::{Error, Reason, Result};
 
-use crate::database::Database;
-use ferry_control::{Meter, Requester};
+use crate::entry::RequestContext;
 
 /// Everything that a request is let in with.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) database: Arc<Database>,
+    pub(super) context: RequestContext,
     pub(super) owner: Arc<str>,
-    pub(super) auth: AuthContext,
-    /// What it may transfer: every body and frame is charged, in both directions.
-    pub(super) meter: Meter,
-    /// Whose request it is, for the audit trail.
-    pub(super) requester: Arc<Requester>,
 }
 
 impl Entry {
     /// The collections that the credential reaches.
     pub(super) fn tables(&self) -> Tables<'_> {
-        Tables(&self.auth.restrictions.table_prefixes)
+        Tables(&self.context.auth.restrictions.table_prefixes)
     }
 
     /// Refuses a collection that the credential does not reach (REC-33).

@@ -21,17 +21,18 @@ use crate::{database::Database, hub::Hub};
 /// What storage reports.
 pub(super) async fn begin_anew(hub: &Hub, entry: &Entry, client: Option<&str>, loss: Loss) -> Result<()> {
     let (owner, now) = (Arc::clone(&entry.owner), hub.clock.now().into());
-    let begun = storage::commit(hub, &entry.database, &entry.requester, move |store, published| {
-        // Another device may have been quicker.
-        let is_begun = store.owner(&owner)?.generation != loss.generation;
-        let loss = Some(loss).filter(|_| !is_begun);
-        if loss.is_some() {
-            begin(store, published, &owner, now)?;
-        }
-        Ok(loss)
-    });
+    let begun =
+        storage::commit(hub, &entry.context.database, &entry.context.requester, move |store, published| {
+            // Another device may have been quicker.
+            let is_begun = store.owner(&owner)?.generation != loss.generation;
+            let loss = Some(loss).filter(|_| !is_begun);
+            if loss.is_some() {
+                begin(store, published, &owner, now)?;
+            }
+            Ok(loss)
+        });
     if let Some(loss) = begun.await?.value {
-        tell(&entry.database, &entry.owner, client, loss);
+        tell(&entry.context.database, &entry.owner, client, loss);
     }
     Ok(())
 }

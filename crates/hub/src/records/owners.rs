@@ -66,18 +66,19 @@ fn is_own_kind(owner: &str) -> bool {
 /// # Errors
 /// What storage reports.
 pub(super) async fn claim(entry: &Entry) -> Result<()> {
-    let Principal::Jwt(jwt) = &entry.auth.principal else { return Ok(()) };
-    if !entry.database.models().records.has_unclaimed.load(Ordering::Acquire) {
+    let Principal::Jwt(jwt) = &entry.context.auth.principal else { return Ok(()) };
+    if !entry.context.database.models().records.has_unclaimed.load(Ordering::Acquire) {
         return Ok(());
     }
     let (old, new) = (jwt_owner(ANY_ISSUER, &jwt.subject), jwt_owner(&jwt.issuer, &jwt.subject));
     let (held, named) = (old.clone(), new.clone());
-    let is_waiting =
-        storage::read(&entry.database, move |store| Ok(store.has_owner(&held)? && !store.has_owner(&named)?));
+    let is_waiting = storage::read(&entry.context.database, move |store| {
+        Ok(store.has_owner(&held)? && !store.has_owner(&named)?)
+    });
     if old == new || is_waiting.await? != Some(true) {
         return Ok(());
     }
-    let claimed = storage::submit(&entry.database, &entry.requester, move |store, _| {
+    let claimed = storage::submit(&entry.context.database, &entry.context.requester, move |store, _| {
         if store.exists()? && !store.has_owner(&new)? {
             store.rename_owner(&old, &new)?;
         }
@@ -92,7 +93,7 @@ pub(super) async fn claim(entry: &Entry) -> Result<()> {
 /// `NOT_FOUND` for one without records; unless it is written to and its name is one that a credential can have.
 pub(super) async fn named(entry: &Entry, name: &str, is_written: bool) -> Result<Arc<str>> {
     let text = name.to_owned();
-    let found = storage::read(&entry.database, move |store| {
+    let found = storage::read(&entry.context.database, move |store| {
         if store.has_owner(&text)? {
             return Ok((true, Vec::new()));
         }

@@ -35,8 +35,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
     }
     let answer = answer(hub, parts, app, &entry).await;
     answer
-        .and_then(|response| metering::admit(response, &entry.meter))
-        .unwrap_or_else(|error| metering::told(refusal::response(&error), &entry.meter))
+        .and_then(|response| metering::admit(response, &entry.context.meter))
+        .unwrap_or_else(|error| metering::reply(refusal::response(&error), &entry.context.meter))
 }
 
 /// What a device asks for.
@@ -50,7 +50,7 @@ struct Wanted {
 
 async fn page(hub: &Hub, entry: &Entry, wanted: Wanted) -> Result<Page> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
-    let page = storage::page(&entry.database, move |store, bounds| {
+    let page = storage::page(&entry.context.database, move |store, bounds| {
         let Wanted { app, coll, client, since } = &wanted;
         let asked = Pull { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
         pull(store, &asked)

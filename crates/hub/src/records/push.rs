@@ -37,8 +37,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) 
     // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
     let served = push(hub, parts, app, body, &entry).await;
     served
-        .and_then(|response| metering::admit(response, &entry.meter))
-        .unwrap_or_else(|error| metering::told(refusal::response(&error), &entry.meter))
+        .and_then(|response| metering::admit(response, &entry.context.meter))
+        .unwrap_or_else(|error| metering::reply(refusal::response(&error), &entry.context.meter))
 }
 
 /// A push that may be applied.
@@ -58,9 +58,9 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
         );
         Error::new(Reason::TooLarge, message)
     };
-    let body = metering::read(body, RECORDS_BODY_MAX_BYTES, &entry.meter, too_large).await?;
+    let body = metering::read(body, RECORDS_BODY_MAX_BYTES, &entry.context.meter, too_large).await?;
     let turn = hub.services.records.decoding.turn(body.len()).await?;
-    entry.requester.recheck()?;
+    entry.context.requester.recheck()?;
     let read = decode_push(&body)?;
     let client =
         client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();
@@ -84,10 +84,10 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     metrics::counter!("ferry_records_changes_total").increment(count);
     let Delta { pushed, page } = &committed.value;
     if pushed.has_incomplete {
-        maintenance::complete_in_time(hub, &entry.database);
+        maintenance::complete_in_time(hub, &entry.context.database);
     }
     if let Some(loss) = page.loss {
-        loss::tell(&entry.database, &entry.owner, Some(&told), loss);
+        loss::tell(&entry.context.database, &entry.owner, Some(&told), loss);
     }
     metrics::counter!("ferry_records_conflicts_total").increment(pushed.conflicts.len() as u64);
     let body = push_answer(&page.changes, &pushed.conflicts, page.has_more, page.until);
@@ -101,7 +101,7 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
 
 async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committed<Delta>> {
     let (owner, clock) = (Arc::clone(&entry.owner), Arc::clone(&hub.clock));
-    let restrictions = Arc::clone(&entry.auth.restrictions);
+    let restrictions = Arc::clone(&entry.context.auth.restrictions);
     storage::write(hub, entry, move |store, published| {
         let _turn = &wanted.turn;
         let caller = Caller {

@@ -120,15 +120,17 @@ where
     T: Send + 'static,
     F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
-    let state = &entry.database.models().records;
+    let state = &entry.context.database.models().records;
     let is_known = state.has_tables.load(Ordering::Acquire);
     if is_known {
-        return commit(hub, &entry.database, &entry.requester, work).await;
+        return commit(hub, &entry.context.database, &entry.context.requester, work).await;
     }
-    let first = FirstWrite::claim(hub, entry.database.id(), DatabaseKind::Hub, &entry.requester).await?;
+    let first =
+        FirstWrite::claim(hub, entry.context.database.id(), DatabaseKind::Hub, &entry.context.requester)
+            .await?;
     let epoch = new_epoch()?;
-    entry.database.begins_with(Model::Records);
-    let committed = submit(&entry.database, &entry.requester, move |store, published| {
+    entry.context.database.begins_with(Model::Records);
+    let committed = submit(&entry.context.database, &entry.context.requester, move |store, published| {
         store.make_tables()?;
         if store.epoch()?.is_none() {
             store.set_epoch(&epoch)?;
@@ -226,7 +228,9 @@ pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
     let (entry, owner) = (entry.clone(), Arc::clone(&entry.owner));
     // Nobody waits for it; a lost note only means that something is delivered twice.
     hub.tasks.spawn(async move {
-        let stored = submit(&entry.database, &entry.requester, move |store, _| note.store(store, &owner));
+        let stored = submit(&entry.context.database, &entry.context.requester, move |store, _| {
+            note.store(store, &owner)
+        });
         if let Err(error) = stored.await {
             tracing::debug!(%error, "the note of a device was not stored");
         }

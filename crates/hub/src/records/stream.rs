@@ -80,9 +80,9 @@ impl Changes {
     /// One page behind the cursor; `None` where nothing is stored.
     async fn page(&self) -> Result<Option<Stream>> {
         let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
-        let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.auth.restrictions));
+        let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.context.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
-        let page = storage::page(&self.entry.database, move |store, bounds| {
+        let page = storage::page(&self.entry.context.database, move |store, bounds| {
             let asked =
                 Pull { owner: &owner, app: &app, coll: "", client: client.as_deref(), since, now, bounds };
             let tables = Tables(&restrictions.table_prefixes);
@@ -129,7 +129,7 @@ impl Source for Changes {
     }
 
     fn view(&self) -> String {
-        let prefixes = &self.entry.auth.restrictions.table_prefixes;
+        let prefixes = &self.entry.context.auth.restrictions.table_prefixes;
         format!("sync {:?} {:?} {prefixes:?}", self.app, self.colls)
     }
 

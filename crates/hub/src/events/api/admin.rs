@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, ViewError},
-    request::Place,
+    request::EventsApiRequest,
 };
 use crate::{
     database::{Effect, seq_of},
@@ -40,10 +40,10 @@ struct Call {
     reason: Option<String>,
 }
 
-async fn call(place: &Place, body: Body) -> Result<Call, ViewError> {
+async fn call(request: &EventsApiRequest, body: Body) -> Result<Call, ViewError> {
     let too_large = || ViewError::too_large(BODY_MAX_BYTES as u64);
-    let body = metering::read(body, BODY_MAX_BYTES, &place.meter, too_large).await?;
-    place.requester.recheck()?;
+    let body = metering::read(body, BODY_MAX_BYTES, &request.context.meter, too_large).await?;
+    request.context.requester.recheck()?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Call::default());
     }
@@ -51,8 +51,8 @@ async fn call(place: &Place, body: Body) -> Result<Call, ViewError> {
 }
 
 /// What cannot be undone is asked for with the store's name.
-async fn confirmed(place: &Place, body: Body, store_id: &str) -> Result<Call, ViewError> {
-    let call = call(place, body).await?;
+async fn confirmed(request: &EventsApiRequest, body: Body, store_id: &str) -> Result<Call, ViewError> {
+    let call = call(request, body).await?;
     if call.confirm.as_deref() == Some(store_id) {
         return Ok(call);
     }
@@ -60,46 +60,50 @@ async fn confirmed(place: &Place, body: Body, store_id: &str) -> Result<Call, Vi
     Err(ViewError::new(StatusCode::BAD_REQUEST, "confirm_required", message))
 }
 
-pub(super) async fn list(place: &Place) -> Result<Answer, ViewError> {
-    if place.database.seq().await? == Seq(0) {
+pub(super) async fn list(request: &EventsApiRequest) -> Result<Answer, ViewError> {
+    if request.context.database.seq().await? == Seq(0) {
         return Ok(Answer::json(StatusCode::OK, json!({"stores": []}).to_string(), Some(Seq(0))));
     }
-    let all = place.database.read(|sql| store::list(sql)).await?;
+    let all = request.context.database.read(|sql| store::list(sql)).await?;
     for row in all.iter().filter(|row| row.state != StoreState::Deleted) {
         // Opening a store finds out whether it must be held.
-        place.existing(&row.key.id).await?;
+        request.existing(&row.key.id).await?;
     }
     let (rows, evidence, seq) =
-        place.database.read(|sql| Ok((store::list(sql)?, ahead::all(sql)?, seq_of(sql)?))).await?;
+        request.context.database.read(|sql| Ok((store::list(sql)?, ahead::all(sql)?, seq_of(sql)?))).await?;
     let shown: Vec<Value> = rows
         .iter()
         .filter(|row| row.state != StoreState::Deleted)
         .map(|row| {
-            let store = place.database.models().events.get(&row.key.id);
+            let store = request.context.database.models().events.get(&row.key.id);
             shown(row, evidence.get(&row.key.id).map_or(&[][..], Vec::as_slice), store.as_deref())
         })
         .collect();
     Ok(Answer::json(StatusCode::OK, json!({ "stores": shown }).to_string(), Some(seq)))
 }
 
-pub(super) async fn stat(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
-    let store = place.existing(store_id).await?;
-    let (row, evidence, seq) = look_at(place, store_id).await?;
+pub(super) async fn stat(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
+    let store = request.existing(store_id).await?;
+    let (row, evidence, seq) = look_at(request, store_id).await?;
     Ok(Answer::json(StatusCode::OK, shown(&row, &evidence, Some(&store)).to_string(), Some(seq)))
 }
 
 /// A store as one snapshot shows it.
-async fn look_at(place: &Place, store_id: &str) -> Result<(StoreRow, Vec<Evidence>, Seq), ViewError> {
+async fn look_at(
+    request: &EventsApiRequest,
+    store_id: &str,
+) -> Result<(StoreRow, Vec<Evidence>, Seq), ViewError> {
     let id = store_id.to_owned();
     let look = move |sql: &NativeSql<'_>| Ok((store::find(sql, &id)?, ahead::list(sql, &id)?, seq_of(sql)?));
-    let (row, evidence, seq) = place.database.read(look).await?;
+    let (row, evidence, seq) = request.context.database.read(look).await?;
     Ok((row.ok_or_else(not_found)?, evidence, seq))
 }
 
-pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
-    let store = place.existing(store_id).await?;
-    let (row, evidence, seq) = look_at(place, store_id).await?;
-    let (clients, refused) = place.hub.services.events.clients.to_json(place.database.id(), Some(store_id));
+pub(super) async fn clients(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
+    let store = request.existing(store_id).await?;
+    let (row, evidence, seq) = look_at(request, store_id).await?;
+    let (clients, refused) =
+        request.hub.services.events.clients.to_json(request.context.database.id(), Some(store_id));
     let told = json!({
         "clients": clients,
         "refused": refused,
@@ -112,9 +116,9 @@ pub(super) async fn clients(place: &Place, store_id: &str) -> Result<Answer, Vie
 }
 
 /// Clients of all stores, and connections that name none.
-pub(super) async fn all_clients(place: &Place) -> Result<Answer, ViewError> {
-    let seq = place.database.seq().await?;
-    let (clients, refused) = place.hub.services.events.clients.to_json(place.database.id(), None);
+pub(super) async fn all_clients(request: &EventsApiRequest) -> Result<Answer, ViewError> {
+    let seq = request.context.database.seq().await?;
+    let (clients, refused) = request.hub.services.events.clients.to_json(request.context.database.id(), None);
     let told = json!({"clients": clients, "refused": refused});
     Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
 }
@@ -162,15 +166,15 @@ fn not_found() -> Error {
     Error::new(Reason::NotFound, "store not found")
 }
 
-pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewError> {
-    let call = call(place, body).await?;
+pub(super) async fn create(request: &EventsApiRequest, body: Body) -> Result<Answer, ViewError> {
+    let call = call(request, body).await?;
     let id = call.store_id.ok_or_else(|| ViewError::bad_request("storeId: expected a string"))?;
-    place.check_id(&id)?;
-    let known = match place.database.seq().await? {
+    request.check_id(&id)?;
+    let known = match request.context.database.seq().await? {
         Seq(0) => None,
         _ => {
             let id = id.clone();
-            place.database.read(move |sql| store::find(sql, &id)).await?
+            request.context.database.read(move |sql| store::find(sql, &id)).await?
         }
     };
     let (row, seq) = match known {
@@ -181,52 +185,65 @@ pub(super) async fn create(place: &Place, body: Body) -> Result<Answer, ViewErro
                 }
                 admin::revive(sql, row, change)
             };
-            change(place, &id, "created again", work).await?
+            change(request, &id, "created again", work).await?
         }
         Some(_) => return Err(Error::new(Reason::AlreadyExists, "the store exists").into()),
         None => {
-            open_store(&place.hub, &place.database, &id, Some(&place.requester)).await?;
+            open_store(&request.hub, &request.context.database, &id, Some(&request.context.requester))
+                .await?;
             let id = id.clone();
-            let row = place.database.read(move |sql| store::find(sql, &id));
+            let row = request.context.database.read(move |sql| store::find(sql, &id));
             (row.await?.ok_or_else(not_found)?, None)
         }
     };
-    watermarks::save(&place.hub).await;
+    watermarks::save(&request.hub).await;
     let seq = match seq {
         Some(seq) => seq,
-        None => place.database.seq().await?,
+        None => request.context.database.seq().await?,
     };
-    let store = place.database.models().events.get(&id);
+    let store = request.context.database.models().events.get(&id);
     Ok(Answer::json(StatusCode::CREATED, shown(&row, &[], store.as_deref()).to_string(), Some(seq)))
 }
 
-pub(super) async fn delete(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    confirmed(place, body, store_id).await?;
-    place.existing(store_id).await?;
+pub(super) async fn delete(
+    request: &EventsApiRequest,
+    store_id: &str,
+    body: Body,
+) -> Result<Answer, ViewError> {
+    confirmed(request, body, store_id).await?;
+    request.existing(store_id).await?;
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
         admin::delete(sql, row, change)
     };
-    let before = lookup(place, store_id).await?;
-    let (_, seq) = change(place, store_id, "deleted", work).await?;
-    place.hub.services.events.clients.forget(place.database.id(), store_id);
-    place.hub.control.watermarks.forget(place.database.id(), store_id).await?;
+    let before = lookup(request, store_id).await?;
+    let (_, seq) = change(request, store_id, "deleted", work).await?;
+    request.hub.services.events.clients.forget(request.context.database.id(), store_id);
+    request.hub.control.watermarks.forget(request.context.database.id(), store_id).await?;
     let detail = json!({"head": before.head, "count": before.event_count, "backendId": before.backend_id});
-    audit(place, "events.delete", store_id, detail).await?;
+    audit(request, "events.delete", store_id, detail).await?;
     Ok(Answer::json(StatusCode::OK, json!({"storeId": store_id}).to_string(), seq))
 }
 
-pub(super) async fn reset(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    let reason = confirmed(place, body, store_id).await?.reason.unwrap_or_default();
+pub(super) async fn reset(
+    request: &EventsApiRequest,
+    store_id: &str,
+    body: Body,
+) -> Result<Answer, ViewError> {
+    let reason = confirmed(request, body, store_id).await?.reason.unwrap_or_default();
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
         live(row)?;
         admin::reset(sql, row, change)
     };
-    replace(place, store_id, "events.reset", &reason, work).await
+    replace(request, store_id, "events.reset", &reason, work).await
 }
 
-pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<Answer, ViewError> {
-    let reason = confirmed(place, body, store_id).await?.reason.unwrap_or_default();
+pub(super) async fn remint(
+    request: &EventsApiRequest,
+    store_id: &str,
+    body: Body,
+) -> Result<Answer, ViewError> {
+    let reason = confirmed(request, body, store_id).await?.reason.unwrap_or_default();
     if reason.is_empty() {
         return Err(ViewError::bad_request("reason: say why, it is kept with the store"));
     }
@@ -234,10 +251,10 @@ pub(super) async fn remint(place: &Place, store_id: &str, body: Body) -> Result<
         live(row)?;
         admin::remint(sql, row, change)
     };
-    replace(place, store_id, "events.remint", &reason, work).await
+    replace(request, store_id, "events.remint", &reason, work).await
 }
 
-pub(super) async fn resume(place: &Place, store_id: &str) -> Result<Answer, ViewError> {
+pub(super) async fn resume(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
     let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
         live(row)?;
         if row.state != StoreState::Hold && ahead::lowest(sql, &row.key.id)?.is_none() {
@@ -245,7 +262,7 @@ pub(super) async fn resume(place: &Place, store_id: &str) -> Result<Answer, View
         }
         admin::resume(sql, row)
     };
-    replace(place, store_id, "events.resume", "", work).await.map_err(|error| match error.message() {
+    replace(request, store_id, "events.resume", "", work).await.map_err(|error| match error.message() {
         NOT_HELD => ViewError::conflict("not_on_hold", NOT_HELD),
         _ => error,
     })
@@ -257,15 +274,15 @@ fn live(row: &StoreRow) -> Result<(), Error> {
     if row.state == StoreState::Deleted { Err(not_found()) } else { Ok(()) }
 }
 
-async fn lookup(place: &Place, store_id: &str) -> Result<StoreRow, ViewError> {
+async fn lookup(request: &EventsApiRequest, store_id: &str) -> Result<StoreRow, ViewError> {
     let id = store_id.to_owned();
-    let row = place.database.read(move |sql| store::find(sql, &id)).await?;
+    let row = request.context.database.read(move |sql| store::find(sql, &id)).await?;
     Ok(row.ok_or_else(not_found)?)
 }
 
 /// A change of a store that is open, told to the audit trail; all its connections end (EVT-45).
 async fn replace<W>(
-    place: &Place,
+    request: &EventsApiRequest,
     store_id: &str,
     action: &'static str,
     reason: &str,
@@ -274,23 +291,23 @@ async fn replace<W>(
 where
     W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
 {
-    let store = place.existing(store_id).await?;
-    let before = lookup(place, store_id).await?;
-    let (row, seq) = change(place, store_id, reason, work).await?;
-    place.hub.services.events.clients.forget(place.database.id(), store_id);
+    let store = request.existing(store_id).await?;
+    let before = lookup(request, store_id).await?;
+    let (row, seq) = change(request, store_id, reason, work).await?;
+    request.hub.services.events.clients.forget(request.context.database.id(), store_id);
     // What the hub remembers of the store would hold it again at its next opening.
-    watermarks::save(&place.hub).await;
+    watermarks::save(&request.hub).await;
     let detail = json!({
         "oldId": before.backend_id, "newId": row.backend_id,
         "oldHead": before.head, "newHead": row.head, "reason": reason,
     });
-    audit(place, action, store_id, detail).await?;
+    audit(request, action, store_id, detail).await?;
     Ok(Answer::json(StatusCode::OK, shown(&row, &[], Some(&store)).to_string(), seq))
 }
 
 /// Runs `work` on the store's row in a request of the writer, and publishes what the store is then.
 async fn change<W>(
-    place: &Place,
+    request: &EventsApiRequest,
     store_id: &str,
     reason: &str,
     work: W,
@@ -299,10 +316,11 @@ where
     W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
 {
     let (id, reason, new_id) = (store_id.to_owned(), reason.to_owned(), new_backend_id()?);
-    let (actor, now) = (place.auth.principal(), place.hub.clock.now().to_string());
-    let committed = place
+    let (actor, now) = (request.context.auth.principal(), request.hub.clock.now().to_string());
+    let committed = request
+        .context
         .database
-        .submit(&place.requester, move |transaction| {
+        .submit(&request.context.requester, move |transaction| {
             let sql = transaction.sql();
             let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
             let commit_seq = transaction.seq().0;
@@ -313,26 +331,26 @@ where
         })
         .await?;
     // A long log is removed in steps; and the hook is told of a store that serves again.
-    maintain(&place.hub, &place.database);
-    if let Some(store) = place.database.models().events.get(store_id) {
-        deliver(&place.hub, &place.database, &store);
+    maintain(&request.hub, &request.context.database);
+    if let Some(store) = request.context.database.models().events.get(store_id) {
+        deliver(&request.hub, &request.context.database, &store);
     }
     Ok((committed.value, committed.seq))
 }
 
 pub(super) async fn audit(
-    place: &Place,
+    request: &EventsApiRequest,
     action: &'static str,
     store_id: &str,
     detail: Value,
 ) -> Result<(), ViewError> {
     Ok(ferry_control::AuditAction {
-        auth: &place.auth,
-        origin: place.requester.origin.clone(),
+        auth: &request.context.auth,
+        origin: request.context.requester.origin.clone(),
         action,
         target: store_id,
         detail,
     }
-    .run(&place.hub.control.db)
+    .run(&request.hub.control.db)
     .await?)
 }

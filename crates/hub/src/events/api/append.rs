@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::{Answer, ViewError},
-    request::Place,
+    request::EventsApiRequest,
 };
 use crate::{
     events::{
@@ -26,29 +26,30 @@ use crate::{
 };
 
 pub(super) async fn post(
-    place: &Place,
+    request: &EventsApiRequest,
     query: &Query<'_>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Answer, ViewError> {
-    let config = &place.hub.config.events;
+    let config = &request.hub.config.events;
     let most = config.max_frame_bytes;
-    let body = metering::read(body, most, &place.meter, || ViewError::too_large(most as u64)).await?;
-    place.requester.recheck()?;
+    let body =
+        metering::read(body, most, &request.context.meter, || ViewError::too_large(most as u64)).await?;
+    request.context.requester.recheck()?;
     let text = std::str::from_utf8(&body).map_err(|_| ViewError::bad_request("expected UTF-8"))?;
     let call = AppendCall::decode(text).map_err(|bad| ViewError::bad_request(bad.0))?;
     let keyed = keyed(headers, &body)?;
     let named = named(query.raw("store"), call.store.as_deref())?;
-    let store = place.store(named, config.auto_create).await?;
-    if let Some(known) = replay(place, store.id(), keyed.as_ref()).await? {
+    let store = request.store(named, config.auto_create).await?;
+    if let Some(known) = replay(request, store.id(), keyed.as_ref()).await? {
         return Ok(known);
     }
     if call.events.is_empty() {
         let message = "events: must hold one at least";
         return Err(ViewError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_batch", message));
     }
-    let pusher = place.pusher(&store, "v1");
-    check(place, &store, &call, &pusher).await?;
+    let pusher = request.pusher(&store, "v1");
+    check(request, &store, &call, &pusher).await?;
     let wanted = Wanted {
         own: call.events.len(),
         batch: call.events,
@@ -62,12 +63,12 @@ pub(super) async fn post(
             metric("ok");
             Ok(Answer::json(StatusCode::CREATED, receipt.to_json(), Some(receipt.seq)))
         }
-        Ok(Pushed::Answered(text)) => answered(place, &text).await,
+        Ok(Pushed::Answered(text)) => answered(request, &text).await,
         Ok(Pushed::KeyReused) => Err(key_reused()),
         Err(error) => {
             metric(error.word());
             // A right that ended meanwhile is told as at the door.
-            place.requester.recheck()?;
+            request.context.requester.recheck()?;
             Err(error.into())
         }
     }
@@ -75,7 +76,7 @@ pub(super) async fn post(
 
 /// The checks before the writer, in the order of EVT-11.
 async fn check(
-    place: &Place,
+    request: &EventsApiRequest,
     store: &Arc<Store>,
     call: &AppendCall,
     pusher: &Pusher,
@@ -83,7 +84,7 @@ async fn check(
     let position = store.position();
     let parent = call.parent_seq_num.unwrap_or(position.head);
     check_backend(call.backend_id.as_deref(), &position.backend_id)?;
-    let found = find_mistake(&call.events, place.hub.config.events.limits.push_events);
+    let found = find_mistake(&call.events, request.hub.config.events.limits.push_events);
     let outcome = found.clone().map_err(RpcError::from).and_then(|()| check_head(parent, position.head));
     let (Err(error), Some(first)) = (&outcome, FirstEvent::of(&call.events)) else { return Ok(outcome?) };
     // Being late is no trouble.
@@ -91,7 +92,7 @@ async fn check(
         pusher.record(first, Some(error));
     }
     if found.is_ok() && parent > position.head {
-        place.note_ahead(store, parent, call.backend_id.as_deref(), "push").await;
+        request.note_ahead(store, parent, call.backend_id.as_deref(), "push").await;
     }
     // The mistake itself tells its place in the body.
     found?;
@@ -123,19 +124,24 @@ fn keyed(headers: &HeaderMap, body: &[u8]) -> Result<Option<Keyed>, ViewError> {
 }
 
 /// The first answer to the same key (EVT-12), before anybody is asked about the batch.
-async fn replay(place: &Place, store_id: &str, keyed: Option<&Keyed>) -> Result<Option<Answer>, ViewError> {
+async fn replay(
+    request: &EventsApiRequest,
+    store_id: &str,
+    keyed: Option<&Keyed>,
+) -> Result<Option<Answer>, ViewError> {
     let Some(keyed) = keyed.cloned() else { return Ok(None) };
-    let (store_id, now) = (store_id.to_owned(), place.hub.clock.now().to_string());
-    let known = place.database.read(move |sql| idempotency::find(sql, &store_id, &keyed, &now)).await?;
+    let (store_id, now) = (store_id.to_owned(), request.hub.clock.now().to_string());
+    let known =
+        request.context.database.read(move |sql| idempotency::find(sql, &store_id, &keyed, &now)).await?;
     match known {
         Known::New => Ok(None),
-        Known::Answered(text) => answered(place, &text).await.map(Some),
+        Known::Answered(text) => answered(request, &text).await.map(Some),
         Known::Reused => Err(key_reused()),
     }
 }
 
-async fn answered(place: &Place, text: &str) -> Result<Answer, ViewError> {
-    Ok(Answer::json(StatusCode::CREATED, text.to_owned(), Some(place.database.seq().await?)))
+async fn answered(request: &EventsApiRequest, text: &str) -> Result<Answer, ViewError> {
+    Ok(Answer::json(StatusCode::CREATED, text.to_owned(), Some(request.context.database.seq().await?)))
 }
 
 fn key_reused() -> ViewError {

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    request::Place,
+    request::EventsApiRequest,
     spool,
 };
 use crate::{database::seq_of, http::Query};
@@ -21,11 +21,16 @@ use crate::{database::seq_of, http::Query};
 /// Bytes written to the spool at once.
 const WRITE_BYTES: usize = 1 << 20;
 
-pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Result<Answer, ViewError> {
+pub(super) async fn get(
+    request: &EventsApiRequest,
+    store_id: &str,
+    query: &Query<'_>,
+) -> Result<Answer, ViewError> {
     let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
-    let store = place.existing(store_id).await?;
-    let (look, dir) = (Arc::clone(&store), place.database.dir().to_owned());
-    let spooled = place
+    let store = request.existing(store_id).await?;
+    let (look, dir) = (Arc::clone(&store), request.context.database.dir().to_owned());
+    let spooled = request
+        .context
         .database
         .read(move |sql| {
             let Some(row) = store::find(sql, look.id())? else { return Ok(None) };
@@ -39,7 +44,7 @@ pub(super) async fn get(place: &Place, store_id: &str, query: &Query<'_>) -> Res
         .await?;
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");
     let (row, file, bytes, seq) = spooled.ok_or_else(gone)?;
-    check_cursor(place, &store, &row, (after, None)).await?;
+    check_cursor(request, &store, &row, (after, None)).await?;
     let mut response = Response::new(spool::send(file));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{
     admin::audit,
     answer::{Answer, ViewError},
-    request::Place,
+    request::EventsApiRequest,
     spool::{self, Lines},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 const LINE_OVERHEAD_BYTES: usize = 8 << 10;
 
 pub(super) async fn post(
-    place: &Place,
+    request: &EventsApiRequest,
     store_id: &str,
     query: &Query<'_>,
     body: Body,
@@ -47,38 +47,38 @@ pub(super) async fn post(
         Some("mint") => false,
         Some(_) => return Err(ViewError::bad_request("backendId: expected keep or mint")),
     };
-    place.check_id(store_id)?;
+    request.check_id(store_id)?;
     // One that exists is opened first: it may have to be held.
-    let found = match place.existing(store_id).await {
+    let found = match request.existing(store_id).await {
         Ok(store) => Some(store),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let file = spool::receive(place, body, EVENTS_IMPORT_MAX_BYTES).await?;
-    let line_max = place.hub.config.events.max_frame_bytes + LINE_OVERHEAD_BYTES;
+    let file = spool::receive(request, body, EVENTS_IMPORT_MAX_BYTES).await?;
+    let line_max = request.hub.config.events.max_frame_bytes + LINE_OVERHEAD_BYTES;
     let checked = tokio::task::spawn_blocking(move || check(file, line_max)).await;
     let (header, file) = checked.map_err(|_| Error::internal())??;
     let import = Import { store_id: store_id.to_owned(), header, file, line_max, mode, keep };
     let count = import.header.count;
-    let control = &place.hub.control;
-    let requester = &place.requester;
-    let claim = control.kinds.claim(place.database.id(), DatabaseKind::Hub, requester).await?;
-    let written = import.write(place).await;
+    let control = &request.hub.control;
+    let requester = &request.context.requester;
+    let claim = control.kinds.claim(request.context.database.id(), DatabaseKind::Hub, requester).await?;
+    let written = import.write(request).await;
     if written.is_err() && claim.set_by_this_call {
-        control.kinds.release(place.database.id(), requester).await?;
+        control.kinds.release(request.context.database.id(), requester).await?;
     }
     let (row, seq) = written?;
     match found {
-        Some(store) => deliver(&place.hub, &place.database, &store),
+        Some(store) => deliver(&request.hub, &request.context.database, &store),
         None => {
             // What the hub remembers of an earlier store of this name says nothing of this one.
-            control.watermarks.forget(place.database.id(), store_id).await?;
-            open_store(&place.hub, &place.database, store_id, None).await?;
+            control.watermarks.forget(request.context.database.id(), store_id).await?;
+            open_store(&request.hub, &request.context.database, store_id, None).await?;
         }
     }
-    watermarks::save(&place.hub).await;
+    watermarks::save(&request.hub).await;
     let detail = json!({"newId": row.backend_id, "newHead": row.head, "count": count});
-    audit(place, "events.import", store_id, detail).await?;
+    audit(request, "events.import", store_id, detail).await?;
     let text = json!({
         "store": row.key.id, "backendId": row.backend_id, "head": row.head, "count": count,
         "seq": seq.map(|seq| seq.0),
@@ -115,14 +115,15 @@ struct Import {
 }
 
 impl Import {
-    async fn write(self, place: &Place) -> Result<(StoreRow, Option<Seq>), ViewError> {
+    async fn write(self, request: &EventsApiRequest) -> Result<(StoreRow, Option<Seq>), ViewError> {
         let new_id = new_backend_id()?;
-        let (actor, now) = (place.auth.principal(), place.hub.clock.now().to_string());
+        let (actor, now) = (request.context.auth.principal(), request.hub.clock.now().to_string());
         let refusal = Arc::new(Mutex::new(None));
         let refused = Arc::clone(&refusal);
-        let committed = place
+        let committed = request
+            .context
             .database
-            .submit(&place.requester, move |transaction| {
+            .submit(&request.context.requester, move |transaction| {
                 let commit_seq = transaction.seq().0;
                 let change =
                     Change { commit_seq, new_id: &new_id, actor: &actor, reason: "import", at: &now };

@@ -5,7 +5,6 @@ use std::{convert::Infallible, ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use ferry_auth::AuthContext;
 use ferry_core::events::{
     Following, Log as _, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, Pages, StoreState, log::each_event, store,
 };
@@ -21,7 +20,7 @@ use tokio::sync::mpsc;
 use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
-    request::Place,
+    request::EventsApiRequest,
     text_header,
 };
 
@@ -35,7 +34,7 @@ use crate::{
     http::Query,
     hub::Hub,
 };
-use ferry_control::Meter;
+use ferry_control::{Meter, RightsWatch};
 
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 const BYE: Bytes = Bytes::from_static(b"event: bye\ndata: {}\n\n");
@@ -48,7 +47,6 @@ struct Stream {
     hub: Arc<Hub>,
     database: Arc<Database>,
     store: Arc<Store>,
-    auth: AuthContext,
     meter: Meter,
     cursor: i64,
     generation: u32,
@@ -70,43 +68,47 @@ enum End {
     Gone,
 }
 
-pub(super) async fn open(place: &Place, query: &Query<'_>, headers: &HeaderMap) -> Result<Answer, ViewError> {
+pub(super) async fn open(
+    request: &EventsApiRequest,
+    query: &Query<'_>,
+    headers: &HeaderMap,
+) -> Result<Answer, ViewError> {
     let after = after(query, headers)?;
-    let store = place.store(query.text("store"), false).await?;
-    let most = place.hub.config.events.connections_per_store;
+    let store = request.store(query.text("store"), false).await?;
+    let most = request.hub.config.events.connections_per_store;
     let subscriber = store.connect(most).ok_or_else(|| {
         let message = "too many connections to this store: try again in a few seconds";
         ViewError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
             .retry_after(Some(EVENTS_FULL_RETRY_MS))
     })?;
     let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
-    place.pusher(&store, "sse").may_pull(Some(&cursor), true).await?;
+    request.pusher(&store, "sse").may_pull(Some(&cursor), true).await?;
     // Before looking, so that a change behind the look is noticed.
     let generation = store.generation();
     let (row, seq) = {
         let store = Arc::clone(&store);
-        place.database.read(move |sql| Ok((store::find(sql, store.id())?, seq_of(sql)?))).await?
+        request.context.database.read(move |sql| Ok((store::find(sql, store.id())?, seq_of(sql)?))).await?
     };
     let row = row.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
-    check_cursor(place, &store, &row, (after, query.text("backendId"))).await?;
+    check_cursor(request, &store, &row, (after, query.text("backendId"))).await?;
     metric::pulled(true, "ok");
     let (pages, received) = mpsc::channel(PAGES_IN_FLIGHT);
     let ready = json!({"store": row.key.id, "backendId": row.backend_id, "head": row.head, "base": row.base});
     let first = Bytes::from(format!("retry: 2000\nevent: ready\ndata: {ready}\n\n"));
     let stream = Stream {
-        hub: Arc::clone(&place.hub),
-        database: Arc::clone(&place.database),
-        auth: place.auth.clone(),
-        meter: place.meter.clone(),
+        hub: Arc::clone(&request.hub),
+        database: Arc::clone(&request.context.database),
+        meter: request.context.meter.clone(),
         cursor: after,
         generation,
         backend_id: row.backend_id,
         pages,
         _subscriber: subscriber,
-        _connection: place.database.connect(),
+        _connection: request.context.database.connect(),
         store,
     };
-    place.hub.tasks.spawn(stream.run(first));
+    let rights = request.context.watch(&request.hub);
+    request.hub.tasks.spawn(stream.run(first, rights));
     Ok(Answer::new(response(received), Some(seq)))
 }
 
@@ -136,17 +138,16 @@ fn response(pages: mpsc::Receiver<Bytes>) -> Response {
 }
 
 impl Stream {
-    async fn run(mut self, first: Bytes) {
+    async fn run(mut self, first: Bytes, mut rights: RightsWatch) {
         let gauge = metrics::gauge!("ferry_events_subscribers", "transport" => "sse");
         gauge.increment(1);
         let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
         let grace = Duration::from_millis(self.hub.config.events.expiry_grace_ms);
-        let mut watch = self.hub.control.watch(&self.auth);
         let end = tokio::select! {
             biased;
             () = stopping.cancelled() => End::Bye,
             () = closed.cancelled() => End::Bye,
-            _ = rights_end(&mut watch, grace) => End::Bye,
+            _ = rights_end(&mut rights, grace) => End::Bye,
             never = self.deliver(first) => {
                 let Err(end) = never;
                 end

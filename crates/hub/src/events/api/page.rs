@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{
     answer::{Answer, ViewError},
-    request::Place,
+    request::EventsApiRequest,
     text_header,
 };
 use crate::{
@@ -32,19 +32,23 @@ struct Page {
     last: i64,
 }
 
-pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -> Result<Answer, ViewError> {
+pub(super) async fn get(
+    request: &EventsApiRequest,
+    query: &Query<'_>,
+    headers: &HeaderMap,
+) -> Result<Answer, ViewError> {
     let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = query.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-    let store = place.store(query.text("store"), false).await?;
+    let store = request.store(query.text("store"), false).await?;
     let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
-    place.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
+    request.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
     let known = text_header(headers, "if-none-match").map(str::to_owned);
     let page = {
         let (store, known) = (Arc::clone(&store), known.clone());
-        place.database.read(move |sql| read(sql, &store, (after, limit), known.as_deref())).await?
+        request.context.database.read(move |sql| read(sql, &store, (after, limit), known.as_deref())).await?
     };
     let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
-    check_cursor(place, &store, &page.row, (after, query.text("backendId"))).await?;
+    check_cursor(request, &store, &page.row, (after, query.text("backendId"))).await?;
     metric::pulled(false, "ok");
     let etag = etag(&page.row);
     if known.as_deref().is_some_and(|known| matches(known, &etag)) {
@@ -71,7 +75,7 @@ pub(super) async fn get(place: &Place, query: &Query<'_>, headers: &HeaderMap) -
 
 /// A cursor must be one of this log (EVT-25); one behind its end may prove that events are missing (EVT-47).
 pub(super) async fn check_cursor(
-    place: &Place,
+    request: &EventsApiRequest,
     store: &Arc<Store>,
     row: &StoreRow,
     (after, backend_id): (i64, Option<&str>),
@@ -81,7 +85,7 @@ pub(super) async fn check_cursor(
         return Err(refused.with("expected", &*row.backend_id));
     }
     if after > row.head {
-        place.note_ahead(store, after, backend_id, "pull").await;
+        request.note_ahead(store, after, backend_id, "pull").await;
         let message = format!("event {after} is not here: the newest is {}", row.head);
         return Err(ViewError::conflict("cursor_ahead", message).with("head", row.head));
     }

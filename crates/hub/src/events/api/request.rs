@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use ferry_auth::AuthContext;
 use ferry_core::events::{Ahead, StoreState, store};
 use ferry_protocol::events::check_store_id;
 use ferry_types::{DatabaseKind, Error, Reason, Seq};
@@ -11,29 +10,22 @@ use http::{HeaderMap, StatusCode, request::Parts};
 use super::{ViewError, text_header};
 
 use crate::{
-    database::Database,
     entry::{self, Carriers, Needs, Policy, RequestContext},
     events::{ahead::settled, open_store, push::Pusher, refusal, scope, store::Store},
     http::RequestBody,
     hub::Hub,
     rights::{EVENTS_APPEND, Right},
 };
-use ferry_control::{Meter, Requester};
 
 /// A caller who is let in.
-pub(super) struct Place {
+pub(super) struct EventsApiRequest {
     pub(super) hub: Arc<Hub>,
-    pub(super) auth: AuthContext,
-    pub(super) database: Arc<Database>,
-    /// Whose request it is, with the right that it was let in with.
-    pub(super) requester: Arc<Requester>,
-    /// What the caller may transfer: bodies are charged in both directions.
-    pub(super) meter: Meter,
+    pub(super) context: RequestContext,
     /// The request's body, of which the hub holds little in memory.
     pub(super) body: Option<RequestBody>,
 }
 
-impl Place {
+impl EventsApiRequest {
     /// Checks the credential, and that it may do this.
     pub(super) async fn enter(
         hub: &Arc<Hub>,
@@ -53,9 +45,8 @@ impl Place {
             kind: Some(DatabaseKind::Hub),
         };
         let context = entry::enter(hub, parts, &policy).await?;
-        let RequestContext { auth, database, requester, meter, .. } = context;
         let body = parts.extensions.get::<RequestBody>().cloned();
-        Ok(Self { hub: Arc::clone(hub), auth, database, requester, meter, body })
+        Ok(Self { hub: Arc::clone(hub), context, body })
     }
 
     /// Waits until the database has the commit that is asked for.
@@ -63,13 +54,13 @@ impl Place {
         let Some(text) = text_header(headers, "ferry-min-seq") else { return Ok(()) };
         let least = text.parse().map(Seq);
         let least = least.map_err(|_| ViewError::bad_request("Ferry-Min-Seq: expected a number"))?;
-        Ok(self.database.reach(least).await?)
+        Ok(self.context.database.reach(least).await?)
     }
 
     /// A store that exists, for its administrator: it may be on hold, or of an id that none may be made with now.
     pub(super) async fn existing(&self, id: &str) -> Result<Arc<Store>, ViewError> {
         check_store_id(id).map_err(|bad| ViewError::bad_request(bad.0))?;
-        Ok(open_store(&self.hub, &self.database, id, None).await?)
+        Ok(open_store(&self.hub, &self.context.database, id, None).await?)
     }
 
     /// The store called `named`, else the default one; one that is missing is made if `may_create`.
@@ -79,9 +70,9 @@ impl Place {
             None => self.default_store().await?,
         };
         self.check_id(&id)?;
-        scope::check(&self.auth, &id)?;
-        let maker = may_create.then_some(&*self.requester);
-        let store = open_store(&self.hub, &self.database, &id, maker).await?;
+        scope::check(&self.context.auth, &id)?;
+        let maker = may_create.then_some(&*self.context.requester);
+        let store = open_store(&self.hub, &self.context.database, &id, maker).await?;
         if store.state() == StoreState::Hold {
             let held = refusal::on_hold();
             let retry_after_ms = held.retry_after_ms;
@@ -95,9 +86,9 @@ impl Place {
     pub(super) fn pusher(&self, store: &Arc<Store>, transport: &'static str) -> Pusher {
         Pusher {
             hub: Arc::clone(&self.hub),
-            database: Arc::clone(&self.database),
+            database: Arc::clone(&self.context.database),
             store: Arc::clone(store),
-            requester: Arc::clone(&self.requester),
+            requester: Arc::clone(&self.context.requester),
             transport,
         }
     }
@@ -115,7 +106,7 @@ impl Place {
             backend_id: backend_id.unwrap_or_default().into(),
             client_id: None,
             call,
-            is_evidence: backend_id.is_some() && EVENTS_APPEND.check(&self.auth).is_ok(),
+            is_evidence: backend_id.is_some() && EVENTS_APPEND.check(&self.context.auth).is_ok(),
         };
         if let Some(noting) = self.pusher(store, "v1").ahead(ahead) {
             settled(noting).await;
@@ -141,7 +132,7 @@ impl Place {
         if let [_] = ids[..] {
             return Ok(ids.remove(0).into_string().into());
         }
-        let entry = self.hub.control.database(self.auth.database_id);
+        let entry = self.hub.control.database(self.context.auth.database_id);
         let name = entry.map(|entry| entry.name.to_string()).ok_or_else(Error::internal)?;
         if ids.len() > 1 && !ids.iter().any(|id| **id == *name) {
             let message = "this database has several stores: name one with store=";
@@ -152,10 +143,10 @@ impl Place {
 
     /// Ids of the stores that are not deleted.
     async fn store_ids(&self) -> Result<Vec<Box<str>>, ViewError> {
-        if self.database.seq().await? == Seq(0) {
+        if self.context.database.seq().await? == Seq(0) {
             return Ok(Vec::new());
         }
-        let rows = self.database.read(|sql| store::list(sql)).await?;
+        let rows = self.context.database.read(|sql| store::list(sql)).await?;
         let live = rows.into_iter().filter(|row| row.state != StoreState::Deleted);
         Ok(live.map(|row| row.key.id).collect())
     }

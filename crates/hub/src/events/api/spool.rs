@@ -14,7 +14,7 @@ use ferry_types::{Error, limits::TRANSFER_STALL_MAX_MS};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{answer::ViewError, request::Place};
+use super::{answer::ViewError, request::EventsApiRequest};
 
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 64 << 10;
@@ -36,16 +36,16 @@ pub(super) fn send(file: File) -> Body {
 ///
 /// # Errors
 /// When it is larger than that or than the caller's byte budget, or does not arrive, or the disk is full.
-pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File, ViewError> {
+pub(super) async fn receive(request: &EventsApiRequest, body: Body, most: u64) -> Result<File, ViewError> {
     let disk = |error: io::Error| ViewError::from(ferry_sqlite::Error::Io(error).into_refusal());
-    let dir = place.database.dir().to_owned();
+    let dir = request.context.database.dir().to_owned();
     let made = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir)?;
         unnamed_file(&dir)
     });
     let file = made.await.map_err(|_| Error::internal())?;
     let mut file = tokio::fs::File::from_std(file.map_err(ferry_sqlite::Error::into_refusal)?);
-    if let Some(body) = &place.body {
+    if let Some(body) = &request.body {
         body.is_spooled();
     }
     let (mut stream, mut received) = (body.into_data_stream(), 0);
@@ -55,7 +55,7 @@ pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File
         let piece = piece.map_err(|_| ViewError::bad_request("the body does not arrive"))?;
         let Some(piece) = piece else { break };
         let piece = piece.map_err(|_| ViewError::bad_request("the body broke off"))?;
-        place.meter.charge(piece.len())?;
+        request.context.meter.charge(piece.len())?;
         received += piece.len() as u64;
         if received > most {
             return Err(ViewError::too_large(most));
@@ -63,7 +63,7 @@ pub(super) async fn receive(place: &Place, body: Body, most: u64) -> Result<File
         file.write_all(&piece).await.map_err(disk)?;
     }
     file.flush().await.map_err(disk)?;
-    place.requester.recheck()?;
+    request.context.requester.recheck()?;
     let mut file = file.into_std().await;
     file.rewind().map_err(disk)?;
     Ok(file)

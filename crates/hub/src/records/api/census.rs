@@ -17,7 +17,7 @@ use super::{
 pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
     let after = parameter(asked.parts, "after").unwrap_or_default();
     let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((store.owners(&after, limit + 1)?, store.seq()?))
     });
     let (mut owners, seq) = found.await?.unwrap_or_default();
@@ -45,7 +45,7 @@ async fn reached(asked: &Asked<'_>) -> Result<(Vec<CollectionShown>, ferry_types
         check_name(app, "app")?;
     }
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((store.collections(&owner, app.as_deref())?, store.seq()?))
     });
     let (mut collections, seq) = found.await?.unwrap_or_default();

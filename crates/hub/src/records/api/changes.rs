@@ -113,8 +113,9 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
         Found::Lost(lost) => {
             loss::begin_anew(hub, entry, device.as_deref(), lost).await?;
             let owner = Arc::clone(&entry.owner);
-            let epoch =
-                storage::read(&entry.database, move |store| restore::epoch_of(store, &store.owner(&owner)?));
+            let epoch = storage::read(&entry.context.database, move |store| {
+                restore::epoch_of(store, &store.owner(&owner)?)
+            });
             let epoch = epoch.await?;
             Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch.flatten().unwrap_or_default())))
         }
@@ -124,8 +125,8 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
 
 async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
-    let (restrictions, asked) = (Arc::clone(&entry.auth.restrictions), query.clone());
-    let found = storage::page(&entry.database, move |store, bounds| {
+    let (restrictions, asked) = (Arc::clone(&entry.context.auth.restrictions), query.clone());
+    let found = storage::page(&entry.context.database, move |store, bounds| {
         let known = store.owner(&owner)?;
         let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
         if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
@@ -256,7 +257,7 @@ impl Source for Live {
 
     fn view(&self) -> String {
         let Query { app, limit, collections, epoch, .. } = &self.query;
-        let prefixes = &self.entry.auth.restrictions.table_prefixes;
+        let prefixes = &self.entry.context.auth.restrictions.table_prefixes;
         format!("changes {app:?} {limit} {collections:?} {epoch:?} {prefixes:?}")
     }
 
@@ -348,17 +349,17 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     let (pushed, epoch) = match committed.value {
         Done::OtherEpoch(epoch) => return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None)),
         Done::Lost(epoch, lost) => {
-            loss::tell(&asked.entry.database, &asked.entry.owner, Some(&told), lost);
+            loss::tell(&asked.entry.context.database, &asked.entry.owner, Some(&told), lost);
             return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None));
         }
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
     if pushed.has_incomplete {
-        maintenance::complete_in_time(asked.hub, &asked.entry.database);
+        maintenance::complete_in_time(asked.hub, &asked.entry.context.database);
     }
     let seq = match committed.seq {
         Some(seq) => seq,
-        None => storage::seq(&asked.entry.database).await?.unwrap_or_default(),
+        None => storage::seq(&asked.entry.context.database).await?.unwrap_or_default(),
     };
     let results = in_their_places(refused, pushed.results);
     let now = asked.hub.clock.now().into();

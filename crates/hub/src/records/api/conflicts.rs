@@ -33,7 +33,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
     let after = parameter(asked.parts, "after").and_then(|text| text.parse().ok()).unwrap_or(0);
     let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((store.conflicts(&owner, &state, after, limit)?, store.seq()?))
     });
     let (found, seq) = found.await?.unwrap_or_default();
@@ -107,7 +107,7 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
     let number: i64 = number.parse().map_err(|_| not_found())?;
     let (take, owner) = (take(&body)?, Arc::clone(&asked.entry.owner));
     let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
-    let (hub, restrictions) = (Arc::clone(asked.hub), Arc::clone(&asked.entry.auth.restrictions));
+    let (hub, restrictions) = (Arc::clone(asked.hub), Arc::clone(&asked.entry.context.auth.restrictions));
     let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
         let tables = Tables(&restrictions.table_prefixes);
         let found = store.conflict(&owner, number)?;

@@ -17,7 +17,7 @@ use super::{
 /// `GET /devices`.
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
     let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((store.devices(&owner)?, store.owner(&owner)?, store.seq()?))
     });
     let (devices, owner, seq) = found.await?.unwrap_or_default();
@@ -68,7 +68,7 @@ pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Respo
         return Err(Error::new(Reason::NotFound, "this owner has no records"));
     }
     // Collections that were its alone are no more.
-    let database = Arc::clone(&asked.entry.database);
+    let database = Arc::clone(&asked.entry.context.database);
     asked.hub.tasks.spawn(async move { storage::make_views(&database).await });
     Ok(answer::json("{\"deleted\":true}\n", committed.seq))
 }

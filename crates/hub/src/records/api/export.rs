@@ -24,12 +24,12 @@ const VERSION: u64 = 1;
 /// `GET /export`.
 pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
     let owner = Arc::clone(&asked.entry.owner);
-    let restrictions = Arc::clone(&asked.entry.auth.restrictions);
+    let restrictions = Arc::clone(&asked.entry.context.auth.restrictions);
     if !restrictions.table_prefixes.is_empty() {
         let message = "a credential that reaches only some collections cannot export: use one without tbl";
         return Err(Error::new(Reason::PermissionDenied, message));
     }
-    let text = storage::read(&asked.entry.database, move |store| {
+    let text = storage::read(&asked.entry.context.database, move |store| {
         let epoch = restore::epoch_of(store, &store.owner(&owner)?)?.unwrap_or_default();
         let mut text = header_line(&owner, &epoch);
         let count = query::export(store, &owner, &mut |line| {

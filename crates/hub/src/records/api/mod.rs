@@ -66,13 +66,13 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
         Ok(entered) => entered,
         Err(error) => return refused(&error),
     };
-    let meter = &asked.entry.meter;
+    let meter = &asked.entry.context.meter;
     let mut answer = match dispatch(&asked, rest, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(stream) if rest == ["changes", "stream"] => stream,
         answer => answer
             .and_then(|answer| metering::answer(&parts.method, answer, meter))
-            .unwrap_or_else(|error| metering::told(refused(&error), meter)),
+            .unwrap_or_else(|error| metering::reply(refused(&error), meter)),
     };
     answer.headers_mut().insert(OWNER, owner);
     answer
@@ -186,8 +186,8 @@ async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
 /// The body, if it has at most so many bytes.
 async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
     let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
-    let body = metering::read(body, most, &asked.entry.meter, too_large).await?;
-    asked.entry.requester.recheck()?;
+    let body = metering::read(body, most, &asked.entry.context.meter, too_large).await?;
+    asked.entry.context.requester.recheck()?;
     Ok(body)
 }
 

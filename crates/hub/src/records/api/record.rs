@@ -73,7 +73,7 @@ pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Res
         Some("true") => true,
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "incomplete: expected true or false")),
     };
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         let listed = Listed { after: &after, wanted: &wanted, incomplete };
         Ok((query::list(store, named.collection(), &listed, limit)?, store.seq()?))
     });
@@ -159,7 +159,7 @@ pub(super) async fn one(
 }
 
 async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((query::get(store, named.collection(), &named.id)?, store.seq()?))
     });
     let (shown, seq) = found.await?.unwrap_or_default();
@@ -268,7 +268,7 @@ fn replacing(fields: &str, held: &Shown) -> String {
 pub(super) async fn history(asked: &Asked<'_>, named: Named<'_>) -> Result<Response> {
     let named = named.check(asked)?;
     let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
-    let found = storage::read(&asked.entry.database, move |store| {
+    let found = storage::read(&asked.entry.context.database, move |store| {
         Ok((store.history(named.collection(), &named.id, limit)?, store.seq()?))
     });
     let (entries, seq) = found.await?.unwrap_or_default();

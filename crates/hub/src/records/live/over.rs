@@ -31,8 +31,8 @@ impl Over {
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
 pub(super) fn over(hub: &Hub, entry: &Entry) -> impl Future<Output = Over> + Send + use<> {
-    let (stopping, closed) = (hub.stopping.clone(), entry.database.closed().clone());
-    wait(stopping, closed, hub.control.watch(&entry.auth))
+    let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
+    wait(stopping, closed, entry.context.watch(hub))
 }
 
 async fn wait(stopping: CancellationToken, closed: CancellationToken, mut watch: RightsWatch) -> Over {

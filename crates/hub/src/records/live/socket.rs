@@ -171,7 +171,7 @@ async fn authenticate(
         Reason::MissingSubject => SocketEnd::Refused("missing subject"),
         _ => SocketEnd::Refused("invalid token"),
     })?;
-    entry.meter.charge(received).map_err(|_| SocketEnd::BUDGET_SPENT)?;
+    entry.context.meter.charge(received).map_err(|_| SocketEnd::BUDGET_SPENT)?;
     Ok(entry)
 }
 
@@ -263,7 +263,7 @@ impl ServedSocket {
                 }
             }
             let message = match state.machine.next_output(self) {
-                SocketOutput::Send(text) if self.entry.meter.charge(text.len()).is_ok() => {
+                SocketOutput::Send(text) if self.entry.context.meter.charge(text.len()).is_ok() => {
                     Message::Text(text_of(text))
                 }
                 SocketOutput::Send(_) => {
@@ -302,7 +302,7 @@ impl ServedSocket {
                 return Poll::Pending;
             };
             let bytes = receive(&mut state.machine, message);
-            if self.entry.meter.charge(bytes).is_err() {
+            if self.entry.context.meter.charge(bytes).is_err() {
                 state.end = Some(SocketEnd::BUDGET_SPENT);
             }
         }
@@ -317,7 +317,7 @@ struct Session {
 
 impl Session {
     fn new(entry: Entry, mut machine: LiveSocket<()>, socket: BoundedSocket) -> Self {
-        let owner = entry.database.models().records.owner(&entry.owner);
+        let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.sockets();
         let position = owner.changes().head();
         machine.entered(view.cursor(position), now_ms());
@@ -328,7 +328,7 @@ impl Session {
 
     async fn run(self, hub: Arc<Hub>) -> (BoundedSocket, SocketEnd) {
         let Self { live, view } = self;
-        let _connection = live.entry.database.connect();
+        let _connection = live.entry.context.database.connect();
         let _member = Subscribers::join(Arc::clone(&view), Arc::clone(&live) as _);
         if view.subscribers.claim_task() {
             hub.tasks.spawn(fan_out(Arc::clone(&hub), live.entry.clone(), Arc::clone(&live.owner), view));
@@ -360,7 +360,7 @@ async fn fan_out(
     owner: Arc<OwnerTopics>,
     view: Arc<ViewTopic<Vec<Notification>>>,
 ) {
-    let closed = entry.database.closed().clone();
+    let closed = entry.context.database.closed().clone();
     let stopping = hub.stopping.clone();
     drop((hub, entry));
     let mut machine = SocketFanOut::new(view.topic.head());

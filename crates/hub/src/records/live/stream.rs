@@ -194,7 +194,7 @@ struct Session<S> {
 impl<S: Source> Session<S> {
     /// Registers before anything is read, so that nothing falls between the two.
     fn new(hub: &Arc<Hub>, entry: &Entry, source: S) -> Self {
-        let owner = entry.database.models().records.owner(&entry.owner);
+        let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.streams(&source.view());
         let config = &hub.config.records;
         let times = StreamTimes { heartbeat_ms: config.ping_ms, billing_ms: config.billing_seconds * 1000 };
@@ -203,7 +203,7 @@ impl<S: Source> Session<S> {
         Self {
             hub: Arc::clone(hub),
             entry: entry.clone(),
-            _connection: entry.database.connect(),
+            _connection: entry.context.database.connect(),
             source,
             owner,
             view,
@@ -214,14 +214,14 @@ impl<S: Source> Session<S> {
     /// What it begins with.
     fn first_event(&mut self) -> Bytes {
         match self.machine.next_output() {
-            StreamOutput::Send(event) => charged(&mut self.machine, &self.entry.meter, event),
+            StreamOutput::Send(event) => charged(&mut self.machine, &self.entry.context.meter, event),
             other => unreachable!("BUG: a stream begins with an event, not {other:?}"),
         }
     }
 
     async fn run(self, outlet: Outlet) {
         let Self { hub, entry, mut source, owner, view, machine, _connection } = self;
-        let state = State { machine, outlet, meter: entry.meter.clone(), need: None, is_full: false };
+        let state = State { machine, outlet, meter: entry.context.meter.clone(), need: None, is_full: false };
         let live = Arc::new(ServedStream { state: Mutex::new(state), task: AtomicWaker::new() });
         let _member = Subscribers::join(Arc::clone(&view), Arc::clone(&live) as _);
         let mut over = pin!(over(&hub, &entry));
@@ -293,7 +293,7 @@ impl<S: Source> FanOut<S> {
         view: &Arc<ViewTopic<Bytes>>,
         source: S,
     ) -> Self {
-        let (stopping, closed) = (hub.stopping.clone(), entry.database.closed().clone());
+        let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
         Self {
             owner: Arc::clone(owner),
             view: Arc::clone(view),
