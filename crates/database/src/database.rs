@@ -16,7 +16,7 @@ use crate::{
     Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
     blank::FirstModels,
     files::{DatabaseFiles, Evict},
-    newest::Newest,
+    newest::NewestSeq,
     readers::Readers,
     shared::Shared,
 };
@@ -42,7 +42,7 @@ pub struct Database<M: Models> {
     dir: Arc<Path>,
     actor: Actor<M::Effect>,
     models: Arc<M>,
-    newest: Arc<Newest>,
+    newest: Arc<NewestSeq>,
     files: Arc<DatabaseFiles>,
     readers: Arc<Readers>,
     first: Arc<FirstModels>,
@@ -56,7 +56,8 @@ impl<M: Models> Database<M> {
     pub(crate) fn new(id: DatabaseId, dir: PathBuf, shared: &Arc<Shared<M>>, this: Weak<Self>) -> Self {
         let files = Arc::new(DatabaseFiles::new(&shared.files, this));
         let dir: Arc<Path> = dir.into();
-        let (models, newest, first) = (Arc::new(M::default()), Arc::new(Newest::default()), Arc::default());
+        let (models, newest, first) =
+            (Arc::new(M::default()), Arc::new(NewestSeq::default()), Arc::default());
         let open = {
             let (dir, shared, first) = (Arc::clone(&dir), Arc::clone(shared), Arc::clone(&first));
             move || Writer::open_or_make(&main_of(&dir), shared.blanks.of(&first)?)
@@ -101,7 +102,7 @@ impl<M: Models> Database<M> {
         &self.models
     }
 
-    pub(crate) fn newest(&self) -> &Newest {
+    pub(crate) fn newest(&self) -> &NewestSeq {
         &self.newest
     }
 

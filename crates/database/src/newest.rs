@@ -10,12 +10,12 @@ use crate::Wakeup;
 /// The newest commit since the database is held, and who waits for a later one. A number and a wake-up: nobody needs
 /// the commits in between.
 #[derive(Debug, Default)]
-pub(crate) struct Newest {
+pub(crate) struct NewestSeq {
     seq: AtomicU64,
     wakeup: Wakeup,
 }
 
-impl Newest {
+impl NewestSeq {
     pub(crate) fn reached(&self, seq: Seq) {
         self.seq.store(seq.0, Ordering::Release);
         self.wakeup.wake();

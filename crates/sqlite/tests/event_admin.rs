@@ -8,8 +8,8 @@ use ferry_core::events::{
     hook_position,
     hook_position::HookPosition,
     idempotency::{self, Keyed, Known},
-    identity::Change,
-    import::{self, Check, Mode, Refused, Wanted},
+    identity::IdentityChange,
+    import::{self, Check, ImportRequest, Mode, Refused},
     store,
 };
 use ferry_protocol::events::{Event, ExportHeader};
@@ -17,8 +17,8 @@ use ferry_sqlite::{Error, NativeSql};
 use rusqlite::Connection;
 
 const NOW: &str = "2026-11-20T10:00:00.000Z";
-const CHANGE: Change<'static> =
-    Change { commit_seq: 9, new_id: "minted", actor: "u_1", reason: "test", at: NOW };
+const CHANGE: IdentityChange<'static> =
+    IdentityChange { commit_seq: 9, new_id: "minted", actor: "u_1", reason: "test", at: NOW };
 
 struct Log {
     connection: Connection,
@@ -86,10 +86,10 @@ impl Log {
         let mut check = Check::default();
         let events: Vec<_> = text.lines().filter_map(|line| check.line(line).unwrap()).collect();
         let header = check.finish().unwrap();
-        let wanted = Wanted { mode, keep, change: CHANGE };
+        let wanted = ImportRequest { mode, keep, change: CHANGE };
         let row = import::admit(&self.sql(), "app", &header, &wanted).unwrap()?;
         let old_head = row.head;
-        let mut writer = import::Writer::new(row, 9, "u_2");
+        let mut writer = import::ImportWriter::new(row, 9, "u_2");
         events.into_iter().for_each(|event| writer.push(&self.sql(), event).unwrap());
         Ok(writer.finish(&self.sql(), "onPushed", old_head).unwrap())
     }
@@ -141,7 +141,7 @@ fn an_import_goes_to_an_empty_store_or_behind_the_newest_event() {
     assert_eq!(Log::empty().import(&rest, Mode::Append, true), Err(Refused::NoStore));
     assert_eq!(to.import(&rest, Mode::Append, true).map(|row| row.head), Ok(5));
     let mut other = to.row();
-    admin::remint(&to.sql(), &mut other, &Change { new_id: "other", ..CHANGE }).unwrap();
+    admin::remint(&to.sql(), &mut other, &IdentityChange { new_id: "other", ..CHANGE }).unwrap();
     from.push(5, 1);
     assert_eq!(to.import(&from.exported(5), Mode::Append, true), Err(Refused::Identity));
     assert_eq!(&*to.import(&from.exported(5), Mode::Append, false).unwrap().backend_id, "minted");
@@ -189,7 +189,7 @@ fn a_reset_store_is_empty_and_a_deleted_one_can_be_made_again() {
 
     admin::delete(&log.sql(), &mut row, &CHANGE).unwrap();
     assert_eq!(log.row().state, StoreState::Deleted);
-    admin::revive(&log.sql(), &mut row, &Change { new_id: "third", ..CHANGE }).unwrap();
+    admin::revive(&log.sql(), &mut row, &IdentityChange { new_id: "third", ..CHANGE }).unwrap();
     assert_eq!((log.row().state, &*log.row().backend_id), (StoreState::Ok, "third"));
     log.push(0, 1);
     let changes: i64 = log

@@ -5,7 +5,7 @@
 use ferry_core::events::{
     Append, AppendOutcome, Appended, OnRollback, StoreKey, StoreRow, StoreState, Watermark, append,
     check_batch,
-    identity::{self, Change, Opened},
+    identity::{self, IdentityChange, Opened},
     page::{self, Range},
     read_page, store,
 };
@@ -72,8 +72,13 @@ impl Log {
     fn check(&self, watermark: Option<(&str, i64)>, on_rollback: OnRollback) -> (Opened, StoreRow) {
         let mut row = self.row();
         let watermark = watermark.map(|(id, head)| Watermark { backend_id: id.into(), head });
-        let change =
-            Change { commit_seq: 9, new_id: "second-id", actor: "hub", reason: "older file", at: NOW };
+        let change = IdentityChange {
+            commit_seq: 9,
+            new_id: "second-id",
+            actor: "hub",
+            reason: "older file",
+            at: NOW,
+        };
         let opened = identity::check(&self.sql(), &mut row, watermark.as_ref(), on_rollback, &change);
         (opened.unwrap(), row)
     }

@@ -2,7 +2,7 @@
 
 use super::{
     ahead, hook_position, idempotency,
-    identity::{self, Change},
+    identity::{self, IdentityChange},
     log, maintenance,
     store::{StoreRow, StoreState},
 };
@@ -12,7 +12,7 @@ use crate::sql::Sql;
 ///
 /// # Errors
 /// What storage reports.
-pub fn reset<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn reset<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     identity::remint(sql, row, change)?;
     empty(sql, row, change)
 }
@@ -21,7 +21,7 @@ pub fn reset<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result
 ///
 /// # Errors
 /// What storage reports.
-pub fn delete<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn delete<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     row.state = StoreState::Deleted;
     super::store::set_state(sql, &row.key.id, StoreState::Deleted)?;
     empty(sql, row, change)
@@ -31,7 +31,7 @@ pub fn delete<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Resul
 ///
 /// # Errors
 /// What storage reports.
-pub fn revive<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn revive<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     identity::remint(sql, row, change)
 }
 
@@ -64,13 +64,13 @@ pub fn resume<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
 ///
 /// # Errors
 /// What storage reports.
-pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     follow_log(sql, row)?;
     identity::remint(sql, row, change)
 }
 
 /// Begins an empty log, and forgets what was about the events of the old one.
-fn empty<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+fn empty<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     maintenance::drop_log(sql, row)?;
     row.key.number = change.number();
     (row.head, row.base, row.event_count, row.bytes) = (0, 0, 0, 0);

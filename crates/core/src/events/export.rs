@@ -9,7 +9,7 @@ use super::{log::each_event, page::count, store::StoreRow};
 use crate::sql::Sql;
 
 /// Takes pieces of an export, in order.
-pub type Write<'a, E> = dyn FnMut(&str) -> Result<(), E> + 'a;
+pub type ExportSink<'a, E> = dyn FnMut(&str) -> Result<(), E> + 'a;
 
 /// Writes the events after `after`, as this snapshot shows them.
 ///
@@ -19,7 +19,7 @@ pub fn export<S: Sql>(
     sql: &S,
     row: &StoreRow,
     after: i64,
-    write: &mut Write<'_, S::Error>,
+    write: &mut ExportSink<'_, S::Error>,
 ) -> Result<(), S::Error> {
     let mut base = None;
     each_event(sql, &row.key, (after, row.head), 1, &mut |event, _| {

@@ -9,7 +9,7 @@ use crate::sql::Sql;
 
 /// Who changes an identity, and why; kept for ever in `_ferry_event_identities`.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct IdentityChange<'a> {
     /// The commit, under whose number the log is filed that begins with the change, if one does.
     pub commit_seq: u64,
     /// The new identity, drawn by the caller.
@@ -22,7 +22,7 @@ pub struct Change<'a> {
     pub at: &'a str,
 }
 
-impl Change<'_> {
+impl IdentityChange<'_> {
     /// The number of a log that begins now.
     pub(super) fn number(&self) -> i64 {
         i64::try_from(self.commit_seq).unwrap_or(i64::MAX)
@@ -33,7 +33,7 @@ impl Change<'_> {
 ///
 /// # Errors
 /// What storage reports.
-pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     record(sql, row, change)?;
     // Clients begin anew: what they held of the old identity says nothing of this one.
     ahead::forget(sql, &row.key.id)?;
@@ -48,7 +48,7 @@ pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &Change<'_>) -> Resul
 ///
 /// # Errors
 /// What storage reports.
-pub fn record<S: Sql>(sql: &S, row: &StoreRow, change: &Change<'_>) -> Result<(), S::Error> {
+pub fn record<S: Sql>(sql: &S, row: &StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     Later::Identities.make(sql)?;
     let text = "INSERT INTO _ferry_event_identities(store_id, old_id, new_id, head, actor, reason, at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -122,7 +122,7 @@ pub fn check<S: Sql>(
     row: &mut StoreRow,
     watermark: Option<&Watermark>,
     on_rollback: OnRollback,
-    change: &Change<'_>,
+    change: &IdentityChange<'_>,
 ) -> Result<Opened, S::Error> {
     if row.state != StoreState::Ok {
         return Ok(if row.state == StoreState::Hold { Opened::Held } else { Opened::Sound });

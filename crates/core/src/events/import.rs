@@ -9,7 +9,7 @@ use super::{
     append::{COLUMNS, check_event, integer, row as columns, size_of_event},
     export::hex,
     hook_position,
-    identity::{self, Change},
+    identity::{self, IdentityChange},
     log,
     store::{self, StoreRow, StoreState},
     store_key::StoreKey,
@@ -148,13 +148,13 @@ pub enum Mode {
 
 /// What an import asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ImportRequest<'a> {
     /// Where it goes.
     pub mode: Mode,
     /// Whether the file's identity becomes the store's; else the new one of `change` does.
     pub keep: bool,
     /// The identity to mint, who asks and when.
-    pub change: Change<'a>,
+    pub change: IdentityChange<'a>,
 }
 
 /// Why a sound file cannot be taken in.
@@ -172,7 +172,7 @@ pub enum Refused {
     Identity,
 }
 
-/// Prepares the store, and tells where it stands now; the events follow with [`Writer`].
+/// Prepares the store, and tells where it stands now; the events follow with [`ImportWriter`].
 ///
 /// # Errors
 /// What storage reports.
@@ -180,11 +180,11 @@ pub fn admit<S: Sql>(
     sql: &S,
     store_id: &str,
     header: &ExportHeader,
-    wanted: &Wanted<'_>,
+    wanted: &ImportRequest<'_>,
 ) -> Result<Result<StoreRow, Refused>, S::Error> {
     let at = wanted.change.at;
     let id = if wanted.keep { &*header.backend_id } else { wanted.change.new_id };
-    let change = Change { new_id: id, ..wanted.change };
+    let change = IdentityChange { new_id: id, ..wanted.change };
     let mut row = match store::find(sql, store_id)? {
         None if wanted.mode == Mode::Append => return Ok(Err(Refused::NoStore)),
         None => {
@@ -217,14 +217,14 @@ fn refuse_gap<E>(header: &ExportHeader, row: StoreRow) -> Result<Result<StoreRow
 
 /// Writes checked events behind a log.
 #[derive(Debug)]
-pub struct Writer<'a> {
+pub struct ImportWriter<'a> {
     row: StoreRow,
     commit_seq: u64,
     principal: &'a str,
     waiting: Vec<CommittedEvent>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> ImportWriter<'a> {
     /// A writer behind the log of `row`, for the commit `commit_seq`.
     #[must_use]
     pub fn new(row: StoreRow, commit_seq: u64, principal: &'a str) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferry_protocol::events::{Cursor, Event, PushCall, RequestId, RpcError, close::Close};
+use ferry_protocol::events::{Event, LogCursor, PushCall, RequestId, RpcError, close::Close};
 
 use super::{page::Range, recent::Following};
 
@@ -107,7 +107,7 @@ pub enum Output {
         /// Names the Pull.
         pull: u32,
         /// Where the client stands.
-        cursor: Option<Cursor>,
+        cursor: Option<LogCursor>,
         /// Whether it is live.
         live: bool,
     },

@@ -13,7 +13,7 @@ const STEP_EVENTS: i64 = 2_000;
 
 /// How far the work has come; what a program that begins anew has forgotten it finds again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct MaintenanceProgress {
     /// The first store that may still have to be moved.
     from: Box<str>,
 }
@@ -33,7 +33,7 @@ pub fn is_due<S: Sql>(sql: &S) -> Result<bool, S::Error> {
 ///
 /// # Errors
 /// What storage reports.
-pub fn step<S: Sql>(sql: &S, progress: &mut Progress) -> Result<bool, S::Error> {
+pub fn step<S: Sql>(sql: &S, progress: &mut MaintenanceProgress) -> Result<bool, S::Error> {
     first_layout::take_over(sql)?;
     if let Some(number) = next_dropped(sql)? {
         if delete_some(sql, number)? < STEP_EVENTS {

@@ -3,7 +3,7 @@
 
 mod scan;
 
-use ferry_protocol::records::{Change, UnixNanos, ferry::Cursor};
+use ferry_protocol::records::{Change, UnixNanos, ferry::RecordsCursor};
 use ferry_types::limits::{
     RECORDS_DELTA_MAX_CHANGES, RECORDS_INLINE_MAX_LOOKED_AT, RECORDS_INLINE_MAX_RECORDS,
     RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
@@ -14,7 +14,7 @@ use scan::{Found, From, NEVER, Scan};
 use super::{
     cursors::{self, Note},
     emit::Style,
-    push::{Caller, Pushed, apply},
+    push::{PushCaller, PushReport, apply},
     restore::{Loss, begin_owners_epoch, loss_by_old_cursor},
     store::{DeliveryCursor, Device, DeviceState, Owner, RecordStore, Within},
 };
@@ -36,14 +36,14 @@ pub struct Page {
 
 /// How much is read for one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct PageBounds {
     /// Records of the page.
     pub records: usize,
     /// Records that are looked at.
     pub looked_at: usize,
 }
 
-impl Bounds {
+impl PageBounds {
     /// A whole page.
     pub const PAGE: Self = Self { records: RECORDS_PAGE_MAX_RECORDS, looked_at: RECORDS_PAGE_MAX_LOOKED_AT };
     /// What a device that is nearly up to date needs: so little that it is read inline.
@@ -53,7 +53,7 @@ impl Bounds {
 
 /// What one device asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Pull<'a> {
+pub struct PullRequest<'a> {
     /// Owner of the records.
     pub owner: &'a str,
     /// The app.
@@ -67,14 +67,14 @@ pub struct Pull<'a> {
     /// The hub's clock.
     pub now: UnixNanos,
     /// How much of it at once.
-    pub bounds: Bounds,
+    pub bounds: PageBounds,
 }
 
 /// One page of one collection.
 ///
 /// # Errors
 /// What storage reports.
-pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error> {
+pub fn pull<S: RecordStore>(store: &S, pull: &PullRequest<'_>) -> Result<Page, S::Error> {
     // The newest commit is read before the records: what is committed in between is only delivered twice.
     let owner = store.owner(pull.owner)?;
     if let Some(loss) = loss_by_old_cursor(store, &owner, pull.since, pull.now)? {
@@ -117,7 +117,7 @@ pub fn pull<S: RecordStore>(store: &S, pull: &Pull<'_>) -> Result<Page, S::Error
 #[derive(Debug)]
 pub struct Delta {
     /// What the push did.
-    pub pushed: Pushed,
+    pub pushed: PushReport,
     /// The delta, the forced changes in front.
     pub page: Page,
 }
@@ -129,7 +129,7 @@ pub struct Delta {
 /// What storage reports.
 pub fn exchange<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     changes: &[Change<'_>],
 ) -> Result<Delta, S::Error> {
     let mut device = store.begin(caller.owner, caller.client, caller.app)?;
@@ -139,7 +139,7 @@ pub fn exchange<S: RecordStore>(
     }
     begin_owners_epoch(store, caller.owner, caller.now)?;
     device.owner = store.owner(caller.owner)?;
-    let mut delta = answer(store, &Caller { since: UnixNanos::EPOCH, ..*caller }, device, changes)?;
+    let mut delta = answer(store, &PushCaller { since: UnixNanos::EPOCH, ..*caller }, device, changes)?;
     delta.page.loss = loss;
     Ok(delta)
 }
@@ -151,7 +151,7 @@ pub fn exchange<S: RecordStore>(
 /// What storage reports.
 pub fn delta<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     changes: &[Change<'_>],
 ) -> Result<Delta, S::Error> {
     answer(store, caller, store.begin(caller.owner, caller.client, caller.app)?, changes)
@@ -159,7 +159,7 @@ pub fn delta<S: RecordStore>(
 
 fn answer<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     device: DeviceState,
     changes: &[Change<'_>],
 ) -> Result<Delta, S::Error> {
@@ -184,7 +184,7 @@ fn answer<S: RecordStore>(
         client: has_client.then_some(caller.client),
         style: Style::Old,
         max_changes: caller.max_changes.min(RECORDS_DELTA_MAX_CHANGES),
-        bounds: Bounds { records: usize::MAX, ..Bounds::PAGE },
+        bounds: PageBounds { records: usize::MAX, ..PageBounds::PAGE },
         by_table: false,
         names_writers: false,
     };
@@ -281,7 +281,7 @@ pub struct TablePage {
 /// What storage reports.
 pub fn stream_page<S: RecordStore>(
     store: &S,
-    pull: &Pull<'_>,
+    pull: &PullRequest<'_>,
     only: Option<&str>,
     wants: impl Fn(&str) -> bool,
     is_first: bool,
@@ -334,11 +334,11 @@ pub struct Changes<'a> {
     /// The app; none: all.
     pub app: Option<&'a str>,
     /// Where the device is.
-    pub cursor: Cursor,
+    pub cursor: RecordsCursor,
     /// The device whose own writes are left out.
     pub skips: Option<&'a str>,
     /// How much of it at once.
-    pub bounds: Bounds,
+    pub bounds: PageBounds,
 }
 
 /// A page for Ferry's own clients.
@@ -349,7 +349,7 @@ pub enum ChangesPage {
         /// The entries.
         changes: Vec<u8>,
         /// Where the device is with them.
-        cursor: Cursor,
+        cursor: RecordsCursor,
         /// Whether more is there already.
         has_more: bool,
         /// If no device's own writes were left out: whom it suits.
@@ -369,7 +369,7 @@ pub fn changes<S: RecordStore>(
     wants: impl Fn(&str) -> bool,
 ) -> Result<ChangesPage, S::Error> {
     let owner = store.owner(asked.owner)?;
-    let Cursor { since, floor } = asked.cursor;
+    let RecordsCursor { since, floor } = asked.cursor;
     if floor > UnixNanos::EPOCH && floor < owner.horizon {
         return Ok(ChangesPage::BeyondHorizon);
     }
@@ -390,7 +390,7 @@ pub fn changes<S: RecordStore>(
     let mut found = scan.run(store, |coll| if wants(coll) { from } else { NEVER })?;
     let (until, has_more) = (found.until, found.has_more);
     let floor = if has_more { floor } else { until };
-    let cursor = Cursor { since: until, floor };
+    let cursor = RecordsCursor { since: until, floor };
     let whom = Whom { writers: std::mem::take(&mut found.writers), only_nameless: false };
     Ok(ChangesPage::Page { changes: found.only_table(), cursor, has_more, whom })
 }

@@ -6,12 +6,12 @@ use super::merge::Write;
 
 /// An entry in the making.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct HistoryEntry {
     text: Vec<u8>,
     in_fields: bool,
 }
 
-impl Entry {
+impl HistoryEntry {
     /// Adds a field of a change, which is begun with its first one.
     pub(super) fn add(&mut self, write: &Write<'_>, change: &Change<'_>, client: &str, now: UnixNanos) {
         if self.in_fields {

@@ -4,7 +4,7 @@ use ferry_protocol::records::{Change, FieldWrite, Op, decode_push};
 use ferry_types::Result;
 
 use super::{
-    push::{Caller, push},
+    push::{PushCaller, push},
     record::DELETED_AT,
     store::RecordStore,
 };
@@ -64,13 +64,13 @@ fn update(like: &Change<'static>, field: FieldWrite<'static>) -> Change<'static>
 /// What storage reports.
 pub fn merge<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     lines: &[Line],
 ) -> Result<Vec<(String, String)>, S::Error> {
     let mut touched: Vec<(String, String)> = Vec::new();
     for line in lines {
         for (writer, change) in &line.changes {
-            let caller = Caller { app: &line.app, client: writer, ..*caller };
+            let caller = PushCaller { app: &line.app, client: writer, ..*caller };
             for coll in push(store, &caller, std::slice::from_ref(change))?.collections {
                 let collection = (line.app.clone(), coll);
                 if !touched.contains(&collection) {

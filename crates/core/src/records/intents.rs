@@ -8,9 +8,9 @@ use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push, js
 pub use super::sqlite::view_columns::view_name;
 use super::{
     Dialect, damaged,
-    push::{Caller, Pushed, Tables, push},
+    push::{PushCaller, PushReport, Tables, push},
     record::{Field, Fields},
-    store::{Intent, RecordKey, RecordMaintenance, RecordStore, Row},
+    store::{Intent, RecordKey, RecordMaintenance, RecordRow, RecordStore},
 };
 
 /// The client id under which writes of SQL are merged.
@@ -69,14 +69,18 @@ pub struct Stamped<'a> {
 ///
 /// # Errors
 /// What storage reports; a refusal of what a client may not write either.
-pub fn stamped<S: RecordStore>(store: &S, write: &Stamped<'_>, now: UnixNanos) -> Result<Pushed, S::Error> {
+pub fn stamped<S: RecordStore>(
+    store: &S,
+    write: &Stamped<'_>,
+    now: UnixNanos,
+) -> Result<PushReport, S::Error> {
     let body = body(write);
     let mut read = decode_push(body.as_bytes())?;
     let change = read.changes.first_mut().expect("BUG: the body holds one change");
     let key = RecordKey { coll: write.coll, id: write.id };
     let row = store.read(write.owner, write.app, &[key])?.pop().flatten();
     time(change, row.as_ref(), now).map_err(damaged)?;
-    let caller = Caller {
+    let caller = PushCaller {
         owner: write.owner,
         app: write.app,
         client: write.client,
@@ -102,7 +106,11 @@ fn body(write: &Stamped<'_>) -> String {
 }
 
 /// Gives the change times that win: the hub's, or one millisecond more than what is there.
-fn time(change: &mut Change<'_>, row: Option<&Row>, now: UnixNanos) -> Result<(), super::record::BadMeta> {
+fn time(
+    change: &mut Change<'_>,
+    row: Option<&RecordRow>,
+    now: UnixNanos,
+) -> Result<(), super::record::BadMeta> {
     let held: Vec<Field<'_>> = match row {
         Some(row) => Fields::read(&row.data, &row.meta, row.cts)?
             .map(|field| field.map(Field::from))

@@ -9,7 +9,7 @@ use super::{
     intents::Touched,
     merge::Draft,
     record::{DELETED_AT, Fields},
-    store::{Forget, FullKey, RecordKey, RecordMaintenance, Row, TombstonesDue},
+    store::{Forget, FullKey, RecordKey, RecordMaintenance, RecordRow, TombstonesDue},
 };
 
 /// Records that one run of [`run`] handles of each kind; the rest waits for the next one.
@@ -69,7 +69,7 @@ fn purge<S: RecordMaintenance>(store: &S, due: &TombstonesDue) -> Result<(), S::
 }
 
 /// When and by whom a record was deleted.
-fn end(row: &Row) -> Result<Option<(UnixNanos, String)>, super::record::BadMeta> {
+fn end(row: &RecordRow) -> Result<Option<(UnixNanos, String)>, super::record::BadMeta> {
     for field in Fields::read(&row.data, &row.meta, row.cts)? {
         let field = field?;
         if field.key == DELETED_AT {

@@ -7,7 +7,7 @@ use ferry_protocol::records::{UnixNanos, canonical};
 
 use super::{
     record::{BadMeta, DELETED_AT, Field, Fields, encode},
-    store::{RecordKey, Row, RowOut},
+    store::{RecordKey, RecordRow, RowOut},
 };
 
 /// Commit time of a field that the running push writes; replaced by the true one when the record is stored.
@@ -63,7 +63,7 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// The record as stored, or a new one that is incomplete until its insert comes.
-    pub(super) fn new(key: RecordKey<'a>, row: Option<&'a Row>) -> Result<Self, BadMeta> {
+    pub(super) fn new(key: RecordKey<'a>, row: Option<&'a RecordRow>) -> Result<Self, BadMeta> {
         let fields: Vec<Field<'a>> = match row {
             Some(row) => {
                 let fields = Fields::read(&row.data, &row.meta, row.cts)?;
@@ -191,9 +191,9 @@ impl<'a> Draft<'a> {
     }
 
     /// The record as a row.
-    pub(super) fn row(&self) -> Row {
+    pub(super) fn row(&self) -> RecordRow {
         let (data, meta) = encode(&self.fields, self.cts);
-        Row { data, meta, created: self.created, cts: self.cts, incomplete: self.incomplete }
+        RecordRow { data, meta, created: self.created, cts: self.cts, incomplete: self.incomplete }
     }
 }
 

@@ -21,14 +21,14 @@ pub use ferry_protocol::records::UnixNanos;
 
 pub use cursors::Note;
 pub use delivery::{
-    Bounds, Changes, ChangesPage, Delta, Page, Pull, Stream, TablePage, Whom, changes, delta, exchange, pull,
-    stream_page,
+    Changes, ChangesPage, Delta, Page, PageBounds, PullRequest, Stream, TablePage, Whom, changes, delta,
+    exchange, pull, stream_page,
 };
-pub use push::{Caller, ChangeResult, Outcome, Pushed, Tables, WHOLE_DATA, apply, push};
+pub use push::{ChangeOutcome, ChangeResult, PushCaller, PushReport, Tables, WHOLE_DATA, apply, push};
 pub use store::{
     CollectionKey, CollectionShown, Conflict, DeliveryCursor, Device, DeviceShown, DeviceState, EachRow,
     Entries, Forget, FullKey, Intent, Listed, Numbered, Owner, OwnerShown, PastWrite, Purged, RecordKey,
-    RecordMaintenance, RecordQueries, RecordStore, Row, RowOut, RowView, Side, Skew, Stamp, Tombstone,
+    RecordMaintenance, RecordQueries, RecordRow, RecordStore, RowOut, RowView, Side, Skew, Stamp, Tombstone,
     TombstonesDue, Totals, Within,
 };
 

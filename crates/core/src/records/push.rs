@@ -26,7 +26,7 @@ pub const WHOLE_DATA: &str = r"\u002fdata";
 
 /// Who pushes, to where, and what it has seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
+pub struct PushCaller<'a> {
     /// Owner of the records.
     pub owner: &'a str,
     /// The app.
@@ -72,7 +72,7 @@ pub enum ChangeResult {
 
 /// What the hub says of one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ChangeOutcome {
     /// What became of it.
     pub result: ChangeResult,
     /// What the hub has now for those of its fields that lost, or are stored at another time: a JSON object. The
@@ -82,11 +82,11 @@ pub struct Outcome {
 
 /// What a push did.
 #[derive(Debug)]
-pub struct Pushed {
+pub struct PushReport {
     /// Collections whose records changed.
     pub collections: Vec<String>,
     /// Per change, in their order.
-    pub results: Vec<Outcome>,
+    pub results: Vec<ChangeOutcome>,
     /// This push's losing writes.
     pub conflicts: Vec<ConflictOut>,
     /// Winning fields that the device must have, whatever its cursor, as changes joined by commas (REC-16, REC-17).
@@ -109,9 +109,9 @@ pub struct Pushed {
 /// What storage reports.
 pub fn push<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     changes: &[Change<'_>],
-) -> Result<Pushed, S::Error> {
+) -> Result<PushReport, S::Error> {
     apply(store, caller, store.begin(caller.owner, caller.client, caller.app)?, changes)
 }
 
@@ -121,10 +121,10 @@ pub fn push<S: RecordStore>(
 /// What storage reports.
 pub fn apply<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     device: DeviceState,
     changes: &[Change<'_>],
-) -> Result<Pushed, S::Error> {
+) -> Result<PushReport, S::Error> {
     let NamedRecords { keys, of_change } = NamedRecords::by(changes);
     let stored = read::stored(store, caller, &device.owner, &keys)?;
     let mut records = read::drafts(&keys, &stored).map_err(damaged)?;
@@ -147,7 +147,7 @@ pub fn apply<S: RecordStore>(
     let written = write::write(store, caller, &mut owner, &mut records, &mut found)?;
     // Ferry's clients are told change by change, the others record by record.
     let is_old = caller.dialect == Dialect::Old;
-    Ok(Pushed {
+    Ok(PushReport {
         collections: written.collections,
         results: report::outcomes(merged, &of_change, &records, !is_old),
         conflicts: found.answered,

@@ -13,7 +13,7 @@ use super::{
 
 /// A record with everything that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct RecordShown {
     /// Its id.
     pub id: String,
     /// Commit of its newest change.
@@ -32,7 +32,11 @@ pub struct Shown {
 ///
 /// # Errors
 /// What storage reports.
-pub fn get<S: RecordStore>(store: &S, of: CollectionKey<'_>, id: &str) -> Result<Option<Shown>, S::Error> {
+pub fn get<S: RecordStore>(
+    store: &S,
+    of: CollectionKey<'_>,
+    id: &str,
+) -> Result<Option<RecordShown>, S::Error> {
     let row = store.read(of.owner, of.app, &[RecordKey { coll: of.coll, id }])?.pop().flatten();
     let row = row.filter(|row| !row.incomplete);
     let view = row.as_ref().map(|row| RowView {
@@ -58,7 +62,7 @@ pub fn list<S: RecordQueries>(
     of: CollectionKey<'_>,
     listed: &Listed<'_>,
     limit: usize,
-) -> Result<(Vec<Shown>, bool), S::Error> {
+) -> Result<(Vec<RecordShown>, bool), S::Error> {
     let (mut found, mut bytes, mut has_more) = (Vec::new(), 0, false);
     store.list(of, listed, &mut |row| {
         if found.len() == limit || bytes >= RECORDS_PAGE_MAX_BYTES {
@@ -73,7 +77,7 @@ pub fn list<S: RecordQueries>(
     Ok((found, has_more))
 }
 
-fn shown(row: &RowView<'_>) -> Result<Shown, BadMeta> {
+fn shown(row: &RowView<'_>) -> Result<RecordShown, BadMeta> {
     let (mut data, mut fields, mut space) = (String::from("{"), Vec::from(*b"{"), None);
     let mut deleted = None;
     for field in Fields::read(row.data, row.meta, row.cts)? {
@@ -105,7 +109,7 @@ fn shown(row: &RowView<'_>) -> Result<Shown, BadMeta> {
     data.push('}');
     fields.push(b'}');
     let fields = String::from_utf8(fields).expect("BUG: fields are made of texts");
-    Ok(Shown { id: row.id.to_owned(), cts: row.cts, deleted, data, fields, space })
+    Ok(RecordShown { id: row.id.to_owned(), cts: row.cts, deleted, data, fields, space })
 }
 
 /// Lines of an export: one JSON object per record, tombstones too, incomplete records not.

@@ -26,7 +26,7 @@ use crate::{
 const PAYLOAD_NAMES: &[&str] = &["authToken", "token", "apiKey"];
 
 /// What a request names.
-pub(super) struct Wanted<'r> {
+pub(super) struct ConnectRequest<'r> {
     pub(super) parts: &'r Parts,
     /// `{db}` of its path.
     pub(super) route: Option<&'r str>,
@@ -34,7 +34,7 @@ pub(super) struct Wanted<'r> {
 }
 
 /// Everything that a connection or call is let in with.
-pub(super) struct Entry {
+pub(super) struct EventsEntry {
     pub(super) context: RequestContext,
     pub(super) store: Arc<Store>,
     pub(super) rights: Rights,
@@ -65,7 +65,7 @@ impl From<Error> for NotAdmitted {
 ///
 /// # Errors
 /// What stands in place of an upgrade (section 2.7).
-pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAdmitted> {
+pub(super) async fn enter(hub: &Hub, wanted: &ConnectRequest<'_>) -> Result<EventsEntry, NotAdmitted> {
     let store_id = &*wanted.query.store_id;
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
         let message = "storeId does not fit this hub's store_id_pattern";
@@ -91,7 +91,7 @@ pub(super) async fn enter(hub: &Hub, wanted: &Wanted<'_>) -> Result<Entry, NotAd
 }
 
 /// Notes a connection whose `storeId` can name no store, if its credential is one (see [`enter`]).
-pub(super) async fn note_bad_store(hub: &Hub, wanted: &Wanted<'_>, error: &Error) {
+pub(super) async fn note_bad_store(hub: &Hub, wanted: &ConnectRequest<'_>, error: &Error) {
     if let Ok(auth) = entry::authenticate(hub, wanted.parts, &policy(hub, wanted, &entry::anybody)).await {
         let whose = whose_of(wanted.parts, &auth);
         note(hub, (auth.database_id, &wanted.query.store_id), &whose, error);
@@ -111,7 +111,7 @@ fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
 /// put the store.
 fn policy<'r>(
     hub: &'r Hub,
-    wanted: &Wanted<'r>,
+    wanted: &ConnectRequest<'r>,
     condition: &'r (dyn Fn(&AuthContext) -> Result<()> + Sync),
 ) -> Policy<'r> {
     let config = &hub.config.events;
@@ -133,7 +133,12 @@ fn policy<'r>(
     }
 }
 
-async fn admit(hub: &Hub, wanted: &Wanted<'_>, policy: &Policy<'_>, auth: AuthContext) -> Result<Entry> {
+async fn admit(
+    hub: &Hub,
+    wanted: &ConnectRequest<'_>,
+    policy: &Policy<'_>,
+    auth: AuthContext,
+) -> Result<EventsEntry> {
     let store_id = &*wanted.query.store_id;
     let context = entry::authorize(hub, wanted.parts, policy, auth).await?;
     let maker = context.may_create.then_some(&*context.requester);
@@ -146,7 +151,7 @@ async fn admit(hub: &Hub, wanted: &Wanted<'_>, policy: &Policy<'_>, auth: AuthCo
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
     let (rights, connection) = (rights(&context.auth), context.database.connect());
-    Ok(Entry { context, store, rights, _subscriber: subscriber, _connection: connection })
+    Ok(EventsEntry { context, store, rights, _subscriber: subscriber, _connection: connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).
@@ -156,7 +161,7 @@ pub(super) fn is_callers_fault(error: &Error) -> bool {
 
 /// The first credential found: headers (and what a socket may carry instead), the cookie if the page that sends it is one
 /// of ours, the app's payload (EVT-51).
-fn carriers<'r>(hub: &Hub, wanted: &Wanted<'r>) -> Carriers<'r> {
+fn carriers<'r>(hub: &Hub, wanted: &ConnectRequest<'r>) -> Carriers<'r> {
     let config = &hub.config.events;
     let is_ours = |origin: &http::HeaderValue| cors::is_listed(origin, &config.cors_origins);
     let name = config.auth_cookie.as_deref();

@@ -26,7 +26,7 @@ use answer::{Answer, ViewError};
 use request::EventsApiRequest;
 
 use crate::{
-    http::{Query, RequestId, metering},
+    http::{HttpRequestId, Query, metering},
     hub::Hub,
     rights::{self, Right},
 };
@@ -111,7 +111,7 @@ pub(super) fn is_endpoint(path: &str) -> bool {
 /// Serves a request under `/v1/databases/{db}/events`.
 pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId(String::new()));
+    let id = parts.extensions.get::<HttpRequestId>().cloned().unwrap_or_else(|| HttpRequestId(String::new()));
     let Some((database, target)) = target(parts.uri.path()) else {
         return ViewError::no_such_endpoint().respond(&id, None);
     };
@@ -206,7 +206,7 @@ async fn run(
     }
 }
 
-fn method_not_allowed(allowed: &[Method], id: &RequestId, seq: Option<Seq>) -> Response {
+fn method_not_allowed(allowed: &[Method], id: &HttpRequestId, seq: Option<Seq>) -> Response {
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
     let names = names.join(", ");
     let error = ViewError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("use {names}"));

@@ -7,7 +7,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use ferry_core::events::{HUB_CLIENT_ID, append::check_added};
-use ferry_protocol::events::{Asked, Cursor, ErrorCode, Event, Hook, HookEvent, RpcError, Verdict};
+use ferry_protocol::events::{ErrorCode, Event, Hook, HookContext, HookEvent, LogCursor, RpcError, Verdict};
 use ferry_types::UnixMillis;
 use hmac::{Hmac, Mac as _};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -84,7 +84,7 @@ impl Hooks {
     /// `REJECTED`, or `HOOK_UNAVAILABLE` unless the hook may be missing.
     pub(super) async fn on_push(
         &self,
-        asked: &Asked<'_>,
+        asked: &HookContext<'_>,
         batch: &[Event],
         now: UnixMillis,
     ) -> Result<Vec<Event>, RpcError> {
@@ -113,8 +113,8 @@ impl Hooks {
     /// `FORBIDDEN` after a rejection; `HOOK_UNAVAILABLE` if the hook does not answer in time.
     pub(super) async fn on_pull(
         &self,
-        asked: &Asked<'_>,
-        (cursor, live): (Option<&Cursor>, bool),
+        asked: &HookContext<'_>,
+        (cursor, live): (Option<&LogCursor>, bool),
         verdicts: &Verdicts,
         now: UnixMillis,
     ) -> Result<(), RpcError> {

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::{
-    access::Entry,
+    access::EventsEntry,
     ahead::settled,
     metric, now_ms,
     push::{Pusher, charge_connection},
@@ -25,7 +25,7 @@ use super::{
 };
 
 use crate::{
-    http::{RequestId as HttpRequestId, metering},
+    http::{HttpRequestId, metering},
     hub::Hub,
 };
 use ferry_control::Meter;
@@ -111,7 +111,7 @@ pub(super) fn record_refused(hub: &Hub, store: (DatabaseId, &str), calls: &[&str
 /// Runs the calls one after another.
 pub(super) async fn answer(
     hub: &Arc<Hub>,
-    entry: Entry,
+    entry: EventsEntry,
     calls: Arc<[String]>,
     id: HttpRequestId,
 ) -> Response {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_core::events::maintenance::{Progress, step};
+use ferry_core::events::maintenance::{MaintenanceProgress, step};
 use ferry_sqlite::fault;
 use ferry_types::Result;
 
@@ -38,7 +38,7 @@ pub(super) fn maintain(hub: &Hub, database: &Arc<Database>) {
 }
 
 async fn run(database: &Database) -> Result<()> {
-    let (by, mut progress) = (Requester::hub(), Progress::default());
+    let (by, mut progress) = (Requester::hub(), MaintenanceProgress::default());
     loop {
         let submitted = database.submit(&by, move |transaction| {
             let more = step(&transaction.sql(), &mut progress)?;

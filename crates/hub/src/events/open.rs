@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use base64::Engine as _;
 use ferry_core::events::{
     OnRollback, StoreKey, StoreRow, StoreState, Watermark, ahead, first_layout,
-    identity::{self, Change, Opened},
+    identity::{self, IdentityChange, Opened},
     maintenance, store,
 };
 use ferry_sqlite::NativeSql;
@@ -180,7 +180,7 @@ impl Find {
         let watermark = self.watermark.as_ref();
         first_layout::take_over(sql)?;
         if let Some(mut row) = store::find(sql, &self.store_id)? {
-            let change = Change {
+            let change = IdentityChange {
                 commit_seq,
                 new_id: &self.new_id,
                 actor: "hub",

@@ -6,7 +6,7 @@ use ferry_core::events::{
     AppendOutcome, Bucket, FirstEvent, Log as _, Position, StoreState,
     append::{check_backend, check_head, renumber},
 };
-use ferry_protocol::events::{Asked, Cursor, ErrorCode, Event, Hook, PushCall, RpcError};
+use ferry_protocol::events::{ErrorCode, Event, Hook, HookContext, LogCursor, PushCall, RpcError};
 use tokio::time::Duration;
 
 use super::{
@@ -127,7 +127,7 @@ impl Pusher {
     }
 
     /// Asks the hook, if there is one, whether the caller may read (EVT-59).
-    pub(super) async fn may_pull(&self, cursor: Option<&Cursor>, live: bool) -> Result<(), RpcError> {
+    pub(super) async fn may_pull(&self, cursor: Option<&LogCursor>, live: bool) -> Result<(), RpcError> {
         let hooks = &self.hub.services.events.hooks;
         if !hooks.has(Hook::OnPull) {
             return Ok(());
@@ -137,9 +137,9 @@ impl Pusher {
         hooks.on_pull(&asked, (cursor, live), self.store.verdicts(), self.hub.clock.now()).await
     }
 
-    fn asked<'a>(&'a self, database: &'a str, backend_id: &'a str) -> Asked<'a> {
+    fn asked<'a>(&'a self, database: &'a str, backend_id: &'a str) -> HookContext<'a> {
         let (store, principal) = (self.store.id(), &*self.requester.principal);
-        Asked { database, store, principal, transport: self.transport, backend_id }
+        HookContext { database, store, principal, transport: self.transport, backend_id }
     }
 
     async fn append(&self, wanted: Wanted) -> Result<Pushed, RpcError> {

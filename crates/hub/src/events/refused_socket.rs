@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     metric, now_ms,
-    wire::{Event, Wire},
+    wire::{Wire, WireEvent},
 };
 use crate::{http::BoundedSocket, hub::Hub};
 
@@ -39,16 +39,16 @@ pub(super) async fn run(hub: Arc<Hub>, error: RpcError, socket: BoundedSocket) {
     let mut wire = Wire::new(socket);
     loop {
         let event = tokio::select! {
-            event = timeout(SILENCE_MAX, wire.next()) => event.unwrap_or(Event::Gone),
+            event = timeout(SILENCE_MAX, wire.next()) => event.unwrap_or(WireEvent::Gone),
             () = hub.stopping.cancelled() => return wire.finish(close::RESTARTING, true).await,
         };
         match event {
-            Event::Text(text) => machine.receive(&text, &Nowhere, now_ms()),
-            Event::Binary(_) => machine.reject("expected text"),
-            Event::Alive | Event::Drained => {}
-            Event::Broken(close) => return wire.finish(close, true).await,
-            Event::Stalled => return wire.finish(close::TOO_SLOW, false).await,
-            Event::Gone => return,
+            WireEvent::Text(text) => machine.receive(&text, &Nowhere, now_ms()),
+            WireEvent::Binary(_) => machine.reject("expected text"),
+            WireEvent::Alive | WireEvent::Drained => {}
+            WireEvent::Broken(close) => return wire.finish(close, true).await,
+            WireEvent::Stalled => return wire.finish(close::TOO_SLOW, false).await,
+            WireEvent::Gone => return,
         }
         while let Some(output) = machine.next_output() {
             match output {

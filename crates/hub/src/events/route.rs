@@ -12,12 +12,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Body as _;
 
 use super::{
-    access::{self, NotAdmitted, Wanted},
+    access::{self, ConnectRequest, NotAdmitted},
     cors, http as call, refusal, refused_socket, socket,
 };
 use crate::{
     config::AuthRefusal,
-    http::{Handshake, NO_UPGRADE, RequestId, SocketLimits},
+    http::{Handshake, HttpRequestId, NO_UPGRADE, SocketLimits},
     hub::Hub,
 };
 
@@ -82,7 +82,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         sent_max_bytes: EVENTS_SENT_FRAME_MAX_BYTES + config.max_frame_bytes,
         stall_max: Duration::from_millis(config.limits.ack_ms),
     };
-    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
+    let wanted = ConnectRequest { parts: &parts, route: route(&parts), query: &query };
     let entered = access::enter(hub, &wanted).await;
     // The hub waits for this token's end before it closes files.
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
@@ -113,7 +113,8 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
 async fn bad_query(hub: &Hub, parts: &Parts, bad: &BadQuery) -> Response {
     let error = refusal::bad_query(bad);
     if let Ok(query) = ConnectQuery::parse_any(parts.uri.query().unwrap_or("")) {
-        access::note_bad_store(hub, &Wanted { parts, route: route(parts), query: &query }, &error).await;
+        access::note_bad_store(hub, &ConnectRequest { parts, route: route(parts), query: &query }, &error)
+            .await;
     }
     refusal::response(&error)
 }
@@ -130,7 +131,7 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
             return call::malformed(StatusCode::BAD_REQUEST, bad.0);
         }
     };
-    let wanted = Wanted { parts: &parts, route: route(&parts), query: &query };
+    let wanted = ConnectRequest { parts: &parts, route: route(&parts), query: &query };
     // Who has no right is refused before anything is read; what is read then is little, and only names the calls that
     // are refused, which a client waits for by their ids.
     let entered = access::enter(hub, &wanted).await;
@@ -165,6 +166,6 @@ async fn post(hub: &Arc<Hub>, parts: Parts, body: Body) -> Response {
         return call::refused(&spent, &calls);
     }
     let calls = calls.into_iter().map(str::to_owned).collect();
-    let id = parts.extensions.get::<RequestId>().cloned();
-    call::answer(hub, entry, calls, id.unwrap_or_else(|| RequestId(String::new()))).await
+    let id = parts.extensions.get::<HttpRequestId>().cloned();
+    call::answer(hub, entry, calls, id.unwrap_or_else(|| HttpRequestId(String::new()))).await
 }

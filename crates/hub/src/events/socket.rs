@@ -19,12 +19,12 @@ use tokio::{
 };
 
 use super::{
-    access::Entry,
+    access::EventsEntry,
     ahead::settled,
     metric, now_ms,
     push::{Pusher, charge_connection},
     store::Store,
-    wire::{Event, Wire},
+    wire::{Wire, WireEvent},
 };
 
 use crate::{config::AuthRefusal, http::BoundedSocket, hub::Hub};
@@ -70,7 +70,7 @@ type Verdict = (u32, Result<(), RpcError>);
 
 /// What a connection waits for.
 enum Wake {
-    Wire(Event),
+    Wire(WireEvent),
     Pushed(Result<(), RpcError>),
     Read(u32, Result<Option<HistoryPage>>),
     Asked(Option<Verdict>),
@@ -83,8 +83,8 @@ enum Wake {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn run(hub: Arc<Hub>, entry: Entry, socket: BoundedSocket) {
-    let Entry { ref context, ref store, .. } = entry;
+pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket) {
+    let EventsEntry { ref context, ref store, .. } = entry;
     let mut watch = context.watch(&hub);
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
     let mut rights_over = pin!(rights_end(&mut watch, grace));
@@ -144,7 +144,7 @@ enum End {
 }
 
 impl Session {
-    fn new(hub: &Arc<Hub>, entry: &Entry, socket: BoundedSocket) -> Self {
+    fn new(hub: &Arc<Hub>, entry: &EventsEntry, socket: BoundedSocket) -> Self {
         let (config, now_ms) = (&hub.config.events, now_ms());
         let pusher = Pusher {
             hub: Arc::clone(hub),
@@ -227,13 +227,13 @@ impl Session {
         self.act().or(Some(End::Close(close)))
     }
 
-    fn on_wire(&mut self, event: Event, now: u64) -> Option<End> {
-        if !matches!(event, Event::Drained) {
+    fn on_wire(&mut self, event: WireEvent, now: u64) -> Option<End> {
+        if !matches!(event, WireEvent::Drained) {
             self.heard_ms = now;
         }
         let received = match &event {
-            Event::Text(text) => text.len(),
-            Event::Binary(bytes) => bytes.len(),
+            WireEvent::Text(text) => text.len(),
+            WireEvent::Binary(bytes) => bytes.len(),
             _ => 0,
         };
         if received > 0 && self.meter.charge(received).is_err() {
@@ -241,16 +241,16 @@ impl Session {
         }
         let store: &Store = &self.pusher.store;
         match event {
-            Event::Text(text) => self.machine.receive(&text, store, now),
-            Event::Binary(bytes) => match std::str::from_utf8(&bytes) {
+            WireEvent::Text(text) => self.machine.receive(&text, store, now),
+            WireEvent::Binary(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => self.machine.receive(text, store, now),
                 Err(_) => self.machine.reject("expected UTF-8"),
             },
-            Event::Drained => {}
-            Event::Alive => return None,
-            Event::Broken(close) => return Some(End::Close(close)),
-            Event::Stalled => return Some(End::CloseNow(close::TOO_SLOW)),
-            Event::Gone => return Some(End::Gone),
+            WireEvent::Drained => {}
+            WireEvent::Alive => return None,
+            WireEvent::Broken(close) => return Some(End::Close(close)),
+            WireEvent::Stalled => return Some(End::CloseNow(close::TOO_SLOW)),
+            WireEvent::Gone => return Some(End::Gone),
         }
         if !self.wire.is_sending() {
             // An Ack may have opened a window, and what was sent has made room.

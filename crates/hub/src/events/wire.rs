@@ -21,7 +21,7 @@ const OUTBOX_MAX_MESSAGES: usize = 1024;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What happened on a socket.
-pub(super) enum Event {
+pub(super) enum WireEvent {
     /// A frame.
     Text(Utf8Bytes),
     /// A frame that should have been text.
@@ -68,11 +68,11 @@ impl Wire {
     }
 
     /// Waits for a message; or, while something is being sent, until all of it is. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(super) async fn next(&mut self) -> WireEvent {
         poll_fn(|context| {
             if self.is_sending() {
                 match self.poll_send(context) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Event::Drained),
+                    Poll::Ready(Ok(())) => return Poll::Ready(WireEvent::Drained),
                     Poll::Ready(Err(fault)) => return Poll::Ready(ended(fault)),
                     Poll::Pending if self.outbox.len() >= OUTBOX_MAX_MESSAGES => return Poll::Pending,
                     Poll::Pending => {}
@@ -116,22 +116,22 @@ impl Wire {
     }
 }
 
-fn received(message: Option<Result<Message, SocketFault>>) -> Event {
+fn received(message: Option<Result<Message, SocketFault>>) -> WireEvent {
     match message {
-        Some(Ok(Message::Text(text))) => Event::Text(text),
-        Some(Ok(Message::Binary(bytes))) => Event::Binary(bytes),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Event::Alive,
-        Some(Ok(Message::Close(_))) | None => Event::Gone,
+        Some(Ok(Message::Text(text))) => WireEvent::Text(text),
+        Some(Ok(Message::Binary(bytes))) => WireEvent::Binary(bytes),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => WireEvent::Alive,
+        Some(Ok(Message::Close(_))) | None => WireEvent::Gone,
         Some(Err(fault)) => ended(fault),
     }
 }
 
-const fn ended(fault: SocketFault) -> Event {
+const fn ended(fault: SocketFault) -> WireEvent {
     match fault {
-        SocketFault::TooLarge => Event::Broken(close::TOO_LARGE),
-        SocketFault::Malformed => Event::Broken(close::PROTOCOL_ERROR),
-        SocketFault::ControlFlood => Event::Broken(CONTROL_FLOOD),
-        SocketFault::Stalled => Event::Stalled,
-        SocketFault::Gone => Event::Gone,
+        SocketFault::TooLarge => WireEvent::Broken(close::TOO_LARGE),
+        SocketFault::Malformed => WireEvent::Broken(close::PROTOCOL_ERROR),
+        SocketFault::ControlFlood => WireEvent::Broken(CONTROL_FLOOD),
+        SocketFault::Stalled => WireEvent::Stalled,
+        SocketFault::Gone => WireEvent::Gone,
     }
 }

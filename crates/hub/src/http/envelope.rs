@@ -31,9 +31,9 @@ const REQUEST_ID_MAX_BYTES: usize = 64;
 
 /// Id of a request, as an extension: on its response, its log line and its audit rows (WEB-01).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
+pub struct HttpRequestId(pub String);
 
-impl RequestId {
+impl HttpRequestId {
     fn of(request: &Request) -> Self {
         let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let acceptable = |id: &&str| {
@@ -46,7 +46,7 @@ impl RequestId {
 
 /// Where a request comes from, as the envelope has noted on it.
 pub(crate) fn request_origin(parts: &Parts) -> Origin {
-    let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+    let id = parts.extensions.get::<HttpRequestId>().map(|id| id.0.clone());
     let ip = parts.extensions.get::<ClientIp>().copied().unwrap_or_default();
     Origin { request_id: id.unwrap_or_default(), ip }
 }
@@ -100,7 +100,7 @@ async fn envelope(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = RequestId::of(&request);
+    let id = HttpRequestId::of(&request);
     let client = client_ip(peer.ip(), request.headers(), &shared.trusted_proxies);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let preflight = cors::is_preflight(&request);
@@ -138,7 +138,7 @@ async fn envelope(
     response
 }
 
-fn add_headers(response: &mut Response, id: &RequestId, shared: &Envelope) {
+fn add_headers(response: &mut Response, id: &HttpRequestId, shared: &Envelope) {
     let no_content = response.status() == StatusCode::NO_CONTENT;
     let is_ours = response.extensions().get::<ApplicationPage>().is_none();
     let headers = response.headers_mut();

@@ -19,7 +19,7 @@ pub(crate) use admission::{Admitted, ConnectionAdmission, TooMany};
 pub(crate) use client_ip::is_forwarded;
 pub(crate) use dev_guard::names_this_machine;
 pub(crate) use envelope::Envelope;
-pub use envelope::RequestId;
+pub use envelope::HttpRequestId;
 pub(crate) use envelope::request_origin;
 pub(crate) use handover::{Handover, Lent, SharedStream, Takeover};
 pub(crate) use header_read_timeout::HeaderReadTimeout;

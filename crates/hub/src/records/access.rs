@@ -6,7 +6,7 @@ use ferry_auth::{AuthContext, Principal};
 use ferry_types::{DatabaseKind, Error, Reason, Result};
 use http::request::Parts;
 
-use super::{entry::Entry, maintenance, owners, watermark};
+use super::{entry::RecordsEntry, maintenance, owners, watermark};
 
 use crate::{
     entry::{self, Carriers, Needs, Policy, Tenant},
@@ -24,7 +24,7 @@ pub(super) async fn enter(
     carriers: Carriers<'_>,
     path: Option<&str>,
     rights: &[Right],
-) -> Result<Entry> {
+) -> Result<RecordsEntry> {
     let policy = Policy {
         carriers,
         path,
@@ -42,7 +42,7 @@ pub(super) async fn enter(
         // What became due while the database was not in use is done beside its first request.
         tasks.spawn(async move { maintenance::maintain(&hub, &database).await });
     }
-    let entry = Entry { owner: context.auth.principal.owner(), context };
+    let entry = RecordsEntry { owner: context.auth.principal.owner(), context };
     owners::claim(&entry).await?;
     Ok(entry)
 }

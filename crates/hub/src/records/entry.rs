@@ -9,12 +9,12 @@ use crate::entry::RequestContext;
 
 /// Everything that a request is let in with.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct RecordsEntry {
     pub(super) context: RequestContext,
     pub(super) owner: Arc<str>,
 }
 
-impl Entry {
+impl RecordsEntry {
     /// The collections that the credential reaches.
     pub(super) fn tables(&self) -> Tables<'_> {
         Tables(&self.context.auth.restrictions.table_prefixes)

@@ -9,9 +9,9 @@ use ferry_core::records::{
 use ferry_types::Result;
 
 use super::{
-    entry::Entry,
-    state::Publication,
-    storage::{self, Published, Store},
+    entry::RecordsEntry,
+    state::ChangedRecords,
+    storage::{self, NativeRecords, Published},
 };
 use crate::{database::Database, hub::Hub};
 
@@ -19,7 +19,12 @@ use crate::{database::Database, hub::Hub};
 ///
 /// # Errors
 /// What storage reports.
-pub(super) async fn begin_anew(hub: &Hub, entry: &Entry, client: Option<&str>, loss: Loss) -> Result<()> {
+pub(super) async fn begin_anew(
+    hub: &Hub,
+    entry: &RecordsEntry,
+    client: Option<&str>,
+    loss: Loss,
+) -> Result<()> {
     let (owner, now) = (Arc::clone(&entry.owner), hub.clock.now().into());
     let begun =
         storage::commit(hub, &entry.context.database, &entry.context.requester, move |store, published| {
@@ -42,14 +47,14 @@ pub(super) async fn begin_anew(hub: &Hub, entry: &Entry, client: Option<&str>, l
 /// # Errors
 /// What storage reports.
 pub(super) fn begin(
-    store: &Store<'_>,
+    store: &NativeRecords<'_>,
     published: &mut Published,
     owner: &Arc<str>,
     now: UnixNanos,
 ) -> ferry_sqlite::Result<()> {
     restore::begin_owners_epoch(store, owner, now)?;
     // Streams that are open look again, and find another epoch.
-    published.push(Publication {
+    published.push(ChangedRecords {
         owner: Arc::clone(owner),
         app: "".into(),
         collections: Vec::new(),

@@ -12,7 +12,7 @@ use ferry_core::records::{
 };
 use ferry_types::Code;
 
-use super::{state::Publication, storage, watermark};
+use super::{state::ChangedRecords, storage, watermark};
 
 use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;
@@ -119,8 +119,8 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> ferry_types::Result<()
 }
 
 /// What subscribers must learn of collections that the hub itself changed.
-fn publications(touched: Vec<Touched>) -> impl Iterator<Item = Publication> {
-    touched.into_iter().map(|(owner, app, coll)| Publication {
+fn publications(touched: Vec<Touched>) -> impl Iterator<Item = ChangedRecords> {
+    touched.into_iter().map(|(owner, app, coll)| ChangedRecords {
         owner: owner.into(),
         app: app.into(),
         collections: vec![coll],

@@ -27,4 +27,4 @@ mod stream;
 mod watermark;
 
 pub use service::RecordsService;
-pub use state::{Publication, RecordsEffect, RecordsState};
+pub use state::{ChangedRecords, RecordsEffect, RecordsState};

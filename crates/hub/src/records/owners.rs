@@ -9,7 +9,7 @@ use ferry_auth::{
 use ferry_core::records::{RecordMaintenance as _, RecordQueries as _};
 use ferry_types::{ApiKeyId, Error, Reason, Result, UserId};
 
-use super::{entry::Entry, storage};
+use super::{entry::RecordsEntry, storage};
 
 use crate::{database::Database, hub::Hub};
 use ferry_control::Requester;
@@ -65,7 +65,7 @@ fn is_own_kind(owner: &str) -> bool {
 ///
 /// # Errors
 /// What storage reports.
-pub(super) async fn claim(entry: &Entry) -> Result<()> {
+pub(super) async fn claim(entry: &RecordsEntry) -> Result<()> {
     let Principal::Jwt(jwt) = &entry.context.auth.principal else { return Ok(()) };
     if !entry.context.database.models().records.has_unclaimed.load(Ordering::Acquire) {
         return Ok(());
@@ -91,7 +91,7 @@ pub(super) async fn claim(entry: &Entry) -> Result<()> {
 ///
 /// # Errors
 /// `NOT_FOUND` for one without records; unless it is written to and its name is one that a credential can have.
-pub(super) async fn named(entry: &Entry, name: &str, is_written: bool) -> Result<Arc<str>> {
+pub(super) async fn named(entry: &RecordsEntry, name: &str, is_written: bool) -> Result<Arc<str>> {
     let text = name.to_owned();
     let found = storage::read(&entry.context.database, move |store| {
         if store.has_owner(&text)? {

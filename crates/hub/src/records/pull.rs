@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Page, Pull, pull};
+use ferry_core::records::{Page, PullRequest, pull};
 use ferry_protocol::records::{CONTENT_TYPE, UnixNanos, check_name, pull_answer};
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
     access,
-    entry::Entry,
+    entry::RecordsEntry,
     head::{client_header, parameter},
     loss,
     push::cursor,
@@ -48,17 +48,18 @@ struct Wanted {
     since: UnixNanos,
 }
 
-async fn page(hub: &Hub, entry: &Entry, wanted: Wanted) -> Result<Page> {
+async fn page(hub: &Hub, entry: &RecordsEntry, wanted: Wanted) -> Result<Page> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let page = storage::page(&entry.context.database, move |store, bounds| {
         let Wanted { app, coll, client, since } = &wanted;
-        let asked = Pull { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
+        let asked =
+            PullRequest { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
         pull(store, &asked)
     });
     Ok(page.await?.unwrap_or_default())
 }
 
-async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &Entry) -> Result<Response> {
+async fn answer(hub: &Arc<Hub>, parts: &Parts, app: &str, entry: &RecordsEntry) -> Result<Response> {
     let (Some(coll), Some(since)) =
         (parameter(parts, "collection").filter(|coll| !coll.is_empty()), parameter(parts, "since"))
     else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Caller, Delta, Dialect, Tables, exchange};
+use ferry_core::records::{Delta, Dialect, PushCaller, Tables, exchange};
 use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
 use ferry_sqlite::fault;
 use ferry_types::{
@@ -13,8 +13,8 @@ use ferry_types::{
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    access, decoding::Turn, entry::Entry, head::client_header, loss, maintenance, refusal,
-    state::Publication, storage,
+    access, decoding::Turn, entry::RecordsEntry, head::client_header, loss, maintenance, refusal,
+    state::ChangedRecords, storage,
 };
 use crate::{
     database::Committed,
@@ -51,7 +51,13 @@ struct Wanted {
     turn: Turn,
 }
 
-async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entry) -> Result<Response> {
+async fn push(
+    hub: &Arc<Hub>,
+    parts: &Parts,
+    app: &str,
+    body: Body,
+    entry: &RecordsEntry,
+) -> Result<Response> {
     let too_large = || {
         let message = format!(
             "the body is over {RECORDS_BODY_MAX_BYTES} bytes, or broke off: send fewer changes at once"
@@ -99,12 +105,12 @@ async fn push(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body, entry: &Entr
     Ok(response)
 }
 
-async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committed<Delta>> {
+async fn commit(hub: &Arc<Hub>, entry: &RecordsEntry, wanted: Wanted) -> Result<Committed<Delta>> {
     let (owner, clock) = (Arc::clone(&entry.owner), Arc::clone(&hub.clock));
     let restrictions = Arc::clone(&entry.context.auth.restrictions);
     storage::write(hub, entry, move |store, published| {
         let _turn = &wanted.turn;
-        let caller = Caller {
+        let caller = PushCaller {
             owner: &owner,
             app: &wanted.app,
             client: &wanted.client,
@@ -117,7 +123,7 @@ async fn commit(hub: &Arc<Hub>, entry: &Entry, wanted: Wanted) -> Result<Committ
         let done = exchange(store, &caller, &wanted.changes)?;
         fault::point("records.applied")?;
         if !done.pushed.collections.is_empty() || done.page.loss.is_some() {
-            published.push(Publication {
+            published.push(ChangedRecords {
                 owner: Arc::clone(&owner),
                 app: Arc::clone(&wanted.app),
                 collections: done.pushed.collections.clone(),

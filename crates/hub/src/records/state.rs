@@ -15,7 +15,7 @@ use super::{live::OwnerTopics, stats};
 
 /// What a commit changed, for those who may read the owner's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
+pub struct ChangedRecords {
     /// OwnerTopics of the records.
     pub owner: Arc<str>,
     /// The app.
@@ -30,7 +30,7 @@ pub struct Publication {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordsEffect {
     /// Some changed.
-    Changed(Publication),
+    Changed(ChangedRecords),
     /// All of this owner's were removed.
     OwnerRemoved(Arc<str>),
 }
@@ -63,7 +63,7 @@ impl ModelState for RecordsState {
     fn publish(&self, seq: Seq, effect: RecordsEffect) {
         self.reached(seq);
         match effect {
-            RecordsEffect::Changed(Publication { owner, app, collections, client }) => {
+            RecordsEffect::Changed(ChangedRecords { owner, app, collections, client }) => {
                 if let Some(owner) = self.owners.get(&owner) {
                     owner.publish(&app, &collections, &client);
                 }

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::records::{Bounds, Note, RecordMaintenance as _, restore, sqlite::SqliteRecords};
+use ferry_core::records::{Note, PageBounds, RecordMaintenance as _, restore, sqlite::SqliteRecords};
 use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::{
-    entry::Entry,
-    state::{Publication, RecordsEffect},
+    entry::RecordsEntry,
+    state::{ChangedRecords, RecordsEffect},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use ferry_control::Requester;
 const EPOCH_BYTES: usize = 12;
 
 /// The records of a database, for as long as a transaction or a snapshot.
-pub(super) type Store<'a> = SqliteRecords<'a, NativeSql<'a>>;
+pub(super) type NativeRecords<'a> = SqliteRecords<'a, NativeSql<'a>>;
 
 /// What a request changed, for its subscribers.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(super) struct Published(Vec<RecordsEffect>);
 
 impl Published {
     /// Records changed.
-    pub(super) fn push(&mut self, publication: Publication) {
+    pub(super) fn push(&mut self, publication: ChangedRecords) {
         self.0.push(RecordsEffect::Changed(publication));
     }
 
@@ -40,8 +40,8 @@ impl Published {
     }
 }
 
-impl Extend<Publication> for Published {
-    fn extend<I: IntoIterator<Item = Publication>>(&mut self, publications: I) {
+impl Extend<ChangedRecords> for Published {
+    fn extend<I: IntoIterator<Item = ChangedRecords>>(&mut self, publications: I) {
         self.0.extend(publications.into_iter().map(RecordsEffect::Changed));
     }
 }
@@ -53,7 +53,7 @@ impl Extend<Publication> for Published {
 pub(super) async fn read<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&Store<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&NativeRecords<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = Arc::clone(&database.models().records);
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -98,27 +98,27 @@ pub(super) trait Cut {
 pub(super) async fn page<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
 where
     T: Cut + Send + 'static,
-    F: Fn(&Store<'_>, Bounds) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: Fn(&NativeRecords<'_>, PageBounds) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     if database.models().records.has_tables.load(Ordering::Acquire) {
-        let inline = database.read_inline(|sql| work(&SqliteRecords::new(sql), Bounds::INLINE));
+        let inline = database.read_inline(|sql| work(&SqliteRecords::new(sql), PageBounds::INLINE));
         match inline {
             Some(Ok(page)) if !page.is_cut() => return Ok(Some(page)),
             Some(Err(error)) => return Err(error.into_refusal()),
             Some(Ok(_)) | None => {}
         }
     }
-    read(database, move |store| work(store, Bounds::PAGE)).await
+    read(database, move |store| work(store, PageBounds::PAGE)).await
 }
 
 /// Writes records in the next group; the first write makes the tables and fixes the kind of the database.
 ///
 /// # Errors
 /// What `work` refuses, the actor or storage reports; nothing of the request is stored then.
-pub(super) async fn write<T, F>(hub: &Hub, entry: &Entry, work: F) -> Result<Committed<T>>
+pub(super) async fn write<T, F>(hub: &Hub, entry: &RecordsEntry, work: F) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&NativeRecords<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = &entry.context.database.models().records;
     let is_known = state.has_tables.load(Ordering::Acquire);
@@ -159,7 +159,7 @@ pub(super) async fn commit<T, F>(
 ) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&NativeRecords<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let state = &database.models().records;
     if state.remembers_down.load(Ordering::Acquire) {
@@ -184,7 +184,7 @@ where
 pub(super) async fn submit<T, F>(database: &Arc<Database>, by: &Requester, work: F) -> Result<Committed<T>>
 where
     T: Send + 'static,
-    F: FnOnce(&Store<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
+    F: FnOnce(&NativeRecords<'_>, &mut Published) -> ferry_sqlite::Result<T> + Send + 'static,
 {
     let committed = database.submit(by, move |transaction| {
         let mut published = Published::default();
@@ -223,7 +223,7 @@ pub(super) async fn make_views(database: &Arc<Database>) -> Option<Seq> {
 }
 
 /// Remembers in the next group what a read found out about a device.
-pub(super) fn note(hub: &Arc<Hub>, entry: &Entry, note: Option<Note>) {
+pub(super) fn note(hub: &Arc<Hub>, entry: &RecordsEntry, note: Option<Note>) {
     let Some(note) = note else { return };
     let (entry, owner) = (entry.clone(), Arc::clone(&entry.owner));
     // Nobody waits for it; a lost note only means that something is delivered twice.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{Pull, Stream, Tables, live::StreamRead, stream_page};
+use ferry_core::records::{PullRequest, Stream, Tables, live::StreamRead, stream_page};
 use ferry_protocol::records::{UnixNanos, changes_event, check_name};
 use ferry_types::Result;
 use http::request::Parts;
 
 use super::{
     access,
-    entry::Entry,
+    entry::RecordsEntry,
     head::{client_header, parameter},
     live::{self, END, Source, position_of},
     loss,
@@ -48,7 +48,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str) -> Response 
 }
 
 /// The collections that the request names, all of them reachable; none: all that are.
-fn collections(parts: &Parts, entry: &Entry) -> Result<Vec<String>> {
+fn collections(parts: &Parts, entry: &RecordsEntry) -> Result<Vec<String>> {
     let listed = parameter(parts, "collections").unwrap_or_default();
     let colls: Vec<String> = listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     for coll in &colls {
@@ -68,7 +68,7 @@ impl storage::Cut for Stream {
 #[derive(Clone)]
 struct Changes {
     hub: Arc<Hub>,
-    entry: Entry,
+    entry: RecordsEntry,
     app: String,
     colls: Vec<String>,
     client: Option<String>,
@@ -83,8 +83,15 @@ impl Changes {
         let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.context.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
         let page = storage::page(&self.entry.context.database, move |store, bounds| {
-            let asked =
-                Pull { owner: &owner, app: &app, coll: "", client: client.as_deref(), since, now, bounds };
+            let asked = PullRequest {
+                owner: &owner,
+                app: &app,
+                coll: "",
+                client: client.as_deref(),
+                since,
+                now,
+                bounds,
+            };
             let tables = Tables(&restrictions.table_prefixes);
             let only = if let [only] = &colls[..] { Some(&**only) } else { None };
             let wants = |coll: &str| {

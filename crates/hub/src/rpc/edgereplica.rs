@@ -13,7 +13,7 @@ use ferry_types::{Error, Model, ModelSet, Op, OpSet, Reason, Result};
 use crate::rpc::Call;
 
 /// The service.
-pub(super) struct Service(pub(super) Arc<Control>);
+pub(super) struct EdgeReplicaService(pub(super) Arc<Control>);
 
 fn whoami(whoami: Whoami) -> wire::WhoamiInfo {
     wire::WhoamiInfo {
@@ -58,7 +58,7 @@ fn ops(direction: buffa::EnumValue<wire::Direction>) -> Result<OpSet, Error> {
     refining_impl_trait,
     reason = "every answer is an owned message; callers reach it through the router"
 )]
-impl wire::AdminService for Service {
+impl wire::AdminService for EdgeReplicaService {
     async fn whoami(
         &self,
         context: RequestContext,

@@ -15,7 +15,7 @@ use crate::rpc::{
 };
 
 /// The service.
-pub(super) struct Service(pub(super) Arc<Control>);
+pub(super) struct FerryService(pub(super) Arc<Control>);
 
 /// Methods whose bodies stand in a file of their group.
 macro_rules! forwards {
@@ -36,7 +36,7 @@ macro_rules! forwards {
     refining_impl_trait,
     reason = "every answer is an owned message; callers reach it through the router"
 )]
-impl wire::AdminService for Service {
+impl wire::AdminService for FerryService {
     async fn whoami(
         &self,
         context: RequestContext,

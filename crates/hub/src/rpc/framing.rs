@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tower::ServiceExt as _;
 
-use crate::http::RequestId;
+use crate::http::HttpRequestId;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
@@ -37,7 +37,7 @@ pub(crate) async fn serve(
     body_max_bytes: usize,
     request: Request<Body>,
 ) -> Response<Body> {
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let id = request.extensions().get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let is_text = is_text(request.headers());
     let request = match is_text {
         true => from_text(request, body_max_bytes).await,

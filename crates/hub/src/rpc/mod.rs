@@ -33,14 +33,14 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::http::RequestId;
+use crate::http::HttpRequestId;
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
 pub(crate) fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
     let router = Router::new()
-        .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::Service(Arc::clone(control))))
-        .add_service::<_, _>(Arc::new(crate::rpc::ferry::Service(Arc::clone(control))));
+        .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::EdgeReplicaService(Arc::clone(control))))
+        .add_service::<_, _>(Arc::new(crate::rpc::ferry::FerryService(Arc::clone(control))));
     let limits =
         Limits::default().with_max_request_body_size(body_max_bytes).with_max_message_size(body_max_bytes);
     let longest = Duration::from_millis(RPC_MAX_MS);
@@ -61,7 +61,7 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(super) fn new(control: &'a Arc<Control>, context: &'a RequestContext) -> Self {
         let extensions = context.extensions();
-        let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
         Self { control, origin: Origin { request_id, ip }, context }
     }

@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 use super::rpc_service;
 use crate::{
     config::{Config, ServeArgs},
-    http::RequestId,
+    http::HttpRequestId,
 };
 
 /// When tests begin, Unix seconds.
@@ -100,7 +100,7 @@ const EDGEREPLICA: &str = "edgereplica.admin.v1.AdminService";
 const FERRY: &str = "ferry.admin.v1.AdminService";
 
 async fn send(hub: &Fixture, mut request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
-    request.extensions_mut().insert(RequestId("request-7".to_owned()));
+    request.extensions_mut().insert(HttpRequestId("request-7".to_owned()));
     request.extensions_mut().insert(local());
     let app = axum::Router::new().fallback_service(rpc_service(&hub.control, 1 << 20));
     let response = app.oneshot(request).await.unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use super::{Dialect, ErrorCode, EventRef, RequestId, RpcError};
+use super::{ErrorCode, EventRef, LiveStoreDialect, RequestId, RpcError};
 
 /// Appends `text` as a JSON string.
 pub(super) fn string(out: &mut String, text: &str) {
@@ -191,8 +191,8 @@ fn exit(id: &RequestId, outcome: impl FnOnce(&mut String)) -> Bytes {
 pub fn exit_void(id: &RequestId) -> Bytes {
     exit(id, |out| {
         out.push_str(match id.dialect() {
-            Dialect::A => "\"Success\"",
-            Dialect::B => "\"Success\",\"value\":null",
+            LiveStoreDialect::A => "\"Success\"",
+            LiveStoreDialect::B => "\"Success\",\"value\":null",
         });
     })
 }
@@ -231,8 +231,8 @@ pub fn exit_die(id: &RequestId, defect: &str) -> Bytes {
 
 fn failure(id: &RequestId, cause: impl FnOnce(&mut String)) -> Bytes {
     let (open, close) = match id.dialect() {
-        Dialect::A => ("", ""),
-        Dialect::B => ("[", "]"),
+        LiveStoreDialect::A => ("", ""),
+        LiveStoreDialect::B => ("[", "]"),
     };
     exit(id, |out| {
         out.push_str("\"Failure\",\"cause\":");

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     Event,
     encode::{number, string},
-    inbound::{Cursor, present},
+    inbound::{LogCursor, present},
     view::{BadBody, write_event},
 };
 
@@ -37,7 +37,7 @@ impl Hook {
 
 /// Who asks for what, as a hook learns it. Never a payload or a token (EVT-54).
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct HookContext<'a> {
     /// Id of the database.
     pub database: &'a str,
     /// The store.
@@ -50,7 +50,7 @@ pub struct Asked<'a> {
     pub backend_id: &'a str,
 }
 
-impl Asked<'_> {
+impl HookContext<'_> {
     fn open(&self, hook: Hook) -> String {
         let mut out = String::with_capacity(512);
         out.push_str("{\"hook\":");
@@ -85,7 +85,7 @@ impl Asked<'_> {
 
     /// Body of `onPull`: `cursor` is what the client names, or null.
     #[must_use]
-    pub fn pull(&self, cursor: Option<&Cursor>, live: bool) -> String {
+    pub fn pull(&self, cursor: Option<&LogCursor>, live: bool) -> String {
         let mut out = self.open(Hook::OnPull);
         out.push_str(",\"cursor\":");
         match cursor {
@@ -192,8 +192,13 @@ mod tests {
     // Verifies: EVT-54
     #[test]
     fn bodies_are_what_is_documented_and_nothing_else() {
-        let asked =
-            Asked { database: "db_1", store: "a\"b", principal: "u_1", transport: "ws", backend_id: "id" };
+        let asked = HookContext {
+            database: "db_1",
+            store: "a\"b",
+            principal: "u_1",
+            transport: "ws",
+            backend_id: "id",
+        };
         let event = Event {
             seq_num: 2,
             parent_seq_num: 1,
@@ -207,7 +212,7 @@ mod tests {
         let expected = json!({"hook": "onPush", "database": "db_1", "store": "a\"b", "principal": "u_1",
             "transport": "ws", "backendId": "id", "batch": [shown, shown]});
         assert_eq!(push, expected);
-        let cursor = Cursor { backend_id: "id".into(), seq_num: 7 };
+        let cursor = LogCursor { backend_id: "id".into(), seq_num: 7 };
         let pull: Value = serde_json::from_str(&asked.pull(Some(&cursor), true)).unwrap();
         assert_eq!(pull["cursor"], json!({"backendId": "id", "eventSequenceNumber": 7}));
         assert_eq!((&pull["live"], &pull["batch"]), (&json!(true), &Value::Null));

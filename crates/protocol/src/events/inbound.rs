@@ -76,12 +76,12 @@ pub struct PullCall {
     /// Whether later events follow, for ever.
     pub live: bool,
     /// Where the client stands; `None`: it has nothing.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<LogCursor>,
 }
 
 /// A client's position in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct LogCursor {
     /// The store's identity as the client knows it.
     pub backend_id: Box<str>,
     /// Number of the newest event it has.
@@ -201,7 +201,7 @@ impl RawPull<'_> {
         let cursor = self
             .cursor
             .0
-            .map(|cursor| Cursor { backend_id: cursor.backend_id.into(), seq_num: cursor.seq_num.0 });
+            .map(|cursor| LogCursor { backend_id: cursor.backend_id.into(), seq_num: cursor.seq_num.0 });
         Ok(Call::Pull(PullCall { store_id: self.store_id.into(), live, cursor }))
     }
 }

@@ -21,10 +21,10 @@ pub use encode::{
 };
 pub use error::{ErrorCode, RpcError};
 pub use event::{Event, EventRef, SEQ_NUM_MAX};
-pub use hook::{Asked, Hook, HookEvent, Verdict, pushed_body};
-pub use inbound::{Call, Cursor, Inbound, Malformed, PullCall, PushCall, Request, Transport};
+pub use hook::{Hook, HookContext, HookEvent, Verdict, pushed_body};
+pub use inbound::{Call, Inbound, LogCursor, Malformed, PullCall, PushCall, Request, Transport};
 pub use query::{BadQuery, ConnectQuery, check_store_id};
-pub use request_id::{Dialect, RequestId};
+pub use request_id::{LiveStoreDialect, RequestId};
 pub use view::{
     AppendCall, BadBody, CommittedEvent, EXPORT_FERRY, EXPORT_TABLE_PREFIX, EXPORT_VERSION, ExportHeader,
     ExportTrailer, export_table, write_committed, write_event, write_sse,

@@ -9,14 +9,14 @@ const ID_MAX_BYTES: usize = 128;
 
 /// Which shape outcomes take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub enum LiveStoreDialect {
     /// LiveStore 0.4: ids are strings, a cause is an object.
     A,
     /// The release after it: ids are numbers, a cause is an array.
     B,
 }
 
-impl Dialect {
+impl LiveStoreDialect {
     /// For metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -39,10 +39,10 @@ pub enum RequestId {
 impl RequestId {
     /// The dialect that the id chooses.
     #[must_use]
-    pub const fn dialect(&self) -> Dialect {
+    pub const fn dialect(&self) -> LiveStoreDialect {
         match self {
-            Self::Text(_) => Dialect::A,
-            Self::Number(_) => Dialect::B,
+            Self::Text(_) => LiveStoreDialect::A,
+            Self::Number(_) => LiveStoreDialect::B,
         }
     }
 

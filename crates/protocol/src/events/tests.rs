@@ -72,7 +72,7 @@ fn g2_to_g5_pulls_of_dialect_a() {
         r#"{"_tag":"Request","id":"12","tag":"SyncWsRpc.Pull","traceId":"dd3eecdf7ccd795c24699a2724cb1576","payload":{"storeId":"store-o4kk93","live":true,"cursor":{"_tag":"Some","value":{"backendId":"I4T0DpcfSxO0Cgh7ePEnx","eventSequenceNumber":260}}},"spanId":"f6b36b90673c6866","sampled":true,"headers":[]}"#,
         Transport::Ws,
     );
-    let cursor = Some(Cursor { backend_id: "I4T0DpcfSxO0Cgh7ePEnx".into(), seq_num: 260 });
+    let cursor = Some(LogCursor { backend_id: "I4T0DpcfSxO0Cgh7ePEnx".into(), seq_num: 260 });
     assert_eq!(pull, Ok(Call::Pull(PullCall { store_id: "store-o4kk93".into(), live: true, cursor })));
     let (_, pull) = call(
         r#"{"_tag":"Request","id":"0","tag":"SyncWsRpc.Pull","traceId":"livestore-noop-trace-idcmwou7ub2001ogv7dhrjdfa7p","payload":{"storeId":"full-k6wc31","payload":{"authToken":"tok"},"live":true,"cursor":{"_tag":"None"}},"spanId":"livestore-noop-span-idcmwou7ub2001pgv7d3g9z2frp","sampled":false,"headers":[]}"#,
@@ -142,7 +142,7 @@ fn g13_to_g15_dialect_b() {
         r#"{"_tag":"Request","id":11,"tag":"SyncWsRpc.Pull","payload":{"storeId":"store-x3pinu","payload":null,"live":false,"cursor":{"_tag":"None"}},"traceId":"5cf4af7910d4f7bc70d40f259407004e","spanId":"914b0da8df9cbfe7","sampled":true,"headers":[]}"#,
         Transport::Ws,
     );
-    assert_eq!((id.clone(), id.dialect()), (RequestId::Number(11), Dialect::B));
+    assert_eq!((id.clone(), id.dialect()), (RequestId::Number(11), LiveStoreDialect::B));
     assert!(matches!(pull, Ok(Call::Pull(PullCall { live: false, cursor: None, .. }))));
     same(&exit_void(&id), r#"{"_tag":"Exit","requestId":11,"exit":{"_tag":"Success","value":null}}"#);
     let (id, pull) = call(
@@ -214,7 +214,7 @@ fn g18_to_g20_over_http() {
         r#"{"_tag":"Request","id":"8","tag":"SyncHttpRpc.Pull","traceId":"f82b99083678ca66b9d3d122a7f43bd5","payload":{"storeId":"http-ywto60","payload":{"authToken":"tok"},"cursor":{"_tag":"Some","value":{"backendId":"7jxs-RItjKw0nlfjTuB1h","eventSequenceNumber":152}}},"spanId":"f62423533de2b599","sampled":true,"headers":[]}"#,
         Transport::Http,
     );
-    let cursor = Some(Cursor { backend_id: "7jxs-RItjKw0nlfjTuB1h".into(), seq_num: 152 });
+    let cursor = Some(LogCursor { backend_id: "7jxs-RItjKw0nlfjTuB1h".into(), seq_num: 152 });
     assert_eq!(pull, Ok(Call::Pull(PullCall { store_id: "http-ywto60".into(), live: false, cursor })));
     let (id, pull) = call(
         r#"{"_tag":"Request","id":6,"tag":"SyncHttpRpc.Pull","payload":{"storeId":"http4-fzgb6t","payload":{"authToken":"tok"},"cursor":{"_tag":"Some","value":{"backendId":"9939aae0-634e-4eeb-aaf9-a6ff56d922a1","eventSequenceNumber":1}}},"traceId":"2c8159a26083295257c36ea16b8144bb","spanId":"cef3e756c25adeb7","sampled":true,"headers":[]}"#,

@@ -33,7 +33,7 @@ impl Op {
 
 /// Who caused a change, as its client says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ChangeOrigin {
     /// A person.
     User,
     /// A program that acts for one.
@@ -44,7 +44,7 @@ pub enum Origin {
     Migration,
 }
 
-impl Origin {
+impl ChangeOrigin {
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -93,7 +93,7 @@ pub struct Change<'a> {
     /// Who did it: compact JSON.
     pub actor: Option<Cow<'a, str>>,
     /// What caused it.
-    pub origin: Option<Origin>,
+    pub origin: Option<ChangeOrigin>,
     /// The client's own id of the change.
     pub event_id: Option<Cow<'a, str>>,
     /// The cursor that the device had when it made the change, if it says so.

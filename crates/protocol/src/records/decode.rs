@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Change, FieldWrite, Op, Origin, SCHEMA_VERSION, UnixNanos, json};
+use super::{Change, ChangeOrigin, FieldWrite, Op, SCHEMA_VERSION, UnixNanos, json};
 use crate::json::nesting;
 
 /// A push, read and within all limits.
@@ -170,7 +170,7 @@ fn decode_change(index: usize, raw: RawChange<'_>, limits: ChangeLimits) -> Resu
         deleted_at: raw.deleted_at.and_then(time_of),
         space: space.map(Cow::Owned),
         actor: raw.actor.map(|actor| limits.value(actor, index)).transpose()?,
-        origin: raw.origin.and_then(|origin| Origin::read(&json::text_of(origin.get())?)),
+        origin: raw.origin.and_then(|origin| ChangeOrigin::read(&json::text_of(origin.get())?)),
         event_id: event_id.map(Cow::Owned),
         seen: None,
     })

@@ -17,7 +17,7 @@ use super::{
 /// Where a device is: everything up to `since` was given to it, and up to `floor` whole. Between the two, fields of
 /// records that changed again meanwhile may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
+pub struct RecordsCursor {
     /// Position of the last record.
     pub since: UnixNanos,
     /// Where the device was complete.
@@ -29,7 +29,7 @@ pub struct Cursor {
 #[error("expected a cursor: a decimal number, after a cut page two of them with a colon between")]
 pub struct BadCursor;
 
-impl FromStr for Cursor {
+impl FromStr for RecordsCursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
@@ -47,7 +47,7 @@ impl FromStr for Cursor {
     }
 }
 
-impl std::fmt::Display for Cursor {
+impl std::fmt::Display for RecordsCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.since == self.floor {
             write!(f, "{}", self.since.0)
@@ -149,7 +149,7 @@ pub struct PageOut<'a> {
     /// Entries joined by commas.
     pub changes: &'a [u8],
     /// Where the device is with this page.
-    pub cursor: Cursor,
+    pub cursor: RecordsCursor,
     /// Whether more is there already.
     pub has_more: bool,
 }
@@ -272,7 +272,7 @@ fn write_conflict(out: &mut Vec<u8>, conflict: &ConflictOut) {
 
 /// A push of Ferry's own client. A change that cannot be taken stands as its result.
 #[derive(Debug)]
-pub struct Push {
+pub struct FerryPush {
     /// The app.
     pub app: String,
     /// The epoch that the device knows.
@@ -289,7 +289,7 @@ pub struct Push {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` or `TOO_LARGE` for the body as a whole.
-pub fn decode(body: &[u8]) -> Result<Push> {
+pub fn decode(body: &[u8]) -> Result<FerryPush> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         app: Option<String>,
@@ -311,10 +311,16 @@ pub fn decode(body: &[u8]) -> Result<Push> {
     }
     let since = cursor(raw.since.as_deref())?.since;
     let head = cursor(raw.head.as_deref())?.since;
-    Ok(Push { app, epoch: raw.epoch, since, head, changes: changes.into_iter().map(decode_change).collect() })
+    Ok(FerryPush {
+        app,
+        epoch: raw.epoch,
+        since,
+        head,
+        changes: changes.into_iter().map(decode_change).collect(),
+    })
 }
 
-fn cursor(text: Option<&str>) -> Result<Cursor> {
+fn cursor(text: Option<&str>) -> Result<RecordsCursor> {
     let read = text.unwrap_or("").parse();
     read.map_err(|error: BadCursor| Error::new(Reason::InvalidArgument, error.to_string()))
 }
@@ -326,7 +332,7 @@ fn decode_change(raw: &RawValue) -> Result<Change<'static>, ResultOut> {
     }
     let invalid = |message: String| ResultOut::Rejected { reason: "invalid", message: message.into() };
     let beside: Beside = serde_json::from_str(raw.get()).map_err(|error| invalid(error.to_string()))?;
-    let seen = beside.seen.map(|text| text.parse::<Cursor>()).transpose();
+    let seen = beside.seen.map(|text| text.parse::<RecordsCursor>()).transpose();
     let seen = seen.map_err(|error| invalid(error.to_string()))?;
     // Otherwise the same change as the other wire has.
     let body = format!("{{\"changes\":[{}]}}", raw.get());
@@ -406,11 +412,11 @@ mod tests {
     #[test]
     fn a_cursor_has_one_spelling() {
         for text in ["0", "17", "17:5"] {
-            assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<RecordsCursor>().unwrap().to_string(), text);
         }
-        assert_eq!("".parse(), Ok(Cursor::default()));
+        assert_eq!("".parse(), Ok(RecordsCursor::default()));
         for bad in ["-1", "x", "1:", "+1", "1:2:3", "99999999999999999999"] {
-            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+            assert_eq!(bad.parse::<RecordsCursor>(), Err(BadCursor), "{bad}");
         }
     }
 
@@ -443,7 +449,7 @@ mod tests {
         let entry = RecordEntry { app: Some("todo"), collection: "tasks", id: "t1", cts: at, space: None };
         let field = FieldEntry { key: "a", value: "[1]", at, writer: "c\"1" };
         write_entry(&mut changes, &entry, [field].into_iter());
-        let cursor = Cursor { since: UnixNanos(8), floor: UnixNanos(2) };
+        let cursor = RecordsCursor { since: UnixNanos(8), floor: UnixNanos(2) };
         let page = PageOut {
             epoch: "e",
             is_snapshot: true,

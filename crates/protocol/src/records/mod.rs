@@ -13,7 +13,7 @@ mod stream;
 mod time;
 
 pub use canonical::canonical;
-pub use change::{Change, FieldWrite, Op, Origin};
+pub use change::{Change, ChangeOrigin, FieldWrite, Op};
 pub use decode::{ChangeLimits, Push, check_id, check_name, decode_push, decode_within};
 pub use encode::{
     CONTENT_TYPE, ConflictOut, FieldOut, Head, pull_answer, push_answer, write_conflict, write_delete,

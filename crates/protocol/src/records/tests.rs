@@ -31,7 +31,7 @@ fn the_documented_push_is_read() {
         FieldWrite { key: "title".into(), value: "\"b\"".into(), at }
     );
     assert_eq!((delete.deleted_at, delete.actor.as_deref()), (at, Some(r#"{"n":1}"#)));
-    assert_eq!((delete.origin, delete.space.as_deref()), (Some(Origin::Agent), Some("s")));
+    assert_eq!((delete.origin, delete.space.as_deref()), (Some(ChangeOrigin::Agent), Some("s")));
     assert_eq!(decode_push(b"{}").unwrap().changes, []);
 }
 

@@ -12,7 +12,7 @@ use super::{
         record::{BadMeta, DELETED_AT, FieldView, Fields, is_hidden},
         store::{RecordKey, RecordStore, RowView, Within},
     },
-    Bounds,
+    PageBounds,
 };
 
 /// From where a collection is delivered.
@@ -45,7 +45,7 @@ pub(super) struct Scan<'a> {
     pub(super) client: Option<&'a str>,
     pub(super) style: Style,
     pub(super) max_changes: usize,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: PageBounds,
     pub(super) by_table: bool,
     /// Whether to tell who wrote what is found.
     pub(super) names_writers: bool,

@@ -9,7 +9,7 @@ use super::{
         record::{self, DELETED_AT, Field, is_hidden},
         store::{Conflict, RecordKey, Side},
     },
-    Caller,
+    PushCaller,
     merge::{Competing, LostWrite, MergeFindings, PushingDevice},
     read::PushedRecord,
 };
@@ -147,7 +147,7 @@ pub(super) fn ended_edits<'a>(
 
 /// An edit of a field that the end of its record hides.
 fn ended(
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     key: RecordKey<'_>,
     field: &str,
     (end, loser): (Side, Side),
@@ -165,7 +165,7 @@ fn ended(
     found.ended.push(conflict(caller, key, field, end, loser));
 }
 
-fn conflict(caller: &Caller<'_>, key: RecordKey<'_>, field: &str, winner: Side, loser: Side) -> Conflict {
+fn conflict(caller: &PushCaller<'_>, key: RecordKey<'_>, field: &str, winner: Side, loser: Side) -> Conflict {
     Conflict {
         app: caller.app.to_owned(),
         coll: key.coll.to_owned(),

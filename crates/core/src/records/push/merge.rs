@@ -11,13 +11,13 @@ use super::{
         record::DELETED_AT,
         store::{Conflict, DeliveryCursor, RecordKey, Skew},
     },
-    Caller, ChangeResult,
+    ChangeResult, PushCaller,
     read::PushedRecord,
 };
 
 /// Who pushes, and how far it is.
 pub(super) struct PushingDevice<'a, 'p> {
-    pub(super) caller: &'p Caller<'a>,
+    pub(super) caller: &'p PushCaller<'a>,
     pub(super) cursors: &'p [(String, DeliveryCursor)],
 }
 
@@ -78,7 +78,7 @@ pub(super) fn merge<'a>(
 
 impl<'a> Competing<'a, '_> {
     fn run(mut self, change: &'a Change<'a>, writes: &[Write<'a>]) -> MergedChange {
-        let Caller { client, now, .. } = *self.pusher.caller;
+        let PushCaller { client, now, .. } = *self.pusher.caller;
         let (mut won, mut lost) = (false, false);
         for write in writes {
             let merged = self.record.draft.merge(write, client);

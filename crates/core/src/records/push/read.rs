@@ -6,12 +6,12 @@ use ferry_protocol::records::{Change, UnixNanos, json};
 
 use super::{
     super::{
-        history::Entry,
+        history::HistoryEntry,
         merge::Draft,
         record::{self, BadMeta, DELETED_AT, Field},
-        store::{DeviceState, Owner, Purged, RecordKey, RecordStore, Row},
+        store::{DeviceState, Owner, Purged, RecordKey, RecordRow, RecordStore},
     },
-    Caller,
+    PushCaller,
     stamps::Stamps,
 };
 
@@ -40,7 +40,7 @@ impl<'a> NamedRecords<'a> {
 
 /// What is stored of a record.
 pub(super) struct StoredRecord {
-    row: Option<Row>,
+    row: Option<RecordRow>,
     /// Only a note of its tombstone is left.
     was_purged: bool,
 }
@@ -48,7 +48,7 @@ pub(super) struct StoredRecord {
 /// Reads what is stored. The tombstones of purged records are put back, so that what is older loses against them as ever.
 pub(super) fn stored<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     owner: &Owner,
     keys: &[RecordKey<'_>],
 ) -> Result<Vec<StoredRecord>, S::Error> {
@@ -65,7 +65,7 @@ pub(super) fn stored<S: RecordStore>(
     Ok(stored)
 }
 
-fn tombstone(purged: &Purged) -> Row {
+fn tombstone(purged: &Purged) -> RecordRow {
     let field = Field {
         key: DELETED_AT.into(),
         value: json::string(&purged.at.text()).into(),
@@ -74,7 +74,7 @@ fn tombstone(purged: &Purged) -> Row {
         cts: purged.cts,
     };
     let (data, meta) = record::encode(&[field], purged.cts);
-    Row { data, meta, created: purged.cts, cts: purged.cts, incomplete: false }
+    RecordRow { data, meta, created: purged.cts, cts: purged.cts, incomplete: false }
 }
 
 /// A record in the hands of a push.
@@ -83,7 +83,7 @@ pub(super) struct PushedRecord<'a> {
     /// The draft began as the tombstone of a purged record.
     pub(super) was_purged: bool,
     /// What is added to its history.
-    pub(super) entry: Entry,
+    pub(super) entry: HistoryEntry,
     /// Names of the fields that the device must be sent.
     pub(super) must_see: BTreeSet<String>,
     /// Times that the hub chose for the device's writes of it.
@@ -99,7 +99,7 @@ impl<'a> PushedRecord<'a> {
         Ok(Self {
             draft: Draft::new(key, stored.row.as_ref())?,
             was_purged: stored.was_purged,
-            entry: Entry::default(),
+            entry: HistoryEntry::default(),
             must_see: BTreeSet::new(),
             stamps: Stamps::default(),
             taken_as_sent: HashMap::new(),
@@ -120,7 +120,7 @@ pub(super) fn drafts<'a>(
 /// stamp any more.
 pub(super) fn stamps<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     device: &DeviceState,
     keys: &[RecordKey<'_>],
     records: &mut [PushedRecord<'_>],

@@ -11,7 +11,7 @@ use super::{
         record::FieldView,
         store::{RecordStore, RowView},
     },
-    Caller, Outcome,
+    ChangeOutcome, PushCaller,
     merge::MergedChange,
     read::PushedRecord,
 };
@@ -22,8 +22,8 @@ pub(super) fn outcomes(
     of_change: &[usize],
     records: &[PushedRecord<'_>],
     names_fields: bool,
-) -> Vec<Outcome> {
-    let outcome = |(merged, index): (MergedChange, &usize)| Outcome {
+) -> Vec<ChangeOutcome> {
+    let outcome = |(merged, index): (MergedChange, &usize)| ChangeOutcome {
         result: merged.result,
         fields: (names_fields && !merged.told.is_empty()).then(|| fields_now(&records[*index], &merged.told)),
     };
@@ -47,7 +47,7 @@ fn fields_now(record: &PushedRecord<'_>, names: &BTreeSet<String>) -> String {
 /// The fields that a client of the old wire must have, whatever its cursor, as changes joined by commas.
 pub(super) fn forced<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     records: &[PushedRecord<'_>],
 ) -> Result<Vec<u8>, S::Error> {
     let mut out = Vec::new();

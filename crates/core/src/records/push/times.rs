@@ -11,7 +11,7 @@ use super::{
         record::{ACTOR, DELETED_AT, Field, ORIGIN, SPACE, is_hidden},
         store::Stamp,
     },
-    Caller, WHOLE_DATA,
+    PushCaller, WHOLE_DATA,
     read::PushedRecord,
     stamps::OfField,
 };
@@ -20,7 +20,7 @@ use super::{
 pub(super) fn judge<'a>(
     record: &mut PushedRecord<'a>,
     change: &'a Change<'a>,
-    caller: &Caller<'a>,
+    caller: &PushCaller<'a>,
 ) -> Vec<Write<'a>> {
     Judging { record, client: caller.client, now: caller.now, since: caller.since }.writes(change)
 }

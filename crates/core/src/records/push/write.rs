@@ -7,7 +7,7 @@ use super::{
         history,
         store::{Owner, PastWrite, RecordStore},
     },
-    Caller,
+    PushCaller,
     merge::MergeFindings,
     read::PushedRecord,
 };
@@ -25,7 +25,7 @@ pub(super) struct Written {
 /// Stores the records that changed, in the order in which the push names them, and what merging found.
 pub(super) fn write<'a, S: RecordStore>(
     store: &S,
-    caller: &Caller<'a>,
+    caller: &PushCaller<'a>,
     owner: &mut Owner,
     records: &mut [PushedRecord<'a>],
     found: &mut MergeFindings<'a>,
@@ -66,7 +66,7 @@ pub(super) fn write<'a, S: RecordStore>(
 
 fn write_stamps<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     records: &mut [PushedRecord<'_>],
 ) -> Result<(), S::Error> {
     let mut new = Vec::new();
@@ -84,7 +84,7 @@ fn write_stamps<S: RecordStore>(
 
 fn write_conflicts<S: RecordStore>(
     store: &S,
-    caller: &Caller<'_>,
+    caller: &PushCaller<'_>,
     found: &mut MergeFindings<'_>,
     changes_something: bool,
 ) -> Result<(), S::Error> {

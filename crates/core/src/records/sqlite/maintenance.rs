@@ -5,17 +5,17 @@ use std::ops::ControlFlow;
 use ferry_protocol::records::UnixNanos;
 
 use super::{
-    super::store::{Forget, FullKey, Intent, RecordMaintenance, Row, Tombstone, TombstonesDue},
+    super::store::{Forget, FullKey, Intent, RecordMaintenance, RecordRow, Tombstone, TombstonesDue},
     Rare, SqliteRecords, collections,
     history::chain,
     nanos, owners,
 };
-use crate::sql::{Damaged, Row as SqlRow, Sql, Value};
+use crate::sql::{Damaged, Row, Sql, Value};
 
 /// Key of the epoch in `_ferry_meta`.
 const EPOCH_KEY: &str = "records_epoch";
 
-fn full_key(row: &dyn SqlRow, column: usize) -> Result<FullKey, Damaged> {
+fn full_key(row: &dyn Row, column: usize) -> Result<FullKey, Damaged> {
     let text = |column| row.text(column).map(str::to_owned);
     Ok(FullKey {
         owner: text(column)?,
@@ -92,7 +92,7 @@ impl<S: Sql> RecordMaintenance for SqliteRecords<'_, S> {
         let values = [due.newest.0.into(), due.oldest.0.into(), due.seen_since.0.into(), due.limit.into()];
         self.sql.query(TOMBSTONES, &values, &mut |row| {
             let stored = match row.optional_integer(5)? {
-                Some(_) => Some(Row {
+                Some(_) => Some(RecordRow {
                     data: row.text(6)?.to_owned(),
                     meta: row.blob(7)?.to_vec(),
                     created: nanos(row, 8)?,

@@ -19,10 +19,10 @@ use ferry_protocol::records::UnixNanos;
 use ferry_types::Seq;
 
 use super::store::{
-    Conflict, DeliveryCursor, Device, DeviceState, EachRow, Owner, PastWrite, Purged, RecordKey, RecordStore,
-    Row, RowOut, Skew, Stamp, Within,
+    Conflict, DeliveryCursor, Device, DeviceState, EachRow, Owner, PastWrite, Purged, RecordKey, RecordRow,
+    RecordStore, RowOut, Skew, Stamp, Within,
 };
-use crate::sql::{Row as SqlRow, Sql, Value};
+use crate::sql::{Row, Sql, Value};
 
 use tables::{Rare, TABLES};
 
@@ -80,7 +80,7 @@ impl<'a, S: Sql> SqliteRecords<'a, S> {
     fn meta<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&dyn SqlRow) -> Result<T, S::Error>,
+        read: impl FnOnce(&dyn Row) -> Result<T, S::Error>,
     ) -> Result<Option<T>, S::Error> {
         self.sql.first("SELECT value FROM _ferry_meta WHERE key = ?1", &[key.into()], read)
     }
@@ -115,7 +115,7 @@ impl<'a, S: Sql> SqliteRecords<'a, S> {
     }
 }
 
-fn nanos(row: &dyn SqlRow, column: usize) -> Result<UnixNanos, crate::sql::Damaged> {
+fn nanos(row: &dyn Row, column: usize) -> Result<UnixNanos, crate::sql::Damaged> {
     row.integer(column).map(UnixNanos)
 }
 
@@ -135,7 +135,12 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         owners::set_horizon(self, owner, horizon, generation)
     }
 
-    fn read(&self, owner: &str, app: &str, keys: &[RecordKey<'_>]) -> Result<Vec<Option<Row>>, S::Error> {
+    fn read(
+        &self,
+        owner: &str,
+        app: &str,
+        keys: &[RecordKey<'_>],
+    ) -> Result<Vec<Option<RecordRow>>, S::Error> {
         rows::read(self.sql, owner, app, keys)
     }
 

@@ -3,10 +3,10 @@
 use ferry_protocol::records::UnixNanos;
 
 use super::{
-    super::store::{EachRow, RecordKey, Row, RowOut, RowView, Within},
+    super::store::{EachRow, RecordKey, RecordRow, RowOut, RowView, Within},
     Rare, SqliteRecords, history, nanos,
 };
-use crate::sql::{Damaged, Row as SqlRow, Sql, Value};
+use crate::sql::{Damaged, Row, Sql, Value};
 
 /// Parameters of a stored record; the last one leads to its newest entry of the history.
 const COLUMNS: usize = 13;
@@ -36,10 +36,10 @@ pub(super) fn read<S: Sql>(
     owner: &str,
     app: &str,
     keys: &[RecordKey<'_>],
-) -> Result<Vec<Option<Row>>, S::Error> {
+) -> Result<Vec<Option<RecordRow>>, S::Error> {
     let read = |key: &RecordKey<'_>| {
         sql.first(READ, &[owner.into(), app.into(), key.coll.into(), key.id.into()], |row| {
-            Ok(Row {
+            Ok(RecordRow {
                 data: row.text(0)?.to_owned(),
                 meta: row.blob(1)?.to_vec(),
                 created: nanos(row, 2)?,
@@ -140,7 +140,7 @@ pub(super) fn page<S: Sql>(
 /// Columns of a record as [`view`] reads them.
 pub(super) const VIEWED: &str = "app, coll, id, data, meta, created, cts, state";
 
-pub(super) fn view(row: &dyn SqlRow) -> Result<RowView<'_>, Damaged> {
+pub(super) fn view(row: &dyn Row) -> Result<RowView<'_>, Damaged> {
     Ok(RowView {
         app: row.text(0)?,
         coll: row.text(1)?,

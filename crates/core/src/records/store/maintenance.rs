@@ -2,7 +2,7 @@
 
 use ferry_protocol::records::UnixNanos;
 
-use super::{RecordStore, Row};
+use super::{RecordRow, RecordStore};
 
 /// A record, named in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Tombstone {
     /// The commit under which it waits to be purged.
     pub since: UnixNanos,
     /// The record, if it is deleted still.
-    pub row: Option<Row>,
+    pub row: Option<RecordRow>,
 }
 
 /// Which tombstones may go: all commits are times.

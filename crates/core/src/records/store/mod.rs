@@ -37,7 +37,7 @@ pub struct RecordKey<'a> {
 
 /// A stored record, taken out of its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct RecordRow {
     /// Live values; see [`super::record`].
     pub data: String,
     /// See [`super::record`].
@@ -77,7 +77,7 @@ pub struct RowOut<'a> {
     /// Which.
     pub key: RecordKey<'a>,
     /// Its content.
-    pub row: Row,
+    pub row: RecordRow,
     /// JSON of its space.
     pub space: Option<String>,
     /// Newest time of its fields.

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use ferry_protocol::records::UnixNanos;
 
 use super::{
-    Conflict, DeliveryCursor, Device, DeviceState, Owner, PastWrite, Purged, RecordKey, Row, RowOut, RowView,
-    Skew, Stamp, Within,
+    Conflict, DeliveryCursor, Device, DeviceState, Owner, PastWrite, Purged, RecordKey, RecordRow, RowOut,
+    RowView, Skew, Stamp, Within,
 };
 use crate::sql::Damaged;
 
@@ -43,7 +43,12 @@ pub trait RecordStore {
     ///
     /// # Errors
     /// What storage reports.
-    fn read(&self, owner: &str, app: &str, keys: &[RecordKey<'_>]) -> Result<Vec<Option<Row>>, Self::Error>;
+    fn read(
+        &self,
+        owner: &str,
+        app: &str,
+        keys: &[RecordKey<'_>],
+    ) -> Result<Vec<Option<RecordRow>>, Self::Error>;
 
     /// Stores these records and adds to their histories. The newest of their commit times is the owner's from now on.
     ///

@@ -4,7 +4,7 @@ use axum::body::Body;
 use ferry_core::events::{
     StoreRow, StoreState, admin,
     ahead::{self, Evidence},
-    identity::Change,
+    identity::IdentityChange,
     store,
 };
 use ferry_protocol::events::export_table;
@@ -179,7 +179,7 @@ pub(super) async fn create(request: &EventsApiRequest, body: Body) -> Result<Ans
     };
     let (row, seq) = match known {
         Some(row) if row.state == StoreState::Deleted => {
-            let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+            let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &IdentityChange<'_>| {
                 if row.state != StoreState::Deleted {
                     return Err(Error::new(Reason::AlreadyExists, "the store exists").into());
                 }
@@ -212,7 +212,7 @@ pub(super) async fn delete(
 ) -> Result<Answer, ViewError> {
     confirmed(request, body, store_id).await?;
     request.existing(store_id).await?;
-    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &IdentityChange<'_>| {
         live(row)?;
         admin::delete(sql, row, change)
     };
@@ -231,7 +231,7 @@ pub(super) async fn reset(
     body: Body,
 ) -> Result<Answer, ViewError> {
     let reason = confirmed(request, body, store_id).await?.reason.unwrap_or_default();
-    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &IdentityChange<'_>| {
         live(row)?;
         admin::reset(sql, row, change)
     };
@@ -247,7 +247,7 @@ pub(super) async fn remint(
     if reason.is_empty() {
         return Err(ViewError::bad_request("reason: say why, it is kept with the store"));
     }
-    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &Change<'_>| {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, change: &IdentityChange<'_>| {
         live(row)?;
         admin::remint(sql, row, change)
     };
@@ -255,7 +255,7 @@ pub(super) async fn remint(
 }
 
 pub(super) async fn resume(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
-    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &Change<'_>| {
+    let work = |sql: &NativeSql<'_>, row: &mut StoreRow, _: &IdentityChange<'_>| {
         live(row)?;
         if row.state != StoreState::Hold && ahead::lowest(sql, &row.key.id)?.is_none() {
             return Err(Error::new(Reason::FailedPrecondition, NOT_HELD).into());
@@ -289,7 +289,9 @@ async fn replace<W>(
     work: W,
 ) -> Result<Answer, ViewError>
 where
-    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &IdentityChange<'_>) -> ferry_sqlite::Result<()>
+        + Send
+        + 'static,
 {
     let store = request.existing(store_id).await?;
     let before = lookup(request, store_id).await?;
@@ -313,7 +315,9 @@ async fn change<W>(
     work: W,
 ) -> Result<(StoreRow, Option<Seq>), ViewError>
 where
-    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &Change<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
+    W: FnOnce(&NativeSql<'_>, &mut StoreRow, &IdentityChange<'_>) -> ferry_sqlite::Result<()>
+        + Send
+        + 'static,
 {
     let (id, reason, new_id) = (store_id.to_owned(), reason.to_owned(), new_backend_id()?);
     let (actor, now) = (request.context.auth.principal(), request.hub.clock.now().to_string());
@@ -324,7 +328,8 @@ where
             let sql = transaction.sql();
             let mut row = store::find(&sql, &id)?.ok_or_else(not_found)?;
             let commit_seq = transaction.seq().0;
-            let change = Change { commit_seq, new_id: &new_id, actor: &actor, reason: &reason, at: &now };
+            let change =
+                IdentityChange { commit_seq, new_id: &new_id, actor: &actor, reason: &reason, at: &now };
             work(&sql, &mut row, &change)?;
             transaction.effect(Effect::Events(Publication::replaced(row.clone())));
             Ok(row)

@@ -12,7 +12,7 @@ use ferry_types::{Error, Seq};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::{events::refusal, http::RequestId};
+use crate::{events::refusal, http::HttpRequestId};
 
 const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
 
@@ -119,7 +119,7 @@ impl ViewError {
     }
 
     /// What goes out.
-    pub(super) fn respond(self, id: &RequestId, seq: Option<Seq>) -> Response {
+    pub(super) fn respond(self, id: &HttpRequestId, seq: Option<Seq>) -> Response {
         let Self { status, code, message, mut more, retry_after_ms } = self;
         more.insert("code".into(), code.into());
         more.insert("message".into(), message.into());

@@ -8,8 +8,8 @@ use std::{
 use axum::body::Body;
 use ferry_core::events::{
     StoreRow,
-    identity::Change,
-    import::{BadImport, Check, Mode, Refused, Wanted, Writer, admit},
+    identity::IdentityChange,
+    import::{BadImport, Check, ImportRequest, ImportWriter, Mode, Refused, admit},
 };
 use ferry_protocol::events::{CommittedEvent, ExportHeader, Hook};
 use ferry_types::{DatabaseKind, Error, Reason, Seq, limits::EVENTS_IMPORT_MAX_BYTES};
@@ -126,7 +126,7 @@ impl Import {
             .submit(&request.context.requester, move |transaction| {
                 let commit_seq = transaction.seq().0;
                 let change =
-                    Change { commit_seq, new_id: &new_id, actor: &actor, reason: "import", at: &now };
+                    IdentityChange { commit_seq, new_id: &new_id, actor: &actor, reason: "import", at: &now };
                 let row = self.run(transaction, change, &refused)?;
                 transaction.effect(Effect::Events(Publication::replaced(row.clone())));
                 Ok(row)
@@ -144,11 +144,11 @@ impl Import {
     fn run(
         self,
         transaction: &ferry_sqlite::writer::Transaction<'_, Effect>,
-        change: Change<'_>,
+        change: IdentityChange<'_>,
         refusal: &Mutex<Option<Refused>>,
     ) -> ferry_sqlite::Result<StoreRow> {
         let (hook, sql) = (Hook::OnPushed.as_str(), transaction.sql());
-        let wanted = Wanted { mode: self.mode, keep: self.keep, change };
+        let wanted = ImportRequest { mode: self.mode, keep: self.keep, change };
         let row = match admit(&sql, &self.store_id, &self.header, &wanted)? {
             Ok(row) => row,
             Err(refused) => {
@@ -157,7 +157,7 @@ impl Import {
             }
         };
         let old_head = row.head;
-        let mut writer = Writer::new(row, transaction.seq().0, change.actor);
+        let mut writer = ImportWriter::new(row, transaction.seq().0, change.actor);
         let mut lines = Lines::of(self.file, self.line_max);
         lines.next()?;
         for _ in 0..self.header.count {

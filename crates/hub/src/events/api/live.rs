@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ferry_core::events::{
     Following, Log as _, PAGE_MAX_BYTES, PAGE_MAX_EVENTS, Pages, StoreState, log::each_event, store,
 };
-use ferry_protocol::events::{Cursor, write_sse};
+use ferry_protocol::events::{LogCursor, write_sse};
 use ferry_types::{
     Result,
     limits::{EVENTS_FULL_RETRY_MS, EVENTS_SSE_PING_MS, TRANSFER_STALL_MAX_MS},
@@ -81,7 +81,7 @@ pub(super) async fn open(
         ViewError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
             .retry_after(Some(EVENTS_FULL_RETRY_MS))
     })?;
-    let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
+    let cursor = LogCursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
     request.pusher(&store, "sse").may_pull(Some(&cursor), true).await?;
     // Before looking, so that a change behind the look is noticed.
     let generation = store.generation();

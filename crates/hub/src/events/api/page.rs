@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
 
 use ferry_core::events::{StoreRow, log::each_event, store};
-use ferry_protocol::events::{Cursor, write_committed};
+use ferry_protocol::events::{LogCursor, write_committed};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Seq, limits::EVENTS_VIEW_PAGE_MAX_BYTES};
 use http::{HeaderMap, StatusCode, header};
@@ -40,7 +40,7 @@ pub(super) async fn get(
     let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = query.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
     let store = request.store(query.text("store"), false).await?;
-    let cursor = Cursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
+    let cursor = LogCursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
     request.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
     let known = text_header(headers, "if-none-match").map(str::to_owned);
     let page = {

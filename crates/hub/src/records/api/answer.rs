@@ -8,7 +8,7 @@ use ferry_types::{Error, Reason, Seq};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::http::RequestId;
+use crate::http::HttpRequestId;
 
 /// A JSON text, and the newest commit that it shows.
 pub(super) fn json(text: impl Into<Body>, seq: Option<Seq>) -> Response {
@@ -23,7 +23,7 @@ pub(super) fn json(text: impl Into<Body>, seq: Option<Seq>) -> Response {
 }
 
 /// The refusal for `error`.
-pub(super) fn refused(error: &Error, id: Option<&RequestId>) -> Response {
+pub(super) fn refused(error: &Error, id: Option<&HttpRequestId>) -> Response {
     let code = match error.reason {
         Reason::TooLarge => "too_large",
         Reason::MethodNotAllowed => "method_not_allowed",
@@ -43,7 +43,7 @@ pub(super) fn refused(error: &Error, id: Option<&RequestId>) -> Response {
 }
 
 /// A known endpoint with a method that it does not take.
-pub(super) fn method_not_allowed(allow: &'static str, id: Option<&RequestId>) -> Response {
+pub(super) fn method_not_allowed(allow: &'static str, id: Option<&HttpRequestId>) -> Response {
     let error = Error::new(Reason::MethodNotAllowed, format!("this endpoint takes only {allow}"));
     let mut response = refused(&error, id);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -51,7 +51,7 @@ pub(super) fn method_not_allowed(allow: &'static str, id: Option<&RequestId>) ->
 }
 
 /// The account may not sync.
-pub(super) fn payment_required(id: Option<&RequestId>) -> Response {
+pub(super) fn payment_required(id: Option<&HttpRequestId>) -> Response {
     let body = json!({"error": {
         "code": "payment_required", "message": "sync is not active for this account: activate it to continue",
         "request_id": id.map(|id| id.0.as_str()).unwrap_or_default(),

@@ -10,14 +10,14 @@ use serde_json::json;
 
 use super::{
     super::{head::parameter, storage},
-    Asked, answer, number,
+    ApiRequest, answer, number,
 };
 
 /// `GET /owners`.
-pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
-    let after = parameter(asked.parts, "after").unwrap_or_default();
-    let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
-    let found = storage::read(&asked.entry.context.database, move |store| {
+pub(super) async fn owners(request: &ApiRequest<'_>) -> Result<Response> {
+    let after = parameter(request.parts, "after").unwrap_or_default();
+    let limit = number(request.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((store.owners(&after, limit + 1)?, store.seq()?))
     });
     let (mut owners, seq) = found.await?.unwrap_or_default();
@@ -39,23 +39,23 @@ pub(super) async fn owners(asked: &Asked<'_>) -> Result<Response> {
 }
 
 /// The collections that the credential reaches.
-async fn reached(asked: &Asked<'_>) -> Result<(Vec<CollectionShown>, ferry_types::Seq)> {
-    let app = parameter(asked.parts, "app").filter(|app| !app.is_empty());
+async fn reached(request: &ApiRequest<'_>) -> Result<(Vec<CollectionShown>, ferry_types::Seq)> {
+    let app = parameter(request.parts, "app").filter(|app| !app.is_empty());
     if let Some(app) = &app {
         check_name(app, "app")?;
     }
-    let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.context.database, move |store| {
+    let owner = Arc::clone(&request.entry.owner);
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((store.collections(&owner, app.as_deref())?, store.seq()?))
     });
     let (mut collections, seq) = found.await?.unwrap_or_default();
-    collections.retain(|shown| asked.entry.tables().contain(&shown.coll));
+    collections.retain(|shown| request.entry.tables().contain(&shown.coll));
     Ok((collections, seq))
 }
 
 /// `GET /collections`.
-pub(super) async fn collections(asked: &Asked<'_>) -> Result<Response> {
-    let (collections, seq) = reached(asked).await?;
+pub(super) async fn collections(request: &ApiRequest<'_>) -> Result<Response> {
+    let (collections, seq) = reached(request).await?;
     let collections: Vec<_> = collections
         .into_iter()
         .map(|shown| {
@@ -71,8 +71,8 @@ pub(super) async fn collections(asked: &Asked<'_>) -> Result<Response> {
 }
 
 /// `GET /apps`.
-pub(super) async fn apps(asked: &Asked<'_>) -> Result<Response> {
-    let (collections, seq) = reached(asked).await?;
+pub(super) async fn apps(request: &ApiRequest<'_>) -> Result<Response> {
+    let (collections, seq) = reached(request).await?;
     let mut apps: BTreeMap<String, (u64, i64)> = BTreeMap::new();
     for shown in collections {
         let (count, records) = apps.entry(shown.app).or_default();

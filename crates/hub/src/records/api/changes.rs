@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    self, Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Pushed, RecordStore as _,
-    Tables, Whom,
+    self, ChangeResult, Changes, ChangesPage, Dialect, Note, PageBounds, PushCaller, PushReport,
+    RecordStore as _, Tables, Whom,
     live::StreamRead,
     restore::{self, Loss},
 };
 use ferry_protocol::records::{
     Change, UnixNanos, check_name,
-    ferry::{self, Cursor, PageOut, ResultOut, Resync},
+    ferry::{self, PageOut, RecordsCursor, ResultOut, Resync},
 };
 use ferry_sqlite::fault;
 use ferry_types::{
@@ -22,22 +22,22 @@ use ferry_types::{
 
 use super::{
     super::{
-        entry::Entry,
+        entry::RecordsEntry,
         head::parameter,
         live::{self, END, Source, position_of},
         loss, maintenance,
-        state::Publication,
+        state::ChangedRecords,
         storage,
     },
-    Asked, answer, device, number,
+    ApiRequest, answer, device, number,
 };
-use crate::{http::RequestId, hub::Hub};
+use crate::{http::HttpRequestId, hub::Hub};
 
 /// What a device asks for.
 #[derive(Clone)]
 struct Query {
     app: Option<String>,
-    cursor: Cursor,
+    cursor: RecordsCursor,
     limit: usize,
     collections: Vec<String>,
     epoch: Option<String>,
@@ -49,8 +49,8 @@ struct Query {
 }
 
 impl Query {
-    fn of(asked: &Asked<'_>) -> Result<Self> {
-        let parts = asked.parts;
+    fn of(request: &ApiRequest<'_>) -> Result<Self> {
+        let parts = request.parts;
         let text = |name: &str| parameter(parts, name).filter(|value| !value.is_empty());
         let app = text("app");
         if let Some(app) = &app {
@@ -62,14 +62,15 @@ impl Query {
         let cursor = since.parse().map_err(|error: ferry::BadCursor| {
             Error::new(Reason::InvalidArgument, format!("since: {error}"))
         })?;
-        let head: Cursor = text("head").unwrap_or_default().parse().map_err(|error: ferry::BadCursor| {
-            Error::new(Reason::InvalidArgument, format!("head: {error}"))
-        })?;
+        let head: RecordsCursor =
+            text("head").unwrap_or_default().parse().map_err(|error: ferry::BadCursor| {
+                Error::new(Reason::InvalidArgument, format!("head: {error}"))
+            })?;
         let listed = text("collections").unwrap_or_default();
         let collections: Vec<String> =
             listed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         for coll in &collections {
-            asked.entry.check_table(coll)?;
+            request.entry.check_table(coll)?;
         }
         Ok(Self {
             app,
@@ -77,7 +78,7 @@ impl Query {
             limit: number(parts, "limit", RECORDS_PAGE_MAX_RECORDS, RECORDS_CHANGES_MAX_RECORDS)?,
             collections,
             epoch: text("epoch"),
-            device: device(asked)?,
+            device: device(request)?,
             own: parameter(parts, "own").is_some_and(|own| own == "1"),
             given: vec![cursor.since, cursor.floor, head.since],
         })
@@ -88,7 +89,7 @@ impl Query {
 enum Found {
     Page {
         body: Vec<u8>,
-        cursor: Cursor,
+        cursor: RecordsCursor,
         has_more: bool,
         is_empty: bool,
         note: Option<Note>,
@@ -107,7 +108,7 @@ impl storage::Cut for Found {
 }
 
 /// A page; where the device shows that the hub was put back, the wish that it begins anew (REC-22).
-async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
+async fn find(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Found> {
     let device = query.device.clone();
     match read(hub, entry, query).await? {
         Found::Lost(lost) => {
@@ -123,43 +124,45 @@ async fn find(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
     }
 }
 
-async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
+async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
-    let (restrictions, asked) = (Arc::clone(&entry.context.auth.restrictions), query.clone());
+    let (restrictions, request) = (Arc::clone(&entry.context.auth.restrictions), query.clone());
     let found = storage::page(&entry.context.database, move |store, bounds| {
         let known = store.owner(&owner)?;
         let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
-        if asked.epoch.as_ref().is_some_and(|known| *known != epoch) {
+        if request.epoch.as_ref().is_some_and(|known| *known != epoch) {
             return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
         }
-        for given in &asked.given {
-            if let Some(lost) = restore::loss(store, &known, *given, asked.epoch.is_some())? {
+        for given in &request.given {
+            if let Some(lost) = restore::loss(store, &known, *given, request.epoch.is_some())? {
                 return Ok(Found::Lost(lost));
             }
         }
-        let records = if bounds == Bounds::PAGE { asked.limit } else { bounds.records.min(asked.limit) };
+        let records =
+            if bounds == PageBounds::PAGE { request.limit } else { bounds.records.min(request.limit) };
         let tables = Tables(&restrictions.table_prefixes);
         let wanted = Changes {
             owner: &owner,
-            app: asked.app.as_deref(),
-            cursor: asked.cursor,
-            skips: asked.device.as_deref().filter(|_| !asked.own),
-            bounds: Bounds { records, ..bounds },
+            app: request.app.as_deref(),
+            cursor: request.cursor,
+            skips: request.device.as_deref().filter(|_| !request.own),
+            bounds: PageBounds { records, ..bounds },
         };
-        let listed =
-            |coll: &str| asked.collections.is_empty() || asked.collections.iter().any(|name| name == coll);
+        let listed = |coll: &str| {
+            request.collections.is_empty() || request.collections.iter().any(|name| name == coll)
+        };
         let page = records::changes(store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
         let ChangesPage::Page { changes, cursor, has_more, whom } = page else {
             return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
         };
-        let note = match &asked.device {
+        let note = match &request.device {
             Some(device) => {
-                Note::of_cursor(store, &owner, device, asked.app.as_deref(), asked.cursor.floor, now)?
+                Note::of_cursor(store, &owner, device, request.app.as_deref(), request.cursor.floor, now)?
             }
             None => None,
         };
         let seq = store.seq()?;
-        let is_snapshot = asked.cursor.floor == UnixNanos::EPOCH;
+        let is_snapshot = request.cursor.floor == UnixNanos::EPOCH;
         let page =
             PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
         let (body, is_empty) = (page.encode(), changes.is_empty());
@@ -186,21 +189,21 @@ async fn read(hub: &Arc<Hub>, entry: &Entry, query: Query) -> Result<Found> {
 }
 
 /// Whether the account may sync; else the answer.
-async fn unpaid(asked: &Asked<'_>) -> Option<Response> {
-    if asked.hub.services.records.billing.admits(&asked.entry.owner).await {
+async fn unpaid(request: &ApiRequest<'_>) -> Option<Response> {
+    if request.hub.services.records.billing.admits(&request.entry.owner).await {
         return None;
     }
-    Some(answer::payment_required(asked.parts.extensions.get::<RequestId>()))
+    Some(answer::payment_required(request.parts.extensions.get::<HttpRequestId>()))
 }
 
 /// `GET /changes`.
-pub(super) async fn get(asked: &Asked<'_>) -> Result<Response> {
-    if let Some(unpaid) = unpaid(asked).await {
+pub(super) async fn get(request: &ApiRequest<'_>) -> Result<Response> {
+    if let Some(unpaid) = unpaid(request).await {
         return Ok(unpaid);
     }
-    match find(asked.hub, &asked.entry, Query::of(asked)?).await? {
+    match find(request.hub, &request.entry, Query::of(request)?).await? {
         Found::Page { body, note, seq, .. } => {
-            storage::note(asked.hub, &asked.entry, note);
+            storage::note(request.hub, &request.entry, note);
             Ok(answer::json(body, Some(seq)))
         }
         Found::Resync(body) => Ok(answer::json(body, None)),
@@ -209,19 +212,19 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<Response> {
 }
 
 /// `GET /changes/stream`.
-pub(super) async fn stream(asked: &Asked<'_>) -> Result<Response> {
-    if let Some(unpaid) = unpaid(asked).await {
+pub(super) async fn stream(request: &ApiRequest<'_>) -> Result<Response> {
+    if let Some(unpaid) = unpaid(request).await {
         return Ok(unpaid);
     }
-    let query = Query::of(asked)?;
-    let source = Live { hub: Arc::clone(asked.hub), entry: asked.entry.clone(), query, is_first: true };
-    Ok(live::respond(asked.hub, &asked.entry, asked.parts, source))
+    let query = Query::of(request)?;
+    let source = Live { hub: Arc::clone(request.hub), entry: request.entry.clone(), query, is_first: true };
+    Ok(live::respond(request.hub, &request.entry, request.parts, source))
 }
 
 #[derive(Clone)]
 struct Live {
     hub: Arc<Hub>,
-    entry: Entry,
+    entry: RecordsEntry,
     query: Query,
     is_first: bool,
 }
@@ -231,7 +234,7 @@ impl Source for Live {
         if position != position_of(self.query.cursor.since) {
             // It was sent everything up to there since.
             let since = UnixNanos(i64::try_from(position).unwrap_or(i64::MAX));
-            self.query.cursor = Cursor { since, floor: since };
+            self.query.cursor = RecordsCursor { since, floor: since };
         }
         let found = find(&self.hub, &self.entry, self.query.clone()).await?;
         self.query.given.clear();
@@ -242,7 +245,7 @@ impl Source for Live {
                 let is_sent = !is_empty || std::mem::take(&mut self.is_first) || has_more;
                 self.is_first = false;
                 // Nothing is stored yet: the end is the beginning.
-                self.query.cursor = if cursor.since == END { Cursor::default() } else { cursor };
+                self.query.cursor = if cursor.since == END { RecordsCursor::default() } else { cursor };
                 let events = is_sent.then(|| event("changes", Some(&cursor.to_string()), &body));
                 let until = position_of(self.query.cursor.since);
                 Ok(StreamRead { events: events.into_iter().collect(), has_more, is_last: false, until, whom })
@@ -270,7 +273,7 @@ impl Source for Live {
     }
 
     fn for_all(&self) -> Self {
-        let cursor = Cursor { since: END, floor: END };
+        let cursor = RecordsCursor { since: END, floor: END };
         let query = Query { device: None, cursor, given: Vec::new(), ..self.query.clone() };
         Self { query, is_first: false, ..self.clone() }
     }
@@ -290,7 +293,7 @@ fn event(name: &str, id: Option<&str>, data: &[u8]) -> Bytes {
 /// What a push came to inside the writer.
 enum Done {
     Pushed {
-        pushed: Pushed,
+        pushed: PushReport,
         epoch: String,
     },
     OtherEpoch(String),
@@ -299,19 +302,20 @@ enum Done {
 }
 
 /// `POST /changes`.
-pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
-    if let Some(unpaid) = unpaid(asked).await {
+pub(super) async fn post(request: &ApiRequest<'_>, body: Bytes) -> Result<Response> {
+    if let Some(unpaid) = unpaid(request).await {
         return Ok(unpaid);
     }
-    let device = device(asked)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
-    let turn = asked.hub.services.records.decoding.turn(body.len()).await?;
-    let ferry::Push { app, epoch, since, head, changes } = ferry::decode(&body)?;
-    let (wanted, refused) = sorted(asked, changes);
-    let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
+    let device =
+        device(request)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
+    let turn = request.hub.services.records.decoding.turn(body.len()).await?;
+    let ferry::FerryPush { app, epoch, since, head, changes } = ferry::decode(&body)?;
+    let (wanted, refused) = sorted(request, changes);
+    let (owner, hub) = (Arc::clone(&request.entry.owner), Arc::clone(request.hub));
     let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());
     let told = Arc::clone(&device);
     let epoch = epoch.filter(|epoch| !epoch.is_empty());
-    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+    let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let _turn = &turn;
         let state = store.begin(&owner, &device, &app)?;
         let current = restore::epoch_of(store, &state.owner)?.unwrap_or_default();
@@ -326,7 +330,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
                 return Ok(Done::Lost(epoch.unwrap_or_default(), lost));
             }
         }
-        let caller = Caller {
+        let caller = PushCaller {
             owner: &owner,
             app: &app,
             client: &device,
@@ -341,7 +345,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
         if !pushed.collections.is_empty() {
             let collections = pushed.collections.clone();
             let (owner, app, client) = (Arc::clone(&owner), Arc::clone(&app), Arc::clone(&device));
-            published.push(Publication { owner, app, collections, client });
+            published.push(ChangedRecords { owner, app, collections, client });
         }
         Ok(Done::Pushed { pushed, epoch: current })
     });
@@ -349,34 +353,34 @@ pub(super) async fn post(asked: &Asked<'_>, body: Bytes) -> Result<Response> {
     let (pushed, epoch) = match committed.value {
         Done::OtherEpoch(epoch) => return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None)),
         Done::Lost(epoch, lost) => {
-            loss::tell(&asked.entry.context.database, &asked.entry.owner, Some(&told), lost);
+            loss::tell(&request.entry.context.database, &request.entry.owner, Some(&told), lost);
             return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None));
         }
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
     if pushed.has_incomplete {
-        maintenance::complete_in_time(asked.hub, &asked.entry.context.database);
+        maintenance::complete_in_time(request.hub, &request.entry.context.database);
     }
     let seq = match committed.seq {
         Some(seq) => seq,
-        None => storage::seq(&asked.entry.context.database).await?.unwrap_or_default(),
+        None => storage::seq(&request.entry.context.database).await?.unwrap_or_default(),
     };
     let results = in_their_places(refused, pushed.results);
-    let now = asked.hub.clock.now().into();
+    let now = request.hub.clock.now().into();
     let body = ferry::push_answer(&epoch, now, seq.0, pushed.owner.last_cts, &results, &pushed.conflicts);
     Ok(answer::json(body, Some(seq)))
 }
 
 /// Changes for the engine, and in the place of each refused one its refusal.
 fn sorted(
-    asked: &Asked<'_>,
+    request: &ApiRequest<'_>,
     changes: Vec<Result<Change<'static>, ResultOut>>,
 ) -> (Vec<Change<'static>>, Vec<Option<ResultOut>>) {
     let mut wanted = Vec::with_capacity(changes.len());
     let mut refused = Vec::with_capacity(changes.len());
     for change in changes {
         match change {
-            Ok(change) if asked.entry.tables().contain(&change.table) => {
+            Ok(change) if request.entry.tables().contain(&change.table) => {
                 wanted.push(change);
                 refused.push(None);
             }
@@ -392,13 +396,13 @@ fn sorted(
 }
 
 /// One result per change: the refusals where they stand, the outcomes of the others in order.
-fn in_their_places(refused: Vec<Option<ResultOut>>, outcomes: Vec<records::Outcome>) -> Vec<ResultOut> {
+fn in_their_places(refused: Vec<Option<ResultOut>>, outcomes: Vec<records::ChangeOutcome>) -> Vec<ResultOut> {
     let mut outcomes = outcomes.into_iter();
     let mut next = || result(outcomes.next().expect("BUG: each change has an outcome"));
     refused.into_iter().map(|refused| refused.unwrap_or_else(&mut next)).collect()
 }
 
-fn result(outcome: records::Outcome) -> ResultOut {
+fn result(outcome: records::ChangeOutcome) -> ResultOut {
     match outcome.result {
         ChangeResult::Quarantined => ResultOut::Rejected {
             reason: "beyond_horizon",

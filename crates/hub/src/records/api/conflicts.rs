@@ -18,26 +18,26 @@ use serde_json::value::RawValue;
 use super::{
     super::{
         head::parameter,
-        state::Publication,
-        storage::{self, Store},
+        state::ChangedRecords,
+        storage::{self, NativeRecords},
     },
-    Asked, HTTP_CLIENT, answer, device, number,
+    ApiRequest, HTTP_CLIENT, answer, device, number,
 };
 
 /// `GET /conflicts`.
-pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
-    let state = parameter(asked.parts, "state").unwrap_or_else(|| "open".to_owned());
+pub(super) async fn list(request: &ApiRequest<'_>) -> Result<Response> {
+    let state = parameter(request.parts, "state").unwrap_or_else(|| "open".to_owned());
     if !["open", "resolved"].contains(&&*state) {
         return Err(Error::new(Reason::InvalidArgument, "state: expected open or resolved"));
     }
-    let after = parameter(asked.parts, "after").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
-    let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.context.database, move |store| {
+    let after = parameter(request.parts, "after").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let limit = number(request.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
+    let owner = Arc::clone(&request.entry.owner);
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((store.conflicts(&owner, &state, after, limit)?, store.seq()?))
     });
     let (found, seq) = found.await?.unwrap_or_default();
-    let reachable = found.iter().filter(|one| asked.entry.tables().contain(&one.conflict.coll));
+    let reachable = found.iter().filter(|one| request.entry.tables().contain(&one.conflict.coll));
     let shown: Vec<String> = reachable.map(show).collect();
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.number.to_string());
     let next = next.unwrap_or_else(|| "null".to_owned());
@@ -94,7 +94,7 @@ fn take(body: &[u8]) -> Result<Take> {
 }
 
 /// Whether the record is deleted, and its tombstone is what the conflict was lost to.
-fn lost_to_end(store: &Store<'_>, owner: &str, conflict: &Conflict) -> ferry_sqlite::Result<bool> {
+fn lost_to_end(store: &NativeRecords<'_>, owner: &str, conflict: &Conflict) -> ferry_sqlite::Result<bool> {
     let of = CollectionKey { owner, app: &conflict.app, coll: &conflict.coll };
     let held = query::get(store, of, &conflict.id)?;
     Ok(conflict.field != DELETED_AT
@@ -102,13 +102,13 @@ fn lost_to_end(store: &Store<'_>, owner: &str, conflict: &Conflict) -> ferry_sql
 }
 
 /// `POST /conflicts/{id}/resolve`.
-pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Result<Response> {
+pub(super) async fn resolve(request: &ApiRequest<'_>, number: &str, body: Bytes) -> Result<Response> {
     let not_found = || Error::new(Reason::NotFound, "conflict not found");
     let number: i64 = number.parse().map_err(|_| not_found())?;
-    let (take, owner) = (take(&body)?, Arc::clone(&asked.entry.owner));
-    let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
-    let (hub, restrictions) = (Arc::clone(asked.hub), Arc::clone(&asked.entry.context.auth.restrictions));
-    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+    let (take, owner) = (take(&body)?, Arc::clone(&request.entry.owner));
+    let client = device(request)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
+    let (hub, restrictions) = (Arc::clone(request.hub), Arc::clone(&request.entry.context.auth.restrictions));
+    let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let tables = Tables(&restrictions.table_prefixes);
         let found = store.conflict(&owner, number)?;
         let found = found.filter(|found| found.state == "open" && tables.contain(&found.conflict.coll));
@@ -139,7 +139,7 @@ pub(super) async fn resolve(asked: &Asked<'_>, number: &str, body: Bytes) -> Res
                 fields: Some(&fields),
             };
             let pushed = stamped(store, &wanted, hub.clock.now().into())?;
-            published.push(Publication {
+            published.push(ChangedRecords {
                 owner: Arc::clone(&owner),
                 app: (&*conflict.app).into(),
                 collections: pushed.collections,

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use ferry_core::records::{DeviceShown, RecordMaintenance as _, RecordQueries as _, RecordStore as _};
-use ferry_protocol::records::{check_name, ferry::Cursor};
+use ferry_protocol::records::{check_name, ferry::RecordsCursor};
 use ferry_sqlite::fault;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 
 use super::{
     super::{owners, storage},
-    Asked, answer,
+    ApiRequest, answer,
 };
 
 /// `GET /devices`.
-pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
-    let owner = Arc::clone(&asked.entry.owner);
-    let found = storage::read(&asked.entry.context.database, move |store| {
+pub(super) async fn list(request: &ApiRequest<'_>) -> Result<Response> {
+    let owner = Arc::clone(&request.entry.owner);
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((store.devices(&owner)?, store.owner(&owner)?, store.seq()?))
     });
     let (devices, owner, seq) = found.await?.unwrap_or_default();
@@ -30,7 +30,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
                 "app": app,
                 "collection": Some(coll).filter(|coll| !coll.is_empty()),
                 "lastSeen": cursor.seen.text(),
-                "delivered": Cursor { since: cursor.delivered, floor: cursor.delivered }.to_string(),
+                "delivered": RecordsCursor { since: cursor.delivered, floor: cursor.delivered }.to_string(),
                 "lagMs": if cursor.delivered.0 == 0 { None } else { Some(lag_ms) },
                 "beyondHorizon": cursor.delivered < owner.horizon,
             })
@@ -40,11 +40,11 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response> {
 }
 
 /// `DELETE /devices/{client}`.
-pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> {
+pub(super) async fn forget(request: &ApiRequest<'_>, client: &str) -> Result<Response> {
     check_name(client, "client id")?;
-    let (owner, client) = (Arc::clone(&asked.entry.owner), client.to_owned());
+    let (owner, client) = (Arc::clone(&request.entry.owner), client.to_owned());
     let committed =
-        storage::write(asked.hub, &asked.entry, move |store, _| store.remove_device(&owner, &client));
+        storage::write(request.hub, &request.entry, move |store, _| store.remove_device(&owner, &client));
     let committed = committed.await?;
     if !committed.value {
         return Err(Error::new(Reason::NotFound, "device not found"));
@@ -53,9 +53,9 @@ pub(super) async fn forget(asked: &Asked<'_>, client: &str) -> Result<Response> 
 }
 
 /// `DELETE /owners/{owner}`: its records, history, devices and conflicts in one commit; its streams end (REC-43).
-pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Response> {
-    let owner = owners::named(&asked.entry, owner, false).await?;
-    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+pub(super) async fn forget_owner(request: &ApiRequest<'_>, owner: &str) -> Result<Response> {
+    let owner = owners::named(&request.entry, owner, false).await?;
+    let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let was_there = store.remove_owner(&owner)?;
         fault::point("records.owner_removed")?;
         if was_there {
@@ -68,7 +68,7 @@ pub(super) async fn forget_owner(asked: &Asked<'_>, owner: &str) -> Result<Respo
         return Err(Error::new(Reason::NotFound, "this owner has no records"));
     }
     // Collections that were its alone are no more.
-    let database = Arc::clone(&asked.entry.context.database);
-    asked.hub.tasks.spawn(async move { storage::make_views(&database).await });
+    let database = Arc::clone(&request.entry.context.database);
+    request.hub.tasks.spawn(async move { storage::make_views(&database).await });
     Ok(answer::json("{\"deleted\":true}\n", committed.seq))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    Caller, Dialect, RecordStore as _, Tables,
+    Dialect, PushCaller, RecordStore as _, Tables,
     import::{self, Line},
     maintenance, query, restore,
 };
@@ -14,22 +14,22 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    super::{head::parameter, state::Publication, storage},
-    Asked, answer, upto,
+    super::{head::parameter, state::ChangedRecords, storage},
+    ApiRequest, answer, upto,
 };
 
 const FORMAT: &str = "ferry-records";
 const VERSION: u64 = 1;
 
 /// `GET /export`.
-pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
-    let owner = Arc::clone(&asked.entry.owner);
-    let restrictions = Arc::clone(&asked.entry.context.auth.restrictions);
+pub(super) async fn export(request: &ApiRequest<'_>) -> Result<Response> {
+    let owner = Arc::clone(&request.entry.owner);
+    let restrictions = Arc::clone(&request.entry.context.auth.restrictions);
     if !restrictions.table_prefixes.is_empty() {
         let message = "a credential that reaches only some collections cannot export: use one without tbl";
         return Err(Error::new(Reason::PermissionDenied, message));
     }
-    let text = storage::read(&asked.entry.context.database, move |store| {
+    let text = storage::read(&request.entry.context.database, move |store| {
         let epoch = restore::epoch_of(store, &store.owner(&owner)?)?.unwrap_or_default();
         let mut text = header_line(&owner, &epoch);
         let count = query::export(store, &owner, &mut |line| {
@@ -46,7 +46,7 @@ pub(super) async fn export(asked: &Asked<'_>) -> Result<Response> {
     });
     let (text, seq) = match text.await? {
         Some((text, seq)) => (text, Some(seq)),
-        None => (finish(header_line(&asked.entry.owner, ""), 0), None),
+        None => (finish(header_line(&request.entry.owner, ""), 0), None),
     };
     let mut response = answer::json(text, seq);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -64,24 +64,24 @@ fn finish(mut text: String, count: u64) -> String {
 }
 
 /// `POST /import?mode=merge|replace`.
-pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
-    let replaces = match parameter(asked.parts, "mode").as_deref() {
+pub(super) async fn import(request: &ApiRequest<'_>, body: Body) -> Result<Response> {
+    let replaces = match parameter(request.parts, "mode").as_deref() {
         None | Some("merge") => false,
         Some("replace") => true,
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "mode: expected merge or replace")),
     };
-    let body = upto(asked, body, RECORDS_EXPORT_MAX_BYTES).await?;
-    let turn = asked.hub.services.records.decoding.turn(body.len()).await?;
+    let body = upto(request, body, RECORDS_EXPORT_MAX_BYTES).await?;
+    let turn = request.hub.services.records.decoding.turn(body.len()).await?;
     let lines = read(&body)?;
     let count = lines.len();
-    let (owner, hub) = (Arc::clone(&asked.entry.owner), Arc::clone(asked.hub));
-    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+    let (owner, hub) = (Arc::clone(&request.entry.owner), Arc::clone(request.hub));
+    let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let _turn = &turn;
         let now = hub.clock.now().into();
         if replaces {
             maintenance::clear_owner(store, &owner, now)?;
         }
-        let caller = Caller {
+        let caller = PushCaller {
             owner: &owner,
             app: "",
             client: "",
@@ -93,7 +93,7 @@ pub(super) async fn import(asked: &Asked<'_>, body: Body) -> Result<Response> {
         };
         let touched = import::merge(store, &caller, &lines)?;
         for (app, coll) in touched {
-            published.push(Publication {
+            published.push(ChangedRecords {
                 owner: Arc::clone(&owner),
                 app: app.into(),
                 collections: vec![coll],

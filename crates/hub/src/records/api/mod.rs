@@ -20,13 +20,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     access,
-    entry::Entry,
+    entry::RecordsEntry,
     head::{options, parameter, takes},
     owners,
 };
 use crate::{
     entry::Carriers,
-    http::{Query, RequestId, metering},
+    http::{HttpRequestId, Query, metering},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };
@@ -40,15 +40,15 @@ const OWNER: HeaderName = HeaderName::from_static("ferry-owner");
 const OWNER_NAME_BYTES: usize = 16;
 
 /// A request to this interface.
-pub(super) struct Asked<'r> {
+pub(super) struct ApiRequest<'r> {
     pub(super) hub: &'r Arc<Hub>,
     pub(super) parts: &'r Parts,
-    pub(super) entry: Entry,
+    pub(super) entry: RecordsEntry,
 }
 
 /// Serves `/v1/databases/{db}/records/{rest…}`.
 pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response {
-    let refused = |error: &Error| answer::refused(error, parts.extensions.get::<RequestId>());
+    let refused = |error: &Error| answer::refused(error, parts.extensions.get::<HttpRequestId>());
     let path = parts.uri.path().trim_start_matches("/v1/databases/");
     let names: Option<Vec<_>> =
         path.split('/').map(|name| percent_decode_str(name).decode_utf8().ok()).collect();
@@ -60,14 +60,14 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, body: Body) -> Response
         return options(allow);
     }
     if !takes(allow, &parts.method) {
-        return answer::method_not_allowed(allow, parts.extensions.get::<RequestId>());
+        return answer::method_not_allowed(allow, parts.extensions.get::<HttpRequestId>());
     }
-    let (asked, owner) = match enter(hub, parts, db, rights(parts, rest)).await {
+    let (request, owner) = match enter(hub, parts, db, rights(parts, rest)).await {
         Ok(entered) => entered,
         Err(error) => return refused(&error),
     };
-    let meter = &asked.entry.context.meter;
-    let mut answer = match dispatch(&asked, rest, body).await {
+    let meter = &request.entry.context.meter;
+    let mut answer = match dispatch(&request, rest, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(stream) if rest == ["changes", "stream"] => stream,
         answer => answer
@@ -89,30 +89,30 @@ fn rights(parts: &Parts, rest: &[&str]) -> &'static [Right] {
     }
 }
 
-async fn dispatch(asked: &Asked<'_>, rest: &[&str], body: Body) -> Result<Response> {
-    let method = &asked.parts.method;
+async fn dispatch(request: &ApiRequest<'_>, rest: &[&str], body: Body) -> Result<Response> {
+    let method = &request.parts.method;
     if method != Method::GET {
-        Query::of(asked.parts).check(parameters(rest))?;
+        Query::of(request.parts).check(parameters(rest))?;
     }
     match (method.as_str(), rest) {
-        ("GET", ["changes"]) => changes::get(asked).await,
-        (_, ["changes"]) => changes::post(asked, whole(asked, body).await?).await,
-        (_, ["changes", "stream"]) => changes::stream(asked).await,
-        (_, ["conflicts"]) => conflicts::list(asked).await,
+        ("GET", ["changes"]) => changes::get(request).await,
+        (_, ["changes"]) => changes::post(request, whole(request, body).await?).await,
+        (_, ["changes", "stream"]) => changes::stream(request).await,
+        (_, ["conflicts"]) => conflicts::list(request).await,
         (_, ["conflicts", number, "resolve"]) => {
-            conflicts::resolve(asked, number, whole(asked, body).await?).await
+            conflicts::resolve(request, number, whole(request, body).await?).await
         }
-        (_, ["export"]) => export::export(asked).await,
-        (_, ["import"]) => export::import(asked, body).await,
-        (_, ["owners"]) => census::owners(asked).await,
-        (_, ["apps"]) => census::apps(asked).await,
-        (_, ["collections"]) => census::collections(asked).await,
-        (_, ["devices"]) => devices::list(asked).await,
-        (_, ["devices", client]) => devices::forget(asked, client).await,
-        (_, ["owners", owner]) => devices::forget_owner(asked, owner).await,
-        (_, [app, coll]) => record::list(asked, app, coll).await,
-        (_, [app, coll, id]) => record::one(asked, record::Named { app, coll, id }, method, body).await,
-        (_, [app, coll, id, "history"]) => record::history(asked, record::Named { app, coll, id }).await,
+        (_, ["export"]) => export::export(request).await,
+        (_, ["import"]) => export::import(request, body).await,
+        (_, ["owners"]) => census::owners(request).await,
+        (_, ["apps"]) => census::apps(request).await,
+        (_, ["collections"]) => census::collections(request).await,
+        (_, ["devices"]) => devices::list(request).await,
+        (_, ["devices", client]) => devices::forget(request, client).await,
+        (_, ["owners", owner]) => devices::forget_owner(request, owner).await,
+        (_, [app, coll]) => record::list(request, app, coll).await,
+        (_, [app, coll, id]) => record::one(request, record::Named { app, coll, id }, method, body).await,
+        (_, [app, coll, id, "history"]) => record::history(request, record::Named { app, coll, id }).await,
         _ => Err(no_such_endpoint()),
     }
 }
@@ -147,7 +147,7 @@ async fn enter<'r>(
     parts: &'r Parts,
     db: &str,
     rights: &[Right],
-) -> Result<(Asked<'r>, HeaderValue)> {
+) -> Result<(ApiRequest<'r>, HeaderValue)> {
     let is_stream = parts.uri.path().ends_with("/changes/stream");
     let carriers = Carriers::of_stream(is_stream);
     let mut entry = access::enter(hub, parts, carriers, Some(db), rights).await?;
@@ -161,7 +161,7 @@ async fn enter<'r>(
     if let Some(owner) = parameter(parts, "owner") {
         entry.owner = owners::named(&entry, &owner, parts.method != Method::GET).await?;
     }
-    Ok((Asked { hub, parts, entry }, name))
+    Ok((ApiRequest { hub, parts, entry }, name))
 }
 
 /// What the header calls an owner: names may hold what headers cannot, so it is a hash.
@@ -171,23 +171,23 @@ fn owner_name(owner: &str) -> HeaderValue {
 }
 
 /// The device that a request names, if its name is one.
-fn device(asked: &Asked<'_>) -> Result<Option<String>> {
-    let Some(value) = asked.parts.headers.get("x-client-id") else { return Ok(None) };
+fn device(request: &ApiRequest<'_>) -> Result<Option<String>> {
+    let Some(value) = request.parts.headers.get("x-client-id") else { return Ok(None) };
     let name = value.to_str().map_err(|_| Error::new(Reason::InvalidArgument, "invalid X-Client-Id"))?;
     check_name(name, "X-Client-Id")?;
     Ok(Some(name.to_owned()))
 }
 
 /// The body, if it is no larger than a push may be.
-async fn whole(asked: &Asked<'_>, body: Body) -> Result<Bytes> {
-    upto(asked, body, RECORDS_BODY_MAX_BYTES).await
+async fn whole(request: &ApiRequest<'_>, body: Body) -> Result<Bytes> {
+    upto(request, body, RECORDS_BODY_MAX_BYTES).await
 }
 
 /// The body, if it has at most so many bytes.
-async fn upto(asked: &Asked<'_>, body: Body, most: usize) -> Result<Bytes> {
+async fn upto(request: &ApiRequest<'_>, body: Body, most: usize) -> Result<Bytes> {
     let too_large = || Error::new(Reason::TooLarge, format!("the body is over {most} bytes, or broke off"));
-    let body = metering::read(body, most, &asked.entry.context.meter, too_large).await?;
-    asked.entry.context.requester.recheck()?;
+    let body = metering::read(body, most, &request.entry.context.meter, too_large).await?;
+    request.entry.context.requester.recheck()?;
     Ok(body)
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    CollectionKey, Listed, Pushed, RecordQueries as _, UnixNanos,
+    CollectionKey, Listed, PushReport, RecordQueries as _, UnixNanos,
     intents::{Stamped, stamped},
-    query::{self, Shown},
+    query::{self, RecordShown},
 };
 use ferry_protocol::records::{check_id, check_name, json};
 use ferry_types::{
@@ -21,8 +21,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{head::parameter, state::Publication, storage},
-    Asked, HTTP_CLIENT, answer, device, number, whole,
+    super::{head::parameter, state::ChangedRecords, storage},
+    ApiRequest, HTTP_CLIENT, answer, device, number, whole,
 };
 
 /// A record as its path names it.
@@ -34,12 +34,12 @@ pub(super) struct Named<'r> {
 }
 
 impl Named<'_> {
-    fn check(self, asked: &Asked<'_>) -> Result<Owned> {
+    fn check(self, request: &ApiRequest<'_>) -> Result<Owned> {
         check_name(self.app, "app")?;
         check_name(self.coll, "collection")?;
         check_id(self.id, "id")?;
-        asked.entry.check_table(self.coll)?;
-        let owner = Arc::clone(&asked.entry.owner);
+        request.entry.check_table(self.coll)?;
+        let owner = Arc::clone(&request.entry.owner);
         Ok(Owned { owner, app: self.app.into(), coll: self.coll.into(), id: self.id.into() })
     }
 }
@@ -63,17 +63,17 @@ fn not_found() -> Error {
 }
 
 /// `GET /{app}/{collection}`: live records by id; with `incomplete=true` those that wait for their insert.
-pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Response> {
-    let named = Named { app, coll, id: "-" }.check(asked)?;
-    let after = parameter(asked.parts, "after").unwrap_or_default();
-    let limit = number(asked.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
-    let wanted = conditions(asked)?;
-    let incomplete = match parameter(asked.parts, "incomplete").as_deref() {
+pub(super) async fn list(request: &ApiRequest<'_>, app: &str, coll: &str) -> Result<Response> {
+    let named = Named { app, coll, id: "-" }.check(request)?;
+    let after = parameter(request.parts, "after").unwrap_or_default();
+    let limit = number(request.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
+    let wanted = conditions(request)?;
+    let incomplete = match parameter(request.parts, "incomplete").as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Error::new(Reason::InvalidArgument, "incomplete: expected true or false")),
     };
-    let found = storage::read(&asked.entry.context.database, move |store| {
+    let found = storage::read(&request.entry.context.database, move |store| {
         let listed = Listed { after: &after, wanted: &wanted, incomplete };
         Ok((query::list(store, named.collection(), &listed, limit)?, store.seq()?))
     });
@@ -95,8 +95,8 @@ pub(super) async fn list(asked: &Asked<'_>, app: &str, coll: &str) -> Result<Res
 }
 
 /// `where[field]=value` parameters.
-fn conditions(asked: &Asked<'_>) -> Result<Vec<(String, String)>> {
-    let query = asked.parts.uri.query().unwrap_or("");
+fn conditions(request: &ApiRequest<'_>) -> Result<Vec<(String, String)>> {
+    let query = request.parts.uri.query().unwrap_or("");
     let mut wanted = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if let Some(field) = name.strip_prefix("where[").and_then(|rest| rest.strip_suffix(']')) {
@@ -113,11 +113,11 @@ fn conditions(asked: &Asked<'_>) -> Result<Vec<(String, String)>> {
     Ok(wanted)
 }
 
-fn brief(record: &Shown) -> String {
+fn brief(record: &RecordShown) -> String {
     format!("{{\"id\":{},\"cts\":\"{}\",\"data\":{}}}", json::string(&record.id), record.cts.0, record.data)
 }
 
-fn full(record: &Shown) -> String {
+fn full(record: &RecordShown) -> String {
     let space = record.space.as_deref().unwrap_or("null");
     format!(
         "{{\"id\":{},\"cts\":\"{}\",\"deleted\":{},\"data\":{},\"fields\":{},\"spaceId\":{space}}}\n",
@@ -138,28 +138,28 @@ fn tagged(mut response: Response, cts: UnixNanos) -> Response {
 
 /// `GET`, `PUT`, `PATCH`, `DELETE /{app}/{collection}/{id}`.
 pub(super) async fn one(
-    asked: &Asked<'_>,
+    request: &ApiRequest<'_>,
     named: Named<'_>,
     method: &Method,
     body: Body,
 ) -> Result<Response> {
-    let named = named.check(asked)?;
+    let named = named.check(request)?;
     let verb = match *method {
         Method::PUT => Verb::Put,
         Method::PATCH => Verb::Patch,
         Method::DELETE => Verb::Delete,
-        _ => return get(asked, named).await,
+        _ => return get(request, named).await,
     };
     if verb == Verb::Delete {
-        return write(asked, named, verb, None).await;
+        return write(request, named, verb, None).await;
     }
-    let body = whole(asked, body).await?;
-    let _turn = asked.hub.services.records.decoding.turn(body.len()).await?;
-    write(asked, named, verb, Some(object(&body)?)).await
+    let body = whole(request, body).await?;
+    let _turn = request.hub.services.records.decoding.turn(body.len()).await?;
+    write(request, named, verb, Some(object(&body)?)).await
 }
 
-async fn get(asked: &Asked<'_>, named: Owned) -> Result<Response> {
-    let found = storage::read(&asked.entry.context.database, move |store| {
+async fn get(request: &ApiRequest<'_>, named: Owned) -> Result<Response> {
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((query::get(store, named.collection(), &named.id)?, store.seq()?))
     });
     let (shown, seq) = found.await?.unwrap_or_default();
@@ -186,19 +186,24 @@ fn object(body: &[u8]) -> Result<String> {
 }
 
 /// The commit that the caller expects the record to stand at.
-fn expected(asked: &Asked<'_>) -> Result<Option<UnixNanos>> {
-    let Some(value) = asked.parts.headers.get(header::IF_MATCH) else { return Ok(None) };
+fn expected(request: &ApiRequest<'_>) -> Result<Option<UnixNanos>> {
+    let Some(value) = request.parts.headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().ok().map(|text| text.trim_matches('"'));
     let cts = text.and_then(|text| text.parse().ok()).map(UnixNanos);
     cts.map(Some)
         .ok_or_else(|| Error::new(Reason::InvalidArgument, "If-Match: expected the ETag of the record"))
 }
 
-async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<String>) -> Result<Response> {
-    let expected = expected(asked)?;
-    let client = device(asked)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
-    let hub = Arc::clone(asked.hub);
-    let committed = storage::write(asked.hub, &asked.entry, move |store, published| {
+async fn write(
+    request: &ApiRequest<'_>,
+    named: Owned,
+    verb: Verb,
+    fields: Option<String>,
+) -> Result<Response> {
+    let expected = expected(request)?;
+    let client = device(request)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
+    let hub = Arc::clone(request.hub);
+    let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let held = query::get(store, named.collection(), &named.id)?;
         if let Some(expected) = expected
             && held.as_ref().map(|held| held.cts) != Some(expected)
@@ -235,8 +240,8 @@ async fn write(asked: &Asked<'_>, named: Owned, verb: Verb, fields: Option<Strin
 }
 
 /// What subscribers must learn, if anything changed.
-fn publication(named: &Owned, pushed: Pushed, client: &str) -> Option<Publication> {
-    (!pushed.collections.is_empty()).then(|| Publication {
+fn publication(named: &Owned, pushed: PushReport, client: &str) -> Option<ChangedRecords> {
+    (!pushed.collections.is_empty()).then(|| ChangedRecords {
         owner: Arc::clone(&named.owner),
         app: Arc::clone(&named.app),
         collections: pushed.collections,
@@ -245,7 +250,7 @@ fn publication(named: &Owned, pushed: Pushed, client: &str) -> Option<Publicatio
 }
 
 /// The members of a `PUT`, and `null` for those that the record has and the body has not.
-fn replacing(fields: &str, held: &Shown) -> String {
+fn replacing(fields: &str, held: &RecordShown) -> String {
     // Values are skipped, and not read: they may nest deeper than a tree of them can be built.
     let names = |text: &str| {
         let members = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text);
@@ -265,10 +270,10 @@ fn replacing(fields: &str, held: &Shown) -> String {
 }
 
 /// `GET /{app}/{collection}/{id}/history`.
-pub(super) async fn history(asked: &Asked<'_>, named: Named<'_>) -> Result<Response> {
-    let named = named.check(asked)?;
-    let limit = number(asked.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
-    let found = storage::read(&asked.entry.context.database, move |store| {
+pub(super) async fn history(request: &ApiRequest<'_>, named: Named<'_>) -> Result<Response> {
+    let named = named.check(request)?;
+    let limit = number(request.parts, "limit", 100, RECORDS_NOTES_MAX_ENTRIES)?;
+    let found = storage::read(&request.entry.context.database, move |store| {
         Ok((store.history(named.collection(), &named.id, limit)?, store.seq()?))
     });
     let (entries, seq) = found.await?.unwrap_or_default();

@@ -4,7 +4,7 @@ use ferry_control::{RightsEnd, RightsWatch};
 use ferry_protocol::records::Bye;
 use tokio_util::sync::CancellationToken;
 
-use super::super::entry::Entry;
+use super::super::entry::RecordsEntry;
 use crate::hub::Hub;
 
 /// Why it is over.
@@ -30,7 +30,7 @@ impl Over {
 }
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
-pub(super) fn over(hub: &Hub, entry: &Entry) -> impl Future<Output = Over> + Send + use<> {
+pub(super) fn over(hub: &Hub, entry: &RecordsEntry) -> impl Future<Output = Over> + Send + use<> {
     let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
     wait(stopping, closed, entry.context.watch(hub))
 }

@@ -27,7 +27,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use super::{
     super::{
         access,
-        entry::Entry,
+        entry::RecordsEntry,
         head::{client_header, parameter},
         refusal,
     },
@@ -163,7 +163,7 @@ async fn authenticate(
     parts: &Parts,
     token: &str,
     received: usize,
-) -> Result<Entry, SocketEnd> {
+) -> Result<RecordsEntry, SocketEnd> {
     let entered = access::enter(hub, parts, Carriers::Message(token), None, &[RECORDS_PULL]).await;
     let entry = entered.map_err(|error| match error.reason {
         Reason::ByteBudget => SocketEnd::BUDGET_SPENT,
@@ -199,7 +199,7 @@ fn text_of(frame: Bytes) -> Utf8Bytes {
 struct ServedSocket {
     state: Mutex<State>,
     owner: Arc<OwnerTopics>,
-    entry: Entry,
+    entry: RecordsEntry,
     /// The socket's own task.
     task: AtomicWaker,
 }
@@ -316,7 +316,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(entry: Entry, mut machine: LiveSocket<()>, socket: BoundedSocket) -> Self {
+    fn new(entry: RecordsEntry, mut machine: LiveSocket<()>, socket: BoundedSocket) -> Self {
         let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.sockets();
         let position = owner.changes().head();
@@ -356,7 +356,7 @@ impl Session {
 /// Notifies all sockets of an owner, as long as there are any.
 async fn fan_out(
     hub: Arc<Hub>,
-    entry: Entry,
+    entry: RecordsEntry,
     owner: Arc<OwnerTopics>,
     view: Arc<ViewTopic<Vec<Notification>>>,
 ) {

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    super::entry::Entry,
+    super::entry::RecordsEntry,
     instant, now_ms,
     outlet::{Chunks, Outlet, Slot, StreamBody},
     over::over,
@@ -61,7 +61,7 @@ pub(in crate::records) fn position_of(cursor: UnixNanos) -> u64 {
 /// The answer that follows `source`.
 pub(in crate::records) fn respond<S: Source>(
     hub: &Arc<Hub>,
-    entry: &Entry,
+    entry: &RecordsEntry,
     parts: &Parts,
     source: S,
 ) -> Response {
@@ -183,7 +183,7 @@ fn charged(machine: &mut LiveStream<()>, meter: &Meter, event: Bytes) -> Bytes {
 /// Everything of one stream that its task holds.
 struct Session<S> {
     hub: Arc<Hub>,
-    entry: Entry,
+    entry: RecordsEntry,
     source: S,
     owner: Arc<OwnerTopics>,
     view: Arc<ViewTopic<Bytes>>,
@@ -193,7 +193,7 @@ struct Session<S> {
 
 impl<S: Source> Session<S> {
     /// Registers before anything is read, so that nothing falls between the two.
-    fn new(hub: &Arc<Hub>, entry: &Entry, source: S) -> Self {
+    fn new(hub: &Arc<Hub>, entry: &RecordsEntry, source: S) -> Self {
         let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.streams(&source.view());
         let config = &hub.config.records;
@@ -288,7 +288,7 @@ struct FanOut<S> {
 impl<S: Source> FanOut<S> {
     fn new(
         hub: &Hub,
-        entry: &Entry,
+        entry: &RecordsEntry,
         owner: &Arc<OwnerTopics>,
         view: &Arc<ViewTopic<Bytes>>,
         source: S,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferry_core::records::Dialect;
-use ferry_protocol::records::{UnixNanos, canonical, ferry::Cursor};
+use ferry_protocol::records::{UnixNanos, canonical, ferry::RecordsCursor};
 use serde_json::{Value, json};
 
 use super::hub::{Answer, Hub, parse_changes};
@@ -39,7 +39,7 @@ pub(super) struct Device {
     pub(super) records: Records,
     pub(super) cursors: BTreeMap<String, UnixNanos>,
     /// Where Ferry's client is.
-    cursor: Cursor,
+    cursor: RecordsCursor,
     pub(super) outbox: Vec<Value>,
     /// Pushes it sent, which the network may bring again.
     pub(super) sent: Vec<(UnixNanos, Vec<Value>)>,
@@ -56,7 +56,7 @@ impl Device {
             ahead_ms,
             records: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            cursor: Cursor::default(),
+            cursor: RecordsCursor::default(),
             outbox: Vec::new(),
             sent: Vec::new(),
             last_tick: UnixNanos::EPOCH,
@@ -188,7 +188,7 @@ impl Device {
 
     fn pull_changes(&mut self, hub: &Hub, answer_arrives: bool) -> bool {
         // A device that has nothing takes its own writes too.
-        let skips = Some(&*self.client).filter(|_| self.cursor != Cursor::default());
+        let skips = Some(&*self.client).filter(|_| self.cursor != RecordsCursor::default());
         let (changes, cursor, has_more) = hub.changes(self.cursor, skips, hub.page);
         if answer_arrives {
             changes.iter().for_each(|entry| self.apply_entry(entry));

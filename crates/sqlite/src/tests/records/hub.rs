@@ -4,15 +4,15 @@ use std::cell::Cell;
 
 use ferry_core::{
     records::{
-        Bounds, Caller, ChangeResult, Changes, ChangesPage, Dialect, Note, Page, Pull, Tables, changes,
-        delta,
+        ChangeResult, Changes, ChangesPage, Dialect, Note, Page, PageBounds, PullRequest, PushCaller, Tables,
+        changes, delta,
         maintenance::{self, Keep},
         pull, push,
         sqlite::SqliteRecords,
     },
     sql::{Row, Sql as _},
 };
-use ferry_protocol::records::{UnixNanos, decode_push, ferry::Cursor};
+use ferry_protocol::records::{UnixNanos, decode_push, ferry::RecordsCursor};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ impl Hub {
     ) -> Answer {
         let body = json!({"changes": changes}).to_string();
         let read = decode_push(body.as_bytes()).unwrap();
-        let caller = Caller {
+        let caller = PushCaller {
             owner,
             app: APP,
             client,
@@ -115,14 +115,14 @@ impl Hub {
     pub(super) fn pull(&self, client: Option<&str>, coll: &str, since: UnixNanos) -> Page {
         let sql = NativeSql(&self.connection);
         let store = SqliteRecords::new(&sql);
-        let asked = Pull {
+        let asked = PullRequest {
             owner: OWNER,
             app: APP,
             coll,
             client,
             since,
             now: self.now.get(),
-            bounds: Bounds { records: self.page, ..Bounds::PAGE },
+            bounds: PageBounds { records: self.page, ..PageBounds::PAGE },
         };
         let mut page = pull(&store, &asked).unwrap();
         if let Some(note) = page.note.take() {
@@ -134,17 +134,17 @@ impl Hub {
     /// A page for Ferry's client.
     pub(super) fn changes(
         &self,
-        cursor: Cursor,
+        cursor: RecordsCursor,
         skips: Option<&str>,
         page: usize,
-    ) -> (Vec<Value>, Cursor, bool) {
+    ) -> (Vec<Value>, RecordsCursor, bool) {
         let sql = NativeSql(&self.connection);
         let asked = Changes {
             owner: OWNER,
             app: Some(APP),
             cursor,
             skips,
-            bounds: Bounds { records: page, ..Bounds::PAGE },
+            bounds: PageBounds { records: page, ..PageBounds::PAGE },
         };
         match changes(&SqliteRecords::new(&sql), &asked, |_| true).unwrap() {
             ChangesPage::Page { changes, cursor, has_more, .. } => {
@@ -179,7 +179,7 @@ impl Hub {
 
     /// What the hub holds of a record, and of a device, for the messages of failures.
     pub(super) fn explain(&self, coll: &str, id: &str, client: &str) -> String {
-        let entries = self.changes(Cursor::default(), None, usize::MAX).0;
+        let entries = self.changes(RecordsCursor::default(), None, usize::MAX).0;
         let entry = entries.into_iter().find(|entry| entry["collection"] == coll && entry["id"] == id);
         let history = self.text(&format!(
             "SELECT group_concat(entry, char(10)) FROM _ferry_record_history WHERE coll = '{coll}' AND id = '{id}'"
