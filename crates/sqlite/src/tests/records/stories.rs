@@ -194,7 +194,7 @@ fn values_return_as_they_were() {
     );
     let sql = NativeSql(&hub.connection);
     let read = ferry_protocol::records::decode_push(body.as_bytes()).unwrap();
-    let caller = ferry_core::records::Caller {
+    let caller = ferry_core::records::PushCaller {
         owner: OWNER,
         app: APP,
         client: "a",
