@@ -90,7 +90,7 @@ pub(crate) fn answer(method: &Method, response: Response, meter: &Meter) -> Resu
 
 /// Bytes of the body, if they are known before it is sent.
 fn length(response: &Response) -> Option<usize> {
-    let told =
+    let declared =
         response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    told.or_else(|| response.body().size_hint().exact()?.try_into().ok())
+    declared.or_else(|| response.body().size_hint().exact()?.try_into().ok())
 }

@@ -33,9 +33,9 @@ pub(super) async fn run(
     let replica = Arc::clone(files.pinned().replica());
     // A push that lost is told so, whatever else its pages suffered from that.
     let lost = || replica.has_moved_on(&base, origin).then(|| Refusal::conflict(replica.current().version));
-    let told = |error| lost().unwrap_or_else(|| told(error, &replica, database));
-    let prepared = blocking(move || files.prepare(plan, origin)).await.map_err(told)?;
-    let prepared = validate(hub, database, prepared, &ending.unwanted).await.map_err(told)?;
+    let refused = |error| lost().unwrap_or_else(|| refusal_of(error, &replica, database));
+    let prepared = blocking(move || files.prepare(plan, origin)).await.map_err(refused)?;
+    let prepared = validate(hub, database, prepared, &ending.unwanted).await.map_err(refused)?;
     if let Some(lost) = lost() {
         return Err(lost);
     }
@@ -46,7 +46,7 @@ pub(super) async fn run(
     if committed.is_err() && first.fixed_the_kind() && is_empty(hub, database).await {
         first.release().await;
     }
-    committed.map_err(told)
+    committed.map_err(refused)
 }
 
 /// Checks the image, if there is need, when its turn has come, and makes it ready for the commit (PAG-19).
@@ -117,7 +117,7 @@ pub(super) fn make_room(replica: &Replica) {
     }
 }
 
-fn told(error: PushError, replica: &Replica, database: &Database) -> Refusal {
+fn refusal_of(error: PushError, replica: &Replica, database: &Database) -> Refusal {
     match error {
         PushError::Conflict { current } => Refusal::conflict(current),
         PushError::Torn { root, finding } => {

@@ -81,7 +81,7 @@ async fn push(
     }
     let since = cursor(read.since.as_deref());
     let changes = read.changes.into_iter().map(Change::into_owned).collect();
-    let told = client.clone();
+    let device = client.clone();
     let wanted = Wanted { app: app.into(), client: client.into(), since, changes, turn };
     let count = wanted.changes.len() as u64;
     let committed = commit(hub, entry, wanted).await?;
@@ -93,7 +93,7 @@ async fn push(
         maintenance::complete_in_time(hub, &entry.context.database);
     }
     if let Some(loss) = page.loss {
-        loss::tell(&entry.context.database, &entry.owner, Some(&told), loss);
+        loss::tell(&entry.context.database, &entry.owner, Some(&device), loss);
     }
     metrics::counter!("ferry_records_conflicts_total").increment(pushed.conflicts.len() as u64);
     let body = push_answer(&page.changes, &pushed.conflicts, page.has_more, page.until);

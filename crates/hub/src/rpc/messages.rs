@@ -46,13 +46,13 @@ fn unix(at: Option<UnixMillis>) -> i64 {
     at.map_or(0, UnixMillis::as_secs)
 }
 
-fn lane(lane: &ferry_database::ModelStats) -> wire::Lane {
+fn model_stats(stats: &ferry_database::ModelStats) -> wire::Lane {
     wire::Lane {
-        model: lane.model.to_string(),
-        head_seq: lane.head_seq.0,
-        items: lane.items,
-        bytes: lane.bytes,
-        last_activity_unix: unix(lane.last_activity),
+        model: stats.model.to_string(),
+        head_seq: stats.head_seq.0,
+        items: stats.items,
+        bytes: stats.bytes,
+        last_activity_unix: unix(stats.last_activity),
         ..Default::default()
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn database(entry: &DatabaseEntry, stats: &DatabaseStats) -> wire::Da
         created_at_unix: entry.created.as_secs(),
         size_bytes: stats.size_bytes,
         seq: stats.seq.0,
-        lanes: stats.models.iter().map(lane).collect(),
+        lanes: stats.models.iter().map(model_stats).collect(),
         last_activity_unix: unix(stats.last_activity),
         connections: stats.connections,
         tag: stats.tag.map(|tag| tag.to_string()).unwrap_or_default(),

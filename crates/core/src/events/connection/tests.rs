@@ -125,7 +125,7 @@ enum Step {
     Push(i64),
     /// The client acknowledges a Chunk.
     Ack,
-    /// The bell, or room in the socket.
+    /// A notification, or room in the socket.
     Pump,
     /// The page under way arrives.
     Read,

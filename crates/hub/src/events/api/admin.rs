@@ -84,27 +84,27 @@ pub(super) async fn list(request: &EventsApiRequest) -> Result<Answer, ViewError
 
 pub(super) async fn stat(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
     let store = request.existing(store_id).await?;
-    let (row, evidence, seq) = look_at(request, store_id).await?;
+    let (row, evidence, seq) = read_store(request, store_id).await?;
     Ok(Answer::json(StatusCode::OK, shown(&row, &evidence, Some(&store)).to_string(), Some(seq)))
 }
 
 /// A store as one snapshot shows it.
-async fn look_at(
+async fn read_store(
     request: &EventsApiRequest,
     store_id: &str,
 ) -> Result<(StoreRow, Vec<Evidence>, Seq), ViewError> {
     let id = store_id.to_owned();
-    let look = move |sql: &NativeSql<'_>| Ok((store::find(sql, &id)?, ahead::list(sql, &id)?, seq_of(sql)?));
-    let (row, evidence, seq) = request.context.database.read(look).await?;
+    let read = move |sql: &NativeSql<'_>| Ok((store::find(sql, &id)?, ahead::list(sql, &id)?, seq_of(sql)?));
+    let (row, evidence, seq) = request.context.database.read(read).await?;
     Ok((row.ok_or_else(not_found)?, evidence, seq))
 }
 
 pub(super) async fn clients(request: &EventsApiRequest, store_id: &str) -> Result<Answer, ViewError> {
     let store = request.existing(store_id).await?;
-    let (row, evidence, seq) = look_at(request, store_id).await?;
+    let (row, evidence, seq) = read_store(request, store_id).await?;
     let (clients, refused) =
         request.hub.services.events.clients.to_json(request.context.database.id(), Some(store_id));
-    let told = json!({
+    let reply = json!({
         "clients": clients,
         "refused": refused,
         "cursorsAhead": store.cursors_ahead(),
@@ -112,15 +112,15 @@ pub(super) async fn clients(request: &EventsApiRequest, store_id: &str) -> Resul
         "holdReason": hold_reason(&row, &evidence),
         "suspect": suspect(&row, &evidence),
     });
-    Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
+    Ok(Answer::json(StatusCode::OK, reply.to_string(), Some(seq)))
 }
 
 /// Clients of all stores, and connections that name none.
 pub(super) async fn all_clients(request: &EventsApiRequest) -> Result<Answer, ViewError> {
     let seq = request.context.database.seq().await?;
     let (clients, refused) = request.hub.services.events.clients.to_json(request.context.database.id(), None);
-    let told = json!({"clients": clients, "refused": refused});
-    Ok(Answer::json(StatusCode::OK, told.to_string(), Some(seq)))
+    let reply = json!({"clients": clients, "refused": refused});
+    Ok(Answer::json(StatusCode::OK, reply.to_string(), Some(seq)))
 }
 
 /// Why a store is on hold.
