@@ -169,7 +169,7 @@ pub fn token_request(
 
 /// What a provider gives for a code.
 #[derive(Deserialize)]
-pub struct Tokens {
+pub struct TokenResponse {
     #[serde(default)]
     access_token: Option<String>,
     #[serde(default)]
@@ -180,7 +180,7 @@ pub struct Tokens {
     error_description: Option<String>,
 }
 
-impl Tokens {
+impl TokenResponse {
     /// Reads the answer to [`token_request`]. GitHub tells errors with status 200.
     ///
     /// # Errors
@@ -242,7 +242,7 @@ mod tests {
     // Verifies: OAU-13
     #[test]
     fn answers_of_token_endpoints_are_parsed() {
-        let refused = |status, body: &str| Tokens::read(status, body.as_bytes()).err();
+        let refused = |status, body: &str| TokenResponse::read(status, body.as_bytes()).err();
         let described = refused(400, r#"{"error":"invalid_grant","error_description":"grant \n expired"}"#);
         let text = r#"token endpoint: 400, error "invalid_grant" "grant \n expired""#;
         assert_eq!(described, Some(OAuthError::CodeRefused(text.to_owned())));
@@ -255,10 +255,12 @@ mod tests {
         for (status, body) in [(500, r#"{"access_token":"t"}"#), (200, "<html>"), (302, "")] {
             assert!(matches!(refused(status, body), Some(OAuthError::Provider(_))), "{status} {body}");
         }
-        let tokens = Tokens::read(200, br#"{"access_token":"gho_1","token_type":"bearer"}"#).unwrap();
+        let tokens = TokenResponse::read(200, br#"{"access_token":"gho_1","token_type":"bearer"}"#).unwrap();
         assert_eq!(tokens.access_token(), Ok("gho_1"));
         assert!(tokens.id_token().is_err());
-        assert!(Tokens::read(200, b"{\"access_token\":\"a\\r\\nb\"}").unwrap().access_token().is_err());
+        assert!(
+            TokenResponse::read(200, b"{\"access_token\":\"a\\r\\nb\"}").unwrap().access_token().is_err()
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use ferry_auth::oauth::{
-    self, Client, ClientAuth, Identity, OAuthError, Provider, Tokens, github,
+    self, Client, ClientAuth, Identity, OAuthError, Provider, TokenResponse, github,
     google::{self, Discovery, Expected},
 };
 use ferry_http_client::{Bounds, HttpClient, Reach, RemoteUrl};
@@ -122,7 +122,7 @@ impl ProviderClient {
         client: &OAuthClient,
         pending: &Pending,
         code: &str,
-    ) -> Result<Tokens, OAuthError> {
+    ) -> Result<TokenResponse, OAuthError> {
         let mut refused = OAuthError::ClientRefused("no way to show the secret".to_owned());
         for auth in discovery.client_auths() {
             match self.tokens_for(&discovery.token_endpoint, client, auth, pending, code).await {
@@ -141,7 +141,7 @@ impl ProviderClient {
         auth: ClientAuth,
         pending: &Pending,
         code: &str,
-    ) -> Result<Tokens, OAuthError> {
+    ) -> Result<TokenResponse, OAuthError> {
         let known_as = Client { id: &client.id, redirect_uri: &pending.redirect_uri };
         let wanted = oauth::token_request(known_as, &client.secret, auth, code, &pending.verifier);
         let mut request = Request::post(endpoint)
@@ -151,7 +151,7 @@ impl ProviderClient {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let (status, body) = self.ask(build(request, wanted.body.into())?).await?;
-        Tokens::read(status, &body)
+        TokenResponse::read(status, &body)
     }
 
     async fn ask(&self, request: Request<Bytes>) -> Result<Answer, OAuthError> {
