@@ -9,6 +9,7 @@ use ferry_testkit::{
     sse::EventStream,
     wait,
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{
@@ -259,7 +260,14 @@ fn commits_are_delivered_to_the_hook_in_order_and_resume_after_a_restart() {
     distinct.dedup();
     assert_eq!(distinct, (1..=252).collect::<Vec<i64>>(), "each at least once");
 
-    // Nothing is delivered again that was accepted.
+    // Nothing is delivered again that was accepted, once that is written down.
+    let file = stores.place.hub.database_dir(&stores.place.database).join("main.db");
+    let position = "SELECT position FROM _ferry_event_hooks WHERE hook = 'onPushed' AND store_id = 'app'";
+    wait::until("the position of the hook to be saved", || {
+        let file = Connection::open(&file).unwrap();
+        let saved: i64 = file.query_row(position, [], |row| row.get(0)).ok()?;
+        (saved == 252).then_some(())
+    });
     stores = stores.restarted();
     let count = receiver.delivered().len();
     append(&stores, &body(json!(252), &["last"]));

@@ -5,13 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     canonical::write_string,
-    op::{FerryOp, OpKind, push_hex},
+    op::{CONFLICT_ID_PREFIX, FerryOp, MERGED_TEXT_ID_PREFIX, OpKind, push_hex},
 };
-
-/// What ids of conflict ops begin with.
-pub const CONFLICT_ID_PREFIX: &str = "cf-";
-/// What ids of compacted text ops begin with.
-pub const MERGED_TEXT_ID_PREFIX: &str = "tc-";
 
 /// The id of the conflict op of a lost write (OPS-25).
 #[must_use]

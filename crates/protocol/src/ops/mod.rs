@@ -20,7 +20,7 @@ mod tokens;
 pub use array::{ArrayScanner, BadArray};
 pub use canonical::{canonical, canonical_digest};
 pub use code::{OpCode, OpResult, OpStatus};
-pub use derived::{CONFLICT_ID_PREFIX, MERGED_TEXT_ID_PREFIX, conflict_id, conflict_op, merged_text_id};
+pub use derived::{conflict_id, conflict_op, merged_text_id};
 pub use error::{AtomicDetails, EpochDetails, FloorDetails, OpsErrorBody, OpsErrorCode, error_body};
 pub use messages::{
     Compacted, EpochBegun, EpochBody, EpochPolicy, LogHead, MISSING_IDS_MAX, MissingBody, MissingIds,
@@ -28,8 +28,9 @@ pub use messages::{
     QuarantinePage, QuarantinedOp, ShimPushed, answer, read_answer, read_body,
 };
 pub use op::{
-    ENTITY_MAX_BYTES, FIELD_MAX_BYTES, FOREIGN_HLC_MAX_BYTES, FerryOp, KIND_MAX_BYTES, OP_ID_BYTES,
-    OP_LIST_MAX, OpBody, OpKind, ReceivedOp, UnfitOp, foreign_id, is_op_id, parse_op,
+    CONFLICT_ID_PREFIX, ENTITY_MAX_BYTES, FIELD_MAX_BYTES, FOREIGN_HLC_MAX_BYTES, FerryOp, KIND_MAX_BYTES,
+    MERGED_TEXT_ID_PREFIX, OP_ID_BYTES, OP_LIST_MAX, OpBody, OpKind, ReceivedOp, UnfitOp, foreign_id,
+    is_op_id, parse_op,
 };
 pub use query::{PULL_BYTES, PULL_BYTES_MAX, PULL_LIMIT, PULL_LIMIT_MAX, PullQuery, read_number};
 pub use rpc::{

@@ -7,12 +7,15 @@ use ferry_types::{Hlc, OriginId};
 use super::{
     canonical::canonical_digest,
     code::OpCode,
-    derived::{CONFLICT_ID_PREFIX, MERGED_TEXT_ID_PREFIX},
     tokens::{JsonFault, JsonMember, Tokens, VALUE_DEPTH_MAX, decode, json_text, members},
 };
 
 /// Shortest and longest id of an op.
 pub const OP_ID_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
+/// What ids of conflict ops begin with.
+pub const CONFLICT_ID_PREFIX: &str = "cf-";
+/// What ids of compacted text ops begin with.
+pub const MERGED_TEXT_ID_PREFIX: &str = "tc-";
 /// Longest HLC of a foreign op.
 pub const FOREIGN_HLC_MAX_BYTES: usize = 128;
 /// Longest kind.
