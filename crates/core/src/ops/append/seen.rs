@@ -1,0 +1,72 @@
+//! What a writer has seen of an entity.
+
+use std::ops::ControlFlow;
+
+use ferry_protocol::ops::{OP_LIST_MAX, canonical_digest};
+use ferry_types::{Hlc, HlcState, OriginId};
+
+use crate::sql::{Damaged, Sql, Value};
+
+const ENTITY: &str = "SELECT hlc, dead FROM _ferry_op_entities WHERE entity = ?1";
+const SCALAR: &str = "SELECT winner, others FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
+const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
+const HEADS_OF_VALUE: &str =
+    "SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND digest = ?3";
+const ADDS: &str = "SELECT add_id FROM _ferry_op_links
+    WHERE entity = ?1 AND field = ?2 AND target = ?3 AND removed = 0";
+/// Heads of an entity but those of one origin, which its tombstone covers without naming them.
+const HEADS: &str = "SELECT winner FROM _ferry_op_fields
+        WHERE entity = ?1 AND is_head = 1 AND substr(hlc, 19) <> ?2
+    UNION SELECT text_id FROM _ferry_op_fields
+        WHERE entity = ?1 AND text_is_head = 1 AND substr(text_hlc, 19) <> ?2
+    UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND origin <> ?2";
+
+/// The clock of an entity's newest op, and whether the entity is deleted.
+pub(super) fn entity<S: Sql>(sql: &S, entity: &str) -> Result<Option<(HlcState, bool)>, S::Error> {
+    sql.first(ENTITY, &[entity.into()], |row| {
+        let hlc: Result<Hlc, _> = row.text(0)?.parse();
+        let hlc = hlc.map_err(|_| Damaged { column: 0, expected: "an hlc" })?;
+        Ok((hlc.state(), row.integer(1)? == 1))
+    })
+}
+
+/// The winner of a scalar, and the heads that say the same.
+pub(super) fn scalar<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<Vec<String>, S::Error> {
+    let key = [entity.into(), field.into()];
+    let found =
+        sql.first(SCALAR, &key, |row| Ok((row.optional_text(0)?.map(str::to_owned), row.integer(1)?)))?;
+    let Some((Some(winner), others)) = found else { return Ok(Vec::new()) };
+    let mut base = vec![winner];
+    if others > 0 {
+        let digest = sql.first(VALUE, &key, |row| Ok(canonical_digest(row.text(0)?)))?;
+        if let Some(digest) = digest {
+            base.extend(ids(sql, HEADS_OF_VALUE, &[entity.into(), field.into(), digest[..].into()])?);
+            base.truncate(OP_LIST_MAX);
+        }
+    }
+    Ok(base)
+}
+
+/// The adds of a link that are not removed.
+pub(super) fn adds<S: Sql>(
+    sql: &S,
+    entity: &str,
+    field: &str,
+    target: &str,
+) -> Result<Vec<String>, S::Error> {
+    ids(sql, ADDS, &[entity.into(), field.into(), target.into()])
+}
+
+/// All heads of an entity that others wrote.
+pub(super) fn heads<S: Sql>(sql: &S, entity: &str, own: OriginId) -> Result<Vec<String>, S::Error> {
+    ids(sql, HEADS, &[entity.into(), (*own.to_string()).into()])
+}
+
+fn ids<S: Sql>(sql: &S, query: &str, parameters: &[Value<'_>]) -> Result<Vec<String>, S::Error> {
+    let mut ids = Vec::new();
+    sql.query(query, parameters, &mut |row| {
+        ids.push(row.text(0)?.to_owned());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ids)
+}

@@ -1,0 +1,146 @@
+//! Conflicts: writes that lost without their writers' or the winner's knowledge (OPS-25, OPS-26). A hub records each
+//! once, as an op; whether it is open follows from the heads.
+
+use std::borrow::Cow;
+
+use ferry_protocol::ops::{FerryOp, MERGED_TEXT_ID_PREFIX, canonical_digest, conflict_id, conflict_op};
+use serde::Deserialize;
+
+use super::{Fold, NewConflict};
+use crate::{
+    ops::{Role, row},
+    sql::{Sql, Value},
+};
+
+const OPEN: &str = "UPDATE _ferry_op_conflicts SET open = 1 WHERE id = ?1";
+const CLOSE: &str = "UPDATE _ferry_op_conflicts SET open = 0 WHERE id = ?1 AND open = 1";
+const PUT: &str =
+    "INSERT OR REPLACE INTO _ferry_op_conflicts(id, entity, field, loser, open) VALUES (?1, ?2, ?3, ?4, ?5)";
+const STANDS: &str = "SELECT e.dead, f.winner, f.is_head, f.text_id, f.text_is_head
+    FROM _ferry_op_entities AS e LEFT JOIN _ferry_op_fields AS f ON f.entity = e.entity AND f.field = ?2
+    WHERE e.entity = ?1";
+const OTHER: &str =
+    "SELECT digest FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2 AND via = ''";
+const OTHER_VIA: &str = "SELECT digest FROM _ferry_op_heads
+    WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND via = ?3";
+const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
+
+/// Whether, and why, a write is in conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not, or not any more.
+    Settled,
+    /// Another value was written at the same time.
+    LostToValue,
+    /// The entity was deleted at the same time.
+    LostToDeletion,
+}
+
+/// A head, as its entity holds it.
+struct Head {
+    is_dead: bool,
+    /// Of a scalar that is not the winner.
+    digest: Option<Vec<u8>>,
+}
+
+fn head<S: Sql>(sql: &S, entity: &str, field: &str, op: &str) -> Result<Option<Head>, S::Error> {
+    let row = sql.first(STANDS, &[entity.into(), field.into()], |row| {
+        let is_row_head = (row.optional_text(1)? == Some(op) && row.optional_integer(2)? == Some(1))
+            || (row.optional_text(3)? == Some(op) && row.optional_integer(4)? == Some(1));
+        Ok((row.integer(0)? == 1, is_row_head))
+    })?;
+    let Some((is_dead, is_row_head)) = row else { return Ok(None) };
+    if is_row_head {
+        return Ok(Some(Head { is_dead, digest: None }));
+    }
+    let query = if op.starts_with(MERGED_TEXT_ID_PREFIX) { OTHER_VIA } else { OTHER };
+    sql.first(query, &[entity.into(), field.into(), op.into()], |row| match row.value(0) {
+        Value::Blob(digest) => Ok(Head { is_dead, digest: Some(digest.to_vec()) }),
+        _ => Ok(Head { is_dead, digest: None }),
+    })
+}
+
+/// Whether no other op covers the `set` or `text` op of a field (OPS-20).
+///
+/// # Errors
+/// What storage reports.
+pub fn is_head<S: Sql>(sql: &S, entity: &str, field: &str, op: &str) -> Result<bool, S::Error> {
+    Ok(head(sql, entity, field, op)?.is_some())
+}
+
+/// How the write `op` of a field stands.
+///
+/// # Errors
+/// What storage reports.
+pub fn standing<S: Sql>(sql: &S, entity: &str, field: &str, op: &str) -> Result<Standing, S::Error> {
+    Ok(match head(sql, entity, field, op)? {
+        Some(Head { is_dead: true, .. }) => Standing::LostToDeletion,
+        Some(Head { digest: Some(digest), .. }) => {
+            let winning = sql.first(VALUE, &[entity.into(), field.into()], |row| {
+                Ok(row.optional_text(0)?.map(canonical_digest))
+            })?;
+            let is_same = winning.flatten().is_some_and(|winning| winning[..] == digest[..]);
+            if is_same { Standing::Settled } else { Standing::LostToValue }
+        }
+        _ => Standing::Settled,
+    })
+}
+
+/// What the value of a conflict op says.
+#[derive(Deserialize)]
+struct Lost<'a> {
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+}
+
+/// Takes in a conflict op that a hub wrote.
+pub(super) fn arrived<S: Sql>(sql: &S, op: &FerryOp, entity: &str) -> Result<(), S::Error> {
+    let lost: Option<Lost<'_>> = op.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+    let (Some(lost), Some(field)) = (lost, op.field.as_deref()) else { return Ok(()) };
+    // An id that belongs to another op would be opened and closed with that one.
+    if conflict_id(&lost.op) != op.id {
+        return Ok(());
+    }
+    let is_open = standing(sql, entity, field, &lost.op)? != Standing::Settled;
+    put(sql, op, entity, field, &lost.op, is_open)
+}
+
+fn put<S: Sql>(
+    sql: &S,
+    conflict: &FerryOp,
+    entity: &str,
+    field: &str,
+    loser: &str,
+    is_open: bool,
+) -> Result<(), S::Error> {
+    let row =
+        [(*conflict.id).into(), entity.into(), field.into(), loser.into(), Value::Integer(is_open.into())];
+    sql.execute(PUT, &row).map(drop)
+}
+
+impl<S: Sql> Fold<'_, S> {
+    /// The head `loser` is in conflict. A hub records it if it is the first to know.
+    pub(super) fn open(&mut self, loser: &str) -> Result<(), S::Error> {
+        let id = conflict_id(loser);
+        if self.sql.execute(OPEN, &[(*id).into()])? > 0 || self.rules.role == Role::Spoke {
+            return Ok(());
+        }
+        let stored = if loser == self.op.id { None } else { row::ferry(self.sql, loser)? };
+        let loser = stored.as_ref().unwrap_or(self.op);
+        let (Some(entity), Some(field)) = (loser.entity.as_deref(), loser.field.as_deref()) else {
+            return Ok(());
+        };
+        let op = conflict_op(loser);
+        put(self.sql, &op, entity, field, &loser.id, true)?;
+        self.conflicts.push(NewConflict { raw: op.encode(), op });
+        Ok(())
+    }
+
+    /// What the op covers is in conflict no more.
+    pub(super) fn close_covered(&mut self) -> Result<(), S::Error> {
+        for head in std::mem::take(&mut self.covered) {
+            self.sql.execute(CLOSE, &[(*conflict_id(&head)).into()])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! Whose store it is.
+
+/// Whose store it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Judges clocks and bases, and records conflicts.
+    Hub,
+    /// Takes what the hub has judged.
+    Spoke,
+}
