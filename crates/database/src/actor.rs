@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_sqlite::{Transaction, Writer};
+use ferry_sqlite::{Applied, Transaction, Writer};
 use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{MAILBOX_CAPACITY, MAILBOX_WAIT_MAX_MS},
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use jobs::{Batch, GroupRequest, Job, next_batch};
 
 use crate::{
+    blank::FirstGroup,
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
     inline::InlineRuns,
 };
@@ -61,8 +62,31 @@ struct Shared<E> {
     /// What the file has to be admitted by before it is opened; `None`: it always may.
     files: Option<Arc<DatabaseFiles>>,
     inline: Arc<InlineRuns>,
-    open: Box<dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync>,
+    file: Box<dyn WriterFile>,
     publish: Box<dyn Fn(Commit<E>) + Send + Sync>,
+}
+
+/// The file that an actor writes.
+pub trait WriterFile: Send + Sync + 'static {
+    /// Opens it, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened or made.
+    fn open(&self) -> ferry_sqlite::Result<Writer>;
+
+    /// Where a group runs that makes the file, if it is not there; `None`: in the file itself.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
+        Ok(None)
+    }
+}
+
+impl<F: Fn() -> ferry_sqlite::Result<Writer> + Send + Sync + 'static> WriterFile for F {
+    fn open(&self) -> ferry_sqlite::Result<Writer> {
+        self()
+    }
 }
 
 struct Mailbox<E> {
@@ -100,12 +124,12 @@ enum Turn {
 }
 
 impl<E: Send + 'static> Actor<E> {
-    /// An actor whose file is still closed. `open` opens it, once `files` admit it; `publish` gets every commit after it
+    /// An actor whose `file` is still closed, and opened once `files` admit it; `publish` gets every commit after it
     /// is on disk, in order, before the request is answered.
     pub fn new(
         inline: &Arc<InlineRuns>,
         files: Option<Arc<DatabaseFiles>>,
-        open: impl Fn() -> ferry_sqlite::Result<Writer> + Send + Sync + 'static,
+        file: impl WriterFile,
         publish: impl Fn(Commit<E>) + Send + Sync + 'static,
     ) -> Self {
         let mailbox = Mailbox { queue: VecDeque::new(), writer: WriterState::Closed, gone: None };
@@ -115,7 +139,7 @@ impl<E: Send + 'static> Actor<E> {
                 slots: Semaphore::new(MAILBOX_CAPACITY),
                 files,
                 inline: Arc::clone(inline),
-                open: Box::new(open),
+                file: Box::new(file),
                 publish: Box::new(publish),
             }),
         }
@@ -331,7 +355,7 @@ impl<E: Send + 'static> Shared<E> {
         match batch {
             Batch::Group(requests) => self.serve_group(writer, requests),
             Batch::Exclusive(work) => {
-                let mut exclusive = ExclusiveWriter::new(writer, self.open.as_ref());
+                let mut exclusive = ExclusiveWriter::new(writer, self.file.as_ref());
                 let answer = work.run(&mut exclusive);
                 exclusive.into_commits().into_iter().for_each(&self.publish);
                 answer();
@@ -344,13 +368,14 @@ impl<E: Send + 'static> Shared<E> {
         if requests.is_empty() {
             return;
         }
-        if let Err(error) = jobs::opened(writer, self.open.as_ref()) {
-            let refusal = error.into_refusal();
-            requests.into_iter().for_each(|request| request.answer(Err(refusal.clone())));
-            return;
-        }
-        let writer = writer.as_mut().expect("BUG: opened above");
-        let answers = writer.run_group(&mut requests, |request, transaction| request.apply(transaction));
+        let answers = match self.run_group(writer, &mut requests) {
+            Ok(answers) => answers,
+            Err(error) => {
+                let refusal = error.into_refusal();
+                requests.into_iter().for_each(|request| request.answer(Err(refusal.clone())));
+                return;
+            }
+        };
         let mut outcomes = Vec::with_capacity(answers.len());
         for answer in answers {
             outcomes.push(answer.map_err(ferry_sqlite::Error::into_refusal).map(|applied| {
@@ -369,9 +394,26 @@ impl<E: Send + 'static> Shared<E> {
         for (request, outcome) in requests.into_iter().zip(outcomes) {
             request.answer(outcome);
         }
-        if let Err(error) = writer.checkpoint_if_due() {
+        if let Some(Err(error)) = writer.as_mut().map(Writer::checkpoint_if_due) {
             tracing::warn!(%error, "checkpoint failed; it is tried again after the next commit");
         }
+    }
+
+    /// Runs a group in the open file, or in a template that becomes the file. Fails if there is neither.
+    fn run_group(
+        &self,
+        writer: &mut Option<Writer>,
+        requests: &mut [Box<dyn GroupRequest<E>>],
+    ) -> ferry_sqlite::Result<Vec<ferry_sqlite::Result<Applied<E>>>> {
+        let apply = |request: &mut Box<dyn GroupRequest<E>>, transaction: &mut Transaction<'_, E>| {
+            request.apply(transaction)
+        };
+        if writer.is_none()
+            && let Some(first) = self.file.first_group()?
+        {
+            return Ok(first.run(requests, apply));
+        }
+        Ok(jobs::opened(writer, self.file.as_ref())?.run_group(requests, apply))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::{
     marker::PhantomData,
+    path::PathBuf,
     sync::{
-        OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use ferry_sqlite::{Blank, Result};
+use ferry_sqlite::{Applied, Blank, Result, TemplateDatabase, Transaction};
 use ferry_types::Model;
 
 use crate::Models;
@@ -30,16 +31,28 @@ impl FirstModels {
     }
 }
 
+/// How many templates of one model are kept. More are in use when more databases are written first at a time.
+const TEMPLATES_PER_MODEL: usize = 2;
+
+/// Templates that nobody uses just now.
+type Spare = Mutex<Vec<TemplateDatabase>>;
+
 /// Empty databases by the model that writes them first, each made once by SQLite itself and copied from then on.
 pub(crate) struct Blanks<M> {
     bare: OnceLock<Result<Blank>>,
     by_model: [OnceLock<Result<Blank>>; Model::ALL.len()],
+    templates: [Arc<Spare>; Model::ALL.len()],
     models: PhantomData<fn() -> M>,
 }
 
 impl<M> Default for Blanks<M> {
     fn default() -> Self {
-        Self { bare: OnceLock::new(), by_model: Default::default(), models: PhantomData }
+        Self {
+            bare: OnceLock::new(),
+            by_model: Default::default(),
+            templates: Default::default(),
+            models: PhantomData,
+        }
     }
 }
 
@@ -53,6 +66,41 @@ impl<M: Models> Blanks<M> {
             None => self.bare.get_or_init(|| Blank::with(|_| Ok(()))),
         };
         blank.as_ref().map_err(|error| ferry_sqlite::Error::Damaged(format!("a new database: {error}")))
+    }
+
+    /// Where the first group of the database at `path` runs; `None` if it is not one model alone that begins.
+    pub(crate) fn template(&self, first: &FirstModels, path: PathBuf) -> Result<Option<FirstGroup>> {
+        let Some(model) = first.only() else { return Ok(None) };
+        let spare = &self.templates[index_of(model)];
+        let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let template = match kept {
+            Some(template) => template,
+            None => TemplateDatabase::with(|sql| M::create_tables(model, sql))?,
+        };
+        Ok(Some(FirstGroup { template, path, spare: Arc::clone(spare) }))
+    }
+}
+
+/// A template that is lent to one database, for its first group.
+pub struct FirstGroup {
+    template: TemplateDatabase,
+    path: PathBuf,
+    spare: Arc<Spare>,
+}
+
+impl FirstGroup {
+    /// See [`TemplateDatabase::run_group`].
+    pub(crate) fn run<R, E>(
+        mut self,
+        requests: &mut [R],
+        apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+    ) -> Vec<Result<Applied<E>>> {
+        let answers = self.template.run_group(&self.path, requests, apply);
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.template.is_fit() && spare.len() < TEMPLATES_PER_MODEL {
+            spare.push(self.template);
+        }
+        answers
     }
 }
 

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
-    blank::FirstModels,
+    actor::WriterFile,
+    blank::{FirstGroup, FirstModels},
     files::{DatabaseFiles, Evict},
     newest::NewestSeq,
     readers::Readers,
@@ -58,10 +59,7 @@ impl<M: Models> Database<M> {
         let dir: Arc<Path> = dir.into();
         let (models, newest, first) =
             (Arc::new(M::default()), Arc::new(NewestSeq::default()), Arc::default());
-        let open = {
-            let (dir, shared, first) = (Arc::clone(&dir), Arc::clone(shared), Arc::clone(&first));
-            move || Writer::open_or_make(&main_of(&dir), shared.blanks.of(&first)?)
-        };
+        let file = MainFile { dir: Arc::clone(&dir), shared: Arc::clone(shared), first: Arc::clone(&first) };
         let publish = {
             let (models, newest) = (Arc::clone(&models), Arc::clone(&newest));
             move |commit: Commit<M::Effect>| {
@@ -73,7 +71,7 @@ impl<M: Models> Database<M> {
         Self {
             id,
             dir,
-            actor: Actor::new(&shared.inline, Some(Arc::clone(&files)), open, publish),
+            actor: Actor::new(&shared.inline, Some(Arc::clone(&files)), file, publish),
             models,
             newest,
             files,
@@ -242,6 +240,24 @@ pub struct ConnectionGuard<M: Models> {
 impl<M: Models> Drop for ConnectionGuard<M> {
     fn drop(&mut self) {
         self.database.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The file of the database, as the actor opens it.
+struct MainFile<M> {
+    dir: Arc<Path>,
+    shared: Arc<Shared<M>>,
+    first: Arc<FirstModels>,
+}
+
+impl<M: Models> WriterFile for MainFile<M> {
+    fn open(&self) -> ferry_sqlite::Result<Writer> {
+        Writer::open_or_make(&main_of(&self.dir), self.shared.blanks.of(&self.first)?)
+    }
+
+    fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
+        let path = main_of(&self.dir);
+        if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, path) }
     }
 }
 

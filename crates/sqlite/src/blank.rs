@@ -11,7 +11,7 @@ use std::{
 use ferry_core::pages::header;
 use rusqlite::Connection;
 
-use crate::{NativeSql, Result, folder, meta::META};
+use crate::{Error, NativeSql, Result, connection, folder, meta::META};
 
 /// A database that holds nothing but empty tables, as the bytes of its file.
 #[derive(Clone, Debug)]
@@ -26,16 +26,7 @@ impl Blank {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(META)?;
         make(&NativeSql(&connection))?;
-        let mut bytes = Vec::new();
-        {
-            let mut statement = connection.prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")?;
-            let mut pages = statement.query([])?;
-            while let Some(page) = pages.next()? {
-                bytes.extend_from_slice(&page.get::<_, Vec<u8>>(0)?);
-            }
-        }
-        header::mark_wal(&mut bytes);
-        Ok(Self(bytes))
+        bytes_of(&connection).map(Self)
     }
 
     /// Writes it to `path`, where no file is, and brings it onto the disk. Its name is there as soon as the first commit
@@ -44,17 +35,36 @@ impl Blank {
     /// # Errors
     /// When the file or its folder cannot be written.
     pub(crate) fn make(&self, path: &Path) -> Result<()> {
-        if let Some(folder) = path.parent() {
-            folder::create(folder)?;
-        }
-        // Never half of it under its own name.
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-        file.write_all(&self.0)?;
-        file.sync_data()?;
-        fs::rename(&new, path)?;
-        Ok(())
+        write_new(path, &self.0)
     }
+}
+
+/// The file, in WAL mode, that a database in memory would be, with what its open transaction changed.
+pub(crate) fn bytes_of(memory: &Connection) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut statement = memory.prepare_cached("SELECT data FROM sqlite_dbpage ORDER BY pgno")?;
+    let mut pages = statement.query([])?;
+    while let Some(page) = pages.next()? {
+        let data = page.get_ref(0)?.as_blob().map_err(|_| Error::Damaged("a page is no blob".into()))?;
+        bytes.extend_from_slice(data);
+    }
+    header::mark_wal(&mut bytes);
+    Ok(bytes)
+}
+
+/// Brings a file onto the disk under the name `path`, where none is. The name itself may be lost until its folder is synced.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    connection::set_leftovers_aside(path)?;
+    if let Some(folder) = path.parent() {
+        folder::create(folder)?;
+    }
+    // Never half of it under its own name.
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&new, path)?;
+    Ok(())
 }
 
 #[cfg(test)]

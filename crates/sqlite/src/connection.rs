@@ -95,6 +95,15 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a database in memory that is used as [`open_writer`]'s are.
+pub(crate) fn open_memory() -> Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    keep_plans(&connection)?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENT_CACHE);
+    connection.execute_batch("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;")?;
+    Ok(connection)
+}
+
 /// Has SQLite plan a statement by its text alone. Else it parses a kept one anew whenever a value is bound that its plan
 /// might depend on, such as that of a LIMIT: at every use.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {

@@ -12,11 +12,13 @@ pub mod migrate;
 pub mod pages;
 pub mod sidecars;
 pub mod sql;
+pub mod template;
 pub mod writer;
 
 pub use blank::Blank;
 pub use error::{Error, Result};
 pub use sql::NativeSql;
+pub use template::TemplateDatabase;
 pub use writer::{Applied, Transaction, Writer};
 
 #[cfg(test)]

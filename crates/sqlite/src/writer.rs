@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,15 +17,24 @@ use ferry_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::{Blank, Error, NativeSql, Result, connection, fault, meta::META};
+use crate::{Blank, Error, NativeSql, Result, blank, connection, fault, folder, meta::META};
 
 /// The open database of one actor: the only connection that writes it.
 pub struct Writer {
     connection: Connection,
+    home: Home,
     /// Frames that the last commit left in the WAL, told by SQLite's WAL hook.
     wal_frames: Arc<AtomicU64>,
     wal_frame_bytes: u64,
     seq: Seq,
+}
+
+/// Where a group's commit goes.
+enum Home {
+    /// Into the open file.
+    File,
+    /// Into a new file; what is open is in memory, and forgets it again.
+    New(PathBuf),
 }
 
 /// Bytes of the header before each page of a WAL (SQLite file format, section 4.1).
@@ -90,7 +99,6 @@ impl Writer {
     /// When the file cannot be opened or made.
     pub fn open_or_make(path: &Path, blank: &Blank) -> Result<Self> {
         if !path.exists() {
-            connection::set_leftovers_aside(path)?;
             blank.make(path)?;
         }
         Self::open(path)
@@ -118,10 +126,35 @@ impl Writer {
         }))?;
         Ok(Self {
             connection,
+            home: Home::File,
             wal_frames,
             wal_frame_bytes: page_size + WAL_FRAME_HEADER_BYTES,
             seq: Seq(seq),
         })
+    }
+
+    /// One of a database in memory with the tables that `make` makes, for groups that become files
+    /// ([`Self::run_first_group`]).
+    pub(crate) fn in_memory(make: impl FnOnce(&NativeSql<'_>) -> Result<()>) -> Result<Self> {
+        let connection = connection::open_memory()?;
+        connection.execute_batch(META)?;
+        make(&NativeSql(&connection))?;
+        Ok(Self { connection, home: Home::File, wal_frames: Arc::default(), wal_frame_bytes: 0, seq: Seq(0) })
+    }
+
+    /// Runs a group in memory and makes what it leaves the file at `path`, where none is, unless all of it failed. What is
+    /// in memory is as before afterwards.
+    pub(crate) fn run_first_group<R, E>(
+        &mut self,
+        path: &Path,
+        requests: &mut [R],
+        apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
+    ) -> Vec<Result<Applied<E>>> {
+        self.home = Home::New(path.to_owned());
+        let answers = self.run_group(requests, apply);
+        self.home = Home::File;
+        self.seq = Seq(0);
+        answers
     }
 
     /// The newest committed sequence number.
@@ -176,6 +209,7 @@ impl Writer {
         apply: &mut impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
         answers: &mut Vec<Result<Applied<E>>>,
     ) -> Result<()> {
+        let first = answers.len();
         // A lone request needs no savepoint: the transaction is its own.
         let alone = requests.len() == 1;
         self.run("BEGIN IMMEDIATE")?;
@@ -198,7 +232,13 @@ impl Writer {
                 return self.run("ROLLBACK");
             }
         }
-        let committed = self.commit(seq);
+        let committed = match &self.home {
+            Home::File => self.commit(seq),
+            Home::New(path) => {
+                let is_wanted = answers[first..].iter().any(Result::is_ok);
+                self.commit_as_file(seq, path, is_wanted)
+            }
+        };
         if committed.is_err() && !self.connection.is_autocommit() {
             self.run("ROLLBACK")?;
         }
@@ -208,6 +248,30 @@ impl Writer {
     }
 
     fn commit(&self, seq: Seq) -> Result<()> {
+        self.save_seq(seq)?;
+        self.run("COMMIT")?;
+        // A group that only read has nothing to lose.
+        if seq == self.seq { Ok(()) } else { fault::point("actor.committed") }
+    }
+
+    /// Writes what the transaction made of the database in memory, if some request was done, and takes it back there.
+    fn commit_as_file(&self, seq: Seq, path: &Path, is_wanted: bool) -> Result<()> {
+        self.save_seq(seq)?;
+        if is_wanted {
+            blank::write_new(path, &blank::bytes_of(&self.connection)?)?;
+            if let Some(folder) = path.parent()
+                && let Err(error) = folder::sync(folder)
+            {
+                // Its requests fail: it must not be found later.
+                let _ = std::fs::remove_file(path);
+                return Err(error.into());
+            }
+        }
+        self.run("ROLLBACK")?;
+        fault::point("actor.committed")
+    }
+
+    fn save_seq(&self, seq: Seq) -> Result<()> {
         if seq != self.seq {
             let value = i64::try_from(seq.0).map_err(|_| Error::Damaged("seq is over 2^63".into()))?;
             self.connection
@@ -215,9 +279,7 @@ impl Writer {
                 .execute([value])?;
             fault::point("actor.commit")?;
         }
-        self.run("COMMIT")?;
-        // A group that only read has nothing to lose.
-        if seq == self.seq { Ok(()) } else { fault::point("actor.committed") }
+        Ok(())
     }
 
     fn apply_in_savepoint<R, E>(

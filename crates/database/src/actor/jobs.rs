@@ -6,10 +6,7 @@ use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{Error, Result, Seq, limits::GROUP_MAX_REQUESTS};
 use tokio::sync::oneshot;
 
-use super::{Commit, Committed};
-
-/// Opens a database's file.
-pub(super) type Open = dyn Fn() -> ferry_sqlite::Result<Writer> + Send + Sync;
+use super::{Commit, Committed, WriterFile};
 
 pub(super) enum Job<E> {
     Request(Box<dyn GroupRequest<E>>),
@@ -111,13 +108,13 @@ where
 /// The writer of a job of its own: it may use, close or replace the open database.
 pub struct ExclusiveWriter<'run, E> {
     writer: &'run mut Option<Writer>,
-    open: &'run Open,
+    file: &'run dyn WriterFile,
     commits: Vec<Commit<E>>,
 }
 
 impl<'run, E> ExclusiveWriter<'run, E> {
-    pub(super) const fn new(writer: &'run mut Option<Writer>, open: &'run Open) -> Self {
-        Self { writer, open, commits: Vec::new() }
+    pub(super) const fn new(writer: &'run mut Option<Writer>, file: &'run dyn WriterFile) -> Self {
+        Self { writer, file, commits: Vec::new() }
     }
 
     /// The writer, opened if need be.
@@ -125,7 +122,7 @@ impl<'run, E> ExclusiveWriter<'run, E> {
     /// # Errors
     /// When the file cannot be opened.
     pub fn writer(&mut self) -> ferry_sqlite::Result<&mut Writer> {
-        opened(self.writer, self.open)
+        opened(self.writer, self.file)
     }
 
     /// Checkpoints and closes the file; the next request opens it again.
@@ -148,10 +145,10 @@ impl<'run, E> ExclusiveWriter<'run, E> {
 
 pub(super) fn opened<'w>(
     writer: &'w mut Option<Writer>,
-    open: &Open,
+    file: &dyn WriterFile,
 ) -> ferry_sqlite::Result<&'w mut Writer> {
     if writer.is_none() {
-        *writer = Some(open()?);
+        *writer = Some(file.open()?);
     }
     Ok(writer.as_mut().expect("BUG: opened above"))
 }
