@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, oneshot};
 use jobs::{Batch, GroupRequest, Job, next_batch};
 
 use crate::{
-    blank::FirstGroup,
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
+    first_group::FirstGroup,
     inline::InlineRuns,
 };
 

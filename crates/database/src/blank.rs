@@ -4,15 +4,18 @@ use std::{
     marker::PhantomData,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use ferry_sqlite::{Applied, Blank, Result, TemplateDatabase, Transaction};
+use ferry_sqlite::{Blank, Result, TemplateDatabase};
 use ferry_types::Model;
 
-use crate::Models;
+use crate::{
+    Models,
+    first_group::{FirstGroup, SpareTemplates},
+};
 
 /// Which models are about to write a database that may not be there yet.
 #[derive(Default)]
@@ -31,17 +34,11 @@ impl FirstModels {
     }
 }
 
-/// How many templates of one model are kept. More are in use when more databases are written first at a time.
-const TEMPLATES_PER_MODEL: usize = 2;
-
-/// Templates that nobody uses just now.
-type Spare = Mutex<Vec<TemplateDatabase>>;
-
 /// Empty databases by the model that writes them first, each made once by SQLite itself and copied from then on.
 pub(crate) struct Blanks<M> {
     bare: OnceLock<Result<Blank>>,
     by_model: [OnceLock<Result<Blank>>; Model::ALL.len()],
-    templates: [Arc<Spare>; Model::ALL.len()],
+    templates: [Arc<SpareTemplates>; Model::ALL.len()],
     models: PhantomData<fn() -> M>,
 }
 
@@ -71,36 +68,8 @@ impl<M: Models> Blanks<M> {
     /// Where the first group of the database at `path` runs; `None` if it is not one model alone that begins.
     pub(crate) fn template(&self, first: &FirstModels, path: PathBuf) -> Result<Option<FirstGroup>> {
         let Some(model) = first.only() else { return Ok(None) };
-        let spare = &self.templates[index_of(model)];
-        let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let template = match kept {
-            Some(template) => template,
-            None => TemplateDatabase::with(|sql| M::create_tables(model, sql))?,
-        };
-        Ok(Some(FirstGroup { template, path, spare: Arc::clone(spare) }))
-    }
-}
-
-/// A template that is lent to one database, for its first group.
-pub struct FirstGroup {
-    template: TemplateDatabase,
-    path: PathBuf,
-    spare: Arc<Spare>,
-}
-
-impl FirstGroup {
-    /// See [`TemplateDatabase::run_group`].
-    pub(crate) fn run<R, E>(
-        mut self,
-        requests: &mut [R],
-        apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
-    ) -> Vec<Result<Applied<E>>> {
-        let answers = self.template.run_group(&self.path, requests, apply);
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.template.is_fit() && spare.len() < TEMPLATES_PER_MODEL {
-            spare.push(self.template);
-        }
-        answers
+        let make = || TemplateDatabase::with(|sql| M::create_tables(model, sql));
+        self.templates[index_of(model)].lend(path, make).map(Some)
     }
 }
 

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
     actor::WriterFile,
-    blank::{FirstGroup, FirstModels},
+    blank::FirstModels,
     files::{DatabaseFiles, Evict},
+    first_group::FirstGroup,
     newest::NewestSeq,
     readers::Readers,
     shared::Shared,

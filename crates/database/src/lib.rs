@@ -4,6 +4,7 @@ pub mod actor;
 mod blank;
 mod database;
 mod files;
+mod first_group;
 mod inline;
 mod min_seq;
 mod model;
