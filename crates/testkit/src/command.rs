@@ -231,6 +231,10 @@ fn on_terminal(columns: u16, mut command: Command, typed: &[(&str, &str)]) -> Se
     let name = pty::ptsname(&master, Vec::new()).expect("the terminal has a name");
     let name = name.into_string().expect("the name is text");
     let slave = std::fs::File::options().read(true).write(true).open(name).expect("the terminal opens");
+    // Ctrl-C has a terminal drop what was not read from it yet, and with it what the command says about being interrupted.
+    let mut modes = termios::tcgetattr(&slave).expect("a terminal has modes");
+    modes.local_modes |= termios::LocalModes::NOFLSH;
+    termios::tcsetattr(&slave, termios::OptionalActions::Now, &modes).expect("modes can be set");
     let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
     let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the binary starts");
     // With our own ends closed, the terminal's end is the child's.
