@@ -12,7 +12,7 @@ use ferry_types::{HlcState, OpSeq, OriginId, Seq, UnixMillis};
 use serde::Deserialize;
 
 use super::{
-    OpsEffect, PublishedOp, Refusal, Role, Texts,
+    OpsEffect, OpsRefusal, PublishedOp, StoreRole, Texts,
     merge::{self, Integrated, NewConflict, Rules, text::BadSplice},
     meta,
     row::{self, Arrival},
@@ -21,9 +21,9 @@ use crate::sql::Sql;
 
 /// Who writes, and by which rules.
 #[derive(Clone, Copy, Debug)]
-pub struct Writer<'a> {
+pub struct OpWriter<'a> {
     /// Whose store it is: a hub records the conflicts that it makes.
-    pub role: Role,
+    pub role: StoreRole,
     /// The store's own origin.
     pub origin: OriginId,
     /// The time.
@@ -40,7 +40,7 @@ pub struct Writer<'a> {
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
+pub struct AppendedOps {
     /// One per draft, in their order.
     pub written: Vec<WrittenOp>,
     /// What was stored: more than the drafts where one op was not enough or conflicts were found, fewer where an id was
@@ -96,10 +96,10 @@ impl Plan {
 pub fn append<S: Sql>(
     sql: &S,
     drafts: &[OpDraft],
-    writer: &Writer<'_>,
+    writer: &OpWriter<'_>,
     texts: &mut Texts,
     new_id: &mut dyn FnMut() -> String,
-) -> Result<Result<Appended, Refusal>, S::Error> {
+) -> Result<Result<AppendedOps, OpsRefusal>, S::Error> {
     let mut appending = Appending::begin(sql, writer, texts, new_id)?;
     for draft in drafts {
         if let Err(refusal) = appending.write(Plan::of(draft))? {
@@ -112,7 +112,7 @@ pub fn append<S: Sql>(
 /// A call that writes ops.
 pub(super) struct Appending<'a, S> {
     sql: &'a S,
-    writer: &'a Writer<'a>,
+    writer: &'a OpWriter<'a>,
     rules: Rules,
     texts: &'a mut Texts,
     new_id: &'a mut dyn FnMut() -> String,
@@ -124,12 +124,12 @@ pub(super) struct Appending<'a, S> {
 }
 
 /// What a step of a call comes to.
-type Step<T, E> = Result<Result<T, Refusal>, E>;
+type Step<T, E> = Result<Result<T, OpsRefusal>, E>;
 
 impl<'a, S: Sql> Appending<'a, S> {
     pub(super) fn begin(
         sql: &'a S,
-        writer: &'a Writer<'a>,
+        writer: &'a OpWriter<'a>,
         texts: &'a mut Texts,
         new_id: &'a mut dyn FnMut() -> String,
     ) -> Result<Self, S::Error> {
@@ -140,13 +140,13 @@ impl<'a, S: Sql> Appending<'a, S> {
     }
 
     /// Keeps the clock and tells what was written.
-    pub(super) fn finish(self) -> Result<Appended, S::Error> {
+    pub(super) fn finish(self) -> Result<AppendedOps, S::Error> {
         if !self.ops.is_empty() {
             meta::set_clock(self.sql, self.clock)?;
             meta::set_head(self.sql, self.head)?;
         }
         let effect = OpsEffect { head: self.head, ops: self.ops };
-        Ok(Appended { written: self.written, effect, conflicts: self.conflicts })
+        Ok(AppendedOps { written: self.written, effect, conflicts: self.conflicts })
     }
 
     /// Writes one op, or, where what it has to name does not fit into one, several.
@@ -171,15 +171,17 @@ impl<'a, S: Sql> Appending<'a, S> {
         {
             if is_dead && plan.kind != OpKind::Tombstone && plan.kind.is_merged() {
                 let message = format!("the entity {entity:?} is deleted: write to a new one");
-                return Ok(Err(Refusal::new(SpokeErrorCode::EntityDeleted, message)));
+                return Ok(Err(OpsRefusal::new(SpokeErrorCode::EntityDeleted, message)));
             }
             // Whoever has seen an op writes later ones with greater clocks.
             self.clock = self.clock.max(hlc);
         }
         match plan.kind {
-            OpKind::Conflict => Ok(Err(Refusal::invalid("kind: conflicts are recorded by hubs alone"))),
+            OpKind::Conflict => Ok(Err(OpsRefusal::invalid("kind: conflicts are recorded by hubs alone"))),
             OpKind::Text => self.write_text(plan),
-            _ if plan.splice.is_some() => Ok(Err(Refusal::invalid("splice: goes with kind \"text\" alone"))),
+            _ if plan.splice.is_some() => {
+                Ok(Err(OpsRefusal::invalid("splice: goes with kind \"text\" alone")))
+            }
             OpKind::LinkRemove => self.write_unlink(plan),
             OpKind::Tombstone => self.write_tombstone(plan),
             OpKind::Set if plan.base.is_none() => {
@@ -195,23 +197,25 @@ impl<'a, S: Sql> Appending<'a, S> {
 
     fn write_text(&mut self, mut plan: Plan) -> Step<WrittenOp, S::Error> {
         let (Some(entity), Some(field)) = (plan.entity.clone(), plan.field.clone()) else {
-            return Ok(Err(Refusal::invalid("a text is edited by entity, field and splice (or value)")));
+            return Ok(Err(OpsRefusal::invalid("a text is edited by entity, field and splice (or value)")));
         };
         let is_splice = plan.splice.is_some();
         match (plan.splice.take(), &plan.value) {
             (Some(edits), None) => match self.texts.splice(self.sql, (&entity, &field), &edits)? {
                 Ok(update) => plan.value = Some(merge::text::value_of(&update)),
                 Err(BadSplice::OutOfBounds) => {
-                    return Ok(Err(Refusal::invalid(
+                    return Ok(Err(OpsRefusal::invalid(
                         "splice: reaches behind the end of the text (places are UTF-16 units)",
                     )));
                 }
                 Err(BadSplice::InsideCharacter) => {
-                    return Ok(Err(Refusal::invalid("splice: cuts a character of two UTF-16 units in two")));
+                    return Ok(Err(OpsRefusal::invalid(
+                        "splice: cuts a character of two UTF-16 units in two",
+                    )));
                 }
             },
             (None, Some(_)) => {}
-            _ => return Ok(Err(Refusal::invalid("a text needs either splice or value"))),
+            _ => return Ok(Err(OpsRefusal::invalid("a text needs either splice or value"))),
         }
         let mut base = merge::text::heads(self.sql, &entity, &field)?;
         base.truncate(OP_LIST_MAX);
@@ -229,7 +233,9 @@ impl<'a, S: Sql> Appending<'a, S> {
         }
         let target: Option<Target> = plan.value.take().and_then(|value| serde_json::from_str(&value).ok());
         let (Some(target), Some(entity), Some(field)) = (target, &plan.entity, &plan.field) else {
-            return Ok(Err(Refusal::invalid("a link.remove needs entity, field and value {\"to\":entity}")));
+            return Ok(Err(OpsRefusal::invalid(
+                "a link.remove needs entity, field and value {\"to\":entity}",
+            )));
         };
         let adds = seen::adds(self.sql, entity, field, &target.to)?;
         self.store_in_parts(plan, adds, &OpKind::LinkRemove, |part| (Vec::new(), part))
@@ -269,7 +275,7 @@ impl<'a, S: Sql> Appending<'a, S> {
     fn store(&mut self, plan: Plan, base: Vec<String>, removes: Vec<String>) -> Step<WrittenOp, S::Error> {
         let clock = match self.clock.issue(self.writer.now) {
             Ok(clock) => clock,
-            Err(exhausted) => return Ok(Err(Refusal::invalid(exhausted.to_string()))),
+            Err(exhausted) => return Ok(Err(OpsRefusal::invalid(exhausted.to_string()))),
         };
         let op = FerryOp {
             id: plan.id.unwrap_or_else(&mut *self.new_id),
@@ -288,7 +294,7 @@ impl<'a, S: Sql> Appending<'a, S> {
         let raw = op.encode();
         if raw.len() > self.writer.op_max_bytes {
             let most = self.writer.op_max_bytes;
-            return Ok(Err(Refusal::invalid(format!(
+            return Ok(Err(OpsRefusal::invalid(format!(
                 "an op has at most {most} bytes, this one has {}",
                 raw.len()
             ))));
@@ -296,14 +302,16 @@ impl<'a, S: Sql> Appending<'a, S> {
         // Read back, it is judged as an op from elsewhere is.
         let op = match parse_op(&raw).map(|received| received.body) {
             Ok(OpBody::Ferry(op)) => op,
-            Ok(OpBody::Foreign { .. }) => return Ok(Err(Refusal::invalid("an op needs an id and a kind"))),
-            Err(unfit) => return Ok(Err(Refusal::invalid(unfit.message))),
+            Ok(OpBody::Foreign { .. }) => {
+                return Ok(Err(OpsRefusal::invalid("an op needs an id and a kind")));
+            }
+            Err(unfit) => return Ok(Err(OpsRefusal::invalid(unfit.message))),
         };
         let seq = self.head.next();
         let conflicts = match merge::integrate(self.sql, &op, seq, &self.rules)? {
             Integrated::Merged(conflicts) => conflicts,
             Integrated::Opaque => Vec::new(),
-            Integrated::Refused { message, .. } => return Ok(Err(Refusal::invalid(message))),
+            Integrated::Refused { message, .. } => return Ok(Err(OpsRefusal::invalid(message))),
         };
         self.clock = clock;
         self.put(seq, &op, raw)?;

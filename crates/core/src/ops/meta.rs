@@ -14,7 +14,7 @@ const ALL: &str = "SELECT key, value FROM _ferry_op_meta";
 
 /// A key of `_ferry_op_meta`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum MetaKey {
     /// Identity of the log (OPS-30).
     HubId,
     /// Its epoch (OPS-31).
@@ -33,7 +33,7 @@ pub enum Key {
     Origin,
 }
 
-impl Key {
+impl MetaKey {
     /// The word in storage.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,7 +54,7 @@ impl Key {
 ///
 /// # Errors
 /// What storage reports.
-pub fn get<S: Sql>(sql: &S, key: Key) -> Result<Option<String>, S::Error> {
+pub fn get<S: Sql>(sql: &S, key: MetaKey) -> Result<Option<String>, S::Error> {
     sql.first(GET, &[key.as_str().into()], |row| Ok(row.text(0)?.to_owned()))
 }
 
@@ -62,7 +62,7 @@ pub fn get<S: Sql>(sql: &S, key: Key) -> Result<Option<String>, S::Error> {
 ///
 /// # Errors
 /// What storage reports.
-pub fn set<S: Sql>(sql: &S, key: Key, value: &str) -> Result<(), S::Error> {
+pub fn set<S: Sql>(sql: &S, key: MetaKey, value: &str) -> Result<(), S::Error> {
     sql.execute(SET, &[key.as_str().into(), value.into()]).map(drop)
 }
 
@@ -70,7 +70,7 @@ pub fn set<S: Sql>(sql: &S, key: Key, value: &str) -> Result<(), S::Error> {
 ///
 /// # Errors
 /// What storage reports.
-pub fn remove<S: Sql>(sql: &S, key: Key) -> Result<(), S::Error> {
+pub fn remove<S: Sql>(sql: &S, key: MetaKey) -> Result<(), S::Error> {
     sql.execute(REMOVE, &[key.as_str().into()]).map(drop)
 }
 
@@ -129,8 +129,8 @@ pub fn read<S: Sql>(sql: &S) -> Result<Option<LogMeta>, S::Error> {
 /// What storage reports.
 pub fn begin<S: Sql>(sql: &S, hub_id: &str, epoch: &str) -> Result<(), S::Error> {
     super::schema::create(sql)?;
-    set(sql, Key::HubId, hub_id)?;
-    set(sql, Key::Epoch, epoch)
+    set(sql, MetaKey::HubId, hub_id)?;
+    set(sql, MetaKey::Epoch, epoch)
 }
 
 /// Notes the highest number given.
@@ -138,7 +138,7 @@ pub fn begin<S: Sql>(sql: &S, hub_id: &str, epoch: &str) -> Result<(), S::Error>
 /// # Errors
 /// What storage reports.
 pub fn set_head<S: Sql>(sql: &S, head: OpSeq) -> Result<(), S::Error> {
-    set(sql, Key::Head, &head.to_string())
+    set(sql, MetaKey::Head, &head.to_string())
 }
 
 /// The highest number given; 0 before the first.
@@ -146,7 +146,7 @@ pub fn set_head<S: Sql>(sql: &S, head: OpSeq) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn head<S: Sql>(sql: &S) -> Result<OpSeq, S::Error> {
-    let head = get(sql, Key::Head)?.unwrap_or_default();
+    let head = get(sql, MetaKey::Head)?.unwrap_or_default();
     if head.is_empty() {
         return Ok(OpSeq(0));
     }
@@ -158,7 +158,7 @@ pub fn head<S: Sql>(sql: &S) -> Result<OpSeq, S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn origin<S: Sql>(sql: &S) -> Result<Option<OriginId>, S::Error> {
-    let Some(text) = get(sql, Key::Origin)? else { return Ok(None) };
+    let Some(text) = get(sql, MetaKey::Origin)? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| Damaged { column: 0, expected: "an origin" }.into())
 }
 
@@ -167,7 +167,7 @@ pub fn origin<S: Sql>(sql: &S) -> Result<Option<OriginId>, S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn set_origin<S: Sql>(sql: &S, origin: OriginId) -> Result<(), S::Error> {
-    set(sql, Key::Origin, &origin.to_string())
+    set(sql, MetaKey::Origin, &origin.to_string())
 }
 
 /// The clock of this store's own ops (2.6).
@@ -175,7 +175,7 @@ pub fn set_origin<S: Sql>(sql: &S, origin: OriginId) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn clock<S: Sql>(sql: &S) -> Result<HlcState, S::Error> {
-    let Some(text) = get(sql, Key::Hlc)? else { return Ok(HlcState::default()) };
+    let Some(text) = get(sql, MetaKey::Hlc)? else { return Ok(HlcState::default()) };
     // Kept as an HLC of origin zero, so that there is one form.
     let hlc: Result<Hlc, _> = text.parse();
     hlc.map(Hlc::state).map_err(|_| Damaged { column: 0, expected: "an hlc" }.into())
@@ -186,5 +186,5 @@ pub fn clock<S: Sql>(sql: &S) -> Result<HlcState, S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn set_clock<S: Sql>(sql: &S, clock: HlcState) -> Result<(), S::Error> {
-    set(sql, Key::Hlc, &clock.stamp(OriginId::ZERO).to_string())
+    set(sql, MetaKey::Hlc, &clock.stamp(OriginId::ZERO).to_string())
 }

@@ -17,6 +17,6 @@ mod texts;
 
 pub use effect::{OpsEffect, PublishedOp};
 pub use prefixes::Prefixes;
-pub use refusal::Refusal;
-pub use role::Role;
+pub use refusal::OpsRefusal;
+pub use role::StoreRole;
 pub use texts::Texts;

@@ -6,14 +6,14 @@ use ferry_protocol::ops::SpokeErrorCode;
 
 /// Why a call cannot be done. What it had written is rolled back by its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct OpsRefusal {
     /// The word on the wire.
     pub code: SpokeErrorCode,
     /// For people.
     pub message: Cow<'static, str>,
 }
 
-impl Refusal {
+impl OpsRefusal {
     /// A refusal with `message`.
     pub fn new(code: SpokeErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }

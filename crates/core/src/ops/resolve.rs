@@ -3,8 +3,8 @@
 use ferry_protocol::ops::{OpKind, ResolveParams, ResolveTake, SpokeErrorCode};
 
 use super::{
-    Refusal, Texts,
-    append::{Appended, Appending, Plan, Writer},
+    OpsRefusal, Texts,
+    append::{AppendedOps, Appending, OpWriter, Plan},
     conflict::{self, Recorded},
     entity,
     prefixes::Prefixes,
@@ -19,18 +19,18 @@ pub fn resolve<S: Sql>(
     sql: &S,
     asked: &ResolveParams,
     prefixes: Prefixes<'_>,
-    writer: &Writer<'_>,
+    writer: &OpWriter<'_>,
     texts: &mut Texts,
     new_id: &mut dyn FnMut() -> String,
-) -> Result<Result<Appended, Refusal>, S::Error> {
+) -> Result<Result<AppendedOps, OpsRefusal>, S::Error> {
     let found = conflict::find(sql, &asked.id)?.filter(|conflict| prefixes.contain(Some(&conflict.entity)));
     let Some(conflict) = found else {
         let message = format!("there is no conflict {:?}", asked.id);
-        return Ok(Err(Refusal::new(SpokeErrorCode::NotFound, message)));
+        return Ok(Err(OpsRefusal::new(SpokeErrorCode::NotFound, message)));
     };
     if !conflict.is_open {
         let message = "the conflict is closed already: read the entity to see what stands";
-        return Ok(Err(Refusal::new(SpokeErrorCode::ConflictClosed, message)));
+        return Ok(Err(OpsRefusal::new(SpokeErrorCode::ConflictClosed, message)));
     }
     let plans = match conflict::winner(sql, &conflict.entity, &conflict.field)? {
         Some(winner) => {
@@ -58,16 +58,16 @@ fn live<S: Sql>(
     conflict: &Recorded,
     winner: &str,
     winning: Option<String>,
-) -> Result<Result<Vec<Plan>, Refusal>, S::Error> {
+) -> Result<Result<Vec<Plan>, OpsRefusal>, S::Error> {
     if asked.as_entity.is_some() {
-        return Ok(Err(Refusal::invalid("as_entity: goes with a conflict of a deleted entity alone")));
+        return Ok(Err(OpsRefusal::invalid("as_entity: goes with a conflict of a deleted entity alone")));
     }
     let value = match (asked.take, &asked.value) {
         (ResolveTake::Value, Some(value)) => Some(value.get().to_owned()),
         (ResolveTake::Value, None) => {
-            return Ok(Err(Refusal::invalid("value: is missing, and take is \"value\"")));
+            return Ok(Err(OpsRefusal::invalid("value: is missing, and take is \"value\"")));
         }
-        (_, Some(_)) => return Ok(Err(Refusal::invalid("value: goes with take \"value\" alone"))),
+        (_, Some(_)) => return Ok(Err(OpsRefusal::invalid("value: goes with take \"value\" alone"))),
         (ResolveTake::Winner, None) => winning,
         (ResolveTake::Loser, None) => {
             conflict::lost_value(sql, conflict)?.map(|value| value.get().to_owned())
@@ -84,26 +84,30 @@ fn deleted<S: Sql>(
     asked: &ResolveParams,
     conflict: &Recorded,
     prefixes: Prefixes<'_>,
-) -> Result<Result<Vec<Plan>, Refusal>, S::Error> {
+) -> Result<Result<Vec<Plan>, OpsRefusal>, S::Error> {
     let mut plans = match (asked.take, &asked.as_entity) {
         (ResolveTake::Winner, None) => Vec::new(),
         (ResolveTake::Winner, Some(_)) => {
-            return Ok(Err(Refusal::invalid("as_entity: goes with take \"loser\" alone")));
+            return Ok(Err(OpsRefusal::invalid("as_entity: goes with take \"loser\" alone")));
         }
         (ResolveTake::Loser, None) => {
-            return Ok(Err(Refusal::invalid(
+            return Ok(Err(OpsRefusal::invalid(
                 "as_entity: is missing; the entity is deleted, so what lost is kept in a new one",
             )));
         }
         (ResolveTake::Value, _) => {
-            return Ok(Err(Refusal::invalid("take: the entity is deleted, so take \"winner\" or \"loser\"")));
+            return Ok(Err(OpsRefusal::invalid(
+                "take: the entity is deleted, so take \"winner\" or \"loser\"",
+            )));
         }
         (ResolveTake::Loser, Some(copy)) => {
             if !prefixes.contain(Some(copy)) {
-                return Ok(Err(Refusal::invalid("as_entity: is outside of what the credential may write")));
+                return Ok(Err(OpsRefusal::invalid(
+                    "as_entity: is outside of what the credential may write",
+                )));
             }
             if entity::exists(sql, copy)? {
-                return Ok(Err(Refusal::invalid("as_entity: is there already; choose a new name")));
+                return Ok(Err(OpsRefusal::invalid("as_entity: is there already; choose a new name")));
             }
             copy_of(sql, conflict, copy)?
         }

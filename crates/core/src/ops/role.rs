@@ -2,7 +2,7 @@
 
 /// Whose store it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum StoreRole {
     /// Judges clocks and bases, and records conflicts.
     Hub,
     /// Takes what the hub has judged.

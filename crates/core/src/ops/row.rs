@@ -104,7 +104,7 @@ pub(super) fn seq_of(stored: i64) -> Result<OpSeq, Damaged> {
 
 /// An op that is or was in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownOp {
     /// Its number.
     pub seq: OpSeq,
     /// Its time.
@@ -117,9 +117,9 @@ pub struct Known {
 ///
 /// # Errors
 /// What storage reports.
-pub fn known<S: Sql>(sql: &S, id: &str) -> Result<Option<Known>, S::Error> {
+pub fn known<S: Sql>(sql: &S, id: &str) -> Result<Option<KnownOp>, S::Error> {
     sql.first(KNOWN, &[id.into()], |row| {
-        Ok(Known {
+        Ok(KnownOp {
             seq: seq_of(row.integer(0)?)?,
             hlc: row.text(1)?.to_owned(),
             is_dropped: row.integer(2)? == 1,

@@ -1,6 +1,6 @@
 //! Ops that are written here.
 
-use ferry_core::ops::Role;
+use ferry_core::ops::StoreRole;
 use ferry_protocol::ops::SpokeErrorCode;
 
 use super::store::Store;
@@ -11,7 +11,7 @@ const B: u64 = 0xb;
 // Verifies: OPS-62
 #[test]
 fn a_draft_is_filled_with_what_its_writer_has_seen() {
-    let mut spoke = Store::new(Role::Spoke);
+    let mut spoke = Store::new(StoreRole::Spoke);
     let drafts = r#"[{"kind":"create","entity":"node/1","value":"note"},
         {"kind":"set","entity":"node/1","field":"title","value":"Milk","id":"op-mine-1"},
         {"kind":"set","entity":"node/1","field":"title","value":"Tea"},
@@ -40,7 +40,7 @@ fn a_draft_is_filled_with_what_its_writer_has_seen() {
 // Verifies: OPS-62
 #[test]
 fn a_repeated_id_gives_the_first_result_and_a_refused_call_leaves_nothing() {
-    let mut spoke = Store::new(Role::Spoke);
+    let mut spoke = Store::new(StoreRole::Spoke);
     let draft = r#"[{"kind":"set","entity":"node/1","field":"title","value":1,"id":"op-mine-1"}]"#;
     let first = spoke.append(A, 0x10, draft).unwrap();
     let again = spoke.append(A, 0x20, &draft.replace(":1,", ":2,")).unwrap();
@@ -71,7 +71,7 @@ fn a_repeated_id_gives_the_first_result_and_a_refused_call_leaves_nothing() {
 // Verifies: OPS-23
 #[test]
 fn a_deleted_entity_takes_no_more_writes_from_here() {
-    let mut spoke = Store::new(Role::Spoke);
+    let mut spoke = Store::new(StoreRole::Spoke);
     spoke.append(A, 0x10, r#"[{"kind":"set","entity":"node/1","field":"title","value":1}]"#).unwrap();
     spoke.append(A, 0x20, r#"[{"kind":"tombstone","entity":"node/1"}]"#).unwrap();
     for draft in [
@@ -109,7 +109,7 @@ fn a_deletion_names_all_heads_that_others_wrote_however_many() {
 // Verifies: OPS-24
 #[test]
 fn a_text_is_edited_in_utf_16_units() {
-    let mut spoke = Store::new(Role::Spoke);
+    let mut spoke = Store::new(StoreRole::Spoke);
     let edit = |spoke: &mut Store, splice: &str| {
         let draft = format!(r#"[{{"kind":"text","entity":"node/1","field":"body","splice":{splice}}}]"#);
         spoke.append(A, 0x10, &draft).map(|_| spoke.entity("node/1").text["body"].clone())
@@ -121,10 +121,10 @@ fn a_text_is_edited_in_utf_16_units() {
     assert!(edit(&mut spoke, r#"[[0,11,""]]"#).is_err());
     assert_eq!(edit(&mut spoke, r#"[[7,2,""],[7,1,"e"]]"#).unwrap(), "1. Buy e");
     // What came from elsewhere in the meantime is in it.
-    let mut other = Store::new(Role::Spoke);
+    let mut other = Store::new(StoreRole::Spoke);
     let ops = spoke.ops();
     other.push_all(ops.iter().map(String::as_str));
-    let mut beside = Store::new(Role::Spoke);
+    let mut beside = Store::new(StoreRole::Spoke);
     beside.push_all(ops.iter().map(String::as_str));
     other.append(B, 0x20, r#"[{"kind":"set","entity":"node/1","field":"n","value":1}]"#).unwrap();
     let theirs = r#"[{"kind":"text","entity":"node/1","field":"body","splice":[[3,0,"Please: "]]}]"#;
@@ -144,7 +144,7 @@ fn beside_client(store: &mut Store) -> &mut Store {
 // Verifies: OPS-24, OPS-62
 #[test]
 fn an_edit_that_is_rolled_back_is_not_in_later_ones() {
-    let mut spoke = Store::new(Role::Spoke);
+    let mut spoke = Store::new(StoreRole::Spoke);
     let edit = |text: &str, rest: &str| {
         format!(r#"[{{"kind":"text","entity":"node/1","field":"body","splice":[[0,0,"{text}"]]}}{rest}]"#)
     };
@@ -157,7 +157,7 @@ fn an_edit_that_is_rolled_back_is_not_in_later_ones() {
     spoke.connection.execute_batch("ROLLBACK").unwrap();
     spoke.append(A, 0x10, &edit("a", "")).unwrap();
     assert_eq!(spoke.entity("node/1").text["body"], "abc");
-    let other = Store::new(Role::Spoke);
+    let other = Store::new(StoreRole::Spoke);
     other.push_all(spoke.ops().iter().map(String::as_str));
     assert_eq!(other.entity("node/1").text["body"], "abc");
 }

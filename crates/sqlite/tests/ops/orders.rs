@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferry_core::ops::Role;
+use ferry_core::ops::StoreRole;
 use ferry_protocol::ops::{FerryOp, OpKind};
 use ferry_types::{Hlc, OriginId};
 
@@ -177,7 +177,7 @@ fn every_order_of_the_same_ops_gives_the_same_rows() {
             hub.rebuild();
             assert_eq!(hub.derived(), derived, "seed {seed}, order {order}: rebuilt");
             // A spoke gets the hub's ops, the recorded conflicts among them, in an order of its own.
-            let spoke = Store::new(Role::Spoke);
+            let spoke = Store::new(StoreRole::Spoke);
             let mut pulled = hub.ops();
             random.shuffle(&mut pulled);
             spoke.push_all(pulled.iter().map(String::as_str));

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use ferry_core::{
     ops::{
-        Prefixes, Refusal, Role, Texts,
-        append::{self, Appended, Writer},
+        OpsRefusal, Prefixes, StoreRole, Texts,
+        append::{self, AppendedOps, OpWriter},
         conflict, entity,
         merge::{self, Integrated, Rules},
         meta, resolve,
@@ -25,7 +25,7 @@ pub(crate) const TEXT_MAX_BYTES: u64 = 16 << 20;
 
 pub(crate) struct Store {
     pub(crate) connection: Connection,
-    pub(crate) role: Role,
+    pub(crate) role: StoreRole,
     pub(crate) text_max_bytes: u64,
     texts: Texts,
     ids: u64,
@@ -47,14 +47,14 @@ pub(crate) fn ferry(raw: &str) -> FerryOp {
 }
 
 impl Store {
-    pub(crate) fn new(role: Role) -> Self {
+    pub(crate) fn new(role: StoreRole) -> Self {
         let connection = Connection::open_in_memory().unwrap();
         meta::begin(&NativeSql(&connection), &"0a".repeat(16), &"0b".repeat(8)).unwrap();
         Self { connection, role, text_max_bytes: TEXT_MAX_BYTES, texts: Texts::new(7), ids: 0 }
     }
 
     pub(crate) fn hub() -> Self {
-        Self::new(Role::Hub)
+        Self::new(StoreRole::Hub)
     }
 
     pub(crate) fn sql(&self) -> NativeSql<'_> {
@@ -105,8 +105,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn writer(&self, origin: u64, now: i64) -> Writer<'static> {
-        Writer {
+    pub(crate) fn writer(&self, origin: u64, now: i64) -> OpWriter<'static> {
+        OpWriter {
             role: self.role,
             origin: OriginId(origin),
             now: UnixMillis(now),
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Appends drafts of JSON in a transaction of their own.
-    pub(crate) fn append(&mut self, origin: u64, now: i64, drafts: &str) -> Result<Appended, Refusal> {
+    pub(crate) fn append(&mut self, origin: u64, now: i64, drafts: &str) -> Result<AppendedOps, OpsRefusal> {
         let drafts: Vec<OpDraft> = serde_json::from_str(drafts).unwrap();
         let writer = self.writer(origin, now);
         self.connection.execute_batch("SAVEPOINT append").unwrap();
@@ -139,7 +139,7 @@ impl Store {
         appended
     }
 
-    pub(crate) fn resolve(&mut self, origin: u64, now: i64, asked: &str) -> Result<Appended, Refusal> {
+    pub(crate) fn resolve(&mut self, origin: u64, now: i64, asked: &str) -> Result<AppendedOps, OpsRefusal> {
         let asked: ResolveParams = serde_json::from_str(asked).unwrap();
         let writer = self.writer(origin, now);
         let sql = NativeSql(&self.connection);

@@ -1,6 +1,6 @@
 //! Texts.
 
-use ferry_core::ops::{Role, merge};
+use ferry_core::ops::{StoreRole, merge};
 use ferry_protocol::ops::{FerryOp, OpCode, OpKind};
 use ferry_types::{Hlc, OriginId};
 
@@ -140,7 +140,7 @@ fn a_compacted_text_is_a_head_while_any_that_it_holds_is() {
 fn edits_that_arrive_in_any_order_and_are_folded_at_any_moment_give_one_text() {
     for seed in 1..=60 {
         let random = &mut Random::new(seed);
-        let mut devices: Vec<Store> = (0..3).map(|_| Store::new(Role::Spoke)).collect();
+        let mut devices: Vec<Store> = (0..3).map(|_| Store::new(StoreRole::Spoke)).collect();
         let mut all: Vec<String> = Vec::new();
         for (at, device) in devices.iter_mut().enumerate() {
             device.use_text_client(100 + at as u64);
@@ -172,7 +172,7 @@ fn edits_that_arrive_in_any_order_and_are_folded_at_any_moment_give_one_text() {
         }
         let mut reads = std::collections::BTreeSet::new();
         for order in 0..6 {
-            let hub = Store::new(if order % 2 == 0 { Role::Hub } else { Role::Spoke });
+            let hub = Store::new(if order % 2 == 0 { StoreRole::Hub } else { StoreRole::Spoke });
             for raw in &all {
                 assert_eq!(hub.push(raw), Pushed::Accepted, "seed {seed}: {raw}");
                 if random.chance(if order < 2 { 0 } else { 25 }) {
@@ -194,7 +194,7 @@ fn updates_cut_from_others_never_break_a_text() {
     let whole = [X, Y, Z].map(|value| ferry(&text("op-text-1", 1, 1, value, &[])).value.unwrap());
     for seed in 1..=1_000 {
         let random = &mut Random::new(seed);
-        let spoke = Store::new(Role::Spoke);
+        let spoke = Store::new(StoreRole::Spoke);
         for at in 1..=4_u64 {
             let mut bytes = decode(&whole[random.below(3)]);
             for _ in 0..random.below(4) {

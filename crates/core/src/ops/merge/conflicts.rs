@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Fold, NewConflict};
 use crate::{
-    ops::{Role, row},
+    ops::{StoreRole, row},
     sql::{Sql, Value},
 };
 
@@ -122,7 +122,7 @@ impl<S: Sql> Fold<'_, S> {
     /// The head `loser` is in conflict. A hub records it if it is the first to know.
     pub(super) fn open(&mut self, loser: &str) -> Result<(), S::Error> {
         let id = conflict_id(loser);
-        if self.sql.execute(OPEN, &[(*id).into()])? > 0 || self.rules.role == Role::Spoke {
+        if self.sql.execute(OPEN, &[(*id).into()])? > 0 || self.rules.role == StoreRole::Spoke {
             return Ok(());
         }
         let stored = if loser == self.op.id { None } else { row::ferry(self.sql, loser)? };

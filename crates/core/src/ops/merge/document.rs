@@ -10,7 +10,7 @@ use yrs::{
     updates::decoder::Decode,
 };
 
-use super::update::{self, BadUpdate, CLIENT_MAX, ROOT, Shape};
+use super::update::{self, BadUpdate, CLIENT_MAX, ROOT, UpdateShape};
 
 /// Client of a document that is only read.
 const READER: u64 = 0;
@@ -37,7 +37,7 @@ pub(in crate::ops) struct Document {
 }
 
 struct Waiting {
-    shape: Shape,
+    shape: UpdateShape,
     update: Vec<u8>,
 }
 
@@ -96,7 +96,7 @@ impl Document {
     }
 
     /// The first thing that an update rests on and that neither is there nor comes with it.
-    fn missing(&self, shape: &Shape) -> Option<(u64, u64)> {
+    fn missing(&self, shape: &UpdateShape) -> Option<(u64, u64)> {
         let there = |client: &u64| self.clocks.get(client).copied().unwrap_or(0);
         shape.needs.iter().copied().find(|(client, clocks)| {
             let own = shape.brings.iter().find(|(brought, ..)| brought == client);
@@ -115,7 +115,7 @@ impl Document {
         self.brought(&next.shape);
     }
 
-    fn brought(&mut self, shape: &Shape) {
+    fn brought(&mut self, shape: &UpdateShape) {
         for (client, _, end) in &shape.brings {
             let there = self.clocks.entry(*client).or_default();
             *there = (*there).max(*end);

@@ -45,7 +45,7 @@ const COVER_TEXT: &str = "UPDATE _ferry_op_fields SET text_is_head = 0
     WHERE entity = ?1 AND field = ?2 AND text_id = ?3 AND text_is_head = 1";
 
 /// What an id in `base` names.
-pub(super) struct Base<'a> {
+pub(super) struct BaseOp<'a> {
     pub(super) id: &'a str,
     /// Its time, if it is known.
     hlc: Option<String>,
@@ -87,15 +87,15 @@ impl Other {
 
 impl<'a, S: Sql> Fold<'a, S> {
     /// Looks up what the op's base names.
-    pub(super) fn find_bases(&self) -> Result<Vec<Base<'a>>, S::Error> {
+    pub(super) fn find_bases(&self) -> Result<Vec<BaseOp<'a>>, S::Error> {
         self.op.base.iter().map(|id| self.find_base(id)).collect()
     }
 
-    fn find_base(&self, id: &'a str) -> Result<Base<'a>, S::Error> {
+    fn find_base(&self, id: &'a str) -> Result<BaseOp<'a>, S::Error> {
         let row = &self.field_row;
         let near = [&row.winner, &row.text].into_iter().flatten().find(|greatest| greatest.id == id);
         if let Some(greatest) = near {
-            return Ok(Base { id, hlc: Some(greatest.hlc.clone()), place: Place::Row });
+            return Ok(BaseOp { id, hlc: Some(greatest.hlc.clone()), place: Place::Row });
         }
         let seq = self.seq_value();
         let found = self.sql.first(LOOK_UP, &[id.into()], |row| {
@@ -110,7 +110,7 @@ impl<'a, S: Sql> Fold<'a, S> {
             })
         })?;
         let (hlc, place) = found.unwrap_or((None, Place::Away));
-        Ok(Base { id, hlc, place })
+        Ok(BaseOp { id, hlc, place })
     }
 
     /// Whether the op contradicts what others say of it, or it of others (OPS-21). A spoke takes what its hub took.
@@ -183,7 +183,7 @@ impl<'a, S: Sql> Fold<'a, S> {
         Ok(())
     }
 
-    fn cover_base(&mut self, base: &Base<'_>) -> Result<(), S::Error> {
+    fn cover_base(&mut self, base: &BaseOp<'_>) -> Result<(), S::Error> {
         let id = base.id;
         match &base.place {
             Place::Row => self.cover_in_row(|greatest| greatest.id == id),

@@ -24,16 +24,16 @@ use ferry_types::{OpSeq, OriginId};
 pub use conflicts::{Standing, is_head, standing};
 pub use refold::{rebuild, refold};
 
-use super::Role;
+use super::StoreRole;
 use crate::sql::Sql;
-use heads::Base;
+use heads::BaseOp;
 use state::{EntityRow, FieldRow};
 
 /// What a store asks of ops beside their shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Whose store it is.
-    pub role: Role,
+    pub role: StoreRole,
     /// The op is written here: it is judged on a spoke, too.
     pub is_own: bool,
     /// Most bytes of one text's state, its updates that wait to be folded included.
@@ -43,7 +43,7 @@ pub struct Rules {
 impl Rules {
     /// Whether an op that breaks a rule is refused; else another store judged it.
     fn judges(&self) -> bool {
-        self.role == Role::Hub || self.is_own
+        self.role == StoreRole::Hub || self.is_own
     }
 }
 
@@ -136,7 +136,7 @@ struct Fold<'a, S> {
     field_row: FieldRow,
     /// Lowest HLC of the ops that came before this one and name it in their base.
     named_by: Option<String>,
-    bases: Vec<Base<'a>>,
+    bases: Vec<BaseOp<'a>>,
     /// No head from the first.
     is_covered: bool,
     /// Heads that this op covers, of which a conflict may be open.

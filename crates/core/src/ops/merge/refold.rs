@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{Rules, fold};
 use crate::{
     ops::{
-        Role,
+        StoreRole,
         row::{read_ferry, seq_of},
         schema::DERIVED,
     },
@@ -33,7 +33,7 @@ const RAISE_ALL: &str = "UPDATE _ferry_op_entities AS e SET hlc = max(hlc, coale
 const PAGE: i64 = 1_000;
 
 /// What is folded anew was judged when it came, and its conflicts are in the log.
-const RULES: Rules = Rules { role: Role::Spoke, is_own: false, text_max_bytes: u64::MAX };
+const RULES: Rules = Rules { role: StoreRole::Spoke, is_own: false, text_max_bytes: u64::MAX };
 
 /// Folds `entity` anew: after an op of it left the log, was restamped or dropped.
 ///

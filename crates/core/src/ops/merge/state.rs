@@ -72,7 +72,7 @@ pub(super) struct FieldRow {
     pub(super) others: i64,
 }
 
-pub(super) struct Found {
+pub(super) struct FoundRows {
     pub(super) entity: Option<EntityRow>,
     pub(super) field: Option<FieldRow>,
     pub(super) named_by: Option<String>,
@@ -88,7 +88,12 @@ fn greatest<E: From<crate::sql::Damaged>>(row: &dyn Row, first: usize) -> Result
 }
 
 /// What is known of the entity and field of an op with this id.
-pub(super) fn read<S: Sql>(sql: &S, entity: &str, field: Option<&str>, id: &str) -> Result<Found, S::Error> {
+pub(super) fn read<S: Sql>(
+    sql: &S,
+    entity: &str,
+    field: Option<&str>,
+    id: &str,
+) -> Result<FoundRows, S::Error> {
     // No field has an empty name.
     let parameters = [entity.into(), field.unwrap_or_default().into(), id.into()];
     let found = sql.first(READ, &parameters, |row| {
@@ -116,7 +121,7 @@ pub(super) fn read<S: Sql>(sql: &S, entity: &str, field: Option<&str>, id: &str)
                 ..FieldRow::default()
             }),
         };
-        Ok(Found { entity, field, named_by: row.optional_text(14)?.map(str::to_owned) })
+        Ok(FoundRows { entity, field, named_by: row.optional_text(14)?.map(str::to_owned) })
     })?;
     Ok(found.expect("BUG: the query has one row"))
 }

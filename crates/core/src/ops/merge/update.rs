@@ -37,7 +37,7 @@ pub(super) enum BadUpdate {
 
 /// What an update brings, and what it rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct UpdateShape {
     /// By client: from this clock to the one behind the last.
     pub(super) brings: Vec<(u64, u64, u64)>,
     /// By client: how many clocks of it must be there.
@@ -45,7 +45,7 @@ pub(super) struct Shape {
 }
 
 /// Reads the shape of `bytes`, an update of a text.
-pub(super) fn check(bytes: &[u8]) -> Result<Shape, BadUpdate> {
+pub(super) fn check(bytes: &[u8]) -> Result<UpdateShape, BadUpdate> {
     let mut reader = Reader { rest: bytes, needs: BTreeMap::new() };
     let mut brings = Vec::new();
     for _ in 0..reader.count(3)? {
@@ -80,7 +80,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Shape, BadUpdate> {
     if !reader.rest.is_empty() {
         return Err(BadUpdate::Malformed);
     }
-    Ok(Shape { brings, needs: reader.needs.into_iter().filter(|(_, clocks)| *clocks > 0).collect() })
+    Ok(UpdateShape { brings, needs: reader.needs.into_iter().filter(|(_, clocks)| *clocks > 0).collect() })
 }
 
 fn distinct(mut clients: Vec<u64>) -> Result<(), BadUpdate> {
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn updates_of_the_specification_pass_and_what_is_cut_or_goes_on_does_not() {
         let update = b"\x01\x01\x01\x00\x04\x01\x01t\x08Buy milk\x00";
-        assert_eq!(check(update), Ok(Shape { brings: vec![(1, 0, 8)], needs: Vec::new() }));
+        assert_eq!(check(update), Ok(UpdateShape { brings: vec![(1, 0, 8)], needs: Vec::new() }));
         let on_it = b"\x01\x01\x02\x00\x84\x01\x07\x08 and tea\x01\x01\x01\x00\x01";
-        assert_eq!(check(on_it), Ok(Shape { brings: vec![(2, 0, 8)], needs: vec![(1, 8)] }));
+        assert_eq!(check(on_it), Ok(UpdateShape { brings: vec![(2, 0, 8)], needs: vec![(1, 8)] }));
         for end in 0..update.len() {
             assert_eq!(check(&update[..end]), Err(BadUpdate::Malformed), "{end}");
         }
