@@ -176,6 +176,8 @@ reasons! {
     Unavailable = "UNAVAILABLE", Unavailable, None;
     /// The demanded commit was not reached in time.
     SeqNotReached = "SEQ_NOT_REACHED", Unavailable, None;
+    /// The quarantine of ops has no room: an operator must release or discard some.
+    QuarantineFull = "QUARANTINE_FULL", Unavailable, None;
     /// Not configured or not offered.
     Unimplemented = "UNIMPLEMENTED", Unimplemented, None;
     /// A name that is kept for later.

@@ -31,6 +31,8 @@ pub enum MetaKey {
     Hlc,
     /// This store's own origin.
     Origin,
+    /// Where compaction goes on.
+    Compacting,
 }
 
 impl MetaKey {
@@ -46,6 +48,7 @@ impl MetaKey {
             Self::PurgeHlc => "purge_hlc",
             Self::Hlc => "hlc",
             Self::Origin => "origin",
+            Self::Compacting => "compacting",
         }
     }
 }

@@ -19,8 +19,7 @@ const PUT: &str =
 const STANDS: &str = "SELECT e.dead, f.winner, f.is_head, f.text_id, f.text_is_head
     FROM _ferry_op_entities AS e LEFT JOIN _ferry_op_fields AS f ON f.entity = e.entity AND f.field = ?2
     WHERE e.entity = ?1";
-const OTHER: &str =
-    "SELECT digest FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2 AND via = ''";
+const OTHER: &str = "SELECT digest FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2";
 const OTHER_VIA: &str = "SELECT digest FROM _ferry_op_heads
     WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND via = ?3";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";

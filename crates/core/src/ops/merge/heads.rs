@@ -263,11 +263,11 @@ impl<'a, S: Sql> Fold<'a, S> {
             } else {
                 self.sql.execute(ONE_FEWER, &[self.entity.into(), (*head.field).into()])?;
             }
-            if head.via.is_empty() {
-                self.covered.push(head.id);
-            } else if !self.is_head_via(&head.field, &head.via)? {
+            if !head.via.is_empty() && !self.is_head_via(&head.field, &head.via)? {
                 self.covered.push(head.via);
             }
+            // A log that has not compacted the text records conflicts of the op itself.
+            self.covered.push(head.id);
         }
         Ok(())
     }
