@@ -2,7 +2,7 @@
 
 use ferry_types::{Hlc, UnixMillis};
 
-use super::push::Clocks;
+use super::pushing::Clocks;
 use crate::sql::Sql;
 
 const LAST_RECEIVED: &str = "SELECT received_ms FROM _ferry_ops ORDER BY op_seq DESC LIMIT 1";

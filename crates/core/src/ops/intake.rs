@@ -13,7 +13,7 @@ use super::{
     hub_clock::{self, HubClock},
     merge::{self, Integrated, NewConflict, Rules},
     meta, origins,
-    push::{Clocks, PushLimits, Pushed, Pushing},
+    pushing::{Clocks, PushLimits, Pushed, Pushing},
     quarantine::{self, SetAside},
     row::{self, Arrival},
 };

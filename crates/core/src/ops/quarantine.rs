@@ -3,15 +3,11 @@
 
 use std::ops::ControlFlow;
 
-use ferry_protocol::ops::{OpCode, OpResult, OpStatus, QuarantinePage, QuarantinedOp};
-use ferry_types::{Error, OriginId, Reason, Seq, UnixMillis};
+use ferry_protocol::ops::{OpCode, QuarantinePage, QuarantinedOp};
+use ferry_types::{Error, OriginId, Reason, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Prefixes, hub_clock,
-    intake::Intake,
-    push::{Clocks, PushLimits, Pushed, Pushing},
-};
+use super::pushing::{PushLimits, Pushing};
 use crate::sql::{Row, Sql, Value};
 
 const ANY: &str = "SELECT 1 FROM _ferry_op_quarantine LIMIT 1";
@@ -20,12 +16,8 @@ const PUT: &str =
     "INSERT INTO _ferry_op_quarantine(id, code, release_ms, origin, principal, via_shim, received_ms, raw)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const FIND: &str = "SELECT code, release_ms FROM _ferry_op_quarantine WHERE id = ?1";
-const GET: &str = "SELECT principal, via_shim, raw FROM _ferry_op_quarantine WHERE id = ?1";
 const DISCARD: &str = "DELETE FROM _ferry_op_quarantine WHERE id = ?1";
 const DISCARD_OF: &str = "DELETE FROM _ferry_op_quarantine WHERE id = ?1 AND origin = ?2 AND principal = ?3";
-const RESTAMP: &str = "UPDATE _ferry_op_quarantine SET code = ?2, release_ms = NULL WHERE id = ?1";
-const DUE: &str =
-    "SELECT id FROM _ferry_op_quarantine WHERE release_ms <= ?1 ORDER BY release_ms, id LIMIT ?2";
 const NEXT: &str = "SELECT min(release_ms) FROM _ferry_op_quarantine";
 const COUNTS: &str = "SELECT code, count(*) FROM _ferry_op_quarantine GROUP BY code";
 const LIST: &str = "SELECT id, code, release_ms, origin, received_ms, raw FROM _ferry_op_quarantine
@@ -115,102 +107,6 @@ pub(super) fn discard_of<S: Sql>(sql: &S, id: &str, origin: &str, principal: &st
 /// What storage reports.
 pub fn discard<S: Sql>(sql: &S, id: &str) -> Result<bool, S::Error> {
     Ok(sql.execute(DISCARD, &[id.into()])? > 0)
-}
-
-/// Stores an op whatever its time; `None`: there is none of this id. One that breaks another rule is rejected and stays.
-///
-/// # Errors
-/// What storage reports.
-pub fn release<S: Sql>(
-    sql: &S,
-    id: &str,
-    clocks: &Clocks,
-    limits: &PushLimits,
-    commit: Seq,
-) -> Result<Option<Pushed>, S::Error> {
-    release_one(sql, id, clocks, limits, commit, true)
-}
-
-/// Stores what is due, at most `most` ops. [`Pushed::next_release`] tells when more is due, in the past if there is more
-/// at once.
-///
-/// # Errors
-/// What storage reports.
-pub fn release_due<S: Sql>(
-    sql: &S,
-    clocks: &Clocks,
-    limits: &PushLimits,
-    commit: Seq,
-    most: usize,
-) -> Result<Pushed, S::Error> {
-    let now = hub_clock::read(sql, clocks)?.now;
-    let mut due = Vec::new();
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    sql.query(DUE, &[now.0.into(), most.into()], &mut |row| {
-        due.push(row.text(0)?.to_owned());
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let mut all = Pushed { head: super::meta::head(sql)?, ..Pushed::default() };
-    for id in due {
-        let Some(pushed) = release_one(sql, &id, clocks, limits, commit, false)? else { continue };
-        all.results.extend(pushed.results);
-        all.head = pushed.head;
-        all.differs += pushed.differs;
-        all.conflicts += pushed.conflicts;
-        match (&mut all.effect, pushed.effect) {
-            (Some(effect), Some(more)) => {
-                effect.head = more.head;
-                effect.ops.extend(more.ops);
-            }
-            (effect @ None, more) => *effect = more,
-            (Some(_), None) => {}
-        }
-        all.has_notes = true;
-    }
-    all.next_release = next_release(sql)?;
-    Ok(all)
-}
-
-fn release_one<S: Sql>(
-    sql: &S,
-    id: &str,
-    clocks: &Clocks,
-    limits: &PushLimits,
-    commit: Seq,
-    ignores_times: bool,
-) -> Result<Option<Pushed>, S::Error> {
-    let held = sql.first(GET, &[id.into()], |row| {
-        let principal = row.optional_text(0)?.unwrap_or_default().to_owned();
-        Ok((principal, row.integer(1)? == 1, String::from_utf8_lossy(row.blob(2)?).into_owned()))
-    })?;
-    let Some((principal, via_shim, raw)) = held else { return Ok(None) };
-    // Through the shim it would be set aside again: here a broken rule is told.
-    let by = Pushing {
-        origin: None,
-        principal: &principal,
-        is_admin: false,
-        prefixes: Prefixes::default(),
-        via_shim: false,
-        atomic: true,
-    };
-    let mut batch = Intake::begin(sql, &by, clocks, limits, commit)?;
-    batch.release(via_shim, ignores_times);
-    let result = batch.take(&raw)?;
-    let mut pushed = batch.end(Vec::new())?;
-    match result.status {
-        OpStatus::Accepted | OpStatus::Duplicate => {
-            sql.execute(DISCARD, &[id.into()])?;
-        }
-        // What is due and breaks a rule would be due for ever.
-        OpStatus::Rejected if !ignores_times => {
-            let code = result.code.unwrap_or(OpCode::Invalid);
-            sql.execute(RESTAMP, &[id.into(), code.as_str().into()])?;
-        }
-        OpStatus::Rejected | OpStatus::Quarantined => {}
-    }
-    pushed.has_notes = true;
-    pushed.results = vec![OpResult { id: Some(id.to_owned()), ..result }];
-    Ok(Some(pushed))
 }
 
 /// When the next op is due.

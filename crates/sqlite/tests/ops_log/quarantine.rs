@@ -1,6 +1,9 @@
 //! What is set aside, and how it comes back.
 
-use ferry_core::ops::quarantine::{counts, discard, list, next_release, release, release_due};
+use ferry_core::ops::{
+    quarantine::{counts, discard, list, next_release},
+    release::{release, release_due},
+};
 use ferry_protocol::ops::OpResult;
 use ferry_types::Reason;
 
