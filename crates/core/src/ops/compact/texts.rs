@@ -74,7 +74,7 @@ pub(in crate::ops) fn merge_text<S: Sql>(
         return Ok(None);
     }
     let heads = text::heads(sql, entity, field)?;
-    let merged = merged(entity, field, &updates, heads);
+    let Some(merged) = merged(entity, field, &updates, heads) else { return Ok(None) };
     let is_taken = sql.first(IS_TAKEN, &[(*merged.op.id).into(), entity.into(), field.into()], |_| Ok(()))?;
     Ok(if is_taken.is_some() { None } else { Some(merged) })
 }
@@ -100,10 +100,10 @@ fn are_bases_inside<S: Sql>(sql: &S, entity: &str, updates: &[Update]) -> Result
     Ok(true)
 }
 
-fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> MergedText {
+fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> Option<MergedText> {
     let values = updates.iter().filter_map(|update| update.op.value.as_deref());
-    let value = text::merged_value(values);
-    let update = json_text(&value).expect("BUG: base64 in quotes");
+    let value = text::merged_value(values)?;
+    let update = json_text(&value)?;
     let replaced: HashSet<&str> = updates
         .iter()
         .flat_map(|update| update.op.merged.iter().chain([&update.op.id]))
@@ -128,11 +128,11 @@ fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> 
         replaces: None,
         merged,
     };
-    MergedText {
+    Some(MergedText {
         op,
         seq: newest.seq,
         replaced: updates.iter().map(|update| update.seq).collect(),
         commit: Seq(u64::try_from(newest.commit).unwrap_or(0)),
         received: UnixMillis(newest.received),
-    }
+    })
 }
