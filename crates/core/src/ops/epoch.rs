@@ -4,7 +4,7 @@ use ferry_protocol::ops::EpochPolicy;
 use ferry_types::OpSeq;
 
 use super::{
-    meta::{self, Key, LogMeta},
+    meta::{self, LogMeta, MetaKey},
     row,
     schema::DERIVED,
 };
@@ -101,10 +101,10 @@ pub fn begin_epoch<S: Sql>(sql: &S, epoch: &str, policy: EpochPolicy) -> Result<
         for table in DERIVED.iter().chain(&["_ferry_ops", "_ferry_op_seen"]) {
             sql.execute(&format!("DELETE FROM {table}"), &[])?;
         }
-        for key in [Key::Head, Key::Floor, Key::PurgeHlc] {
+        for key in [MetaKey::Head, MetaKey::Floor, MetaKey::PurgeHlc] {
             meta::remove(sql, key)?;
         }
     }
-    meta::set(sql, Key::Epoch, epoch)?;
-    meta::set(sql, Key::Policy, policy.as_str())
+    meta::set(sql, MetaKey::Epoch, epoch)?;
+    meta::set(sql, MetaKey::Policy, policy.as_str())
 }

@@ -9,7 +9,7 @@ use ferry_protocol::ops::{
 use ferry_types::{Hlc, HlcState, OpSeq, OriginId, Seq, UnixMillis};
 
 use super::{
-    OpsEffect, PublishedOp, Role,
+    OpsEffect, PublishedOp, StoreRole,
     hub_clock::{self, HubClock},
     merge::{self, Integrated, NewConflict, Rules},
     meta, origins,
@@ -74,7 +74,7 @@ impl<'a, S: Sql> Intake<'a, S> {
             limits,
             clock: hub_clock::read(sql, clocks)?,
             ignores_times: false,
-            rules: Rules { role: Role::Hub, is_own: false, text_max_bytes: limits.text_max_bytes },
+            rules: Rules { role: StoreRole::Hub, is_own: false, text_max_bytes: limits.text_max_bytes },
             commit,
             purge_hlc: meta.as_ref().and_then(|meta| meta.purge_hlc),
             head: meta.map_or(OpSeq(0), |meta| meta.head),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferry_core::ops::{
-    Role,
+    StoreRole,
     compact::{Compaction, compact_step, purge_step},
     conflict, entity,
     merge::{Integrated, Rules, integrate},
@@ -151,7 +151,7 @@ fn take(spoke: &Log, seq: u64, raw: &str) {
         hub_seq: Some(OpSeq(seq)),
     };
     if let OpBody::Ferry(op) = &received.body {
-        let rules = Rules { role: Role::Spoke, is_own: false, text_max_bytes: u64::MAX };
+        let rules = Rules { role: StoreRole::Spoke, is_own: false, text_max_bytes: u64::MAX };
         assert!(!matches!(
             integrate(&spoke.sql(), op, OpSeq(seq), &rules).unwrap(),
             Integrated::Refused { .. }

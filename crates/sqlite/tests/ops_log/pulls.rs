@@ -80,7 +80,7 @@ fn a_cursor_is_proven_in_order_of_epoch_head_floor_and_id() {
     assert_eq!(prove(CursorClaim { after: OpSeq(6), ..claim }), Err(LogRefusal::Diverged));
     assert_eq!(prove(CursorClaim { after_id: Some("op-000002"), ..claim }), Err(LogRefusal::Diverged));
     assert_eq!(prove(CursorClaim { after: OpSeq(0), after_id: Some("x"), ..claim }), Ok(()));
-    meta::set(&sql, meta::Key::Floor, "3").unwrap();
+    meta::set(&sql, meta::MetaKey::Floor, "3").unwrap();
     let drop = "INSERT INTO _ferry_op_seen(id, op_seq, hlc) SELECT id, op_seq, hlc FROM _ferry_ops WHERE op_seq <= 3";
     sql.execute(drop, &[]).unwrap();
     sql.execute("DELETE FROM _ferry_ops WHERE op_seq <= 3", &[]).unwrap();

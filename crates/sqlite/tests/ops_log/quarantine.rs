@@ -84,7 +84,7 @@ fn an_unknown_op_from_before_the_horizon_waits_for_an_admin() {
     let log = Log::new();
     let known = set("op-known", NOW);
     log.push(&[&known]);
-    meta::set(&log.sql(), meta::Key::PurgeHlc, &at(NOW + 5, 0, "0000000000000000")).unwrap();
+    meta::set(&log.sql(), meta::MetaKey::PurgeHlc, &at(NOW + 5, 0, "0000000000000000")).unwrap();
     let (old, other) = (set("op-old-1", NOW + 4), set("op-old-2", NOW + 4));
     let pushed = log.push(&[&known, &old, &other, &set("op-new-1", NOW + 5)]);
     let waits = quarantined(OpCode::BeforeHorizon);

@@ -14,7 +14,7 @@ pub(super) use texts::{MergedText, merge_text};
 pub(super) use verdict::{Candidate, Gone, Verdict};
 
 use super::{
-    meta::{self, Key},
+    meta::{self, MetaKey},
     row,
 };
 use crate::sql::{Row, Sql, Value};
@@ -117,7 +117,7 @@ enum Progress {
 
 impl Progress {
     fn read<S: Sql>(sql: &S) -> Result<Self, S::Error> {
-        let text = meta::get(sql, Key::Compacting)?.unwrap_or_default();
+        let text = meta::get(sql, MetaKey::Compacting)?.unwrap_or_default();
         Ok(match text.split_once('\n') {
             // Names have no line breaks.
             Some((entity, field)) => Self::Texts(entity.to_owned(), field.to_owned()),
@@ -127,10 +127,10 @@ impl Progress {
 
     fn write<S: Sql>(sql: &S, next: Option<&Self>) -> Result<(), S::Error> {
         match next {
-            None => meta::remove(sql, Key::Compacting),
-            Some(Self::Log(after)) => meta::set(sql, Key::Compacting, &after.to_string()),
+            None => meta::remove(sql, MetaKey::Compacting),
+            Some(Self::Log(after)) => meta::set(sql, MetaKey::Compacting, &after.to_string()),
             Some(Self::Texts(entity, field)) => {
-                meta::set(sql, Key::Compacting, &format!("{entity}\n{field}"))
+                meta::set(sql, MetaKey::Compacting, &format!("{entity}\n{field}"))
             }
         }
     }
@@ -234,7 +234,7 @@ impl<S: Sql> Work<'_, S> {
 
     fn end(self, has_more: bool) -> Result<CompactionStep, S::Error> {
         if self.floor > floor(self.sql)? {
-            meta::set(self.sql, Key::Floor, &self.floor.to_string())?;
+            meta::set(self.sql, MetaKey::Floor, &self.floor.to_string())?;
         }
         Ok(CompactionStep { dropped: self.dropped, floor: self.floor, has_more })
     }

@@ -7,7 +7,7 @@ use ferry_types::{Hlc, OpSeq, OriginId};
 use super::{Compaction, CompactionStep, floor};
 use crate::{
     ops::{
-        meta::{self, Key},
+        meta::{self, MetaKey},
         schema::DERIVED,
     },
     sql::Sql,
@@ -33,7 +33,7 @@ pub fn purge_step<S: Sql>(sql: &S, wanted: &Compaction) -> Result<CompactionStep
     let cut = Hlc { ms, counter: 0, origin: OriginId::ZERO };
     let purged = meta::read(sql)?.and_then(|meta| meta.purge_hlc);
     if purged.is_none_or(|purged| purged < cut) {
-        meta::set(sql, Key::PurgeHlc, &cut.to_string())?;
+        meta::set(sql, MetaKey::PurgeHlc, &cut.to_string())?;
     }
     let cut = cut.to_string();
     let most = i64::try_from(wanted.most).unwrap_or(i64::MAX);
@@ -54,7 +54,7 @@ pub fn purge_step<S: Sql>(sql: &S, wanted: &Compaction) -> Result<CompactionStep
     if let Some(newest) = newest.and_then(|newest| u64::try_from(newest).ok()).map(OpSeq) {
         if newest > floor {
             sql.execute(REMEMBER, &[newest.into()])?;
-            meta::set(sql, Key::Floor, &newest.to_string())?;
+            meta::set(sql, MetaKey::Floor, &newest.to_string())?;
             floor = newest;
         }
         step.dropped = sql.execute(OPS, &[(*entity).into(), most.into()])? as u64;
