@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use crate::{
     commands::{
         account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
-        oauth, org, password, profile, pull, push, records, serve, session, signup, sync, token,
+        oauth, ops, org, password, profile, pull, push, records, serve, session, signup, spoke, sync, token,
     },
     context::Global,
     failure::{self, Failure},
@@ -26,7 +26,8 @@ use crate::{
         ferry signup me@example.com           an account on it\n  \
         ferry db create notes                 a database\n  \
         ferry push notes.db notes             send a file; later: ferry push notes.db\n  \
-        ferry clone notes copy.db             get it elsewhere; later: ferry pull notes copy.db\n\n\
+        ferry clone notes copy.db             get it elsewhere; later: ferry pull notes copy.db\n  \
+        ferry spoke --hub-url URL             keep ops on this machine, and sync them; then: ferry ops\n\n\
         Exit codes: 0 ok, 1 other, 2 usage, 3 unauthenticated, 4 permission, 5 not found, 6 conflict,\n\
         7 unreachable, 8 throttled, 9 invalid argument, 10 local file unusable or busy,\n\
         11 verification failed, 12 different, 78 configuration, 130 interrupted."
@@ -85,6 +86,10 @@ pub(crate) enum Command {
     /// Records: read them, their history and lost writes; exports
     #[command(subcommand)]
     Records(records::Command),
+    /// Keep ops on this machine, answer apps over a socket, and sync with a hub
+    Spoke(spoke::Args),
+    /// Ops: write them, read entities, resolve conflicts; over the spoke's socket or at a hub
+    Ops(ops::Args),
     /// Create, list, rename and delete organisations, which own databases
     #[command(subcommand)]
     Org(org::Command),

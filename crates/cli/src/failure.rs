@@ -35,6 +35,11 @@ impl Failure {
         Self::Client(ClientError::new(ClientErrorCode::Failed, "FAILED", message))
     }
 
+    /// Whether what was asked for is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Client(error) if error.code == ClientErrorCode::Table(Code::NotFound))
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => exit_code(error.code),

@@ -29,9 +29,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let json = arguments.global.json;
-    // A hub runs until it is told to stop, and stops in order: it has its own log and signals.
-    let serves = matches!(&arguments.command, Command::Serve(_));
-    if !serves {
+    // A hub and a spoke run until they are told to stop, and stop in order: they see to signals, a hub also to its log.
+    let serves = matches!(&arguments.command, Command::Serve(_) | Command::Spoke(_));
+    if !matches!(&arguments.command, Command::Serve(_)) {
         system::log_warnings();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -79,6 +79,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Account(command) => commands::account::run(&context()?, command).await,
         Command::Events(command) => commands::events::run(&context()?, command).await,
         Command::Records(command) => commands::records::run(&context()?, command).await,
+        Command::Spoke(args) => commands::spoke::run(&global, args).await,
+        Command::Ops(args) => commands::ops::run(&context()?, args).await,
         Command::Org(command) => commands::org::run(&context()?, command).await,
         Command::Member(command) => commands::member::run(&context()?, command).await,
         Command::Invite(command) => commands::invite::run(&context()?, command).await,

@@ -5,10 +5,12 @@ pub mod admin;
 pub mod error;
 pub mod events;
 mod no_answer;
+pub mod ops;
 pub mod pages;
 pub mod progress;
 pub mod records;
 pub mod server;
+pub mod spoke;
 pub mod tls;
 mod v1;
 

@@ -16,6 +16,31 @@ pub(crate) fn unreachable(server: &ServerUrl, cause: &str) -> ClientError {
     failed("UNREACHABLE", format!("no hub answers at {server}: {cause}; {advice}"))
 }
 
+/// Why no answer came from `server`, without advice for who runs a command.
+pub(crate) fn told(server: &ServerUrl, error: &(dyn Error + 'static)) -> String {
+    let explained = explained(server, error);
+    if explained.reason == "UNREACHABLE" {
+        return format!("no hub answers at {server}: {}", deepest(error));
+    }
+    explained.message
+}
+
+/// What lies at the bottom of an error.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = deeper(cause) {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+/// What an error was made of.
+fn deeper<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // An I/O error's source leaves out what it was made of.
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source())
+}
+
 /// A connection to `server` could not be made or was of no use. Something may well answer there: then it says what.
 pub(crate) fn explained(server: &ServerUrl, error: &(dyn Error + 'static)) -> ClientError {
     let mut cause = error;
@@ -23,10 +48,8 @@ pub(crate) fn explained(server: &ServerUrl, error: &(dyn Error + 'static)) -> Cl
         if let Some(failure) = of_cause(server, cause) {
             return failure;
         }
-        // An I/O error's source leaves out what it was made of.
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source()) {
-            Some(deeper) => cause = deeper,
+        match deeper(cause) {
+            Some(inner) => cause = inner,
             None => return unreachable(server, &cause.to_string()),
         }
     }

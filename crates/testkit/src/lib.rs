@@ -17,6 +17,7 @@ pub mod jwks_server;
 pub mod jwt;
 pub mod livestore;
 pub mod migrations;
+pub mod partition;
 #[cfg(target_os = "linux")]
 pub mod power_cut;
 pub mod process;
@@ -27,6 +28,7 @@ pub mod rpc;
 pub mod sample;
 pub mod serve;
 pub mod socket;
+pub mod spoke;
 pub mod sse;
 pub mod tls;
 pub mod token;

@@ -24,9 +24,21 @@ where
     B: hyper::body::Body + Send,
     B::Data: Send,
 {
+    client_within(server, CONNECT_TIMEOUT)
+}
+
+/// The same with another limit of connecting.
+pub(crate) fn client_within<B>(
+    server: &ServerUrl,
+    connect_timeout: Duration,
+) -> Client<HttpsConnector<HttpConnector>, B>
+where
+    B: hyper::body::Body + Send,
+    B::Data: Send,
+{
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_nodelay(true);
     let tls = if server.is_secure() { (*tls::config()).clone() } else { tls::plain_only() };
     let connector =

@@ -25,6 +25,7 @@ pub mod row;
 pub mod schema;
 pub mod shim;
 pub mod snapshot;
+pub mod spoke;
 pub mod stats;
 mod texts;
 

@@ -1,0 +1,205 @@
+//! `ferry spoke`: a daemon that keeps ops on this machine, answers apps over a socket, and syncs with a hub.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::ValueEnum;
+use ferry_auth::{Grant, macaroon};
+use ferry_client::{
+    ClientError, ServerUrl,
+    spoke::{HubAddress, HubToken, SpokeDaemon, SpokeOptions},
+    tls,
+};
+use ferry_hub::clock::SystemClock;
+
+use crate::{
+    context::Global,
+    failure::Failure,
+    output,
+    system::{self, variable},
+};
+
+/// Shortest and longest interval.
+const INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// No network
+    Local,
+    /// Exchanges ops with the hub that --hub-url names
+    Spoke,
+    /// Is a hub itself, over the same store (not available yet)
+    Server,
+    /// Keeps nothing, and passes calls on to a hub (not available yet)
+    Client,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ferry spoke                                       ops on this machine alone\n  \
+        ferry spoke --hub-url https://hub.example --token-file token\n  \
+        ferry spoke --store notes.db --socket notes.sock --hub-url http://localhost:8787 --database notes\n\n\
+        Apps speak JSON-RPC to the socket, and so does the command ops."
+)]
+pub(crate) struct Args {
+    /// What it does beside keeping ops [default: spoke with --hub-url, else local]
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// The SQLite file, made if it is missing [default: spoke.db in $XDG_DATA_HOME/ferry or ~/.local/share/ferry]
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// URL of the hub
+    #[arg(long, value_name = "URL")]
+    hub_url: Option<ServerUrl>,
+    /// Id or name of the hub's database; -: the token's
+    #[arg(long, value_name = "DB", default_value = "-")]
+    database: String,
+    /// File with the sync token, read again before each exchange [default: FERRY_SYNC_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Address of the hub that mode server is
+    #[arg(long, value_name = "HOST:PORT")]
+    http_addr: Option<String>,
+    /// The socket [default: $XDG_RUNTIME_DIR/ferry/spoke.sock, else the store's name with .sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How often ops are exchanged unless something makes it sooner, such as 30s or 5m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval)]
+    interval: Duration,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    let hub = args.hub()?;
+    let store = args.store.map_or_else(default_store, Ok)?;
+    let socket = args.socket.unwrap_or_else(|| default_socket(&store));
+    let cacert = global.cacert.clone().or_else(|| variable("FERRY_CACERT").map(PathBuf::from));
+    if let Some(file) = cacert {
+        tls::trust_only(&file)?;
+    }
+    let about = match &hub {
+        Some(hub) => format!("syncs with {} (database {})", hub.url, hub.database),
+        None => "has no hub".to_owned(),
+    };
+    let options = SpokeOptions {
+        database: hub.as_ref().and_then(database_of_token),
+        store: store.clone(),
+        socket: socket.clone(),
+        hub,
+        interval: args.interval,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    // Asked once, so that a machine without randomness is told of before anything is written.
+    system::random_bytes::<8>()?;
+    let random =
+        || u64::from_ne_bytes(system::random_bytes().expect("BUG: the machine gave randomness before"));
+    let daemon = SpokeDaemon::open(options, Arc::new(SystemClock), Arc::new(random))?;
+    // A closed stdout is no reason to stop.
+    let _ = output::line(format_args!("spoke listens on {}", socket.display()));
+    let _ = output::line(format_args!("ops in {}; it {about}", store.display()));
+    daemon.run(system::interrupted()).await;
+    Ok(())
+}
+
+impl Args {
+    /// The hub that is to be synced with; none in mode local.
+    fn hub(&self) -> Result<Option<HubAddress>, Failure> {
+        match self.mode {
+            Some(Mode::Client) => {
+                return Err(Failure::Usage(
+                    "mode client is not available yet: run ferry spoke --hub-url URL, which keeps a copy here; or \
+                     ferry ops --hub, which asks the hub directly"
+                        .to_owned(),
+                ));
+            }
+            Some(Mode::Server) => {
+                return Err(Failure::Usage(
+                    "mode server is not available yet: run a hub with ferry serve, and ferry spoke --hub-url URL beside it"
+                        .to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        if self.http_addr.is_some() {
+            return Err(Failure::Usage(
+                "--http-addr goes with --mode server, which is not available yet".to_owned(),
+            ));
+        }
+        let Some(url) = &self.hub_url else {
+            if self.mode == Some(Mode::Spoke) {
+                return Err(Failure::Usage(
+                    "mode spoke takes --hub-url URL: the hub to sync with".to_owned(),
+                ));
+            }
+            return Ok(None);
+        };
+        let given = variable("FERRY_SYNC_TOKEN").map(HubToken::Given);
+        let token = self.token_file.clone().map(HubToken::File).or(given).unwrap_or(HubToken::None);
+        Ok(Some(HubAddress { url: url.clone(), database: self.database.clone(), token }))
+    }
+}
+
+/// The database that a token is for, if it can be read from it: a store belongs to one database, whatever its token.
+fn database_of_token(hub: &HubAddress) -> Option<String> {
+    let token = match &hub.token {
+        HubToken::None => return None,
+        HubToken::Given(token) => token.clone(),
+        HubToken::File(path) => std::fs::read_to_string(path).ok()?,
+    };
+    match &macaroon::decode(token.trim()).ok()?.claims().grant {
+        Grant::Sync { database_id, .. } => Some(database_id.to_string()),
+        Grant::Session => None,
+    }
+}
+
+/// Where ops are kept unless a file is named.
+pub(super) fn default_store() -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let folder = data.map(|data| data.join("ferry")).ok_or_else(|| {
+        Failure::Configuration("no home directory is known: name the file with --store".to_owned())
+    })?;
+    ferry_sqlite::folder::create(&folder)
+        .map_err(|error| ClientError::io(format!("the folder {}", folder.display()), &error))?;
+    Ok(folder.join("spoke.db"))
+}
+
+/// Where apps find the spoke of `store` (OPS-61).
+pub(super) fn default_socket(store: &std::path::Path) -> PathBuf {
+    match variable("XDG_RUNTIME_DIR") {
+        Some(folder) => PathBuf::from(folder).join("ferry/spoke.sock"),
+        None => {
+            let mut name = store.as_os_str().to_owned();
+            name.push(".sock");
+            name.into()
+        }
+    }
+}
+
+/// `500ms`, `30s`, `5m`, `1h`.
+fn interval(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let expected = || "expected a number and s, m or h, such as 30s".to_owned();
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => return Err(expected()),
+    };
+    let interval = seconds.map(Duration::from_secs).filter(|interval| INTERVAL.contains(interval));
+    interval.ok_or_else(|| "an interval is from 1s to 24h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_read() {
+        assert_eq!(interval("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(interval("5m"), Ok(Duration::from_mins(5)));
+        for bad in ["", "30", "s", "0s", "25h", "1d", "-1s"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+}

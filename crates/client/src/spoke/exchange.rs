@@ -1,0 +1,218 @@
+//! One exchange, driven: the machine of `ferry_core` says what to ask, the hub is asked, the answer is stored.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use ferry_core::ops::spoke::{
+    PeerTarget, SpokeExchange, SpokeFailure, SpokeNext, SpokeRequest, SpokeStep, clock_offset_ms,
+};
+use ferry_protocol::ops::{
+    LogHead, MissingIds, PageAnswer, PushResults, SnapshotHeader, SnapshotLine, SnapshotReader, SyncCounts,
+    read_answer,
+};
+use ferry_sqlite::NativeSql;
+use ferry_types::OpSeq;
+use hyper::body::Incoming;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{
+    environment::Environment,
+    hub::{HubAnswer, HubClient, HubFailure, HubFailureKind, body_idle_max},
+    lock::beside,
+    store::SpokeStore,
+};
+
+/// Longest line of a snapshot: an op of the largest size and its number.
+const SNAPSHOT_LINE_MAX_BYTES: usize = 40 << 20;
+
+/// What one exchange works with.
+pub(super) struct ExchangeRun<'a> {
+    pub(super) store: &'a SpokeStore,
+    pub(super) hub: &'a HubClient,
+    pub(super) environment: &'a Environment,
+}
+
+/// The machine, and what it wants next.
+type Turn = (SpokeExchange, SpokeNext);
+
+/// What was made of an answer.
+enum Stored {
+    Next(Box<Turn>),
+    /// It is none.
+    Garbled(String),
+}
+
+impl ExchangeRun<'_> {
+    /// Exchanges with the hub at `target` until both have all.
+    pub(super) async fn run(
+        &self,
+        target: PeerTarget,
+        accepted: Option<String>,
+    ) -> Result<SyncCounts, HubFailure> {
+        let exchange = SpokeExchange::new(target, accepted);
+        let mut turn = self.write(move |sql, step| next_turn(exchange, sql, step)).await?;
+        loop {
+            let (mut exchange, next) = turn;
+            for warning in exchange.take_warnings() {
+                tracing::warn!("{warning}");
+            }
+            let request = match next {
+                SpokeNext::Done => return Ok(exchange.counts()),
+                SpokeNext::Again => {
+                    turn = self.write(move |sql, step| next_turn(exchange, sql, step)).await?;
+                    continue;
+                }
+                SpokeNext::Failed(failure) => {
+                    let is_foreign = matches!(failure, SpokeFailure::Foreign { .. });
+                    let kind = if is_foreign { HubFailureKind::Foreign } else { HubFailureKind::NoAnswer };
+                    return Err(HubFailure { kind, ..HubFailure::new(failure.to_string()) });
+                }
+                SpokeNext::Ask(request) => request,
+            };
+            let sent = self.environment.clock.now();
+            turn = match self.hub.ask(&request).await? {
+                HubAnswer::Refused(refusal) => {
+                    let refused = move |sql: &NativeSql<'_>, step: &mut SpokeStep<'_>| {
+                        exchange.refused(sql, &refusal, step)?;
+                        next_turn(exchange, sql, step)
+                    };
+                    self.write(refused).await?
+                }
+                HubAnswer::Snapshot(body) => self.snapshot(exchange, body).await?,
+                HubAnswer::Body(body) => {
+                    let received = self.environment.clock.now();
+                    let head: LogHead = self.hub.read(&body)?;
+                    self.environment.set_offset(clock_offset_ms(head.hub_time_ms, sent, received));
+                    self.answer(exchange, request, head, body).await?
+                }
+            };
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&NativeSql<'_>, &mut SpokeStep<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HubFailure> {
+        let environment = self.environment.clone();
+        let written = self.store.write(move |sql, commit| environment.step(commit, |step| work(sql, step)));
+        written.await.map_err(|error| HubFailure::new(format!("the store failed: {error}")))
+    }
+
+    /// Stores an answer and asks for the next request, in one transaction.
+    async fn answer(
+        &self,
+        mut exchange: SpokeExchange,
+        request: SpokeRequest,
+        head: LogHead,
+        body: Bytes,
+    ) -> Result<Turn, HubFailure> {
+        let stored = self.write(move |sql, step| {
+            let garbled = |error: ferry_protocol::ops::BadOpsMessage| Ok(Stored::Garbled(error.0));
+            match request {
+                SpokeRequest::Pull(_) => match read_answer::<PageAnswer<'_>>(&body) {
+                    Ok(page) => exchange.pulled(sql, &head, &page, step)?,
+                    Err(error) => return garbled(error),
+                },
+                SpokeRequest::Push(_) => match read_answer::<PushResults>(&body) {
+                    Ok(pushed) => exchange.pushed(sql, &head, &pushed.results, step)?,
+                    Err(error) => return garbled(error),
+                },
+                SpokeRequest::Missing(_) => match read_answer::<MissingIds>(&body) {
+                    Ok(ids) => exchange.missing(sql, &head, &ids.missing, step)?,
+                    Err(error) => return garbled(error),
+                },
+                SpokeRequest::Snapshot => {}
+            }
+            Ok(Stored::Next(Box::new(next_turn(exchange, sql, step)?)))
+        });
+        match stored.await? {
+            Stored::Next(turn) => Ok(*turn),
+            Stored::Garbled(what) => {
+                Err(HubFailure::new(format!("the answer is no answer of a hub: {what}")))
+            }
+        }
+    }
+
+    /// Reads a snapshot into a file beside the store, and once it is known to be whole, into the store.
+    async fn snapshot(&self, mut exchange: SpokeExchange, body: Incoming) -> Result<Turn, HubFailure> {
+        let file = SnapshotFile(beside(self.store.path(), ".snapshot"));
+        let header = self.receive(&file.0, body).await?;
+        self.write(move |sql, step| {
+            exchange.load_snapshot(sql, &header, step, |store| load(&file.0, store))?;
+            drop(file);
+            next_turn(exchange, sql, step)
+        })
+        .await
+    }
+
+    async fn receive(&self, path: &Path, mut body: Incoming) -> Result<SnapshotHeader, HubFailure> {
+        let disk = |error: std::io::Error| HubFailure::new(format!("{}: {error}", path.display()));
+        let garbled = |what: &str| HubFailure::new(format!("the hub's snapshot is discarded: {what}"));
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut file =
+            options.create(true).truncate(true).write(true).mode(0o600).open(path).await.map_err(disk)?;
+        let (mut reader, mut header, mut rest) = (SnapshotReader::default(), None, Vec::new());
+        while let Some(piece) = self.hub.piece(&mut body, body_idle_max()).await? {
+            file.write_all(&piece).await.map_err(disk)?;
+            rest.extend_from_slice(&piece);
+            let mut start = 0;
+            while let Some(end) = rest[start..].iter().position(|byte| *byte == b'\n') {
+                let line =
+                    std::str::from_utf8(&rest[start..start + end]).map_err(|_| garbled("it is not UTF-8"))?;
+                if let SnapshotLine::Header(found) = reader.line(line).map_err(|error| garbled(&error.0))? {
+                    header = Some(found);
+                }
+                start += end + 1;
+            }
+            rest.drain(..start);
+            if rest.len() > SNAPSHOT_LINE_MAX_BYTES {
+                return Err(garbled("a line of it is longer than any op"));
+            }
+        }
+        file.flush().await.map_err(disk)?;
+        header.filter(|_| reader.is_whole() && rest.is_empty()).ok_or_else(|| garbled("it is not whole"))
+    }
+}
+
+/// Where a snapshot is kept until it is loaded.
+struct SnapshotFile(PathBuf);
+
+impl Drop for SnapshotFile {
+    fn drop(&mut self) {
+        // The next one overwrites it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Hands over the ops of a snapshot that was checked.
+fn load(
+    path: &Path,
+    store: &mut dyn FnMut(OpSeq, &str) -> ferry_sqlite::Result<()>,
+) -> ferry_sqlite::Result<()> {
+    let mut file = BufReader::new(std::fs::File::open(path)?);
+    let (mut reader, mut line) = (SnapshotReader::default(), String::new());
+    let damaged = |what: String| ferry_sqlite::Error::Damaged(format!("the snapshot: {what}"));
+    loop {
+        line.clear();
+        let most = SNAPSHOT_LINE_MAX_BYTES as u64 + 1;
+        if file.by_ref().take(most).read_line(&mut line)? == 0 {
+            return if reader.is_whole() { Ok(()) } else { Err(damaged("it was cut".into())) };
+        }
+        match reader.line(line.trim_end_matches('\n')).map_err(|error| damaged(error.0))? {
+            SnapshotLine::Op { seq, raw } => store(seq, raw)?,
+            SnapshotLine::Header(_) | SnapshotLine::End => {}
+        }
+    }
+}
+
+fn next_turn(
+    mut exchange: SpokeExchange,
+    sql: &NativeSql<'_>,
+    step: &mut SpokeStep<'_>,
+) -> ferry_sqlite::Result<Turn> {
+    let next = exchange.next(sql, step)?;
+    Ok((exchange, next))
+}
