@@ -20,7 +20,7 @@ const HUB: &[&[&str]] = &[
     &["database_host"],
     &["hub"],
     &["entry", "shell"],
-    &["events", "oauth", "pages", "records", "rpc"],
+    &["events", "oauth", "ops", "pages", "records", "rpc"],
     &["shells"],
     &["health"],
     &["routes"],

@@ -18,6 +18,7 @@ mod metric_help;
 mod models;
 mod monotonic;
 mod oauth;
+pub mod ops;
 pub mod pages;
 mod process_metrics;
 

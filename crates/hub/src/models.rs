@@ -9,6 +9,7 @@ macro_rules! for_each_model {
             pages: Pages, PagesConfig, PagesState, PagesService;
             events: Events, EventsConfig, EventsState, EventsService;
             records: Records, RecordsConfig, RecordsState, RecordsService;
+            ops: Ops, OpsConfig, OpsState, OpsService;
         }
     };
 }

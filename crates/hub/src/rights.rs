@@ -28,6 +28,13 @@ pub const RECORDS_PULL: Right = right("a pull of records", Model::Records, Op::R
 /// Records of any owner.
 pub const RECORDS_ADMIN: Right = right("administering records", Model::Records, Op::Admin, ADMINISTRATION);
 
+/// Ops: what spokes push, and what the hub appends for them.
+pub const OPS_PUSH: Right = right("a push of ops", Model::Ops, Op::Write, DATA);
+/// Ops: what spokes pull, follow and look up.
+pub const OPS_PULL: Right = right("a pull of ops", Model::Ops, Op::Read, DATA);
+/// Ops: quarantine, compaction, epochs, ops of any origin.
+pub const OPS_ADMIN: Right = right("administering ops", Model::Ops, Op::Admin, ADMINISTRATION);
+
 /// Every row.
 pub const ALL: &[Right] = &[
     PAGES_SYNC_PUSH,
@@ -38,6 +45,9 @@ pub const ALL: &[Right] = &[
     RECORDS_PUSH,
     RECORDS_PULL,
     RECORDS_ADMIN,
+    OPS_PUSH,
+    OPS_PULL,
+    OPS_ADMIN,
 ];
 
 #[cfg(test)]
@@ -112,6 +122,9 @@ mod tests {
         ("a push of records", "yyyyn"),
         ("a pull of records", "yyyyn"),
         ("administering records", "yny4y"),
+        ("a push of ops", "yyyyn"),
+        ("a pull of ops", "yyyyn"),
+        ("administering ops", "yny4y"),
     ];
 
     // Verifies: TOK-03, CFG-04

@@ -185,6 +185,24 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("BUG: memory takes every write")
 }
 
+/// What `bytes` hold, uncompressed.
+///
+/// # Panics
+/// If they are no gzip.
+#[must_use]
+pub fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).expect("gzip");
+    plain
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A request whose head was let in and whose last byte is still to come.
 #[derive(Debug)]
 pub struct Unfinished {

@@ -130,9 +130,9 @@ pub const RECORDS_BODY_MAX_BYTES: usize = 10 << 20;
 /// may have, and decoded they take some twenty times as much.
 pub const RECORDS_DECODED_MAX_BYTES: usize = 24 << 20;
 /// A body of at most so many bytes is decoded at once.
-pub const RECORDS_DECODED_FREE_BYTES: usize = 64 << 10;
+pub const DECODED_FREE_BYTES: usize = 64 << 10;
 /// How long a larger one waits for its turn before it is refused.
-pub const RECORDS_DECODE_WAIT_MAX_MS: u64 = 5_000;
+pub const DECODE_WAIT_MAX_MS: u64 = 5_000;
 /// Changes of one push.
 pub const RECORDS_PUSH_MAX_CHANGES: usize = 5_000;
 /// Fields of one change of Ferry's own client, which sets aside what is refused (REC-35).
@@ -230,3 +230,48 @@ pub const RECORDS_LIST_MAX_RECORDS: usize = 1_000;
 pub const RECORDS_NOTES_MAX_ENTRIES: usize = 1_000;
 /// An export or an import, which are held in memory.
 pub const RECORDS_EXPORT_MAX_BYTES: usize = 256 << 20;
+
+/// Shortest time between two nudges of a stream of ops (ops specification, 2.3): ten a second.
+pub const OPS_NUDGE_EVERY_MS: u64 = 100;
+/// Commits whose ops a database keeps ready for its streams of ops.
+pub const OPS_RECENT_MAX_COMMITS: usize = 256;
+/// Bytes of these.
+pub const OPS_RECENT_MAX_BYTES: usize = 1 << 20;
+/// Bytes of ops of one commit above which streams read them from the log, page by page.
+pub const OPS_EVENTS_OF_COMMIT_MAX_BYTES: usize = 256 << 10;
+/// Ops of a page that a stream reads which lags.
+pub const OPS_TAIL_MAX_OPS: usize = 1_000;
+/// Bytes of such a page.
+pub const OPS_TAIL_MAX_BYTES: usize = 256 << 10;
+/// Ops of a page that is read without changing threads.
+pub const OPS_INLINE_MAX_OPS: usize = 50;
+/// Bytes of such a page.
+pub const OPS_INLINE_MAX_BYTES: usize = 64 << 10;
+/// Bytes of bodies of ops that are decoded at once in a hub, and not yet committed (WEB-11).
+pub const OPS_DECODED_MAX_BYTES: usize = 48 << 20;
+/// Ops of a shim's push that are committed together (OPS-02).
+pub const OPS_SHIM_GROUP_MAX_OPS: usize = 1_000;
+/// Bytes of ops of a shim's push above which they are committed though there are fewer.
+pub const OPS_SHIM_GROUP_MAX_BYTES: usize = 4 << 20;
+/// How many times the largest foreign op an element of a shim's push may have; beyond it the push is refused.
+pub const OPS_SHIM_ELEMENT_FACTOR: usize = 2;
+/// Bytes of a shim's pull that are read at once.
+pub const OPS_SHIM_PART_BYTES: usize = 256 << 10;
+/// Snapshots of logs that are made at once in a hub.
+pub const OPS_SNAPSHOTS_AT_ONCE: usize = 2;
+/// How long a further one waits for its turn before it is refused.
+pub const OPS_SNAPSHOT_WAIT_MAX_MS: u64 = 10_000;
+/// How often the wall clock is looked at while ops wait in quarantine for their time (OPS-10).
+pub const OPS_RELEASE_CHECK_MS: u64 = 5_000;
+/// When ops are looked at again whose time had come while the database was busy.
+pub const OPS_RELEASE_AGAIN_MS: i64 = 5_000;
+/// Ops that leave a quarantine in one commit.
+pub const OPS_RELEASED_AT_ONCE: usize = 500;
+/// Databases whose quarantines are looked at at once.
+pub const OPS_RELEASES_AT_ONCE: usize = 8;
+/// How often a log is compacted.
+pub const OPS_COMPACT_EVERY_MS: i64 = 24 * 3600 * 1000;
+/// Ops that one step of a compaction drops, or of a purge forgets, in a commit of its own.
+pub const OPS_COMPACTED_AT_ONCE: usize = 1_000;
+/// Body of an admin's call to a log of ops.
+pub const OPS_ADMIN_BODY_MAX_BYTES: usize = 64 << 10;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ferry_types::{Hlc, HlcState, OpSeq, OriginId};
+use ferry_types::{Hlc, HlcState, OpSeq, OriginId, UnixMillis};
 
 use crate::sql::{Damaged, Sql};
 
@@ -33,6 +33,8 @@ pub enum MetaKey {
     Origin,
     /// Where compaction goes on.
     Compacting,
+    /// When the log was compacted last, Unix milliseconds.
+    Compacted,
 }
 
 impl MetaKey {
@@ -49,6 +51,7 @@ impl MetaKey {
             Self::Hlc => "hlc",
             Self::Origin => "origin",
             Self::Compacting => "compacting",
+            Self::Compacted => "compacted_ms",
         }
     }
 }
@@ -190,4 +193,21 @@ pub fn clock<S: Sql>(sql: &S) -> Result<HlcState, S::Error> {
 /// What storage reports.
 pub fn set_clock<S: Sql>(sql: &S, clock: HlcState) -> Result<(), S::Error> {
     set(sql, MetaKey::Hlc, &clock.stamp(OriginId::ZERO).to_string())
+}
+
+/// When the log was compacted last; `None`: never.
+///
+/// # Errors
+/// What storage reports.
+pub fn compacted<S: Sql>(sql: &S) -> Result<Option<UnixMillis>, S::Error> {
+    let Some(text) = get(sql, MetaKey::Compacted)? else { return Ok(None) };
+    text.parse().map(|ms| Some(UnixMillis(ms))).map_err(|_| Damaged { column: 0, expected: "a time" }.into())
+}
+
+/// The log was compacted at `now`.
+///
+/// # Errors
+/// What storage reports.
+pub fn set_compacted<S: Sql>(sql: &S, now: UnixMillis) -> Result<(), S::Error> {
+    set(sql, MetaKey::Compacted, &now.0.to_string())
 }

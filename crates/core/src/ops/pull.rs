@@ -112,3 +112,30 @@ pub fn missing<S: Sql>(sql: &S, ids: &[&str]) -> Result<Vec<String>, S::Error> {
     }
     Ok(missing)
 }
+
+/// Hands `each` the ops behind `after` that lie within `prefixes`, until it answers no. Returns the last number that was
+/// looked at; `None`: there are no more.
+///
+/// # Errors
+/// What storage reports.
+pub fn tail<S: Sql>(
+    sql: &S,
+    after: OpSeq,
+    prefixes: Prefixes<'_>,
+    each: &mut dyn FnMut(OpSeq, &str) -> bool,
+) -> Result<Option<OpSeq>, S::Error> {
+    let (mut upto, mut looked_at, mut is_cut) = (after, 0, false);
+    sql.query(PAGE, &[after.into()], &mut |row| {
+        if is_cut || looked_at == PAGE_MAX_LOOKED_AT {
+            is_cut = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        upto = row::seq_of(row.integer(0)?)?;
+        looked_at += 1;
+        if prefixes.contain(row.optional_text(2)?) {
+            is_cut = !each(upto, row.text(1)?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(is_cut.then_some(upto))
+}

@@ -2,28 +2,37 @@
 //! headers, CORS and the access log.
 
 mod admission;
+mod allow;
 mod client_ip;
 mod cors;
+mod decoding;
 mod dev_guard;
 mod envelope;
+mod file_body;
 mod handover;
 mod header_read_timeout;
 mod in_flight;
 pub(crate) mod metering;
+mod outlet;
 mod query;
 mod request_body;
+pub(crate) mod served_stream;
 mod timed_stream;
 mod websocket;
 
 pub(crate) use admission::{Admitted, ConnectionAdmission, TooMany};
+pub(crate) use allow::{options, takes};
 pub(crate) use client_ip::is_forwarded;
+pub(crate) use decoding::{Decoding, Turn};
 pub(crate) use dev_guard::names_this_machine;
 pub(crate) use envelope::Envelope;
 pub use envelope::HttpRequestId;
 pub(crate) use envelope::request_origin;
+pub(crate) use file_body::file_body;
 pub(crate) use handover::{Handover, Lent, SharedStream, Takeover};
 pub(crate) use header_read_timeout::HeaderReadTimeout;
 pub(crate) use in_flight::InFlight;
+pub(crate) use outlet::Outlet;
 pub(crate) use query::Query;
 pub use request_body::BodyMemory;
 pub(crate) use request_body::RequestBody;

@@ -138,6 +138,14 @@ impl RequestBody {
         self.0.is_spooled.store(true, Ordering::Relaxed);
     }
 
+    /// All but so many of the bytes that came are on disk by now, and count no more.
+    pub(crate) fn passed_on(&self, left_bytes: u64) {
+        let (mut state, mut held) = (self.state(), self.0.memory.lock());
+        let bytes = state.held_bytes.saturating_sub(left_bytes);
+        state.held_bytes -= bytes;
+        self.give_back(&state, &mut held, bytes);
+    }
+
     /// Why it broke off, if it did.
     pub(crate) fn fault(&self) -> Option<BodyFault> {
         self.state().fault
@@ -176,6 +184,10 @@ impl RequestBody {
     fn release(&self) {
         let (mut state, mut held) = (self.state(), self.0.memory.lock());
         let bytes = std::mem::take(&mut state.held_bytes);
+        self.give_back(&state, &mut held, bytes);
+    }
+
+    fn give_back(&self, state: &State, held: &mut Held, bytes: u64) {
         held.bytes -= bytes;
         self.0.connection.remove_body_bytes(bytes);
         if let Some(principal) = &state.principal
@@ -325,6 +337,9 @@ mod tests {
         let spooled = request(&memory);
         spooled.is_spooled();
         spooled.hold(1 << 40).unwrap();
+        // What is on disk by now makes room.
+        strangers[0].passed_on(10);
+        assert_eq!((strangers[0].state().held_bytes, memory.lock().bytes), (10, 710));
         for body in held.iter().chain(&others).chain(&strangers) {
             body.release();
         }

@@ -7,7 +7,6 @@
 mod access;
 mod api;
 mod billing;
-mod decoding;
 mod entry;
 mod head;
 mod live;

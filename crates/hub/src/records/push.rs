@@ -13,13 +13,13 @@ use ferry_types::{
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    access, decoding::Turn, entry::RecordsEntry, head::client_header, loss, maintenance, refusal,
-    state::ChangedRecords, storage,
+    access, entry::RecordsEntry, head::client_header, loss, maintenance, refusal, state::ChangedRecords,
+    storage,
 };
 use crate::{
     database::Committed,
     entry::Carriers,
-    http::metering,
+    http::{Turn, metering},
     hub::Hub,
     rights::{RECORDS_PULL, RECORDS_PUSH},
 };

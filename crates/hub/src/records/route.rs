@@ -15,12 +15,11 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
-use super::{
-    api,
-    head::{options, takes},
-    live, pull, push, refusal, stream,
+use super::{api, live, pull, push, refusal, stream};
+use crate::{
+    http::{options, takes},
+    hub::Hub,
 };
-use crate::hub::Hub;
 
 /// Answers below this fit one packet, and are not worth the time to compress them.
 const COMPRESSED_MIN_BYTES: u64 = 1400;

@@ -191,6 +191,12 @@ impl ArrayScanner {
         Ok(element)
     }
 
+    /// Bytes of the element at hand.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.element.as_ref().map_or(0, Vec::len)
+    }
+
     /// The body is over.
     ///
     /// # Errors

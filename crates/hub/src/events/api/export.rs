@@ -14,9 +14,11 @@ use super::{
     answer::{Answer, ViewError},
     page::check_cursor,
     request::EventsApiRequest,
-    spool,
 };
-use crate::{database::seq_of, http::Query};
+use crate::{
+    database::seq_of,
+    http::{Query, file_body},
+};
 
 /// Bytes written to the spool at once.
 const WRITE_BYTES: usize = 1 << 20;
@@ -45,7 +47,7 @@ pub(super) async fn get(
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");
     let (row, file, bytes, seq) = spooled.ok_or_else(gone)?;
     check_cursor(request, &store, &row, (after, None)).await?;
-    let mut response = Response::new(spool::send(file));
+    let mut response = Response::new(file_body(file, ()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));

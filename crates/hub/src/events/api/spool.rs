@@ -8,29 +8,12 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::BytesMut;
 use ferry_sqlite::pages::unnamed_file;
 use ferry_types::{Error, limits::TRANSFER_STALL_MAX_MS};
 use futures_util::StreamExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 use super::{answer::ViewError, request::EventsApiRequest};
-
-/// Bytes read from the file at once.
-const READ_BYTES: usize = 64 << 10;
-
-/// A body that reads `file` from its beginning.
-pub(super) fn send(file: File) -> Body {
-    let stream = futures_util::stream::unfold(tokio::fs::File::from_std(file), |mut file| async move {
-        let mut piece = BytesMut::with_capacity(READ_BYTES);
-        match file.read_buf(&mut piece).await {
-            Ok(0) => None,
-            Ok(_) => Some((Ok(piece.freeze()), file)),
-            Err(error) => Some((Err(error), file)),
-        }
-    });
-    Body::from_stream(stream)
-}
 
 /// Takes a body of at most `most` bytes in; the file stands at its beginning.
 ///

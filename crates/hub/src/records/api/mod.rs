@@ -18,15 +18,10 @@ use http::{HeaderName, HeaderValue, Method, request::Parts};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use super::{
-    access,
-    entry::RecordsEntry,
-    head::{options, parameter, takes},
-    owners,
-};
+use super::{access, entry::RecordsEntry, head::parameter, owners};
 use crate::{
     entry::Carriers,
-    http::{HttpRequestId, Query, metering},
+    http::{HttpRequestId, Query, metering, options, takes},
     hub::Hub,
     rights::{RECORDS_ADMIN, RECORDS_PULL, RECORDS_PUSH, Right},
 };

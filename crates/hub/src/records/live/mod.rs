@@ -1,6 +1,5 @@
 //! The shell around the machines of `ferry_core::records::live`: it owns connections, storage and the clock.
 
-mod outlet;
 mod over;
 mod owner;
 mod socket;

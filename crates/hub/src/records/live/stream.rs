@@ -1,34 +1,30 @@
 //! Streams: what a [`Source`] shows, as server-sent events. Each has a task of its own, which sleeps while the fan-out
 //! task of its view serves it.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
-};
+use std::{pin::pin, sync::Arc};
 
-use axum::{body::Body, response::Response};
+use axum::response::Response;
 use bytes::Bytes;
-use ferry_control::Meter;
 use ferry_core::records::{
     UnixNanos,
     live::{LiveStream, StreamFanOut, StreamOutput, StreamPublish, StreamRead, StreamTimes},
 };
 use ferry_types::Result;
-use futures_util::task::AtomicWaker;
-use http::{HeaderValue, header, request::Parts};
+use http::request::Parts;
 
 use super::{
     super::entry::RecordsEntry,
     instant, now_ms,
-    outlet::{Chunks, Outlet, Slot, StreamBody},
     over::over,
     owner::{OwnerTopics, ViewTopic},
 };
 use crate::{
     database::ConnectionGuard,
-    fanout::{FanOutSubscriber, Subscribers},
-    http::Handover,
+    fanout::Subscribers,
+    http::{
+        Outlet,
+        served_stream::{self, ServedStream, StreamMachine, StreamNeed, StreamStep, first_event},
+    },
     hub::Hub,
 };
 
@@ -65,119 +61,34 @@ pub(in crate::records) fn respond<S: Source>(
     parts: &Parts,
     source: S,
 ) -> Response {
-    let mut session = Session::new(hub, entry, source);
-    let body = match parts.extensions.get::<Handover>() {
-        Some(handover) => {
-            let first = session.first_event();
-            let go_on = move |stream| Box::pin(session.run(Outlet::Connection(Chunks::new(stream)))) as _;
-            handover.body(first, Box::new(go_on))
-        }
-        None => {
-            let slot = Arc::new(Slot::default());
-            let session = session.run(Outlet::Body(Arc::clone(&slot)));
-            Body::new(StreamBody::new(slot, Box::pin(session)))
-        }
-    };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that buffer would hold events back.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    let session = Session::new(hub, entry, source);
+    let first = |session: &mut Session<S>| first_event(&mut session.machine, &session.entry.context.meter);
+    served_stream::respond(parts, session, first, |session, outlet| Box::pin(session.run(outlet)))
 }
 
 /// What a stream's task does for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub(crate) enum RecordsTask {
     Read,
     AskBilling,
-    End,
 }
 
-/// A stream between its own task and the one that serves its view.
-struct ServedStream {
-    state: Mutex<State>,
-    /// The stream's own task.
-    task: AtomicWaker,
-}
+impl StreamMachine for LiveStream<()> {
+    type Need = RecordsTask;
 
-struct State {
-    machine: LiveStream<()>,
-    outlet: Outlet,
-    meter: Meter,
-    /// What its task has not begun yet.
-    need: Option<Need>,
-    /// The connection is full: its task waits for room.
-    is_full: bool,
-}
-
-impl FanOutSubscriber for ServedStream {
-    fn serve(&self) {
-        let mut state = self.lock();
-        if state.is_full || state.need.is_some() {
-            return;
-        }
-        if let Poll::Ready(need) = state.advance(&mut Context::from_waker(Waker::noop())) {
-            state.need = Some(need);
-        }
-        let needs_task = state.is_full || state.need.is_some();
-        drop(state);
-        if needs_task {
-            self.task.wake();
+    fn next_step(&mut self) -> StreamStep<RecordsTask> {
+        match self.next_output() {
+            StreamOutput::Send(event) => StreamStep::Send(event),
+            StreamOutput::Wait => StreamStep::Wait,
+            StreamOutput::Read => StreamStep::Need(RecordsTask::Read),
+            StreamOutput::AskBilling => StreamStep::Need(RecordsTask::AskBilling),
+            StreamOutput::End => StreamStep::End,
         }
     }
-}
 
-impl ServedStream {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn budget_spent(&mut self) -> Bytes {
+        Self::budget_spent(self)
     }
-
-    /// Ready with what only the stream's task can do.
-    fn poll_need(&self, context: &mut Context<'_>) -> Poll<Need> {
-        self.task.register(context.waker());
-        let mut state = self.lock();
-        match state.need.take() {
-            Some(need) => Poll::Ready(need),
-            None => state.advance(context),
-        }
-    }
-}
-
-impl State {
-    /// Sends as long as there is something to send and room for it. Ready with what else is to be done.
-    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Need> {
-        loop {
-            self.is_full = false;
-            match self.outlet.poll_ready(context) {
-                Poll::Ready(Ok(())) => {}
-                // The reader has gone.
-                Poll::Ready(Err(_)) => return Poll::Ready(Need::End),
-                Poll::Pending => {
-                    self.is_full = true;
-                    return Poll::Pending;
-                }
-            }
-            let need = match self.machine.next_output() {
-                StreamOutput::Send(event) => {
-                    let event = charged(&mut self.machine, &self.meter, event);
-                    self.outlet.start_send(event);
-                    continue;
-                }
-                StreamOutput::Wait => return Poll::Pending,
-                StreamOutput::Read => Need::Read,
-                StreamOutput::AskBilling => Need::AskBilling,
-                StreamOutput::End => Need::End,
-            };
-            return Poll::Ready(need);
-        }
-    }
-}
-
-/// The event, or what stands in its place when the credential may transfer no more.
-fn charged(machine: &mut LiveStream<()>, meter: &Meter, event: Bytes) -> Bytes {
-    if meter.charge(event.len()).is_ok() { event } else { machine.budget_spent() }
 }
 
 /// Everything of one stream that its task holds.
@@ -211,18 +122,9 @@ impl<S: Source> Session<S> {
         }
     }
 
-    /// What it begins with.
-    fn first_event(&mut self) -> Bytes {
-        match self.machine.next_output() {
-            StreamOutput::Send(event) => charged(&mut self.machine, &self.entry.context.meter, event),
-            other => unreachable!("BUG: a stream begins with an event, not {other:?}"),
-        }
-    }
-
     async fn run(self, outlet: Outlet) {
         let Self { hub, entry, mut source, owner, view, machine, _connection } = self;
-        let state = State { machine, outlet, meter: entry.context.meter.clone(), need: None, is_full: false };
-        let live = Arc::new(ServedStream { state: Mutex::new(state), task: AtomicWaker::new() });
+        let live = ServedStream::new(machine, outlet, entry.context.meter.clone());
         let _member = Subscribers::join(Arc::clone(&view), Arc::clone(&live) as _);
         let mut over = pin!(over(&hub, &entry));
         let mut is_over = false;
@@ -241,16 +143,16 @@ impl<S: Source> Session<S> {
                     alarm.as_mut().reset(instant(state.machine.deadline_ms()));
                     continue;
                 }
-                need = std::future::poll_fn(|context| live.poll_need(context)) => need,
-                () = std::future::poll_fn(|context| live.lock().outlet.poll_gone(context)) => return,
+                need = live.need() => need,
+                () = live.gone() => return,
             };
             match need {
-                Need::End => break,
-                Need::AskBilling => {
+                StreamNeed::End => break,
+                StreamNeed::Of(RecordsTask::AskBilling) => {
                     let is_admitted = Box::pin(hub.services.records.billing.admits(&entry.owner)).await;
                     live.lock().machine.admitted(is_admitted);
                 }
-                Need::Read => {
+                StreamNeed::Of(RecordsTask::Read) => {
                     let position = live.lock().machine.position();
                     // Boxed, since it is large and soon over; a stream lives long.
                     let read = Box::pin(source.read(position)).await;
@@ -270,8 +172,7 @@ impl<S: Source> Session<S> {
                 }
             }
         }
-        // Who takes nothing has gone, or the hub stops and does not wait for ever.
-        let _ = std::future::poll_fn(|context| live.lock().outlet.poll_end(context)).await;
+        live.finish().await;
     }
 }
 

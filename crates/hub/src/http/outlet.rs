@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use http_body::Frame;
 use tokio::io::ReadBuf;
 
-use crate::http::SharedStream;
+use super::SharedStream;
 
 /// Behind each chunk, and behind the last one's length.
 const CRLF: &[u8] = b"\r\n";
@@ -22,7 +22,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const CHUNK_HEAD_MAX_BYTES: usize = 2 * size_of::<usize>() + CRLF.len();
 
 /// Takes one event at a time.
-pub(super) enum Outlet {
+pub(crate) enum Outlet {
     /// A connection that was taken over.
     Connection(Chunks),
     /// A body that the HTTP library asks for more.
@@ -31,7 +31,7 @@ pub(super) enum Outlet {
 
 impl Outlet {
     /// Ready when there is room for an event.
-    pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Connection(chunks) => chunks.poll_sent(context),
             // The body asks again when it has given the event away.
@@ -41,7 +41,7 @@ impl Outlet {
     }
 
     /// Sends an event; only when ready.
-    pub(super) fn start_send(&mut self, event: Bytes) {
+    pub(crate) fn start_send(&mut self, event: Bytes) {
         match self {
             Self::Connection(chunks) => chunks.begin(event),
             Self::Body(slot) => {
@@ -58,7 +58,7 @@ impl Outlet {
     }
 
     /// Sends the end of the body, behind everything else.
-    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Connection(chunks) => chunks.poll_end(context),
             Self::Body(_) => Poll::Ready(Ok(())),
@@ -66,7 +66,7 @@ impl Outlet {
     }
 
     /// Ready once the reader has gone. A body is dropped then.
-    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Connection(chunks) => chunks.poll_gone(context),
             Self::Body(_) => Poll::Pending,
@@ -75,7 +75,7 @@ impl Outlet {
 }
 
 /// A body in chunks, on a connection that nobody else writes to.
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     stream: SharedStream,
     /// What is being sent: an event, and how much of its chunk has been sent.
     sending: Option<(Bytes, usize)>,
@@ -84,7 +84,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(stream: SharedStream) -> Self {
+    pub(crate) fn new(stream: SharedStream) -> Self {
         Self { stream, sending: None, is_unflushed: false, ended_bytes: 0 }
     }
 
@@ -166,7 +166,7 @@ fn chunk_head(bytes: usize) -> ([u8; CHUNK_HEAD_MAX_BYTES], usize) {
 
 /// Room for one event between a stream and the body that gives it to the HTTP library.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Waiting>);
+pub(crate) struct Slot(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -181,13 +181,13 @@ impl Slot {
 }
 
 /// The body of a stream over HTTP/2, or that is not sent in chunks. It runs the stream itself, which so ends with it.
-pub(super) struct StreamBody {
+pub(crate) struct StreamBody {
     session: Option<BoxFuture<'static, ()>>,
     slot: Arc<Slot>,
 }
 
 impl StreamBody {
-    pub(super) fn new(slot: Arc<Slot>, session: BoxFuture<'static, ()>) -> Self {
+    pub(crate) fn new(slot: Arc<Slot>, session: BoxFuture<'static, ()>) -> Self {
         Self { session: Some(session), slot }
     }
 }

@@ -1,0 +1,149 @@
+//! The quarantine and its clocks (acceptance scenario 6, the hub's part).
+
+use ferry_testkit::{hephd::CursorRule, wait};
+use serde_json::{Value, json};
+
+use super::{A, B, Ops, T_MS, codes, hlc, set, statuses, text};
+
+/// The machine's time as the examples count it.
+fn now_ms() -> u64 {
+    u64::try_from(wait::unix_seconds()).unwrap() * 1000 - T_MS
+}
+
+fn ahead(ops: &Ops, id: &str, by_ms: u64) -> Value {
+    ops.push(B, &[set(id, &hlc(now_ms() + by_ms, 0, B), "n/b", "t", &json!(id), &[])])
+}
+
+fn quarantine(ops: &Ops, admin: &str) -> Vec<Value> {
+    ops.v1_as(admin, "GET", "/quarantine", "").json()["quarantine"].as_array().unwrap().clone()
+}
+
+// One device in the future poisoned all clocks.
+// Verifies: OPS-10
+#[test]
+fn an_op_from_the_future_waits_and_is_delivered_in_its_time() {
+    let ops = Ops::with(&["--ops-max-skew-ms=2000"]);
+    let answer = ahead(&ops, "op-b-0001", 5_000);
+    let result = &answer["results"][0];
+    assert_eq!(
+        (&result["status"], &result["code"]),
+        (&json!("quarantined"), &json!("clock_ahead")),
+        "{answer}"
+    );
+    assert!(result["release_at_ms"].as_i64().unwrap() > answer["hub_time_ms"].as_i64().unwrap());
+    // Others go on, and their cursors are far ahead when it comes.
+    for n in 0..5 {
+        ops.accepted(A, &[set(&format!("op-a-{n:05}"), &hlc(n, 0, A), "n/a", "t", &json!(n), &[])]);
+    }
+    assert_eq!(statuses(&ahead(&ops, "op-b-0001", 5_000)), ["quarantined"], "again");
+    let mut stream = ops.stream("?after_seq=5");
+    stream.expect("ready");
+    let (_, nudge) = stream.expect("nudge");
+    assert_eq!(nudge["head"], 6, "nobody asked for it");
+    let page = ops.page("?after_seq=5");
+    assert_eq!(page["ops"][0]["op"]["id"], "op-b-0001");
+    assert_eq!(ops.ids().len(), 6);
+}
+
+// Verifies: OPS-10
+#[test]
+fn what_waits_is_released_after_a_restart_though_nobody_pushes() {
+    let ops = Ops::with(&["--ops-max-skew-ms=2000"]);
+    ahead(&ops, "op-b-0001", 6_000);
+    let ops = ops.restarted();
+    assert_eq!(ops.page("")["head"], 0);
+    wait::until("the release", || (ops.page("")["head"] == 1).then_some(()));
+}
+
+// Verifies: OPS-10
+#[test]
+fn clocks_of_foreign_ops_are_judged_only_if_they_can_be_read() {
+    let ops = Ops::with(&["--ops-max-skew-ms=2000"]);
+    let client = ops.hephd(CursorRule::Replaced);
+    let ms = u64::try_from(wait::unix_seconds()).unwrap() * 1000;
+    for (clock, is_taken) in [
+        (format!("{:017}-0000-x", ms + 3_600_000), false),
+        (format!("{ms:017}-0000-x"), true),
+        ("zzz".to_owned(), true),
+        (format!("{:012}-x", ms / 100), true),
+        (format!("{:017}-x", ms * 10), true),
+    ] {
+        let pushed = client.push(&format!(r#"{{"ops":[{{"hlc":"{clock}"}}]}}"#));
+        assert_eq!(pushed.json()["applied"], u64::from(is_taken), "{clock}");
+    }
+}
+
+// Verifies: OPS-10, OPS-54
+#[test]
+fn an_admin_releases_or_discards() {
+    let ops = Ops::new();
+    let admin = ops.admin();
+    let day = 24 * 3600 * 1000;
+    for id in ["op-b-0001", "op-b-0002"] {
+        assert_eq!(codes(&ahead(&ops, id, day)), ["clock_ahead"]);
+    }
+    let client = ops.hephd(CursorRule::Replaced);
+    assert_eq!(client.push(r#"{"ops":[{"no":"clock"}]}"#).status, 200);
+    assert_eq!(ops.v1("GET", "/quarantine", "").status, 403, "not everybody");
+    let kept = quarantine(&ops, &admin);
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    let unreadable = kept.iter().find(|op| op["code"] == "unreadable").expect("the one without a clock");
+    assert_eq!(unreadable["raw"], r#"{"no":"clock"}"#);
+    wait::until("the gauges", || {
+        let read = |code: &str| ops.metric(&format!("ferry_ops_quarantined{{code=\"{code}\"}}"));
+        (read("clock_ahead") == Some(2.0) && read("unreadable") == Some(1.0)).then_some(())
+    });
+    let decide = |id: &str, action: &str| {
+        let id = id.replace(':', "%3A");
+        let body = json!({ "action": action }).to_string();
+        ops.v1_as(&admin, "POST", &format!("/quarantine/{id}"), &body)
+    };
+    let released = decide("op-b-0001", "release");
+    assert_eq!((released.status, &released.json()["results"][0]["status"]), (200, &json!("accepted")));
+    assert_eq!(decide("op-b-0002", "discard").status, 200);
+    assert_eq!(decide(&text(&unreadable["id"]), "discard").status, 200);
+    assert_eq!(decide("op-b-0002", "release").status, 404);
+    assert_eq!(decide("op-b-0001", "burn").status, 400);
+    assert_eq!((quarantine(&ops, &admin).len(), ops.ids()), (0, vec!["op-b-0001".to_owned()]));
+    // What was discarded may come again.
+    assert_eq!(codes(&ahead(&ops, "op-b-0002", day)), ["clock_ahead"]);
+}
+
+// Verifies: OPS-07
+#[test]
+fn a_full_quarantine_refuses_the_group_and_stores_nothing_of_it() {
+    let ops = Ops::with(&["--ops-quarantine-max-ops=3"]);
+    let client = ops.hephd(CursorRule::Replaced);
+    let bad = |n: usize| format!(r#"{{"no":{n}}}"#);
+    let body = |ops: &[String]| ferry_testkit::hephd::body_of(ops);
+    assert_eq!(client.push(&body(&[bad(1), bad(2)])).status, 200);
+    let full = client.push(&body(&[r#"{"hlc":"1"}"#.to_owned(), bad(3), bad(4)]));
+    assert_eq!(full.status, 503, "{}", full.text());
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(ops.page("")["head"], 0, "nothing of the group is half stored");
+    let day = 24 * 3600 * 1000;
+    assert_eq!(codes(&ahead(&ops, "op-b-0001", day)), ["clock_ahead"]);
+    let op = set("op-b-0002", &hlc(now_ms() + day, 0, B), "n/b", "t", &json!(1), &[]);
+    let full = ops.v1("POST", "", &super::batch(B, &[op]));
+    assert_eq!((full.status, &full.json()["error"]["code"]), (503, &json!("quarantine_full")));
+    assert_eq!(client.push(r#"{"ops":[{"hlc":"2"}]}"#).status, 200, "what needs no quarantine goes on");
+}
+
+// A clock that was set back, or forward by years.
+// Verifies: OPS-10
+#[test]
+fn the_hubs_own_clock_may_jump() {
+    let hour: i64 = 3_600_000;
+    let ops = Ops::new();
+    ops.accepted(A, &[set("op-a-0001", &hlc(now_ms(), 0, A), "n/a", "t", &json!(1), &[])]);
+    // An hour back: the bound stays where it was.
+    let ops = ops.restarted_with(|options| options.fault(format!("clock={}", -hour)));
+    ops.accepted(A, &[set("op-a-0002", &hlc(now_ms(), 1, A), "n/a", "t", &json!(2), &["op-a-0001"])]);
+    // Ten years ahead: nothing is judged too early, and nothing is blocked.
+    let years = 3_650 * 24 * hour;
+    let mut ops = ops.restarted_with(|options| options.fault(format!("clock={years}")));
+    ops.place.user = ferry_testkit::Session::login(ops.address(), &ops.place.user.email);
+    ops.token = super::token(&ops.place, &["read", "write"], &[]);
+    ops.accepted(A, &[set("op-a-0003", &hlc(now_ms() + 5_000, 0, A), "n/a", "t", &json!(3), &["op-a-0002"])]);
+    assert_eq!(ops.ids().len(), 3);
+}
