@@ -1,6 +1,7 @@
 //! kill -9, full disks, lost acknowledgements (events, scenarios 4 and 5).
 
 use ferry_testkit::livestore::{Outcome, Page, Said, chain, event};
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::{Stores, a};
@@ -46,6 +47,50 @@ fn kill_9_at_every_point_of_a_push_loses_nothing_acknowledged() {
         assert_eq!(stores.open("app").push(&a(2), &[event(last + 1, last)]), Outcome::Success(json!({})));
         head = last + 1;
     }
+}
+
+// Verifies: EVT-05, EVT-80
+#[test]
+fn kill_9_while_events_of_many_stores_are_filed_loses_and_doubles_none() {
+    const WAITING: usize = 1_008;
+    let mut stores = Stores::new();
+    let ids: Vec<String> = (0..12).map(|number| format!("s-{number}")).collect();
+    let mut heads = vec![0; ids.len()];
+    for id in &ids {
+        stores.open(id);
+    }
+    let count = |stores: &Stores, table: &str| -> usize {
+        let database =
+            Connection::open(stores.place.hub.database_dir(&stores.place.database).join("main.db")).unwrap();
+        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    while count(&stores, "_ferry_event_arrivals") < WAITING {
+        for (id, head) in ids.iter().zip(&mut heads).take(9) {
+            assert_eq!(stores.open(id).push(&a(1), &chain(*head, 16)).code(), "success");
+            *head += 16;
+        }
+    }
+    for point in ["events.append", "events.committed"] {
+        let token = stores.token.clone();
+        let place = stores.place.restarted_with(|options| options.fault(format!("{point}=kill")));
+        stores = Stores { place, token };
+        let mut socket = stores.open("s-3");
+        socket.begin_push(&a(1), &chain(heads[3], 2), None);
+        assert!(!matches!(socket.next(), Said::Frame(_)), "{point}: answered before it died");
+        stores.place.hub.ended();
+        stores = stores.restarted();
+        let is_filed = point == "events.committed";
+        assert_eq!(count(&stores, "_ferry_event_arrivals"), if is_filed { 2 } else { WAITING }, "{point}");
+        heads[3] += if is_filed { 2 } else { 0 };
+        assert_eq!(count(&stores, "events"), heads.iter().sum::<i64>() as usize, "{point}");
+        for (id, head) in ids.iter().zip(&heads) {
+            let mut socket = stores.open(id);
+            socket.pull(&a(9), false, None);
+            let found: Vec<i64> = socket.history(&a(9)).iter().flat_map(Page::numbers).collect();
+            assert_eq!(found, (1..=*head).collect::<Vec<_>>(), "{point}: {id}");
+        }
+    }
+    assert_eq!(stores.open("s-3").push(&a(1), &chain(heads[3], 1)).code(), "success");
 }
 
 // Verifies: EVT-05

@@ -21,6 +21,7 @@ pub fn put_back(path: &Path) {
     let connection = Connection::open(path).expect("the file can be opened");
     let run = |sql: &str| connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     run("BEGIN");
+    file_arrivals(&connection);
     run(REGISTRY);
     let mut statement =
         connection.prepare("SELECT store_id, number, state FROM _ferry_event_logs").expect("a registry");
@@ -53,6 +54,21 @@ pub fn put_back(path: &Path) {
         ));
     }
     run("DROP VIEW events; DROP TABLE _ferry_events; DROP TABLE _ferry_event_logs; COMMIT");
+}
+
+/// Files the events that wait for it: the first layout had none that do.
+fn file_arrivals(connection: &Connection) {
+    let has = "SELECT count(*) FROM sqlite_master WHERE name = '_ferry_event_arrivals'";
+    if connection.query_row(has, [], |row| row.get(0)).expect("a count") {
+        let file = "INSERT INTO _ferry_events SELECT store, seq_num, parent_seq_num, name, args, created_at, client_id,
+                session_id, commit_seq, principal FROM _ferry_event_arrivals;
+            UPDATE _ferry_event_logs SET head = a.head, event_count = event_count + a.events,
+                bytes = _ferry_event_logs.bytes + a.bytes, last_created_at = a.last
+            FROM (SELECT store, max(seq_num) AS head, count(*) AS events, sum(bytes) AS bytes, max(created_at) AS last
+                FROM _ferry_event_arrivals GROUP BY store) AS a WHERE number = a.store;
+            DROP VIEW events; DROP TABLE _ferry_event_arrivals; CREATE VIEW events AS SELECT 1";
+        connection.execute_batch(file).expect("events that wait are filed");
+    }
 }
 
 /// The table of a store in the first layout.

@@ -1,7 +1,7 @@
 //! What an operator does to a whole store (section 2.10). Each runs inside one request of the writer (EVT-45).
 
 use super::{
-    ahead, hook_position, idempotency,
+    ahead, arrivals, hook_position, idempotency,
     identity::{self, IdentityChange},
     log, maintenance,
     store::{StoreRow, StoreState},
@@ -41,7 +41,8 @@ pub fn revive<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) 
 /// # Errors
 /// What storage reports.
 pub fn follow_log<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
-    row.head = log::newest(sql, &row.key)?.map_or(row.base, |newest| newest.seq_num);
+    arrivals::file_store(sql, row.key.number)?;
+    row.head = log::newest_filed(sql, &row.key)?.map_or(row.base, |newest| newest.seq_num);
     row.event_count = log::count(sql, &row.key, 0, row.head)?;
     let text = "UPDATE _ferry_event_logs SET head = ?2, event_count = ?3 WHERE store_id = ?1";
     sql.execute(text, &[(*row.key.id).into(), row.head.into(), row.event_count.into()])?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ferry_protocol::events::{ErrorCode, Event, RpcError, SEQ_NUM_MAX};
 
 use super::{
-    CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, ahead, log,
+    CLIENT_ID_MAX_BYTES, HUB_CLIENT_ID, NAME_MAX_BYTES, ahead, arrivals, log,
     store::{StoreRow, StoreState},
 };
 use crate::sql::{Sql, Value};
@@ -198,11 +198,17 @@ struct Current {
     backend_id: Box<str>,
     state: StoreState,
     last_created_at: Option<Box<str>>,
+    /// Events of all stores that wait to be filed; `None`: in this database they do not.
+    waiting: Option<i64>,
 }
 
 fn current<S: Sql>(sql: &S, store_id: &str) -> Result<Option<Current>, S::Error> {
-    let text =
-        "SELECT number, head, backend_id, state, last_created_at FROM _ferry_event_logs WHERE store_id = ?1";
+    let has_arrivals = arrivals::exist(sql)?;
+    let text = if has_arrivals {
+        arrivals::CURRENT
+    } else {
+        "SELECT number, head, backend_id, state, last_created_at FROM _ferry_event_logs WHERE store_id = ?1"
+    };
     sql.first(text, &[store_id.into()], |row| {
         Ok(Current {
             number: row.integer(0)?,
@@ -210,6 +216,7 @@ fn current<S: Sql>(sql: &S, store_id: &str) -> Result<Option<Current>, S::Error>
             backend_id: row.text(2)?.into(),
             state: row.text(3)?.parse()?,
             last_created_at: row.optional_text(4)?.map(Into::into),
+            waiting: if has_arrivals { row.optional_integer(5)?.or(Some(0)) } else { None },
         })
     })
 }
@@ -248,28 +255,44 @@ pub fn append<S: Sql>(sql: &S, append: &Append<'_>, batch: &[Event]) -> Result<A
         return Ok(AppendOutcome::Held(held));
     }
     // The hub's clock may have been set back.
-    let created_at = match current.last_created_at {
-        Some(last) if *last > *append.now => last,
+    let created_at: Box<str> = match &current.last_created_at {
+        Some(last) if **last > *append.now => last.clone(),
         _ => append.now.into(),
     };
+    write(sql, append, &current, batch, &created_at)?;
+    Ok(AppendOutcome::Appended(Appended { created_at, head: last.seq_num }))
+}
+
+/// Writes a batch behind its log, and counts it.
+fn write<S: Sql>(
+    sql: &S,
+    append: &Append<'_>,
+    current: &Current,
+    batch: &[Event],
+    created_at: &str,
+) -> Result<(), S::Error> {
     let commit_seq = i64::try_from(append.commit_seq).unwrap_or(i64::MAX);
-    let mut values = Vec::with_capacity(batch.len() * COLUMNS);
-    for event in batch {
-        values.extend_from_slice(&row(current.number, event, (&created_at, commit_seq), append.principal));
+    let row = |event| row(current.number, event, (created_at, commit_seq), append.principal);
+    let bytes: usize = batch.iter().map(size_of_event).sum();
+    if let Some(waiting) = current.waiting.filter(|_| arrivals::takes(batch.len(), bytes)) {
+        let mut values = Vec::with_capacity(batch.len() * arrivals::COLUMNS);
+        for event in batch {
+            values.extend_from_slice(&row(event));
+            values.extend_from_slice(&[integer(size_of_event(event)), append.store_id.into()]);
+        }
+        return arrivals::add(sql, waiting, &values);
     }
+    if current.waiting.is_some() {
+        arrivals::file_store(sql, current.number)?;
+    }
+    let values: Vec<_> = batch.iter().flat_map(row).collect();
     sql.execute_rows(log::INSERT, COLUMNS, &values)?;
     let text = "UPDATE _ferry_event_logs SET head = ?2, event_count = event_count + ?3, bytes = bytes + ?4,
                     last_created_at = ?5 WHERE store_id = ?1";
-    let bytes: usize = batch.iter().map(size_of_event).sum();
-    let counted = [
-        append.store_id.into(),
-        last.seq_num.into(),
-        integer(batch.len()),
-        integer(bytes),
-        (*created_at).into(),
-    ];
-    sql.execute(text, &counted)?;
-    Ok(AppendOutcome::Appended(Appended { created_at, head: last.seq_num }))
+    let head = batch.last().map_or(current.head, |event| event.seq_num);
+    let counted =
+        [append.store_id.into(), head.into(), integer(batch.len()), integer(bytes), created_at.into()];
+    sql.execute(text, &counted).map(drop)
 }
 
 pub(super) const COLUMNS: usize = 10;

@@ -5,6 +5,7 @@
 //! anywhere and goes on there.
 
 use super::{
+    arrivals,
     schema::{create_logs, create_view, has_table},
     store_key::StoreKey,
 };
@@ -44,6 +45,7 @@ pub fn take_over<S: Sql>(sql: &S) -> Result<(), S::Error> {
                 FROM _ferry_event_stores";
     sql.execute(rows, &[])?;
     sql.execute("DROP TABLE _ferry_event_stores", &[])?;
+    arrivals::make_if_many(sql)?;
     if !is_moving(sql)? {
         create_view(sql)?;
     }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     admin, ahead,
     append::{COLUMNS, check_event, integer, row as columns, size_of_event},
+    arrivals,
     export::hex,
     hook_position,
     identity::{self, IdentityChange},
@@ -193,6 +194,8 @@ pub fn admit<S: Sql>(
         }
         Some(row) => row,
     };
+    // The writer counts from the row, and puts its events behind what is filed.
+    arrivals::file_store(sql, row.key.number)?;
     match row.state {
         StoreState::Hold => return Ok(Err(Refused::OnHold)),
         StoreState::Deleted if wanted.mode == Mode::Append => return Ok(Err(Refused::NoStore)),

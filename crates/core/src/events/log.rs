@@ -1,12 +1,12 @@
 //! The events of one store, as the file holds them: under the store's number, and the rest of them, while a database of
-//! the first layout is brought up to date, in a table of that layout. Both are read as one.
+//! the first layout is brought up to date, in a table of that layout; the newest may wait to be filed
+//! ([`super::arrivals`]). All are read as one.
 
 use std::{borrow::Cow, ops::ControlFlow};
 
-use ferry_protocol::events::EventRef;
-
-use super::{first_layout, store_key::StoreKey};
-use crate::sql::{Damaged, Row, Sql};
+pub use super::event_row::{EachEvent, Newest};
+use super::{arrivals, event_row::event, first_layout, store_key::StoreKey};
+use crate::sql::Sql;
 
 const PAGE: &str = "SELECT seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq
     FROM _ferry_events WHERE store = ?1 AND seq_num > ?2 AND seq_num <= ?3 ORDER BY seq_num LIMIT ?4";
@@ -16,20 +16,6 @@ const NEWEST: &str = "SELECT seq_num, created_at, commit_seq FROM _ferry_events 
 pub(super) const INSERT: &str =
     "INSERT INTO _ferry_events(store, seq_num, parent_seq_num, name, args, created_at, client_id, session_id,
         commit_seq, principal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-
-/// The newest event of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newest {
-    /// Its number.
-    pub seq_num: i64,
-    /// When it was committed.
-    pub created_at: Box<str>,
-    /// The commit that appended it.
-    pub commit_seq: i64,
-}
-
-/// What [`each_event`] hands an event and the number of its commit to; it may break off.
-pub type EachEvent<'a, E> = dyn FnMut(&EventRef<'_>, i64) -> Result<ControlFlow<()>, E> + 'a;
 
 /// Hands every event after `after` up to `upto` to `each`, in order, at most `limit`. Wants one snapshot.
 ///
@@ -47,7 +33,16 @@ pub fn each_event<S: Sql>(
         Some(rest) => first_layout::page(&rest).into(),
     };
     let range = [key.number.into(), after.into(), upto.into(), i64::from(limit).into()];
-    sql.query(&text, &range, &mut |row| each(&event(row)?, row.integer(7)?))
+    let (mut left, mut flow) = (limit, ControlFlow::Continue(()));
+    sql.query(&text, &range, &mut |row| {
+        left -= 1;
+        flow = each(&event(row)?, row.integer(7)?)?;
+        Ok(flow)
+    })?;
+    if flow.is_break() {
+        return Ok(());
+    }
+    arrivals::each_event(sql, key, (after, upto), left, each)
 }
 
 /// Counts the events after `after` up to `upto`, one by one. Wants one snapshot.
@@ -61,7 +56,19 @@ pub fn count<S: Sql>(sql: &S, key: &StoreKey, after: i64, upto: i64) -> Result<i
     };
     let counted =
         sql.first(&text, &[key.number.into(), after.into(), upto.into()], |row| Ok(row.integer(0)?))?;
-    Ok(counted.unwrap_or(0))
+    Ok(counted.unwrap_or(0) + arrivals::count(sql, key, after, upto)?)
+}
+
+/// The newest event of those that are filed. Wants one snapshot.
+///
+/// # Errors
+/// What storage reports.
+pub(super) fn newest_filed<S: Sql>(sql: &S, key: &StoreKey) -> Result<Option<Newest>, S::Error> {
+    let text = match first_layout::rest_of(sql, key)? {
+        None => Cow::Borrowed(NEWEST),
+        Some(rest) => first_layout::newest(&rest).into(),
+    };
+    sql.first(&text, &[key.number.into()], |row| Ok(Newest::read(row)?))
 }
 
 /// The newest event. Wants one snapshot.
@@ -69,23 +76,8 @@ pub fn count<S: Sql>(sql: &S, key: &StoreKey, after: i64, upto: i64) -> Result<i
 /// # Errors
 /// What storage reports.
 pub fn newest<S: Sql>(sql: &S, key: &StoreKey) -> Result<Option<Newest>, S::Error> {
-    let text = match first_layout::rest_of(sql, key)? {
-        None => Cow::Borrowed(NEWEST),
-        Some(rest) => first_layout::newest(&rest).into(),
-    };
-    sql.first(&text, &[key.number.into()], |row| {
-        Ok(Newest { seq_num: row.integer(0)?, created_at: row.text(1)?.into(), commit_seq: row.integer(2)? })
-    })
-}
-
-fn event(row: &dyn Row) -> Result<EventRef<'_>, Damaged> {
-    Ok(EventRef {
-        seq_num: row.integer(0)?,
-        parent_seq_num: row.integer(1)?,
-        name: row.text(2)?,
-        args: row.optional_text(3)?,
-        created_at: row.text(4)?,
-        client_id: row.text(5)?,
-        session_id: row.text(6)?,
-    })
+    match arrivals::newest(sql, key)? {
+        Some(newest) => Ok(Some(newest)),
+        None => newest_filed(sql, key),
+    }
 }

@@ -2,7 +2,7 @@
 //! a database of the first layout up to date. A step is one commit, so it may end anywhere and goes on there.
 
 use super::{
-    first_layout,
+    arrivals, first_layout,
     schema::{Later, has_tables},
     store::StoreRow,
 };
@@ -54,6 +54,7 @@ pub fn step<S: Sql>(sql: &S, progress: &mut MaintenanceProgress) -> Result<bool,
 /// gives the store another number.
 pub(super) fn drop_log<S: Sql>(sql: &S, row: &StoreRow) -> Result<(), S::Error> {
     first_layout::forget(sql, &row.key)?;
+    arrivals::forget(sql, row.key.number)?;
     if delete_some(sql, row.key.number)? == STEP_EVENTS {
         Later::Dropped.make(sql)?;
         sql.execute("INSERT INTO _ferry_event_dropped VALUES (?1)", &[row.key.number.into()])?;

@@ -7,7 +7,9 @@
 pub mod admin;
 pub mod ahead;
 pub mod append;
+mod arrivals;
 pub mod connection;
+mod event_row;
 pub mod export;
 pub mod first_layout;
 pub mod hook_position;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferry_protocol::events::{PageBody, PageInfo};
 
 use super::{
-    PAGE_MAX_BYTES, PAGE_MAX_EVENTS,
+    PAGE_MAX_BYTES, PAGE_MAX_EVENTS, arrivals,
     log::{self, each_event},
     store_key::StoreKey,
 };
@@ -81,9 +81,13 @@ pub fn read_page<S: Sql>(
 /// # Errors
 /// What storage reports.
 pub fn count<S: Sql>(sql: &S, key: &StoreKey, after: i64, upto: i64) -> Result<u64, S::Error> {
-    let dense = "SELECT base FROM _ferry_event_logs
-                 WHERE store_id = ?1 AND head - base = event_count AND base <= ?2 AND ?3 <= head";
-    let found = sql.first(dense, &[(*key.id).into(), after.into(), upto.into()], |_| Ok(()))?;
-    let counted = if found.is_some() { upto - after } else { log::count(sql, key, after, upto)? };
+    let dense = "SELECT head FROM _ferry_event_logs
+                 WHERE store_id = ?1 AND head - base = event_count AND base <= ?2";
+    let filed = sql.first(dense, &[(*key.id).into(), after.into()], |row| Ok(row.integer(0)?))?;
+    let counted = match filed {
+        Some(head) if upto <= head => upto - after,
+        Some(head) => (head - after).max(0) + arrivals::count(sql, key, after.max(head), upto)?,
+        None => log::count(sql, key, after, upto)?,
+    };
     Ok(u64::try_from(counted).unwrap_or(0))
 }

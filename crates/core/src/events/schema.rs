@@ -23,6 +23,10 @@ const VIEW: &str = "CREATE VIEW IF NOT EXISTS events(
         SELECT l.store_id, e.seq_num, e.parent_seq_num, e.name, e.args, e.created_at, e.client_id, e.session_id,
             e.commit_seq
         FROM _ferry_event_logs AS l CROSS JOIN _ferry_events AS e ON e.store = l.number";
+/// What is added to it where events wait to be filed.
+const VIEW_OF_ARRIVALS: &str = " UNION ALL
+        SELECT store_id, seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq
+        FROM _ferry_event_arrivals";
 
 /// A table that most databases never need, made at its first write: each would take a page of every database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +99,19 @@ pub(super) fn create_logs<S: Sql>(sql: &S) -> Result<(), S::Error> {
 
 /// Makes the view, unless the application has given something that name.
 pub(super) fn create_view<S: Sql>(sql: &S) -> Result<(), S::Error> {
-    sql.execute(VIEW, &[]).map(drop)
+    let arrivals = if has_arrivals(sql)? { VIEW_OF_ARRIVALS } else { "" };
+    sql.execute(&format!("{VIEW}{arrivals}"), &[]).map(drop)
+}
+
+/// Makes the view anew, if there is one that is ours.
+pub(super) fn renew_view<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    let ours = "SELECT 1 FROM sqlite_master
+                WHERE type = 'view' AND name = 'events' AND instr(sql, '_ferry_event_logs') > 0";
+    if sql.first(ours, &[], |_| Ok(()))?.is_none() {
+        return Ok(());
+    }
+    sql.execute("DROP VIEW events", &[])?;
+    create_view(sql)
 }
 
 /// Whether the tables are there.
@@ -104,6 +120,11 @@ pub(super) fn create_view<S: Sql>(sql: &S) -> Result<(), S::Error> {
 /// What storage reports.
 pub fn has_tables<S: Sql>(sql: &S) -> Result<bool, S::Error> {
     has_table(sql, "_ferry_event_logs")
+}
+
+/// Whether events wait to be filed in this database ([`super::arrivals`]).
+pub(super) fn has_arrivals<S: Sql>(sql: &S) -> Result<bool, S::Error> {
+    has_table(sql, "_ferry_event_arrivals")
 }
 
 /// Whether the table `name` is there.

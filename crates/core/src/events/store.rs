@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    first_layout,
+    arrivals, first_layout,
     log::{self, Newest},
     schema::{create_tables, has_tables},
     store_key::StoreKey,
@@ -124,6 +124,9 @@ impl StoreRow {
 
 /// The registry, as the beginning of a query; `None`: there is none yet.
 fn registry<S: Sql>(sql: &S) -> Result<Option<String>, S::Error> {
+    if arrivals::exist(sql)? {
+        return Ok(Some(arrivals::REGISTRY.to_owned()));
+    }
     if has_tables(sql)? {
         return Ok(Some(format!("SELECT {COLUMNS} FROM _ferry_event_logs")));
     }
@@ -178,6 +181,7 @@ pub fn create<S: Sql>(
                     created_at) VALUES (?1, ?2, ?3, 0, 0, 0, 0, ?4, ?5)";
     let row = [(*key.id).into(), key.number.into(), backend_id.into(), state.as_str().into(), now.into()];
     sql.execute(text, &row)?;
+    arrivals::make_if_many(sql)?;
     Ok(StoreRow {
         key,
         backend_id: backend_id.into(),
@@ -205,7 +209,8 @@ pub fn set_state<S: Sql>(sql: &S, store_id: &str, state: StoreState) -> Result<(
 /// # Errors
 /// What storage reports.
 pub fn agrees<S: Sql>(sql: &S, row: &StoreRow) -> Result<bool, S::Error> {
-    Ok(log::newest(sql, &row.key)?.map_or(row.base, |newest| newest.seq_num) == row.head)
+    let filed = arrivals::first_parent(sql, row.key.number)?.unwrap_or(row.head);
+    Ok(log::newest_filed(sql, &row.key)?.map_or(row.base, |newest| newest.seq_num) == filed)
 }
 
 /// Compares row and log at open (EVT-42): a log above the head raises the head; one below it means lost events.
@@ -214,7 +219,10 @@ pub fn agrees<S: Sql>(sql: &S, row: &StoreRow) -> Result<bool, S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn reconcile<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<bool, S::Error> {
-    let newest = log::newest(sql, &row.key)?;
+    if arrivals::first_parent(sql, row.key.number)?.is_some() {
+        return agrees(sql, row);
+    }
+    let newest = log::newest_filed(sql, &row.key)?;
     let (newest, created_at) = match newest {
         None => (row.base, None),
         Some(Newest { seq_num, created_at, .. }) => (seq_num, Some(created_at)),
