@@ -14,13 +14,17 @@ use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{MAILBOX_CAPACITY, MAILBOX_WAIT_MAX_MS},
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use jobs::{Batch, GroupRequest, Job, next_batch};
 
 use crate::{
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
     first_group::FirstGroup,
+    give_way::give_way,
     inline::InlineRuns,
 };
 
@@ -115,6 +119,15 @@ struct OpenWriter {
     permit: Option<FilePermit>,
 }
 
+/// Where a run is done that a request begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// On the caller's thread.
+    Here,
+    /// In a task of its own.
+    InTask,
+}
+
 /// What a turn leaves.
 enum Turn {
     /// The mailbox was empty, and the writer is put back.
@@ -122,6 +135,9 @@ enum Turn {
     /// More jobs came; the writer is still taken, with this.
     MoreToDo(OpenWriter),
 }
+
+/// A turn that took no longer may be followed by one on a worker's thread.
+const SHORT_TURN: Duration = Duration::from_millis(1);
 
 impl<E: Send + 'static> Actor<E> {
     /// An actor whose `file` is still closed, and opened once `files` admit it; `publish` gets every commit after it
@@ -156,8 +172,29 @@ impl<E: Send + 'static> Actor<E> {
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
+        self.submit_as(work, Begin::Here).await
+    }
+
+    /// As [`Self::submit`], for a caller that answers others meanwhile, as the loop of a socket does: where its request
+    /// begins a run, that is a task of its own.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_beside<T, F>(&self, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.submit_as(work, Begin::InTask).await
+    }
+
+    async fn submit_as<T, F>(&self, work: F, begin: Begin) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Job::request(work, reply)).await?;
+        self.enqueue(Job::request(work, reply), begin).await?;
         // A reply dropped unsent means that the run panicked; that was logged there.
         answer.await.unwrap_or_else(|_| Err(Error::internal()))
     }
@@ -172,7 +209,7 @@ impl<E: Send + 'static> Actor<E> {
         F: FnOnce(&mut ExclusiveWriter<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Job::exclusive(work, reply)).await?;
+        self.enqueue(Job::exclusive(work, reply), Begin::Here).await?;
         answer.await.unwrap_or_else(|_| Err(Error::internal()))
     }
 
@@ -237,7 +274,7 @@ impl<E: Send + 'static> Actor<E> {
         let _ = closed.await;
     }
 
-    async fn enqueue(&self, job: Job<E>) -> Result<()> {
+    async fn enqueue(&self, job: Job<E>, begin: Begin) -> Result<()> {
         let slot = match self.shared.slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => self.wait_for_slot().await?,
@@ -253,9 +290,10 @@ impl<E: Send + 'static> Actor<E> {
         drop(mailbox);
         match state {
             WriterState::Taken => {}
-            WriterState::Idle(open) if is_request && may_block_in_place() => {
-                Shared::run_here(&self.shared, open);
-            }
+            WriterState::Idle(open) if is_request && may_block_in_place() => match begin {
+                Begin::Here => Shared::run_here(&self.shared, open),
+                Begin::InTask => Shared::run_in_task(&self.shared, open),
+            },
             WriterState::Idle(open) => Shared::run_on_pool(&self.shared, open),
             WriterState::Closed => Shared::open_and_run(&self.shared),
         }
@@ -317,15 +355,29 @@ impl<E: Send + 'static> Shared<E> {
     }
 
     /// Runs the first group on the caller's thread, which saves a lone caller thread switches, about half of its
-    /// time; whatever came meanwhile is the pool's, so that no caller works for others for long.
+    /// time; whatever came meanwhile is done by others, so that no caller works for others for long: by a task where the
+    /// disk is fast, since it costs less to go from task to task than from thread to thread, and all who were answered
+    /// have come again before it runs; else by the pool.
     fn run_here(shared: &Arc<Self>, open: OpenWriter) {
+        let began = Instant::now();
         let turn = match shared.inline.begin() {
             Some(_running) => shared.turn(open),
             None => tokio::task::block_in_place(|| shared.turn(open)),
         };
-        if let Turn::MoreToDo(open) = turn {
-            Self::run_on_pool(shared, open);
+        match turn {
+            Turn::Done => {}
+            Turn::MoreToDo(open) if began.elapsed() < SHORT_TURN => Self::run_in_task(shared, open),
+            Turn::MoreToDo(open) => Self::run_on_pool(shared, open),
         }
+    }
+
+    /// The same in a task of its own, after those that could go on already: what they submit is in the group too.
+    fn run_in_task(shared: &Arc<Self>, open: OpenWriter) {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            give_way().await;
+            Self::run_here(&shared, open);
+        });
     }
 
     /// Serves one batch. Puts the writer back if nothing waits.

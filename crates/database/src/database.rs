@@ -136,6 +136,26 @@ impl<M: Models> Database<M> {
             .await
     }
 
+    /// See [`Actor::submit_beside`]. Whether `by` still may is asked first thing in the commit (TOK-17).
+    ///
+    /// # Errors
+    /// See [`Actor::submit`] and [`Recheck::recheck`].
+    pub async fn submit_beside<R, T, F>(&self, by: &R, work: F) -> Result<Committed<T>>
+    where
+        R: Recheck,
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_, M::Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.files.touch();
+        let by = by.clone();
+        self.actor
+            .submit_beside(move |transaction| {
+                by.recheck()?;
+                work(transaction)
+            })
+            .await
+    }
+
     /// See [`Actor::exclusive`]. Whether `by` still may is asked first thing in the job (TOK-17).
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod blank;
 mod database;
 mod files;
 mod first_group;
+mod give_way;
 mod inline;
 mod min_seq;
 mod model;
@@ -20,6 +21,7 @@ pub use ferry_sqlite::writer::seq_of;
 pub use files::{
     CONNECTION_DESCRIPTORS, DatabaseFiles, FileLimits, FilePermit, OpenFiles, SHARED_DESCRIPTORS,
 };
+pub use give_way::give_way;
 pub use inline::InlineRuns;
 pub use model::{ModelState, ModelStats, Models};
 pub use registry::Databases;

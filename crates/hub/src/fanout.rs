@@ -6,9 +6,9 @@ use std::{
     collections::BTreeMap,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
 };
 
+use ferry_database::give_way;
 use tokio::{sync::Notify, task::coop};
 
 /// Connections that are served before others have their turn on this thread: about a millisecond of writing.
@@ -105,20 +105,6 @@ impl Subscribers {
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Lets other tasks have their turn. tokio's own `yield_now` comes back by the same worker alone, which may be blocked in a
-/// commit meanwhile; this task may be taken over by another one.
-async fn give_way() {
-    let mut has_given_way = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut has_given_way, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A place among the [`Subscribers`] of `H`.

@@ -10,7 +10,7 @@ use ferry_core::events::{
     append::size_of_event,
     export::export,
     identity::{self, IdentityChange, Opened},
-    import::{self, Check, Mode, Wanted},
+    import::{self, Check, ImportRequest, Mode},
     log, maintenance,
     page::{self, Range},
     read_page, store,
@@ -198,10 +198,10 @@ impl World {
             reason: "test",
             at: &now,
         };
-        let wanted = Wanted { mode: Mode::Append, keep: true, change };
+        let wanted = ImportRequest { mode: Mode::Append, keep: true, change };
         let row = import::admit(&self.sql(), id, &header, &wanted).unwrap().unwrap();
         let old_head = row.head;
-        let mut writer = import::Writer::new(row, self.commit, "u_2");
+        let mut writer = import::ImportWriter::new(row, self.commit, "u_2");
         events.into_iter().for_each(|event| writer.push(&self.sql(), event).unwrap());
         writer.finish(&self.sql(), "onPushed", old_head).unwrap();
         self.model.get_mut(id).unwrap().0.extend(batch);

@@ -103,8 +103,8 @@ fn whose_of(parts: &Parts, auth: &AuthContext) -> String {
 }
 
 fn note(hub: &Hub, store: (DatabaseId, &str), whose: &str, error: &Error) {
-    let now = hub.clock.now().to_string();
-    hub.services.events.clients.refused(store, whose, (refusal::word(error), &error.message), &now);
+    let now = hub.clock.now();
+    hub.services.events.clients.refused(store, whose, (refusal::word(error), &error.message), now);
 }
 
 /// What LiveStore's wire asks: the right to read or to append, at a hub-wide path in the database where the operator has

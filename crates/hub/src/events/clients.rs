@@ -8,12 +8,14 @@ use std::{
 
 use ferry_core::events::FirstEvent;
 use ferry_protocol::events::{ErrorCode, RpcError};
-use ferry_types::DatabaseId;
+use ferry_types::{DatabaseId, UnixMillis};
 use serde_json::{Value, json};
 
 /// Clients and refused connections that a hub remembers, of all its stores together; beyond, the one that was silent
 /// longest is forgotten, and those that get on before those that are stuck.
 const CLIENTS_MAX: usize = 10_000;
+/// So many of the clients that pushed last need not be told apart by when they did.
+const NEWEST_UNORDERED: u64 = 1_000;
 /// Longest text that is kept of a message, of an event's name, or of a storeId that can name no store, in bytes.
 const TEXT_MAX_BYTES: usize = 512;
 
@@ -49,7 +51,7 @@ enum Who {
 
 struct Seen {
     age: u64,
-    last_at: Box<str>,
+    last_at: UnixMillis,
     last_result: &'static str,
     trouble: Option<Trouble>,
 }
@@ -75,12 +77,14 @@ impl Clients {
         (database, store): (DatabaseId, &str),
         first: FirstEvent,
         outcome: Option<&RpcError>,
-        now: &str,
+        now: UnixMillis,
     ) {
         let key = Key { database, store: store.into(), who: Who::Client(first.client_id) };
         let stuck = outcome.filter(|error| !matches!(error, RpcError::ServerAhead { .. }));
-        let first = (first.seq_num, cut(&first.name));
-        let trouble = stuck.map(|error| Trouble::new(Some(first), error.word(), &message(error)));
+        let trouble = stuck.map(|error| {
+            let first = (first.seq_num, cut(&first.name));
+            Trouble::new(Some(first), error.word(), &message(error))
+        });
         self.lock().note(key, (now, outcome.map_or("ok", RpcError::word)), trouble);
     }
 
@@ -90,7 +94,7 @@ impl Clients {
         (database, store): (DatabaseId, &str),
         whose: &str,
         (code, message): (&'static str, &str),
-        now: &str,
+        now: UnixMillis,
     ) {
         let key = Key { database, store: cut(store), who: Who::Connection(whose.into()) };
         self.lock().note(key, (now, code), Some(Trouble::new(None, code, message)));
@@ -134,14 +138,14 @@ impl Clients {
                 Who::Client(id) => clients.push(json!({
                     "store": key.store,
                     "clientId": id,
-                    "lastPushAt": seen.last_at,
+                    "lastPushAt": seen.last_at.to_string(),
                     "lastResult": seen.last_result,
                     "blocked": trouble,
                 })),
                 Who::Connection(whose) => refused.push(json!({
                     "store": key.store,
                     "who": whose,
-                    "lastTryAt": seen.last_at,
+                    "lastTryAt": seen.last_at.to_string(),
                     "refused": trouble,
                 })),
             }
@@ -155,7 +159,17 @@ impl Clients {
 }
 
 impl Known {
-    fn note(&mut self, key: Key, (now, last_result): (&str, &'static str), trouble: Option<Trouble>) {
+    fn note(&mut self, key: Key, (now, last_result): (UnixMillis, &'static str), trouble: Option<Trouble>) {
+        // Nearly all pushes are of a client that gets on and was among the last: nothing has to be moved.
+        let newest = self.clock;
+        if trouble.is_none()
+            && let Some(seen) = self.seen.get_mut(&key)
+            && seen.trouble.is_none()
+            && newest - seen.age < NEWEST_UNORDERED
+        {
+            (seen.last_at, seen.last_result) = (now, last_result);
+            return;
+        }
         let before = self.remove(&key).and_then(|seen| seen.trouble);
         if self.seen.len() >= CLIENTS_MAX {
             let oldest = self.ages.iter().find_map(|ages| ages.values().next().cloned());
@@ -166,8 +180,7 @@ impl Known {
             Trouble { tries: same.map_or(0, |before| before.tries) + trouble.tries, ..trouble }
         });
         self.clock += 1;
-        let (key, seen) =
-            (Arc::new(key), Seen { age: self.clock, last_at: now.into(), last_result, trouble });
+        let (key, seen) = (Arc::new(key), Seen { age: self.clock, last_at: now, last_result, trouble });
         self.ages[seen.queue()].insert(seen.age, Arc::clone(&key));
         self.seen.insert(key, seen);
     }
@@ -258,7 +271,7 @@ mod tests {
     }
 
     fn push(clients: &Clients, store: &str, first: FirstEvent, outcome: Option<&RpcError>) {
-        clients.pushed((database(), store), first, outcome, "now");
+        clients.pushed((database(), store), first, outcome, UnixMillis(0));
     }
 
     #[test]
@@ -291,7 +304,7 @@ mod tests {
         assert_eq!(all[0]["clientId"], "stuck");
         assert!(all.iter().all(|client| client["clientId"] != "c00005" || client["store"] != "s1"));
         for place in 0..CLIENTS_MAX + 5 {
-            clients.refused((database(), "s"), &format!("w{place:05}"), ("FORBIDDEN", "no"), "now");
+            clients.refused((database(), "s"), &format!("w{place:05}"), ("FORBIDDEN", "no"), UnixMillis(0));
         }
         let (all, refused) = clients.to_json(database(), None);
         assert_eq!((all.len(), refused.len()), (0, CLIENTS_MAX), "the longest silent go");
@@ -304,11 +317,11 @@ mod tests {
     fn a_connection_that_names_no_store_is_in_every_list() {
         let clients = Clients::default();
         let long = "x".repeat(100_000);
-        clients.refused((database(), &long), "ada", ("INVALID_ARGUMENT", "storeId must have"), "now");
+        clients.refused((database(), &long), "ada", ("INVALID_ARGUMENT", "storeId must have"), UnixMillis(0));
         let (_, refused) = clients.to_json(database(), Some("app"));
         assert!(refused[0]["store"].as_str().unwrap().len() < TEXT_MAX_BYTES + 10);
-        clients.refused((database(), "app"), "ada", ("STORE_HOLD", "held"), "now");
-        clients.refused((database(), "app"), "ada", ("STORE_HOLD", "held"), "later");
+        clients.refused((database(), "app"), "ada", ("STORE_HOLD", "held"), UnixMillis(0));
+        clients.refused((database(), "app"), "ada", ("STORE_HOLD", "held"), UnixMillis(1));
         let (_, refused) = clients.to_json(database(), Some("app"));
         assert_eq!((refused.len(), &refused[0]["refused"]["tries"]), (2, &json!(2)));
         clients.admitted((database(), "app"), "ada");

@@ -163,7 +163,7 @@ pub async fn append(
 ) -> Result<Outcome> {
     let (clock, store) = (Arc::clone(&hub.clock), Arc::clone(store));
     let committed = database
-        .submit(by, move |transaction| {
+        .submit_beside(by, move |transaction| {
             let Wanted { mut batch, own, at_head, backend_id, keyed, principal } = wanted;
             let at = clock.now();
             let now = at.to_string();

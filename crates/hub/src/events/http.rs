@@ -97,13 +97,13 @@ pub(super) fn refused(error: &Error, calls: &[impl AsRef<str>]) -> Response {
 
 /// Notes the pushes of a request that is refused as a whole, for people who look for stuck clients.
 pub(super) fn record_refused(hub: &Hub, store: (DatabaseId, &str), calls: &[&str], error: &Error) {
-    let (rpc, now) = (refusal::rpc_error(error), hub.clock.now().to_string());
+    let (rpc, now) = (refusal::rpc_error(error), hub.clock.now());
     for call in calls {
         if let Ok(Inbound::Request(Request { call: Ok(Call::Push(push)), .. })) =
             Inbound::decode(call, Transport::Http)
             && let Some(first) = FirstEvent::of(&push.batch)
         {
-            hub.services.events.clients.pushed(store, first, Some(&rpc), &now);
+            hub.services.events.clients.pushed(store, first, Some(&rpc), now);
         }
     }
 }

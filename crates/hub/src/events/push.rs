@@ -90,8 +90,8 @@ impl Pusher {
 
     /// Notes how a push ended, for people who look for stuck clients.
     pub(super) fn record(&self, first: FirstEvent, outcome: Option<&RpcError>) {
-        let now = self.hub.clock.now().to_string();
-        self.hub.services.events.clients.pushed((self.database.id(), self.store.id()), first, outcome, &now);
+        let now = self.hub.clock.now();
+        self.hub.services.events.clients.pushed((self.database.id(), self.store.id()), first, outcome, now);
     }
 
     async fn wait_for_rates(&self, batch: &[Event], wait_ms: u64) -> Result<(), RpcError> {

@@ -26,7 +26,7 @@ const SUBPROTOCOL: &str = "ferry.events.v1";
 
 /// Bytes that a socket reads at once; a longer frame grows its buffer while it arrives. Small, since most sockets
 /// only listen.
-const READ_BUFFER_BYTES: usize = 2 << 10;
+const READ_BUFFER_BYTES: usize = 512;
 /// Where a store of one database is reached.
 const DATABASE_PREFIX: &str = "/v1/databases/";
 

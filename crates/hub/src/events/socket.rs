@@ -13,6 +13,7 @@ use ferry_protocol::events::{
     close::{self, Close},
 };
 use ferry_types::{Reason, Result};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
@@ -43,10 +44,11 @@ struct Session {
     machine: Connection,
     wire: Wire,
     meter: Meter,
-    push: Option<JoinHandle<Result<(), RpcError>>>,
+    /// The push that is being committed.
+    push: Option<Running<Result<(), RpcError>>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
     /// What a client is ahead by is being written down: what it is told waits.
-    noting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    noting: Option<Running<()>>,
     /// Pulls about which a hook is asked; made with the first.
     asking: Option<Box<JoinSet<Verdict>>>,
     bucket: Option<Bucket>,
@@ -64,6 +66,12 @@ struct Session {
     /// When a stopping hub closes it.
     closing_ms: Option<u64>,
 }
+
+/// Work that the loop goes on with.
+type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What ends a connection from outside, each once. They are looked at when they have woken it, and not at each turn of
+/// the loop: a lock that all connections of a hub share lies behind some.
+type Ends = FuturesUnordered<Running<Wake>>;
 
 /// Whether a Pull may begin.
 type Verdict = (u32, Result<(), RpcError>);
@@ -84,24 +92,28 @@ enum Wake {
 
 /// Serves a connection to its end.
 pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket) {
-    let EventsEntry { ref context, ref store, .. } = entry;
-    let mut watch = context.watch(&hub);
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
-    let mut rights_over = pin!(rights_end(&mut watch, grace));
-    let (stopping, closed) = (hub.stopping.clone(), context.database.closed().clone());
-    let mut stopping = pin!(stopping.cancelled());
-    let mut closed = pin!(closed.cancelled());
+    let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
+    let mut watch = entry.context.watch(&hub);
+    let mut ends = Ends::new();
+    ends.push(Box::pin(async move {
+        stopping.cancelled().await;
+        Wake::Stopping
+    }));
+    ends.push(Box::pin(async move {
+        closed.cancelled().await;
+        Wake::Closed
+    }));
+    ends.push(Box::pin(async move { Wake::RightsOver(rights_end(&mut watch, grace).await) }));
+    let store = Arc::clone(&entry.store);
     let mut notified = pin!(store.notified());
     notified.as_mut().enable();
     let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(SLEEP_MAX_MS)));
     let mut session = Session::new(&hub, &entry, socket);
-    let (mut is_stopping, mut rights_are_over) = (false, false);
     let end = loop {
         let wake = tokio::select! {
             biased;
-            () = stopping.as_mut(), if !is_stopping => Wake::Stopping,
-            () = closed.as_mut(), if !is_stopping => Wake::Closed,
-            end = rights_over.as_mut(), if !rights_are_over => Wake::RightsOver(end),
+            Some(end) = ends.next() => end,
             outcome = pushed(&mut session.push) => Wake::Pushed(outcome),
             (key, page) = read(&mut session.read) => Wake::Read(key, page),
             verdict = asked(&mut session.asking) => Wake::Asked(verdict),
@@ -115,15 +127,15 @@ pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket
             notified.set(store.notified());
             notified.as_mut().enable();
         }
-        is_stopping |= matches!(wake, Wake::Stopping);
-        rights_are_over |= matches!(wake, Wake::RightsOver(_));
         let end = session.handle(&hub, wake).or_else(|| session.act());
         if end.is_some() {
             break end;
         }
         session.arm(sleep.as_mut());
     };
-    let Session { wire, .. } = session;
+    let Session { wire, push, .. } = session;
+    // What the writer has is committed, whoever waits for it.
+    push.into_iter().for_each(|push| drop(tokio::spawn(push)));
     let (code, flush) = match end {
         Some(End::Close(code)) => (code, true),
         Some(End::CloseNow(code)) => (code, false),
@@ -216,6 +228,8 @@ impl Session {
                 self.machine.drain();
                 self.closing_ms = Some(now + spread_ms(now));
             }
+            // A hub that stops closes its databases too.
+            Wake::Closed if self.closing_ms.is_some() => {}
             Wake::Closed => return Some(End::Close(close::DELETED)),
         }
         None
@@ -328,7 +342,7 @@ impl Session {
                 Output::Send(_) | Output::Chunk(_) => return Some(End::Close(close::BUDGET_SPENT)),
                 Output::Append(call) => match charge_connection(&mut self.bucket) {
                     Ok(wait_ms) => {
-                        self.push = Some(tokio::spawn(self.pusher.clone().run(call, wait_ms)));
+                        self.push = Some(Box::pin(self.pusher.clone().run(call, wait_ms)));
                     }
                     Err(error) => {
                         let store: &Store = &self.pusher.store;
@@ -400,11 +414,11 @@ impl Pusher {
     }
 }
 
-async fn pushed(push: &mut Option<JoinHandle<Result<(), RpcError>>>) -> Result<(), RpcError> {
+async fn pushed(push: &mut Option<Running<Result<(), RpcError>>>) -> Result<(), RpcError> {
     let Some(running) = push else { return std::future::pending().await };
     let outcome = running.await;
     *push = None;
-    outcome.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::Internal, "internal error")))
+    outcome
 }
 
 async fn read(
@@ -417,7 +431,7 @@ async fn read(
 }
 
 /// Ends once what a client is ahead by is written down. Waits for ever while nothing is.
-async fn noted(noting: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+async fn noted(noting: &mut Option<Running<()>>) {
     match noting {
         Some(writing) => writing.await,
         None => std::future::pending().await,
