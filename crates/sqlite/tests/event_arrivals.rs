@@ -163,7 +163,7 @@ impl World {
                 assert_eq!(opened.unwrap(), Opened::Sound);
             }
         }
-        let mut progress = maintenance::Progress::default();
+        let mut progress = maintenance::MaintenanceProgress::default();
         while maintenance::is_due(&sql).unwrap() {
             maintenance::step(&sql, &mut progress).unwrap();
         }
