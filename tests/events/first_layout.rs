@@ -191,12 +191,13 @@ fn stores_are_emptied_deleted_and_exported_while_they_are_moved() {
     let plan = format!("events.maintenance=wait:{}", held.display());
     let stores =
         Stores { place: place.restarted_with(|options| options.without_faults().fault(plan)), token };
-    stores.open("s-1");
-    wait::until("the first step begins", || held.exists().then_some(()));
-    let export = admin(&stores, "GET", "/Long%20Log/export", &[]).text();
-    assert_eq!(i64::try_from(export.lines().count()).unwrap(), LONG + 2);
     // The rest of the log lies in its old table while these are committed.
     std::thread::scope(|scope| {
+        // Whoever comes while a step is held waits for it.
+        let opened = scope.spawn(|| drop(stores.open("s-1")));
+        wait::until("the first step begins", || held.exists().then_some(()));
+        let export = admin(&stores, "GET", "/Long%20Log/export", &[]).text();
+        assert_eq!(i64::try_from(export.lines().count()).unwrap(), LONG + 2);
         let reset = scope.spawn(|| {
             admin(&stores, "POST", "/Long%20Log/reset", br#"{"confirm":"Long Log","reason":"because"}"#)
         });
@@ -204,6 +205,7 @@ fn stores_are_emptied_deleted_and_exported_while_they_are_moved() {
         while next_step(&held, &file(&stores)).is_some() {}
         assert_eq!(reset.join().unwrap().status, 200);
         assert_eq!(delete.join().unwrap().status, 200);
+        opened.join().unwrap();
     });
     assert_eq!(log(&stores, "Long Log").len(), 1);
     refused(&get(&stores, "store=s-11"), 404, "not_found");
