@@ -33,7 +33,7 @@ pub(super) struct Pusher {
 }
 
 /// What became of a push that was not refused.
-pub(super) enum Pushed {
+pub(super) enum AppendEnd {
     /// It is in the log.
     Appended(Receipt),
     /// It was answered so before.
@@ -72,7 +72,7 @@ impl Pusher {
     }
 
     /// Waits for the rates, asks the hook, appends (EVT-11).
-    pub(super) async fn push(&self, wanted: Wanted, wait_ms: u64) -> Result<Pushed, RpcError> {
+    pub(super) async fn push(&self, wanted: Wanted, wait_ms: u64) -> Result<AppendEnd, RpcError> {
         let started = tokio::time::Instant::now();
         let first = FirstEvent::of(&wanted.batch);
         let outcome = self.decide(wanted, wait_ms).await;
@@ -83,7 +83,7 @@ impl Pusher {
         outcome
     }
 
-    async fn decide(&self, wanted: Wanted, wait_ms: u64) -> Result<Pushed, RpcError> {
+    async fn decide(&self, wanted: Wanted, wait_ms: u64) -> Result<AppendEnd, RpcError> {
         self.wait_for_rates(&wanted.batch, wait_ms).await?;
         self.append(self.ask(wanted).await?).await
     }
@@ -142,16 +142,16 @@ impl Pusher {
         HookContext { database, store, principal, transport: self.transport, backend_id }
     }
 
-    async fn append(&self, wanted: Wanted) -> Result<Pushed, RpcError> {
+    async fn append(&self, wanted: Wanted) -> Result<AppendEnd, RpcError> {
         let count = wanted.batch.len() as u64;
         let outcome = commit::append(&self.hub, &self.database, (&self.store, &self.requester), wanted).await;
         match outcome.map_err(|error| refusal::rpc_error(&error))? {
-            Outcome::Answered(text) => Ok(Pushed::Answered(text)),
-            Outcome::KeyReused => Ok(Pushed::KeyReused),
+            Outcome::Answered(text) => Ok(AppendEnd::Answered(text)),
+            Outcome::KeyReused => Ok(AppendEnd::KeyReused),
             Outcome::Decided(AppendOutcome::Appended(_), receipt) => {
                 super::metric::appended(count);
                 hooks::deliver(&self.hub, &self.database, &self.store);
-                Ok(Pushed::Appended(receipt.expect("BUG: what is appended has a receipt")))
+                Ok(AppendEnd::Appended(receipt.expect("BUG: what is appended has a receipt")))
             }
             Outcome::Decided(AppendOutcome::Refused(error), _) => Err(error),
             Outcome::Decided(AppendOutcome::Unserved(StoreState::Hold), _) => {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     events::{
         commit::Wanted,
-        push::{Pushed, Pusher},
+        push::{AppendEnd, Pusher},
         store::Store,
     },
     http::{Query, metering},
@@ -59,12 +59,12 @@ pub(super) async fn post(
         principal: Arc::clone(&pusher.requester.principal),
     };
     match pusher.push(wanted, 0).await {
-        Ok(Pushed::Appended(receipt)) => {
+        Ok(AppendEnd::Appended(receipt)) => {
             metric("ok");
             Ok(Answer::json(StatusCode::CREATED, receipt.to_json(), Some(receipt.seq)))
         }
-        Ok(Pushed::Answered(text)) => answered(request, &text).await,
-        Ok(Pushed::KeyReused) => Err(key_reused()),
+        Ok(AppendEnd::Answered(text)) => answered(request, &text).await,
+        Ok(AppendEnd::KeyReused) => Err(key_reused()),
         Err(error) => {
             metric(error.word());
             // A right that ended meanwhile is told as at the door.
