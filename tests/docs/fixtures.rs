@@ -28,6 +28,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     Fixture { page: "README.md", instead: README, prepare: two_files },
     Fixture { page: "docs/attenuated-tokens.md", instead: &[], prepare: two_files },
     Fixture { page: "docs/events.md", instead: &[], prepare: a_log },
+    Fixture { page: "docs/ops.md", instead: OPS, prepare: nothing },
     Fixture {
         page: "docs/proxies.md",
         instead: &[("--listen 127.0.0.1:8787", "--listen 127.0.0.1:0")],
@@ -42,6 +43,9 @@ const README: &[(&str, &str)] = &[
     ("./demo ", ": "),
     ("./test ", ": "),
     ("cargo build --release\n", ""),
+    HUB_OF_SPOKES,
+    ("http://localhost:8788", "http://localhost:$PORT"),
+    ("ferry ops resolve cf-…", "ferry ops resolve \"$(ferry ops conflicts --socket a.sock | cut -f1)\""),
     // Bob's machine.
     ("ferry signup bob@", "export FERRY_CONFIG_DIR=$PWD/bob\nferry signup bob@"),
     (
@@ -58,6 +62,18 @@ const README: &[(&str, &str)] = &[
         "put_record app todo/todos/7f3a '{\"title\":\"Buy milk\"}'\nferry records list app todo todos",
     ),
 ];
+
+const OPS: &[(&str, &str)] = &[
+    HUB_OF_SPOKES,
+    ("http://localhost:8788", "http://localhost:$PORT"),
+    ("http://localhost:8787", "\"$FERRY_SERVER\""),
+];
+
+/// A hub that comes up behind its spokes, beside the one that a page speaks to.
+const HUB_OF_SPOKES: (&str, &str) = (
+    "ferry serve --dev --listen 127.0.0.1:8788 --data-dir ./dev-data &",
+    "listening ferry serve --dev --listen 127.0.0.1:$PORT --data-dir ./dev-data",
+);
 
 const RECORDS: &[(&str, &str)] = &[
     // Packages and pages have tests of their own, in a browser.

@@ -59,7 +59,9 @@ fn script(fixture: &Fixture) -> String {
         commands = commands.replace(written, run);
     }
     let put_aside = |line: &str| {
-        if line.starts_with("ferry serve") {
+        if line.starts_with("ferry spoke") {
+            format!("listening {}", line.split(" &").next().unwrap_or_default())
+        } else if line.starts_with("ferry serve") {
             format!("serving {line}")
         } else if line.contains(" --follow") {
             line.replacen("ferry ", "first_line ferry ", 1)
@@ -112,6 +114,15 @@ fn the_readme_can_be_followed() {
     for copy in ["copy.db", "bobs.db"] {
         assert_eq!(size(&followed.ferry, copy), size(&followed.ferry, "notes.db"), "{copy}");
     }
+    let told = &followed.output.stdout;
+    assert!(told.contains("\t\"Buy milk\"\t\"Buy tea\"") && told.contains("resolved cf-"), "{told}");
+}
+
+// Verifies: OPS-25
+#[test]
+fn the_page_of_ops_can_be_followed() {
+    let told = follow("docs/ops.md").output.stdout;
+    assert!(told.contains("\t\"Buy milk\"\t\"Buy tea\"") && told.contains("mode: spoke"), "{told}");
 }
 
 // Verifies: TOK-01, TOK-12, CLI-08

@@ -13,6 +13,15 @@ mod quarantine;
 mod restored_hub;
 mod rights;
 mod routes;
+mod spoke_clocks;
+mod spoke_clones;
+mod spoke_command_line;
+mod spoke_compaction;
+mod spoke_convergence;
+mod spoke_crashes;
+mod spoke_daemon;
+mod spoke_hub_loss;
+mod spokes;
 
 use std::net::SocketAddr;
 

@@ -81,6 +81,9 @@ impl Partition {
     /// Changes the network. What is open is closed, but for [`Link::Silent`] and [`Link::Slow`].
     pub fn set(&self, link: Link) {
         let mut inner = self.state.lock();
+        if inner.link == link {
+            return;
+        }
         inner.link = link;
         if !matches!(link, Link::Silent | Link::Slow(_)) {
             close(&mut inner);

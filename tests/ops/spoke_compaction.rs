@@ -1,0 +1,108 @@
+//! Spokes of all ages meet a log that was compacted (acceptance scenario 10).
+
+use ferry_testkit::rng::Rng;
+use serde_json::{Value, json};
+
+use super::{
+    Ops,
+    spokes::{Site, hub_file, open, raw_ops, set_op, settle, splice},
+};
+
+/// A random history on one of a few entities.
+fn random_op(random: &mut Rng) -> Value {
+    let entity = format!("note/{}", random.below(4));
+    let target = json!({ "to": format!("tag/{}", random.below(3)) });
+    match random.below(8) {
+        0 => splice(&entity, 0, 0, "text "),
+        1 => json!({ "kind": "link.add", "entity": entity, "field": "tag", "value": target }),
+        2 => json!({ "kind": "link.remove", "entity": entity, "field": "tag", "value": target }),
+        3 => json!({ "kind": "app.seen", "entity": entity, "value": random.below(9) }),
+        _ => set_op(&entity, &format!("f{}", random.below(2)), &json!(random.below(5))),
+    }
+}
+
+fn write(site: &Site, random: &mut Rng, count: u32) {
+    for _ in 0..count {
+        site.spoke.append(&json!([random_op(random)]));
+    }
+}
+
+/// The hub finds everything old that was received before now, and drops what nobody needs.
+fn compact(ops: &Ops) -> u64 {
+    let connection = open(&hub_file(ops));
+    connection.execute("UPDATE _ferry_ops SET received_ms = received_ms - 40 * 86400000", []).unwrap();
+    drop(connection);
+    let done = ops.v1_as(&ops.admin(), "POST", "/compact", "");
+    assert_eq!(done.status, 200, "{}", done.text());
+    done.json()["dropped"].as_u64().unwrap()
+}
+
+/// What an app sees, but for the newest clock of each entity: a fresh spoke cannot know those of ops that are gone.
+fn shown(site: &Site) -> Value {
+    let mut state = site.spoke.state();
+    for (_, entity) in state.as_object_mut().unwrap() {
+        entity.as_object_mut().unwrap().remove("hlc");
+    }
+    state
+}
+
+// Verifies: OPS-40, OPS-41
+#[test]
+fn fresh_old_and_offline_spokes_agree_after_compactions_at_any_moment() {
+    let ops = Ops::new();
+    let (left, right, offline) = (Site::new(&ops), Site::new(&ops), Site::new(&ops));
+    let mut random = Rng::new(11);
+    let mut dropped = 0;
+    for round in 0..4 {
+        write(&left, &mut random, 25);
+        write(&right, &mut random, 25);
+        settle(&[&left, &right]);
+        if round == 1 {
+            offline.sync();
+            offline.go_offline();
+            write(&offline, &mut random, 10);
+        }
+        left.go_offline();
+        right.go_offline();
+        dropped += compact(&ops);
+    }
+    assert!(dropped > 20, "{dropped}");
+    let fresh = Site::new(&ops);
+    let all = [&left, &right, &offline, &fresh];
+    settle(&all);
+    settle(&all);
+    let state = shown(&fresh);
+    for site in all {
+        assert_eq!(shown(site), state, "{}", site.spoke.store().display());
+        assert_eq!(site.spoke.status()["last_error"], Value::Null);
+    }
+    // Who followed all the time has compacted its own store too.
+    assert!(raw_ops(&left.spoke.store()).len() < 200, "{}", raw_ops(&left.spoke.store()).len());
+    let behind = ops.v1("GET", "?after_seq=0", "");
+    assert_eq!((behind.status, &behind.json()["error"]["code"]), (410, &json!("snapshot_required")));
+}
+
+// Verifies: OPS-41, OPS-66
+#[test]
+fn a_snapshot_that_is_cut_changes_nothing_and_is_asked_for_again() {
+    let ops = Ops::new();
+    let left = Site::new(&ops);
+    for count in 0..200 {
+        left.spoke.append(&json!([
+            set_op(&format!("note/{count}"), "title", &json!(count)),
+            set_op("note/0", "n", &json!(count))
+        ]));
+    }
+    left.sync();
+    assert!(compact(&ops) > 0);
+    let fresh = Site::new(&ops);
+    fresh.go_offline();
+    fresh.spoke.set("note/mine", "title", &json!("written before"));
+    fresh.network.set(ferry_testkit::partition::Link::CutAfter(9_000));
+    assert!(fresh.spoke.try_call("sync.now", &json!({})).is_err());
+    assert_eq!(fresh.spoke.state().as_object().unwrap().len(), 1);
+    fresh.sync();
+    left.sync();
+    assert_eq!(fresh.spoke.state(), left.spoke.state());
+    assert_eq!(left.spoke.get("note/mine")["fields"]["title"], "written before");
+}
