@@ -117,3 +117,46 @@ fn an_edit_that_the_delete_did_not_see_is_a_conflict_in_either_order() {
         assert!(open(&ops).is_empty());
     }
 }
+
+// The examples E6 and E7.
+// Verifies: OPS-22, OPS-24, OPS-25
+#[test]
+fn links_and_texts_merge_and_the_conflict_of_a_delete_has_the_id_of_the_example() {
+    const Y: [&str; 3] = ["AQEBAAQBAXQIQnV5IG1pbGsA", "AQEBCEQBAAMxLiAA", "AQECAIQBBwggYW5kIHRlYQA="];
+    const E6: [&str; 4] = [
+        r#"{"v":1,"id":"op-a-0030","hlc":"01a1f8666ea8-0000-a1b2c3d4e5f60718","origin":"a1b2c3d4e5f60718","kind":"link.add","entity":"node/1","field":"tag","value":{"to":"tag/home"}}"#,
+        r#"{"v":1,"id":"op-a-0031","hlc":"01a1f8666ea8-0001-a1b2c3d4e5f60718","origin":"a1b2c3d4e5f60718","kind":"link.remove","entity":"node/1","field":"tag","removes":["op-a-0030"]}"#,
+        r#"{"v":1,"id":"op-b-body1","hlc":"01a1f8666ea8-0000-b7d0193f5c2e8a46","origin":"b7d0193f5c2e8a46","kind":"set","entity":"node/1","field":"body","value":"more","base":[]}"#,
+        r#"{"v":1,"id":"op-a-0040","hlc":"01a1f8668230-0000-a1b2c3d4e5f60718","origin":"a1b2c3d4e5f60718","kind":"tombstone","entity":"node/1","base":["op-a-0020"]}"#,
+    ];
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+        let ops = Ops::new();
+        for at in order {
+            let at_ms = u64::try_from(at).unwrap();
+            let op = json!({"v": 1, "id": format!("op-text-{at}"), "hlc": hlc(at_ms, 0, A), "origin": A,
+                "kind": "text", "entity": "note/1", "field": "body", "value": Y[at], "base": []});
+            ops.accepted(A, &[op]);
+        }
+        let view = ops.v1("GET", "/entity?entity=note/1", "").json();
+        assert_eq!(view["text"]["body"], "1. Buy milk and tea", "{order:?}: {view}");
+    }
+    let ops = Ops::new();
+    let link = |n: u64, kind: &str| {
+        let id = format!("op-l-{n:04}");
+        json!({"v": 1, "id": id, "hlc": hlc(n, 0, A), "origin": A, "kind": kind, "entity": "n/1", "field": "tag",
+            "value": {"to": "tag/a"}})
+    };
+    let mut remove = link(2, "link.remove");
+    remove["removes"] = json!(["op-l-0001"]);
+    // The second add was made while the first was removed.
+    ops.accepted(A, &[link(1, "link.add"), remove, link(3, "link.add")]);
+    assert_eq!(ops.v1("GET", "/entity?entity=n/1", "").json()["links"]["tag"], json!(["tag/a"]));
+    let ops = Ops::new();
+    let pushed = ops.v1("POST", "", &format!(r#"{{"ops":[{}]}}"#, E6.join(",")));
+    assert!(super::statuses(&pushed.json()).iter().all(|status| status == "accepted"), "{}", pushed.text());
+    let [conflict] = &open(&ops)[..] else { panic!("one conflict") };
+    assert_eq!(
+        (&conflict["id"], &conflict["reason"]),
+        (&json!("cf-9e3b840c312b1336334d17a9a6624fc2"), &json!("deleted"))
+    );
+}

@@ -147,3 +147,67 @@ fn the_hubs_own_clock_may_jump() {
     ops.accepted(A, &[set("op-a-0003", &hlc(now_ms() + 5_000, 0, A), "n/a", "t", &json!(3), &["op-a-0002"])]);
     assert_eq!(ops.ids().len(), 3);
 }
+
+// Verifies: OPS-12
+#[test]
+fn a_restamped_op_takes_the_place_of_the_one_that_waits() {
+    let ops = Ops::new();
+    let admin = ops.admin();
+    let day = 24 * 3600 * 1000;
+    assert_eq!(codes(&ahead(&ops, "op-b-0001", day)), ["clock_ahead"]);
+    let restamp = |id: &str, old: &str| {
+        let mut op = set(id, &hlc(now_ms(), 0, B), "n/b", "t", &json!(1), &[]);
+        op["replaces"] = json!(old);
+        op
+    };
+    ops.accepted(B, &[restamp("op-b-0002", "op-b-0001")]);
+    assert_eq!((quarantine(&ops, &admin).len(), ops.ids()), (0, vec!["op-b-0002".to_owned()]));
+    // One that was released meanwhile stands already.
+    assert_eq!(codes(&ahead(&ops, "op-b-0003", day)), ["clock_ahead"]);
+    let release = json!({"action": "release"}).to_string();
+    assert_eq!(ops.v1_as(&admin, "POST", "/quarantine/op-b-0003", &release).status, 200);
+    assert_eq!(statuses(&ops.push(B, &[restamp("op-b-0004", "op-b-0003")])), ["duplicate"]);
+    assert_eq!(ops.ids(), ["op-b-0002", "op-b-0003"]);
+}
+
+// Verifies: OPS-43
+#[test]
+fn an_op_from_behind_the_horizon_resurrects_nothing() {
+    let ops = Ops::with(&["--ops-retain-days=0", "--ops-horizon-days=0"]);
+    let admin = ops.admin();
+    ops.accepted(A, &[set("op-a-0001", &hlc(1, 0, A), "n/1", "t", &json!(1), &[])]);
+    ops.accepted(A, &[super::tombstone("op-a-0002", &hlc(2, 0, A), "n/1", &["op-a-0001"])]);
+    assert_eq!(ops.v1_as(&admin, "POST", "/compact", "").status, 200);
+    assert_eq!(ops.v1("GET", "/entity?entity=n/1", "").status, 404, "forgotten");
+    let late = ops.push(B, &[set("op-b-0001", &hlc(1, 0, B), "n/1", "t", &json!(2), &[])]);
+    assert_eq!(codes(&late), ["before_horizon"], "{late}");
+    assert_eq!(ops.v1("GET", "/entity?entity=n/1", "").status, 404);
+    let body = json!({"action": "release"}).to_string();
+    let released = ops.v1_as(&admin, "POST", "/quarantine/op-b-0001", &body);
+    assert_eq!(statuses(&released.json()), ["accepted"], "an operator's choice");
+}
+
+// Verifies: WEB-08
+#[test]
+fn the_log_holds_neither_ops_nor_credentials() {
+    let ops = Ops::of(super::options().env("FERRY_LOG_LEVEL", "trace").start());
+    let hush = "a-value-that-nobody-else-reads";
+    ops.accepted(A, &[set("op-a-0001", &hlc(1, 0, A), "n/1", "t", &json!(hush), &[])]);
+    ops.push(A, &[json!({"v": 1, "id": "op-a-0002", "hush": hush}), json!(hush)]);
+    let client = ops.hephd(CursorRule::Replaced);
+    assert_eq!(
+        client.push(&format!(r#"{{"ops":[{{"hlc":"1","x":"{hush}"}},{{"no":"{hush}"}}]}}"#)).status,
+        200
+    );
+    assert_eq!((client.pull().status, ops.v1("GET", "/snapshot", "").status), (200, 200));
+    assert_eq!(ops.v1("GET", "?after_seq=99", "").status, 409);
+    let path = format!("/v1/databases/-/ops/live?access_token={}", ops.token);
+    drop(
+        ferry_testkit::sse::EventStream::open(ops.address(), &path, &[])
+            .map_err(|refused| refused.text())
+            .unwrap(),
+    );
+    wait::until("the last request in the log", || ops.place.hub.log().contains("/ops/live").then_some(()));
+    let log = ops.place.hub.log();
+    assert!(!log.contains(hush) && !log.contains(&ops.token), "{log}");
+}
