@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -6,9 +6,11 @@ mod beside;
 mod binary;
 mod clock;
 mod control;
+mod cpu;
 mod events;
 mod load;
 mod memory;
+mod ops;
 mod pages;
 mod records;
 mod scale;
@@ -17,7 +19,7 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -25,7 +27,8 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
   events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
-  records the hub beside PocketBase; has options\n\n\
+  records the hub beside PocketBase; has options\n  \
+  ops     the engine of op-log sync beside a naive log; has options\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         "scale" => return scale::run(words),
         "events" => return events::run(words),
         "records" => return records::run(words),
+        "ops" => return ops::run(words),
         "all" => {
             actor::run();
             memory::run();
@@ -55,7 +59,8 @@ fn main() -> ExitCode {
             scale::run([]);
             small_pushes::run();
             events::run([]);
-            return records::run([]);
+            records::run([]);
+            return ops::run([]);
         }
         _ => {
             eprintln!("{USAGE}");

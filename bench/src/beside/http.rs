@@ -62,6 +62,14 @@ impl Connection {
         }
     }
 
+    /// Sends a request whose answer ends with the connection; gives the status and how many bytes the body has.
+    pub(crate) async fn whole(&mut self, request: &str) -> (u16, u64) {
+        let (status, _) = self.begin(request).await;
+        let mut sink = tokio::io::sink();
+        let bytes = tokio::io::copy_buf(&mut self.0, &mut sink).await.expect("the answer is whole");
+        (status, bytes)
+    }
+
     /// Reads the next line of the body into `line`.
     pub(crate) async fn line(&mut self, line: &mut Vec<u8>) {
         line.clear();

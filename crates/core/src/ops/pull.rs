@@ -69,7 +69,7 @@ pub fn pull<S: Sql>(sql: &S, wanted: &OpsPull<'_>, floor: OpSeq) -> Result<OpsPa
                 return Ok(ControlFlow::Continue(()));
             }
             looked_at += 1;
-            if wanted.prefixes.contain(row.optional_text(2)?) {
+            if wanted.prefixes.are_all() || wanted.prefixes.contain(row.optional_text(2)?) {
                 let raw = row.text(1)?;
                 let is_full =
                     ops.count() >= wanted.limit as usize || ops.ops_bytes() + raw.len() > wanted.bytes;

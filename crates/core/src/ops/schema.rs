@@ -24,6 +24,8 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS _ferry_op_entities(
         entity TEXT PRIMARY KEY, type TEXT, type_hlc TEXT, type_id TEXT, hlc TEXT NOT NULL,
         dead INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    // What may be purged one day.
+    "CREATE INDEX IF NOT EXISTS _ferry_op_entities_dead ON _ferry_op_entities(hlc) WHERE dead = 1",
     // `winner`, `hlc`, `value`: the greatest `set`; `text_id`, `text_hlc`: the greatest `text`; each may be a head.
     // `text_seq`: the newest to arrive; `unfolded`: bytes of updates behind `folded`, `text_bytes`: those of the state.
     "CREATE TABLE IF NOT EXISTS _ferry_op_fields(

@@ -8,7 +8,7 @@ use ferry_types::OpSeq;
 
 use super::{
     Prefixes,
-    compact::{Candidate, Gone, Verdict, merge_text},
+    compact::{Candidate, DropDecision, Gone, merge_text},
     meta::LogMeta,
     row,
 };
@@ -54,12 +54,13 @@ pub fn snapshot<S: Sql>(
     let mut plan = Plan::make(sql, meta.head)?;
     sql.query(OPS, &[], &mut |row| {
         let seq = row::seq_of(row.integer(0)?)?;
-        if seq > meta.head || plan.gone.has(seq) || !prefixes.contain(row.optional_text(3)?) {
+        let is_readable = prefixes.are_all() || prefixes.contain(row.optional_text(3)?);
+        if seq > meta.head || plan.gone.has(seq) || !is_readable {
             return Ok(ControlFlow::Continue(()));
         }
         if row.optional_integer(8)? == Some(1) {
             let gone = |seq| plan.gone.has(seq);
-            if Candidate::read::<S::Error>(row)?.verdict(sql, &Gone::Numbers(&gone))? == Verdict::Goes {
+            if Candidate::read::<S::Error>(row)?.decide(sql, &Gone::Numbers(&gone))? == DropDecision::Goes {
                 plan.gone.put(seq);
                 return Ok(ControlFlow::Continue(()));
             }
@@ -117,7 +118,7 @@ impl Plan {
         sql.query(REMOVES, &[], &mut |row| {
             let remove = Candidate::read::<S::Error>(row)?;
             let gone = |seq| self.gone.has(seq);
-            if let Verdict::GoesWith(adds) = remove.verdict(sql, &Gone::Numbers(&gone))? {
+            if let DropDecision::GoesWith(adds) = remove.decide(sql, &Gone::Numbers(&gone))? {
                 adds.iter().filter_map(|(_, seq)| *seq).for_each(|seq| self.gone.put(seq));
                 self.gone.put(remove.seq);
             }

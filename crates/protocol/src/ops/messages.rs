@@ -262,7 +262,7 @@ pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
 pub(super) fn push_number(out: &mut String, number: u64) {
     let mut digits = Vec::with_capacity(20);
     write_number(&mut digits, number);
-    out.extend(digits.into_iter().map(char::from));
+    out.push_str(std::str::from_utf8(&digits).expect("BUG: digits are ASCII"));
 }
 
 /// Body of `missing`.

@@ -83,11 +83,12 @@ pub fn bye(reason: &str) -> String {
 
 /// Appends JSON on one line.
 pub(super) fn push_one_line(out: &mut String, json: &str) {
-    let mut lines = json.split(['\n', '\r']);
-    out.push_str(lines.next().unwrap_or(""));
-    for line in lines {
-        out.push(' ');
-        out.push_str(line);
+    let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
+    // All bytes are looked at, which is faster than to stop at the first.
+    if json.bytes().fold(false, |found, byte| found | is_break(byte)) {
+        out.extend(json.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
+    } else {
+        out.push_str(json);
     }
 }
 

@@ -1,17 +1,17 @@
 //! Compaction: what no replica needs any more leaves the log (OPS-40), and after a longer time its ids and what was deleted
 //! are forgotten (OPS-43). Each call does a bounded part, in a transaction of its own, and the next goes on behind it.
 
+mod decision;
 mod purge;
 mod texts;
-mod verdict;
 
 use std::ops::ControlFlow;
 
 use ferry_types::{OpSeq, UnixMillis};
 
+pub(super) use decision::{Candidate, DropDecision, Gone};
 pub use purge::purge_step;
 pub(super) use texts::{MergedText, merge_text};
-pub(super) use verdict::{Candidate, Gone, Verdict};
 
 use super::{
     meta::{self, MetaKey},
@@ -169,10 +169,10 @@ impl<S: Sql> Work<'_, S> {
             Ok(ControlFlow::Continue(()))
         })?;
         for candidate in candidates {
-            match candidate.verdict(self.sql, &Gone::FromLog)? {
-                Verdict::Stays => {}
-                Verdict::Goes => self.forget(&candidate)?,
-                Verdict::GoesWith(adds) => self.forget_links(&candidate, &adds)?,
+            match candidate.decide(self.sql, &Gone::FromLog)? {
+                DropDecision::Stays => {}
+                DropDecision::Goes => self.forget(&candidate)?,
+                DropDecision::GoesWith(adds) => self.forget_links(&candidate, &adds)?,
             }
         }
         Ok(self.sql.first(NEXT, &[end.into()], |_| Ok(()))?.map(|()| end))

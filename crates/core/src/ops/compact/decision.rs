@@ -40,7 +40,7 @@ impl Gone<'_> {
 
 /// What becomes of an op.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::ops) enum Verdict {
+pub(in crate::ops) enum DropDecision {
     Stays,
     Goes,
     /// A remove, with the adds that it lists; those that are in the log have their numbers.
@@ -80,16 +80,16 @@ impl Candidate {
         })
     }
 
-    pub(in crate::ops) fn verdict<S: Sql>(&self, sql: &S, gone: &Gone<'_>) -> Result<Verdict, S::Error> {
+    pub(in crate::ops) fn decide<S: Sql>(&self, sql: &S, gone: &Gone<'_>) -> Result<DropDecision, S::Error> {
         let (Some(entity), Some(field)) = (self.entity.as_deref(), self.field.as_deref()) else {
-            return Ok(Verdict::Stays);
+            return Ok(DropDecision::Stays);
         };
         let op = row::read_ferry(&self.raw)?;
         match &*self.kind {
             "set" => self.set(sql, &op, entity, field, gone),
             "link.remove" => self.link_remove(sql, &op, entity, field, gone),
             "conflict" => conflict(sql, &op, entity, field),
-            _ => Ok(Verdict::Stays),
+            _ => Ok(DropDecision::Stays),
         }
     }
 
@@ -101,14 +101,14 @@ impl Candidate {
         entity: &str,
         field: &str,
         gone: &Gone<'_>,
-    ) -> Result<Verdict, S::Error> {
+    ) -> Result<DropDecision, S::Error> {
         if merge::is_head(sql, entity, field, &self.id)? || !is_base_gone(sql, op, entity, gone)? {
-            return Ok(Verdict::Stays);
+            return Ok(DropDecision::Stays);
         }
         // By induction one look is enough: what this one covers was gone before it went.
         let key = [entity.into(), field.into(), (*self.origin).into(), (*self.hlc).into()];
         let before = sql.first(BEFORE, &key, |row| Ok(row::seq_of(row.integer(0)?)?))?;
-        Ok(if before.is_none_or(|seq| gone.has(seq)) { Verdict::Goes } else { Verdict::Stays })
+        Ok(if before.is_none_or(|seq| gone.has(seq)) { DropDecision::Goes } else { DropDecision::Stays })
     }
 
     /// All adds that it lists are known, it covers no scalar or text, and its entity exists without it.
@@ -119,41 +119,41 @@ impl Candidate {
         entity: &str,
         field: &str,
         gone: &Gone<'_>,
-    ) -> Result<Verdict, S::Error> {
+    ) -> Result<DropDecision, S::Error> {
         if sql.first(HAS_WRITES, &[entity.into(), field.into()], |_| Ok(()))?.is_some()
             || sql.first(IS_ANCHORED, &[entity.into()], |_| Ok(()))?.is_none()
             || !is_base_gone(sql, op, entity, gone)?
         {
-            return Ok(Verdict::Stays);
+            return Ok(DropDecision::Stays);
         }
         let mut adds = Vec::with_capacity(op.removes.len());
         for add in &op.removes {
             match look_up(sql, add, entity)? {
-                LookedUp::Unknown => return Ok(Verdict::Stays),
+                LookedUp::Unknown => return Ok(DropDecision::Stays),
                 LookedUp::Elsewhere => {}
                 LookedUp::Dropped => adds.push((add.clone(), None)),
                 // What came later than the remove may be young.
-                LookedUp::There(seq) if seq > self.seq => return Ok(Verdict::Stays),
+                LookedUp::There(seq) if seq > self.seq => return Ok(DropDecision::Stays),
                 LookedUp::There(seq) => {
                     let add_op = row::ferry(sql, add)?;
                     if add_op.is_some_and(|add| !add.base.is_empty() || add.field.as_deref() != Some(field)) {
-                        return Ok(Verdict::Stays);
+                        return Ok(DropDecision::Stays);
                     }
                     adds.push((add.clone(), (!gone.has(seq)).then_some(seq)));
                 }
             }
         }
-        Ok(Verdict::GoesWith(adds))
+        Ok(DropDecision::GoesWith(adds))
     }
 }
 
 /// Its loser is no head.
-fn conflict<S: Sql>(sql: &S, op: &FerryOp, entity: &str, field: &str) -> Result<Verdict, S::Error> {
+fn conflict<S: Sql>(sql: &S, op: &FerryOp, entity: &str, field: &str) -> Result<DropDecision, S::Error> {
     let lost: Option<Lost> = op.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
     let Some(lost) = lost.filter(|_| op.id.starts_with(CONFLICT_ID_PREFIX)) else {
-        return Ok(Verdict::Stays);
+        return Ok(DropDecision::Stays);
     };
-    Ok(if merge::is_head(sql, entity, field, &lost.op)? { Verdict::Stays } else { Verdict::Goes })
+    Ok(if merge::is_head(sql, entity, field, &lost.op)? { DropDecision::Stays } else { DropDecision::Goes })
 }
 
 /// Every id in its base is known, and none is an op of its entity that stays.
