@@ -10,9 +10,9 @@ use ferry_core::ops::{
     snapshot::snapshot,
 };
 use ferry_protocol::ops::{ArrayScanner, LogHead, Skip, parse_op};
-use ferry_sqlite::{NativeSql, connection::open_file};
+use ferry_sqlite::{NativeSql, connection::open_writer};
 use ferry_types::{OpSeq, Seq, UnixMillis};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::load::{self, BEGIN_MS};
 use crate::{clock, cpu};
@@ -65,11 +65,8 @@ const BY: Pushing<'static> = Pushing {
 
 impl Log {
     pub(super) fn open(path: &Path) -> Self {
-        let connection = open_file(path, OpenFlags::default()).expect("the file can be made");
-        connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000")
-            .expect("SQLite takes the settings");
-        connection.set_prepared_statement_cache_capacity(256);
+        let connection = open_writer(path).expect("the file can be made");
+        connection.execute_batch("PRAGMA wal_autocheckpoint=4000").expect("SQLite takes the setting");
         let sql = NativeSql(&connection);
         meta::begin(&sql, &"6f".repeat(16), &"9a".repeat(8)).expect("the log is begun");
         Self { connection, commits: 0 }

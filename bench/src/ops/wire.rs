@@ -29,7 +29,9 @@ pub(super) struct Used {
 
 impl Served {
     pub(super) fn start() -> Self {
-        let hub = Options::new(binary::ferry()).env("FERRY_LOG_LEVEL", "warn").start();
+        // What is compacted on call has no time to be retained.
+        let options = Options::new(binary::ferry()).env("FERRY_LOG_LEVEL", "warn");
+        let hub = options.env("FERRY_OPS_RETAIN_DAYS", "0").start();
         let user = hub.signup("bench@example.com");
         let database = user.create_database("bench");
         let asked = json!({
@@ -43,6 +45,10 @@ impl Served {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.hub.address()
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -122,6 +128,16 @@ impl Served {
         let (status, bytes) = connection.whole(&asked).await;
         assert_eq!(status, 200, "the hub gives a snapshot");
         bytes
+    }
+
+    /// Compacts the log, and tells how many ops were dropped.
+    pub(super) async fn compact(&self) -> u64 {
+        let mut connection = Connection::open(self.address()).await;
+        let (status, answer) =
+            connection.ask(&self.request("POST", "/v1/databases/-/ops/compact", "", "")).await;
+        assert_eq!(status, 200, "the hub compacts: {}", String::from_utf8_lossy(&answer));
+        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("the answer is JSON");
+        answer["dropped"].as_u64().expect("a number")
     }
 
     /// Pushes a body of about so many bytes through the shim; gives its ops.

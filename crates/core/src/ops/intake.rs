@@ -13,7 +13,7 @@ use super::{
     hub_clock::{self, HubClock},
     merge::{self, Integrated, NewConflict, Rules},
     meta, origins,
-    pushing::{Clocks, PushLimits, Pushed, Pushing},
+    pushing::{Clocks, PushLimits, PushedOps, Pushing},
     quarantine::{self, SetAside},
     row::{self, Arrival},
 };
@@ -50,7 +50,7 @@ pub(super) struct Intake<'a, S> {
     /// The greatest time that was stored.
     absorbed: HlcState,
     stored: Vec<PublishedOp>,
-    pushed: Pushed,
+    pushed: PushedOps,
 }
 
 /// Why an op is not stored.
@@ -85,7 +85,7 @@ impl<'a, S: Sql> Intake<'a, S> {
             held: None,
             absorbed: HlcState::default(),
             stored: Vec::new(),
-            pushed: Pushed::default(),
+            pushed: PushedOps::default(),
         })
     }
 
@@ -354,7 +354,7 @@ impl<'a, S: Sql> Intake<'a, S> {
     }
 
     /// The batch is over: notes how far the log goes, and the clock that its own ops must lead.
-    pub(super) fn end(mut self, results: Vec<OpResult>) -> Result<Pushed, S::Error> {
+    pub(super) fn end(mut self, results: Vec<OpResult>) -> Result<PushedOps, S::Error> {
         if !self.stored.is_empty() {
             meta::set_head(self.sql, self.head)?;
         }

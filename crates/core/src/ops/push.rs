@@ -3,7 +3,7 @@
 
 use ferry_types::{OriginId, Seq};
 
-pub use super::pushing::{Clocks, PushLimits, Pushed, Pushing};
+pub use super::pushing::{Clocks, PushLimits, PushedOps, Pushing};
 use super::{intake::Intake, origins};
 use crate::sql::Sql;
 
@@ -18,7 +18,7 @@ pub fn push<S: Sql>(
     clocks: &Clocks,
     limits: &PushLimits,
     commit: Seq,
-) -> Result<Pushed, S::Error> {
+) -> Result<PushedOps, S::Error> {
     let mut batch = Intake::begin(sql, by, clocks, limits, commit)?;
     let is_bound = match by.origin.filter(|origin| *origin != OriginId::ZERO && !ops.is_empty()) {
         Some(origin) => origins::bind(sql, origin, by.principal)?,

@@ -18,7 +18,7 @@ pub struct Pushing<'a> {
     pub prefixes: Prefixes<'a>,
     /// Through hephd's wire: what cannot be stored is quarantined, and nothing is rejected (OPS-07).
     pub via_shim: bool,
-    /// All or nothing: the caller undoes the batch unless [`Pushed::is_whole`]. Nothing is quarantined.
+    /// All or nothing: the caller undoes the batch unless [`PushedOps::is_whole`]. Nothing is quarantined.
     pub atomic: bool,
 }
 
@@ -60,7 +60,7 @@ impl Default for PushLimits {
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pushed {
+pub struct PushedOps {
     /// One per op, in the order of the request.
     pub results: Vec<OpResult>,
     /// The log's highest number.
@@ -81,7 +81,7 @@ pub struct Pushed {
     pub next_release: Option<UnixMillis>,
 }
 
-impl Pushed {
+impl PushedOps {
     /// How many ops of the request were newly stored.
     #[must_use]
     pub fn applied(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::{
     Prefixes, hub_clock,
     intake::Intake,
     meta,
-    pushing::{Clocks, PushLimits, Pushed, Pushing},
+    pushing::{Clocks, PushLimits, PushedOps, Pushing},
     quarantine::{self, next_release},
 };
 use crate::sql::Sql;
@@ -29,11 +29,11 @@ pub fn release<S: Sql>(
     clocks: &Clocks,
     limits: &PushLimits,
     commit: Seq,
-) -> Result<Option<Pushed>, S::Error> {
+) -> Result<Option<PushedOps>, S::Error> {
     release_one(sql, id, clocks, limits, commit, true)
 }
 
-/// Stores what is due, at most `most` ops. [`Pushed::next_release`] tells when more is due, in the past if there is more
+/// Stores what is due, at most `most` ops. [`PushedOps::next_release`] tells when more is due, in the past if there is more
 /// at once.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn release_due<S: Sql>(
     limits: &PushLimits,
     commit: Seq,
     most: usize,
-) -> Result<Pushed, S::Error> {
+) -> Result<PushedOps, S::Error> {
     let now = hub_clock::read(sql, clocks)?.now;
     let mut due = Vec::new();
     let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -52,7 +52,7 @@ pub fn release_due<S: Sql>(
         due.push(row.text(0)?.to_owned());
         Ok(ControlFlow::Continue(()))
     })?;
-    let mut all = Pushed { head: meta::head(sql)?, ..Pushed::default() };
+    let mut all = PushedOps { head: meta::head(sql)?, ..PushedOps::default() };
     for id in due {
         let Some(pushed) = release_one(sql, &id, clocks, limits, commit, false)? else { continue };
         all.results.extend(pushed.results);
@@ -80,7 +80,7 @@ fn release_one<S: Sql>(
     limits: &PushLimits,
     commit: Seq,
     ignores_times: bool,
-) -> Result<Option<Pushed>, S::Error> {
+) -> Result<Option<PushedOps>, S::Error> {
     let held = sql.first(GET, &[id.into()], |row| {
         let principal = row.optional_text(0)?.unwrap_or_default().to_owned();
         Ok((principal, row.integer(1)? == 1, String::from_utf8_lossy(row.blob(2)?).into_owned()))

@@ -1,10 +1,10 @@
 //! What is counted of pushes (OPS-54).
 
-use ferry_core::ops::push::Pushed;
+use ferry_core::ops::push::PushedOps;
 use ferry_protocol::ops::OpStatus;
 
 /// Counts what became of pushed ops.
-pub(super) fn pushed(pushed: &Pushed) {
+pub(super) fn pushed(pushed: &PushedOps) {
     for status in OpStatus::ALL {
         let count = pushed.results.iter().filter(|result| result.status == status).count();
         if count > 0 {

@@ -6,7 +6,7 @@ use ferry_core::ops::{
     Prefixes,
     epoch::{LogRefusal, prove_log},
     meta::{self, LogMeta},
-    push::{Clocks, PushLimits, Pushed, Pushing, push as push_ops},
+    push::{Clocks, PushLimits, PushedOps, Pushing, push as push_ops},
 };
 use ferry_sqlite::fault;
 use ferry_types::{OriginId, Result, UnixMillis};
@@ -43,12 +43,12 @@ pub(super) struct OpsBatch {
 /// What a batch came to.
 pub(super) enum PushEnd {
     Pushed {
-        pushed: Pushed,
+        pushed: PushedOps,
         /// The log behind it; `None`: there is none yet.
         log: Option<LogMeta>,
     },
     /// An op of an atomic batch failed: nothing is stored.
-    AtomicFailed(Pushed),
+    AtomicFailed(PushedOps),
     /// It is another log.
     Refused(LogRefusal),
 }
@@ -120,7 +120,7 @@ pub(super) async fn push(
 }
 
 /// Counts what became of ops, and sees to what is due because of them.
-pub(super) fn took_effect(hub: &Hub, database: &Arc<Database>, pushed: &Pushed) {
+pub(super) fn took_effect(hub: &Hub, database: &Arc<Database>, pushed: &PushedOps) {
     metric::pushed(pushed);
     if let Some(at) = pushed.next_release {
         hub.services.ops.releases.add(database.id(), at);

@@ -12,7 +12,7 @@ use ferry_core::{
     ops::{
         Prefixes, meta,
         pull::{OpsPage, OpsPull, pull},
-        push::{Clocks, PushLimits, Pushed, Pushing, push},
+        push::{Clocks, PushLimits, PushedOps, Pushing, push},
         shim::ShimPull,
     },
     sql::Sql as _,
@@ -60,19 +60,19 @@ impl Log {
         Clocks { now: UnixMillis(self.now), max_skew_ms: self.max_skew_ms }
     }
 
-    fn try_push(&self, by: &Pushing<'_>, ops: &[&str]) -> Result<Pushed, ferry_sqlite::Error> {
+    fn try_push(&self, by: &Pushing<'_>, ops: &[&str]) -> Result<PushedOps, ferry_sqlite::Error> {
         push(&self.sql(), ops, by, &self.clocks(), &self.limits, Seq(7))
     }
 
-    fn push_as(&self, by: &Pushing<'_>, ops: &[&str]) -> Pushed {
+    fn push_as(&self, by: &Pushing<'_>, ops: &[&str]) -> PushedOps {
         self.try_push(by, ops).unwrap()
     }
 
-    fn push(&self, ops: &[&str]) -> Pushed {
+    fn push(&self, ops: &[&str]) -> PushedOps {
         self.push_as(&BY, ops)
     }
 
-    fn shim(&self, ops: &[&str]) -> Pushed {
+    fn shim(&self, ops: &[&str]) -> PushedOps {
         self.push_as(&Pushing { via_shim: true, ..BY }, ops)
     }
 
@@ -134,7 +134,7 @@ fn foreign(hlc: &str, content: &str) -> String {
     format!(r#"{{"hlc":"{hlc}", "content":{content}}}"#)
 }
 
-fn statuses(pushed: &Pushed) -> Vec<(OpStatus, Option<OpCode>)> {
+fn statuses(pushed: &PushedOps) -> Vec<(OpStatus, Option<OpCode>)> {
     pushed.results.iter().map(|result| (result.status, result.code)).collect()
 }
 

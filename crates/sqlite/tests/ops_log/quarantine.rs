@@ -15,7 +15,7 @@ impl Log {
         page.quarantine.into_iter().map(|op| (op.id, op.code, op.raw)).collect()
     }
 
-    fn due(&self) -> Pushed {
+    fn due(&self) -> PushedOps {
         release_due(&self.sql(), &self.clocks(), &self.limits, Seq(8), 100).unwrap()
     }
 
