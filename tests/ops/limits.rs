@@ -181,3 +181,39 @@ fn answers_that_nobody_takes_hold_nobody_up() {
         (!process::open_files(pid).iter().any(deleted)).then_some(())
     });
 }
+
+// Bytes that come, or are taken, one after the other: slow is not broken.
+// Verifies: OPS-05, OPS-08
+#[test]
+fn slow_bodies_and_slow_readers_get_there() {
+    let ops = Ops::new();
+    let filler = "x".repeat(200_000);
+    let body = body_of(&(0..20).map(|n| format!(r#"{{"hlc":"{n:03}","f":"{filler}"}}"#)).collect::<Vec<_>>());
+    let small = r#"{"ops":[{"hlc":"slow"}]}"#;
+    let mut slow = http::connect(ops.address()).unwrap();
+    slow.write_all(head(&ops, small.len()).as_bytes()).unwrap();
+    let (first, rest) = small.as_bytes().split_at(small.len() - 8);
+    for byte in first {
+        slow.write_all(&[*byte]).unwrap();
+    }
+    assert_eq!(ops.hephd(CursorRule::Replaced).push(&body).status, 200, "beside it");
+    for byte in rest {
+        slow.write_all(&[*byte]).unwrap();
+    }
+    let answer = http::read_response(&mut BufReader::new(slow), false).unwrap();
+    assert_eq!((answer.status, &answer.json()["applied"]), (200, &json!(1)));
+    // A reader that begins to take its answer after the log has changed twice.
+    let mut reader = http::connect(ops.address()).unwrap();
+    let request = format!(
+        "GET /sync/pull HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        ops.token
+    );
+    reader.write_all(request.as_bytes()).unwrap();
+    let client = ops.hephd(CursorRule::Replaced);
+    for clock in ["later-1", "later-2"] {
+        assert_eq!(client.push(&format!(r#"{{"ops":[{{"hlc":"{clock}"}}]}}"#)).status, 200);
+    }
+    let answer = http::read_response(&mut BufReader::with_capacity(512, reader), false).unwrap();
+    let pulled = ops_of(&answer.body);
+    assert!(pulled.len() >= 21 && pulled[0].contains("000"), "{}", pulled.len());
+}
