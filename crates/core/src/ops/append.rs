@@ -217,8 +217,8 @@ impl<'a, S: Sql> Appending<'a, S> {
             (None, Some(_)) => {}
             _ => return Ok(Err(OpsRefusal::invalid("a text needs either splice or value"))),
         }
-        let mut base = merge::text::heads(self.sql, &entity, &field)?;
-        base.truncate(OP_LIST_MAX);
+        let heads = merge::text::heads(self.sql, &entity, &field)?;
+        let base = heads.into_iter().map(|head| head.id).take(OP_LIST_MAX).collect();
         let written = self.store(plan, base, Vec::new())?;
         if let (true, Ok(written)) = (is_splice, &written) {
             self.texts.wrote(i64::try_from(self.head.0).unwrap_or(i64::MAX), &written.id);
@@ -242,11 +242,18 @@ impl<'a, S: Sql> Appending<'a, S> {
     }
 
     fn write_tombstone(&mut self, mut plan: Plan) -> Step<WrittenOp, S::Error> {
-        let base = match (plan.base.take(), &plan.entity) {
-            (Some(base), _) => base,
-            (None, Some(entity)) => seen::heads(self.sql, entity, self.writer.origin)?,
-            _ => Vec::new(),
-        };
+        let mut base = plan.base.take();
+        if let Some(entity) = &plan.entity {
+            // Its origin's own heads are covered in any case. Named, they are also for stores that know a text merged into
+            // one op, and not whose edits it holds.
+            let heads = match base {
+                None => seen::heads(self.sql, entity)?,
+                Some(_) => seen::own_heads(self.sql, entity, self.writer.origin)?,
+            };
+            let base = base.get_or_insert_default();
+            base.extend(heads.into_iter().filter(|head| !base.contains(head)).collect::<Vec<_>>());
+        }
+        let base = base.unwrap_or_default();
         // The first tombstone would be in conflict with what only the next one names; a second `create` changes nothing.
         self.store_in_parts(plan, base, &OpKind::Create, |part| (part, Vec::new()))
     }
@@ -290,6 +297,7 @@ impl<'a, S: Sql> Appending<'a, S> {
             removes,
             replaces: None,
             merged: Vec::new(),
+            merged_hlc: Vec::new(),
         };
         let raw = op.encode();
         if raw.len() > self.writer.op_max_bytes {

@@ -48,6 +48,7 @@ pub fn conflict_op(loser: &FerryOp) -> FerryOp {
         removes: Vec::new(),
         replaces: None,
         merged: Vec::new(),
+        merged_hlc: Vec::new(),
     }
 }
 
@@ -80,10 +81,12 @@ fn encode(op: &FerryOp) -> String {
         out.extend_from_slice(value.as_bytes());
     }
     let has_base = matches!(op.kind, OpKind::Set | OpKind::Text | OpKind::Tombstone);
+    let merged_hlc: Vec<String> = op.merged_hlc.iter().map(ToString::to_string).collect();
     let lists = [
         ("base", &op.base, has_base && op.merged.is_empty()),
         ("removes", &op.removes, op.kind == OpKind::LinkRemove),
         ("merged", &op.merged, false),
+        ("merged_hlc", &merged_hlc, false),
     ];
     for (key, ids, is_always) in lists {
         if is_always || !ids.is_empty() {

@@ -77,6 +77,9 @@ pub struct FerryOp {
     pub replaces: Option<String>,
     /// Heads that a compacted text op stands for (OPS-40); empty in all others.
     pub merged: Vec<String>,
+    /// Their HLCs, in the same order; empty if they are not told. By these a store that never had them knows what covers
+    /// them.
+    pub merged_hlc: Vec<Hlc>,
 }
 
 /// What an op does.
@@ -250,6 +253,7 @@ impl<'a> Fields<'a> {
             removes: self.ids("removes", OP_LIST_MAX)?,
             replaces: self.replaces()?,
             merged: Vec::new(),
+            merged_hlc: Vec::new(),
             kind,
         };
         self.check_origin(&mut op)?;
@@ -266,6 +270,7 @@ impl<'a> Fields<'a> {
             Some(OpKind::Conflict)
         } else if op.id.starts_with(MERGED_TEXT_ID_PREFIX) {
             op.merged = self.ids("merged", usize::MAX)?;
+            op.merged_hlc = self.merged_hlc(op.merged.len());
             Some(OpKind::Text)
         } else {
             None
@@ -338,6 +343,23 @@ impl<'a> Fields<'a> {
         let message = format!("{key} must be a list of ids of Ferry's ops, at most {OP_LIST_MAX} of them");
         read.map_err(|_| self.unfit(OpCode::BadOp, message))?;
         Ok(ids)
+    }
+
+    /// A list of HLCs of this length; what is none is told as one of the keys that mean nothing.
+    fn merged_hlc(&self, length: usize) -> Vec<Hlc> {
+        let Some(raw) = self.get("merged_hlc") else { return Vec::new() };
+        let mut scan = Tokens::new(raw);
+        let mut hlcs = Vec::new();
+        let read = scan.take(b'[')
+            && scan
+                .each(b']', |scan| {
+                    let text = String::from_utf8(decode(scan.string()?).into_owned());
+                    let hlc = text.ok().and_then(|text| text.parse().ok());
+                    hlcs.push(hlc.ok_or(JsonFault::NotJson)?);
+                    Ok(())
+                })
+                .is_ok();
+        if read && hlcs.len() == length { hlcs } else { Vec::new() }
     }
 
     fn replaces(&self) -> Result<Option<String>, UnfitOp> {

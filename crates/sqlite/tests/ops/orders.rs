@@ -119,6 +119,7 @@ fn history(random: &mut Random) -> Vec<FerryOp> {
             removes,
             replaces: None,
             merged: Vec::new(),
+            merged_hlc: Vec::new(),
             kind,
         };
         ops.push(ferry(&op.encode()));

@@ -23,6 +23,7 @@ fn text(id: &str, ms: u64, origin: u64, value: &str, base: &[&str]) -> String {
         removes: Vec::new(),
         replaces: None,
         merged: Vec::new(),
+        merged_hlc: Vec::new(),
     };
     op.encode()
 }

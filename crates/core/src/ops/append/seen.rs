@@ -14,12 +14,14 @@ const HEADS_OF_VALUE: &str =
     "SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND digest = ?3";
 const ADDS: &str = "SELECT add_id FROM _ferry_op_links
     WHERE entity = ?1 AND field = ?2 AND target = ?3 AND removed = 0";
-/// Heads of an entity but those of one origin, which its tombstone covers without naming them.
-const HEADS: &str = "SELECT winner FROM _ferry_op_fields
-        WHERE entity = ?1 AND is_head = 1 AND substr(hlc, 19) <> ?2
+const HEADS: &str = "SELECT winner FROM _ferry_op_fields WHERE entity = ?1 AND is_head = 1
+    UNION SELECT text_id FROM _ferry_op_fields WHERE entity = ?1 AND text_is_head = 1
+    UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1";
+const OWN_HEADS: &str = "SELECT winner FROM _ferry_op_fields
+        WHERE entity = ?1 AND is_head = 1 AND substr(hlc, 19) = ?2
     UNION SELECT text_id FROM _ferry_op_fields
-        WHERE entity = ?1 AND text_is_head = 1 AND substr(text_hlc, 19) <> ?2
-    UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND origin <> ?2";
+        WHERE entity = ?1 AND text_is_head = 1 AND substr(text_hlc, 19) = ?2
+    UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND origin = ?2";
 
 /// The clock of an entity's newest op, and whether the entity is deleted.
 pub(super) fn entity<S: Sql>(sql: &S, entity: &str) -> Result<Option<(HlcState, bool)>, S::Error> {
@@ -57,9 +59,14 @@ pub(super) fn adds<S: Sql>(
     ids(sql, ADDS, &[entity.into(), field.into(), target.into()])
 }
 
-/// All heads of an entity that others wrote.
-pub(super) fn heads<S: Sql>(sql: &S, entity: &str, own: OriginId) -> Result<Vec<String>, S::Error> {
-    ids(sql, HEADS, &[entity.into(), (*own.to_string()).into()])
+/// All heads of an entity.
+pub(super) fn heads<S: Sql>(sql: &S, entity: &str) -> Result<Vec<String>, S::Error> {
+    ids(sql, HEADS, &[entity.into()])
+}
+
+/// The heads of an entity that `own` wrote.
+pub(super) fn own_heads<S: Sql>(sql: &S, entity: &str, own: OriginId) -> Result<Vec<String>, S::Error> {
+    ids(sql, OWN_HEADS, &[entity.into(), (*own.to_string()).into()])
 }
 
 fn ids<S: Sql>(sql: &S, query: &str, parameters: &[Value<'_>]) -> Result<Vec<String>, S::Error> {

@@ -7,7 +7,7 @@ use ferry_types::{Hlc, OpSeq, OriginId, Seq, UnixMillis};
 
 use crate::{
     ops::{
-        merge::text,
+        merge::text::{self, TextHead},
         row::{self, Arrival},
     },
     sql::Sql,
@@ -100,7 +100,7 @@ fn are_bases_inside<S: Sql>(sql: &S, entity: &str, updates: &[Update]) -> Result
     Ok(true)
 }
 
-fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> Option<MergedText> {
+fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<TextHead>) -> Option<MergedText> {
     let values = updates.iter().filter_map(|update| update.op.value.as_deref());
     let value = text::merged_value(values)?;
     let update = json_text(&value)?;
@@ -110,8 +110,10 @@ fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> 
         .map(String::as_str)
         .filter(|id| !id.starts_with(MERGED_TEXT_ID_PREFIX))
         .collect();
-    let mut merged: Vec<String> = heads.into_iter().filter(|id| replaced.contains(id.as_str())).collect();
-    merged.sort_unstable();
+    let mut heads: Vec<TextHead> =
+        heads.into_iter().filter(|head| replaced.contains(head.id.as_str())).collect();
+    heads.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    let merged_hlc: Option<Vec<Hlc>> = heads.iter().map(|head| head.hlc).collect();
     let newest = updates.last().expect("BUG: two at least");
     let hlc: Hlc = updates.iter().map(|update| update.op.hlc).max().expect("BUG: two at least");
     let op = FerryOp {
@@ -126,7 +128,8 @@ fn merged(entity: &str, field: &str, updates: &[Update], heads: Vec<String>) -> 
         base: Vec::new(),
         removes: Vec::new(),
         replaces: None,
-        merged,
+        merged: heads.into_iter().map(|head| head.id).collect(),
+        merged_hlc: merged_hlc.unwrap_or_default(),
     };
     Some(MergedText {
         op,

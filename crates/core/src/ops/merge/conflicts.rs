@@ -1,7 +1,7 @@
 //! Conflicts: writes that lost without their writers' or the winner's knowledge (OPS-25, OPS-26). A hub records each
 //! once, as an op; whether it is open follows from the heads.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 use ferry_protocol::ops::{FerryOp, MERGED_TEXT_ID_PREFIX, canonical_digest, conflict_id, conflict_op};
 use serde::Deserialize;
@@ -22,6 +22,13 @@ const STANDS: &str = "SELECT e.dead, f.winner, f.is_head, f.text_id, f.text_is_h
 const OTHER: &str = "SELECT digest FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2";
 const OTHER_VIA: &str = "SELECT digest FROM _ferry_op_heads
     WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND via = ?3";
+/// Conflicts about compacted texts of an entity: losers, and their times.
+const OF_MERGED_TEXTS: &str = "SELECT c.id, c.field, c.loser, o.hlc, c.open FROM _ferry_op_conflicts AS c
+    JOIN _ferry_ops AS o ON o.id = c.id WHERE c.entity = ?1 AND c.loser >= 'tc-' AND c.loser < 'tc.'";
+const IS_THERE: &str = "SELECT 1 FROM _ferry_ops WHERE id = ?1";
+const HAS_TEXT_HEAD: &str = "SELECT 1 FROM _ferry_op_fields
+        WHERE entity = ?1 AND field = ?2 AND text_is_head = 1 AND text_hlc <= ?3
+    UNION ALL SELECT 1 FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND hlc <= ?3";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 
 /// Whether, and why, a write is in conflict.
@@ -100,8 +107,20 @@ pub(super) fn arrived<S: Sql>(sql: &S, op: &FerryOp, entity: &str) -> Result<(),
     if conflict_id(&lost.op) != op.id {
         return Ok(());
     }
-    let is_open = standing(sql, entity, field, &lost.op)? != Standing::Settled;
+    let is_open = is_open(sql, (entity, field), &lost.op, &op.hlc.to_string())?;
     put(sql, op, entity, field, &lost.op, is_open)
+}
+
+/// Whether the write `loser` of this time is in conflict.
+fn is_open<S: Sql>(sql: &S, (entity, field): (&str, &str), loser: &str, hlc: &str) -> Result<bool, S::Error> {
+    if loser.starts_with(MERGED_TEXT_ID_PREFIX) && sql.first(IS_THERE, &[loser.into()], |_| Ok(()))?.is_none()
+    {
+        // Here are the edits that its hub merged, or another merged op that holds them: they are no newer.
+        let is_dead = sql.first(STANDS, &[entity.into(), field.into()], |row| Ok(row.integer(0)? == 1))?;
+        let parameters = [entity.into(), field.into(), hlc.into()];
+        return Ok(is_dead == Some(true) && sql.first(HAS_TEXT_HEAD, &parameters, |_| Ok(()))?.is_some());
+    }
+    Ok(standing(sql, entity, field, loser)? != Standing::Settled)
 }
 
 fn put<S: Sql>(
@@ -132,6 +151,23 @@ impl<S: Sql> Fold<'_, S> {
         let op = conflict_op(loser);
         put(self.sql, &op, entity, field, &loser.id, true)?;
         self.conflicts.push(NewConflict { raw: op.encode(), op });
+        Ok(())
+    }
+
+    /// Conflicts about texts that were merged elsewhere follow from the heads that are here.
+    pub(super) fn settle_merged_texts(&self) -> Result<(), S::Error> {
+        let mut found = Vec::new();
+        self.sql.query(OF_MERGED_TEXTS, &[self.entity.into()], &mut |row| {
+            let text = |column| row.text(column).map(str::to_owned);
+            found.push((text(0)?, text(1)?, text(2)?, text(3)?, row.integer(4)? == 1));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (id, field, loser, hlc, was_open) in found {
+            let is_open = is_open(self.sql, (self.entity, &field), &loser, &hlc)?;
+            if is_open != was_open {
+                self.sql.execute(if is_open { OPEN } else { CLOSE }, &[(*id).into()])?;
+            }
+        }
         Ok(())
     }
 

@@ -166,9 +166,13 @@ impl<S: Sql> Fold<'_, S> {
             OpKind::Tombstone => self.tombstone()?,
             OpKind::Create | OpKind::Conflict | OpKind::Other(_) => {}
         }
+        let has_moved = !self.covered.is_empty() || self.op.kind == OpKind::Text;
         self.close_covered()?;
         self.write_field()?;
         self.write_entity()?;
+        if self.op.kind == OpKind::Tombstone || (self.is_dead() && has_moved) {
+            self.settle_merged_texts()?;
+        }
         Ok(Integrated::Merged(std::mem::take(&mut self.conflicts)))
     }
 

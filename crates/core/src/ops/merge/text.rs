@@ -2,10 +2,11 @@
 //! those that are not folded into its state yet. They are folded when they outgrow the state, so that each costs a
 //! constant share, or for who reads the view `ops_text` (see [`settle`]).
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferry_protocol::ops::{MERGED_TEXT_ID_PREFIX, OpCode, OpKind, json_text};
+use ferry_types::Hlc;
 
 pub(in crate::ops) use super::document::{BadSplice, Document};
 use super::{Fold, Integrated, document, heads::NewHead, state::Greatest, update::BadUpdate};
@@ -28,9 +29,9 @@ const UPDATES: &str = "SELECT op_seq, raw FROM _ferry_ops
 const FOLDED: &str =
     "UPDATE _ferry_op_fields SET unfolded = 0, text_bytes = ?3 WHERE entity = ?1 AND field = ?2";
 const UNFOLDED: &str = "SELECT entity, field FROM _ferry_op_fields WHERE unfolded > 0 LIMIT ?1";
-const HEADS: &str = "SELECT text_id FROM _ferry_op_fields
+const HEADS: &str = "SELECT text_id, text_hlc, substr(text_hlc, 19) FROM _ferry_op_fields
         WHERE entity = ?1 AND field = ?2 AND text_is_head = 1
-    UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text'";
+    UNION SELECT id, hlc, origin FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text'";
 const NAMED: &str = "SELECT 1 FROM _ferry_op_edges WHERE entity = ?1 AND parent = ?2 AND removes = 0";
 const LOOK_UP: &str = "SELECT hlc, op_seq FROM _ferry_ops WHERE id = ?1 AND entity = ?2
     UNION ALL SELECT hlc, NULL FROM _ferry_op_seen WHERE id = ?1";
@@ -51,17 +52,32 @@ pub(in crate::ops) fn value_of(update: &[u8]) -> String {
     value
 }
 
-/// Heads of a text: what a writer that sees it names in its base.
+/// A head of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextHead {
+    /// Its op.
+    pub id: String,
+    /// That op's time; `None`: this store knows it by a compacted op alone, which does not tell.
+    pub hlc: Option<Hlc>,
+}
+
+/// Heads of a text, each once.
 ///
 /// # Errors
 /// What storage reports.
-pub fn heads<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<Vec<String>, S::Error> {
-    let mut ids = Vec::new();
+pub fn heads<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<Vec<TextHead>, S::Error> {
+    let mut heads: Vec<TextHead> = Vec::new();
     sql.query(HEADS, &[entity.into(), field.into()], &mut |row| {
-        ids.push(row.text(0)?.to_owned());
+        let id = row.text(0)?;
+        let hlc = if row.text(2)?.is_empty() { None } else { row.text(1)?.parse().ok() };
+        // One that is there beside a compacted op that holds it stands twice.
+        match heads.iter_mut().find(|head| head.id == id) {
+            Some(head) => head.hlc = head.hlc.or(hlc),
+            None => heads.push(TextHead { id: id.to_owned(), hlc }),
+        }
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(ids)
+    Ok(heads)
 }
 
 /// The value of one `text` op that does what those with `values` do together, in any order: JSON, as they are. `None`: some
@@ -240,8 +256,9 @@ impl<S: Sql> Fold<'_, S> {
     /// The heads that a compacted op stands for; it is one while any of them is (OPS-20).
     fn put_merged_heads(&mut self) -> Result<bool, S::Error> {
         let (op, mut any) = (self.op, false);
-        for id in &op.merged {
-            if let Some((origin, hlc)) = self.merged_head(id)? {
+        for (at, id) in op.merged.iter().enumerate() {
+            let told = op.merged_hlc.get(at).map(Hlc::to_string);
+            if let Some((origin, hlc)) = self.merged_head(id, told)? {
                 let head = NewHead { origin: &origin, hlc: &hlc, id, via: &op.id, digest: None };
                 self.put_head(&OpKind::Text, &head)?;
                 any = true;
@@ -251,16 +268,19 @@ impl<S: Sql> Fold<'_, S> {
     }
 
     /// Origin and HLC of what a compacted op stands for, if no other op covers it.
-    fn merged_head(&self, id: &str) -> Result<Option<(Cow<'static, str>, String)>, S::Error> {
+    fn merged_head(&self, id: &str, told: Option<String>) -> Result<Option<(String, String)>, S::Error> {
         if self.sql.first(NAMED, &[self.entity.into(), id.into()], |_| Ok(()))?.is_some() {
             return Ok(None);
         }
+        let field = self.field.unwrap_or_default();
         let seq = self.seq_value();
         let known = self.sql.first(LOOK_UP, &[id.into(), self.entity.into()], |row| {
             Ok((row.text(0)?.to_owned(), row.optional_integer(1)?.is_some_and(|stored| stored < seq)))
         })?;
-        let Some((hlc, is_merged)) = known else { return Ok(Some((Cow::Borrowed(""), self.hlc.clone()))) };
-        let field = self.field.unwrap_or_default();
+        let is_merged = known.as_ref().is_some_and(|(_, is_merged)| *is_merged);
+        let Some(hlc) = known.map(|(hlc, _)| hlc).or(told) else {
+            return Ok(Some((String::new(), self.hlc.clone())));
+        };
         let origin = hlc.get(18..).unwrap_or_default().to_owned();
         let is_head = if is_merged {
             let is_in_row = self.field_row.text.as_ref().is_some_and(|text| text.id == id && text.is_head);
@@ -269,7 +289,7 @@ impl<S: Sql> Fold<'_, S> {
         } else {
             !self.is_above(field, &origin, &hlc)?
         };
-        Ok(is_head.then_some((Cow::Owned(origin), hlc)))
+        Ok(is_head.then_some((origin, hlc)))
     }
 }
 
