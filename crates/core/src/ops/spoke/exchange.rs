@@ -7,7 +7,7 @@ mod request;
 
 use std::collections::VecDeque;
 
-use ferry_protocol::ops::{MISSING_IDS_MAX, PULL_LIMIT_MAX, PullQuery, SyncCounts};
+use ferry_protocol::ops::{MISSING_IDS_MAX, PULL_LIMIT_MAX, PullQuery, Skip, SyncCounts};
 use ferry_types::OpSeq;
 
 pub use request::{SpokeFailure, SpokeNext, SpokePush, SpokeRefusal, SpokeRequest};
@@ -51,12 +51,16 @@ pub struct SpokeExchange {
     batch: (usize, usize),
     /// Ids of the ops that the last request was about.
     asked: Vec<String>,
+    /// What is known to be stored behind the cursor was told in this exchange, so that its numbers are those of the log.
+    trusts_stored: bool,
     warnings: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Phase {
     Begin,
+    /// Asking whether the log still holds what it is known to have stored behind the cursor.
+    Prove,
     Pull,
     /// Ops up to this HLC are pushed; what is appended meanwhile is the next exchange's.
     Push {
@@ -100,6 +104,7 @@ impl SpokeExchange {
             head: OpSeq(0),
             batch: (PUSH_OPS_MAX, PUSH_BYTES_MAX),
             asked: Vec::new(),
+            trusts_stored: true,
             warnings: Vec::new(),
         }
     }
@@ -123,11 +128,11 @@ impl SpokeExchange {
         loop {
             let request = match &mut self.phase {
                 Phase::Begin => {
-                    let is_repushing = peer::current(sql)?.is_some_and(|peer| peer.is_repushing);
-                    self.phase = if is_repushing { Phase::Missing { after: 0 } } else { Phase::Pull };
+                    self.begin(sql)?;
                     None
                 }
-                Phase::Pull => Some(SpokeRequest::Pull(pull_query(sql)?)),
+                Phase::Prove => Some(self.prove(sql)?),
+                Phase::Pull => Some(SpokeRequest::Pull(self.pull_query(sql)?)),
                 Phase::Push { .. } => self.push(sql, step)?,
                 Phase::Compare { .. } => self.compare(sql)?,
                 Phase::Missing { .. } => self.look_for_missing(sql)?,
@@ -150,6 +155,27 @@ impl SpokeExchange {
                 return Ok(SpokeNext::Ask(request));
             }
         }
+    }
+
+    fn begin<S: Sql>(&mut self, sql: &S) -> Result<(), S::Error> {
+        self.phase = if peer::current(sql)?.is_some_and(|peer| peer.is_repushing) {
+            outbox::forget_all_stored(sql)?;
+            Phase::Missing { after: 0 }
+        } else if outbox::stored_ids(sql, 1)?.is_empty() {
+            Phase::Pull
+        } else {
+            Phase::Prove
+        };
+        Ok(())
+    }
+
+    /// The cursor proves what lies before it. What lies behind it was stored in an earlier exchange: a log that was put back
+    /// since, with all that its hub remembers, has lost it and gives its numbers to other ops. If it has the ops, they are
+    /// pulled again: their numbers may be others.
+    fn prove<S: Sql>(&mut self, sql: &S) -> Result<SpokeRequest, S::Error> {
+        self.trusts_stored = false;
+        self.asked = outbox::stored_ids(sql, MISSING_IDS_MAX)?;
+        Ok(SpokeRequest::Missing(self.asked.clone()))
     }
 
     fn push<S: Sql>(&mut self, sql: &S, step: &mut SpokeStep<'_>) -> Result<Option<SpokeRequest>, S::Error> {
@@ -183,9 +209,28 @@ impl SpokeExchange {
         Ok(SpokeRequest::Push(SpokePush { origin: meta::origin(sql)?, hub_id, epoch, ops }))
     }
 
+    fn pull_query<S: Sql>(&self, sql: &S) -> Result<PullQuery, S::Error> {
+        let peer = peer::current(sql)?;
+        let (hub_id, epoch) = identity(peer.as_ref());
+        let (cursor, cursor_id) = peer.map_or((OpSeq(0), None), |peer| (peer.cursor, peer.cursor_id));
+        let skip = if self.trusts_stored { outbox::skip(sql, cursor)? } else { Skip::default() };
+        let (limit, bytes) = (PULL_LIMIT_MAX, PULL_BYTES_WANTED);
+        Ok(PullQuery { after_seq: cursor, after_id: cursor_id, limit, bytes, skip, hub_id, epoch })
+    }
+
+    /// Passes own ops that are stored right behind the cursor (OPS-09); gives the cursor.
+    fn pass_stored<S: Sql>(&self, sql: &S) -> Result<OpSeq, S::Error> {
+        let cursor = peer::current(sql)?.map_or(OpSeq(0), |peer| peer.cursor);
+        let run = if self.trusts_stored { outbox::stored_run(sql, cursor)? } else { None };
+        let Some((last, id)) = run else { return Ok(cursor) };
+        peer::set_cursor(sql, last, Some(&id))?;
+        outbox::forget_stored(sql, last)?;
+        Ok(last)
+    }
+
     /// Everything is pushed: whether there is more to pull.
     fn end_round<S: Sql>(&mut self, sql: &S) -> Result<(), S::Error> {
-        let cursor = pass_stored(sql)?;
+        let cursor = self.pass_stored(sql)?;
         let goes_on = self.head > cursor && self.rounds < ROUNDS_MAX;
         self.rounds += 1;
         self.phase = if goes_on { Phase::Pull } else { Phase::Compact { after: OpSeq(0) } };
@@ -214,7 +259,6 @@ impl SpokeExchange {
         let Phase::Missing { after } = &mut self.phase else { return Ok(None) };
         let (ids, last) = log::ids_after(sql, *after, MISSING_IDS_MAX)?;
         if ids.is_empty() {
-            peer::repushed(sql)?;
             self.phase = Phase::Pull;
             return Ok(None);
         }
@@ -244,21 +288,6 @@ impl SpokeExchange {
     }
 }
 
-fn pull_query<S: Sql>(sql: &S) -> Result<PullQuery, S::Error> {
-    let peer = peer::current(sql)?;
-    let (hub_id, epoch) = identity(peer.as_ref());
-    let (cursor, cursor_id) = peer.map_or((OpSeq(0), None), |peer| (peer.cursor, peer.cursor_id));
-    Ok(PullQuery {
-        after_seq: cursor,
-        after_id: cursor_id,
-        limit: PULL_LIMIT_MAX,
-        bytes: PULL_BYTES_WANTED,
-        skip: outbox::skip(sql, cursor)?,
-        hub_id,
-        epoch,
-    })
-}
-
 /// Drops a part of what the hub has dropped; gives where the next part begins.
 fn compact<S: Sql>(sql: &S, after: OpSeq) -> Result<Option<OpSeq>, S::Error> {
     let Some(peer) = peer::current(sql)?.filter(|peer| peer.compacted < peer.floor) else { return Ok(None) };
@@ -272,13 +301,4 @@ fn compact<S: Sql>(sql: &S, after: OpSeq) -> Result<Option<OpSeq>, S::Error> {
 /// The log that a request is meant for.
 fn identity(peer: Option<&Peer>) -> (Option<String>, Option<String>) {
     peer.map(|peer| (peer.hub_id.clone(), peer.epoch.clone())).unzip()
-}
-
-/// Passes own ops that are stored right behind the cursor (OPS-09); gives the cursor.
-fn pass_stored<S: Sql>(sql: &S) -> Result<OpSeq, S::Error> {
-    let cursor = peer::current(sql)?.map_or(OpSeq(0), |peer| peer.cursor);
-    let Some((last, id)) = outbox::stored_run(sql, cursor)? else { return Ok(cursor) };
-    peer::set_cursor(sql, last, Some(&id))?;
-    outbox::forget_stored(sql, last)?;
-    Ok(last)
 }

@@ -120,6 +120,14 @@ pub(super) fn remove_and_refold<S: Sql>(sql: &S, ids: &[String]) -> Result<(), S
     refold(sql, &entities)
 }
 
+/// Drops an op as the hub has: its id stays known.
+pub(super) fn forget<S: Sql>(sql: &S, id: &str) -> Result<(), S::Error> {
+    let remember = "INSERT OR IGNORE INTO _ferry_op_seen(id, op_seq, hlc, origin, entity, field)
+        SELECT id, op_seq, hlc, origin, entity, field FROM _ferry_ops WHERE id = ?1";
+    sql.execute(remember, &[id.into()])?;
+    remove_and_refold(sql, &[id.to_owned()])
+}
+
 /// Takes in a clock that was seen.
 pub(super) fn absorb<S: Sql>(sql: &S, seen: HlcState, now: UnixMillis) -> Result<(), S::Error> {
     let clock = meta::clock(sql)?.absorb(seen, now).map_err(exhausted)?;

@@ -144,6 +144,17 @@ pub(super) fn forget_all_stored<S: Sql>(sql: &S) -> Result<(), S::Error> {
     sql.execute("DELETE FROM _ferry_op_outbox WHERE state = 'stored'", &[]).map(drop)
 }
 
+/// Ids of what the hub has stored behind the cursor, the newest first.
+pub(super) fn stored_ids<S: Sql>(sql: &S, most: usize) -> Result<Vec<String>, S::Error> {
+    let select = "SELECT id FROM _ferry_op_outbox WHERE state = 'stored' ORDER BY hub_seq DESC LIMIT ?1";
+    let mut found = Vec::new();
+    sql.query(select, &[i64::try_from(most).unwrap_or(i64::MAX).into()], &mut |row| {
+        found.push(row.text(0)?.to_owned());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
 /// What a pull behind `cursor` may leave out.
 pub(super) fn skip<S: Sql>(sql: &S, cursor: OpSeq) -> Result<Skip, S::Error> {
     // One pull names few ranges; these are the nearest.

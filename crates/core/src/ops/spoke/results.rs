@@ -90,6 +90,12 @@ impl PushAnswer<'_> {
             // It may be the one that it replaces which is stored: a pull shows which (OPS-12).
             return outbox::remove(sql, id);
         }
+        // All of the hub's log up to the cursor is here, and this was not in it: a copy of this store had pushed it, and it
+        // was compacted since (OPS-40).
+        if result.status == OpStatus::Duplicate && own.is_some() && seq <= self.cursor {
+            outbox::remove(sql, id)?;
+            return log::forget(sql, id);
+        }
         log::acknowledge(sql, id, seq)?;
         outbox::stored(sql, (id, own.map_or("", |own| &own.hlc)), seq, self.cursor)
     }

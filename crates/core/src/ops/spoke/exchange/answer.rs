@@ -15,7 +15,7 @@ use super::{
         recovery,
         results::{self, PushAnswer},
     },
-    CHANGES_MAX, Phase, SpokeExchange, SpokeFailure, SpokeRefusal, pass_stored,
+    CHANGES_MAX, Phase, SpokeExchange, SpokeFailure, SpokeRefusal,
 };
 use crate::sql::Sql;
 
@@ -109,11 +109,16 @@ impl SpokeExchange {
             peer::set_cursor(sql, answer.next, answer.next_id.as_deref())?;
             outbox::forget_stored(sql, answer.next)?;
         }
+        let is_repushing = peer.as_ref().is_some_and(|peer| peer.is_repushing);
         if peer.is_some_and(|peer| peer.floor < answer.floor) {
             peer::set_floor(sql, answer.floor)?;
         }
         if !answer.has_more {
-            pass_stored(sql)?;
+            self.pass_stored(sql)?;
+            // Until now a log that is put back anew might have lost what it was asked about.
+            if is_repushing {
+                peer::repushed(sql)?;
+            }
             self.phase = Phase::Push { until: outbox::newest_pending(sql)?.unwrap_or_default() };
         }
         Ok(())
@@ -171,6 +176,16 @@ impl SpokeExchange {
                     self.phase = if again { Phase::Begin } else { Phase::Failed(SpokeFailure::Unstable) };
                 } else if log_head.head == OpSeq(0) || missing.len() < asked.len() {
                     self.give_all(sql, &hub_id, &epoch)?;
+                }
+            }
+            Phase::Prove => {
+                if !self.recognise(sql, log_head, step)? {
+                    return Ok(());
+                }
+                if missing.is_empty() {
+                    self.phase = Phase::Pull;
+                } else {
+                    self.give_all(sql, &log_head.hub_id, &log_head.epoch)?;
                 }
             }
             Phase::Missing { after } => {

@@ -1,0 +1,74 @@
+//! Hubs and spokes in a simulated world: thousands of schedules from seeds, on the engine and real SQLite, without I/O.
+//! `FERRY_SIMULATION_SEED=n` replays one; `FERRY_SIMULATION_SEEDS=n` runs so many.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
+
+#[path = "simulation/check.rs"]
+mod check;
+#[path = "simulation/hub.rs"]
+mod hub;
+#[path = "simulation/random.rs"]
+mod random;
+#[path = "simulation/spoke.rs"]
+mod spoke;
+#[path = "simulation/world.rs"]
+mod world;
+
+use world::{Faults, World};
+
+/// Schedules of each kind that run when nothing else is asked for.
+const SEEDS: u64 = 40;
+
+fn run(name: &str, faults: Faults) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("FERRY_SIMULATION_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("FERRY_SIMULATION_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(|| World::new(seed, faults).run());
+        if let Err(panic) = outcome {
+            eprintln!("{name}: to replay: FERRY_SIMULATION_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+// Verifies: OPS-01, OPS-02, OPS-03, OPS-09, OPS-25, OPS-26, OPS-62, OPS-63
+#[test]
+fn spokes_that_lose_and_repeat_messages_and_crash_end_equal() {
+    run("plain", Faults { network: true, crashes: true, ..Faults::default() });
+}
+
+// Verifies: OPS-10, OPS-11, OPS-12
+#[test]
+fn spokes_whose_clocks_jump_end_equal() {
+    run("clocks", Faults { network: true, crashes: true, clocks: true, ..Faults::default() });
+}
+
+// Verifies: OPS-40, OPS-41
+#[test]
+fn spokes_of_a_hub_that_compacts_at_any_moment_end_equal() {
+    run("compaction", Faults { network: true, crashes: true, compaction: true, ..Faults::default() });
+}
+
+// Verifies: OPS-31, OPS-32, OPS-33
+#[test]
+fn a_hub_that_is_put_back_gets_its_ops_again() {
+    run("restores", Faults { network: true, crashes: true, restores: true, ..Faults::default() });
+}
+
+// Verifies: OPS-14
+#[test]
+fn stores_that_are_copied_and_put_back_lose_nothing() {
+    run("clones", Faults { network: true, crashes: true, clones: true, ..Faults::default() });
+}
+
+// Verifies: OPS-12, OPS-14, OPS-25, OPS-33, OPS-41
+#[test]
+fn all_that_can_happen_at_once_ends_equal() {
+    run(
+        "all",
+        Faults { network: true, crashes: true, clocks: true, compaction: true, restores: true, clones: true },
+    );
+}
