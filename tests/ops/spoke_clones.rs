@@ -50,10 +50,10 @@ fn a_restored_store_gets_its_own_ops_back_under_a_new_origin() {
     let site = site.restarted(|options| options);
     let lost = site.spoke.set("note/1", "title", &json!("after the backup"));
     site.sync();
+    let before = site.spoke.call("health", &json!({}))["origin"].clone();
     drop(site);
     let network = Partition::before(ops.address());
     let restored = Site { spoke: backup.hub(&network.url(), &ops.token).start(), network };
-    let before = restored.spoke.call("health", &json!({}))["origin"].clone();
     restored.spoke.set("note/2", "title", &json!("written before it knew"));
     restored.spoke.sync();
     assert_ne!(restored.spoke.call("health", &json!({}))["origin"], before);

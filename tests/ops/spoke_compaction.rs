@@ -98,7 +98,7 @@ fn a_snapshot_that_is_cut_changes_nothing_and_is_asked_for_again() {
     let fresh = Site::new(&ops);
     fresh.go_offline();
     fresh.spoke.set("note/mine", "title", &json!("written before"));
-    fresh.network.set(ferry_testkit::partition::Link::CutAfter(9_000));
+    fresh.network.set(ferry_testkit::partition::Link::CutAfter(2_500));
     assert!(fresh.spoke.try_call("sync.now", &json!({})).is_err());
     assert_eq!(fresh.spoke.state().as_object().unwrap().len(), 1);
     fresh.sync();

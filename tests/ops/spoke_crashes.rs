@@ -8,13 +8,14 @@ use std::{
     thread,
 };
 
-use ferry_testkit::{rng::Rng, spoke::SpokeApp, wait};
+use ferry_testkit::{partition::Link, rng::Rng, spoke::SpokeApp, wait};
 use serde_json::json;
 
 use super::{
     Ops,
     spokes::{Site, assert_equal, raw_ops, set_op, settle},
 };
+use crate::support::fault_points;
 
 /// How often something is killed.
 const KILLS: u32 = 20;
@@ -61,6 +62,46 @@ impl Writer {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
         std::mem::take(&mut *self.acknowledged.lock().unwrap())
+    }
+}
+
+// Verifies: OPS-02, OPS-03, OPS-63
+#[test]
+fn a_spoke_that_dies_between_any_two_steps_of_an_exchange_goes_on_where_its_store_stands() {
+    let ops = Ops::new();
+    let other = Site::new(&ops);
+    let faults = fault_points("spoke.");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for (round, fault) in
+        faults.iter().chain(["actor.commit", "actor.committed"].map(String::from).iter()).enumerate()
+    {
+        other.spoke.set(&format!("there/{round}"), "title", &json!(round));
+        other.sync();
+        // What it has to push and to pull lies ready before the process that dies begins.
+        let site = Site::offline(&ops, |options| options);
+        site.spoke.set(&format!("here/{round}"), "title", &json!(round));
+        let Site { mut spoke, network } = site;
+        spoke.stop();
+        network.set(Link::Open);
+        for _ in 0..3 {
+            // It dies at its first request, answer or commit; if before it listens, so much the better.
+            if let Ok(mut dying) =
+                spoke.options().clone().env("FERRY_FAULT", &format!("{fault}=kill")).try_start()
+            {
+                let socket = dying.socket();
+                let in_sync = || {
+                    let mut app = SpokeApp::try_connect(&socket).ok()?;
+                    let status = app.try_call("sync.status", &json!({}))?.ok()?;
+                    (status["pending"] == 0 && status["last_success_ms"].is_i64()).then_some(())
+                };
+                // After some commits nothing is left to be committed.
+                wait::until("it dies, or is done", || if dying.has_ended() { Some(()) } else { in_sync() });
+            }
+        }
+        let site = Site { spoke: spoke.restart(), network };
+        settle(&[&site, &other]);
+        let state = assert_equal(&ops, &[&site, &other]);
+        assert_eq!(state[format!("here/{round}")]["fields"]["title"], round, "{fault}");
     }
 }
 

@@ -235,6 +235,26 @@ fn exchanges_that_many_ask_for_run_one_at_a_time_and_bring_all_that_was_appended
     assert_eq!(ops.ids().len(), 8);
 }
 
+// Verifies: OPS-65, OPS-64
+#[test]
+fn pushes_that_are_too_large_are_halved_and_an_op_that_is_too_large_alone_is_a_problem() {
+    let ops = Ops::with(&["--ops-body-max-bytes=20000", "--ops-batch-max-ops=7"]);
+    let site = Site::offline(&ops, |options| options);
+    let random: String =
+        (0_u64..).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).take(1500).collect();
+    let many: Vec<Value> = (0..60)
+        .map(|n| set_op(&format!("note/{n}"), "title", &json!(&random[n * 30..n * 30 + 900])))
+        .collect();
+    site.spoke.append(&json!(many));
+    let large = site.spoke.set("large/1", "title", &json!(random));
+    site.sync();
+    let status = site.spoke.status();
+    assert_eq!(status["pending"], 0, "{status}");
+    assert_eq!(status["problems"], json!([{ "id": large, "code": "op_too_large" }]));
+    assert_eq!(site.spoke.get("large/1"), Value::Null);
+    assert_eq!(ops.ids().len(), 60);
+}
+
 // Verifies: OPS-64, OPS-52
 #[test]
 fn an_op_that_the_hub_refuses_leaves_the_entity_and_blocks_nothing() {

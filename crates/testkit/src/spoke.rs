@@ -306,6 +306,14 @@ impl Spoke {
         wait::until("the spoke's end", || child.try_wait().expect("our own child can be waited for"))
     }
 
+    /// Whether the process has ended by itself, as a fault point makes it.
+    ///
+    /// # Panics
+    /// If the operating system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child can be waited for").is_some()
+    }
+
     /// `kill -9`.
     ///
     /// # Panics

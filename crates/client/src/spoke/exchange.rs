@@ -13,12 +13,13 @@ use ferry_protocol::ops::{
     LogHead, MissingIds, PageAnswer, PushResults, SnapshotHeader, SnapshotLine, SnapshotReader, SyncCounts,
     read_answer,
 };
-use ferry_sqlite::NativeSql;
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::OpSeq;
 use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
+    coding::Coding,
     environment::Environment,
     hub::{HubAnswer, HubClient, HubFailure, HubFailureKind, body_idle_max},
     lock::beside,
@@ -72,8 +73,11 @@ impl ExchangeRun<'_> {
                 }
                 SpokeNext::Ask(request) => request,
             };
+            fault::point("spoke.before_request").map_err(|error| store_failed(&error))?;
             let sent = self.environment.clock.now();
-            turn = match self.hub.ask(&request).await? {
+            let answer = self.hub.ask(&request).await?;
+            fault::point("spoke.before_store").map_err(|error| store_failed(&error))?;
+            turn = match answer {
                 HubAnswer::Refused(refusal) => {
                     let refused = move |sql: &NativeSql<'_>, step: &mut SpokeStep<'_>| {
                         exchange.refused(sql, &refusal, step)?;
@@ -81,7 +85,7 @@ impl ExchangeRun<'_> {
                     };
                     self.write(refused).await?
                 }
-                HubAnswer::Snapshot(body) => self.snapshot(exchange, body).await?,
+                HubAnswer::Snapshot(body, coding) => self.snapshot(exchange, body, coding).await?,
                 HubAnswer::Body(body) => {
                     let received = self.environment.clock.now();
                     let head: LogHead = self.hub.read(&body)?;
@@ -98,7 +102,7 @@ impl ExchangeRun<'_> {
     ) -> Result<T, HubFailure> {
         let environment = self.environment.clone();
         let written = self.store.write(move |sql, commit| environment.step(commit, |step| work(sql, step)));
-        written.await.map_err(|error| HubFailure::new(format!("the store failed: {error}")))
+        written.await.map_err(|error| store_failed(&error))
     }
 
     /// Stores an answer and asks for the next request, in one transaction.
@@ -137,74 +141,81 @@ impl ExchangeRun<'_> {
     }
 
     /// Reads a snapshot into a file beside the store, and once it is known to be whole, into the store.
-    async fn snapshot(&self, mut exchange: SpokeExchange, body: Incoming) -> Result<Turn, HubFailure> {
-        let file = SnapshotFile(beside(self.store.path(), ".snapshot"));
-        let header = self.receive(&file.0, body).await?;
+    async fn snapshot(
+        &self,
+        mut exchange: SpokeExchange,
+        body: Incoming,
+        coding: Coding,
+    ) -> Result<Turn, HubFailure> {
+        let file = SnapshotFile { path: beside(self.store.path(), ".snapshot"), coding };
+        self.receive(&file.path, body).await?;
+        let checked = tokio::task::spawn_blocking(move || {
+            let header = file.read(&mut |_, _| Ok(()))?;
+            Ok::<_, ferry_sqlite::Error>((file, header))
+        });
+        let (file, header) = match checked.await {
+            Ok(checked) => checked.map_err(|error| HubFailure::new(format!("it is discarded, {error}")))?,
+            Err(error) => return Err(HubFailure::new(format!("the snapshot was not read: {error}"))),
+        };
         self.write(move |sql, step| {
-            exchange.load_snapshot(sql, &header, step, |store| load(&file.0, store))?;
+            exchange.load_snapshot(sql, &header, step, |store| file.read(store).map(drop))?;
             drop(file);
             next_turn(exchange, sql, step)
         })
         .await
     }
 
-    async fn receive(&self, path: &Path, mut body: Incoming) -> Result<SnapshotHeader, HubFailure> {
+    async fn receive(&self, path: &Path, mut body: Incoming) -> Result<(), HubFailure> {
         let disk = |error: std::io::Error| HubFailure::new(format!("{}: {error}", path.display()));
-        let garbled = |what: &str| HubFailure::new(format!("the hub's snapshot is discarded: {what}"));
         let mut options = tokio::fs::OpenOptions::new();
         let mut file =
             options.create(true).truncate(true).write(true).mode(0o600).open(path).await.map_err(disk)?;
-        let (mut reader, mut header, mut rest) = (SnapshotReader::default(), None, Vec::new());
         while let Some(piece) = self.hub.piece(&mut body, body_idle_max()).await? {
             file.write_all(&piece).await.map_err(disk)?;
-            rest.extend_from_slice(&piece);
-            let mut start = 0;
-            while let Some(end) = rest[start..].iter().position(|byte| *byte == b'\n') {
-                let line =
-                    std::str::from_utf8(&rest[start..start + end]).map_err(|_| garbled("it is not UTF-8"))?;
-                if let SnapshotLine::Header(found) = reader.line(line).map_err(|error| garbled(&error.0))? {
-                    header = Some(found);
-                }
-                start += end + 1;
-            }
-            rest.drain(..start);
-            if rest.len() > SNAPSHOT_LINE_MAX_BYTES {
-                return Err(garbled("a line of it is longer than any op"));
-            }
         }
-        file.flush().await.map_err(disk)?;
-        header.filter(|_| reader.is_whole() && rest.is_empty()).ok_or_else(|| garbled("it is not whole"))
+        file.flush().await.map_err(disk)
     }
 }
 
+fn store_failed(error: &ferry_sqlite::Error) -> HubFailure {
+    HubFailure::new(format!("the store failed: {error}"))
+}
+
 /// Where a snapshot is kept until it is loaded.
-struct SnapshotFile(PathBuf);
+struct SnapshotFile {
+    path: PathBuf,
+    coding: Coding,
+}
+
+impl SnapshotFile {
+    /// Hands over its ops; what it has told is true if this succeeds.
+    fn read(
+        &self,
+        each: &mut dyn FnMut(OpSeq, &str) -> ferry_sqlite::Result<()>,
+    ) -> ferry_sqlite::Result<SnapshotHeader> {
+        let mut lines = BufReader::new(self.coding.reader(std::fs::File::open(&self.path)?)?);
+        let (mut reader, mut line, mut header) = (SnapshotReader::default(), String::new(), None);
+        let damaged = |what: String| ferry_sqlite::Error::Damaged(format!("the hub's snapshot: {what}"));
+        loop {
+            line.clear();
+            let most = SNAPSHOT_LINE_MAX_BYTES as u64 + 1;
+            if lines.by_ref().take(most).read_line(&mut line)? == 0 {
+                let whole = header.filter(|_| reader.is_whole());
+                return whole.ok_or_else(|| damaged("it is not whole".to_owned()));
+            }
+            match reader.line(line.trim_end_matches('\n')).map_err(|error| damaged(error.0))? {
+                SnapshotLine::Header(found) => header = Some(found),
+                SnapshotLine::Op { seq, raw } => each(seq, raw)?,
+                SnapshotLine::End => {}
+            }
+        }
+    }
+}
 
 impl Drop for SnapshotFile {
     fn drop(&mut self) {
         // The next one overwrites it.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Hands over the ops of a snapshot that was checked.
-fn load(
-    path: &Path,
-    store: &mut dyn FnMut(OpSeq, &str) -> ferry_sqlite::Result<()>,
-) -> ferry_sqlite::Result<()> {
-    let mut file = BufReader::new(std::fs::File::open(path)?);
-    let (mut reader, mut line) = (SnapshotReader::default(), String::new());
-    let damaged = |what: String| ferry_sqlite::Error::Damaged(format!("the snapshot: {what}"));
-    loop {
-        line.clear();
-        let most = SNAPSHOT_LINE_MAX_BYTES as u64 + 1;
-        if file.by_ref().take(most).read_line(&mut line)? == 0 {
-            return if reader.is_whole() { Ok(()) } else { Err(damaged("it was cut".into())) };
-        }
-        match reader.line(line.trim_end_matches('\n')).map_err(|error| damaged(error.0))? {
-            SnapshotLine::Op { seq, raw } => store(seq, raw)?,
-            SnapshotLine::Header(_) | SnapshotLine::End => {}
-        }
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -10,7 +10,7 @@ use ferry_protocol::ops::{
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -19,8 +19,11 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::coding::{self, Coding};
 use crate::{ClientError, Result, ServerUrl, admin::connection, no_answer, v1::encoded};
 
+/// What requests are, and answers but the live stream.
+const JSON: &str = "application/json";
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long until the hub begins to answer.
@@ -87,7 +90,7 @@ pub(super) enum HubAnswer {
     /// The body.
     Body(Bytes),
     /// A snapshot, which has not been read yet.
-    Snapshot(Incoming),
+    Snapshot(Incoming, Coding),
     /// A refusal that the exchange knows what to do with.
     Refused(SpokeRefusal),
 }
@@ -163,14 +166,20 @@ impl HubClient {
             SpokeRequest::Missing(ids) => (Method::POST, "/missing".to_owned(), missing_body(ids)),
             SpokeRequest::Snapshot => (Method::GET, "/snapshot".to_owned(), Bytes::new()),
         };
-        let response = self.send(method, &path, body, "application/json").await?;
+        let response = self.send(method, &path, body, JSON).await?;
         if !response.status().is_success() {
             return self.refusal(response).await.map(HubAnswer::Refused);
         }
+        let unreadable =
+            |what: &str| HubFailure::new(format!("the answer of {} cannot be read: {what}", self.server));
+        let coding =
+            Coding::of(response.headers()).ok_or_else(|| unreadable("nobody asked for its encoding"))?;
         if *request == SpokeRequest::Snapshot {
-            return Ok(HubAnswer::Snapshot(response.into_body()));
+            return Ok(HubAnswer::Snapshot(response.into_body(), coding));
         }
-        self.body(response.into_body(), ANSWER_MAX_BYTES).await.map(HubAnswer::Body)
+        let body = self.body(response.into_body(), ANSWER_MAX_BYTES).await?;
+        let body = coding.decoded(body, ANSWER_MAX_BYTES).map_err(|error| unreadable(&error.to_string()))?;
+        Ok(HubAnswer::Body(body))
     }
 
     /// The live stream behind `after_seq`.
@@ -193,13 +202,21 @@ impl HubClient {
         body: Bytes,
         accept: &'static str,
     ) -> Result<Response<Incoming>, HubFailure> {
+        let (body, is_compressed) = coding::encoded(body);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         let uri = format!("{}{}{path}", self.server, self.base).parse();
         *request.uri_mut() = uri.map_err(|_| HubFailure::new("the database's name cannot stand in a URL"))?;
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        // The live stream comes as it is, so that nothing waits in a compressor.
+        if accept == JSON {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
+        }
+        if is_compressed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding::SENT));
+        }
         if let Some(bearer) = &self.bearer {
             headers.insert(AUTHORIZATION, bearer.clone());
         }
@@ -260,7 +277,9 @@ impl HubClient {
     async fn refusal(&self, response: Response<Incoming>) -> Result<SpokeRefusal, HubFailure> {
         let status = response.status();
         let retry_after = retry_after(&response);
+        let coding = Coding::of(response.headers()).unwrap_or(Coding::Identity);
         let body = self.body(response.into_body(), REFUSAL_MAX_BYTES).await.unwrap_or_default();
+        let body = coding.decoded(body, REFUSAL_MAX_BYTES).unwrap_or_default();
         let told = OpsErrorBody::decode(&body);
         let known = told.as_ref().and_then(OpsErrorBody::known);
         match (known, status) {

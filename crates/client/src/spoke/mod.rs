@@ -3,6 +3,7 @@
 
 mod backoff;
 mod client;
+mod coding;
 mod connection;
 mod environment;
 mod exchange;
