@@ -144,6 +144,14 @@ pub(super) fn forget_all_stored<S: Sql>(sql: &S) -> Result<(), S::Error> {
     sql.execute("DELETE FROM _ferry_op_outbox WHERE state = 'stored'", &[]).map(drop)
 }
 
+/// Own ops set aside for their time, which the hub's clock has reached: it would have delivered them. A hub that was put
+/// back has lost its quarantine, so that they are pushed again.
+pub(super) fn push_due_again<S: Sql>(sql: &S, hub_time_ms: i64) -> Result<(), S::Error> {
+    let update = "UPDATE _ferry_op_outbox SET state = 'pending', code = NULL, message = NULL
+        WHERE state = 'quarantined' AND code = 'clock_ahead' AND hlc < ?1";
+    sql.execute(update, &[(*format!("{:012x}", hub_time_ms.max(0))).into()]).map(drop)
+}
+
 /// Ids of what the hub has stored behind the cursor, the newest first.
 pub(super) fn stored_ids<S: Sql>(sql: &S, most: usize) -> Result<Vec<String>, S::Error> {
     let select = "SELECT id FROM _ferry_op_outbox WHERE state = 'stored' ORDER BY hub_seq DESC LIMIT ?1";

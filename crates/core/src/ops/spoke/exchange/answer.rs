@@ -115,6 +115,7 @@ impl SpokeExchange {
         }
         if !answer.has_more {
             self.pass_stored(sql)?;
+            outbox::push_due_again(sql, log_head.hub_time_ms)?;
             // Until now a log that is put back anew might have lost what it was asked about.
             if is_repushing {
                 peer::repushed(sql)?;
