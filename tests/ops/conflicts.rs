@@ -62,6 +62,11 @@ fn a_resolution_closes_its_conflict_and_is_an_op_like_others() {
         ),
         (&json!("value"), &json!("open"), &json!("Tea"), &json!("Milk"))
     );
+    let gauge = |count: f64| {
+        let is_so = || (ops.metric("ferry_ops_conflicts_open") == Some(count)).then_some(());
+        ferry_testkit::wait::until("the gauge of open conflicts", is_so);
+    };
+    gauge(1.0);
     let resolve = format!("/conflicts/{}/resolve", text(&conflict["id"]));
     for (body, status) in [(r#"{"take":"both"}"#, 400), (r#"{"take":"value"}"#, 422), ("{}", 400)] {
         assert_eq!(ops.v1("POST", &resolve, body).status, status, "{body}");
@@ -70,6 +75,7 @@ fn a_resolution_closes_its_conflict_and_is_an_op_like_others() {
     assert_eq!(resolved.status, 200, "{}", resolved.text());
     let id = text(&resolved.json()["ops"][0]["id"]);
     assert!(open(&ops).is_empty());
+    gauge(0.0);
     let (_, op) = ops.log_from(0, "").pop().unwrap();
     assert_eq!((&op["id"], &op["value"]), (&json!(id), &json!("Tea")));
     let mut base: Vec<String> = op["base"].as_array().unwrap().iter().map(text).collect();

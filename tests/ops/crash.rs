@@ -151,3 +151,23 @@ fn a_shims_push_that_dies_or_is_cut_is_finished_by_the_next_one() {
     assert_eq!(exchange.taken, 500);
     assert_eq!(ops.page("")["head"], 3_500);
 }
+
+// Verifies: OPS-02, OPS-07
+#[test]
+fn a_full_disk_refuses_pushes_and_reads_go_on() {
+    let mut ops = Ops::new();
+    ops.accepted(A, &ops_of("kept", 5));
+    for point in ["ops.applied", "actor.commit"] {
+        ops = ops.restarted_with(|options| options.fault(format!("{point}=full")));
+        let refused = ops.v1("POST", "", &batch(A, &ops_of("lost", 5)));
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["reason"]),
+            (503, &json!("STORAGE_FULL")),
+            "{point}"
+        );
+        assert!(refused.header("retry-after").is_some());
+        let client = ops.hephd(CursorRule::Replaced);
+        assert_eq!(client.push(r#"{"ops":[{"hlc":"1"}]}"#).status, 503, "{point}");
+        assert_eq!((ops.ids().len(), client.pull().status), (5, 200), "{point}");
+    }
+}

@@ -8,7 +8,7 @@ use ferry_core::ops::{
     meta, quarantine,
 };
 use ferry_types::{
-    OpSeq, Result,
+    OpSeq, Result, UnixMillis,
     limits::{OPS_COMPACT_EVERY_MS, OPS_COMPACTED_AT_ONCE},
 };
 
@@ -37,9 +37,14 @@ pub(super) fn opened(hub: &Arc<Hub>, database: &Arc<Database>) {
     let tasks = hub.tasks.clone();
     // What became due while nobody used it is done beside its first request.
     tasks.spawn(async move {
-        let next = storage::read(&database, |sql| quarantine::next_release(sql)).await;
-        if let Ok(Some(Some(at))) = next {
-            hub.services.ops.releases.add(database.id(), at);
+        match storage::read(&database, |sql| quarantine::next_release(sql)).await {
+            // There is no log.
+            Ok(None) => return,
+            Ok(Some(Some(at))) => hub.services.ops.releases.add(database.id(), at),
+            Ok(Some(None)) => {}
+            Err(error) => {
+                tracing::warn!(database = %database.id(), %error, "the quarantine of ops could not be looked at");
+            }
         }
         counts::count(&hub, &database).await;
         maintain(&hub, &database).await;
@@ -56,7 +61,8 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<()> {
     let now = hub.clock.now();
     let last = storage::read(database, |sql| meta::compacted(sql)).await?;
     let Some(last) = last else { return Ok(()) };
-    if last.is_some_and(|last| now.0.saturating_sub(last.0) < OPS_COMPACT_EVERY_MS) {
+    // A time ahead of the clock was noted by a clock that was wrong.
+    if last.is_some_and(|last| (0..OPS_COMPACT_EVERY_MS).contains(&now.0.saturating_sub(last.0))) {
         return Ok(());
     }
     let compacted = compact(hub, database, &Requester::hub()).await?;
@@ -105,7 +111,12 @@ pub(super) async fn compact(
         let clock = Arc::clone(&hub.clock);
         let step = storage::write_existing(database, by, move |writer| {
             let now = clock.now();
-            let asked = Compaction { now, days: config.horizon_days, most: OPS_COMPACTED_AT_ONCE };
+            // What is older than the horizon is older than it for the devices too: were the hub's clock alone asked, one
+            // that is years ahead would turn every later op away.
+            let newest = i64::try_from(meta::clock(&writer.sql)?.ms).unwrap_or(i64::MAX);
+            let horizon_from = now.min(UnixMillis(newest));
+            let asked =
+                Compaction { now: horizon_from, days: config.horizon_days, most: OPS_COMPACTED_AT_ONCE };
             let step = purge_step(&writer.sql, &asked)?;
             if !step.has_more {
                 meta::set_compacted(&writer.sql, now)?;
