@@ -33,6 +33,14 @@ fn a_hundred_thousand_ops_go_in_and_come_out() {
         assert_eq!((seq, &op["id"]), (last, &json!(format!("op-{:08}", last - 1))));
     }
     assert_eq!(last, OPS);
+    // A page is compressed as its reader likes it best.
+    let bearer = format!("Bearer {}", ops.token);
+    for (accept, coding) in [("gzip", "gzip"), ("gzip, zstd", "zstd")] {
+        let headers = [("Authorization", &*bearer), ("Accept-Encoding", accept)];
+        let page = http::send(ops.address(), "GET", "/v1/databases/-/ops?limit=1000", &headers, b"").unwrap();
+        assert_eq!((page.status, page.header("content-encoding")), (200, Some(coding)));
+        assert!(page.body.len() < 1_000 * 60, "{} bytes for 1,000 small ops", page.body.len());
+    }
     let (mut count, mut after) = (0, String::new());
     loop {
         let page = ops.v1("GET", &format!("/entities?limit=1000&after={after}"), "").json();

@@ -188,6 +188,11 @@ fn bodies_are_charged_in_both_directions() {
     let enough = budgeted(page.body.len() + 20);
     assert_eq!(ops.v1_as(&enough, "GET", "", "").status, 200);
     assert_v1_spent(&ops.v1_as(&enough, "GET", "", ""));
+    // What counts of a snapshot is what it holds, however it is compressed.
+    let bearer = format!("Bearer {}", budgeted(ops.v1("GET", "/snapshot", "").body.len() - 1));
+    let headers = [("Authorization", &*bearer), ("Accept-Encoding", "zstd")];
+    let snapshot = http::send(ops.address(), "GET", "/v1/databases/-/ops/snapshot", &headers, b"").unwrap();
+    assert_v1_spent(&snapshot);
     let body = super::batch(A, &[write(A, 3, "n/1")]);
     assert_v1_spent(&ops.v1_as(&budgeted(body.len() - 1), "POST", "", &body));
     let few = HephdClient::new(ops.address(), "", &budgeted(30), CursorRule::Replaced);

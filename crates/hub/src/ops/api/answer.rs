@@ -13,12 +13,24 @@ use super::super::error::OpsError;
 pub(super) struct OpsAnswer {
     response: Response,
     seq: Option<Seq>,
+    /// Bytes of a body that is compressed already, as it was before: those are charged (TOK-14).
+    plain_bytes: Option<usize>,
 }
 
 impl OpsAnswer {
     /// A response as it is.
     pub(super) const fn new(response: Response, seq: Option<Seq>) -> Self {
-        Self { response, seq }
+        Self { response, seq, plain_bytes: None }
+    }
+
+    /// The same, whose body had so many bytes before it was compressed.
+    pub(super) fn of_plain_bytes(self, bytes: u64) -> Self {
+        Self { plain_bytes: usize::try_from(bytes).ok(), ..self }
+    }
+
+    /// Bytes to be charged, where they are not those of the body.
+    pub(super) const fn plain_bytes(&self) -> Option<usize> {
+        self.plain_bytes
     }
 
     /// A JSON text.
@@ -27,7 +39,7 @@ impl OpsAnswer {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Self { response, seq: Some(seq) }
+        Self { response, seq: Some(seq), plain_bytes: None }
     }
 
     /// The head, then the members of `body`.
@@ -37,7 +49,7 @@ impl OpsAnswer {
 
     /// What goes out.
     pub(super) fn respond(self) -> Response {
-        let Self { mut response, seq } = self;
+        let Self { mut response, seq, .. } = self;
         if let Some(seq) = seq {
             response.headers_mut().insert("ferry-seq", HeaderValue::from(seq.0));
         }

@@ -162,8 +162,13 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     match run(&asked, &target, is_stream, body).await {
         // It charges what it sends, and takes leave where the budget ends.
         Ok(answer) if is_stream => answer.respond(),
-        Ok(answer) => metering::answer(&parts.method, answer.respond(), &meter)
-            .unwrap_or_else(|spent| OpsError::from(spent).respond(id)),
+        Ok(answer) => {
+            let charged = match answer.plain_bytes() {
+                Some(bytes) => meter.charge(bytes).map(|()| answer.respond()),
+                None => metering::answer(&parts.method, answer.respond(), &meter),
+            };
+            charged.unwrap_or_else(|spent| OpsError::from(spent).respond(id))
+        }
         Err(error) => {
             let response = OpsAnswer::new(error.respond(id), database.seq().await.ok()).respond();
             metering::reply(response, &meter)

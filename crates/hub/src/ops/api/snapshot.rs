@@ -82,13 +82,18 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
         let seq = seq_of(sql)?;
         let Some(log) = meta::read(sql)? else { return Ok(None) };
         let prefixes = Prefixes(&restrictions.table_prefixes);
-        let file =
-            spool(&dir, coding, |out| snapshot(sql, &log, prefixes, &mut |piece| Ok(out.write_all(piece)?)))?;
-        Ok(Some((file, seq)))
+        let mut plain_bytes = 0;
+        let file = spool(&dir, coding, |out| {
+            snapshot(sql, &log, prefixes, &mut |piece| {
+                plain_bytes += piece.len() as u64;
+                Ok(out.write_all(piece)?)
+            })
+        })?;
+        Ok(Some((file, plain_bytes, seq)))
     });
-    let ((file, bytes), seq) = match spooled.await?.flatten() {
+    let ((file, bytes), plain_bytes, seq) = match spooled.await?.flatten() {
         Some(spooled) => spooled,
-        None => (empty(database.dir().to_owned(), coding).await?, database.seq().await?),
+        None => (empty(database.dir().to_owned(), coding).await?, 0, database.seq().await?),
     };
     let mut response = Response::new(file_body(file, permit));
     let headers = response.headers_mut();
@@ -99,7 +104,7 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
     if let Some(word) = coding.word() {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(word));
     }
-    Ok(OpsAnswer::new(response, Some(seq)))
+    Ok(OpsAnswer::new(response, Some(seq)).of_plain_bytes(plain_bytes))
 }
 
 /// What a log has that nobody has made yet.
