@@ -4,6 +4,8 @@
 
 #[path = "ops/appending.rs"]
 mod appending;
+#[path = "ops/compacted.rs"]
+mod compacted;
 #[path = "ops/examples.rs"]
 mod examples;
 #[path = "ops/model.rs"]

@@ -32,6 +32,23 @@ fn covers(other: &FerryOp, op: &FerryOp) -> bool {
     other.base.contains(&op.id) || (stands_above && is_same_field)
 }
 
+/// Which of the ops that a compacted text stands for are heads. The origin of one is known by the op itself, or told.
+fn merged_heads(ops: &[FerryOp], compacted: &FerryOp) -> Vec<String> {
+    if ops.iter().any(|other| covers(other, compacted)) {
+        return Vec::new();
+    }
+    let is_head = |(at, id): &(usize, &String)| {
+        let known = ops.iter().find(|op| op.id == **id).cloned();
+        let held = known.unwrap_or_else(|| {
+            let hlc = compacted.merged_hlc.get(*at).copied();
+            let origin = hlc.map_or(OriginId::ZERO, |hlc| hlc.origin);
+            FerryOp { id: (*id).clone(), hlc: hlc.unwrap_or(compacted.hlc), origin, ..compacted.clone() }
+        });
+        !ops.iter().any(|other| covers(other, &held))
+    };
+    compacted.merged.iter().enumerate().filter(is_head).map(|(_, id)| id.clone()).collect()
+}
+
 pub(crate) fn outcome(ops: &[FerryOp]) -> Outcome {
     let mut outcome = Outcome::default();
     let name = |op: &FerryOp| (op.entity.clone().unwrap(), op.field.clone().unwrap_or_default());
@@ -48,6 +65,14 @@ pub(crate) fn outcome(ops: &[FerryOp]) -> Outcome {
         outcome.deleted.insert(op.entity.clone().unwrap());
     }
     for op in ops.iter().filter(|op| matches!(op.kind, OpKind::Set | OpKind::Text)) {
+        if !op.merged.is_empty() {
+            let heads = merged_heads(ops, op);
+            if !heads.is_empty() && outcome.deleted.contains(op.entity.as_deref().unwrap()) {
+                outcome.open.insert(conflict_id(&op.id));
+            }
+            outcome.heads.extend(heads);
+            continue;
+        }
         if ops.iter().any(|other| covers(other, op)) {
             continue;
         }

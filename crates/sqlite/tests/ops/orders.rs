@@ -67,7 +67,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 }
 
 /// Ops of three devices whose writers each saw some of the ops before; bases name ops that never come, too.
-fn history(random: &mut Random) -> Vec<FerryOp> {
+pub(crate) fn history(random: &mut Random) -> Vec<FerryOp> {
     let mut ops: Vec<FerryOp> = Vec::new();
     let count = 2 + random.below(22);
     let mut ms = 1_795_168_800_000;
@@ -128,7 +128,7 @@ fn history(random: &mut Random) -> Vec<FerryOp> {
 }
 
 /// What a store shows of the same.
-fn shown(store: &Store) -> Outcome {
+pub(crate) fn shown(store: &Store) -> Outcome {
     let mut shown = Outcome::default();
     for row in store.rows("SELECT entity, field, value FROM _ferry_op_fields WHERE winner IS NOT NULL") {
         shown.scalars.insert((row[0].clone(), row[1].clone()), row[2].clone());

@@ -107,13 +107,21 @@ pub(super) fn arrived<S: Sql>(sql: &S, op: &FerryOp, entity: &str) -> Result<(),
     if conflict_id(&lost.op) != op.id {
         return Ok(());
     }
-    let is_open = is_open(sql, (entity, field), &lost.op, &op.hlc.to_string())?;
+    let is_open = is_open(sql, (entity, field), &lost.op, &op.hlc.to_string(), "")?;
     put(sql, op, entity, field, &lost.op, is_open)
 }
 
-/// Whether the write `loser` of this time is in conflict.
-fn is_open<S: Sql>(sql: &S, (entity, field): (&str, &str), loser: &str, hlc: &str) -> Result<bool, S::Error> {
-    if loser.starts_with(MERGED_TEXT_ID_PREFIX) && sql.first(IS_THERE, &[loser.into()], |_| Ok(()))?.is_none()
+/// Whether the write `loser` of this time is in conflict. The op `arriving` is merged, and stored after this.
+fn is_open<S: Sql>(
+    sql: &S,
+    (entity, field): (&str, &str),
+    loser: &str,
+    hlc: &str,
+    arriving: &str,
+) -> Result<bool, S::Error> {
+    if loser.starts_with(MERGED_TEXT_ID_PREFIX)
+        && loser != arriving
+        && sql.first(IS_THERE, &[loser.into()], |_| Ok(()))?.is_none()
     {
         // Here are the edits that its hub merged, or another merged op that holds them: they are no newer.
         let is_dead = sql.first(STANDS, &[entity.into(), field.into()], |row| Ok(row.integer(0)? == 1))?;
@@ -163,7 +171,7 @@ impl<S: Sql> Fold<'_, S> {
             Ok(ControlFlow::Continue(()))
         })?;
         for (id, field, loser, hlc, was_open) in found {
-            let is_open = is_open(self.sql, (self.entity, &field), &loser, &hlc)?;
+            let is_open = is_open(self.sql, (self.entity, &field), &loser, &hlc, &self.op.id)?;
             if is_open != was_open {
                 self.sql.execute(if is_open { OPEN } else { CLOSE }, &[(*id).into()])?;
             }

@@ -36,8 +36,13 @@ const HEADS_BELOW_ALL: &str = "SELECT field, kind, origin, hlc, id, via FROM _fe
 const DROP_HEAD: &str =
     "DELETE FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = ?3 AND origin = ?4
     AND hlc = ?5 AND id = ?6 AND via = ?7";
+const TELL_HELD: &str = "UPDATE _ferry_op_heads SET origin = substr(?4, 19), hlc = ?4
+    WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND id = ?3 AND via <> ''";
 const IS_HEAD_VIA: &str = "SELECT 1 FROM _ferry_op_heads
     WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND via = ?3";
+const IS_TEXT_HEAD: &str = "SELECT 1 FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2
+    UNION ALL SELECT 1 FROM _ferry_op_fields
+        WHERE entity = ?1 AND field = ?2 AND text_id = ?3 AND text_is_head = 1";
 const ONE_FEWER: &str = "UPDATE _ferry_op_fields SET others = others - 1 WHERE entity = ?1 AND field = ?2";
 const COVER_WINNER: &str = "UPDATE _ferry_op_fields SET is_head = 0
     WHERE entity = ?1 AND field = ?2 AND winner = ?3 AND is_head = 1";
@@ -246,7 +251,7 @@ impl<'a, S: Sql> Fold<'a, S> {
             heads.push(Other::read::<S::Error>(row)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        for head in heads {
+        for head in &heads {
             let key = [
                 self.entity.into(),
                 (*head.field).into(),
@@ -263,18 +268,36 @@ impl<'a, S: Sql> Fold<'a, S> {
             } else {
                 self.sql.execute(ONE_FEWER, &[self.entity.into(), (*head.field).into()])?;
             }
-            if !head.via.is_empty() && !self.is_head_via(&head.field, &head.via)? {
+        }
+        for head in heads {
+            if head.via.is_empty() {
+                self.covered.push(head.id);
+                continue;
+            }
+            if !self.finds(IS_HEAD_VIA, &head.field, &head.via)? {
                 self.covered.push(head.via);
             }
-            // A log that has not compacted the text records conflicts of the op itself.
-            self.covered.push(head.id);
+            // A log that has not compacted the text records conflicts of the op itself, which may be there and uncovered.
+            if !self.finds(IS_TEXT_HEAD, &head.field, &head.id)? {
+                self.covered.push(head.id);
+            }
         }
         Ok(())
     }
 
-    fn is_head_via(&self, field: &str, via: &str) -> Result<bool, S::Error> {
-        let parameters = [self.entity.into(), field.into(), via.into()];
-        Ok(self.sql.first(IS_HEAD_VIA, &parameters, |_| Ok(()))?.is_some())
+    /// What compacted ops that came before this one hold of it follows it: they may not have told whose it is.
+    pub(super) fn settle_held(&mut self, is_head: bool) -> Result<(), S::Error> {
+        let (id, field) = ((*self.op.id).into(), self.field.unwrap_or_default());
+        if is_head {
+            let parameters = [self.entity.into(), field.into(), id, (*self.hlc).into()];
+            return self.sql.execute(TELL_HELD, &parameters).map(drop);
+        }
+        self.take(HEADS_OF_ID, &[self.entity.into(), id])
+    }
+
+    fn finds(&self, query: &str, field: &str, id: &str) -> Result<bool, S::Error> {
+        let parameters = [self.entity.into(), field.into(), id.into()];
+        Ok(self.sql.first(query, &parameters, |_| Ok(()))?.is_some())
     }
 
     /// Gives a head of this field a row of its own.

@@ -227,6 +227,10 @@ impl<S: Sql> Fold<'_, S> {
         row.is_changed = true;
         let is_merged = self.op.id.starts_with(MERGED_TEXT_ID_PREFIX);
         let is_head = !is_merged && !self.is_covered;
+        if !is_merged && self.field_row.others > 0 {
+            self.settle_held(is_head)?;
+        }
+        let row = &mut self.field_row;
         let own = (&*self.hlc, &*self.op.id);
         let is_greatest = row.text.as_ref().is_none_or(|greatest| (&*greatest.hlc, &*greatest.id) < own);
         if is_greatest {
