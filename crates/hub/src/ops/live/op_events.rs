@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(seqs(all.next()), [6, 7], "the cursor stood inside of a commit");
         assert_eq!(seqs(all.next()), [8, 9]);
         assert!(matches!(all.next(), FeedStep::Nothing));
-        let mut narrowed = feed(&topic, &["task/6", "task/8"], 4);
+        let mut narrowed = feed(&topic, &["task/"], 4);
         assert_eq!((seqs(narrowed.next()), seqs(narrowed.next())), (vec![6], vec![8]));
         assert!(matches!(feed(&topic, &[], 2).next(), FeedStep::Read), "it begins before what is kept");
         topic.replace(OpSeq(0));
