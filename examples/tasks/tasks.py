@@ -88,6 +88,18 @@ def show(spoke):
             return
 
 
+def change(spoke, task, op):
+    """Writes to a task that is there: an op alone would make its entity exist."""
+    spoke.call("entity.get", entity=f"task/{task}")
+    spoke.append(op)
+
+
+def take(spoke, conflict, side):
+    if side not in ("winner", "loser"):
+        raise SpokeError(f"take winner or loser, not {side}")
+    spoke.call("conflicts.resolve", id=conflict, take=side)
+
+
 def note(spoke, task, text):
     """Behind what the note says already; places in a text are counted in UTF-16 units."""
     view = spoke.call("entity.get", entity=f"task/{task}")
@@ -106,12 +118,12 @@ def main(arguments):
     commands = {
         "add": (1, add),
         "list": (0, show),
-        "done": (1, lambda spoke, task: spoke.append(write(task, "done", True))),
-        "rename": (2, lambda spoke, task, title: spoke.append(write(task, "title", title))),
+        "done": (1, lambda spoke, task: change(spoke, task, write(task, "done", True))),
+        "rename": (2, lambda spoke, task, title: change(spoke, task, write(task, "title", title))),
         "note": (2, note),
-        "drop": (1, lambda spoke, task: spoke.append({"kind": "tombstone", "entity": f"task/{task}"})),
+        "drop": (1, lambda spoke, task: change(spoke, task, {"kind": "tombstone", "entity": f"task/{task}"})),
         "conflicts": (0, conflicts),
-        "take": (2, lambda spoke, conflict, side: spoke.call("conflicts.resolve", id=conflict, take=side)),
+        "take": (2, take),
     }
     count, command = commands.get(arguments[0] if arguments else "", (None, None))
     if command is None or len(arguments) != count + 1:

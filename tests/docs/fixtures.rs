@@ -70,10 +70,8 @@ const OPS: &[(&str, &str)] = &[
 ];
 
 /// A hub that comes up behind its spokes, beside the one that a page speaks to.
-const HUB_OF_SPOKES: (&str, &str) = (
-    "ferry serve --dev --listen 127.0.0.1:8788 --data-dir ./dev-data &",
-    "listening ferry serve --dev --listen 127.0.0.1:$PORT --data-dir ./dev-data",
-);
+const HUB_OF_SPOKES: (&str, &str) =
+    ("ferry serve --dev --listen 127.0.0.1:8788 ", "ferry serve --dev --listen 127.0.0.1:$PORT ");
 
 const RECORDS: &[(&str, &str)] = &[
     // Packages and pages have tests of their own, in a browser.

@@ -59,8 +59,11 @@ fn script(fixture: &Fixture) -> String {
         commands = commands.replace(written, run);
     }
     let put_aside = |line: &str| {
-        if line.starts_with("ferry spoke") {
-            format!("listening {}", line.split(" &").next().unwrap_or_default())
+        let (command, is_beside) =
+            line.split_once(" &  ").map_or((line, line.ends_with(" &")), |(c, _)| (c, true));
+        if is_beside {
+            // As a reader pastes it: nothing waits for it but the page.
+            format!("{} & started=\"$started $!\"", command.trim_end_matches(" &"))
         } else if line.starts_with("ferry serve") {
             format!("serving {line}")
         } else if line.contains(" --follow") {
@@ -116,6 +119,7 @@ fn the_readme_can_be_followed() {
     }
     let told = &followed.output.stdout;
     assert!(told.contains("\t\"Buy milk\"\t\"Buy tea\"") && told.contains("resolved cf-"), "{told}");
+    assert!(told.contains("\"title\":\"Buy milk\""), "what was resolved at a is seen at b: {told}");
 }
 
 // Verifies: OPS-25

@@ -6,18 +6,6 @@ trap 'test -z "$served$started" || kill $served $started' EXIT
 # Where a hub will listen that what starts before it must know of.
 PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-# Starts what runs beside the page, and waits until it listens.
-listening() {
-    local log
-    log=$(mktemp listening.XXXXXX)
-    "$@" > "$log" 2>&1 &
-    started="$started $!"
-    until grep -q 'listens on ' "$log"; do
-        kill -0 $! || { cat "$log" >&2; exit 1; }
-        sleep 0.05
-    done
-}
-
 # Starts a hub, waits until it listens, and speaks to it from then on. The one that the page started before ends.
 serving() {
     if [ -n "$served" ]; then

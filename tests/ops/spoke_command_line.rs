@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use ferry_testkit::{command::Ferry, spoke::Spoke};
+use ferry_testkit::{command::Ferry, rpc::PASSWORD, spoke::Spoke};
 use serde_json::{Value, json};
 
 use super::{
     Ops,
     spokes::{Site, settle, spoke_options},
+    token,
 };
-use crate::support::FERRY;
+use crate::support::{FERRY, hub};
 
 /// A person at the machine of a spoke.
 fn person(spoke: &Spoke) -> impl Fn(&[&str]) -> String + use<> {
@@ -82,6 +83,7 @@ fn ops_come_from_a_file_and_mistakes_are_explained() {
         Some("n/2\tdeleted")
     );
     let fails = |code, words: &[&str]| ferry.fails(code, &[&["ops"], words, &["--socket", &socket]].concat());
+    let ok = |words: &[&str]| ferry.ok(&[&["ops"], words, &["--socket", &socket]].concat());
     assert!(fails(5, &["get", "nothing"]).contains("no such entity"));
     assert!(
         fails(6, &["append", "--entity", "n/2", "--kind", "set", "--field", "f", "--value", "1"])
@@ -93,9 +95,25 @@ fn ops_come_from_a_file_and_mistakes_are_explained() {
     );
     assert!(fails(5, &["resolve", "cf-none-at-all", "--take", "winner"]).contains("no conflict"));
     assert!(fails(6, &["sync"]).contains("--hub-url"));
+    // A number below zero, and an item of a list, are values like any other.
+    let append = |field: &str, words: &[&str]| {
+        ok(&[&["append", "--entity", "dash/1", "--field", field], words].concat())
+    };
+    append("n", &["--kind", "set", "--value", "-5"]);
+    append("item", &["--kind", "set", "--text", "- item"]);
+    let view: Value = serde_json::from_str(&ok(&["get", "dash/1"])).unwrap();
+    assert_eq!(view["fields"], json!({ "n": -5, "item": "- item" }));
+    // Of other entities, since one of those is deleted.
+    let right = lines.replace("n/", "w/");
+    let wrong = format!("{right}{{\"kind\":\"set\",\"entity\":\"n/1\",\"value\":1}}\n");
+    std::fs::write(ferry.file("wrong.ndjson"), wrong).unwrap();
+    let wrong = fails(9, &["append", "--file", "wrong.ndjson"]);
+    assert!(wrong.contains("lines 1001 to 1501") && wrong.contains("lines 1 to 1000 are stored"), "{wrong}");
     // Following the advice helps.
     let none = ferry.fails(7, &["ops", "status", "--socket", "none.sock"]);
     assert!(none.contains("ferry spoke --socket none.sock"), "{none}");
+    let none = ferry.fails(7, &["ops", "status", "--store", "none.db"]);
+    assert!(none.contains("ferry spoke --store none.db"), "{none}");
     let none = ferry.fails(7, &["ops", "status", "--socket", "none.sock", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&none).unwrap()["error"]["reason"], "NO_SPOKE");
 }
@@ -119,8 +137,54 @@ fn a_hub_is_asked_directly_without_a_spoke() {
     assert!(without.fails(3, &["ops", "list", "--hub"]).contains("--database"));
 }
 
+// Verifies: CLI-01
+#[test]
+fn a_hub_that_refuses_has_an_exit_code_of_its_own() {
+    let ops = Ops::new();
+    let url = format!("--hub-url={}", ops.place.hub.url());
+    let reader = token(&ops.place, &["read"], &[]);
+    let cases = [
+        (3, "", "-", "--token-file"),
+        (4, reader.as_str(), "-", "write"),
+        (5, ops.token.as_str(), "nowhere", "--database"),
+    ];
+    for (code, token, database, advice) in cases {
+        let mut options = spoke_options().arg(&url).arg(format!("--database={database}"));
+        if !token.is_empty() {
+            options = options.env("FERRY_SYNC_TOKEN", token);
+        }
+        let spoke = options.start();
+        spoke.set("note/1", "title", &json!("one"));
+        let ferry = Ferry::new(FERRY, "http://127.0.0.1:1");
+        let told = ferry.fails(code, &["ops", "sync", "--socket", &spoke.socket().display().to_string()]);
+        assert!(told.contains(advice), "{told}");
+    }
+}
+
+#[test]
+fn a_text_is_written_at_a_hub_with_a_login() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
+    ferry.signup("you@example.com");
+    ferry.ok(&["db", "create", "notes"]);
+    for text in ["Buy milk", "Buy tea"] {
+        let written =
+            ["ops", "append", "--hub", "--database", "notes", "--entity", "note/1", "--kind", "text"];
+        ferry.ok(&[&written[..], &["--field", "body", "--text", text]].concat());
+    }
+    let view = ferry.ok(&["ops", "get", "note/1", "--hub", "--database", "notes"]);
+    assert!(view.contains("Buy tea"), "{view}");
+}
+
 /// The example app at a spoke's socket; its output.
 fn tasks(spoke: &Spoke, words: &[&str]) -> String {
+    let (succeeds, told) = run_tasks(spoke, words);
+    assert!(succeeds, "{words:?}: {told}");
+    told
+}
+
+/// Whether the example app succeeds, and what it says on stdout, else on stderr.
+fn run_tasks(spoke: &Spoke, words: &[&str]) -> (bool, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/tasks/tasks.py");
     let run = std::process::Command::new("python3")
         .arg(script)
@@ -128,8 +192,8 @@ fn tasks(spoke: &Spoke, words: &[&str]) -> String {
         .env("FERRY_SPOKE_SOCKET", spoke.socket())
         .output()
         .expect("python3 is there");
-    assert!(run.status.success(), "{words:?}: {}", String::from_utf8_lossy(&run.stderr));
-    String::from_utf8(run.stdout).unwrap()
+    let succeeds = run.status.success();
+    (succeeds, String::from_utf8(if succeeds { run.stdout } else { run.stderr }).unwrap())
 }
 
 #[test]
@@ -152,6 +216,13 @@ fn the_example_keeps_a_task_list_on_two_machines() {
     tasks(&left.spoke, &["take", lost.split_whitespace().next().unwrap(), "loser"]);
     settle(&[&left, &right]);
     let list = format!("[x] {task}  Buy oat milk\n      From the shop 🛒\ntwo of them\n");
+    assert_eq!(tasks(&right.spoke, &["list"]), list);
+    for mistyped in
+        [&["done", "nosuch"][..], &["rename", "nosuch", "x"], &["note", "nosuch", "x"], &["drop", "nosuch"]]
+    {
+        let (succeeds, told) = run_tasks(&right.spoke, mistyped);
+        assert!(!succeeds && told.contains("no such entity"), "{told}");
+    }
     assert_eq!(tasks(&right.spoke, &["list"]), list);
     tasks(&right.spoke, &["drop", &task]);
     settle(&[&left, &right]);

@@ -132,6 +132,9 @@ fn another_hub_with_other_ops_is_not_mixed_in_until_the_user_says_so() {
     let site = site.restarted(|options| options.hub(&url, &token));
     let refused = site.spoke.try_call("sync.now", &json!({})).unwrap_err();
     assert!(refused["message"].as_str().unwrap().contains("hub_foreign"), "{refused}");
+    assert_eq!(refused["data"]["reason"], "hub_foreign");
+    let unknown = site.spoke.try_call("sync.now", &json!({ "accept_hub": "zz" })).unwrap_err();
+    assert!(unknown["message"].as_str().unwrap().contains("32 hex digits"), "{unknown}");
     // It is held, and what is written meanwhile stays here.
     site.spoke.set("note/2", "title", &json!("written while held"));
     assert!(site.spoke.try_call("sync.now", &json!({})).is_err());

@@ -42,7 +42,7 @@ impl OpsClient {
             SpokeCall::ConflictsList(params) => self.conflicts(params).await,
             SpokeCall::ConflictsResolve(params) => self.resolve(params).await,
             SpokeCall::Health | SpokeCall::SyncNow(_) | SpokeCall::SyncStatus => {
-                Err(ClientError::argument("a hub has nothing to sync: leave --hub out to ask the spoke"))
+                Err(ClientError::argument("only a spoke can be asked that: leave --hub out"))
             }
         }
     }

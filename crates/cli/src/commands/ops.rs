@@ -94,20 +94,28 @@ fn shown<T: DeserializeOwned>(text: &RawValue) -> Result<T, Failure> {
 }
 
 impl Place {
-    async fn calls(&self, context: &Context, op: Op) -> Result<Calls, Failure> {
+    async fn calls(&self, context: &Context, rights: &[Op]) -> Result<Calls, Failure> {
         if self.hub {
-            return Ok(Calls::Hub(Box::new(self.hub_client(context, op).await?)));
+            return Ok(Calls::Hub(Box::new(self.hub_client(context, rights).await?)));
         }
         let socket = match (&self.socket, &self.store) {
             (Some(socket), _) => socket.clone(),
             (None, Some(store)) => default_socket(store),
             (None, None) => default_socket(&default_store()?),
         };
-        Ok(Calls::Spoke(SpokeClient::connect(&socket).await?))
+        Ok(Calls::Spoke(SpokeClient::connect(&socket, &self.command()).await?))
+    }
+
+    /// What starts the spoke that is meant.
+    fn command(&self) -> String {
+        let option = |name: &str, path: &Option<PathBuf>| {
+            path.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", path.display()))
+        };
+        format!("ferry spoke{}{}", option("store", &self.store), option("socket", &self.socket))
     }
 
     /// With FERRY_SYNC_TOKEN, or a token minted for this.
-    async fn hub_client(&self, context: &Context, op: Op) -> Result<OpsClient, Failure> {
+    async fn hub_client(&self, context: &Context, rights: &[Op]) -> Result<OpsClient, Failure> {
         if let Some(token) = variable("FERRY_SYNC_TOKEN") {
             return Ok(OpsClient::new(&context.server, token.trim(), &self.database)?);
         }
@@ -121,7 +129,7 @@ impl Place {
         let name: DatabaseName = self.database.parse()?;
         let database = admin.database(&name).await?;
         let wish = TokenWish {
-            ops: vec![op.to_string()],
+            ops: rights.iter().map(ToString::to_string).collect(),
             models: vec![Model::Ops.to_string()],
             label: "ferry ops".to_owned(),
             ..TokenWish::default()
@@ -134,16 +142,16 @@ impl Place {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let place = &args.place;
     match args.command {
-        Command::Append(args) => append::run(context, place.calls(context, Op::Write).await?, args).await,
-        Command::Get(args) => read::get(place.calls(context, Op::Read).await?, args).await,
-        Command::List(args) => read::list(context, place.calls(context, Op::Read).await?, args).await,
+        Command::Append(args) => append::run(context, place.calls(context, args.rights()).await?, args).await,
+        Command::Get(args) => read::get(place.calls(context, &[Op::Read]).await?, args).await,
+        Command::List(args) => read::list(context, place.calls(context, &[Op::Read]).await?, args).await,
         Command::Conflicts(args) => {
-            conflicts::list(context, place.calls(context, Op::Read).await?, args).await
+            conflicts::list(context, place.calls(context, &[Op::Read]).await?, args).await
         }
         Command::Resolve(args) => {
-            conflicts::resolve(context, place.calls(context, Op::Write).await?, args).await
+            conflicts::resolve(context, place.calls(context, &[Op::Write]).await?, args).await
         }
-        Command::Sync(args) => sync::sync(context, place.calls(context, Op::Write).await?, args).await,
-        Command::Status => sync::status(context, place.calls(context, Op::Read).await?).await,
+        Command::Sync(args) => sync::sync(context, place.calls(context, &[Op::Write]).await?, args).await,
+        Command::Status => sync::status(context, place.calls(context, &[Op::Read]).await?).await,
     }
 }

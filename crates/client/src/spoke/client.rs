@@ -19,17 +19,17 @@ pub struct SpokeClient {
 }
 
 impl SpokeClient {
-    /// Connects to the daemon at `socket`.
+    /// Connects to the daemon at `socket`, which `command` starts.
     ///
     /// # Errors
     /// `NO_SPOKE` if no daemon listens there: the message says how to start one.
-    pub async fn connect(socket: &Path) -> Result<Self> {
+    pub async fn connect(socket: &Path, command: &str) -> Result<Self> {
         let stream = UnixStream::connect(socket).await.map_err(|error| {
             let shown = socket.display();
             let message = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-                    "no spoke runs at {shown}: start one with: ferry spoke --socket {shown} (with --hub-url URL to \
-                     sync), or name another one's socket with --socket"
+                    "no spoke runs at {shown}: start one with: {command} (with --hub-url URL to sync), or name \
+                     another one's socket with --socket"
                 ),
                 _ => format!("the spoke at {shown} cannot be reached: {error}"),
             };
@@ -78,8 +78,11 @@ impl SpokeClient {
 
 /// A refusal of the daemon's, in the words of all clients.
 fn refusal(fault: RpcFault) -> ClientError {
-    let code = fault.data.map(|data| data.code);
+    let (code, reason) = fault.data.map_or((None, None), |data| (Some(data.code), data.reason));
     let family = match (fault.code, code) {
+        _ if reason.as_deref() == Some("unauthenticated") => ClientErrorCode::Table(Code::Unauthenticated),
+        _ if reason.as_deref() == Some("permission_denied") => ClientErrorCode::Table(Code::PermissionDenied),
+        _ if reason.as_deref() == Some("hub_foreign") => ClientErrorCode::Table(Code::FailedPrecondition),
         (_, Some(SpokeErrorCode::NotFound)) => ClientErrorCode::Table(Code::NotFound),
         (_, Some(SpokeErrorCode::EntityDeleted | SpokeErrorCode::ConflictClosed | SpokeErrorCode::NoHub)) => {
             ClientErrorCode::Table(Code::FailedPrecondition)
@@ -90,6 +93,7 @@ fn refusal(fault: RpcFault) -> ClientError {
         }
         _ => ClientErrorCode::Failed,
     };
-    let reason = code.map_or("FAILED".to_owned(), |code| code.as_str().to_ascii_uppercase());
+    let reason = reason.or_else(|| code.map(|code| code.as_str().to_owned()));
+    let reason = reason.unwrap_or_else(|| "failed".to_owned()).to_ascii_uppercase();
     ClientError::new(family, &reason, fault.message)
 }

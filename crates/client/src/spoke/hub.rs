@@ -62,10 +62,30 @@ pub enum HubToken {
 pub(super) enum HubFailureKind {
     /// No answer came, or none that makes sense.
     NoAnswer,
-    /// The hub refuses the credential.
-    Auth,
+    /// The hub refuses the credential, or there is none.
+    Unauthenticated,
+    /// The credential may not do this.
+    Forbidden,
+    /// The hub has no such database.
+    NotFound,
     /// The store belongs to another log (OPS-34).
     Foreign,
+}
+
+impl HubFailureKind {
+    /// Whether only another credential helps.
+    pub(super) const fn is_auth(self) -> bool {
+        matches!(self, Self::Unauthenticated | Self::Forbidden)
+    }
+
+    const fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthenticated,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            _ => Self::NoAnswer,
+        }
+    }
 }
 
 /// Why the hub did not answer as it should.
@@ -98,6 +118,7 @@ pub(super) enum HubAnswer {
 /// A hub, with one credential.
 pub(super) struct HubClient {
     server: ServerUrl,
+    database: String,
     base: String,
     /// What the token was when the client was made.
     token: Option<String>,
@@ -106,6 +127,11 @@ pub(super) struct HubClient {
 }
 
 impl HubToken {
+    /// The token as it is now; empty if it cannot be read.
+    pub(super) fn seen(&self) -> String {
+        self.read().ok().flatten().unwrap_or_default()
+    }
+
     /// The token as it is now.
     fn read(&self) -> Result<Option<String>> {
         match self {
@@ -137,6 +163,7 @@ impl HubClient {
         };
         Ok(Self {
             server: address.url.clone(),
+            database: address.database.clone(),
             base: format!("/v1/databases/{}/ops", encoded(&address.database)),
             bearer: token.as_ref().map(bearer).transpose()?,
             token,
@@ -149,8 +176,10 @@ impl HubClient {
         client: &'a mut Option<Self>,
         address: &HubAddress,
     ) -> Result<&'a Self, HubFailure> {
-        let failed =
-            |error: ClientError| HubFailure { kind: HubFailureKind::Auth, ..HubFailure::new(error.message) };
+        let failed = |error: ClientError| HubFailure {
+            kind: HubFailureKind::Unauthenticated,
+            ..HubFailure::new(error.message)
+        };
         let token = address.token.read().map_err(failed)?;
         if client.as_ref().is_none_or(|client| client.token != token) {
             *client = Some(Self::with_token(address, token).map_err(failed)?);
@@ -296,12 +325,29 @@ impl HubClient {
         }
         let said = told.map(|told| told.message).filter(|message| !message.is_empty());
         let said = said.unwrap_or_else(|| "no reason is given".to_owned());
-        let is_auth = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let kind = HubFailureKind::of(status);
+        let advice = self.advice(kind);
         Err(HubFailure {
-            kind: if is_auth { HubFailureKind::Auth } else { HubFailureKind::NoAnswer },
-            message: format!("{} refuses with {}: {said}", self.server, status.as_u16()),
+            kind,
+            message: format!("{} refuses with {}: {said}{advice}", self.server, status.as_u16()),
             retry_after,
         })
+    }
+
+    /// What a person can do about a refusal at the spoke's command line.
+    fn advice(&self, kind: HubFailureKind) -> String {
+        match kind {
+            HubFailureKind::Unauthenticated if self.token.is_none() => {
+                "; start the spoke with --token-file FILE, or with FERRY_SYNC_TOKEN set".to_owned()
+            }
+            HubFailureKind::NotFound if self.database == "-" => {
+                "; the token's database was asked for: --database names one".to_owned()
+            }
+            HubFailureKind::NotFound => {
+                format!("; {} was asked for, which the spoke's --database names", self.database)
+            }
+            _ => String::new(),
+        }
     }
 
     /// Reads an answer.

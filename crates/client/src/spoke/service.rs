@@ -11,8 +11,9 @@ use ferry_core::ops::{
     spoke::{self, SpokeStep},
 };
 use ferry_protocol::ops::{
-    AppendParams, Health, OpCode, OpProblem, RPC_LINE_MAX_BYTES, ResolveParams, RpcFault, RpcRequest,
-    SYNC_NOW_TIMEOUT_MS, SpokeCall, SpokeErrorCode, SyncNowParams, SyncStatus, rpc_answer, rpc_code,
+    AppendParams, Health, OpCode, OpProblem, RPC_LINE_MAX_BYTES, ResolveParams, RpcFault, RpcFaultData,
+    RpcRequest, SYNC_NOW_TIMEOUT_MS, SpokeCall, SpokeErrorCode, SyncNowParams, SyncStatus, rpc_answer,
+    rpc_code,
 };
 use ferry_sqlite::NativeSql;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use serde_json::value::RawValue;
 use super::{
     connection::{AnswerLine, Answering},
     environment::Environment,
-    hub::HubFailureKind,
+    hub::{HubFailure, HubFailureKind},
     store::SpokeStore,
     sync::SpokeSync,
 };
@@ -139,17 +140,16 @@ impl StoreCalls {
             let message = "this spoke has no hub: start it with --hub-url URL to give it one";
             return Err(RpcFault::refused(SpokeErrorCode::NoHub, message));
         };
+        if params.accept_hub.as_deref().is_some_and(|hub| !is_hub_id(hub)) {
+            let message =
+                "accept_hub is no hub's id, which has 32 hex digits: take the one that hub_foreign names";
+            return Err(RpcFault::refused(SpokeErrorCode::Invalid, message));
+        }
         let timeout = Duration::from_millis(params.timeout_ms.unwrap_or(SYNC_NOW_TIMEOUT_MS));
         let timeout = timeout.min(SYNC_NOW_TIMEOUT_MAX);
         match tokio::time::timeout(timeout, sync.now(params.accept_hub)).await {
             Ok(Ok(counts)) => call_result(&counts),
-            Ok(Err(failure)) => {
-                let code = match failure.kind {
-                    HubFailureKind::NoAnswer => SpokeErrorCode::HubUnreachable,
-                    HubFailureKind::Auth | HubFailureKind::Foreign => SpokeErrorCode::Invalid,
-                };
-                Err(RpcFault::refused(code, failure.message))
-            }
+            Ok(Err(failure)) => Err(hub_fault(failure)),
             Err(_) => {
                 let message = format!(
                     "the exchange has not ended within {} ms, and goes on: ask sync.status how it ends",
@@ -233,7 +233,43 @@ impl StoreCalls {
     }
 }
 
+fn is_hub_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What a caller learns of an exchange that failed.
+fn hub_fault(failure: HubFailure) -> RpcFault {
+    let (code, reason) = match failure.kind {
+        HubFailureKind::NoAnswer => (SpokeErrorCode::HubUnreachable, None),
+        HubFailureKind::Unauthenticated => (SpokeErrorCode::Invalid, Some("unauthenticated")),
+        HubFailureKind::Forbidden => (SpokeErrorCode::Invalid, Some("permission_denied")),
+        HubFailureKind::NotFound => (SpokeErrorCode::NotFound, Some("not_found")),
+        HubFailureKind::Foreign => (SpokeErrorCode::Invalid, Some("hub_foreign")),
+    };
+    let data = RpcFaultData { code, reason: reason.map(str::to_owned) };
+    RpcFault { code: rpc_code::APPLICATION, message: failure.message, data: Some(data) }
+}
+
 /// What a caller learns of a failure of the store.
 fn fault(error: ferry_sqlite::Error) -> RpcFault {
+    if error.is_storage_full() {
+        tracing::error!(%error, "the store cannot be written");
+        let message = "this machine's disk, where the spoke's store lies, is full or failing: free space on it, then \
+                       try again";
+        return RpcFault::new(rpc_code::INTERNAL_ERROR, message);
+    }
     RpcFault::new(rpc_code::INTERNAL_ERROR, error.into_refusal().message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_this_machines() {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let full = ferry_sqlite::Error::Sqlite(rusqlite::Error::SqliteFailure(full, None));
+        let told = fault(full).message;
+        assert!(told.contains("this machine's disk") && !told.contains("hub"), "{told}");
+    }
 }

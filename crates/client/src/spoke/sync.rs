@@ -10,19 +10,21 @@ use ferry_protocol::ops::SyncCounts;
 use ferry_types::UnixMillis;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     backoff::{self, Backoff},
     environment::Environment,
     exchange::ExchangeRun,
-    hub::{HubAddress, HubClient, HubFailure, HubFailureKind},
+    hub::{HubAddress, HubClient, HubFailure},
     store::SpokeStore,
 };
 
 /// How long appended ops wait for company before they are pushed; OPS-65 allows 200 ms.
 const APPEND_DELAY: Duration = Duration::from_millis(50);
+/// How often the token's file is looked at after the hub has refused what it held.
+const TOKEN_LOOK: Duration = Duration::from_secs(2);
 
 /// What came of an exchange.
 pub(super) type SyncOutcome = Result<SyncCounts, HubFailure>;
@@ -149,8 +151,13 @@ impl SpokeSync {
         let mut backoff = Backoff::default();
         let mut client: Option<HubClient> = None;
         let mut due = Instant::now();
+        let mut refused: Option<String> = None;
         loop {
-            self.wait(due, &backoff).await;
+            tokio::select! {
+                () = self.wait(due, &backoff) => {}
+                () = self.token_replaced(refused.as_deref()) => {}
+            }
+            let shown = self.address.token.seen();
             let accepted = self.begin();
             let outcome = self.exchange(&mut client, accepted).await;
             let pause = match &outcome {
@@ -162,11 +169,20 @@ impl SpokeSync {
                     tracing::debug!(error = failure.message, "an exchange failed");
                     let pause = backoff.failed(failure.retry_after, (self.environment.random)());
                     // What only a person can mend is tried rarely.
-                    if failure.kind == HubFailureKind::Auth { backoff::longest() } else { pause }
+                    if failure.kind.is_auth() { backoff::longest() } else { pause }
                 }
             };
+            refused = matches!(&outcome, Err(failure) if failure.kind.is_auth()).then_some(shown);
             due = Instant::now() + pause;
             self.end(outcome, pause);
+        }
+    }
+
+    /// Ends once the token is another one than the one that the hub refused.
+    async fn token_replaced(&self, refused: Option<&str>) {
+        let Some(refused) = refused else { return std::future::pending().await };
+        while self.address.token.seen() == refused {
+            sleep(TOKEN_LOOK).await;
         }
     }
 
@@ -218,7 +234,7 @@ impl SpokeSync {
         let attempts = &mut wishes.attempts;
         attempts.next_attempt_ms =
             Some(now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
-        attempts.auth_failed = matches!(&outcome, Err(failure) if failure.kind == HubFailureKind::Auth);
+        attempts.auth_failed = matches!(&outcome, Err(failure) if failure.kind.is_auth());
         match &outcome {
             Ok(_) => (attempts.last_success_ms, attempts.last_error) = (Some(now), None),
             Err(failure) => {

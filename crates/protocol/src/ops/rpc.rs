@@ -87,6 +87,9 @@ pub struct RpcFault {
 pub struct RpcFaultData {
     /// Why.
     pub code: SpokeErrorCode,
+    /// More closely, of a hub that refused: `unauthenticated`, `permission_denied`, `not_found`, `hub_foreign`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl RpcFault {
@@ -99,7 +102,11 @@ impl RpcFault {
     /// A call that was understood and cannot be done.
     #[must_use]
     pub fn refused(code: SpokeErrorCode, message: impl Into<String>) -> Self {
-        Self { code: rpc_code::APPLICATION, message: message.into(), data: Some(RpcFaultData { code }) }
+        Self {
+            code: rpc_code::APPLICATION,
+            message: message.into(),
+            data: Some(RpcFaultData { code, reason: None }),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use ferry_protocol::ops::{AppendParams, EntityGetParams, EntityView, OpDraft, SpokeCall, WrittenOps};
+use ferry_types::Op;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Calls;
@@ -33,10 +34,10 @@ pub(super) struct Args {
     #[arg(long)]
     field: Option<String>,
     /// The value, as JSON
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["text", "to"])]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true, conflicts_with_all = ["text", "to"])]
     value: Option<String>,
     /// The value as plain text; with kind text, what the text shall be: the difference is written
-    #[arg(long, value_name = "TEXT", conflicts_with = "to")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "to")]
     text: Option<String>,
     /// The entity that is linked to
     #[arg(long, value_name = "ENTITY")]
@@ -56,6 +57,12 @@ pub(super) async fn run(context: &Context, mut calls: Calls, args: Args) -> Resu
 }
 
 impl Args {
+    /// What a token must allow: who says what a text shall be must know what it is.
+    pub(super) fn rights(&self) -> &'static [Op] {
+        let reads = self.kind.as_deref() == Some("text") && self.text.is_some();
+        if reads { &[Op::Read, Op::Write] } else { &[Op::Write] }
+    }
+
     async fn draft(self, calls: &mut Calls) -> Result<OpDraft, Failure> {
         let kind = self.kind.unwrap_or_default();
         let mut draft =
@@ -112,6 +119,8 @@ async fn from_file(context: &Context, calls: &mut Calls, file: &str) -> Result<(
         Box::new(BufReader::new(std::fs::File::open(file).map_err(unreadable)?))
     };
     let (mut drafts, mut bytes, mut number, mut line) = (Vec::new(), 0, 0, String::new());
+    // The first line that is not stored.
+    let mut first = 1;
     let mut all = Vec::new();
     loop {
         line.clear();
@@ -119,7 +128,9 @@ async fn from_file(context: &Context, calls: &mut Calls, file: &str) -> Result<(
         let is_end = lines.read_line(&mut line).map_err(unreadable)? == 0;
         let is_full = drafts.len() == OPS_MAX || bytes + line.len() > CALL_MAX_BYTES;
         if (is_end || is_full) && !drafts.is_empty() {
-            let written = written(calls, std::mem::take(&mut drafts)).await?;
+            let written = written(calls, std::mem::take(&mut drafts)).await;
+            let written = written.map_err(|failure| in_lines(failure, file, first, number - 1))?;
+            first = number;
             if context.json {
                 all.extend(written.ops);
             } else {
@@ -132,10 +143,30 @@ async fn from_file(context: &Context, calls: &mut Calls, file: &str) -> Result<(
         }
         if !line.trim().is_empty() {
             bytes += line.len();
-            let draft: OpDraft = serde_json::from_str(&line)
-                .map_err(|error| Failure::Usage(format!("{file}, line {number}: no op: {error}")))?;
+            let draft: OpDraft = serde_json::from_str(&line).map_err(|error| {
+                Failure::Usage(format!("{file}, line {number}: no op: {error}; {}", stored(first)))
+            })?;
             drafts.push(draft);
         }
+    }
+}
+
+/// What of a file is stored when line `first` is the first one that is not.
+fn stored(first: usize) -> String {
+    match first {
+        1 => "nothing of the file is stored".to_owned(),
+        _ => format!("lines 1 to {} are stored: leave them out next time", first - 1),
+    }
+}
+
+/// A refusal of the lines from `first` to `last`, which are stored together or not at all.
+fn in_lines(failure: Failure, file: &str, first: usize, last: usize) -> Failure {
+    match failure {
+        Failure::Client(mut error) => {
+            error.message = format!("{file}, lines {first} to {last}: {}; {}", error.message, stored(first));
+            Failure::Client(error)
+        }
+        other => other,
     }
 }
 

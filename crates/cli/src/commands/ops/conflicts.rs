@@ -43,7 +43,7 @@ pub(super) struct ResolveArgs {
     #[arg(long, value_enum)]
     take: Take,
     /// With --take value: the value, as JSON
-    #[arg(long, value_name = "JSON", required_if_eq("take", "value"))]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true, required_if_eq("take", "value"))]
     value: Option<String>,
     /// With --take loser, if the entity was deleted: the entity that its copy becomes
     #[arg(long = "as", value_name = "ENTITY")]
