@@ -61,7 +61,7 @@ fn refusals_say_what_is_wrong() {
 fn answers_begin_with_the_head_and_reads_wait_for_a_commit() {
     let ops = Ops::new();
     let empty = ops.page("");
-    assert_eq!((&empty["hub_id"], &empty["head"], &empty["ops"]), (&json!(""), &json!(0), &json!([])));
+    assert_eq!((&empty["head"], &empty["ops"]), (&json!(0), &json!([])));
     let pushed =
         ops.v1("POST", "", &super::batch(A, &[set("op-a-0001", &hlc(0, 0, A), "n/1", "t", &json!(1), &[])]));
     assert_eq!(pushed.header("ferry-seq"), Some("1"));
@@ -71,6 +71,8 @@ fn answers_begin_with_the_head_and_reads_wait_for_a_commit() {
         hub_id.len() == 32 && epoch.len() == 16 && answer["hub_time_ms"].as_i64().unwrap() > 0,
         "{answer}"
     );
+    // A log is called from the beginning as its first write makes it, and looking makes none.
+    assert_eq!((&empty["hub_id"], &empty["epoch"]), (&answer["hub_id"], &answer["epoch"]));
     for (method, rest, body) in [
         ("GET", "", ""),
         ("POST", "/missing", r#"{"ids":[]}"#),

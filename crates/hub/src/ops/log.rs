@@ -5,6 +5,15 @@ use std::sync::Arc;
 use ferry_core::events::Watermark;
 use ferry_types::OpSeq;
 
+/// The names of a log.
+#[derive(Clone, Debug)]
+pub(super) struct LogIdentity {
+    /// 32 hex digits.
+    pub(super) hub_id: String,
+    /// 16 hex digits.
+    pub(super) epoch: String,
+}
+
 /// A log and how far it is: what the control plane remembers, so that an older file is noticed (OPS-31).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogPosition {

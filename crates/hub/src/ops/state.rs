@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     live::{NudgeTopic, OpTopic},
-    log::LogPosition,
+    log::{LogIdentity, LogPosition},
 };
 
 /// What a commit did to the log, for those who follow it.
@@ -46,6 +46,8 @@ pub struct OpsState {
     pub(super) told_of_loss: AtomicBool,
     /// Quarantine or conflicts may have changed since they were counted.
     pub(super) is_uncounted: AtomicBool,
+    /// What the log will be called that the first write makes.
+    pub(super) next_identity: Mutex<Option<LogIdentity>>,
     known: Mutex<Known>,
     /// Streams that are told where the head is.
     nudges: Topics<(), NudgeTopic>,
@@ -68,6 +70,8 @@ impl ModelState for OpsState {
         match effect {
             OpsPublication::Stored(effect) => self.stored(effect),
             OpsPublication::Begun { hub_id, epoch, head } => {
+                // No log is called so again.
+                *self.next_identity.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let is_other = self.found(LogPosition::new(&hub_id, &epoch, head));
                 self.told_of_loss.store(false, Ordering::Release);
                 if is_other {

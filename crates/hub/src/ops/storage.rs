@@ -10,10 +10,14 @@ use ferry_core::ops::{
     meta::{self, LogMeta},
     schema,
 };
+use ferry_protocol::ops::EpochPolicy;
 use ferry_sqlite::{NativeSql, fault};
-use ferry_types::{DatabaseKind, Error, Model, Reason, Result, Seq};
+use ferry_types::{DatabaseKind, Error, Model, OpSeq, Reason, Result, Seq};
 
-use super::state::OpsPublication;
+use super::{
+    log::LogIdentity,
+    state::{OpsPublication, OpsState},
+};
 use crate::{
     database::{Committed, Database, Effect},
     entry::FirstWrite,
@@ -119,7 +123,7 @@ where
         return submit(database, by, None, work).await;
     }
     let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, by).await?;
-    let begin = NewLog { hub_id: random_hex(HUB_ID_BYTES)?, epoch: random_hex(EPOCH_BYTES)? };
+    let begin = next_identity(state)?;
     database.begins_with(Model::Ops);
     let is_kept = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&is_kept);
@@ -155,16 +159,46 @@ where
     submit(database, by, None, work).await.map(Some)
 }
 
-/// The identity of a log that begins.
-struct NewLog {
-    hub_id: String,
-    epoch: String,
+/// What the log will be called that the first write of this database makes: what is answered before is true afterwards,
+/// unless the hub starts anew in between, when nothing was acknowledged under that name.
+fn next_identity(state: &OpsState) -> Result<LogIdentity> {
+    let mut next = state.next_identity.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(identity) = &*next {
+        return Ok(identity.clone());
+    }
+    let drawn = LogIdentity { hub_id: random_hex(HUB_ID_BYTES)?, epoch: random_hex(EPOCH_BYTES)? };
+    Ok(next.insert(drawn).clone())
+}
+
+/// The log of a database that has none yet.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub(super) fn log_to_come(database: &Database) -> Result<LogMeta> {
+    let LogIdentity { hub_id, epoch } = next_identity(&database.models().ops)?;
+    Ok(LogMeta {
+        hub_id,
+        epoch,
+        policy: EpochPolicy::Repush.as_str().to_owned(),
+        head: OpSeq(0),
+        floor: OpSeq(0),
+        purge_hlc: None,
+    })
+}
+
+/// The log that is known to be there.
+///
+/// # Errors
+/// When its identity is gone, or cannot be read.
+pub(super) fn log_of(sql: &NativeSql<'_>) -> ferry_sqlite::Result<LogMeta> {
+    let gone = || ferry_sqlite::Error::Damaged("the log of ops has lost its identity".to_owned());
+    meta::read(sql)?.ok_or_else(gone)
 }
 
 async fn submit<T, F>(
     database: &Arc<Database>,
     by: &Requester,
-    begin: Option<NewLog>,
+    begin: Option<LogIdentity>,
     work: F,
 ) -> Result<Committed<T>>
 where
@@ -201,11 +235,8 @@ where
 }
 
 /// The log, made with the identity `begin` if there is none; and whether it was.
-fn log(sql: &NativeSql<'_>, begin: Option<NewLog>) -> ferry_sqlite::Result<(LogMeta, bool)> {
-    let Some(NewLog { hub_id, epoch }) = begin else {
-        let gone = || ferry_sqlite::Error::Damaged("the log of ops has lost its identity".to_owned());
-        return Ok((meta::read(sql)?.ok_or_else(gone)?, false));
-    };
+fn log(sql: &NativeSql<'_>, begin: Option<LogIdentity>) -> ferry_sqlite::Result<(LogMeta, bool)> {
+    let Some(LogIdentity { hub_id, epoch }) = begin else { return Ok((log_of(sql)?, false)) };
     schema::create(sql)?;
     // Another request may have been first.
     if let Some(log) = meta::read(sql)? {

@@ -21,7 +21,7 @@ use super::{
         watermark,
     },
     Asked,
-    answer::{OpsAnswer, head_of},
+    answer::OpsAnswer,
     rows, whole,
 };
 use crate::database::seq_of;
@@ -33,7 +33,7 @@ async fn head(asked: &Asked<'_>) -> Result<(LogHead, Seq), OpsError> {
         Some(found) => found,
         None => (None, asked.context.database.seq().await?),
     };
-    Ok((head_of(log.as_ref(), asked.hub.clock.now()), seq))
+    Ok((asked.head(log)?, seq))
 }
 
 /// `GET quarantine`.
@@ -52,7 +52,7 @@ pub(super) async fn quarantine(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError>
             (none, None, asked.context.database.seq().await?)
         }
     };
-    Ok(OpsAnswer::json(&head_of(log.as_ref(), asked.hub.clock.now()), &page, seq))
+    Ok(OpsAnswer::json(&asked.head(log)?, &page, seq))
 }
 
 /// `POST quarantine/{id}`.

@@ -3,7 +3,7 @@
 use axum::{body::Body, response::Response};
 use ferry_core::ops::{epoch::LogRefusal, meta::LogMeta};
 use ferry_protocol::ops::{LogHead, answer};
-use ferry_types::{OpSeq, Seq, UnixMillis};
+use ferry_types::{Seq, UnixMillis};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -57,13 +57,9 @@ impl OpsAnswer {
     }
 }
 
-/// What every answer begins with; of a log that nobody has made yet both names are empty.
-pub(super) fn head_of(log: Option<&LogMeta>, now: UnixMillis) -> LogHead {
-    let (hub_id, epoch, head) = match log {
-        Some(log) => (log.hub_id.clone(), log.epoch.clone(), log.head),
-        None => (String::new(), String::new(), OpSeq(0)),
-    };
-    LogHead { hub_id, epoch, head, hub_time_ms: now.0 }
+/// What every answer begins with.
+pub(super) fn head_of(log: &LogMeta, now: UnixMillis) -> LogHead {
+    LogHead { hub_id: log.hub_id.clone(), epoch: log.epoch.clone(), head: log.head, hub_time_ms: now.0 }
 }
 
 /// The refusal of a cursor that the log cannot continue (OPS-32).

@@ -10,7 +10,7 @@ use ferry_types::limits::OPS_ADMIN_BODY_MAX_BYTES;
 use super::{
     super::{access::check_entity, error::OpsError, storage},
     Asked,
-    answer::{OpsAnswer, head_of},
+    answer::OpsAnswer,
     rows, whole,
     write::{Drawn, answer},
 };
@@ -44,7 +44,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
             (none, None, asked.context.database.seq().await?)
         }
     };
-    Ok(OpsAnswer::json(&head_of(log.as_ref(), asked.hub.clock.now()), &page, seq))
+    Ok(OpsAnswer::json(&asked.head(log)?, &page, seq))
 }
 
 /// `POST conflicts/{id}/resolve`.

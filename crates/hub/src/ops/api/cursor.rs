@@ -2,29 +2,21 @@
 
 use std::sync::atomic::Ordering;
 
-use ferry_core::ops::{epoch::LogRefusal, meta::LogMeta};
-use ferry_protocol::ops::EpochPolicy;
+use ferry_core::ops::{
+    epoch::{LogRefusal, prove_log},
+    meta::LogMeta,
+};
 use ferry_types::OpSeq;
 
 use super::Asked;
 
-/// What a log that nobody has made yet answers to who believes to know it.
-pub(super) fn no_log() -> LogMeta {
-    LogMeta {
-        hub_id: String::new(),
-        epoch: String::new(),
-        policy: EpochPolicy::Repush.as_str().to_owned(),
-        head: OpSeq(0),
-        floor: OpSeq(0),
-        purge_hlc: None,
-    }
-}
-
-/// What is to be said of a cursor where there is no log yet.
-pub(super) fn proof_of_no_log(log: &LogMeta, names_one: bool, after: OpSeq) -> Result<(), LogRefusal> {
-    if names_one {
-        return Err(LogRefusal::EpochChanged { policy: EpochPolicy::Repush });
-    }
+/// Whether a cursor may be continued where there is no log yet; `log` is the one to come.
+pub(super) fn prove_without_log(
+    log: &LogMeta,
+    (hub_id, epoch): (Option<&str>, Option<&str>),
+    after: OpSeq,
+) -> Result<(), LogRefusal> {
+    prove_log(log, hub_id, epoch)?;
     if after > log.head { Err(LogRefusal::Diverged) } else { Ok(()) }
 }
 

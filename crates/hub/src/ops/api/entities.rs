@@ -8,7 +8,7 @@ use ferry_protocol::ops::{EntityListParams, EntityPage};
 use super::{
     super::{access::check_entity, error::OpsError, storage},
     Asked,
-    answer::{OpsAnswer, head_of},
+    answer::OpsAnswer,
     rows,
 };
 use crate::database::seq_of;
@@ -23,7 +23,7 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
     let Some((Some(view), log, seq)) = found.await? else {
         return Err(OpsError::not_found("no op names this entity"));
     };
-    Ok(OpsAnswer::json(&head_of(log.as_ref(), asked.hub.clock.now()), &view, seq))
+    Ok(OpsAnswer::json(&asked.head(log)?, &view, seq))
 }
 
 pub(super) async fn list(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
@@ -51,5 +51,5 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
             (none, None, asked.context.database.seq().await?)
         }
     };
-    Ok(OpsAnswer::json(&head_of(log.as_ref(), asked.hub.clock.now()), &page, seq))
+    Ok(OpsAnswer::json(&asked.head(log)?, &page, seq))
 }

@@ -1,9 +1,6 @@
 //! `GET ops/live`: the log as it grows, as server-sent events (ops specification, 2.3).
 
-use ferry_core::ops::{
-    epoch::{CursorClaim, LogRefusal, prove_cursor},
-    meta,
-};
+use ferry_core::ops::epoch::{CursorClaim, LogRefusal, prove_cursor};
 use ferry_protocol::ops::LiveReady;
 use ferry_types::{OpSeq, Seq};
 
@@ -15,7 +12,7 @@ use super::{
     },
     Asked,
     answer::{OpsAnswer, refused},
-    cursor::{no_log, note_loss, proof_of_no_log},
+    cursor::{note_loss, prove_without_log},
 };
 use crate::database::seq_of;
 
@@ -60,7 +57,7 @@ async fn look(
     let found = storage::read(&asked.context.database, {
         let (hub_id, epoch) = (hub_id.clone(), epoch.clone());
         move |sql| {
-            let log = meta::read(sql)?.unwrap_or_else(no_log);
+            let log = storage::log_of(sql)?;
             let claim = CursorClaim {
                 hub_id: hub_id.as_deref(),
                 epoch: epoch.as_deref(),
@@ -74,8 +71,8 @@ async fn look(
     let (log, proof, seq) = match found.await? {
         Some(found) => found,
         None => {
-            let log = no_log();
-            let proof = proof_of_no_log(&log, hub_id.is_some() || epoch.is_some(), after);
+            let log = storage::log_to_come(&asked.context.database)?;
+            let proof = prove_without_log(&log, (hub_id.as_deref(), epoch.as_deref()), after);
             (log, proof, asked.context.database.seq().await?)
         }
     };

@@ -7,7 +7,7 @@ use ferry_protocol::ops::{MissingBody, MissingIds};
 use super::{
     super::{error::OpsError, storage},
     Asked,
-    answer::{OpsAnswer, head_of},
+    answer::OpsAnswer,
     whole,
 };
 use crate::database::seq_of;
@@ -27,5 +27,5 @@ pub(super) async fn post(asked: &Asked<'_>, body: Body) -> Result<OpsAnswer, Ops
         // Nothing is known where there is no log yet.
         None => (all, None, asked.context.database.seq().await?),
     };
-    Ok(OpsAnswer::json(&head_of(log.as_ref(), asked.hub.clock.now()), &MissingIds { missing }, seq))
+    Ok(OpsAnswer::json(&asked.head(log)?, &MissingIds { missing }, seq))
 }

@@ -17,13 +17,14 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use ferry_protocol::ops::{VIEW_LIMIT, VIEW_LIMIT_MAX};
+use ferry_core::ops::meta::LogMeta;
+use ferry_protocol::ops::{LogHead, VIEW_LIMIT, VIEW_LIMIT_MAX};
 use ferry_types::{Error, Reason};
 use http::{HeaderValue, Method, header, request::Parts};
 
-use answer::OpsAnswer;
+use answer::{OpsAnswer, head_of};
 
-use super::{access, error::OpsError, path::decoded};
+use super::{access, error::OpsError, path::decoded, storage};
 use crate::{
     entry::{Carriers, RequestContext},
     http::{HttpRequestId, Query, metering, options, takes},
@@ -37,6 +38,14 @@ struct Asked<'r> {
     parts: &'r Parts,
     query: Query<'r>,
     context: RequestContext,
+}
+
+impl Asked<'_> {
+    /// What an answer begins with; where there is no log yet, with the one to come.
+    fn head(&self, log: Option<LogMeta>) -> ferry_types::Result<LogHead> {
+        let log = log.map_or_else(|| storage::log_to_come(&self.context.database), Ok)?;
+        Ok(head_of(&log, self.hub.clock.now()))
+    }
 }
 
 /// What a path below `ops` names.

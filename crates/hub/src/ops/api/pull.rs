@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferry_core::ops::{
     Prefixes,
     epoch::{CursorClaim, LogRefusal, prove_cursor},
-    meta::{self, LogMeta},
+    meta::LogMeta,
     pull::{OpsPull, pull},
 };
 use ferry_protocol::ops::{BadSkip, PageBuffer, PageEnd, Skip};
@@ -20,7 +20,7 @@ use super::{
     super::{error::OpsError, storage},
     Asked,
     answer::{OpsAnswer, head_of, refused},
-    cursor::{no_log, note_loss, proof_of_no_log},
+    cursor::{note_loss, prove_without_log},
 };
 use crate::database::seq_of;
 
@@ -77,7 +77,7 @@ impl PageQuery {
     }
 
     fn read(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<Found> {
-        let log = meta::read(sql)?.unwrap_or_else(no_log);
+        let log = storage::log_of(sql)?;
         let claim = CursorClaim {
             hub_id: self.hub_id.as_deref(),
             epoch: self.epoch.as_deref(),
@@ -97,7 +97,7 @@ impl PageQuery {
         };
         let page = pull(sql, &wanted, log.floor)?;
         let has_more = page.end.has_more;
-        let body = page.ops.finish(&head_of(Some(&log), self.now), &page.end);
+        let body = page.ops.finish(&head_of(&log, self.now), &page.end);
         Ok(Found::Page { body, has_more, seq: seq_of(sql)? })
     }
 }
@@ -122,7 +122,7 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
     };
     let found = match found {
         Some(found) => found,
-        None => nothing(&query, database.seq().await?),
+        None => nothing(&query, storage::log_to_come(database)?, database.seq().await?),
     };
     match found {
         Found::Page { body, seq, .. } => Ok(OpsAnswer::text(body, seq)),
@@ -134,13 +134,12 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
 }
 
 /// The page of a log that nobody has made yet.
-fn nothing(query: &PageQuery, seq: Seq) -> Found {
-    let log = no_log();
-    let names_one = query.hub_id.is_some() || query.epoch.is_some();
-    if let Err(refusal) = proof_of_no_log(&log, names_one, query.after) {
+fn nothing(query: &PageQuery, log: LogMeta, seq: Seq) -> Found {
+    let names = (query.hub_id.as_deref(), query.epoch.as_deref());
+    if let Err(refusal) = prove_without_log(&log, names, query.after) {
         return Found::Refused(log, refusal);
     }
     let end = PageEnd { floor: OpSeq(0), next: query.after, next_id: None, has_more: false };
-    let body = PageBuffer::with_capacity(0).finish(&head_of(None, query.now), &end);
+    let body = PageBuffer::with_capacity(0).finish(&head_of(&log, query.now), &end);
     Found::Page { body, has_more: false, seq }
 }

@@ -1,7 +1,6 @@
 //! `POST ops`: a batch, and what became of each of its ops.
 
 use axum::body::Body;
-use ferry_core::ops::meta;
 use ferry_protocol::ops::{AtomicDetails, PushBody, PushResults};
 use http::StatusCode;
 use serde_json::Value;
@@ -13,8 +12,7 @@ use super::{
         storage,
     },
     Asked,
-    answer::{OpsAnswer, head_of, refused},
-    cursor::no_log,
+    answer::{OpsAnswer, refused},
     whole,
 };
 
@@ -52,7 +50,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Body) -> Result<OpsAnswer, Ops
                 Some(seq) => seq,
                 None => asked.context.database.seq().await?,
             };
-            let head = head_of(log.as_ref(), asked.hub.clock.now());
+            let head = asked.head(log)?;
             Ok(OpsAnswer::json(&head, &PushResults { results: pushed.results }, seq))
         }
         PushEnd::AtomicFailed(pushed) => {
@@ -63,8 +61,9 @@ pub(super) async fn post(asked: &Asked<'_>, body: Body) -> Result<OpsAnswer, Ops
             Err(refused.with("results", results.get("results").cloned().unwrap_or(Value::Null)))
         }
         PushEnd::Refused(refusal) => {
-            let log = storage::read(&asked.context.database, |sql| meta::read(sql)).await?.flatten();
-            Err(refused(&log.unwrap_or_else(no_log), refusal))
+            let database = &asked.context.database;
+            let log = storage::read(database, storage::log_of).await?;
+            Err(refused(&log.map_or_else(|| storage::log_to_come(database), Ok)?, refusal))
         }
     }
 }

@@ -11,10 +11,14 @@ use std::{
 };
 
 use axum::response::Response;
-use ferry_core::ops::{Prefixes, meta, snapshot::snapshot};
+use ferry_core::ops::{
+    Prefixes,
+    meta::{self, LogMeta},
+    snapshot::snapshot,
+};
 use ferry_protocol::ops::{SNAPSHOT_CONTENT_TYPE, SnapshotHeader, SnapshotLines};
 use ferry_sqlite::pages::unnamed_file;
-use ferry_types::{Error, OpSeq, Reason, limits::OPS_SNAPSHOT_WAIT_MAX_MS};
+use ferry_types::{Error, Reason, limits::OPS_SNAPSHOT_WAIT_MAX_MS};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
@@ -93,7 +97,10 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
     });
     let ((file, bytes), plain_bytes, seq) = match spooled.await?.flatten() {
         Some(spooled) => spooled,
-        None => (empty(database.dir().to_owned(), coding).await?, 0, database.seq().await?),
+        None => {
+            let empty = empty(database.dir().to_owned(), storage::log_to_come(database)?, coding);
+            (empty.await?, 0, database.seq().await?)
+        }
     };
     let mut response = Response::new(file_body(file, permit));
     let headers = response.headers_mut();
@@ -108,12 +115,12 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
 }
 
 /// What a log has that nobody has made yet.
-async fn empty(dir: std::path::PathBuf, coding: Coding) -> ferry_types::Result<(File, u64)> {
+async fn empty(dir: std::path::PathBuf, log: LogMeta, coding: Coding) -> ferry_types::Result<(File, u64)> {
     let made = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir)?;
         spool(&dir, coding, |out| {
             let lines = SnapshotLines::default();
-            out.write_all(SnapshotHeader::new("", "", OpSeq(0), None).line().as_bytes())?;
+            out.write_all(SnapshotHeader::new(&log.hub_id, &log.epoch, log.head, None).line().as_bytes())?;
             Ok(out.write_all(lines.finish().as_bytes())?)
         })
     });

@@ -105,7 +105,7 @@ pub(super) async fn answer(asked: &Asked<'_>, committed: Committed<HubWrite>) ->
     if appended.conflicts > 0 || asked.hub.services.ops.counts.has(database.id()) {
         database.models().ops.is_uncounted.store(true, Ordering::Release);
     }
-    let head = head_of(Some(&log), asked.hub.clock.now());
+    let head = head_of(&log, asked.hub.clock.now());
     Ok(OpsAnswer::json(&head, &WrittenOps { ops: appended.written }, seq))
 }
 
