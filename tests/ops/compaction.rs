@@ -35,7 +35,8 @@ fn lines(snapshot: &str) -> (Value, Vec<Value>) {
 fn a_snapshot_is_the_log_as_if_it_had_just_been_compacted() {
     let ops = Ops::new();
     let (header, none) = lines(&ops.v1("GET", "/snapshot", "").text());
-    assert_eq!((&header["hub_id"], &header["seq"], none.len()), (&json!(""), &json!(0), 0));
+    let named = text(&header["hub_id"]);
+    assert_eq!((named.len(), &header["seq"], none.len()), (32, &json!(0), 0));
     history(&ops, 40);
     let page = ops.page("?limit=1");
     let answer = ops.v1("GET", "/snapshot", "");
@@ -44,6 +45,7 @@ fn a_snapshot_is_the_log_as_if_it_had_just_been_compacted() {
         (Some("application/x-ndjson"), Some("40"))
     );
     let (header, kept) = lines(&answer.text());
+    assert_eq!(text(&header["hub_id"]), named);
     assert_eq!((&header["hub_id"], &header["epoch"]), (&page["hub_id"], &page["epoch"]));
     assert_eq!((&header["seq"], &header["next_id"]), (&json!(40), &json!("op-a-00039")));
     let ids: Vec<String> = kept.iter().map(|line| text(&line["op"]["id"])).collect();
