@@ -151,6 +151,32 @@ fn another_hub_with_other_ops_is_not_mixed_in_until_the_user_says_so() {
     assert_equal(&foreign, &[&other]);
 }
 
+// The URL alone does not say whose log it is: that of `-` follows the token. A spoke that was given another user's token
+// merged both logs.
+// Verifies: OPS-34, OPS-33
+#[test]
+fn another_log_with_other_ops_at_the_same_url_is_not_mixed_in_either() {
+    let (own, foreign) = (open_hub(), open_hub());
+    let network = ferry_testkit::partition::Partition::before(own.address());
+    let spoke = spoke_options().arg(format!("--hub-url={}", network.url())).start();
+    let other = spoke_options().arg(format!("--hub-url={}", foreign.url())).start();
+    spoke.set("secret/mine", "title", &json!("mine"));
+    spoke.sync();
+    other.set("secret/theirs", "title", &json!("theirs"));
+    other.sync();
+    network.set_target(foreign.address());
+    let refused = spoke.try_call("sync.now", &json!({})).unwrap_err();
+    assert!(refused["message"].as_str().unwrap().contains("hub_foreign"), "{refused}");
+    other.sync();
+    assert_eq!((spoke.get("secret/theirs"), other.get("secret/mine")), (Value::Null, Value::Null));
+    // Its own hub again: nothing happened.
+    network.set_target(own.address());
+    spoke.set("secret/mine", "title", &json!("more"));
+    spoke.sync();
+    let status = spoke.status();
+    assert_eq!((&status["pending"], &status["last_error"]), (&json!(0), &Value::Null), "{status}");
+}
+
 // Verifies: OPS-33, OPS-31
 #[test]
 fn a_log_that_was_emptied_on_purpose_is_dropped_but_for_what_was_never_pushed() {

@@ -63,15 +63,16 @@ impl SpokeExchange {
             self.phase = Phase::Pull;
             return Ok(());
         }
-        let is_same_place = peer.url == self.target.url && peer.database == self.target.database;
         if peer.hub_id == hub_id && policy == EpochPolicy::Discard {
             self.warnings
                 .push("the hub's log was emptied on purpose: what came from it is dropped here".to_owned());
             recovery::discard(sql, (hub_id, epoch), &self.target, step)?;
             self.phase = Phase::Pull;
-        } else if peer.hub_id == hub_id || is_same_place || self.accepted.as_deref() == Some(hub_id) {
+        } else if peer.hub_id == hub_id || self.accepted.as_deref() == Some(hub_id) {
             self.give_all(sql, hub_id, epoch)?;
         } else {
+            // Also at the same URL, which names a database by its token alone: an empty log is a hub begun anew, and one that
+            // shares an op is ours; any other is somebody else's.
             self.phase = Phase::Compare { hub_id: hub_id.to_owned(), epoch: epoch.to_owned(), after: 0 };
         }
         Ok(())
