@@ -182,6 +182,26 @@ fn a_restamped_op_takes_the_place_of_the_one_that_waits() {
     assert_eq!(ops.ids(), ["op-b-0002", "op-b-0003"]);
 }
 
+// The op that waited was discarded before the one in its place was refused, so that the hub had neither.
+// Verifies: OPS-12, OPS-52
+#[test]
+fn a_restamped_op_that_is_refused_or_reaches_elsewhere_takes_no_ones_place() {
+    let ops = Ops::new();
+    let (admin, day) = (ops.admin(), 24 * 3600 * 1000);
+    assert_eq!(codes(&ahead(&ops, "op-b-0001", day)), ["clock_ahead"]);
+    ops.accepted(B, &[set("op-b-0002", &hlc(now_ms(), 1, B), "n/b", "t", &json!(1), &[])]);
+    let mut refused = set("op-b-0003", &hlc(now_ms() - 5_000, 0, B), "n/b", "t", &json!(2), &["op-b-0002"]);
+    refused["replaces"] = json!("op-b-0001");
+    assert_eq!(codes(&ops.push(B, &[refused])), ["bad_base"]);
+    assert_eq!(quarantine(&ops, &admin).len(), 1);
+    let narrowed = super::token(&ops.place, &["read", "write"], &["tbl=other/"]);
+    let mut elsewhere = set("op-b-0004", &hlc(now_ms(), 2, B), "other/1", "t", &json!(3), &[]);
+    elsewhere["replaces"] = json!("op-b-0001");
+    let pushed = ops.v1_as(&narrowed, "POST", "", &super::batch(B, &[elsewhere]));
+    assert_eq!(statuses(&pushed.json()), ["accepted"], "{}", pushed.text());
+    assert_eq!(quarantine(&ops, &admin).len(), 1);
+}
+
 // Verifies: OPS-43
 #[test]
 fn an_op_from_behind_the_horizon_resurrects_nothing() {

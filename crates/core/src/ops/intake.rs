@@ -19,12 +19,13 @@ use super::{
 };
 use crate::sql::{Sql, Value};
 
-const KNOWN: &str = "SELECT op_seq, raw FROM _ferry_ops WHERE id = ?1
-    UNION ALL SELECT op_seq, NULL FROM _ferry_op_seen WHERE id = ?1";
+const KNOWN: &str = "SELECT op_seq, raw, entity FROM _ferry_ops WHERE id = ?1
+    UNION ALL SELECT op_seq, NULL, entity FROM _ferry_op_seen WHERE id = ?1";
 /// The op that a restamped one replaces, if it was stored for the same origin and principal; of a dropped one nobody
 /// knows the principal any more.
-const REPLACED: &str = "SELECT op_seq FROM _ferry_ops WHERE id = ?1 AND origin = ?2 AND principal IS ?3
-    UNION ALL SELECT op_seq FROM _ferry_op_seen WHERE id = ?1 AND origin = ?2";
+const REPLACED: &str =
+    "SELECT op_seq, entity FROM _ferry_ops WHERE id = ?1 AND origin = ?2 AND principal IS ?3
+    UNION ALL SELECT op_seq, entity FROM _ferry_op_seen WHERE id = ?1 AND origin = ?2";
 
 /// A batch in the making.
 pub(super) struct Intake<'a, S> {
@@ -110,8 +111,10 @@ impl<'a, S: Sql> Intake<'a, S> {
             let message = "the credential may write entities with another prefix only";
             return self.refuse(&op, BrokenRule { code: OpCode::EntityForbidden, message: message.into() });
         }
-        if let Some(result) = self.find_known(&op)? {
-            return Ok(result);
+        match self.find_known(&op)? {
+            Some(Ok(result)) => return Ok(result),
+            Some(Err(refusal)) => return self.refuse(&op, refusal),
+            None => {}
         }
         match &op.body {
             OpBody::Ferry(ferry) => self.take_ferry(&op, ferry),
@@ -190,16 +193,22 @@ impl<'a, S: Sql> Intake<'a, S> {
     }
 
     /// The answer about an op that came before.
-    fn find_known(&mut self, op: &ReceivedOp<'_>) -> Result<Option<OpResult>, S::Error> {
+    fn find_known(&mut self, op: &ReceivedOp<'_>) -> Result<Option<Result<OpResult, BrokenRule>>, S::Error> {
+        let prefixes = self.by.prefixes;
         let known = self.sql.first(KNOWN, &[(*op.id).into()], |row| {
             let differs = row.optional_text(1)?.is_some_and(|stored| differs(stored, op.raw));
-            Ok((row::seq_of(row.integer(0)?)?, differs))
+            let is_within = prefixes.contain(row.optional_text(2)?);
+            Ok((row::seq_of(row.integer(0)?)?, differs, is_within))
         })?;
-        if let Some((seq, differs)) = known {
+        if let Some((_, _, false)) = known {
+            let message = "the id is taken: choose another";
+            return Ok(Some(Err(BrokenRule { code: OpCode::EntityForbidden, message: message.into() })));
+        }
+        if let Some((seq, differs, _)) = known {
             self.pushed.differs += u64::from(differs);
             let mut result = OpResult::stored(&op.id, OpStatus::Duplicate, seq);
             result.differs = differs;
-            return Ok(Some(result));
+            return Ok(Some(Ok(result)));
         }
         if !self.has_held {
             return Ok(None);
@@ -209,7 +218,7 @@ impl<'a, S: Sql> Intake<'a, S> {
         let id = Some(op.id.clone().into_owned());
         let mut result = OpResult::refused(id, OpStatus::Quarantined, code, "it waits in the quarantine");
         result.release_at_ms = release_ms;
-        Ok(Some(result))
+        Ok(Some(Ok(result)))
     }
 
     fn take_foreign(&mut self, op: &ReceivedOp<'_>, hlc: &str) -> Result<OpResult, S::Error> {
@@ -228,11 +237,19 @@ impl<'a, S: Sql> Intake<'a, S> {
         if let Some(refusal) = self.judge(op)? {
             return self.refuse(received, refusal);
         }
-        if let Some(replaces) = &op.replaces
-            && let Some(seq) = self.replace(replaces, op.origin)?
-        {
+        let Some(replaces) = &op.replaces else { return self.take_judged(received, op) };
+        if let Some(seq) = self.find_replaced(replaces, op.origin)? {
             return Ok(OpResult::stored(&op.id, OpStatus::Duplicate, seq));
         }
+        let result = self.take_judged(received, op)?;
+        // What is refused leaves the op that it would have replaced where it is.
+        if result.status != OpStatus::Rejected {
+            self.discard_replaced(replaces, op.origin)?;
+        }
+        Ok(result)
+    }
+
+    fn take_judged(&mut self, received: &ReceivedOp<'_>, op: &FerryOp) -> Result<OpResult, S::Error> {
         if !self.ignores_times {
             if let Some(release_ms) = self.clock.release(op.hlc) {
                 return self.hold_ahead(received, Some(op.origin), release_ms);
@@ -293,15 +310,29 @@ impl<'a, S: Sql> Intake<'a, S> {
         Ok(None)
     }
 
-    /// Discards the op that a restamped one replaces; answers its number if it was stored meanwhile (OPS-12).
-    fn replace(&mut self, old: &str, origin: OriginId) -> Result<Option<OpSeq>, S::Error> {
-        let origin = origin.to_string();
-        if self.has_held && quarantine::discard_of(self.sql, old, &origin, self.by.principal)? {
+    /// The number of the op that a restamped one replaces, if it was stored meanwhile (OPS-12).
+    fn find_replaced(&self, old: &str, origin: OriginId) -> Result<Option<OpSeq>, S::Error> {
+        let (origin, prefixes) = (origin.to_string(), self.by.prefixes);
+        let parameters = [old.into(), (*origin).into(), self.by.principal.into()];
+        let found = self.sql.first(REPLACED, &parameters, |row| {
+            let is_within = prefixes.contain(row.optional_text(1)?);
+            Ok(if is_within { Some(row::seq_of(row.integer(0)?)?) } else { None })
+        })?;
+        Ok(found.flatten())
+    }
+
+    /// Discards the op in quarantine that a restamped one replaced (OPS-12), if the credential reaches it (OPS-52).
+    fn discard_replaced(&mut self, old: &str, origin: OriginId) -> Result<(), S::Error> {
+        let (origin, prefixes) = (origin.to_string(), self.by.prefixes);
+        let is_within = |raw: &str| match parse_op(raw).map(|held| held.body) {
+            Ok(OpBody::Ferry(held)) => prefixes.contain(held.entity.as_deref()),
+            _ => prefixes.are_all(),
+        };
+        if self.has_held && quarantine::discard_of(self.sql, old, (&origin, self.by.principal), is_within)? {
             self.held = None;
             self.pushed.has_notes = true;
         }
-        let parameters = [old.into(), (*origin).into(), self.by.principal.into()];
-        self.sql.first(REPLACED, &parameters, |row| Ok(row::seq_of(row.integer(0)?)?))
+        Ok(())
     }
 
     fn hold_ahead(

@@ -17,7 +17,7 @@ const PUT: &str =
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const FIND: &str = "SELECT code, release_ms FROM _ferry_op_quarantine WHERE id = ?1";
 const DISCARD: &str = "DELETE FROM _ferry_op_quarantine WHERE id = ?1";
-const DISCARD_OF: &str = "DELETE FROM _ferry_op_quarantine WHERE id = ?1 AND origin = ?2 AND principal = ?3";
+const RAW_OF: &str = "SELECT raw FROM _ferry_op_quarantine WHERE id = ?1 AND origin = ?2 AND principal = ?3";
 const NEXT: &str = "SELECT min(release_ms) FROM _ferry_op_quarantine";
 const COUNTS: &str = "SELECT code, count(*) FROM _ferry_op_quarantine GROUP BY code";
 const LIST: &str = "SELECT id, code, release_ms, origin, received_ms, raw FROM _ferry_op_quarantine
@@ -96,9 +96,16 @@ pub(super) fn put<S: Sql>(
     sql.execute(PUT, &row).map(|_| true)
 }
 
-/// Discards an op of this origin and principal; tells whether there was one.
-pub(super) fn discard_of<S: Sql>(sql: &S, id: &str, origin: &str, principal: &str) -> Result<bool, S::Error> {
-    Ok(sql.execute(DISCARD_OF, &[id.into(), origin.into(), principal.into()])? > 0)
+/// Discards an op of this origin and principal, if its text `may` go; tells whether there was one.
+pub(super) fn discard_of<S: Sql>(
+    sql: &S,
+    id: &str,
+    (origin, principal): (&str, &str),
+    may: impl FnOnce(&str) -> bool,
+) -> Result<bool, S::Error> {
+    let parameters = [id.into(), origin.into(), principal.into()];
+    let goes = sql.first(RAW_OF, &parameters, |row| Ok(may(&String::from_utf8_lossy(row.blob(0)?))))?;
+    if goes == Some(true) { discard(sql, id) } else { Ok(false) }
 }
 
 /// Forgets an op; tells whether there was one.

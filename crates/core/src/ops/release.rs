@@ -90,7 +90,8 @@ fn release_one<S: Sql>(
     let by = Pushing {
         origin: None,
         principal: &principal,
-        is_admin: false,
+        // Whose its origin is was judged when it came.
+        is_admin: true,
         prefixes: Prefixes::default(),
         via_shim: false,
         atomic: true,

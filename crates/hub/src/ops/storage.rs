@@ -12,7 +12,7 @@ use ferry_core::ops::{
 };
 use ferry_protocol::ops::EpochPolicy;
 use ferry_sqlite::{NativeSql, fault};
-use ferry_types::{DatabaseKind, Error, Model, OpSeq, Reason, Result, Seq};
+use ferry_types::{DatabaseKind, Error, Model, OpSeq, Reason, Result, Seq, UnixMillis};
 
 use super::{
     log::LogIdentity,
@@ -123,7 +123,7 @@ where
         return submit(database, by, None, work).await;
     }
     let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, by).await?;
-    let begin = next_identity(state)?;
+    let begin = (next_identity(state)?, hub.clock.now());
     database.begins_with(Model::Ops);
     let is_kept = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&is_kept);
@@ -198,7 +198,7 @@ pub(super) fn log_of(sql: &NativeSql<'_>) -> ferry_sqlite::Result<LogMeta> {
 async fn submit<T, F>(
     database: &Arc<Database>,
     by: &Requester,
-    begin: Option<LogIdentity>,
+    begin: Option<(LogIdentity, UnixMillis)>,
     work: F,
 ) -> Result<Committed<T>>
 where
@@ -235,14 +235,19 @@ where
 }
 
 /// The log, made with the identity `begin` if there is none; and whether it was.
-fn log(sql: &NativeSql<'_>, begin: Option<LogIdentity>) -> ferry_sqlite::Result<(LogMeta, bool)> {
-    let Some(LogIdentity { hub_id, epoch }) = begin else { return Ok((log_of(sql)?, false)) };
+fn log(
+    sql: &NativeSql<'_>,
+    begin: Option<(LogIdentity, UnixMillis)>,
+) -> ferry_sqlite::Result<(LogMeta, bool)> {
+    let Some((LogIdentity { hub_id, epoch }, now)) = begin else { return Ok((log_of(sql)?, false)) };
     schema::create(sql)?;
     // Another request may have been first.
     if let Some(log) = meta::read(sql)? {
         return Ok((log, false));
     }
     meta::begin(sql, &hub_id, &epoch)?;
+    // There is nothing to compact.
+    meta::set_compacted(sql, now)?;
     let made = meta::read(sql)?.ok_or_else(|| ferry_sqlite::Error::Damaged("a new log of ops".to_owned()))?;
     Ok((made, true))
 }

@@ -53,6 +53,10 @@ struct RawPush<'a> {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, BadOpsMessage> {
+    // A list would be read as the members in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(BadOpsMessage(format!("{what}: it is no object")));
+    }
     serde_json::from_slice(body).map_err(|error| BadOpsMessage(format!("{what}: {error}")))
 }
 
