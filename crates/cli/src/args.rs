@@ -160,10 +160,20 @@ mod tests {
         let plain = lines.iter().filter(|line| line.starts_with("ferry ") && !line.contains(['$', '…']));
         plain
             .map(|line| {
-                let end = [" #", " <", " >", " |"].iter().filter_map(|mark| line.find(mark)).min();
-                line[..end.unwrap_or(line.len())].split_whitespace().map(str::to_owned).collect()
+                let end = [" #", " <", " >", " |", " &"].iter().filter_map(|mark| line.find(mark)).min();
+                words(&line[..end.unwrap_or(line.len())])
             })
             .collect()
+    }
+
+    /// The words of a command; double quotes keep blanks together.
+    fn words(command: &str) -> Vec<String> {
+        let mut in_quotes = false;
+        let parts = command.split(|c: char| {
+            in_quotes ^= c == '"';
+            c.is_whitespace() && !in_quotes
+        });
+        parts.filter(|part| !part.is_empty()).map(|part| part.replace('"', "")).collect()
     }
 
     #[test]
