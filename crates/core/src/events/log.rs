@@ -1,6 +1,6 @@
 //! The events of one store, as the file holds them: under the store's number, and the rest of them, while a database of
 //! the first layout is brought up to date, in a table of that layout; the newest may wait to be filed
-//! ([`super::arrivals`]). All are read as one.
+//! (module `arrivals`). All are read as one.
 
 use std::{borrow::Cow, ops::ControlFlow};
 

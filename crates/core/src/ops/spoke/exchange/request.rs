@@ -6,13 +6,13 @@ use ferry_types::OriginId;
 /// What is to be asked of the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpokeRequest {
-    /// A page of its log; the answer goes to [`SpokeExchange::pulled`].
+    /// A page of its log; the answer goes to `SpokeExchange::pulled`.
     Pull(PullQuery),
-    /// Storing ops; the answer goes to [`SpokeExchange::pushed`].
+    /// Storing ops; the answer goes to `SpokeExchange::pushed`.
     Push(SpokePush),
-    /// Which of these ids it does not know; the answer goes to [`SpokeExchange::missing`].
+    /// Which of these ids it does not know; the answer goes to `SpokeExchange::missing`.
     Missing(Vec<String>),
-    /// Its snapshot; what it holds goes to [`SpokeExchange::load_snapshot`].
+    /// Its snapshot; what it holds goes to `SpokeExchange::load_snapshot`.
     Snapshot,
 }
 
@@ -34,7 +34,7 @@ pub struct SpokePush {
 pub enum SpokeNext {
     /// Ask this, and hand the answer in.
     Ask(SpokeRequest),
-    /// Call [`SpokeExchange::next`] again, in a transaction of its own: there is work that asks for nothing.
+    /// Call `SpokeExchange::next` again, in a transaction of its own: there is work that asks for nothing.
     Again,
     /// The exchange has succeeded.
     Done,
