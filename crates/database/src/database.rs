@@ -95,6 +95,11 @@ impl<M: Models> Database<M> {
         &self.dir
     }
 
+    /// Whether anything was ever written: looking must not make a file.
+    pub async fn has_file(&self) -> bool {
+        tokio::fs::try_exists(main_of(&self.dir)).await.unwrap_or(false)
+    }
+
     /// What the sync models keep of it.
     #[must_use]
     pub const fn models(&self) -> &Arc<M> {
@@ -127,13 +132,7 @@ impl<M: Models> Database<M> {
         F: FnOnce(&mut Transaction<'_, M::Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
-        let by = by.clone();
-        self.actor
-            .submit(move |transaction| {
-                by.recheck()?;
-                work(transaction)
-            })
-            .await
+        self.actor.submit(rechecked(by, work)).await
     }
 
     /// See [`Actor::submit_beside`]. Whether `by` still may is asked first thing in the commit (TOK-17).
@@ -147,13 +146,7 @@ impl<M: Models> Database<M> {
         F: FnOnce(&mut Transaction<'_, M::Effect>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
-        let by = by.clone();
-        self.actor
-            .submit_beside(move |transaction| {
-                by.recheck()?;
-                work(transaction)
-            })
-            .await
+        self.actor.submit_beside(rechecked(by, work)).await
     }
 
     /// See [`Actor::exclusive`]. Whether `by` still may is asked first thing in the job (TOK-17).
@@ -279,6 +272,21 @@ impl<M: Models> WriterFile for MainFile<M> {
     fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
         let path = main_of(&self.dir);
         if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, path) }
+    }
+}
+
+/// `work`, if `by` still may when it begins.
+fn rechecked<R, T, E>(
+    by: &R,
+    work: impl FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
+) -> impl FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static
+where
+    R: Recheck,
+{
+    let by = by.clone();
+    move |transaction: &mut Transaction<'_, E>| {
+        by.recheck()?;
+        work(transaction)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ferry_sqlite::writer::seq_of;
 use ferry_types::{Error, Reason, Result, Seq, limits::MIN_SEQ_WAIT_MAX_MS};
 
-use crate::{Database, Models, database::main_of};
+use crate::{Database, Models};
 
 impl<M: Models> Database<M> {
     /// The newest commit on disk; 0 where nothing was ever written.
@@ -13,7 +13,7 @@ impl<M: Models> Database<M> {
     /// # Errors
     /// When the file cannot be read.
     pub async fn seq(self: &Arc<Self>) -> Result<Seq> {
-        if !tokio::fs::try_exists(main_of(self.dir())).await.unwrap_or(false) {
+        if !self.has_file().await {
             return Ok(Seq(0));
         }
         self.read(seq_of).await

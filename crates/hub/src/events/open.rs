@@ -1,6 +1,6 @@
 //! Opening a store: it is found in the database's file, checked against what the hub remembers of it, or made.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use ferry_core::events::{
@@ -77,10 +77,6 @@ fn not_found() -> Error {
     Error::new(Reason::NotFound, "store not found")
 }
 
-async fn exists(dir: &Path) -> bool {
-    tokio::fs::try_exists(dir.join("main.db")).await.unwrap_or(false)
-}
-
 /// A store as a snapshot shows it.
 struct Found {
     row: StoreRow,
@@ -112,7 +108,7 @@ async fn look(
     };
     match database.read_inline(&look) {
         Some(found) => found.map_err(ferry_sqlite::Error::into_refusal),
-        None if exists(database.dir()).await => database.read(look).await,
+        None if database.has_file().await => database.read(look).await,
         None => {
             database.models().events.set_up_to_date(true);
             Ok(None)

@@ -41,8 +41,7 @@ where
 {
     let state = Arc::clone(&database.models().ops);
     let is_known = state.has_log.load(Ordering::Acquire);
-    // Looking must not make a file.
-    if !is_known && !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
+    if !is_known && !database.has_file().await {
         return Ok(None);
     }
     database

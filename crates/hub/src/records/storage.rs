@@ -57,8 +57,7 @@ where
 {
     let state = Arc::clone(&database.models().records);
     let is_known = state.has_tables.load(Ordering::Acquire);
-    // Looking must not make a file.
-    if !is_known && !tokio::fs::try_exists(database.dir().join("main.db")).await.unwrap_or(false) {
+    if !is_known && !database.has_file().await {
         return Ok(None);
     }
     database

@@ -16,6 +16,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod views;
 
 pub use array::{ArrayScanner, BadArray};
 pub use canonical::{canonical, canonical_digest};
@@ -34,11 +35,9 @@ pub use op::{
 };
 pub use query::{PULL_BYTES, PULL_BYTES_MAX, PULL_LIMIT, PULL_LIMIT_MAX, PullQuery, read_number};
 pub use rpc::{
-    AppendParams, ConflictFilter, ConflictPage, ConflictReason, ConflictSide, ConflictStatus,
-    ConflictsListParams, EntityEntry, EntityGetParams, EntityListParams, EntityPage, EntityView, Health,
-    OpConflict, OpDraft, OpProblem, RPC_LINE_MAX_BYTES, ResolveParams, ResolveTake, RpcAnswer, RpcFault,
-    RpcFaultData, RpcRequest, SYNC_NOW_TIMEOUT_MS, SpokeCall, SpokeErrorCode, SyncCounts, SyncNowParams,
-    SyncStatus, VIEW_LIMIT, VIEW_LIMIT_MAX, WrittenOp, WrittenOps, rpc_answer, rpc_code,
+    AppendParams, Health, OpDraft, OpProblem, RPC_LINE_MAX_BYTES, RpcAnswer, RpcFault, RpcFaultData,
+    RpcRequest, SYNC_NOW_TIMEOUT_MS, SpokeCall, SpokeErrorCode, SyncCounts, SyncNowParams, SyncStatus,
+    rpc_answer, rpc_code,
 };
 pub use skip::{BadSkip, SKIP_RANGES_MAX, Skip};
 pub use snapshot::{
@@ -46,6 +45,11 @@ pub use snapshot::{
 };
 pub use sse::{LiveEvent, LiveReader, LiveReady, PING, SSE_EVENT_MAX_BYTES, bye, nudge, op_event, resync};
 pub use tokens::{VALUE_DEPTH_MAX, json_text};
+pub use views::{
+    ConflictFilter, ConflictPage, ConflictReason, ConflictSide, ConflictStatus, ConflictsListParams,
+    EntityEntry, EntityGetParams, EntityListParams, EntityPage, EntityView, OpConflict, ResolveParams,
+    ResolveTake, VIEW_LIMIT, VIEW_LIMIT_MAX, WrittenOp, WrittenOps,
+};
 
 /// A message that is not what it should be; says where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
