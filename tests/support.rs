@@ -135,3 +135,25 @@ pub(crate) fn fault_points(prefix: &str) -> BTreeSet<String> {
     }
     found
 }
+
+/// Copies a folder with all in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Puts an older copy of a hub's folder in its place.
+pub(crate) fn put_back(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).unwrap();
+    copy_folder(from, to);
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(to, private).unwrap();
+}

@@ -20,10 +20,9 @@ use super::{
     Stores, a,
     admin::{admin, confirmed, stat},
     api::{append, body, call, events, get, refused},
-    hold::copy,
     token,
 };
-use crate::support::control_db;
+use crate::support::{control_db, copy_folder};
 
 /// Puts the whole data directory of a stopped hub back to what `backup` holds.
 fn put_back(stores: &Stores, backup: &Path) {
@@ -32,7 +31,7 @@ fn put_back(stores: &Stores, backup: &Path) {
         let path = entry.unwrap().path();
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
     }
-    copy(backup, &data);
+    copy_folder(backup, &data);
 }
 
 /// A hub whose data directory was put back: its store has 5 events, and clients hold 10. And the store's identity.
@@ -48,7 +47,7 @@ fn put_back_with(settings: &[&str]) -> (Stores, String) {
     socket.pull(&a(2), false, None);
     let id = socket.page(&a(2)).backend_id;
     stores.place.hub.stop();
-    copy(&stores.place.hub.data_dir(), folder.path());
+    copy_folder(&stores.place.hub.data_dir(), folder.path());
     stores = stores.restarted();
     assert_eq!(stores.open("app").push(&a(1), &chain(5, 5)).code(), "success");
     stores.place.hub.stop();
@@ -172,7 +171,7 @@ fn a_file_older_by_less_than_the_hub_remembers_is_noticed_by_its_clients() {
     let id = socket.page(&a(2)).backend_id;
     stores.place.hub.stop();
     let database = stores.place.hub.database_dir(&stores.place.database);
-    copy(&database, folder.path());
+    copy_folder(&database, folder.path());
     stores = stores.restarted();
     assert_eq!(stores.open("app").push(&a(1), &chain(5, 5)).code(), "success");
     stores.place.hub.kill();
@@ -180,7 +179,7 @@ fn a_file_older_by_less_than_the_hub_remembers_is_noticed_by_its_clients() {
     // As it stands until it is saved again, within 5 s.
     assert_eq!(control_db(&stores.place.hub).execute(sql, []).unwrap(), 1);
     fs::remove_dir_all(&database).unwrap();
-    copy(folder.path(), &database);
+    copy_folder(folder.path(), &database);
     let stores = stores.restarted();
     assert_eq!(stat(&stores)["state"], "ok");
     pull_ahead(&stores, &stores.token, &id, 10);
@@ -251,7 +250,7 @@ fn events_that_the_operator_puts_back_end_the_suspicion() {
     let mut stores = Stores::new();
     stores.open("app").push(&a(1), &chain(0, 5));
     stores.place.hub.stop();
-    copy(&stores.place.hub.data_dir(), folder.path());
+    copy_folder(&stores.place.hub.data_dir(), folder.path());
     let mut stores = stores.restarted();
     stores.open("app").push(&a(1), &chain(5, 5));
     let lost = admin(&stores, "GET", "/app/export?after=5", &[]);

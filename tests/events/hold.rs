@@ -10,20 +10,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::{Stores, a};
-
-/// Copies the files of a stopped database, or all of a stopped hub.
-pub(super) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), place).unwrap();
-        }
-    }
-}
+use crate::support::copy_folder;
 
 /// A hub whose database was put back to an older state, not started yet.
 pub(super) fn rolled_back(backup: &Path) -> Stores {
@@ -31,12 +18,12 @@ pub(super) fn rolled_back(backup: &Path) -> Stores {
     assert_eq!(stores.open("app").push(&a(1), &chain(0, 5)).code(), "success");
     stores.place.hub.stop();
     let dir = stores.place.hub.database_dir(&stores.place.database);
-    copy(&dir, backup);
+    copy_folder(&dir, backup);
     stores = stores.restarted();
     assert_eq!(stores.open("app").push(&a(1), &chain(5, 5)).code(), "success");
     stores.place.hub.stop();
     fs::remove_dir_all(&dir).unwrap();
-    copy(backup, &dir);
+    copy_folder(backup, &dir);
     stores
 }
 

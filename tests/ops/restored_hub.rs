@@ -1,32 +1,14 @@
 //! Hubs that were put back to an older state (acceptance scenario 8, the hub's part).
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::{Value, json};
 
 use super::{A, Ops, hlc, set, text};
+use crate::support::{copy_folder, put_back};
 
 fn write(n: u64) -> Value {
     set(&format!("op-a-{n:05}"), &hlc(n, 0, A), "n/1", "t", &json!(n), &[])
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
-fn put_back(from: &Path, to: &Path) {
-    fs::remove_dir_all(to).unwrap();
-    copy(from, to);
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(to, private).unwrap();
 }
 
 fn error(ops: &Ops, query: &str) -> (u16, Value) {
@@ -45,7 +27,7 @@ fn an_older_file_begins_a_new_epoch() {
     ops.place.hub.stop();
     let dir = ops.place.hub.database_dir(&ops.place.database);
     let backup = tempfile::tempdir().unwrap();
-    copy(&dir, backup.path());
+    copy_folder(&dir, backup.path());
     let mut ops = ops.restarted();
     assert_eq!(ops.page("")["epoch"], *epoch, "a restart is no loss");
     ops.accepted(A, &[write(2), write(3)]);
@@ -81,7 +63,7 @@ fn a_whole_data_directory_is_found_out_by_the_cursor() {
     ops.place.hub.stop();
     let dir = ops.place.hub.data_dir();
     let backup = tempfile::tempdir().unwrap();
-    copy(&dir, backup.path());
+    copy_folder(&dir, backup.path());
     let mut ops = ops.restarted();
     ops.accepted(A, &[write(2)]);
     let epoch = text(&ops.page("")["epoch"]);

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     Ops,
-    spokes::{Site, assert_equal, copy_folder, put_back, raw_ops, settle, spoke_options},
+    spokes::{Site, assert_equal, raw_ops, settle, spoke_options},
 };
-use crate::support::options;
+use crate::support::{copy_folder, options, put_back};
 
 /// Two spokes that know what the hub is about to lose, and one that knows the first half.
 struct Lost {

@@ -1,6 +1,6 @@
 //! Real spokes around one hub, each behind a network of its own that can fail.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use ferry_testkit::{
     partition::{Link, Partition},
@@ -114,25 +114,4 @@ pub(crate) fn set_op(entity: &str, field: &str, value: &Value) -> Value {
 
 pub(crate) fn splice(entity: &str, at: u32, delete: u32, insert: &str) -> Value {
     json!({ "kind": "text", "entity": entity, "field": "body", "splice": [[at, delete, insert]] })
-}
-
-/// Copies a folder with all in it.
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// Puts an older copy of a folder in its place.
-pub(crate) fn put_back(from: &Path, to: &Path) {
-    fs::remove_dir_all(to).unwrap();
-    copy_folder(from, to);
-    fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }

@@ -1,23 +1,10 @@
 //! A data directory restored as a whole: nothing in it knows what was lost, only the devices do.
 
-use std::{fs, path::Path};
-
 use ferry_testkit::http;
 use serde_json::{Value, json};
 
 use super::{Records, T, device::Device, ids, insert};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
+use crate::support::{copy_folder, put_back};
 
 /// Everything that the hub keeps, as an operator backs it up.
 struct Backup(tempfile::TempDir);
@@ -27,17 +14,14 @@ impl Backup {
     fn of(mut records: Records) -> (Self, Records) {
         records.place.hub.stop();
         let folder = tempfile::tempdir().unwrap();
-        copy(&records.place.hub.data_dir(), folder.path());
+        copy_folder(&records.place.hub.data_dir(), folder.path());
         (Self(folder), records.restarted())
     }
 
     fn put_back(&self, mut records: Records) -> Records {
         records.place.hub.stop();
         let dir = records.place.hub.data_dir();
-        fs::remove_dir_all(&dir).unwrap();
-        copy(self.0.path(), &dir);
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(&dir, private).unwrap();
+        put_back(self.0.path(), &dir);
         records.restarted()
     }
 }

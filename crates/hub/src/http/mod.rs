@@ -4,6 +4,7 @@
 mod admission;
 mod allow;
 mod client_ip;
+mod compression;
 mod cors;
 mod decoding;
 mod dev_guard;
@@ -23,6 +24,7 @@ mod websocket;
 pub(crate) use admission::{Admitted, ConnectionAdmission, TooMany};
 pub(crate) use allow::{options, takes};
 pub(crate) use client_ip::is_forwarded;
+pub(crate) use compression::compressed;
 pub(crate) use decoding::{Decoding, Turn};
 pub(crate) use dev_guard::names_this_machine;
 pub(crate) use envelope::Envelope;

@@ -1,23 +1,11 @@
 //! The requests of op-log sync, by path and method.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
-use axum::{body::Body, extract::Request, response::Response};
-use http::header;
-use tower::{Layer as _, ServiceExt as _};
-use tower_http::{
-    compression::{
-        CompressionLayer,
-        predicate::{DefaultPredicate, Predicate as _, SizeAbove},
-    },
-    decompression::RequestDecompressionLayer,
-};
+use axum::{extract::Request, response::Response};
 
 use super::{api, path::decoded, shim};
-use crate::hub::Hub;
-
-/// Answers below this fit one packet, and are not worth the time to compress them.
-const COMPRESSED_MIN_BYTES: u64 = 1400;
+use crate::{http::compressed, hub::Hub};
 
 /// Serves a request that belongs to this model.
 pub(super) async fn serve(hub: Arc<Hub>, request: Request) -> Response {
@@ -30,25 +18,7 @@ pub(super) async fn serve(hub: Arc<Hub>, request: Request) -> Response {
             None => shim::not_found(),
         },
         ["v1", "databases", _, "hephd", ..] | ["sync", ..] => shim::not_found(),
-        _ => compressed(hub, request).await,
-    }
-}
-
-/// Ferry's own interface takes and gives compressed bodies.
-async fn compressed(hub: Arc<Hub>, request: Request) -> Response {
-    let headers = request.headers();
-    if !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::ACCEPT_ENCODING) {
-        return api::serve(&hub, request).await;
-    }
-    let serve = tower::service_fn(|request: Request<_>| {
-        let hub = Arc::clone(&hub);
-        async move { Ok::<_, Infallible>(api::serve(&hub, request.map(Body::new)).await) }
-    });
-    let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
-    let compression = CompressionLayer::new().compress_when(worthwhile);
-    let serve = RequestDecompressionLayer::new().layer(compression.layer(serve));
-    match serve.oneshot(request).await {
-        Ok(response) => response.map(Body::new),
-        Err(never) => match never {},
+        // Ferry's own interface takes and gives compressed bodies.
+        _ => compressed(request, |request| api::serve(&hub, request)).await,
     }
 }

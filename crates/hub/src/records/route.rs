@@ -1,46 +1,21 @@
 //! The requests of compatible clients (records specification, 2.2), by path and method.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{extract::Request, response::Response};
 use ferry_protocol::records::check_name;
-use http::{Method, header};
+use http::Method;
 use percent_encoding::percent_decode_str;
-use tower::{Layer as _, ServiceExt as _};
-use tower_http::{
-    compression::{
-        CompressionLayer,
-        predicate::{DefaultPredicate, Predicate as _, SizeAbove},
-    },
-    decompression::RequestDecompressionLayer,
-};
 
 use super::{api, live, pull, push, refusal, stream};
 use crate::{
-    http::{options, takes},
+    http::{compressed, options, takes},
     hub::Hub,
 };
 
-/// Answers below this fit one packet, and are not worth the time to compress them.
-const COMPRESSED_MIN_BYTES: u64 = 1400;
-
 /// Serves a request that belongs to this model.
 pub(super) async fn serve(hub: Arc<Hub>, request: Request) -> Response {
-    let headers = request.headers();
-    if !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::ACCEPT_ENCODING) {
-        return dispatch(hub, request).await;
-    }
-    let serve = tower::service_fn(|request: Request<_>| {
-        let hub = Arc::clone(&hub);
-        async move { Ok::<_, Infallible>(dispatch(hub, request.map(Body::new)).await) }
-    });
-    let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
-    let compression = CompressionLayer::new().compress_when(worthwhile);
-    let serve = RequestDecompressionLayer::new().layer(compression.layer(serve));
-    match serve.oneshot(request).await {
-        Ok(response) => response.map(Body::new),
-        Err(never) => match never {},
-    }
+    compressed(request, |request| dispatch(Arc::clone(&hub), request)).await
 }
 
 async fn dispatch(hub: Arc<Hub>, request: Request) -> Response {

@@ -1,0 +1,40 @@
+//! Compressed bodies, in both directions, for the models that take and give them.
+
+use std::{convert::Infallible, future::Future};
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::header;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate as _, SizeAbove},
+    },
+    decompression::RequestDecompressionLayer,
+};
+
+/// Answers below this fit one packet, and are not worth the time to compress them.
+const COMPRESSED_MIN_BYTES: u64 = 1400;
+
+/// Answers `request` by `serve`, which neither sees that its body came compressed nor that the answer leaves so.
+pub(crate) async fn compressed<F, A>(request: Request, serve: F) -> Response
+where
+    F: FnOnce(Request) -> A + Clone,
+    A: Future<Output = Response>,
+{
+    let headers = request.headers();
+    if !headers.contains_key(header::CONTENT_ENCODING) && !headers.contains_key(header::ACCEPT_ENCODING) {
+        return serve(request).await;
+    }
+    let serve = tower::service_fn(|request: Request<_>| {
+        let serve = serve.clone();
+        async move { Ok::<_, Infallible>(serve(request.map(Body::new)).await) }
+    });
+    let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
+    let compression = CompressionLayer::new().compress_when(worthwhile);
+    let serve = RequestDecompressionLayer::new().layer(compression.layer(serve));
+    match serve.oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
