@@ -65,7 +65,7 @@ impl OpsCounts {
     }
 }
 
-/// OpsCounts again in a database.
+/// Counts again in a database.
 pub(super) async fn count(hub: &Hub, database: &Arc<Database>) {
     // Before looking, so that what changes meanwhile is counted the next time.
     database.models().ops.is_uncounted.store(false, Ordering::Release);
@@ -80,7 +80,7 @@ pub(super) async fn count(hub: &Hub, database: &Arc<Database>) {
     }
 }
 
-/// OpsCounts again where something may have changed.
+/// Counts again where something may have changed.
 pub(super) async fn count_changed(hub: &Hub) {
     for database in hub.databases.all() {
         if database.models().ops.is_uncounted.load(Ordering::Acquire) {

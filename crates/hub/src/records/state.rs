@@ -16,7 +16,7 @@ use super::{live::OwnerTopics, stats};
 /// What a commit changed, for those who may read the owner's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedRecords {
-    /// OwnerTopics of the records.
+    /// Whose records.
     pub owner: Arc<str>,
     /// The app.
     pub app: Arc<str>,
