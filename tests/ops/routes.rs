@@ -51,6 +51,17 @@ fn refusals_say_what_is_wrong() {
     for body in ["", "[]", "{}", r#"{"ops":{}}"#, r#"{"origin":"A","ops":[]}"#] {
         assert_eq!(ops.v1("POST", "", body).status, 400, "{body}");
     }
+    for empty in ["?limit=", "?after_seq=", "/live?mode=", "/conflicts?status="] {
+        let refused = ops.v1("GET", empty, "");
+        assert!(refused.status == 400 && refused.text().contains("empty"), "{empty}: {}", refused.text());
+    }
+    // A spoke halves its batch on 413, which would not help here.
+    let bearer = format!("Bearer {}", ops.token);
+    let headers = [("Authorization", &*bearer), ("Content-Encoding", "gzip")];
+    for body in [&b"xx"[..], b"", &http::gzip(b"{\"ops\":[]}")[..12]] {
+        let refused = http::send(ops.address(), "POST", "/v1/databases/-/ops", &headers, body).unwrap();
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
     let unknown = ops.v1("POST", "?atomc=1", &super::batch(A, &[]));
     assert!(unknown.status == 400 && unknown.text().contains("atomc"), "{}", unknown.text());
     assert_eq!(ops.v1("GET", "/entity?entity=node/none", "").status, 404);

@@ -201,6 +201,8 @@ fn oversized_bodies_use_little_memory() {
     let headers = [("Authorization", &*bearer), ("Content-Encoding", "gzip")];
     let refused = http::send(records.address(), "POST", "/sync/todo", &headers, &bomb).unwrap();
     assert_eq!(refused.status, 413, "{}", refused.text());
+    let garbled = http::send(records.address(), "POST", "/sync/todo", &headers, b"xx").unwrap();
+    assert_eq!(garbled.status, 400, "{}", garbled.text());
     let body = json!({"clientId": "c", "changes": [insert("tasks", "t2", "x")]}).to_string();
     let small = http::gzip(body.as_bytes());
     let taken = http::send(records.address(), "POST", "/sync/todo", &headers, &small).unwrap();

@@ -2,17 +2,21 @@
 //! leave. What counts are bodies as the models write and read them, without headers and before compression.
 
 use std::{
+    error::Error as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use ferry_types::{Error, Result};
+use ferry_types::{Error, Reason, Result};
 use http::{Method, header};
 use http_body::{Body as _, Frame, SizeHint};
 
 use ferry_control::Meter;
+
+const UNDECODABLE: &str =
+    "the body is not what its Content-Encoding says: send it as it is, or compress it anew";
 
 /// A body each of whose bytes is charged on its way; it breaks off where the budget ends.
 struct Charged {
@@ -48,7 +52,8 @@ impl http_body::Body for Charged {
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// `BYTE_BUDGET`; what `too_large` says when there is more, or the body broke off.
+/// `BYTE_BUDGET`; `INVALID_ARGUMENT` for a body that cannot be decompressed; what `too_large` says when there is more, or the
+/// body broke off.
 pub(crate) async fn read<E: From<Error>>(
     body: Body,
     most: usize,
@@ -58,8 +63,25 @@ pub(crate) async fn read<E: From<Error>>(
     let charged = Body::new(Charged { inner: body, meter: meter.clone() });
     match axum::body::to_bytes(charged, most).await {
         Ok(bytes) => Ok(bytes),
-        Err(_) => Err(meter.check().err().map_or_else(too_large, E::from)),
+        Err(error) => Err(match meter.check() {
+            Err(spent) => E::from(spent),
+            Ok(()) if is_undecodable(&error) => E::from(Error::new(Reason::InvalidArgument, UNDECODABLE)),
+            Ok(()) => too_large(),
+        }),
     }
+}
+
+/// Whether the body is not what its `Content-Encoding` says: only decompression reports such errors.
+fn is_undecodable(error: &axum::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Charges an answer that may still be refused: as a whole if its length is known, else as it leaves.

@@ -32,6 +32,9 @@ use crate::{
     rights::{OPS_ADMIN, OPS_PULL, OPS_PUSH, Right},
 };
 
+/// Parameters whose value is a number or one of some words. Names of logs and ops may be empty, and are none then.
+const NEVER_EMPTY: &[&str] = &["after_seq", "limit", "bytes", "mode", "atomic", "status", "deleted"];
+
 /// A request to this interface.
 struct Asked<'r> {
     hub: &'r Arc<Hub>,
@@ -189,6 +192,9 @@ async fn run(asked: &Asked<'_>, target: &Target, is_stream: bool, body: Body) ->
     access::reach(&asked.context, &asked.parts.headers).await?;
     if asked.parts.method != Method::GET {
         asked.query.check(target.parameters())?;
+    }
+    if let Some(name) = NEVER_EMPTY.iter().find(|name| asked.query.raw(name) == Some("")) {
+        return Err(OpsError::bad_request(format!("{name}: it is empty; leave it out, or give a value")));
     }
     match target {
         Target::Ops | Target::Live if is_stream => live::get(asked).await,
