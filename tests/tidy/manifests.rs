@@ -41,9 +41,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ferry-http-client",
             "ferry-sqlite",
             "ferry-database",
+            "ferry-functions",
             "ferry-control",
         ],
     ),
+    ("ferry-functions", &["ferry-types", "ferry-core"]),
     ("ferry-client", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-sqlite"]),
     (
         "ferry",
