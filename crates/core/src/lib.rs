@@ -1,6 +1,7 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
 pub mod events;
+pub mod functions;
 pub mod ops;
 pub mod pages;
 pub mod records;

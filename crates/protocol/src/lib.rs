@@ -3,6 +3,7 @@
 mod json;
 
 pub mod events;
+pub mod functions;
 pub mod ops;
 pub mod pages;
 pub mod records;

@@ -1,0 +1,391 @@
+//! Live queries (functions specification, 3.3 and 3.4), without I/O: results that clients hold, the tables that each
+//! depends on, and who is told when one may have changed.
+//!
+//! A *query* is a function with arguments and, if its result depends on him, a user; all who hold its result share it. A
+//! commit makes the queries of its tables due. A due query is run again once, whoever and however many hold its result (the
+//! *gate*), and those are told whose result differs; where that is not possible, or costs too much, they are told unrun.
+//! Nothing is queued: what a session has not been told yet is a set of tables.
+
+mod cache;
+mod changes;
+mod queries;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, sync::Arc};
+
+use ferry_types::Seq;
+
+pub use cache::{CachedResult, ResultCache};
+pub use changes::TableChanges;
+pub use queries::{Gate, QueryId, QueryKey};
+pub use sessions::{SessionLimits, SocketId};
+
+use queries::{Holder, Queries};
+use sessions::Sessions;
+
+/// Names of tables, each once.
+pub type Tables = Arc<[Arc<str>]>;
+
+/// Commits are gathered so long before a session is told, milliseconds (FUN-27).
+pub const GATHER_MS: u64 = 10;
+/// EdgePod's clients are told so long after the answer at the earliest, so that the page has taken it in (FUN-24).
+pub const EDGEPOD_GRACE_MS: u64 = 200;
+/// A session without sockets lives so long (FUN-25).
+pub const SESSION_LINGER_MS: u64 = 60_000;
+
+/// 16 hex digits of BLAKE3 over a result's bytes; of no bytes if there is no result.
+#[must_use]
+pub fn result_hash(data: Option<&str>) -> String {
+    blake3::hash(data.unwrap_or_default().as_bytes()).to_hex().as_str()[..16].to_owned()
+}
+
+/// A result that a client got, and wants kept fresh.
+pub struct Registration<P> {
+    /// The client's session.
+    pub session: Arc<str>,
+    /// What it is the result of.
+    pub key: QueryKey,
+    /// The tables that it depends on.
+    pub tables: Tables,
+    /// Its hash.
+    pub hash: u64,
+    /// The commit that it shows.
+    pub seq: Seq,
+    /// How it is found out whether it changed.
+    pub gate: Gate,
+    /// Told no earlier than this, milliseconds.
+    pub not_before_ms: u64,
+    /// What it takes to run it again.
+    pub payload: P,
+}
+
+/// A query that was run again.
+pub struct Evaluated {
+    /// The tables that it depends on now.
+    pub tables: Tables,
+    /// Hash of its result.
+    pub hash: u64,
+    /// The commit that it shows.
+    pub seq: Seq,
+    /// As of a [`Registration`].
+    pub gate: Gate,
+}
+
+/// What is to be told to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveOutput {
+    /// These tables changed (names).
+    Invalidate {
+        /// To whom.
+        socket: SocketId,
+        /// Which.
+        tables: Vec<Arc<str>>,
+        /// The newest commit among those that did it.
+        seq: Seq,
+    },
+    /// The result of a query that a socket keeps is at hand: send it under this name of the client's.
+    Result {
+        /// To whom.
+        socket: SocketId,
+        /// The client's name for it.
+        id: Arc<str>,
+    },
+}
+
+/// Why clients are told (`ferry_functions_pushes_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PushReason {
+    /// The result differs.
+    Changed,
+    /// It was not run again.
+    Unrun,
+}
+
+/// The live queries of one database. `P`: what it takes to run one again.
+pub struct LiveQueries<P> {
+    changes: TableChanges,
+    queries: Queries<P>,
+    sessions: Sessions,
+    /// What each socket keeps, by the client's name for it.
+    subscriptions: HashMap<SocketId, HashMap<Arc<str>, QueryId>>,
+    due: Vec<QueryId>,
+    pushes: HashMap<PushReason, u64>,
+}
+
+impl<P: Clone> LiveQueries<P> {
+    /// None. What was changed by commits up to `seq` is not known.
+    #[must_use]
+    pub fn new(seq: Seq, limits: SessionLimits) -> Self {
+        Self {
+            changes: TableChanges::new(seq),
+            queries: Queries::default(),
+            sessions: Sessions::new(limits),
+            subscriptions: HashMap::new(),
+            due: Vec::new(),
+            pushes: HashMap::new(),
+        }
+    }
+
+    /// When each table was changed.
+    #[must_use]
+    pub const fn changes(&self) -> &TableChanges {
+        &self.changes
+    }
+
+    /// A commit changed `tables`; `named`: names that a function invalidates itself, whatever the results.
+    pub fn committed(&mut self, seq: Seq, tables: &[Arc<str>], named: &[Arc<str>], now_ms: u64) {
+        self.changes.committed(seq, tables.iter().chain(named));
+        for table in tables {
+            for query in self.queries.of_table(table) {
+                self.touch(query, table, seq, now_ms);
+            }
+        }
+        for name in named {
+            for query in self.queries.of_table(name) {
+                self.queries.note_changed(query, name, seq);
+                self.push_all(query, now_ms);
+            }
+        }
+    }
+
+    /// Anything may have changed: a deployment, a file that was put back (FUN-29).
+    pub fn reset(&mut self, seq: Seq, now_ms: u64) {
+        self.changes.reset(seq);
+        for query in self.queries.all() {
+            for table in self.queries.tables(query).iter() {
+                self.queries.note_changed(query, table, seq);
+            }
+            self.push_all(query, now_ms);
+        }
+    }
+
+    fn touch(&mut self, query: QueryId, table: &Arc<str>, seq: Seq, now_ms: u64) {
+        self.queries.note_changed(query, table, seq);
+        if self.queries.may_be_gated(query) {
+            // Who was told and did not come again is told of this, too; for him alone nothing is run.
+            self.push(query, now_ms, |holder| holder.is_stale);
+            if self.queries.is_awaited(query) {
+                self.make_due(query);
+            }
+        } else {
+            self.push_all(query, now_ms);
+        }
+    }
+
+    fn make_due(&mut self, query: QueryId) {
+        if self.queries.make_due(query) {
+            self.due.push(query);
+        }
+    }
+
+    fn push_all(&mut self, query: QueryId, now_ms: u64) {
+        self.push(query, now_ms, |_| true);
+        self.queries.unrun(query);
+    }
+
+    /// Tells the sessions of the query's holders that `which` names. Sockets that keep the result themselves are not told of
+    /// tables: they get the result, when it was made.
+    fn push(&mut self, query: QueryId, now_ms: u64, which: impl Fn(&Holder) -> bool) {
+        let (tables, seq) = self.queries.changed(query);
+        let mut told = 0;
+        for holder in self.queries.holders_mut(query) {
+            if holder.socket.is_some() || !which(holder) {
+                continue;
+            }
+            holder.is_stale = true;
+            self.sessions.tell(&holder.session, &tables, seq, holder.not_before_ms, now_ms);
+            told += 1;
+        }
+        if told > 0 {
+            *self.pushes.entry(PushReason::Unrun).or_default() += told;
+        }
+    }
+
+    /// Keeps a result fresh for a session (FUN-23, FUN-24). What the session held of the same query before is replaced.
+    pub fn register(&mut self, registration: Registration<P>, now_ms: u64) {
+        let Registration { session, key, tables, hash, seq, gate, not_before_ms, payload } = registration;
+        let is_old = self.changes.changed_after(&tables, seq);
+        let query = self.queries.get_or_make(key, &tables, seq, gate, payload);
+        let holder =
+            Holder { session: Arc::clone(&session), socket: None, hash, is_stale: false, not_before_ms };
+        self.queries.hold(query, holder);
+        if let Some(oldest) = self.sessions.held(&session, query, now_ms) {
+            // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
+            let tables = self.queries.tables(oldest);
+            self.sessions.tell(&session, &tables, self.changes.newest(), 0, now_ms);
+            self.queries.release(oldest, &session);
+        }
+        if is_old {
+            self.make_due_or_push(query, seq, now_ms);
+        }
+    }
+
+    /// Keeps a result fresh for a socket, which is sent it (FUN-36). `known`: hash of what the client holds. The query is
+    /// due at once. False if the socket keeps too many.
+    pub fn subscribe(
+        &mut self,
+        socket: SocketId,
+        id: &Arc<str>,
+        key: QueryKey,
+        known: Option<u64>,
+        payload: P,
+    ) -> bool {
+        self.unsubscribe(socket, id);
+        let kept = self.subscriptions.entry(socket).or_default();
+        if kept.len() >= self.sessions.limits().subscriptions {
+            return false;
+        }
+        let none: Tables = Arc::from([]);
+        let query = self.queries.get_or_make(key, &none, Seq(0), Gate::Run, payload);
+        kept.insert(Arc::clone(id), query);
+        let holder = Holder {
+            session: self.sessions.session_of(socket),
+            socket: Some((socket, Arc::clone(id))),
+            hash: known.unwrap_or(0),
+            is_stale: true,
+            not_before_ms: 0,
+        };
+        self.queries.hold(query, holder);
+        self.make_due(query);
+        true
+    }
+
+    /// Ends what [`Self::subscribe`] began.
+    pub fn unsubscribe(&mut self, socket: SocketId, id: &str) {
+        let query = self.subscriptions.get_mut(&socket).and_then(|kept| kept.remove(id));
+        if let Some(query) = query {
+            self.queries.release_socket(query, socket, id);
+        }
+    }
+
+    /// Tables of the query changed after the commit `since`.
+    fn make_due_or_push(&mut self, query: QueryId, since: Seq, now_ms: u64) {
+        for table in self.queries.tables(query).iter() {
+            if self.changes.changed_after(std::slice::from_ref(table), since) {
+                self.queries.note_changed(query, table, self.changes.newest());
+            }
+        }
+        if self.queries.may_be_gated(query) {
+            self.make_due(query);
+        } else {
+            self.push_all(query, now_ms);
+        }
+    }
+
+    /// The queries that are to be run again, each once until [`Self::evaluated`] or [`Self::not_run`].
+    pub fn take_due(&mut self) -> Vec<(QueryId, QueryKey, P)> {
+        let due = std::mem::take(&mut self.due);
+        due.into_iter()
+            .filter_map(|query| self.queries.begin_run(query).map(|(key, payload)| (query, key, payload)))
+            .collect()
+    }
+
+    /// Whether something is due.
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// A query was run again: tells those whose result differs. The outputs are for sockets that keep it themselves.
+    pub fn evaluated(&mut self, query: QueryId, evaluated: &Evaluated, now_ms: u64) -> Vec<LiveOutput> {
+        let mut results = Vec::new();
+        let Some(is_due) = self.queries.end_run(query) else { return results };
+        if evaluated.seq < self.queries.seq(query) {
+            // Somebody holds a newer result: this one says nothing.
+            self.make_due(query);
+            return results;
+        }
+        let (changed, seq) = self.queries.changed(query);
+        self.queries.forget_changed(query);
+        let again = self.changes.changed_after(&evaluated.tables, evaluated.seq);
+        self.queries.refresh(query, &evaluated.tables, evaluated.seq, evaluated.gate);
+        let mut told = 0;
+        for holder in self.queries.holders_mut(query) {
+            match &holder.socket {
+                Some((socket, id)) => {
+                    // The first result is told even if the client holds it: then as the same.
+                    if holder.hash != evaluated.hash || holder.is_stale {
+                        results.push(LiveOutput::Result { socket: *socket, id: Arc::clone(id) });
+                    }
+                    holder.hash = evaluated.hash;
+                    holder.is_stale = false;
+                }
+                None if holder.hash != evaluated.hash && !holder.is_stale => {
+                    holder.is_stale = true;
+                    self.sessions.tell(&holder.session, &changed, seq, holder.not_before_ms, now_ms);
+                    told += 1;
+                }
+                None => {}
+            }
+        }
+        if told > 0 {
+            *self.pushes.entry(PushReason::Changed).or_default() += told;
+        }
+        self.queries.ran(query, told > 0);
+        if again {
+            self.make_due_or_push(query, evaluated.seq, now_ms);
+        } else if is_due {
+            self.make_due(query);
+        }
+        results
+    }
+
+    /// A query was not run, or failed (FUN-31, FUN-32): all who hold its result are told.
+    pub fn not_run(&mut self, query: QueryId, now_ms: u64) -> Vec<LiveOutput> {
+        let Some(is_due) = self.queries.end_run(query) else { return Vec::new() };
+        self.push_all(query, now_ms);
+        if is_due {
+            self.make_due(query);
+        }
+        let sockets = self.queries.holders_mut(query).filter_map(|holder| holder.socket.clone());
+        sockets.map(|(socket, id)| LiveOutput::Result { socket, id }).collect()
+    }
+
+    /// A socket of a session opens; the oldest of the session is given back if there are too many (FUN-26).
+    pub fn connect(&mut self, session: &Arc<str>, socket: SocketId, now_ms: u64) -> Option<SocketId> {
+        self.sessions.connect(session, socket, now_ms)
+    }
+
+    /// A socket is closed.
+    pub fn disconnect(&mut self, socket: SocketId, now_ms: u64) {
+        for (id, query) in self.subscriptions.remove(&socket).unwrap_or_default() {
+            self.queries.release_socket(query, socket, &id);
+        }
+        self.sessions.disconnect(socket, now_ms);
+    }
+
+    /// What sessions are to be told by now, and forgets those whose time is over.
+    pub fn take_outputs(&mut self, now_ms: u64) -> Vec<LiveOutput> {
+        for (session, queries) in self.sessions.expire(now_ms) {
+            for query in queries {
+                self.queries.release(query, &session);
+            }
+        }
+        self.sessions.take_due(now_ms)
+    }
+
+    /// When [`Self::take_outputs`] has something to do next.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<u64> {
+        self.sessions.due_ms()
+    }
+
+    /// Whether nobody is subscribed or connected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Subscriptions, and sockets.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.queries.holders(), self.sessions.sockets())
+    }
+
+    /// Pushes since the last time, by reason.
+    pub fn take_pushes(&mut self) -> HashMap<PushReason, u64> {
+        std::mem::take(&mut self.pushes)
+    }
+}

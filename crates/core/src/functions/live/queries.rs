@@ -1,0 +1,307 @@
+//! The queries that somebody holds a result of.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use ferry_types::Seq;
+
+use super::{SocketId, Tables};
+
+/// A query that is held by somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// What a result is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueryKey {
+    /// Name of the function.
+    pub function: Arc<str>,
+    /// Its arguments, canonical JSON.
+    pub args: Arc<str>,
+    /// The user; `None`: its result is the same for all.
+    pub user: Option<Arc<str>>,
+}
+
+/// How it is found out whether a result changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// By running the query again.
+    Run,
+    /// Not at all: it depends on more than tables (FUN-31).
+    Open,
+}
+
+/// Consecutive results that differed, after which a query is not run for a while (FUN-32).
+const CHANGED_IN_A_ROW_MAX: u8 = 20;
+/// How often it is not run then, before it is tried again.
+const UNRUN_IN_A_ROW_MAX: u8 = 100;
+
+/// Somebody who holds a query's result.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
+    pub(super) session: Arc<str>,
+    /// The socket that is sent the result, and the client's name for it; else the session is told of tables.
+    pub(super) socket: Option<(SocketId, Arc<str>)>,
+    /// Of the result that he holds.
+    pub(super) hash: u64,
+    /// He was told, and has not come again.
+    pub(super) is_stale: bool,
+    pub(super) not_before_ms: u64,
+}
+
+struct Query<P> {
+    key: QueryKey,
+    tables: Tables,
+    /// The commit that its newest known result shows.
+    seq: Seq,
+    gate: Gate,
+    payload: P,
+    holders: Vec<Holder>,
+    /// Tables that changed since its holders were last compared, and the newest commit of these.
+    changed: Vec<Arc<str>>,
+    changed_seq: Seq,
+    is_due: bool,
+    is_running: bool,
+    changed_in_a_row: u8,
+    unrun_in_a_row: u8,
+}
+
+/// All of them, by key and by table.
+pub(super) struct Queries<P> {
+    next: u64,
+    all: HashMap<QueryId, Query<P>>,
+    by_key: HashMap<QueryKey, QueryId>,
+    by_table: HashMap<Arc<str>, HashSet<QueryId>>,
+}
+
+impl<P> Default for Queries<P> {
+    fn default() -> Self {
+        Self { next: 0, all: HashMap::new(), by_key: HashMap::new(), by_table: HashMap::new() }
+    }
+}
+
+impl<P: Clone> Queries<P> {
+    pub(super) fn of_table(&self, table: &str) -> Vec<QueryId> {
+        self.by_table.get(table).map(|queries| queries.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn all(&self) -> Vec<QueryId> {
+        self.all.keys().copied().collect()
+    }
+
+    pub(super) fn holders(&self) -> usize {
+        self.all.values().map(|query| query.holders.len()).sum()
+    }
+
+    pub(super) fn tables(&self, query: QueryId) -> Tables {
+        self.all.get(&query).map_or_else(|| Arc::from([]), |query| Arc::clone(&query.tables))
+    }
+
+    pub(super) fn seq(&self, query: QueryId) -> Seq {
+        self.all.get(&query).map_or(Seq(0), |query| query.seq)
+    }
+
+    /// The query of this key, which depends on `tables` as of the commit `seq`.
+    pub(super) fn get_or_make(
+        &mut self,
+        key: QueryKey,
+        tables: &Tables,
+        seq: Seq,
+        gate: Gate,
+        payload: P,
+    ) -> QueryId {
+        if let Some(id) = self.by_key.get(&key).copied() {
+            let query = self.all.get_mut(&id).expect("BUG: a key names a query");
+            query.payload = payload;
+            if seq >= query.seq && seq > Seq(0) {
+                self.refresh(id, tables, seq, gate);
+            } else {
+                // A result of an older state than the known one may depend on other tables.
+                self.widen(id, tables);
+            }
+            return id;
+        }
+        self.next += 1;
+        let id = QueryId(self.next);
+        self.by_key.insert(key.clone(), id);
+        let query = Query {
+            key,
+            tables: Arc::from([]),
+            seq,
+            gate,
+            payload,
+            holders: Vec::new(),
+            changed: Vec::new(),
+            changed_seq: Seq(0),
+            is_due: false,
+            is_running: false,
+            changed_in_a_row: 0,
+            unrun_in_a_row: 0,
+        };
+        self.all.insert(id, query);
+        self.set_tables(id, tables);
+        id
+    }
+
+    fn widen(&mut self, id: QueryId, tables: &Tables) {
+        let known = self.tables(id);
+        if tables.iter().all(|table| known.contains(table)) {
+            return;
+        }
+        let mut both: Vec<Arc<str>> = known.iter().cloned().collect();
+        both.extend(tables.iter().filter(|table| !known.contains(table)).cloned());
+        self.set_tables(id, &both.into());
+    }
+
+    /// What the query depends on, and how it is watched, by a result of the commit `seq`.
+    pub(super) fn refresh(&mut self, id: QueryId, tables: &Tables, seq: Seq, gate: Gate) {
+        self.set_tables(id, tables);
+        if let Some(query) = self.all.get_mut(&id) {
+            query.seq = query.seq.max(seq);
+            query.gate = gate;
+        }
+    }
+
+    fn set_tables(&mut self, id: QueryId, tables: &Tables) {
+        let Some(query) = self.all.get_mut(&id) else { return };
+        if query.tables == *tables {
+            return;
+        }
+        let old = std::mem::replace(&mut query.tables, Arc::clone(tables));
+        for table in old.iter().filter(|table| !tables.contains(table)) {
+            self.unlist(table, id);
+        }
+        for table in tables.iter() {
+            self.by_table.entry(Arc::clone(table)).or_default().insert(id);
+        }
+    }
+
+    fn unlist(&mut self, table: &Arc<str>, id: QueryId) {
+        if let Some(queries) = self.by_table.get_mut(table) {
+            queries.remove(&id);
+            if queries.is_empty() {
+                self.by_table.remove(table);
+            }
+        }
+    }
+
+    /// Adds a holder; one of the same session, or socket and name, is replaced.
+    pub(super) fn hold(&mut self, id: QueryId, holder: Holder) {
+        let Some(query) = self.all.get_mut(&id) else { return };
+        let same = query.holders.iter_mut().find(|known| match (&known.socket, &holder.socket) {
+            (None, None) => known.session == holder.session,
+            (Some(known), Some(new)) => known == new,
+            _ => false,
+        });
+        match same {
+            Some(known) => *known = holder,
+            None => query.holders.push(holder),
+        }
+    }
+
+    pub(super) fn holders_mut(&mut self, id: QueryId) -> impl Iterator<Item = &mut Holder> {
+        self.all.get_mut(&id).into_iter().flat_map(|query| query.holders.iter_mut())
+    }
+
+    pub(super) fn note_changed(&mut self, id: QueryId, table: &Arc<str>, seq: Seq) {
+        let Some(query) = self.all.get_mut(&id) else { return };
+        if !query.changed.contains(table) {
+            query.changed.push(Arc::clone(table));
+        }
+        query.changed_seq = query.changed_seq.max(seq);
+    }
+
+    pub(super) fn changed(&self, id: QueryId) -> (Vec<Arc<str>>, Seq) {
+        self.all.get(&id).map_or_else(Default::default, |query| (query.changed.clone(), query.changed_seq))
+    }
+
+    pub(super) fn forget_changed(&mut self, id: QueryId) {
+        if let Some(query) = self.all.get_mut(&id) {
+            query.changed.clear();
+        }
+    }
+
+    /// Whether running it again is what finds out; sockets that keep the result are served by that alone.
+    pub(super) fn may_be_gated(&self, id: QueryId) -> bool {
+        self.all.get(&id).is_some_and(|query| {
+            let is_kept = query.holders.iter().any(|holder| holder.socket.is_some());
+            is_kept || query.gate == Gate::Run && query.changed_in_a_row < CHANGED_IN_A_ROW_MAX
+        })
+    }
+
+    /// Whether somebody who was not told yet holds its result, or a socket keeps it.
+    pub(super) fn is_awaited(&self, id: QueryId) -> bool {
+        let is_awaited = |holder: &Holder| holder.socket.is_some() || !holder.is_stale;
+        self.all.get(&id).is_some_and(|query| query.holders.iter().any(is_awaited))
+    }
+
+    /// True if it is to be listed as due: it is not yet, and does not run either.
+    pub(super) fn make_due(&mut self, id: QueryId) -> bool {
+        let Some(query) = self.all.get_mut(&id) else { return false };
+        !std::mem::replace(&mut query.is_due, true) && !query.is_running
+    }
+
+    /// What it takes to run it, unless nobody holds its result any more.
+    pub(super) fn begin_run(&mut self, id: QueryId) -> Option<(QueryKey, P)> {
+        let query = self.all.get_mut(&id)?;
+        query.is_due = false;
+        query.is_running = true;
+        Some((query.key.clone(), query.payload.clone()))
+    }
+
+    /// Whether it became due meanwhile; `None` if nobody holds it any more.
+    pub(super) fn end_run(&mut self, id: QueryId) -> Option<bool> {
+        let query = self.all.get_mut(&id)?;
+        query.is_running = false;
+        Some(std::mem::take(&mut query.is_due))
+    }
+
+    /// Its result was compared, and differed or not.
+    pub(super) fn ran(&mut self, id: QueryId, differed: bool) {
+        if let Some(query) = self.all.get_mut(&id) {
+            query.changed_in_a_row = if differed { query.changed_in_a_row.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// All who hold its result were told without a run.
+    pub(super) fn unrun(&mut self, id: QueryId) {
+        let Some(query) = self.all.get_mut(&id) else { return };
+        query.changed.clear();
+        query.unrun_in_a_row = query.unrun_in_a_row.saturating_add(1);
+        if query.unrun_in_a_row >= UNRUN_IN_A_ROW_MAX {
+            query.unrun_in_a_row = 0;
+            query.changed_in_a_row = 0;
+        }
+    }
+
+    pub(super) fn release(&mut self, id: QueryId, session: &str) {
+        if let Some(query) = self.all.get_mut(&id) {
+            query.holders.retain(|holder| holder.socket.is_some() || &*holder.session != session);
+        }
+        self.drop_if_unheld(id);
+    }
+
+    pub(super) fn release_socket(&mut self, id: QueryId, socket: SocketId, name: &str) {
+        let is_meant = |holder: &Holder| {
+            holder.socket.as_ref().is_some_and(|(known, id)| *known == socket && &**id == name)
+        };
+        if let Some(query) = self.all.get_mut(&id) {
+            query.holders.retain(|holder| !is_meant(holder));
+        }
+        self.drop_if_unheld(id);
+    }
+
+    fn drop_if_unheld(&mut self, id: QueryId) {
+        if self.all.get(&id).is_none_or(|query| !query.holders.is_empty()) {
+            return;
+        }
+        if let Some(query) = self.all.remove(&id) {
+            self.by_key.remove(&query.key);
+            for table in query.tables.iter() {
+                self.unlist(table, id);
+            }
+        }
+    }
+}

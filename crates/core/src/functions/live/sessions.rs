@@ -1,0 +1,221 @@
+//! The sessions of clients: their sockets, and what they have not been told yet.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use ferry_types::Seq;
+
+use super::{EDGEPOD_GRACE_MS, GATHER_MS, LiveOutput, QueryId, SESSION_LINGER_MS};
+
+/// A socket of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u64);
+
+/// What one session may hold (specification, 2.5).
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Sockets.
+    pub sockets: usize,
+}
+
+/// How often sessions without sockets are looked at, milliseconds.
+const EXPIRY_CHECK_MS: u64 = 1_000;
+
+struct Session {
+    sockets: Vec<SocketId>,
+    /// Since when it has no socket.
+    alone_since_ms: Option<u64>,
+    /// What it holds, oldest first.
+    held: VecDeque<QueryId>,
+    pending: Vec<Pending>,
+    pending_seq: Seq,
+}
+
+/// A table that the session is to be told of.
+struct Pending {
+    table: Arc<str>,
+    first_ms: u64,
+    due_ms: u64,
+}
+
+pub(super) struct Sessions {
+    limits: SessionLimits,
+    all: HashMap<Arc<str>, Session>,
+    of_socket: HashMap<SocketId, Arc<str>>,
+    /// Those with sockets that are to be told something.
+    told: HashSet<Arc<str>>,
+    alone: usize,
+    checked_ms: u64,
+}
+
+impl Sessions {
+    pub(super) fn new(limits: SessionLimits) -> Self {
+        Self {
+            limits,
+            all: HashMap::new(),
+            of_socket: HashMap::new(),
+            told: HashSet::new(),
+            alone: 0,
+            checked_ms: 0,
+        }
+    }
+
+    pub(super) const fn limits(&self) -> SessionLimits {
+        self.limits
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn sockets(&self) -> usize {
+        self.of_socket.len()
+    }
+
+    fn get_or_make(&mut self, id: &Arc<str>, now_ms: u64) -> &mut Session {
+        let alone = &mut self.alone;
+        self.all.entry(Arc::clone(id)).or_insert_with(|| {
+            *alone += 1;
+            Session {
+                sockets: Vec::new(),
+                alone_since_ms: Some(now_ms),
+                held: VecDeque::new(),
+                pending: Vec::new(),
+                pending_seq: Seq(0),
+            }
+        })
+    }
+
+    /// The session holds a result of this query. Returns the oldest one, if it holds too many.
+    pub(super) fn held(&mut self, id: &Arc<str>, query: QueryId, now_ms: u64) -> Option<QueryId> {
+        let max = self.limits.subscriptions;
+        let session = self.get_or_make(id, now_ms);
+        if session.alone_since_ms.is_some() {
+            session.alone_since_ms = Some(now_ms);
+        }
+        if let Some(place) = session.held.iter().position(|held| *held == query) {
+            session.held.remove(place);
+        }
+        session.held.push_back(query);
+        if session.held.len() > max { session.held.pop_front() } else { None }
+    }
+
+    /// `tables` were changed by commits up to `seq`; to be told `not_before_ms`, and a moment later than now.
+    pub(super) fn tell(
+        &mut self,
+        id: &Arc<str>,
+        tables: &[Arc<str>],
+        seq: Seq,
+        not_before_ms: u64,
+        now_ms: u64,
+    ) {
+        let Some(session) = self.all.get_mut(id) else { return };
+        session.pending_seq = session.pending_seq.max(seq);
+        let due_ms = not_before_ms.max(now_ms + GATHER_MS);
+        for table in tables {
+            match session.pending.iter_mut().find(|pending| pending.table == *table) {
+                // Whoever asks again and again is told all the same.
+                Some(known) => {
+                    known.due_ms = known.due_ms.max(due_ms).min(known.first_ms + 2 * EDGEPOD_GRACE_MS);
+                }
+                None => {
+                    session.pending.push(Pending { table: Arc::clone(table), first_ms: now_ms, due_ms });
+                }
+            }
+        }
+        if !session.sockets.is_empty() && !session.pending.is_empty() {
+            self.told.insert(Arc::clone(id));
+        }
+    }
+
+    pub(super) fn connect(&mut self, id: &Arc<str>, socket: SocketId, now_ms: u64) -> Option<SocketId> {
+        let max = self.limits.sockets;
+        let session = self.get_or_make(id, now_ms);
+        let was_alone = session.alone_since_ms.take().is_some();
+        session.sockets.push(socket);
+        let oldest = (session.sockets.len() > max).then(|| session.sockets[0]);
+        // What was missed without a socket is told at once (FUN-25).
+        let is_told = was_alone && !session.pending.is_empty();
+        if is_told {
+            session.pending.iter_mut().for_each(|pending| pending.due_ms = now_ms);
+        }
+        self.alone -= usize::from(was_alone);
+        if is_told {
+            self.told.insert(Arc::clone(id));
+        }
+        self.of_socket.insert(socket, Arc::clone(id));
+        oldest
+    }
+
+    pub(super) fn session_of(&self, socket: SocketId) -> Arc<str> {
+        self.of_socket.get(&socket).cloned().unwrap_or_else(|| Arc::from(""))
+    }
+
+    pub(super) fn disconnect(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(id) = self.of_socket.remove(&socket) else { return };
+        let Some(session) = self.all.get_mut(&id) else { return };
+        session.sockets.retain(|known| *known != socket);
+        if session.sockets.is_empty() {
+            session.alone_since_ms = Some(now_ms);
+            self.alone += 1;
+            self.told.remove(&id);
+        }
+    }
+
+    /// Forgets the sessions that have had no socket for long, and tells what they held.
+    pub(super) fn expire(&mut self, now_ms: u64) -> Vec<(Arc<str>, Vec<QueryId>)> {
+        if self.alone == 0 || now_ms < self.checked_ms + EXPIRY_CHECK_MS {
+            return Vec::new();
+        }
+        self.checked_ms = now_ms;
+        let is_over = |session: &Session| {
+            session.alone_since_ms.is_some_and(|since| since + SESSION_LINGER_MS <= now_ms)
+        };
+        let over: Vec<Arc<str>> =
+            self.all.iter().filter(|(_, session)| is_over(session)).map(|(id, _)| Arc::clone(id)).collect();
+        self.alone -= over.len();
+        over.into_iter()
+            .filter_map(|id| {
+                let session = self.all.remove(&id)?;
+                Some((id, session.held.into()))
+            })
+            .collect()
+    }
+
+    /// What is due to be told, one frame per socket.
+    pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<LiveOutput> {
+        let mut outputs = Vec::new();
+        let all = &mut self.all;
+        self.told.retain(|id| {
+            let Some(session) = all.get_mut(id) else { return false };
+            let mut tables = Vec::new();
+            session.pending.retain(|pending| {
+                let is_due = pending.due_ms <= now_ms;
+                if is_due {
+                    tables.push(Arc::clone(&pending.table));
+                }
+                !is_due
+            });
+            if !tables.is_empty() {
+                outputs.extend(session.sockets.iter().map(|socket| LiveOutput::Invalidate {
+                    socket: *socket,
+                    tables: tables.clone(),
+                    seq: session.pending_seq,
+                }));
+            }
+            !session.pending.is_empty()
+        });
+        outputs
+    }
+
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        let pending = self.told.iter().filter_map(|id| self.all.get(id));
+        let told = pending.flat_map(|session| session.pending.iter().map(|pending| pending.due_ms)).min();
+        let expiry = (self.alone > 0).then_some(self.checked_ms + EXPIRY_CHECK_MS);
+        [told, expiry].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,3 @@
+//! Functions: what a deployment is, which results are live, and who has to be told of a commit (functions specification).
+
+pub mod live;

@@ -1,0 +1,14 @@
+//! The wire of functions (functions specification, section 2): answers of RPC, frames of sockets, hashes of table names.
+//! EdgePod's clients read the same bytes.
+
+mod names;
+mod rpc;
+mod socket;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use names::{table_hash, table_hashes};
+pub use rpc::{FerryMeta, RpcFailure, RpcSuccess};
+pub use socket::{ClientFrame, ServerFrame};
+pub use status::{ErrorCode, status_of};
