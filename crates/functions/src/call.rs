@@ -100,7 +100,7 @@ pub enum Ask {
 
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum AskAnswer {
     /// Of `fetch`; `Err`: the message that it rejects with.
     Fetch(Result<FetchResponse, String>),
     /// Of `signJwt`; `Err` as above.
@@ -145,7 +145,7 @@ pub struct CallOutcome {
     /// The result, JSON; `Ok(None)`: the function returned `undefined`.
     pub result: Result<Option<String>, CallFailure>,
     /// What it logged.
-    pub log: Vec<LogLine>,
+    pub log: Vec<FunctionLogLine>,
     /// What the caller is warned of.
     pub warnings: Vec<String>,
     /// Names given to `ctx.subscribeTo` (FUN-28).
@@ -234,7 +234,7 @@ pub enum LogLevel {
 
 /// A line of `ctx.log` or `console`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
+pub struct FunctionLogLine {
     /// How loud.
     pub level: LogLevel,
     /// What.

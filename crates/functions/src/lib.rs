@@ -2,10 +2,32 @@
 //! does I/O: a running call asks its [`FunctionDb`] for rows, and its caller for everything that takes time.
 
 mod call;
+mod cpu;
 mod db;
+mod embedded;
+mod instance;
+mod load_error;
+mod native;
+mod pool;
+mod positions;
+mod program;
+mod run;
+mod state;
+mod thrown;
 
 pub use call::{
-    Answer, Ask, CallFailure, CallOutcome, CallRequest, FetchRequest, FetchResponse, FunctionInfo,
-    FunctionKind, Limit, LogLevel, LogLine, RunLimits, Step, ThrownClass, Used,
+    Ask, AskAnswer, CallFailure, CallOutcome, CallRequest, FetchRequest, FetchResponse, FunctionInfo,
+    FunctionKind, FunctionLogLine, Limit, LogLevel, RunLimits, Step, ThrownClass, Used,
 };
+pub use cpu::CpuMeter;
 pub use db::{DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, SqlFailure};
+pub use embedded::Modules;
+pub use instance::Instance;
+pub use load_error::{LoadError, LoadErrorKind};
+pub use pool::{Pool, TakeError};
+pub use positions::SourcePosition;
+pub use program::{Program, ProgramSource};
+pub use run::FunctionCall;
+
+#[cfg(test)]
+mod tests;

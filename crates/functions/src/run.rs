@@ -1,0 +1,288 @@
+//! A call as a machine without I/O: it runs until it is done or waits, and says for what.
+
+use std::cell::Cell;
+
+use rquickjs::{Ctx, Object, Promise, TypedArray, Value};
+
+use crate::{
+    call::{AskAnswer, CallFailure, CallOutcome, CallRequest, FetchResponse, Limit, Step},
+    cpu::CpuMeter,
+    db::FunctionDb,
+    instance::{self, Instance, kernel, run_jobs},
+    native,
+    state::State,
+    thrown,
+};
+
+/// Calls between two looks at a context's heap.
+const CALLS_PER_HEAP_LOOK: u32 = 32;
+/// A context whose heap is larger after a call is not kept: it would cost more than making it anew.
+const IDLE_HEAP_MAX: u64 = 16 * 1024 * 1024;
+
+/// One call of a function, in a context of its own.
+pub struct FunctionCall {
+    instance: Instance,
+    /// Taken by the first step.
+    request: Option<CallRequest>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Running,
+    /// Done, and the context can serve another call.
+    Done,
+    /// Done, and the context is to be dropped.
+    Spent,
+}
+
+type Settled = Result<Option<String>, CallFailure>;
+
+impl FunctionCall {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn begin(instance: Instance, request: CallRequest) -> Self {
+        instance.state.begin(instance.code.limits.fetches);
+        Self { instance, request: Some(request), progress: Progress::Running }
+    }
+
+    /// Measures the call's CPU.
+    #[must_use]
+    pub fn cpu(&self) -> CpuMeter {
+        self.instance.state.meter.clone()
+    }
+
+    /// Runs on with `answers` to what it asked for, until it is done or waits. `now_ms` is the clock; it must not go
+    /// backwards from step to step.
+    pub fn step(&mut self, db: &mut dyn FunctionDb, answers: Vec<(u32, AskAnswer)>, now_ms: u64) -> Step {
+        if self.progress != Progress::Running {
+            return Step::Done(self.outcome(Err(CallFailure::Aborted)));
+        }
+        let state = &self.instance.state;
+        state.call().set_now(now_ms);
+        state.meter.start();
+        let request = self.request.take();
+        let (settled, is_json_short_of_memory) = native::DATABASE.set(db, || {
+            self.instance.context.with(|ctx| {
+                let run =
+                    Run { ctx: &ctx, instance: &self.instance, is_json_short_of_memory: Cell::new(false) };
+                let settled = run.advance(request, answers);
+                (settled, run.is_json_short_of_memory.get())
+            })
+        });
+        state.meter.stop();
+        let settled = if is_json_short_of_memory { Some(self.short_of_memory()) } else { settled };
+        let Some(result) = settled else {
+            let mut call = state.call();
+            return Step::Waiting { asks: call.take_asks(), due_ms: call.next_timer_ms() };
+        };
+        let is_spent =
+            state.is_ended() || matches!(result, Err(CallFailure::Limit(_) | CallFailure::Aborted));
+        self.progress = if is_spent { Progress::Spent } else { Progress::Done };
+        Step::Done(self.outcome(result))
+    }
+
+    /// The serialiser ran out of memory, and what it had is free again. With room for the largest result it was about to
+    /// make a larger one; otherwise the heap was full before.
+    fn short_of_memory(&self) -> Settled {
+        let limits = &self.instance.code.limits;
+        let room = (limits.heap_bytes as u64).saturating_sub(self.instance.heap_bytes());
+        let is_result = room >= limits.result_bytes as u64;
+        Err(CallFailure::Limit(if is_result { Limit::Result } else { Limit::Memory }))
+    }
+
+    fn outcome(&self, result: Settled) -> CallOutcome {
+        let mut call = self.instance.state.call();
+        CallOutcome {
+            result,
+            log: std::mem::take(&mut call.log),
+            warnings: std::mem::take(&mut call.warnings),
+            subscribe_to: std::mem::take(&mut call.subscribe_to),
+            invalidate: std::mem::take(&mut call.invalidate),
+            used: call.used,
+            cpu_us: self.instance.state.meter.used_us(),
+        }
+    }
+
+    /// The context, if it can serve another call.
+    pub(crate) fn into_instance(self) -> Option<Instance> {
+        let mut instance = self.instance;
+        instance.calls += 1;
+        let is_good = self.progress == Progress::Done
+            && instance.calls < instance.code.limits.calls_per_context
+            && (!instance.calls.is_multiple_of(CALLS_PER_HEAP_LOOK)
+                || instance.heap_bytes() <= IDLE_HEAP_MAX);
+        is_good.then_some(instance)
+    }
+}
+
+/// A step at work.
+struct Run<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    instance: &'a Instance,
+    is_json_short_of_memory: Cell<bool>,
+}
+
+impl<'js> Run<'_, 'js> {
+    fn state(&self) -> &State {
+        &self.instance.state
+    }
+
+    /// Runs until the handler has settled, or waits (`None`).
+    fn advance(&self, request: Option<CallRequest>, answers: Vec<(u32, AskAnswer)>) -> Option<Settled> {
+        let promise = match self.promise(request) {
+            Ok(promise) => promise,
+            Err(error) => return Some(Err(self.failure(&error))),
+        };
+        for (id, answer) in answers {
+            if self.state().call().answered(id) {
+                self.told(&self.answer(id, answer));
+            }
+        }
+        loop {
+            run_jobs(self.ctx, self.state(), Some(&promise));
+            if let Some(failure) = self.state().failure() {
+                return Some(Err(failure));
+            }
+            if let Some(result) = promise.result::<Value<'js>>() {
+                return Some(self.settle(result));
+            }
+            let now_us = self.state().now_us();
+            let due = self.state().call().due_timer(now_us);
+            match due {
+                Some(id) => self.told(&self.kernel("fire", (id,))),
+                None if self.state().call().waits() => return None,
+                None => return Some(Err(CallFailure::Limit(Limit::NeverSettles))),
+            }
+        }
+    }
+
+    /// The handler's promise; the first step starts the handler.
+    fn promise(&self, request: Option<CallRequest>) -> rquickjs::Result<Promise<'js>> {
+        let Some(request) = request else {
+            return Ok(self.ctx.userdata::<Promise<'js>>().expect("BUG: it began").clone());
+        };
+        let promise = self.start(&request)?;
+        self.ctx.store_userdata(promise.clone()).map_err(|_| rquickjs::Error::Unknown)?;
+        Ok(promise)
+    }
+
+    fn start(&self, request: &CallRequest) -> rquickjs::Result<Promise<'js>> {
+        let ctx = self.ctx;
+        let of = Object::new(ctx.clone())?;
+        of.set("args", ctx.json_parse(&*request.args)?)?;
+        of.set("headers", texts(ctx, request.headers.iter().map(|(name, value)| (name, value)))?)?;
+        let user = request.user.as_ref().map(|user| ctx.json_parse(&**user)).transpose()?;
+        of.set("user", user.unwrap_or_else(|| Value::new_null(ctx.clone())))?;
+        of.set("env", texts(ctx, request.env.iter())?)?;
+        of.set("requestId", &*request.request_id)?;
+        of.set("guardPrefix", request.guard_prefix)?;
+        of.set("canSign", request.can_sign)?;
+        self.kernel("begin", (&*request.function, of))
+    }
+
+    /// Calls a function of the prelude.
+    fn kernel<A, R>(&self, name: &str, arguments: A) -> rquickjs::Result<R>
+    where
+        A: rquickjs::function::IntoArgs<'js>,
+        R: rquickjs::FromJs<'js>,
+    {
+        instance::call(&kernel(self.ctx)?, name, arguments)
+    }
+
+    /// What the prelude throws is dropped: it has handed on what concerns the function.
+    fn told(&self, result: &rquickjs::Result<()>) {
+        if result.is_err() {
+            self.ctx.catch();
+        }
+    }
+
+    fn answer(&self, id: u32, answer: AskAnswer) -> rquickjs::Result<()> {
+        match answer {
+            AskAnswer::Fetch(Ok(response)) => {
+                self.kernel("answer", (id, true, response_to_js(self.ctx, response)?))
+            }
+            AskAnswer::Sign(Ok(token)) => self.kernel("answer", (id, true, token)),
+            AskAnswer::Fetch(Err(message)) | AskAnswer::Sign(Err(message)) => {
+                self.kernel("answer", (id, false, message))
+            }
+        }
+    }
+
+    /// The handler has settled: the result as JSON, then what it left behind runs out (FUN-17).
+    fn settle(&self, result: rquickjs::Result<Value<'js>>) -> Settled {
+        self.state().call().settle();
+        self.told(&self.kernel("end", ()));
+        let result = match result {
+            Ok(value) => self.json(value),
+            Err(error) => Err(self.failure(&error)),
+        };
+        let result = self.state().failure().map_or(result, Err);
+        run_jobs(self.ctx, self.state(), None);
+        result
+    }
+
+    /// The result, serialised by the engine; `toJSON` and getters of the function run here.
+    fn json(&self, value: Value<'js>) -> Settled {
+        let result_max = self.instance.code.limits.result_bytes;
+        let json = match self.ctx.json_stringify(value) {
+            Ok(json) => json,
+            Err(error) => {
+                let failure = self.failure(&error);
+                self.is_json_short_of_memory.set(failure == CallFailure::Limit(Limit::Memory));
+                return Err(failure);
+            }
+        };
+        let Some(json) = json else { return Ok(None) };
+        let json = json.to_string().map_err(|error| self.failure(&error))?;
+        if self.state().must_stop() {
+            return Err(CallFailure::Limit(Limit::Cpu));
+        }
+        if json.len() > result_max { Err(CallFailure::Limit(Limit::Result)) } else { Ok(Some(json)) }
+    }
+
+    fn failure(&self, error: &rquickjs::Error) -> CallFailure {
+        if let Some(failure) = self.state().failure() {
+            return failure;
+        }
+        match error {
+            rquickjs::Error::Exception => {
+                let value = self.ctx.catch();
+                let failure = thrown::failure(self.ctx, &value, &self.instance.code.positions);
+                // Reading the error may have run code of the function.
+                self.state().failure().unwrap_or(failure)
+            }
+            rquickjs::Error::Allocation => CallFailure::Limit(Limit::Memory),
+            other => CallFailure::Thrown {
+                class: crate::call::ThrownClass::Internal,
+                message: other.to_string(),
+                stack: String::new(),
+            },
+        }
+    }
+}
+
+/// An object of texts.
+fn texts<'js, 'a>(
+    ctx: &Ctx<'js>,
+    pairs: impl Iterator<Item = (&'a String, &'a String)>,
+) -> rquickjs::Result<Object<'js>> {
+    let object = Object::new(ctx.clone())?;
+    for (name, value) in pairs {
+        let value = rquickjs::object::Property::from(value.as_str());
+        object.prop(name.as_str(), value.writable().enumerable().configurable())?;
+    }
+    Ok(object)
+}
+
+fn response_to_js<'js>(ctx: &Ctx<'js>, response: FetchResponse) -> rquickjs::Result<Object<'js>> {
+    let object = Object::new(ctx.clone())?;
+    object.set("status", response.status)?;
+    object.set("statusText", response.status_text)?;
+    let headers: Vec<String> = response.headers.into_iter().flat_map(|(name, value)| [name, value]).collect();
+    object.set("headers", headers)?;
+    object.set("body", TypedArray::<u8>::new_copy(ctx.clone(), response.body)?)?;
+    object.set("url", response.url)?;
+    object.set("redirected", response.redirected)?;
+    Ok(object)
+}

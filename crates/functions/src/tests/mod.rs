@@ -1,0 +1,5 @@
+mod calls;
+mod hostile;
+mod loading;
+mod pools;
+mod support;

@@ -1,0 +1,116 @@
+//! What was thrown: whose error it is, and what it says.
+
+use rquickjs::{Coerced, Ctx, FromJs, Object, Value};
+
+use crate::{
+    call::{CallFailure, Limit, ThrownClass},
+    positions::Positions,
+    state::shorten,
+};
+
+/// Longest message and stack, bytes.
+const TEXT_MAX: usize = 16 * 1024;
+/// How deep causes are followed: drizzle wraps what the database said once.
+const CAUSES_MAX: usize = 8;
+/// Errors that engines throw for mistakes of the code (FUN-45).
+const ENGINE_ERRORS: [&str; 7] =
+    ["TypeError", "ReferenceError", "RangeError", "SyntaxError", "InternalError", "EvalError", "URIError"];
+
+/// A value that was thrown, in words.
+pub(crate) struct Thrown {
+    /// `TypeError`, …; empty if it is no error object.
+    pub(crate) name: String,
+    pub(crate) message: String,
+    /// As the engine wrote it.
+    pub(crate) stack: String,
+}
+
+impl Thrown {
+    /// Reading it may run code of the function: a getter, `toString`.
+    pub(crate) fn of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Self {
+        let Some(object) = value.as_object() else {
+            // The engine throws null where no memory is left for an error.
+            let is_null = value.is_null();
+            let message = if is_null { "out of memory".to_owned() } else { text(ctx, value.clone()) };
+            let name = if is_null { "InternalError".to_owned() } else { String::new() };
+            return Self { name, message, stack: String::new() };
+        };
+        let message = property(ctx, object, "message").unwrap_or_else(|| text(ctx, value.clone()));
+        let name = property(ctx, object, "name").filter(|_| value.is_error()).unwrap_or_default();
+        Self { name, message, stack: property(ctx, object, "stack").unwrap_or_default() }
+    }
+
+    fn is_engine_error(&self) -> bool {
+        ENGINE_ERRORS.contains(&self.name.as_str())
+    }
+
+    /// The limit that the engine reports by this error.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self.message.as_str() {
+            "out of memory" if self.is_engine_error() => Some(Limit::Memory),
+            "Maximum call stack size exceeded" if self.is_engine_error() => Some(Limit::Stack),
+            _ => None,
+        }
+    }
+
+    /// `TypeError: x is not a function`
+    pub(crate) fn headline(&self) -> String {
+        if self.name.is_empty() || self.name == "Error" {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.name, self.message)
+        }
+    }
+}
+
+/// What an uncaught error means for the call.
+pub(crate) fn failure<'js>(ctx: &Ctx<'js>, value: &Value<'js>, positions: &Positions) -> CallFailure {
+    let thrown = Thrown::of(ctx, value);
+    if let Some(limit) = thrown.limit() {
+        return CallFailure::Limit(limit);
+    }
+    let stack = positions.of_stack(&thrown.stack);
+    let (class, message) = match sql_error(ctx, value) {
+        Some((kind, message)) if kind == "constraint" => (ThrownClass::Constraint, message),
+        Some((kind, message)) if kind == "told" => (ThrownClass::Function, message),
+        Some((_, message)) => (ThrownClass::Internal, message),
+        None if thrown.is_engine_error() => (ThrownClass::Internal, thrown.headline()),
+        None => (ThrownClass::Function, thrown.message),
+    };
+    CallFailure::Thrown { class, message, stack }
+}
+
+/// Kind and message of the error of SQL that this is, or that caused it.
+fn sql_error<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Option<(String, String)> {
+    let mut error = value.as_object()?.clone();
+    for _ in 0..CAUSES_MAX {
+        if property(ctx, &error, "name").as_deref() == Some("SqlError") {
+            return Some((property(ctx, &error, "kind")?, property(ctx, &error, "message")?));
+        }
+        error = caught(ctx, error.get::<_, Option<Object<'js>>>("cause"))??;
+    }
+    None
+}
+
+/// A property that is a text.
+fn property<'js>(ctx: &Ctx<'js>, object: &Object<'js>, name: &str) -> Option<String> {
+    let value: Value<'js> = caught(ctx, object.get(name))?;
+    value.as_string()?;
+    Some(text(ctx, value))
+}
+
+/// A value as `String(value)` writes it.
+fn text<'js>(ctx: &Ctx<'js>, value: Value<'js>) -> String {
+    let Coerced(mut text) = caught(ctx, Coerced::<String>::from_js(ctx, value))
+        .unwrap_or_else(|| Coerced("an error that cannot be shown".to_owned()));
+    shorten(&mut text, TEXT_MAX);
+    text
+}
+
+/// What is thrown while an error is read is dropped.
+fn caught<T>(ctx: &Ctx<'_>, result: rquickjs::Result<T>) -> Option<T> {
+    if result.is_err() {
+        ctx.catch();
+    }
+    result.ok()
+}
