@@ -6,4 +6,5 @@ pub mod ops;
 pub mod pages;
 pub mod records;
 pub mod sql;
+mod sql_text;
 pub mod topic;

@@ -275,3 +275,24 @@ pub const OPS_COMPACT_EVERY_MS: i64 = 24 * 3600 * 1000;
 pub const OPS_COMPACTED_AT_ONCE: usize = 1_000;
 /// Body of an admin's call to a log of ops.
 pub const OPS_ADMIN_BODY_MAX_BYTES: usize = 64 << 10;
+
+/// Tables, views and collections of a declared schema.
+pub const FUNCTIONS_SCHEMA_OBJECTS_MAX: usize = 1000;
+/// Columns of a declared table, or of an index.
+pub const FUNCTIONS_SCHEMA_COLUMNS_MAX: usize = 500;
+/// Indexes of a declared schema.
+pub const FUNCTIONS_SCHEMA_INDEXES_MAX: usize = 2000;
+/// Checks of a declared table.
+pub const FUNCTIONS_SCHEMA_CHECKS_MAX: usize = 100;
+/// Fields of a declared collection: columns of its view.
+pub const FUNCTIONS_SCHEMA_FIELDS_MAX: usize = RECORDS_VIEW_MAX_COLUMNS;
+/// A name in a declared schema.
+pub const FUNCTIONS_SCHEMA_NAME_MAX_BYTES: usize = 128;
+/// A piece of SQL in a declared schema: a default, a check, a view.
+pub const FUNCTIONS_SCHEMA_SQL_MAX_BYTES: usize = 64 << 10;
+/// Decisions that come with a plan or a deployment.
+pub const FUNCTIONS_SCHEMA_HINTS_MAX: usize = 1000;
+/// Deployments of functions that a database keeps.
+pub const FUNCTIONS_DEPLOYMENTS_KEPT: usize = 10;
+/// Backups before deployments that a database keeps.
+pub const FUNCTIONS_BACKUPS_KEPT: usize = 10;

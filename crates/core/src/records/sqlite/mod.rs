@@ -11,6 +11,7 @@ mod queries;
 mod rows;
 mod tables;
 pub(super) mod view_columns;
+mod view_sql;
 mod views;
 
 use std::cell::Cell;
@@ -23,6 +24,9 @@ use super::store::{
     RecordStore, RowOut, Skew, Stamp, Within,
 };
 use crate::sql::{Row, Sql, Value};
+
+pub use view_columns::is_view_column;
+pub use view_sql::{FieldType, OwnerWritten, ViewSql};
 
 use tables::{Rare, TABLES};
 

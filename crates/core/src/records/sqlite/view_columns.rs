@@ -46,14 +46,7 @@ impl ViewColumns {
     /// Adds a field if it gets a column: SQL must be able to name it, alone, in a JSON path between quotes.
     pub(super) fn add(&mut self, field: &str) {
         let taken = |name: &str| name.eq_ignore_ascii_case(field);
-        let is_column = self.count < RECORDS_VIEW_MAX_COLUMNS
-            && !field.is_empty()
-            && field.len() <= RECORDS_VIEW_COLUMN_MAX_BYTES
-            && !field.contains('\\')
-            && field != DELETED_AT
-            && !OWN_COLUMNS.iter().any(|name| taken(name))
-            && !self.names().any(taken);
-        if is_column {
+        if self.count < RECORDS_VIEW_MAX_COLUMNS && may_be_column(field) && !self.names().any(taken) {
             if self.count > 0 {
                 self.text.push('\n');
             }
@@ -61,6 +54,22 @@ impl ViewColumns {
             self.count += 1;
         }
     }
+}
+
+/// Whether a field, as it stands between the quotes, may be a column of a view.
+fn may_be_column(field: &str) -> bool {
+    !field.is_empty()
+        && field.len() <= RECORDS_VIEW_COLUMN_MAX_BYTES
+        && !field.contains('\\')
+        && field != DELETED_AT
+        && !OWN_COLUMNS.iter().any(|name| name.eq_ignore_ascii_case(field))
+}
+
+/// Whether a field that is called so may be a column of a view: it is spelled the same between quotes.
+#[must_use]
+pub fn is_view_column(name: &str) -> bool {
+    let is_plain = |c: char| c != '"' && c != '/' && !c.is_control();
+    name.chars().all(is_plain) && may_be_column(name)
 }
 
 fn spell(name: &mut String, text: &str) {

@@ -1,20 +1,18 @@
 //! Collections as SQL shows them: a view per collection, and triggers that queue what is written to it (REC-50,
 //! REC-51).
 
-use std::{fmt::Write as _, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use ferry_types::limits::RECORDS_VIEWS_AT_ONCE;
 
 use super::{
-    super::{
-        record::{DELETED_AT, is_hidden},
-        store::RowOut,
-    },
+    super::{record::is_hidden, store::RowOut},
     Rare, SqliteRecords,
     collections::{self, ObservedCollection},
     view_columns::{ViewColumns, key, set_columns, view_name},
+    view_sql::{FieldType, OwnerWritten, ViewSql},
 };
-use crate::sql::Sql;
+use crate::{sql::Sql, sql_text::identifier};
 
 /// Makes views, or makes them anew, where rows bring fields that they do not show yet. Where they are many, they are only
 /// noted, and [`make_due`] makes them: the schema is read through for each, and the push must not last so long.
@@ -92,89 +90,11 @@ pub(super) fn make_due<S: Sql>(store: &SqliteRecords<'_, S>) -> Result<bool, S::
 }
 
 fn make<S: Sql>(sql: &S, app: &str, coll: &str, columns: &ViewColumns) -> Result<(), S::Error> {
-    let (name, columns) = (view_name(app, coll), columns.names().collect::<Vec<_>>());
-    sql.execute(&view(&name, app, coll, &columns), &[])?;
-    for trigger in triggers(&name, app, coll, &columns) {
-        sql.execute(&trigger, &[])?;
-    }
-    Ok(())
+    let columns = columns.names().map(|name| (name, FieldType::Plain)).collect();
+    let view = ViewSql { name: &view_name(app, coll), app, coll, columns, owner: OwnerWritten::Always };
+    view.statements().iter().try_for_each(|statement| sql.execute(statement, &[]).map(drop))
 }
 
 fn remove<S: Sql>(sql: &S, name: &str) -> Result<(), S::Error> {
     sql.execute(&format!("DROP VIEW IF EXISTS {}", identifier(name)), &[]).map(drop)
-}
-
-fn view(name: &str, app: &str, coll: &str, columns: &[&str]) -> String {
-    let mut text = format!("CREATE VIEW {} AS SELECT id", identifier(name));
-    for column in columns {
-        let path = literal(&format!("$.\"{column}\""));
-        let _ = write!(text, ", data ->> {path} AS {}", identifier(column));
-    }
-    let shown = columns.iter().copied().chain([DELETED_AT, "/space", "/actor", "/origin"]);
-    let shown: Vec<String> = shown.map(literal).collect();
-    let _ = write!(
-        text,
-        ", owner AS _owner, space ->> '$' AS _space, updated / 1000000 AS _updated_at,
-nullif((SELECT json_group_object(key, CASE WHEN type IN ('object', 'array') THEN json(value)
-WHEN type IN ('true', 'false') THEN json(type) ELSE value END)
-FROM json_each(data) WHERE key NOT IN ({})), '{{}}') AS _extra
-FROM _ferry_records WHERE app = {} AND coll = {} AND state = 0 AND deleted_at IS NULL",
-        shown.join(", "),
-        literal(app),
-        literal(coll)
-    );
-    text
-}
-
-fn triggers(name: &str, app: &str, coll: &str, columns: &[&str]) -> [String; 3] {
-    let view = identifier(name);
-    let queue = |event: &str| {
-        format!(
-            "CREATE TRIGGER {} INSTEAD OF {event} ON {view} BEGIN",
-            identifier(&format!("{name}_{}", event.to_ascii_lowercase()))
-        )
-    };
-    let (app, coll) = (literal(app), literal(coll));
-    let into = "INSERT INTO _ferry_record_intents(owner, app, coll, op, id, fields)";
-    let insert = format!(
-        "{} SELECT raise(ABORT, 'records: _space and _extra cannot be written')
-WHERE NEW._space IS NOT NULL OR NEW._extra IS NOT NULL;
-SELECT raise(ABORT, 'records: id and _owner must be given')
-WHERE NEW.id IS NULL OR NEW._owner IS NULL;
-{into} VALUES (NEW._owner, {app}, {coll}, 'insert', NEW.id, {}); END",
-        queue("INSERT"),
-        object(columns, |column| format!("NEW.{column} IS NOT NULL"))
-    );
-    let update = format!(
-        "{} SELECT raise(ABORT, 'records: id, _owner, _space and _extra cannot be changed')
-WHERE NEW.id IS NOT OLD.id OR NEW._owner IS NOT OLD._owner OR NEW._space IS NOT OLD._space
-OR NEW._extra IS NOT OLD._extra;
-{into} VALUES (OLD._owner, {app}, {coll}, 'update', OLD.id, {}); END",
-        queue("UPDATE"),
-        object(columns, |column| format!("NEW.{column} IS NOT OLD.{column}"))
-    );
-    let delete =
-        format!("{} {into} VALUES (OLD._owner, {app}, {coll}, 'delete', OLD.id, NULL); END", queue("DELETE"));
-    [insert, update, delete]
-}
-
-/// SQL for a JSON object of the columns that are written.
-fn object(columns: &[&str], is_written: impl Fn(&str) -> String) -> String {
-    if columns.is_empty() {
-        return "'{}'".to_owned();
-    }
-    let member = |column: &&str| {
-        let name = identifier(column);
-        format!("SELECT {} AS k, json_quote(NEW.{name}) AS v WHERE {}", literal(column), is_written(&name))
-    };
-    let members: Vec<String> = columns.iter().map(member).collect();
-    format!("(SELECT json_group_object(k, json(v)) FROM ({}))", members.join(" UNION ALL "))
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
