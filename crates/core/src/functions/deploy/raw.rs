@@ -46,16 +46,15 @@ pub(super) fn run<S: Sql>(
             }
             if let Err(message) = run(statement.text)? {
                 let rows = sample::of_failure(sql, &message)?;
-                return Ok(Err(DeployRefusal::Failed(failed(file, number, statement, message, rows))));
+                return Ok(Err(DeployRefusal::Failed(failed(file, number, statement, &message, rows))));
             }
             contents.follow(&words);
         }
     }
     let after = ExistingSchema::read(sql)?;
-    if let Some(name) = hubs(sql)?.symmetric_difference(&of_hub).next() {
-        let reason = reserved::reason(&name.1).or_else(|| reserved::reason(&name.2)).unwrap_or_default();
-        let message = format!("{} {}: {reason}", name.0, name.1);
-        return Ok(Err(DeployRefusal::conflict(message)));
+    if let Some([kind, name, table, _]) = hubs(sql)?.symmetric_difference(&of_hub).next() {
+        let reason = reserved::reason(name).or_else(|| reserved::reason(table)).unwrap_or_default();
+        return Ok(Err(DeployRefusal::conflict(format!("{kind} {name}: {reason}"))));
     }
     let losses = contents.losses(&after);
     if !losses.is_empty() && !allow_destructive {
@@ -74,7 +73,7 @@ fn failed(
     file: &MigrationFile,
     number: usize,
     statement: &SqlStatement<'_>,
-    message: String,
+    message: &str,
     rows: Vec<serde_json::Value>,
 ) -> MigrationFailure {
     MigrationFailure {
@@ -87,13 +86,13 @@ fn failed(
 }
 
 /// What is in the schema under names of the hub's, or belongs to a table of the hub's: kind, name, table, SQL.
-fn hubs<S: Sql>(sql: &S) -> Result<BTreeSet<(String, String, String, String)>, S::Error> {
+fn hubs<S: Sql>(sql: &S) -> Result<BTreeSet<[String; 4]>, S::Error> {
     let mut found = BTreeSet::new();
     let all = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'";
     sql.query(all, &[], &mut |row| {
         let text = |column| row.text(column).map(str::to_owned);
-        let object = (text(0)?, text(1)?, text(2)?, text(3)?);
-        if reserved::is_reserved(&object.1) || reserved::is_reserved(&object.2) {
+        let object = [text(0)?, text(1)?, text(2)?, text(3)?];
+        if reserved::is_reserved(&object[1]) || reserved::is_reserved(&object[2]) {
             found.insert(object);
         }
         Ok(ControlFlow::Continue(()))

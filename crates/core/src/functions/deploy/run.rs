@@ -13,7 +13,7 @@ use super::{
     raw, tables,
 };
 use crate::{
-    functions::schema::{ExistingSchema, Facts, Hints, diff},
+    functions::schema::{ExistingSchema, Facts, Hints, PlanStep, diff},
     records::{RecordMaintenance as _, sqlite::SqliteRecords},
     sql::Sql,
 };
@@ -148,7 +148,7 @@ fn note_migrations<S: Sql>(
         applied.push(file.id.clone());
     }
     if !decision.plan.is_empty() {
-        let text: Vec<String> = decision.plan.all_steps().map(|step| step.sql()).collect();
+        let text: Vec<String> = decision.plan.all_steps().map(PlanStep::sql).collect();
         let parent = history::applied(sql)?.pop().map(|last| last.id);
         let migration = AppliedMigration {
             id: format!("dev_{}", new.id),

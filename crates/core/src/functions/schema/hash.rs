@@ -34,14 +34,14 @@ fn canonical(schema: &DatabaseSchema) -> DatabaseSchema {
 }
 
 fn settle(table: &mut TableSchema) {
-    table.primary_key.iter_mut().for_each(lower);
+    table.primary_key.iter_mut().for_each(|name| lower(name));
     for column in &mut table.columns {
         column.default.iter_mut().for_each(normalize);
         column.generated.iter_mut().for_each(|generated| normalize(&mut generated.expression));
     }
     for key in &mut table.foreign_keys {
         lower(&mut key.table);
-        key.columns.iter_mut().chain(&mut key.foreign_columns).for_each(lower);
+        key.columns.iter_mut().chain(&mut key.foreign_columns).for_each(|name| lower(name));
     }
     table.checks.iter_mut().for_each(|check| normalize(&mut check.expression));
     table.columns.sort_by(|a, b| a.name.cmp(&b.name));
@@ -49,7 +49,7 @@ fn settle(table: &mut TableSchema) {
     table.foreign_keys.sort_by(|a, b| (&a.columns, &a.table).cmp(&(&b.columns, &b.table)));
 }
 
-fn lower(name: &mut String) {
+fn lower(name: &mut str) {
     name.make_ascii_lowercase();
 }
 

@@ -93,8 +93,8 @@ fn next(sql: &str, from: usize) -> Option<SqlToken<'_>> {
             at += rest.chars().next().map_or(1, char::len_utf8);
         } else if rest.starts_with("--") {
             at = rest.find('\n').map_or(sql.len(), |end| at + end + 1);
-        } else if rest.starts_with("/*") {
-            match rest[2..].find("*/") {
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            match comment.find("*/") {
                 Some(end) => at += end + 4,
                 // SQLite ends such a comment with the text.
                 None => return Some(SqlToken { kind: TokenKind::Unterminated, text: rest, at }),
