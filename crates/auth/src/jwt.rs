@@ -4,6 +4,7 @@
 
 mod cache;
 mod keys;
+mod own_key;
 mod settings;
 mod stores;
 #[cfg(test)]
@@ -12,10 +13,11 @@ mod token;
 
 pub use cache::{FetchFailure, JwksCache, Lookup};
 pub use keys::{KeySet, KeySetError, KeyStanding};
+pub use own_key::{OWN_KEY_BYTES, OwnKey, OwnKeyError, SignError};
 pub use settings::{BadSetting, JwtSettings, JwtSettingsText, KeySource};
 pub use stores::{BadScope, StoreScope};
 pub(crate) use token::signed_claims;
-pub use token::{JwtClaims, UnverifiedJwt};
+pub use token::{JwtClaims, UnverifiedJwt, claims_text};
 
 /// Longest JWT, bytes (JWT-01).
 pub const JWT_MAX_BYTES: usize = 8 << 10;

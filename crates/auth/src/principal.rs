@@ -72,6 +72,15 @@ impl TokenHolder {
     }
 }
 
+/// By what a database trusts a JWT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtTrust {
+    /// By its JWT settings, which name a foreign issuer.
+    Settings,
+    /// By keys of its own (FUN-50).
+    OwnKeys,
+}
+
 /// The subject of a verified JWT, and what its standing rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtSubject {
@@ -85,6 +94,8 @@ pub struct JwtSubject {
     pub settings_of: DatabaseId,
     /// Version of those settings; any change of them ends it.
     pub settings_version: u64,
+    /// Whether they are its JWT settings, or those of its own keys.
+    pub trust: JwtTrust,
     /// Whether the key that signed is still published; its end is the JWT's.
     pub key: KeyStanding,
 }
@@ -194,6 +205,7 @@ mod tests {
                 issued_unix: None,
                 settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
                 settings_version: 1,
+                trust: JwtTrust::Settings,
                 key: Default::default(),
             })
         };

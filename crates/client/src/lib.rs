@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod error;
 pub mod events;
+pub mod functions;
 mod no_answer;
 pub mod ops;
 pub mod pages;

@@ -145,7 +145,7 @@ impl V1Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
         let error = body.ok().and_then(|body| serde_json::from_slice::<ErrorBody>(&body.to_bytes()).ok());
-        let error = error.map(|error| error.error).unwrap_or_default();
+        let error = error.map(|body| ErrorMember::from(body.error)).unwrap_or_default();
         let reason = error.reason.unwrap_or_else(|| error.code.to_ascii_uppercase());
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let mut message = match error.message {
@@ -167,7 +167,36 @@ impl V1Client {
 
 #[derive(Default, Deserialize)]
 struct ErrorBody {
-    error: ErrorMember,
+    error: ErrorShape,
+}
+
+/// What models answer under `error`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorShape {
+    Members(ErrorMember),
+    /// Of functions: the message, in front of it its word and a colon.
+    Text(String),
+}
+
+impl Default for ErrorShape {
+    fn default() -> Self {
+        Self::Members(ErrorMember::default())
+    }
+}
+
+impl From<ErrorShape> for ErrorMember {
+    fn from(shape: ErrorShape) -> Self {
+        match shape {
+            ErrorShape::Members(members) => members,
+            ErrorShape::Text(text) => {
+                let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                let (code, message) =
+                    text.split_once(": ").filter(|(word, _)| is_word(word)).unwrap_or(("", &text));
+                Self { code: code.to_owned(), message: message.to_owned(), ..Self::default() }
+            }
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -11,6 +11,8 @@ pub struct ControlConfig {
     pub data_dir: PathBuf,
     /// Development mode (CFG-04): public signing key, seeded user and database.
     pub dev: bool,
+    /// URL of the hub, as tokens of databases name it in their `iss` (FUN-53).
+    pub public_url: String,
     /// The database that credentials mean which name none: an id, or a name unique on the hub.
     pub default_database: Option<String>,
     /// What JWTs of the default database must be, unless it has settings of its own.

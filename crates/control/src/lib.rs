@@ -39,6 +39,15 @@ pub use credentials::{
     authenticate::Authenticator,
     budgets::{Budgets, Meter},
     carried::{BEARER_PROTOCOL, ClientInfo, Credentials},
+    functions::{
+        authenticate::{BearerFault, FunctionCredential, FunctionRefusal},
+        import_key::ImportFunctionKey,
+        rotate_key::RotateFunctionKey,
+        set_auth::SetFunctionAuth,
+        set_secrets::SetFunctionSecrets,
+        sign::SignJwt,
+        view::FunctionEnv,
+    },
     jwt_settings::{
         get::GetJwtSettings,
         set::SetJwtSettings,

@@ -24,6 +24,7 @@ use crate::{
         api_keys::{seed::seed_api_key, usage::ApiKeys},
         authenticate::Authenticator,
         budgets::Budgets,
+        functions::reseal::reseal,
         jwks::Jwks,
         jwt::Jwts,
         key_ring::Keys,
@@ -38,7 +39,10 @@ use crate::{
         create::insert_database, kinds::Kinds, storage::DatabaseStorage, tenants::Tenants,
         watermarks::Watermarks,
     },
-    directory::{Directory, columns::parsed, load, shared::SharedDirectory, tables::MIGRATIONS},
+    directory::{
+        Directory, columns::parsed, function_index::FunctionIndex, function_rows, load,
+        shared::SharedDirectory, tables::MIGRATIONS,
+    },
     identity::{
         accounts::Accounts,
         new_user::{new_user, store_user},
@@ -311,7 +315,11 @@ fn open_database(
     )?;
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
+    // A key of SESSION_KEY may be taken out at the next start.
+    reseal(writer.connection(), &ring, ring.signing())?;
     let mut directory = load::directory(writer.connection(), ring, now)?;
+    let functions = function_rows::load_all(writer.connection())?;
+    *directory.functions_mut() = FunctionIndex::new(&config.public_url, functions);
     if let Some(text) = &config.jwt {
         let settings = JwtSettings::try_from(text).expect("BUG: the configuration checked the JWT settings");
         directory.jwt_mut().set_operator(Arc::new(settings));

@@ -35,6 +35,16 @@ pub const OPS_PULL: Right = right("a pull of ops", Model::Ops, Op::Read, DATA);
 /// Ops: quarantine, compaction, epochs, ops of any origin.
 pub const OPS_ADMIN: Right = right("administering ops", Model::Ops, Op::Admin, ADMINISTRATION);
 
+/// Functions: a call over RPC, a socket. `--dev` lets nobody in without a credential (CFG-04).
+pub const FUNCTIONS_CALL: Right =
+    right("a call of a function", Model::Functions, Op::Read, DATA_WITH_CREDENTIAL);
+/// Functions: what a call commits.
+pub const FUNCTIONS_WRITE: Right =
+    right("a write by a function", Model::Functions, Op::Write, DATA_WITH_CREDENTIAL);
+/// Functions: the deployment API.
+pub const FUNCTIONS_ADMIN: Right =
+    right("administering functions", Model::Functions, Op::Admin, ADMINISTRATION);
+
 /// Every row.
 pub const ALL: &[Right] = &[
     PAGES_SYNC_PUSH,
@@ -48,6 +58,9 @@ pub const ALL: &[Right] = &[
     OPS_PUSH,
     OPS_PULL,
     OPS_ADMIN,
+    FUNCTIONS_CALL,
+    FUNCTIONS_WRITE,
+    FUNCTIONS_ADMIN,
 ];
 
 #[cfg(test)]
@@ -81,6 +94,7 @@ mod tests {
                 issued_unix: None,
                 settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
                 settings_version: 1,
+                trust: ferry_auth::JwtTrust::Settings,
                 key: Default::default(),
             }),
             CredentialKind::ApiKey => {
@@ -125,6 +139,9 @@ mod tests {
         ("a push of ops", "yyyyn"),
         ("a pull of ops", "yyyyn"),
         ("administering ops", "yny4y"),
+        ("a call of a function", "yyy4n"),
+        ("a write by a function", "yyy4n"),
+        ("administering functions", "yny4y"),
     ];
 
     // Verifies: TOK-03, CFG-04

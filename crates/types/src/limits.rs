@@ -215,6 +215,17 @@ pub const API_KEY_OVERLAP_SECONDS: i64 = 86_400;
 /// Longest such time, seconds (KEY-03).
 pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 86_400;
 
+/// Secrets of a database's functions.
+pub const FUNCTION_SECRETS_MAX: usize = 100;
+/// Their names and values together, which each call is handed.
+pub const FUNCTION_SECRETS_MAX_BYTES: usize = 64 << 10;
+/// Longest name of one.
+pub const FUNCTION_SECRET_NAME_MAX_BYTES: usize = 128;
+/// Life of a JWT that a function signs without saying how long, seconds (FUN-53).
+pub const FUNCTION_JWT_LIFE_DEFAULT_SECONDS: i64 = 3600;
+/// Longest such life, seconds.
+pub const FUNCTION_JWT_LIFE_MAX_SECONDS: i64 = 366 * 86_400;
+
 /// How often counted bytes and the last uses of keys are stored: what a crash may forget (TOK-14).
 pub const USAGE_FLUSH_MS: u64 = 10_000;
 /// Byte budgets counted in memory at once; further ones replace those that nobody uses.

@@ -149,7 +149,7 @@ impl KeySet {
 
     /// Takes the place of `old`: keys that both have stand on, the others of `old` are withdrawn. Whether there were
     /// any of these.
-    pub(super) fn replace(&mut self, old: &Self) -> bool {
+    pub fn replace(&mut self, old: &Self) -> bool {
         let mut withdrawn = false;
         for former in &old.0 {
             // Under another name it is still published.

@@ -66,6 +66,8 @@ pub struct JwtSettings {
     /// `None`: any.
     audiences: Option<Box<[Box<str>]>>,
     algorithms: Box<[JwtAlgorithm]>,
+    /// Whether the keys are the database's own (FUN-50): its tokens may lack `iss` and `sub`.
+    is_own: bool,
     /// Grace on `exp` and `nbf`.
     pub leeway_seconds: i64,
     /// Largest age since `iat`.
@@ -83,8 +85,28 @@ impl JwtSettings {
         self.issuer.as_deref()
     }
 
+    /// What a database that signs with `keys` demands of its tokens, which reach its functions alone (FUN-50).
+    #[must_use]
+    pub fn of_own_keys(keys: KeySet, issuer: String) -> Self {
+        Self {
+            keys: KeySource::Inline(Arc::new(keys)),
+            issuer: Some(issuer.into()),
+            audiences: None,
+            algorithms: [JwtAlgorithm::Es256].into(),
+            is_own: true,
+            leeway_seconds: LEEWAY_DEFAULT_SECONDS,
+            max_age_seconds: None,
+            models: ModelSet::of(&[Model::Functions]),
+            ops: OpSet::of(&[Op::Read, Op::Write]),
+        }
+    }
+
     pub(super) fn accepts_issuer(&self, issuer: Option<&str>) -> bool {
-        self.issuer.is_none() || self.issuer.as_deref() == issuer
+        self.issuer.is_none() || self.issuer.as_deref() == issuer || (self.is_own && issuer.is_none())
+    }
+
+    pub(super) const fn needs_subject(&self) -> bool {
+        !self.is_own
     }
 
     pub(super) fn accepts_audiences(&self, given: &[String]) -> bool {
@@ -113,6 +135,7 @@ impl TryFrom<&JwtSettingsText> for JwtSettings {
                 .then(|| text.issuer.as_str().into()),
             audiences: audiences(&text.audiences)?,
             algorithms: algorithms(&text.algorithms)?,
+            is_own: false,
             leeway_seconds: match text.leeway_seconds {
                 0 => LEEWAY_DEFAULT_SECONDS,
                 seconds if (1..=LEEWAY_MAX_SECONDS).contains(&seconds) => seconds,

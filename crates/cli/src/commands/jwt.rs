@@ -1,11 +1,17 @@
-//! `ferry jwt …`: which foreign tokens a database takes.
+//! `ferry jwt …`: which foreign tokens a database takes, and the keys that sign its own.
 
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
-use ferry_client::admin::{DatabaseName, rpc};
+use ferry_client::{
+    admin::{DatabaseName, rpc},
+    functions::FunctionsClient,
+};
 use ferry_types::{Model, Op};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{context::Context, failure::Failure, output};
 
@@ -27,6 +33,20 @@ pub(crate) enum Command {
         /// The JWT; -: standard input, which other users of the machine cannot read
         #[arg(default_value = "-")]
         token: String,
+    },
+    /// Let a new key sign the JWTs that functions of the database make; those of the old one hold until they expire
+    #[command(after_help = "Example:\n  ferry jwt rotate app")]
+    Rotate {
+        /// Id, name or org/name
+        db: DatabaseName,
+    },
+    /// Let a private key of EdgePod's sign them, so that tokens it signed hold on
+    #[command(after_help = "Example:\n  ferry jwt import app private-key.json")]
+    Import {
+        /// Id, name or org/name
+        db: DatabaseName,
+        /// File with the key, a private JSON Web Key; -: standard input
+        file: PathBuf,
     },
     /// Take no JWTs any more
     #[command(after_help = "Example:\n  ferry jwt remove notes")]
@@ -104,7 +124,46 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Set(args) => set(context, &args.db, args.settings()?, "set").await,
         Command::Remove { db } => set(context, &db, rpc::JwtSettings::default(), "removed").await,
         Command::Test { db, token } => test(context, &db, token).await,
+        Command::Rotate { db } => {
+            let kid = functions(context, &db).await?.rotate_key().await?;
+            shown(context, &kid)
+        }
+        Command::Import { db, file } => {
+            let jwk = private_key(&file)?;
+            let kid = functions(context, &db).await?.import_key(&jwk).await?;
+            shown(context, &kid)
+        }
     }
+}
+
+/// The functions of a database as their administrator sees them: with the session.
+async fn functions(context: &Context, db: &DatabaseName) -> Result<FunctionsClient, Failure> {
+    let session = context.session()?;
+    let database = context.admin()?.database(db).await?;
+    Ok(FunctionsClient::new(&context.server, &session, &database.id)?)
+}
+
+fn shown(context: &Context, kid: &str) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&json!({ "kid": kid }));
+    }
+    output::line(kid)
+}
+
+/// Reads a private key. What is wrong with its text is not quoted.
+fn private_key(file: &Path) -> Result<Value, Failure> {
+    let name = file.display();
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    serde_json::from_str(&text).map_err(|_| {
+        Failure::Usage(format!(
+            "{name}: expected a private JSON Web Key, such as {{\"kty\":\"EC\",\"crv\":\"P-256\",…}}"
+        ))
+    })
 }
 
 async fn set(

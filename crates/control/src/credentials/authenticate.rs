@@ -28,7 +28,7 @@ use crate::{
 pub(crate) const ANY_DATABASE: &str = "-";
 
 /// What a bearer is, told by its form.
-enum Bearer<'c> {
+pub(super) enum Bearer<'c> {
     SecretKey(&'c str),
     Operator(&'c str),
     Jwt(&'c str),
@@ -161,7 +161,7 @@ impl Authenticator {
         }
     }
 
-    async fn of_bearer(
+    pub(super) async fn of_bearer(
         &self,
         bearer: &str,
         client: &ClientInfo<'_>,
@@ -186,7 +186,7 @@ impl Authenticator {
     }
 
     /// A token that was checked a moment ago is known; everything else is told by its form.
-    fn classify<'c>(&self, bearer: &'c str) -> Bearer<'c> {
+    pub(super) fn classify<'c>(&self, bearer: &'c str) -> Bearer<'c> {
         if self.macaroons.known(bearer).is_some() {
             return Bearer::Macaroon(bearer);
         }

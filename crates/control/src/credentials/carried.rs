@@ -119,6 +119,18 @@ impl<'r> Credentials<'r> {
         self
     }
 
+    /// The same without the bearer, for a message that carries one of its own.
+    #[must_use]
+    pub fn without_bearer(self) -> Self {
+        Self { bearer: Carried::Nothing, ..self }
+    }
+
+    /// Whether the API key begins with `prefix`.
+    #[must_use]
+    pub fn key_begins_with(&self, prefix: &str) -> bool {
+        matches!(&self.key, Carried::One(key) if key.starts_with(prefix))
+    }
+
     /// Whether there is none at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use ferry_auth::{
-    AuthContext, JwtSubject,
+    AuthContext, JwtSubject, JwtTrust,
     jwt::{JwtClaims, JwtError, JwtSettings, KeySet, KeySource, StoreScope, UnverifiedJwt},
 };
 use ferry_types::{DatabaseId, Error, Reason, Result, UnixMillis};
@@ -74,6 +74,8 @@ struct ProvenJwt {
     settings: Arc<JwtSettings>,
     /// Version of those settings.
     version: u64,
+    /// Whether they are JWT settings, or those of the database's own keys.
+    trust: JwtTrust,
     keys: Arc<KeySet>,
     database_id: DatabaseId,
     /// Whether it is the default one, by the operator's settings, since the token means no other.
@@ -86,13 +88,13 @@ struct ProvenJwt {
 
 impl ProvenJwt {
     /// Whether settings and database are still those that it was proven with.
-    fn rests_on(&self, directory: &Directory, route: Option<&str>) -> bool {
+    fn rests_on(&self, directory: &Directory, trust: JwtTrust, route: Option<&str>) -> bool {
         let found_again = match (route, self.found_at) {
             (Some(name), _) => directory.is_called(self.database_id, name),
             (None, found_at) => found_at == Some(directory.jwt().version()),
         };
-        found_again
-            && directory.jwt_entry(self.database_id).is_some_and(|entry| entry.version == self.version)
+        let entry = directory.jwt_entry_of(trust, self.database_id);
+        found_again && self.trust == trust && entry.is_some_and(|entry| entry.version == self.version)
     }
 }
 
@@ -119,9 +121,19 @@ impl Jwts {
 
     /// What a JWT may do with the database that the path names, or that it means by itself.
     pub(crate) async fn context(&self, token: &str, route: Option<&str>) -> Result<AuthContext, JwtRefusal> {
-        let jwt = match self.proven_lately(token, route).await? {
+        self.context_of(JwtTrust::Settings, token, route).await
+    }
+
+    /// The same for a JWT that its database trusts by `trust`. By own keys, the path names it.
+    pub(crate) async fn context_of(
+        &self,
+        trust: JwtTrust,
+        token: &str,
+        route: Option<&str>,
+    ) -> Result<AuthContext, JwtRefusal> {
+        let jwt = match self.proven_lately(token, trust, route).await? {
             Some(jwt) => jwt,
-            None => self.prove(token, route).await?,
+            None => self.prove(token, trust, route).await?,
         };
         let (claims, settings) = (&jwt.claims, &jwt.settings);
         claims.check_times(settings, self.db.now().as_secs())?;
@@ -131,6 +143,7 @@ impl Jwts {
             issued_unix: claims.issued_unix,
             settings_of: jwt.database_id,
             settings_version: jwt.version,
+            trust,
             key: claims.key.clone(),
         };
         let deadline = claims.deadline_unix(settings);
@@ -151,29 +164,45 @@ impl Jwts {
     async fn proven_lately(
         &self,
         token: &str,
+        trust: JwtTrust,
         route: Option<&str>,
     ) -> Result<Option<Arc<ProvenJwt>>, JwtRefusal> {
         let known = self.recent.get(token, self.db.now());
-        let Some(jwt) = known.filter(|jwt| jwt.rests_on(&self.db.directory(), route)) else {
+        let Some(jwt) = known.filter(|jwt| jwt.rests_on(&self.db.directory(), trust, route)) else {
             return Ok(None);
         };
-        let entry = self.db.directory().jwt_entry(jwt.database_id).cloned();
+        let entry = self.db.directory().jwt_entry_of(trust, jwt.database_id).cloned();
         let Some(entry) = entry else { return Ok(None) };
         // A key that its issuer removed proves nothing any more (JWT-04).
         let keys = self.keys_of(&entry, |_| false).await?;
         Ok(Some(jwt).filter(|jwt| Arc::ptr_eq(&jwt.keys, &keys)))
     }
 
-    async fn prove(&self, token: &str, route: Option<&str>) -> Result<Arc<ProvenJwt>, JwtRefusal> {
+    async fn prove(
+        &self,
+        token: &str,
+        trust: JwtTrust,
+        route: Option<&str>,
+    ) -> Result<Arc<ProvenJwt>, JwtRefusal> {
         let jwt = UnverifiedJwt::parse(token)?;
-        let JwtDatabase { database_id, entry, by_default, found_at } = self.jwt_database(&jwt, route)?;
+        let database = self.jwt_database(&jwt, trust, route)?;
+        let JwtDatabase { database_id, entry, by_default, found_at } = database;
         let keys = self.keys_of(&entry, |keys| jwt.lacks_key(keys)).await?;
         let claims = jwt.verify(&keys, &entry.settings)?;
         let stores = self.stores_claim.as_ref().map(|claim| jwt.store_scope(claim));
         let stores = stores.transpose()?.map(Arc::new);
         let (settings, version) = (entry.settings, entry.version);
-        let proven = ProvenJwt { claims, settings, version, keys, database_id, by_default, stores, found_at };
-        let proven = Arc::new(proven);
+        let proven = Arc::new(ProvenJwt {
+            claims,
+            settings,
+            version,
+            trust,
+            keys,
+            database_id,
+            by_default,
+            stores,
+            found_at,
+        });
         self.recent.keep(token, Arc::clone(&proven), self.db.now());
         Ok(proven)
     }
@@ -193,22 +222,21 @@ impl Jwts {
 
     /// The database that the path names; else the only one whose settings ask for the token's `iss` and `aud`;
     /// else the default one.
-    fn jwt_database(&self, jwt: &UnverifiedJwt<'_>, route: Option<&str>) -> Result<JwtDatabase, JwtRefusal> {
+    fn jwt_database(
+        &self,
+        jwt: &UnverifiedJwt<'_>,
+        trust: JwtTrust,
+        route: Option<&str>,
+    ) -> Result<JwtDatabase, JwtRefusal> {
         let directory = self.db.directory();
         let default = directory.default_database();
         let matched = directory.jwt().only_match(jwt);
         let (id, found_at, missing) = match route {
             None => (matched.or(default), Some(directory.jwt().version()), JwtRefusal::Nowhere),
-            Some(name) => {
-                let id = name.parse().ok().or_else(|| {
-                    let org_id = directory.database(default?)?.org_id;
-                    directory.database_named(org_id, name).map(|entry| entry.id)
-                });
-                (id, None, JwtRefusal::NoDatabase)
-            }
+            Some(name) => (directory.anonymously_named(name), None, JwtRefusal::NoDatabase),
         };
         let id = id.filter(|id| directory.database(*id).is_some()).ok_or(missing)?;
-        let entry = directory.jwt_entry(id).ok_or(missing)?.clone();
+        let entry = directory.jwt_entry_of(trust, id).ok_or(missing)?.clone();
         let by_default = route.is_none() && matched.is_none() && !directory.jwt().has_own(id);
         Ok(JwtDatabase { database_id: id, entry, by_default, found_at })
     }

@@ -5,6 +5,7 @@ pub(crate) mod authenticate;
 pub(crate) mod bearer;
 pub(crate) mod budgets;
 pub(crate) mod carried;
+pub(crate) mod functions;
 pub(crate) mod jwks;
 pub(crate) mod jwt;
 pub(crate) mod jwt_settings;

@@ -61,7 +61,7 @@ pub(crate) fn standing(auth: &AuthContext, directory: &Directory) -> Result<(), 
 fn settings_let_in(jwt: &JwtSubject, id: DatabaseId, directory: &Directory) -> bool {
     let own = jwt.settings_of == id || !directory.jwt().has_own(id);
     let by = directory.database(jwt.settings_of).filter(|by| by.admits_jwt_of(jwt.issued_unix));
-    let entry = by.and_then(|by| directory.jwt_entry(by.id));
+    let entry = by.and_then(|by| directory.jwt_entry_of(jwt.trust, by.id));
     own && entry.is_some_and(|entry| entry.version == jwt.settings_version)
 }
 

@@ -221,6 +221,7 @@ mod tests {
             issued_unix: None,
             settings_of: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
             settings_version: 0,
+            trust: ferry_auth::JwtTrust::Settings,
             key: Default::default(),
         }
     }

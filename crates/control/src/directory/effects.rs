@@ -8,6 +8,7 @@ use ferry_types::{DatabaseId, DatabaseKind, OrgId, SessionId, TokenId, UnixMilli
 use crate::directory::{
     api_keys::ApiKeyEntry,
     entries::{DatabaseEntry, RevokedSession},
+    function_rows::FunctionRows,
 };
 
 /// What a commit of `control.db` changed.
@@ -98,6 +99,11 @@ pub(crate) enum ControlEffect {
     JwtChanged {
         id: DatabaseId,
         settings: Option<Arc<JwtSettings>>,
+    },
+    /// Other settings, keys or secrets of functions.
+    FunctionsChanged {
+        id: DatabaseId,
+        rows: Arc<FunctionRows>,
     },
     KindChanged {
         id: DatabaseId,

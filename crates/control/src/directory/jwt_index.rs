@@ -52,6 +52,15 @@ impl JwtIndex {
         }
     }
 
+    /// Gives the settings in force for a database another version, so that what rests on them ends.
+    pub(crate) fn renew(&mut self, id: DatabaseId, default_database: Option<DatabaseId>) {
+        self.version += 1;
+        let operators = self.operator.as_mut().filter(|_| default_database == Some(id));
+        if let Some(entry) = self.by_database.get_mut(&id).or(operators) {
+            entry.version = self.version;
+        }
+    }
+
     /// The settings of a database.
     pub(crate) fn of(&self, id: DatabaseId, default_database: Option<DatabaseId>) -> Option<&JwtEntry> {
         let operators = self.operator.as_ref().filter(|_| default_database == Some(id));

@@ -8,6 +8,8 @@ pub(crate) mod columns;
 pub(crate) mod default_database;
 pub(crate) mod effects;
 pub(crate) mod entries;
+pub(crate) mod function_index;
+pub(crate) mod function_rows;
 pub(crate) mod jwt_index;
 pub(crate) mod listing;
 pub(crate) mod load;
@@ -16,7 +18,7 @@ pub(crate) mod tables;
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_auth::{KeyRing, Role, api_key};
+use ferry_auth::{FunctionAuth, JwtTrust, KeyRing, Role, api_key};
 use ferry_types::{DatabaseId, OrgId, SessionId, TokenId, UnixMillis, UserId};
 
 use crate::directory::{
@@ -24,6 +26,7 @@ use crate::directory::{
     default_database::DefaultDatabase,
     effects::ControlEffect,
     entries::{DatabaseEntry, OrgEntry, RevokedSession, UserEntry, insert},
+    function_index::FunctionIndex,
     jwt_index::{JwtEntry, JwtIndex},
 };
 
@@ -41,6 +44,7 @@ pub(crate) struct Directory {
     revoked_tokens: HashMap<TokenId, i64>,
     default_database: DefaultDatabase,
     jwt: JwtIndex,
+    functions: FunctionIndex,
 }
 
 impl Directory {
@@ -57,6 +61,7 @@ impl Directory {
             revoked_tokens: HashMap::new(),
             default_database: DefaultDatabase::Unset,
             jwt: JwtIndex::default(),
+            functions: FunctionIndex::default(),
         }
     }
 
@@ -121,6 +126,30 @@ impl Directory {
         self.jwt.of(id, self.default_database())
     }
 
+    /// What lets JWTs into a database that it trusts so.
+    pub(crate) fn jwt_entry_of(&self, trust: JwtTrust, id: DatabaseId) -> Option<&JwtEntry> {
+        match trust {
+            JwtTrust::Settings => self.jwt_entry(id),
+            JwtTrust::OwnKeys => self.functions.own(id),
+        }
+    }
+
+    /// What functions of databases have: auth, keys, secrets.
+    pub(crate) const fn functions(&self) -> &FunctionIndex {
+        &self.functions
+    }
+
+    pub(crate) const fn functions_mut(&mut self) -> &mut FunctionIndex {
+        &mut self.functions
+    }
+
+    /// Whose JWTs a database's functions take. Where nobody said so, those that its JWT settings let in (JWT-08).
+    pub(crate) fn function_auth(&self, id: DatabaseId) -> FunctionAuth {
+        let set = self.functions.of(id).and_then(|entry| entry.rows.auth);
+        let by_settings = || self.jwt_entry(id).map_or(FunctionAuth::None, |_| FunctionAuth::Remote);
+        set.unwrap_or_else(by_settings)
+    }
+
     /// Whether `name` is the database's id, or its name, which no other of its organisation has.
     pub(crate) fn is_called(&self, id: DatabaseId, name: &str) -> bool {
         self.databases.get(&id).is_some_and(|entry| match name.parse::<DatabaseId>() {
@@ -132,6 +161,15 @@ impl Directory {
     /// The database that is meant where a credential names none, if it exists.
     pub(crate) fn default_database(&self) -> Option<DatabaseId> {
         self.default_database.id().filter(|id| self.databases.contains_key(id))
+    }
+
+    /// The database that a path names to callers whose credential names none: by id, or by a name in the organisation
+    /// of the default one.
+    pub(crate) fn anonymously_named(&self, name: &str) -> Option<DatabaseId> {
+        name.parse().ok().filter(|id| self.databases.contains_key(id)).or_else(|| {
+            let org_id = self.database(self.default_database()?)?.org_id;
+            self.database_named(org_id, name).map(|entry| entry.id)
+        })
     }
 
     /// Names that database, by id or by a name that only one has.
@@ -229,6 +267,7 @@ impl Directory {
     fn remove_database(&mut self, id: DatabaseId) {
         self.api_keys.remove_database(id);
         self.jwt.set(id, None);
+        self.functions.remove(id);
         if let Some(entry) = self.databases.remove(&id) {
             if let Some(org) = self.orgs.get_mut(&entry.org_id) {
                 org.remove(id);
@@ -298,6 +337,14 @@ impl Directory {
             ControlEffect::DatabaseRenamed { id, name } => self.rename_database(id, &name),
             ControlEffect::DatabaseDeleted { id } => self.remove_database(id),
             ControlEffect::JwtChanged { id, settings } => self.jwt.set(id, settings),
+            ControlEffect::FunctionsChanged { id, rows } => {
+                let former = self.function_auth(id);
+                self.functions.set(id, Arc::unwrap_or_clone(rows));
+                if self.function_auth(id) != former {
+                    // Connections that rest on JWTs are judged anew.
+                    self.jwt.renew(id, self.default_database());
+                }
+            }
             ControlEffect::KindChanged { id, kind } => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.kind = kind;

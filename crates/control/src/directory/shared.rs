@@ -111,6 +111,7 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         | ControlEffect::UserDeleted { user_id } => Some(Subject::User(*user_id)),
         ControlEffect::DatabaseDeleted { id }
         | ControlEffect::DatabaseEpoch { id, .. }
+        | ControlEffect::FunctionsChanged { id, .. }
         | ControlEffect::JwtChanged { id, .. } => Some(Subject::Database(*id)),
         ControlEffect::ApiKeyExpires { database_id, .. }
         | ControlEffect::ApiKeyRevoked { database_id, .. } => Some(Subject::Database(*database_id)),

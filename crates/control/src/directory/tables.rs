@@ -189,4 +189,36 @@ CREATE TRIGGER databases_removed AFTER DELETE ON databases WHEN OLD.deleted IS N
     UPDATE organizations SET database_count = database_count - 1 WHERE id = OLD.org_id;
 END;
 ",
+    "
+-- Functions: whose JWTs they take (NULL: it was never set), and how many keys of its own the database has had.
+CREATE TABLE fn_settings(
+    database_id TEXT PRIMARY KEY REFERENCES databases(id) ON DELETE CASCADE,
+    auth TEXT CHECK(auth IN ('none', 'remote', 'local')),
+    keys_made INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fn_signing_keys(
+    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
+    kid TEXT NOT NULL,
+    private_sealed BLOB NOT NULL,
+    public_jwk TEXT NOT NULL,
+    state TEXT NOT NULL CHECK(state IN ('active', 'verifying')),
+    created INTEGER NOT NULL,
+    -- The longest life of a token that it signed, and the Unix second at which no token of it lives any more.
+    longest_seconds INTEGER NOT NULL,
+    verifies_until INTEGER,
+    PRIMARY KEY(database_id, kid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fn_secrets(
+    database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY(database_id, name)
+) STRICT, WITHOUT ROWID;
+-- A deleted database loses its keys and secrets at once, not when its row is swept.
+CREATE TRIGGER functions_of_deleted AFTER UPDATE OF deleted ON databases WHEN NEW.deleted IS NOT NULL BEGIN
+    DELETE FROM fn_settings WHERE database_id = NEW.id;
+    DELETE FROM fn_signing_keys WHERE database_id = NEW.id;
+    DELETE FROM fn_secrets WHERE database_id = NEW.id;
+END;
+",
 ];

@@ -5,6 +5,7 @@ mod audit;
 mod authenticate;
 mod budgets;
 mod databases;
+mod functions;
 mod invitations;
 mod jwt;
 mod kinds;
@@ -41,6 +42,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
     ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
+        public_url: "https://hub.example".to_owned(),
         default_database: None,
         jwt: None,
         jwt_stores_claim: None,

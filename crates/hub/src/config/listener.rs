@@ -121,6 +121,13 @@ impl ListenerConfig {
         })
     }
 
+    /// `public_url`; without it, where the hub listens.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.listen))
+    }
+
     /// The path of `public_url`, empty or as `/hub`.
     #[must_use]
     pub fn public_path(&self) -> &str {

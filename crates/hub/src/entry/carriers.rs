@@ -30,7 +30,7 @@ impl<'r> Carriers<'r> {
     }
 
     /// The credentials that the request carries; `None` where its `Authorization` header alone is asked.
-    pub(super) fn credentials(self, parts: &'r Parts) -> Option<Credentials<'r>> {
+    pub(crate) fn credentials(self, parts: &'r Parts) -> Option<Credentials<'r>> {
         let (headers, query) = (&parts.headers, parts.uri.query());
         Some(match self {
             Self::BearerHeader => return None,

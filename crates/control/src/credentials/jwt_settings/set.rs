@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferry_auth::jwt::{JwtSettings, JwtSettingsText, KeySource};
 use ferry_http_client::RemoteUrl;
 use ferry_types::{Error, Reason, Result};
+use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
@@ -48,9 +49,7 @@ impl SetJwtSettings<'_> {
                 return Err(database_not_found().into());
             }
             let action = if settings.is_some() {
-                let stored = serde_json::to_string(&text).expect("BUG: strings and numbers become JSON");
-                let sql = "INSERT OR REPLACE INTO jwt_settings(database_id, settings) VALUES (?1, ?2)";
-                connection.prepare_cached(sql)?.execute([&id, &stored])?;
+                store(connection, &id, &text)?;
                 "jwt.set"
             } else {
                 connection
@@ -70,8 +69,16 @@ impl SetJwtSettings<'_> {
     }
 }
 
+/// Stores settings that were validated.
+pub(crate) fn store(connection: &Connection, id: &str, text: &JwtSettingsText) -> ferry_sqlite::Result<()> {
+    let stored = serde_json::to_string(text).expect("BUG: strings and numbers become JSON");
+    let sql = "INSERT OR REPLACE INTO jwt_settings(database_id, settings) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute([id, &stored])?;
+    Ok(())
+}
+
 /// The settings of a database's admin, who may name public servers only (JWT-07).
-fn validate(text: &JwtSettingsText) -> Result<Arc<JwtSettings>> {
+pub(crate) fn validate(text: &JwtSettingsText) -> Result<Arc<JwtSettings>> {
     let wrong = |why: String| Error::new(Reason::InvalidArgument, why);
     let settings = JwtSettings::try_from(text).map_err(|error| wrong(error.to_string()))?;
     if let KeySource::Url(url) = &settings.keys {

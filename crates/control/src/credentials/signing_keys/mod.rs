@@ -14,7 +14,11 @@ use serde_json::json;
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
-    credentials::{key_ring::Keys, secret_files},
+    credentials::{
+        functions::{change::tell, reseal::reseal},
+        key_ring::Keys,
+        secret_files,
+    },
     directory::effects::ControlEffect,
     origin::Origin,
 };
@@ -64,7 +68,8 @@ impl SigningKeys {
         stored: StoredKeys,
         note: Option<(UnixMillis, Origin, &'static str, u32)>,
     ) -> Result<()> {
-        let ring = std::sync::Arc::new(keys.ring_with(Some(&stored)));
+        let ring = Arc::new(keys.ring_with(Some(&stored)));
+        let former = self.db.keys();
         let (data_dir, file) = (self.data_dir.clone(), stored.clone());
         self.db
             .write(move |transaction| {
@@ -73,6 +78,9 @@ impl SigningKeys {
                     let mut row = AuditRow::ok(*now, origin, Who::Operator, action, &target);
                     row.detail = json!({ "kid": target });
                     row.insert(transaction.connection())?;
+                }
+                for id in reseal(transaction.connection(), &former, ring.signing())? {
+                    tell(transaction, id)?;
                 }
                 secret_files::write_keys(&data_dir, &file)?;
                 transaction.effect(ControlEffect::KeysChanged(ring));
