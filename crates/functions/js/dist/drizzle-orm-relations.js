@@ -1,0 +1,1 @@
+export{Many,One,Relation,Relations,createMany,createOne,createTableRelationsHelpers,extractTablesRelationalConfig,getOperators,getOrderByOperators,mapRelationalRow,normalizeRelation,relations}from"ferry:core";

@@ -1,0 +1,1 @@
+export{call,callHook,inspect}from"ferry:core";

@@ -1,0 +1,1 @@
+export{action,createMiddleware,getJwtSigner,internal,mutation,query,verifyJwt}from"ferry:core";

@@ -1,0 +1,43 @@
+import type { Host, Request } from "./host.ts";
+import { Scope } from "./database/scope.ts";
+
+/** One call of a function, from its start until its handler has settled. */
+export class Call {
+  readonly host: Host;
+  readonly request: Request;
+  readonly scope = new Scope();
+  ended = false;
+
+  constructor(host: Host, request: Request) {
+    this.host = host;
+    this.request = request;
+  }
+
+  /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
+  end(): void {
+    if (this.ended) return;
+    this.scope.abandon(this.host);
+    this.ended = true;
+  }
+
+  use(what: string): void {
+    if (this.ended) throw new Error(`${what} was used after the function returned.`);
+  }
+
+  get user(): Record<string, unknown> | null {
+    this.host.used("user");
+    return this.request.user ?? null;
+  }
+}
+
+let current: Call | undefined;
+
+/** A context serves one call at a time (FUN-19), so that what needs no `ctx` finds its call here. */
+export function setCurrentCall(call: Call): void {
+  current = call;
+}
+
+export function currentCall(what: string): Call {
+  if (!current || current.ended) throw new Error(`${what} works only while a function runs.`);
+  return current;
+}

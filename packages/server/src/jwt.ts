@@ -1,0 +1,26 @@
+import { currentCall } from "./call.ts";
+
+export type Verified = { ok: true; payload: Record<string, unknown> } | { ok: false; error: string };
+export type JwtSigner = (claims: Record<string, unknown>, expiresIn?: string) => Promise<string>;
+
+/** Checks a JWT as the hub checks those of callers (FUN-55). `env` is taken for the sake of EdgePod's programs, and not used. */
+export async function verifyJwt(
+  token: string,
+  _env?: unknown,
+  options: { issuer?: string; audience?: string } = {},
+): Promise<Verified> {
+  const { host } = currentCall("verifyJwt()");
+  if (!host.verify) return { ok: false, error: "No JWKS URL or local JWKS configured" };
+  return JSON.parse(await host.verify(String(token), JSON.stringify(options))) as Verified;
+}
+
+/** What `ctx.signJwt` is: `null` unless the database signs its own tokens. */
+export function getJwtSigner(): JwtSigner | null {
+  const call = currentCall("getJwtSigner()");
+  if (!call.request.canSign) return null;
+  return async (claims, expiresIn = "1h") => {
+    call.use("ctx.signJwt");
+    call.host.used("sign");
+    return call.host.sign(JSON.stringify(claims), expiresIn);
+  };
+}

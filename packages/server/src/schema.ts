@@ -1,0 +1,9 @@
+// What `schema.ts` of a project imports: drizzle's builders and operators, and collections of records.
+export * from "drizzle-orm";
+export * from "drizzle-orm/sqlite-core";
+// Both have types of these names.
+export type {
+  SelectedFields, SelectedFieldsFlat, SelectedFieldsOrdered, TableConfig,
+} from "drizzle-orm/sqlite-core";
+export { sqliteTable as table } from "drizzle-orm/sqlite-core";
+export { collection, type CollectionTable } from "./collection.ts";
