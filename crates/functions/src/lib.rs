@@ -2,11 +2,13 @@
 //! does I/O: a running call asks its [`FunctionDb`] for rows, and its caller for everything that takes time.
 
 mod call;
+mod compile;
 mod cpu;
 mod db;
 mod embedded;
 mod instance;
 mod load_error;
+mod modules;
 mod native;
 mod pool;
 mod positions;
@@ -19,11 +21,13 @@ pub use call::{
     Ask, AskAnswer, CallFailure, CallOutcome, CallRequest, FetchRequest, FetchResponse, FunctionInfo,
     FunctionKind, FunctionLogLine, Limit, LogLevel, RunLimits, Step, ThrownClass, Used,
 };
+pub use compile::{Compiled, Diagnostic, ProjectFiles, compile};
 pub use cpu::CpuMeter;
 pub use db::{DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, SqlFailure};
 pub use embedded::Modules;
 pub use instance::Instance;
 pub use load_error::{LoadError, LoadErrorKind};
+pub use modules::MODULES;
 pub use pool::{Pool, TakeError};
 pub use positions::SourcePosition;
 pub use program::{Program, ProgramSource};

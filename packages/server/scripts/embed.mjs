@@ -6,8 +6,8 @@ const directory = new URL("../../../crates/functions/js/dist/", import.meta.url)
 const modules = await builtModules();
 const isCheck = process.argv.includes("--check");
 if (!isCheck) {
-  await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
+  for (const name of await readdir(directory)) if (name.endsWith(".js")) await rm(new URL(name, directory));
 }
 const stale = [];
 for (const [name, source] of modules) {
@@ -16,7 +16,7 @@ for (const [name, source] of modules) {
   else if ((await readFile(file, "utf8").catch(() => undefined)) !== source) stale.push(name);
 }
 if (isCheck) {
-  stale.push(...(await readdir(directory)).filter((name) => !modules.has(name)));
+  stale.push(...(await readdir(directory)).filter((name) => name.endsWith(".js") && !modules.has(name)));
   if (stale.length > 0) {
     console.error(`crates/functions/js/dist is not what npm run embed makes: ${stale.join(", ")}`);
     process.exitCode = 1;

@@ -1,9 +1,10 @@
 // The embedded modules: one core, evaluated once in a context, and for each specifier a list of what it re-exports.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { drizzleFiles } from "./drizzle.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const drizzle = dirname(createRequire(import.meta.url).resolve("drizzle-orm"));
@@ -17,45 +18,13 @@ const SPECIFIERS = {
 };
 const SHIMS = ["events", "util", "path", "crypto"];
 
-/** drizzle asks `is(value, Class)` dozens of times per query and walks the chain of classes each time: once per class is enough. */
-const fastEntity = `
-export const entityKind = Symbol.for("drizzle:entityKind");
-export const hasOwnEntityKind = Symbol.for("drizzle:hasOwnEntityKind");
-const verdicts = new Map();
-export function is(value, type) {
-  if (!value || typeof value !== "object") return false;
-  if (value instanceof type) return true;
-  const prototype = Object.getPrototypeOf(value);
-  let known = verdicts.get(type);
-  if (known === undefined) {
-    if (!Object.prototype.hasOwnProperty.call(type, entityKind)) {
-      throw new Error(\`Class "\${type.name ?? "<unknown>"}" doesn't look like a Drizzle entity. If this is incorrect and the class is provided by Drizzle, please report this as a bug.\`);
-    }
-    verdicts.set(type, known = new WeakMap());
-  }
-  if (prototype === null) return false;
-  let verdict = known.get(prototype);
-  if (verdict === undefined) {
-    verdict = false;
-    for (let cls = prototype.constructor; cls; cls = Object.getPrototypeOf(cls)) {
-      if (entityKind in cls && cls[entityKind] === type[entityKind]) { verdict = true; break; }
-    }
-    known.set(prototype, verdict);
-  }
-  return verdict;
-}
-`;
-
 const plugin = {
   name: "embedded",
   setup(builder) {
-    builder.onLoad({ filter: /drizzle-orm[\\/]entity\.js$/ }, () => ({ contents: fastEntity, loader: "js" }));
-    // Enums of PostgreSQL are all that the core of drizzle asks of its PostgreSQL part.
-    builder.onLoad({ filter: /drizzle-orm[\\/]pg-core[\\/]columns[\\/]enum\.js$/ }, () => ({
-      contents: `const isPgEnumSym = Symbol.for("drizzle:isPgEnum");
-export function isPgEnum(obj) { return !!obj && typeof obj === "function" && isPgEnumSym in obj && obj[isPgEnumSym] === true; }`,
-      loader: "js",
-    }));
+    builder.onLoad({ filter: /[\\/]drizzle-orm[\\/].*\.js$/ }, async ({ path }) => {
+      const change = drizzleFiles[relative(drizzle, path).replaceAll("\\", "/")];
+      return change && { contents: change(await readFile(path, "utf8")), loader: "js" };
+    });
     // One Buffer for all.
     builder.onResolve({ filter: /\/buffer\.ts$/ }, ({ importer }) =>
       importer.endsWith("shims/crypto.ts") ? { path: "ferry:core", external: true } : undefined);
@@ -101,7 +70,7 @@ async function exportsOf(entry) {
 /** File name → source. */
 export async function builtModules() {
   const version = JSON.parse(await readFile(join(drizzle, "package.json"), "utf8")).version;
-  const banner = `// Built by packages/server: npm run embed. Contains drizzle-orm ${version}, Apache License 2.0 (LICENSE-drizzle-orm).`;
+  const banner = `// Built by packages/server: npm run embed. Contains drizzle-orm ${version}, Apache License 2.0 (see NOTICE).`;
   const core = await bundled("src/runtime/core.ts", banner);
   const modules = new Map([["core.js", core.text]]);
   for (const [name, entry] of Object.entries(SPECIFIERS)) {

@@ -13,7 +13,9 @@ export interface Executed {
 }
 
 export interface Host {
-  execute(sql: string, params: readonly unknown[], mode: RowMode, maxRows?: number): Executed;
+  /** Whether `execute` takes names as its mode. */
+  readonly keyed?: boolean;
+  execute(sql: string, params: readonly unknown[], mode: RowMode): Executed;
   savepoint(step: "begin" | "release" | "rollback"): void;
   model(kind: "recordsPut" | "recordsDelete" | "eventsAppend" | "opsAppend", a: string, b?: string, c?: string): string;
   log(level: "debug" | "info" | "warn" | "error", text: string): void;

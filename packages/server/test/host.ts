@@ -30,13 +30,14 @@ export class TestHost implements Host {
   invalidated: string[] = [];
   asked: unknown[][] = [];
   savepoints = 0;
+  keyed = true;
 
   constructor(schema = "") {
     this.db.exec("PRAGMA foreign_keys = ON");
     if (schema !== "") this.db.exec(schema);
   }
 
-  execute(sql: string, params: readonly unknown[], mode: RowMode, maxRows = Number.POSITIVE_INFINITY): Executed {
+  execute(sql: string, params: readonly unknown[], mode: RowMode): Executed {
     this.statements.push({ sql, params: [...params] });
     const before = this.db.changes(true, false) as number;
     const rows: any[] = [];
@@ -46,7 +47,7 @@ export class TestHost implements Host {
       try {
         if (params.length > 0) statement.bind(params.map(bindable) as never);
         if (statement.columnCount > 0) columns = statement.getColumnNames([]) as string[];
-        while (rows.length < maxRows && statement.step()) rows.push(shaped(statement.get([]) as unknown[], columns, mode));
+        while (statement.step()) rows.push(shaped(statement.get([]) as unknown[], columns, mode));
       } finally {
         statement.finalize();
       }

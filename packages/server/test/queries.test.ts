@@ -8,9 +8,19 @@ const user1 = {
   settings: { theme: "dark" }, avatar: null,
 };
 
-/** Each query runs three times: built by drizzle, then by its plan. The answers and what is bound must agree. */
+/**
+ * Each query runs three times: built by drizzle, then by its plan; on a host that names rows itself, and on one that does
+ * not. The answers and what is bound must agree.
+ */
 async function thrice(query: (db: any) => any): Promise<any> {
+  const keyed = await thriceOn(true, query);
+  expect(await thriceOn(false, query)).toEqual(keyed);
+  return keyed;
+}
+
+async function thriceOn(keyed: boolean, query: (db: any) => any): Promise<any> {
   const host = filled();
+  host.keyed = keyed;
   const results: any[] = [];
   await runIn(host, async (ctx) => {
     for (let i = 0; i < 3; i++) results.push(await query(ctx.db));

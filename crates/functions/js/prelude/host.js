@@ -39,6 +39,8 @@ export function makeHost(native, answerTo) {
     return answer;
   };
   return Object.freeze({
+    // Rows may be asked for by names.
+    keyed: true,
     execute(sql, parameters, mode) {
       const values = [];
       for (let place = 0; place < parameters.length; place++) {

@@ -7,7 +7,7 @@ use rquickjs::{Array, Ctx, Exception, Function, Object, Result, Value};
 
 use super::{
     DATABASE, may_use_database,
-    rows::{Parameter, RowForm, Rows, integer_to_js},
+    rows::{Parameter, Rows, integer_to_js},
 };
 use crate::{
     call::{CallFailure, Limit},
@@ -18,8 +18,8 @@ use crate::{
 pub(super) fn install<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
     let ctx = native.ctx();
     let of = Arc::clone(state);
-    let execute = move |ctx: Ctx<'js>, sql: String, parameters: Array<'js>, mode: u8| {
-        execute(&ctx, &of, &sql, &parameters, mode)
+    let execute = move |ctx: Ctx<'js>, sql: String, parameters: Array<'js>, mode: Value<'js>| {
+        execute(&ctx, &of, &sql, &parameters, &mode)
     };
     native.set("execute", Function::new(ctx.clone(), execute)?)?;
     let of = Arc::clone(state);
@@ -54,18 +54,13 @@ fn execute<'js>(
     state: &State,
     sql: &str,
     parameters: &Array<'js>,
-    mode: u8,
+    mode: &Value<'js>,
 ) -> Result<Value<'js>> {
     may_use_database(ctx, state)?;
-    let form = match mode {
-        0 => RowForm::Arrays,
-        1 => RowForm::Objects,
-        _ => RowForm::None,
-    };
     let parameters: Vec<Parameter> =
         parameters.iter::<Value<'js>>().map(|value| Parameter::of(ctx, &value?)).collect::<Result<_>>()?;
     let parameters: Vec<SqlValue<'_>> = parameters.iter().map(Parameter::as_sql).collect();
-    let mut rows = Rows::new(ctx, form)?;
+    let mut rows = Rows::new(ctx, mode)?;
     let executed = match ask(ctx, state, |db| db.execute(sql, &parameters, &mut rows))? {
         Answer::Told(failure) => return Ok(failure),
         Answer::Done(executed) => executed,

@@ -82,7 +82,10 @@ impl Parameter {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowForm {
     Arrays,
+    /// Named as SQL names the columns.
     Objects,
+    /// Named by whoever asks.
+    Keyed,
     None,
 }
 
@@ -99,14 +102,28 @@ pub(super) struct Rows<'js> {
 }
 
 impl<'js> Rows<'js> {
-    pub(super) fn new(ctx: &Ctx<'js>, form: RowForm) -> Result<Self> {
+    /// `mode` of `execute`: 0 arrays, 1 objects, an array of names, else no rows.
+    pub(super) fn new(ctx: &Ctx<'js>, mode: &Value<'js>) -> Result<Self> {
+        let mut names = Vec::new();
+        let form = if let Some(keys) = mode.as_array() {
+            for key in keys.iter::<Value<'js>>() {
+                names.push(Atom::from_value(ctx.clone(), &key?)?);
+            }
+            RowForm::Keyed
+        } else {
+            match mode.as_int() {
+                Some(0) => RowForm::Arrays,
+                Some(1) => RowForm::Objects,
+                _ => RowForm::None,
+            }
+        };
         Ok(Self {
             ctx: ctx.clone(),
             form,
             columns: Array::new(ctx.clone())?,
             rows: Array::new(ctx.clone())?,
             count: 0,
-            names: Vec::new(),
+            names,
             error: None,
         })
     }
@@ -117,6 +134,10 @@ impl<'js> Rows<'js> {
     }
 
     fn add_columns(&mut self, names: &[&str]) -> Result<()> {
+        if self.form == RowForm::Keyed {
+            self.names.truncate(names.len());
+            return Ok(());
+        }
         for (place, name) in names.iter().enumerate() {
             let name = JsString::from_str(self.ctx.clone(), name)?.into_value();
             self.names.push(Atom::from_value(self.ctx.clone(), &name)?);
@@ -135,7 +156,7 @@ impl<'js> Rows<'js> {
                 }
                 self.rows.set(self.count, values)?;
             }
-            RowForm::Objects => {
+            RowForm::Objects | RowForm::Keyed => {
                 let object = Object::new(self.ctx.clone())?;
                 for (column, name) in self.names.iter().enumerate() {
                     // Defined, not set: a column may be called __proto__.

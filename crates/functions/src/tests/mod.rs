@@ -2,4 +2,5 @@ mod calls;
 mod hostile;
 mod loading;
 mod pools;
+mod programs;
 mod support;

@@ -1,6 +1,7 @@
 // How rows of a query become what drizzle answers with.
 import { Column, getTableName, is, SQL } from "drizzle-orm";
 import { noopDecoder } from "drizzle-orm/sql";
+import type { RowMode } from "../host.ts";
 import type { Decoder } from "./fingerprint.ts";
 
 /** A selected field, as drizzle lists them. */
@@ -19,6 +20,8 @@ interface Decoded {
 /** `keys`: every field stands at the top, so that the host makes the objects and only `decoded` columns are touched. */
 export interface Mapping {
   keys: string[] | undefined;
+  /** Whether the keys are what SQL names the columns. */
+  isNamed: boolean;
   decoded: Decoded[];
   nested: NestedColumn[];
   nullable: string[];
@@ -62,7 +65,20 @@ export function compileMapping(fields: readonly Selected[], joinsNotNullable?: R
     && !keys.includes("__proto__");
   const decoded = columns.flatMap(({ decoder, isDynamic }, index) =>
     decoder || isDynamic ? [{ index, key: keys[index]!, decoder }] : []);
-  return { keys: isFlat ? keys : undefined, decoded, nested: columns, nullable: nullableObjects(columns, joinsNotNullable) };
+  const isNamed = fields.every(({ path, field }) => path[0] === sqlName(field));
+  return { keys: isFlat ? keys : undefined, isNamed, decoded, nested: columns, nullable: nullableObjects(columns, joinsNotNullable) };
+}
+
+function sqlName(field: any): string | undefined {
+  if (is(field, SQL.Aliased)) return field.fieldAlias;
+  return is(field, Column) && field.columnType !== "SQLiteNumericBigInt" ? field.name : undefined;
+}
+
+/** In which form the host is asked for rows. */
+export function rowMode(mapping: Mapping, isKeyed: boolean | undefined): RowMode {
+  if (!mapping.keys) return 0;
+  if (isKeyed) return mapping.keys;
+  return mapping.isNamed ? 1 : 0;
 }
 
 /** Objects of joined tables that become `null` if all their columns are. */

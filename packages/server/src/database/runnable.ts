@@ -1,7 +1,7 @@
 import { fillPlaceholders, type SQL } from "drizzle-orm";
 import type { SQLiteSyncDialect } from "drizzle-orm/sqlite-core";
 import type { Decoder } from "./fingerprint.ts";
-import { decodeObjects, mapArrays, type Mapping } from "./mapping.ts";
+import { decodeObjects, mapArrays, type Mapping, rowMode } from "./mapping.ts";
 import { type Method, Prepared } from "./prepared.ts";
 import type { Session } from "./session.ts";
 
@@ -44,7 +44,7 @@ export abstract class Runnable {
   }
 
   get(values?: Record<string, unknown>): any {
-    return runAll(this.session, this.build("get"), values, 1)[0];
+    return runAll(this.session, this.build("get"), values)[0];
   }
 
   values(values?: Record<string, unknown>): any {
@@ -100,7 +100,7 @@ export abstract class Runnable {
     return new Prepared(built, method, {
       run: (values) => void session.execute(built.sql, filled(built, values), 2),
       all: (values) => counted(runAll(session, built, values)),
-      get: (values) => runAll(session, built, values, 1)[0],
+      get: (values) => runAll(session, built, values)[0],
       values: (values) => counted(session.execute(built.sql, filled(built, values), 0).rows),
     });
   }
@@ -115,23 +115,25 @@ export abstract class Runnable {
   }
 }
 
-/** Fills in placeholders; queries that kept none go as they are. */
+/** Fills in placeholders; queries that have none go as they are, but that what is undefined is NULL. */
 function filled({ params }: Built, values: Record<string, unknown> | undefined): unknown[] {
   for (let i = 0; i < params.length; i++) {
     const param = params[i];
-    if (param !== null && typeof param === "object" && !(param instanceof Uint8Array)) {
+    if (param === undefined) params[i] = null;
+    else if (param !== null && typeof param === "object" && !(param instanceof Uint8Array)) {
       return fillPlaceholders(params, values ?? {});
     }
   }
   return params;
 }
 
-function runAll(session: Session, built: Built, values: Record<string, unknown> | undefined, maxRows?: number): any[] {
+function runAll(session: Session, built: Built, values: Record<string, unknown> | undefined): any[] {
   const { mapping, expressions } = built;
   if (!mapping) {
     session.execute(built.sql, filled(built, values), 2);
     return [];
   }
-  const rows = session.execute(built.sql, filled(built, values), mapping.keys ?? 0, maxRows).rows;
-  return mapping.keys ? decodeObjects(mapping, rows, expressions) : mapArrays(mapping, rows, expressions);
+  const mode = rowMode(mapping, session.call.host.keyed);
+  const rows = session.execute(built.sql, filled(built, values), mode).rows;
+  return mode !== 0 ? decodeObjects(mapping, rows, expressions) : mapArrays(mapping, rows, expressions);
 }

@@ -4,7 +4,7 @@ import {
   extractUsedTable, getTableLikeName, haveSameKeys, orderSelectedFields, SelectionProxyHandler, setOperators, SQLiteViewBase,
   Table, ViewBaseConfig,
 } from "./drizzle.ts";
-import { Fingerprint, kindOf } from "./fingerprint.ts";
+import { Fingerprint, isNamed } from "./fingerprint.ts";
 import { clampLimit, limitParam, warnIfFull } from "./guard.ts";
 import { compileMapping, expressionDecoders, type Selected } from "./mapping.ts";
 import { planned } from "./plans.ts";
@@ -348,10 +348,4 @@ function fieldsOf(source: any): Fields {
   if (is(source, SQLiteViewBase)) return (source as any)[ViewBaseConfig].selectedFields;
   if (is(source, SQL)) return {};
   return getTableColumns(source);
-}
-
-function isNamed(source: any): boolean {
-  if (source === null || typeof source !== "object") return false;
-  const kind = kindOf(source);
-  return kind === "table" || kind === "view";
 }

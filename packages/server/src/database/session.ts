@@ -26,10 +26,10 @@ export class Session {
     this.scope = scope;
   }
 
-  execute(sql: string, params: readonly unknown[], mode: RowMode, maxRows?: number): Executed {
+  execute(sql: string, params: readonly unknown[], mode: RowMode): Executed {
     if (this.call.ended) this.call.use("ctx.db");
     if (this.scope.closed) throw new Error(OVER);
-    return this.call.host.execute(sql, params, mode, maxRows);
+    return this.call.host.execute(sql, params, mode);
   }
 
   warn(text: string): void {
@@ -52,7 +52,7 @@ export class Session {
 
   get(query: SQL): any {
     const { sql, params } = this.build(query);
-    return this.execute(sql, params, 1, 1).rows[0];
+    return this.execute(sql, params, 1).rows[0];
   }
 
   values(query: SQL): any[][] {

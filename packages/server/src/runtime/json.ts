@@ -15,8 +15,16 @@ export function base64(bytes: Uint8Array): string {
   return text;
 }
 
+/** Cannot be taken away; who inherits it may have its own, as Buffers of npm do. */
 function fixed(prototype: object, toJSON: (this: any) => string): void {
-  Object.defineProperty(prototype, "toJSON", { value: toJSON, writable: false, configurable: false, enumerable: false });
+  Object.defineProperty(prototype, "toJSON", {
+    get: () => toJSON,
+    set(this: object, value: unknown) {
+      if (this !== prototype) Object.defineProperty(this, "toJSON", { value, writable: true, configurable: true, enumerable: true });
+    },
+    configurable: false,
+    enumerable: false,
+  });
 }
 
 export function installJson(): void {

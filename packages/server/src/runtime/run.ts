@@ -28,9 +28,19 @@ export function callHook(program: Program, name: string, request: Request, host:
   return run(program, request, host, (ctx) => (name === "validatePayload" ? hook(...args) : hook(...args, ctx)));
 }
 
+let isClosed = false;
+
+/** From the first call on nothing can be added to what all objects inherit: it would stay for the calls of others. */
+function closePrototypes(): void {
+  if (isClosed) return;
+  isClosed = true;
+  for (const prototype of [Object.prototype, Function.prototype, Array.prototype]) Object.preventExtensions(prototype);
+}
+
 function run(program: Program, request: Request, host: Host, start: (ctx: unknown) => unknown): Promise<unknown> {
   const call = new Call(host, request);
   setCurrentCall(call);
+  closePrototypes();
   let result: unknown;
   try {
     result = start(makeContext(call, schemaOf(program)));

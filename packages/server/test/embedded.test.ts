@@ -1,0 +1,20 @@
+import { readdir, readFile } from "node:fs/promises";
+import { sql } from "drizzle-orm";
+import { expect, test } from "vitest";
+// @ts-expect-error It is a script, and has no types.
+import { builtModules } from "../scripts/modules.mjs";
+
+test("these tests run over drizzle as it is built in", () => {
+  expect(Object.hasOwn(sql`x`, "usedTables")).toBe(false);
+});
+
+const directory = new URL("../../../crates/functions/js/dist/", import.meta.url);
+
+test("what is built into the hub is what `npm run embed` makes", async () => {
+  const modules: Map<string, string> = await builtModules();
+  const found = (await readdir(directory)).filter((name) => name.endsWith(".js")).sort();
+  expect(found).toEqual([...modules.keys()].sort());
+  for (const [name, source] of modules) {
+    expect(await readFile(new URL(name, directory), "utf8"), `${name} is stale: npm run embed`).toBe(source);
+  }
+});
