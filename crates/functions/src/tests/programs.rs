@@ -16,7 +16,7 @@ export const tasks = collection("tasks", { app: "todo", title: text().index() })
 
 const FUNCTIONS: &str = r#"
 import { eq } from "drizzle-orm";
-import { query, mutation, internal, verifyJwt, type FerryContext } from "@ferry/server";
+import { query, mutation, internal, type FerryContext } from "@ferry/server";
 import path from "node:path";
 import { Buffer } from "buffer";
 import * as schema from "../schema";
@@ -29,7 +29,7 @@ export const addUser = mutation(async (ctx: Ctx) => {
   return ctx.db.insert(users).values({ fullName: "Ben", createdAt: new Date(5) }).returning({ id: users.id });
 });
 export const empty = internal(async (ctx: Ctx) => ctx.db.delete(users));
-export const shims = () => [path.join("a", "..", "b"), Buffer.from("é").toString("hex"), new Uint8Array([1]), 2n ** 60n];
+export const shims = () => [path.join("a", "..", "b"), Buffer.from([195, 169]).toString("hex"), new Uint8Array([1]), 2n ** 60n];
 "#;
 
 fn program() -> Program {

@@ -3,9 +3,6 @@ import { base64 } from "../runtime/json.ts";
 
 export type Encoding = "utf8" | "utf-8" | "hex" | "base64" | "base64url" | "latin1" | "binary" | "ascii";
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 function fromHex(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length >> 1);
   for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
@@ -38,7 +35,7 @@ function bytesOf(text: string, encoding: Encoding): Uint8Array {
     case "ascii":
       return Uint8Array.from(text, (letter) => letter.charCodeAt(0) & 255);
     default:
-      return encoder.encode(text);
+      return new TextEncoder().encode(text);
   }
 }
 
@@ -107,7 +104,7 @@ export class Buffer extends Uint8Array {
       case "ascii":
         return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
       default:
-        return decoder.decode(bytes);
+        return new TextDecoder().decode(bytes);
     }
   }
 }
