@@ -2,12 +2,15 @@
 
 use ferry_testkit::{
     command::Ferry,
-    jwt::{ED, OTHER_ED, key_set},
+    jwt::{EC, ED, OTHER_ED, key_set},
     wait,
 };
 use serde_json::{Value, json};
 
 use crate::support::{FERRY, hub};
+
+/// A private key that no other test has.
+const OTHER_PRIVATE_KEY: &str = r#"{"kty": "EC", "crv": "P-256", "d": "4Gcn-9WY55QG72XpRIiCJJ98kFB-6HRZTOKOJh2zTXM", "x": "ak_Eo4bHilZtDxpKG7wYxa4v--47kOz7DKGRQdoSDbg", "y": "pi8jiJ9RGvtAi1U1V8h-28UK2mJpBazODn_c9014vUU"}"#;
 
 // Verifies: JWT-03, CLI-02
 #[test]
@@ -67,4 +70,32 @@ fn settings_are_set_shown_tried_and_removed() {
     ferry.fails(2, &["jwt", "set", "notes", "--audience", "notes", "--jwks-file", "keys.json"]);
     assert_eq!(ferry.ok(&["jwt", "remove", "notes"]), format!("removed {id}\n"));
     assert!(ferry.run(&["jwt", "show", "notes"]).stderr.contains("(no JWT settings)"));
+}
+
+// Verifies: FUN-54
+#[test]
+fn keys_of_a_database_are_imported_and_rotated_and_never_replaced() {
+    let hub = hub();
+    let ferry = Ferry::new(FERRY, &hub.url());
+    ferry.signup("ada@example.com");
+    ferry.ok(&["db", "create", "app"]);
+    let error = ferry.fails(6, &["jwt", "rotate", "app"]);
+    assert!(error.contains("auth mode local"), "{error}");
+    std::fs::write(ferry.file("key.json"), EC.private_jwk().to_string()).unwrap();
+    assert_eq!(ferry.ok(&["jwt", "import", "app", "key.json"]), "edgepod-local-key\n");
+    let again = ferry.clone().input(&EC.private_jwk().to_string());
+    assert_eq!(again.ok(&["jwt", "import", "app", "-", "--json"]), "{\"kid\":\"edgepod-local-key\"}\n");
+    assert_eq!(ferry.ok(&["jwt", "rotate", "app"]), "fk_1\n");
+    let other = ferry.clone().input(OTHER_PRIVATE_KEY);
+    let error = other.fails(6, &["jwt", "import", "app", "-"]);
+    assert!(error.contains("no key is ever replaced"), "{error}");
+    std::fs::write(ferry.file("public.json"), EC.jwk().to_string()).unwrap();
+    let error = ferry.fails(9, &["jwt", "import", "app", "public.json"]);
+    assert!(error.contains("private JSON Web Key"), "{error}");
+    std::fs::write(ferry.file("torn.json"), "{\"d\":\"hush").unwrap();
+    let error = ferry.fails(2, &["jwt", "import", "app", "torn.json"]);
+    assert!(
+        error.contains("torn.json: expected a private JSON Web Key") && !error.contains("hush"),
+        "{error}"
+    );
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use ferry_testkit::{
     command::Ferry,
-    jwt::{ED, key_set},
+    jwt::{EC, ED, key_set},
     sample::Shape,
     wait::unix_seconds,
 };
@@ -146,6 +146,7 @@ fn foreign_credentials(ferry: &Ferry) {
     fs::write(ferry.file("static-token.txt"), "a-static-token-that-a-machine-drew-0123456789")
         .expect("a file");
     fs::write(ferry.file("keys.json"), key_set(&[ED]).to_string()).expect("a file");
+    fs::write(ferry.file("private-key.json"), EC.private_jwk().to_string()).expect("a file");
     let claims =
         json!({"iss": "https://id.example/", "aud": "notes", "sub": "user-17", "exp": unix_seconds() + 600});
     fs::write(ferry.file("token.jwt"), ED.token(&claims)).expect("a file");

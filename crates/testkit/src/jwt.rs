@@ -8,6 +8,9 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
+/// Where the secret of a P-256 key stands in its PKCS#8.
+const EC_SECRET: std::ops::Range<usize> = 36..68;
+
 /// A key pair of an issuer.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -38,6 +41,19 @@ impl Key {
         for (name, value) in self.members {
             jwk[name] = json!(value);
         }
+        jwk
+    }
+
+    /// The private key, for those on P-256.
+    ///
+    /// # Panics
+    /// If it is another.
+    #[must_use]
+    pub fn private_jwk(&self) -> Value {
+        assert_eq!(self.alg(), "ES256", "only of P-256 it is known where the secret stands");
+        let der = STANDARD.decode(self.secret).expect("the key is base64");
+        let mut jwk = self.jwk();
+        jwk["d"] = URL_SAFE_NO_PAD.encode(&der[EC_SECRET]).into();
         jwk
     }
 

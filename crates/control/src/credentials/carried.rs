@@ -125,6 +125,17 @@ impl<'r> Credentials<'r> {
         Self { bearer: Carried::Nothing, ..self }
     }
 
+    /// The same with the first API key in place of all: `Ferry-Key`, else `X-Edgepod-Key`, else `?key=`. So functions
+    /// read them, where clients may send more than one.
+    #[must_use]
+    pub fn with_first_key(mut self, headers: &'r HeaderMap, query: Option<&'r str>) -> Self {
+        let header = KEY_HEADERS.iter().find_map(|name| headers.get(name));
+        let header = header.map(|value| Cow::Borrowed(value.to_str().unwrap_or("\u{fffd}")));
+        let first = header.or_else(|| parameters(query, "key").next());
+        self.key = first.map_or(Carried::Nothing, Carried::One);
+        self
+    }
+
     /// Whether the API key begins with `prefix`.
     #[must_use]
     pub fn key_begins_with(&self, prefix: &str) -> bool {
@@ -216,6 +227,26 @@ mod tests {
             http::HeaderValue::from_bytes(b"\xff").unwrap(),
         )]);
         assert!(!Credentials::of_headers(&odd).is_empty(), "an unreadable key is not the same as none");
+    }
+
+    #[test]
+    fn of_several_keys_the_first_counts_where_that_is_asked() {
+        let all = headers(&[("x-edgepod-key", "k2"), ("ferry-key", "k1"), ("authorization", "Bearer t")]);
+        let first = |headers, query| {
+            Credentials::of_request(headers, query)
+                .with_first_key(headers, query)
+                .key()
+                .unwrap()
+                .map(str::to_owned)
+        };
+        assert_eq!(first(&all, Some("key=k3")).as_deref(), Some("k1"));
+        let edgepod = headers(&[("x-edgepod-key", "k2")]);
+        assert_eq!(first(&edgepod, Some("key=k3")).as_deref(), Some("k2"));
+        let none = HeaderMap::new();
+        assert_eq!(first(&none, Some("key=k3&key=k4")).as_deref(), Some("k3"));
+        assert_eq!(first(&none, None), None);
+        let without = Credentials::of_request(&all, None).with_first_key(&all, None).without_bearer();
+        assert_eq!((without.bearer().unwrap(), without.key_begins_with("k")), (None, true));
     }
 
     #[test]

@@ -30,15 +30,24 @@ pub struct SetFunctionAuth<'a> {
 }
 
 impl SetFunctionAuth<'_> {
+    /// Refuses settings that are wrong, for whoever does something else before.
+    ///
     /// # Errors
     /// The setting that is wrong.
-    pub async fn run(self, db: &ControlDb) -> Result<()> {
-        let Self { by, database_id, auth, jwt } = self;
-        if jwt.is_some() && auth != FunctionAuth::Remote {
+    pub fn check(&self) -> Result<()> {
+        if self.jwt.is_some() && self.auth != FunctionAuth::Remote {
             let message =
                 "jwks_url, issuer and audience belong to auth mode remote: leave them out, or set that mode";
             return Err(Error::new(Reason::InvalidArgument, message));
         }
+        self.jwt.as_ref().map_or(Ok(()), |text| set::validate(text).map(drop))
+    }
+
+    /// # Errors
+    /// The setting that is wrong.
+    pub async fn run(self, db: &ControlDb) -> Result<()> {
+        self.check()?;
+        let Self { by, database_id, auth, jwt } = self;
         let settings = jwt.map(|text| set::validate(&text).map(|settings| (text, settings))).transpose()?;
         let new = NewKey::random()?;
         change(db, by, database_id, move |change| {

@@ -32,16 +32,26 @@ pub struct SetFunctionSecrets<'a> {
 }
 
 impl SetFunctionSecrets<'_> {
+    /// Refuses what could not be set whatever else is stored, for whoever does something else before.
+    ///
+    /// # Errors
+    /// A name that is none; more than all secrets may take.
+    pub fn check(&self) -> Result<()> {
+        self.secrets.iter().try_for_each(|(name, _)| check_name(name))?;
+        let set = self.secrets.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        refuse_too_much(set.clone().count(), set.map(|(name, value)| name.len() + value.len()).sum())
+    }
+
     /// # Errors
     /// A name that is none, or too many or too large secrets; nothing is set then. Values are never shown.
     pub async fn run(self, db: &ControlDb) -> Result<()> {
+        self.check()?;
         let Self { by, database_id, secrets } = self;
         if secrets.is_empty() {
             return Ok(());
         }
         let mut wanted = Vec::with_capacity(secrets.len());
         for (name, value) in secrets {
-            check_name(&name)?;
             wanted.push((name, value.map(Zeroizing::new), random::bytes::<NONCE_BYTES>()?));
         }
         change(db, by, database_id, move |change| {
@@ -81,16 +91,20 @@ fn check_size(change: &FunctionsChange<'_, '_>) -> ferry_sqlite::Result<()> {
         .connection()
         .prepare_cached(sql)?
         .query_row([change.database_id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(refuse_too_much(count, bytes.saturating_sub(count * SEALED_EXTRA_BYTES))?)
+}
+
+fn refuse_too_much(count: usize, bytes: usize) -> Result<()> {
     let wrong = if count > FUNCTION_SECRETS_MAX {
         format!("a database has at most {FUNCTION_SECRETS_MAX} secrets: remove some")
-    } else if bytes.saturating_sub(count * SEALED_EXTRA_BYTES) > FUNCTION_SECRETS_MAX_BYTES {
+    } else if bytes > FUNCTION_SECRETS_MAX_BYTES {
         format!(
             "the secrets of a database have at most {FUNCTION_SECRETS_MAX_BYTES} bytes, names included: shorten some"
         )
     } else {
         return Ok(());
     };
-    Err(Error::new(Reason::TooLarge, wrong).into())
+    Err(Error::new(Reason::TooLarge, wrong))
 }
 
 /// A name as environments have them.

@@ -68,6 +68,6 @@ impl Control {
 pub(super) fn cannot_open(id: DatabaseId, error: SealError) -> Error {
     tracing::error!(database = %id, %error, "keys or secrets of functions cannot be opened");
     let message = "keys or secrets of this database cannot be opened: the hub's operator must bring back the signing \
-                   key that sealed them, or they must be set anew";
+                   key that sealed them; else set the secrets anew and rotate the key";
     Error::new(Reason::FailedPrecondition, message)
 }

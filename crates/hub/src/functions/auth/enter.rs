@@ -34,6 +34,7 @@ pub(in crate::functions) async fn enter(
         }
         carriers => carriers.credentials(parts).unwrap_or_default(),
     };
+    let credentials = credentials.with_first_key(headers, query);
     let client = ClientInfo::of(request_origin(parts).ip, headers);
     let authenticator = &hub.control.authenticator;
     let credential = authenticator.authenticate_function_caller(&credentials, &client, path).await?;
