@@ -96,6 +96,15 @@ pub enum Ask {
         /// `<n>s|m|h|d`.
         expires_in: String,
     },
+    /// `verifyJwt(token, env, {issuer, audience})` (FUN-55): by the database's JWT settings, or its own keys.
+    Verify {
+        /// The token.
+        token: String,
+        /// Who must have made it, if not whom the settings name.
+        issuer: Option<String>,
+        /// For whom it must be, likewise.
+        audience: Option<String>,
+    },
 }
 
 /// The answer to an [`Ask`].
@@ -105,6 +114,8 @@ pub enum AskAnswer {
     Fetch(Result<FetchResponse, String>),
     /// Of `signJwt`; `Err` as above.
     Sign(Result<String, String>),
+    /// Of `verifyJwt`: the claims, a JSON object. `Err`: what it answers with, `Token expired` (FUN-51).
+    Verify(Result<String, String>),
 }
 
 /// A request of `fetch`.

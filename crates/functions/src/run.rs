@@ -202,10 +202,12 @@ impl<'js> Run<'_, 'js> {
             AskAnswer::Fetch(Ok(response)) => {
                 self.kernel("answer", (id, true, response_to_js(self.ctx, response)?))
             }
-            AskAnswer::Sign(Ok(token)) => self.kernel("answer", (id, true, token)),
-            AskAnswer::Fetch(Err(message)) | AskAnswer::Sign(Err(message)) => {
-                self.kernel("answer", (id, false, message))
+            AskAnswer::Sign(Ok(text)) | AskAnswer::Verify(Ok(text)) => {
+                self.kernel("answer", (id, true, text))
             }
+            AskAnswer::Fetch(Err(message))
+            | AskAnswer::Sign(Err(message))
+            | AskAnswer::Verify(Err(message)) => self.kernel("answer", (id, false, message)),
         }
     }
 

@@ -1,6 +1,6 @@
 // What the hub hands to the runtime: one object per context. "The current call" is the hub's matter.
 
-export type SqlValue = null | number | bigint | string | boolean | Uint8Array | ArrayBuffer;
+export type Verified = { ok: true; payload: Record<string, unknown> } | { ok: false; error: string };
 
 /** How rows come back: 0 as arrays, 1 as objects, 2 not at all; names: as objects, column i under name i. */
 export type RowMode = 0 | 1 | 2 | readonly string[];
@@ -25,7 +25,8 @@ export interface Host {
   seq(): number;
   used(what: "user" | "headers" | "sign"): void;
   sign(claims: string, expiresIn: string): Promise<string>;
-  verify?(token: string, options: string): Promise<string>;
+  /** Tells by the hub's own rules whether a token is good. */
+  verify(token: string, issuer?: string, audience?: string): Promise<Verified>;
 }
 
 export interface Request {

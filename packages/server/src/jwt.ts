@@ -1,6 +1,7 @@
 import { currentCall } from "./call.ts";
+import type { Verified } from "./host.ts";
 
-export type Verified = { ok: true; payload: Record<string, unknown> } | { ok: false; error: string };
+export type { Verified } from "./host.ts";
 export type JwtSigner = (claims: Record<string, unknown>, expiresIn?: string) => Promise<string>;
 
 /** Checks a JWT as the hub checks those of callers (FUN-55). `env` is taken for the sake of EdgePod's programs, and not used. */
@@ -9,9 +10,7 @@ export async function verifyJwt(
   _env?: unknown,
   options: { issuer?: string; audience?: string } = {},
 ): Promise<Verified> {
-  const { host } = currentCall("verifyJwt()");
-  if (!host.verify) return { ok: false, error: "No JWKS URL or local JWKS configured" };
-  return JSON.parse(await host.verify(String(token), JSON.stringify(options))) as Verified;
+  return currentCall("verifyJwt()").host.verify(String(token), options.issuer, options.audience);
 }
 
 /** What `ctx.signJwt` is: `null` unless the database signs its own tokens. */

@@ -150,5 +150,6 @@ test("hooks get their arguments, and a context but for validatePayload", async (
   expect(JSON.parse(inspect(program)).hooks).toEqual(["validatePayload", "onPush"]);
   expect(await callHook(program, "validatePayload", request({ args: [{}, {}] }), host)).toBe(2);
   expect(await callHook(program, "onPush", request({ args: [{ id: 2 }] }), host)).toBe("Post of 2");
+  expect(await call(program, "hooks:onPush", request({ args: [{ id: 3 }] }), host)).toBe("Post of 3");
   await expect(callHook(program, "onPull", request({ args: [] }), host)).rejects.toThrow('Hook "onPull" does not exist');
 });

@@ -1,6 +1,6 @@
 // The hub's side of a call, on a real SQLite: what the tests of this package run functions against.
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
-import type { Executed, Host, Request, RowMode } from "../src/host.ts";
+import type { Executed, Host, Request, RowMode, Verified } from "../src/host.ts";
 
 const sqlite3 = await sqlite3InitModule();
 
@@ -109,8 +109,8 @@ export class TestHost implements Host {
     return `signed ${claims} for ${expiresIn}`;
   }
 
-  async verify(token: string, options: string): Promise<string> {
-    return JSON.stringify(token === "good" ? { ok: true, payload: JSON.parse(options) } : { ok: false, error: "Token expired" });
+  async verify(token: string, issuer?: string): Promise<Verified> {
+    return token === "good" ? { ok: true, payload: { issuer } } : { ok: false, error: "Token expired" };
   }
 
   rows(sql: string): unknown[] {

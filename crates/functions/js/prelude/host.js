@@ -1,6 +1,6 @@
 // What `ferry:runtime` gets: the database of the call, and what the call leaves behind.
 
-const { Array, ArrayBuffer, Error, Object, String, TypeError, Uint8Array } = globalThis;
+const { Array, ArrayBuffer, Error, JSON, Object, String, TypeError, Uint8Array } = globalThis;
 const { isArray } = Array;
 const { isView } = ArrayBuffer;
 const { apply } = Reflect;
@@ -62,5 +62,12 @@ export function makeHost(native, answerTo) {
       answerTo(native.sign(claims, expiresIn)).catch((message) => {
         throw new Error(message);
       }),
+    verify: (token, issuer, audience) => {
+      const text = (value) => (value === undefined || value === null ? undefined : `${value}`);
+      return answerTo(native.verify(`${token}`, text(issuer), text(audience))).then(
+        (claims) => ({ ok: true, payload: JSON.parse(claims) }),
+        (error) => ({ ok: false, error }),
+      );
+    },
   });
 }

@@ -23,7 +23,7 @@ pub(super) fn install<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<(
     clock(native, state)
 }
 
-/// `fetch`, `signJwt`: each gives the id under which its answer will come.
+/// `fetch`, `signJwt`, `verifyJwt`: each gives the id under which its answer will come.
 fn requests<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
     let ctx = native.ctx();
     let of = Arc::clone(state);
@@ -51,6 +51,15 @@ fn requests<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
             .map_err(|refusal| Exception::throw_message(&ctx, &format!("signJwt failed: {refusal}")))
     };
     native.set("sign", Function::new(ctx.clone(), sign)?)?;
+    let of = Arc::clone(state);
+    let verify = move |ctx: Ctx<'js>, token: String, issuer: Option<String>, audience: Option<String>| {
+        go_on(&ctx, &of)?;
+        let ask = Ask::Verify { token, issuer, audience };
+        of.call()
+            .ask(ask)
+            .map_err(|refusal| Exception::throw_message(&ctx, &format!("verifyJwt failed: {refusal}")))
+    };
+    native.set("verify", Function::new(ctx.clone(), verify)?)?;
     let of = Arc::clone(state);
     native.set("cancel", Function::new(ctx.clone(), move |id: u32| of.call().cancel(id))?)
 }

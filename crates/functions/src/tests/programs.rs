@@ -16,7 +16,7 @@ export const tasks = collection("tasks", { app: "todo", title: text().index() })
 
 const FUNCTIONS: &str = r#"
 import { eq } from "drizzle-orm";
-import { query, mutation, internal, type FerryContext } from "@ferry/server";
+import { query, mutation, internal, verifyJwt, type FerryContext } from "@ferry/server";
 import path from "node:path";
 import { Buffer } from "buffer";
 import * as schema from "../schema";
@@ -29,6 +29,7 @@ export const addUser = mutation(async (ctx: Ctx) => {
   return ctx.db.insert(users).values({ fullName: "Ben", createdAt: new Date(5) }).returning({ id: users.id });
 });
 export const empty = internal(async (ctx: Ctx) => ctx.db.delete(users));
+export const check = async (_: Ctx, args: { token: string }) => verifyJwt(args.token, {}, { issuer: "i" });
 export const shims = () => [path.join("a", "..", "b"), Buffer.from([195, 169]).toString("hex"), new Uint8Array([1]), 2n ** 60n];
 "#;
 
@@ -58,6 +59,7 @@ fn a_program_tells_its_kinds_and_its_schema() {
         kinds,
         [
             ("addUser", FunctionKind::Mutation, false),
+            ("check", FunctionKind::Auto, false),
             ("empty", FunctionKind::Auto, true),
             ("getUser", FunctionKind::Query, false),
             ("shims", FunctionKind::Auto, false),
@@ -116,4 +118,25 @@ fn what_node_has_built_in_is_there_in_parts() {
     // Verifies: FUN-10
     let outcome = outcome(&program(), "shims", "{}", &mut RoteDb::default());
     assert_eq!(outcome.result, Ok(Some(r#"["b","c3a9","AQ==","1152921504606846976"]"#.to_owned())));
+}
+
+#[test]
+fn tokens_are_verified_by_the_host() {
+    // Verifies: FUN-55
+    let pool = Pool::new(program(), 1);
+    let verified = |token: &str| {
+        let args = format!(r#"{{"token":"{token}"}}"#);
+        let mut call = FunctionCall::begin(pool.take(NOW_MS).expect("a context"), request("check", &args));
+        let outcome = drive(&mut call, &mut RoteDb::default(), |ask| {
+            let Ask::Verify { token, issuer, audience } = ask else { panic!("{ask:?}") };
+            assert_eq!((issuer.as_deref(), audience.as_deref()), (Some("i"), None));
+            let is_good = token == "good";
+            let answer =
+                if is_good { Ok(r#"{"sub":"u1"}"#.to_owned()) } else { Err("Token expired".to_owned()) };
+            Some(AskAnswer::Verify(answer))
+        });
+        outcome.result
+    };
+    assert_eq!(verified("good"), Ok(Some(r#"{"ok":true,"payload":{"sub":"u1"}}"#.to_owned())));
+    assert_eq!(verified("bad"), Ok(Some(r#"{"ok":false,"error":"Token expired"}"#.to_owned())));
 }

@@ -2,34 +2,43 @@ import type { Fingerprint } from "./fingerprint.ts";
 import type { Mapping } from "./mapping.ts";
 import type { Built } from "./runnable.ts";
 
-/** The text of a statement and the mapping of its rows, built once per shape. */
-export interface Plan {
-  sql: string;
-  mapping: Mapping | undefined;
-}
-
 /** Programs write few shapes; one that makes new ones without end (`sql.raw`, aliases made anew) starts over. */
 const MAX_PLANS = 500;
-const plans = new Map<string, Plan>();
+
+/** What was built, by fingerprint. */
+export class Plans<Plan> {
+  private readonly plans = new Map<string, Plan>();
+
+  get(key: string): Plan | undefined {
+    return this.plans.get(key);
+  }
+
+  set(key: string, plan: Plan): void {
+    if (this.plans.size >= MAX_PLANS) this.plans.clear();
+    this.plans.set(key, plan);
+  }
+}
+
+/** The text of a statement and the mapping of its rows. */
+const statements = new Plans<{ sql: string; mapping: Mapping | undefined }>();
 
 /**
  * The statement by its fingerprint, or built by drizzle. What drizzle binds must be what the fingerprint collected, or the
  * statement is built anew each time.
  */
 export function planned(print: Fingerprint, build: () => Built): Built {
-  const plan = plans.get(print.key);
+  const plan = statements.get(print.key);
   if (plan) {
     return { sql: plan.sql, params: print.params, mapping: plan.mapping, expressions: print.decoders };
   }
   const built = build();
   if (isSameList(built.params, print.params) && isSameList(built.expressions, print.decoders)) {
-    if (plans.size >= MAX_PLANS) plans.clear();
-    plans.set(print.key, { sql: built.sql, mapping: built.mapping });
+    statements.set(print.key, { sql: built.sql, mapping: built.mapping });
   }
   return built;
 }
 
-function isSameList(left: readonly unknown[], right: readonly unknown[]): boolean {
+export function isSameList(left: readonly unknown[], right: readonly unknown[]): boolean {
   return left.length === right.length && left.every((value, i) => Object.is(value, right[i]) || isSameBytes(value, right[i]));
 }
 
@@ -37,9 +46,4 @@ function isSameList(left: readonly unknown[], right: readonly unknown[]): boolea
 function isSameBytes(left: unknown, right: unknown): boolean {
   return left instanceof Uint8Array && right instanceof Uint8Array && left.length === right.length
     && left.every((byte, i) => byte === right[i]);
-}
-
-/** For tests and measurements. */
-export function planCount(): number {
-  return plans.size;
 }

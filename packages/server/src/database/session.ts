@@ -1,9 +1,7 @@
-import { entityKind, fillPlaceholders, type SQL } from "drizzle-orm";
+import { entityKind, type SQL } from "drizzle-orm";
 import type { SQLiteSyncDialect } from "drizzle-orm/sqlite-core";
 import type { Call } from "../call.ts";
 import type { Executed, RowMode } from "../host.ts";
-import { warnIfFull } from "./guard.ts";
-import { Prepared } from "./prepared.ts";
 import { OVER, type Scope } from "./scope.ts";
 
 export interface Query {
@@ -63,27 +61,5 @@ export class Session {
   /** drizzle's `$count` asks for this. */
   async count(query: SQL): Promise<number> {
     return this.values(query)[0]![0];
-  }
-
-  /** drizzle's relational queries ask for this. */
-  prepareQuery(
-    query: Query,
-    _fields: undefined,
-    method: "all" | "get",
-    _isArrays: boolean,
-    map: (rows: any[][]) => any,
-  ): Prepared {
-    const read = (values?: Record<string, unknown>) =>
-      this.execute(query.sql, fillPlaceholders(query.params, values ?? {}), 0).rows;
-    const mapped = (values?: Record<string, unknown>) => {
-      const rows = read(values);
-      if (this.guarded && method === "all") warnIfFull(this, rows.length);
-      return rows.length === 0 && method === "get" ? undefined : map(rows);
-    };
-    return new Prepared(query, method, { run: () => {}, all: mapped, get: mapped, values: read });
-  }
-
-  prepareOneTimeQuery(...query: Parameters<Session["prepareQuery"]>): Prepared {
-    return this.prepareQuery(...query);
   }
 }

@@ -14,7 +14,7 @@ type AnyFunction = (ctx: unknown, args: unknown) => unknown;
 
 /** What callers may name (FUN-01). */
 export function functionOf(program: Program, name: string): AnyFunction | undefined {
-  if (name === "default" || name.startsWith("_") || !Object.hasOwn(program, name)) return undefined;
+  if (name === "default" || name.startsWith("_") || name.includes(":") || !Object.hasOwn(program, name)) return undefined;
   const value: unknown = program[name];
   return typeof value === "function" && !isWrapper(value) ? (value as AnyFunction) : undefined;
 }

@@ -13,8 +13,12 @@ function schemaOf(program: Program): Schema {
   return schema;
 }
 
-/** Runs a function of the program. */
+/** Begins the names of hooks; no function that callers may name has a colon. */
+const HOOK = "hooks:";
+
+/** Runs a function of the program, or by `hooks:onPush` one of its hooks. */
 export function call(program: Program, name: string, request: Request, host: Host): Promise<unknown> {
+  if (name.startsWith(HOOK)) return callHook(program, name.slice(HOOK.length), request, host);
   const handler = functionOf(program, name);
   if (!handler) return Promise.reject(new Error(`NOT_FOUND: Function "${name}" does not exist.`));
   return run(program, request, host, (ctx) => handler(ctx, request.args));
