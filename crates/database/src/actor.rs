@@ -1,6 +1,7 @@
 //! The actor: one writer per database, a bounded mailbox, group commit. ARCHITECTURE.md, "The actor", tells why.
 
 mod jobs;
+mod lease;
 
 use std::{
     collections::VecDeque,
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use jobs::{Batch, GroupRequest, Job, next_batch};
+use lease::Lend;
 
 use crate::{
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
@@ -47,19 +49,21 @@ pub struct Committed<T> {
 }
 
 /// Handle of one database's writer; clones are handles of the same actor.
-pub struct Actor<E: 'static> {
+pub struct Actor<E: Send + 'static> {
     shared: Arc<Shared<E>>,
 }
 
 pub use jobs::ExclusiveWriter;
+pub use lease::WriterLease;
+pub(crate) use lease::too_old;
 
-impl<E> Clone for Actor<E> {
+impl<E: Send + 'static> Clone for Actor<E> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-struct Shared<E> {
+struct Shared<E: Send + 'static> {
     mailbox: Mutex<Mailbox<E>>,
     /// Free slots of the mailbox.
     slots: Semaphore,
@@ -93,7 +97,7 @@ impl<F: Fn() -> ferry_sqlite::Result<Writer> + Send + Sync + 'static> WriterFile
     }
 }
 
-struct Mailbox<E> {
+struct Mailbox<E: Send + 'static> {
     queue: VecDeque<Job<E>>,
     writer: WriterState,
     /// Set once the database is gone or the hub stops: what later jobs are told.
@@ -134,6 +138,8 @@ enum Turn {
     Done,
     /// More jobs came; the writer is still taken, with this.
     MoreToDo(OpenWriter),
+    /// The writer is lent: whoever has it puts it back.
+    Lent,
 }
 
 /// A turn that took no longer may be followed by one on a worker's thread.
@@ -210,6 +216,17 @@ impl<E: Send + 'static> Actor<E> {
     {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::exclusive(work, reply), Begin::Here).await?;
+        answer.await.unwrap_or_else(|_| Err(Error::internal()))
+    }
+
+    /// Lends the writer, with a transaction of its own, after the jobs that wait already; `still_may` is asked when the
+    /// transaction begins, and before it is committed.
+    ///
+    /// # Errors
+    /// What `still_may` refused, or `BUSY` when the mailbox stayed full.
+    pub async fn lend(&self, still_may: impl Fn() -> Result<()> + Send + 'static) -> Result<WriterLease<E>> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Job::Lend(Lend { still_may: Box::new(still_may), reply }), Begin::Here).await?;
         answer.await.unwrap_or_else(|_| Err(Error::internal()))
     }
 
@@ -365,7 +382,7 @@ impl<E: Send + 'static> Shared<E> {
             None => tokio::task::block_in_place(|| shared.turn(open)),
         };
         match turn {
-            Turn::Done => {}
+            Turn::Done | Turn::Lent => {}
             Turn::MoreToDo(open) if began.elapsed() < SHORT_TURN => Self::run_in_task(shared, open),
             Turn::MoreToDo(open) => Self::run_on_pool(shared, open),
         }
@@ -381,8 +398,12 @@ impl<E: Send + 'static> Shared<E> {
     }
 
     /// Serves one batch. Puts the writer back if nothing waits.
-    fn turn(&self, mut open: OpenWriter) -> Turn {
+    fn turn(self: &Arc<Self>, mut open: OpenWriter) -> Turn {
         let next = next_batch(&mut self.lock().queue);
+        if let Some(Batch::Lend(lend)) = next {
+            self.slots.add_permits(1);
+            return WriterLease::begin(self, open, lend).map_or(Turn::Lent, |open| self.settle(open));
+        }
         if let Some(batch) = next {
             self.slots.add_permits(batch.len());
             let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open.writer, batch)));
@@ -393,6 +414,11 @@ impl<E: Send + 'static> Shared<E> {
                 open.writer = None;
             }
         }
+        self.settle(open)
+    }
+
+    /// Puts the writer back unless jobs wait.
+    fn settle(&self, open: OpenWriter) -> Turn {
         let mut mailbox = self.lock();
         if mailbox.queue.is_empty() {
             mailbox.writer =
@@ -412,6 +438,7 @@ impl<E: Send + 'static> Shared<E> {
                 exclusive.into_commits().into_iter().for_each(&self.publish);
                 answer();
             }
+            Batch::Lend(_) => unreachable!("BUG: a lease ends the turn"),
         }
     }
 

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
-    actor::WriterFile,
+    actor::{WriterFile, WriterLease},
     blank::FirstModels,
     files::{DatabaseFiles, Evict},
     first_group::FirstGroup,
     newest::NewestSeq,
     readers::Readers,
     shared::Shared,
+    snapshot::SnapshotLease,
 };
 
 /// Who a request is made for, and whether he still may (TOK-17).
@@ -193,6 +194,50 @@ impl<M: Models> Database<M> {
     ) -> Option<ferry_sqlite::Result<T>> {
         self.files.touch();
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
+    }
+
+    /// Lends a read snapshot, beside the writer, for at most [`LEASE_MAX_MS`](ferry_types::limits::LEASE_MAX_MS).
+    ///
+    /// # Errors
+    /// `BUSY` when there was no room for long, or that the file cannot be opened (it appears with the first write).
+    pub async fn lend_snapshot(self: &Arc<Self>) -> Result<SnapshotLease> {
+        if let Some(lease) = self.lend_snapshot_inline() {
+            return lease;
+        }
+        let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
+        let begun = tokio::task::spawn_blocking(move || SnapshotLease::begin(reader, &main_of(&dir)));
+        let begun = begun.await.map_err(|_| Error::internal())?;
+        begun.map_err(ferry_sqlite::Error::into_refusal)
+    }
+
+    /// The same at once, of a connection that is open and free; `None` if there is none.
+    pub fn lend_snapshot_inline(&self) -> Option<Result<SnapshotLease>> {
+        self.files.touch();
+        let begun = SnapshotLease::begin(self.readers.take_open()?, &main_of(&self.dir));
+        Some(begun.map_err(ferry_sqlite::Error::into_refusal))
+    }
+
+    /// Lends the writer, with a transaction of its own, after the jobs that wait already. Nobody else writes until it is
+    /// committed or dropped. Whether `by` still may is asked when it begins and when it is committed (TOK-17).
+    ///
+    /// # Errors
+    /// See [`Actor::submit`] and [`Recheck::recheck`].
+    pub async fn lend_writer<R: Recheck>(&self, by: &R) -> Result<WriterLease<M::Effect>> {
+        self.files.touch();
+        let by = by.clone();
+        self.actor.lend(move || by.recheck()).await
+    }
+
+    /// The same on this thread, which waits for it: one that is none of the runtime's own.
+    ///
+    /// # Errors
+    /// As [`Self::lend_writer`].
+    pub fn lend_writer_blocking<R: Recheck>(
+        &self,
+        by: &R,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<WriterLease<M::Effect>> {
+        runtime.block_on(self.lend_writer(by))
     }
 
     /// Counts a long-lived connection until the guard is dropped.

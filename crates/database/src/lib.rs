@@ -13,9 +13,10 @@ mod newest;
 mod readers;
 mod registry;
 mod shared;
+mod snapshot;
 mod wakeup;
 
-pub use actor::{Actor, Commit, Committed, ExclusiveWriter};
+pub use actor::{Actor, Commit, Committed, ExclusiveWriter, WriterLease};
 pub use database::{ConnectionGuard, Database, Recheck, main_of};
 pub use ferry_sqlite::writer::seq_of;
 pub use files::{
@@ -25,6 +26,7 @@ pub use give_way::give_way;
 pub use inline::InlineRuns;
 pub use model::{ModelState, ModelStats, Models};
 pub use registry::Databases;
+pub use snapshot::SnapshotLease;
 pub use wakeup::{Wakeup, next};
 
 // For the macro `models!`.

@@ -97,15 +97,25 @@ impl Reader {
         path: &Path,
         work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T>,
     ) -> ferry_sqlite::Result<T> {
-        let connection = match self.connection.take() {
+        let connection = match self.take_connection() {
             Some(connection) => connection,
             None => ferry_sqlite::connection::open_reader(path)?,
         };
         let result = NativeSql::snapshot(&connection, work);
         if connection.is_autocommit() {
-            self.connection = Some(connection);
+            self.keep(connection);
         }
         result
+    }
+
+    /// The connection, if one was open; whoever does not give it back loses it, and nothing else.
+    pub(super) const fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
+    }
+
+    /// The connection is for the next reader.
+    pub(super) fn keep(&mut self, connection: Connection) {
+        self.connection = Some(connection);
     }
 }
 

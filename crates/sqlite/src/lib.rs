@@ -13,13 +13,14 @@ pub mod pages;
 pub mod sidecars;
 pub mod sql;
 pub mod template;
+pub mod tracked;
 pub mod writer;
 
 pub use blank::Blank;
 pub use error::{Error, Result};
 pub use sql::NativeSql;
 pub use template::TemplateDatabase;
-pub use writer::{Applied, Transaction, Writer};
+pub use writer::{Applied, LentWriter, Transaction, Writer};
 
 #[cfg(test)]
 mod tests;

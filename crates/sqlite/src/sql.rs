@@ -18,18 +18,37 @@ impl<'a> NativeSql<'a> {
     /// # Errors
     /// What `work` or SQLite reports. The transaction is over then too, unless SQLite cannot end it.
     pub fn snapshot<T>(connection: &'a Connection, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let run = |sql| connection.prepare_cached(sql)?.execute([]);
-        run("BEGIN")?;
-        let result = work(&Self(connection));
-        // After some failures SQLite has ended it by itself.
-        if !connection.is_autocommit() {
-            run("COMMIT")?;
-        }
+        let sql = Self(connection);
+        sql.begin_snapshot()?;
+        let result = work(&sql);
+        sql.end_snapshot()?;
         result
+    }
+
+    /// Begins a read transaction. Its snapshot is taken by the first read.
+    ///
+    /// # Errors
+    /// What SQLite reports.
+    pub fn begin_snapshot(&self) -> Result<()> {
+        self.0.prepare_cached("BEGIN")?.execute([])?;
+        Ok(())
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// What SQLite reports.
+    pub fn end_snapshot(&self) -> Result<()> {
+        // After some failures SQLite has ended it by itself.
+        if !self.0.is_autocommit() {
+            self.0.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
     }
 }
 
-struct Parameter<'a>(Value<'a>);
+/// A value as it is bound.
+pub(crate) struct Parameter<'a>(pub(crate) Value<'a>);
 
 impl ToSql for Parameter<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -43,7 +62,8 @@ impl ToSql for Parameter<'_> {
     }
 }
 
-struct NativeRow<'a>(&'a rusqlite::Row<'a>);
+/// A row as engines and functions see it.
+pub(crate) struct NativeRow<'a>(pub(crate) &'a rusqlite::Row<'a>);
 
 impl Row for NativeRow<'_> {
     fn value(&self, column: usize) -> Value<'_> {

@@ -1,5 +1,7 @@
 //! The one writer of a database: it runs requests in groups, a savepoint each, one COMMIT (one fsync) for all.
 
+mod lent;
+
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,10 +14,12 @@ use std::{
 };
 
 use ferry_types::{
-    Seq,
+    Reason, Seq,
     limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES},
 };
 use rusqlite::{Connection, OptionalExtension as _};
+
+pub use lent::LentWriter;
 
 use crate::{Blank, Error, NativeSql, Result, blank, connection, fault, folder, meta::META};
 
@@ -183,11 +187,10 @@ impl Writer {
             if let Err(error) = outcome {
                 // SQLite ended the transaction (disk full, I/O error): what it held is gone, and the requests
                 // behind the one that met the error run in a group of their own.
-                let text = error.to_string();
-                let full = error.is_storage_full();
-                for answer in &mut answers[first..] {
-                    *answer = Err(group_failed(full, &text));
-                }
+                let stopped = answers.pop_if(|last| matches!(error, Error::Refused(_)) && last.is_err());
+                answers[first..].fill_with(|| Err(group_failed(&error)));
+                // Whose statement was stopped knows why.
+                answers.extend(stopped);
                 if answers.len() == first {
                     // It did not even begin. While another process holds the database, each request that tried
                     // for itself would keep those behind it waiting: all of them have waited as long.
@@ -224,9 +227,11 @@ impl Writer {
                 seq = *taken;
             }
             let failed = answer.is_err();
+            let is_full = answer.as_ref().is_err_and(Error::is_storage_full);
             answers.push(answer);
             if self.connection.is_autocommit() {
-                return Err(Error::Io(std::io::ErrorKind::StorageFull.into()));
+                let full = || Error::Io(std::io::ErrorKind::StorageFull.into());
+                return Err(if is_full { full() } else { transaction_undone() });
             }
             if alone && failed {
                 return self.run("ROLLBACK");
@@ -363,12 +368,18 @@ impl Writer {
     }
 }
 
-fn group_failed(full: bool, text: &str) -> Error {
-    if full {
-        Error::Io(std::io::ErrorKind::StorageFull.into())
-    } else {
-        Error::Damaged(format!("the group commit failed: {text}"))
+fn group_failed(error: &Error) -> Error {
+    match error {
+        error if error.is_storage_full() => Error::Io(std::io::ErrorKind::StorageFull.into()),
+        Error::Refused(refusal) => Error::Refused(refusal.clone()),
+        other => Error::Damaged(format!("the group commit failed: {other}")),
     }
+}
+
+/// SQLite undid a transaction because a statement in it was stopped.
+fn transaction_undone() -> Error {
+    let message = "a statement had to be stopped, and all that shared its transaction was undone: try again";
+    Error::Refused(ferry_types::Error::new(Reason::Busy, message).retry_after_ms(0))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -59,6 +59,8 @@ pub const GROUP_MAX_REQUESTS: usize = 1024;
 /// How long a database waits to be opened while all that may be open are in use, before its callers are refused with
 /// `BUSY`.
 pub const OPEN_WAIT_MAX_MS: u64 = 5_000;
+/// How long a snapshot or a writer may be lent to one caller.
+pub const LEASE_MAX_MS: u64 = 30_000;
 /// Read-only connections kept open per database.
 pub const READERS_PER_DATABASE: usize = 4;
 /// WAL size above which the writer checkpoints and starts the WAL over in place.

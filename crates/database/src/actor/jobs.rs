@@ -6,12 +6,14 @@ use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{Error, Result, Seq, limits::GROUP_MAX_REQUESTS};
 use tokio::sync::oneshot;
 
-use super::{Commit, Committed, WriterFile};
+use super::{Commit, Committed, WriterFile, lease::Lend};
 
-pub(super) enum Job<E> {
+pub(super) enum Job<E: Send + 'static> {
     Request(Box<dyn GroupRequest<E>>),
     /// A job of its own, between groups.
     Exclusive(Box<dyn Exclusive<E>>),
+    /// Between groups too; the writer goes to the caller.
+    Lend(Lend<E>),
 }
 
 pub(super) trait GroupRequest<E>: Send {
@@ -38,7 +40,7 @@ struct Alone<F, T> {
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<E> Job<E> {
+impl<E: Send + 'static> Job<E> {
     pub(super) fn request<T, F>(work: F, reply: oneshot::Sender<Result<Committed<T>>>) -> Self
     where
         T: Send + 'static,
@@ -59,6 +61,7 @@ impl<E> Job<E> {
         match self {
             Self::Request(request) => request.answer(Err(refusal)),
             Self::Exclusive(work) => work.refuse(refusal),
+            Self::Lend(lend) => drop(lend.reply.send(Err(refusal))),
         }
     }
 }
@@ -153,29 +156,31 @@ pub(super) fn opened<'w>(
     Ok(writer.as_mut().expect("BUG: opened above"))
 }
 
-pub(super) enum Batch<E> {
+pub(super) enum Batch<E: Send + 'static> {
     Group(Vec<Box<dyn GroupRequest<E>>>),
     Exclusive(Box<dyn Exclusive<E>>),
+    Lend(Lend<E>),
 }
 
-impl<E> Batch<E> {
+impl<E: Send + 'static> Batch<E> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Group(requests) => requests.len(),
-            Self::Exclusive(_) => 1,
+            Self::Exclusive(_) | Self::Lend(_) => 1,
         }
     }
 }
 
 /// The job of its own at the front, or all requests up to the next one.
-pub(super) fn next_batch<E>(queue: &mut VecDeque<Job<E>>) -> Option<Batch<E>> {
+pub(super) fn next_batch<E: Send + 'static>(queue: &mut VecDeque<Job<E>>) -> Option<Batch<E>> {
     let mut group = Vec::new();
     while group.len() < GROUP_MAX_REQUESTS {
         match queue.pop_front() {
             Some(Job::Request(request)) => group.push(request),
             Some(Job::Exclusive(work)) if group.is_empty() => return Some(Batch::Exclusive(work)),
-            Some(exclusive) => {
-                queue.push_front(exclusive);
+            Some(Job::Lend(lend)) if group.is_empty() => return Some(Batch::Lend(lend)),
+            Some(of_its_own) => {
+                queue.push_front(of_its_own);
                 break;
             }
             None => break,

@@ -1,5 +1,7 @@
 //! The actor: groups, failures, panics, publication, idleness.
 
+mod lease;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
