@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ferry-client",
         ],
     ),
-    ("ferry-testkit", &["ferry-types", "ferry-protocol", "ferry-core"]),
+    ("ferry-testkit", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-functions"]),
     (
         "ferry-bench",
         &[

@@ -17,6 +17,17 @@ pub trait ModelState: Default + Send + Sync + 'static {
     /// alone, which waits for it.
     fn publish(&self, seq: Seq, effect: Self::Effect);
 
+    /// Names the views through which SQL sees what `effect` changed; `*` for all of the model's.
+    fn changed_views(_effect: &Self::Effect, _name: &mut dyn FnMut(&str)) {}
+
+    /// Whether it wants to know of views that others change.
+    fn follows_views(&self) -> bool {
+        false
+    }
+
+    /// A commit changed these views, whatever the model ([`Self::changed_views`]). Called as [`Self::publish`] is, before it.
+    fn views_changed(&self, _seq: Seq, _views: &[String]) {}
+
     /// Whether everything that is known here is known elsewhere too, so that the state may be forgotten.
     fn is_saved(&self) -> bool {
         true
@@ -126,6 +137,20 @@ macro_rules! models {
             type Effect = Effect;
 
             fn publish(&self, commit: $crate::Commit<Effect>) {
+                if false $(|| $crate::ModelState::follows_views(&*self.$name))+ {
+                    let mut views = ::std::vec::Vec::new();
+                    let mut name = |view: &str| views.push(::std::borrow::ToOwned::to_owned(view));
+                    for effect in &commit.effects {
+                        match effect {
+                            $(Effect::$variant(effect) => {
+                                <$state as $crate::ModelState>::changed_views(effect, &mut name);
+                            })+
+                        }
+                    }
+                    if !views.is_empty() {
+                        $($crate::ModelState::views_changed(&*self.$name, commit.seq, &views);)+
+                    }
+                }
                 for effect in commit.effects {
                     match effect {
                         $(Effect::$variant(effect) => {

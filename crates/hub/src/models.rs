@@ -10,6 +10,7 @@ macro_rules! for_each_model {
             events: Events, EventsConfig, EventsState, EventsService;
             records: Records, RecordsConfig, RecordsState, RecordsService;
             ops: Ops, OpsConfig, OpsState, OpsService;
+            functions: Functions, FunctionsConfig, FunctionsState, FunctionsService;
         }
     };
 }

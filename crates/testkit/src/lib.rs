@@ -10,6 +10,7 @@ pub mod dump;
 pub mod edgereplica;
 pub mod first_layout;
 pub mod frames;
+pub mod functions;
 pub mod hephd;
 pub mod hooks;
 pub mod http;

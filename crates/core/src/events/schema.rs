@@ -18,6 +18,9 @@ const EVENTS: &str = "CREATE TABLE IF NOT EXISTS _ferry_events(
         commit_seq INTEGER NOT NULL, principal TEXT, PRIMARY KEY(store, seq_num)) STRICT, WITHOUT ROWID";
 
 /// What SQL sees of all logs. Made when no event is left in a table of the first layout, so that none is ever missing.
+/// The view in which SQL sees the events of all stores.
+pub const VIEW_NAME: &str = "events";
+
 const VIEW: &str = "CREATE VIEW IF NOT EXISTS events(
         store_id, seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq) AS
         SELECT l.store_id, e.seq_num, e.parent_seq_num, e.name, e.args, e.created_at, e.client_id, e.session_id,

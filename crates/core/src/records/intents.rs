@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use ferry_types::{Error, Reason};
+
 use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push, json};
 
 pub use super::sqlite::view_columns::view_name;
@@ -25,12 +27,38 @@ pub type Touched = (String, String, String);
 /// # Errors
 /// What storage reports; a refusal when SQL wrote what a client may not.
 pub fn drain<S: RecordMaintenance>(store: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
+    drain_as(store, now, &Author { client: SQL_CLIENT, owner: None })
+}
+
+/// Who writes to the views.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// The name under which it is merged.
+    pub client: &'a str,
+    /// Whose records are meant where SQL names no owner.
+    pub owner: Option<&'a str>,
+}
+
+/// As [`drain`], for writes of `author`.
+///
+/// # Errors
+/// As [`drain`]; a refusal where nobody's records are meant.
+pub fn drain_as<S: RecordMaintenance>(
+    store: &S,
+    now: UnixNanos,
+    author: &Author<'_>,
+) -> Result<Vec<Touched>, S::Error> {
     let mut touched: Vec<Touched> = Vec::new();
-    for Intent { key, op, fields } in store.take_intents()? {
+    for Intent { mut key, op, fields } in store.take_intents()? {
+        if key.owner.is_empty() {
+            let missing = || format!("{}._owner is required for anonymous callers.", key.coll);
+            let owner = author.owner.ok_or_else(|| Error::new(Reason::InvalidArgument, missing()))?;
+            key.owner = owner.to_owned();
+        }
         let write = Stamped {
             owner: &key.owner,
             app: &key.app,
-            client: SQL_CLIENT,
+            client: author.client,
             coll: &key.coll,
             id: &key.id,
             op: &op,

@@ -4,6 +4,7 @@
 
 mod control;
 mod events;
+mod functions;
 mod jwt;
 mod keys;
 mod listener;
@@ -21,6 +22,7 @@ mod values;
 use std::collections::BTreeMap;
 
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
+pub use functions::FunctionsConfig;
 pub use keys::Key;
 pub use listener::{ListenerConfig, TlsFiles};
 pub(crate) use loopback::is_loopback_host;

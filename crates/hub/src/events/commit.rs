@@ -8,7 +8,7 @@ use ferry_core::events::{
     idempotency::{self, Keyed, Known},
 };
 use ferry_protocol::events::Event;
-use ferry_sqlite::fault;
+use ferry_sqlite::{Transaction, fault};
 use ferry_types::{Result, Seq, UnixMillis};
 use serde_json::json;
 
@@ -151,6 +151,58 @@ impl Receipt {
     }
 }
 
+/// Appends `wanted` in the request that `transaction` is of.
+///
+/// # Errors
+/// A failure of storage.
+pub(crate) fn append_in(
+    transaction: &mut Transaction<'_, Effect>,
+    store: &Store,
+    wanted: Wanted,
+    at: UnixMillis,
+) -> ferry_sqlite::Result<Outcome> {
+    let Wanted { mut batch, own, at_head, backend_id, keyed, principal } = wanted;
+    let now = at.to_string();
+    let commit_seq = transaction.seq().0;
+    let sql = transaction.sql();
+    if let Some(keyed) = &keyed {
+        // Again, here, where two equal requests come one after the other.
+        match idempotency::find(&sql, store.id(), keyed, &now)? {
+            Known::New => {}
+            Known::Answered(text) => return Ok(Outcome::Answered(text)),
+            Known::Reused => return Ok(Outcome::KeyReused),
+        }
+    }
+    if at_head && let Some(head) = ferry_core::events::append::head(&sql, store.id())? {
+        renumber(&mut batch, head);
+    }
+    let append = Append {
+        store_id: store.id(),
+        backend_id: backend_id.as_deref(),
+        now: &now,
+        commit_seq,
+        principal: &principal,
+        is_suspect: store.is_suspect(),
+    };
+    let outcome = append_batch(&sql, &append, &batch)?;
+    if let AppendOutcome::Held(row) = &outcome {
+        transaction.effect(Effect::Events(Publication::replaced(row.clone())));
+        return Ok(Outcome::Decided(outcome, None));
+    }
+    let AppendOutcome::Appended(appended) = &outcome else {
+        return Ok(Outcome::Decided(outcome, None));
+    };
+    let receipt = Receipt::of(&batch, own, appended, store, commit_seq);
+    if let Some(keyed) = &keyed {
+        let until = UnixMillis(at.0 + idempotency::KEEP_MS).to_string();
+        idempotency::remember(&sql, store.id(), keyed, &receipt.to_json(), (&now, &until))?;
+    }
+    let publication = Publication::appended(store.id(), batch, &appended.created_at, commit_seq);
+    transaction.effect(Effect::Events(publication));
+    fault::point("events.append")?;
+    Ok(Outcome::Decided(outcome, Some(receipt)))
+}
+
 /// Appends `wanted` in the next group and returns once it is on disk and published.
 ///
 /// # Errors
@@ -163,49 +215,7 @@ pub async fn append(
 ) -> Result<Outcome> {
     let (clock, store) = (Arc::clone(&hub.clock), Arc::clone(store));
     let committed = database
-        .submit_beside(by, move |transaction| {
-            let Wanted { mut batch, own, at_head, backend_id, keyed, principal } = wanted;
-            let at = clock.now();
-            let now = at.to_string();
-            let commit_seq = transaction.seq().0;
-            let sql = transaction.sql();
-            if let Some(keyed) = &keyed {
-                // Again, here, where two equal requests come one after the other.
-                match idempotency::find(&sql, store.id(), keyed, &now)? {
-                    Known::New => {}
-                    Known::Answered(text) => return Ok(Outcome::Answered(text)),
-                    Known::Reused => return Ok(Outcome::KeyReused),
-                }
-            }
-            if at_head && let Some(head) = ferry_core::events::append::head(&sql, store.id())? {
-                renumber(&mut batch, head);
-            }
-            let append = Append {
-                store_id: store.id(),
-                backend_id: backend_id.as_deref(),
-                now: &now,
-                commit_seq,
-                principal: &principal,
-                is_suspect: store.is_suspect(),
-            };
-            let outcome = append_batch(&sql, &append, &batch)?;
-            if let AppendOutcome::Held(row) = &outcome {
-                transaction.effect(Effect::Events(Publication::replaced(row.clone())));
-                return Ok(Outcome::Decided(outcome, None));
-            }
-            let AppendOutcome::Appended(appended) = &outcome else {
-                return Ok(Outcome::Decided(outcome, None));
-            };
-            let receipt = Receipt::of(&batch, own, appended, &store, commit_seq);
-            if let Some(keyed) = &keyed {
-                let until = UnixMillis(at.0 + idempotency::KEEP_MS).to_string();
-                idempotency::remember(&sql, store.id(), keyed, &receipt.to_json(), (&now, &until))?;
-            }
-            let publication = Publication::appended(store.id(), batch, &appended.created_at, commit_seq);
-            transaction.effect(Effect::Events(publication));
-            fault::point("events.append")?;
-            Ok(Outcome::Decided(outcome, Some(receipt)))
-        })
+        .submit_beside(by, move |transaction| append_in(transaction, &store, wanted, clock.now()))
         .await?;
     // On disk and published, and nobody has been told.
     fault::point("events.committed").map_err(ferry_sqlite::Error::into_refusal)?;

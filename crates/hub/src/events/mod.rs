@@ -31,6 +31,7 @@ mod stores;
 mod watermarks;
 mod wire;
 
+pub(crate) use commit::{Outcome as AppendedOrNot, Wanted as WantedEvents, append_in};
 pub use commit::{Publication, append};
 pub use open::{new_backend_id, open_store};
 pub use service::EventsService;

@@ -77,6 +77,10 @@ impl ModelState for EventsState {
         }
     }
 
+    fn changed_views(_: &Publication, name: &mut dyn FnMut(&str)) {
+        name(schema::VIEW_NAME);
+    }
+
     /// Whether the control plane was told of everything that changed.
     fn is_saved(&self) -> bool {
         self.lock().stores.values().all(|store| store.unsaved().is_none())

@@ -24,5 +24,6 @@ mod state;
 mod storage;
 mod watermark;
 
+pub(crate) use api::append_in;
 pub use service::OpsService;
 pub use state::{OpsPublication, OpsState};

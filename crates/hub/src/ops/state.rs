@@ -82,6 +82,10 @@ impl ModelState for OpsState {
         }
     }
 
+    fn changed_views(_: &OpsPublication, name: &mut dyn FnMut(&str)) {
+        schema::VIEW_NAMES.iter().for_each(|view| name(view));
+    }
+
     /// Whether the control plane was told of everything that was stored.
     fn is_saved(&self) -> bool {
         self.unsaved().is_none()

@@ -11,7 +11,7 @@ use ferry_core::ops::{
     schema,
 };
 use ferry_protocol::ops::EpochPolicy;
-use ferry_sqlite::{NativeSql, fault};
+use ferry_sqlite::{NativeSql, Transaction, fault};
 use ferry_types::{DatabaseKind, Error, Model, OpSeq, Reason, Result, Seq, UnixMillis};
 
 use super::{
@@ -160,7 +160,7 @@ where
 
 /// What the log will be called that the first write of this database makes: what is answered before is true afterwards,
 /// unless the hub starts anew in between, when nothing was acknowledged under that name.
-fn next_identity(state: &OpsState) -> Result<LogIdentity> {
+pub(super) fn next_identity(state: &OpsState) -> Result<LogIdentity> {
     let mut next = state.next_identity.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(identity) = &*next {
         return Ok(identity.clone());
@@ -207,23 +207,11 @@ where
     // What is not stored must still be told: an error rolls back, and carries no answer.
     let undone: Arc<Mutex<Option<T>>> = Arc::default();
     let told = Arc::clone(&undone);
-    let committed = database.submit(by, move |transaction| {
-        let (sql, commit) = (transaction.sql(), transaction.seq());
-        let (log, is_new) = log(&sql, begin)?;
-        let mut writer = LogWriter { sql, log, is_new, commit, published: Vec::new() };
-        if is_new {
-            writer.published.push(begun(&writer.log));
-            fault::point("ops.created")?;
-        }
-        match work(&mut writer)? {
-            LogOutcome::Keep(value) => {
-                writer.published.into_iter().for_each(|effect| transaction.effect(Effect::Ops(effect)));
-                Ok(value)
-            }
-            LogOutcome::Undo(value) => {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Err(Error::new(Reason::FailedPrecondition, "nothing of it is stored").into())
-            }
+    let committed = database.submit(by, move |transaction| match write_in(transaction, begin, work)? {
+        LogOutcome::Keep(value) => Ok(value),
+        LogOutcome::Undo(value) => {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Err(Error::new(Reason::FailedPrecondition, "nothing of it is stored").into())
         }
     });
     let committed = committed.await;
@@ -231,6 +219,29 @@ where
         Some(value) => Ok(Committed { value, seq: None }),
         None => committed,
     }
+}
+
+/// Writes into the log in the request that `transaction` is of. What is not to be kept is the caller's to roll back.
+///
+/// # Errors
+/// What `work` refuses or storage reports.
+pub(super) fn write_in<T>(
+    transaction: &mut Transaction<'_, Effect>,
+    begin: Option<(LogIdentity, UnixMillis)>,
+    work: impl FnOnce(&mut LogWriter<'_>) -> ferry_sqlite::Result<LogOutcome<T>>,
+) -> ferry_sqlite::Result<LogOutcome<T>> {
+    let (sql, commit) = (transaction.sql(), transaction.seq());
+    let (log, is_new) = log(&sql, begin)?;
+    let mut writer = LogWriter { sql, log, is_new, commit, published: Vec::new() };
+    if is_new {
+        writer.published.push(begun(&writer.log));
+        fault::point("ops.created")?;
+    }
+    let outcome = work(&mut writer)?;
+    if matches!(outcome, LogOutcome::Keep(_)) {
+        writer.published.into_iter().for_each(|effect| transaction.effect(Effect::Ops(effect)));
+    }
+    Ok(outcome)
 }
 
 /// The log, made with the identity `begin` if there is none; and whether it was.

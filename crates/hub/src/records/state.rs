@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use ferry_core::{records::sqlite::SqliteRecords, topic::Topics};
+use ferry_core::{
+    records::{intents::view_name, sqlite::SqliteRecords},
+    topic::Topics,
+};
 use ferry_database::{ModelState, ModelStats};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Seq};
@@ -74,6 +77,15 @@ impl ModelState for RecordsState {
                     owner.remove();
                 }
             }
+        }
+    }
+
+    fn changed_views(effect: &RecordsEffect, name: &mut dyn FnMut(&str)) {
+        match effect {
+            RecordsEffect::Changed(ChangedRecords { app, collections, .. }) => {
+                collections.iter().for_each(|collection| name(&view_name(app, collection)));
+            }
+            RecordsEffect::OwnerRemoved(_) => name("*"),
         }
     }
 

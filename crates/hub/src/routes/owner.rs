@@ -15,7 +15,7 @@ pub(crate) enum PathOwner {
     Hub,
     /// A sync model's.
     Model(Model),
-    /// A sync model's, of a wire with a CORS of its own (LiveStore's).
+    /// A sync model's, of a wire with a CORS of its own (LiveStore's, EdgePod's).
     BeforeCors(Model),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn owner(parts: &Parts) -> PathOwner {
         ["sync", "push" | "pull", ..] => PathOwner::Model(Model::Ops),
         ["sync", _, ..] => PathOwner::Model(Model::Records),
         ["ws"] if has("key") || has("sessionId") || is_for_functions(&parts.headers) => {
-            PathOwner::Model(Model::Functions)
+            PathOwner::BeforeCors(Model::Functions)
         }
         ["ws"] | ["ws", _] => PathOwner::Model(Model::Records),
         ["livestore" | "websocket"] | ["livestore" | "websocket", ""] => PathOwner::BeforeCors(Model::Events),
@@ -46,7 +46,7 @@ pub(crate) fn owner(parts: &Parts) -> PathOwner {
 fn fixed(path: &str) -> Option<PathOwner> {
     match path {
         "/healthz" | "/health" | "/readyz" | "/metrics" => return Some(PathOwner::Hub),
-        "/.well-known/jwks.json" => return Some(PathOwner::Model(Model::Functions)),
+        "/.well-known/jwks.json" => return Some(PathOwner::BeforeCors(Model::Functions)),
         _ => {}
     }
     let under = |prefix: &str| path.strip_prefix(prefix);
@@ -57,7 +57,7 @@ fn fixed(path: &str) -> Option<PathOwner> {
         return Some(PathOwner::Hub);
     }
     if under("/rpc/").is_some() {
-        return Some(PathOwner::Model(Model::Functions));
+        return Some(PathOwner::BeforeCors(Model::Functions));
     }
     let below = under("/v1/")?;
     let mut names = below.split('/');
@@ -69,7 +69,7 @@ fn fixed(path: &str) -> Option<PathOwner> {
             "events" => PathOwner::Model(Model::Events),
             "records" => PathOwner::Model(Model::Records),
             "ops" | "hephd" => PathOwner::Model(Model::Ops),
-            "functions" | "rpc" | "ws" | ".well-known" => PathOwner::Model(Model::Functions),
+            "functions" | "rpc" | "ws" | ".well-known" => PathOwner::BeforeCors(Model::Functions),
             _ => PathOwner::Hub,
         },
         _ => PathOwner::Hub,
@@ -111,9 +111,9 @@ mod tests {
             ("/v1/databases/app/file?storeId=a", PathOwner::Model(Model::Pages)),
             ("/v1/databases/app/records/x", PathOwner::Model(Model::Records)),
             ("/v1/databases/app/hephd/sync/push", PathOwner::Model(Model::Ops)),
-            ("/v1/databases/app/ws", PathOwner::Model(Model::Functions)),
+            ("/v1/databases/app/ws", PathOwner::BeforeCors(Model::Functions)),
             ("/v1/nothing?storeId=a", PathOwner::Hub),
-            ("/rpc/f?storeId=a", PathOwner::Model(Model::Functions)),
+            ("/rpc/f?storeId=a", PathOwner::BeforeCors(Model::Functions)),
             ("/?storeId=a&transport=ws", PathOwner::BeforeCors(Model::Events)),
             ("/livestore/?storeId=a", PathOwner::BeforeCors(Model::Events)),
             ("/any/path?x&storeId=a", PathOwner::BeforeCors(Model::Events)),
@@ -123,7 +123,7 @@ mod tests {
             ("/sync/push", PathOwner::Model(Model::Ops)),
             ("/sync/pull/x", PathOwner::Model(Model::Ops)),
             ("/sync/app/stream", PathOwner::Model(Model::Records)),
-            ("/ws?key=k", PathOwner::Model(Model::Functions)),
+            ("/ws?key=k", PathOwner::BeforeCors(Model::Functions)),
             ("/ws", PathOwner::Model(Model::Records)),
             ("/ws/app", PathOwner::Model(Model::Records)),
             ("/livestore", PathOwner::BeforeCors(Model::Events)),
@@ -134,10 +134,10 @@ mod tests {
         ] {
             assert_eq!(of(uri, &[]), expected, "{uri}");
         }
-        assert_eq!(of("/ws", &[("ferry-key", "k")]), PathOwner::Model(Model::Functions));
+        assert_eq!(of("/ws", &[("ferry-key", "k")]), PathOwner::BeforeCors(Model::Functions));
         assert_eq!(
             of("/ws", &[("sec-websocket-protocol", "x, ferry.functions.v1")]),
-            PathOwner::Model(Model::Functions)
+            PathOwner::BeforeCors(Model::Functions)
         );
     }
 }

@@ -23,6 +23,20 @@ impl TableChanges {
         Self { all: seq, newest: seq, tables: HashMap::new() }
     }
 
+    /// Knows nothing yet, not even which commits there were: every table may have been changed at any time.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { all: Seq(u64::MAX), newest: Seq(0), tables: HashMap::new() }
+    }
+
+    /// `seq` was the newest commit at some time since this began: all later ones are known.
+    pub(super) fn known_since(&mut self, seq: Seq) {
+        if self.all == Seq(u64::MAX) {
+            self.all = seq;
+        }
+        self.newest = self.newest.max(seq);
+    }
+
     /// The newest commit that is known of.
     #[must_use]
     pub const fn newest(&self) -> Seq {
@@ -46,7 +60,9 @@ impl TableChanges {
 
     /// Everything may have been changed up to `seq`.
     pub(super) fn reset(&mut self, seq: Seq) {
-        self.all = self.all.max(seq);
+        if self.all != Seq(u64::MAX) {
+            self.all = self.all.max(seq);
+        }
         self.newest = self.newest.max(seq);
         self.tables.clear();
     }

@@ -91,7 +91,18 @@ pub enum LiveOutput {
         socket: SocketId,
         /// The client's name for it.
         id: Arc<str>,
+        /// The client holds it.
+        same: bool,
     },
+}
+
+/// What running a query again came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// For sockets that keep the result themselves.
+    pub outputs: Vec<LiveOutput>,
+    /// Somebody held another result.
+    pub differed: bool,
 }
 
 /// Why clients are told (`ferry_functions_pushes_total`).
@@ -126,6 +137,17 @@ impl<P: Clone> LiveQueries<P> {
             due: Vec::new(),
             pushes: HashMap::new(),
         }
+    }
+
+    /// None, and nothing is known of any commit until [`Self::known_since`].
+    #[must_use]
+    pub fn unknown(limits: SessionLimits) -> Self {
+        Self { changes: TableChanges::unknown(), ..Self::new(Seq(0), limits) }
+    }
+
+    /// All commits since this was made are told here, and `seq` was the newest one at some time since.
+    pub fn known_since(&mut self, seq: Seq) {
+        self.changes.known_since(seq);
     }
 
     /// When each table was changed.
@@ -282,15 +304,28 @@ impl<P: Clone> LiveQueries<P> {
             .collect()
     }
 
+    /// Whether a socket keeps the query's result: then it is run, whatever that costs.
+    #[must_use]
+    pub fn is_kept(&self, query: QueryId) -> bool {
+        self.queries.is_kept(query)
+    }
+
+    /// Ends all that a socket keeps.
+    pub fn unsubscribe_all(&mut self, socket: SocketId) {
+        for (id, query) in self.subscriptions.remove(&socket).unwrap_or_default() {
+            self.queries.release_socket(query, socket, &id);
+        }
+    }
+
     /// Whether something is due.
     #[must_use]
     pub fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    /// A query was run again: tells those whose result differs. The outputs are for sockets that keep it themselves.
-    pub fn evaluated(&mut self, query: QueryId, evaluated: &Evaluated, now_ms: u64) -> Vec<LiveOutput> {
-        let mut results = Vec::new();
+    /// A query was run again: tells those whose result differs.
+    pub fn evaluated(&mut self, query: QueryId, evaluated: &Evaluated, now_ms: u64) -> Compared {
+        let mut results = Compared::default();
         let Some(is_due) = self.queries.end_run(query) else { return results };
         if evaluated.seq < self.queries.seq(query) {
             // Somebody holds a newer result: this one says nothing.
@@ -306,9 +341,12 @@ impl<P: Clone> LiveQueries<P> {
             match &holder.socket {
                 Some((socket, id)) => {
                     // The first result is told even if the client holds it: then as the same.
-                    if holder.hash != evaluated.hash || holder.is_stale {
-                        results.push(LiveOutput::Result { socket: *socket, id: Arc::clone(id) });
+                    let same = holder.hash == evaluated.hash;
+                    if !same || holder.is_stale {
+                        let id = Arc::clone(id);
+                        results.outputs.push(LiveOutput::Result { socket: *socket, id, same });
                     }
+                    results.differed |= !same;
                     holder.hash = evaluated.hash;
                     holder.is_stale = false;
                 }
@@ -323,6 +361,7 @@ impl<P: Clone> LiveQueries<P> {
         if told > 0 {
             *self.pushes.entry(PushReason::Changed).or_default() += told;
         }
+        results.differed |= told > 0;
         self.queries.ran(query, told > 0);
         if again {
             self.make_due_or_push(query, evaluated.seq, now_ms);
@@ -340,7 +379,7 @@ impl<P: Clone> LiveQueries<P> {
             self.make_due(query);
         }
         let sockets = self.queries.holders_mut(query).filter_map(|holder| holder.socket.clone());
-        sockets.map(|(socket, id)| LiveOutput::Result { socket, id }).collect()
+        sockets.map(|(socket, id)| LiveOutput::Result { socket, id, same: false }).collect()
     }
 
     /// A socket of a session opens; the oldest of the session is given back if there are too many (FUN-26).
@@ -350,9 +389,7 @@ impl<P: Clone> LiveQueries<P> {
 
     /// A socket is closed.
     pub fn disconnect(&mut self, socket: SocketId, now_ms: u64) {
-        for (id, query) in self.subscriptions.remove(&socket).unwrap_or_default() {
-            self.queries.release_socket(query, socket, &id);
-        }
+        self.unsubscribe_all(socket);
         self.sessions.disconnect(socket, now_ms);
     }
 

@@ -225,10 +225,14 @@ impl<P: Clone> Queries<P> {
 
     /// Whether running it again is what finds out; sockets that keep the result are served by that alone.
     pub(super) fn may_be_gated(&self, id: QueryId) -> bool {
-        self.all.get(&id).is_some_and(|query| {
-            let is_kept = query.holders.iter().any(|holder| holder.socket.is_some());
-            is_kept || query.gate == Gate::Run && query.changed_in_a_row < CHANGED_IN_A_ROW_MAX
-        })
+        let is_gated =
+            |query: &Query<P>| query.gate == Gate::Run && query.changed_in_a_row < CHANGED_IN_A_ROW_MAX;
+        self.is_kept(id) || self.all.get(&id).is_some_and(is_gated)
+    }
+
+    /// Whether a socket keeps its result.
+    pub(super) fn is_kept(&self, id: QueryId) -> bool {
+        self.all.get(&id).is_some_and(|query| query.holders.iter().any(|holder| holder.socket.is_some()))
     }
 
     /// Whether somebody who was not told yet holds its result, or a socket keeps it.

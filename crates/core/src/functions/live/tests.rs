@@ -146,14 +146,14 @@ fn a_socket_is_sent_each_result_that_differs_until_it_says_so() {
     let run = |live: &mut Live, hash, seq| {
         let due = live.take_due();
         assert_eq!(due.len(), 1);
-        live.evaluated(due[0].0, &evaluated(&["users"], hash, seq), 0)
+        live.evaluated(due[0].0, &evaluated(&["users"], hash, seq), 0).outputs
     };
-    let sent = [LiveOutput::Result { socket: SocketId(1), id: "a".into() }];
-    assert_eq!(run(&mut live, 7, 1), sent, "the first one, even if the client holds it");
+    let sent = |same| [LiveOutput::Result { socket: SocketId(1), id: "a".into(), same }];
+    assert_eq!(run(&mut live, 7, 1), sent(true), "the first one, even if the client holds it");
     live.committed(Seq(2), &names(&["users"]), &[], 0);
     assert_eq!(run(&mut live, 7, 2), []);
     live.committed(Seq(3), &names(&["users"]), &[], 0);
-    assert_eq!(run(&mut live, 8, 3), sent);
+    assert_eq!(run(&mut live, 8, 3), sent(false));
     assert_eq!(told(&mut live, 1000), [], "it is not told of tables beside");
     live.unsubscribe(SocketId(1), "a");
     live.committed(Seq(4), &names(&["users"]), &[], 0);
@@ -176,7 +176,7 @@ fn a_run_that_is_older_than_what_somebody_holds_decides_nothing() {
     let (query, ..) = live.take_due().remove(0);
     live.committed(Seq(3), &names(&["users"]), &[], 0);
     live.register(registration("s", "users", &["users", "teams"], 30, 3), 0);
-    assert!(live.evaluated(query, &evaluated(&["users"], 20, 2), 0).is_empty());
+    assert_eq!(live.evaluated(query, &evaluated(&["users"], 20, 2), 0), Compared::default());
     live.committed(Seq(4), &names(&["teams"]), &[], 0);
     assert_eq!(run(&mut live, &["users", "teams"], 40, 4, 0), 1);
     assert_eq!(told(&mut live, 10), [(1, vec!["users".to_owned(), "teams".to_owned()], 4)]);

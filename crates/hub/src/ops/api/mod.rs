@@ -11,6 +11,7 @@ mod missing;
 mod pull;
 mod push;
 mod snapshot;
+mod within;
 mod write;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use ferry_types::{Error, Reason};
 use http::{HeaderValue, Method, header, request::Parts};
 
 use answer::{OpsAnswer, head_of};
+pub(crate) use within::append_in;
 
 use super::{access, error::OpsError, path::decoded, storage};
 use crate::{

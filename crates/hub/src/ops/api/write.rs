@@ -31,7 +31,7 @@ pub(super) struct Drawn {
 
 /// What a write came to.
 pub(super) struct HubWrite {
-    outcome: Result<AppendedOps, OpsRefusal>,
+    pub(super) outcome: Result<AppendedOps, OpsRefusal>,
     log: LogMeta,
 }
 

@@ -1,0 +1,150 @@
+//! Driving the machine of a call: its steps on threads that may block, and what it waits for in between.
+
+use std::{sync::Arc, time::Duration};
+
+use ferry_functions::{Answer, Call, FunctionDb, Step};
+use ferry_types::{Error, Result};
+use tokio::time::{Instant, timeout_at};
+
+use super::{CallDone, PlannedCall, asks::Asks, progress::CallEnd};
+use crate::hub::Hub;
+
+/// What running a call once came to.
+pub(super) enum Ran {
+    /// It is over.
+    Done(Box<CallDone>),
+    /// It writes: it has to run where it may.
+    NeedsWriter,
+    /// It waits while it holds the writer of a group.
+    Waits,
+}
+
+/// A context for a call, as soon as there is a place.
+///
+/// # Errors
+/// `BUSY` when there was none for long.
+pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
+    let places = Arc::clone(&plan.deployed.places);
+    let longest = Duration::from_millis(plan.hub.config.functions.wall_ms);
+    let place = match tokio::time::timeout(longest, places.acquire_owned()).await {
+        Ok(Ok(place)) => place,
+        _ => return Err(too_many()),
+    };
+    let pool = plan.deployed.pool.clone();
+    let now_ms = wall_ms(&plan.hub);
+    // A warm one costs nothing; a new one some milliseconds.
+    let instance = if pool.idle() > 0 {
+        pool.take(now_ms)
+    } else {
+        let pool = pool.clone();
+        tokio::task::spawn_blocking(move || pool.take(now_ms)).await.map_err(|_| Error::internal())?
+    };
+    let instance = instance.map_err(|error| {
+        tracing::error!(database = %plan.database.id(), ?error, "no context for a function");
+        Error::internal()
+    })?;
+    Ok(PlacedCall { call: Call::begin(instance, plan.request.clone()), pool, _place: place })
+}
+
+fn too_many() -> Error {
+    Error::new(ferry_types::Reason::Busy, "too many waiting calls.").retry_after_ms(1000)
+}
+
+/// The wall clock, as functions see it.
+pub(super) fn wall_ms(hub: &Hub) -> u64 {
+    u64::try_from(hub.clock.now().0).unwrap_or(0)
+}
+
+/// A call in its place among those of the database.
+pub(super) struct PlacedCall {
+    pub(super) call: Call,
+    pool: ferry_functions::Pool,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl PlacedCall {
+    /// Keeps the context for the next call, if it is fit.
+    pub(super) fn give_back(self) {
+        self.pool.give_back(self.call);
+    }
+}
+
+/// A database that a call is driven with.
+pub(super) trait DrivenDb: FunctionDb + Send + 'static {
+    /// Since when the writer is held, if it is.
+    fn holds_writer(&self) -> bool;
+
+    /// The function used `fetch`.
+    fn fetched(&mut self);
+
+    /// The driver ends the call.
+    fn end(&mut self, end: CallEnd);
+}
+
+/// Drives a call to its end. `None`: it waited for too long, or its time was over; the database was told why.
+pub(super) async fn drive<D: DrivenDb>(
+    plan: &PlannedCall,
+    mut placed: PlacedCall,
+    mut db: D,
+) -> Result<(PlacedCall, D, Option<ferry_functions::CallOutcome>)> {
+    let config = &plan.hub.config.functions;
+    let over = Instant::now() + Duration::from_millis(config.wall_ms);
+    let mut held = Duration::from_millis(config.hold_ms);
+    let mut asks = Asks::default();
+    let mut answers: Vec<(u32, Answer)> = Vec::new();
+    loop {
+        let thread = Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await;
+        let now_ms = wall_ms(&plan.hub);
+        let given = std::mem::take(&mut answers);
+        let step = tokio::task::spawn_blocking(move || {
+            let step = placed.call.step(&mut db, given, now_ms);
+            drop(thread);
+            (placed, db, step)
+        });
+        let step;
+        (placed, db, step) = step_of(step.await)?;
+        let due_ms = match step {
+            Step::Done(outcome) => return Ok((placed, db, Some(outcome))),
+            Step::Waiting { asks: new, due_ms } => {
+                for (id, ask) in new {
+                    if asks.begin(plan, id, ask) {
+                        db.fetched();
+                    }
+                }
+                due_ms
+            }
+        };
+        let began = Instant::now();
+        let (limit, end) = match db.holds_writer() {
+            true if began + held < over => (began + held, CallEnd::HeldTooLong),
+            _ => (over, CallEnd::RanTooLong),
+        };
+        let due = due_ms.map(|due| began + Duration::from_millis(due.saturating_sub(wall_ms(&plan.hub))));
+        let wait = async {
+            match due {
+                Some(due) => tokio::select! {
+                    () = tokio::time::sleep_until(due) => Vec::new(),
+                    answer = asks.next() => vec![answer],
+                },
+                None => vec![asks.next().await],
+            }
+        };
+        match timeout_at(limit, wait).await {
+            Ok(given) => answers = given,
+            Err(_) => {
+                db.end(end);
+                return Ok((placed, db, None));
+            }
+        }
+        if db.holds_writer() {
+            held = held.saturating_sub(began.elapsed());
+        }
+    }
+}
+
+fn step_of<T>(step: std::result::Result<T, tokio::task::JoinError>) -> Result<T> {
+    step.map_err(|error| {
+        tracing::error!(%error, "a function's step panicked");
+        Error::internal()
+    })
+}

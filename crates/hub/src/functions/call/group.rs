@@ -1,0 +1,116 @@
+//! A call inside a request of the writer, with the others of a group (FUN-12).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferry_core::sql::Value;
+use ferry_functions::{CallOutcome, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, Step};
+use ferry_sqlite::{Transaction, tracked::Access};
+use ferry_types::{Error, Result, Seq};
+
+use super::{
+    PlannedCall, done,
+    drive::{PlacedCall, Ran, begin, wall_ms},
+    idempotency,
+    place::{OnPlace, Place, finish},
+    progress::Progress,
+};
+use crate::{database::Effect, functions::answer};
+
+/// What a run in a group came to.
+struct GroupRun {
+    placed: PlacedCall,
+    progress: Progress,
+    /// `None`: it waits.
+    outcome: Option<CallOutcome>,
+    /// The newest commit before it.
+    before: Seq,
+    /// It is to be committed.
+    is_kept: bool,
+}
+
+/// Runs a call so.
+pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
+    let placed = begin(plan).await?;
+    let slot: Arc<Mutex<Option<GroupRun>>> = Arc::default();
+    let committed = {
+        let (plan, slot) = (plan.clone(), Arc::clone(&slot));
+        let database = Arc::clone(&plan.database);
+        let by = Arc::clone(&plan.by);
+        let work = move |transaction: &mut Transaction<'_, Effect>| {
+            let ran = run_in(&plan, placed, transaction)?;
+            let is_kept = ran.is_kept;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+            // What is not kept is rolled back by an error, which nobody sees.
+            if is_kept { Ok(()) } else { Err(Error::internal().into()) }
+        };
+        database.submit(&by, work).await
+    };
+    let ran = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (ran, seq) = match (ran, committed) {
+        (Some(ran), Ok(committed)) => (ran, committed.seq),
+        (Some(ran), Err(_)) if !ran.is_kept => (ran, None),
+        (_, Err(refusal)) => return Err(refusal),
+        (None, Ok(_)) => return Err(Error::internal()),
+    };
+    let GroupRun { placed, progress, outcome, before, .. } = ran;
+    placed.give_back();
+    let Some(outcome) = outcome else { return Ok(Ran::Waits) };
+    Ok(Ran::Done(done(outcome, progress, seq.unwrap_or(before), seq.is_some())))
+}
+
+fn run_in(
+    plan: &PlannedCall,
+    mut placed: PlacedCall,
+    transaction: &mut Transaction<'_, Effect>,
+) -> ferry_sqlite::Result<GroupRun> {
+    let before = Seq(transaction.seq().0.saturating_sub(1));
+    let mut progress = Progress::new(plan, Access::Write, placed.call.cpu());
+    if idempotency::ask(&transaction.sql(), plan, &mut progress)? {
+        return Ok(GroupRun { placed, progress, outcome: Some(answer::gone()), before, is_kept: false });
+    }
+    let now_ms = wall_ms(&plan.hub);
+    let step = {
+        let mut place =
+            OnPlace { place: Place::Writer(&mut *transaction), plan, progress: &mut progress };
+        placed.call.step(&mut place, Vec::new(), now_ms)
+    };
+    let Step::Done(mut outcome) = step else {
+        return Ok(GroupRun { placed, progress, outcome: None, before, is_kept: false });
+    };
+    if outcome.result.is_ok()
+        && let Err(failure) = finish(transaction, &mut progress, &outcome.invalidate)
+    {
+        outcome.result = Err(answer::failed(&failure));
+    }
+    let is_kept = outcome.result.is_ok();
+    if is_kept {
+        idempotency::keep(transaction, plan, &progress, &outcome)?;
+    }
+    Ok(GroupRun { placed, progress, outcome: Some(outcome), before, is_kept })
+}
+
+impl FunctionDb for OnPlace<'_, '_> {
+    fn execute(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        rows: &mut dyn RowSink,
+    ) -> std::result::Result<Executed, DbFailure> {
+        OnPlace::execute(self, sql, parameters, rows)
+    }
+
+    fn savepoint(&mut self, step: SavepointStep) -> std::result::Result<(), DbFailure> {
+        OnPlace::savepoint(self, step)
+    }
+
+    fn model(&mut self, call: &ModelCall<'_>) -> std::result::Result<String, DbFailure> {
+        OnPlace::model(self, call)
+    }
+
+    fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
+        Ok(match &self.place {
+            Place::Writer(transaction) => transaction.seq().0.saturating_sub(1),
+            Place::Snapshot(sql) => ferry_sqlite::seq_of(sql).map_or(0, |seq| seq.0),
+        })
+    }
+}

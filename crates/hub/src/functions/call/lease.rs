@@ -1,0 +1,249 @@
+//! A call that reads a snapshot, and is lent the writer once it writes.
+
+use std::sync::Arc;
+
+use ferry_core::sql::Value;
+use ferry_database::{SnapshotLease, WriterLease};
+use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
+use ferry_sqlite::tracked::Access;
+use ferry_types::{Result, Seq};
+use tokio::runtime::Handle;
+
+use super::{
+    PlannedCall, done,
+    drive::{DrivenDb, Ran, begin, drive},
+    idempotency,
+    place::{OnPlace, Place, abort, finish},
+    progress::{CallEnd, Progress},
+};
+use crate::{database::Effect, functions::answer};
+
+enum Held {
+    Snapshot(SnapshotLease),
+    Writer(WriterLease<Effect>),
+}
+
+struct LeaseDb {
+    plan: PlannedCall,
+    progress: Progress,
+    held: Held,
+    /// Once it writes it is lent the writer where it stands.
+    in_place: bool,
+    runtime: Handle,
+}
+
+/// Runs a call so. `in_place`: it is lent the writer without beginning again.
+pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
+    let mut writer: Option<WriterLease<Effect>> = None;
+    loop {
+        let placed = begin(plan).await?;
+        let (held, access) = match writer.take() {
+            Some(writer) => (Held::Writer(writer), Access::Write),
+            None => {
+                let snapshot = match plan.database.lend_snapshot_inline() {
+                    Some(snapshot) => snapshot,
+                    None => plan.database.lend_snapshot().await,
+                };
+                (Held::Snapshot(snapshot?), Access::Read)
+            }
+        };
+        let mut progress = Progress::new(plan, access, placed.call.cpu());
+        let mut held = held;
+        if let Held::Snapshot(snapshot) = &mut held {
+            let asked = snapshot.run(|sql| idempotency::ask(sql, plan, &mut progress));
+            if asked.map_err(ferry_sqlite::Error::into_refusal)? {
+                placed.give_back();
+                return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false)));
+            }
+        }
+        let db = LeaseDb { plan: plan.clone(), progress, held, in_place, runtime: Handle::current() };
+        let (placed, db, outcome) = drive(plan, placed, db).await?;
+        let LeaseDb { mut progress, held, .. } = db;
+        match (&progress.end, outcome) {
+            (Some(CallEnd::NeedsWriter), _) => {
+                placed.give_back();
+                return Ok(Ran::NeedsWriter);
+            }
+            (Some(CallEnd::Restart), _) => {
+                placed.give_back();
+                let Held::Writer(lent) = held else { unreachable!("BUG: it restarts with the writer") };
+                // What it did not write yet is nothing; it goes on with the same transaction.
+                writer = Some(lent);
+            }
+            (_, None) => return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false))),
+            (_, Some(outcome)) => {
+                placed.give_back();
+                return end(plan, held, &mut progress, outcome).await.map(|(outcome, seq, wrote)| {
+                    Ran::Done(done(outcome, progress, seq, wrote))
+                });
+            }
+        }
+    }
+}
+
+/// Commits what it did, or undoes it.
+async fn end(
+    plan: &PlannedCall,
+    held: Held,
+    progress: &mut Progress,
+    mut outcome: ferry_functions::CallOutcome,
+) -> Result<(ferry_functions::CallOutcome, Seq, bool)> {
+    match held {
+        Held::Snapshot(snapshot) => Ok((outcome, snapshot.seq(), false)),
+        Held::Writer(writer) if outcome.result.is_err() => {
+            let seq = writer.seq();
+            writer.rollback();
+            Ok((outcome, Seq(seq.0.saturating_sub(1)), false))
+        }
+        Held::Writer(mut writer) => {
+            let before = Seq(writer.seq().0.saturating_sub(1));
+            let finished = writer.run(|transaction| {
+                // An equal call may have been first.
+                if idempotency::ask(&transaction.sql(), plan, progress)? {
+                    return Ok(Ok(false));
+                }
+                if let Err(failure) = finish(transaction, progress, &outcome.invalidate) {
+                    return Ok(Err(failure));
+                }
+                idempotency::keep(transaction, plan, progress, &outcome)?;
+                Ok(Ok(true))
+            });
+            match finished.map_err(ferry_sqlite::Error::into_refusal)? {
+                Ok(false) => {
+                    writer.rollback();
+                    Ok((answer::gone(), before, false))
+                }
+                Ok(true) => {
+                    let seq = writer.commit().await?;
+                    Ok((outcome, seq.unwrap_or(before), seq.is_some()))
+                }
+                Err(failure) => {
+                    outcome.result = Err(answer::failed(&failure));
+                    writer.rollback();
+                    Ok((outcome, before, false))
+                }
+            }
+        }
+    }
+}
+
+impl LeaseDb {
+    fn on<T>(&mut self, work: impl FnOnce(&mut OnPlace<'_, '_>) -> std::result::Result<T, DbFailure>) -> std::result::Result<T, DbFailure> {
+        let Self { plan, progress, held, .. } = self;
+        let ran = match held {
+            Held::Snapshot(snapshot) => snapshot.run(|sql| {
+                Ok(work(&mut OnPlace { place: Place::Snapshot(sql), plan, progress: &mut *progress }))
+            }),
+            Held::Writer(writer) => writer.run(|transaction| {
+                Ok(work(&mut OnPlace { place: Place::Writer(transaction), plan, progress: &mut *progress }))
+            }),
+        };
+        match ran {
+            Ok(done) => done,
+            Err(error) => Err(abort(progress, CallEnd::Refused(error.into_refusal()))),
+        }
+    }
+
+    /// Whether a statement that was refused for being on a snapshot may be tried again.
+    fn may_go_on<T>(&mut self, tried: &std::result::Result<T, DbFailure>) -> bool {
+        let needs_writer = matches!(self.progress.end, Some(CallEnd::NeedsWriter));
+        if tried.is_ok() || !needs_writer || !(self.in_place || self.progress.has_fetched) {
+            return false;
+        }
+        self.progress.end = None;
+        self.take_writer()
+    }
+
+    /// Is lent the writer. False if the run ends here.
+    fn take_writer(&mut self) -> bool {
+        let Held::Snapshot(snapshot) = &self.held else { return true };
+        let seen = snapshot.seq();
+        let writer = match self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime) {
+            Ok(writer) => writer,
+            Err(refusal) => {
+                self.progress.end = Some(CallEnd::Refused(refusal));
+                return false;
+            }
+        };
+        // Nobody commits any more, and all commits before are known.
+        let state = &self.plan.database.models().functions;
+        let reads = self.progress.reads();
+        let has_changed = if seen.0 + 1 == writer.seq().0 {
+            false
+        } else {
+            state.with_live(|live| live.queries.changes().changed_after(&reads, seen)).unwrap_or(!reads.is_empty())
+        };
+        self.held = Held::Writer(writer);
+        if has_changed {
+            self.progress.end =
+                Some(if self.progress.has_fetched { CallEnd::Conflict } else { CallEnd::Restart });
+            return false;
+        }
+        self.progress.run.allow_writes();
+        true
+    }
+
+    /// A mutation works on the writer from its first statement on.
+    fn begin_statement(&mut self) -> std::result::Result<(), DbFailure> {
+        let is_first = matches!(self.held, Held::Snapshot(_)) && self.plan.kind == FunctionKind::Mutation;
+        if is_first && self.plan.writes == super::Writes::Allowed && !self.take_writer() {
+            return Err(DbFailure::Abort);
+        }
+        Ok(())
+    }
+}
+
+impl FunctionDb for LeaseDb {
+    fn execute(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        rows: &mut dyn RowSink,
+    ) -> std::result::Result<Executed, DbFailure> {
+        self.begin_statement()?;
+        let executed = self.on(|place| place.execute(sql, parameters, rows));
+        if self.may_go_on(&executed) {
+            return self.on(|place| place.execute(sql, parameters, rows));
+        }
+        executed
+    }
+
+    fn savepoint(&mut self, step: SavepointStep) -> std::result::Result<(), DbFailure> {
+        self.begin_statement()?;
+        self.on(|place| place.savepoint(step))
+    }
+
+    fn model(&mut self, call: &ModelCall<'_>) -> std::result::Result<String, DbFailure> {
+        self.begin_statement()?;
+        let done = self.on(|place| place.model(call));
+        if self.may_go_on(&done) {
+            return self.on(|place| place.model(call));
+        }
+        done
+    }
+
+    fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
+        Ok(match &self.held {
+            Held::Snapshot(snapshot) => snapshot.seq().0,
+            Held::Writer(writer) => writer.seq().0.saturating_sub(1),
+        })
+    }
+}
+
+impl DrivenDb for LeaseDb {
+    fn holds_writer(&self) -> bool {
+        matches!(self.held, Held::Writer(_))
+    }
+
+    fn fetched(&mut self) {
+        self.progress.has_fetched = true;
+        let state = &self.plan.database.models().functions;
+        let function: &Arc<str> = &self.plan.request.function;
+        state.note_habit(function, |habit| habit.waits = true);
+    }
+
+    fn end(&mut self, end: CallEnd) {
+        self.progress.end = Some(end);
+    }
+}
+

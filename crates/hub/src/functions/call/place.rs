@@ -1,0 +1,196 @@
+//! A statement of a function, where it runs: on a snapshot, or on the writer.
+
+use std::sync::Arc;
+
+use ferry_core::{
+    functions::live::Tables,
+    records::{intents, sqlite::SqliteRecords},
+    sql::{Row, Value},
+};
+use ferry_functions::{DbFailure, Executed, ModelCall, RowSink, SavepointStep, SqlFailure};
+use ferry_sqlite::{
+    NativeSql, Transaction,
+    tracked::{Failure, RowSink as TrackedSink},
+};
+use ferry_types::{Error, Reason};
+
+use super::{PlannedCall, Writes, model, progress::{CallEnd, Progress}};
+use crate::{
+    database::Effect,
+    functions::state::FunctionsEffect,
+    records::{ChangedRecords, RecordsEffect},
+};
+
+/// Where a statement runs.
+pub(super) enum Place<'a, 'g> {
+    /// Beside the writer.
+    Snapshot(&'a NativeSql<'g>),
+    /// In a request of the writer.
+    Writer(&'a mut Transaction<'g, Effect>),
+}
+
+/// A call at a place.
+pub(super) struct OnPlace<'a, 'g> {
+    pub(super) place: Place<'a, 'g>,
+    pub(super) plan: &'a PlannedCall,
+    pub(super) progress: &'a mut Progress,
+}
+
+/// Rows on their way from the one trait to the other.
+struct Rows<'a>(&'a mut dyn RowSink);
+
+impl TrackedSink for Rows<'_> {
+    fn columns(&mut self, names: &[&str]) {
+        self.0.columns(names);
+    }
+
+    fn row(&mut self, row: &dyn Row) -> bool {
+        self.0.row(row)
+    }
+}
+
+impl<'g> OnPlace<'_, 'g> {
+    fn sql(&self) -> NativeSql<'g> {
+        match &self.place {
+            Place::Snapshot(sql) => **sql,
+            Place::Writer(transaction) => transaction.sql(),
+        }
+    }
+
+    pub(super) fn execute(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        rows: &mut dyn RowSink,
+    ) -> Result<Executed, DbFailure> {
+        let executed = self.progress.run.execute(self.sql(), sql, parameters, &mut Rows(rows));
+        let executed = executed.map_err(|failure| self.failed(failure))?;
+        if executed.queued_intents {
+            self.drain_intents()?;
+        }
+        Ok(Executed { changes: executed.changes, last_insert_rowid: executed.last_insert_rowid })
+    }
+
+    pub(super) fn savepoint(&mut self, step: SavepointStep) -> Result<(), DbFailure> {
+        use ferry_sqlite::tracked::SavepointStep as Tracked;
+        let step = match step {
+            SavepointStep::Begin => Tracked::Begin,
+            SavepointStep::Release => Tracked::Release,
+            SavepointStep::Rollback => Tracked::Rollback,
+        };
+        self.progress.run.savepoint(self.sql(), step).map_err(|failure| self.failed(failure))
+    }
+
+    pub(super) fn model(&mut self, call: &ModelCall<'_>) -> Result<String, DbFailure> {
+        match &mut self.place {
+            Place::Snapshot(_) => Err(needs_writer(self.plan, self.progress)),
+            Place::Writer(transaction) => model::call(self.plan, self.progress, transaction, call),
+        }
+    }
+
+    /// What SQL wrote to the views of collections goes through the engine of records, in the same transaction (FUN-81).
+    fn drain_intents(&mut self) -> Result<(), DbFailure> {
+        let Place::Writer(transaction) = &mut self.place else { return Ok(()) };
+        let sql = transaction.sql();
+        let client = format!("function:{}", self.plan.request.function);
+        let author = intents::Author { client: &client, owner: self.plan.owner.as_deref() };
+        let drained = intents::drain_as(&SqliteRecords::new(&sql), self.plan.hub.clock.now().into(), &author);
+        let touched = drained.map_err(|error| engine_failed(self.progress, error))?;
+        for (owner, app, collection) in touched {
+            note_collection(self.plan, self.progress, &app, &collection);
+            changed_records(transaction, &owner, &app, collection, &client);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: Failure) -> DbFailure {
+        failed(self.plan, self.progress, failure)
+    }
+}
+
+/// A collection was written: under all names that SQL knows it by.
+pub(super) fn note_collection(plan: &PlannedCall, progress: &mut Progress, app: &str, collection: &str) {
+    progress.run.note_written(&intents::view_name(app, collection));
+    let shown = plan.deployed.collections.iter();
+    for (view, _) in shown.filter(|(_, (of, name))| of == app && name == collection) {
+        progress.run.note_written(view);
+    }
+}
+
+/// Tells those who follow the records of `owner`.
+pub(super) fn changed_records(
+    transaction: &mut Transaction<'_, Effect>,
+    owner: &str,
+    app: &str,
+    collection: String,
+    client: &str,
+) {
+    let changed = ChangedRecords {
+        owner: owner.into(),
+        app: app.into(),
+        collections: vec![collection],
+        client: client.into(),
+    };
+    transaction.effect(Effect::Records(RecordsEffect::Changed(changed)));
+}
+
+/// What a failure of SQL means to the function.
+pub(super) fn failed(plan: &PlannedCall, progress: &mut Progress, failure: Failure) -> DbFailure {
+    let text = failure.to_string();
+    match failure {
+        Failure::NeedsWriter => needs_writer(plan, progress),
+        Failure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
+        Failure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
+        Failure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
+        Failure::StorageFull | Failure::Ended => abort(progress, CallEnd::Refused(storage_full())),
+        Failure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
+    }
+}
+
+/// An engine refused, or failed.
+pub(super) fn engine_failed(progress: &mut Progress, error: ferry_sqlite::Error) -> DbFailure {
+    if error.is_storage_full() {
+        return abort(progress, CallEnd::Refused(storage_full()));
+    }
+    let refusal = error.into_refusal();
+    if refusal.reason == Reason::Internal {
+        return abort(progress, CallEnd::Refused(refusal));
+    }
+    DbFailure::Thrown(SqlFailure::Told, format!("INVALID: {}", refusal.message))
+}
+
+/// A call writes where it cannot.
+pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut Progress) -> DbFailure {
+    let told = |text: &str| DbFailure::Thrown(SqlFailure::Told, text.to_owned());
+    match plan.writes {
+        Writes::Allowed => abort(progress, CallEnd::NeedsWriter),
+        Writes::Query => told("FORBIDDEN: query functions cannot write."),
+        Writes::Credential => told("FORBIDDEN: this credential only reads: use one with the operation write."),
+        Writes::Get => abort(progress, CallEnd::WriteByGet),
+        Writes::Gate => abort(progress, CallEnd::WriteByGate),
+    }
+}
+
+pub(super) fn abort(progress: &mut Progress, end: CallEnd) -> DbFailure {
+    progress.end.get_or_insert(end);
+    DbFailure::Abort
+}
+
+fn storage_full() -> Error {
+    Error::new(Reason::StorageFull, "the disk is full")
+}
+
+/// Ends a call's part of a commit: what it broke and nobody mended fails now, and those who follow learn what changed.
+pub(super) fn finish(
+    transaction: &mut Transaction<'_, Effect>,
+    progress: &mut Progress,
+    named: &[String],
+) -> Result<(), Failure> {
+    progress.run.finish(transaction.sql())?;
+    let tables: Tables = progress.run.written().into();
+    if !tables.is_empty() || !named.is_empty() {
+        let named = named.iter().map(|name| Arc::from(name.as_str())).collect();
+        transaction.effect(Effect::Functions(FunctionsEffect::Changed { tables, named }));
+    }
+    Ok(())
+}

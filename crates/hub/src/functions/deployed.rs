@@ -1,0 +1,144 @@
+//! The functions of a database that are called: loaded from its file by the first call, until others are deployed.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ferry_core::{
+    functions::deploy::{CollectionView, collections, storage},
+    records::intents::view_name,
+};
+use ferry_functions::{MODULES, Pool, Program, ProgramSource, RunLimits};
+use ferry_types::{Error, Result};
+use tokio::sync::Semaphore;
+
+use crate::{config::FunctionsConfig, database::Database, hub::Hub};
+
+/// The functions that are called.
+pub(super) struct Deployed {
+    /// Id of the deployment.
+    pub(super) id: Arc<str>,
+    /// Their contexts.
+    pub(super) pool: Pool,
+    /// A place for each context that there may be.
+    pub(super) places: Arc<Semaphore>,
+    /// App and name of the collections that the schema shows, by their views.
+    pub(super) collections: HashMap<String, (String, String)>,
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        self.pool.retire();
+    }
+}
+
+/// What is loaded of a database.
+#[derive(Default)]
+pub(super) struct DeployedSlot {
+    loaded: Mutex<Option<Loaded>>,
+    /// Counts deployments, so that what was read before one is not kept after it.
+    generation: AtomicU64,
+    loading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+enum Loaded {
+    Functions(Arc<Deployed>),
+    None,
+}
+
+impl DeployedSlot {
+    /// Others are deployed: what is loaded serves no further call.
+    pub(super) fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn get(&self) -> Option<Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, generation: u64, loaded: Loaded) {
+        let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.generation.load(Ordering::Acquire) == generation {
+            *slot = Some(loaded);
+        }
+    }
+}
+
+/// What a call may use.
+pub(super) const fn run_limits(config: &FunctionsConfig) -> RunLimits {
+    RunLimits {
+        cpu_ms: config.cpu_ms,
+        heap_bytes: config.heap_bytes,
+        stack_bytes: config.stack_bytes,
+        result_bytes: config.result_max_bytes,
+        fetches: config.fetches,
+        calls_per_context: config.context_calls,
+    }
+}
+
+/// The functions of a database; `None`: there are none.
+///
+/// # Errors
+/// When they cannot be read or loaded.
+pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<Option<Arc<Deployed>>> {
+    let state = &database.models().functions;
+    let known = |loaded| match loaded {
+        Loaded::Functions(deployed) => Some(deployed),
+        Loaded::None => None,
+    };
+    if let Some(loaded) = state.deployed.get() {
+        return Ok(known(loaded));
+    }
+    let _turn = state.deployed.loading.lock().await;
+    if let Some(loaded) = state.deployed.get() {
+        return Ok(known(loaded));
+    }
+    let generation = state.deployed.generation.load(Ordering::Acquire);
+    if !database.has_file().await {
+        // It may be made by a deployment at any time, which says so.
+        return Ok(None);
+    }
+    let found = database
+        .read(|sql| match storage::exists(sql)? {
+            true => storage::active(sql)?.map(|stored| Ok((stored, collections(sql)?))).transpose(),
+            false => Ok(None),
+        })
+        .await?;
+    let Some((stored, views)) = found else {
+        state.deployed.set(generation, Loaded::None);
+        return Ok(None);
+    };
+    let (limits, now_ms) = (run_limits(&hub.config.functions), hub.clock.now().0.unsigned_abs());
+    let id: Arc<str> = stored.id.as_str().into();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let source_map = Some(stored.source_map.as_str()).filter(|map| !map.is_empty());
+        let source = ProgramSource { bundle: &stored.bundle, source_map, modules: MODULES };
+        Program::load(&source, limits, now_ms)
+    });
+    let program = loaded.await.map_err(|_| Error::internal())?.map_err(|error| {
+        tracing::error!(database = %database.id(), deployment = %id, %error, "deployed functions do not load");
+        Error::internal()
+    })?;
+    let mut aliases: HashMap<String, Vec<Arc<str>>> = HashMap::new();
+    let mut collections = HashMap::new();
+    for CollectionView { view, app, coll } in views {
+        aliases.entry(view_name(&app, &coll)).or_default().push(view.as_str().into());
+        collections.insert(view, (app, coll));
+    }
+    state.set_aliases(aliases);
+    let contexts = hub.config.functions.contexts;
+    let deployed = Arc::new(Deployed {
+        id,
+        pool: Pool::new(program, contexts),
+        places: Arc::new(Semaphore::new(contexts)),
+        collections,
+    });
+    state.deployed.set(generation, Loaded::Functions(Arc::clone(&deployed)));
+    Ok(Some(deployed))
+}

@@ -1,0 +1,187 @@
+//! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey};
+use tokio::time::Instant;
+
+use super::{
+    super::{deployed, rpc::evaluate, state::Live},
+    Rerun,
+    mailbox::Fresh,
+};
+use crate::{
+    database::Database,
+    hub::Hub,
+    monotonic::{instant, now_ms},
+};
+
+/// CPU for runs that only see whether a result changed: so many milliseconds at once, and this share of the time (FUN-32).
+const BUDGET_MAX_MS: f64 = 50.0;
+const BUDGET_SHARE: f64 = 0.25;
+/// Runs of one database at once.
+const RUNS_AT_ONCE: usize = 4;
+
+/// Sees to it that a task looks after the live results of the database, if there are any.
+pub(in crate::functions) fn look_after(hub: &Arc<Hub>, database: &Arc<Database>) {
+    let state = &database.models().functions;
+    let is_needed = state.with_live(|live| !live.queries.is_empty()).unwrap_or(false);
+    if !is_needed || state.has_task.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (hub, database) = (Arc::clone(hub), Arc::clone(database));
+    let tasks = hub.tasks.clone();
+    tasks.spawn(async move { run(&hub, &database).await });
+}
+
+struct Budget {
+    left_ms: f64,
+    since: Instant,
+}
+
+impl Budget {
+    fn refill(&mut self) {
+        let elapsed = self.since.elapsed().as_secs_f64() * 1000.0;
+        self.since = Instant::now();
+        self.left_ms = (self.left_ms + elapsed * BUDGET_SHARE).min(BUDGET_MAX_MS);
+    }
+}
+
+async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
+    let state = Arc::clone(&database.models().functions);
+    let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
+    let mut budget = Budget { left_ms: BUDGET_MAX_MS, since: Instant::now() };
+    loop {
+        let (due, next_ms, is_empty) = state
+            .with_live(|live| {
+                let outputs = live.queries.take_outputs(now_ms());
+                deliver(live, outputs, None);
+                count_pushes(live);
+                (live.queries.take_due(), live.queries.due_ms(), live.queries.is_empty())
+            })
+            .unwrap_or_default();
+        if !due.is_empty() {
+            budget.refill();
+            run_due(hub, database, due, &mut budget).await;
+            continue;
+        }
+        if is_empty {
+            // Who comes in between finds that there is a task, or begins one.
+            state.has_task.store(false, Ordering::Release);
+            let is_needed = state.with_live(|live| !live.queries.is_empty()).unwrap_or(false);
+            if !is_needed || state.has_task.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            continue;
+        }
+        let due = async {
+            match next_ms {
+                Some(at) => tokio::time::sleep_until(instant(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = closed.cancelled() => return,
+            () = state.woken.notified() => {}
+            () = due => {}
+        }
+    }
+}
+
+async fn run_due(
+    hub: &Arc<Hub>,
+    database: &Arc<Database>,
+    due: Vec<(QueryId, QueryKey, Arc<Rerun>)>,
+    budget: &mut Budget,
+) {
+    let state = Arc::clone(&database.models().functions);
+    let deployed = deployed::current(hub, database).await.ok().flatten();
+    let mut due = due.into_iter();
+    loop {
+        let batch: Vec<_> = due.by_ref().take(RUNS_AT_ONCE).collect();
+        if batch.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let mut runs = tokio::task::JoinSet::new();
+        for (query, key, rerun) in batch {
+            let is_kept = state.with_live(|live| live.queries.is_kept(query)).unwrap_or(false);
+            let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
+            let Some(deployed) = deployed.clone().filter(|_| may_run) else {
+                not_run(database, query, None);
+                continue;
+            };
+            let hub = Arc::clone(hub);
+            runs.spawn(async move {
+                let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
+                let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
+                let evaluated = match kind {
+                    Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
+                    None => Err(super::super::answer::CallRefusal::new(format!(
+                        "NOT_FOUND: Function \"{}\" does not exist.",
+                        key.function
+                    ))),
+                };
+                (query, evaluated)
+            });
+        }
+        while let Some(run) = runs.join_next().await {
+            let Ok((query, evaluated)) = run else { continue };
+            match evaluated {
+                Ok((evaluated, answer)) => {
+                    let differed = state.with_live(|live| {
+                        let compared = live.queries.evaluated(query, &evaluated, now_ms());
+                        deliver(live, compared.outputs, Some(Fresh::Result(Arc::new(answer), false)));
+                        compared.differed
+                    });
+                    let changed = if differed.unwrap_or(false) { "true" } else { "false" };
+                    metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
+                }
+                Err(refusal) => not_run(database, query, Some(Fresh::Failed(Arc::new(refusal)))),
+            }
+        }
+        budget.left_ms -= began.elapsed().as_secs_f64() * 1000.0;
+    }
+}
+
+fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>) {
+    database.models().functions.with_live(|live| {
+        let outputs = live.queries.not_run(query, now_ms());
+        let stale = Fresh::Stale(live.queries.changes().newest());
+        deliver(live, outputs, Some(fresh.unwrap_or(stale)));
+    });
+}
+
+/// Puts what is to be told into the mailboxes of its sockets.
+fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<Fresh>) {
+    for output in outputs {
+        match output {
+            LiveOutput::Invalidate { socket, tables, seq } => {
+                live.sockets.get(&socket).inspect(|mailbox| mailbox.invalidate(tables, seq));
+            }
+            LiveOutput::Result { socket, id, same } => {
+                let Some(mailbox) = live.sockets.get(&socket) else { continue };
+                match &fresh {
+                    Some(Fresh::Result(answer, _)) => mailbox.fresh(id, Fresh::Result(Arc::clone(answer), same)),
+                    Some(fresh) => mailbox.fresh(id, fresh.clone()),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+fn count_pushes(live: &mut Live) {
+    for (reason, count) in live.queries.take_pushes() {
+        let reason = match reason {
+            PushReason::Changed => "changed",
+            PushReason::Unrun => "unrun",
+        };
+        metrics::counter!("ferry_functions_pushes_total", "reason" => reason).increment(count);
+    }
+}
+

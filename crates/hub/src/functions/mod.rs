@@ -1,0 +1,17 @@
+//! Functions (functions specification): TypeScript of a database's developers, called over EdgePod's wire and Ferry's, live.
+//!
+//! `rpc` lets calls in, `call` runs them, `live` keeps results fresh; what JavaScript may do is decided in
+//! `ferry_functions`, what of the database it may touch in `ferry_sqlite::tracked`, who is told in `ferry_core::functions`.
+
+mod answer;
+mod call;
+mod deployed;
+mod live;
+mod route;
+mod rpc;
+mod service;
+mod shell;
+mod state;
+
+pub use service::FunctionsService;
+pub use state::{FunctionsEffect, FunctionsState};

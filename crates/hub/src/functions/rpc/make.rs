@@ -1,0 +1,333 @@
+//! Making a result: kept, or by running the function; and keeping it fresh for who wants that.
+
+use std::sync::Arc;
+
+use ferry_core::functions::live::{
+    CachedResult, EDGEPOD_GRACE_MS, Evaluated, Gate, QueryKey, Registration, Tables, result_hash,
+};
+use ferry_functions::{CallRequest, FunctionKind, LogLevel, LogLine};
+use ferry_protocol::functions::table_hashes;
+use ferry_types::Seq;
+use http::HeaderMap;
+
+use super::{CallRefusal, Dialect, FunctionsCaller};
+use crate::{
+    entry::RequestContext,
+    functions::{
+        answer::{StoredBody, answer_tables, refusal_of},
+        call::{CallDone, Idempotency, PlannedCall, Writes, run},
+        deployed::Deployed,
+        live::{self, Rerun},
+        state::FunctionsState,
+    },
+    hub::Hub,
+    monotonic::now_ms,
+};
+
+/// Headers that carry an API key: no function sees them.
+const KEY_HEADERS: [&str; 2] = ["ferry-key", "x-edgepod-key"];
+
+/// Who calls, as far as a result may depend on him.
+#[derive(Clone)]
+pub(in crate::functions) struct LiveCaller {
+    pub(in crate::functions) context: RequestContext,
+    /// His claims, a JSON object.
+    pub(in crate::functions) claims: Option<Arc<str>>,
+    guard_prefix: &'static str,
+    can_sign: bool,
+}
+
+impl LiveCaller {
+    pub(in crate::functions) fn of(caller: &FunctionsCaller) -> Self {
+        Self {
+            context: caller.context.clone(),
+            claims: caller.claims.clone(),
+            guard_prefix: caller.guard_prefix,
+            can_sign: caller.can_sign,
+        }
+    }
+
+    /// An admin who calls as this user, or as nobody.
+    pub(super) fn as_user(context: RequestContext, user: Option<&str>) -> Self {
+        let claims = user.map(|sub| serde_json::json!({ "sub": sub }).to_string().into());
+        Self { context, claims, guard_prefix: "[Ferry]", can_sign: false }
+    }
+
+    /// The user: claim `sub`, else a hash of the claims; empty for nobody.
+    pub(in crate::functions) fn user_key(&self) -> Arc<str> {
+        #[derive(serde::Deserialize)]
+        struct Claims {
+            sub: Option<String>,
+        }
+        let Some(claims) = &self.claims else { return "".into() };
+        match serde_json::from_str::<Claims>(claims) {
+            Ok(Claims { sub: Some(sub) }) => format!("sub {sub}").into(),
+            _ => format!("claims {}", blake3::hash(claims.as_bytes()).to_hex()).into(),
+        }
+    }
+
+    /// Whether his credential has ended (FUN-31).
+    pub(in crate::functions) fn is_over(&self) -> bool {
+        self.context.requester.recheck().is_err()
+    }
+
+    /// Whose records he writes.
+    fn owner(&self) -> Option<Arc<str>> {
+        self.claims.as_ref()?;
+        Some(self.context.auth.principal.owner().into())
+    }
+}
+
+/// A result that is wanted.
+pub(in crate::functions) struct WantedResult<'a> {
+    pub(in crate::functions) hub: &'a Arc<Hub>,
+    pub(in crate::functions) caller: LiveCaller,
+    pub(in crate::functions) deployed: Arc<Deployed>,
+    pub(in crate::functions) function: &'a str,
+    pub(in crate::functions) kind: FunctionKind,
+    /// Canonical JSON.
+    pub(in crate::functions) args: String,
+    pub(in crate::functions) headers: Arc<[(String, String)]>,
+    pub(in crate::functions) request_id: Arc<str>,
+    pub(in crate::functions) writes: Writes,
+    pub(in crate::functions) idempotency: Option<Idempotency>,
+    /// The session that wants it kept fresh.
+    pub(in crate::functions) session: Option<&'a str>,
+    pub(in crate::functions) dialect: Dialect,
+}
+
+/// A result.
+#[derive(Clone)]
+pub(in crate::functions) struct LiveAnswer {
+    pub(in crate::functions) data: Option<Arc<str>>,
+    pub(in crate::functions) hash: Arc<str>,
+    pub(in crate::functions) seq: Seq,
+    /// Hashes of the tables that it depends on, or that the call changed.
+    pub(in crate::functions) tables: Vec<String>,
+    pub(in crate::functions) warnings: Arc<[String]>,
+}
+
+/// The headers that a function sees.
+pub(super) fn headers_of(headers: &HeaderMap) -> Arc<[(String, String)]> {
+    let seen = headers.iter().filter(|(name, _)| !KEY_HEADERS.contains(&name.as_str()));
+    seen.map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    })
+    .collect()
+}
+
+/// A result, and what it depends on.
+struct Made {
+    answer: LiveAnswer,
+    depends: Tables,
+    gate: Gate,
+}
+
+/// Makes it.
+pub(super) async fn make(wanted: WantedResult<'_>) -> Result<LiveAnswer, CallRefusal> {
+    made(wanted).await.map(|made| made.answer)
+}
+
+async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
+    let (hub, database) = (Arc::clone(wanted.hub), Arc::clone(&wanted.caller.context.database));
+    FunctionsState::track(&hub, &database).await?;
+    let state = Arc::clone(&database.models().functions);
+    let env = hub.control.function_env(database.id())?;
+    let user = wanted.caller.user_key();
+    let may_be_kept = wanted.idempotency.is_none()
+        && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action);
+    let key = |user: Option<Arc<str>>| QueryKey {
+        function: wanted.function.into(),
+        args: wanted.args.as_str().into(),
+        user,
+    };
+    let rerun = || Arc::new(Rerun { caller: wanted.caller.clone(), kind: wanted.kind });
+    let session = wanted.session.map(Arc::<str>::from);
+    let not_before_ms = match wanted.dialect {
+        Dialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
+        Dialect::Ferry => 0,
+    };
+    if may_be_kept {
+        let found = state.with_live(|live| {
+            live.env_is(env.version);
+            for key in [key(None), key(Some(Arc::clone(&user)))] {
+                let Some(kept) = live.cache.get(&key, live.queries.changes()) else { continue };
+                let seq = kept.seq.max(live.queries.changes().newest());
+                if let Some(session) = &session {
+                    live.queries.register(
+                        Registration {
+                            session: Arc::clone(session),
+                            key,
+                            tables: Arc::clone(&kept.tables),
+                            hash: u64::from_str_radix(&kept.hash, 16).unwrap_or(0),
+                            seq,
+                            gate: Gate::Run,
+                            not_before_ms,
+                            payload: rerun(),
+                        },
+                        now_ms(),
+                    );
+                }
+                return Some((kept, seq));
+            }
+            None
+        });
+        if let Some((kept, seq)) = found.flatten() {
+            metrics::counter!("ferry_functions_cached_total").increment(1);
+            if session.is_some() {
+                live::look_after(&hub, &database);
+            }
+            let tables = table_hashes(kept.tables.iter().map(|table| &**table));
+            let CachedResult { data, hash, warnings, tables: depends, .. } = kept;
+            let answer = LiveAnswer { data, hash, seq, tables, warnings };
+            return Ok(Made { answer, depends, gate: Gate::Run });
+        }
+    }
+    let plan = PlannedCall {
+        hub: Arc::clone(&hub),
+        database: Arc::clone(&database),
+        by: Arc::clone(&wanted.caller.context.requester),
+        owner: wanted.caller.owner(),
+        deployed: Arc::clone(&wanted.deployed),
+        request: CallRequest {
+            function: wanted.function.into(),
+            args: wanted.args.as_str().into(),
+            headers: Arc::clone(&wanted.headers),
+            user: wanted.caller.claims.clone(),
+            env: Arc::clone(&env.values),
+            request_id: Arc::clone(&wanted.request_id),
+            guard_prefix: wanted.caller.guard_prefix,
+            can_sign: wanted.caller.can_sign,
+            is_dev: hub.config.dev,
+        },
+        kind: wanted.kind,
+        writes: wanted.writes,
+        idempotency: wanted.idempotency.clone(),
+    };
+    let done = run(plan).await?;
+    log(&wanted, &done.outcome.log);
+    if let Some(stored) = &done.stored {
+        let body: StoredBody =
+            serde_json::from_str(&stored.text).map_err(|_| ferry_types::Error::internal())?;
+        let data: Option<Arc<str>> = body.data.first().map(|data| data.get().into());
+        let hash = result_hash(data.as_deref()).into();
+        let (tables, warnings) = (body.tables, body.warnings.into());
+        let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings };
+        return Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open });
+    }
+    if let Some(failure) = done.failure() {
+        let refusal =
+            refusal_of(&done, failure, wanted.function, &hub.config.functions, hub.config.dev);
+        if refusal.code.status == 500 {
+            tracing::warn!(
+                request_id = %wanted.request_id, database = %database.id(), function = wanted.function, ?failure,
+                end = ?done.end, "a function failed"
+            );
+        }
+        return Err(refusal);
+    }
+    let result = done.outcome.result.as_ref().ok().and_then(Option::as_ref);
+    let data: Option<Arc<str>> = result.map(|data| data.as_str().into());
+    let hash: Arc<str> = result_hash(data.as_deref()).into();
+    let warnings: Arc<[String]> = done.outcome.warnings.as_slice().into();
+    let tables =
+        answer_tables(done.wrote, wanted.kind, (&done.reads, &done.selected, &done.written), &done.outcome);
+    let is_read = !done.wrote && wanted.kind != FunctionKind::Action;
+    let depends = depends_on(&done);
+    let gate = gate_of(&done);
+    let own = key(done.outcome.used.user.then(|| Arc::clone(&user)));
+    state.with_live(|live| {
+        if is_read && !done.outcome.invalidate.is_empty() {
+            let named: Vec<Arc<str>> = done.outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
+            let newest = live.queries.changes().newest();
+            live.queries.committed(newest, &[], &named, now_ms());
+        }
+        if is_read && may_be_kept && gate == Gate::Run && is_repeatable(&done) {
+            live.env_is(env.version);
+            let kept = CachedResult {
+                data: data.clone(),
+                hash: Arc::clone(&hash),
+                tables: Arc::clone(&depends),
+                seq: done.seq,
+                warnings: Arc::clone(&warnings),
+            };
+            live.cache.put(own.clone(), kept);
+        }
+        if let Some(session) = session.filter(|_| is_read) {
+            live.queries.register(
+                Registration {
+                    session,
+                    key: own,
+                    tables: Arc::clone(&depends),
+                    hash: u64::from_str_radix(&hash, 16).unwrap_or(0),
+                    seq: done.seq,
+                    gate,
+                    not_before_ms,
+                    payload: rerun(),
+                },
+                now_ms(),
+            );
+        }
+    });
+    live::look_after(&hub, &database);
+    let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
+    Ok(Made { answer, depends, gate })
+}
+
+/// Makes a live result again, to see whether it changed.
+pub(in crate::functions) async fn evaluate(
+    hub: &Arc<Hub>,
+    deployed: Arc<Deployed>,
+    key: &QueryKey,
+    rerun: &Rerun,
+) -> Result<(Evaluated, LiveAnswer), CallRefusal> {
+    let wanted = WantedResult {
+        hub,
+        caller: rerun.caller.clone(),
+        deployed,
+        function: &key.function,
+        kind: rerun.kind,
+        args: (*key.args).to_owned(),
+        headers: Arc::from([]),
+        request_id: "live".into(),
+        writes: Writes::Gate,
+        idempotency: None,
+        session: None,
+        dialect: Dialect::Ferry,
+    };
+    let Made { answer, depends, gate } = made(wanted).await?;
+    let hash = u64::from_str_radix(&answer.hash, 16).unwrap_or(0);
+    Ok((Evaluated { tables: depends, hash, seq: answer.seq, gate }, answer))
+}
+
+fn depends_on(done: &CallDone) -> Tables {
+    let named = done.outcome.subscribe_to.iter().map(|name| Arc::from(name.as_str()));
+    done.reads.iter().cloned().chain(named).collect()
+}
+
+/// Whether running it again would tell whether it changed (FUN-31).
+fn gate_of(done: &CallDone) -> Gate {
+    let used = done.outcome.used;
+    let is_open = used.fetch || used.headers || used.sign || !done.outcome.subscribe_to.is_empty();
+    if is_open { Gate::Open } else { Gate::Run }
+}
+
+/// Whether it would be the same as long as no row changes (FUN-33).
+fn is_repeatable(done: &CallDone) -> bool {
+    let used = done.outcome.used;
+    !(used.clock || used.random || done.is_volatile)
+}
+
+fn log(wanted: &WantedResult<'_>, lines: &[LogLine]) {
+    for LogLine { level, text } in lines {
+        let (id, function) = (&*wanted.request_id, wanted.function);
+        let database = wanted.caller.context.database.id();
+        let text = ferry_types::printable(text);
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
+            LogLevel::Info => tracing::info!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
+            LogLevel::Warn => tracing::warn!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
+            LogLevel::Error => tracing::error!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What functions do for the hub.
+
+use std::sync::Arc;
+
+use axum::{extract::Request, response::Response};
+
+use super::{route, service::FunctionsService};
+use crate::{
+    hub::Hub,
+    metric_help::{
+        Metric,
+        MetricKind::{Counter, Histogram},
+    },
+    shell::Shell,
+};
+
+impl Shell for FunctionsService {
+    const METRICS: &'static [Metric] = &[
+        (Counter, "ferry_functions_cached_total", "Calls that were answered by a kept result."),
+        (Counter, "ferry_functions_calls_total", "Calls of functions, by status class."),
+        (Histogram, "ferry_functions_cpu_seconds", "CPU of a call, SQL included."),
+        (
+            Counter,
+            "ferry_functions_gate_runs_total",
+            "Live results that were made again to see whether they changed, by whether they did.",
+        ),
+        (Counter, "ferry_functions_pushes_total", "Sessions that were told that a result may differ, by reason."),
+    ];
+
+    async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
+        Ok(route::serve(hub, request).await)
+    }
+}
