@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferry_core::{
-    functions::deploy::{CollectionView, collections, storage},
+    functions::deploy::{self, CollectionView},
     records::intents::view_name,
 };
 use ferry_functions::{MODULES, Pool, Program, ProgramSource, RunLimits};
@@ -19,18 +19,18 @@ use tokio::sync::Semaphore;
 use crate::{config::FunctionsConfig, database::Database, hub::Hub};
 
 /// The functions that are called.
-pub(super) struct Deployed {
+pub(super) struct LoadedFunctions {
     /// Id of the deployment.
     pub(super) id: Arc<str>,
     /// Their contexts.
     pub(super) pool: Pool,
     /// A place for each context that there may be.
     pub(super) places: Arc<Semaphore>,
-    /// App and name of the collections that the schema shows, by their views.
-    pub(super) collections: HashMap<String, (String, String)>,
+    /// Apps of the collections that the schema shows, by their views, which are called as they are.
+    pub(super) collections: HashMap<String, String>,
 }
 
-impl Drop for Deployed {
+impl Drop for LoadedFunctions {
     fn drop(&mut self) {
         self.pool.retire();
     }
@@ -47,7 +47,7 @@ pub(super) struct DeployedSlot {
 
 #[derive(Clone)]
 enum Loaded {
-    Functions(Arc<Deployed>),
+    Functions(Arc<LoadedFunctions>),
     None,
 }
 
@@ -86,7 +86,7 @@ pub(super) const fn run_limits(config: &FunctionsConfig) -> RunLimits {
 ///
 /// # Errors
 /// When they cannot be read or loaded.
-pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<Option<Arc<Deployed>>> {
+pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<Option<Arc<LoadedFunctions>>> {
     let state = &database.models().functions;
     let known = |loaded| match loaded {
         Loaded::Functions(deployed) => Some(deployed),
@@ -105,8 +105,8 @@ pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<
         return Ok(None);
     }
     let found = database
-        .read(|sql| match storage::exists(sql)? {
-            true => storage::active(sql)?.map(|stored| Ok((stored, collections(sql)?))).transpose(),
+        .read(|sql| match deploy::exists(sql)? {
+            true => deploy::active(sql)?.map(|stored| Ok((stored, deploy::collections(sql)?))).transpose(),
             false => Ok(None),
         })
         .await?;
@@ -117,7 +117,7 @@ pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<
     let (limits, now_ms) = (run_limits(&hub.config.functions), hub.clock.now().0.unsigned_abs());
     let id: Arc<str> = stored.id.as_str().into();
     let loaded = tokio::task::spawn_blocking(move || {
-        let source_map = Some(stored.source_map.as_str()).filter(|map| !map.is_empty());
+        let source_map = stored.source_map.as_deref().filter(|map| !map.is_empty());
         let source = ProgramSource { bundle: &stored.bundle, source_map, modules: MODULES };
         Program::load(&source, limits, now_ms)
     });
@@ -127,13 +127,13 @@ pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<
     })?;
     let mut aliases: HashMap<String, Vec<Arc<str>>> = HashMap::new();
     let mut collections = HashMap::new();
-    for CollectionView { view, app, coll } in views {
-        aliases.entry(view_name(&app, &coll)).or_default().push(view.as_str().into());
-        collections.insert(view, (app, coll));
+    for CollectionView { view, app } in views {
+        aliases.entry(view_name(&app, &view)).or_default().push(view.as_str().into());
+        collections.insert(view, app);
     }
     state.set_aliases(aliases);
     let contexts = hub.config.functions.contexts;
-    let deployed = Arc::new(Deployed {
+    let deployed = Arc::new(LoadedFunctions {
         id,
         pool: Pool::new(program, contexts),
         places: Arc::new(Semaphore::new(contexts)),

@@ -24,7 +24,7 @@ use super::{
     answer::CallRefusal,
     auth::{self, FunctionsCaller},
     call::{Idempotency, Writes},
-    deployed::{self, Deployed},
+    deployed::{self, LoadedFunctions},
     route::json,
 };
 use crate::{
@@ -175,7 +175,7 @@ pub(super) async fn find(
     context: &RequestContext,
     function: &str,
     internal: bool,
-) -> Result<(Arc<Deployed>, FunctionKind), CallRefusal> {
+) -> Result<(Arc<LoadedFunctions>, FunctionKind), CallRefusal> {
     let unknown = || CallRefusal::new(format!("NOT_FOUND: Function \"{function}\" does not exist."));
     let deployed = deployed::current(hub, &context.database).await?.ok_or_else(unknown)?;
     let info = deployed.pool.program().function(function).filter(|info| internal || !info.internal);

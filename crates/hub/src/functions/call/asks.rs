@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use ferry_control::SignJwt;
-use ferry_functions::{Answer, Ask, FetchRequest, FetchResponse};
+use ferry_functions::{AskAnswer, Ask, FetchRequest, FetchResponse};
 use ferry_http_client::{Bounds, HttpClientError, Reach, RemoteUrl};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::task::{AbortHandle, JoinSet};
@@ -18,7 +18,7 @@ const REDIRECTS_MAX: usize = 20;
 /// What one call waits for.
 #[derive(Default)]
 pub(super) struct Asks {
-    running: JoinSet<(u32, Answer)>,
+    running: JoinSet<(u32, AskAnswer)>,
     handles: HashMap<u32, AbortHandle>,
 }
 
@@ -28,7 +28,7 @@ impl Asks {
         let hub = std::sync::Arc::clone(&plan.hub);
         let (handle, is_outside) = match ask {
             Ask::Fetch(request) => {
-                let fetch = async move { (id, Answer::Fetch(fetch(&hub, request).await)) };
+                let fetch = async move { (id, AskAnswer::Fetch(fetch(&hub, request).await)) };
                 (self.running.spawn(fetch), true)
             }
             Ask::Sign { claims, expires_in } => {
@@ -36,7 +36,7 @@ impl Asks {
                 let sign = async move {
                     let sign = SignJwt { database_id, claims: &claims, expires_in: &expires_in };
                     let signed = sign.run(&hub.control.db).await;
-                    (id, Answer::Sign(signed.map_err(|error| error.message.into_owned())))
+                    (id, AskAnswer::Sign(signed.map_err(|error| error.message.into_owned())))
                 };
                 (self.running.spawn(sign), false)
             }
@@ -52,7 +52,7 @@ impl Asks {
     }
 
     /// The next answer; never, if nothing is asked.
-    pub(super) async fn next(&mut self) -> (u32, Answer) {
+    pub(super) async fn next(&mut self) -> (u32, AskAnswer) {
         loop {
             match self.running.join_next().await {
                 Some(Ok((id, answer))) => {

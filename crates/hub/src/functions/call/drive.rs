@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_functions::{Answer, Call, FunctionDb, Step};
+use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step};
 use ferry_types::{Error, Result};
 use tokio::time::{Instant, timeout_at};
 
@@ -43,7 +43,7 @@ pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
         tracing::error!(database = %plan.database.id(), ?error, "no context for a function");
         Error::internal()
     })?;
-    Ok(PlacedCall { call: Call::begin(instance, plan.request.clone()), pool, _place: place })
+    Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, _place: place })
 }
 
 fn too_many() -> Error {
@@ -57,7 +57,7 @@ pub(super) fn wall_ms(hub: &Hub) -> u64 {
 
 /// A call in its place among those of the database.
 pub(super) struct PlacedCall {
-    pub(super) call: Call,
+    pub(super) call: FunctionCall,
     pool: ferry_functions::Pool,
     _place: tokio::sync::OwnedSemaphorePermit,
 }
@@ -91,7 +91,7 @@ pub(super) async fn drive<D: DrivenDb>(
     let over = Instant::now() + Duration::from_millis(config.wall_ms);
     let mut held = Duration::from_millis(config.hold_ms);
     let mut asks = Asks::default();
-    let mut answers: Vec<(u32, Answer)> = Vec::new();
+    let mut answers: Vec<(u32, AskAnswer)> = Vec::new();
     loop {
         let thread = Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await;
         let now_ms = wall_ms(&plan.hub);

@@ -1,6 +1,6 @@
 //! Answers that were given under a key (FUN-18): stored in the commit that they answer for.
 
-use ferry_core::{functions::deploy::storage, sql::Sql as _};
+use ferry_core::{functions::deploy, sql::Sql as _};
 use ferry_functions::CallOutcome;
 use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::{Seq, UnixMillis};
@@ -101,7 +101,7 @@ fn store(
     seq: Seq,
     now: UnixMillis,
 ) -> ferry_sqlite::Result<()> {
-    storage::create(sql)?;
+    deploy::create(sql)?;
     let over = "DELETE FROM _ferry_fn_idem WHERE rowid IN \
                 (SELECT rowid FROM _ferry_fn_idem WHERE created_at <= ?1 LIMIT ?2)";
     sql.execute(over, &[(now.0 - KEEP_MS).into(), REMOVED_AT_ONCE.into()])?;

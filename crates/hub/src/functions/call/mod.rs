@@ -27,7 +27,7 @@ pub(super) use idempotency::{Idempotency, StoredAnswer};
 pub(super) use progress::CallEnd;
 use progress::Progress;
 
-use super::{deployed::Deployed, state::FunctionsState};
+use super::{deployed::LoadedFunctions, state::FunctionsState};
 use crate::{database::Database, events::open_store, hub::Hub};
 
 /// Whether a call may write, and what it is told that may not.
@@ -53,7 +53,7 @@ pub(super) struct PlannedCall {
     pub(super) by: Arc<Requester>,
     /// Whose records it writes; `None`: nobody's.
     pub(super) owner: Option<Arc<str>>,
-    pub(super) deployed: Arc<Deployed>,
+    pub(super) deployed: Arc<LoadedFunctions>,
     pub(super) request: CallRequest,
     pub(super) kind: FunctionKind,
     pub(super) writes: Writes,

@@ -124,14 +124,14 @@ fn write_record(
     op: &str,
     fields: Option<&str>,
 ) -> Result<String, DbFailure> {
-    let Some((app, coll)) = plan.deployed.collections.get(collection) else {
+    let Some(app) = plan.deployed.collections.get(collection) else {
         return Err(told(format!("INVALID: the schema has no collection {collection}.")));
     };
     let Some(owner) = plan.owner.as_deref() else {
         return Err(told(format!("INVALID: {collection}._owner is required for anonymous callers.")));
     };
     let client = format!("function:{}", plan.request.function);
-    let write = Stamped { owner, app, client: &client, coll, id, op, fields };
+    let write = Stamped { owner, app, client: &client, coll: collection, id, op, fields };
     let sql = transaction.sql();
     let pushed = intents::stamped(&SqliteRecords::new(&sql), &write, plan.hub.clock.now().into());
     let pushed = pushed.map_err(|error| engine_failed(progress, error))?;

@@ -111,9 +111,8 @@ impl<'g> OnPlace<'_, 'g> {
 /// A collection was written: under all names that SQL knows it by.
 pub(super) fn note_collection(plan: &PlannedCall, progress: &mut Progress, app: &str, collection: &str) {
     progress.run.note_written(&intents::view_name(app, collection));
-    let shown = plan.deployed.collections.iter();
-    for (view, _) in shown.filter(|(_, (of, name))| of == app && name == collection) {
-        progress.run.note_written(view);
+    if plan.deployed.collections.get(collection).is_some_and(|of| of == app) {
+        progress.run.note_written(collection);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     functions::{
         answer::{StoredBody, answer_tables, refusal_of},
         call::{CallDone, Idempotency, PlannedCall, Writes, run},
-        deployed::Deployed,
+        deployed::LoadedFunctions,
         live::{self, Rerun},
         state::FunctionsState,
     },
@@ -82,7 +82,7 @@ impl LiveCaller {
 pub(in crate::functions) struct WantedResult<'a> {
     pub(in crate::functions) hub: &'a Arc<Hub>,
     pub(in crate::functions) caller: LiveCaller,
-    pub(in crate::functions) deployed: Arc<Deployed>,
+    pub(in crate::functions) deployed: Arc<LoadedFunctions>,
     pub(in crate::functions) function: &'a str,
     pub(in crate::functions) kind: FunctionKind,
     /// Canonical JSON.
@@ -277,7 +277,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
 /// Makes a live result again, to see whether it changed.
 pub(in crate::functions) async fn evaluate(
     hub: &Arc<Hub>,
-    deployed: Arc<Deployed>,
+    deployed: Arc<LoadedFunctions>,
     key: &QueryKey,
     rerun: &Rerun,
 ) -> Result<(Evaluated, LiveAnswer), CallRefusal> {
