@@ -9,6 +9,7 @@ pub mod descriptors;
 mod entry;
 pub mod events;
 mod fanout;
+pub mod functions;
 mod health;
 pub mod http;
 pub mod hub;

@@ -13,7 +13,6 @@ macro_rules! dispatch {
         pub(crate) async fn serve(model: Model, hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
             match model {
                 $(Model::$model => <crate::$name::$service as Shell>::serve(hub, request).await,)+
-                _ => Err(request),
             }
         }
 

@@ -3,7 +3,7 @@
 use ferry_core::functions::live::{Tables, result_hash};
 use ferry_functions::{CallFailure, CallOutcome, FunctionKind, Limit, ThrownClass, Used};
 use ferry_protocol::functions::{ErrorCode, status_of, table_hashes};
-use ferry_sqlite::tracked::Failure;
+use ferry_sqlite::tracked::StatementFailure;
 use ferry_types::{Error, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,12 @@ impl CallRefusal {
     /// Another method than the one that the path takes.
     pub(super) fn method(allow: &'static str) -> Self {
         let code = ErrorCode { status: 405, code: "METHOD_NOT_ALLOWED" };
-        Self { code, message: "METHOD_NOT_ALLOWED: call it with another method.".to_owned(), retry_after_ms: None, allow: Some(allow) }
+        Self {
+            code,
+            message: "METHOD_NOT_ALLOWED: call it with another method.".to_owned(),
+            retry_after_ms: None,
+            allow: Some(allow),
+        }
     }
 }
 
@@ -54,14 +59,21 @@ impl From<Error> for CallRefusal {
         let prefix = match error.reason {
             Reason::PermissionDenied | Reason::WrongPurpose => "FORBIDDEN",
             Reason::NotFound => "NOT_FOUND",
-            Reason::WrongKind => return Self { code: status_of("CONFLICT:"), ..Self::new("CONFLICT: WRONG_KIND") },
+            Reason::WrongKind => {
+                return Self { code: status_of("CONFLICT:"), ..Self::new("CONFLICT: WRONG_KIND") };
+            }
             Reason::RateLimited | Reason::ByteBudget => "RATE_LIMITED",
             Reason::TooLarge => "TOO_LARGE",
             Reason::Busy | Reason::Unavailable | Reason::ShuttingDown | Reason::StorageFull => "UNAVAILABLE",
             Reason::SeqNotReached => {
                 let code = ErrorCode { status: 503, code: "SEQ_NOT_REACHED" };
                 let retry_after_ms = error.retry_after_ms.or(Some(1000));
-                return Self { code, message: format!("UNAVAILABLE: {}", error.message), retry_after_ms, allow: None };
+                return Self {
+                    code,
+                    message: format!("UNAVAILABLE: {}", error.message),
+                    retry_after_ms,
+                    allow: None,
+                };
             }
             Reason::InvalidArgument => "INVALID",
             Reason::Unauthenticated | Reason::TokenExpired | Reason::TokenRevoked => "UNAUTHORIZED",
@@ -82,7 +94,9 @@ pub(super) fn refusal_of(
     is_dev: bool,
 ) -> CallRefusal {
     match failure {
-        CallFailure::Thrown { class: ThrownClass::Function, message, .. } => CallRefusal::new(message.clone()),
+        CallFailure::Thrown { class: ThrownClass::Function, message, .. } => {
+            CallRefusal::new(message.clone())
+        }
         CallFailure::Thrown { class: ThrownClass::Constraint, message, .. } => {
             CallRefusal::new(format!("CONFLICT: {message}"))
         }
@@ -105,8 +119,12 @@ fn limited(limit: Limit, config: &FunctionsConfig) -> CallRefusal {
         }
         Limit::Memory => CallRefusal::internal("Function exceeded its memory limit."),
         Limit::Stack => CallRefusal::internal("Function exceeded its stack limit."),
-        Limit::Result => CallRefusal::new(format!("TOO_LARGE: result over {} bytes.", config.result_max_bytes)),
-        Limit::NeverSettles => CallRefusal::new("TIMEOUT: function waits for a promise that nothing will settle."),
+        Limit::Result => {
+            CallRefusal::new(format!("TOO_LARGE: result over {} bytes.", config.result_max_bytes))
+        }
+        Limit::NeverSettles => {
+            CallRefusal::new("TIMEOUT: function waits for a promise that nothing will settle.")
+        }
     }
 }
 
@@ -116,11 +134,11 @@ fn ended(end: Option<&CallEnd>, function: &str, config: &FunctionsConfig) -> Cal
         Some(CallEnd::WriteByGet) => CallRefusal::writes(function),
         Some(CallEnd::Conflict) => CallRefusal::new("CONFLICT: data read before fetch() has changed; retry."),
         Some(CallEnd::Limit(SqlLimit::Cpu)) => limited(Limit::Cpu, config),
-        Some(CallEnd::Limit(SqlLimit::Statements)) => CallRefusal::internal(&format!(
+        Some(CallEnd::Limit(SqlLimit::Statements(_))) => CallRefusal::internal(&format!(
             "Function ran more than {} SQL statements (functions.max_statements).",
             config.max_statements
         )),
-        Some(CallEnd::Limit(SqlLimit::Rows)) => CallRefusal::internal(&format!(
+        Some(CallEnd::Limit(SqlLimit::Rows(_))) => CallRefusal::internal(&format!(
             "Function stepped through more than {} rows (functions.max_rows).",
             config.max_rows
         )),
@@ -135,16 +153,15 @@ fn ended(end: Option<&CallEnd>, function: &str, config: &FunctionsConfig) -> Cal
         Some(CallEnd::OtherCallOfKey) => CallRefusal::new(
             "CONFLICT: this Idempotency-Key was used for another function or other arguments; take a new one.",
         ),
-        Some(CallEnd::NeedsWriter | CallEnd::Restart | CallEnd::WriteByGate | CallEnd::OpenStore(_)) | None => {
-            CallRefusal::internal("Internal error")
-        }
+        Some(CallEnd::NeedsWriter | CallEnd::Restart | CallEnd::WriteByGate | CallEnd::OpenStore(_))
+        | None => CallRefusal::internal("Internal error"),
     }
 }
 
 /// What a failure of SQL at the end of a call makes of it.
-pub(super) fn failed(failure: &Failure) -> CallFailure {
+pub(super) fn failed(failure: &StatementFailure) -> CallFailure {
     let class = match failure {
-        Failure::Constraint(_) => ThrownClass::Constraint,
+        StatementFailure::Constraint(_) => ThrownClass::Constraint,
         _ => ThrownClass::Internal,
     };
     CallFailure::Thrown { class, message: failure.to_string(), stack: String::new() }
@@ -189,7 +206,12 @@ pub(super) struct StoredBody {
 }
 
 /// The text that is stored for an answer.
-pub(super) fn stored(outcome: &CallOutcome, selected: &Tables, written: &Tables, kind: FunctionKind) -> String {
+pub(super) fn stored(
+    outcome: &CallOutcome,
+    selected: &Tables,
+    written: &Tables,
+    kind: FunctionKind,
+) -> String {
     let data = outcome.result.as_ref().ok().and_then(Option::as_ref);
     let data = data.and_then(|data| serde_json::value::RawValue::from_string(data.clone()).ok());
     let data = data.into_iter().collect();

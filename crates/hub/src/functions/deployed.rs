@@ -86,7 +86,10 @@ pub(super) const fn run_limits(config: &FunctionsConfig) -> RunLimits {
 ///
 /// # Errors
 /// When they cannot be read or loaded.
-pub(super) async fn current(hub: &Arc<Hub>, database: &Arc<Database>) -> Result<Option<Arc<LoadedFunctions>>> {
+pub(super) async fn current(
+    hub: &Arc<Hub>,
+    database: &Arc<Database>,
+) -> Result<Option<Arc<LoadedFunctions>>> {
     let state = &database.models().functions;
     let known = |loaded| match loaded {
         Loaded::Functions(deployed) => Some(deployed),

@@ -4,7 +4,9 @@
 //! `ferry_functions`, what of the database it may touch in `ferry_sqlite::tracked`, who is told in `ferry_core::functions`.
 
 mod answer;
+mod auth;
 mod call;
+mod deploy;
 mod deployed;
 mod live;
 mod route;

@@ -3,7 +3,6 @@
 mod args;
 mod make;
 
-
 use std::sync::Arc;
 
 use axum::{
@@ -16,8 +15,8 @@ use ferry_protocol::functions::{FerryMeta, RpcFailure, RpcSuccess};
 use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
-use make::make;
 pub(super) use args::canonical;
+use make::make;
 pub(super) use make::{LiveAnswer, LiveCaller, evaluate};
 
 use super::{
@@ -110,9 +109,12 @@ async fn called(
         caller.context.database.reach(least).await?;
     }
     let idempotency = idempotency(parts, caller, kind, &args)?;
-    let session = either(&parts.headers, "ferry-session-id", "x-edgepod-session-id").filter(|id| !id.is_empty());
+    let session =
+        either(&parts.headers, "ferry-session-id", "x-edgepod-session-id").filter(|id| !id.is_empty());
     if session.is_some_and(|id| id.chars().count() > SESSION_MAX_CHARS) {
-        return Err(CallRefusal::new(format!("INVALID: a session id has at most {SESSION_MAX_CHARS} characters.")));
+        return Err(CallRefusal::new(format!(
+            "INVALID: a session id has at most {SESSION_MAX_CHARS} characters."
+        )));
     }
     let is_reactive = either(&parts.headers, "ferry-reactive", "x-edgepod-reactive") != Some("false");
     let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
@@ -232,7 +234,12 @@ pub(super) fn refused(refusal: &CallRefusal, dialect: Dialect, parts: &Parts) ->
 }
 
 /// `POST …/functions/run`: a call by an admin, of internal functions too.
-pub(super) async fn run_as_admin(hub: &Arc<Hub>, parts: &Parts, context: RequestContext, body: &[u8]) -> Response {
+pub(super) async fn run_as_admin(
+    hub: &Arc<Hub>,
+    parts: &Parts,
+    context: RequestContext,
+    body: &[u8],
+) -> Response {
     match run_request(hub, parts, context, body).await {
         Ok(response) => response,
         Err(refusal) => refused(&refusal, Dialect::Ferry, parts),

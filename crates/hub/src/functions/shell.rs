@@ -24,7 +24,11 @@ impl Shell for FunctionsService {
             "ferry_functions_gate_runs_total",
             "Live results that were made again to see whether they changed, by whether they did.",
         ),
-        (Counter, "ferry_functions_pushes_total", "Sessions that were told that a result may differ, by reason."),
+        (
+            Counter,
+            "ferry_functions_pushes_total",
+            "Sessions that were told that a result may differ, by reason.",
+        ),
     ];
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {

@@ -149,8 +149,7 @@ impl FunctionsState {
         let state = &database.models().functions;
         let begin = async || {
             let config = &hub.config.functions;
-            let limits =
-                SessionLimits { subscriptions: config.subscriptions, sockets: config.sockets };
+            let limits = SessionLimits { subscriptions: config.subscriptions, sockets: config.sockets };
             let cached_bytes = Arc::clone(&hub.services.functions.cached_bytes);
             *state.lock_live() = Some(Live {
                 queries: LiveQueries::unknown(limits),

@@ -3,7 +3,7 @@
 use ferry_core::sql::Value;
 use ferry_database::WriterLease;
 use ferry_functions::{CpuMeter, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep};
-use ferry_sqlite::tracked::Access;
+use ferry_sqlite::tracked::SqlAccess;
 use ferry_types::{Result, Seq};
 use tokio::runtime::Handle;
 
@@ -31,7 +31,7 @@ struct ActionDb {
 pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
     let placed = begin(plan).await?;
     let cpu = placed.call.cpu();
-    let progress = Progress::new(plan, Access::Read, cpu.clone());
+    let progress = Progress::new(plan, SqlAccess::Snapshot, cpu.clone());
     let db = ActionDb {
         plan: plan.clone(),
         progress,
@@ -44,7 +44,7 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
     let (placed, db, outcome) = drive(plan, placed, db).await?;
     let ActionDb { progress, writer, seq, wrote, .. } = db;
     if let Some((writer, _)) = writer {
-        writer.rollback();
+        writer.roll_back();
     }
     let outcome = match outcome {
         Some(outcome) => {
@@ -54,7 +54,8 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
         None => answer::gone(),
     };
     // Names are invalidated by what it commits; without that, now.
-    let named: Vec<std::sync::Arc<str>> = outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
+    let named: Vec<std::sync::Arc<str>> =
+        outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
     if !named.is_empty() {
         let state = &plan.database.models().functions;
         state.with_live(|live| {
@@ -74,12 +75,14 @@ impl ActionDb {
             return self.on_writer(work);
         }
         let snapshot = self.runtime.block_on(self.plan.database.lend_snapshot());
-        let mut snapshot = snapshot.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
+        let mut snapshot =
+            snapshot.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
         self.seq = self.seq.max(snapshot.seq());
-        self.begin_part(Access::Read);
+        self.begin_part(SqlAccess::Snapshot);
         let Self { plan, progress, .. } = self;
-        let tried = snapshot
-            .run(|sql| Ok(work(&mut OnPlace { place: Place::Snapshot(sql), plan, progress: &mut *progress })));
+        let tried = snapshot.run(|sql| {
+            Ok(work(&mut OnPlace { place: Place::Snapshot(sql), plan, progress: &mut *progress }))
+        });
         drop(snapshot);
         let tried = match tried {
             Ok(tried) => tried,
@@ -94,7 +97,7 @@ impl ActionDb {
         if done.is_ok() {
             self.commit()?;
         } else if let Some((writer, _)) = self.writer.take() {
-            writer.rollback();
+            writer.roll_back();
         }
         done
     }
@@ -108,7 +111,7 @@ impl ActionDb {
         ran.unwrap_or_else(|error| Err(abort(progress, CallEnd::Refused(error.into_refusal()))))
     }
 
-    fn begin_part(&mut self, access: Access) {
+    fn begin_part(&mut self, access: SqlAccess) {
         let run = tracked_run(&self.plan, access, self.cpu.clone());
         self.progress.begin_part(run);
     }
@@ -116,7 +119,7 @@ impl ActionDb {
     fn open(&mut self) -> Told<()> {
         let lent = self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime);
         let writer = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
-        self.begin_part(Access::Write);
+        self.begin_part(SqlAccess::Alone);
         self.writer = Some((writer, 0));
         Ok(())
     }
@@ -128,7 +131,7 @@ impl ActionDb {
         match finished {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {
-                writer.rollback();
+                writer.roll_back();
                 return Err(failed(&self.plan, &mut self.progress, failure));
             }
             Err(error) => return Err(abort(&mut self.progress, CallEnd::Refused(error.into_refusal()))),
@@ -164,10 +167,10 @@ impl FunctionDb for ActionDb {
             (SavepointStep::Release, Some((_, 0))) => self.commit(),
             (SavepointStep::Rollback, Some((_, 0))) => {
                 if let Some((writer, _)) = self.writer.take() {
-                    writer.rollback();
+                    writer.roll_back();
                 }
                 // What it read stays known, what it wrote is undone.
-                self.begin_part(Access::Read);
+                self.begin_part(SqlAccess::Snapshot);
                 Ok(())
             }
             (_, Some((_, depth))) => {

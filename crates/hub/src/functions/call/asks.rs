@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use ferry_control::SignJwt;
-use ferry_functions::{AskAnswer, Ask, FetchRequest, FetchResponse};
+use ferry_functions::{Ask, AskAnswer, FetchRequest, FetchResponse};
 use ferry_http_client::{Bounds, HttpClientError, Reach, RemoteUrl};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::task::{AbortHandle, JoinSet};
@@ -98,9 +98,11 @@ async fn exchange(
             let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) else {
                 return Err(format!("bad header {name}"));
             };
-            let is_secret = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION].contains(&name);
-            let is_ours = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION]
-                .contains(&name);
+            let is_secret =
+                [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION].contains(&name);
+            let is_ours =
+                [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION]
+                    .contains(&name);
             if !is_ours && !(is_secret && is_elsewhere) {
                 sent.headers_mut().append(name, value);
             }
@@ -112,7 +114,8 @@ async fn exchange(
         let answer = answer.map_err(|error| told(&error, &uri))?;
         let target = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let follows = answer.status().is_redirection() && redirect != "manual";
-        let Some(target) = target.filter(|_| follows && matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308))
+        let Some(target) =
+            target.filter(|_| follows && matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308))
         else {
             return Ok(response(answer, &uri, redirects > 0));
         };
@@ -121,8 +124,8 @@ async fn exchange(
         }
         uri = joined(&uri, target)?;
         let status = answer.status().as_u16();
-        let becomes_get = status == 303 && method != Method::HEAD
-            || matches!(status, 301 | 302) && method == Method::POST;
+        let becomes_get =
+            status == 303 && method != Method::HEAD || matches!(status, 301 | 302) && method == Method::POST;
         if becomes_get {
             method = Method::GET;
             body = Bytes::new();
@@ -151,7 +154,8 @@ fn remote(url: &str) -> Result<Uri, String> {
 
 /// The URL that `target` names, seen from `base` (RFC 3986, 5.2, as far as servers use it).
 fn joined(base: &Uri, target: &str) -> Result<Uri, String> {
-    let (scheme, authority) = (base.scheme_str().unwrap_or("https"), base.authority().map_or("", |a| a.as_str()));
+    let (scheme, authority) =
+        (base.scheme_str().unwrap_or("https"), base.authority().map_or("", |a| a.as_str()));
     let target = target.split('#').next().unwrap_or_default();
     let url = if target.contains("://") {
         target.to_owned()
@@ -177,7 +181,8 @@ fn told(error: &HttpClientError, uri: &Uri) -> String {
     tracing::debug!(%error, host = uri.host(), "a function's fetch failed");
     match error {
         HttpClientError::Forbidden => {
-            "fetch reaches public addresses alone: the operator can allow others (functions.fetch_allow)".to_owned()
+            "fetch reaches public addresses alone: the operator can allow others (functions.fetch_allow)"
+                .to_owned()
         }
         HttpClientError::TooLarge(bytes) => format!("the answer has more than {bytes} bytes"),
         HttpClientError::TimedOut(_) => "fetch took too long".to_owned(),

@@ -96,13 +96,13 @@ pub(super) async fn drive<D: DrivenDb>(
         let thread = Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await;
         let now_ms = wall_ms(&plan.hub);
         let given = std::mem::take(&mut answers);
-        let step = tokio::task::spawn_blocking(move || {
+        let stepping = tokio::task::spawn_blocking(move || {
             let step = placed.call.step(&mut db, given, now_ms);
             drop(thread);
             (placed, db, step)
         });
         let step;
-        (placed, db, step) = step_of(step.await)?;
+        (placed, db, step) = step_of(stepping.await)?;
         let due_ms = match step {
             Step::Done(outcome) => return Ok((placed, db, Some(outcome))),
             Step::Waiting { asks: new, due_ms } => {

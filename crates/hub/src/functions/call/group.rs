@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferry_core::sql::Value;
-use ferry_functions::{CallOutcome, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, Step};
-use ferry_sqlite::{Transaction, tracked::Access};
+use ferry_functions::{
+    CallOutcome, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, Step,
+};
+use ferry_sqlite::{Transaction, tracked::SqlAccess};
 use ferry_types::{Error, Result, Seq};
 
 use super::{
@@ -14,7 +16,10 @@ use super::{
     place::{OnPlace, Place, finish},
     progress::Progress,
 };
-use crate::{database::Effect, functions::answer};
+use crate::{
+    database::{Effect, seq_of},
+    functions::answer,
+};
 
 /// What a run in a group came to.
 struct GroupRun {
@@ -64,14 +69,13 @@ fn run_in(
     transaction: &mut Transaction<'_, Effect>,
 ) -> ferry_sqlite::Result<GroupRun> {
     let before = Seq(transaction.seq().0.saturating_sub(1));
-    let mut progress = Progress::new(plan, Access::Write, placed.call.cpu());
+    let mut progress = Progress::new(plan, SqlAccess::Group, placed.call.cpu());
     if idempotency::ask(&transaction.sql(), plan, &mut progress)? {
         return Ok(GroupRun { placed, progress, outcome: Some(answer::gone()), before, is_kept: false });
     }
     let now_ms = wall_ms(&plan.hub);
     let step = {
-        let mut place =
-            OnPlace { place: Place::Writer(&mut *transaction), plan, progress: &mut progress };
+        let mut place = OnPlace { place: Place::Writer(&mut *transaction), plan, progress: &mut progress };
         placed.call.step(&mut place, Vec::new(), now_ms)
     };
     let Step::Done(mut outcome) = step else {
@@ -110,7 +114,7 @@ impl FunctionDb for OnPlace<'_, '_> {
     fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
         Ok(match &self.place {
             Place::Writer(transaction) => transaction.seq().0.saturating_sub(1),
-            Place::Snapshot(sql) => ferry_sqlite::seq_of(sql).map_or(0, |seq| seq.0),
+            Place::Snapshot(sql) => seq_of(sql).map_or(0, |seq| seq.0),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_core::sql::Value;
 use ferry_database::{SnapshotLease, WriterLease};
 use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
-use ferry_sqlite::tracked::Access;
+use ferry_sqlite::tracked::SqlAccess;
 use ferry_types::{Result, Seq};
 use tokio::runtime::Handle;
 
@@ -38,13 +38,13 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
     loop {
         let placed = begin(plan).await?;
         let (held, access) = match writer.take() {
-            Some(writer) => (Held::Writer(writer), Access::Write),
+            Some(writer) => (Held::Writer(writer), SqlAccess::Alone),
             None => {
                 let snapshot = match plan.database.lend_snapshot_inline() {
                     Some(snapshot) => snapshot,
                     None => plan.database.lend_snapshot().await,
                 };
-                (Held::Snapshot(snapshot?), Access::Read)
+                (Held::Snapshot(snapshot?), SqlAccess::Snapshot)
             }
         };
         let mut progress = Progress::new(plan, access, placed.call.cpu());
@@ -73,9 +73,9 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
             (_, None) => return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false))),
             (_, Some(outcome)) => {
                 placed.give_back();
-                return end(plan, held, &mut progress, outcome).await.map(|(outcome, seq, wrote)| {
-                    Ran::Done(done(outcome, progress, seq, wrote))
-                });
+                return end(plan, held, &mut progress, outcome)
+                    .await
+                    .map(|(outcome, seq, wrote)| Ran::Done(done(outcome, progress, seq, wrote)));
             }
         }
     }
@@ -92,7 +92,7 @@ async fn end(
         Held::Snapshot(snapshot) => Ok((outcome, snapshot.seq(), false)),
         Held::Writer(writer) if outcome.result.is_err() => {
             let seq = writer.seq();
-            writer.rollback();
+            writer.roll_back();
             Ok((outcome, Seq(seq.0.saturating_sub(1)), false))
         }
         Held::Writer(mut writer) => {
@@ -110,7 +110,7 @@ async fn end(
             });
             match finished.map_err(ferry_sqlite::Error::into_refusal)? {
                 Ok(false) => {
-                    writer.rollback();
+                    writer.roll_back();
                     Ok((answer::gone(), before, false))
                 }
                 Ok(true) => {
@@ -119,7 +119,7 @@ async fn end(
                 }
                 Err(failure) => {
                     outcome.result = Err(answer::failed(&failure));
-                    writer.rollback();
+                    writer.roll_back();
                     Ok((outcome, before, false))
                 }
             }
@@ -128,7 +128,10 @@ async fn end(
 }
 
 impl LeaseDb {
-    fn on<T>(&mut self, work: impl FnOnce(&mut OnPlace<'_, '_>) -> std::result::Result<T, DbFailure>) -> std::result::Result<T, DbFailure> {
+    fn on<T>(
+        &mut self,
+        work: impl FnOnce(&mut OnPlace<'_, '_>) -> std::result::Result<T, DbFailure>,
+    ) -> std::result::Result<T, DbFailure> {
         let Self { plan, progress, held, .. } = self;
         let ran = match held {
             Held::Snapshot(snapshot) => snapshot.run(|sql| {
@@ -171,7 +174,9 @@ impl LeaseDb {
         let has_changed = if seen.0 + 1 == writer.seq().0 {
             false
         } else {
-            state.with_live(|live| live.queries.changes().changed_after(&reads, seen)).unwrap_or(!reads.is_empty())
+            state
+                .with_live(|live| live.queries.changes().changed_after(&reads, seen))
+                .unwrap_or(!reads.is_empty())
         };
         self.held = Held::Writer(writer);
         if has_changed {
@@ -179,7 +184,7 @@ impl LeaseDb {
                 Some(if self.progress.has_fetched { CallEnd::Conflict } else { CallEnd::Restart });
             return false;
         }
-        self.progress.run.allow_writes();
+        self.progress.run.set_access(SqlAccess::Alone);
         true
     }
 
@@ -246,4 +251,3 @@ impl DrivenDb for LeaseDb {
         self.progress.end = Some(end);
     }
 }
-

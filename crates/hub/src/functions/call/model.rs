@@ -9,7 +9,7 @@ use ferry_core::{
     },
 };
 use ferry_functions::{DbFailure, ModelCall, SqlFailure};
-use ferry_protocol::events::Event;
+use ferry_protocol::events::{Event, RpcError, check_store_id};
 use ferry_sqlite::Transaction;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     database::Effect,
-    events::{AppendedOrNot, WantedEvents, append_in, check_store_id},
+    events::{AppendedOrNot, WantedEvents, append_in},
     ops,
 };
 
@@ -51,7 +51,7 @@ fn append_event(
     transaction: &mut Transaction<'_, Effect>,
     (store_id, name, args): (&str, &str, &str),
 ) -> Result<String, DbFailure> {
-    check_store_id(store_id).map_err(|error| told(format!("INVALID: {}", error.message)))?;
+    check_store_id(store_id).map_err(|error| told(format!("INVALID: {}", error.0)))?;
     let Some(store) = plan.database.models().events.get(store_id) else {
         if progress.has_fetched {
             // Its run cannot begin again, and a store is opened by a commit of its own.
@@ -87,10 +87,12 @@ fn append_event(
             progress.run.note_written(EVENTS_VIEW);
             Ok(serde_json::json!({ "seqNum": receipt.head, "createdAt": receipt.created_at }).to_string())
         }
-        AppendedOrNot::Decided(AppendOutcome::Refused(error), _) => {
-            Err(told(format!("CONFLICT: event: {}", error.message)))
+        AppendedOrNot::Decided(AppendOutcome::Refused(RpcError::Unknown { message, .. }), _) => {
+            Err(told(format!("INVALID: event: {message}")))
         }
-        _ => Err(told(format!("CONFLICT: the event store {store_id} takes no events: it is on hold or deleted."))),
+        _ => Err(told(format!(
+            "CONFLICT: the event store {store_id} takes no events: it is on hold or deleted."
+        ))),
     }
 }
 

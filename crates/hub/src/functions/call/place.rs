@@ -10,11 +10,14 @@ use ferry_core::{
 use ferry_functions::{DbFailure, Executed, ModelCall, RowSink, SavepointStep, SqlFailure};
 use ferry_sqlite::{
     NativeSql, Transaction,
-    tracked::{Failure, RowSink as TrackedSink},
+    tracked::{StatementFailure, TrackedRows},
 };
 use ferry_types::{Error, Reason};
 
-use super::{PlannedCall, Writes, model, progress::{CallEnd, Progress}};
+use super::{
+    PlannedCall, Writes, model,
+    progress::{CallEnd, Progress},
+};
 use crate::{
     database::Effect,
     functions::state::FunctionsEffect,
@@ -39,7 +42,7 @@ pub(super) struct OnPlace<'a, 'g> {
 /// Rows on their way from the one trait to the other.
 struct Rows<'a>(&'a mut dyn RowSink);
 
-impl TrackedSink for Rows<'_> {
+impl TrackedRows for Rows<'_> {
     fn columns(&mut self, names: &[&str]) {
         self.0.columns(names);
     }
@@ -65,20 +68,20 @@ impl<'g> OnPlace<'_, 'g> {
     ) -> Result<Executed, DbFailure> {
         let executed = self.progress.run.execute(self.sql(), sql, parameters, &mut Rows(rows));
         let executed = executed.map_err(|failure| self.failed(failure))?;
-        if executed.queued_intents {
+        if executed.has_queued_intents {
             self.drain_intents()?;
         }
         Ok(Executed { changes: executed.changes, last_insert_rowid: executed.last_insert_rowid })
     }
 
     pub(super) fn savepoint(&mut self, step: SavepointStep) -> Result<(), DbFailure> {
-        use ferry_sqlite::tracked::SavepointStep as Tracked;
-        let step = match step {
-            SavepointStep::Begin => Tracked::Begin,
-            SavepointStep::Release => Tracked::Release,
-            SavepointStep::Rollback => Tracked::Rollback,
+        let (sql, run) = (self.sql(), &mut self.progress.run);
+        let done = match step {
+            SavepointStep::Begin => run.begin_savepoint(sql),
+            SavepointStep::Release => run.release_savepoint(sql),
+            SavepointStep::Rollback => run.rollback_savepoint(sql),
         };
-        self.progress.run.savepoint(self.sql(), step).map_err(|failure| self.failed(failure))
+        done.map_err(|failure| self.failed(failure))
     }
 
     pub(super) fn model(&mut self, call: &ModelCall<'_>) -> Result<String, DbFailure> {
@@ -103,7 +106,7 @@ impl<'g> OnPlace<'_, 'g> {
         Ok(())
     }
 
-    fn failed(&mut self, failure: Failure) -> DbFailure {
+    fn failed(&mut self, failure: StatementFailure) -> DbFailure {
         failed(self.plan, self.progress, failure)
     }
 }
@@ -134,15 +137,15 @@ pub(super) fn changed_records(
 }
 
 /// What a failure of SQL means to the function.
-pub(super) fn failed(plan: &PlannedCall, progress: &mut Progress, failure: Failure) -> DbFailure {
+pub(super) fn failed(plan: &PlannedCall, progress: &mut Progress, failure: StatementFailure) -> DbFailure {
     let text = failure.to_string();
     match failure {
-        Failure::NeedsWriter => needs_writer(plan, progress),
-        Failure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
-        Failure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
-        Failure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
-        Failure::StorageFull | Failure::Ended => abort(progress, CallEnd::Refused(storage_full())),
-        Failure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
+        StatementFailure::NeedsWriter => needs_writer(plan, progress),
+        StatementFailure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
+        StatementFailure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
+        StatementFailure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
+        StatementFailure::StorageFull => abort(progress, CallEnd::Refused(storage_full())),
+        StatementFailure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
     }
 }
 
@@ -164,7 +167,9 @@ pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut Progress) -> DbFai
     match plan.writes {
         Writes::Allowed => abort(progress, CallEnd::NeedsWriter),
         Writes::Query => told("FORBIDDEN: query functions cannot write."),
-        Writes::Credential => told("FORBIDDEN: this credential only reads: use one with the operation write."),
+        Writes::Credential => {
+            told("FORBIDDEN: this credential only reads: use one with the operation write.")
+        }
         Writes::Get => abort(progress, CallEnd::WriteByGet),
         Writes::Gate => abort(progress, CallEnd::WriteByGate),
     }
@@ -184,7 +189,7 @@ pub(super) fn finish(
     transaction: &mut Transaction<'_, Effect>,
     progress: &mut Progress,
     named: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), StatementFailure> {
     progress.run.finish(transaction.sql())?;
     let tables: Tables = progress.run.written().into();
     if !tables.is_empty() || !named.is_empty() {

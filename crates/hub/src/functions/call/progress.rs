@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferry_core::functions::live::Tables;
 use ferry_functions::CpuMeter;
-use ferry_sqlite::tracked::{Access, SqlLimit, SqlLimits, TrackedRun};
+use ferry_sqlite::tracked::{SqlAccess, SqlLimit, SqlLimits, TrackedRun};
 use ferry_types::Error;
 
 use super::{PlannedCall, StoredAnswer};
@@ -52,7 +52,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(plan: &PlannedCall, access: Access, cpu: CpuMeter) -> Self {
+    pub(super) fn new(plan: &PlannedCall, access: SqlAccess, cpu: CpuMeter) -> Self {
         Self {
             run: tracked_run(plan, access, cpu),
             earlier: Vec::new(),
@@ -89,7 +89,7 @@ impl Progress {
 }
 
 /// A run of SQL that is bounded as calls are.
-pub(super) fn tracked_run(plan: &PlannedCall, access: Access, cpu: CpuMeter) -> TrackedRun {
+pub(super) fn tracked_run(plan: &PlannedCall, access: SqlAccess, cpu: CpuMeter) -> TrackedRun {
     let config = &plan.hub.config.functions;
     let limits = SqlLimits { statements: config.max_statements, rows: config.max_rows };
     TrackedRun::new(access, limits, move || !cpu.left().is_zero())

@@ -91,7 +91,8 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
 }
 
 fn offers_own(parts: &Parts) -> bool {
-    let offered = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let offered =
+        parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     offered.flat_map(|list| list.split(',')).any(|name| name.trim() == SUBPROTOCOL)
 }
 
@@ -184,7 +185,12 @@ impl Session {
         Ok(())
     }
 
-    async fn tell_result(&self, socket: &mut BoundedSocket, id: &str, fresh: &Fresh) -> Result<(), Option<Close>> {
+    async fn tell_result(
+        &self,
+        socket: &mut BoundedSocket,
+        id: &str,
+        fresh: &Fresh,
+    ) -> Result<(), Option<Close>> {
         let frame = match fresh {
             Fresh::Result(answer, same) => {
                 let data = answer.data.as_deref();
@@ -296,7 +302,8 @@ impl Session {
         let found = async {
             let (_, kind) = find(&self.hub, &self.caller.context, function, false).await?;
             self.caller.check_function(function)?;
-            if matches!(kind, ferry_functions::FunctionKind::Mutation | ferry_functions::FunctionKind::Action) {
+            if matches!(kind, ferry_functions::FunctionKind::Mutation | ferry_functions::FunctionKind::Action)
+            {
                 return Err(super::super::answer::CallRefusal::writes(function));
             }
             Ok((kind, canonical(args)?))

@@ -1,9 +1,6 @@
 //! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey};
 use tokio::time::Instant;
@@ -166,7 +163,9 @@ fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<Fresh>) {
             LiveOutput::Result { socket, id, same } => {
                 let Some(mailbox) = live.sockets.get(&socket) else { continue };
                 match &fresh {
-                    Some(Fresh::Result(answer, _)) => mailbox.fresh(id, Fresh::Result(Arc::clone(answer), same)),
+                    Some(Fresh::Result(answer, _)) => {
+                        mailbox.fresh(id, Fresh::Result(Arc::clone(answer), same))
+                    }
                     Some(fresh) => mailbox.fresh(id, fresh.clone()),
                     None => {}
                 }
@@ -184,4 +183,3 @@ fn count_pushes(live: &mut Live) {
         metrics::counter!("ferry_functions_pushes_total", "reason" => reason).increment(count);
     }
 }
-

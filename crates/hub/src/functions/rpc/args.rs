@@ -10,7 +10,10 @@ use super::CallRefusal;
 const UNUSABLE: &str = "Invalid request body.";
 
 fn unusable() -> CallRefusal {
-    CallRefusal { code: ferry_protocol::functions::ErrorCode { status: 400, code: "INVALID" }, ..CallRefusal::new(UNUSABLE) }
+    CallRefusal {
+        code: ferry_protocol::functions::ErrorCode { status: 400, code: "INVALID" },
+        ..CallRefusal::new(UNUSABLE)
+    }
 }
 
 /// Those of a body: any JSON value.

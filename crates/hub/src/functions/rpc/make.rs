@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_core::functions::live::{
     CachedResult, EDGEPOD_GRACE_MS, Evaluated, Gate, QueryKey, Registration, Tables, result_hash,
 };
-use ferry_functions::{CallRequest, FunctionKind, LogLevel, LogLine};
+use ferry_functions::{CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
 use ferry_types::Seq;
 use http::HeaderMap;
@@ -134,8 +134,8 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     let state = Arc::clone(&database.models().functions);
     let env = hub.control.function_env(database.id())?;
     let user = wanted.caller.user_key();
-    let may_be_kept = wanted.idempotency.is_none()
-        && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action);
+    let may_be_kept =
+        wanted.idempotency.is_none() && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action);
     let key = |user: Option<Arc<str>>| QueryKey {
         function: wanted.function.into(),
         args: wanted.args.as_str().into(),
@@ -216,8 +216,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         return Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open });
     }
     if let Some(failure) = done.failure() {
-        let refusal =
-            refusal_of(&done, failure, wanted.function, &hub.config.functions, hub.config.dev);
+        let refusal = refusal_of(&done, failure, wanted.function, &hub.config.functions, hub.config.dev);
         if refusal.code.status == 500 {
             tracing::warn!(
                 request_id = %wanted.request_id, database = %database.id(), function = wanted.function, ?failure,
@@ -238,7 +237,8 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     let own = key(done.outcome.used.user.then(|| Arc::clone(&user)));
     state.with_live(|live| {
         if is_read && !done.outcome.invalidate.is_empty() {
-            let named: Vec<Arc<str>> = done.outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
+            let named: Vec<Arc<str>> =
+                done.outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
             let newest = live.queries.changes().newest();
             live.queries.committed(newest, &[], &named, now_ms());
         }
@@ -318,16 +318,24 @@ fn is_repeatable(done: &CallDone) -> bool {
     !(used.clock || used.random || done.is_volatile)
 }
 
-fn log(wanted: &WantedResult<'_>, lines: &[LogLine]) {
-    for LogLine { level, text } in lines {
+fn log(wanted: &WantedResult<'_>, lines: &[FunctionLogLine]) {
+    for FunctionLogLine { level, text } in lines {
         let (id, function) = (&*wanted.request_id, wanted.function);
         let database = wanted.caller.context.database.id();
         let text = ferry_types::printable(text);
         match level {
-            LogLevel::Debug => tracing::debug!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
-            LogLevel::Info => tracing::info!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
-            LogLevel::Warn => tracing::warn!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
-            LogLevel::Error => tracing::error!(target: "ferry::functions", request_id = id, %database, function, "{text}"),
+            LogLevel::Debug => {
+                tracing::debug!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+            }
+            LogLevel::Info => {
+                tracing::info!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+            }
+            LogLevel::Warn => {
+                tracing::warn!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+            }
+            LogLevel::Error => {
+                tracing::error!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+            }
         }
     }
 }

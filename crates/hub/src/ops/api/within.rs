@@ -51,7 +51,7 @@ pub(crate) fn append_in(
     let (LogOutcome::Keep(done) | LogOutcome::Undo(done)) = outcome;
     let appended = match done.outcome {
         Ok(appended) => appended,
-        Err(refusal) => return Ok(Err(refusal.message)),
+        Err(refusal) => return Ok(Err(refusal.message.into_owned())),
     };
     if appended.conflicts > 0 {
         state.is_uncounted.store(true, Ordering::Release);
