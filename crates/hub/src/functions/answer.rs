@@ -1,6 +1,6 @@
 //! What a call's end means to its caller.
 
-use ferry_core::functions::live::{Tables, result_hash};
+use ferry_core::functions::live::Tables;
 use ferry_functions::{CallFailure, CallOutcome, FunctionKind, Limit, ThrownClass, Used};
 use ferry_protocol::functions::{ErrorCode, status_of, table_hashes};
 use ferry_sqlite::tracked::StatementFailure;
@@ -218,9 +218,4 @@ pub(super) fn stored(
     let tables = answer_tables(true, kind, (selected, selected, written), outcome);
     let body = StoredBody { data, tables, warnings: outcome.warnings.clone() };
     serde_json::to_string(&body).expect("BUG: strings are JSON")
-}
-
-/// The hash of a result as a number, as live queries compare them.
-pub(super) fn hash_number(data: Option<&str>) -> u64 {
-    u64::from_str_radix(&result_hash(data), 16).unwrap_or(0)
 }

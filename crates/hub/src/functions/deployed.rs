@@ -20,8 +20,6 @@ use crate::{config::FunctionsConfig, database::Database, hub::Hub};
 
 /// The functions that are called.
 pub(super) struct LoadedFunctions {
-    /// Id of the deployment.
-    pub(super) id: Arc<str>,
     /// Their contexts.
     pub(super) pool: Pool,
     /// A place for each context that there may be.
@@ -137,7 +135,6 @@ pub(super) async fn current(
     state.set_aliases(aliases);
     let contexts = hub.config.functions.contexts;
     let deployed = Arc::new(LoadedFunctions {
-        id,
         pool: Pool::new(program, contexts),
         places: Arc::new(Semaphore::new(contexts)),
         collections,

@@ -6,7 +6,6 @@
 mod answer;
 mod auth;
 mod call;
-mod deploy;
 mod deployed;
 mod live;
 mod route;

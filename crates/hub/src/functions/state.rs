@@ -159,7 +159,7 @@ impl FunctionsState {
             });
             state.is_tracking.store(true, Ordering::SeqCst);
             // A commit that was published before that is in what is read now.
-            let seq = database.read(|sql| seq_of(sql)).await?;
+            let seq = database.read(seq_of).await?;
             state.with_live(|live| live.queries.known_since(seq));
             Ok(())
         };

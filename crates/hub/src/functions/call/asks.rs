@@ -103,7 +103,8 @@ async fn exchange(
             let is_ours =
                 [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION]
                     .contains(&name);
-            if !is_ours && !(is_secret && is_elsewhere) {
+            let stays = is_ours || is_secret && is_elsewhere;
+            if !stays {
                 sent.headers_mut().append(name, value);
             }
         }

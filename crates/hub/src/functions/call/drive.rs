@@ -26,9 +26,8 @@ pub(super) enum Ran {
 pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
     let places = Arc::clone(&plan.deployed.places);
     let longest = Duration::from_millis(plan.hub.config.functions.wall_ms);
-    let place = match tokio::time::timeout(longest, places.acquire_owned()).await {
-        Ok(Ok(place)) => place,
-        _ => return Err(too_many()),
+    let Ok(Ok(place)) = tokio::time::timeout(longest, places.acquire_owned()).await else {
+        return Err(too_many());
     };
     let pool = plan.deployed.pool.clone();
     let now_ms = wall_ms(&plan.hub);

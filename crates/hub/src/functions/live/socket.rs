@@ -79,7 +79,7 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
     handshake.accept(LIMITS, move |mut socket| async move {
         metrics::gauge!("ferry_connections", "model" => "functions").increment(1);
-        let mut session = Session::open(hub, parts, caller, session.into(), is_ferry);
+        let mut session = Session::open(hub, parts, caller, &session.into(), is_ferry);
         let end = Box::pin(session.run(&mut socket)).await;
         drop(session);
         if let Some(close) = end {
@@ -117,13 +117,19 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn open(hub: Arc<Hub>, parts: Parts, caller: FunctionsCaller, session: Arc<str>, is_ferry: bool) -> Self {
+    fn open(
+        hub: Arc<Hub>,
+        parts: Parts,
+        caller: FunctionsCaller,
+        session: &Arc<str>,
+        is_ferry: bool,
+    ) -> Self {
         let id = hub.services.functions.new_socket();
         let mailbox = Arc::new(Mailbox::default());
         let database = Arc::clone(&caller.context.database);
         database.models().functions.with_live(|live| {
             live.sockets.insert(id, Arc::clone(&mailbox));
-            if let Some(oldest) = live.queries.connect(&session, id, now_ms())
+            if let Some(oldest) = live.queries.connect(session, id, now_ms())
                 && let Some(mailbox) = live.sockets.get(&oldest)
             {
                 mailbox.close(1008, "too many sockets of this session");
@@ -284,7 +290,7 @@ impl Session {
                 Ok(Some(caller))
             }
             Err(refusal) => {
-                self.tell(socket, &ServerFrame::AuthFailed { error: &refusal.message() }).await?;
+                self.tell(socket, &ServerFrame::AuthFailed { error: refusal.message() }).await?;
                 Ok(None)
             }
         }

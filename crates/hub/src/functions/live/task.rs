@@ -132,7 +132,7 @@ async fn run_due(
                 Ok((evaluated, answer)) => {
                     let differed = state.with_live(|live| {
                         let compared = live.queries.evaluated(query, &evaluated, now_ms());
-                        deliver(live, compared.outputs, Some(Fresh::Result(Arc::new(answer), false)));
+                        deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
                         compared.differed
                     });
                     let changed = if differed.unwrap_or(false) { "true" } else { "false" };
@@ -149,12 +149,12 @@ fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>) {
     database.models().functions.with_live(|live| {
         let outputs = live.queries.not_run(query, now_ms());
         let stale = Fresh::Stale(live.queries.changes().newest());
-        deliver(live, outputs, Some(fresh.unwrap_or(stale)));
+        deliver(live, outputs, Some(&fresh.unwrap_or(stale)));
     });
 }
 
 /// Puts what is to be told into the mailboxes of its sockets.
-fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<Fresh>) {
+fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<&Fresh>) {
     for output in outputs {
         match output {
             LiveOutput::Invalidate { socket, tables, seq } => {
@@ -162,9 +162,9 @@ fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<Fresh>) {
             }
             LiveOutput::Result { socket, id, same } => {
                 let Some(mailbox) = live.sockets.get(&socket) else { continue };
-                match &fresh {
+                match fresh {
                     Some(Fresh::Result(answer, _)) => {
-                        mailbox.fresh(id, Fresh::Result(Arc::clone(answer), same))
+                        mailbox.fresh(id, Fresh::Result(Arc::clone(answer), same));
                     }
                     Some(fresh) => mailbox.fresh(id, fresh.clone()),
                     None => {}

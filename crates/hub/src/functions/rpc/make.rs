@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use ferry_control::FunctionEnv;
 use ferry_core::functions::live::{
     CachedResult, EDGEPOD_GRACE_MS, Evaluated, Gate, QueryKey, Registration, Tables, result_hash,
 };
-use ferry_functions::{CallRequest, FunctionKind, FunctionLogLine, LogLevel};
+use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
 use ferry_types::Seq;
 use http::HeaderMap;
@@ -15,10 +16,10 @@ use crate::{
     entry::RequestContext,
     functions::{
         answer::{StoredBody, answer_tables, refusal_of},
-        call::{CallDone, Idempotency, PlannedCall, Writes, run},
+        call::{CallDone, Idempotency, PlannedCall, StoredAnswer, Writes, run},
         deployed::LoadedFunctions,
         live::{self, Rerun},
-        state::FunctionsState,
+        state::{FunctionsState, Live},
     },
     hub::Hub,
     monotonic::now_ms,
@@ -74,7 +75,7 @@ impl LiveCaller {
     /// Whose records he writes.
     fn owner(&self) -> Option<Arc<str>> {
         self.claims.as_ref()?;
-        Some(self.context.auth.principal.owner().into())
+        Some(self.context.auth.principal.owner())
     }
 }
 
@@ -128,150 +129,184 @@ pub(super) async fn make(wanted: WantedResult<'_>) -> Result<LiveAnswer, CallRef
     made(wanted).await.map(|made| made.answer)
 }
 
+/// What a result is made with.
+struct Making<'a> {
+    wanted: &'a WantedResult<'a>,
+    state: Arc<FunctionsState>,
+    env: FunctionEnv,
+    user: Arc<str>,
+    session: Option<Arc<str>>,
+    not_before_ms: u64,
+    /// Its result may be one that is kept.
+    may_be_kept: bool,
+}
+
 async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
-    let (hub, database) = (Arc::clone(wanted.hub), Arc::clone(&wanted.caller.context.database));
-    FunctionsState::track(&hub, &database).await?;
-    let state = Arc::clone(&database.models().functions);
-    let env = hub.control.function_env(database.id())?;
-    let user = wanted.caller.user_key();
-    let may_be_kept =
-        wanted.idempotency.is_none() && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action);
-    let key = |user: Option<Arc<str>>| QueryKey {
-        function: wanted.function.into(),
-        args: wanted.args.as_str().into(),
-        user,
-    };
-    let rerun = || Arc::new(Rerun { caller: wanted.caller.clone(), kind: wanted.kind });
-    let session = wanted.session.map(Arc::<str>::from);
-    let not_before_ms = match wanted.dialect {
-        Dialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
-        Dialect::Ferry => 0,
-    };
-    if may_be_kept {
-        let found = state.with_live(|live| {
-            live.env_is(env.version);
-            for key in [key(None), key(Some(Arc::clone(&user)))] {
-                let Some(kept) = live.cache.get(&key, live.queries.changes()) else { continue };
-                let seq = kept.seq.max(live.queries.changes().newest());
-                if let Some(session) = &session {
-                    live.queries.register(
-                        Registration {
-                            session: Arc::clone(session),
-                            key,
-                            tables: Arc::clone(&kept.tables),
-                            hash: u64::from_str_radix(&kept.hash, 16).unwrap_or(0),
-                            seq,
-                            gate: Gate::Run,
-                            not_before_ms,
-                            payload: rerun(),
-                        },
-                        now_ms(),
-                    );
-                }
-                return Some((kept, seq));
-            }
-            None
-        });
-        if let Some((kept, seq)) = found.flatten() {
-            metrics::counter!("ferry_functions_cached_total").increment(1);
-            if session.is_some() {
-                live::look_after(&hub, &database);
-            }
-            let tables = table_hashes(kept.tables.iter().map(|table| &**table));
-            let CachedResult { data, hash, warnings, tables: depends, .. } = kept;
-            let answer = LiveAnswer { data, hash, seq, tables, warnings };
-            return Ok(Made { answer, depends, gate: Gate::Run });
-        }
-    }
-    let plan = PlannedCall {
-        hub: Arc::clone(&hub),
-        database: Arc::clone(&database),
-        by: Arc::clone(&wanted.caller.context.requester),
-        owner: wanted.caller.owner(),
-        deployed: Arc::clone(&wanted.deployed),
-        request: CallRequest {
-            function: wanted.function.into(),
-            args: wanted.args.as_str().into(),
-            headers: Arc::clone(&wanted.headers),
-            user: wanted.caller.claims.clone(),
-            env: Arc::clone(&env.values),
-            request_id: Arc::clone(&wanted.request_id),
-            guard_prefix: wanted.caller.guard_prefix,
-            can_sign: wanted.caller.can_sign,
-            is_dev: hub.config.dev,
+    let (hub, database) = (wanted.hub, &wanted.caller.context.database);
+    FunctionsState::track(hub, database).await?;
+    let making = Making {
+        state: Arc::clone(&database.models().functions),
+        env: hub.control.function_env(database.id())?,
+        user: wanted.caller.user_key(),
+        session: wanted.session.map(Arc::from),
+        not_before_ms: match wanted.dialect {
+            Dialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
+            Dialect::Ferry => 0,
         },
-        kind: wanted.kind,
-        writes: wanted.writes,
-        idempotency: wanted.idempotency.clone(),
+        may_be_kept: wanted.idempotency.is_none()
+            && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action),
+        wanted: &wanted,
     };
-    let done = run(plan).await?;
+    if let Some(made) = making.kept() {
+        metrics::counter!("ferry_functions_cached_total").increment(1);
+        if making.session.is_some() {
+            live::look_after(hub, database);
+        }
+        return Ok(made);
+    }
+    let done = run(making.plan()).await?;
     log(&wanted, &done.outcome.log);
     if let Some(stored) = &done.stored {
-        let body: StoredBody =
-            serde_json::from_str(&stored.text).map_err(|_| ferry_types::Error::internal())?;
-        let data: Option<Arc<str>> = body.data.first().map(|data| data.get().into());
-        let hash = result_hash(data.as_deref()).into();
-        let (tables, warnings) = (body.tables, body.warnings.into());
-        let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings };
-        return Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open });
+        return answered_before(stored);
     }
     if let Some(failure) = done.failure() {
-        let refusal = refusal_of(&done, failure, wanted.function, &hub.config.functions, hub.config.dev);
-        if refusal.code.status == 500 {
-            tracing::warn!(
-                request_id = %wanted.request_id, database = %database.id(), function = wanted.function, ?failure,
-                end = ?done.end, "a function failed"
-            );
-        }
-        return Err(refusal);
+        return Err(making.refused(&done, failure));
     }
-    let result = done.outcome.result.as_ref().ok().and_then(Option::as_ref);
-    let data: Option<Arc<str>> = result.map(|data| data.as_str().into());
-    let hash: Arc<str> = result_hash(data.as_deref()).into();
-    let warnings: Arc<[String]> = done.outcome.warnings.as_slice().into();
-    let tables =
-        answer_tables(done.wrote, wanted.kind, (&done.reads, &done.selected, &done.written), &done.outcome);
-    let is_read = !done.wrote && wanted.kind != FunctionKind::Action;
-    let depends = depends_on(&done);
-    let gate = gate_of(&done);
-    let own = key(done.outcome.used.user.then(|| Arc::clone(&user)));
-    state.with_live(|live| {
-        if is_read && !done.outcome.invalidate.is_empty() {
-            let named: Vec<Arc<str>> =
-                done.outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
-            let newest = live.queries.changes().newest();
-            live.queries.committed(newest, &[], &named, now_ms());
+    let made = making.took(&done);
+    live::look_after(hub, database);
+    Ok(made)
+}
+
+/// The answer to an equal call before.
+fn answered_before(stored: &StoredAnswer) -> Result<Made, CallRefusal> {
+    let body: StoredBody = serde_json::from_str(&stored.text).map_err(|_| ferry_types::Error::internal())?;
+    let data: Option<Arc<str>> = body.data.first().map(|data| data.get().into());
+    let hash = result_hash(data.as_deref()).into();
+    let (tables, warnings) = (body.tables, body.warnings.into());
+    let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings };
+    Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open })
+}
+
+impl Making<'_> {
+    fn key(&self, user: Option<Arc<str>>) -> QueryKey {
+        QueryKey { function: self.wanted.function.into(), args: self.wanted.args.as_str().into(), user }
+    }
+
+    /// That the session wants a result kept fresh.
+    fn registration(&self, session: &Arc<str>, key: QueryKey, made: &Made) -> Registration<Arc<Rerun>> {
+        Registration {
+            session: Arc::clone(session),
+            key,
+            tables: Arc::clone(&made.depends),
+            hash: u64::from_str_radix(&made.answer.hash, 16).unwrap_or(0),
+            seq: made.answer.seq,
+            gate: made.gate,
+            not_before_ms: self.not_before_ms,
+            payload: Arc::new(Rerun { caller: self.wanted.caller.clone(), kind: self.wanted.kind }),
         }
-        if is_read && may_be_kept && gate == Gate::Run && is_repeatable(&done) {
-            live.env_is(env.version);
-            let kept = CachedResult {
-                data: data.clone(),
-                hash: Arc::clone(&hash),
-                tables: Arc::clone(&depends),
-                seq: done.seq,
-                warnings: Arc::clone(&warnings),
-            };
-            live.cache.put(own.clone(), kept);
+    }
+
+    /// The result that is kept, if it holds still.
+    fn kept(&self) -> Option<Made> {
+        if !self.may_be_kept {
+            return None;
         }
-        if let Some(session) = session.filter(|_| is_read) {
-            live.queries.register(
-                Registration {
-                    session,
-                    key: own,
-                    tables: Arc::clone(&depends),
-                    hash: u64::from_str_radix(&hash, 16).unwrap_or(0),
+        let look = |live: &mut Live| {
+            live.env_is(self.env.version);
+            for key in [self.key(None), self.key(Some(Arc::clone(&self.user)))] {
+                let Some(kept) = live.cache.get(&key, live.queries.changes()) else { continue };
+                let seq = kept.seq.max(live.queries.changes().newest());
+                let tables = table_hashes(kept.tables.iter().map(|table| &**table));
+                let CachedResult { data, hash, warnings, tables: depends, .. } = kept;
+                let made = Made {
+                    answer: LiveAnswer { data, hash, seq, tables, warnings },
+                    depends,
+                    gate: Gate::Run,
+                };
+                if let Some(session) = &self.session {
+                    live.queries.register(self.registration(session, key, &made), now_ms());
+                }
+                return Some(made);
+            }
+            None
+        };
+        self.state.with_live(look).flatten()
+    }
+
+    fn plan(&self) -> PlannedCall {
+        let WantedResult { hub, caller, deployed, kind, writes, .. } = self.wanted;
+        PlannedCall {
+            hub: Arc::clone(hub),
+            database: Arc::clone(&caller.context.database),
+            by: Arc::clone(&caller.context.requester),
+            owner: caller.owner(),
+            deployed: Arc::clone(deployed),
+            request: CallRequest {
+                function: self.wanted.function.into(),
+                args: self.wanted.args.as_str().into(),
+                headers: Arc::clone(&self.wanted.headers),
+                user: caller.claims.clone(),
+                env: Arc::clone(&self.env.values),
+                request_id: Arc::clone(&self.wanted.request_id),
+                guard_prefix: caller.guard_prefix,
+                can_sign: caller.can_sign,
+                is_dev: hub.config.dev,
+            },
+            kind: *kind,
+            writes: *writes,
+            idempotency: self.wanted.idempotency.clone(),
+        }
+    }
+
+    /// What the caller is told of a call that failed; the rest is for the log.
+    fn refused(&self, done: &CallDone, failure: &CallFailure) -> CallRefusal {
+        let WantedResult { hub, function, request_id, .. } = self.wanted;
+        let refusal = refusal_of(done, failure, function, &hub.config.functions, hub.config.dev);
+        if refusal.code.status == 500 {
+            let database = self.wanted.caller.context.database.id();
+            tracing::warn!(%request_id, %database, function, ?failure, end = ?done.end, "a function failed");
+        }
+        refusal
+    }
+
+    /// Keeps the result, and keeps it fresh for the session.
+    fn took(&self, done: &CallDone) -> Made {
+        let outcome = &done.outcome;
+        let result = outcome.result.as_ref().ok().and_then(Option::as_ref);
+        let data: Option<Arc<str>> = result.map(|data| data.as_str().into());
+        let hash: Arc<str> = result_hash(data.as_deref()).into();
+        let kind = self.wanted.kind;
+        let tables = answer_tables(done.wrote, kind, (&done.reads, &done.selected, &done.written), outcome);
+        let warnings: Arc<[String]> = outcome.warnings.as_slice().into();
+        let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
+        let made = Made { answer, depends: depends_on(done), gate: gate_of(done) };
+        if done.wrote || kind == FunctionKind::Action {
+            return made;
+        }
+        let key = self.key(outcome.used.user.then(|| Arc::clone(&self.user)));
+        self.state.with_live(|live| {
+            if !outcome.invalidate.is_empty() {
+                let named: Vec<Arc<str>> =
+                    outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
+                live.queries.committed(live.queries.changes().newest(), &[], &named, now_ms());
+            }
+            if self.may_be_kept && made.gate == Gate::Run && is_repeatable(done) {
+                live.env_is(self.env.version);
+                let kept = CachedResult {
+                    data: made.answer.data.clone(),
+                    hash: Arc::clone(&made.answer.hash),
+                    tables: Arc::clone(&made.depends),
                     seq: done.seq,
-                    gate,
-                    not_before_ms,
-                    payload: rerun(),
-                },
-                now_ms(),
-            );
-        }
-    });
-    live::look_after(&hub, &database);
-    let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
-    Ok(Made { answer, depends, gate })
+                    warnings: Arc::clone(&made.answer.warnings),
+                };
+                live.cache.put(key.clone(), kept);
+            }
+            if let Some(session) = &self.session {
+                live.queries.register(self.registration(session, key, &made), now_ms());
+            }
+        });
+        made
+    }
 }
 
 /// Makes a live result again, to see whether it changed.
@@ -325,16 +360,16 @@ fn log(wanted: &WantedResult<'_>, lines: &[FunctionLogLine]) {
         let text = ferry_types::printable(text);
         match level {
             LogLevel::Debug => {
-                tracing::debug!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+                tracing::debug!(target: "ferry::functions", request_id = id, %database, function, "{text}");
             }
             LogLevel::Info => {
-                tracing::info!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+                tracing::info!(target: "ferry::functions", request_id = id, %database, function, "{text}");
             }
             LogLevel::Warn => {
-                tracing::warn!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+                tracing::warn!(target: "ferry::functions", request_id = id, %database, function, "{text}");
             }
             LogLevel::Error => {
-                tracing::error!(target: "ferry::functions", request_id = id, %database, function, "{text}")
+                tracing::error!(target: "ferry::functions", request_id = id, %database, function, "{text}");
             }
         }
     }
