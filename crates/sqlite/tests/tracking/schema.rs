@@ -4,7 +4,7 @@ use ferry_testkit::rng::Rng;
 
 /// What a random database holds.
 #[derive(Debug, Default)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// Statements that make it.
     pub statements: Vec<String>,
     tables: Vec<Table>,
@@ -23,22 +23,22 @@ struct Table {
 }
 
 /// Random choices.
-pub struct Dice(Rng);
+pub(crate) struct Dice(Rng);
 
 impl Dice {
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(Rng::new(seed))
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0.below(bound as u64) as usize
     }
 
-    pub fn one_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
@@ -53,7 +53,7 @@ impl Dice {
 }
 
 impl Schema {
-    pub fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Dice) -> Self {
         let mut schema = Self::default();
         for _ in 0..2 + dice.below(4) {
             schema.add_table(dice);
@@ -199,7 +199,7 @@ impl Schema {
     }
 
     /// A random query. Its rows are in an order that follows from the data.
-    pub fn query(&self, dice: &mut Dice) -> String {
+    pub(crate) fn query(&self, dice: &mut Dice) -> String {
         let (one, two, three) = (self.source(dice), self.source(dice), self.source(dice));
         let (number, word) = (dice.number(), dice.word());
         match dice.below(20) {
@@ -259,7 +259,7 @@ impl Schema {
     }
 
     /// A random statement that writes.
-    pub fn write(&self, dice: &mut Dice) -> String {
+    pub(crate) fn write(&self, dice: &mut Dice) -> String {
         let table = dice.pick(&self.tables);
         let name = if dice.one_in(4) { table.name.to_lowercase() } else { table.name.clone() };
         let other = &dice.pick(&self.tables).name;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 /// Keeps all rows.
 #[derive(Debug, Default, PartialEq)]
-pub struct Rows {
+pub(crate) struct Rows {
     pub columns: Vec<String>,
     pub rows: Vec<Vec<String>>,
     /// Rows after which it wants no more.
@@ -38,18 +38,18 @@ fn shown(value: Value<'_>) -> String {
 }
 
 /// A database in memory with these tables.
-pub fn database(schema: &str) -> Connection {
+pub(crate) fn database(schema: &str) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(schema).unwrap();
     connection
 }
 
 /// A run that has all the time it wants.
-pub fn run(access: SqlAccess) -> TrackedRun {
+pub(crate) fn run(access: SqlAccess) -> TrackedRun {
     TrackedRun::new(access, SqlLimits::default(), || true)
 }
 
-pub fn execute(
+pub(crate) fn execute(
     run: &mut TrackedRun,
     connection: &Connection,
     text: &str,
@@ -58,24 +58,24 @@ pub fn execute(
 }
 
 /// What a call has read that runs this alone.
-pub fn reads(connection: &Connection, text: &str) -> Vec<String> {
+pub(crate) fn reads(connection: &Connection, text: &str) -> Vec<String> {
     let mut run = run(SqlAccess::Alone);
     execute(&mut run, connection, text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
     names(run.reads())
 }
 
 /// What a call has written that runs this alone.
-pub fn writes(connection: &Connection, text: &str) -> Vec<String> {
+pub(crate) fn writes(connection: &Connection, text: &str) -> Vec<String> {
     let mut run = run(SqlAccess::Alone);
     execute(&mut run, connection, text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
     names(run.written())
 }
 
 /// Why a call fails that runs this alone.
-pub fn failure(connection: &Connection, text: &str) -> StatementFailure {
+pub(crate) fn failure(connection: &Connection, text: &str) -> StatementFailure {
     execute(&mut run(SqlAccess::Alone), connection, text).expect_err(text)
 }
 
-pub fn names(names: &[std::sync::Arc<str>]) -> Vec<String> {
+pub(crate) fn names(names: &[std::sync::Arc<str>]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
