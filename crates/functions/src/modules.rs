@@ -6,13 +6,15 @@ macro_rules! dist {
     };
 }
 
+/// A module under a second name, so that both are one.
+macro_rules! again {
+    ($name:literal) => {
+        concat!("export*from\"", $name, "\";export{default}from\"", $name, "\";\n")
+    };
+}
+
 const SERVER: &str = dist!("server.js");
 const SCHEMA: &str = dist!("schema.js");
-const BUFFER: &str = dist!("node-buffer.js");
-const CRYPTO: &str = dist!("node-crypto.js");
-const EVENTS: &str = dist!("node-events.js");
-const PATH: &str = dist!("node-path.js");
-const UTIL: &str = dist!("node-util.js");
 
 /// Built-in modules, specifier and source. Those that begin with `ferry:` are for the others alone.
 pub const MODULES: &[(&str, &str)] = &[
@@ -26,16 +28,16 @@ pub const MODULES: &[(&str, &str)] = &[
     ("drizzle-orm/relations", dist!("drizzle-orm-relations.js")),
     ("drizzle-orm/sql", dist!("drizzle-orm-sql.js")),
     ("drizzle-orm/sqlite-core", dist!("drizzle-orm-sqlite-core.js")),
-    ("node:buffer", BUFFER),
-    ("buffer", BUFFER),
-    ("node:crypto", CRYPTO),
-    ("crypto", CRYPTO),
-    ("node:events", EVENTS),
-    ("events", EVENTS),
-    ("node:path", PATH),
-    ("path", PATH),
-    ("node:util", UTIL),
-    ("util", UTIL),
+    ("node:buffer", dist!("node-buffer.js")),
+    ("buffer", again!("node:buffer")),
+    ("node:crypto", dist!("node-crypto.js")),
+    ("crypto", again!("node:crypto")),
+    ("node:events", dist!("node-events.js")),
+    ("events", again!("node:events")),
+    ("node:path", dist!("node-path.js")),
+    ("path", again!("node:path")),
+    ("node:util", dist!("node-util.js")),
+    ("util", again!("node:util")),
 ];
 
 /// Whether programs may import it.
@@ -45,7 +47,14 @@ pub(crate) fn is_importable(specifier: &str) -> bool {
 
 /// Names that a built-in module exports. All of them end with one list: `export{a,b as c}`.
 pub(crate) fn exports(specifier: &str) -> Vec<&'static str> {
-    let source = MODULES.iter().find(|(name, _)| *name == specifier).map_or("", |(_, source)| *source);
+    let source_of = |specifier: &str| {
+        let found = MODULES.iter().find(|(name, _)| *name == specifier);
+        found.map_or("", |(_, source)| *source)
+    };
+    let mut source = source_of(specifier);
+    if source.starts_with("export*from") {
+        source = source_of(&format!("node:{specifier}"));
+    }
     let Some((_, list)) = source.rsplit_once("export{") else {
         return Vec::new();
     };

@@ -145,6 +145,29 @@ fn every_form_of_import_and_export() {
 }
 
 #[test]
+fn what_is_built_in_may_be_passed_on() {
+    let output = compiled(&[
+        (
+            "functions/index.ts",
+            "import { eq, table, one, EventEmitter, made } from \"./all\";\nimport * as orm from \"drizzle-orm\";\n\
+             import { default as Emitter } from \"node:events\";\n\
+             export const f = () => [eq === orm.eq, typeof table, one, EventEmitter === Emitter, made()].join();\n",
+        ),
+        (
+            "functions/all.ts",
+            "export * from \"drizzle-orm\";\nexport * from \"@ferry/server/schema\";\nexport { default as EventEmitter } from \"events\";\n\
+             export { default as made, default_export as one } from \"./made\";\nexport { default } from \"./made\";\n",
+        ),
+        (
+            "functions/made.ts",
+            "export const default_export = 1;\nnamespace Inner { export const x = \"inner\"; }\ndeclare const nowhere: number;\n\
+             const waited = await Promise.resolve(\"waited\");\nexport default () => Inner.x + waited;\n",
+        ),
+    ]);
+    assert_eq!(run(&output, "program.f()"), "true,function,1,true,innerwaited");
+}
+
+#[test]
 fn files_that_import_each_other_work_as_modules_do() {
     let output = compiled(&[
         (
