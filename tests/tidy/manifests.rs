@@ -96,13 +96,16 @@ const LICENCES: &[&str] = &[
 /// Crates that may stand in the tree in several versions, each with the reason; one helper for one job holds for
 /// everything else.
 const DUPLICATES: &[(&str, &str)] = &[
+    ("base64", "0.23 of oxc's source maps beside everybody else's 0.22"),
     ("block-buffer", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("cpufeatures", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("crypto-common", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
     ("digest", "sha2 0.10 (libmacaroon) beside digest 0.11 (argon2)"),
+    ("embedded-io", "both in one release of postcard, which oxc's tables of browsers are packed with"),
     ("foldhash", "follows hashbrown"),
     ("getrandom", "0.2 of ring and jsonwebtoken, 0.3 ours, 0.4 of libmacaroon, argon2 and tempfile"),
     ("hashbrown", "buffa, metrics-util and indexmap move at different times"),
+    ("itertools", "0.15 of oxc beside prost's 0.14"),
     ("rand", "0.8 of jsonwebtoken's RSA beside tungstenite and proptest"),
     ("rand_chacha", "follows rand"),
     ("rand_core", "follows rand"),

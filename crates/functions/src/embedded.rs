@@ -26,8 +26,14 @@ const PRIVATE: &str = "ferry:";
 /// Ferry's own modules, under every table.
 const PRELUDE: Modules = &[
     ("ferry:prelude/kernel", include_str!("../js/prelude/kernel.js")),
-    ("ferry:prelude/host", include_str!("../js/prelude/host.js")),
+    ("ferry:prelude/builtins", include_str!("../js/prelude/builtins.js")),
+    ("ferry:prelude/clone", include_str!("../js/prelude/clone.js")),
     ("ferry:prelude/console", include_str!("../js/prelude/console.js")),
+    ("ferry:prelude/crypto", include_str!("../js/prelude/crypto.js")),
+    ("ferry:prelude/encoding", include_str!("../js/prelude/encoding.js")),
+    ("ferry:prelude/events", include_str!("../js/prelude/events.js")),
+    ("ferry:prelude/fetch", include_str!("../js/prelude/fetch.js")),
+    ("ferry:prelude/host", include_str!("../js/prelude/host.js")),
     ("ferry:prelude/time", include_str!("../js/prelude/time.js")),
 ];
 

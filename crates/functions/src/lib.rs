@@ -7,6 +7,7 @@ mod cpu;
 mod db;
 mod embedded;
 mod instance;
+mod json;
 mod load_error;
 mod modules;
 mod native;

@@ -1,7 +1,5 @@
 //! A call as a machine without I/O: it runs until it is done or waits, and says for what.
 
-use std::cell::Cell;
-
 use rquickjs::{Ctx, Object, Promise, TypedArray, Value};
 
 use crate::{
@@ -9,6 +7,7 @@ use crate::{
     cpu::CpuMeter,
     db::FunctionDb,
     instance::{self, Instance, kernel, run_jobs},
+    json::{JsonFailure, to_json},
     native,
     state::State,
     thrown,
@@ -62,16 +61,11 @@ impl FunctionCall {
         state.call().set_now(now_ms);
         state.meter.start();
         let request = self.request.take();
-        let (settled, is_json_short_of_memory) = native::DATABASE.set(db, || {
-            self.instance.context.with(|ctx| {
-                let run =
-                    Run { ctx: &ctx, instance: &self.instance, is_json_short_of_memory: Cell::new(false) };
-                let settled = run.advance(request, answers);
-                (settled, run.is_json_short_of_memory.get())
-            })
+        let settled = native::DATABASE.set(db, || {
+            let context = &self.instance.context;
+            context.with(|ctx| Run { ctx: &ctx, instance: &self.instance }.advance(request, answers))
         });
         state.meter.stop();
-        let settled = if is_json_short_of_memory { Some(self.short_of_memory()) } else { settled };
         let Some(result) = settled else {
             let mut call = state.call();
             return Step::Waiting { asks: call.take_asks(), due_ms: call.next_timer_ms() };
@@ -80,15 +74,6 @@ impl FunctionCall {
             state.is_ended() || matches!(result, Err(CallFailure::Limit(_) | CallFailure::Aborted));
         self.progress = if is_spent { Progress::Spent } else { Progress::Done };
         Step::Done(self.outcome(result))
-    }
-
-    /// The serialiser ran out of memory, and what it had is free again. With room for the largest result it was about to
-    /// make a larger one; otherwise the heap was full before.
-    fn short_of_memory(&self) -> Settled {
-        let limits = &self.instance.code.limits;
-        let room = (limits.heap_bytes as u64).saturating_sub(self.instance.heap_bytes());
-        let is_result = room >= limits.result_bytes as u64;
-        Err(CallFailure::Limit(if is_result { Limit::Result } else { Limit::Memory }))
     }
 
     fn outcome(&self, result: Settled) -> CallOutcome {
@@ -120,7 +105,6 @@ impl FunctionCall {
 struct Run<'a, 'js> {
     ctx: &'a Ctx<'js>,
     instance: &'a Instance,
-    is_json_short_of_memory: Cell<bool>,
 }
 
 impl<'js> Run<'_, 'js> {
@@ -224,23 +208,14 @@ impl<'js> Run<'_, 'js> {
         result
     }
 
-    /// The result, serialised by the engine; `toJSON` and getters of the function run here.
+    /// The result as JSON; `toJSON` and getters of the function run here.
     fn json(&self, value: Value<'js>) -> Settled {
-        let result_max = self.instance.code.limits.result_bytes;
-        let json = match self.ctx.json_stringify(value) {
-            Ok(json) => json,
-            Err(error) => {
-                let failure = self.failure(&error);
-                self.is_json_short_of_memory.set(failure == CallFailure::Limit(Limit::Memory));
-                return Err(failure);
-            }
-        };
-        let Some(json) = json else { return Ok(None) };
-        let json = json.to_string().map_err(|error| self.failure(&error))?;
-        if self.state().must_stop() {
-            return Err(CallFailure::Limit(Limit::Cpu));
-        }
-        if json.len() > result_max { Err(CallFailure::Limit(Limit::Result)) } else { Ok(Some(json)) }
+        let bytes_max = self.instance.code.limits.result_bytes;
+        let json = to_json(self.ctx, self.state(), value, bytes_max).map_err(|failure| match failure {
+            JsonFailure::Limit(limit) => CallFailure::Limit(limit),
+            JsonFailure::Engine(error) => self.failure(&error),
+        });
+        if self.state().must_stop() { Err(CallFailure::Limit(Limit::Cpu)) } else { json }
     }
 
     fn failure(&self, error: &rquickjs::Error) -> CallFailure {

@@ -1,37 +1,32 @@
 // Ferry's side of a context: what the host calls, and how the globals are put in place.
+import { closeEval, guardBuiltins } from "ferry:prelude/builtins";
+import { installClone } from "ferry:prelude/clone";
 import { installConsole } from "ferry:prelude/console";
+import { installCrypto } from "ferry:prelude/crypto";
+import { installEncoding, installUrl } from "ferry:prelude/encoding";
+import { installEvents } from "ferry:prelude/events";
+import { installFetch } from "ferry:prelude/fetch";
 import { makeHost } from "ferry:prelude/host";
 import { installTime } from "ferry:prelude/time";
 
-const { Promise, Map, TypeError, Object } = globalThis;
-const { defineProperty, getPrototypeOf } = Object;
-
-/** Code from text is compiled without a look at the clock, and nothing needs it. */
-function closeEval() {
-  const refuse = () => {
-    throw new TypeError("code from text is not available in functions");
-  };
-  globalThis.eval = refuse;
-  const makers = [function () {}, async function () {}, function* () {}, async function* () {}];
-  for (const maker of makers) {
-    const prototype = getPrototypeOf(maker);
-    const replacement = { [prototype.constructor.name]: function () { refuse(); } }[prototype.constructor.name];
-    defineProperty(replacement, "prototype", { value: prototype });
-    defineProperty(prototype, "constructor", { value: replacement, configurable: true, writable: true });
-  }
-  globalThis.Function = (function () {}).constructor;
-}
+const { Array, Promise, Map } = globalThis;
+const { isArray } = Array;
 
 export function install(native) {
   /** Answers that are awaited, by the ids of their asks: [resolve, reject]. */
   const awaited = new Map();
   const answerTo = (id) => new Promise((resolve, reject) => awaited.set(id, [resolve, reject]));
 
-  closeEval();
-  delete globalThis.SharedArrayBuffer;
-  delete globalThis.Atomics;
   const log = installConsole(native);
   const timers = installTime(native, log);
+  installEvents();
+  installEncoding(native);
+  installUrl(native);
+  installFetch(native, answerTo);
+  installClone();
+  installCrypto(native);
+  guardBuiltins(native);
+  closeEval();
   const host = makeHost(native, answerTo);
 
   let functions;
@@ -42,6 +37,7 @@ export function install(native) {
     load(namespace) {
       functions = namespace;
     },
+    isArray,
     inspect: () => kernel.runtime.inspect(functions),
     /** Starts a handler. */
     begin: (name, request) =>

@@ -20,6 +20,7 @@ pub(super) fn install<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<(
     requests(native, state)?;
     timers(native, state)?;
     notes(native, state)?;
+    work(native, state)?;
     clock(native, state)
 }
 
@@ -125,6 +126,16 @@ fn notes<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
     let of = Arc::clone(state);
     let is_running = move || of.call().phase == Phase::Running;
     native.set("isRunning", Function::new(ctx.clone(), is_running)?)
+}
+
+/// What a builtin is about to work through without a look at the clock: here is the look.
+fn work<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
+    let of = Arc::clone(state);
+    let look = move |ctx: Ctx<'js>| {
+        of.must_stop();
+        go_on(&ctx, &of)
+    };
+    native.set("look", Function::new(native.ctx().clone(), look)?)
 }
 
 /// The clock and randomness, each of which makes a result less certain to be the same again (FUN-33).

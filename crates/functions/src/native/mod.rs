@@ -4,8 +4,10 @@
 //! within a call would give a recursion more stack each time.
 
 mod asks;
+mod crypto;
 mod database;
 mod rows;
+mod web;
 
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &Arc<State>) -> Result<Object<'
     let native = Object::new(ctx.clone())?;
     database::install(&native, state)?;
     asks::install(&native, state)?;
+    web::install(&native)?;
+    crypto::install(&native, state)?;
     Ok(native)
 }
 

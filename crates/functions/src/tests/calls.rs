@@ -29,6 +29,19 @@ fn what_json_does_not_know_is_written_as_specified() {
 }
 
 #[test]
+fn results_are_written_as_json_stringify_writes_them() {
+    let values = r#"[0, -0, 1.5, 1e21, 1e-7, 123456789012, -5, "a\"\\\n\u0001\u2028é", "\ud83d\ude00", "\ud800", "", null, true,
+      [undefined, () => 1, Symbol()], { a: undefined, f() {}, "k\"\n": 1, ["\udc00"]: 2, 2: 3, 1: 4 }, new Number(1),
+      new Boolean(false), new Number(NaN), new Date(NaN), { toJSON(key) { return key } }, { x: { toJSON: (key) => key } },
+      Object.create({ inherited: 1 }), [[], {}, [[]]], [, 1], new Map([[1, 2]]), new Proxy([1, 2], {}), new Proxy({ a: 1 }, {}),
+      Object.create(null), new Uint16Array([1, 2]), Object.defineProperty({}, "hidden", { value: 1 })]"#;
+    let outcome = run(&format!("export const f = () => JSON.stringify({values})"), &mut RoteDb::default());
+    let expected = outcome.result.expect("it ran").expect("a text");
+    let expected: String = serde_json::from_str(&expected).expect("a JSON text");
+    assert_eq!(value_of(&format!("return {values}")), expected);
+}
+
+#[test]
 fn parameters_and_rows_keep_their_values() {
     // Verifies: FUN-06
     let mut db = RoteDb {

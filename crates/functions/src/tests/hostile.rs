@@ -60,13 +60,18 @@ fn endless_work_ends_at_the_cpu_limit() {
         "return { toJSON() { return { toJSON: this.toJSON, next: Object.create(this) } } }",
         "return new Proxy({}, { ownKeys() { for (;;); } })",
         "throw { get message() { for (;;); } }",
+        "let a = {}; for (let i = 0; i < 40; i++) a = { a, b: a }; return JSON.stringify(a)",
+        "let a = Object.create(null); for (let i = 0; i < 40; i++) a = { a, b: a }; return JSON.stringify(a, null, 1)",
+        "let a = []; for (let i = 0; i < 40; i++) a = [a, a]; return a.flat(Infinity)",
+        "let a = []; for (let i = 0; i < 40; i++) a = [a, a]; return `${a}`",
+        "const a = new Array(1e6).fill(1); for (;;) a.slice()",
+        "const a = 'x'.repeat(1e7); for (;;) a.indexOf('y')",
+        "const a = new Uint8Array(1e7); for (;;) a.indexOf(1)",
+        "const a = {}; for (let i = 0; i < 1e5; i++) a[i] = 1; for (;;) JSON.stringify(a)",
+        "const a = `[${'1,'.repeat(1e5)}1]`; for (;;) JSON.parse(a)",
+        "const k = await crypto.subtle.importKey('raw', new Uint8Array(8), 'PBKDF2', false, ['deriveBits']); await crypto.subtle.deriveBits({ name: 'PBKDF2', hash: 'SHA-512', salt: new Uint8Array(8), iterations: 4e9 }, k, 512)",
         "throw { toString() { for (;;); } }",
         "[1, 2].sort(() => { for (;;); })",
-        "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)",
-        "Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)",
-        "Array.prototype.lastIndexOf.call({ length: 2 ** 53 - 1 }, 1)",
-        "Array.prototype.fill.call({ length: 2 ** 53 - 1 }, 1)",
-        "const a = []; a.length = 2 ** 32 - 1; for (;;) a.indexOf(1)",
         "new Promise(function again(resolve) { resolve({ then: again }) }); await new Promise(() => {})",
         "const it = { [Symbol.iterator]: () => ({ next: () => ({ value: 1 }) }) }; new Set(it)",
         "await Promise.all({ [Symbol.iterator]: () => ({ next: () => ({ value: 1 }) }) })",
@@ -92,6 +97,7 @@ fn memory_ends_at_the_heap_limit() {
         "const all = []; for (;;) all.push(() => all)",
         "const all = []; for (;;) all.push(new Promise(() => {}))",
         "let a = []; for (;;) a = [a, new Array(100)]",
+        "await (async () => { const a = []; for (;;) { a.push(new Array(1000).fill(0)); await 0 } })()",
         "return 'x'.repeat(30e6).split('')",
         "return JSON.stringify('\\u0001'.repeat(20e6))",
         "return 'ab'.repeat(10e6).replace(/a/g, 'xxxxxxxxxx')",
@@ -194,4 +200,34 @@ fn a_function_that_breaks_its_globals_harms_itself_alone() {
             pool.give_back(call);
         }
     }
+}
+
+#[test]
+fn arrays_longer_than_any_heap_are_refused() {
+    // Verifies: FUN-19
+    // The engine walks them without a look at the clock.
+    let bodies = [
+        "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)",
+        "Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)",
+        "Array.prototype.lastIndexOf.call({ length: 2 ** 53 - 1 }, 1)",
+        "Array.prototype.fill.call({ length: 2 ** 53 - 1 }, 1)",
+        "const a = []; a.length = 2 ** 32 - 1; for (;;) a.indexOf(1)",
+        "Array.from({ length: 2 ** 53 - 1 }, () => 1)",
+        "Array.prototype.reverse.call({ length: 2 ** 53 - 1 })",
+        "Array.prototype.copyWithin.call({ length: 2 ** 53 - 1 }, 1, 0)",
+        "Array.prototype.unshift.call({ length: 2 ** 53 - 2 }, 1)",
+        "Array.prototype.splice.call({ length: 2 ** 53 - 1 }, 1, 1)",
+        "Array.prototype.shift.call({ length: 2 ** 53 - 1 })",
+        "Array.prototype.join.call({ length: 2 ** 31 }, '')",
+        "Array.prototype.sort.call({ length: 2 ** 53 - 1 })",
+        "const a = []; a.length = 2 ** 32 - 1; return a.flat()",
+        "const a = []; a.length = 2 ** 32 - 1; return [].concat(a, a)",
+        "const a = []; a.length = 2 ** 32 - 1; return [...a]",
+        "const a = []; a.length = 2 ** 32 - 1; return a",
+    ];
+    check_all(&bodies, RunLimits { cpu_ms: 200, ..LIMITS }, |result| match result {
+        Err(CallFailure::Limit(_)) => true,
+        Err(CallFailure::Thrown { message, .. }) => message.contains("RangeError"),
+        Err(CallFailure::Aborted) | Ok(_) => false,
+    });
 }

@@ -4,3 +4,4 @@ mod loading;
 mod pools;
 mod programs;
 mod support;
+mod web;
