@@ -32,13 +32,13 @@ pub struct Instance {
     /// Calls that it has served.
     pub(crate) calls: u32,
     /// Its place in a pool; given back when it is dropped.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<PoolPlace>,
 }
 
 /// Counts a context of a pool for as long as it lives.
-pub(crate) struct Place(pub(crate) Arc<std::sync::atomic::AtomicUsize>);
+pub(crate) struct PoolPlace(pub(crate) Arc<std::sync::atomic::AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for PoolPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use crate::{
-    instance::{Instance, Place},
+    instance::{Instance, PoolPlace},
     load_error::LoadError,
     program::Program,
     run::FunctionCall,
@@ -68,7 +68,7 @@ impl Pool {
         let live = &self.0.live;
         let grow = |live| (live < self.0.contexts_max).then_some(live + 1);
         live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).map_err(|_| TakeError::Full)?;
-        let place = Place(Arc::clone(live));
+        let place = PoolPlace(Arc::clone(live));
         let mut instance = self.0.program.instance(now_ms)?;
         instance.place = Some(place);
         Ok(instance)

@@ -7,7 +7,7 @@ use rquickjs::{Array, Ctx, Exception, Function, Object, Result, Value};
 
 use super::{
     DATABASE, may_use_database,
-    rows::{Parameter, Rows, integer_to_js},
+    rows::{BoundValue, Rows, integer_to_js},
 };
 use crate::{
     call::{CallFailure, Limit},
@@ -57,9 +57,9 @@ fn execute<'js>(
     mode: &Value<'js>,
 ) -> Result<Value<'js>> {
     may_use_database(ctx, state)?;
-    let parameters: Vec<Parameter> =
-        parameters.iter::<Value<'js>>().map(|value| Parameter::of(ctx, &value?)).collect::<Result<_>>()?;
-    let parameters: Vec<SqlValue<'_>> = parameters.iter().map(Parameter::as_sql).collect();
+    let parameters: Vec<BoundValue> =
+        parameters.iter::<Value<'js>>().map(|value| BoundValue::of(ctx, &value?)).collect::<Result<_>>()?;
+    let parameters: Vec<SqlValue<'_>> = parameters.iter().map(BoundValue::as_sql).collect();
     let mut rows = Rows::new(ctx, mode)?;
     let executed = match ask(ctx, state, |db| db.execute(sql, &parameters, &mut rows))? {
         Answer::Told(failure) => return Ok(failure),

@@ -15,7 +15,7 @@ const EXACT_MAX: i64 = 1 << 53;
 const EXACT_MAX_REAL: f64 = 9_007_199_254_740_992.0;
 
 /// A parameter of a statement.
-pub(super) enum Parameter {
+pub(super) enum BoundValue {
     Null,
     Integer(i64),
     Real(f64),
@@ -23,7 +23,7 @@ pub(super) enum Parameter {
     Blob(Vec<u8>),
 }
 
-impl Parameter {
+impl BoundValue {
     /// The prelude hands bytes over as an array that holds their base64.
     pub(super) fn of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Self> {
         if let Some(integer) = value.as_int() {

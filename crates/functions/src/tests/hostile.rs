@@ -20,7 +20,7 @@ fn result_of(body: &str, limits: RunLimits) -> Result<Option<String>, CallFailur
 }
 
 /// Longest that a case may take: long above the limits, on whatever machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs each body, and tells of all that end otherwise than `is_right` says, or not at all.
 fn check_all(
@@ -32,7 +32,7 @@ fn check_all(
     for body in bodies.iter().copied() {
         let (sender, ended) = mpsc::channel();
         thread::spawn(move || sender.send(result_of(body, limits)));
-        match ended.recv_timeout(PATIENCE) {
+        match ended.recv_timeout(END_WITHIN) {
             Ok(result) if is_right(&result) => {}
             Ok(result) => wrong.push(format!("{body}: {result:?}").chars().take(300).collect()),
             Err(error) => wrong.push(format!("{body}: {error}")),
