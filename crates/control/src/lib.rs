@@ -46,6 +46,7 @@ pub use credentials::{
         set_auth::SetFunctionAuth,
         set_secrets::SetFunctionSecrets,
         sign::SignJwt,
+        verify::VerifyJwt,
         view::FunctionEnv,
     },
     jwt_settings::{

@@ -190,7 +190,7 @@ async fn an_imported_key_signs_and_no_key_is_ever_replaced() {
     call(&hub, with_bearer).await.unwrap();
 }
 
-// Verifies: FUN-50, FUN-51, FUN-52
+// Verifies: FUN-50, FUN-51, FUN-52, FUN-55
 #[tokio::test]
 async fn each_mode_takes_the_jwts_it_says_and_tokens_and_secret_keys_always_count() {
     let hub = Fixture::new().await;
@@ -248,6 +248,15 @@ async fn each_mode_takes_the_jwts_it_says_and_tokens_and_secret_keys_always_coun
     assert_eq!(claims(&call_with(&hub, &app, "").await.unwrap()), Value::Null);
     hub.clock.advance_secs(100_000);
     assert_eq!(fault(call_with(&hub, &app, &token).await), BearerFault::Expired);
+
+    set(FunctionAuth::Local, None).await.unwrap();
+    let own = sign(&hub, a, r#"{"sub":"ada","aud":["app"]}"#, "1h").await;
+    let verify = |token, audience| VerifyJwt { database_id: a, token, issuer: None, audience };
+    let verified = verify(&own, Some("app")).run(&hub.control.authenticator).await.unwrap();
+    assert!(verified.contains("ada"), "{verified}");
+    for (token, audience, told) in [(&*own, Some("other"), "Invalid token"), (&*jwt, None, "Invalid token")] {
+        assert_eq!(verify(token, audience).run(&hub.control.authenticator).await.unwrap_err(), told);
+    }
 }
 
 #[tokio::test]

@@ -144,7 +144,10 @@ impl Authenticator {
             (None, Some(key)) => (AuthContext::of_key(key), None),
             (Some(bearer), key) => {
                 let (auth, claims) = match self.classify(bearer) {
-                    Bearer::Jwt(token) => self.of_function_jwt(token, key.as_ref(), route).await?,
+                    Bearer::Jwt(token) => {
+                        let (auth, claims) = self.of_function_jwt(token, key.as_ref(), route).await?;
+                        (auth, Some(claims))
+                    }
                     _ => (self.of_bearer(bearer, client, route).await.map_err(of_bearer)?, None),
                 };
                 let foreign = || FunctionRefusal::Other(database_not_found());
@@ -162,13 +165,13 @@ impl Authenticator {
         Ok(FunctionCredential { auth, claims })
     }
 
-    /// A JWT, by the mode of the database that the key, the path, or else the token means.
+    /// A JWT at the database that the key, the path, or else the token means.
     async fn of_function_jwt(
         &self,
         token: &str,
         key: Option<&KeyRights>,
         route: Option<&str>,
-    ) -> Result<(AuthContext, Option<Arc<str>>), FunctionRefusal> {
+    ) -> Result<(AuthContext, Arc<str>), FunctionRefusal> {
         let id = match (key, route) {
             (Some(key), _) => key.database_id,
             (None, Some(name)) => {
@@ -177,13 +180,23 @@ impl Authenticator {
             }
             (None, None) => self.meant_by(token)?,
         };
+        self.function_jwt_at(id, token).await
+    }
+
+    /// A JWT by the mode of the database's auth, and its claims.
+    pub(super) async fn function_jwt_at(
+        &self,
+        id: DatabaseId,
+        token: &str,
+    ) -> Result<(AuthContext, Arc<str>), FunctionRefusal> {
         let trust = match self.db.directory().function_auth(id) {
             FunctionAuth::None => return Err(FunctionRefusal::Bearer(BearerFault::NoKeys)),
             FunctionAuth::Remote => JwtTrust::Settings,
             FunctionAuth::Local => JwtTrust::OwnKeys,
         };
         let auth = self.jwts.context_of(trust, token, Some(&id.to_string())).await?;
-        Ok((auth, claims_text(token).map(Arc::from)))
+        let claims = claims_text(token).ok_or(FunctionRefusal::Bearer(BearerFault::Invalid))?;
+        Ok((auth, claims.into()))
     }
 
     /// The database that a JWT alone means: by its issuer, else the default one.

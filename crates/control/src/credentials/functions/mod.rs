@@ -10,4 +10,5 @@ pub(crate) mod rotate_key;
 pub(crate) mod set_auth;
 pub(crate) mod set_secrets;
 pub(crate) mod sign;
+pub(crate) mod verify;
 pub(crate) mod view;

@@ -3,11 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use ferry_auth::Principal;
-use ferry_control::{BearerFault, ClientInfo, ClientIp, Credentials, FunctionRefusal, SignJwt};
+use ferry_control::{SignJwt, VerifyJwt};
 use ferry_functions::{Ask, AskAnswer, FetchRequest, FetchResponse};
 use ferry_http_client::{Bounds, HttpClientError, Reach, RemoteUrl};
-use ferry_types::DatabaseId;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -45,8 +43,10 @@ impl Asks {
             Ask::Verify { token, issuer, audience } => {
                 let database_id = plan.database.id();
                 let verify = async move {
-                    let expected = (issuer.as_deref(), audience.as_deref());
-                    (id, AskAnswer::Verify(verify(&hub, database_id, &token, expected).await))
+                    let (issuer, audience) = (issuer.as_deref(), audience.as_deref());
+                    let verify = VerifyJwt { database_id, token: &token, issuer, audience };
+                    let verified = verify.run(&hub.control.authenticator).await;
+                    (id, AskAnswer::Verify(verified.map(|claims| claims.to_string())))
                 };
                 (self.running.spawn(verify), false)
             }
@@ -75,39 +75,6 @@ impl Asks {
             }
         }
     }
-}
-
-/// The claims of a JWT that the database takes, JSON; or what is wrong with it (FUN-55).
-async fn verify(
-    hub: &Hub,
-    database_id: DatabaseId,
-    token: &str,
-    (issuer, audience): (Option<&str>, Option<&str>),
-) -> Result<String, String> {
-    let (headers, path) = (http::HeaderMap::new(), database_id.to_string());
-    let client = ClientInfo::of(ClientIp::default(), &headers);
-    let credentials = Credentials::default().with_bearer(token);
-    let authenticator = &hub.control.authenticator;
-    let found = authenticator.authenticate_function_caller(&credentials, &client, Some(&path)).await;
-    let credential = found.map_err(|refusal| match refusal {
-        FunctionRefusal::Bearer(fault) => fault.as_str().to_owned(),
-        FunctionRefusal::Key => BearerFault::Invalid.as_str().to_owned(),
-        FunctionRefusal::Other(error) => error.message.into_owned(),
-    })?;
-    let invalid = || BearerFault::Invalid.as_str().to_owned();
-    let is_jwt = matches!(credential.auth.principal, Principal::Jwt(_));
-    let claims = credential.claims.filter(|_| is_jwt).ok_or_else(invalid)?;
-    let read: serde_json::Value = serde_json::from_str(&claims).map_err(|_| invalid())?;
-    let is_for = |audience: &str| match &read["aud"] {
-        serde_json::Value::Array(all) => all.iter().any(|one| one == audience),
-        one => one == audience,
-    };
-    if issuer.is_some_and(|issuer| read["iss"] != issuer)
-        || audience.is_some_and(|audience| !is_for(audience))
-    {
-        return Err(invalid());
-    }
-    Ok((*claims).to_owned())
 }
 
 /// A request of a function: http and https, to public addresses and those that the operator allows, each redirect asked
