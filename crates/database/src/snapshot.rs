@@ -11,7 +11,8 @@ use crate::{actor::too_old, readers::Reader};
 
 /// A snapshot of a database: whatever is committed meanwhile, it shows the same. Dropping it ends it.
 pub struct SnapshotLease {
-    reader: Reader,
+    /// `None` once it is over.
+    reader: Option<Reader>,
     /// With an open read transaction; `None` once that is over.
     connection: Option<Connection>,
     seq: Seq,
@@ -28,7 +29,7 @@ impl SnapshotLease {
         let sql = NativeSql(&connection);
         sql.begin_snapshot()?;
         let seq = seq_of(&sql)?;
-        Ok(Self { reader, connection: Some(connection), seq, begun: Instant::now() })
+        Ok(Self { reader: Some(reader), connection: Some(connection), seq, begun: Instant::now() })
     }
 
     /// The newest commit that it shows.
@@ -56,10 +57,11 @@ impl SnapshotLease {
     }
 
     fn end(&mut self) {
-        if let Some(connection) = self.connection.take()
+        if let Some(mut reader) = self.reader.take()
+            && let Some(connection) = self.connection.take()
             && NativeSql(&connection).end_snapshot().is_ok()
         {
-            self.reader.keep(connection);
+            reader.keep(connection);
         }
     }
 }

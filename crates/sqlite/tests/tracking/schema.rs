@@ -6,7 +6,7 @@ use ferry_testkit::rng::Rng;
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
     /// Statements that make it.
-    pub statements: Vec<String>,
+    pub(crate) statements: Vec<String>,
     tables: Vec<Table>,
     views: Vec<String>,
     /// Views that can be written.

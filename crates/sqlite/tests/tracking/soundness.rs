@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Writes that are compared when nothing else is asked for.
-const CASES: u64 = 3_000;
+const CASES: u64 = 2_000;
 /// Queries whose answers are compared, and writes, of one database.
 const QUERIES: usize = 14;
 const WRITES: usize = 20;

@@ -10,10 +10,10 @@ use rusqlite::Connection;
 /// Keeps all rows.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Rows {
-    pub columns: Vec<String>,
-    pub rows: Vec<Vec<String>>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
     /// Rows after which it wants no more.
-    pub wanted: Option<usize>,
+    pub(crate) wanted: Option<usize>,
 }
 
 impl TrackedRows for Rows {
