@@ -492,8 +492,16 @@ impl<E: Send + 'static> Shared<E> {
         {
             return Ok(first.run(requests, apply));
         }
-        Ok(jobs::opened(writer, self.file.as_ref())?.run_group(requests, apply))
+        Ok(opened(writer, self.file.as_ref())?.run_group(requests, apply))
     }
+}
+
+/// The writer, opened if need be.
+fn opened<'w>(writer: &'w mut Option<Writer>, file: &dyn WriterFile) -> ferry_sqlite::Result<&'w mut Writer> {
+    if writer.is_none() {
+        *writer = Some(file.open()?);
+    }
+    Ok(writer.as_mut().expect("BUG: opened above"))
 }
 
 /// Whether this thread may be blocked for a moment: a worker of a runtime that moves its other tasks elsewhere.

@@ -6,7 +6,7 @@ use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{Error, Result, Seq, limits::GROUP_MAX_REQUESTS};
 use tokio::sync::oneshot;
 
-use super::{Commit, Committed, WriterFile, lease::Lend};
+use super::{Commit, Committed, WriterFile, lease::Lend, opened};
 
 pub(super) enum Job<E: Send + 'static> {
     Request(Box<dyn GroupRequest<E>>),
@@ -144,16 +144,6 @@ impl<'run, E> ExclusiveWriter<'run, E> {
     pub(super) fn into_commits(self) -> Vec<Commit<E>> {
         self.commits
     }
-}
-
-pub(super) fn opened<'w>(
-    writer: &'w mut Option<Writer>,
-    file: &dyn WriterFile,
-) -> ferry_sqlite::Result<&'w mut Writer> {
-    if writer.is_none() {
-        *writer = Some(file.open()?);
-    }
-    Ok(writer.as_mut().expect("BUG: opened above"))
 }
 
 pub(super) enum Batch<E: Send + 'static> {

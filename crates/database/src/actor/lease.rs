@@ -10,7 +10,7 @@ use ferry_sqlite::{LentWriter, Transaction, Writer};
 use ferry_types::{Error, Reason, Result, Seq, limits::LEASE_MAX_MS};
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::{Commit, OpenWriter, Shared, Turn, jobs};
+use super::{Commit, OpenWriter, Shared, Turn, opened};
 use crate::files::FilePermit;
 
 /// Whether whoever asked still may.
@@ -44,8 +44,7 @@ impl<E: Send + 'static> WriterLease<E> {
         }
         let begun = catch_unwind(AssertUnwindSafe(|| {
             still_may()?;
-            jobs::opened(&mut open.writer, shared.file.as_ref())
-                .map_err(ferry_sqlite::Error::into_refusal)?;
+            opened(&mut open.writer, shared.file.as_ref()).map_err(ferry_sqlite::Error::into_refusal)?;
             let writer = open.writer.take().expect("BUG: opened above");
             writer.lend().map_err(|(writer, error)| {
                 open.writer = Some(writer);

@@ -27,7 +27,7 @@ pub(crate) struct AccessAttempt<'a> {
 
 /// What a statement attempted so far.
 #[derive(Debug, Default)]
-pub(super) struct Attempts {
+pub(super) struct StatementAttempts {
     /// Whether SQLite told anything: it prepared something.
     pub(super) is_any: bool,
     /// Why the last one was refused.
@@ -42,7 +42,7 @@ pub(super) struct Attempts {
     meets_engine_view: bool,
 }
 
-impl Attempts {
+impl StatementAttempts {
     /// Whether this may be done.
     pub(super) fn judge(
         &mut self,

@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, Statement, StatementStatus, limits::
 
 use super::{
     StatementFailure,
-    attempt::{AccessAttempt, Attempts},
+    attempt::{AccessAttempt, StatementAttempts},
     catalog::Catalog,
     text::{asks_for_version, check_function},
 };
@@ -60,7 +60,7 @@ struct Kept {
 #[derive(Default)]
 pub(crate) struct Tracker {
     guarded: Cell<Guarded>,
-    attempts: RefCell<Attempts>,
+    attempts: RefCell<StatementAttempts>,
     catalog: RefCell<Arc<Catalog>>,
     /// How often the statement had run, and was prepared anew, that told last whether the schema has changed.
     schema_seen: Cell<Option<(i32, i32)>>,
@@ -121,7 +121,7 @@ impl Tracker {
     }
 
     /// What was attempted since the last call.
-    pub(super) fn take_attempts(&self) -> Attempts {
+    pub(super) fn take_attempts(&self) -> StatementAttempts {
         self.attempts.take()
     }
 
@@ -206,7 +206,7 @@ impl Tracker {
         &self,
         connection: &Connection,
         text: &str,
-        attempts: Attempts,
+        attempts: StatementAttempts,
     ) -> rusqlite::Result<Arc<StatementFacts>> {
         self.renew_catalog(connection)?;
         let mut facts = attempts.into_facts(&self.catalog.borrow());
