@@ -1,5 +1,6 @@
 //! Functions over EdgePod's wire and Ferry's.
 
+mod auth;
 mod calls;
 mod guards;
 mod isolation;
