@@ -11,7 +11,7 @@ use std::{
 };
 
 use ferry_sqlite::folder;
-use ferry_types::{Clock, DatabaseId, Result, UnixMillis};
+use ferry_types::{Clock, DatabaseId, Error, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
 use crate::{
@@ -136,6 +136,38 @@ impl<M: Models> Databases<M> {
         let (from, trash) = (self.dir_of(id), self.data_dir.join("trash"));
         let moved = tokio::task::spawn_blocking(move || move_to_trash(&from, &trash, id, now));
         moved.await.map_err(io::Error::other)?
+    }
+
+    /// Has `work` put something else in the place of a database's file. Its connections end and accepted writes finish
+    /// before; `between` is told once nothing is written any more, with all that models know of the database. Meanwhile
+    /// others are refused with `refusal`; afterwards the database is opened anew, and nothing of what was known of it is
+    /// left.
+    ///
+    /// # Errors
+    /// What `work` reports.
+    pub async fn replace<T, F>(
+        &self,
+        id: DatabaseId,
+        refusal: Error,
+        between: impl AsyncFnOnce(),
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Path) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        // Held from here on as a retired one, so that nobody opens the file while it changes.
+        let database = self.get(id)?;
+        database.retire(refusal).await;
+        between().await;
+        let dir = self.dir_of(id);
+        let done = tokio::task::spawn_blocking(move || work(&dir)).await;
+        let mut held = self.lock();
+        if held.databases.get(&id).is_some_and(|one| Arc::ptr_eq(one, &database)) {
+            held.databases.remove(&id);
+        }
+        drop(held);
+        done.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
     }
 
     /// Ends all connections, finishes all accepted writes and closes all files.

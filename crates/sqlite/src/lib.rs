@@ -1,7 +1,9 @@
 //! Native storage: SQLite connections and the group-committing writer, migrations, and the files of page sync.
 
+pub mod backups;
 pub mod blank;
 pub mod connection;
+pub mod deploy;
 pub mod error;
 pub mod fault;
 mod ffi;

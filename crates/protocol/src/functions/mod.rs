@@ -1,6 +1,7 @@
 //! The wire of functions (functions specification, section 2): answers of RPC, frames of sockets, hashes of table names.
 //! EdgePod's clients read the same bytes.
 
+mod deploy;
 mod names;
 mod rpc;
 mod socket;
@@ -8,6 +9,11 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use deploy::{
+    BackupView, BadDeployBody, DeployAnswer, DeployAuthBody, DeployBody, DeployFailure, DeploymentView,
+    InfoAnswer, MigrationBody, MigrationView, MovedAnswer, PlanAnswer, PlanBody, PlanStepView, QuestionView,
+    RestoreBody, RollbackBody, SchemaAnswer,
+};
 pub use names::{table_hash, table_hashes};
 pub use rpc::{FerryMeta, RpcFailure, RpcSuccess};
 pub use socket::{ClientFrame, ServerFrame};

@@ -1,19 +1,16 @@
 //! A plan, run step by step.
 
 use super::{
+    aside::Aside,
     checks::{self, RowCounts},
     failure::MigrationFailure,
     sample,
+    statement::{RunStatement, statements},
 };
 use crate::{
-    functions::schema::{ExistingSchema, Plan, PlanOp, SchemaObject, same_name},
+    functions::schema::{ExistingSchema, Plan, PlanOp},
     sql::Sql,
-    sql_text::identifier,
 };
-
-/// Runs a statement of the application's to its end: what it may not touch is refused. `Ok(Err(…))`: what SQLite says
-/// against it.
-pub type RunStatement<'a, E> = dyn FnMut(&str) -> Result<Result<(), String>, E> + 'a;
 
 /// Runs a plan whose questions are answered. On `Ok(Err(…))` the transaction holds a part of it, and must be undone.
 ///
@@ -34,8 +31,12 @@ pub(super) fn apply<S: Sql>(
             return Ok(Err(failure));
         }
     }
-    let aside = Aside::take(sql, plan)?;
-    if let Err(failure) = statements(sql, run, &aside.drops)? {
+    let dropped: Vec<&str> =
+        plan.steps.iter().filter(|step| step.op == PlanOp::DropView).map(|step| &*step.table).collect();
+    let aside = Aside::of(sql, &plan.collections, &dropped)?;
+    if plan.sets_aside
+        && let Err(failure) = statements(sql, run, &aside.drops())?
+    {
         return Ok(Err(failure));
     }
     for step in &plan.steps {
@@ -61,79 +62,4 @@ pub(super) fn apply<S: Sql>(
         (found, _) => found,
     };
     Ok(found.map_or(Ok(()), Err))
-}
-
-/// Runs statements until one fails.
-fn statements<S: Sql>(
-    sql: &S,
-    run: &mut RunStatement<'_, S::Error>,
-    statements: &[String],
-) -> Result<Result<(), MigrationFailure>, S::Error> {
-    for statement in statements {
-        if let Err(message) = run(statement)? {
-            let rows = sample::of_failure(sql, &message)?;
-            let failure =
-                MigrationFailure { sql: Some(statement.clone()), rows, ..MigrationFailure::new(message) };
-            return Ok(Err(failure));
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Views and triggers that are put out of the way, and back. A table that is copied is gone for a moment, and SQLite renames
-/// nothing while a view or trigger names what is not there.
-struct Aside {
-    drops: Vec<String>,
-    objects: Vec<SchemaObject>,
-}
-
-impl Aside {
-    fn take<S: Sql>(sql: &S, plan: &Plan) -> Result<Self, S::Error> {
-        let existing = ExistingSchema::read(sql)?;
-        let is_collection =
-            |name: &str| plan.collections.iter().any(|collection| same_name(collection, name));
-        let is_dropped = |name: &str| {
-            plan.steps.iter().any(|step| step.op == PlanOp::DropView && same_name(&step.table, name))
-        };
-        let objects: Vec<SchemaObject> = existing
-            .objects
-            .into_iter()
-            .filter(|object| match &*object.kind {
-                "trigger" => !is_collection(&object.table),
-                "view" => !is_collection(&object.name) && !is_dropped(&object.name),
-                _ => false,
-            })
-            .collect();
-        // Triggers of a view go with it.
-        let drops = |kind: &'static str| {
-            let of_kind = objects.iter().filter(move |object| object.kind == kind);
-            of_kind.map(move |object| format!("DROP {kind} {}", identifier(&object.name)))
-        };
-        let drops =
-            if plan.sets_aside { drops("trigger").chain(drops("view")).collect() } else { Vec::new() };
-        Ok(Self { drops, objects })
-    }
-
-    /// Makes again what is missing and still has its table.
-    fn restore<S: Sql>(
-        self,
-        sql: &S,
-        run: &mut RunStatement<'_, S::Error>,
-    ) -> Result<Result<(), MigrationFailure>, S::Error> {
-        let missing = |kind: &str, there: &ExistingSchema| -> Vec<String> {
-            let of_kind = self.objects.iter().filter(|object| object.kind == kind);
-            let is_missing = |object: &&SchemaObject| {
-                !there.objects.iter().any(|other| other.kind == kind && same_name(&other.name, &object.name))
-            };
-            let has_table = |object: &&SchemaObject| kind == "view" || there.object(&object.table).is_some();
-            of_kind.filter(is_missing).filter(has_table).map(|object| object.sql.clone()).collect()
-        };
-        for kind in ["view", "trigger"] {
-            let missing = missing(kind, &ExistingSchema::read(sql)?);
-            if let Err(failure) = statements(sql, run, &missing)? {
-                return Ok(Err(failure));
-            }
-        }
-        Ok(Ok(()))
-    }
 }

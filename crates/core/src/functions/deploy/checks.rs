@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::{
-    apply::RunStatement,
     failure::MigrationFailure,
     sample::{damage, orphans},
+    statement::RunStatement,
 };
 use crate::{
     functions::schema::{ExistingSchema, SchemaObject, TriggerEvent, same_name},

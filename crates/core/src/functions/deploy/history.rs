@@ -46,7 +46,10 @@ pub struct AppliedMigration {
 }
 
 /// All that were applied, in that order.
-pub(super) fn applied<S: Sql>(sql: &S) -> Result<Vec<AppliedMigration>, S::Error> {
+///
+/// # Errors
+/// What storage reports.
+pub fn applied<S: Sql>(sql: &S) -> Result<Vec<AppliedMigration>, S::Error> {
     let mut all = Vec::new();
     if !exists(sql)? {
         return Ok(all);

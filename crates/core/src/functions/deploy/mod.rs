@@ -5,6 +5,7 @@
 //! no foreign key acts. Whoever calls them makes the backup in between, and ends the transaction.
 
 mod apply;
+mod aside;
 mod checks;
 mod collections;
 mod decide;
@@ -16,15 +17,16 @@ mod raw;
 mod rollback;
 mod run;
 mod sample;
+mod statement;
 mod tables;
 
-pub use apply::RunStatement;
 pub use collections::{CollectionView, collections};
 pub use decide::{Decision, NewDeployment, Wanted, decide, plan};
 pub use deployments::{DeploymentSummary, StoredDeployment, active, active_id, find, list};
 pub use failure::{DeployRefusal, MigrationFailure};
 pub use files::{MigrationFile, sha256_hex};
-pub use history::{AppliedMigration, MigrationKind};
+pub use history::{AppliedMigration, MigrationKind, applied};
 pub use rollback::rollback;
 pub use run::{Deployed, run};
+pub use statement::RunStatement;
 pub use tables::{create, exists};

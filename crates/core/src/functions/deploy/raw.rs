@@ -6,14 +6,17 @@ use std::{
 };
 
 use super::{
-    apply::RunStatement,
+    aside::Aside,
     checks,
     failure::{DeployRefusal, MigrationFailure},
     files::MigrationFile,
     sample,
+    statement::{RunStatement, statements as run_all},
 };
 use crate::{
-    functions::schema::{ExistingSchema, Loss, Plan, SchemaWords, SqlStatement, reserved, statements},
+    functions::schema::{
+        ExistingSchema, Loss, Plan, SchemaWords, SqlStatement, reserved, same_name, statements,
+    },
     sql::Sql,
     sql_text::identifier,
 };
@@ -33,22 +36,15 @@ pub(super) fn run<S: Sql>(
     sql: &S,
     run: &mut RunStatement<'_, S::Error>,
     files: &[&MigrationFile],
+    collections: &[String],
     allow_destructive: bool,
 ) -> Result<Result<(), DeployRefusal>, S::Error> {
     let (before, of_hub) = (ExistingSchema::read(sql)?, hubs(sql)?);
     let changes = files.iter().any(|file| changes_what_is_there(file));
     let mut contents = if changes { Contents::of(sql, &before)? } else { Contents::default() };
     for file in files {
-        for (number, statement) in statements(&file.sql).iter().enumerate() {
-            let words = statement.words();
-            if matches!(&words, SchemaWords::Pragma { name } if SKIPPED_PRAGMAS.contains(&&**name)) {
-                continue;
-            }
-            if let Err(message) = run(statement.text)? {
-                let rows = sample::of_failure(sql, &message)?;
-                return Ok(Err(DeployRefusal::Failed(failed(file, number, statement, &message, rows))));
-            }
-            contents.follow(&words);
+        if let Err(failure) = run_file(sql, run, file, collections, &mut contents)? {
+            return Ok(Err(DeployRefusal::Failed(failure)));
         }
     }
     let after = ExistingSchema::read(sql)?;
@@ -69,19 +65,65 @@ pub(super) fn run<S: Sql>(
     Ok(found.map_or(Ok(()), |failure| Err(DeployRefusal::Failed(failure))))
 }
 
+fn run_file<S: Sql>(
+    sql: &S,
+    run: &mut RunStatement<'_, S::Error>,
+    file: &MigrationFile,
+    collections: &[String],
+    contents: &mut Contents,
+) -> Result<Result<(), MigrationFailure>, S::Error> {
+    let all = statements(&file.sql);
+    let words: Vec<SchemaWords> = all.iter().map(SqlStatement::words).collect();
+    // What waits until the table that is copied has its name again.
+    let mut aside: Option<(String, Aside)> = None;
+    for (number, statement) in all.iter().enumerate() {
+        match &words[number] {
+            SchemaWords::Pragma { name } if SKIPPED_PRAGMAS.contains(&&**name) => continue,
+            SchemaWords::DropTable { table }
+                if aside.is_none() && is_named_again(table, &words[number..]) =>
+            {
+                let found = Aside::of(sql, collections, &[])?;
+                if let Err(failure) = run_all(sql, run, &found.drops())? {
+                    return Ok(Err(failed(file, number, statement, failure)));
+                }
+                aside = Some((table.clone(), found));
+            }
+            _ => {}
+        }
+        if let Err(message) = run(statement.text)? {
+            let rows = sample::of_failure(sql, &message)?;
+            let failure = MigrationFailure { rows, ..MigrationFailure::new(message) };
+            return Ok(Err(failed(file, number, statement, failure)));
+        }
+        contents.follow(&words[number]);
+        if let SchemaWords::RenameTable { to, .. } = &words[number]
+            && let Some((_, found)) = aside.take_if(|(table, _)| same_name(table, to))
+            && let Err(failure) = found.restore(sql, run)?
+        {
+            return Ok(Err(failed(file, number, statement, failure)));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether another table gets the name of one that is dropped: it is copied.
+fn is_named_again(table: &str, words: &[SchemaWords]) -> bool {
+    words.iter().any(|words| matches!(words, SchemaWords::RenameTable { to, .. } if same_name(to, table)))
+}
+
 fn failed(
     file: &MigrationFile,
     number: usize,
     statement: &SqlStatement<'_>,
-    message: &str,
-    rows: Vec<serde_json::Value>,
+    failure: MigrationFailure,
 ) -> MigrationFailure {
+    let message = failure.message;
     MigrationFailure {
         message: format!("{}: statement {}, line {}: {message}", file.id, number + 1, statement.line),
         migration: Some(file.id.clone()),
         statement: Some(number + 1),
-        sql: Some(statement.text.to_owned()),
-        rows,
+        sql: failure.sql.or_else(|| Some(statement.text.to_owned())),
+        rows: failure.rows,
     }
 }
 

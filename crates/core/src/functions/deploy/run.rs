@@ -3,14 +3,15 @@
 use ferry_types::Seq;
 
 use super::{
-    apply::{self, RunStatement},
-    checks,
+    apply, checks,
     decide::{Decision, NewDeployment, left, owned},
     deployments::{self, StoredDeployment},
     failure::{DeployRefusal, MigrationFailure},
     files::sha256_hex,
     history::{self, AppliedMigration, Applying, MigrationKind},
-    raw, tables,
+    raw,
+    statement::RunStatement,
+    tables,
 };
 use crate::{
     functions::schema::{ExistingSchema, Facts, Hints, PlanStep, diff},
@@ -84,10 +85,12 @@ fn run_files<S: Sql>(
 ) -> Result<Result<(), DeployRefusal>, S::Error> {
     let of_id = |id: &String| new.files.iter().find(|file| file.id == *id);
     let files: Vec<_> = decision.pending.iter().filter_map(of_id).collect();
-    if let Err(refusal) = raw::run(sql, statement, &files, new.allow_destructive)? {
+    let owned = owned(sql)?;
+    let declared = owned.iter().chain([&new.wanted.schema]).flat_map(|schema| &schema.collections);
+    let collections: Vec<String> = declared.map(|collection| collection.name.clone()).collect();
+    if let Err(refusal) = raw::run(sql, statement, &files, &collections, new.allow_destructive)? {
         return Ok(Err(refusal));
     }
-    let owned = owned(sql)?;
     let existing = ExistingSchema::read(sql)?;
     let mut rest = diff(&Facts(sql), &existing, owned.as_ref(), &new.wanted.schema, &Hints::default())?;
     rest.steps.retain(|step| step.of_hub);

@@ -1,0 +1,175 @@
+//! Deployments of functions on a writer: a backup, then migrations and activation in one transaction in which no foreign
+//! key acts (FUN-61, FUN-62, FUN-67, FUN-68).
+
+use std::path::Path;
+
+use ferry_core::functions::{
+    deploy::{self, Decision, DeployRefusal, Deployed, NewDeployment, Wanted},
+    schema::Plan,
+};
+use ferry_types::Seq;
+
+use crate::{
+    Error, NativeSql, Result, Transaction, Writer,
+    backups::{self, ScratchFile},
+    fault, folder,
+    tracked::{StatementFailure, run_migration},
+};
+
+/// What became of a deployment.
+#[derive(Debug)]
+pub enum DeployOutcome {
+    /// It is made.
+    Made(MadeDeployment),
+    /// Nothing is changed.
+    Refused(DeployRefusal),
+}
+
+/// A deployment that is made.
+#[derive(Debug)]
+pub struct MadeDeployment {
+    /// The commit that it is.
+    pub seq: Seq,
+    /// What was applied.
+    pub deployed: Deployed,
+    /// What was decided.
+    pub decision: Decision,
+    /// The name of the backup, if one was made.
+    pub backup: Option<String>,
+}
+
+impl Writer {
+    /// Makes a deployment; copies of the database go to `backups`. `effect` is what subscribers must learn.
+    ///
+    /// # Errors
+    /// What storage reports; nothing is changed then.
+    pub fn deploy<E>(
+        &mut self,
+        new: &NewDeployment,
+        backups: &Path,
+        effect: E,
+    ) -> Result<(DeployOutcome, Vec<E>)> {
+        let decision = match deploy::decide(&NativeSql(self.connection()), new)? {
+            Ok(decision) => decision,
+            Err(refusal) => return Ok((DeployOutcome::Refused(refusal), Vec::new())),
+        };
+        let backup = if decision.needs_backup {
+            let time = new.now.to_string().replace(['-', ':'], "");
+            Some(backups::make(self.connection(), backups, &format!("{time}_{}", new.id))?)
+        } else {
+            None
+        };
+        fault::point("deploy.begin")?;
+        let made = self.deploy_decided(new, &decision, effect);
+        let forget = |backup: &Option<String>| {
+            // It is of what is there anyway.
+            if let Some(name) = backup
+                && let Err(error) = backups::remove(backups, name)
+            {
+                tracing::warn!(%error, "the backup of a deployment that was not made stays");
+            }
+        };
+        match made {
+            Ok((Ok((seq, deployed)), effects)) => {
+                Ok((DeployOutcome::Made(MadeDeployment { seq, deployed, decision, backup }), effects))
+            }
+            Ok((Err(refusal), _)) => {
+                forget(&backup);
+                Ok((DeployOutcome::Refused(refusal), Vec::new()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "used once, above")]
+    fn deploy_decided<E>(
+        &mut self,
+        new: &NewDeployment,
+        decision: &Decision,
+        effect: E,
+    ) -> Result<(Result<(Seq, Deployed), DeployRefusal>, Vec<E>)> {
+        // Inside a transaction the pragma does nothing.
+        self.connection().execute_batch("PRAGMA foreign_keys=OFF")?;
+        let (mut refused, mut deployed, mut effect) = (None, None, Some(effect));
+        let mut answers = self.run_group(&mut [()], |(), transaction: &mut Transaction<'_, E>| {
+            match run(transaction.sql(), new, decision, transaction.seq())? {
+                Ok(made) => {
+                    deployed = Some(made);
+                    effect.take().into_iter().for_each(|effect| transaction.effect(effect));
+                    fault::point("deploy.applied")
+                }
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    Err(Error::Refused(ferry_types::Error::internal()))
+                }
+            }
+        });
+        self.connection().flush_prepared_statement_cache();
+        self.connection().execute_batch("PRAGMA foreign_keys=ON")?;
+        let answer = answers.pop().unwrap_or_else(|| Err(Error::Damaged("a group without an answer".into())));
+        match (answer, refused, deployed) {
+            (Err(_), Some(refusal), _) => Ok((Err(refusal), Vec::new())),
+            (Err(error), None, _) => Err(error),
+            (Ok(applied), _, Some(deployed)) => {
+                let seq = applied.seq.ok_or_else(|| Error::Damaged("a deployment took no seq".into()))?;
+                Ok((Ok((seq, deployed)), applied.effects))
+            }
+            (Ok(_), ..) => Err(Error::Damaged("a deployment without an outcome".into())),
+        }
+    }
+}
+
+fn run(
+    sql: NativeSql<'_>,
+    new: &NewDeployment,
+    decision: &Decision,
+    seq: Seq,
+) -> Result<Result<Deployed, DeployRefusal>> {
+    let mut statement = |text: &str| match run_migration(sql, text) {
+        Ok(_) => Ok(Ok(())),
+        // The transaction is over: nothing may run behind it.
+        Err(StatementFailure::StorageFull) => Err(Error::Io(std::io::ErrorKind::StorageFull.into())),
+        Err(failure) => Ok(Err(failure.to_string())),
+    };
+    deploy::run(&sql, &mut statement, new, decision, seq)
+}
+
+/// The plan of a database that is not there yet.
+///
+/// # Errors
+/// What storage reports.
+pub fn plan_on_empty(wanted: &Wanted) -> Result<Result<Plan, DeployRefusal>> {
+    let mut writer = Writer::in_memory(|_| Ok(()))?;
+    deploy::plan(&NativeSql(writer.connection()), wanted)
+}
+
+/// Makes the deployment on a database in memory that holds nothing, and forgets that.
+///
+/// # Errors
+/// What storage reports.
+pub fn deploy_on_empty(new: &NewDeployment) -> Result<DeployOutcome> {
+    deploy_alone(&mut Writer::in_memory(|_| Ok(()))?, new)
+}
+
+/// Makes the deployment on a copy of what `sql` shows, in `folder`, and forgets that (FUN-61).
+///
+/// # Errors
+/// What storage reports.
+pub fn deploy_on_copy(sql: NativeSql<'_>, new: &NewDeployment, folder: &Path) -> Result<DeployOutcome> {
+    folder::create(folder)?;
+    let copy = ScratchFile(folder.join(format!(".new-dry-{}.db", new.id)));
+    backups::copy_to(sql.0, &copy.0)?;
+    deploy_alone(&mut Writer::open(&copy.0)?, new)
+}
+
+/// Makes the deployment where nobody else looks.
+fn deploy_alone(writer: &mut Writer, new: &NewDeployment) -> Result<DeployOutcome> {
+    let decision = match deploy::decide(&NativeSql(writer.connection()), new)? {
+        Ok(decision) => decision,
+        Err(refusal) => return Ok(DeployOutcome::Refused(refusal)),
+    };
+    Ok(match writer.deploy_decided(new, &decision, ())?.0 {
+        Ok((seq, deployed)) => DeployOutcome::Made(MadeDeployment { seq, deployed, decision, backup: None }),
+        Err(refusal) => DeployOutcome::Refused(refusal),
+    })
+}

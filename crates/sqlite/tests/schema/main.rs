@@ -1,0 +1,9 @@
+//! Schemas of functions on real SQLite: from one to the next, with rows in them.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
+
+mod chains;
+mod database;
+mod files;
+mod random;
+mod stories;
