@@ -18,6 +18,7 @@ pub mod hub;
 pub mod jwks_server;
 pub mod jwt;
 pub mod livestore;
+pub mod migration_files;
 pub mod migrations;
 pub mod partition;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,6 @@ use super::{
     aside::Aside,
     checks::{self, RowCounts},
     failure::MigrationFailure,
-    sample,
     statement::{RunStatement, statements},
 };
 use crate::{
