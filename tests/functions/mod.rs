@@ -2,6 +2,7 @@
 
 mod auth;
 mod calls;
+mod deploy;
 mod guards;
 mod isolation;
 mod limits;

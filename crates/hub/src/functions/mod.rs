@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod call;
+mod deploy;
 mod deployed;
 mod live;
 mod route;

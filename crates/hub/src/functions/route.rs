@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::{auth, live, rpc};
+use super::{auth, deploy, live, rpc};
 use crate::{
     http::{compressed, metering},
     hub::Hub,
@@ -90,6 +90,9 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
         return rpc::refused(&refusal, rpc::Dialect::Ferry, &parts);
     }
     let refuse = |error: ferry_types::Error| rpc::refused(&error.into(), rpc::Dialect::Ferry, &parts);
+    if call == "api.d.ts" {
+        return deploy::api_types(hub, &parts, db).await;
+    }
     let context = match auth::enter_admin(hub, &parts, Some(db)).await {
         Ok(context) => context,
         Err(error) => return refuse(error),
@@ -109,7 +112,7 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
             Ok(answer) => json(&answer.to_string()),
             Err(error) => refuse(error),
         },
-        _ => not_found(),
+        _ => deploy::serve(hub, &context, call, &parts, &body).await,
     }
 }
 

@@ -1,20 +1,15 @@
 //! The collections that functions of a database see as tables.
 
 use super::deployments::active;
-use crate::{
-    functions::schema::{CollectionSchema, DatabaseSchema},
-    sql::Sql,
-};
+use crate::{functions::schema::DatabaseSchema, sql::Sql};
 
 /// A view of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionView {
-    /// Its name.
+    /// Its name, and that of the collection.
     pub view: String,
     /// The app.
     pub app: String,
-    /// The collection.
-    pub coll: String,
 }
 
 /// The collections of the deployment that runs.
@@ -26,10 +21,5 @@ pub fn collections<S: Sql>(sql: &S) -> Result<Vec<CollectionView>, S::Error> {
     // It was read before it was stored.
     let schema = DatabaseSchema::from_json(&deployment.schema_json).unwrap_or_default();
     let all = schema.collections.into_iter();
-    let view = |collection: CollectionSchema| CollectionView {
-        view: collection.name.clone(),
-        app: collection.app,
-        coll: collection.name,
-    };
-    Ok(all.map(view).collect())
+    Ok(all.map(|collection| CollectionView { view: collection.name, app: collection.app }).collect())
 }

@@ -1,0 +1,160 @@
+//! `POST deploy` (FUN-60 to FUN-68).
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use ferry_core::functions::deploy::{MigrationFile, NewDeployment, Wanted, sha256_hex};
+use ferry_protocol::functions::{DeployAnswer, DeployBody, MigrationBody};
+use ferry_sqlite::{
+    backups,
+    deploy::{DeployOutcome, MadeDeployment, deploy_on_copy, deploy_on_empty},
+};
+use ferry_types::{DatabaseKind, Error, Model, Result};
+
+use super::{
+    super::state::FunctionsEffect,
+    DeployCall, answer,
+    check::{self, DeclaredSchema},
+    refusal::DeployError,
+    settings::DeploySettings,
+};
+use crate::{
+    database::{Database, Effect},
+    entry::FirstWrite,
+    hub::Hub,
+};
+use ferry_control::Requester;
+
+/// Descriptors of a copy that a deployment is tried on: the file, its WAL and that one's index.
+const COPY_DESCRIPTORS: u32 = 4;
+/// Bytes of randomness in the id of a deployment, and in the name of an epoch of records.
+const ID_BYTES: usize = 12;
+
+pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError> {
+    let mut body = DeployBody::decode(asked.body)?;
+    let settings = DeploySettings::read(body.auth.take(), body.env.take())?;
+    settings.check(&asked.context.requester, asked.context.database.id())?;
+    let is_dry = body.dry_run;
+    let new = read(asked.hub, body).await?;
+    let database = &asked.context.database;
+    let outcome = if is_dry {
+        try_on_copy(database, new.clone()).await?
+    } else {
+        make(asked.hub, database, &asked.context.requester, new.clone()).await?
+    };
+    let made = match outcome {
+        DeployOutcome::Made(made) => made,
+        DeployOutcome::Refused(refusal) => return Err(refusal.into()),
+    };
+    if is_dry {
+        let answer = DeployAnswer {
+            deployment: None,
+            seq: None,
+            applied: &made.deployed.applied,
+            backup: None,
+            dry_run: true,
+            steps: made.decision.steps.iter().map(answer::step).collect(),
+        };
+        return Ok(answer::json(&answer, database.seq().await?));
+    }
+    report(database, &asked.context.requester, &new, &made);
+    settings.apply(asked.hub, &asked.context.requester, database.id()).await?;
+    let answer = DeployAnswer {
+        deployment: Some(&new.id),
+        seq: Some(made.seq.0),
+        applied: &made.deployed.applied,
+        backup: made.backup.as_deref(),
+        dry_run: false,
+        steps: Vec::new(),
+    };
+    Ok(answer::json(&answer, made.seq))
+}
+
+/// What is asked, checked as far as that goes without the database.
+async fn read(hub: &Arc<Hub>, body: DeployBody) -> Result<NewDeployment, DeployError> {
+    let source_map = body.source_map();
+    let exported = check::bundle(hub, body.bundle.clone(), source_map.clone()).await?;
+    let DeclaredSchema { json, schema } = check::schema(body.schema.as_deref(), exported.as_deref())?;
+    let hints = check::hints(body.hints.as_deref())?;
+    Ok(NewDeployment {
+        id: format!("dep_{}", random_hex()?),
+        now: hub.clock.now(),
+        wanted: Wanted { base: body.base, schema_json: json, schema, hints, accepts_drift: body.accept_drift },
+        files: body.migrations.into_iter().map(file).collect(),
+        allow_destructive: body.allow_destructive,
+        sha256: sha256_hex(&body.bundle),
+        bundle: body.bundle,
+        source_map,
+        manifest: body.manifest.map_or_else(|| "null".to_owned(), |manifest| manifest.get().to_owned()),
+        api_dts: body.api_dts,
+        records_epoch: random_hex()?,
+    })
+}
+
+fn file(body: MigrationBody) -> MigrationFile {
+    let MigrationBody { id, parent, name, sha256, sql } = body;
+    MigrationFile { id, parent, name, sha256, sql }
+}
+
+pub(super) fn random_hex() -> Result<String> {
+    let mut bytes = [0; ID_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gave no random bytes");
+        Error::internal()
+    })?;
+    Ok(hex::encode(bytes))
+}
+
+/// Makes it on a copy (FUN-61).
+async fn try_on_copy(database: &Arc<Database>, new: NewDeployment) -> Result<DeployOutcome> {
+    if !database.has_file().await {
+        return on_empty(new).await;
+    }
+    let _held = database.hold_files(COPY_DESCRIPTORS).await?;
+    let folder = backups::folder_of(database.dir());
+    database.read(move |sql| deploy_on_copy(*sql, &new, &folder)).await
+}
+
+async fn on_empty(new: NewDeployment) -> Result<DeployOutcome> {
+    let tried = tokio::task::spawn_blocking(move || deploy_on_empty(&new));
+    tried.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
+}
+
+/// Makes it, in a job of its own; calls that are under way finish on the code that they began with.
+async fn make(
+    hub: &Arc<Hub>,
+    database: &Arc<Database>,
+    by: &Requester,
+    new: NewDeployment,
+) -> Result<DeployOutcome> {
+    if !database.has_file().await {
+        // What is refused must not leave a file.
+        let tried = on_empty(new.clone()).await?;
+        if let DeployOutcome::Refused(_) = tried {
+            return Ok(tried);
+        }
+    }
+    let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, by).await?;
+    database.begins_with(Model::Functions);
+    let folder = backups::folder_of(database.dir());
+    let made = database.exclusive(by, move |writer| {
+        let effect = Effect::Functions(FunctionsEffect::Deployed { deployment: new.id.as_str().into() });
+        let (outcome, effects) = writer.writer()?.deploy(&new, &folder, effect)?;
+        if let DeployOutcome::Made(MadeDeployment { seq, .. }) = &outcome {
+            writer.committed(*seq, effects);
+        }
+        Ok(outcome)
+    });
+    let made = made.await;
+    if !matches!(made, Ok(DeployOutcome::Made(_))) {
+        first.release().await;
+    }
+    made
+}
+
+fn report(database: &Database, by: &Requester, new: &NewDeployment, made: &MadeDeployment) {
+    tracing::info!(
+        database = %database.id(), by = %by.principal, deployment = %new.id, seq = made.seq.0,
+        migrations = made.deployed.applied.len(), backup = made.backup.as_deref(), "functions are deployed"
+    );
+}
