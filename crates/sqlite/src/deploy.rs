@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use ferry_core::functions::{
-    deploy::{self, Decision, DeployRefusal, Deployed, NewDeployment, Wanted},
-    schema::Plan,
+    deploy::{self, Decision, DeployRefusal, Deployed, NewDeployment, WantedSchema},
+    schema::SchemaPlan,
 };
 use ferry_types::Seq;
 
@@ -138,7 +138,7 @@ fn run(
 ///
 /// # Errors
 /// What storage reports.
-pub fn plan_on_empty(wanted: &Wanted) -> Result<Result<Plan, DeployRefusal>> {
+pub fn plan_on_empty(wanted: &WantedSchema) -> Result<Result<SchemaPlan, DeployRefusal>> {
     let mut writer = Writer::in_memory(|_| Ok(()))?;
     deploy::plan(&NativeSql(writer.connection()), wanted)
 }

@@ -1,7 +1,7 @@
 //! A database that is deployed to.
 
 use ferry_core::functions::{
-    deploy::{DeployRefusal, MigrationFile, NewDeployment, Wanted, active_id, sha256_hex},
+    deploy::{DeployRefusal, MigrationFile, NewDeployment, WantedSchema, active_id, sha256_hex},
     schema::{DatabaseSchema, ExistingSchema, Hints},
 };
 use ferry_sqlite::{
@@ -32,7 +32,7 @@ impl Deployed {
         NewDeployment {
             id: format!("dep_{}", self.count),
             now: UnixMillis(1_800_000_000_000 + i64::from(self.count)),
-            wanted: Wanted {
+            wanted: WantedSchema {
                 base,
                 schema_json: schema_json.to_owned(),
                 schema: DatabaseSchema::from_json(schema_json).unwrap(),

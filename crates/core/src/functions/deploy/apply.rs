@@ -7,7 +7,7 @@ use super::{
     statement::{RunStatement, statements},
 };
 use crate::{
-    functions::schema::{ExistingSchema, Plan, PlanOp},
+    functions::schema::{ExistingSchema, PlanOp, SchemaPlan},
     sql::Sql,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn apply<S: Sql>(
     sql: &S,
     run: &mut RunStatement<'_, S::Error>,
-    plan: &Plan,
+    plan: &SchemaPlan,
 ) -> Result<Result<(), MigrationFailure>, S::Error> {
     if plan.is_empty() {
         return Ok(Ok(()));

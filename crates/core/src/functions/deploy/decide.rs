@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     functions::schema::{
-        DatabaseSchema, ExistingSchema, Facts, Hints, Plan, PlanOp, PlanStep, diff, statements,
+        DatabaseSchema, ExistingSchema, Facts, Hints, PlanOp, PlanStep, SchemaPlan, diff, statements,
     },
     sql::Sql,
 };
 
 /// What is asked of the schema.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedSchema {
     /// The deployment that the developer started from; `None`: there was none.
     pub base: Option<String>,
     /// The schema, as it was declared.
@@ -40,7 +40,7 @@ pub struct NewDeployment {
     /// When.
     pub now: UnixMillis,
     /// What is asked of the schema.
-    pub wanted: Wanted,
+    pub wanted: WantedSchema,
     /// All migration files of the project; empty: the difference is applied as it is.
     pub files: Vec<MigrationFile>,
     /// Whether filled tables and columns may go.
@@ -67,7 +67,7 @@ pub struct Decision {
     /// Ids of files whose changes are there already, since they were applied as differences.
     pub taken_over: Vec<String>,
     /// The difference, where no file is run.
-    pub plan: Plan,
+    pub plan: SchemaPlan,
     /// What is shown of both.
     pub steps: Vec<PlanStep>,
     /// Whether a backup comes first (FUN-67).
@@ -78,7 +78,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// What storage reports.
-pub fn plan<S: Sql>(sql: &S, wanted: &Wanted) -> Result<Result<Plan, DeployRefusal>, S::Error> {
+pub fn plan<S: Sql>(sql: &S, wanted: &WantedSchema) -> Result<Result<SchemaPlan, DeployRefusal>, S::Error> {
     if let Err(bad) = wanted.hints.check() {
         return Ok(Err(DeployRefusal::Invalid(bad.to_string())));
     }
@@ -186,7 +186,7 @@ pub fn decide<S: Sql>(sql: &S, new: &NewDeployment) -> Result<Result<Decision, D
 }
 
 /// What a plan still does, as lines.
-pub(super) fn left(plan: &Plan) -> String {
+pub(super) fn left(plan: &SchemaPlan) -> String {
     let lines = plan.all_steps().take(20).map(|step| {
         let column = step.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
         format!("\n  {} {}{column}", step.op.as_str(), step.table)

@@ -21,7 +21,7 @@ mod statement;
 mod tables;
 
 pub use collections::{CollectionView, collections};
-pub use decide::{Decision, NewDeployment, Wanted, decide, plan};
+pub use decide::{Decision, NewDeployment, WantedSchema, decide, plan};
 pub use deployments::{DeploymentSummary, StoredDeployment, active, active_id, find, list};
 pub use failure::{DeployRefusal, MigrationFailure};
 pub use files::{MigrationFile, sha256_hex};

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     functions::schema::{
-        ExistingSchema, Loss, Plan, SchemaWords, SqlStatement, reserved, same_name, statements,
+        ExistingSchema, SchemaLoss, SchemaPlan, SchemaWords, SqlStatement, reserved, same_name, statements,
     },
     sql::Sql,
     sql_text::identifier,
@@ -54,7 +54,7 @@ pub(super) fn run<S: Sql>(
     }
     let losses = contents.losses(&after);
     if !losses.is_empty() && !allow_destructive {
-        let plan = Plan { losses, ..Plan::default() };
+        let plan = SchemaPlan { losses, ..SchemaPlan::default() };
         let message = plan.open_decisions(false).unwrap_or_default();
         return Ok(Err(DeployRefusal::conflict(message)));
     }
@@ -215,17 +215,17 @@ impl Contents {
     }
 
     /// Filled tables and columns that are not there any more.
-    fn losses(&self, after: &ExistingSchema) -> Vec<Loss> {
+    fn losses(&self, after: &ExistingSchema) -> Vec<SchemaLoss> {
         let mut losses = Vec::new();
         for FilledTable { name, rows, columns, .. } in &self.tables {
             let Some(table) = after.table(name) else {
-                losses.push(Loss { what: name.clone(), is_column: false, count: *rows });
+                losses.push(SchemaLoss { what: name.clone(), is_column: false, count: *rows });
                 continue;
             };
             let gone = columns
                 .iter()
                 .filter(|(column, values)| **values > 0 && table.schema.column(column).is_none());
-            losses.extend(gone.map(|(column, values)| Loss {
+            losses.extend(gone.map(|(column, values)| SchemaLoss {
                 what: format!("{name}.{column}"),
                 is_column: true,
                 count: *values,

@@ -2,16 +2,14 @@
 
 use super::{
     model::{CollectionSchema, DatabaseSchema, same_name},
-    plan::{Plan, PlanOp, PlanStep},
+    plan::{PlanOp, PlanStep, SchemaPlan},
     read::ExistingSchema,
+    reserved::INDEX_PREFIX,
 };
 use crate::{
     records::sqlite::{OwnerWritten, ViewSql},
     sql_text::identifier,
 };
-
-/// What the names of indexes of collections begin with.
-pub(super) const INDEX_PREFIX: &str = "_ferry_fn_index_";
 
 impl CollectionSchema {
     fn view(&self) -> ViewSql<'_> {
@@ -39,7 +37,7 @@ pub(super) fn plan(
     existing: &ExistingSchema,
     owned: Option<&DatabaseSchema>,
     target: &DatabaseSchema,
-    plan: &mut Plan,
+    plan: &mut SchemaPlan,
 ) {
     let declared = |name: &str| target.collections.iter().any(|one| same_name(&one.name, name));
     let wanted: Vec<(String, String)> =
@@ -76,7 +74,7 @@ pub(super) fn plan(
 }
 
 /// Whether it was something else, or becomes that.
-fn is_dropped(plan: &Plan, view: &str) -> bool {
+fn is_dropped(plan: &SchemaPlan, view: &str) -> bool {
     plan.steps.iter().any(|step| step.op == PlanOp::DropView && same_name(&step.table, view))
 }
 

@@ -11,7 +11,7 @@ use super::{
     hints::Hints,
     model::{ColumnSchema, DatabaseSchema, IndexSchema, TableSchema, same_name},
     parse::ParsedTable,
-    plan::{Loss, LossyCast, Plan, PlanOp, PlanStep, SchemaQuestion},
+    plan::{LossyCast, PlanOp, PlanStep, SchemaLoss, SchemaPlan, SchemaQuestion},
     read::ExistingSchema,
     rebuild, renames,
 };
@@ -28,15 +28,15 @@ pub fn diff<S: Sql>(
     owned: Option<&DatabaseSchema>,
     target: &DatabaseSchema,
     hints: &Hints,
-) -> Result<Plan, S::Error> {
+) -> Result<SchemaPlan, S::Error> {
     let renames = renames::of(before, &target.tables, hints);
     let existing = renames.applied(before);
     let collections = owned.into_iter().chain([target]).flat_map(|schema| &schema.collections);
-    let mut plan = Plan {
+    let mut plan = SchemaPlan {
         renames: renames.steps(before),
         warnings: renames.unused.clone(),
         collections: collections.map(|collection| collection.name.clone()).collect(),
-        ..Plan::default()
+        ..SchemaPlan::default()
     };
     let mut diff =
         Diff { facts, renames: &renames, existing: &existing, owned, target, hints, plan: &mut plan };
@@ -64,7 +64,7 @@ struct Diff<'a, S> {
     owned: Option<&'a DatabaseSchema>,
     target: &'a DatabaseSchema,
     hints: &'a Hints,
-    plan: &'a mut Plan,
+    plan: &'a mut SchemaPlan,
 }
 
 impl<'a, S: Sql> Diff<'a, S> {
@@ -263,7 +263,7 @@ impl<'a, S: Sql> Diff<'a, S> {
         let count = self.facts.values(now, &self.stored(table, column))?;
         if count > 0 {
             let what = format!("{}.{}", table.name, column.name);
-            self.plan.losses.push(Loss { what, is_column: true, count });
+            self.plan.losses.push(SchemaLoss { what, is_column: true, count });
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl<'a, S: Sql> Diff<'a, S> {
         let name = &table.schema.name;
         let count = self.facts.rows(&self.now(name))?;
         if count > 0 {
-            self.plan.losses.push(Loss { what: name.clone(), is_column: false, count });
+            self.plan.losses.push(SchemaLoss { what: name.clone(), is_column: false, count });
         }
         let drop = vec![format!("DROP TABLE {}", identifier(name))];
         let step = PlanStep::new(PlanOp::DropTable, name, drop);

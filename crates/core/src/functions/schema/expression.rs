@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    lexer::{SqlToken, TokenKind, tokens},
+    lexer::{LexToken, TokenKind, tokens},
     model::same_name,
 };
 use crate::sql_text::identifier;
@@ -81,7 +81,7 @@ pub(super) fn unqualified(sql: &str, table: &str) -> String {
             text.push(' ');
         }
         if is_qualifier {
-            last_end = tokens.get(at + 1).map(SqlToken::end);
+            last_end = tokens.get(at + 1).map(LexToken::end);
             at += 2;
             continue;
         }
@@ -148,7 +148,7 @@ pub(super) fn same_option(a: Option<&str>, b: Option<&str>) -> bool {
 }
 
 /// Without the parentheses around the whole.
-fn bare<'t, 'a>(mut tokens: &'t [SqlToken<'a>]) -> &'t [SqlToken<'a>] {
+fn bare<'t, 'a>(mut tokens: &'t [LexToken<'a>]) -> &'t [LexToken<'a>] {
     while let [open, inner @ .., close] = tokens {
         let mut depth = 0_i32;
         let leaves = inner.iter().any(|token| {
@@ -190,7 +190,7 @@ pub(super) fn is_plain_value(sql: &str) -> bool {
 pub(super) fn is_constant(sql: &str) -> bool {
     let tokens = tokens(sql);
     let bare = bare(&tokens);
-    let plain = |token: &SqlToken<'_>| {
+    let plain = |token: &LexToken<'_>| {
         matches!(token.kind, TokenKind::Number | TokenKind::Text)
             || ["null", "true", "false"].iter().any(|word| token.is_word(word))
     };

@@ -24,7 +24,7 @@ pub(super) enum TokenKind {
 
 /// A token of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SqlToken<'a> {
+pub(super) struct LexToken<'a> {
     pub(super) kind: TokenKind,
     /// As it stands there.
     pub(super) text: &'a str,
@@ -32,7 +32,7 @@ pub(super) struct SqlToken<'a> {
     pub(super) at: usize,
 }
 
-impl<'a> SqlToken<'a> {
+impl<'a> LexToken<'a> {
     /// Whether it is this keyword.
     pub(super) fn is_word(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
@@ -73,7 +73,7 @@ impl<'a> SqlToken<'a> {
 }
 
 /// The tokens of a text, without comments and space.
-pub(super) fn tokens(sql: &str) -> Vec<SqlToken<'_>> {
+pub(super) fn tokens(sql: &str) -> Vec<LexToken<'_>> {
     let mut all = Vec::new();
     let mut at = 0;
     while let Some(token) = next(sql, at) {
@@ -83,7 +83,7 @@ pub(super) fn tokens(sql: &str) -> Vec<SqlToken<'_>> {
     all
 }
 
-fn next(sql: &str, from: usize) -> Option<SqlToken<'_>> {
+fn next(sql: &str, from: usize) -> Option<LexToken<'_>> {
     let bytes = sql.as_bytes();
     let mut at = from;
     loop {
@@ -97,7 +97,7 @@ fn next(sql: &str, from: usize) -> Option<SqlToken<'_>> {
             match comment.find("*/") {
                 Some(end) => at += end + 4,
                 // SQLite ends such a comment with the text.
-                None => return Some(SqlToken { kind: TokenKind::Unterminated, text: rest, at }),
+                None => return Some(LexToken { kind: TokenKind::Unterminated, text: rest, at }),
             }
         } else {
             break;
@@ -105,7 +105,7 @@ fn next(sql: &str, from: usize) -> Option<SqlToken<'_>> {
     }
     let rest = &sql[at..];
     let (kind, length) = measure(rest);
-    Some(SqlToken { kind, text: &rest[..length], at })
+    Some(LexToken { kind, text: &rest[..length], at })
 }
 
 /// Kind and length of the token at the beginning of `rest`, which is no space and no comment.

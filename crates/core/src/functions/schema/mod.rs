@@ -36,7 +36,7 @@ pub use model::{
     ForeignKeyAction, GeneratedColumn, IndexSchema, TableSchema, ViewSchema, same_name,
 };
 pub use parse::ParsedTable;
-pub use plan::{Loss, LossyCast, Plan, PlanOp, PlanStep, SchemaQuestion};
+pub use plan::{LossyCast, PlanOp, PlanStep, SchemaLoss, SchemaPlan, SchemaQuestion};
 pub use read::{ExistingSchema, SchemaObject};
 pub use statements::{SchemaWords, SqlStatement, TriggerEvent, statements};
 

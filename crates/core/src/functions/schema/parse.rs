@@ -3,7 +3,7 @@
 
 use super::{
     expression::unqualified,
-    lexer::{SqlToken, TokenKind, tokens},
+    lexer::{LexToken, TokenKind, tokens},
     model::{
         CheckConstraint, ColumnSchema, ColumnType, ForeignKey, ForeignKeyAction, GeneratedColumn,
         IndexSchema, TableSchema, ViewSchema,
@@ -112,16 +112,16 @@ pub(super) fn view(sql: &str) -> Option<ViewSchema> {
 
 struct Cursor<'t, 'a> {
     sql: &'a str,
-    tokens: &'t [SqlToken<'a>],
+    tokens: &'t [LexToken<'a>],
     next: usize,
 }
 
 impl<'a> Cursor<'_, 'a> {
-    fn peek(&self) -> Option<SqlToken<'a>> {
+    fn peek(&self) -> Option<LexToken<'a>> {
         self.tokens.get(self.next).copied()
     }
 
-    fn take(&mut self) -> Option<SqlToken<'a>> {
+    fn take(&mut self) -> Option<LexToken<'a>> {
         let token = self.peek()?;
         self.next += 1;
         Some(token)

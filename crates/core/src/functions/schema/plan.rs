@@ -133,7 +133,7 @@ pub enum SchemaQuestion {
 
 /// What a plan would take away (FUN-63).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct SchemaLoss {
     /// `posts`, or `users.zip`.
     pub what: String,
     /// Whether it is a column.
@@ -161,7 +161,7 @@ pub struct LossyCast {
 
 /// The way from one schema to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct SchemaPlan {
     /// Renames, which come first: what else refers to the names is changed by SQLite.
     pub renames: Vec<PlanStep>,
     /// The other steps.
@@ -169,7 +169,7 @@ pub struct Plan {
     /// What must be decided.
     pub questions: Vec<SchemaQuestion>,
     /// What is taken away, if anything is there.
-    pub losses: Vec<Loss>,
+    pub losses: Vec<SchemaLoss>,
     /// Conversions that are decided on, and would change values.
     pub lossy: Vec<LossyCast>,
     /// What makes it impossible, whatever is decided.
@@ -184,7 +184,7 @@ pub struct Plan {
     pub collections: Vec<String>,
 }
 
-impl Plan {
+impl SchemaPlan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -254,7 +254,7 @@ fn required_line(question: &SchemaQuestion) -> Option<String> {
     Some(format!("{column}: {rows} rows; give it a default, or --backfill {column}=<json>"))
 }
 
-fn loss_line(loss: &Loss) -> String {
+fn loss_line(loss: &SchemaLoss) -> String {
     let unit = match (loss.is_column, loss.count) {
         (true, 1) => "value",
         (true, _) => "values",

@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    collections::INDEX_PREFIX,
     model::{ForeignKey, IndexSchema, ViewSchema, same_name},
     parse::{self, ParsedTable},
-    reserved::is_reserved,
+    reserved::{INDEX_PREFIX, is_reserved},
 };
 use crate::sql::Sql;
 

@@ -1,5 +1,8 @@
 //! Names that belong to SQLite, to the hub, and to the views of the other sync models: a deployment takes none of them.
 
+/// What the names of indexes of collections begin with.
+pub(super) const INDEX_PREFIX: &str = "_ferry_fn_index_";
+
 /// What tables have names that begin so while they are rebuilt.
 pub(super) const REBUILT: &str = "__ferry_new_";
 

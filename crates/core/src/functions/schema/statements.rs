@@ -1,6 +1,6 @@
 //! A file of SQL, statement by statement.
 
-use super::lexer::{SqlToken, TokenKind, tokens};
+use super::lexer::{LexToken, TokenKind, tokens};
 
 /// One statement of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn statements(sql: &str) -> Vec<SqlStatement<'_>> {
 
 /// Tokens of the first statement, its `;` included. That of a trigger ends only behind `; END`, where no statement of its
 /// body does (SQLite's `sqlite3_complete` goes by the same).
-fn length(tokens: &[SqlToken<'_>]) -> usize {
+fn length(tokens: &[LexToken<'_>]) -> usize {
     let is_trigger = is_trigger(tokens);
     let ends = |at: usize| {
         tokens[at].kind == TokenKind::Semicolon
@@ -41,7 +41,7 @@ fn length(tokens: &[SqlToken<'_>]) -> usize {
     (0..tokens.len()).find(|at| ends(*at)).map_or(tokens.len(), |at| at + 1)
 }
 
-fn is_trigger(tokens: &[SqlToken<'_>]) -> bool {
+fn is_trigger(tokens: &[LexToken<'_>]) -> bool {
     let mut words =
         tokens.iter().skip_while(|token| ["explain", "query", "plan"].iter().any(|word| token.is_word(word)));
     words.next().is_some_and(|token| token.is_word("create"))
@@ -68,7 +68,7 @@ impl TriggerEvent {
         let tokens = tokens(sql);
         // Behind its name, which may be one of these words.
         let trigger = tokens.iter().position(|token| token.is_word("trigger"))?;
-        let event = |token: &SqlToken<'_>| {
+        let event = |token: &LexToken<'_>| {
             [("delete", Self::Delete), ("insert", Self::Insert), ("update", Self::Update)]
                 .into_iter()
                 .find_map(|(word, event)| token.is_word(word).then_some(event))
@@ -121,7 +121,7 @@ impl SqlStatement<'_> {
     }
 }
 
-fn schema_words(tokens: &[SqlToken<'_>]) -> Option<SchemaWords> {
+fn schema_words(tokens: &[LexToken<'_>]) -> Option<SchemaWords> {
     let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
     let name = |at: usize| Some(tokens.get(at)?.name()?.into_owned());
     if is(0, "pragma") {
@@ -153,7 +153,7 @@ fn schema_words(tokens: &[SqlToken<'_>]) -> Option<SchemaWords> {
 }
 
 /// Where the name stands behind `main.`.
-fn unqualified(tokens: &[SqlToken<'_>], at: usize) -> usize {
+fn unqualified(tokens: &[LexToken<'_>], at: usize) -> usize {
     if tokens.get(at + 1).is_some_and(|token| token.is_symbol(".")) { at + 2 } else { at }
 }
 

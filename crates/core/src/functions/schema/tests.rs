@@ -21,7 +21,7 @@ fn the_hash_knows_no_order_and_no_spelling() {
 
 #[test]
 fn what_must_be_decided_is_told_in_these_words() {
-    let plan = Plan {
+    let plan = SchemaPlan {
         questions: vec![
             SchemaQuestion::Cast {
                 column: "users.name".into(),
@@ -31,8 +31,8 @@ fn what_must_be_decided_is_told_in_these_words() {
             SchemaQuestion::Renamed { from: "users.a".into(), to: vec!["users.b".into()] },
             SchemaQuestion::Required { column: "users.age".into(), rows: 3 },
         ],
-        losses: vec![Loss { what: "posts".into(), is_column: false, count: 2 }],
-        ..Plan::default()
+        losses: vec![SchemaLoss { what: "posts".into(), is_column: false, count: 2 }],
+        ..SchemaPlan::default()
     };
     let told = plan.open_decisions(false).unwrap();
     let expected = "Column type changes need a decision:\n  users.name: text → integer\n\
@@ -41,5 +41,5 @@ fn what_must_be_decided_is_told_in_these_words() {
                     --backfill users.age=<json>\n\
                     This would lose data; allow it with --allow-destructive:\n  table posts: 2 rows";
     assert_eq!(told, expected);
-    assert_eq!(Plan::default().open_decisions(false), None);
+    assert_eq!(SchemaPlan::default().open_decisions(false), None);
 }

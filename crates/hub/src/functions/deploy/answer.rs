@@ -1,7 +1,7 @@
 //! What this API answers.
 
 use axum::response::Response;
-use ferry_core::functions::schema::{LossyCast, Plan, PlanStep, SchemaQuestion};
+use ferry_core::functions::schema::{LossyCast, PlanStep, SchemaPlan, SchemaQuestion};
 use ferry_protocol::functions::{PlanAnswer, PlanStepView, QuestionView};
 use ferry_types::Seq;
 use http::HeaderValue;
@@ -31,7 +31,7 @@ pub(super) fn step(step: &PlanStep) -> PlanStepView<'_> {
 }
 
 /// A plan, as it is shown.
-pub(super) fn plan(plan: &Plan) -> PlanAnswer<'_> {
+pub(super) fn plan(plan: &SchemaPlan) -> PlanAnswer<'_> {
     let impossible = plan.impossible.iter().map(|message| QuestionView::Impossible { message });
     let losses = plan.losses.iter().map(|loss| QuestionView::Loss { what: &loss.what, count: loss.count });
     let questions = plan.questions.iter().map(question).chain(plan.lossy.iter().map(lossy));

@@ -16,8 +16,8 @@ const NO_SCHEMA: &str = r#"{"version":1}"#;
 /// Hints as they are written in a body.
 pub(super) fn hints(text: Option<&RawValue>) -> Result<Hints, DeployError> {
     let Some(text) = text.filter(|text| text.get() != "null") else { return Ok(Hints::default()) };
-    let hints: Hints = serde_json::from_str(text.get())
-        .map_err(|error| DeployError::Invalid(format!("hints: {error}")))?;
+    let hints: Hints =
+        serde_json::from_str(text.get()).map_err(|error| DeployError::Invalid(format!("hints: {error}")))?;
     hints.check()?;
     Ok(hints)
 }
@@ -57,13 +57,17 @@ pub(super) async fn bundle(
 }
 
 /// The schema of a deployment: what it names, which must be what its bundle exports; or that alone.
-pub(super) fn schema(named: Option<&RawValue>, exported: Option<&str>) -> Result<DeclaredSchema, DeployError> {
+pub(super) fn schema(
+    named: Option<&RawValue>,
+    exported: Option<&str>,
+) -> Result<DeclaredSchema, DeployError> {
     let named = named.map(RawValue::get).filter(|text| *text != "null");
     let schema = DeclaredSchema::read(named.or(exported).unwrap_or(NO_SCHEMA))?;
     if let (Some(_), Some(exported)) = (named, exported) {
         let exported = DeclaredSchema::read(exported)?;
         if schema_hash(&schema.schema) != schema_hash(&exported.schema) {
-            let message = "schema: it is not the one that the bundle exports: make both anew from the same sources";
+            let message =
+                "schema: it is not the one that the bundle exports: make both anew from the same sources";
             return Err(DeployError::Invalid(message.to_owned()));
         }
     }

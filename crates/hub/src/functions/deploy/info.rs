@@ -13,7 +13,11 @@ use ferry_types::{Error, Reason, Result, Seq, UnixMillis};
 use http::{HeaderValue, header, request::Parts};
 use serde_json::value::RawValue;
 
-use super::{super::{auth, rpc}, DeployCall, answer, refusal::DeployError};
+use super::{
+    super::{auth, rpc},
+    DeployCall, answer,
+    refusal::DeployError,
+};
 use crate::{
     database::{Database, seq_of},
     entry::Carriers,
@@ -58,7 +62,9 @@ pub(super) async fn info(asked: &DeployCall<'_>) -> Result<Response, DeployError
     let found = read(database).await?;
     let folder = backups::folder_of(database.dir());
     let backups = tokio::task::spawn_blocking(move || backups::list(&folder)).await;
-    let backups = backups.map_err(|_| Error::internal())?.map_err(|error| ferry_sqlite::Error::from(error).into_refusal())?;
+    let backups = backups
+        .map_err(|_| Error::internal())?
+        .map_err(|error| ferry_sqlite::Error::from(error).into_refusal())?;
     let active = found.active.as_ref();
     let hash = active.and_then(hash_of);
     let id = database.id();
@@ -128,7 +134,8 @@ pub(in super::super) async fn api_types(hub: &Arc<Hub>, parts: &Parts, db: &str)
 }
 
 async fn types_of(database: &Arc<Database>) -> Result<Response> {
-    let active = if database.has_file().await { database.read(|sql| deploy::active(sql)).await? } else { None };
+    let active =
+        if database.has_file().await { database.read(|sql| deploy::active(sql)).await? } else { None };
     let none = || Error::new(Reason::NotFound, "nothing is deployed here yet");
     let mut response = Response::new(Body::from(active.ok_or_else(none)?.api_dts));
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");

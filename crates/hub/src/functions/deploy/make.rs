@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::functions::deploy::{MigrationFile, NewDeployment, Wanted, sha256_hex};
+use ferry_core::functions::deploy::{MigrationFile, NewDeployment, WantedSchema, sha256_hex};
 use ferry_protocol::functions::{DeployAnswer, DeployBody, MigrationBody};
 use ferry_sqlite::{
     backups,
@@ -79,7 +79,13 @@ async fn read(hub: &Arc<Hub>, body: DeployBody) -> Result<NewDeployment, DeployE
     Ok(NewDeployment {
         id: format!("dep_{}", random_hex()?),
         now: hub.clock.now(),
-        wanted: Wanted { base: body.base, schema_json: json, schema, hints, accepts_drift: body.accept_drift },
+        wanted: WantedSchema {
+            base: body.base,
+            schema_json: json,
+            schema,
+            hints,
+            accepts_drift: body.accept_drift,
+        },
         files: body.migrations.into_iter().map(file).collect(),
         allow_destructive: body.allow_destructive,
         sha256: sha256_hex(&body.bundle),

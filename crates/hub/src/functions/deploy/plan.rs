@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 use ferry_core::functions::{
-    deploy::{Wanted, plan},
-    schema::Plan,
+    deploy::{WantedSchema, plan},
+    schema::SchemaPlan,
 };
 use ferry_protocol::functions::PlanBody;
 use ferry_sqlite::deploy::plan_on_empty;
@@ -20,9 +20,9 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
     let body = PlanBody::decode(asked.body)?;
     let DeclaredSchema { json, schema } = DeclaredSchema::read(body.schema.get())?;
     let hints = check::hints(body.hints.as_deref())?;
-    let wanted = Wanted { base: body.base, schema_json: json, schema, hints, accepts_drift: true };
+    let wanted = WantedSchema { base: body.base, schema_json: json, schema, hints, accepts_drift: true };
     let database = &asked.context.database;
-    let (plan, seq): (Result<Plan, _>, Seq) = if database.has_file().await {
+    let (plan, seq): (Result<SchemaPlan, _>, Seq) = if database.has_file().await {
         database.read(move |sql| Ok((plan(sql, &wanted)?, seq_of(sql)?))).await?
     } else {
         let planned = plan_on_empty(&wanted).map_err(ferry_sqlite::Error::into_refusal)?;

@@ -52,7 +52,9 @@ impl From<BadSchema> for DeployError {
     fn from(bad: BadSchema) -> Self {
         match bad {
             BadSchema::Invalid(message) => Self::Invalid(message),
-            BadSchema::Reserved(message) => Self::Deploy(DeployRefusal::Conflict { message, rows: Vec::new() }),
+            BadSchema::Reserved(message) => {
+                Self::Deploy(DeployRefusal::Conflict { message, rows: Vec::new() })
+            }
         }
     }
 }
@@ -68,9 +70,12 @@ impl DeployError {
     pub(super) fn respond(self, parts: &Parts) -> Response {
         match self {
             Self::Refused(refusal) => rpc::refused(&refusal, rpc::Dialect::Ferry, parts),
-            Self::Invalid(message) | Self::Deploy(DeployRefusal::Invalid(message)) => {
-                respond(parts, StatusCode::BAD_REQUEST, "INVALID", &MigrationFailure { message, ..MigrationFailure::default() })
-            }
+            Self::Invalid(message) | Self::Deploy(DeployRefusal::Invalid(message)) => respond(
+                parts,
+                StatusCode::BAD_REQUEST,
+                "INVALID",
+                &MigrationFailure { message, ..MigrationFailure::default() },
+            ),
             Self::Deploy(DeployRefusal::Conflict { message, rows }) => {
                 let failure = MigrationFailure { message, rows, ..MigrationFailure::default() };
                 respond(parts, StatusCode::CONFLICT, "CONFLICT", &failure)

@@ -32,7 +32,12 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
         return Err(Error::new(Reason::NotFound, "this database was never written: it has no backups").into());
     }
     asked.context.requester.recheck()?;
-    let wanted = WantedBackup { name: backup.clone(), lose_writes, epoch: super::make::random_hex()?, now: asked.hub.clock.now() };
+    let wanted = WantedBackup {
+        name: backup.clone(),
+        lose_writes,
+        epoch: super::make::random_hex()?,
+        now: asked.hub.clock.now(),
+    };
     let (hub, id) = (Arc::clone(asked.hub), database.id());
     // Whoever asks may go: what is begun is finished.
     let restored = asked.hub.tasks.spawn(async move { put_back(&hub, id, wanted).await });
@@ -59,9 +64,11 @@ async fn put_back(hub: &Arc<Hub>, id: DatabaseId, wanted: WantedBackup) -> Resul
     // Before anything ends: a backup that cannot be put back disturbs nobody.
     let (name, lose_writes) = (wanted.name.clone(), wanted.lose_writes);
     let dir = hub.databases.dir_of(id);
-    let checked = tokio::task::spawn_blocking(move || backups::check(&dir, &Restoring { name: &name, lose_writes }));
+    let checked =
+        tokio::task::spawn_blocking(move || backups::check(&dir, &Restoring { name: &name, lose_writes }));
     checked.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)?;
-    let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again").retry_after_ms(1_000);
+    let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again")
+        .retry_after_ms(1_000);
     let saved = async || save_watermarks(hub).await;
     hub.databases.replace(id, refusal, saved, move |dir| restore(dir, &wanted)).await
 }
