@@ -7,7 +7,6 @@ mod cli;
 mod control;
 mod docs;
 mod events;
-mod functions;
 mod ops;
 mod pages;
 #[cfg(target_os = "linux")]

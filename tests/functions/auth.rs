@@ -107,7 +107,10 @@ fn a_database_signs_tokens_that_its_public_keys_prove_and_that_outlive_a_rotatio
     let rotated = functions.admin("POST", "keys", &json!({"action": "rotate"}));
     assert_eq!(rotated.json(), json!({"kid": "fk_2"}));
     let new = login(&functions, "bob", "1h");
-    assert_eq!((user(&functions, &old)["sub"].clone(), user(&functions, &new)["sub"].clone()), (json!("ada"), json!("bob")));
+    assert_eq!(
+        (user(&functions, &old)["sub"].clone(), user(&functions, &new)["sub"].clone()),
+        (json!("ada"), json!("bob"))
+    );
     let listed = jwks(&functions, &path).json();
     let kids: Vec<_> = listed["keys"].as_array().unwrap().iter().map(|key| &key["kid"]).collect();
     assert_eq!(kids, ["fk_1", "fk_2"]);
@@ -131,7 +134,11 @@ fn a_database_signs_tokens_that_its_public_keys_prove_and_that_outlive_a_rotatio
     for bad in ["1w", "0s", "367d"] {
         let refused = functions.page("s1").call("login", &json!({"sub": "ada", "expires": bad}));
         assert_eq!(refused.status, 500, "{}", refused.text());
-        assert!(refused.json()["error"].as_str().unwrap().contains("expiresIn must be"), "{}", refused.text());
+        assert!(
+            refused.json()["error"].as_str().unwrap().contains("expiresIn must be"),
+            "{}",
+            refused.text()
+        );
     }
 }
 
@@ -158,8 +165,13 @@ fn keys_and_tokens_of_one_database_open_no_other() {
     body["auth"] = json!({"mode": "local"});
     let bearer = format!("Bearer {}", user.token);
     let path = format!("/v1/databases/{other}/functions/deploy");
-    let deployed =
-        http::send(functions.address(), "POST", &path, &[("Authorization", &bearer)], body.to_string().as_bytes());
+    let deployed = http::send(
+        functions.address(),
+        "POST",
+        &path,
+        &[("Authorization", &bearer)],
+        body.to_string().as_bytes(),
+    );
     assert_eq!(deployed.unwrap().status, 200);
     let bearer = format!("Bearer {token_of_a}");
     let refused = send("/rpc/whoami", &[("Ferry-Key", key_of_b), ("Authorization", &bearer)]);
@@ -177,7 +189,10 @@ fn without_auth_every_jwt_is_refused_and_nobody_signs() {
     let functions = functions();
     deploy_with(&functions, &[("auth", json!({"mode": "none"}))]);
     let path = format!("/v1/databases/{}/.well-known/jwks.json", functions.place.database);
-    assert_eq!((jwks(&functions, &path).status, jwks(&functions, "/.well-known/jwks.json").status), (404, 404));
+    assert_eq!(
+        (jwks(&functions, &path).status, jwks(&functions, "/.well-known/jwks.json").status),
+        (404, 404)
+    );
     assert_eq!(functions.page("s1").data("canSign", &json!({})), json!(false));
     assert_eq!(functions.page("s1").data("whoami", &json!({})), Value::Null);
     let jwt = ED.token(&json!({"sub": "ada", "exp": wait::unix_seconds() + 600}));
@@ -197,11 +212,8 @@ fn remote_tokens_are_judged_by_the_database_jwt_settings() {
     let functions = functions();
     let server = JwksServer::start(Behaviour::Refuse);
     let url = server.url();
-    let functions = functions.restarted_with(|options| {
-        options
-            .env("EDGEPOD_JWKS_URL", &url)
-            .env("FERRY_DEFAULT_DATABASE", "app")
-    });
+    let functions = functions
+        .restarted_with(|options| options.env("EDGEPOD_JWKS_URL", &url).env("FERRY_DEFAULT_DATABASE", "app"));
     let claims = json!({"iss": "https://id.example", "sub": "ada", "exp": wait::unix_seconds() + 600});
     let bearer = |jwt: String| format!("Bearer {jwt}");
     let down = call(&functions, "whoami", &json!({}), &bearer(ED.token(&claims)));
@@ -215,7 +227,10 @@ fn remote_tokens_are_judged_by_the_database_jwt_settings() {
         (answer.status == 200).then_some(answer)
     });
     assert_eq!(seen.json()["data"], claims, "nobody named a mode: JWT settings count");
-    assert_unauthorized(&call(&functions, "whoami", &json!({}), &bearer(OTHER_ED.token(&claims))), "Invalid token");
+    assert_unauthorized(
+        &call(&functions, "whoami", &json!({}), &bearer(OTHER_ED.token(&claims))),
+        "Invalid token",
+    );
     let [good, other] = [&claims, &json!({"exp": 1})].map(|claims| ED.token(claims));
     let signature = other.rsplit('.').next().unwrap();
     let forged = format!("{}.{signature}", good.rsplit_once('.').unwrap().0);
@@ -262,7 +277,11 @@ fn sync_tokens_and_secret_keys_call_what_they_name_and_write_if_they_may() {
     let refused = call(&functions, "whoami", &json!({}), &bearer(&narrowed));
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.json()["error"].as_str().unwrap().starts_with("FORBIDDEN: "), "{}", refused.text());
-    assert_eq!(call(&functions, "missing", &json!({}), &bearer(&narrowed)).status, 404, "unknown comes first");
+    assert_eq!(
+        call(&functions, "missing", &json!({}), &bearer(&narrowed)).status,
+        404,
+        "unknown comes first"
+    );
     let pages = session.sync_token(database, Direction::Pull);
     assert_eq!(call(&functions, "whoami", &json!({}), &bearer(&pages)).status, 403, "of another model");
     assert_eq!(call(&functions, "whoami", &json!({}), &bearer(&session.token)).status, 403, "a session");
@@ -334,6 +353,7 @@ fn a_socket_is_told_whether_its_token_is_good() {
     assert_eq!(good["exp"], user(&functions, &token)["exp"]);
     // When its users are known otherwise, what they opened ends.
     deploy_with(&functions, &[("auth", json!({"mode": "none"}))]);
-    let closed = std::iter::repeat_with(|| socket.said()).find(|said| !matches!(said, FunctionsSaid::Text(_)));
+    let closed =
+        std::iter::repeat_with(|| socket.said()).find(|said| !matches!(said, FunctionsSaid::Text(_)));
     assert_eq!(closed, Some(FunctionsSaid::Closed(1008, "token revoked".to_owned())));
 }

@@ -1,6 +1,6 @@
 //! Deployments over the wire: plans, migrations, kills, ways back (acceptance scenario 13).
 
-use ferry_testkit::{functions::deployment, http, migration_files::migration_file};
+use ferry_testkit::{functions::deployment, http, hub::Options, migration_files::migration_file};
 use serde_json::{Value, json};
 
 use super::{FUNCTIONS, Functions, SCHEMA};
@@ -190,7 +190,7 @@ fn a_kill_during_a_deployment_leaves_the_old_or_the_new_whole() {
             asked.to_string().as_bytes(),
         );
         assert!(cut.is_err(), "{point}: the hub was killed");
-        functions = functions.restarted_with(|options| options.without_faults());
+        functions = functions.restarted_with(Options::without_faults);
         assert_eq!(active(&functions) != before, is_new, "{point}");
         let has_default = functions.admin("GET", "schema", &Value::Null).text().contains("nobody");
         assert_eq!(has_default != now.contains("nobody"), is_new, "{point}");

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub enum DeployOutcome {
     /// It is made.
-    Made(MadeDeployment),
+    Made(Box<MadeDeployment>),
     /// Nothing is changed.
     Refused(DeployRefusal),
 }
@@ -70,9 +70,10 @@ impl Writer {
             }
         };
         match made {
-            Ok((Ok((seq, deployed)), effects)) => {
-                Ok((DeployOutcome::Made(MadeDeployment { seq, deployed, decision, backup }), effects))
-            }
+            Ok((Ok((seq, deployed)), effects)) => Ok((
+                DeployOutcome::Made(Box::new(MadeDeployment { seq, deployed, decision, backup })),
+                effects,
+            )),
             Ok((Err(refusal), _)) => {
                 forget(&backup);
                 Ok((DeployOutcome::Refused(refusal), Vec::new()))
@@ -169,7 +170,9 @@ fn deploy_alone(writer: &mut Writer, new: &NewDeployment) -> Result<DeployOutcom
         Err(refusal) => return Ok(DeployOutcome::Refused(refusal)),
     };
     Ok(match writer.deploy_decided(new, &decision, ())?.0 {
-        Ok((seq, deployed)) => DeployOutcome::Made(MadeDeployment { seq, deployed, decision, backup: None }),
+        Ok((seq, deployed)) => {
+            DeployOutcome::Made(Box::new(MadeDeployment { seq, deployed, decision, backup: None }))
+        }
         Err(refusal) => DeployOutcome::Refused(refusal),
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ferry_core::functions::{
     deploy::{DeployRefusal, MigrationFile, NewDeployment},
-    schema::{ColumnType, DatabaseSchema, ExistingSchema, TableSchema, schema_hash},
+    schema::{ColumnType, DatabaseSchema, ExistingSchema, PlanStep, TableSchema, schema_hash},
 };
 
 use ferry_sqlite::deploy::MadeDeployment;
@@ -162,7 +162,7 @@ impl Twin {
     fn follow(&mut self, new: &NewDeployment, made: &MadeDeployment) {
         if !made.decision.plan.is_empty() {
             let parent = self.files.last().map(|file| file.id.clone());
-            let text: Vec<String> = made.decision.plan.all_steps().map(|step| step.sql()).collect();
+            let text: Vec<String> = made.decision.plan.all_steps().map(PlanStep::sql).collect();
             self.files.push(file(&new.id, parent.as_deref(), &text.join(";\n--> statement-breakpoint\n")));
         }
         let mut asked = self.database.asks(&new.wanted.schema_json);

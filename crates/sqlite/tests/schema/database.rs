@@ -59,7 +59,7 @@ impl Deployed {
         match outcome {
             DeployOutcome::Made(made) => {
                 assert_eq!(effects, ["effect"]);
-                Ok(made)
+                Ok(*made)
             }
             DeployOutcome::Refused(refusal) => {
                 assert!(effects.is_empty());

@@ -146,8 +146,8 @@ async fn make(
     let made = database.exclusive(by, move |writer| {
         let effect = Effect::Functions(FunctionsEffect::Deployed { deployment: new.id.as_str().into() });
         let (outcome, effects) = writer.writer()?.deploy(&new, &folder, effect)?;
-        if let DeployOutcome::Made(MadeDeployment { seq, .. }) = &outcome {
-            writer.committed(*seq, effects);
+        if let DeployOutcome::Made(made) = &outcome {
+            writer.committed(made.seq, effects);
         }
         Ok(outcome)
     });
