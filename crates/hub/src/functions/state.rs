@@ -168,14 +168,19 @@ impl FunctionsState {
 
     /// Works with what is live, and wakes who looks after it; `None` if nothing is tracked.
     pub(super) fn with_live<T>(&self, work: impl FnOnce(&mut Live) -> T) -> Option<T> {
-        if !self.is_tracking.load(Ordering::Acquire) {
-            return None;
-        }
-        let done = self.lock_live().as_mut().map(work);
+        let done = self.look_at_live(work);
         if self.has_task.load(Ordering::Acquire) {
             self.woken.notify_one();
         }
         done
+    }
+
+    /// The same for who looks after it, and for who changes nothing.
+    pub(super) fn look_at_live<T>(&self, work: impl FnOnce(&mut Live) -> T) -> Option<T> {
+        if !self.is_tracking.load(Ordering::Acquire) {
+            return None;
+        }
+        self.lock_live().as_mut().map(work)
     }
 
     fn lock_live(&self) -> MutexGuard<'_, Option<Live>> {

@@ -25,7 +25,7 @@ const RUNS_AT_ONCE: usize = 4;
 /// Sees to it that a task looks after the live results of the database, if there are any.
 pub(in crate::functions) fn look_after(hub: &Arc<Hub>, database: &Arc<Database>) {
     let state = &database.models().functions;
-    let is_needed = state.with_live(|live| !live.queries.is_empty()).unwrap_or(false);
+    let is_needed = state.look_at_live(|live| !live.queries.is_empty()).unwrap_or(false);
     if !is_needed || state.has_task.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -53,7 +53,7 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
     let mut budget = Budget { left_ms: BUDGET_MAX_MS, since: Instant::now() };
     loop {
         let (due, next_ms, is_empty) = state
-            .with_live(|live| {
+            .look_at_live(|live| {
                 let outputs = live.queries.take_outputs(now_ms());
                 deliver(live, outputs, None);
                 count_pushes(live);
@@ -68,7 +68,7 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
         if is_empty {
             // Who comes in between finds that there is a task, or begins one.
             state.has_task.store(false, Ordering::Release);
-            let is_needed = state.with_live(|live| !live.queries.is_empty()).unwrap_or(false);
+            let is_needed = state.look_at_live(|live| !live.queries.is_empty()).unwrap_or(false);
             if !is_needed || state.has_task.swap(true, Ordering::AcqRel) {
                 return;
             }
@@ -106,7 +106,7 @@ async fn run_due(
         let began = Instant::now();
         let mut runs = tokio::task::JoinSet::new();
         for (query, key, rerun) in batch {
-            let is_kept = state.with_live(|live| live.queries.is_kept(query)).unwrap_or(false);
+            let is_kept = state.look_at_live(|live| live.queries.is_kept(query)).unwrap_or(false);
             let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
             let Some(deployed) = deployed.clone().filter(|_| may_run) else {
                 not_run(database, query, None);
@@ -130,7 +130,7 @@ async fn run_due(
             let Ok((query, evaluated)) = run else { continue };
             match evaluated {
                 Ok((evaluated, answer)) => {
-                    let differed = state.with_live(|live| {
+                    let differed = state.look_at_live(|live| {
                         let compared = live.queries.evaluated(query, &evaluated, now_ms());
                         deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
                         compared.differed
@@ -146,7 +146,7 @@ async fn run_due(
 }
 
 fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>) {
-    database.models().functions.with_live(|live| {
+    database.models().functions.look_at_live(|live| {
         let outputs = live.queries.not_run(query, now_ms());
         let stale = Fresh::Stale(live.queries.changes().newest());
         deliver(live, outputs, Some(&fresh.unwrap_or(stale)));
