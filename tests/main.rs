@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod docs;
 mod events;
+mod functions;
 mod ops;
 mod pages;
 #[cfg(target_os = "linux")]

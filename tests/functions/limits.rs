@@ -27,7 +27,7 @@ export async function hold(ctx) {
 }
 export async function pollute() {
   try { Object.prototype.polluted = "yes"; } catch {}
-  try { Array.prototype.map = () => "broken"; } catch {}
+  try { JSON.stringify = () => "broken"; } catch {}
   return 1;
 }
 export async function isPolluted() { return [({}).polluted ?? null, [1].map((x) => x + 1)]; }

@@ -132,7 +132,7 @@ export async function remove(ctx) { return ctx.db.delete(users).withoutWhere(); 
         ("throughIn", "DELETE FROM users WHERE id = 2"),
         ("throughView", "REPLACE INTO users VALUES (3, 'Ed')"),
     ] {
-        let page = functions.page(&format!("{function} {}", write.len()));
+        let page = functions.page(&format!("{function}-{}", write.len()));
         let mut socket = page.socket();
         let answer = page.call(function, &json!({}));
         assert_eq!(answer.status, 200, "{}", answer.text());

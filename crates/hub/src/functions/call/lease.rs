@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_core::sql::Value;
+use ferry_core::{functions::live::Tables, sql::Value};
 use ferry_database::{SnapshotLease, WriterLease};
 use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::tracked::SqlAccess;
@@ -29,6 +29,8 @@ struct LeaseDb {
     held: Held,
     /// Once it writes it is lent the writer where it stands.
     in_place: bool,
+    /// What it had read before the present statement.
+    reads_before: Tables,
     runtime: Handle,
 }
 
@@ -56,7 +58,14 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
                 return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false)));
             }
         }
-        let db = LeaseDb { plan: plan.clone(), progress, held, in_place, runtime: Handle::current() };
+        let db = LeaseDb {
+            plan: plan.clone(),
+            progress,
+            held,
+            in_place,
+            reads_before: Arc::from([]),
+            runtime: Handle::current(),
+        };
         let (placed, db, outcome) = drive(plan, placed, db).await?;
         let LeaseDb { mut progress, held, .. } = db;
         match (&progress.end, outcome) {
@@ -170,12 +179,12 @@ impl LeaseDb {
         };
         // Nobody commits any more, and all commits before are known.
         let state = &self.plan.database.models().functions;
-        let reads = self.progress.reads();
+        let reads = std::mem::replace(&mut self.reads_before, Arc::from([]));
         let has_changed = if seen.0 + 1 == writer.seq().0 {
             false
         } else {
             state
-                .with_live(|live| live.queries.changes().changed_after(&reads, seen))
+                .look_at_live(|live| live.queries.changes().changed_after(&reads, seen))
                 .unwrap_or(!reads.is_empty())
         };
         self.held = Held::Writer(writer);
@@ -190,6 +199,10 @@ impl LeaseDb {
 
     /// A mutation works on the writer from its first statement on.
     fn begin_statement(&mut self) -> std::result::Result<(), DbFailure> {
+        if matches!(self.held, Held::Snapshot(_)) {
+            // What the statement itself reads it will read where it writes.
+            self.reads_before = self.progress.reads();
+        }
         let is_first = matches!(self.held, Held::Snapshot(_)) && self.plan.kind == FunctionKind::Mutation;
         if is_first && self.plan.writes == super::Writes::Allowed && !self.take_writer() {
             return Err(DbFailure::Abort);
@@ -215,6 +228,15 @@ impl FunctionDb for LeaseDb {
 
     fn savepoint(&mut self, step: SavepointStep) -> std::result::Result<(), DbFailure> {
         self.begin_statement()?;
+        // A transaction is begun where it may write.
+        if matches!(self.held, Held::Snapshot(_)) && self.plan.writes == super::Writes::Allowed {
+            if !(self.in_place || self.progress.has_fetched) {
+                return Err(abort(&mut self.progress, CallEnd::NeedsWriter));
+            }
+            if !self.take_writer() {
+                return Err(DbFailure::Abort);
+            }
+        }
         self.on(|place| place.savepoint(step))
     }
 
