@@ -29,6 +29,8 @@ pub struct CachedResult {
 
 /// What an entry costs beside its bytes.
 const ENTRY_BYTES: usize = 256;
+/// Keys that may lie in the order beside twice those that there are.
+const ORDER_SLACK: usize = 16;
 
 impl CachedResult {
     fn bytes(&self, key: &QueryKey) -> usize {
@@ -36,10 +38,17 @@ impl CachedResult {
     }
 }
 
+struct Entry {
+    number: u64,
+    result: CachedResult,
+}
+
 /// The results of one database. All databases of a hub share one budget.
 pub struct ResultCache {
-    entries: HashMap<QueryKey, CachedResult>,
-    order: VecDeque<QueryKey>,
+    entries: HashMap<QueryKey, Entry>,
+    /// Keys as they were put, oldest first; one whose number is not that of its entry was put again or is gone.
+    order: VecDeque<(u64, QueryKey)>,
+    next: u64,
     bytes: usize,
     used_bytes: Arc<AtomicUsize>,
     max_bytes: usize,
@@ -49,12 +58,12 @@ impl ResultCache {
     /// An empty one; `used_bytes` counts those of all.
     #[must_use]
     pub fn new(used_bytes: Arc<AtomicUsize>, max_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, used_bytes, max_bytes }
+        Self { entries: HashMap::new(), order: VecDeque::new(), next: 0, bytes: 0, used_bytes, max_bytes }
     }
 
     /// The result of `key`, if nothing that it depends on has changed since. It is then also that of the newest commit.
     pub fn get(&mut self, key: &QueryKey, changes: &TableChanges) -> Option<CachedResult> {
-        let found = self.entries.get(key)?;
+        let found = &self.entries.get(key)?.result;
         if changes.changed_after(&found.tables, found.seq) {
             self.remove(key);
             return None;
@@ -71,24 +80,24 @@ impl ResultCache {
         }
         self.bytes += bytes;
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.order.push_back(key.clone());
-        self.entries.insert(key, result);
-        // Keys of results that are gone already lie in the order, too.
-        while self.used_bytes.load(Ordering::Relaxed) > self.max_bytes
-            || self.order.len() > 2 * self.entries.len() + 16
-        {
-            let Some(oldest) = self.order.pop_front() else { break };
-            if self.used_bytes.load(Ordering::Relaxed) > self.max_bytes {
+        self.next += 1;
+        self.order.push_back((self.next, key.clone()));
+        self.entries.insert(key, Entry { number: self.next, result });
+        while self.used_bytes.load(Ordering::Relaxed) > self.max_bytes {
+            let Some((number, oldest)) = self.order.pop_front() else { break };
+            if self.entries.get(&oldest).is_some_and(|entry| entry.number == number) {
                 self.remove(&oldest);
-            } else if self.entries.contains_key(&oldest) {
-                self.order.push_back(oldest);
             }
+        }
+        if self.order.len() > 2 * self.entries.len() + ORDER_SLACK {
+            let entries = &self.entries;
+            self.order.retain(|(number, key)| entries.get(key).is_some_and(|entry| entry.number == *number));
         }
     }
 
     fn remove(&mut self, key: &QueryKey) {
         if let Some(old) = self.entries.remove(key) {
-            let bytes = old.bytes(key);
+            let bytes = old.result.bytes(key);
             self.bytes -= bytes;
             self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }

@@ -319,6 +319,10 @@ fn a_kept_result_holds_until_a_table_of_it_changes_and_all_results_fit_their_mem
         assert!(used.load(std::sync::atomic::Ordering::Relaxed) <= 10_000);
     }
     assert!(cache.get(&key("99"), &changes).is_some());
+    for _ in 0..1000 {
+        cache.put(key("again"), result(10, 3));
+    }
+    assert!(cache.get(&key("again"), &changes).is_some() && cache.get(&key("99"), &changes).is_some());
     assert!(cache.get(&key("1"), &changes).is_none());
     cache.put(key("large"), result(9_000, 3));
     assert!(cache.get(&key("large"), &changes).is_none());

@@ -102,8 +102,8 @@ fn store(
     now: UnixMillis,
 ) -> ferry_sqlite::Result<()> {
     deploy::create(sql)?;
-    let over = "DELETE FROM _ferry_fn_idem WHERE rowid IN \
-                (SELECT rowid FROM _ferry_fn_idem WHERE created_at <= ?1 LIMIT ?2)";
+    let over = "DELETE FROM _ferry_fn_idem WHERE (owner, idem_key) IN \
+                (SELECT owner, idem_key FROM _ferry_fn_idem WHERE created_at <= ?1 LIMIT ?2)";
     sql.execute(over, &[(now.0 - KEEP_MS).into(), REMOVED_AT_ONCE.into()])?;
     let insert = "INSERT OR REPLACE INTO _ferry_fn_idem(owner, idem_key, fn, args_hash, status, response, seq, created_at) \
                   VALUES (?1, ?2, ?3, ?4, 200, ?5, ?6, ?7)";
