@@ -21,6 +21,7 @@ const HUB: &[&[&str]] = &[
     &["hub"],
     &["entry", "shell"],
     &["events", "oauth", "ops", "pages", "records", "rpc"],
+    &["functions"],
     &["shells"],
     &["health"],
     &["routes"],

@@ -72,7 +72,7 @@ pub struct RunLimits {
 #[derive(Debug)]
 pub enum Step {
     /// It is over.
-    Done(CallOutcome),
+    Done(FunctionOutcome),
     /// It waits.
     Waiting {
         /// What it has asked for since the last step; each is answered once, in any order.
@@ -152,7 +152,7 @@ pub struct FetchResponse {
 
 /// A run that is over.
 #[derive(Debug)]
-pub struct CallOutcome {
+pub struct FunctionOutcome {
     /// The result, JSON; `Ok(None)`: the function returned `undefined`.
     pub result: Result<Option<String>, CallFailure>,
     /// What it logged.

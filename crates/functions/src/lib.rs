@@ -19,8 +19,8 @@ mod state;
 mod thrown;
 
 pub use call::{
-    Ask, AskAnswer, CallFailure, CallOutcome, CallRequest, FetchRequest, FetchResponse, FunctionInfo,
-    FunctionKind, FunctionLogLine, Limit, LogLevel, RunLimits, Step, ThrownClass, Used,
+    Ask, AskAnswer, CallFailure, CallRequest, FetchRequest, FetchResponse, FunctionInfo, FunctionKind,
+    FunctionLogLine, FunctionOutcome, Limit, LogLevel, RunLimits, Step, ThrownClass, Used,
 };
 pub use compile::{Compiled, Diagnostic, ProjectFiles, compile};
 pub use cpu::CpuMeter;

@@ -3,7 +3,7 @@
 use rquickjs::{Ctx, Object, Promise, TypedArray, Value};
 
 use crate::{
-    call::{AskAnswer, CallFailure, CallOutcome, CallRequest, FetchResponse, Limit, Step},
+    call::{AskAnswer, CallFailure, CallRequest, FetchResponse, FunctionOutcome, Limit, Step},
     cpu::CpuMeter,
     db::FunctionDb,
     instance::{self, Instance, kernel, run_jobs},
@@ -76,9 +76,9 @@ impl FunctionCall {
         Step::Done(self.outcome(result))
     }
 
-    fn outcome(&self, result: Settled) -> CallOutcome {
+    fn outcome(&self, result: Settled) -> FunctionOutcome {
         let mut call = self.instance.state.call();
-        CallOutcome {
+        FunctionOutcome {
             result,
             log: std::mem::take(&mut call.log),
             warnings: std::mem::take(&mut call.warnings),

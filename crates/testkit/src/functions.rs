@@ -89,7 +89,6 @@ impl EdgePodClient {
     }
 
     /// Calls a function.
-    #[must_use]
     pub fn call(&self, function: &str, args: &Value) -> http::Response {
         self.call_with(function, args, &[])
     }
@@ -99,7 +98,6 @@ impl EdgePodClient {
     /// # Panics
     /// If it fails.
     #[track_caller]
-    #[must_use]
     pub fn data(&self, function: &str, args: &Value) -> Value {
         let answer = self.call(function, args);
         assert_eq!(answer.status, 200, "{function}: {}", answer.text());

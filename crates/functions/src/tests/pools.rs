@@ -5,7 +5,7 @@ use ferry_core::sql::Value;
 use super::support::{LIMITS, NOW_MS, Owned, RoteDb, drive, load_with, pool, request};
 use crate::*;
 
-fn call(pool: &Pool, args: &str) -> CallOutcome {
+fn call(pool: &Pool, args: &str) -> FunctionOutcome {
     let mut call = FunctionCall::begin(pool.take(NOW_MS).expect("a context"), request("f", args));
     let outcome = drive(&mut call, &mut RoteDb::default(), |_| None);
     pool.give_back(call);

@@ -42,7 +42,7 @@ fn program() -> Program {
     Program::load(&source, LIMITS, NOW_MS).unwrap_or_else(|error| panic!("{error}\n{}", compiled.bundle))
 }
 
-fn outcome(program: &Program, function: &str, args: &str, db: &mut RoteDb) -> CallOutcome {
+fn outcome(program: &Program, function: &str, args: &str, db: &mut RoteDb) -> FunctionOutcome {
     let pool = Pool::new(program.clone(), 1);
     let mut call = FunctionCall::begin(pool.take(NOW_MS).expect("a context"), request(function, args));
     drive(&mut call, db, |ask| panic!("unexpected: {ask:?}"))

@@ -159,7 +159,7 @@ pub(super) fn drive(
     call: &mut FunctionCall,
     db: &mut dyn FunctionDb,
     mut answer: impl FnMut(&Ask) -> Option<AskAnswer>,
-) -> CallOutcome {
+) -> FunctionOutcome {
     let mut now_ms = NOW_MS;
     let mut answers = Vec::new();
     for _ in 0..10_000 {
@@ -177,7 +177,7 @@ pub(super) fn drive(
 }
 
 /// A whole call in a fresh context.
-pub(super) fn run(bundle: &str, db: &mut dyn FunctionDb) -> CallOutcome {
+pub(super) fn run(bundle: &str, db: &mut dyn FunctionDb) -> FunctionOutcome {
     let pool = pool(bundle);
     let mut call = FunctionCall::begin(pool.take(NOW_MS).expect("a context"), request("f", "{}"));
     drive(&mut call, db, |ask| panic!("unexpected: {ask:?}"))

@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::Request,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::{auth, deploy, live, rpc};
+use super::{
+    auth, deploy, live,
+    refusal::CallRefusal,
+    response::{RpcDialect, json, refused},
+    rpc,
+};
 use crate::{
     http::{compressed, metering},
     hub::Hub,
@@ -86,10 +90,10 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
         _ => return not_found(),
     };
     if parts.method != allow {
-        let refusal = super::answer::CallRefusal::method(if allow == Method::POST { "POST" } else { "GET" });
-        return rpc::refused(&refusal, rpc::Dialect::Ferry, &parts);
+        let refusal = CallRefusal::method(if allow == Method::POST { "POST" } else { "GET" });
+        return refused(&refusal, RpcDialect::Ferry, &parts);
     }
-    let refuse = |error: ferry_types::Error| rpc::refused(&error.into(), rpc::Dialect::Ferry, &parts);
+    let refuse = |error: ferry_types::Error| refused(&error.into(), RpcDialect::Ferry, &parts);
     if call == "api.d.ts" {
         return deploy::api_types(hub, &parts, db).await;
     }
@@ -114,11 +118,6 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
         },
         _ => deploy::serve(hub, &context, call, &parts, &body).await,
     }
-}
-
-/// A body of JSON.
-pub(super) fn json(text: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], Body::from(text.to_owned())).into_response()
 }
 
 fn not_found() -> Response {

@@ -11,45 +11,27 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_functions::FunctionKind;
-use ferry_protocol::functions::{FerryMeta, RpcFailure, RpcSuccess};
+use ferry_protocol::functions::{FerryMeta, RpcSuccess};
 use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 pub(super) use args::canonical;
+pub(super) use make::evaluate;
 use make::make;
-pub(super) use make::{LiveAnswer, LiveCaller, evaluate};
 
 use super::{
-    answer::CallRefusal,
     auth::{self, FunctionsCaller},
     call::{Idempotency, Writes},
     deployed::{self, LoadedFunctions},
-    route::json,
+    live_result::LiveCaller,
+    refusal::CallRefusal,
+    response::{RpcDialect, json, refused, request_id},
 };
 use crate::{
     entry::{Carriers, RequestContext},
-    http::{HttpRequestId, metering},
+    http::metering,
     hub::Hub,
 };
-
-/// Which clients are spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// EdgePod's: answers have its members and no others.
-    EdgePod,
-    /// Ferry's own.
-    Ferry,
-}
-
-const FERRY_HEADERS: [&str; 4] = ["ferry-key", "ferry-session-id", "ferry-reactive", "ferry-min-seq"];
-
-impl Dialect {
-    /// That of a request.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let is_ferry = FERRY_HEADERS.iter().any(|name| headers.contains_key(*name));
-        if is_ferry { Self::Ferry } else { Self::EdgePod }
-    }
-}
 
 /// Longest id of a session, characters.
 pub(super) const SESSION_MAX_CHARS: usize = 128;
@@ -64,7 +46,7 @@ fn either<'r>(headers: &'r HeaderMap, ferry: &str, edgepod: &str) -> Option<&'r 
 /// Serves a call.
 pub(super) async fn serve(hub: &Arc<Hub>, request: Request, db: Option<&str>, function: &str) -> Response {
     let (parts, body) = request.into_parts();
-    let dialect = Dialect::of(&parts.headers);
+    let dialect = RpcDialect::of(&parts.headers);
     let caller = match auth::enter(hub, &parts, Carriers::Request, db).await {
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(|error| refused(&error.into(), dialect, &parts)),
@@ -83,7 +65,7 @@ async fn called(
     body: Body,
     caller: &FunctionsCaller,
     function: &str,
-    dialect: Dialect,
+    dialect: RpcDialect,
 ) -> Result<Response, CallRefusal> {
     let (deployed, kind) = find(hub, &caller.context, function, false).await?;
     caller.check_function(function)?;
@@ -140,7 +122,7 @@ async fn called(
         add_headers(&mut response, answer.seq, Some(&answer.hash));
         return Ok(response);
     }
-    let ferry = (dialect == Dialect::Ferry).then_some(FerryMeta { seq: answer.seq.0, hash: &answer.hash });
+    let ferry = (dialect == RpcDialect::Ferry).then_some(FerryMeta { seq: answer.seq.0, hash: &answer.hash });
     let success = RpcSuccess {
         data: answer.data.as_deref(),
         tables: &answer.tables,
@@ -212,27 +194,6 @@ fn idempotency(
     Ok(Some(Idempotency { owner: format!("{api_key} {user}"), key: key.to_owned(), args_hash }))
 }
 
-pub(super) fn request_id(parts: &Parts) -> Arc<str> {
-    parts.extensions.get::<HttpRequestId>().map_or("", |id| id.0.as_str()).into()
-}
-
-/// The answer to a call that is refused.
-pub(super) fn refused(refusal: &CallRefusal, dialect: Dialect, parts: &Parts) -> Response {
-    let id = request_id(parts);
-    let ferry = (dialect == Dialect::Ferry).then_some((refusal.code.code, &*id));
-    let body = RpcFailure { error: &refusal.message, ferry }.encode();
-    let mut response = json(&String::from_utf8_lossy(&body));
-    *response.status_mut() =
-        StatusCode::from_u16(refusal.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(ms) = refusal.retry_after_ms {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
-    if let Some(allow) = refusal.allow {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    }
-    response
-}
-
 /// `POST …/functions/run`: a call by an admin, of internal functions too.
 pub(super) async fn run_as_admin(
     hub: &Arc<Hub>,
@@ -242,7 +203,7 @@ pub(super) async fn run_as_admin(
 ) -> Response {
     match run_request(hub, parts, context, body).await {
         Ok(response) => response,
-        Err(refusal) => refused(&refusal, Dialect::Ferry, parts),
+        Err(refusal) => refused(&refusal, RpcDialect::Ferry, parts),
     }
 }
 
@@ -284,7 +245,7 @@ async fn run_request(
         writes,
         idempotency: None,
         session: None,
-        dialect: Dialect::Ferry,
+        dialect: RpcDialect::Ferry,
     };
     let answer = make(call).await?;
     let success = RpcSuccess {

@@ -1,15 +1,15 @@
 //! What functions keep beside the hub.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use ferry_core::functions::live::SocketId;
 use ferry_http_client::HttpClient;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::config::FunctionsConfig;
+use crate::{config::FunctionsConfig, database::Database};
 
 /// Threads that run JavaScript beside the writers, for each core.
 const THREADS_PER_CORE: usize = 4;
@@ -23,21 +23,42 @@ pub struct FunctionsService {
     /// Bytes of kept results, of all databases.
     pub(super) cached_bytes: Arc<AtomicUsize>,
     next_socket: AtomicU64,
+    /// Databases whose live results nobody looks after yet; one at most of each.
+    needed: mpsc::UnboundedSender<Arc<Database>>,
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Arc<Database>>>>,
 }
 
 impl FunctionsService {
     pub(crate) fn new(_: &FunctionsConfig, http_client: &Arc<HttpClient>) -> Self {
+        let (needed, receiver) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             http_client: Arc::clone(http_client),
             threads: Arc::new(Semaphore::new(cores * THREADS_PER_CORE)),
             cached_bytes: Arc::default(),
             next_socket: AtomicU64::new(1),
+            needed,
+            receiver: Mutex::new(Some(receiver)),
         }
     }
 
     /// A name that no socket had before.
     pub(super) fn new_socket(&self) -> SocketId {
         SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Sees to it that a task looks after the live results of the database, if there are any.
+    pub(super) fn look_after(&self, database: &Arc<Database>) {
+        let state = &database.models().functions;
+        let is_needed = state.look_at_live(|live| !live.queries.is_empty()).unwrap_or(false);
+        if is_needed && !state.has_task.swap(true, Ordering::AcqRel) {
+            // The receiver goes with the hub.
+            let _ = self.needed.send(Arc::clone(database));
+        }
+    }
+
+    /// The databases that are to be looked after; once.
+    pub(super) fn take_needed(&self) -> Option<mpsc::UnboundedReceiver<Arc<Database>>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{route, service::FunctionsService};
+use super::{live, route, service::FunctionsService};
 use crate::{
     hub::Hub,
     metric_help::{
@@ -33,5 +33,9 @@ impl Shell for FunctionsService {
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
         Ok(route::serve(hub, request).await)
+    }
+
+    fn start(hub: &Arc<Hub>) {
+        live::start(hub);
     }
 }

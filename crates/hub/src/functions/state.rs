@@ -14,10 +14,7 @@ use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Result, Seq};
 use tokio::sync::{Notify, OnceCell};
 
-use super::{
-    deployed::DeployedSlot,
-    live::{Mailbox, Rerun},
-};
+use super::{deployed::DeployedSlot, live_result::Rerun, mailbox::Mailbox};
 use crate::{
     database::{Database, seq_of},
     hub::Hub,

@@ -17,4 +17,4 @@ pub use deploy::{
 pub use names::{table_hash, table_hashes};
 pub use rpc::{FerryMeta, RpcFailure, RpcSuccess};
 pub use socket::{ClientFrame, ServerFrame};
-pub use status::{ErrorCode, status_of};
+pub use status::{RpcErrorCode, status_of};

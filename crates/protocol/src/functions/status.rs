@@ -2,7 +2,7 @@
 
 /// Status and code of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ErrorCode {
+pub struct RpcErrorCode {
     /// HTTP status.
     pub status: u16,
     /// Stable word.
@@ -32,13 +32,13 @@ const WHOLE: &[(&str, u16, &str)] = &[
 
 /// Status and code of an error with this message.
 #[must_use]
-pub fn status_of(message: &str) -> ErrorCode {
+pub fn status_of(message: &str) -> RpcErrorCode {
     if let Some((_, status, code)) = WHOLE.iter().find(|(whole, ..)| *whole == message) {
-        return ErrorCode { status: *status, code };
+        return RpcErrorCode { status: *status, code };
     }
     let prefix = message.split_once(':').map_or("", |(prefix, _)| prefix);
     let known = PREFIXES.iter().find(|(known, _)| *known == prefix);
-    known.map_or(ErrorCode { status: 500, code: "INTERNAL" }, |(code, status)| ErrorCode {
+    known.map_or(RpcErrorCode { status: 500, code: "INTERNAL" }, |(code, status)| RpcErrorCode {
         status: *status,
         code,
     })

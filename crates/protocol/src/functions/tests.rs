@@ -55,7 +55,7 @@ fn messages_mean_what_the_table_says() {
         ("boom: NOT_FOUND: x", 500, "INTERNAL"),
         ("not_found: x", 500, "INTERNAL"),
     ] {
-        assert_eq!(status_of(message), ErrorCode { status, code }, "{message}");
+        assert_eq!(status_of(message), RpcErrorCode { status, code }, "{message}");
     }
 }
 

@@ -9,7 +9,6 @@ use super::{
     catalog::{Catalog, add},
     names::{is_stable, may_run_pragma, may_use_module, shows_pages},
     text::{DATA_VERSION, is_engine},
-    tracker::StatementFacts,
 };
 
 /// The only table of the engines that a trigger of theirs writes.
@@ -23,6 +22,21 @@ pub(crate) struct AccessAttempt<'a> {
     pub(crate) second: &'a str,
     /// The innermost view or trigger that does it.
     pub(crate) accessor: Option<&'a str>,
+}
+
+/// What a statement does, as SQLite told when it was prepared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StatementFacts {
+    /// What its outcome depends on.
+    pub(super) reads: Vec<Arc<str>>,
+    /// The table that it changes itself.
+    pub(super) target: Option<Arc<str>>,
+    /// Engines' views that it, or a trigger of its, writes.
+    pub(super) views: Vec<Arc<str>>,
+    /// Tables that it may change without a row that SQLite tells of.
+    pub(super) hidden: Vec<Arc<str>>,
+    /// Whether it may answer otherwise next time although nothing that it reads has changed.
+    pub(super) is_volatile: bool,
 }
 
 /// What a statement attempted so far.

@@ -11,8 +11,9 @@ use rusqlite::{Connection, Statement};
 use super::{
     SqlLimit, StatementFailure,
     attempt::INTENTS,
+    attempt::StatementFacts,
     catalog::add,
-    tracker::{Guarded, ShortValues, StatementFacts, Tracker},
+    tracker::{Guarded, ShortValues, Tracker},
 };
 use crate::{
     NativeSql,

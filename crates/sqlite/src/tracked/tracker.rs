@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, Statement, StatementStatus, limits::
 
 use super::{
     StatementFailure,
-    attempt::{AccessAttempt, StatementAttempts},
+    attempt::{AccessAttempt, StatementAttempts, StatementFacts},
     catalog::Catalog,
     text::{asks_for_version, check_function},
 };
@@ -31,21 +31,6 @@ pub(super) enum Guarded {
     Function,
     /// A migration's.
     Migration,
-}
-
-/// What a statement does, as SQLite told when it was prepared.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StatementFacts {
-    /// What its outcome depends on.
-    pub(super) reads: Vec<Arc<str>>,
-    /// The table that it changes itself.
-    pub(super) target: Option<Arc<str>>,
-    /// Engines' views that it, or a trigger of its, writes.
-    pub(super) views: Vec<Arc<str>>,
-    /// Tables that it may change without a row that SQLite tells of.
-    pub(super) hidden: Vec<Arc<str>>,
-    /// Whether it may answer otherwise next time although nothing that it reads has changed.
-    pub(super) is_volatile: bool,
 }
 
 /// A kept statement.
@@ -69,7 +54,7 @@ pub(crate) struct Tracker {
 }
 
 /// What is known of a text that is to be run.
-pub(super) struct Known {
+pub(super) struct KnownText {
     /// The text by which it is kept prepared.
     marked: Arc<str>,
     /// What it does, if it was run before.
@@ -77,7 +62,7 @@ pub(super) struct Known {
 }
 
 /// A statement of a function that is ready to run.
-pub(super) struct Prepared<'c> {
+pub(super) struct PreparedStatement<'c> {
     pub(super) statement: CachedStatement<'c>,
     pub(super) facts: Arc<StatementFacts>,
     /// How often SQLite had prepared it anew by itself.
@@ -167,16 +152,16 @@ impl Tracker {
     ///
     /// # Errors
     /// When no function may run it.
-    pub(super) fn known(&self, connection: &Connection, text: &str) -> Result<Known, StatementFailure> {
+    pub(super) fn known(&self, connection: &Connection, text: &str) -> Result<KnownText, StatementFailure> {
         let now = self.uses.get() + 1;
         self.uses.set(now);
         if let Some(kept) = self.kept.borrow_mut().get_mut(text) {
             kept.used = now;
-            return Ok(Known { marked: Arc::clone(&kept.marked), facts: Some(Arc::clone(&kept.facts)) });
+            return Ok(KnownText { marked: Arc::clone(&kept.marked), facts: Some(Arc::clone(&kept.facts)) });
         }
         check_function(text)?;
         self.renew_catalog(connection)?;
-        Ok(Known { marked: marked(text), facts: None })
+        Ok(KnownText { marked: marked(text), facts: None })
     }
 
     /// Keeps what a statement does; the one that was not used for longest goes.
@@ -224,8 +209,8 @@ impl Guard<'_> {
         &self,
         connection: &'c Connection,
         text: &str,
-        known: Known,
-    ) -> Result<Prepared<'c>, StatementFailure> {
+        known: KnownText,
+    ) -> Result<PreparedStatement<'c>, StatementFailure> {
         let mut statement = self.prepared(connection, &known.marked)?;
         let mut attempts = self.take_attempts();
         if !attempts.is_any && known.facts.is_none() {
@@ -243,7 +228,7 @@ impl Guard<'_> {
             }
         };
         let prepared_anew = statement.get_status(StatementStatus::RePrepare);
-        Ok(Prepared { statement, facts, prepared_anew })
+        Ok(PreparedStatement { statement, facts, prepared_anew })
     }
 
     fn prepared<'c>(
@@ -272,7 +257,7 @@ impl Guard<'_> {
     }
 }
 
-impl Prepared<'_> {
+impl PreparedStatement<'_> {
     /// The statement was stepped. Where the schema had changed SQLite has prepared it anew, and it does other things now.
     ///
     /// # Errors

@@ -10,14 +10,16 @@ use tokio::runtime::Handle;
 use super::{
     PlannedCall, done,
     drive::{DrivenDb, Ran, begin, drive},
-    place::{OnPlace, Place, abort, failed, finish},
-    progress::{CallEnd, Progress, tracked_run},
+    failing::{abort, failed, needs_writer},
+    outcome,
+    place::{OnPlace, Place, finish},
+    progress::{CallEnd, CallProgress, tracked_run},
 };
-use crate::{database::Effect, functions::answer};
+use crate::database::Effect;
 
 struct ActionDb {
     plan: PlannedCall,
-    progress: Progress,
+    progress: CallProgress,
     cpu: CpuMeter,
     /// Of the transaction that is open, and how deep it is.
     writer: Option<(WriterLease<Effect>, u32)>,
@@ -31,7 +33,7 @@ struct ActionDb {
 pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
     let placed = begin(plan).await?;
     let cpu = placed.call.cpu();
-    let progress = Progress::new(plan, SqlAccess::Snapshot, cpu.clone());
+    let progress = CallProgress::new(plan, SqlAccess::Snapshot, cpu.clone());
     let db = ActionDb {
         plan: plan.clone(),
         progress,
@@ -51,7 +53,7 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
             placed.give_back();
             outcome
         }
-        None => answer::gone(),
+        None => outcome::gone(),
     };
     // Names are invalidated by what it commits; without that, now.
     let named: Vec<std::sync::Arc<str>> =
@@ -156,7 +158,7 @@ impl FunctionDb for ActionDb {
         match (step, &mut self.writer) {
             (SavepointStep::Begin, None) => {
                 if self.plan.writes != super::Writes::Allowed {
-                    return Err(super::place::needs_writer(&self.plan, &mut self.progress));
+                    return Err(needs_writer(&self.plan, &mut self.progress));
                 }
                 self.open()
             }

@@ -85,7 +85,7 @@ pub(super) async fn drive<D: DrivenDb>(
     plan: &PlannedCall,
     mut placed: PlacedCall,
     mut db: D,
-) -> Result<(PlacedCall, D, Option<ferry_functions::CallOutcome>)> {
+) -> Result<(PlacedCall, D, Option<ferry_functions::FunctionOutcome>)> {
     let config = &plan.hub.config.functions;
     let over = Instant::now() + Duration::from_millis(config.wall_ms);
     let mut held = Duration::from_millis(config.hold_ms);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferry_core::sql::Value;
 use ferry_functions::{
-    CallOutcome, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep, Step,
+    DbFailure, Executed, FunctionDb, FunctionOutcome, ModelCall, RowSink, SavepointStep, Step,
 };
 use ferry_sqlite::{Transaction, tracked::SqlAccess};
 use ferry_types::{Error, Result, Seq};
@@ -12,21 +12,18 @@ use ferry_types::{Error, Result, Seq};
 use super::{
     PlannedCall, done,
     drive::{PlacedCall, Ran, begin, wall_ms},
-    idempotency,
+    idempotency, outcome,
     place::{OnPlace, Place, finish},
-    progress::Progress,
+    progress::CallProgress,
 };
-use crate::{
-    database::{Effect, seq_of},
-    functions::answer,
-};
+use crate::database::{Effect, seq_of};
 
 /// What a run in a group came to.
 struct GroupRun {
     placed: PlacedCall,
-    progress: Progress,
+    progress: CallProgress,
     /// `None`: it waits.
-    outcome: Option<CallOutcome>,
+    outcome: Option<FunctionOutcome>,
     /// The newest commit before it.
     before: Seq,
     /// It is to be committed.
@@ -69,9 +66,9 @@ fn run_in(
     transaction: &mut Transaction<'_, Effect>,
 ) -> ferry_sqlite::Result<GroupRun> {
     let before = Seq(transaction.seq().0.saturating_sub(1));
-    let mut progress = Progress::new(plan, SqlAccess::Group, placed.call.cpu());
+    let mut progress = CallProgress::new(plan, SqlAccess::Group, placed.call.cpu());
     if idempotency::ask(&transaction.sql(), plan, &mut progress)? {
-        return Ok(GroupRun { placed, progress, outcome: Some(answer::gone()), before, is_kept: false });
+        return Ok(GroupRun { placed, progress, outcome: Some(outcome::gone()), before, is_kept: false });
     }
     let now_ms = wall_ms(&plan.hub);
     let step = {
@@ -84,7 +81,7 @@ fn run_in(
     if outcome.result.is_ok()
         && let Err(failure) = finish(transaction, &mut progress, &outcome.invalidate)
     {
-        outcome.result = Err(answer::failed(&failure));
+        outcome.result = Err(outcome::failed(&failure));
     }
     let is_kept = outcome.result.is_ok();
     if is_kept {

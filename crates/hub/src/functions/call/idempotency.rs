@@ -1,15 +1,15 @@
 //! Answers that were given under a key (FUN-18): stored in the commit that they answer for.
 
 use ferry_core::{functions::deploy, sql::Sql as _};
-use ferry_functions::CallOutcome;
+use ferry_functions::FunctionOutcome;
 use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::{Seq, UnixMillis};
 
 use super::{
-    PlannedCall,
-    progress::{CallEnd, Progress},
+    PlannedCall, outcome,
+    progress::{CallEnd, CallProgress, StoredAnswer},
 };
-use crate::{database::Effect, functions::answer};
+use crate::database::Effect;
 
 /// How long an answer is kept.
 const KEEP_MS: i64 = 24 * 3600 * 1000;
@@ -27,15 +27,6 @@ pub(in crate::functions) struct Idempotency {
     pub(in crate::functions) args_hash: String,
 }
 
-/// An answer that was given before.
-#[derive(Clone, Debug)]
-pub(in crate::functions) struct StoredAnswer {
-    /// As `answer::stored` wrote it.
-    pub(in crate::functions) text: String,
-    /// The commit that it answers for.
-    pub(in crate::functions) seq: Seq,
-}
-
 /// What is known of a key.
 enum Found {
     Nothing,
@@ -48,7 +39,7 @@ enum Found {
 pub(super) fn ask(
     sql: &NativeSql<'_>,
     plan: &PlannedCall,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
 ) -> ferry_sqlite::Result<bool> {
     let Some(key) = &plan.idempotency else { return Ok(false) };
     match find(sql, key, &plan.request.function, plan.hub.clock.now())? {
@@ -63,11 +54,11 @@ pub(super) fn ask(
 pub(super) fn keep(
     transaction: &Transaction<'_, Effect>,
     plan: &PlannedCall,
-    progress: &Progress,
-    outcome: &CallOutcome,
+    progress: &CallProgress,
+    outcome: &FunctionOutcome,
 ) -> ferry_sqlite::Result<()> {
     let Some(key) = &plan.idempotency else { return Ok(()) };
-    let text = answer::stored(outcome, &progress.selected(), &progress.written(), plan.kind);
+    let text = outcome::stored(outcome, &progress.selected(), &progress.written(), plan.kind);
     let (function, now) = (&plan.request.function, plan.hub.clock.now());
     store(&transaction.sql(), key, function, &text, transaction.seq(), now)
 }

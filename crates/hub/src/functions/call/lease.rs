@@ -12,11 +12,12 @@ use tokio::runtime::Handle;
 use super::{
     PlannedCall, done,
     drive::{DrivenDb, Ran, begin, drive},
-    idempotency,
-    place::{OnPlace, Place, abort, finish},
-    progress::{CallEnd, Progress},
+    failing::abort,
+    idempotency, outcome,
+    place::{OnPlace, Place, finish},
+    progress::{CallEnd, CallProgress},
 };
-use crate::{database::Effect, functions::answer};
+use crate::database::Effect;
 
 enum Held {
     Snapshot(SnapshotLease),
@@ -25,7 +26,7 @@ enum Held {
 
 struct LeaseDb {
     plan: PlannedCall,
-    progress: Progress,
+    progress: CallProgress,
     held: Held,
     /// Once it writes it is lent the writer where it stands.
     in_place: bool,
@@ -49,13 +50,13 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
                 (Held::Snapshot(snapshot?), SqlAccess::Snapshot)
             }
         };
-        let mut progress = Progress::new(plan, access, placed.call.cpu());
+        let mut progress = CallProgress::new(plan, access, placed.call.cpu());
         let mut held = held;
         if let Held::Snapshot(snapshot) = &mut held {
             let asked = snapshot.run(|sql| idempotency::ask(sql, plan, &mut progress));
             if asked.map_err(ferry_sqlite::Error::into_refusal)? {
                 placed.give_back();
-                return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false)));
+                return Ok(Ran::Done(done(outcome::gone(), progress, Seq(0), false)));
             }
         }
         let db = LeaseDb {
@@ -79,7 +80,7 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
                 // What it did not write yet is nothing; it goes on with the same transaction.
                 writer = Some(lent);
             }
-            (_, None) => return Ok(Ran::Done(done(answer::gone(), progress, Seq(0), false))),
+            (_, None) => return Ok(Ran::Done(done(outcome::gone(), progress, Seq(0), false))),
             (_, Some(outcome)) => {
                 placed.give_back();
                 return end(plan, held, &mut progress, outcome)
@@ -94,9 +95,9 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
 async fn end(
     plan: &PlannedCall,
     held: Held,
-    progress: &mut Progress,
-    mut outcome: ferry_functions::CallOutcome,
-) -> Result<(ferry_functions::CallOutcome, Seq, bool)> {
+    progress: &mut CallProgress,
+    mut outcome: ferry_functions::FunctionOutcome,
+) -> Result<(ferry_functions::FunctionOutcome, Seq, bool)> {
     match held {
         Held::Snapshot(snapshot) => Ok((outcome, snapshot.seq(), false)),
         Held::Writer(writer) if outcome.result.is_err() => {
@@ -120,14 +121,14 @@ async fn end(
             match finished.map_err(ferry_sqlite::Error::into_refusal)? {
                 Ok(false) => {
                     writer.roll_back();
-                    Ok((answer::gone(), before, false))
+                    Ok((outcome::gone(), before, false))
                 }
                 Ok(true) => {
                     let seq = writer.commit().await?;
                     Ok((outcome, seq.unwrap_or(before), seq.is_some()))
                 }
                 Err(failure) => {
-                    outcome.result = Err(answer::failed(&failure));
+                    outcome.result = Err(outcome::failed(&failure));
                     writer.roll_back();
                     Ok((outcome, before, false))
                 }

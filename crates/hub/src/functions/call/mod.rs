@@ -7,11 +7,14 @@
 
 mod action;
 mod asks;
+mod collections;
 mod drive;
+mod failing;
 mod group;
 mod idempotency;
 mod lease;
 mod model;
+mod outcome;
 mod place;
 mod progress;
 
@@ -19,13 +22,13 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ferry_control::Requester;
 use ferry_core::functions::live::Tables;
-use ferry_functions::{CallFailure, CallOutcome, CallRequest, FunctionKind};
+use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionOutcome};
 use ferry_types::{Error, Reason, Seq};
 
-pub(super) use idempotency::{Idempotency, StoredAnswer};
-
-pub(super) use progress::CallEnd;
-use progress::Progress;
+pub(super) use idempotency::Idempotency;
+pub(super) use outcome::{StoredBody, answer_tables};
+use progress::CallProgress;
+pub(super) use progress::{CallEnd, StoredAnswer};
 
 use super::{deployed::LoadedFunctions, state::FunctionsState};
 use crate::{database::Database, events::open_store, hub::Hub};
@@ -62,7 +65,7 @@ pub(super) struct PlannedCall {
 
 /// A call that was made.
 pub(super) struct CallDone {
-    pub(super) outcome: CallOutcome,
+    pub(super) outcome: FunctionOutcome,
     /// Why the database ended it, if it did.
     pub(super) end: Option<CallEnd>,
     /// The commit that it read, or made.
@@ -169,7 +172,7 @@ impl Drop for Counted {
 }
 
 /// Puts together what a call came to.
-fn done(outcome: CallOutcome, progress: Progress, seq: Seq, wrote: bool) -> Box<CallDone> {
+fn done(outcome: FunctionOutcome, progress: CallProgress, seq: Seq, wrote: bool) -> Box<CallDone> {
     metrics::histogram!("ferry_functions_cpu_seconds").record(outcome.cpu_us as f64 / 1e6);
     Box::new(CallDone {
         outcome,

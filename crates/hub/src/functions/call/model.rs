@@ -14,8 +14,9 @@ use ferry_sqlite::Transaction;
 
 use super::{
     PlannedCall,
-    place::{abort, changed_records, engine_failed, note_collection},
-    progress::{CallEnd, Progress},
+    collections::{changed_records, note_collection},
+    failing::{abort, engine_failed},
+    progress::{CallEnd, CallProgress},
 };
 use crate::{
     database::Effect,
@@ -26,7 +27,7 @@ use crate::{
 /// Does what is asked. The answer is JSON.
 pub(super) fn call(
     plan: &PlannedCall,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
     transaction: &mut Transaction<'_, Effect>,
     call: &ModelCall<'_>,
 ) -> Result<String, DbFailure> {
@@ -47,7 +48,7 @@ pub(super) fn call(
 /// Appends at the head, as the hub (FUN-84).
 fn append_event(
     plan: &PlannedCall,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
     transaction: &mut Transaction<'_, Effect>,
     (store_id, name, args): (&str, &str, &str),
 ) -> Result<String, DbFailure> {
@@ -99,7 +100,7 @@ fn append_event(
 /// Appends ops under the hub's origin (OPS-28).
 fn append_ops(
     plan: &PlannedCall,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
     transaction: &mut Transaction<'_, Effect>,
     ops: &str,
 ) -> Result<String, DbFailure> {
@@ -120,7 +121,7 @@ fn told(message: impl Into<String>) -> DbFailure {
 
 fn write_record(
     plan: &PlannedCall,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
     transaction: &mut Transaction<'_, Effect>,
     (collection, id): (&str, &str),
     op: &str,

@@ -7,22 +7,20 @@ use ferry_core::{
     records::{intents, sqlite::SqliteRecords},
     sql::{Row, Value},
 };
-use ferry_functions::{DbFailure, Executed, ModelCall, RowSink, SavepointStep, SqlFailure};
+use ferry_functions::{DbFailure, Executed, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::{
     NativeSql, Transaction,
     tracked::{StatementFailure, TrackedRows},
 };
-use ferry_types::{Error, Reason};
 
 use super::{
-    PlannedCall, Writes, model,
-    progress::{CallEnd, Progress},
+    PlannedCall,
+    collections::{changed_records, note_collection},
+    failing::{engine_failed, failed, needs_writer},
+    model,
+    progress::CallProgress,
 };
-use crate::{
-    database::Effect,
-    functions::state::FunctionsEffect,
-    records::{ChangedRecords, RecordsEffect},
-};
+use crate::{database::Effect, functions::state::FunctionsEffect};
 
 /// Where a statement runs.
 pub(super) enum Place<'a, 'g> {
@@ -36,7 +34,7 @@ pub(super) enum Place<'a, 'g> {
 pub(super) struct OnPlace<'a, 'g> {
     pub(super) place: Place<'a, 'g>,
     pub(super) plan: &'a PlannedCall,
-    pub(super) progress: &'a mut Progress,
+    pub(super) progress: &'a mut CallProgress,
 }
 
 /// Rows on their way from the one trait to the other.
@@ -111,83 +109,10 @@ impl<'g> OnPlace<'_, 'g> {
     }
 }
 
-/// A collection was written: under all names that SQL knows it by.
-pub(super) fn note_collection(plan: &PlannedCall, progress: &mut Progress, app: &str, collection: &str) {
-    progress.run.note_written(&intents::view_name(app, collection));
-    if plan.deployed.collections.get(collection).is_some_and(|of| of == app) {
-        progress.run.note_written(collection);
-    }
-}
-
-/// Tells those who follow the records of `owner`.
-pub(super) fn changed_records(
-    transaction: &mut Transaction<'_, Effect>,
-    owner: &str,
-    app: &str,
-    collection: String,
-    client: &str,
-) {
-    let changed = ChangedRecords {
-        owner: owner.into(),
-        app: app.into(),
-        collections: vec![collection],
-        client: client.into(),
-    };
-    transaction.effect(Effect::Records(RecordsEffect::Changed(changed)));
-}
-
-/// What a failure of SQL means to the function.
-pub(super) fn failed(plan: &PlannedCall, progress: &mut Progress, failure: StatementFailure) -> DbFailure {
-    let text = failure.to_string();
-    match failure {
-        StatementFailure::NeedsWriter => needs_writer(plan, progress),
-        StatementFailure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
-        StatementFailure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
-        StatementFailure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
-        StatementFailure::StorageFull => abort(progress, CallEnd::Refused(storage_full())),
-        StatementFailure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
-    }
-}
-
-/// An engine refused, or failed.
-pub(super) fn engine_failed(progress: &mut Progress, error: ferry_sqlite::Error) -> DbFailure {
-    if error.is_storage_full() {
-        return abort(progress, CallEnd::Refused(storage_full()));
-    }
-    let refusal = error.into_refusal();
-    if refusal.reason == Reason::Internal {
-        return abort(progress, CallEnd::Refused(refusal));
-    }
-    DbFailure::Thrown(SqlFailure::Told, format!("INVALID: {}", refusal.message))
-}
-
-/// A call writes where it cannot.
-pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut Progress) -> DbFailure {
-    let told = |text: &str| DbFailure::Thrown(SqlFailure::Told, text.to_owned());
-    match plan.writes {
-        Writes::Allowed => abort(progress, CallEnd::NeedsWriter),
-        Writes::Query => told("FORBIDDEN: query functions cannot write."),
-        Writes::Credential => {
-            told("FORBIDDEN: this credential only reads: use one with the operation write.")
-        }
-        Writes::Get => abort(progress, CallEnd::WriteByGet),
-        Writes::Gate => abort(progress, CallEnd::WriteByGate),
-    }
-}
-
-pub(super) fn abort(progress: &mut Progress, end: CallEnd) -> DbFailure {
-    progress.end.get_or_insert(end);
-    DbFailure::Abort
-}
-
-fn storage_full() -> Error {
-    Error::new(Reason::StorageFull, "the disk is full")
-}
-
 /// Ends a call's part of a commit: what it broke and nobody mended fails now, and those who follow learn what changed.
 pub(super) fn finish(
     transaction: &mut Transaction<'_, Effect>,
-    progress: &mut Progress,
+    progress: &mut CallProgress,
     named: &[String],
 ) -> Result<(), StatementFailure> {
     progress.run.finish(transaction.sql())?;

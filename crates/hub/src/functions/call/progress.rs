@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ferry_core::functions::live::Tables;
 use ferry_functions::CpuMeter;
 use ferry_sqlite::tracked::{SqlAccess, SqlLimit, SqlLimits, TrackedRun};
-use ferry_types::Error;
+use ferry_types::{Error, Seq};
 
-use super::{PlannedCall, StoredAnswer};
+use super::PlannedCall;
 use crate::events::Store;
 
 /// Why the database ended a call.
@@ -37,8 +37,17 @@ pub(in crate::functions) enum CallEnd {
     OpenStore(Box<str>),
 }
 
+/// An answer that was given before.
+#[derive(Clone, Debug)]
+pub(in crate::functions) struct StoredAnswer {
+    /// As `outcome::stored` wrote it.
+    pub(in crate::functions) text: String,
+    /// The commit that it answers for.
+    pub(in crate::functions) seq: Seq,
+}
+
 /// How far a call has come.
-pub(super) struct Progress {
+pub(super) struct CallProgress {
     pub(super) run: TrackedRun,
     /// Of runs that are over: an action's.
     earlier: Vec<(Tables, Tables, Tables)>,
@@ -51,7 +60,7 @@ pub(super) struct Progress {
     pub(super) stores: Vec<Arc<Store>>,
 }
 
-impl Progress {
+impl CallProgress {
     pub(super) fn new(plan: &PlannedCall, access: SqlAccess, cpu: CpuMeter) -> Self {
         Self {
             run: tracked_run(plan, access, cpu),

@@ -7,12 +7,12 @@ use ferry_types::Seq;
 use http::HeaderValue;
 use serde::Serialize;
 
-use super::super::route;
+use super::super::response;
 
 /// A body of JSON, and the newest commit.
 pub(super) fn json(body: &impl Serialize, seq: Seq) -> Response {
     let text = serde_json::to_string(body).expect("BUG: answers are plain data");
-    let mut response = route::json(&text);
+    let mut response = response::json(&text);
     response.headers_mut().insert("ferry-seq", HeaderValue::from(seq.0));
     response
 }

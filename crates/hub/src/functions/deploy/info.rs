@@ -14,7 +14,7 @@ use http::{HeaderValue, header, request::Parts};
 use serde_json::value::RawValue;
 
 use super::{
-    super::{auth, rpc},
+    super::{auth, response},
     DeployCall, answer,
     refusal::DeployError,
 };
@@ -126,7 +126,8 @@ pub(in super::super) async fn api_types(hub: &Arc<Hub>, parts: &Parts, db: &str)
         Err(_) => match auth::enter(hub, parts, Carriers::Request, Some(db)).await {
             Ok(caller) => caller.context.database,
             Err(refusal) => {
-                return refusal.response(|error| rpc::refused(&error.into(), rpc::Dialect::Ferry, parts));
+                return refusal
+                    .response(|error| response::refused(&error.into(), response::RpcDialect::Ferry, parts));
             }
         },
     };

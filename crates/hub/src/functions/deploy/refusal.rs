@@ -9,7 +9,7 @@ use ferry_functions::LoadError;
 use ferry_protocol::functions::{BadDeployBody, DeployFailure};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
-use super::super::{answer::CallRefusal, rpc};
+use super::super::{refusal::CallRefusal, response};
 
 /// Why a call does nothing.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl DeployError {
     /// The answer.
     pub(super) fn respond(self, parts: &Parts) -> Response {
         match self {
-            Self::Refused(refusal) => rpc::refused(&refusal, rpc::Dialect::Ferry, parts),
+            Self::Refused(refusal) => response::refused(&refusal, response::RpcDialect::Ferry, parts),
             Self::Invalid(message) | Self::Deploy(DeployRefusal::Invalid(message)) => respond(
                 parts,
                 StatusCode::BAD_REQUEST,
@@ -96,7 +96,7 @@ fn respond(parts: &Parts, status: StatusCode, code: &str, failure: &MigrationFai
         success: false,
         error: &failure.message,
         code,
-        request_id: &rpc::request_id(parts),
+        request_id: &response::request_id(parts),
         migration: failure.migration.as_deref(),
         statement: failure.statement,
         sql: failure.sql.as_deref(),

@@ -11,14 +11,14 @@ use ferry_core::functions::live::{QueryKey, SocketId};
 use ferry_protocol::functions::{ClientFrame, ServerFrame, table_hashes};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
-use super::{
-    super::{
-        auth::{self, FunctionsCaller},
-        rpc::{Dialect, LiveCaller, SESSION_MAX_CHARS, canonical, find},
-        state::FunctionsState,
-    },
-    Mailbox, Rerun, look_after,
-    mailbox::{Fresh, Outgoing},
+use super::super::{
+    auth::{self, FunctionsCaller},
+    live_result::{LiveCaller, Rerun},
+    mailbox::{Fresh, Mailbox, SocketOutgoing},
+    refusal::CallRefusal,
+    response::{RpcDialect, refused},
+    rpc::{SESSION_MAX_CHARS, canonical, find},
+    state::FunctionsState,
 };
 use crate::{
     entry::Carriers,
@@ -55,11 +55,11 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
     let caller = match auth::enter(hub, &parts, Carriers::Stream, db).await {
         Ok(caller) => caller,
         Err(refusal) => {
-            let dialect = Dialect::of(&parts.headers);
-            return refusal.response(|error| super::super::rpc::refused(&error.into(), dialect, &parts));
+            let dialect = RpcDialect::of(&parts.headers);
+            return refusal.response(|error| refused(&error.into(), dialect, &parts));
         }
     };
-    let is_ferry = Dialect::of(&parts.headers) == Dialect::Ferry || offers_own(&parts);
+    let is_ferry = RpcDialect::of(&parts.headers) == RpcDialect::Ferry || offers_own(&parts);
     let session = Query::of(&parts).text("sessionId").map(str::to_owned);
     let Some(handshake) = Handshake::of(&mut parts, SUBPROTOCOL).await else {
         let mut response = (StatusCode::UPGRADE_REQUIRED, "Expected WebSocket upgrade").into_response();
@@ -74,7 +74,7 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
     if let Err(error) = FunctionsState::track(hub, &caller.context.database).await {
-        return super::super::rpc::refused(&error.into(), Dialect::EdgePod, &parts);
+        return refused(&error.into(), RpcDialect::EdgePod, &parts);
     }
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
     handshake.accept(LIMITS, move |mut socket| async move {
@@ -135,7 +135,7 @@ impl Session {
                 mailbox.close(1008, "too many sockets of this session");
             }
         });
-        look_after(&hub, &database);
+        hub.services.functions.look_after(&database);
         Self { hub, parts, id, mailbox, is_ferry, _connection: database.connect(), caller }
     }
 
@@ -172,8 +172,8 @@ impl Session {
         }
     }
 
-    async fn send(&self, socket: &mut BoundedSocket, outgoing: Outgoing) -> Result<(), Option<Close>> {
-        let Outgoing { tables, seq, results, deployed, close } = outgoing;
+    async fn send(&self, socket: &mut BoundedSocket, outgoing: SocketOutgoing) -> Result<(), Option<Close>> {
+        let SocketOutgoing { tables, seq, results, deployed, close } = outgoing;
         if let Some(close) = close {
             return Err(Some(close));
         }
@@ -310,7 +310,7 @@ impl Session {
             self.caller.check_function(function)?;
             if matches!(kind, ferry_functions::FunctionKind::Mutation | ferry_functions::FunctionKind::Action)
             {
-                return Err(super::super::answer::CallRefusal::writes(function));
+                return Err(CallRefusal::writes(function));
             }
             Ok((kind, canonical(args)?))
         };
@@ -331,7 +331,7 @@ impl Session {
             let rerun = Arc::new(Rerun { caller, kind });
             live.queries.subscribe(self.id, &id.into(), key, known, rerun)
         });
-        look_after(&self.hub, database);
+        self.hub.services.functions.look_after(database);
         if fits == Some(false) {
             let (status, code) = (429, "RATE_LIMITED");
             let error = "RATE_LIMITED: too many subscriptions on this socket: end some (unsub).";

@@ -5,10 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey};
 use tokio::time::Instant;
 
-use super::{
-    super::{deployed, rpc::evaluate, state::Live},
-    Rerun,
-    mailbox::Fresh,
+use super::super::{
+    deployed, live_result::Rerun, mailbox::Fresh, refusal::CallRefusal, rpc::evaluate, state::Live,
 };
 use crate::{
     database::Database,
@@ -22,16 +20,22 @@ const BUDGET_SHARE: f64 = 0.25;
 /// Runs of one database at once.
 const RUNS_AT_ONCE: usize = 4;
 
-/// Sees to it that a task looks after the live results of the database, if there are any.
-pub(in crate::functions) fn look_after(hub: &Arc<Hub>, database: &Arc<Database>) {
-    let state = &database.models().functions;
-    let is_needed = state.look_at_live(|live| !live.queries.is_empty()).unwrap_or(false);
-    if !is_needed || state.has_task.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let (hub, database) = (Arc::clone(hub), Arc::clone(database));
-    let tasks = hub.tasks.clone();
-    tasks.spawn(async move { run(&hub, &database).await });
+/// Looks after the live results of databases, a task for each that has some, as long as the hub runs.
+pub(in crate::functions) fn start(hub: &Arc<Hub>) {
+    let Some(mut needed) = hub.services.functions.take_needed() else { return };
+    let waiting = Arc::clone(hub);
+    hub.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = waiting.stopping.cancelled() => return,
+                database = needed.recv() => {
+                    let Some(database) = database else { return };
+                    let hub = Arc::clone(&waiting);
+                    waiting.tasks.spawn(async move { run(&hub, &database).await });
+                }
+            }
+        }
+    });
 }
 
 struct Budget {
@@ -118,7 +122,7 @@ async fn run_due(
                 let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
                 let evaluated = match kind {
                     Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
-                    None => Err(super::super::answer::CallRefusal::new(format!(
+                    None => Err(CallRefusal::new(format!(
                         "NOT_FOUND: Function \"{}\" does not exist.",
                         key.function
                     ))),

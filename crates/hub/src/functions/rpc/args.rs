@@ -5,13 +5,13 @@ use ferry_types::Seq;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-use super::CallRefusal;
+use crate::functions::refusal::CallRefusal;
 
 const UNUSABLE: &str = "Invalid request body.";
 
 fn unusable() -> CallRefusal {
     CallRefusal {
-        code: ferry_protocol::functions::ErrorCode { status: 400, code: "INVALID" },
+        code: ferry_protocol::functions::RpcErrorCode { status: 400, code: "INVALID" },
         ..CallRefusal::new(UNUSABLE)
     }
 }

@@ -8,17 +8,16 @@ use ferry_core::functions::live::{
 };
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
-use ferry_types::Seq;
 use http::HeaderMap;
 
-use super::{CallRefusal, Dialect, FunctionsCaller};
 use crate::{
-    entry::RequestContext,
     functions::{
-        answer::{StoredBody, answer_tables, refusal_of},
-        call::{CallDone, Idempotency, PlannedCall, StoredAnswer, Writes, run},
+        answer::refusal_of,
+        call::{CallDone, Idempotency, PlannedCall, StoredAnswer, StoredBody, Writes, answer_tables, run},
         deployed::LoadedFunctions,
-        live::{self, Rerun},
+        live_result::{LiveAnswer, LiveCaller, Rerun},
+        refusal::CallRefusal,
+        response::RpcDialect,
         state::{FunctionsState, Live},
     },
     hub::Hub,
@@ -27,57 +26,6 @@ use crate::{
 
 /// Headers that carry an API key: no function sees them.
 const KEY_HEADERS: [&str; 2] = ["ferry-key", "x-edgepod-key"];
-
-/// Who calls, as far as a result may depend on him.
-#[derive(Clone)]
-pub(in crate::functions) struct LiveCaller {
-    pub(in crate::functions) context: RequestContext,
-    /// His claims, a JSON object.
-    pub(in crate::functions) claims: Option<Arc<str>>,
-    guard_prefix: &'static str,
-    can_sign: bool,
-}
-
-impl LiveCaller {
-    pub(in crate::functions) fn of(caller: &FunctionsCaller) -> Self {
-        Self {
-            context: caller.context.clone(),
-            claims: caller.claims.clone(),
-            guard_prefix: caller.guard_prefix,
-            can_sign: caller.can_sign,
-        }
-    }
-
-    /// An admin who calls as this user, or as nobody.
-    pub(super) fn as_user(context: RequestContext, user: Option<&str>) -> Self {
-        let claims = user.map(|sub| serde_json::json!({ "sub": sub }).to_string().into());
-        Self { context, claims, guard_prefix: "[Ferry]", can_sign: false }
-    }
-
-    /// The user: claim `sub`, else a hash of the claims; empty for nobody.
-    pub(in crate::functions) fn user_key(&self) -> Arc<str> {
-        #[derive(serde::Deserialize)]
-        struct Claims {
-            sub: Option<String>,
-        }
-        let Some(claims) = &self.claims else { return "".into() };
-        match serde_json::from_str::<Claims>(claims) {
-            Ok(Claims { sub: Some(sub) }) => format!("sub {sub}").into(),
-            _ => format!("claims {}", blake3::hash(claims.as_bytes()).to_hex()).into(),
-        }
-    }
-
-    /// Whether his credential has ended (FUN-31).
-    pub(in crate::functions) fn is_over(&self) -> bool {
-        self.context.requester.recheck().is_err()
-    }
-
-    /// Whose records he writes.
-    fn owner(&self) -> Option<Arc<str>> {
-        self.claims.as_ref()?;
-        Some(self.context.auth.principal.owner())
-    }
-}
 
 /// A result that is wanted.
 pub(in crate::functions) struct WantedResult<'a> {
@@ -94,18 +42,7 @@ pub(in crate::functions) struct WantedResult<'a> {
     pub(in crate::functions) idempotency: Option<Idempotency>,
     /// The session that wants it kept fresh.
     pub(in crate::functions) session: Option<&'a str>,
-    pub(in crate::functions) dialect: Dialect,
-}
-
-/// A result.
-#[derive(Clone)]
-pub(in crate::functions) struct LiveAnswer {
-    pub(in crate::functions) data: Option<Arc<str>>,
-    pub(in crate::functions) hash: Arc<str>,
-    pub(in crate::functions) seq: Seq,
-    /// Hashes of the tables that it depends on, or that the call changed.
-    pub(in crate::functions) tables: Vec<String>,
-    pub(in crate::functions) warnings: Arc<[String]>,
+    pub(in crate::functions) dialect: RpcDialect,
 }
 
 /// The headers that a function sees.
@@ -150,8 +87,8 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         user: wanted.caller.user_key(),
         session: wanted.session.map(Arc::from),
         not_before_ms: match wanted.dialect {
-            Dialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
-            Dialect::Ferry => 0,
+            RpcDialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
+            RpcDialect::Ferry => 0,
         },
         may_be_kept: wanted.idempotency.is_none()
             && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action),
@@ -160,7 +97,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     if let Some(made) = making.kept() {
         metrics::counter!("ferry_functions_cached_total").increment(1);
         if making.session.is_some() {
-            live::look_after(hub, database);
+            hub.services.functions.look_after(database);
         }
         return Ok(made);
     }
@@ -173,7 +110,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         return Err(making.refused(&done, failure));
     }
     let made = making.took(&done);
-    live::look_after(hub, database);
+    hub.services.functions.look_after(database);
     Ok(made)
 }
 
@@ -328,7 +265,7 @@ pub(in crate::functions) async fn evaluate(
         writes: Writes::Gate,
         idempotency: None,
         session: None,
-        dialect: Dialect::Ferry,
+        dialect: RpcDialect::Ferry,
     };
     let Made { answer, depends, gate } = made(wanted).await?;
     let hash = u64::from_str_radix(&answer.hash, 16).unwrap_or(0);

@@ -8,18 +8,18 @@ use std::{
 use ferry_types::Seq;
 use tokio::sync::Notify;
 
-use super::super::{answer::CallRefusal, rpc::LiveAnswer};
+use super::{live_result::LiveAnswer, refusal::CallRefusal};
 
 /// What one socket is to be told.
 #[derive(Default)]
-pub(in crate::functions) struct Mailbox {
-    state: Mutex<Outgoing>,
+pub(super) struct Mailbox {
+    state: Mutex<SocketOutgoing>,
     woken: Notify,
 }
 
 /// What is to be told since the last time.
 #[derive(Default)]
-pub(super) struct Outgoing {
+pub(super) struct SocketOutgoing {
     /// Tables that changed, by name.
     pub(super) tables: Vec<Arc<str>>,
     /// The newest commit that did it.
@@ -43,19 +43,19 @@ pub(super) enum Fresh {
     Failed(Arc<CallRefusal>),
 }
 
-impl Outgoing {
+impl SocketOutgoing {
     fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.results.is_empty() && self.deployed.is_none() && self.close.is_none()
     }
 }
 
 impl Mailbox {
-    fn change(&self, change: impl FnOnce(&mut Outgoing)) {
+    fn change(&self, change: impl FnOnce(&mut SocketOutgoing)) {
         change(&mut self.lock());
         self.woken.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Outgoing> {
+    fn lock(&self) -> MutexGuard<'_, SocketOutgoing> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +77,7 @@ impl Mailbox {
     }
 
     /// Other functions are called from now on.
-    pub(in crate::functions) fn deployed(&self, deployment: &Arc<str>) {
+    pub(super) fn deployed(&self, deployment: &Arc<str>) {
         self.change(|outgoing| outgoing.deployed = Some(Arc::clone(deployment)));
     }
 
@@ -87,7 +87,7 @@ impl Mailbox {
     }
 
     /// What is to be told, once there is something.
-    pub(super) async fn next(&self) -> Outgoing {
+    pub(super) async fn next(&self) -> SocketOutgoing {
         loop {
             {
                 let mut state = self.lock();

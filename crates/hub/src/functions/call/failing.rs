@@ -1,0 +1,62 @@
+//! What failures of SQL and of engines mean to a function, and to its run.
+
+use ferry_functions::{DbFailure, SqlFailure};
+use ferry_sqlite::tracked::StatementFailure;
+use ferry_types::{Error, Reason};
+
+use super::{
+    PlannedCall, Writes,
+    progress::{CallEnd, CallProgress},
+};
+
+/// What a failure of SQL means to the function.
+pub(super) fn failed(
+    plan: &PlannedCall,
+    progress: &mut CallProgress,
+    failure: StatementFailure,
+) -> DbFailure {
+    let text = failure.to_string();
+    match failure {
+        StatementFailure::NeedsWriter => needs_writer(plan, progress),
+        StatementFailure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
+        StatementFailure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
+        StatementFailure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
+        StatementFailure::StorageFull => abort(progress, CallEnd::Refused(storage_full())),
+        StatementFailure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
+    }
+}
+
+/// An engine refused, or failed.
+pub(super) fn engine_failed(progress: &mut CallProgress, error: ferry_sqlite::Error) -> DbFailure {
+    if error.is_storage_full() {
+        return abort(progress, CallEnd::Refused(storage_full()));
+    }
+    let refusal = error.into_refusal();
+    if refusal.reason == Reason::Internal {
+        return abort(progress, CallEnd::Refused(refusal));
+    }
+    DbFailure::Thrown(SqlFailure::Told, format!("INVALID: {}", refusal.message))
+}
+
+/// A call writes where it cannot.
+pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut CallProgress) -> DbFailure {
+    let told = |text: &str| DbFailure::Thrown(SqlFailure::Told, text.to_owned());
+    match plan.writes {
+        Writes::Allowed => abort(progress, CallEnd::NeedsWriter),
+        Writes::Query => told("FORBIDDEN: query functions cannot write."),
+        Writes::Credential => {
+            told("FORBIDDEN: this credential only reads: use one with the operation write.")
+        }
+        Writes::Get => abort(progress, CallEnd::WriteByGet),
+        Writes::Gate => abort(progress, CallEnd::WriteByGate),
+    }
+}
+
+pub(super) fn abort(progress: &mut CallProgress, end: CallEnd) -> DbFailure {
+    progress.end.get_or_insert(end);
+    DbFailure::Abort
+}
+
+fn storage_full() -> Error {
+    Error::new(Reason::StorageFull, "the disk is full")
+}

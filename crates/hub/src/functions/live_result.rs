@@ -1,0 +1,77 @@
+//! A live result, who may see it, and what it takes to make it again.
+
+use std::sync::Arc;
+
+use ferry_functions::FunctionKind;
+use ferry_types::Seq;
+
+use super::auth::FunctionsCaller;
+use crate::entry::RequestContext;
+
+/// Who calls, as far as a result may depend on him.
+#[derive(Clone)]
+pub(super) struct LiveCaller {
+    pub(super) context: RequestContext,
+    /// His claims, a JSON object.
+    pub(super) claims: Option<Arc<str>>,
+    pub(super) guard_prefix: &'static str,
+    pub(super) can_sign: bool,
+}
+
+impl LiveCaller {
+    pub(super) fn of(caller: &FunctionsCaller) -> Self {
+        Self {
+            context: caller.context.clone(),
+            claims: caller.claims.clone(),
+            guard_prefix: caller.guard_prefix,
+            can_sign: caller.can_sign,
+        }
+    }
+
+    /// An admin who calls as this user, or as nobody.
+    pub(super) fn as_user(context: RequestContext, user: Option<&str>) -> Self {
+        let claims = user.map(|sub| serde_json::json!({ "sub": sub }).to_string().into());
+        Self { context, claims, guard_prefix: "[Ferry]", can_sign: false }
+    }
+
+    /// The user: claim `sub`, else a hash of the claims; empty for nobody.
+    pub(super) fn user_key(&self) -> Arc<str> {
+        #[derive(serde::Deserialize)]
+        struct Claims {
+            sub: Option<String>,
+        }
+        let Some(claims) = &self.claims else { return "".into() };
+        match serde_json::from_str::<Claims>(claims) {
+            Ok(Claims { sub: Some(sub) }) => format!("sub {sub}").into(),
+            _ => format!("claims {}", blake3::hash(claims.as_bytes()).to_hex()).into(),
+        }
+    }
+
+    /// Whether his credential has ended (FUN-31).
+    pub(super) fn is_over(&self) -> bool {
+        self.context.requester.recheck().is_err()
+    }
+
+    /// Whose records he writes.
+    pub(super) fn owner(&self) -> Option<Arc<str>> {
+        self.claims.as_ref()?;
+        Some(self.context.auth.principal.owner())
+    }
+}
+
+/// A result.
+#[derive(Clone)]
+pub(super) struct LiveAnswer {
+    pub(super) data: Option<Arc<str>>,
+    pub(super) hash: Arc<str>,
+    pub(super) seq: Seq,
+    /// Hashes of the tables that it depends on, or that the call changed.
+    pub(super) tables: Vec<String>,
+    pub(super) warnings: Arc<[String]>,
+}
+
+/// What it takes to make a result again.
+pub(super) struct Rerun {
+    pub(super) caller: LiveCaller,
+    pub(super) kind: FunctionKind,
+}
