@@ -56,6 +56,11 @@ impl DeployedSlot {
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Whether these are the functions that are called.
+    pub(super) fn is_current(&self, functions: &Arc<LoadedFunctions>) -> bool {
+        matches!(self.get(), Some(Loaded::Functions(current)) if Arc::ptr_eq(&current, functions))
+    }
+
     fn get(&self) -> Option<Loaded> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

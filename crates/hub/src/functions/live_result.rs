@@ -34,6 +34,13 @@ impl LiveCaller {
         Self { context, claims, guard_prefix: "[Ferry]", can_sign: false }
     }
 
+    /// What a result depends on that depends on its user: all that is claimed of him, since a role that was taken away must
+    /// not show what it showed; empty for nobody.
+    pub(super) fn claims_key(&self) -> Arc<str> {
+        let hash = |claims: &Arc<str>| blake3::hash(claims.as_bytes()).to_hex().as_str().into();
+        self.claims.as_ref().map_or_else(|| "".into(), hash)
+    }
+
     /// The user: claim `sub`, else a hash of the claims; empty for nobody.
     pub(super) fn user_key(&self) -> Arc<str> {
         #[derive(serde::Deserialize)]

@@ -125,6 +125,13 @@ pub struct LiveQueries<P> {
     pushes: HashMap<PushReason, u64>,
 }
 
+/// Of the tables that changed those that a page was told of; all of these where it knows none of them, since what it does
+/// not know it takes for somebody else's.
+fn known_of(changed: &[Arc<str>], told: &Tables) -> Vec<Arc<str>> {
+    let known: Vec<Arc<str>> = changed.iter().filter(|table| told.contains(table)).cloned().collect();
+    if known.is_empty() { told.to_vec() } else { known }
+}
+
 impl<P: Clone> LiveQueries<P> {
     /// None. What was changed by commits up to `seq` is not known.
     #[must_use]
@@ -168,6 +175,7 @@ impl<P: Clone> LiveQueries<P> {
             for query in self.queries.of_table(name) {
                 self.queries.note_changed(query, name, seq);
                 self.push_all(query, now_ms);
+                self.run_if_kept(query);
             }
         }
     }
@@ -180,6 +188,7 @@ impl<P: Clone> LiveQueries<P> {
                 self.queries.note_changed(query, table, seq);
             }
             self.push_all(query, now_ms);
+            self.run_if_kept(query);
         }
     }
 
@@ -193,6 +202,14 @@ impl<P: Clone> LiveQueries<P> {
             }
         } else {
             self.push_all(query, now_ms);
+            self.run_if_kept(query);
+        }
+    }
+
+    /// Sockets that keep a result are sent it, however it is watched.
+    fn run_if_kept(&mut self, query: QueryId) {
+        if self.queries.is_kept(query) {
+            self.make_due(query);
         }
     }
 
@@ -217,6 +234,7 @@ impl<P: Clone> LiveQueries<P> {
                 continue;
             }
             holder.is_stale = true;
+            let tables = known_of(&tables, &holder.told);
             self.sessions.tell(&holder.session, &tables, seq, holder.not_before_ms, now_ms);
             told += 1;
         }
@@ -230,8 +248,14 @@ impl<P: Clone> LiveQueries<P> {
         let Registration { session, key, tables, hash, seq, gate, not_before_ms, payload } = registration;
         let is_old = self.changes.changed_after(&tables, seq);
         let query = self.queries.get_or_make(key, &tables, seq, gate, payload);
-        let holder =
-            Holder { session: Arc::clone(&session), socket: None, hash, is_stale: false, not_before_ms };
+        let holder = Holder {
+            session: Arc::clone(&session),
+            socket: None,
+            hash,
+            is_stale: false,
+            told: tables,
+            not_before_ms,
+        };
         self.queries.hold(query, holder);
         if let Some(oldest) = self.sessions.held(&session, query, now_ms) {
             // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
@@ -267,6 +291,7 @@ impl<P: Clone> LiveQueries<P> {
             socket: Some((socket, Arc::clone(id))),
             hash: known.unwrap_or(0),
             is_stale: true,
+            told: none,
             not_before_ms: 0,
         };
         self.queries.hold(query, holder);
@@ -276,9 +301,9 @@ impl<P: Clone> LiveQueries<P> {
 
     /// Ends what [`Self::subscribe`] began.
     pub fn unsubscribe(&mut self, socket: SocketId, id: &str) {
-        let query = self.subscriptions.get_mut(&socket).and_then(|kept| kept.remove(id));
-        if let Some(query) = query {
-            self.queries.release_socket(query, socket, id);
+        let kept = self.subscriptions.get_mut(&socket).and_then(|kept| kept.remove_entry(id));
+        if let Some((id, query)) = kept {
+            self.queries.release_socket(query, socket, &id);
         }
     }
 
@@ -293,6 +318,7 @@ impl<P: Clone> LiveQueries<P> {
             self.make_due(query);
         } else {
             self.push_all(query, now_ms);
+            self.run_if_kept(query);
         }
     }
 
@@ -310,11 +336,17 @@ impl<P: Clone> LiveQueries<P> {
         self.queries.is_kept(query)
     }
 
-    /// Ends all that a socket keeps.
-    pub fn unsubscribe_all(&mut self, socket: SocketId) {
-        for (id, query) in self.subscriptions.remove(&socket).unwrap_or_default() {
+    /// Ends all that a socket keeps, and tells what it was.
+    pub fn take_subscriptions(&mut self, socket: SocketId) -> Vec<(Arc<str>, QueryKey, P)> {
+        let kept = self.subscriptions.remove(&socket).unwrap_or_default();
+        let mut taken = Vec::new();
+        for (id, query) in kept {
+            if let Some((key, payload)) = self.queries.get(query) {
+                taken.push((Arc::clone(&id), key, payload));
+            }
             self.queries.release_socket(query, socket, &id);
         }
+        taken
     }
 
     /// Whether something is due.
@@ -350,8 +382,9 @@ impl<P: Clone> LiveQueries<P> {
                     holder.hash = evaluated.hash;
                     holder.is_stale = false;
                 }
-                None if holder.hash != evaluated.hash && !holder.is_stale => {
+                None if holder.hash != evaluated.hash && !holder.is_stale && evaluated.gate == Gate::Run => {
                     holder.is_stale = true;
+                    let changed = known_of(&changed, &holder.told);
                     self.sessions.tell(&holder.session, &changed, seq, holder.not_before_ms, now_ms);
                     told += 1;
                 }
@@ -378,7 +411,11 @@ impl<P: Clone> LiveQueries<P> {
         if is_due {
             self.make_due(query);
         }
-        let sockets = self.queries.holders_mut(query).filter_map(|holder| holder.socket.clone());
+        let sockets = self.queries.holders_mut(query).filter_map(|holder| {
+            // The next result is sent, whatever he held before.
+            holder.is_stale |= holder.socket.is_some();
+            holder.socket.clone()
+        });
         sockets.map(|(socket, id)| LiveOutput::Result { socket, id, same: false }).collect()
     }
 
@@ -389,7 +426,7 @@ impl<P: Clone> LiveQueries<P> {
 
     /// A socket is closed.
     pub fn disconnect(&mut self, socket: SocketId, now_ms: u64) {
-        self.unsubscribe_all(socket);
+        self.take_subscriptions(socket);
         self.sessions.disconnect(socket, now_ms);
     }
 

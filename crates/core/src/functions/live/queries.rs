@@ -48,7 +48,25 @@ pub(super) struct Holder {
     pub(super) hash: u64,
     /// He was told, and has not come again.
     pub(super) is_stale: bool,
+    /// The tables that his answer named: a page knows no others.
+    pub(super) told: Tables,
     pub(super) not_before_ms: u64,
+}
+
+/// Who holds a result: a session once, a socket under each name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum HolderKey {
+    Session(Arc<str>),
+    Socket(SocketId, Arc<str>),
+}
+
+impl Holder {
+    fn key(&self) -> HolderKey {
+        match &self.socket {
+            Some((socket, id)) => HolderKey::Socket(*socket, Arc::clone(id)),
+            None => HolderKey::Session(Arc::clone(&self.session)),
+        }
+    }
 }
 
 struct Query<P> {
@@ -58,7 +76,9 @@ struct Query<P> {
     seq: Seq,
     gate: Gate,
     payload: P,
-    holders: Vec<Holder>,
+    holders: HashMap<HolderKey, Holder>,
+    /// Sockets among the holders.
+    kept: usize,
     /// Tables that changed since its holders were last compared, and the newest commit of these.
     changed: Vec<Arc<str>>,
     changed_seq: Seq,
@@ -132,7 +152,8 @@ impl<P: Clone> Queries<P> {
             seq,
             gate,
             payload,
-            holders: Vec::new(),
+            holders: HashMap::new(),
+            kept: 0,
             changed: Vec::new(),
             changed_seq: Seq(0),
             is_due: false,
@@ -190,19 +211,14 @@ impl<P: Clone> Queries<P> {
     /// Adds a holder; one of the same session, or socket and name, is replaced.
     pub(super) fn hold(&mut self, id: QueryId, holder: Holder) {
         let Some(query) = self.all.get_mut(&id) else { return };
-        let same = query.holders.iter_mut().find(|known| match (&known.socket, &holder.socket) {
-            (None, None) => known.session == holder.session,
-            (Some(known), Some(new)) => known == new,
-            _ => false,
-        });
-        match same {
-            Some(known) => *known = holder,
-            None => query.holders.push(holder),
+        let is_socket = holder.socket.is_some();
+        if query.holders.insert(holder.key(), holder).is_none() && is_socket {
+            query.kept += 1;
         }
     }
 
     pub(super) fn holders_mut(&mut self, id: QueryId) -> impl Iterator<Item = &mut Holder> {
-        self.all.get_mut(&id).into_iter().flat_map(|query| query.holders.iter_mut())
+        self.all.get_mut(&id).into_iter().flat_map(|query| query.holders.values_mut())
     }
 
     pub(super) fn note_changed(&mut self, id: QueryId, table: &Arc<str>, seq: Seq) {
@@ -223,22 +239,27 @@ impl<P: Clone> Queries<P> {
         }
     }
 
-    /// Whether running it again is what finds out; sockets that keep the result are served by that alone.
+    /// Whether running it again is what finds out.
     pub(super) fn may_be_gated(&self, id: QueryId) -> bool {
         let is_gated =
             |query: &Query<P>| query.gate == Gate::Run && query.changed_in_a_row < CHANGED_IN_A_ROW_MAX;
-        self.is_kept(id) || self.all.get(&id).is_some_and(is_gated)
+        self.all.get(&id).is_some_and(is_gated)
     }
 
     /// Whether a socket keeps its result.
     pub(super) fn is_kept(&self, id: QueryId) -> bool {
-        self.all.get(&id).is_some_and(|query| query.holders.iter().any(|holder| holder.socket.is_some()))
+        self.all.get(&id).is_some_and(|query| query.kept > 0)
+    }
+
+    /// What it is of, and what it takes to run it.
+    pub(super) fn get(&self, id: QueryId) -> Option<(QueryKey, P)> {
+        self.all.get(&id).map(|query| (query.key.clone(), query.payload.clone()))
     }
 
     /// Whether somebody who was not told yet holds its result, or a socket keeps it.
     pub(super) fn is_awaited(&self, id: QueryId) -> bool {
         let is_awaited = |holder: &Holder| holder.socket.is_some() || !holder.is_stale;
-        self.all.get(&id).is_some_and(|query| query.holders.iter().any(is_awaited))
+        self.all.get(&id).is_some_and(|query| query.holders.values().any(is_awaited))
     }
 
     /// True if it is to be listed as due: it is not yet, and does not run either.
@@ -280,19 +301,17 @@ impl<P: Clone> Queries<P> {
         }
     }
 
-    pub(super) fn release(&mut self, id: QueryId, session: &str) {
+    pub(super) fn release(&mut self, id: QueryId, session: &Arc<str>) {
         if let Some(query) = self.all.get_mut(&id) {
-            query.holders.retain(|holder| holder.socket.is_some() || &*holder.session != session);
+            query.holders.remove(&HolderKey::Session(Arc::clone(session)));
         }
         self.drop_if_unheld(id);
     }
 
-    pub(super) fn release_socket(&mut self, id: QueryId, socket: SocketId, name: &str) {
-        let is_meant = |holder: &Holder| {
-            holder.socket.as_ref().is_some_and(|(known, id)| *known == socket && &**id == name)
-        };
+    pub(super) fn release_socket(&mut self, id: QueryId, socket: SocketId, name: &Arc<str>) {
         if let Some(query) = self.all.get_mut(&id) {
-            query.holders.retain(|holder| !is_meant(holder));
+            let held = query.holders.remove(&HolderKey::Socket(socket, Arc::clone(name)));
+            query.kept -= usize::from(held.is_some());
         }
         self.drop_if_unheld(id);
     }

@@ -25,6 +25,9 @@ pub struct SessionLimits {
 /// How often sessions without sockets are looked at, milliseconds.
 const EXPIRY_CHECK_MS: u64 = 1_000;
 
+/// Sessions that are forgotten at once; others have their turn in between.
+const EXPIRED_AT_ONCE: usize = 500;
+
 struct Session {
     sockets: Vec<SocketId>,
     /// Since when it has no socket.
@@ -171,12 +174,14 @@ impl Sessions {
         if self.alone == 0 || now_ms < self.checked_ms + EXPIRY_CHECK_MS {
             return Vec::new();
         }
-        self.checked_ms = now_ms;
         let is_over = |session: &Session| {
             session.alone_since_ms.is_some_and(|since| since + SESSION_LINGER_MS <= now_ms)
         };
-        let over: Vec<Arc<str>> =
-            self.all.iter().filter(|(_, session)| is_over(session)).map(|(id, _)| Arc::clone(id)).collect();
+        let over = self.all.iter().filter(|(_, session)| is_over(session)).map(|(id, _)| Arc::clone(id));
+        let over: Vec<Arc<str>> = over.take(EXPIRED_AT_ONCE).collect();
+        if over.len() < EXPIRED_AT_ONCE {
+            self.checked_ms = now_ms;
+        }
         self.alone -= over.len();
         over.into_iter()
             .filter_map(|id| {

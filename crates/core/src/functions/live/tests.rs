@@ -329,3 +329,41 @@ fn a_kept_result_holds_until_a_table_of_it_changes_and_all_results_fit_their_mem
     drop(cache);
     assert_eq!(used.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
+
+// Verifies: FUN-27, FUN-35
+#[test]
+fn a_page_is_told_of_tables_that_its_answer_named() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    live.register(registration("s", "drift", &["kv", "a"], 10, 1), 0);
+    live.committed(Seq(2), &names(&["kv"]), &[], 0);
+    assert_eq!(run(&mut live, &["kv", "b"], 10, 2, 0), 1, "the same result, from other tables");
+    assert_eq!(told(&mut live, 100), []);
+    live.committed(Seq(3), &names(&["b"]), &[], 100);
+    assert_eq!(run(&mut live, &["kv", "b"], 11, 3, 100), 1);
+    assert_eq!(told(&mut live, 200), [(1, vec!["kv".to_owned(), "a".to_owned()], 3)]);
+}
+
+// Verifies: FUN-28, FUN-29, FUN-31, FUN-36
+#[test]
+fn what_a_socket_keeps_is_run_whatever_changed_and_told_after_a_failure() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    live.connect(&"page".into(), SocketId(2), 0);
+    assert!(live.subscribe(SocketId(1), &"a".into(), key("f"), None, ()));
+    let due = |live: &mut Live| live.take_due().into_iter().map(|(query, ..)| query).next();
+    let open = |hash, seq| Evaluated { gate: Gate::Open, ..evaluated(&["t", "named"], hash, seq) };
+    let query = due(&mut live).unwrap();
+    live.evaluated(query, &open(1, 1), 0);
+    // A page holds the result of the same function, which depends on more than tables: it is told unrun.
+    live.register(Registration { gate: Gate::Open, ..registration("page", "f", &["t", "named"], 5, 1) }, 0);
+    live.committed(Seq(2), &names(&["t"]), &[], 0);
+    assert_eq!(told(&mut live, 10), [(2, vec!["t".to_owned()], 2)]);
+    let query = due(&mut live).unwrap();
+    assert_eq!(live.not_run(query, 10).len(), 1, "it failed");
+    live.committed(Seq(3), &[], &names(&["named"]), 20);
+    let query = due(&mut live).unwrap();
+    assert_eq!(live.evaluated(query, &open(1, 3), 20).outputs.len(), 1, "the same as before the failure");
+    live.reset(Seq(4), 30);
+    assert!(due(&mut live).is_some(), "other functions may give another result");
+}

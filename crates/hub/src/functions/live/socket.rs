@@ -282,11 +282,17 @@ impl Session {
         match auth::enter(&self.hub, &self.parts, Carriers::Message(token), Some(&path)).await {
             Ok(caller) => {
                 self.tell(socket, &ServerFrame::AuthOk { exp: caller.expires_unix() }).await?;
-                if LiveCaller::of(&caller).user_key() != LiveCaller::of(&self.caller).user_key() {
-                    // Another user: what was kept for the one before is not shown to him.
-                    let state = &self.caller.context.database.models().functions;
-                    state.with_live(|live| live.queries.unsubscribe_all(self.id));
-                }
+                // What is kept is kept for him from now on.
+                let known = LiveCaller::of(&caller);
+                let user = Some(known.claims_key());
+                let state = &self.caller.context.database.models().functions;
+                state.with_live(|live| {
+                    for (id, key, rerun) in live.queries.take_subscriptions(self.id) {
+                        let rerun = Arc::new(Rerun { caller: known.clone(), kind: rerun.kind });
+                        let key = QueryKey { user: user.clone(), ..key };
+                        live.queries.subscribe(self.id, &id, key, None, rerun);
+                    }
+                });
                 Ok(Some(caller))
             }
             Err(refusal) => {
@@ -322,9 +328,8 @@ impl Session {
             }
         };
         let caller = LiveCaller::of(&self.caller);
-        // Whether its result depends on him is not known yet.
-        let user = caller.claims.is_some().then(|| caller.user_key());
-        let key = QueryKey { function: function.into(), args: args.into(), user };
+        // Whether its result depends on him is not known yet: it is his own.
+        let key = QueryKey { function: function.into(), args: args.into(), user: Some(caller.claims_key()) };
         let known = known.and_then(|known| u64::from_str_radix(known, 16).ok());
         let database = &self.caller.context.database;
         let fits = database.models().functions.with_live(|live| {

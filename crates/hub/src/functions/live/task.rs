@@ -1,6 +1,9 @@
 //! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey};
 use tokio::time::Instant;
@@ -51,22 +54,57 @@ impl Budget {
     }
 }
 
+/// Queries that are due: those that only see whether a result changed come before those that sockets keep, which are run
+/// whatever they cost.
+#[derive(Default)]
+struct Due {
+    gated: VecDeque<DueQuery>,
+    kept: VecDeque<DueQuery>,
+}
+
+type DueQuery = (QueryId, QueryKey, Arc<Rerun>);
+
+impl Due {
+    fn add(&mut self, live: &Live, due: Vec<DueQuery>) {
+        for query in due {
+            let is_kept = live.queries.is_kept(query.0);
+            (if is_kept { &mut self.kept } else { &mut self.gated }).push_back(query);
+        }
+    }
+
+    /// Some that are run at once, and whether each is run whatever it costs.
+    fn batch(&mut self) -> Vec<(DueQuery, bool)> {
+        let gated = self.gated.drain(..self.gated.len().min(RUNS_AT_ONCE)).map(|query| (query, false));
+        let mut batch: Vec<_> = gated.collect();
+        let room = (RUNS_AT_ONCE - batch.len()).max(1).min(self.kept.len());
+        batch.extend(self.kept.drain(..room).map(|query| (query, true)));
+        batch
+    }
+}
+
 async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
     let state = Arc::clone(&database.models().functions);
     let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
     let mut budget = Budget { left_ms: BUDGET_MAX_MS, since: Instant::now() };
+    let mut due = Due::default();
     loop {
-        let (due, next_ms, is_empty) = state
+        let (next_ms, is_empty) = state
             .look_at_live(|live| {
                 let outputs = live.queries.take_outputs(now_ms());
                 deliver(live, outputs, None);
                 count_pushes(live);
-                (live.queries.take_due(), live.queries.due_ms(), live.queries.is_empty())
+                let more = live.queries.take_due();
+                due.add(live, more);
+                (live.queries.due_ms(), live.queries.is_empty())
             })
-            .unwrap_or_default();
-        if !due.is_empty() {
+            .unwrap_or((None, true));
+        let batch = due.batch();
+        if !batch.is_empty() {
             budget.refill();
-            run_due(hub, database, due, &mut budget).await;
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = run_batch(hub, database, batch, &mut budget) => {}
+            }
             continue;
         }
         if is_empty {
@@ -78,7 +116,7 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
             }
             continue;
         }
-        let due = async {
+        let next = async {
             match next_ms {
                 Some(at) => tokio::time::sleep_until(instant(at)).await,
                 None => std::future::pending().await,
@@ -88,63 +126,59 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
             () = stopping.cancelled() => return,
             () = closed.cancelled() => return,
             () = state.woken.notified() => {}
-            () = due => {}
+            () = next => {}
         }
     }
 }
 
-async fn run_due(
+async fn run_batch(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
-    due: Vec<(QueryId, QueryKey, Arc<Rerun>)>,
+    batch: Vec<(DueQuery, bool)>,
     budget: &mut Budget,
 ) {
     let state = Arc::clone(&database.models().functions);
     let deployed = deployed::current(hub, database).await.ok().flatten();
-    let mut due = due.into_iter();
-    loop {
-        let batch: Vec<_> = due.by_ref().take(RUNS_AT_ONCE).collect();
-        if batch.is_empty() {
-            return;
-        }
-        let began = Instant::now();
-        let mut runs = tokio::task::JoinSet::new();
-        for (query, key, rerun) in batch {
-            let is_kept = state.look_at_live(|live| live.queries.is_kept(query)).unwrap_or(false);
-            let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
-            let Some(deployed) = deployed.clone().filter(|_| may_run) else {
-                not_run(database, query, None);
-                continue;
-            };
-            let hub = Arc::clone(hub);
-            runs.spawn(async move {
-                let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
-                let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
-                let evaluated = match kind {
-                    Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
-                    None => Err(CallRefusal::new(format!(
-                        "NOT_FOUND: Function \"{}\" does not exist.",
-                        key.function
-                    ))),
-                };
-                (query, evaluated)
-            });
-        }
-        while let Some(run) = runs.join_next().await {
-            let Ok((query, evaluated)) = run else { continue };
-            match evaluated {
-                Ok((evaluated, answer)) => {
-                    let differed = state.look_at_live(|live| {
-                        let compared = live.queries.evaluated(query, &evaluated, now_ms());
-                        deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
-                        compared.differed
-                    });
-                    let changed = if differed.unwrap_or(false) { "true" } else { "false" };
-                    metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
+    let began = Instant::now();
+    let mut is_gated = false;
+    let mut runs = tokio::task::JoinSet::new();
+    for ((query, key, rerun), is_kept) in batch {
+        let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
+        let Some(deployed) = deployed.clone().filter(|_| may_run) else {
+            not_run(database, query, None);
+            continue;
+        };
+        is_gated |= !is_kept;
+        let hub = Arc::clone(hub);
+        runs.spawn(async move {
+            let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
+            let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
+            let evaluated = match kind {
+                Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
+                None => {
+                    Err(CallRefusal::new(format!("NOT_FOUND: Function \"{}\" does not exist.", key.function)))
                 }
-                Err(refusal) => not_run(database, query, Some(Fresh::Failed(Arc::new(refusal)))),
+            };
+            (query, evaluated)
+        });
+    }
+    while let Some(run) = runs.join_next().await {
+        let Ok((query, evaluated)) = run else { continue };
+        match evaluated {
+            Ok(None) => not_run(database, query, None),
+            Ok(Some((evaluated, answer))) => {
+                let differed = state.look_at_live(|live| {
+                    let compared = live.queries.evaluated(query, &evaluated, now_ms());
+                    deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
+                    compared.differed
+                });
+                let changed = if differed.unwrap_or(false) { "true" } else { "false" };
+                metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
             }
+            Err(refusal) => not_run(database, query, Some(Fresh::Failed(Arc::new(refusal)))),
         }
+    }
+    if is_gated {
         budget.left_ms -= began.elapsed().as_secs_f64() * 1000.0;
     }
 }

@@ -8,6 +8,7 @@ use ferry_core::functions::live::{
 };
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
+use ferry_types::Seq;
 use http::HeaderMap;
 
 use crate::{
@@ -59,6 +60,8 @@ struct Made {
     answer: LiveAnswer,
     depends: Tables,
     gate: Gate,
+    /// It is the result for this user alone.
+    is_of_user: bool,
 }
 
 /// Makes it.
@@ -84,7 +87,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     let making = Making {
         state: Arc::clone(&database.models().functions),
         env: hub.control.function_env(database.id())?,
-        user: wanted.caller.user_key(),
+        user: wanted.caller.claims_key(),
         session: wanted.session.map(Arc::from),
         not_before_ms: match wanted.dialect {
             RpcDialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
@@ -121,7 +124,7 @@ fn answered_before(stored: &StoredAnswer) -> Result<Made, CallRefusal> {
     let hash = result_hash(data.as_deref()).into();
     let (tables, warnings) = (body.tables, body.warnings.into());
     let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings };
-    Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open })
+    Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open, is_of_user: true })
 }
 
 impl Making<'_> {
@@ -159,6 +162,7 @@ impl Making<'_> {
                     answer: LiveAnswer { data, hash, seq, tables, warnings },
                     depends,
                     gate: Gate::Run,
+                    is_of_user: key.user.is_some(),
                 };
                 if let Some(session) = &self.session {
                     live.queries.register(self.registration(session, key, &made), now_ms());
@@ -216,7 +220,8 @@ impl Making<'_> {
         let tables = answer_tables(done.wrote, kind, (&done.reads, &done.selected, &done.written), outcome);
         let warnings: Arc<[String]> = outcome.warnings.as_slice().into();
         let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
-        let made = Made { answer, depends: depends_on(done), gate: gate_of(done) };
+        let is_of_user = outcome.used.user;
+        let made = Made { answer, depends: depends_on(done), gate: gate_of(done), is_of_user };
         if done.wrote || kind == FunctionKind::Action {
             return made;
         }
@@ -227,7 +232,9 @@ impl Making<'_> {
                     outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
                 live.queries.committed(live.queries.changes().newest(), &[], &named, now_ms());
             }
-            if self.may_be_kept && made.gate == Gate::Run && is_repeatable(done) {
+            // What code gave that is called no more says nothing of the code that is.
+            let is_current = self.state.deployed.is_current(&self.wanted.deployed);
+            if is_current && self.may_be_kept && made.gate == Gate::Run && is_repeatable(done) {
                 live.env_is(self.env.version);
                 let kept = CachedResult {
                     data: made.answer.data.clone(),
@@ -239,20 +246,22 @@ impl Making<'_> {
                 live.cache.put(key.clone(), kept);
             }
             if let Some(session) = &self.session {
-                live.queries.register(self.registration(session, key, &made), now_ms());
+                let registration = self.registration(session, key, &made);
+                let seq = if is_current { registration.seq } else { Seq(0) };
+                live.queries.register(Registration { seq, ..registration }, now_ms());
             }
         });
         made
     }
 }
 
-/// Makes a live result again, to see whether it changed.
+/// Makes a live result again, to see whether it changed. `None`: it was the same for all, and now depends on who asks.
 pub(in crate::functions) async fn evaluate(
     hub: &Arc<Hub>,
     deployed: Arc<LoadedFunctions>,
     key: &QueryKey,
     rerun: &Rerun,
-) -> Result<(Evaluated, LiveAnswer), CallRefusal> {
+) -> Result<Option<(Evaluated, LiveAnswer)>, CallRefusal> {
     let wanted = WantedResult {
         hub,
         caller: rerun.caller.clone(),
@@ -267,9 +276,12 @@ pub(in crate::functions) async fn evaluate(
         session: None,
         dialect: RpcDialect::Ferry,
     };
-    let Made { answer, depends, gate } = made(wanted).await?;
+    let Made { answer, depends, gate, is_of_user } = made(wanted).await?;
+    if is_of_user && key.user.is_none() {
+        return Ok(None);
+    }
     let hash = u64::from_str_radix(&answer.hash, 16).unwrap_or(0);
-    Ok((Evaluated { tables: depends, hash, seq: answer.seq, gate }, answer))
+    Ok(Some((Evaluated { tables: depends, hash, seq: answer.seq, gate }, answer)))
 }
 
 fn depends_on(done: &CallDone) -> Tables {
@@ -287,7 +299,8 @@ fn gate_of(done: &CallDone) -> Gate {
 /// Whether it would be the same as long as no row changes (FUN-33).
 fn is_repeatable(done: &CallDone) -> bool {
     let used = done.outcome.used;
-    !(used.clock || used.random || done.is_volatile)
+    // What it tells others it must tell them each time.
+    !(used.clock || used.random || done.is_volatile) && done.outcome.invalidate.is_empty()
 }
 
 fn log(wanted: &WantedResult<'_>, lines: &[FunctionLogLine]) {
