@@ -114,6 +114,34 @@ fn read_then_write_is_atomic_under_concurrent_writers() {
     assert_eq!(names.len(), 200, "each call saw what all before it wrote");
 }
 
+// Twelve at once waited for one another: for the writer, and for places.
+// Verifies: FUN-13, FUN-14
+#[test]
+fn calls_that_wait_between_reading_and_writing_end_and_none_is_lost() {
+    let functions = Functions::with(
+        &[],
+        &format!(
+            "{FUNCTIONS}\nexport async function addSlowly(ctx) {{ const n = (await ctx.db.select().from(users)).length;\n\
+             await new Promise((done) => setTimeout(done, 2));\n\
+             return ctx.db.insert(users).values({{ name: `user ${{n}}` }}).returning().get(); }}"
+        ),
+    );
+    thread::scope(|scope| {
+        for number in 0..12 {
+            let page = functions.page(&format!("w{number}"));
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    page.data("addSlowly", &json!({}));
+                }
+            });
+        }
+    });
+    let users = functions.page("r").data("getUsers", &json!({}));
+    let names: BTreeSet<String> =
+        users.as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names.len(), 120, "each call saw what all before it wrote");
+}
+
 // Verifies: FUN-16
 #[test]
 fn a_transaction_inside_a_call_is_undone_alone() {

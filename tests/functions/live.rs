@@ -296,3 +296,46 @@ fn a_session_keeps_so_many_results_and_sockets() {
     let refused = http::send(functions.address(), "GET", &path, &[], b"").unwrap();
     assert_eq!(refused.status, 426);
 }
+
+// A result that was the same for all was made again as its last caller, and sent to everybody.
+// Verifies: FUN-30, FUN-36
+#[test]
+fn a_result_that_comes_to_depend_on_its_user_is_shown_to_nobody_else() {
+    let functions = Functions::with(
+        &[],
+        r#"
+import { query } from "@ferry/server";
+import { users } from "../schema";
+export const feed = query(async (ctx) => (await ctx.db.select().from(users)).length > 0 ? ctx.user : "nobody");
+export async function create(ctx) { await ctx.db.insert(users).values({ name: "x" }); }
+"#,
+    );
+    let mut socket = functions.page("anonymous").ferry_socket();
+    socket.send(r#"{"type":"sub","id":"1","fn":"feed","args":{}}"#);
+    assert_eq!(socket.frame()["data"], "nobody");
+    let request = json!({ "databaseId": functions.place.database, "models": ["functions"], "ops": ["read", "write"],
+        "ttlSeconds": 3600 });
+    let issued = functions.place.user.ferry("IssueSyncToken", &request).unwrap();
+    let mut known = functions.page("known");
+    known.token = Some(issued["token"].as_str().unwrap().to_owned());
+    let mut known_socket = known.socket();
+    assert_eq!(known.data("feed", &json!({})), "nobody");
+    functions.page("w").data("create", &json!({}));
+    assert_eq!(socket.frame()["data"], serde_json::Value::Null, "nobody is logged in here");
+    assert!(matches!(known_socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
+    assert!(known.data("feed", &json!({}))["sub"].is_string());
+}
+
+// Verifies: FUN-29, FUN-36
+#[test]
+fn a_deployment_is_a_new_result_for_sockets_that_keep_one() {
+    let source = |version: u32| format!("export async function version() {{ return {version}; }}");
+    let functions = Functions::with(&[], &source(1));
+    let mut socket = functions.page("s1").ferry_socket();
+    socket.send(r#"{"type":"sub","id":"1","fn":"version","args":{}}"#);
+    assert_eq!(socket.frame()["data"], 1);
+    functions.deploy(&[("schema.ts", SCHEMA), ("functions/index.ts", &source(2))]);
+    let frames = [socket.frame(), socket.frame()];
+    assert!(frames.iter().any(|frame| frame["data"] == 2), "{frames:?}");
+    assert_eq!(functions.page("s2").data("version", &json!({})), 2);
+}

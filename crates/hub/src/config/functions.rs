@@ -34,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
         "CALLS",
         "Calls of a database that may be under way or wait [default: 256]",
     ),
-    key("functions.contexts", "CONTEXTS", "JavaScript contexts of a database at once [default: 8]"),
+    key("functions.contexts", "CONTEXTS", "JavaScript contexts of a database at once [default: 32]"),
     key(
         "functions.context_calls",
         "CALLS",
@@ -108,7 +108,7 @@ impl FunctionsConfig {
             fetch_max_bytes: values.number("functions.fetch_max_bytes", 5 << 20, 1, 256 << 20)?,
             fetch_allow: values.list("functions.fetch_allow", |host| Ok(host.to_ascii_lowercase()))?,
             waiting_calls: values.number("functions.waiting_calls", 256, 1, 100_000)?,
-            contexts: values.number("functions.contexts", 8, 1, 1_000)?,
+            contexts: values.number("functions.contexts", 32, 1, 1_000)?,
             context_calls: values.number("functions.context_calls", 1_000, 1, u32::MAX)?,
             cache_bytes: values.number("functions.cache_bytes", 64 << 20, 0, 16 << 30)?,
             bundle_max_bytes: values.number("functions.bundle_max_bytes", 8 << 20, 1 << 10, 64 << 20)?,

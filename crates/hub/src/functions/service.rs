@@ -11,8 +11,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{config::FunctionsConfig, database::Database};
 
-/// Threads that run JavaScript beside the writers, for each core.
-const THREADS_PER_CORE: usize = 4;
+/// Threads that run JavaScript beside the writers, for each core: more than one database can fill with endless loops, so
+/// that the system shares the cores out among all calls.
+const THREADS_PER_CORE: usize = 32;
 
 /// Functions' state of the whole hub.
 pub struct FunctionsService {

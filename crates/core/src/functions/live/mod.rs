@@ -421,7 +421,15 @@ impl<P: Clone> LiveQueries<P> {
 
     /// A socket of a session opens; the oldest of the session is given back if there are too many (FUN-26).
     pub fn connect(&mut self, session: &Arc<str>, socket: SocketId, now_ms: u64) -> Option<SocketId> {
-        self.sessions.connect(session, socket, now_ms)
+        let oldest = self.sessions.connect(session, socket, now_ms);
+        // What was sent into a socket that was dead already is told again (FUN-25).
+        for query in self.sessions.held_by(session) {
+            let (_, seq) = self.queries.changed(query);
+            if let Some(told) = self.queries.stale_tables(query, session) {
+                self.sessions.tell(session, &told, seq, 0, now_ms.saturating_sub(GATHER_MS));
+            }
+        }
+        oldest
     }
 
     /// A socket is closed.

@@ -251,6 +251,12 @@ impl<P: Clone> Queries<P> {
         self.all.get(&id).is_some_and(|query| query.kept > 0)
     }
 
+    /// The tables that the session knows the result by, if it was told and did not ask again.
+    pub(super) fn stale_tables(&self, id: QueryId, session: &Arc<str>) -> Option<Tables> {
+        let holder = self.all.get(&id)?.holders.get(&HolderKey::Session(Arc::clone(session)))?;
+        holder.is_stale.then(|| Arc::clone(&holder.told))
+    }
+
     /// What it is of, and what it takes to run it.
     pub(super) fn get(&self, id: QueryId) -> Option<(QueryKey, P)> {
         self.all.get(&id).map(|query| (query.key.clone(), query.payload.clone()))

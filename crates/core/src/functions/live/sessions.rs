@@ -107,6 +107,11 @@ impl Sessions {
         if session.held.len() > max { session.held.pop_front() } else { None }
     }
 
+    /// What the session holds.
+    pub(super) fn held_by(&self, id: &Arc<str>) -> Vec<QueryId> {
+        self.all.get(id).map(|session| session.held.iter().copied().collect()).unwrap_or_default()
+    }
+
     /// `tables` were changed by commits up to `seq`; to be told `not_before_ms`, and a moment later than now.
     pub(super) fn tell(
         &mut self,

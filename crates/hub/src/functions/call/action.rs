@@ -5,7 +5,7 @@ use ferry_database::WriterLease;
 use ferry_functions::{CpuMeter, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::tracked::SqlAccess;
 use ferry_types::{Result, Seq};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{
     PlannedCall, done,
@@ -27,6 +27,7 @@ struct ActionDb {
     seq: Seq,
     wrote: bool,
     runtime: Handle,
+    thread: Option<OwnedSemaphorePermit>,
 }
 
 /// Runs a call so.
@@ -42,6 +43,7 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
         seq: Seq(0),
         wrote: false,
         runtime: Handle::current(),
+        thread: None,
     };
     let (placed, db, outcome) = drive(plan, placed, db).await?;
     let ActionDb { progress, writer, seq, wrote, .. } = db;
@@ -119,6 +121,8 @@ impl ActionDb {
     }
 
     fn open(&mut self) -> Told<()> {
+        // Who waits here needs no thread that others could run on.
+        self.thread = None;
         let lent = self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime);
         let writer = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
         self.begin_part(SqlAccess::Alone);
@@ -188,6 +192,7 @@ impl FunctionDb for ActionDb {
     }
 
     fn seq(&mut self) -> Told<u64> {
+        self.progress.used_seq();
         Ok(self.seq.0)
     }
 }
@@ -198,6 +203,10 @@ impl DrivenDb for ActionDb {
     }
 
     fn fetched(&mut self) {}
+
+    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>) {
+        self.thread = thread;
+    }
 
     fn end(&mut self, end: CallEnd) {
         self.progress.end = Some(end);

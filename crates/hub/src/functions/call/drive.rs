@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step};
 use ferry_types::{Error, Result};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
 use super::{CallDone, PlannedCall, asks::Asks, progress::CallEnd};
 use crate::hub::Hub;
@@ -29,20 +32,26 @@ pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
     let Ok(Ok(place)) = tokio::time::timeout(longest, places.acquire_owned()).await else {
         return Err(too_many());
     };
+    place_call(plan, place).await
+}
+
+async fn place_call(plan: &PlannedCall, place: OwnedSemaphorePermit) -> Result<PlacedCall> {
     let pool = plan.deployed.pool.clone();
     let now_ms = wall_ms(&plan.hub);
     // A warm one costs nothing; a new one some milliseconds.
-    let instance = if pool.idle() > 0 {
-        pool.take(now_ms)
+    let (instance, place) = if pool.idle() > 0 {
+        (pool.take(now_ms), place)
     } else {
         let pool = pool.clone();
-        tokio::task::spawn_blocking(move || pool.take(now_ms)).await.map_err(|_| Error::internal())?
+        // The place goes with what is made in it, though the caller may not wait for it.
+        let making = tokio::task::spawn_blocking(move || (pool.take(now_ms), place));
+        making.await.map_err(|_| Error::internal())?
     };
     let instance = instance.map_err(|error| {
         tracing::error!(database = %plan.database.id(), ?error, "no context for a function");
         Error::internal()
     })?;
-    Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, _place: place })
+    Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, place })
 }
 
 fn too_many() -> Error {
@@ -58,10 +67,16 @@ pub(super) fn wall_ms(hub: &Hub) -> u64 {
 pub(super) struct PlacedCall {
     pub(super) call: FunctionCall,
     pool: ferry_functions::Pool,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl PlacedCall {
+    /// The same call from its beginning, in the same place: who holds the writer must not wait for one.
+    pub(super) async fn again(self, plan: &PlannedCall) -> Result<Self> {
+        self.pool.give_back(self.call);
+        place_call(plan, self.place).await
+    }
+
     /// Keeps the context for the next call, if it is fit.
     pub(super) fn give_back(self) {
         self.pool.give_back(self.call);
@@ -75,6 +90,9 @@ pub(super) trait DrivenDb: FunctionDb + Send + 'static {
 
     /// The function used `fetch`.
     fn fetched(&mut self);
+
+    /// The right to the thread that the next step runs on, to be given back by who waits on it for others.
+    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>);
 
     /// The driver ends the call.
     fn end(&mut self, end: CallEnd);
@@ -92,12 +110,17 @@ pub(super) async fn drive<D: DrivenDb>(
     let mut asks = Asks::default();
     let mut answers: Vec<(u32, AskAnswer)> = Vec::new();
     loop {
-        let thread = Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await;
+        // Who holds the writer waits for nobody who may wait for it.
+        let thread = match db.holds_writer() {
+            true => None,
+            false => Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await.ok(),
+        };
+        db.set_thread(thread);
         let now_ms = wall_ms(&plan.hub);
         let given = std::mem::take(&mut answers);
         let stepping = tokio::task::spawn_blocking(move || {
             let step = placed.call.step(&mut db, given, now_ms);
-            drop(thread);
+            db.set_thread(None);
             (placed, db, step)
         });
         let step;

@@ -109,6 +109,7 @@ impl FunctionDb for OnPlace<'_, '_> {
     }
 
     fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
+        self.progress.used_seq();
         Ok(match &self.place {
             Place::Writer(transaction) => transaction.seq().0.saturating_sub(1),
             Place::Snapshot(sql) => seq_of(sql).map_or(0, |seq| seq.0),

@@ -1,5 +1,7 @@
 //! Answers that were given under a key (FUN-18): stored in the commit that they answer for.
 
+use std::sync::Arc;
+
 use ferry_core::{functions::deploy, sql::Sql as _};
 use ferry_functions::FunctionOutcome;
 use ferry_sqlite::{NativeSql, Transaction};
@@ -61,6 +63,38 @@ pub(super) fn keep(
     let text = outcome::stored(outcome, &progress.selected(), &progress.written(), plan.kind);
     let (function, now) = (&plan.request.function, plan.hub.clock.now());
     store(&transaction.sql(), key, function, &text, transaction.seq(), now)
+}
+
+/// Keeps the answer to a call that wrote nothing, in a commit of its own; or finds that of an equal call that was first.
+pub(super) async fn keep_alone(
+    plan: &PlannedCall,
+    progress: &mut CallProgress,
+    outcome: FunctionOutcome,
+) -> ferry_types::Result<(FunctionOutcome, Seq, bool)> {
+    let Some(key) = plan.idempotency.clone() else { return Ok((outcome, Seq(0), false)) };
+    let text = outcome::stored(&outcome, &progress.selected(), &progress.written(), plan.kind);
+    let (function, now) = (Arc::clone(&plan.request.function), plan.hub.clock.now());
+    let committed = plan.database.submit(&plan.by, move |transaction| {
+        let found = find(&transaction.sql(), &key, &function, now)?;
+        if matches!(found, Found::Nothing) {
+            store(&transaction.sql(), &key, &function, &text, transaction.seq(), now)?;
+        }
+        Ok((found, Seq(transaction.seq().0.saturating_sub(1))))
+    });
+    let committed = committed.await?;
+    let (found, before) = committed.value;
+    let gone = match found {
+        Found::Nothing => return Ok((outcome, committed.seq.unwrap_or(before), false)),
+        Found::Answer(answer) => {
+            progress.stored = Some(answer);
+            outcome::gone()
+        }
+        Found::OtherCall => {
+            progress.end = Some(CallEnd::OtherCallOfKey);
+            outcome::gone()
+        }
+    };
+    Ok((gone, before, false))
 }
 
 /// Looks the key up.

@@ -6,8 +6,8 @@ use ferry_core::{functions::live::Tables, sql::Value};
 use ferry_database::{SnapshotLease, WriterLease};
 use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::tracked::SqlAccess;
-use ferry_types::{Result, Seq};
-use tokio::runtime::Handle;
+use ferry_types::{Error, Result, Seq};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{
     PlannedCall, done,
@@ -20,6 +20,8 @@ use super::{
 use crate::database::Effect;
 
 enum Held {
+    /// Nothing was asked yet, and there is something to wait for.
+    Nothing,
     Snapshot(SnapshotLease),
     Writer(WriterLease<Effect>),
 }
@@ -30,6 +32,9 @@ struct LeaseDb {
     held: Held,
     /// Once it writes it is lent the writer where it stands.
     in_place: bool,
+    /// It has run a statement.
+    has_begun: bool,
+    thread: Option<OwnedSemaphorePermit>,
     /// What it had read before the present statement.
     reads_before: Tables,
     runtime: Handle,
@@ -38,8 +43,8 @@ struct LeaseDb {
 /// Runs a call so. `in_place`: it is lent the writer without beginning again.
 pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
     let mut writer: Option<WriterLease<Effect>> = None;
+    let mut placed = begin(plan).await?;
     loop {
-        let placed = begin(plan).await?;
         let (held, access) = match writer.take() {
             Some(writer) => (Held::Writer(writer), SqlAccess::Alone),
             None => {
@@ -64,25 +69,28 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
             progress,
             held,
             in_place,
+            has_begun: false,
+            thread: None,
             reads_before: Arc::from([]),
             runtime: Handle::current(),
         };
-        let (placed, db, outcome) = drive(plan, placed, db).await?;
+        let (driven, db, outcome) = drive(plan, placed, db).await?;
         let LeaseDb { mut progress, held, .. } = db;
         match (&progress.end, outcome) {
             (Some(CallEnd::NeedsWriter), _) => {
-                placed.give_back();
+                driven.give_back();
                 return Ok(Ran::NeedsWriter);
             }
             (Some(CallEnd::Restart), _) => {
-                placed.give_back();
-                let Held::Writer(lent) = held else { unreachable!("BUG: it restarts with the writer") };
-                // What it did not write yet is nothing; it goes on with the same transaction.
-                writer = Some(lent);
+                // It has written nothing yet; it goes on with the same transaction.
+                if let Held::Writer(lent) = held {
+                    writer = Some(lent);
+                }
+                placed = driven.again(plan).await?;
             }
             (_, None) => return Ok(Ran::Done(done(outcome::gone(), progress, Seq(0), false))),
             (_, Some(outcome)) => {
-                placed.give_back();
+                driven.give_back();
                 return end(plan, held, &mut progress, outcome)
                     .await
                     .map(|(outcome, seq, wrote)| Ran::Done(done(outcome, progress, seq, wrote)));
@@ -99,6 +107,11 @@ async fn end(
     mut outcome: ferry_functions::FunctionOutcome,
 ) -> Result<(ferry_functions::FunctionOutcome, Seq, bool)> {
     match held {
+        Held::Nothing | Held::Snapshot(_) if outcome.result.is_ok() && plan.idempotency.is_some() => {
+            drop(held);
+            idempotency::keep_alone(plan, progress, outcome).await
+        }
+        Held::Nothing => Ok((outcome, newest(plan), false)),
         Held::Snapshot(snapshot) => Ok((outcome, snapshot.seq(), false)),
         Held::Writer(writer) if outcome.result.is_err() => {
             let seq = writer.seq();
@@ -144,6 +157,7 @@ impl LeaseDb {
     ) -> std::result::Result<T, DbFailure> {
         let Self { plan, progress, held, .. } = self;
         let ran = match held {
+            Held::Nothing => return Err(abort(progress, CallEnd::Refused(Error::internal()))),
             Held::Snapshot(snapshot) => snapshot.run(|sql| {
                 Ok(work(&mut OnPlace { place: Place::Snapshot(sql), plan, progress: &mut *progress }))
             }),
@@ -171,6 +185,8 @@ impl LeaseDb {
     fn take_writer(&mut self) -> bool {
         let Held::Snapshot(snapshot) = &self.held else { return true };
         let seen = snapshot.seq();
+        // Who waits here needs no thread that others could run on.
+        self.thread = None;
         let writer = match self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime) {
             Ok(writer) => writer,
             Err(refusal) => {
@@ -200,6 +216,12 @@ impl LeaseDb {
 
     /// A mutation works on the writer from its first statement on.
     fn begin_statement(&mut self) -> std::result::Result<(), DbFailure> {
+        self.has_begun = true;
+        if matches!(self.held, Held::Nothing) {
+            let lent = self.runtime.block_on(self.plan.database.lend_snapshot());
+            let lent = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
+            self.held = Held::Snapshot(lent);
+        }
         if matches!(self.held, Held::Snapshot(_)) {
             // What the statement itself reads it will read where it writes.
             self.reads_before = self.progress.reads();
@@ -251,7 +273,9 @@ impl FunctionDb for LeaseDb {
     }
 
     fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
+        self.progress.used_seq();
         Ok(match &self.held {
+            Held::Nothing => newest(&self.plan).0,
             Held::Snapshot(snapshot) => snapshot.seq().0,
             Held::Writer(writer) => writer.seq().0.saturating_sub(1),
         })
@@ -265,12 +289,26 @@ impl DrivenDb for LeaseDb {
 
     fn fetched(&mut self) {
         self.progress.has_fetched = true;
+        if !self.has_begun {
+            // What it reads after waiting is to be as new as then.
+            self.held = Held::Nothing;
+        }
         let state = &self.plan.database.models().functions;
         let function: &Arc<str> = &self.plan.request.function;
         state.note_habit(function, |habit| habit.waits = true);
     }
 
+    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>) {
+        self.thread = thread;
+    }
+
     fn end(&mut self, end: CallEnd) {
         self.progress.end = Some(end);
     }
+}
+
+/// The newest commit that functions know of.
+fn newest(plan: &PlannedCall) -> Seq {
+    let state = &plan.database.models().functions;
+    state.look_at_live(|live| live.queries.changes().newest()).unwrap_or_default()
 }

@@ -92,6 +92,11 @@ impl CallProgress {
         union(self.earlier.iter().map(|(.., written)| written), self.run.written())
     }
 
+    /// It asked for what is another value after each commit.
+    pub(super) const fn used_seq(&mut self) {
+        self.was_volatile = true;
+    }
+
     pub(super) fn is_volatile(&self) -> bool {
         self.was_volatile || self.run.is_volatile()
     }

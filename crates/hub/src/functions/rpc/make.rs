@@ -25,6 +25,8 @@ use crate::{
     monotonic::now_ms,
 };
 
+/// Longest arguments that are remembered, bytes. Results of longer ones are not kept, and their pages are told without a run.
+const KEPT_ARGS_MAX_BYTES: usize = 16 << 10;
 /// Headers that carry an API key: no function sees them.
 const KEY_HEADERS: [&str; 2] = ["ferry-key", "x-edgepod-key"];
 
@@ -94,6 +96,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
             RpcDialect::Ferry => 0,
         },
         may_be_kept: wanted.idempotency.is_none()
+            && wanted.args.len() <= KEPT_ARGS_MAX_BYTES
             && !matches!(wanted.kind, FunctionKind::Mutation | FunctionKind::Action),
         wanted: &wanted,
     };
@@ -129,7 +132,13 @@ fn answered_before(stored: &StoredAnswer) -> Result<Made, CallRefusal> {
 
 impl Making<'_> {
     fn key(&self, user: Option<Arc<str>>) -> QueryKey {
-        QueryKey { function: self.wanted.function.into(), args: self.wanted.args.as_str().into(), user }
+        let args = match self.wanted.args.as_str() {
+            args if args.len() > KEPT_ARGS_MAX_BYTES => {
+                format!("#{}", blake3::hash(args.as_bytes()).to_hex()).into()
+            }
+            args => args.into(),
+        };
+        QueryKey { function: self.wanted.function.into(), args, user }
     }
 
     /// That the session wants a result kept fresh.
@@ -172,6 +181,13 @@ impl Making<'_> {
             None
         };
         self.state.with_live(look).flatten()
+    }
+
+    /// Whether running it again would tell whether it changed (FUN-31).
+    fn gate_of(&self, done: &CallDone) -> Gate {
+        let used = done.outcome.used;
+        let is_open = used.fetch || used.headers || used.sign || !done.outcome.subscribe_to.is_empty();
+        if is_open || self.wanted.args.len() > KEPT_ARGS_MAX_BYTES { Gate::Open } else { Gate::Run }
     }
 
     fn plan(&self) -> PlannedCall {
@@ -221,7 +237,7 @@ impl Making<'_> {
         let warnings: Arc<[String]> = outcome.warnings.as_slice().into();
         let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
         let is_of_user = outcome.used.user;
-        let made = Made { answer, depends: depends_on(done), gate: gate_of(done), is_of_user };
+        let made = Made { answer, depends: depends_on(done), gate: self.gate_of(done), is_of_user };
         if done.wrote || kind == FunctionKind::Action {
             return made;
         }
@@ -287,13 +303,6 @@ pub(in crate::functions) async fn evaluate(
 fn depends_on(done: &CallDone) -> Tables {
     let named = done.outcome.subscribe_to.iter().map(|name| Arc::from(name.as_str()));
     done.reads.iter().cloned().chain(named).collect()
-}
-
-/// Whether running it again would tell whether it changed (FUN-31).
-fn gate_of(done: &CallDone) -> Gate {
-    let used = done.outcome.used;
-    let is_open = used.fetch || used.headers || used.sign || !done.outcome.subscribe_to.is_empty();
-    if is_open { Gate::Open } else { Gate::Run }
 }
 
 /// Whether it would be the same as long as no row changes (FUN-33).
