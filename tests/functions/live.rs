@@ -55,7 +55,7 @@ fn all_sockets_of_a_session_are_told_and_answer_to_ping_alone() {
     assert_eq!(one.said(), FunctionsSaid::Closed(1008, violation));
     two.send_bytes(b"x");
     assert!(matches!(two.said(), FunctionsSaid::Closed(1008, _)));
-    let mut three = page.socket();
+    let mut three = functions.page("s3").socket();
     three.send(&"x".repeat(65 << 10));
     assert!(matches!(three.said(), FunctionsSaid::Closed(1009, _)));
 }
