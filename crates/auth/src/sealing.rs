@@ -2,7 +2,7 @@
 //! key of the ring (functions.md, 4). Whoever retires a key seals anew what it sealed.
 //!
 //! `0x01` ‖ kid, 4 bytes big-endian ‖ nonce, 12 bytes ‖ AES-256-GCM of the secret, with the context as associated data.
-//! The key is HKDF-SHA256 of the ring's key, without salt, with [`INFO`].
+//! The key is HKDF-SHA256 of the ring's key, without salt, with `INFO`.
 
 use aes_gcm::{
     Aes256Gcm, KeyInit as _, Nonce,
