@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -8,6 +8,7 @@ mod clock;
 mod control;
 mod cpu;
 mod events;
+mod functions;
 mod load;
 mod memory;
 mod ops;
@@ -19,7 +20,7 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -28,7 +29,8 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
   events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
   records the hub beside PocketBase; has options\n  \
-  ops     the engine of op-log sync beside a naive log; has options\n\n\
+  ops     the engine of op-log sync beside a naive log; has options\n  \
+  functions the hub beside a Durable Object under workerd; has options\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         "events" => return events::run(words),
         "records" => return records::run(words),
         "ops" => return ops::run(words),
+        "functions" => return functions::run(words),
         "all" => {
             actor::run();
             memory::run();
@@ -60,7 +63,8 @@ fn main() -> ExitCode {
             small_pushes::run();
             events::run([]);
             records::run([]);
-            return ops::run([]);
+            ops::run([]);
+            return functions::run([]);
         }
         _ => {
             eprintln!("{USAGE}");

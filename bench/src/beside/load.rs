@@ -183,6 +183,11 @@ async fn follow(mut reader: impl Reader, log: Rc<Log>, batch: u64, received: Rc<
         received.frames.set(received.frames.get() + 1);
         let sent = log.sent.borrow();
         let News::Events(count) = news else {
+            // The oldest push that the reader had not been told of: it waited longest.
+            let known =
+                usize::try_from(received.events.get() / batch).expect("BUG: pushes are counted in memory");
+            let waited = sent.get(known).map(|sent| micros(*sent));
+            received.delays_us.borrow_mut().extend(waited);
             received.events.set(sent.len() as u64 * batch);
             continue;
         };
