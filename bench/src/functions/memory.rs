@@ -1,12 +1,13 @@
 //! Memory of what is idle: sockets, subscriptions, warm contexts.
 
+use ferry_testkit::process;
 use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
     client::{Caller, Said, Socket},
     load_average,
-    peer::{FERRY, Kind, Peer, Which},
+    peer::{self, FERRY, Kind, Peer, Which},
     print,
 };
 use crate::{
@@ -21,8 +22,8 @@ const EACH: usize = 10;
 const RESULTS: usize = 100;
 /// Sockets that are opened before the others count: what all share is there then.
 const FIRST: usize = 50;
-/// Contexts that a database has at most (`functions.contexts`).
-const CONTEXTS: usize = 8;
+/// Contexts of the database.
+const CONTEXTS: usize = 64;
 
 pub(super) async fn run(kinds: &[Kind], sockets: usize, options: &Options) {
     if !options.wants(MEMORY) {
@@ -94,14 +95,16 @@ async fn contexts(kind: &Kind) -> Option<f64> {
     if kind.which != Which::Ferry {
         return None;
     }
-    let peer = kind.started();
+    let hub =
+        peer::hub().restart_with(|options| options.env("FERRY_FUNCTIONS_CONTEXTS", CONTEXTS.to_string()));
+    let resident = || process::usage(hub.pid()).expect("the hub runs, on a system with /proc").resident_bytes;
     let mut callers = Vec::new();
     for _ in 0..CONTEXTS {
-        callers.push(Caller::connect(peer.address, None).await);
+        callers.push(Caller::connect(hub.address(), None).await);
     }
     callers[0].call("nap", "{}").await;
-    let before = peer.usage().resident_bytes;
+    let before = resident();
     join_all(callers.iter_mut().map(|caller| caller.call("nap", "{}"))).await;
-    let grown = peer.usage().resident_bytes.saturating_sub(before);
+    let grown = resident().saturating_sub(before);
     Some(grown as f64 / (CONTEXTS - 1) as f64)
 }

@@ -112,13 +112,13 @@ impl beside::Kind for Kind {
     }
 }
 
-/// A hub with the project deployed.
+/// A hub with the project deployed, started anew: what the deployment needed of memory is gone.
 pub(crate) fn hub() -> Hub {
     let hub = Options::new(binary::ferry()).env("FERRY_LOG_LEVEL", "warn").start();
     let user = hub.signup("bench@example.com");
     let database = user.create_database("bench");
     deploy(&hub, &user, &database);
-    hub
+    hub.restart()
 }
 
 fn deploy(hub: &Hub, user: &Session, database: &str) {

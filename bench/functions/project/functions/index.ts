@@ -31,6 +31,8 @@ export async function fill(ctx, { count }) {
 export async function rename(ctx, { from, count, name }) {
   await ctx.db.update(users).set({ name }).where(and(gte(users.id, from), lt(users.id, from + count)));
 }
+// Waits, anew for each caller.
 export async function nap() {
+  Math.random();
   await new Promise((done) => setTimeout(done, 300));
 }
