@@ -56,6 +56,12 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request, db: Option<&str>, fu
         Ok(response) => response,
         Err(refusal) => refused(&refusal, dialect, &parts),
     };
+    let class = match response.status().as_u16() / 100 {
+        2 | 3 => "ok",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!("ferry_functions_calls_total", "status" => class).increment(1);
     metering::reply(response, &meter)
 }
 

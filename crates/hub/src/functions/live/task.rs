@@ -1,7 +1,7 @@
 //! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -139,8 +139,7 @@ async fn run_batch(
 ) {
     let state = Arc::clone(&database.models().functions);
     let deployed = deployed::current(hub, database).await.ok().flatten();
-    let began = Instant::now();
-    let mut is_gated = false;
+    let mut gated = HashSet::new();
     let mut runs = tokio::task::JoinSet::new();
     for ((query, key, rerun), is_kept) in batch {
         let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
@@ -148,7 +147,9 @@ async fn run_batch(
             not_run(database, query, None);
             continue;
         };
-        is_gated |= !is_kept;
+        if !is_kept {
+            gated.insert(query);
+        }
         let hub = Arc::clone(hub);
         runs.spawn(async move {
             let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
@@ -167,6 +168,9 @@ async fn run_batch(
         match evaluated {
             Ok(None) => not_run(database, query, None),
             Ok(Some((evaluated, answer))) => {
+                if gated.contains(&query) {
+                    budget.left_ms -= answer.cpu_us as f64 / 1000.0;
+                }
                 let differed = state.look_at_live(|live| {
                     let compared = live.queries.evaluated(query, &evaluated, now_ms());
                     deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
@@ -177,9 +181,6 @@ async fn run_batch(
             }
             Err(refusal) => not_run(database, query, Some(Fresh::Failed(Arc::new(refusal)))),
         }
-    }
-    if is_gated {
-        budget.left_ms -= began.elapsed().as_secs_f64() * 1000.0;
     }
 }
 

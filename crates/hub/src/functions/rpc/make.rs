@@ -126,7 +126,7 @@ fn answered_before(stored: &StoredAnswer) -> Result<Made, CallRefusal> {
     let data: Option<Arc<str>> = body.data.first().map(|data| data.get().into());
     let hash = result_hash(data.as_deref()).into();
     let (tables, warnings) = (body.tables, body.warnings.into());
-    let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings };
+    let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings, cpu_us: 0 };
     Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open, is_of_user: true })
 }
 
@@ -168,7 +168,7 @@ impl Making<'_> {
                 let tables = table_hashes(kept.tables.iter().map(|table| &**table));
                 let CachedResult { data, hash, warnings, tables: depends, .. } = kept;
                 let made = Made {
-                    answer: LiveAnswer { data, hash, seq, tables, warnings },
+                    answer: LiveAnswer { data, hash, seq, tables, warnings, cpu_us: 0 },
                     depends,
                     gate: Gate::Run,
                     is_of_user: key.user.is_some(),
@@ -235,7 +235,7 @@ impl Making<'_> {
         let kind = self.wanted.kind;
         let tables = answer_tables(done.wrote, kind, (&done.reads, &done.selected, &done.written), outcome);
         let warnings: Arc<[String]> = outcome.warnings.as_slice().into();
-        let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings };
+        let answer = LiveAnswer { data, hash, seq: done.seq, tables, warnings, cpu_us: outcome.cpu_us };
         let is_of_user = outcome.used.user;
         let made = Made { answer, depends: depends_on(done), gate: self.gate_of(done), is_of_user };
         if done.wrote || kind == FunctionKind::Action {
