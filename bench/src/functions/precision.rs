@@ -8,7 +8,10 @@ use std::{
 
 use ferry_testkit::http;
 use serde_json::json;
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::LocalSet,
+    time::{Instant, interval_at},
+};
 
 use super::{
     client::{Caller, Said, Socket},
@@ -181,14 +184,14 @@ async fn sessions(peer: &Peer, distinct: usize) -> Outcome {
                 caller.call("getUserById", json!({"id": subscription % distinct + 1})).await;
             }
         }
-        sleep(QUIET).await;
+        settle().await;
         let (before, cpu_before) = (pushes(peer), peer.usage().cpu_ms);
         let args = json!({"from": write * affected + 1, "count": affected, "name": format!("name {write}")});
         writer.call("rename", args).await;
         let mut told = f64::NAN;
         while told != pushes(peer) - before {
             told = pushes(peer) - before;
-            sleep(QUIET).await;
+            settle().await;
         }
         sum.right += told.min(AFFECTED as f64);
         sum.wrong += (told - AFFECTED as f64).max(0.0);
@@ -236,10 +239,15 @@ async fn quiet(told: &Told) {
     let begun = clock::now();
     loop {
         let before = told.count.get();
-        sleep(QUIET).await;
+        settle().await;
         if told.count.get() == before {
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "the sockets are told for ever");
     }
+}
+
+/// Gives what is on its way time to arrive.
+async fn settle() {
+    interval_at(Instant::now() + QUIET, QUIET).tick().await;
 }
