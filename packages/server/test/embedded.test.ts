@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
@@ -19,3 +20,10 @@ test("what is built into the hub is what `npm run embed` makes", async () => {
     expect(isSame, `${name} is stale: npm run embed`).toBe(true);
   }
 });
+
+test("what `ferry init` packs is what `npm run embed:package` makes", () => {
+  const script = new URL("../../embed-package.mjs", import.meta.url).pathname;
+  const checked = spawnSync(process.execPath, [script, "--check"], { cwd: new URL("..", import.meta.url), encoding: "utf8" });
+  expect(checked.stderr).toBe("");
+  expect(checked.status).toBe(0);
+}, 60_000);

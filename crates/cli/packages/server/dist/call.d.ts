@@ -1,0 +1,17 @@
+import type { Host, Request } from "./host.ts";
+import { Scope } from "./database/scope.ts";
+/** One call of a function, from its start until its handler has settled. */
+export declare class Call {
+    readonly host: Host;
+    readonly request: Request;
+    readonly scope: Scope;
+    ended: boolean;
+    constructor(host: Host, request: Request);
+    /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
+    end(): void;
+    use(what: string): void;
+    get user(): Record<string, unknown> | null;
+}
+/** A context serves one call at a time (FUN-19), so that what needs no `ctx` finds its call here. */
+export declare function setCurrentCall(call: Call): void;
+export declare function currentCall(what: string): Call;

@@ -1,0 +1,35 @@
+import { Scope } from "./database/scope.js";
+/** One call of a function, from its start until its handler has settled. */
+export class Call {
+    constructor(host, request) {
+        this.scope = new Scope();
+        this.ended = false;
+        this.host = host;
+        this.request = request;
+    }
+    /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
+    end() {
+        if (this.ended)
+            return;
+        this.scope.abandon(this.host);
+        this.ended = true;
+    }
+    use(what) {
+        if (this.ended)
+            throw new Error(`${what} was used after the function returned.`);
+    }
+    get user() {
+        this.host.used("user");
+        return this.request.user ?? null;
+    }
+}
+let current;
+/** A context serves one call at a time (FUN-19), so that what needs no `ctx` finds its call here. */
+export function setCurrentCall(call) {
+    current = call;
+}
+export function currentCall(what) {
+    if (!current || current.ended)
+        throw new Error(`${what} works only while a function runs.`);
+    return current;
+}
