@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { FerryContext } from "./types.ts";
 
+/** `auto` is a plain export: it reads or writes, as it turns out. */
 export type FunctionKind = "auto" | "query" | "mutation" | "action";
 
 /** What a declared function is marked with, so that the runtime knows it. */
@@ -30,7 +31,13 @@ export function isWrapper(value: object): boolean {
   return wrappers.has(value);
 }
 
+/** What Ferry calls: the context, and the arguments of the caller. */
 export type Handler<Args, Result, Context = FerryContext> = (ctx: Context, args: Args) => Result;
+
+/** How a function was declared, for types alone: no value has this member. */
+export interface Mark<Kind extends FunctionKind = FunctionKind, Internal extends boolean = boolean> {
+  readonly "~ferry"?: { kind: Kind; internal: Internal };
+}
 
 /** A handler whose arguments are checked by a Standard Schema validator (zod, valibot, arktype, …). */
 export interface Checked<S extends StandardSchemaV1, Result, Context = FerryContext> {
@@ -38,15 +45,32 @@ export interface Checked<S extends StandardSchemaV1, Result, Context = FerryCont
   handler: Handler<StandardSchemaV1.InferOutput<S>, Result, Context>;
 }
 
-export interface Declare {
+/** A handler of the caller's own arguments: what a validator takes in. */
+type CheckedHandler<S extends StandardSchemaV1, Result, Context> =
+  Handler<StandardSchemaV1.InferInput<S>, Result | Promise<Awaited<Result>>, Context>;
+
+/** Makes a function of one kind of a handler, or of `{ args, handler }`. */
+export interface Declare<Kind extends FunctionKind> {
   <S extends StandardSchemaV1, Result, Context = FerryContext>(
     checked: Checked<S, Result, Context>,
-  ): (ctx: Context, args: StandardSchemaV1.InferInput<S>) => Result | Promise<Awaited<Result>>;
-  <Args, Result, Context = FerryContext>(handler: Handler<Args, Result, Context>): Handler<Args, Result, Context>;
+  ): CheckedHandler<S, Result, Context> & Mark<Kind, false>;
+  <Args, Result, Context = FerryContext, Internal extends boolean = false>(
+    handler: Handler<Args, Result, Context> & Mark<FunctionKind, Internal>,
+  ): Handler<Args, Result, Context> & Mark<Kind, Internal>;
 }
 
-function declarer(change: (how: Declared) => Declared): Declare {
-  return ((given: any) => {
+/** Hides a function from callers over the wire; what it wraps keeps its kind. */
+export interface DeclareInternal {
+  <S extends StandardSchemaV1, Result, Context = FerryContext>(
+    checked: Checked<S, Result, Context>,
+  ): CheckedHandler<S, Result, Context> & Mark<"auto", true>;
+  <Args, Result, Context = FerryContext, Kind extends FunctionKind = "auto">(
+    handler: Handler<Args, Result, Context> & Mark<Kind>,
+  ): Handler<Args, Result, Context> & Mark<Kind, true>;
+}
+
+function declarer(change: (how: Declared) => Declared): any {
+  return (given: any) => {
     const handler = typeof given === "function" ? given : given?.handler;
     if (typeof handler !== "function") throw new TypeError("query(), mutation(), action() and internal() take a handler or { args, handler }.");
     const how = change(declaredOf(handler));
@@ -57,7 +81,7 @@ function declarer(change: (how: Declared) => Declared): Declare {
       : checked(given.args, handler);
     Object.defineProperty(wrapped, "name", { value: handler.name, configurable: true });
     return declare(wrapped, how);
-  }) as Declare;
+  };
 }
 
 function checked(validator: StandardSchemaV1, handler: Handler<any, any, any>) {
@@ -81,10 +105,10 @@ function valid(result: StandardSchemaV1.Result<unknown>): unknown {
 }
 
 /** Never writes; its results stay fresh in clients (FUN-02). */
-export const query: Declare = declarer((how) => ({ ...how, kind: "query" }));
+export const query: Declare<"query"> = declarer((how) => ({ ...how, kind: "query" }));
 /** Writes: holds the database's writer from its first statement on. */
-export const mutation: Declare = declarer((how) => ({ ...how, kind: "mutation" }));
+export const mutation: Declare<"mutation"> = declarer((how) => ({ ...how, kind: "mutation" }));
 /** Not one transaction: each statement, and each `ctx.db.transaction`, commits alone. */
-export const action: Declare = declarer((how) => ({ ...how, kind: "action" }));
+export const action: Declare<"action"> = declarer((how) => ({ ...how, kind: "action" }));
 /** Not for callers over the wire. */
-export const internal: Declare = declarer((how) => ({ ...how, internal: true }));
+export const internal: DeclareInternal = declarer((how) => ({ ...how, internal: true }));

@@ -1,5 +1,6 @@
 import type { ExtractTablesWithRelations, SQL, SQLWrapper } from "drizzle-orm";
 import type { BaseSQLiteDatabase, SQLiteTable } from "drizzle-orm/sqlite-core";
+import type { Register } from "./index.ts";
 import type { JwtSigner } from "./jwt.ts";
 
 declare module "drizzle-orm/sqlite-core/query-builders/update" {
@@ -58,12 +59,25 @@ export interface Log {
   error(...values: unknown[]): void;
 }
 
-/** What a function is called with (FUN-05). */
+/** Claims of a caller's token. */
+export interface Claims {
+  /** Who it is. */
+  sub?: string;
+  [claim: string]: any;
+}
+
+/** What `Register` of this project says, else `Default`. */
+type Registered<Name extends string, Default> = Register extends { [N in Name]: infer Value extends Default } ? Value : Default;
+
+/**
+ * What a function is called with (FUN-05). What is not given is what the project has registered:
+ * `declare module "@ferry/server" { interface Register { schema: typeof schema } }`.
+ */
 export interface FerryContext<
-  Schema extends AnySchema = AnySchema,
-  Env = Record<string, string>,
-  Variables extends AnySchema = AnySchema,
-  User = Record<string, any>,
+  Schema extends AnySchema = Registered<"schema", AnySchema>,
+  Env = Registered<"env", Record<string, string>>,
+  Variables extends AnySchema = Registered<"variables", AnySchema>,
+  User = Registered<"user", Claims>,
 > {
   db: FerryDatabase<Schema>;
   unsafeRawDb: UnsafeDatabase<Schema>;
@@ -94,9 +108,10 @@ export interface FerryContext<
   ops: { append(ops: unknown[]): any };
 }
 
+/** `FerryContext` by the name that EdgePod's programs know. */
 export type EdgePodContext<
-  Schema extends AnySchema = AnySchema,
-  Env = Record<string, string>,
-  Variables extends AnySchema = AnySchema,
-  User = Record<string, any>,
+  Schema extends AnySchema = Registered<"schema", AnySchema>,
+  Env = Registered<"env", Record<string, string>>,
+  Variables extends AnySchema = Registered<"variables", AnySchema>,
+  User = Registered<"user", Claims>,
 > = FerryContext<Schema, Env, Variables, User>;

@@ -15,7 +15,7 @@ export function isWrapper(value) {
     return wrappers.has(value);
 }
 function declarer(change) {
-    return ((given) => {
+    return (given) => {
         const handler = typeof given === "function" ? given : given?.handler;
         if (typeof handler !== "function")
             throw new TypeError("query(), mutation(), action() and internal() take a handler or { args, handler }.");
@@ -27,7 +27,7 @@ function declarer(change) {
             : checked(given.args, handler);
         Object.defineProperty(wrapped, "name", { value: handler.name, configurable: true });
         return declare(wrapped, how);
-    });
+    };
 }
 function checked(validator, handler) {
     const standard = validator?.["~standard"];

@@ -1,7 +1,8 @@
 import { declare, declaredOf, markWrapper } from "./kinds.js";
 /**
  * A wrapper of handlers. It may return without calling `next`, change `ctx`, or hand another one to `next`; wrappers nest
- * (FUN-04). What it wraps keeps its kind.
+ * (FUN-04). What it wraps keeps its kind. `Inner` is the context that it hands on, where that is another one:
+ * `createMiddleware<Context, Context & { team: Team }>(…)`.
  */
 export function createMiddleware(middleware) {
     const wrapper = (handler) => {

@@ -1,5 +1,6 @@
 import type { ExtractTablesWithRelations, SQL, SQLWrapper } from "drizzle-orm";
 import type { BaseSQLiteDatabase, SQLiteTable } from "drizzle-orm/sqlite-core";
+import type { Register } from "./index.ts";
 import type { JwtSigner } from "./jwt.ts";
 declare module "drizzle-orm/sqlite-core/query-builders/update" {
     interface SQLiteUpdateBase<TTable extends SQLiteTable = SQLiteTable, TResultType extends "sync" | "async" = "sync" | "async", TRunResult = unknown, TFrom extends SQLiteTable | import("drizzle-orm").Subquery | import("drizzle-orm/sqlite-core/view-base").SQLiteViewBase | SQL | undefined = undefined, TReturning = undefined, TDynamic extends boolean = false, TExcludedMethods extends string = never> {
@@ -35,8 +36,21 @@ export interface Log {
     warn(...values: unknown[]): void;
     error(...values: unknown[]): void;
 }
-/** What a function is called with (FUN-05). */
-export interface FerryContext<Schema extends AnySchema = AnySchema, Env = Record<string, string>, Variables extends AnySchema = AnySchema, User = Record<string, any>> {
+/** Claims of a caller's token. */
+export interface Claims {
+    /** Who it is. */
+    sub?: string;
+    [claim: string]: any;
+}
+/** What `Register` of this project says, else `Default`. */
+type Registered<Name extends string, Default> = Register extends {
+    [N in Name]: infer Value extends Default;
+} ? Value : Default;
+/**
+ * What a function is called with (FUN-05). What is not given is what the project has registered:
+ * `declare module "@ferry/server" { interface Register { schema: typeof schema } }`.
+ */
+export interface FerryContext<Schema extends AnySchema = Registered<"schema", AnySchema>, Env = Registered<"env", Record<string, string>>, Variables extends AnySchema = Registered<"variables", AnySchema>, User = Registered<"user", Claims>> {
     db: FerryDatabase<Schema>;
     unsafeRawDb: UnsafeDatabase<Schema>;
     /** Names in lower case, without the API key. */
@@ -72,5 +86,6 @@ export interface FerryContext<Schema extends AnySchema = AnySchema, Env = Record
         append(ops: unknown[]): any;
     };
 }
-export type EdgePodContext<Schema extends AnySchema = AnySchema, Env = Record<string, string>, Variables extends AnySchema = AnySchema, User = Record<string, any>> = FerryContext<Schema, Env, Variables, User>;
+/** `FerryContext` by the name that EdgePod's programs know. */
+export type EdgePodContext<Schema extends AnySchema = Registered<"schema", AnySchema>, Env = Registered<"env", Record<string, string>>, Variables extends AnySchema = Registered<"variables", AnySchema>, User = Registered<"user", Claims>> = FerryContext<Schema, Env, Variables, User>;
 export {};

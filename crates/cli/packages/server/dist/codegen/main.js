@@ -1,0 +1,46 @@
+// The process that `ferry dev` asks: one request per line on stdin, one answer per line on stdout.
+//   {"id":1,"check":true}  →  {"id":1,"ok":true,"apiDts":"…","diagnostics":[],"ms":120}
+// `main.js FERRY_DIR [--once]`, started in the project's folder; `--once` checks, prints and ends with 0 or 1.
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { checkerOf } from "./check.js";
+import { Fatal } from "./typescript.js";
+/** Nothing can be checked here, ever. */
+const EXIT_FATAL = 2;
+function print(answer) {
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+function answerTo(line, check) {
+    let id = null;
+    try {
+        const request = JSON.parse(line);
+        id = request.id ?? null;
+        if (request.check !== true)
+            return { id, error: 'expected {"id":…,"check":true}' };
+        return { id, ...check() };
+    }
+    catch (error) {
+        return { id, error: error instanceof Error ? error.message : String(error) };
+    }
+}
+async function main([directory = "ferry", ...flags]) {
+    const check = checkerOf(process.cwd(), resolve(directory));
+    if (flags.includes("--once")) {
+        const checked = check();
+        print({ id: null, ...checked });
+        process.exitCode = checked.ok ? 0 : 1;
+        return;
+    }
+    for await (const line of createInterface({ input: process.stdin }))
+        if (line.trim() !== "")
+            print(answerTo(line, check));
+}
+try {
+    await main(process.argv.slice(2));
+}
+catch (error) {
+    if (!(error instanceof Fatal))
+        throw error;
+    print({ fatal: error.message });
+    process.exitCode = EXIT_FATAL;
+}
