@@ -1,0 +1,2 @@
+/** What pulling and pushing need. */
+export {};

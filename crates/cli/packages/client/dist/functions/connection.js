@@ -1,0 +1,176 @@
+/** One socket to the hub, opened again whenever it is lost. It knows frames, not what they mean. */
+import { FerryError } from "./error.js";
+import { backoffMs } from "./http.js";
+const PROTOCOL = "ferry.functions.v1";
+/** Silence after which the hub is asked for an answer, and how long it has, milliseconds. */
+const PING_MS = 25_000;
+const DEAD_MS = 10_000;
+/** A timer that comes so late says that the device slept, milliseconds. Browsers delay those of hidden pages by a minute. */
+const SLEPT_MS = 180_000;
+/** A connection that lasted so long was a good one, milliseconds. */
+const GOOD_MS = 10_000;
+/** A policy of the hub ended it. */
+const POLICY = 1008;
+export class Connection {
+    #socket;
+    #timer;
+    #attempt;
+    /** Counts sockets, so that what an old one says late is not heard. */
+    #generation;
+    constructor(wire, owner) {
+        this.wire = wire;
+        this.owner = owner;
+        /** Names of the subscriptions that it keeps. */
+        this.subscriptions = new Set();
+        /** How many the hub takes. */
+        this.capacity = 500;
+        this.status = { state: "connecting" };
+        this.#attempt = 0;
+        /** Counts sockets, so that what an old one says late is not heard. */
+        this.#generation = 0;
+        void this.#connect();
+    }
+    get isOpen() {
+        return this.status.state === "live";
+    }
+    send(frame) {
+        if (this.isOpen)
+            this.#socket.send(JSON.stringify(frame));
+    }
+    /** The user has a new token. */
+    authenticate(token) {
+        this.send({ type: "auth", token });
+    }
+    /** Something says that the network is another one, or the page is looked at again. */
+    wake() {
+        if (this.isOpen)
+            this.#ping();
+        else if (!this.#socket)
+            this.restart();
+    }
+    /** Opens a socket in place of the one that is there. */
+    restart() {
+        this.#drop();
+        this.#attempt = 0;
+        void this.#connect();
+    }
+    close() {
+        this.#drop();
+    }
+    async #connect() {
+        const generation = ++this.#generation;
+        const isOver = () => generation !== this.#generation;
+        this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
+        try {
+            const { tokens, url, WebSocket } = this.wire;
+            const token = await tokens.get();
+            if (isOver())
+                return;
+            if (!WebSocket)
+                throw new FerryError(0, "WEBSOCKET", "ferry: there is no WebSocket here: give one to createClient({ WebSocket })");
+            const socket = new WebSocket(url, token ? [PROTOCOL, `ferry.bearer.${token}`] : [PROTOCOL]);
+            this.#socket = socket;
+            const openedAt = Date.now();
+            socket.onopen = () => {
+                if (isOver())
+                    return;
+                this.#listen();
+                this.#become({ state: "live" });
+                // It is taken already; the answer says until when it holds.
+                if (token)
+                    this.authenticate(token);
+                this.owner.opened(this);
+            };
+            socket.onmessage = ({ data }) => {
+                if (isOver())
+                    return;
+                this.#listen();
+                if (data !== "pong")
+                    this.#receive(JSON.parse(data), token);
+            };
+            socket.onclose = ({ code, reason }) => {
+                if (isOver())
+                    return;
+                if (this.isOpen && Date.now() - openedAt > GOOD_MS)
+                    this.#attempt = 0;
+                void this.#lost(code === POLICY && reason.startsWith("token"));
+            };
+        }
+        catch (error) {
+            if (!isOver())
+                this.#retry(error);
+        }
+    }
+    #receive(frame, token) {
+        if (frame.type !== "auth")
+            return this.owner.received(this, frame);
+        const { tokens } = this.wire;
+        if (frame.exp || !frame.ok)
+            tokens.expires(frame.ok ? frame.exp : 0);
+        if (!frame.ok)
+            tokens.renew(token).catch(() => { });
+    }
+    /** Counts the silence from now on. */
+    #listen() {
+        clearTimeout(this.#timer);
+        const since = Date.now();
+        this.#timer = setTimeout(() => {
+            if (Date.now() - since > SLEPT_MS)
+                this.restart();
+            else
+                this.#ping();
+        }, PING_MS);
+    }
+    #ping() {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
+        this.#socket.send("ping");
+    }
+    #drop() {
+        clearTimeout(this.#timer);
+        this.#generation++;
+        const socket = this.#socket;
+        this.#socket = undefined;
+        if (this.isOpen)
+            this.#become({ state: "connecting" });
+        if (!socket)
+            return;
+        // One that never opened says so; nobody asks.
+        socket.onerror = () => { };
+        socket.close();
+    }
+    async #lost(isTokenOver) {
+        const wasOpen = this.isOpen;
+        this.#drop();
+        const generation = this.#generation;
+        let error;
+        try {
+            // A browser does not tell why a socket does not open.
+            if (!wasOpen)
+                await this.wire.http.probe(this.wire.path);
+            if (isTokenOver)
+                await this.wire.tokens.renew(await this.wire.tokens.get());
+        }
+        catch (reason) {
+            error = reason;
+        }
+        if (generation !== this.#generation)
+            return;
+        if (!wasOpen && !error && this.#attempt > 1) {
+            error = new FerryError(0, "WEBSOCKET", "ferry: the hub answers, but no WebSocket gets through to it: does a proxy stop it?");
+            this.owner.blocked(this);
+        }
+        this.#retry(error);
+    }
+    #retry(error) {
+        clearTimeout(this.#timer);
+        const { code, message } = error ?? {};
+        if (error)
+            this.#become({ state: code === "OFFLINE" || code === "TIMEOUT" ? "offline" : "error", code: code, message: message });
+        this.#timer = setTimeout(() => void this.#connect(), Math.max(backoffMs(this.#attempt++), error?.retryAfterMs ?? 0));
+    }
+    #become(status) {
+        this.status = status;
+        this.owner.changed(this);
+    }
+}

@@ -1,0 +1,337 @@
+/** The results that the page shows: who wants them, what the hub said last, and which connection keeps them fresh. */
+var _a;
+import { Connection } from "./connection.js";
+import { FerryError } from "./error.js";
+import { backoffMs } from "./http.js";
+import { Overlays } from "./overlays.js";
+/** What nobody shows any more is kept so long, milliseconds: until a page has changed its view. */
+const LINGER_MS = 2_000;
+/** Sockets of one session that the hub takes. */
+const CONNECTIONS_MAX = 8;
+/** A result waits so long for the answer of a mutation that may be in it, milliseconds: sent together, they come by two ways. */
+const HOLD_MS = 300;
+/** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
+const CONFIRM_MS = 150;
+/** Nothing is known yet. */
+export const LOADING = { data: undefined, error: undefined, isLoading: true, isStale: true };
+export class Live {
+    #entries;
+    #byId;
+    #connections;
+    #ids;
+    constructor(wire, status) {
+        this.wire = wire;
+        this.status = status;
+        this.overlays = new Overlays();
+        this.#entries = new Map();
+        this.#byId = new Map();
+        this.#connections = [];
+        this.#ids = 0;
+    }
+    static key(fn, args) {
+        return `${fn} ${args}`;
+    }
+    shown(key) {
+        return this.#entries.get(key)?.shown ?? LOADING;
+    }
+    /** Keeps the result fresh until what is returned is called. */
+    subscribe(fn, args, listener) {
+        const entry = this.#entry(fn, args);
+        clearTimeout(entry.linger);
+        // The same listener twice is two users.
+        const call = () => listener();
+        entry.listeners.add(call);
+        return () => {
+            if (entry.listeners.delete(call) && !entry.listeners.size)
+                this.#lingers(entry);
+        };
+    }
+    /** Fulfilled once there is a result or an error. It keeps the result for a moment after that, whoever wants it. */
+    ready(fn, args) {
+        const entry = this.#entry(fn, args);
+        return (entry.ready ??= new Promise((resolve) => {
+            const end = this.subscribe(fn, args, () => {
+                if (entry.shown.isLoading)
+                    return;
+                resolve();
+                end();
+            });
+            if (!entry.shown.isLoading)
+                resolve(end());
+        }));
+    }
+    /** A mutation begins. */
+    begin(overlay) {
+        this.overlays.add(overlay);
+        this.#showAll(overlay.updates.keys());
+    }
+    /** The mutation made the commit `seq`. */
+    confirm(overlay, seq) {
+        overlay.seq = seq;
+        const keys = [...overlay.updates.keys()];
+        for (const key of keys) {
+            const entry = this.#entries.get(key);
+            if (!entry || entry.seq >= seq)
+                this.overlays.shows(key, seq);
+        }
+        this.#showAll(keys);
+        setTimeout(() => {
+            for (const key of overlay.updates.keys()) {
+                const entry = this.#entries.get(key);
+                if (entry)
+                    this.#ask(entry);
+            }
+        }, CONFIRM_MS);
+    }
+    /** The mutation failed. */
+    rollBack(overlay) {
+        this.overlays.remove(overlay);
+        this.#showAll(overlay.updates.keys());
+    }
+    /** Another user: nothing of the one before is shown any more. */
+    restart() {
+        this.overlays.clear();
+        for (const entry of this.#entries.values()) {
+            Object.assign(entry, { base: undefined, hash: undefined, seq: 0, error: undefined, held: undefined, isFresh: false, ready: undefined });
+            entry.generation++;
+            if (!entry.listeners.size)
+                this.#forget(entry);
+            else
+                this.#show(entry);
+        }
+        for (const connection of this.#connections)
+            connection.restart();
+    }
+    /** The same user has a new token. */
+    authenticate(token) {
+        for (const connection of this.#connections)
+            connection.authenticate(token);
+        this.#askFailed();
+    }
+    /** The network may be another one, or the device has slept. */
+    wake() {
+        for (const connection of this.#connections)
+            connection.wake();
+    }
+    close() {
+        for (const entry of [...this.#entries.values()])
+            this.#forget(entry);
+    }
+    // What a connection says (Owner).
+    opened(connection) {
+        this.overlays.restart();
+        for (const id of connection.subscriptions) {
+            const entry = this.#byId.get(id);
+            // Another hub, or one whose data was put back, counts anew.
+            entry.seq = 0;
+            entry.generation++;
+            entry.fetching = undefined;
+            this.#ask(entry);
+        }
+    }
+    received(connection, frame) {
+        if (frame.type === "deployed")
+            return this.#askFailed();
+        const entry = "id" in frame && frame.id !== undefined ? this.#byId.get(frame.id) : undefined;
+        if (!entry || entry.connection !== connection)
+            return;
+        if (frame.type === "result")
+            this.#result(entry, frame);
+        else if (frame.type === "stale")
+            void this.#fetch(entry, frame.seq);
+        else if (frame.type === "error") {
+            const { status, code, error } = frame;
+            if (code === "RATE_LIMITED" && error.includes("on this socket"))
+                this.#move(entry, connection, error);
+            else
+                this.#failed(entry, new FerryError(status, code, error));
+        }
+    }
+    changed(connection) {
+        if (!connection.isOpen) {
+            for (const id of connection.subscriptions) {
+                const entry = this.#byId.get(id);
+                entry.isFresh = false;
+                this.#show(entry);
+            }
+        }
+        this.#tellStatus();
+    }
+    blocked(connection) {
+        for (const id of connection.subscriptions)
+            void this.#fetch(this.#byId.get(id), 0);
+    }
+    #tellStatus() {
+        const order = ["error", "offline", "connecting"];
+        const all = this.#connections.map(({ status }) => status);
+        const worst = order.map((state) => all.find((status) => status.state === state)).find(Boolean);
+        this.status.set(worst ?? { state: all.length ? "live" : "idle" });
+    }
+    #entry(fn, args) {
+        const key = _a.key(fn, args);
+        const known = this.#entries.get(key);
+        if (known)
+            return known;
+        const entry = {
+            id: String(++this.#ids), key, fn, args, listeners: new Set(), base: undefined, hash: undefined, seq: 0, error: undefined,
+            isFresh: false, shown: LOADING, connection: undefined, generation: 0, fetching: undefined, held: undefined, failures: 0,
+            linger: undefined, retry: undefined, ready: undefined,
+        };
+        this.#entries.set(key, entry);
+        this.#byId.set(entry.id, entry);
+        this.#connect(entry);
+        return entry;
+    }
+    /** Gives the query to a connection that has room. */
+    #connect(entry) {
+        let connection = this.#connections.find(({ subscriptions, capacity }) => subscriptions.size < capacity);
+        if (!connection) {
+            if (this.#connections.length === CONNECTIONS_MAX)
+                return false;
+            connection = new Connection(this.wire, this);
+            this.#connections.push(connection);
+            this.#tellStatus();
+        }
+        entry.connection = connection;
+        connection.subscriptions.add(entry.id);
+        this.#ask(entry);
+        return true;
+    }
+    /** The hub takes no more on this connection. */
+    #move(entry, connection, message) {
+        this.#leave(entry);
+        connection.capacity = connection.subscriptions.size;
+        if (!this.#connect(entry))
+            this.#failed(entry, new FerryError(429, "RATE_LIMITED", message));
+    }
+    #leave(entry) {
+        const { connection, id } = entry;
+        entry.connection = undefined;
+        if (!connection)
+            return;
+        connection.subscriptions.delete(id);
+        connection.send({ type: "unsub", id });
+        if (connection.subscriptions.size)
+            return;
+        connection.close();
+        this.#connections = this.#connections.filter((other) => other !== connection);
+        this.#tellStatus();
+    }
+    /** Asks for the result, which the hub tells even if it is the same. */
+    #ask(entry) {
+        const { id, fn, args, hash, connection } = entry;
+        connection?.send({ type: "sub", id, fn, args: JSON.parse(args), known: hash });
+    }
+    #askFailed() {
+        for (const entry of this.#entries.values())
+            if (entry.error)
+                this.#again(entry, 0);
+    }
+    #again(entry, ms) {
+        clearTimeout(entry.retry);
+        entry.retry = setTimeout(() => (entry.connection || this.#connect(entry)) && this.#ask(entry), ms);
+    }
+    #result(entry, result) {
+        clearTimeout(entry.retry);
+        if (this.overlays.isAwaited(entry.key)) {
+            if (!entry.held)
+                setTimeout(() => this.#release(entry), HOLD_MS);
+            entry.held = result;
+        }
+        else {
+            entry.held = undefined;
+            this.#take(entry, result);
+            this.#show(entry);
+        }
+    }
+    #release(entry) {
+        const { held } = entry;
+        entry.held = undefined;
+        if (!held)
+            return;
+        this.#take(entry, held);
+        this.#show(entry);
+    }
+    #take(entry, { seq, hash, same, data }) {
+        if (seq < entry.seq)
+            return;
+        if (!same && hash !== entry.hash)
+            Object.assign(entry, { base: data, hash });
+        Object.assign(entry, { seq, error: undefined, isFresh: true, failures: 0 });
+        this.overlays.shows(entry.key, seq);
+    }
+    #failed(entry, error) {
+        entry.error = error;
+        entry.isFresh = false;
+        this.#show(entry);
+        this.#again(entry, Math.max(backoffMs(entry.failures++ + 2, 60_000), error.retryAfterMs));
+    }
+    /** Gets by HTTP what is too large for the socket. */
+    async #fetch(entry, minSeq) {
+        const isOnItsWay = entry.fetching !== undefined;
+        entry.fetching = minSeq;
+        if (isOnItsWay)
+            return;
+        const { fn, args, hash, generation } = entry;
+        try {
+            const answer = await this.wire.http.call({ fn, args, isRead: true, minSeq, known: hash });
+            if (generation !== entry.generation)
+                return;
+            this.#result(entry, answer);
+            const wanted = entry.fetching;
+            entry.fetching = undefined;
+            if (wanted > answer.seq)
+                void this.#fetch(entry, wanted);
+        }
+        catch (error) {
+            if (generation !== entry.generation)
+                return;
+            entry.fetching = undefined;
+            this.#failed(entry, error);
+        }
+    }
+    #lingers(entry) {
+        entry.linger = setTimeout(() => this.#forget(entry), LINGER_MS);
+    }
+    #forget(entry) {
+        clearTimeout(entry.linger);
+        clearTimeout(entry.retry);
+        entry.generation++;
+        if (this.#entries.get(entry.key) === entry)
+            this.#entries.delete(entry.key);
+        this.#byId.delete(entry.id);
+        this.#leave(entry);
+    }
+    #showAll(keys) {
+        for (const key of [...keys]) {
+            const entry = this.#entries.get(key);
+            if (!entry)
+                continue;
+            if (entry.held && !this.overlays.isAwaited(key))
+                this.#release(entry);
+            else
+                this.#show(entry);
+        }
+    }
+    #show(entry) {
+        const { base, hash, error, isFresh, shown } = entry;
+        const isKnown = hash !== undefined;
+        const next = {
+            data: isKnown ? this.overlays.over(entry.key, base) : undefined, error, isLoading: !isKnown && !error, isStale: !isFresh,
+        };
+        const isSame = Object.keys(next).every((name) => Object.is(next[name], shown[name]));
+        if (isSame)
+            return;
+        entry.shown = next;
+        for (const listener of [...entry.listeners]) {
+            try {
+                listener();
+            }
+            catch (thrown) {
+                // It is the listener's owner who is to hear of it, after all others were called.
+                setTimeout(() => { throw thrown; });
+            }
+        }
+    }
+}
+_a = Live;

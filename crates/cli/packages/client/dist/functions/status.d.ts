@@ -1,0 +1,23 @@
+/** Whether live results are fresh. */
+/**
+ * `idle`: nothing is subscribed to, so there is no connection. `connecting`: it is being opened. `live`: results are the hub's.
+ * `offline`: the hub cannot be reached. `error`: it refuses, see `message`. In all but `idle` it goes on by itself.
+ */
+export type ConnectionState = "idle" | "connecting" | "live" | "offline" | "error";
+export type Status = {
+    readonly state: ConnectionState;
+    /** As of a `FerryError`. */
+    readonly code?: string;
+    /** What is wrong, for people. */
+    readonly message?: string;
+};
+/** Holds the status. `subscribe` calls at once and at each change, and returns how to stop (as Svelte's stores do). */
+export declare class StatusStore {
+    #private;
+    /** The status now. */
+    readonly get: () => Status;
+    /** Calls at once and at each change. */
+    readonly subscribe: (listener: (status: Status) => void) => (() => void);
+    /** @internal */
+    set(status: Status): void;
+}

@@ -1,0 +1,51 @@
+/** What a hub's functions take and give, as the page's compiler sees it. */
+/** How a function may be called. `auto`: it is not declared; the hub finds out. */
+export type FunctionKind = "query" | "mutation" | "action" | "auto";
+/** One function, as JSON carries it: `ferry codegen` writes these. */
+export interface FunctionType {
+    kind: FunctionKind;
+    args: unknown;
+    result: unknown;
+}
+/**
+ * The project's functions. `.generated/api.d.ts` fills it in, and so types {@link createClient} and the hooks of
+ * `@ferry/react`:
+ *
+ * ```ts
+ * declare module "@ferry/client/functions" { interface Register { api: Api } }
+ * ```
+ */
+export interface Register {
+}
+/** Functions of which nothing is known: every name, any arguments, any result. */
+export type AnyApi = {
+    [name: string]: {
+        kind: "auto";
+        args: any;
+        result: any;
+    };
+};
+/** The functions of {@link Register}; without it {@link AnyApi}. */
+export type RegisteredApi = Register extends {
+    api: infer Api;
+} ? Api : AnyApi;
+/** Names of the functions of these kinds. */
+export type NameOf<Api, Kind extends FunctionKind> = {
+    [Name in keyof Api & string]: Api[Name] extends {
+        kind: infer K;
+    } ? (Extract<K, Kind> extends never ? never : Name) : never;
+}[keyof Api & string];
+/** Names of the functions that read. */
+export type QueryName<Api = RegisteredApi> = NameOf<Api, "query" | "auto">;
+/** Names of the functions that write. */
+export type MutationName<Api = RegisteredApi> = NameOf<Api, "mutation" | "action" | "auto">;
+/** The arguments of a function. */
+export type ArgsOf<Api, Name extends keyof Api> = Api[Name] extends {
+    args: infer Args;
+} ? Args : never;
+/** The result of a function, as JSON carries it: a `Date` is a string. */
+export type ResultOf<Api, Name extends keyof Api> = Api[Name] extends {
+    result: infer Result;
+} ? Result : never;
+/** Arguments as parameters: they may be left out where `{}` is enough. */
+export type CallParameters<Args, More extends unknown[]> = {} extends Args ? [args?: Args, ...more: More] : [args: Args, ...more: More];

@@ -1,0 +1,156 @@
+/** Calls over HTTP: credentials, time limits, retries, errors. */
+
+import { FerryError } from "./error.ts";
+import type { Tokens } from "./tokens.ts";
+
+/** Retries of one call. */
+const RETRIES_MAX = 4;
+/** Largest arguments that a URL carries, characters. */
+const URL_ARGS_MAX = 2000;
+
+/** A function's answer. */
+export type Answer = {
+  /** JSON; absent where the caller holds it (`same`). */
+  data: unknown;
+  /** The commit that it shows, or made. */
+  seq: number;
+  hash: string;
+  same: boolean;
+};
+
+export type Call = {
+  fn: string;
+  /** Canonical JSON. */
+  args: string;
+  /** It only reads: by GET, which the hub lets write nothing. */
+  isRead?: boolean;
+  idempotencyKey?: string | undefined;
+  /** The answer shows this commit. */
+  minSeq?: number;
+  /** Hash of the result that the caller holds. */
+  known?: string | undefined;
+  signal?: AbortSignal | undefined;
+};
+
+type Request = { path: string; method: string; headers?: Record<string, string>; body?: string; signal?: AbortSignal | undefined };
+
+/** A wait before the next try: half of what it grows to at least, so that not all come at once. */
+export function backoffMs(attempt: number, mostMs = 30_000): number {
+  return Math.min(mostMs, 500 * 2 ** attempt) * (0.5 + Math.random() / 2);
+}
+
+export class Http {
+  constructor(
+    readonly base: string,
+    private readonly key: string | undefined,
+    private readonly tokens: Tokens,
+    private readonly timeoutMs: number,
+    private readonly fetcher: typeof fetch,
+    private readonly onWarning: (warning: string, fn: string) => void,
+  ) {}
+
+  /** Calls a function. Reads, and calls with an idempotency key, are tried again. */
+  async call({ fn, args, isRead, idempotencyKey, minSeq, known, signal }: Call): Promise<Answer> {
+    const inUrl = encodeURIComponent(args);
+    const byGet = isRead && inUrl.length <= URL_ARGS_MAX;
+    const headers: Record<string, string> = {};
+    if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
+    if (minSeq) headers["Ferry-Min-Seq"] = String(minSeq);
+    if (known && byGet) headers["If-None-Match"] = `"${known}"`;
+    const path = `/rpc/${encodeURIComponent(fn)}`;
+    const request = byGet ? { path: `${path}?args=${inUrl}`, method: "GET" } : { path, method: "POST", body: args };
+    const response = await this.#tried({ ...request, headers, signal }, Boolean(byGet || idempotencyKey));
+    const seq = Number(response.headers.get("Ferry-Seq"));
+    if (response.status === 304) return { data: undefined, seq, hash: known!, same: true };
+    const { data, _meta, warnings = [] } = response.json;
+    for (const warning of warnings) this.onWarning(warning, fn);
+    return { data, seq: _meta?.seq ?? seq, hash: _meta?.hash ?? "", same: false };
+  }
+
+  /** Finds out why no socket opens: throws what the hub says, or nothing if it would let it open. */
+  async probe(path: string): Promise<void> {
+    // An answer of 426: it asks for the socket.
+    await this.#tried({ path, method: "GET" }, false).catch((error: FerryError) => {
+      if (error.status !== 426) throw error;
+    });
+  }
+
+  async #tried(request: Request, isRepeatable: boolean): Promise<Received> {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(timedOut(request, this.timeoutMs)), this.timeoutMs);
+    const abort = () => deadline.abort(request.signal!.reason);
+    request.signal?.addEventListener("abort", abort);
+    if (request.signal?.aborted) abort();
+    try {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await this.#once({ ...request, signal: deadline.signal });
+        } catch (error) {
+          if (deadline.signal.aborted) throw deadline.signal.reason;
+          if (!isRepeatable || !(error as FerryError).retryable || attempt === RETRIES_MAX) throw error;
+          await pause(Math.max((error as FerryError).retryAfterMs, backoffMs(attempt)), deadline.signal);
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+      request.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** One try, and another one with a new token if the hub refuses the old one: it has run nothing then. */
+  async #once(request: Request): Promise<Received> {
+    const token = await this.tokens.get();
+    const response = await this.#send(request, token);
+    if (response.status === 401 && token) {
+      const next = await this.tokens.renew(token);
+      if (next && next !== token) return accepted(await this.#send(request, next));
+    }
+    return accepted(response);
+  }
+
+  async #send({ path, method, headers, body, signal }: Request, token: string | null): Promise<Received> {
+    // The header also says that Ferry's own answers are understood.
+    const all: Record<string, string> = { ...headers, "Ferry-Reactive": "false" };
+    if (this.key) all["Ferry-Key"] = this.key;
+    if (token) all.Authorization = `Bearer ${token}`;
+    if (body !== undefined) all["Content-Type"] = "application/json";
+    try {
+      const response = await this.fetcher(this.base + path, { method, headers: all, body: body ?? null, signal: signal ?? null, cache: "no-store" });
+      const text = await response.text();
+      return { status: response.status, statusText: response.statusText, headers: response.headers, json: parsed(text) };
+    } catch (cause) {
+      throw new FerryError(0, "OFFLINE", `ferry: the hub cannot be reached at ${this.base}: ${(cause as Error)?.message ?? cause}`, undefined, 0, { cause });
+    }
+  }
+}
+
+type Received = { status: number; statusText: string; headers: Headers; json: any };
+
+function parsed(text: string): any {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function accepted(received: Received): Received {
+  const { status, statusText, headers, json } = received;
+  if (status < 300 || status === 304) return received;
+  const denied = "ferry: the hub takes neither the API key nor the token";
+  const message = json.error ?? (status === 401 ? denied : `ferry: the answer was ${status} ${statusText}`.trim());
+  const code = json.code ?? (status === 401 ? "UNAUTHORIZED" : `HTTP_${status}`);
+  const requestId = json.requestId ?? headers.get("X-Request-Id") ?? undefined;
+  throw new FerryError(status, code, String(message), requestId, Number(headers.get("Retry-After")) * 1000 || 0);
+}
+
+function timedOut({ path }: Request, timeoutMs: number): FerryError {
+  return new FerryError(0, "TIMEOUT", `ferry: no answer of ${path.split("?")[0]} within ${timeoutMs} ms (timeoutMs)`);
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)));
+  });
+}
