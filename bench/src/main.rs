@@ -1,7 +1,8 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
+mod bare_sends;
 mod beside;
 mod binary;
 mod clock;
@@ -20,7 +21,7 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -30,7 +31,8 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   events  the hub beside LiveStore's own backend and a Durable Streams server; has options\n  \
   records the hub beside PocketBase; has options\n  \
   ops     the engine of op-log sync beside a naive log; has options\n  \
-  functions the hub beside a Durable Object under workerd; has options\n\n\
+  functions the hub beside a Durable Object under workerd; has options\n  \
+  sends   what the kernel alone takes to send a frame to 500 sockets\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         "records" => return records::run(words),
         "ops" => return ops::run(words),
         "functions" => return functions::run(words),
+        "sends" => bare_sends::run(),
         "all" => {
             actor::run();
             memory::run();
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
             pages::run();
             scale::run([]);
             small_pushes::run();
+            bare_sends::run();
             events::run([]);
             records::run([]);
             ops::run([]);
