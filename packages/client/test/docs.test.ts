@@ -19,7 +19,7 @@ test.each(["../README.md", "../../../docs/records.md"])("the code of %s", (page)
   expect(blocks.length).toBeGreaterThan(0);
   const files = new Map(blocks.map((code, i) => [path(`./block${i}.ts`), code]));
   const { compilerOptions } = ts.parseConfigFileTextToJson("", readFileSync(path("../tsconfig.json"), "utf8")).config;
-  const { options, errors } = ts.convertCompilerOptionsFromJson({ ...compilerOptions, paths: { "@ferry/client": ["./src/index.ts"] } }, path(".."));
+  const { options, errors } = ts.convertCompilerOptionsFromJson({ ...compilerOptions, paths: { "@ferry/client": ["./src/index.ts"], "@ferry/client/*": ["./src/*.ts"] } }, path(".."));
   expect(errors).toEqual([]);
   const host = ts.createCompilerHost(options);
   const { fileExists, getSourceFile } = host;

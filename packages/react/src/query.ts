@@ -1,5 +1,5 @@
 import { type ArgsOf, type Observed, type QueryName, type QueryResult, type RegisteredApi, type ResultOf } from "@ferry/client/functions";
-import { useRef, useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 import { useFerry } from "./provider.ts";
 
 /** What {@link useQuery} may be given. */
@@ -37,11 +37,10 @@ export function useQuery(fn: string, args: unknown = {}, { suspense = false }: U
   const client = useFerry();
   const name = args === "skip" ? undefined : `${fn} ${JSON.stringify(args)}`;
   // The same store as long as the query is the same: React would subscribe anew otherwise.
-  const held = useRef<{ client: unknown; name: string | undefined; store: Observed<unknown> } | undefined>(undefined);
-  if (held.current?.client !== client || held.current.name !== name) {
-    held.current = { client, name, store: name === undefined ? SKIPPED : client.observe(fn as never, args as never) };
-  }
-  const { store } = held.current;
+  const store: Observed<unknown> = useMemo(
+    () => (name === undefined ? SKIPPED : client.observe(fn as never, args as never)),
+    [client, name],
+  );
   const result = useSyncExternalStore(store.subscribe, store.get, store.get);
   if (suspense) {
     if (result.isLoading) throw store.ready();

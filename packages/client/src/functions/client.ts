@@ -19,6 +19,11 @@ export interface ClientOptions {
   database?: string;
   /** The user's token; called again with one that the hub has refused or that expires soon. The same one as of `ferryRecords`. */
   getToken?: GetToken;
+  /**
+   * Names the user of a token. Without it a JWT's `sub` does, else its claims; of another kind of token (a sync token) each is
+   * taken for another user's, so that results are dropped and loaded anew with each.
+   */
+  userOf?: (token: string) => string;
   /** How long a call may take, with all its retries, milliseconds; default 30,000. */
   timeoutMs?: number;
   /** What a function warns of (`Query limit of 5000 overridden to 1000.`); default: `console.warn`. */
@@ -88,7 +93,7 @@ export class FerryClient<Api = RegisteredApi> {
     this.#tokens = new Tokens(getToken, (token, isOther) => {
       if (isOther || !token) this.#live.restart();
       else this.#live.authenticate(token);
-    });
+    }, options.userOf);
     const fetcher = options.fetch ?? ((input, init) => fetch(input, init));
     const warn = onWarning ?? ((warning, fn) => console.warn(`ferry: ${fn}: ${warning}`));
     this.#http = new Http(base, key, this.#tokens, timeoutMs, fetcher, warn);

@@ -20,6 +20,7 @@ export class FerryError extends Error {
 
   /** Whether the same call may succeed later. Of a call that wrote, without an idempotency key, nobody knows whether it did. */
   get retryable(): boolean {
-    return [0, 429, 502, 503].includes(this.status) || (this.status === 504 && this.code !== "TIMEOUT");
+    const { status, code } = this;
+    return [429, 502, 503].includes(status) || (status === 0 && code !== "TOKEN") || (status === 504 && code !== "TIMEOUT");
   }
 }

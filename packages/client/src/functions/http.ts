@@ -68,16 +68,16 @@ export class Http {
   }
 
   /** Finds out why no socket opens: throws what the hub says, or nothing if it would let it open. */
-  async probe(path: string): Promise<void> {
+  async probe(path: string, timeoutMs: number): Promise<void> {
     // An answer of 426: it asks for the socket.
-    await this.#tried({ path, method: "GET" }, false).catch((error: FerryError) => {
+    await this.#tried({ path, method: "GET" }, false, timeoutMs).catch((error: FerryError) => {
       if (error.status !== 426) throw error;
     });
   }
 
-  async #tried(request: Request, isRepeatable: boolean): Promise<Received> {
+  async #tried(request: Request, isRepeatable: boolean, timeoutMs = this.timeoutMs): Promise<Received> {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(timedOut(request, this.timeoutMs)), this.timeoutMs);
+    const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), timeoutMs);
     const abort = () => deadline.abort(request.signal!.reason);
     request.signal?.addEventListener("abort", abort);
     if (request.signal?.aborted) abort();

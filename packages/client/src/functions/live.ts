@@ -15,6 +15,10 @@ const HOLD_MS = 300;
 /** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
 const CONFIRM_MS = 150;
 
+/** Largest frame that the hub takes, bytes; a larger one ends the socket for all. */
+const FRAME_MAX_BYTES = 64 << 10;
+const TOO_MANY = "ferry: the page shows more queries than the hub keeps fresh for one session; show fewer at once, or one query for several";
+
 /** A query's result, as far as it is known. */
 export interface QueryResult<T = unknown> {
   /** The newest result, under optimistic updates; undefined as long as there is none, and where the function gives none. */
@@ -52,8 +56,9 @@ type Entry = {
   generation: number;
   /** The commit that is to be fetched, if a fetch is on its way. */
   fetching: number | undefined;
-  /** A result that waits for a mutation's answer. */
+  /** A result that waits for a mutation's answer, and until when at most. */
   held: Result | undefined;
+  holding: ReturnType<typeof setTimeout> | undefined;
   failures: number;
   linger: ReturnType<typeof setTimeout> | undefined;
   retry: ReturnType<typeof setTimeout> | undefined;
@@ -104,7 +109,7 @@ export class Live {
 
   /** A mutation begins. */
   begin(overlay: Overlay): void {
-    this.overlays.add(overlay);
+    if (overlay.updates.size) this.overlays.add(overlay);
     this.#showAll(overlay.updates.keys());
   }
 
@@ -180,7 +185,7 @@ export class Live {
     else if (frame.type === "stale") void this.#fetch(entry, frame.seq);
     else if (frame.type === "error") {
       const { status, code, error } = frame;
-      if (code === "RATE_LIMITED" && error.includes("on this socket")) this.#move(entry, connection, error);
+      if (code === "RATE_LIMITED" && error.includes("on this socket")) this.#move(entry, connection);
       else this.#failed(entry, new FerryError(status, code, error));
     }
   }
@@ -213,8 +218,8 @@ export class Live {
     if (known) return known;
     const entry: Entry = {
       id: String(++this.#ids), key, fn, args, listeners: new Set(), base: undefined, hash: undefined, seq: 0, error: undefined,
-      isFresh: false, shown: LOADING, connection: undefined, generation: 0, fetching: undefined, held: undefined, failures: 0,
-      linger: undefined, retry: undefined, ready: undefined,
+      isFresh: false, shown: LOADING, connection: undefined, generation: 0, fetching: undefined, held: undefined,
+      holding: undefined, failures: 0, linger: undefined, retry: undefined, ready: undefined,
     };
     this.#entries.set(key, entry);
     this.#byId.set(entry.id, entry);
@@ -223,10 +228,10 @@ export class Live {
   }
 
   /** Gives the query to a connection that has room. */
-  #connect(entry: Entry): boolean {
+  #connect(entry: Entry): void {
     let connection = this.#connections.find(({ subscriptions, capacity }) => subscriptions.size < capacity);
     if (!connection) {
-      if (this.#connections.length === CONNECTIONS_MAX) return false;
+      if (this.#connections.length === CONNECTIONS_MAX) return this.#failed(entry, new FerryError(429, "RATE_LIMITED", TOO_MANY));
       connection = new Connection(this.wire, this);
       this.#connections.push(connection);
       this.#tellStatus();
@@ -234,14 +239,13 @@ export class Live {
     entry.connection = connection;
     connection.subscriptions.add(entry.id);
     this.#ask(entry);
-    return true;
   }
 
   /** The hub takes no more on this connection. */
-  #move(entry: Entry, connection: Connection, message: string): void {
+  #move(entry: Entry, connection: Connection): void {
     this.#leave(entry);
     connection.capacity = connection.subscriptions.size;
-    if (!this.#connect(entry)) this.#failed(entry, new FerryError(429, "RATE_LIMITED", message));
+    this.#connect(entry);
   }
 
   #leave(entry: Entry): void {
@@ -251,15 +255,19 @@ export class Live {
     connection.subscriptions.delete(id);
     connection.send({ type: "unsub", id });
     if (connection.subscriptions.size) return;
-    connection.close();
     this.#connections = this.#connections.filter((other) => other !== connection);
+    connection.close();
     this.#tellStatus();
   }
 
   /** Asks for the result, which the hub tells even if it is the same. */
-  #ask(entry: Entry): void {
-    const { id, fn, args, hash, connection } = entry;
-    connection?.send({ type: "sub", id, fn, args: JSON.parse(args), known: hash });
+  #ask(entry: Entry, known = entry.hash): void {
+    const { id, fn, args, connection } = entry;
+    if (new TextEncoder().encode(args).length > FRAME_MAX_BYTES - 1024) {
+      this.#failed(entry, new FerryError(413, "TOO_LARGE", `ferry: ${fn}: arguments of what is kept fresh have at most 63 KiB; use query()`));
+    } else {
+      connection?.send({ type: "sub", id, fn, args: JSON.parse(args), known });
+    }
   }
 
   #askFailed(): void {
@@ -268,34 +276,35 @@ export class Live {
 
   #again(entry: Entry, ms: number): void {
     clearTimeout(entry.retry);
-    entry.retry = setTimeout(() => (entry.connection || this.#connect(entry)) && this.#ask(entry), ms);
+    entry.retry = setTimeout(() => (entry.connection ? this.#ask(entry) : this.#connect(entry)), ms);
   }
 
   #result(entry: Entry, result: Result): void {
     clearTimeout(entry.retry);
     if (this.overlays.isAwaited(entry.key)) {
-      if (!entry.held) setTimeout(() => this.#release(entry), HOLD_MS);
+      if (!entry.held) entry.holding = setTimeout(() => this.#release(entry), HOLD_MS);
       entry.held = result;
     } else {
-      entry.held = undefined;
       this.#take(entry, result);
-      this.#show(entry);
     }
   }
 
   #release(entry: Entry): void {
+    clearTimeout(entry.holding);
     const { held } = entry;
     entry.held = undefined;
-    if (!held) return;
-    this.#take(entry, held);
-    this.#show(entry);
+    if (held) this.#take(entry, held);
   }
 
   #take(entry: Entry, { seq, hash, same, data }: Result): void {
+    // Two ways lead here; what is older comes too late.
     if (seq < entry.seq) return;
+    // The same as one that is not held any more.
+    if (same && hash !== entry.hash) return this.#ask(entry, "");
     if (!same && hash !== entry.hash) Object.assign(entry, { base: data, hash });
-    Object.assign(entry, { seq, error: undefined, isFresh: true, failures: 0 });
+    Object.assign(entry, { seq, error: undefined, isFresh: entry.connection?.isOpen ?? false, failures: 0 });
     this.overlays.shows(entry.key, seq);
+    this.#show(entry);
   }
 
   #failed(entry: Entry, error: FerryError): void {
@@ -333,6 +342,7 @@ export class Live {
     clearTimeout(entry.linger);
     clearTimeout(entry.retry);
     entry.generation++;
+    this.overlays.shows(entry.key, Infinity);
     if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
     this.#byId.delete(entry.id);
     this.#leave(entry);

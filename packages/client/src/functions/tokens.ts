@@ -19,6 +19,7 @@ export class Tokens {
     private readonly getToken: GetToken | undefined,
     /** There is another token; `isOther`: it is another user's. */
     private readonly onChange: (token: string | null, isOther: boolean) => void,
+    private readonly userOf: (token: string) => string = userOfJwt,
   ) {}
 
   /** The token; null: none. */
@@ -73,14 +74,17 @@ export class Tokens {
     }
     const before = this.#token;
     this.#token = token;
-    if (before !== undefined && before !== token) this.onChange(token, userOf(before) !== userOf(token));
+    if (before !== undefined && before !== token) this.onChange(token, this.#user(before) !== this.#user(token));
     return token;
+  }
+
+  #user(token: string | null): string {
+    return token === null ? "" : this.userOf(token);
   }
 }
 
 /** Whom a token names: a JWT's `sub`, else its claims without times; of another kind of token nothing is known. */
-export function userOf(token: string | null): string {
-  if (!token) return "";
+export function userOfJwt(token: string): string {
   try {
     const { sub, iat, exp, nbf, jti, ...claims } = JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
     return JSON.stringify(sub ?? claims);

@@ -27,9 +27,12 @@ export type AnyApi = { [name: string]: { kind: "auto"; args: any; result: any } 
 export type RegisteredApi = Register extends { api: infer Api } ? Api : AnyApi;
 
 /** Names of the functions of these kinds. */
-export type NameOf<Api, Kind extends FunctionKind> = {
+export type NameOf<Api, Kind extends FunctionKind> = IsAny<Api> extends true ? keyof Api & string : {
   [Name in keyof Api & string]: Api[Name] extends { kind: infer K } ? (Extract<K, Kind> extends never ? never : Name) : never;
 }[keyof Api & string];
+
+/** Whether functions were given as `any`: then everything goes. */
+type IsAny<Api> = 0 extends 1 & Api ? true : false;
 
 /** Names of the functions that read. */
 export type QueryName<Api = RegisteredApi> = NameOf<Api, "query" | "auto">;
@@ -38,10 +41,10 @@ export type QueryName<Api = RegisteredApi> = NameOf<Api, "query" | "auto">;
 export type MutationName<Api = RegisteredApi> = NameOf<Api, "mutation" | "action" | "auto">;
 
 /** The arguments of a function. */
-export type ArgsOf<Api, Name extends keyof Api> = Api[Name] extends { args: infer Args } ? Args : never;
+export type ArgsOf<Api, Name extends keyof Api> = IsAny<Api> extends true ? any : Api[Name] extends { args: infer Args } ? Args : never;
 
 /** The result of a function, as JSON carries it: a `Date` is a string. */
-export type ResultOf<Api, Name extends keyof Api> = Api[Name] extends { result: infer Result } ? Result : never;
+export type ResultOf<Api, Name extends keyof Api> = IsAny<Api> extends true ? any : Api[Name] extends { result: infer Result } ? Result : never;
 
 /** Arguments as parameters: they may be left out where `{}` is enough. */
 export type CallParameters<Args, More extends unknown[]> = {} extends Args ? [args?: Args, ...more: More] : [args: Args, ...more: More];

@@ -1,5 +1,5 @@
 import {} from "@ferry/client/functions";
-import { useRef, useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 import { useFerry } from "./provider.js";
 const SKIPPED = {
     get: () => SKIPPED_RESULT,
@@ -11,11 +11,7 @@ export function useQuery(fn, args = {}, { suspense = false } = {}) {
     const client = useFerry();
     const name = args === "skip" ? undefined : `${fn} ${JSON.stringify(args)}`;
     // The same store as long as the query is the same: React would subscribe anew otherwise.
-    const held = useRef(undefined);
-    if (held.current?.client !== client || held.current.name !== name) {
-        held.current = { client, name, store: name === undefined ? SKIPPED : client.observe(fn, args) };
-    }
-    const { store } = held.current;
+    const store = useMemo(() => (name === undefined ? SKIPPED : client.observe(fn, args)), [client, name]);
     const result = useSyncExternalStore(store.subscribe, store.get, store.get);
     if (suspense) {
         if (result.isLoading)

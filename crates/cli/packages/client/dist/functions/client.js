@@ -22,7 +22,7 @@ export class FerryClient {
                 this.#live.restart();
             else
                 this.#live.authenticate(token);
-        });
+        }, options.userOf);
         const fetcher = options.fetch ?? ((input, init) => fetch(input, init));
         const warn = onWarning ?? ((warning, fn) => console.warn(`ferry: ${fn}: ${warning}`));
         this.#http = new Http(base, key, this.#tokens, timeoutMs, fetcher, warn);

@@ -60,7 +60,6 @@ export class Connection {
     async #connect() {
         const generation = ++this.#generation;
         const isOver = () => generation !== this.#generation;
-        this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
         try {
             const { tokens, url, WebSocket } = this.wire;
             const token = await tokens.get();
@@ -70,7 +69,10 @@ export class Connection {
                 throw new FerryError(0, "WEBSOCKET", "ferry: there is no WebSocket here: give one to createClient({ WebSocket })");
             const socket = new WebSocket(url, token ? [PROTOCOL, `ferry.bearer.${token}`] : [PROTOCOL]);
             this.#socket = socket;
+            this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
             const openedAt = Date.now();
+            // It says nothing that `onclose` does not; without a listener the package `ws` throws.
+            socket.onerror = () => { };
             socket.onopen = () => {
                 if (isOver())
                     return;
@@ -133,11 +135,7 @@ export class Connection {
         this.#socket = undefined;
         if (this.isOpen)
             this.#become({ state: "connecting" });
-        if (!socket)
-            return;
-        // One that never opened says so; nobody asks.
-        socket.onerror = () => { };
-        socket.close();
+        socket?.close();
     }
     async #lost(isTokenOver) {
         const wasOpen = this.isOpen;
@@ -147,7 +145,7 @@ export class Connection {
         try {
             // A browser does not tell why a socket does not open.
             if (!wasOpen)
-                await this.wire.http.probe(this.wire.path);
+                await this.wire.http.probe(this.wire.path, DEAD_MS);
             if (isTokenOver)
                 await this.wire.tokens.renew(await this.wire.tokens.get());
         }

@@ -36,5 +36,5 @@ export declare class Http {
     /** Calls a function. Reads, and calls with an idempotency key, are tried again. */
     call({ fn, args, isRead, idempotencyKey, minSeq, known, signal }: Call): Promise<Answer>;
     /** Finds out why no socket opens: throws what the hub says, or nothing if it would let it open. */
-    probe(path: string): Promise<void>;
+    probe(path: string, timeoutMs: number): Promise<void>;
 }

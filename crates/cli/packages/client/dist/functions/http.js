@@ -40,16 +40,16 @@ export class Http {
         return { data, seq: _meta?.seq ?? seq, hash: _meta?.hash ?? "", same: false };
     }
     /** Finds out why no socket opens: throws what the hub says, or nothing if it would let it open. */
-    async probe(path) {
+    async probe(path, timeoutMs) {
         // An answer of 426: it asks for the socket.
-        await this.#tried({ path, method: "GET" }, false).catch((error) => {
+        await this.#tried({ path, method: "GET" }, false, timeoutMs).catch((error) => {
             if (error.status !== 426)
                 throw error;
         });
     }
-    async #tried(request, isRepeatable) {
+    async #tried(request, isRepeatable, timeoutMs = this.timeoutMs) {
         const deadline = new AbortController();
-        const timer = setTimeout(() => deadline.abort(timedOut(request, this.timeoutMs)), this.timeoutMs);
+        const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), timeoutMs);
         const abort = () => deadline.abort(request.signal.reason);
         request.signal?.addEventListener("abort", abort);
         if (request.signal?.aborted)

@@ -12,6 +12,9 @@ const CONNECTIONS_MAX = 8;
 const HOLD_MS = 300;
 /** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
 const CONFIRM_MS = 150;
+/** Largest frame that the hub takes, bytes; a larger one ends the socket for all. */
+const FRAME_MAX_BYTES = 64 << 10;
+const TOO_MANY = "ferry: the page shows more queries than the hub keeps fresh for one session; show fewer at once, or one query for several";
 /** Nothing is known yet. */
 export const LOADING = { data: undefined, error: undefined, isLoading: true, isStale: true };
 export class Live {
@@ -62,7 +65,8 @@ export class Live {
     }
     /** A mutation begins. */
     begin(overlay) {
-        this.overlays.add(overlay);
+        if (overlay.updates.size)
+            this.overlays.add(overlay);
         this.#showAll(overlay.updates.keys());
     }
     /** The mutation made the commit `seq`. */
@@ -142,7 +146,7 @@ export class Live {
         else if (frame.type === "error") {
             const { status, code, error } = frame;
             if (code === "RATE_LIMITED" && error.includes("on this socket"))
-                this.#move(entry, connection, error);
+                this.#move(entry, connection);
             else
                 this.#failed(entry, new FerryError(status, code, error));
         }
@@ -174,8 +178,8 @@ export class Live {
             return known;
         const entry = {
             id: String(++this.#ids), key, fn, args, listeners: new Set(), base: undefined, hash: undefined, seq: 0, error: undefined,
-            isFresh: false, shown: LOADING, connection: undefined, generation: 0, fetching: undefined, held: undefined, failures: 0,
-            linger: undefined, retry: undefined, ready: undefined,
+            isFresh: false, shown: LOADING, connection: undefined, generation: 0, fetching: undefined, held: undefined,
+            holding: undefined, failures: 0, linger: undefined, retry: undefined, ready: undefined,
         };
         this.#entries.set(key, entry);
         this.#byId.set(entry.id, entry);
@@ -187,7 +191,7 @@ export class Live {
         let connection = this.#connections.find(({ subscriptions, capacity }) => subscriptions.size < capacity);
         if (!connection) {
             if (this.#connections.length === CONNECTIONS_MAX)
-                return false;
+                return this.#failed(entry, new FerryError(429, "RATE_LIMITED", TOO_MANY));
             connection = new Connection(this.wire, this);
             this.#connections.push(connection);
             this.#tellStatus();
@@ -195,14 +199,12 @@ export class Live {
         entry.connection = connection;
         connection.subscriptions.add(entry.id);
         this.#ask(entry);
-        return true;
     }
     /** The hub takes no more on this connection. */
-    #move(entry, connection, message) {
+    #move(entry, connection) {
         this.#leave(entry);
         connection.capacity = connection.subscriptions.size;
-        if (!this.#connect(entry))
-            this.#failed(entry, new FerryError(429, "RATE_LIMITED", message));
+        this.#connect(entry);
     }
     #leave(entry) {
         const { connection, id } = entry;
@@ -213,14 +215,19 @@ export class Live {
         connection.send({ type: "unsub", id });
         if (connection.subscriptions.size)
             return;
-        connection.close();
         this.#connections = this.#connections.filter((other) => other !== connection);
+        connection.close();
         this.#tellStatus();
     }
     /** Asks for the result, which the hub tells even if it is the same. */
-    #ask(entry) {
-        const { id, fn, args, hash, connection } = entry;
-        connection?.send({ type: "sub", id, fn, args: JSON.parse(args), known: hash });
+    #ask(entry, known = entry.hash) {
+        const { id, fn, args, connection } = entry;
+        if (new TextEncoder().encode(args).length > FRAME_MAX_BYTES - 1024) {
+            this.#failed(entry, new FerryError(413, "TOO_LARGE", `ferry: ${fn}: arguments of what is kept fresh have at most 63 KiB; use query()`));
+        }
+        else {
+            connection?.send({ type: "sub", id, fn, args: JSON.parse(args), known });
+        }
     }
     #askFailed() {
         for (const entry of this.#entries.values())
@@ -229,36 +236,38 @@ export class Live {
     }
     #again(entry, ms) {
         clearTimeout(entry.retry);
-        entry.retry = setTimeout(() => (entry.connection || this.#connect(entry)) && this.#ask(entry), ms);
+        entry.retry = setTimeout(() => (entry.connection ? this.#ask(entry) : this.#connect(entry)), ms);
     }
     #result(entry, result) {
         clearTimeout(entry.retry);
         if (this.overlays.isAwaited(entry.key)) {
             if (!entry.held)
-                setTimeout(() => this.#release(entry), HOLD_MS);
+                entry.holding = setTimeout(() => this.#release(entry), HOLD_MS);
             entry.held = result;
         }
         else {
-            entry.held = undefined;
             this.#take(entry, result);
-            this.#show(entry);
         }
     }
     #release(entry) {
+        clearTimeout(entry.holding);
         const { held } = entry;
         entry.held = undefined;
-        if (!held)
-            return;
-        this.#take(entry, held);
-        this.#show(entry);
+        if (held)
+            this.#take(entry, held);
     }
     #take(entry, { seq, hash, same, data }) {
+        // Two ways lead here; what is older comes too late.
         if (seq < entry.seq)
             return;
+        // The same as one that is not held any more.
+        if (same && hash !== entry.hash)
+            return this.#ask(entry, "");
         if (!same && hash !== entry.hash)
             Object.assign(entry, { base: data, hash });
-        Object.assign(entry, { seq, error: undefined, isFresh: true, failures: 0 });
+        Object.assign(entry, { seq, error: undefined, isFresh: entry.connection?.isOpen ?? false, failures: 0 });
         this.overlays.shows(entry.key, seq);
+        this.#show(entry);
     }
     #failed(entry, error) {
         entry.error = error;
@@ -297,6 +306,7 @@ export class Live {
         clearTimeout(entry.linger);
         clearTimeout(entry.retry);
         entry.generation++;
+        this.overlays.shows(entry.key, Infinity);
         if (this.#entries.get(entry.key) === entry)
             this.#entries.delete(entry.key);
         this.#byId.delete(entry.id);

@@ -5,9 +5,10 @@ export declare class Tokens {
     private readonly getToken;
     /** There is another token; `isOther`: it is another user's. */
     private readonly onChange;
+    private readonly userOf;
     constructor(getToken: GetToken | undefined, 
     /** There is another token; `isOther`: it is another user's. */
-    onChange: (token: string | null, isOther: boolean) => void);
+    onChange: (token: string | null, isOther: boolean) => void, userOf?: (token: string) => string);
     /** The token; null: none. */
     get(): Promise<string | null>;
     /** A token in place of `refused`, which no longer holds or soon will not. It may be the same. */
@@ -19,4 +20,4 @@ export declare class Tokens {
     close(): void;
 }
 /** Whom a token names: a JWT's `sub`, else its claims without times; of another kind of token nothing is known. */
-export declare function userOf(token: string | null): string;
+export declare function userOfJwt(token: string): string;

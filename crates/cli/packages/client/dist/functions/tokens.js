@@ -12,9 +12,10 @@ export class Tokens {
     #timer;
     constructor(getToken, 
     /** There is another token; `isOther`: it is another user's. */
-    onChange) {
+    onChange, userOf = userOfJwt) {
         this.getToken = getToken;
         this.onChange = onChange;
+        this.userOf = userOf;
     }
     /** The token; null: none. */
     async get() {
@@ -66,14 +67,15 @@ export class Tokens {
         const before = this.#token;
         this.#token = token;
         if (before !== undefined && before !== token)
-            this.onChange(token, userOf(before) !== userOf(token));
+            this.onChange(token, this.#user(before) !== this.#user(token));
         return token;
+    }
+    #user(token) {
+        return token === null ? "" : this.userOf(token);
     }
 }
 /** Whom a token names: a JWT's `sub`, else its claims without times; of another kind of token nothing is known. */
-export function userOf(token) {
-    if (!token)
-        return "";
+export function userOfJwt(token) {
     try {
         const { sub, iat, exp, nbf, jti, ...claims } = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
         return JSON.stringify(sub ?? claims);
