@@ -20,6 +20,8 @@ export interface Project {
   entry(): string | undefined;
   /** The files as they are now. */
   program(): ts.Program;
+  /** The next program is a new one, whether or not a file has changed. */
+  invalidate(): void;
   /** What is wrong with the configuration. */
   readonly configErrors: readonly ts.Diagnostic[];
 }
@@ -67,6 +69,7 @@ export function openProject(typescript: TypeScript, project: string, directory: 
   let roots: string[] = [];
   let resolutions: ts.ModuleResolutionCache;
   let isUnresolved = false;
+  let generation = 0;
   const buffer = join(directory, BUFFER.name);
   let isBufferKnown = true;
   const forgetResolutions = () => {
@@ -79,7 +82,7 @@ export function openProject(typescript: TypeScript, project: string, directory: 
     const known = versions.get(file);
     if (known !== undefined) return known;
     const found = statSync(file, { throwIfNoEntry: false });
-    const version = found ? `${found.mtimeMs}:${found.size}` : "";
+    const version = found ? `${found.mtimeMs}:${found.size}${roots.includes(file) ? `:${generation}` : ""}` : "";
     versions.set(file, version);
     return version;
   };
@@ -125,6 +128,9 @@ export function openProject(typescript: TypeScript, project: string, directory: 
     directory,
     configErrors: errors,
     entry: () => ENTRIES.map((name) => join(directory, name)).find((file) => existsSync(file)),
+    invalidate() {
+      generation += 1;
+    },
     program() {
       versions.clear();
       const entry = this.entry();

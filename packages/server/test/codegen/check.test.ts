@@ -56,7 +56,7 @@ test("a renamed column is an error where it is used, and another type where it i
 test("the project's own options count, and its syntax errors are told alone", () => {
   const { check, write, folder } = makeProject({ "functions/index.ts": FINE });
   writeFileSync(join(folder, "tsconfig.json"), `{ "compilerOptions": { "strict": true, "noUnusedLocals": true, "module": "esnext", "moduleResolution": "bundler", "target": "es2022", "skipLibCheck": true } }`);
-  const withOptions = checkerOf(folder, join(folder, "ferry"));
+  const { check: withOptions } = checkerOf(folder, join(folder, "ferry"));
   write("functions/index.ts", `${FINE}const unused = 1;\n`);
   expect(withOptions().diagnostics).toMatchObject([{ code: 6133 }]);
   expect(check().ok).toBe(true);

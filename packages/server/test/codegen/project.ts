@@ -48,7 +48,7 @@ export function makeProject(files: Record<string, string> = {}) {
     writeFileSync(path, text);
   };
   for (const [name, text] of Object.entries({ "schema.ts": SCHEMA, "types.ts": TYPES, ...files })) write(name, text);
-  return { folder, write, check: checkerOf(folder, join(folder, "ferry")) };
+  return { folder, write, check: checkerOf(folder, join(folder, "ferry")).check };
 }
 
 /** `functions/index.ts` with the imports that any of them needs. */

@@ -5,12 +5,15 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { checkerOf } from "./check.js";
 import { Fatal } from "./typescript.js";
+/** Checks that nobody asked for, after the first one and while nothing is asked, so that the first edit is checked quickly too. */
+const WARM_UPS = 4;
+const WARM_UP_PAUSE_MS = 100;
 /** Nothing can be checked here, ever. */
 const EXIT_FATAL = 2;
 function print(answer) {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
-function answerTo(line, check) {
+function answerTo(line, { check }) {
     let id = null;
     try {
         const request = JSON.parse(line);
@@ -24,16 +27,29 @@ function answerTo(line, check) {
     }
 }
 async function main([directory = "ferry", ...flags]) {
-    const check = checkerOf(process.cwd(), resolve(directory));
+    const checker = checkerOf(process.cwd(), resolve(directory));
     if (flags.includes("--once")) {
-        const checked = check();
+        const checked = checker.check();
         print({ id: null, ...checked });
         process.exitCode = checked.ok ? 0 : 1;
         return;
     }
-    for await (const line of createInterface({ input: process.stdin }))
-        if (line.trim() !== "")
-            print(answerTo(line, check));
+    let warmUps = 0;
+    const warmUp = () => {
+        warmUps += 1;
+        checker.warmUp();
+        if (warmUps < WARM_UPS)
+            setTimeout(warmUp, WARM_UP_PAUSE_MS).unref();
+    };
+    let isFirst = true;
+    for await (const line of createInterface({ input: process.stdin })) {
+        if (line.trim() === "")
+            continue;
+        print(answerTo(line, checker));
+        if (isFirst)
+            setTimeout(warmUp, WARM_UP_PAUSE_MS).unref();
+        isFirst = false;
+    }
 }
 try {
     await main(process.argv.slice(2));

@@ -7,6 +7,8 @@ export interface Project {
     entry(): string | undefined;
     /** The files as they are now. */
     program(): ts.Program;
+    /** The next program is a new one, whether or not a file has changed. */
+    invalidate(): void;
     /** What is wrong with the configuration. */
     readonly configErrors: readonly ts.Diagnostic[];
 }

@@ -52,6 +52,7 @@ export function openProject(typescript, project, directory) {
     let roots = [];
     let resolutions;
     let isUnresolved = false;
+    let generation = 0;
     const buffer = join(directory, BUFFER.name);
     let isBufferKnown = true;
     const forgetResolutions = () => {
@@ -65,7 +66,7 @@ export function openProject(typescript, project, directory) {
         if (known !== undefined)
             return known;
         const found = statSync(file, { throwIfNoEntry: false });
-        const version = found ? `${found.mtimeMs}:${found.size}` : "";
+        const version = found ? `${found.mtimeMs}:${found.size}${roots.includes(file) ? `:${generation}` : ""}` : "";
         versions.set(file, version);
         return version;
     };
@@ -112,6 +113,9 @@ export function openProject(typescript, project, directory) {
         directory,
         configErrors: errors,
         entry: () => ENTRIES.map((name) => join(directory, name)).find((file) => existsSync(file)),
+        invalidate() {
+            generation += 1;
+        },
         program() {
             versions.clear();
             const entry = this.entry();
