@@ -22,7 +22,7 @@ export function attach(store: Store): void {
       : /[/,]/.test(name) ? "is fine, but the name of the table has a slash or a comma"
       : undefined;
     if (!why) continue;
-    throw new Error(`ferry: cannot sync the table "${name}": its key "${src}" ${why}; use .stores({ ${name}: "id" }) with crypto.randomUUID(), or leave it out of the option \`tables\``);
+    throw new Error(`ferry: cannot sync the table "${name}": its key "${src}" ${why}; use .stores({ ${name}: "id" }) with crypto.randomUUID(), or leave it out of \`tables\``);
   }
   db.version(db.verno).stores(SCHEMA);
   db.use(capture(store));

@@ -36,6 +36,7 @@ export class Http {
     private readonly base: string,
     private readonly getToken: GetToken,
     private readonly fetcher: typeof fetch,
+    private readonly key?: string,
   ) {}
 
   /** Asks for a new credential before the next request. */
@@ -70,6 +71,7 @@ export class Http {
   #send(path: string, { device, owner, body, signal }: Call): Promise<Response> {
     const headers: Record<string, string> = { "X-Client-Id": device, "Content-Type": "application/json" };
     if (owner) headers[OWNER] = owner;
+    if (this.key) headers["Ferry-Key"] = this.key;
     if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
     const method = body ? "POST" : "GET";
     return offline(this.fetcher(this.base + path, { method, headers, body: body ?? null, signal, cache: "no-store" }));

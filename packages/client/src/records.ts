@@ -17,6 +17,8 @@ export type RecordsOptions = {
   url: string;
   /** The application's name at the hub. */
   app: string;
+  /** A publishable API key of the database (`fy_pk_…`). Records are the user's whom `getToken` names, without one the key's. */
+  key?: string;
   /** Id or name of the hub's database; default: the credential's. */
   database?: string;
   /** The credential; called again with one that the hub has refused. Without it: none (a hub in `--dev`). */
@@ -132,7 +134,7 @@ export class FerryRecords {
     }
     await this.#store.write(async (state) => {
       const waiting = await this.#store.pending();
-      if (waiting) throw new Error(`ferry: ${waiting} writes have not been sent; log out when the hub answers, or give them up with switchOwner("discard")`);
+      if (waiting) throw new Error(`ferry: ${waiting} writes are not sent; log out when the hub answers, or drop them: switchOwner("discard")`);
       await (rows === "keep" ? park(this.#store, state, true) : forgetAll(this.#store, state, false));
     });
     this.#broadcast({ type: "logout" });
@@ -156,7 +158,7 @@ export class FerryRecords {
   #takeRefused(n: number, work: (row: Refused, state: State) => PromiseLike<unknown>): Promise<unknown> {
     return this.#store.write(async (state) => {
       const row: Refused | undefined = await this.#store.db.table(REFUSED).get(n);
-      if (!row) throw new Error(`ferry: no refused write has the number ${n}; rejected() lists them`);
+      if (!row) throw new Error(`ferry: no refused write has number ${n}; see rejected()`);
       await this.#store.db.table(REFUSED).delete(n);
       await work(row, state);
     });
@@ -190,8 +192,7 @@ export class FerryRecords {
   }
 
   async #lead(): Promise<void> {
-    const { url, app, database = "-", getToken = () => null, pollMs = POLL_MS } = this.#options;
-    const fetcher = this.#options.fetch ?? ((input, init) => fetch(input, init));
+    const { url, app, key, database = "-", getToken = () => null, pollMs = POLL_MS, fetch = (input, init) => globalThis.fetch(input, init) } = this.#options;
     const path = `/v1/databases/${encodeURIComponent(database)}/records`;
     const report = async (report: Report) => {
       await this.#refresh();
@@ -199,7 +200,7 @@ export class FerryRecords {
       this.#report(report);
       this.#broadcast({ type: "report", report });
     };
-    const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetcher);
+    const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetch, key);
     this.#link = new Link({ store: this.#store, http, app, report }, pollMs, (trouble) => {
       this.#trouble = trouble;
       void this.#refresh().catch(() => {});

@@ -143,7 +143,19 @@ describe("logout", () => {
     await sync.initialSync;
     now.online = false;
     await db.todos.add({ id: "1", title: "unsent" });
-    await expect(sync.logout()).rejects.toThrow(/1 writes have not been sent/);
+    await expect(sync.logout()).rejects.toThrow(/1 writes are not sent/);
     expect([await shown(db), await db.table(OUTBOX).count()]).toEqual([["1"], 1]);
   }, 20_000);
+});
+
+// Verifies: REC-65
+test("an API key goes beside the user's token", async () => {
+  const hub = new ModelHub();
+  const sent: Headers[] = [];
+  const fetch: typeof globalThis.fetch = (input, init) => (sent.push(new Headers(init?.headers)), hub.fetch(input, init));
+  const made = attached({ fetch }, { key: "fy_pk_key", getToken: () => "ann" }, database("keyed", new IDBFactory()));
+  open.push(made);
+  await made.sync.initialSync;
+  expect(sent.length).toBeGreaterThan(0);
+  for (const headers of sent) expect([headers.get("Ferry-Key"), headers.get("Authorization")]).toEqual(["fy_pk_key", "Bearer ann"]);
 });

@@ -226,7 +226,7 @@ describe("pull and push", () => {
     const hub = new ModelHub();
     const { db, sync } = device(hub);
     await db.open();
-    const message = "ferry: no refused write has the number 7; rejected() lists them";
+    const message = "ferry: no refused write has number 7; see rejected()";
     await expect(sync.retry(7)).rejects.toThrow(message);
     await expect(sync.discard(7)).rejects.toThrow(message);
   });

@@ -11,7 +11,7 @@ export interface MutationOptions<Name extends MutationName> {
    * `(cache, { title }) => cache.update("listTodos", {}, (todos) => [...todos, { id: -1, title }])`. It is undone if the
    * mutation fails, and gives way to the hub's own result.
    */
-  optimistic?: (cache: OptimisticCache<Api>, args: ArgsOf<Api, Name>) => void;
+  optimistic?: (cache: OptimisticCache<Api>, args: Exclude<ArgsOf<Api, Name>, undefined>) => void;
   /** Each call gets an idempotency key, so that it is tried again when its answer is lost. Not for actions. */
   retry?: boolean;
 }
@@ -43,7 +43,7 @@ export function useMutation<Name extends MutationName>(fn: Name, options: Mutati
   const call = useCallback(async (args?: unknown, more?: MutateOptions<Api>) => {
     const { optimistic, retry } = newest.current;
     const all: MutateOptions<Api> = { ...(retry && { idempotencyKey: true }), ...more };
-    if (optimistic) all.optimistic = (cache) => optimistic(cache, (args ?? {}) as ArgsOf<Api, Name>);
+    if (optimistic) all.optimistic = (cache) => optimistic(cache, (args ?? {}) as Exclude<ArgsOf<Api, Name>, undefined>);
     setState(({ pending }) => ({ pending: pending + 1, error: undefined }));
     let error: FerryError | undefined;
     try {

@@ -1,4 +1,4 @@
-import { type ArgsOf, type Observed, type QueryName, type QueryResult, type RegisteredApi, type ResultOf } from "@ferry/client/functions";
+import type { ArgsOf, CallParameters, Observed, QueryName, QueryResult, RegisteredApi, ResultOf } from "@ferry/client/functions";
 import { useMemo, useSyncExternalStore } from "react";
 import { useFerry } from "./provider.ts";
 
@@ -31,7 +31,7 @@ const SKIPPED_RESULT: QueryResult<never> = { data: undefined, error: undefined, 
  */
 export function useQuery<Name extends QueryName>(fn: Name, args: ArgsOf<Api, Name>, options: UseQueryOptions & { suspense: true }): LoadedResult<Result<Name>>;
 export function useQuery<Name extends QueryName>(
-  fn: Name, ...args: {} extends ArgsOf<Api, Name> ? [args?: ArgsOf<Api, Name> | "skip", options?: UseQueryOptions] : [args: ArgsOf<Api, Name> | "skip", options?: UseQueryOptions]
+  fn: Name, ...args: CallParameters<ArgsOf<Api, Name> | "skip", [options?: UseQueryOptions]>
 ): QueryResult<Result<Name>>;
 export function useQuery(fn: string, args: unknown = {}, { suspense = false }: UseQueryOptions = {}): QueryResult {
   const client = useFerry();

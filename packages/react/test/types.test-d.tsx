@@ -7,6 +7,8 @@ export interface Api {
   getTodo: { kind: "query"; args: { id: number }; result: { id: number; title: string } | null };
   addTodo: { kind: "mutation"; args: { title: string; note?: string }; result: { id: number } };
   sweep: { kind: "action"; args: {}; result: void };
+  left: { kind: "query"; args?: { limit: number }; result: number };
+  none: { kind: "mutation"; args?: {}; result: string };
   plain: { kind: "auto"; args: { x: number }; result: number };
 }
 declare module "@ferry/client/functions" {
@@ -25,6 +27,13 @@ export async function client(): Promise<void> {
   await client.mutate("plain", { x: 1 });
   client.subscribe("getTodo", { id: 1 }, ({ data }) => data?.title);
   await client.mutate("addTodo", { title: "x" }, { optimistic: (cache) => cache.update("listTodos", {}, (all) => [...all, { id: 0, title: "x", createdAt: "" }]) });
+  await client.query("left");
+  await client.query("left", { limit: 1 });
+  await client.mutate("none");
+  client.subscribe("left", undefined, ({ data }) => data?.toFixed());
+  client.subscribe("left", { limit: 1 }, () => {});
+  // @ts-expect-error
+  await client.query("left", { limit: "1" });
   // @ts-expect-error: a column that was renamed
   todos[0]!.name;
   // @ts-expect-error: required arguments stay required
@@ -50,6 +59,10 @@ export function Page(): unknown {
   const maybe = useQuery("getTodo", Math.random() > 0.5 ? { id: 1 } : "skip");
   const { data } = useQuery("getTodo", { id: 1 }, { suspense: true });
   const add = useMutation("addTodo", { optimistic: (cache, { title }) => cache.update("getTodo", { id: 1 }, (todo) => todo && { ...todo, title }) });
+  useQuery("left");
+  useQuery("left", "skip").data?.toFixed();
+  useQuery("left", undefined, { suspense: true }).data.toFixed();
+  useMutation("none", { optimistic: (_, args) => Object.keys(args) })().then((text) => text.length);
   // @ts-expect-error: data is undefined while it loads
   list.data.length;
   // @ts-expect-error: arguments are missing

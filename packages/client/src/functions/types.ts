@@ -6,7 +6,7 @@ export type FunctionKind = "query" | "mutation" | "action" | "auto";
 /** One function, as JSON carries it: `ferry codegen` writes these. */
 export interface FunctionType {
   kind: FunctionKind;
-  args: unknown;
+  args?: unknown;
   result: unknown;
 }
 
@@ -40,11 +40,16 @@ export type QueryName<Api = RegisteredApi> = NameOf<Api, "query" | "auto">;
 /** Names of the functions that write. */
 export type MutationName<Api = RegisteredApi> = NameOf<Api, "mutation" | "action" | "auto">;
 
-/** The arguments of a function. */
-export type ArgsOf<Api, Name extends keyof Api> = IsAny<Api> extends true ? any : Api[Name] extends { args: infer Args } ? Args : never;
+/** The arguments of a function; with undefined where they may be left out. */
+export type ArgsOf<Api, Name extends keyof Api> = IsAny<Api> extends true ? any
+  : Api[Name] extends { args: infer Args } ? Args
+  : Api[Name] extends { args?: infer Args } ? Args | undefined
+  : never;
 
 /** The result of a function, as JSON carries it: a `Date` is a string. */
 export type ResultOf<Api, Name extends keyof Api> = IsAny<Api> extends true ? any : Api[Name] extends { result: infer Result } ? Result : never;
 
-/** Arguments as parameters: they may be left out where `{}` is enough. */
-export type CallParameters<Args, More extends unknown[]> = {} extends Args ? [args?: Args, ...more: More] : [args: Args, ...more: More];
+/** Arguments as parameters: they may be left out where the function takes none, or `{}` is enough. */
+export type CallParameters<Args, More extends unknown[]> = undefined extends Args ? [args?: Args, ...more: More]
+  : {} extends Args ? [args?: Args, ...more: More]
+  : [args: Args, ...more: More];

@@ -19,7 +19,7 @@ export function attach(store) {
                         : undefined;
         if (!why)
             continue;
-        throw new Error(`ferry: cannot sync the table "${name}": its key "${src}" ${why}; use .stores({ ${name}: "id" }) with crypto.randomUUID(), or leave it out of the option \`tables\``);
+        throw new Error(`ferry: cannot sync the table "${name}": its key "${src}" ${why}; use .stores({ ${name}: "id" }) with crypto.randomUUID(), or leave it out of \`tables\``);
     }
     db.version(db.verno).stores(SCHEMA);
     db.use(capture(store));

@@ -27,9 +27,10 @@ export declare class Http {
     private readonly base;
     private readonly getToken;
     private readonly fetcher;
+    private readonly key?;
     /** Whether the hub has taken this credential, and so whose it is. */
     isAccepted: boolean;
-    constructor(base: string, getToken: GetToken, fetcher: typeof fetch);
+    constructor(base: string, getToken: GetToken, fetcher: typeof fetch, key?: string | undefined);
     /** Asks for a new credential before the next request. */
     forgetToken(): void;
     /** The body, and whose records it speaks of. */

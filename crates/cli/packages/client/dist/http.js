@@ -17,10 +17,11 @@ export const OWNER = "Ferry-Owner";
 const TIMEOUT_MS = 60_000;
 export class Http {
     #token;
-    constructor(base, getToken, fetcher) {
+    constructor(base, getToken, fetcher, key) {
         this.base = base;
         this.getToken = getToken;
         this.fetcher = fetcher;
+        this.key = key;
         /** Whether the hub has taken this credential, and so whose it is. */
         this.isAccepted = false;
     }
@@ -55,6 +56,8 @@ export class Http {
         const headers = { "X-Client-Id": device, "Content-Type": "application/json" };
         if (owner)
             headers[OWNER] = owner;
+        if (this.key)
+            headers["Ferry-Key"] = this.key;
         if (this.#token)
             headers.Authorization = `Bearer ${this.#token}`;
         const method = body ? "POST" : "GET";

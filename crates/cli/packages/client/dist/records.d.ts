@@ -11,6 +11,8 @@ export type RecordsOptions = {
     url: string;
     /** The application's name at the hub. */
     app: string;
+    /** A publishable API key of the database (`fy_pk_…`). Records are the user's whom `getToken` names, without one the key's. */
+    key?: string;
     /** Id or name of the hub's database; default: the credential's. */
     database?: string;
     /** The credential; called again with one that the hub has refused. Without it: none (a hub in `--dev`). */

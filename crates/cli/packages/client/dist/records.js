@@ -88,7 +88,7 @@ export class FerryRecords {
         await this.#store.write(async (state) => {
             const waiting = await this.#store.pending();
             if (waiting)
-                throw new Error(`ferry: ${waiting} writes have not been sent; log out when the hub answers, or give them up with switchOwner("discard")`);
+                throw new Error(`ferry: ${waiting} writes are not sent; log out when the hub answers, or drop them: switchOwner("discard")`);
             await (rows === "keep" ? park(this.#store, state, true) : forgetAll(this.#store, state, false));
         });
         this.#broadcast({ type: "logout" });
@@ -108,7 +108,7 @@ export class FerryRecords {
         return this.#store.write(async (state) => {
             const row = await this.#store.db.table(REFUSED).get(n);
             if (!row)
-                throw new Error(`ferry: no refused write has the number ${n}; rejected() lists them`);
+                throw new Error(`ferry: no refused write has number ${n}; see rejected()`);
             await this.#store.db.table(REFUSED).delete(n);
             await work(row, state);
         });
@@ -140,8 +140,7 @@ export class FerryRecords {
         }
     }
     async #lead() {
-        const { url, app, database = "-", getToken = () => null, pollMs = POLL_MS } = this.#options;
-        const fetcher = this.#options.fetch ?? ((input, init) => fetch(input, init));
+        const { url, app, key, database = "-", getToken = () => null, pollMs = POLL_MS, fetch = (input, init) => globalThis.fetch(input, init) } = this.#options;
         const path = `/v1/databases/${encodeURIComponent(database)}/records`;
         const report = async (report) => {
             await this.#refresh();
@@ -150,7 +149,7 @@ export class FerryRecords {
             this.#report(report);
             this.#broadcast({ type: "report", report });
         };
-        const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetcher);
+        const http = new Http(url.replace(/\/+$/, "") + path, getToken, fetch, key);
         this.#link = new Link({ store: this.#store, http, app, report }, pollMs, (trouble) => {
             this.#trouble = trouble;
             void this.#refresh().catch(() => { });

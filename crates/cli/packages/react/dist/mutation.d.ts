@@ -7,7 +7,7 @@ export interface MutationOptions<Name extends MutationName> {
      * `(cache, { title }) => cache.update("listTodos", {}, (todos) => [...todos, { id: -1, title }])`. It is undone if the
      * mutation fails, and gives way to the hub's own result.
      */
-    optimistic?: (cache: OptimisticCache<Api>, args: ArgsOf<Api, Name>) => void;
+    optimistic?: (cache: OptimisticCache<Api>, args: Exclude<ArgsOf<Api, Name>, undefined>) => void;
     /** Each call gets an idempotency key, so that it is tried again when its answer is lost. Not for actions. */
     retry?: boolean;
 }

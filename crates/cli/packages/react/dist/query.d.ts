@@ -1,4 +1,4 @@
-import { type ArgsOf, type QueryName, type QueryResult, type RegisteredApi, type ResultOf } from "@ferry/client/functions";
+import type { ArgsOf, CallParameters, QueryName, QueryResult, RegisteredApi, ResultOf } from "@ferry/client/functions";
 /** What {@link useQuery} may be given. */
 export interface UseQueryOptions {
     /** Suspends until there is a result, and throws the error if there is none, to the nearest error boundary. */
@@ -22,5 +22,5 @@ type Result<Name extends QueryName> = ResultOf<Api, Name>;
 export declare function useQuery<Name extends QueryName>(fn: Name, args: ArgsOf<Api, Name>, options: UseQueryOptions & {
     suspense: true;
 }): LoadedResult<Result<Name>>;
-export declare function useQuery<Name extends QueryName>(fn: Name, ...args: {} extends ArgsOf<Api, Name> ? [args?: ArgsOf<Api, Name> | "skip", options?: UseQueryOptions] : [args: ArgsOf<Api, Name> | "skip", options?: UseQueryOptions]): QueryResult<Result<Name>>;
+export declare function useQuery<Name extends QueryName>(fn: Name, ...args: CallParameters<ArgsOf<Api, Name> | "skip", [options?: UseQueryOptions]>): QueryResult<Result<Name>>;
 export {};

@@ -1,4 +1,3 @@
-import {} from "@ferry/client/functions";
 import { useMemo, useSyncExternalStore } from "react";
 import { useFerry } from "./provider.js";
 const SKIPPED = {
