@@ -8,6 +8,7 @@ mod control;
 mod docs;
 mod events;
 mod functions;
+mod functions_cli;
 mod ops;
 mod pages;
 #[cfg(target_os = "linux")]

@@ -6,8 +6,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, clone, completions, db, demo, events, invite, jwt, key, login, logout, member,
-        oauth, ops, org, password, profile, pull, push, records, serve, session, signup, spoke, sync, token,
+        account, admin, audit, clone, completions, db, demo, dev, events, init, invite, jwt, key, login,
+        logout, member, oauth, ops, org, password, profile, pull, push, records, serve, session, signup,
+        spoke, sync, token,
     },
     context::Global,
     failure::{self, Failure},
@@ -47,6 +48,10 @@ pub(crate) enum Command {
         ferry serve --data-dir /var/lib/ferry --listen 0.0.0.0:8787 --public-url https://hub.example"
     )]
     Serve(serve::Args),
+    /// Make a project with functions
+    Init(init::Args),
+    /// Serve a project's functions on this machine, swapped at each change
+    Dev(dev::Args),
     /// Create an account and log in
     Signup(signup::Args),
     /// Log in

@@ -3,12 +3,17 @@
 mod args;
 mod commands;
 mod context;
+mod decisions;
+mod deploy_words;
+mod embedded;
 mod failure;
 mod files;
 mod input;
+mod local_hub;
 mod output;
 mod password;
 mod progress;
+mod project;
 mod prompt;
 mod settings;
 mod system;
@@ -30,7 +35,7 @@ fn main() -> ExitCode {
     };
     let json = arguments.global.json;
     // A hub and a spoke run until they are told to stop, and stop in order: they see to signals, a hub also to its log.
-    let serves = matches!(&arguments.command, Command::Serve(_) | Command::Spoke(_));
+    let serves = matches!(&arguments.command, Command::Serve(_) | Command::Spoke(_) | Command::Dev(_));
     if !matches!(&arguments.command, Command::Serve(_)) {
         system::log_warnings();
     }
@@ -65,6 +70,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let context = || Context::new(global.clone());
     match arguments.command {
         Command::Serve(args) => commands::serve::run(args).await,
+        Command::Init(args) => commands::init::run(global.json, args).await,
+        Command::Dev(args) => commands::dev::run(args).await,
         Command::Signup(args) => commands::signup::run(&context()?, args).await,
         Command::Login(args) => commands::login::run(&context()?, args).await,
         Command::Logout(args) => commands::logout::run(&context()?, &args).await,

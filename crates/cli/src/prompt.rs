@@ -44,6 +44,49 @@ pub(crate) async fn password_or_none(what: &str) -> Result<Option<String>, Failu
     typed
 }
 
+/// A line; an empty one stands for `default`.
+pub(crate) async fn line_or(question: &str, default: &str) -> Result<String, Failure> {
+    let question = if default.is_empty() { question.to_owned() } else { format!("{question} [{default}]") };
+    let typed = given(answer(&question).await?)?;
+    Ok(if typed.is_empty() { default.to_owned() } else { typed })
+}
+
+/// One of `choices`, by its first letters or its number; an empty line stands for the first.
+pub(crate) async fn choice(question: &str, choices: &[&str]) -> Result<usize, Failure> {
+    let shown: Vec<String> =
+        choices.iter().enumerate().map(|(at, choice)| format!("{} {choice}", at + 1)).collect();
+    loop {
+        let typed = given(answer(&format!("{question} ({}) [1]", shown.join(", "))).await?)?;
+        if let Some(found) = chosen(&typed, choices) {
+            return Ok(found);
+        }
+        output::note(format_args!("type one of {}, or its number", choices.join(", ")));
+    }
+}
+
+/// Yes or no; an empty line means no.
+pub(crate) async fn yes(question: &str) -> Result<bool, Failure> {
+    let typed = given(answer(&format!("{question} [y/N]")).await?)?;
+    Ok(matches!(typed.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn given(line: Option<String>) -> Result<String, Failure> {
+    let line = line.ok_or_else(|| Failure::Usage("nothing was answered: nothing was done".into()))?;
+    Ok(line.trim().to_owned())
+}
+
+fn chosen(typed: &str, choices: &[&str]) -> Option<usize> {
+    if typed.is_empty() {
+        return Some(0);
+    }
+    if let Ok(number) = typed.parse::<usize>() {
+        return number.checked_sub(1).filter(|at| *at < choices.len());
+    }
+    let mut alike = choices.iter().enumerate().filter(|(_, choice)| choice.starts_with(typed));
+    let found = alike.next()?;
+    alike.next().is_none().then_some(found.0)
+}
+
 /// The next line, without its end; `None` at Ctrl-D.
 async fn answer(question: &str) -> Result<Option<String>, Failure> {
     tokio::select! {
@@ -97,5 +140,17 @@ impl Drop for Silence {
     fn drop(&mut self) {
         // A terminal that is gone needs no echo.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn a_choice_is_named_or_numbered() {
+        let choices = ["react", "plain", "renamed"];
+        let found = ["", "1", "3", "p", "plain", "re", "0", "4", "x"].map(|typed| chosen(typed, &choices));
+        assert_eq!(found, [Some(0), Some(0), Some(2), Some(1), Some(1), None, None, None, None]);
     }
 }

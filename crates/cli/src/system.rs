@@ -30,6 +30,18 @@ pub(crate) fn unix_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The same in milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the shell owns the clock that others take injected")]
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago something was; nothing if it lies ahead.
+pub(crate) fn since(moment: SystemTime) -> Duration {
+    moment.elapsed().unwrap_or_default()
+}
+
 /// `N` random bytes of the operating system.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut random = [0; N];

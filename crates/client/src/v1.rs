@@ -8,7 +8,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
 };
-use http_body_util::{BodyExt as _, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Collected, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -80,6 +80,20 @@ impl V1Client {
         headers: &HeaderMap,
         body: Outgoing,
     ) -> Result<Response<Incoming>> {
+        let response = self.request(method, path, headers, body).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Outgoing,
+    ) -> Result<Response<Incoming>> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.server)
@@ -89,12 +103,7 @@ impl V1Client {
         all.insert(AUTHORIZATION, self.bearer.clone());
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         all.extend(headers.clone());
-        let response =
-            self.http.request(request).await.map_err(|error| no_answer::explained(&self.server, &error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        Err(self.refusal(response).await)
+        self.http.request(request).await.map_err(|error| no_answer::explained(&self.server, &error))
     }
 
     /// Writes the text at `path` to `out` as it comes, and shows each of its lines, with its line feed, to `line`.
@@ -132,6 +141,21 @@ impl V1Client {
         self.document(response).await
     }
 
+    /// Sends a request and reads the whole answer, whatever its status.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+    ) -> Result<(StatusCode, HeaderMap, Bytes)> {
+        let response = self.request(method, path, &HeaderMap::new(), body).await?;
+        let (head, body) = response.into_parts();
+        let bytes = Limited::new(body, DOCUMENT_MAX_BYTES).collect().await;
+        let bytes =
+            bytes.map_err(|error| no_answer::unreachable(&self.server, &error.to_string()))?.to_bytes();
+        Ok((head.status, head.headers, bytes))
+    }
+
     /// The document of an answer.
     pub(crate) async fn document<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
         let bytes = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
@@ -144,8 +168,12 @@ impl V1Client {
     async fn refusal(&self, response: Response<Incoming>) -> ClientError {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES).collect().await;
-        let error = body.ok().and_then(|body| serde_json::from_slice::<ErrorBody>(&body.to_bytes()).ok());
-        let error = error.map(|body| ErrorMember::from(body.error)).unwrap_or_default();
+        self.refused(status, &headers, &body.map(Collected::to_bytes).unwrap_or_default())
+    }
+
+    /// What the hub says in an answer that is no success.
+    pub(crate) fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+        let error = serde_json::from_slice::<ErrorBody>(body).map(ErrorMember::from).unwrap_or_default();
         let reason = error.reason.unwrap_or_else(|| error.code.to_ascii_uppercase());
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let mut message = match error.message {
@@ -166,8 +194,20 @@ impl V1Client {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ErrorBody {
     error: ErrorShape,
+    /// Of functions, beside the message.
+    code: Option<String>,
+    request_id: Option<String>,
+}
+
+impl From<ErrorBody> for ErrorMember {
+    fn from(body: ErrorBody) -> Self {
+        let error = Self::from(body.error);
+        let code = Some(error.code).filter(|code| !code.is_empty()).or(body.code).unwrap_or_default();
+        Self { code, request_id: error.request_id.or(body.request_id), ..error }
+    }
 }
 
 /// What models answer under `error`.

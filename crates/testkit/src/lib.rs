@@ -6,6 +6,7 @@
 
 pub mod bank;
 pub mod command;
+pub mod dev;
 pub mod dump;
 pub mod edgereplica;
 pub mod first_layout;

@@ -1,7 +1,6 @@
 //! `ferry demo [FILE]`: a hub in this process, an account, a database, a push, a pull, and the proof that both
 //! files hold the same. The source is only read; everything else lies in a temporary directory.
 
-mod hub;
 mod proof;
 mod source;
 
@@ -15,10 +14,11 @@ use ferry_client::{
 use ferry_hub::clock::SystemClock;
 use serde_json::json;
 
-use self::{hub::DemoHub, proof::Proof, source::Source};
+use self::{proof::Proof, source::Source};
 use crate::{
     context::Context,
     failure::Failure,
+    local_hub::{LocalHub, LocalHubOptions},
     output,
     progress::Bars,
     system::{self, Stopwatch},
@@ -66,7 +66,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::other(format!("cannot make a temporary directory: {error}")))?;
     let source = source::choose(args.file.as_deref(), dir.path())?;
     let starting = Stopwatch::start();
-    let hub = DemoHub::start(args.listen, dir.path()).await?;
+    let hub = LocalHub::start(LocalHubOptions {
+        dev: false,
+        listen: args.listen,
+        data_dir: &dir.path().join("hub"),
+        config: dir.path().join("ferry.toml"),
+    })
+    .await?;
     let started = starting.elapsed();
     let password = system::random_hex::<12>()?;
     let visitor = AdminClient::new(&hub.address, None, "")?;
@@ -126,7 +132,7 @@ async fn travel(
     }
 }
 
-fn tell_start(source: &Source, hub: &DemoHub, started: Duration) -> Result<(), Failure> {
+fn tell_start(source: &Source, hub: &LocalHub, started: Duration) -> Result<(), Failure> {
     output::line(format_args!(
         "source   {}: {}, {}; only read",
         source.path.display(),
@@ -155,7 +161,7 @@ fn tell_trip(trip: &Trip) -> Result<(), Failure> {
     output::line(format_args!("proof    {}", trip.proof))
 }
 
-fn tell_kept(context: &Context, hub: &DemoHub, password: &str, trip: &Trip) -> Result<(), Failure> {
+fn tell_kept(context: &Context, hub: &LocalHub, password: &str, trip: &Trip) -> Result<(), Failure> {
     // Account and hub live as long as this command, on this machine alone.
     let text = format!(
         "\nThe hub runs until Ctrl-C. In another terminal:\n  \
@@ -184,7 +190,7 @@ fn tell_next() -> Result<(), Failure> {
     )
 }
 
-fn document(source: &Source, hub: &DemoHub, trip: &Trip) -> serde_json::Value {
+fn document(source: &Source, hub: &LocalHub, trip: &Trip) -> serde_json::Value {
     json!({
         "source": { "path": source.path, "bytes": source.bytes, "origin": source.origin },
         "server": hub.address.to_string(),

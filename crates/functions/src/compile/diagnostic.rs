@@ -18,6 +18,8 @@ pub struct Diagnostic {
     pub message: String,
     /// The line's text.
     pub source_line: String,
+    /// The npm package that is imported, if that is what cannot be done here: a bundler may have it.
+    pub package: Option<String>,
 }
 
 impl Diagnostic {
@@ -29,6 +31,7 @@ impl Diagnostic {
             column: 0,
             message: message.to_owned(),
             source_line: String::new(),
+            package: None,
         }
     }
 
@@ -43,6 +46,7 @@ impl Diagnostic {
             column: u32::try_from(before[line_start..].chars().count() + 1).unwrap_or(u32::MAX),
             message: message.into(),
             source_line: source[line_start..].lines().next().unwrap_or_default().to_owned(),
+            package: None,
         }
     }
 
@@ -62,8 +66,11 @@ impl fmt::Display for Diagnostic {
         if self.line == 0 {
             return write!(formatter, "{} {}", self.file, self.message);
         }
-        let Self { file, line, column, message, source_line } = self;
-        let caret = " ".repeat((*column as usize).saturating_sub(1));
-        write!(formatter, "{file}:{line}:{column}: {message}\n  {source_line}\n  {caret}^")
+        let Self { file, line, column, message, source_line, .. } = self;
+        // Terminals differ in how wide a tab is.
+        let shown = |text: &str| text.replace('\t', "  ");
+        let before: String = source_line.chars().take((*column as usize).saturating_sub(1)).collect();
+        let caret = " ".repeat(shown(&before).chars().count());
+        write!(formatter, "{file}:{line}:{column}: {message}\n  {}\n  {caret}^", shown(source_line))
     }
 }

@@ -93,6 +93,10 @@ impl<'a, 'p> Graph<'a, 'p> {
             match resolve(self.project, &module.path, &request.specifier) {
                 Resolved::File(path) => targets.push(Target::Module(self.add_entry(&path))),
                 Resolved::Embedded => targets.push(Target::Embedded(request.specifier.clone())),
+                Resolved::Package(package, message) => {
+                    let found = Diagnostic::at(&module.path, module.source, request.span, message);
+                    self.diagnostics.push(Diagnostic { package: Some(package), ..found });
+                }
                 Resolved::Unknown(message) => {
                     self.diagnostics.push(Diagnostic::at(&module.path, module.source, request.span, message));
                 }

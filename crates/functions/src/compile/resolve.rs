@@ -9,6 +9,8 @@ pub(super) enum Resolved {
     File(String),
     /// A module that is built in.
     Embedded,
+    /// An npm package: which, why it cannot be had, and what to do.
+    Package(String, String),
     /// Nothing: why, and what to do.
     Unknown(String),
 }
@@ -32,10 +34,11 @@ pub(super) fn resolve(project: &ProjectFiles, importer: &str, specifier: &str) -
         return Resolved::Unknown(format!("\"{specifier}\" is the hub's own; import from @ferry/server"));
     }
     let package = package_name(specifier);
-    Resolved::Unknown(format!(
+    let why = format!(
         "\"{package}\" is an npm package, and only files of the project, @ferry/server and drizzle-orm can be linked without \
          esbuild. Install it beside the package: npm install --save-dev esbuild"
-    ))
+    );
+    Resolved::Package(package, why)
 }
 
 fn local(project: &ProjectFiles, importer: &str, specifier: &str) -> Resolved {
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_says_what_to_do() {
         let message = |specifier| match resolve(&project(&[]), "functions/index.ts", specifier) {
-            Resolved::Unknown(message) => message,
+            Resolved::Unknown(message) | Resolved::Package(_, message) => message,
             other => panic!("{other:?}"),
         };
         assert!(

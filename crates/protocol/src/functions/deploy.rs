@@ -273,7 +273,7 @@ pub struct DeployAnswer<'a> {
     /// It ran on a copy.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What was done there.
+    /// What was done to the schema.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlanStepView<'a>>,
 }

@@ -65,7 +65,7 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
         applied: &made.deployed.applied,
         backup: made.backup.as_deref(),
         dry_run: false,
-        steps: Vec::new(),
+        steps: made.decision.steps.iter().map(answer::step).collect(),
     };
     Ok(answer::json(&answer, made.seq))
 }

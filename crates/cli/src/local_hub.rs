@@ -1,6 +1,11 @@
-//! The demo's hub: the real server, in this process, on a data directory that goes with it.
+//! A hub in this process: the real server, on loopback.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ferry_client::ServerUrl;
 use ferry_hub::{
@@ -14,24 +19,36 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 
 /// A running hub. Dropped, it is told to stop.
-pub(super) struct DemoHub {
-    pub(super) address: ServerUrl,
+pub(crate) struct LocalHub {
+    pub(crate) address: ServerUrl,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
 
-impl DemoHub {
-    /// Starts a hub with its data below `dir`.
-    pub(super) async fn start(listen: SocketAddr, dir: &Path) -> Result<Self, Failure> {
-        // A file of its own, so that neither a ferry.toml nor variables of the place it runs in take part.
-        let file = dir.join("ferry.toml");
-        std::fs::write(&file, "").map_err(|error| Failure::other(format!("{}: {error}", file.display())))?;
+/// How a hub is started.
+pub(crate) struct LocalHubOptions<'a> {
+    pub(crate) dev: bool,
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: &'a Path,
+    /// Its settings beside these; made empty if it is not there, so that neither a ferry.toml nor variables of the place
+    /// that it runs in take part.
+    pub(crate) config: PathBuf,
+}
+
+impl LocalHub {
+    /// Starts a hub.
+    pub(crate) async fn start(options: LocalHubOptions<'_>) -> Result<Self, Failure> {
+        let LocalHubOptions { dev, listen, data_dir, config, .. } = options;
+        if !config.exists() {
+            std::fs::write(&config, "")
+                .map_err(|error| Failure::other(format!("{}: {error}", config.display())))?;
+        }
         let flags = BTreeMap::from([
             ("listen", listen.to_string()),
-            ("data_dir", dir.join("hub").display().to_string()),
+            ("data_dir", data_dir.display().to_string()),
             ("signup", "open".to_owned()),
         ]);
-        let args = ServeArgs { dev: false, config: Some(file), flags };
+        let args = ServeArgs { dev, config: Some(config), flags };
         let failed = |error: ferry_hub::config::ConfigError| Failure::Configuration(error.to_string());
         let config = Config::load(&args, &BTreeMap::new()).map_err(failed)?;
         let server = Server::open(config, Arc::new(SystemClock)).await.map_err(failed)?;
@@ -49,16 +66,21 @@ impl DemoHub {
         Ok(Self { address, stop, running })
     }
 
-    /// Stops the hub in order.
-    pub(super) async fn stop(mut self) {
-        self.stop.cancel();
+    /// Returns when the hub has ended by itself.
+    pub(crate) async fn ended(&mut self) {
         if let Err(error) = (&mut self.running).await {
             tracing::warn!(%error, "the hub did not stop in order");
         }
     }
+
+    /// Stops the hub in order.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        self.ended().await;
+    }
 }
 
-impl Drop for DemoHub {
+impl Drop for LocalHub {
     fn drop(&mut self) {
         self.stop.cancel();
     }
