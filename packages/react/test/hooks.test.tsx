@@ -2,6 +2,7 @@ import { createClient, type FerryClient, type QueryResult } from "@ferry/client/
 import { Component, StrictMode, Suspense, useEffect, useState, type ReactNode } from "react";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Hub, until } from "../../client/test/functions/hub.ts";
+import { Proxy } from "../../client/test/functions/proxy.ts";
 import { counting } from "../../client/test/functions/page.ts";
 import { FerryProvider, useMutation, useQuery, useStatus, type Mutation } from "../src/index.ts";
 import { clear, show } from "./dom.ts";
@@ -30,8 +31,10 @@ function opened(options: object = {}): FerryClient<any> {
 const app = (node: ReactNode) => <StrictMode><FerryProvider client={client}>{node}</FerryProvider></StrictMode>;
 const titles = (data: { title: string }[] | undefined) => data?.map(({ title }) => title).join() ?? "-";
 
+const listed: string[] = [];
 function List({ name = "list" }: { name?: string }) {
   const { data, isLoading, isStale } = query("listTodos");
+  listed.push(`${isLoading} ${titles(data)}`);
   return <p>{name}: {isLoading ? "loading" : titles(data)}{isStale && " (stale)"};</p>;
 }
 
@@ -41,8 +44,8 @@ test("a component shows a query, and each change of it", async () => {
   const { counted, WebSocket } = counting();
   opened({ WebSocket });
   const page = show(app(<List />));
-  await until("it loads", () => page.text() === "list: loading (stale);");
   await until("the result", () => page.text() === "list: ;");
+  expect(listed[0]).toBe("true -");
   await other.mutate("addTodo", { title: "shown" });
   await until("the change", () => page.text() === "list: shown;");
   expect(counted.opened, "rendered twice, subscribed once").toBe(1);
@@ -83,15 +86,19 @@ test("arguments that change are another query; \"skip\" is none", async () => {
 test("with suspense a component waits for its result, and an error goes to the boundary", async () => {
   opened();
   const renderings: unknown[] = [];
+  let waited = 0;
+  function Waiting() {
+    waited++;
+    return "waiting";
+  }
   function Loaded({ fn, args }: { fn: string; args: object }) {
     const { data } = query(fn, args, { suspense: true });
     renderings.push(data);
     return <p>{JSON.stringify(data)}</p>;
   }
-  const page = show(app(<Suspense fallback="waiting"><Loaded fn="echo" args={{ x: 1 }} /></Suspense>));
-  await until("the fallback", () => page.text() === "waiting");
+  const page = show(app(<Suspense fallback={<Waiting />}><Loaded fn="echo" args={{ x: 1 }} /></Suspense>));
   await until("the result", () => page.text() === '{"x":1}');
-  expect(renderings.every((data) => data !== undefined)).toBe(true);
+  expect([renderings.every((data) => data !== undefined), waited > 0]).toEqual([true, true]);
   class Boundary extends Component<{ children: ReactNode }, { message?: string }> {
     override state: { message?: string } = {};
     static getDerivedStateFromError(error: Error) {
@@ -106,8 +113,27 @@ test("with suspense a component waits for its result, and an error goes to the b
 });
 
 // Verifies: FUN-76
-test("an optimistic mutation shows at once, its failure is taken back, and its state is told", async () => {
+test("components that wait for several results, one after the other, ask for each once", async () => {
   opened();
+  const asked: unknown[] = [];
+  const { observe } = client;
+  client.observe = ((fn: never, args: never) => {
+    const store = observe.call(client, fn, args);
+    return { ...store, ready: () => (store.get().isLoading && asked.push(args), store.ready()) };
+  }) as never;
+  function Chain() {
+    const all = [1, 2, 3].map((n) => query("echo", { chain: n }, { suspense: true }).data.chain);
+    return <p>{all.join()}</p>;
+  }
+  const page = show(app(<Suspense fallback="waiting"><Chain /><Chain /></Suspense>));
+  await until("all of them", () => page.text() === "1,2,31,2,3");
+  expect(new Set(asked.map((args) => JSON.stringify(args))).size).toBe(3);
+});
+
+// Verifies: FUN-76
+test("an optimistic mutation shows at once, its failure is taken back, and its state is told", async () => {
+  const proxy = await Proxy.start(hub.port);
+  opened({ url: proxy.url });
   const seen: string[] = [];
   let add!: any;
   let fail!: any;
@@ -118,18 +144,26 @@ test("an optimistic mutation shows at once, its failure is taken back, and its s
     add = mutation("addTodo", { optimistic, retry: true });
     fail = mutation("fail", { optimistic });
     const text = `${titles(data)}${add.isPending || fail.isPending ? " …" : ""} ${fail.error?.code ?? ""}`;
-    useEffect(() => void seen.push(text));
+    seen.push(text);
     return <p>{text}</p>;
   }
   const page = show(app(<Adding />));
   await until("the list", () => page.text().includes("shown"));
+  let release!: () => void;
+  const hold = () => (proxy.hold = new Promise((resolve) => (release = resolve)));
+  hold();
   const made = add({ title: "optimistic" });
-  await until("it showed, pending", () => seen.some((text) => /optimistic …/.test(text)));
+  await until("it shows, pending", () => /optimistic …/.test(page.text()));
+  release();
   expect((await made).id).toBeGreaterThan(0);
   await until("the hub's", () => /optimistic $/.test(page.text()));
-  await expect(fail({ message: "CONFLICT: no" })).rejects.toThrow("CONFLICT: no");
+  hold();
+  const failed = expect(fail({ message: "CONFLICT: no" })).rejects.toThrow("CONFLICT: no");
+  await until("it shows, pending", () => /optimistic,CONFLICT: no …/.test(page.text()));
+  release();
+  await failed;
   await until("the error", () => /optimistic CONFLICT$/.test(page.text()));
-  expect(seen.some((text) => text.includes("CONFLICT: no …")), "it showed").toBe(true);
+  await proxy.end();
   expect(seen.every((text) => text.split("optimistic").length <= 2), "never twice").toBe(true);
 });
 

@@ -9,7 +9,7 @@ const PROTOCOL = "ferry.functions.v1";
 /** Silence after which the hub is asked for an answer, and how long it has, milliseconds. */
 const PING_MS = 25_000;
 const DEAD_MS = 10_000;
-/** A timer that comes so late says that the device slept, milliseconds. Browsers delay those of hidden pages by a minute. */
+/** Silence that says that the device slept, milliseconds. Browsers delay the timers of hidden pages by a minute. */
 const SLEPT_MS = 180_000;
 /** A connection that lasted so long was a good one, milliseconds. */
 const GOOD_MS = 10_000;
@@ -41,6 +41,8 @@ export type Owner = {
   changed(connection: Connection): void;
   /** HTTP gets through and the socket does not. */
   blocked(connection: Connection): void;
+  /** The hub has ended it in favour of a newer one of the page. */
+  crowded(connection: Connection): void;
 };
 
 export class Connection {
@@ -54,6 +56,8 @@ export class Connection {
   #attempt = 0;
   /** Counts sockets, so that what an old one says late is not heard. */
   #generation = 0;
+  /** When the hub was last heard. */
+  #heardAt = 0;
 
   constructor(private readonly wire: Wire, private readonly owner: Owner) {
     void this.#connect();
@@ -74,7 +78,7 @@ export class Connection {
 
   /** Something says that the network is another one, or the page is looked at again. */
   wake(): void {
-    if (this.isOpen) this.#ping();
+    if (this.isOpen) this.#check();
     else if (!this.#socket) this.restart();
   }
 
@@ -119,10 +123,11 @@ export class Connection {
       socket.onclose = ({ code, reason }) => {
         if (isOver()) return;
         if (this.isOpen && Date.now() - openedAt > GOOD_MS) this.#attempt = 0;
+        if (code === POLICY && reason.startsWith("too many sockets")) return this.owner.crowded(this);
         void this.#lost(code === POLICY && reason.startsWith("token"));
       };
     } catch (error) {
-      if (!isOver()) this.#retry(error as FerryError);
+      if (!isOver()) this.#retry(error as Error);
     }
   }
 
@@ -136,14 +141,13 @@ export class Connection {
   /** Counts the silence from now on. */
   #listen(): void {
     clearTimeout(this.#timer);
-    const since = Date.now();
-    this.#timer = setTimeout(() => {
-      if (Date.now() - since > SLEPT_MS) this.restart();
-      else this.#ping();
-    }, PING_MS);
+    this.#heardAt = Date.now();
+    this.#timer = setTimeout(() => this.#check(), PING_MS);
   }
 
-  #ping(): void {
+  /** Whether the hub is still there. */
+  #check(): void {
+    if (Date.now() - this.#heardAt > SLEPT_MS) return this.restart();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
     this.#socket!.send("ping");
@@ -178,11 +182,12 @@ export class Connection {
     this.#retry(error);
   }
 
-  #retry(error: FerryError | undefined): void {
+  #retry(error: Error | undefined): void {
     clearTimeout(this.#timer);
-    const { code, message } = error ?? {};
-    if (error) this.#become({ state: code === "OFFLINE" || code === "TIMEOUT" ? "offline" : "error", code: code!, message: message! });
-    this.#timer = setTimeout(() => void this.#connect(), Math.max(backoffMs(this.#attempt++), error?.retryAfterMs ?? 0));
+    // A browser refuses what the page's own security forbids.
+    const { code, message, retryAfterMs } = error instanceof FerryError ? error : new FerryError(0, "WEBSOCKET", `ferry: ${error?.message}`);
+    if (error) this.#become({ state: code === "OFFLINE" || code === "TIMEOUT" ? "offline" : "error", code, message });
+    this.#timer = setTimeout(() => void this.#connect(), Math.max(backoffMs(this.#attempt++), retryAfterMs));
   }
 
   #become(status: Status): void {

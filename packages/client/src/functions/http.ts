@@ -1,7 +1,7 @@
 /** Calls over HTTP: credentials, time limits, retries, errors. */
 
 import { FerryError } from "./error.ts";
-import type { Tokens } from "./tokens.ts";
+import { TIMER_MAX_MS, type Tokens } from "./tokens.ts";
 
 /** Retries of one call. */
 const RETRIES_MAX = 4;
@@ -77,18 +77,24 @@ export class Http {
 
   async #tried(request: Request, isRepeatable: boolean, timeoutMs = this.timeoutMs): Promise<Received> {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), timeoutMs);
+    const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), Math.min(timeoutMs, TIMER_MAX_MS));
     const abort = () => deadline.abort(request.signal!.reason);
     request.signal?.addEventListener("abort", abort);
     if (request.signal?.aborted) abort();
+    const { signal } = deadline;
+    // Not even getToken makes a call last longer.
+    const over = new Promise<never>((_, reject) => {
+      const end = () => reject(signal.reason);
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end);
+    });
     try {
       for (let attempt = 0; ; attempt++) {
         try {
-          return await this.#once({ ...request, signal: deadline.signal });
+          return await Promise.race([over, this.#once({ ...request, signal })]);
         } catch (error) {
-          if (deadline.signal.aborted) throw deadline.signal.reason;
-          if (!isRepeatable || !(error as FerryError).retryable || attempt === RETRIES_MAX) throw error;
-          await pause(Math.max((error as FerryError).retryAfterMs, backoffMs(attempt)), deadline.signal);
+          if (signal.aborted || !isRepeatable || !(error as FerryError).retryable || attempt === RETRIES_MAX) throw error;
+          await Promise.race([over, pause(Math.max((error as FerryError).retryAfterMs, backoffMs(attempt)))]);
         }
       }
     } finally {
@@ -101,7 +107,8 @@ export class Http {
   async #once(request: Request): Promise<Received> {
     const token = await this.tokens.get();
     const response = await this.#send(request, token);
-    if (response.status === 401 && token) {
+    // A function that throws UNAUTHORIZED has run, and says why.
+    if (response.status === 401 && token && !response.json.error) {
       const next = await this.tokens.renew(token);
       if (next && next !== token) return accepted(await this.#send(request, next));
     }
@@ -148,9 +155,6 @@ function timedOut({ path }: Request, timeoutMs: number): FerryError {
   return new FerryError(0, "TIMEOUT", `ferry: no answer of ${path.split("?")[0]} within ${timeoutMs} ms (timeoutMs)`);
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)));
-  });
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -8,8 +8,8 @@ import type { StatusStore } from "./status.ts";
 
 /** What nobody shows any more is kept so long, milliseconds: until a page has changed its view. */
 const LINGER_MS = 2_000;
-/** Sockets of one session that the hub takes. */
-const CONNECTIONS_MAX = 8;
+/** What was asked for in advance is kept so long, milliseconds: a component may wait for several results, one after the other. */
+const READY_LINGER_MS = 30_000;
 /** A result waits so long for the answer of a mutation that may be in it, milliseconds: sent together, they come by two ways. */
 const HOLD_MS = 300;
 /** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
@@ -71,6 +71,8 @@ export class Live {
   readonly #byId = new Map<string, Entry>();
   #connections: Connection[] = [];
   #ids = 0;
+  /** Sockets of one session that the hub takes. */
+  #connectionsMax = 8;
 
   constructor(private readonly wire: Wire, private readonly status: StatusStore) {}
 
@@ -90,7 +92,7 @@ export class Live {
     const call = () => listener();
     entry.listeners.add(call);
     return () => {
-      if (entry.listeners.delete(call) && !entry.listeners.size) this.#lingers(entry);
+      if (entry.listeners.delete(call) && !entry.listeners.size) this.#lingers(entry, LINGER_MS);
     };
   }
 
@@ -100,8 +102,9 @@ export class Live {
     return (entry.ready ??= new Promise((resolve) => {
       const end = this.subscribe(fn, args, () => {
         if (entry.shown.isLoading) return;
-        resolve();
         end();
+        if (!entry.listeners.size) this.#lingers(entry, READY_LINGER_MS);
+        resolve();
       });
       if (!entry.shown.isLoading) resolve(end());
     }));
@@ -201,6 +204,14 @@ export class Live {
     this.#tellStatus();
   }
 
+  crowded(connection: Connection): void {
+    this.#connectionsMax = Math.max(1, this.#connections.length - 1);
+    connection.capacity = 0;
+    const entries = [...connection.subscriptions].map((id) => this.#byId.get(id)!);
+    for (const entry of entries) this.#leave(entry);
+    for (const entry of entries) this.#connect(entry);
+  }
+
   blocked(connection: Connection): void {
     for (const id of connection.subscriptions) void this.#fetch(this.#byId.get(id)!, 0);
   }
@@ -231,7 +242,7 @@ export class Live {
   #connect(entry: Entry): void {
     let connection = this.#connections.find(({ subscriptions, capacity }) => subscriptions.size < capacity);
     if (!connection) {
-      if (this.#connections.length === CONNECTIONS_MAX) return this.#failed(entry, new FerryError(429, "RATE_LIMITED", TOO_MANY));
+      if (this.#connections.length >= this.#connectionsMax) return this.#failed(entry, new FerryError(429, "RATE_LIMITED", TOO_MANY));
       connection = new Connection(this.wire, this);
       this.#connections.push(connection);
       this.#tellStatus();
@@ -334,8 +345,9 @@ export class Live {
     }
   }
 
-  #lingers(entry: Entry): void {
-    entry.linger = setTimeout(() => this.#forget(entry), LINGER_MS);
+  #lingers(entry: Entry, ms: number): void {
+    clearTimeout(entry.linger);
+    entry.linger = setTimeout(() => this.#forget(entry), ms);
   }
 
   #forget(entry: Entry): void {

@@ -8,7 +8,7 @@ const MARGIN_MS = 60_000;
 /** How soon it is tried again where nothing new came, or the clock of this device is wrong, milliseconds. */
 const AGAIN_MS = 20_000;
 /** Longest time that a timer can wait, milliseconds. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
+export const TIMER_MAX_MS = 2 ** 31 - 1;
 
 export class Tokens {
   #token: string | null | undefined;

@@ -114,6 +114,23 @@ test("a write whose answer is lost is sent again only with an idempotency key, a
   expect(todo.title).toBe("tried again");
 });
 
+// Its first statements would be committed twice.
+// Verifies: FUN-74
+test("a function that throws UNAUTHORIZED is not called again with another token", async () => {
+  let asked = 0;
+  const client = page({ url: proxy.url, key: hub.key, getToken: async () => (asked++, hub.token(`u${asked}`)) });
+  expect(await refusal(client.mutate("fail", { message: "UNAUTHORIZED: not yours" }))).toMatchObject({ status: 401, message: "UNAUTHORIZED: not yours" });
+  expect([asked, proxy.calls]).toEqual([1, 1]);
+});
+
+// Verifies: FUN-74
+test("getToken that never answers makes no call last longer", async () => {
+  const client = page({ url: hub.url, key: hub.key, timeoutMs: 100, getToken: () => new Promise<string>(() => {}) });
+  expect(await refusal(client.query("mine"))).toMatchObject({ code: "TIMEOUT" });
+  await expect(client.query("mine", {}, { signal: AbortSignal.abort(new Error("never mind")) })).rejects.toThrow("never mind");
+  expect(await page({ url: hub.url, key: hub.key, timeoutMs: Infinity }).query("mine")).toMatchObject({ sub: null });
+});
+
 // Verifies: FUN-74
 test("a token that the hub refuses is replaced, once for all calls", async () => {
   const asked: (string | undefined)[] = [];

@@ -247,6 +247,26 @@ test("a hub that takes fewer queries per socket is asked on several, and what no
   }
 }, 60_000);
 
+// The hub ends the oldest socket: pages that opened it again ended the next one, for ever.
+// Verifies: FUN-26
+test("a hub that takes fewer sockets per session is asked on no more", async () => {
+  const small = await Hub.start("--functions-subscriptions=5", "--functions-sockets=2");
+  try {
+    const { counted, WebSocket } = counting();
+    const client = page({ url: small.url, key: small.key, WebSocket });
+    clients.push(client);
+    const all = Array.from({ length: 14 }, (_, id) => watched<Todo | null>((listener) => client.subscribe("getTodo", { id }, listener)));
+    const fresh = () => all.filter(({ last }) => !last().isStale).length;
+    await until("as many as there is room for, and the others say why", () =>
+      fresh() === 10 && all.filter(({ last }) => last().error?.code === "RATE_LIMITED").length === 4);
+    const { opened } = counted;
+    await until("what has no place asks again", () => all.some(({ seen }) => seen.filter(({ error }) => error).length > 1));
+    expect([counted.open, counted.opened, fresh()]).toEqual([2, opened, 10]);
+  } finally {
+    await small.end();
+  }
+}, 60_000);
+
 // Verifies: FUN-36
 test("arguments that no frame carries fail alone", async () => {
   const client = opened();

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { FerryClient, MutateOptions, QueryResult } from "../../src/functions.ts";
 import { Hub, until } from "./hub.ts";
 import { page, type Api, type Todo } from "./page.ts";
@@ -126,6 +126,7 @@ test("several mutations lie over each other, and each gives way or goes on its o
 // Verifies: FUN-76
 test("an update that throws, or of a result that nobody shows, harms nothing", async () => {
   const { client, titles } = await showing();
+  const told = vi.spyOn(console, "error").mockImplementation(() => {});
   await client.mutate("addTodo", { title: "unharmed" }, {
     optimistic: (cache) => {
       expect(cache.get("listTodos", {})!.length).toBe(titles().length);
@@ -135,4 +136,6 @@ test("an update that throws, or of a result that nobody shows, harms nothing", a
     },
   });
   await until("the hub's result", () => titles().includes("unharmed"));
+  expect(told).toHaveBeenCalledWith("ferry: an optimistic update failed", new Error("on purpose"));
+  told.mockRestore();
 });

@@ -165,6 +165,54 @@ test("a device that has slept connects anew at once", async () => {
 });
 
 // Verifies: FUN-74
+test("a page that is looked at again after minutes of silence connects anew at once", async () => {
+  open();
+  await settled();
+  await newest().serve();
+  vi.setSystemTime(Date.now() + 10_000);
+  events.dispatchEvent(new Event("pageshow"));
+  expect([Socket.all.length, newest().sent.at(-1)]).toEqual([1, "ping"]);
+  vi.setSystemTime(Date.now() + 200_000);
+  events.dispatchEvent(new Event("pageshow"));
+  await settled();
+  expect(Socket.all).toHaveLength(2);
+});
+
+// Verifies: FUN-74
+test("a socket that the page's own security forbids is told", async () => {
+  vi.stubGlobal("WebSocket", function () { throw new DOMException("insecure from https", "SecurityError"); });
+  client = createClient<Api>({ url: "http://hub" });
+  client.subscribe("q", {}, () => {});
+  await settled();
+  expect(client.status.get()).toEqual({ state: "error", code: "WEBSOCKET", message: "ferry: insecure from https" });
+  client.close();
+  vi.stubGlobal("WebSocket", undefined);
+  client = createClient<Api>({ url: "http://hub" });
+  client.subscribe("q", {}, () => {});
+  await settled();
+  expect(client.status.get().message).toBe("ferry: there is no WebSocket here: give one to createClient({ WebSocket })");
+});
+
+// Verifies: FUN-76
+test("what was asked for in advance stays while a component waits for more, and goes when it does not come", async () => {
+  open();
+  await settled();
+  const ready = client.observe("q", { a: 1 }).ready();
+  newest().onopen!();
+  newest().tell({ type: "result", id: "2", seq: 1, hash: "h", data: "in advance" });
+  await ready;
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(client.observe("q", { a: 1 }).get().data).toBe("in advance");
+  newest().tell("pong");
+  const end = client.subscribe("q", { a: 1 }, () => {});
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(client.observe("q", { a: 1 }).get().data).toBe("in advance");
+  end();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(newest().sent.at(-1)).toEqual({ type: "unsub", id: "2" });
+});
+
+// Verifies: FUN-74
 test("tries come ever more rarely, and at once when the network is back", async () => {
   open();
   await settled();

@@ -45,6 +45,8 @@ export type Owner = {
     changed(connection: Connection): void;
     /** HTTP gets through and the socket does not. */
     blocked(connection: Connection): void;
+    /** The hub has ended it in favour of a newer one of the page. */
+    crowded(connection: Connection): void;
 };
 export declare class Connection {
     #private;

@@ -5,7 +5,7 @@ const PROTOCOL = "ferry.functions.v1";
 /** Silence after which the hub is asked for an answer, and how long it has, milliseconds. */
 const PING_MS = 25_000;
 const DEAD_MS = 10_000;
-/** A timer that comes so late says that the device slept, milliseconds. Browsers delay those of hidden pages by a minute. */
+/** Silence that says that the device slept, milliseconds. Browsers delay the timers of hidden pages by a minute. */
 const SLEPT_MS = 180_000;
 /** A connection that lasted so long was a good one, milliseconds. */
 const GOOD_MS = 10_000;
@@ -17,6 +17,8 @@ export class Connection {
     #attempt;
     /** Counts sockets, so that what an old one says late is not heard. */
     #generation;
+    /** When the hub was last heard. */
+    #heardAt;
     constructor(wire, owner) {
         this.wire = wire;
         this.owner = owner;
@@ -28,6 +30,8 @@ export class Connection {
         this.#attempt = 0;
         /** Counts sockets, so that what an old one says late is not heard. */
         this.#generation = 0;
+        /** When the hub was last heard. */
+        this.#heardAt = 0;
         void this.#connect();
     }
     get isOpen() {
@@ -44,7 +48,7 @@ export class Connection {
     /** Something says that the network is another one, or the page is looked at again. */
     wake() {
         if (this.isOpen)
-            this.#ping();
+            this.#check();
         else if (!this.#socket)
             this.restart();
     }
@@ -95,6 +99,8 @@ export class Connection {
                     return;
                 if (this.isOpen && Date.now() - openedAt > GOOD_MS)
                     this.#attempt = 0;
+                if (code === POLICY && reason.startsWith("too many sockets"))
+                    return this.owner.crowded(this);
                 void this.#lost(code === POLICY && reason.startsWith("token"));
             };
         }
@@ -115,15 +121,13 @@ export class Connection {
     /** Counts the silence from now on. */
     #listen() {
         clearTimeout(this.#timer);
-        const since = Date.now();
-        this.#timer = setTimeout(() => {
-            if (Date.now() - since > SLEPT_MS)
-                this.restart();
-            else
-                this.#ping();
-        }, PING_MS);
+        this.#heardAt = Date.now();
+        this.#timer = setTimeout(() => this.#check(), PING_MS);
     }
-    #ping() {
+    /** Whether the hub is still there. */
+    #check() {
+        if (Date.now() - this.#heardAt > SLEPT_MS)
+            return this.restart();
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => void this.#lost(false), DEAD_MS);
         this.#socket.send("ping");
@@ -162,10 +166,11 @@ export class Connection {
     }
     #retry(error) {
         clearTimeout(this.#timer);
-        const { code, message } = error ?? {};
+        // A browser refuses what the page's own security forbids.
+        const { code, message, retryAfterMs } = error instanceof FerryError ? error : new FerryError(0, "WEBSOCKET", `ferry: ${error?.message}`);
         if (error)
-            this.#become({ state: code === "OFFLINE" || code === "TIMEOUT" ? "offline" : "error", code: code, message: message });
-        this.#timer = setTimeout(() => void this.#connect(), Math.max(backoffMs(this.#attempt++), error?.retryAfterMs ?? 0));
+            this.#become({ state: code === "OFFLINE" || code === "TIMEOUT" ? "offline" : "error", code, message });
+        this.#timer = setTimeout(() => void this.#connect(), Math.max(backoffMs(this.#attempt++), retryAfterMs));
     }
     #become(status) {
         this.status = status;

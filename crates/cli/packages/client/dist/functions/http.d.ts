@@ -1,5 +1,5 @@
 /** Calls over HTTP: credentials, time limits, retries, errors. */
-import type { Tokens } from "./tokens.ts";
+import { type Tokens } from "./tokens.ts";
 /** A function's answer. */
 export type Answer = {
     /** JSON; absent where the caller holds it (`same`). */

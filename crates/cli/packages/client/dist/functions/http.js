@@ -1,5 +1,6 @@
 /** Calls over HTTP: credentials, time limits, retries, errors. */
 import { FerryError } from "./error.js";
+import { TIMER_MAX_MS } from "./tokens.js";
 /** Retries of one call. */
 const RETRIES_MAX = 4;
 /** Largest arguments that a URL carries, characters. */
@@ -49,22 +50,29 @@ export class Http {
     }
     async #tried(request, isRepeatable, timeoutMs = this.timeoutMs) {
         const deadline = new AbortController();
-        const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), timeoutMs);
+        const timer = setTimeout(() => deadline.abort(timedOut(request, timeoutMs)), Math.min(timeoutMs, TIMER_MAX_MS));
         const abort = () => deadline.abort(request.signal.reason);
         request.signal?.addEventListener("abort", abort);
         if (request.signal?.aborted)
             abort();
+        const { signal } = deadline;
+        // Not even getToken makes a call last longer.
+        const over = new Promise((_, reject) => {
+            const end = () => reject(signal.reason);
+            if (signal.aborted)
+                end();
+            else
+                signal.addEventListener("abort", end);
+        });
         try {
             for (let attempt = 0;; attempt++) {
                 try {
-                    return await this.#once({ ...request, signal: deadline.signal });
+                    return await Promise.race([over, this.#once({ ...request, signal })]);
                 }
                 catch (error) {
-                    if (deadline.signal.aborted)
-                        throw deadline.signal.reason;
-                    if (!isRepeatable || !error.retryable || attempt === RETRIES_MAX)
+                    if (signal.aborted || !isRepeatable || !error.retryable || attempt === RETRIES_MAX)
                         throw error;
-                    await pause(Math.max(error.retryAfterMs, backoffMs(attempt)), deadline.signal);
+                    await Promise.race([over, pause(Math.max(error.retryAfterMs, backoffMs(attempt)))]);
                 }
             }
         }
@@ -77,7 +85,8 @@ export class Http {
     async #once(request) {
         const token = await this.tokens.get();
         const response = await this.#send(request, token);
-        if (response.status === 401 && token) {
+        // A function that throws UNAUTHORIZED has run, and says why.
+        if (response.status === 401 && token && !response.json.error) {
             const next = await this.tokens.renew(token);
             if (next && next !== token)
                 return accepted(await this.#send(request, next));
@@ -124,9 +133,6 @@ function accepted(received) {
 function timedOut({ path }, timeoutMs) {
     return new FerryError(0, "TIMEOUT", `ferry: no answer of ${path.split("?")[0]} within ${timeoutMs} ms (timeoutMs)`);
 }
-function pause(ms, signal) {
-    return new Promise((resolve, reject) => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)));
-    });
+function pause(ms) {
+    return new Promise((resolve) => setTimeout(resolve, ms));
 }

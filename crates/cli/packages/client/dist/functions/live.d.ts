@@ -44,5 +44,6 @@ export declare class Live {
     opened(connection: Connection): void;
     received(connection: Connection, frame: Frame): void;
     changed(connection: Connection): void;
+    crowded(connection: Connection): void;
     blocked(connection: Connection): void;
 }

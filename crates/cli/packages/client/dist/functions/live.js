@@ -6,8 +6,8 @@ import { backoffMs } from "./http.js";
 import { Overlays } from "./overlays.js";
 /** What nobody shows any more is kept so long, milliseconds: until a page has changed its view. */
 const LINGER_MS = 2_000;
-/** Sockets of one session that the hub takes. */
-const CONNECTIONS_MAX = 8;
+/** What was asked for in advance is kept so long, milliseconds: a component may wait for several results, one after the other. */
+const READY_LINGER_MS = 30_000;
 /** A result waits so long for the answer of a mutation that may be in it, milliseconds: sent together, they come by two ways. */
 const HOLD_MS = 300;
 /** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
@@ -22,6 +22,8 @@ export class Live {
     #byId;
     #connections;
     #ids;
+    /** Sockets of one session that the hub takes. */
+    #connectionsMax;
     constructor(wire, status) {
         this.wire = wire;
         this.status = status;
@@ -30,6 +32,8 @@ export class Live {
         this.#byId = new Map();
         this.#connections = [];
         this.#ids = 0;
+        /** Sockets of one session that the hub takes. */
+        this.#connectionsMax = 8;
     }
     static key(fn, args) {
         return `${fn} ${args}`;
@@ -46,7 +50,7 @@ export class Live {
         entry.listeners.add(call);
         return () => {
             if (entry.listeners.delete(call) && !entry.listeners.size)
-                this.#lingers(entry);
+                this.#lingers(entry, LINGER_MS);
         };
     }
     /** Fulfilled once there is a result or an error. It keeps the result for a moment after that, whoever wants it. */
@@ -56,8 +60,10 @@ export class Live {
             const end = this.subscribe(fn, args, () => {
                 if (entry.shown.isLoading)
                     return;
-                resolve();
                 end();
+                if (!entry.listeners.size)
+                    this.#lingers(entry, READY_LINGER_MS);
+                resolve();
             });
             if (!entry.shown.isLoading)
                 resolve(end());
@@ -161,6 +167,15 @@ export class Live {
         }
         this.#tellStatus();
     }
+    crowded(connection) {
+        this.#connectionsMax = Math.max(1, this.#connections.length - 1);
+        connection.capacity = 0;
+        const entries = [...connection.subscriptions].map((id) => this.#byId.get(id));
+        for (const entry of entries)
+            this.#leave(entry);
+        for (const entry of entries)
+            this.#connect(entry);
+    }
     blocked(connection) {
         for (const id of connection.subscriptions)
             void this.#fetch(this.#byId.get(id), 0);
@@ -190,7 +205,7 @@ export class Live {
     #connect(entry) {
         let connection = this.#connections.find(({ subscriptions, capacity }) => subscriptions.size < capacity);
         if (!connection) {
-            if (this.#connections.length === CONNECTIONS_MAX)
+            if (this.#connections.length >= this.#connectionsMax)
                 return this.#failed(entry, new FerryError(429, "RATE_LIMITED", TOO_MANY));
             connection = new Connection(this.wire, this);
             this.#connections.push(connection);
@@ -299,8 +314,9 @@ export class Live {
             this.#failed(entry, error);
         }
     }
-    #lingers(entry) {
-        entry.linger = setTimeout(() => this.#forget(entry), LINGER_MS);
+    #lingers(entry, ms) {
+        clearTimeout(entry.linger);
+        entry.linger = setTimeout(() => this.#forget(entry), ms);
     }
     #forget(entry) {
         clearTimeout(entry.linger);

@@ -1,5 +1,7 @@
 /** The token of a client: asked for when it is needed, renewed before it expires and when the hub refuses it. */
 import type { GetToken } from "../http.ts";
+/** Longest time that a timer can wait, milliseconds. */
+export declare const TIMER_MAX_MS: number;
 export declare class Tokens {
     #private;
     private readonly getToken;
