@@ -10,6 +10,7 @@ const Client = createContext<AnyClient | undefined>(undefined);
 export interface FerryProviderProps {
   /** The client, made once outside of components: `createClient({ url, key })`. */
   client: AnyClient;
+  /** The app. */
   children?: ReactNode;
 }
 

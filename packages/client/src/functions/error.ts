@@ -1,5 +1,6 @@
 /** A call that failed, or a subscription whose result cannot be made. */
 export class FerryError extends Error {
+  /** `FerryError`. */
   override readonly name = "FerryError";
 
   constructor(

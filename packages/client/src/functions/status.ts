@@ -6,7 +6,9 @@
  */
 export type ConnectionState = "idle" | "connecting" | "live" | "offline" | "error";
 
+/** The state of the connection, and why it is not a good one. */
 export type Status = {
+  /** What to show. */
   readonly state: ConnectionState;
   /** As of a `FerryError`. */
   readonly code?: string;

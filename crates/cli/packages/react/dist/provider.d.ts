@@ -5,6 +5,7 @@ type AnyClient = FerryClient<any>;
 export interface FerryProviderProps {
     /** The client, made once outside of components: `createClient({ url, key })`. */
     client: AnyClient;
+    /** The app. */
     children?: ReactNode;
 }
 /** Gives the client to the hooks below it. */

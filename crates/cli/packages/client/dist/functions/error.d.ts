@@ -8,6 +8,7 @@ export declare class FerryError extends Error {
     readonly requestId?: string | undefined;
     /** How long the hub asks to wait, milliseconds. */
     readonly retryAfterMs: number;
+    /** `FerryError`. */
     readonly name = "FerryError";
     constructor(
     /** HTTP status; 0: no answer came. */

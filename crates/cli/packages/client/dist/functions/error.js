@@ -16,6 +16,7 @@ export class FerryError extends Error {
         this.code = code;
         this.requestId = requestId;
         this.retryAfterMs = retryAfterMs;
+        /** `FerryError`. */
         this.name = "FerryError";
     }
     /** Whether the same call may succeed later. Of a call that wrote, without an idempotency key, nobody knows whether it did. */

@@ -9,7 +9,7 @@ const LINGER_MS = 2_000;
 /** What was asked for in advance is kept so long, milliseconds: a component may wait for several results, one after the other. */
 const READY_LINGER_MS = 30_000;
 /** A result waits so long for the answer of a mutation that may be in it, milliseconds: sent together, they come by two ways. */
-const HOLD_MS = 300;
+const HOLD_MS = 1_000;
 /** A mutation's result is asked for if it did not come by itself within this time, milliseconds: it may be the same as before. */
 const CONFIRM_MS = 150;
 /** Largest frame that the hub takes, bytes; a larger one ends the socket for all. */

@@ -4,7 +4,9 @@
  * `offline`: the hub cannot be reached. `error`: it refuses, see `message`. In all but `idle` it goes on by itself.
  */
 export type ConnectionState = "idle" | "connecting" | "live" | "offline" | "error";
+/** The state of the connection, and why it is not a good one. */
 export type Status = {
+    /** What to show. */
     readonly state: ConnectionState;
     /** As of a `FerryError`. */
     readonly code?: string;

@@ -3,8 +3,11 @@
 export type FunctionKind = "query" | "mutation" | "action" | "auto";
 /** One function, as JSON carries it: `ferry codegen` writes these. */
 export interface FunctionType {
+    /** How it may be called. */
     kind: FunctionKind;
+    /** Its arguments; optional where they may be left out. */
     args?: unknown;
+    /** Its result. */
     result: unknown;
 }
 /**
