@@ -94,6 +94,22 @@ test("a result that is older than what is shown comes too late", async () => {
   expect(seen.map(({ data }) => data)).toEqual([undefined, "ten", "thirteen"]);
 });
 
+// A hub whose data were put back, or made anew, counts from a lower number.
+// Verifies: FUN-74, FUN-76
+test("after a new connection results count anew, and no guess waits for a number of the old count", async () => {
+  const seen = open();
+  await settled();
+  await newest().serve();
+  answers = [answer(500, "done")];
+  await client.mutate("m", {}, { optimistic: (cache) => cache.update("q", {}, (text) => `${text}!`) });
+  expect(seen.at(-1)!.data).toBe("ten!");
+  newest().onclose!({ code: 1001, reason: "the hub is stopping" });
+  await vi.advanceTimersByTimeAsync(500);
+  newest().onopen!();
+  newest().tell({ type: "result", id: "1", seq: 3, hash: "h3", data: "three" });
+  expect(seen.at(-1)).toMatchObject({ data: "three", isStale: false });
+});
+
 // Verifies: FUN-36
 test("what is fetched shows at least the commit that was told, and one fetch serves many", async () => {
   const seen = open();
