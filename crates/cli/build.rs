@@ -34,7 +34,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let entry = entry?;
         match entry.file_name().to_str() {
             // What a developer's npm and the build leave here is not shipped.
-            Some("node_modules" | "package-lock.json" | ".ferry" | ".generated") => {}
+            Some("node_modules" | "package-lock.json" | ".ferry") => {}
             _ if entry.file_type()?.is_dir() => collect(&entry.path(), files)?,
             _ => files.push(entry.path()),
         }

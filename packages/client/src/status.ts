@@ -6,6 +6,7 @@
  */
 export type SyncState = "offline" | "syncing" | "live" | "paused" | "error";
 
+/** What {@link StatusStore} holds. */
 export type Status = {
   readonly state: SyncState;
   /** Why it is paused or in error. */
@@ -24,10 +25,12 @@ export class StatusStore {
   #status: Status = { state: "offline", pending: 0, seq: 0, ready: false };
   readonly #listeners = new Set<(status: Status) => void>();
 
+  /** The status now. */
   get(): Status {
     return this.#status;
   }
 
+  /** Calls at once and at each change; gives how to stop. */
   subscribe(listener: (status: Status) => void): () => void {
     this.#listeners.add(listener);
     listener(this.#status);

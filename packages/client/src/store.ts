@@ -23,7 +23,9 @@ export const SCHEMA = { [META]: "k", [OUTBOX]: "++n", [REFUSED]: "++n", [STATE]:
 
 /** One field as it travels. */
 export type Field = { value: Json; at: string; by?: string };
+/** Fields by name. */
 export type Fields = Record<string, Field>;
+/** What was done to a record. */
 export type Op = "insert" | "update" | "delete";
 
 /** The fields of a row as the application stores them, without its key. */

@@ -47,6 +47,7 @@ function idBuilder() {
 
 type CollectionColumns<T> = { id: ReturnType<typeof idBuilder> } & Own<T> & ReturnType<typeof implied>;
 
+/** The table that `collection()` makes: its fields, `id`, and what every record has. */
 export type CollectionTable<Name extends string, T> = SQLiteTableWithColumns<{
   name: Name;
   schema: undefined;

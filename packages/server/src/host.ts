@@ -1,5 +1,6 @@
 // What the hub hands to the runtime: one object per context. "The current call" is the hub's matter.
 
+/** What a check of a token says: its claims, or why it is refused. */
 export type Verified = { ok: true; payload: Record<string, unknown> } | { ok: false; error: string };
 
 /** How rows come back: 0 as arrays, 1 as objects, 2 not at all; names: as objects, column i under name i. */

@@ -4,6 +4,7 @@
  * hub asks for payment. `error`: see `message`; it is tried again.
  */
 export type SyncState = "offline" | "syncing" | "live" | "paused" | "error";
+/** What {@link StatusStore} holds. */
 export type Status = {
     readonly state: SyncState;
     /** Why it is paused or in error. */
@@ -19,7 +20,9 @@ export type Status = {
 /** Holds the status. `subscribe` calls at once and at each change, and returns how to stop (as Svelte's stores do). */
 export declare class StatusStore {
     #private;
+    /** The status now. */
     get(): Status;
+    /** Calls at once and at each change; gives how to stop. */
     subscribe(listener: (status: Status) => void): () => void;
     /** Returns whether anything changed. */
     set(status: Status): boolean;

@@ -3,9 +3,11 @@
 export class StatusStore {
     #status = { state: "offline", pending: 0, seq: 0, ready: false };
     #listeners = new Set();
+    /** The status now. */
     get() {
         return this.#status;
     }
+    /** Calls at once and at each change; gives how to stop. */
     subscribe(listener) {
         this.#listeners.add(listener);
         listener(this.#status);

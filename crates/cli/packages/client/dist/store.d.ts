@@ -25,7 +25,9 @@ export type Field = {
     at: string;
     by?: string;
 };
+/** Fields by name. */
 export type Fields = Record<string, Field>;
+/** What was done to a record. */
 export type Op = "insert" | "update" | "delete";
 /** The fields of a row as the application stores them, without its key. */
 export type Values = Record<string, unknown>;

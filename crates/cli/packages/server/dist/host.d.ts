@@ -1,3 +1,4 @@
+/** What a check of a token says: its claims, or why it is refused. */
 export type Verified = {
     ok: true;
     payload: Record<string, unknown>;
