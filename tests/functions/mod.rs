@@ -4,6 +4,7 @@ mod auth;
 mod calls;
 mod deploy;
 mod guards;
+mod hooks;
 mod isolation;
 mod limits;
 mod live;

@@ -91,7 +91,7 @@ impl Log {
         let old_head = row.head;
         let mut writer = import::ImportWriter::new(row, 9, "u_2");
         events.into_iter().for_each(|event| writer.push(&self.sql(), event).unwrap());
-        Ok(writer.finish(&self.sql(), "onPushed", old_head).unwrap())
+        Ok(writer.finish(&self.sql(), &["onPushed"], old_head).unwrap())
     }
 }
 

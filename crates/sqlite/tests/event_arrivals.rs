@@ -203,7 +203,7 @@ impl World {
         let old_head = row.head;
         let mut writer = import::ImportWriter::new(row, self.commit, "u_2");
         events.into_iter().for_each(|event| writer.push(&self.sql(), event).unwrap());
-        writer.finish(&self.sql(), "onPushed", old_head).unwrap();
+        writer.finish(&self.sql(), &["onPushed"], old_head).unwrap();
         self.model.get_mut(id).unwrap().0.extend(batch);
     }
 

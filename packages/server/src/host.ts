@@ -24,7 +24,7 @@ export interface Host {
   subscribeTo(names: string[]): void;
   invalidate(names: string[]): void;
   seq(): number;
-  used(what: "user" | "headers" | "sign"): void;
+  used(what: "user" | "headers" | "sign" | "clock"): void;
   sign(claims: string, expiresIn: string): Promise<string>;
   /** Tells by the hub's own rules whether a token is good. */
   verify(token: string, issuer?: string, audience?: string): Promise<Verified>;

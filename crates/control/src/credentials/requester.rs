@@ -58,6 +58,15 @@ impl Requester {
         Self { principal: "hub".into(), origin: Origin::hub(), admission: None }
     }
 
+    /// The user behind it, by its name at its issuer; `None`: nobody in particular, or the hub itself.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        match &self.admission.as_ref()?.auth.principal {
+            Principal::Jwt(jwt) => Some(jwt.subject.to_string()),
+            principal => principal.user_id().map(|id| id.to_string()),
+        }
+    }
+
     /// Refuses what may not be done any more, with the words that the request would have been refused with. Touches no
     /// disk, and waits for nobody.
     ///

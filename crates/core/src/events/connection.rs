@@ -99,6 +99,11 @@ impl Connection {
         self
     }
 
+    /// From now on no Pull begins unasked, or each does.
+    pub const fn set_asking(&mut self, asks: bool) {
+        self.asks = asks;
+    }
+
     /// What is to be done next, in order; ask until there is nothing.
     pub fn next_output(&mut self) -> Option<Output> {
         let next = self.out.pop_front();

@@ -270,7 +270,7 @@ impl<'a> ImportWriter<'a> {
     ///
     /// # Errors
     /// What storage reports.
-    pub fn finish<S: Sql>(mut self, sql: &S, hook: &str, old_head: i64) -> Result<StoreRow, S::Error> {
+    pub fn finish<S: Sql>(mut self, sql: &S, hooks: &[&str], old_head: i64) -> Result<StoreRow, S::Error> {
         self.flush(sql)?;
         let row = self.row;
         let text =
@@ -286,7 +286,9 @@ impl<'a> ImportWriter<'a> {
         ];
         sql.execute(text, &values)?;
         ahead::forget_upto(sql, &row.key.id, row.head)?;
-        hook_position::skip(sql, hook, &row.key.id, (old_head, row.head))?;
+        for hook in hooks {
+            hook_position::skip(sql, hook, &row.key.id, (old_head, row.head))?;
+        }
         Ok(row)
     }
 }

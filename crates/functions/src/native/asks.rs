@@ -119,6 +119,7 @@ fn notes<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
             "user" => used.user = true,
             "headers" => used.headers = true,
             "sign" => used.sign = true,
+            "clock" => used.clock = true,
             _ => {}
         }
     };

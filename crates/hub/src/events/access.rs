@@ -10,7 +10,9 @@ use http::request::Parts;
 
 use super::{
     ahead::whose,
-    cors, open_store, refusal, scope,
+    cors,
+    hooks::PresentedPayload,
+    open_store, refusal, scope,
     store::{Store, Subscriber},
 };
 
@@ -38,6 +40,8 @@ pub(super) struct EventsEntry {
     pub(super) context: RequestContext,
     pub(super) store: Arc<Store>,
     pub(super) rights: Rights,
+    /// What a hook is shown again at each push, if there was one.
+    pub(super) presented: Option<Arc<PresentedPayload>>,
     _subscriber: Subscriber,
     _connection: ConnectionGuard,
 }
@@ -65,7 +69,7 @@ impl From<Error> for NotAdmitted {
 ///
 /// # Errors
 /// What stands in place of an upgrade (section 2.7).
-pub(super) async fn enter(hub: &Hub, wanted: &ConnectRequest<'_>) -> Result<EventsEntry, NotAdmitted> {
+pub(super) async fn enter(hub: &Arc<Hub>, wanted: &ConnectRequest<'_>) -> Result<EventsEntry, NotAdmitted> {
     let store_id = &*wanted.query.store_id;
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
         let message = "storeId does not fit this hub's store_id_pattern";
@@ -134,13 +138,14 @@ fn policy<'r>(
 }
 
 async fn admit(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     wanted: &ConnectRequest<'_>,
     policy: &Policy<'_>,
     auth: AuthContext,
 ) -> Result<EventsEntry> {
     let store_id = &*wanted.query.store_id;
     let context = entry::authorize(hub, wanted.parts, policy, auth).await?;
+    let presented = PresentedPayload::admit(hub, &context, wanted.parts, wanted.query).await?;
     let maker = context.may_create.then_some(&*context.requester);
     let store = open_store(hub, &context.database, store_id, maker).await?;
     if store.state() == ferry_core::events::StoreState::Hold {
@@ -151,7 +156,7 @@ async fn admit(
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
     let (rights, connection) = (rights(&context.auth), context.database.connect());
-    Ok(EventsEntry { context, store, rights, _subscriber: subscriber, _connection: connection })
+    Ok(EventsEntry { context, store, rights, presented, _subscriber: subscriber, _connection: connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

@@ -1,6 +1,10 @@
-//! Hooks: the operator's own program is asked before pushes and pulls, and told of what was committed (section 2.11).
+//! Hooks: who is asked before pushes and pulls, and told of what was committed (section 2.11): the operator's own program,
+//! and functions of the database (FUN-85). Where there are both, both must accept.
 
 mod deliver;
+mod function;
+mod payload;
+mod told;
 mod verdicts;
 
 use std::{borrow::Cow, time::Duration};
@@ -8,17 +12,23 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use ferry_core::events::{HUB_CLIENT_ID, append::check_added};
 use ferry_protocol::events::{ErrorCode, Event, Hook, HookContext, HookEvent, LogCursor, RpcError, Verdict};
-use ferry_types::UnixMillis;
 use hmac::{Hmac, Mac as _};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use sha2::Sha256;
 use tokio::time::Instant;
 
-pub(super) use deliver::deliver;
+pub(crate) use deliver::deliver;
 pub(super) use deliver::deliver_all;
+use function::may_have;
+pub(crate) use function::{Asking, CallFunctionHooks, FunctionHook, HookEnd};
+pub(super) use payload::PresentedPayload;
+pub(super) use told::{TOLD, Told};
 pub(super) use verdicts::Verdicts;
 
-use crate::config::{FailMode, HooksConfig};
+use crate::{
+    config::{FailMode, HooksConfig},
+    database::Database,
+};
 use ferry_http_client::{Bounds, HttpClient, Reach, RemoteUrl};
 
 /// Largest answer of a hook.
@@ -72,10 +82,14 @@ impl Hooks {
         }
     }
 
-    /// Whether `hook` is configured.
-    #[must_use]
-    pub(super) const fn has(&self, hook: Hook) -> bool {
+    /// Whether the operator has configured `hook`.
+    const fn is_configured(&self, hook: Hook) -> bool {
         self.url(hook).is_some()
+    }
+
+    /// Whether anybody is to be asked, or it is not known yet whether the database's functions are.
+    pub(super) fn may_ask(&self, hook: Hook, database: &Database) -> bool {
+        self.is_configured(hook) || may_have(database, hook.into())
     }
 
     /// Asks about a batch that is valid and current; the events that go behind it (EVT-56, EVT-57).
@@ -84,26 +98,38 @@ impl Hooks {
     /// `REJECTED`, or `HOOK_UNAVAILABLE` unless the hook may be missing.
     pub(super) async fn on_push(
         &self,
+        asking: &Asking<'_>,
         asked: &HookContext<'_>,
         batch: &[Event],
-        now: UnixMillis,
     ) -> Result<Vec<Event>, RpcError> {
-        let Some(url) = self.url(Hook::OnPush) else { return Ok(Vec::new()) };
-        let id = crate::clock::new_id().to_string();
-        let signed =
-            Signed { hook: Hook::OnPush, url, id: &id, body: asked.push(batch), unix: now.as_secs() };
-        let verdict = self.ask(signed).await.and_then(|verdict| match verdict {
+        let mut added = Vec::new();
+        let verdict = self.by_program(asking, Hook::OnPush, || asked.push(batch)).await;
+        added.extend(self.added(verdict, batch)?);
+        if may_have(asking.database, FunctionHook::OnPush) {
+            let whole = [batch, &added].concat();
+            let verdict = asking.function(Hook::OnPush, &asked.push(&whole)).await;
+            added.extend(self.added(verdict, &whole)?);
+        }
+        Ok(added)
+    }
+
+    /// What a verdict on `batch` adds to it.
+    fn added(
+        &self,
+        verdict: Option<Result<Verdict, HookDown>>,
+        batch: &[Event],
+    ) -> Result<Vec<Event>, RpcError> {
+        let Some(verdict) = verdict else { return Ok(Vec::new()) };
+        let verdict = verdict.and_then(|verdict| match verdict {
             Verdict::Accept(events) => behind(batch, events).map(Ok),
             Verdict::Reject(message) => Ok(Err(rejected(&message))),
         });
         match (verdict, self.config.fail_mode) {
             (Ok(verdict), _) => verdict,
             (Err(HookDown), FailMode::Open) => Ok(Vec::new()),
-            (Err(HookDown), FailMode::Closed) => Err(RpcError::Unknown {
-                code: ErrorCode::HookUnavailable,
-                message: "the hook that decides on pushes does not answer: try again later".into(),
-                retry_after_ms: Some(5_000),
-            }),
+            (Err(HookDown), FailMode::Closed) => {
+                Err(unavailable("the hook that decides on pushes does not answer: try again later"))
+            }
         }
     }
 
@@ -113,21 +139,24 @@ impl Hooks {
     /// `FORBIDDEN` after a rejection; `HOOK_UNAVAILABLE` if the hook does not answer in time.
     pub(super) async fn on_pull(
         &self,
+        asking: &Asking<'_>,
         asked: &HookContext<'_>,
         (cursor, live): (Option<&LogCursor>, bool),
         verdicts: &Verdicts,
-        now: UnixMillis,
     ) -> Result<(), RpcError> {
-        let Some(url) = self.url(Hook::OnPull) else { return Ok(()) };
         let began = Instant::now();
         loop {
             if let Some(known) = verdicts.known(asked.principal, super::now_ms()) {
                 return known;
             }
-            let id = crate::clock::new_id().to_string();
             let body = asked.pull(cursor, live);
-            match self.ask(Signed { hook: Hook::OnPull, url, id: &id, body, unix: now.as_secs() }).await {
-                Ok(verdict) => {
+            let mut verdict = self.by_program(asking, Hook::OnPull, || body.clone()).await;
+            if matches!(verdict, None | Some(Ok(Verdict::Accept(_)))) {
+                verdict = asking.function(Hook::OnPull, &body).await.or(verdict);
+            }
+            match verdict {
+                None => return Ok(()),
+                Some(Ok(verdict)) => {
                     let verdict = match verdict {
                         Verdict::Accept(_) => Ok(()),
                         Verdict::Reject(message) => Err(forbidden(&message)),
@@ -135,17 +164,29 @@ impl Hooks {
                     verdicts.remember(asked.principal, verdict.clone(), super::now_ms());
                     return verdict;
                 }
-                Err(HookDown) if began.elapsed() < PULL_WAIT_MAX => tokio::time::sleep(PULL_PAUSE).await,
-                Err(HookDown) => {
-                    let message = "the hook that decides on pulls does not answer: try again later";
-                    return Err(RpcError::Unknown {
-                        code: ErrorCode::HookUnavailable,
-                        message: message.into(),
-                        retry_after_ms: Some(5_000),
-                    });
+                Some(Err(HookDown)) if began.elapsed() < PULL_WAIT_MAX => {
+                    tokio::time::sleep(PULL_PAUSE).await;
+                }
+                Some(Err(HookDown)) => {
+                    return Err(unavailable(
+                        "the hook that decides on pulls does not answer: try again later",
+                    ));
                 }
             }
         }
+    }
+
+    /// The verdict of the operator's program; `None`: it is not asked.
+    async fn by_program(
+        &self,
+        asking: &Asking<'_>,
+        hook: Hook,
+        body: impl FnOnce() -> String,
+    ) -> Option<Result<Verdict, HookDown>> {
+        let url = self.url(hook)?;
+        let id = crate::clock::new_id().to_string();
+        let unix = asking.hub.clock.now().as_secs();
+        Some(self.ask(Signed { hook, url, id: &id, body: body(), unix }).await)
     }
 
     async fn ask(&self, signed: Signed<'_>) -> Result<Verdict, HookDown> {
@@ -157,12 +198,7 @@ impl Hooks {
                 HookDown
             })
         });
-        let word = match &verdict {
-            Ok(Verdict::Accept(_)) => "accept",
-            Ok(Verdict::Reject(_)) => "reject",
-            Err(HookDown) => "unavailable",
-        };
-        seconds(hook, word, began.elapsed());
+        seconds(hook, word(&verdict), began.elapsed());
         verdict
     }
 
@@ -197,6 +233,19 @@ impl Hooks {
                 Err(HookDown)
             }
         }
+    }
+}
+
+fn unavailable(message: &'static str) -> RpcError {
+    let code = ErrorCode::HookUnavailable;
+    RpcError::Unknown { code, message: message.into(), retry_after_ms: Some(5_000) }
+}
+
+const fn word(verdict: &Result<Verdict, HookDown>) -> &'static str {
+    match verdict {
+        Ok(Verdict::Accept(_)) => "accept",
+        Ok(Verdict::Reject(_)) => "reject",
+        Err(HookDown) => "unavailable",
     }
 }
 

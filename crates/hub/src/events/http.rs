@@ -122,7 +122,7 @@ pub(super) async fn answer(
     let (frames, mut received) = mpsc::channel(2);
     let run = Run {
         machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
-            .asking(hub.services.events.hooks.has(Hook::OnPull)),
+            .asking(hub.services.events.hooks.may_ask(Hook::OnPull, &entry.context.database)),
         pusher: Pusher {
             hub: Arc::clone(hub),
             database: Arc::clone(&entry.context.database),

@@ -33,6 +33,7 @@ mod wire;
 
 pub(crate) use commit::{Outcome as AppendedOrNot, Wanted as WantedEvents, append_in};
 pub use commit::{Publication, append};
+pub(crate) use hooks::{Asking, CallFunctionHooks, FunctionHook, HookEnd, deliver as deliver_pushed};
 pub use open::{new_backend_id, open_store};
 pub use service::EventsService;
 pub use store::Store;

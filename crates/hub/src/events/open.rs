@@ -28,7 +28,7 @@ const BACKEND_ID_BYTES: usize = 16;
 /// # Errors
 /// `NOT_FOUND`; `WRONG_KIND` for a pushed file; a failure of storage.
 pub async fn open_store(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     database: &Arc<Database>,
     store_id: &str,
     maker: Option<&Requester>,
@@ -117,7 +117,7 @@ async fn look(
 }
 
 /// What begins with a store.
-fn begin(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
+fn begin(hub: &Arc<Hub>, database: &Arc<Database>, store: &Arc<Store>) {
     hooks::deliver(hub, database, store);
     if database.models().events.asks_for_maintenance() {
         maintain(hub, database);
@@ -125,7 +125,7 @@ fn begin(hub: &Hub, database: &Arc<Database>, store: &Arc<Store>) {
 }
 
 async fn open(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     database: &Arc<Database>,
     (store_id, watermark): (&str, Option<Watermark>),
     maker: Option<&Requester>,

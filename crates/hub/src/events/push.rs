@@ -11,7 +11,9 @@ use tokio::time::Duration;
 
 use super::{
     commit::{self, Outcome, Receipt, Wanted},
-    hold, hooks, now_ms, refusal,
+    hold,
+    hooks::{self, Asking},
+    now_ms, refusal,
     store::Store,
 };
 
@@ -109,7 +111,8 @@ impl Pusher {
 
     /// Asks the hook, if there is one, about a batch that fits the log now; what it adds goes behind.
     async fn ask(&self, mut wanted: Wanted) -> Result<Wanted, RpcError> {
-        if !self.hub.services.events.hooks.has(Hook::OnPush) {
+        let hooks = &self.hub.services.events.hooks;
+        if !hooks.may_ask(Hook::OnPush, &self.database) {
             return Ok(wanted);
         }
         let Position { head, backend_id } = self.store.position();
@@ -120,8 +123,7 @@ impl Pusher {
         check_head(wanted.batch.first().map_or(head, |event| event.parent_seq_num), head)?;
         let database = self.database.id().to_string();
         let asked = self.asked(&database, &backend_id);
-        let added =
-            self.hub.services.events.hooks.on_push(&asked, &wanted.batch, self.hub.clock.now()).await?;
+        let added = hooks.on_push(&self.asking(), &asked, &wanted.batch).await?;
         wanted.batch.extend(added);
         Ok(wanted)
     }
@@ -129,12 +131,17 @@ impl Pusher {
     /// Asks the hook, if there is one, whether the caller may read (EVT-59).
     pub(super) async fn may_pull(&self, cursor: Option<&LogCursor>, live: bool) -> Result<(), RpcError> {
         let hooks = &self.hub.services.events.hooks;
-        if !hooks.has(Hook::OnPull) {
+        if !hooks.may_ask(Hook::OnPull, &self.database) {
             return Ok(());
         }
         let (database, backend_id) = (self.database.id().to_string(), self.store.position().backend_id);
         let asked = self.asked(&database, &backend_id);
-        hooks.on_pull(&asked, (cursor, live), self.store.verdicts(), self.hub.clock.now()).await
+        hooks.on_pull(&self.asking(), &asked, (cursor, live), self.store.verdicts()).await
+    }
+
+    /// For whom, and where, hooks are asked.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking { hub: &self.hub, database: &self.database, by: &self.requester }
     }
 
     fn asked<'a>(&'a self, database: &'a str, backend_id: &'a str) -> HookContext<'a> {

@@ -22,7 +22,7 @@ pub(super) fn rpc_error(error: &Error) -> RpcError {
             Code::Unauthenticated => ErrorCode::Unauthorized,
             Code::PermissionDenied => ErrorCode::Forbidden,
             Code::NotFound => ErrorCode::StoreNotFound,
-            Code::FailedPrecondition => ErrorCode::Rejected,
+            Code::FailedPrecondition | Code::InvalidArgument => ErrorCode::Rejected,
             _ => ErrorCode::Internal,
         },
     };

@@ -9,7 +9,7 @@ use std::{
 
 use ferry_core::events::{Bucket, Connection, HistoryPage, Log, Output, ReadPage, StoreState, read_page};
 use ferry_protocol::events::{
-    ErrorCode, Hook, RpcError, Transport,
+    ErrorCode, Hook, PushCall, RpcError, Transport,
     close::{self, Close},
 };
 use ferry_types::{Reason, Result};
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     access::EventsEntry,
     ahead::settled,
+    hooks::PresentedPayload,
     metric, now_ms,
     push::{Pusher, charge_connection},
     store::Store,
@@ -45,7 +46,7 @@ struct Session {
     wire: Wire,
     meter: Meter,
     /// The push that is being committed.
-    push: Option<Running<Result<(), RpcError>>>,
+    push: Option<Running<PushEnd>>,
     read: Option<(u32, JoinHandle<ferry_types::Result<Option<HistoryPage>>>)>,
     /// What a client is ahead by is being written down: what it is told waits.
     noting: Option<Running<()>>,
@@ -53,6 +54,8 @@ struct Session {
     asking: Option<Box<JoinSet<Verdict>>>,
     bucket: Option<Bucket>,
     counted: metric::Counted,
+    /// What it was opened with, if a hook was shown that.
+    presented: Option<Arc<PresentedPayload>>,
     generation: u32,
     /// How often the hub makes sure that a silent peer is alive.
     ping_every_ms: u64,
@@ -67,6 +70,9 @@ struct Session {
     closing_ms: Option<u64>,
 }
 
+/// What became of a push, and how the connection is closed with it.
+type PushEnd = (Result<(), RpcError>, Option<Close>);
+
 /// Work that the loop goes on with.
 type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What ends a connection from outside, each once. They are looked at when they have woken it, and not at each turn of
@@ -79,7 +85,7 @@ type Verdict = (u32, Result<(), RpcError>);
 /// What a connection waits for.
 enum Wake {
     Wire(WireEvent),
-    Pushed(Result<(), RpcError>),
+    Pushed(PushEnd),
     Read(u32, Result<Option<HistoryPage>>),
     Asked(Option<Verdict>),
     Noted,
@@ -168,7 +174,7 @@ impl Session {
         let machine = Connection::new(Transport::Ws, entry.rights.clone(), config.limits, now_ms);
         Self {
             pusher,
-            machine: machine.asking(hub.services.events.hooks.has(Hook::OnPull)),
+            machine,
             wire: Wire::new(socket),
             meter: entry.context.meter.clone(),
             push: None,
@@ -177,6 +183,7 @@ impl Session {
             asking: None,
             bucket: config.connection_rate.map(|rate| Bucket::new(rate, now_ms)),
             counted: metric::Counted::of(&entry.store),
+            presented: entry.presented.clone(),
             generation: entry.store.generation(),
             ping_every_ms: config.ping_ms,
             heard_ms: now_ms,
@@ -194,10 +201,13 @@ impl Session {
         let store: &Store = &self.pusher.store;
         match wake {
             Wake::Wire(event) => return self.on_wire(event, now),
-            Wake::Pushed(outcome) => {
+            Wake::Pushed((outcome, close)) => {
                 self.machine.appended(&outcome, store, now);
                 if self.closing_ms.is_some() {
                     while self.machine.pump(store, now) {}
+                }
+                if close.is_some() {
+                    self.ending = close;
                 }
                 let expired = self.on_expired_push(hub.config.events.auth_refusal, &outcome);
                 return expired.or_else(|| self.ended());
@@ -253,6 +263,8 @@ impl Session {
         if received > 0 && self.meter.charge(received).is_err() {
             return Some(End::Close(close::BUDGET_SPENT));
         }
+        let hooks = &self.pusher.hub.services.events.hooks;
+        self.machine.set_asking(hooks.may_ask(Hook::OnPull, &self.pusher.database));
         let store: &Store = &self.pusher.store;
         match event {
             WireEvent::Text(text) => self.machine.receive(&text, store, now),
@@ -342,7 +354,8 @@ impl Session {
                 Output::Send(_) | Output::Chunk(_) => return Some(End::Close(close::BUDGET_SPENT)),
                 Output::Append(call) => match charge_connection(&mut self.bucket) {
                     Ok(wait_ms) => {
-                        self.push = Some(Box::pin(self.pusher.clone().run(call, wait_ms)));
+                        let (pusher, presented) = (self.pusher.clone(), self.presented.clone());
+                        self.push = Some(Box::pin(push(pusher, presented, call, wait_ms)));
                     }
                     Err(error) => {
                         let store: &Store = &self.pusher.store;
@@ -414,7 +427,20 @@ impl Pusher {
     }
 }
 
-async fn pushed(push: &mut Option<Running<Result<(), RpcError>>>) -> Result<(), RpcError> {
+/// Pushes, if what the connection was opened with is still good (FUN-85).
+async fn push(
+    pusher: Pusher,
+    presented: Option<Arc<PresentedPayload>>,
+    call: PushCall,
+    wait_ms: u64,
+) -> PushEnd {
+    match PresentedPayload::check(&pusher, presented.as_deref()).await {
+        Ok(()) => (pusher.run(call, wait_ms).await, None),
+        Err((error, close)) => (Err(error), Some(close)),
+    }
+}
+
+async fn pushed(push: &mut Option<Running<PushEnd>>) -> PushEnd {
     let Some(running) = push else { return std::future::pending().await };
     let outcome = running.await;
     *push = None;

@@ -17,7 +17,7 @@ use ferry_database::Wakeup;
 use ferry_protocol::events::Event;
 use tokio::sync::futures::Notified;
 
-use super::hooks::Verdicts;
+use super::hooks::{Told, Verdicts};
 
 /// Clients whose rate is remembered per store; beyond, those with a full bucket are forgotten.
 const CLIENTS_MAX: usize = 10_000;
@@ -40,8 +40,8 @@ pub struct Store {
     verdicts: Verdicts,
     /// Live Pulls whose events wait for an Ack.
     lagging: AtomicU32,
-    /// Whether a task tells a hook of what is appended.
-    is_delivered: AtomicBool,
+    /// Whether a task tells a hook of what is appended, by [`Told`].
+    is_delivered: [AtomicBool; 2],
     /// What the control plane was last told.
     saved: Mutex<Option<Watermark>>,
 }
@@ -77,7 +77,7 @@ impl Store {
             is_suspect: AtomicBool::new(is_suspect),
             verdicts: Verdicts::default(),
             lagging: AtomicU32::new(0),
-            is_delivered: AtomicBool::new(false),
+            is_delivered: Default::default(),
             saved: Mutex::new(watermark),
         }
     }
@@ -182,13 +182,13 @@ impl Store {
     }
 
     /// Takes on to tell a hook of what is appended; false if another task does.
-    pub(super) fn take_delivery(&self) -> bool {
-        !self.is_delivered.swap(true, Ordering::AcqRel)
+    pub(super) fn take_delivery(&self, told: Told) -> bool {
+        !self.is_delivered[told as usize].swap(true, Ordering::AcqRel)
     }
 
     /// Lets another task take that on.
-    pub(super) fn leave_delivery(&self) {
-        self.is_delivered.store(false, Ordering::Release);
+    pub(super) fn leave_delivery(&self, told: Told) {
+        self.is_delivered[told as usize].store(false, Ordering::Release);
     }
 
     /// Whether forgetting it now loses nothing: the control plane knows where it stands, and no client has used up a

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -14,9 +14,9 @@ use ferry_core::{
 };
 use ferry_functions::{MODULES, Pool, Program, ProgramSource, RunLimits};
 use ferry_types::{Error, Result};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::{config::FunctionsConfig, database::Database, hub::Hub};
+use crate::{config::FunctionsConfig, database::Database, events::FunctionHook, hub::Hub};
 
 /// The functions that are called.
 pub(super) struct LoadedFunctions {
@@ -28,6 +28,20 @@ pub(super) struct LoadedFunctions {
     pub(super) collections: HashMap<String, String>,
 }
 
+/// The place of a hook in a set of them.
+pub(super) const fn hook_bit(hook: FunctionHook) -> u8 {
+    1 << hook as u8
+}
+
+impl LoadedFunctions {
+    /// Their hooks, by [`hook_bit`].
+    pub(super) fn hooks(&self) -> u8 {
+        let hooks = FunctionHook::ALL.into_iter();
+        let has = |hook: &FunctionHook| self.pool.program().hooks().iter().any(|name| name == hook.as_str());
+        hooks.filter(has).fold(0, |bits, hook| bits | hook_bit(hook))
+    }
+}
+
 impl Drop for LoadedFunctions {
     fn drop(&mut self) {
         self.pool.retire();
@@ -35,12 +49,27 @@ impl Drop for LoadedFunctions {
 }
 
 /// What is loaded of a database.
-#[derive(Default)]
 pub(super) struct DeployedSlot {
     loaded: Mutex<Option<Loaded>>,
     /// Counts deployments, so that what was read before one is not kept after it.
     generation: AtomicU64,
     loading: tokio::sync::Mutex<()>,
+    /// The hooks that there are, by [`hook_bit`]; all, as long as nobody has looked.
+    hooks: AtomicU8,
+    /// Others were deployed.
+    changed: Notify,
+}
+
+impl Default for DeployedSlot {
+    fn default() -> Self {
+        Self {
+            loaded: Mutex::default(),
+            generation: AtomicU64::default(),
+            loading: tokio::sync::Mutex::default(),
+            hooks: AtomicU8::new(u8::MAX),
+            changed: Notify::new(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -53,7 +82,20 @@ impl DeployedSlot {
     /// Others are deployed: what is loaded serves no further call.
     pub(super) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        *loaded = None;
+        self.hooks.store(u8::MAX, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether there is such a hook, or nobody has looked yet.
+    pub(super) fn may_have(&self, hook: FunctionHook) -> bool {
+        self.hooks.load(Ordering::Acquire) & hook_bit(hook) != 0
+    }
+
+    /// Completes when others are deployed.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
     }
 
     /// Whether these are the functions that are called.
@@ -68,6 +110,11 @@ impl DeployedSlot {
     fn set(&self, generation: u64, loaded: Loaded) {
         let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if self.generation.load(Ordering::Acquire) == generation {
+            let hooks = match &loaded {
+                Loaded::Functions(functions) => functions.hooks(),
+                Loaded::None => 0,
+            };
+            self.hooks.store(hooks, Ordering::Release);
             *slot = Some(loaded);
         }
     }

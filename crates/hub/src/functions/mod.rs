@@ -8,6 +8,7 @@ mod auth;
 mod call;
 mod deploy;
 mod deployed;
+mod hooks;
 mod live;
 mod live_result;
 mod mailbox;

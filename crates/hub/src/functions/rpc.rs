@@ -16,8 +16,9 @@ use ferry_types::Seq;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 pub(super) use args::canonical;
-pub(super) use make::evaluate;
+use make::headers_of;
 use make::make;
+pub(super) use make::{evaluate, log_lines};
 
 use super::{
     auth::{self, FunctionsCaller},
@@ -113,7 +114,7 @@ async fn called(
         function,
         kind,
         args,
-        headers: make::headers_of(&parts.headers),
+        headers: headers_of(&parts.headers),
         request_id: request_id(parts),
         writes,
         idempotency,
@@ -246,7 +247,7 @@ async fn run_request(
         function: &request.r#fn,
         kind,
         args: args::canonical(&args)?,
-        headers: make::headers_of(&parts.headers),
+        headers: headers_of(&parts.headers),
         request_id: request_id(parts),
         writes,
         idempotency: None,

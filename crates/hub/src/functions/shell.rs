@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{live, route, service::FunctionsService};
+use super::{hooks::FunctionHooks, live, route, service::FunctionsService};
 use crate::{
     hub::Hub,
     metric_help::{
@@ -36,6 +36,7 @@ impl Shell for FunctionsService {
     }
 
     fn start(hub: &Arc<Hub>) {
+        hub.services.events.call_function_hooks_by(Box::new(FunctionHooks));
         live::start(hub);
     }
 }

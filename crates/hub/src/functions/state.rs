@@ -12,11 +12,12 @@ use ferry_core::functions::live::{LiveQueries, ResultCache, SessionLimits, Socke
 use ferry_database::{ModelState, ModelStats};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Result, Seq};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Notify, OnceCell, futures::Notified};
 
 use super::{deployed::DeployedSlot, live_result::Rerun, mailbox::Mailbox};
 use crate::{
     database::{Database, seq_of},
+    events::FunctionHook,
     hub::Hub,
     monotonic::now_ms,
 };
@@ -196,6 +197,16 @@ impl FunctionsState {
     /// Notes what the function turned out to do.
     pub(super) fn note_habit(&self, function: &Arc<str>, change: impl FnOnce(&mut Habit)) {
         change(self.lock_habits().entry(Arc::clone(function)).or_default());
+    }
+
+    /// Whether the database has such a hook, or nobody has looked yet.
+    pub(crate) fn may_have_hook(&self, hook: FunctionHook) -> bool {
+        self.deployed.may_have(hook)
+    }
+
+    /// Completes when other functions are deployed.
+    pub(crate) fn deployed_anew(&self) -> Notified<'_> {
+        self.deployed.changed()
     }
 
     /// The names that the schema gives to views of collections.

@@ -18,6 +18,7 @@ mod outlet;
 mod query;
 mod request_body;
 pub(crate) mod served_stream;
+mod shown_headers;
 mod timed_stream;
 mod websocket;
 
@@ -38,6 +39,7 @@ pub(crate) use outlet::Outlet;
 pub(crate) use query::Query;
 pub use request_body::BodyMemory;
 pub(crate) use request_body::RequestBody;
+pub(crate) use shown_headers::shown_headers;
 pub(crate) use timed_stream::{ConnectionProgress, TimedStream};
 pub(crate) use websocket::{
     BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits,

@@ -109,7 +109,14 @@ export function makeContext(call: Call, schema: Schema): any {
       return host.seq();
     },
     env: request.env,
-    requestId: request.requestId,
+    get requestId() {
+      // Another one for each call, as the time is.
+      host.used("clock");
+      return request.requestId;
+    },
+    set requestId(value) {
+      own("requestId", value);
+    },
     signJwt: request.canSign ? makeSigner(call) : null,
     subscribeTo(names: string | string[]) {
       call.use("ctx.subscribeTo");

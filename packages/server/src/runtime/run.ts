@@ -24,12 +24,14 @@ export function call(program: Program, name: string, request: Request, host: Hos
   return run(program, request, host, (ctx) => handler(ctx, request.args));
 }
 
-/** Runs a hook of the program: `request.args` are its arguments; all but `validatePayload` get a context after them. */
+/** Runs a hook of the program: `request.args` are its arguments; all but `validatePayload` get a context after them, with the store's id. */
 export function callHook(program: Program, name: string, request: Request, host: Host): Promise<unknown> {
   const hook = program._ferry_hooks?.[name];
   if (typeof hook !== "function") return Promise.reject(new Error(`NOT_FOUND: Hook "${name}" does not exist.`));
   const args = request.args as unknown[];
-  return run(program, request, host, (ctx) => (name === "validatePayload" ? hook(...args) : hook(...args, ctx)));
+  if (name === "validatePayload") return run(program, request, host, () => hook(...args));
+  const { store: storeId } = args[0] as { store: string };
+  return run(program, request, host, (ctx) => hook(...args, Object.assign(ctx as object, { storeId })));
 }
 
 let isClosed = false;

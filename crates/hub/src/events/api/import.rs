@@ -11,7 +11,7 @@ use ferry_core::events::{
     identity::IdentityChange,
     import::{BadImport, Check, ImportRequest, ImportWriter, Mode, Refused, admit},
 };
-use ferry_protocol::events::{CommittedEvent, ExportHeader, Hook};
+use ferry_protocol::events::{CommittedEvent, ExportHeader};
 use ferry_types::{DatabaseKind, Error, Reason, Seq, limits::EVENTS_IMPORT_MAX_BYTES};
 use http::StatusCode;
 use serde_json::json;
@@ -24,7 +24,12 @@ use super::{
 };
 use crate::{
     database::Effect,
-    events::{Publication, hooks::deliver, open::new_backend_id, open_store, watermarks},
+    events::{
+        Publication,
+        hooks::{TOLD, deliver},
+        open::new_backend_id,
+        open_store, watermarks,
+    },
     http::Query,
 };
 
@@ -147,7 +152,7 @@ impl Import {
         change: IdentityChange<'_>,
         refusal: &Mutex<Option<Refused>>,
     ) -> ferry_sqlite::Result<StoreRow> {
-        let (hook, sql) = (Hook::OnPushed.as_str(), transaction.sql());
+        let sql = transaction.sql();
         let wanted = ImportRequest { mode: self.mode, keep: self.keep, change };
         let row = match admit(&sql, &self.store_id, &self.header, &wanted)? {
             Ok(row) => row,
@@ -167,7 +172,7 @@ impl Import {
                 || ferry_sqlite::Error::Damaged("a spooled import is no longer what was checked".into());
             writer.push(&sql, event.ok_or_else(gone)?)?;
         }
-        writer.finish(&sql, hook, old_head)
+        writer.finish(&sql, &TOLD, old_head)
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
             live.queries.committed(newest, &[], &named, crate::monotonic::now_ms());
         });
     }
-    Ok(Ran::Done(done(outcome, progress, seq, wrote)))
+    Ok(Ran::Done(done(plan, outcome, progress, (seq, wrote))))
 }
 
 type Told<T> = std::result::Result<T, DbFailure>;

@@ -47,6 +47,7 @@ pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut CallProgress) -> D
         Writes::Credential => {
             told("FORBIDDEN: this credential only reads: use one with the operation write.")
         }
+        Writes::Hook => told("FORBIDDEN: of all hooks only onPushed writes."),
         Writes::Get => abort(progress, CallEnd::WriteByGet),
         Writes::Gate => abort(progress, CallEnd::WriteByGate),
     }

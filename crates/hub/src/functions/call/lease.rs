@@ -61,7 +61,7 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
             let asked = snapshot.run(|sql| idempotency::ask(sql, plan, &mut progress));
             if asked.map_err(ferry_sqlite::Error::into_refusal)? {
                 placed.give_back();
-                return Ok(Ran::Done(done(outcome::gone(), progress, Seq(0), false)));
+                return Ok(Ran::Done(done(plan, outcome::gone(), progress, (Seq(0), false))));
             }
         }
         let db = LeaseDb {
@@ -88,12 +88,12 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
                 }
                 placed = driven.again(plan).await?;
             }
-            (_, None) => return Ok(Ran::Done(done(outcome::gone(), progress, Seq(0), false))),
+            (_, None) => return Ok(Ran::Done(done(plan, outcome::gone(), progress, (Seq(0), false)))),
             (_, Some(outcome)) => {
                 driven.give_back();
                 return end(plan, held, &mut progress, outcome)
                     .await
-                    .map(|(outcome, seq, wrote)| Ran::Done(done(outcome, progress, seq, wrote)));
+                    .map(|(outcome, seq, wrote)| Ran::Done(done(plan, outcome, progress, (seq, wrote))));
             }
         }
     }

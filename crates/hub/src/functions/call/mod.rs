@@ -31,7 +31,11 @@ use progress::CallProgress;
 pub(super) use progress::{CallEnd, StoredAnswer};
 
 use super::{deployed::LoadedFunctions, state::FunctionsState};
-use crate::{database::Database, events::open_store, hub::Hub};
+use crate::{
+    database::Database,
+    events::{deliver_pushed, open_store},
+    hub::Hub,
+};
 
 /// Whether a call may write, and what it is told that may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(super) enum Writes {
     Query,
     /// Its credential only reads (FUN-52).
     Credential,
+    /// It is a hook that decides (FUN-85).
+    Hook,
     /// It came by GET (FUN-03).
     Get,
     /// It is run to see whether its result changed (FUN-31).
@@ -171,8 +177,14 @@ impl Drop for Counted {
     }
 }
 
-/// Puts together what a call came to.
-fn done(outcome: FunctionOutcome, progress: CallProgress, seq: Seq, wrote: bool) -> Box<CallDone> {
+/// Puts together what a call came to. Event stores that it appended to tell their hooks.
+fn done(
+    plan: &PlannedCall,
+    outcome: FunctionOutcome,
+    progress: CallProgress,
+    (seq, wrote): (Seq, bool),
+) -> Box<CallDone> {
+    progress.stores.iter().for_each(|store| deliver_pushed(&plan.hub, &plan.database, store));
     metrics::histogram!("ferry_functions_cpu_seconds").record(outcome.cpu_us as f64 / 1e6);
     Box::new(CallDone {
         outcome,

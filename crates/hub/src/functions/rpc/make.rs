@@ -8,7 +8,7 @@ use ferry_core::functions::live::{
 };
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
-use ferry_types::Seq;
+use ferry_types::{DatabaseId, Seq};
 use http::HeaderMap;
 
 use crate::{
@@ -21,14 +21,13 @@ use crate::{
         response::RpcDialect,
         state::{FunctionsState, Live},
     },
+    http::shown_headers,
     hub::Hub,
     monotonic::now_ms,
 };
 
 /// Longest arguments that are remembered, bytes. Results of longer ones are not kept, and their pages are told without a run.
 const KEPT_ARGS_MAX_BYTES: usize = 16 << 10;
-/// Headers that carry an API key: no function sees them.
-const KEY_HEADERS: [&str; 2] = ["ferry-key", "x-edgepod-key"];
 
 /// A result that is wanted.
 pub(in crate::functions) struct WantedResult<'a> {
@@ -50,11 +49,7 @@ pub(in crate::functions) struct WantedResult<'a> {
 
 /// The headers that a function sees.
 pub(super) fn headers_of(headers: &HeaderMap) -> Arc<[(String, String)]> {
-    let seen = headers.iter().filter(|(name, _)| !KEY_HEADERS.contains(&name.as_str()));
-    seen.map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    })
-    .collect()
+    shown_headers(headers).collect()
 }
 
 /// A result, and what it depends on.
@@ -108,7 +103,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         return Ok(made);
     }
     let done = run(making.plan()).await?;
-    log(&wanted, &done.outcome.log);
+    log_lines(&wanted.request_id, database.id(), wanted.function, &done.outcome.log);
     if let Some(stored) = &done.stored {
         return answered_before(stored);
     }
@@ -312,10 +307,14 @@ fn is_repeatable(done: &CallDone) -> bool {
     !(used.clock || used.random || done.is_volatile) && done.outcome.invalidate.is_empty()
 }
 
-fn log(wanted: &WantedResult<'_>, lines: &[FunctionLogLine]) {
+/// Writes what a function logged into the hub's log.
+pub(in crate::functions) fn log_lines(
+    id: &str,
+    database: DatabaseId,
+    function: &str,
+    lines: &[FunctionLogLine],
+) {
     for FunctionLogLine { level, text } in lines {
-        let (id, function) = (&*wanted.request_id, wanted.function);
-        let database = wanted.caller.context.database.id();
         let text = ferry_types::printable(text);
         match level {
             LogLevel::Debug => {
