@@ -43,6 +43,9 @@ const README: &[(&str, &str)] = &[
     ("./demo ", ": "),
     ("./test ", ": "),
     ("cargo build --release\n", ""),
+    // npm and a browser have tests of their own: tests/functions-app.
+    ("ferry init my-app --yes ", "ferry init my-app --yes --no-install "),
+    ("cd my-app && npm run dev ", "test -s my-app/ferry/functions/index.ts "),
     HUB_OF_SPOKES,
     ("http://localhost:8788", "http://localhost:$PORT"),
     ("ferry ops resolve cf-…", "ferry ops resolve \"$(ferry ops conflicts --socket a.sock | cut -f1)\""),

@@ -49,6 +49,10 @@ export class App {
     writeFileSync(this.path(name), text);
   }
 
+  write(name: string, text: string): void {
+    writeFileSync(this.path(name), text);
+  }
+
   append(name: string, text: string): void {
     appendFileSync(this.path(name), text);
   }
