@@ -58,6 +58,8 @@ export class Connection {
   #generation = 0;
   /** When the hub was last heard. */
   #heardAt = 0;
+  /** What the hub was told last. */
+  #token: string | null = null;
 
   constructor(private readonly wire: Wire, private readonly owner: Owner) {
     void this.#connect();
@@ -73,6 +75,7 @@ export class Connection {
 
   /** The user has a new token. */
   authenticate(token: string): void {
+    this.#token = token;
     this.send({ type: "auth", token });
   }
 
@@ -118,7 +121,7 @@ export class Connection {
       socket.onmessage = ({ data }) => {
         if (isOver()) return;
         this.#listen();
-        if (data !== "pong") this.#receive(JSON.parse(data as string) as Frame, token);
+        if (data !== "pong") this.#receive(JSON.parse(data as string) as Frame);
       };
       socket.onclose = ({ code, reason }) => {
         if (isOver()) return;
@@ -131,11 +134,11 @@ export class Connection {
     }
   }
 
-  #receive(frame: Frame, token: string | null): void {
+  #receive(frame: Frame): void {
     if (frame.type !== "auth") return this.owner.received(this, frame);
     const { tokens } = this.wire;
     if (frame.exp || !frame.ok) tokens.expires(frame.ok ? frame.exp! : 0);
-    if (!frame.ok) tokens.renew(token).catch(() => {});
+    if (!frame.ok) tokens.renew(this.#token).catch(() => {});
   }
 
   /** Counts the silence from now on. */

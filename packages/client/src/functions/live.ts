@@ -143,8 +143,8 @@ export class Live {
   restart(): void {
     this.overlays.clear();
     for (const entry of this.#entries.values()) {
-      Object.assign(entry, { base: undefined, hash: undefined, seq: 0, error: undefined, held: undefined, isFresh: false, ready: undefined });
-      entry.generation++;
+      Object.assign(entry, { base: undefined, hash: undefined, error: undefined, isFresh: false, ready: undefined });
+      this.#restart(entry);
       if (!entry.listeners.size) this.#forget(entry);
       else this.#show(entry);
     }
@@ -172,12 +172,15 @@ export class Live {
     this.overlays.restart();
     for (const id of connection.subscriptions) {
       const entry = this.#byId.get(id)!;
-      // Another hub, or one whose data was put back, counts anew.
-      entry.seq = 0;
-      entry.generation++;
-      entry.fetching = undefined;
+      this.#restart(entry);
       this.#ask(entry);
     }
+  }
+
+  /** What is on its way is not for it any more: another hub, or one whose data was put back, counts anew. */
+  #restart(entry: Entry): void {
+    clearTimeout(entry.holding);
+    Object.assign(entry, { seq: 0, generation: entry.generation + 1, fetching: undefined, held: undefined });
   }
 
   received(connection: Connection, frame: Frame): void {
@@ -380,7 +383,7 @@ export class Live {
     entry.shown = next;
     for (const listener of [...entry.listeners]) {
       try {
-        listener();
+        if (entry.listeners.has(listener)) listener();
       } catch (thrown) {
         // It is the listener's owner who is to hear of it, after all others were called.
         setTimeout(() => { throw thrown; });

@@ -300,6 +300,38 @@ test("a new token is sent over the open socket, also where clocks differ or the 
 });
 
 // Verifies: FUN-75
+test("nobody is told after he has ended his subscription, not even while others are told", async () => {
+  open();
+  await settled();
+  const told: string[] = [];
+  const ends = ["a", "b"].map((name) => client.subscribe("q", {}, ({ isLoading }) => {
+    if (isLoading) return;
+    told.push(name);
+    for (const end of ends) end();
+  }));
+  await newest().serve();
+  expect(told).toEqual(["a"]);
+});
+
+// Verifies: FUN-74
+test("a renewed token that the hub refuses is renewed once more", async () => {
+  const jwt = (n: number) => `h.${btoa(JSON.stringify({ sub: "ada", n }))}.s`;
+  let n = 0;
+  const asked: (string | undefined)[] = [];
+  open((refused) => (asked.push(refused), jwt(n++)));
+  await settled();
+  await newest().serve();
+  newest().tell({ type: "auth", ok: true, exp: Math.floor(Date.now() / 1000) + 4 });
+  await vi.advanceTimersByTimeAsync(4_000);
+  expect(newest().sent.at(-1)).toEqual({ type: "auth", token: jwt(1) });
+  newest().tell({ type: "auth", ok: false, error: "Token expired" });
+  await settled();
+  expect(asked).toEqual([undefined, jwt(0), jwt(1)]);
+  expect(newest().sent.at(-1)).toEqual({ type: "auth", token: jwt(2) });
+  expect(Socket.all).toHaveLength(1);
+});
+
+// Verifies: FUN-75
 test("a call's user is a token's subject, else all that it claims", () => {
   const jwt = (claims: object) => `h.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.s`;
   expect(userOf(jwt({ sub: "ada", exp: 1 }))).toBe(userOf(jwt({ sub: "ada", exp: 2, role: "x" })));

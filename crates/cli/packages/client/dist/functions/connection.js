@@ -19,6 +19,8 @@ export class Connection {
     #generation;
     /** When the hub was last heard. */
     #heardAt;
+    /** What the hub was told last. */
+    #token;
     constructor(wire, owner) {
         this.wire = wire;
         this.owner = owner;
@@ -32,6 +34,8 @@ export class Connection {
         this.#generation = 0;
         /** When the hub was last heard. */
         this.#heardAt = 0;
+        /** What the hub was told last. */
+        this.#token = null;
         void this.#connect();
     }
     get isOpen() {
@@ -43,6 +47,7 @@ export class Connection {
     }
     /** The user has a new token. */
     authenticate(token) {
+        this.#token = token;
         this.send({ type: "auth", token });
     }
     /** Something says that the network is another one, or the page is looked at again. */
@@ -92,7 +97,7 @@ export class Connection {
                     return;
                 this.#listen();
                 if (data !== "pong")
-                    this.#receive(JSON.parse(data), token);
+                    this.#receive(JSON.parse(data));
             };
             socket.onclose = ({ code, reason }) => {
                 if (isOver())
@@ -109,14 +114,14 @@ export class Connection {
                 this.#retry(error);
         }
     }
-    #receive(frame, token) {
+    #receive(frame) {
         if (frame.type !== "auth")
             return this.owner.received(this, frame);
         const { tokens } = this.wire;
         if (frame.exp || !frame.ok)
             tokens.expires(frame.ok ? frame.exp : 0);
         if (!frame.ok)
-            tokens.renew(token).catch(() => { });
+            tokens.renew(this.#token).catch(() => { });
     }
     /** Counts the silence from now on. */
     #listen() {

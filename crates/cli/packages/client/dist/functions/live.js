@@ -102,8 +102,8 @@ export class Live {
     restart() {
         this.overlays.clear();
         for (const entry of this.#entries.values()) {
-            Object.assign(entry, { base: undefined, hash: undefined, seq: 0, error: undefined, held: undefined, isFresh: false, ready: undefined });
-            entry.generation++;
+            Object.assign(entry, { base: undefined, hash: undefined, error: undefined, isFresh: false, ready: undefined });
+            this.#restart(entry);
             if (!entry.listeners.size)
                 this.#forget(entry);
             else
@@ -132,12 +132,14 @@ export class Live {
         this.overlays.restart();
         for (const id of connection.subscriptions) {
             const entry = this.#byId.get(id);
-            // Another hub, or one whose data was put back, counts anew.
-            entry.seq = 0;
-            entry.generation++;
-            entry.fetching = undefined;
+            this.#restart(entry);
             this.#ask(entry);
         }
+    }
+    /** What is on its way is not for it any more: another hub, or one whose data was put back, counts anew. */
+    #restart(entry) {
+        clearTimeout(entry.holding);
+        Object.assign(entry, { seq: 0, generation: entry.generation + 1, fetching: undefined, held: undefined });
     }
     received(connection, frame) {
         if (frame.type === "deployed")
@@ -351,7 +353,8 @@ export class Live {
         entry.shown = next;
         for (const listener of [...entry.listeners]) {
             try {
-                listener();
+                if (entry.listeners.has(listener))
+                    listener();
             }
             catch (thrown) {
                 // It is the listener's owner who is to hear of it, after all others were called.
