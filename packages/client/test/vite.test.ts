@@ -16,7 +16,8 @@ if (existsSync("fail")) { console.error("stand-in: on purpose"); process.exit(Nu
 const server = require("node:http").createServer((_, response) => response.end("ok"));
 server.listen(0, "127.0.0.1", () => {
   mkdirSync(".ferry", { recursive: true });
-  writeFileSync(".ferry/dev.json", JSON.stringify({ url: "http://127.0.0.1:" + server.address().port, key: "fy_pk_dev", pid: process.pid, database: "main" }));
+  writeFileSync(".ferry/new", JSON.stringify({ url: "http://127.0.0.1:" + server.address().port, key: "fy_pk_dev", pid: process.pid, database: "main" }));
+  require("node:fs").renameSync(".ferry/new", ".ferry/dev.json");
 });
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => { rmSync(".ferry/dev.json", { force: true }); process.exit(0); });
 `;
