@@ -17,7 +17,7 @@ let pages: Pages;
 beforeAll(async () => {
   pages = await Pages.launch();
 });
-beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app.terminal)));
+beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app?.terminal)));
 afterEach(() => pages.closeAll());
 afterAll(async () => {
   await pages?.end();

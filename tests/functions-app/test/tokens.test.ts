@@ -46,7 +46,7 @@ beforeAll(async () => {
   await app.startPage();
   await letRecordsTakeLocalTokens();
 });
-beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app.terminal)));
+beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app?.terminal)));
 afterAll(async () => {
   await pages?.end();
   await app?.end();

@@ -17,7 +17,7 @@ beforeAll(async () => {
   app = await App.init("--template", "plain");
   await app.startPage();
 });
-beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app.terminal)));
+beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app?.terminal)));
 afterAll(async () => {
   await pages?.end();
   await app?.end();

@@ -22,9 +22,8 @@ async function generate(): Promise<void> {
   writeFileSync(app.path("ferry/.generated/api.d.ts"), apiDts);
 }
 
-test("the template type-checks as it is, and its types are those that the checker makes", async () => {
-  await app.tsc();
-  await run(process.execPath, [app.path("node_modules/typescript/bin/tsc"), "-p", "ferry"], app.folder);
+test("the template builds as it is, and its types are those that the checker makes", async () => {
+  await app.npm(["run", "build"], { FERRY_URL: "https://hub.example.com", FERRY_KEY: "fy_pk_of_the_build" });
   const shipped = readFileSync(join(TEMPLATES, "react/ferry/.generated/api.d.ts"), "utf8");
   await generate();
   expect(app.read("ferry/.generated/api.d.ts")).toBe(shipped);
