@@ -6,9 +6,11 @@ mod deploy;
 mod guards;
 mod hooks;
 mod isolation;
+mod kept_results;
 mod limits;
 mod live;
 mod other_models;
+mod owners;
 
 use std::net::SocketAddr;
 

@@ -24,7 +24,7 @@ pub use claims::{Claims, Grant, Purpose};
 pub use context::{AuthContext, KeyRights};
 pub use function_auth::{FunctionAuth, UnknownFunctionAuth};
 pub use keyring::{KeyRing, SigningKey, StoredKeys};
-pub use principal::{CredentialKind, JwtSubject, JwtTrust, Principal, TokenHolder};
+pub use principal::{CredentialKind, JwtSubject, JwtTrust, Principal, TokenHolder, jwt_owner};
 pub use role::Role;
 pub use token::Verified;
 pub use token_error::TokenError;

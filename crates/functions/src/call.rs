@@ -39,6 +39,8 @@ pub struct CallRequest {
     pub headers: Arc<[(String, String)]>,
     /// The caller's claims, a JSON object; `None`: anonymous.
     pub user: Option<Arc<str>>,
+    /// Whose records the caller's own devices keep (`ctx.owner`).
+    pub owner: Arc<str>,
     /// The database's secrets.
     pub env: Arc<BTreeMap<String, String>>,
     /// Id of the request.

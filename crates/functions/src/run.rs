@@ -158,6 +158,7 @@ impl<'js> Run<'_, 'js> {
         of.set("headers", texts(ctx, request.headers.iter().map(|(name, value)| (name, value)))?)?;
         let user = request.user.as_ref().map(|user| ctx.json_parse(&**user)).transpose()?;
         of.set("user", user.unwrap_or_else(|| Value::new_null(ctx.clone())))?;
+        of.set("owner", &*request.owner)?;
         of.set("env", texts(ctx, request.env.iter())?)?;
         of.set("requestId", &*request.request_id)?;
         of.set("guardPrefix", request.guard_prefix)?;

@@ -24,6 +24,12 @@ export class Call {
     if (this.ended) throw new Error(`${what} was used after the function returned.`);
   }
 
+  /** Whose records the caller's own devices keep. */
+  get owner(): string {
+    this.host.used("user");
+    return this.request.owner;
+  }
+
   get user(): Record<string, unknown> | null {
     this.host.used("user");
     return this.request.user ?? null;

@@ -76,12 +76,12 @@ export function collectionOf(table: object): Collection | undefined {
   return collections.get(table);
 }
 
-/** A row with its owner, who is the caller unless one is given (FUN-83). */
+/** A row with its owner, who is the caller, as his own devices are, unless one is given (FUN-83). */
 export function ownerOf(call: Call, table: object, row: Record<string, any>): Record<string, any> {
   if (row["_owner"] !== undefined && row["_owner"] !== null) return row;
-  const owner = call.user?.["sub"];
-  if (typeof owner !== "string" || owner === "") {
+  const user = call.user?.["sub"];
+  if (typeof user !== "string" || user === "") {
     throw new Error(`INVALID: ${collections.get(table)?.name}._owner is required for anonymous callers.`);
   }
-  return { ...row, _owner: owner };
+  return { ...row, _owner: call.owner };
 }

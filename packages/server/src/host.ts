@@ -34,6 +34,7 @@ export interface Request {
   args: unknown;
   headers: Record<string, string>;
   user: Record<string, unknown> | null;
+  owner: string;
   env: Record<string, string>;
   requestId: string;
   guardPrefix: string;

@@ -97,6 +97,11 @@ export interface FerryContext<
   headers: Record<string, string>;
   /** Claims of the caller's token. */
   user: User | null;
+  /**
+   * Whose records the caller's own devices keep, as in `_owner` of collections: `where(eq(todos._owner, ctx.owner))`. A user's
+   * is another one with each issuer; a page without a user has its API key's.
+   */
+  owner: string;
   /** `null` unless the database signs its own tokens. */
   signJwt: JwtSigner | null;
   /** Writes to the log of the hub. */

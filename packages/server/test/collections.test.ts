@@ -4,17 +4,17 @@ import { collection, eq, text } from "../src/schema.ts";
 import { filled, runIn } from "./program.ts";
 import { tasks } from "./schema.ts";
 
-const ann = { user: { sub: "ann" } };
+const ann = { user: { sub: "ann" }, owner: "jwt:i#ann" };
 
 test("a collection is read and written like a table, and owned by its caller", async () => {
   const host = filled();
   await runIn(host, async ({ db }) => {
     const [made] = await db.insert(tasks).values({ id: "t1", title: "x", done: true }).returning();
-    expect(made).toEqual({ id: "t1", title: "x", done: true, _owner: "ann", _space: null, _updated_at: null, _extra: null });
+    expect(made).toEqual({ id: "t1", title: "x", done: true, _owner: "jwt:i#ann", _space: null, _updated_at: null, _extra: null });
     await db.insert(tasks).values([{ title: "y" }, { title: "z", _owner: "ben" }]);
     expect(await db.update(tasks).set({ done: false }).where(eq(tasks.id, "t1")).returning({ id: tasks.id })).toEqual([{ id: "t1" }]);
     expect(await db.select({ title: tasks.title, owner: tasks._owner }).from(tasks)).toEqual([
-      { title: "x", owner: "ann" }, { title: "y", owner: "ann" }, { title: "z", owner: "ben" },
+      { title: "x", owner: "jwt:i#ann" }, { title: "y", owner: "jwt:i#ann" }, { title: "z", owner: "ben" },
     ]);
     await db.delete(tasks).where(eq(tasks.id, "t1"));
   }, ann);

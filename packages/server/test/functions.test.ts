@@ -92,7 +92,7 @@ test("the context has what the specification lists, and tells what was used", as
   const host = filled();
   await runIn(host, async (ctx) => {
     expect(Object.keys(ctx).sort()).toEqual([
-      "db", "env", "events", "get", "headers", "invalidate", "log", "ops", "records", "requestId", "seq", "set", "signJwt",
+      "db", "env", "events", "get", "headers", "invalidate", "log", "ops", "owner", "records", "requestId", "seq", "set", "signJwt",
       "subscribeTo", "unsafeRawDb", "user",
     ]);
     expect(host.usedThings).toEqual([]);

@@ -137,6 +137,6 @@ function shaped(row: unknown[], columns: string[], mode: RowMode): unknown {
 
 export function request(change: Partial<Request> = {}): Request {
   return {
-    args: {}, headers: {}, user: null, env: {}, requestId: "r1", guardPrefix: "[Ferry]", canSign: false, ...change,
+    args: {}, headers: {}, user: null, owner: "u_1", env: {}, requestId: "r1", guardPrefix: "[Ferry]", canSign: false, ...change,
   };
 }

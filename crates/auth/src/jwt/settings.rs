@@ -85,7 +85,8 @@ impl JwtSettings {
         self.issuer.as_deref()
     }
 
-    /// What a database that signs with `keys` demands of its tokens, which reach its functions alone (FUN-50).
+    /// What a database that signs with `keys` demands of its tokens. They reach its functions (FUN-50), and its records,
+    /// where each user's are apart; not what users share with each other.
     #[must_use]
     pub fn of_own_keys(keys: KeySet, issuer: String) -> Self {
         Self {
@@ -96,7 +97,7 @@ impl JwtSettings {
             is_own: true,
             leeway_seconds: LEEWAY_DEFAULT_SECONDS,
             max_age_seconds: None,
-            models: ModelSet::of(&[Model::Functions]),
+            models: ModelSet::of(&[Model::Functions, Model::Records]),
             ops: OpSet::of(&[Op::Read, Op::Write]),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ferry_auth::{AuthContext, Purpose, TokenError, TokenHolder, Verified};
+use ferry_auth::{
+    AuthContext, FunctionAuth, JwtTrust, Purpose, TokenError, TokenHolder, Verified, jwt::UnverifiedJwt,
+};
 use ferry_types::{DatabaseId, Error, Reason, Result};
 use http::HeaderMap;
 
@@ -13,7 +15,7 @@ use crate::{
         api_keys::usage::ApiKeys,
         bearer::bearer,
         carried::{ClientInfo, Credentials},
-        jwt::Jwts,
+        jwt::{JwtRefusal, Jwts},
         macaroons,
         macaroons::Macaroons,
         operator_token::{OPERATOR_PREFIX, OperatorToken},
@@ -174,7 +176,7 @@ impl Authenticator {
                 Err(Error::new(Reason::WrongPurpose, message))
             }
             Bearer::Operator(_) => Err(Error::new(Reason::Unauthenticated, "invalid operator token")),
-            Bearer::Jwt(token) => Ok(self.jwts.context(token, route).await?),
+            Bearer::Jwt(token) => Ok(self.of_jwt(token, route).await?),
             Bearer::Macaroon(token) => {
                 let opened = self.macaroons.open(token).map_err(macaroons::refusal)?;
                 match opened.claims.purpose() {
@@ -183,6 +185,24 @@ impl Authenticator {
                 }
             }
         }
+    }
+
+    /// A JWT by the keys of the database that issued it, if that one signs for its users and no JWT settings ask for the
+    /// issuer; else by JWT settings.
+    async fn of_jwt(&self, token: &str, route: Option<&str>) -> Result<AuthContext, JwtRefusal> {
+        let Some(id) = self.signed_by_database(token, route) else {
+            return self.jwts.context(token, route).await;
+        };
+        self.jwts.context_of(JwtTrust::OwnKeys, token, Some(&id.to_string())).await
+    }
+
+    fn signed_by_database(&self, token: &str, route: Option<&str>) -> Option<DatabaseId> {
+        let jwt = UnverifiedJwt::parse(token).ok()?;
+        let directory = self.db.directory();
+        let id = directory.functions().issued_by(jwt.issuer()?)?;
+        let is_asked_for = directory.jwt().only_match(&jwt).is_some();
+        let is_meant = route.is_none_or(|name| directory.is_called(id, name));
+        (is_meant && !is_asked_for && directory.function_auth(id) == FunctionAuth::Local).then_some(id)
     }
 
     /// A token that was checked a moment ago is known; everything else is told by its form.

@@ -106,7 +106,7 @@ pub(super) fn install<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<(
         out(ctx, derived)
     };
     native.set("hkdf", Function::new(ctx.clone(), hkdf)?)?;
-    p256(native)?;
+    p256(native, state)?;
     ed25519(native)?;
     rsa(native)
 }
@@ -180,7 +180,7 @@ fn aes_gcm<'js>(
 }
 
 /// ECDSA over P-256. Private keys are their 32 bytes, public keys uncompressed points (SEC 1).
-fn p256<'js>(native: &Object<'js>) -> Result<()> {
+fn p256<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
     let ctx = native.ctx();
     let private = |ctx: Ctx<'js>, key: Bytes, is_der: bool| {
         let key = if is_der {
@@ -215,7 +215,9 @@ fn p256<'js>(native: &Object<'js>) -> Result<()> {
         out(ctx, key.to_public_key_der().map_err(|_| unreadable())?.as_bytes())
     };
     native.set("p256Der", Function::new(ctx.clone(), der)?)?;
-    let generate = |ctx: Ctx<'js>| {
+    let of = Arc::clone(state);
+    let generate = move |ctx: Ctx<'js>| {
+        of.call().used.random = true;
         // A draw beyond the curve's order is drawn again; that happens once in 2^32.
         for _ in 0..8 {
             let mut bytes = [0; 32];

@@ -59,6 +59,7 @@ pub(super) fn request(function: &str, args: &str) -> CallRequest {
         user: None,
         env: std::sync::Arc::default(),
         request_id: "r1".into(),
+        owner: "u_1".into(),
         guard_prefix: "[Ferry]",
         can_sign: true,
         is_dev: false,

@@ -14,6 +14,8 @@ pub(super) struct LiveCaller {
     pub(super) context: RequestContext,
     /// His claims, a JSON object.
     pub(super) claims: Option<Arc<str>>,
+    /// Whose records his own devices keep.
+    pub(super) owner: Arc<str>,
     pub(super) guard_prefix: &'static str,
     pub(super) can_sign: bool,
 }
@@ -23,22 +25,26 @@ impl LiveCaller {
         Self {
             context: caller.context.clone(),
             claims: caller.claims.clone(),
+            owner: caller.context.auth.principal.owner(),
             guard_prefix: caller.guard_prefix,
             can_sign: caller.can_sign,
         }
     }
 
-    /// An admin who calls as this user, or as nobody.
-    pub(super) fn as_user(context: RequestContext, user: Option<&str>) -> Self {
-        let claims = user.map(|sub| serde_json::json!({ "sub": sub }).to_string().into());
-        Self { context, claims, guard_prefix: "[Ferry]", can_sign: false }
+    /// An admin who calls as this user, or as nobody. `owner`: whose records the user's devices keep.
+    pub(super) fn as_user(context: RequestContext, user: Option<(&str, Arc<str>)>) -> Self {
+        let claims = user.as_ref().map(|(sub, _)| serde_json::json!({ "sub": sub }).to_string().into());
+        let owner = user.map_or_else(|| context.auth.principal.owner(), |(_, owner)| owner);
+        Self { context, claims, owner, guard_prefix: "[Ferry]", can_sign: false }
     }
 
-    /// What a result depends on that depends on its user: all that is claimed of him, since a role that was taken away must
-    /// not show what it showed; empty for nobody.
+    /// What a result depends on that depends on its user: his owner, and all that is claimed of him, since a role that was
+    /// taken away must not show what it showed.
     pub(super) fn claims_key(&self) -> Arc<str> {
-        let hash = |claims: &Arc<str>| blake3::hash(claims.as_bytes()).to_hex().as_str().into();
-        self.claims.as_ref().map_or_else(|| "".into(), hash)
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.owner.as_bytes()).update(b"\0");
+        hasher.update(self.claims.as_deref().unwrap_or_default().as_bytes());
+        hasher.finalize().to_hex().as_str().into()
     }
 
     /// The user: claim `sub`, else a hash of the claims; empty for nobody.
@@ -59,10 +65,9 @@ impl LiveCaller {
         self.context.requester.recheck().is_err()
     }
 
-    /// Whose records he writes.
-    pub(super) fn owner(&self) -> Option<Arc<str>> {
-        self.claims.as_ref()?;
-        Some(self.context.auth.principal.owner())
+    /// Whose records he writes where no owner is named; an app by itself has none (FUN-83).
+    pub(super) fn owner_of_writes(&self) -> Option<Arc<str>> {
+        self.claims.as_ref().map(|_| Arc::clone(&self.owner))
     }
 }
 

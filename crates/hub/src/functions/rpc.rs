@@ -240,9 +240,11 @@ async fn run_request(
         (false, _) => Writes::Allowed,
     };
     let args = request.args.unwrap_or_else(|| serde_json::json!({})).to_string();
+    let database = context.database.id();
+    let user = request.r#as.as_deref().map(|sub| (sub, hub.control.function_owner(database, sub)));
     let call = make::WantedResult {
         hub,
-        caller: LiveCaller::as_user(context, request.r#as.as_deref()),
+        caller: LiveCaller::as_user(context, user),
         deployed,
         function: &request.r#fn,
         kind,

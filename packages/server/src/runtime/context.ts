@@ -93,6 +93,12 @@ export function makeContext(call: Call, schema: Schema): any {
     set user(value) {
       own("user", value);
     },
+    get owner(): string {
+      return call.owner;
+    },
+    set owner(value) {
+      own("owner", value);
+    },
     get log() {
       return log ??= makeLog(call);
     },

@@ -10,6 +10,8 @@ export declare class Call {
     /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
     end(): void;
     use(what: string): void;
+    /** Whose records the caller's own devices keep. */
+    get owner(): string;
     get user(): Record<string, unknown> | null;
 }
 /** A context serves one call at a time (FUN-19), so that what needs no `ctx` finds its call here. */

@@ -18,6 +18,11 @@ export class Call {
         if (this.ended)
             throw new Error(`${what} was used after the function returned.`);
     }
+    /** Whose records the caller's own devices keep. */
+    get owner() {
+        this.host.used("user");
+        return this.request.owner;
+    }
     get user() {
         this.host.used("user");
         return this.request.user ?? null;

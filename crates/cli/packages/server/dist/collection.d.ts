@@ -40,6 +40,6 @@ export declare function collection<Name extends string, T extends {
 }>(name: Name, description: T): CollectionTable<Name, T>;
 export declare function isCollection(table: object): boolean;
 export declare function collectionOf(table: object): Collection | undefined;
-/** A row with its owner, who is the caller unless one is given (FUN-83). */
+/** A row with its owner, who is the caller, as his own devices are, unless one is given (FUN-83). */
 export declare function ownerOf(call: Call, table: object, row: Record<string, any>): Record<string, any>;
 export {};

@@ -25,7 +25,7 @@ export interface Host {
     subscribeTo(names: string[]): void;
     invalidate(names: string[]): void;
     seq(): number;
-    used(what: "user" | "headers" | "sign"): void;
+    used(what: "user" | "headers" | "sign" | "clock"): void;
     sign(claims: string, expiresIn: string): Promise<string>;
     /** Tells by the hub's own rules whether a token is good. */
     verify(token: string, issuer?: string, audience?: string): Promise<Verified>;
@@ -34,6 +34,7 @@ export interface Request {
     args: unknown;
     headers: Record<string, string>;
     user: Record<string, unknown> | null;
+    owner: string;
     env: Record<string, string>;
     requestId: string;
     guardPrefix: string;

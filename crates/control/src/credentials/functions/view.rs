@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ferry_auth::{FunctionAuth, sealing::SealError};
+use ferry_auth::{FunctionAuth, JwtTrust, jwt_owner, sealing::SealError};
 use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use crate::Control;
@@ -47,6 +47,19 @@ impl Control {
         let directory = self.db.directory();
         let rows = directory.functions().of(id).map_or(&[][..], |entry| &entry.rows.secrets);
         rows.iter().map(|row| row.name.to_string()).collect()
+    }
+
+    /// Whose records the devices of the user `sub` keep, as the database's auth tells its users.
+    #[must_use]
+    pub fn function_owner(&self, id: DatabaseId, sub: &str) -> Arc<str> {
+        let directory = self.db.directory();
+        let entry = match directory.function_auth(id) {
+            FunctionAuth::None => None,
+            FunctionAuth::Remote => directory.jwt_entry_of(JwtTrust::Settings, id),
+            FunctionAuth::Local => directory.jwt_entry_of(JwtTrust::OwnKeys, id),
+        };
+        let issuer = entry.and_then(|entry| entry.settings.issuer());
+        issuer.map_or_else(|| sub.into(), |issuer| jwt_owner(issuer, sub).into())
     }
 
     /// The public keys of the database `name` (an id, or a name beside the default database; `None`: that one), as a

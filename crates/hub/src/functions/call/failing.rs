@@ -40,6 +40,8 @@ pub(super) fn engine_failed(progress: &mut CallProgress, error: ferry_sqlite::Er
 
 /// A call writes where it cannot.
 pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut CallProgress) -> DbFailure {
+    // A function that catches the refusal has made its result of who asked, and how.
+    progress.depends_on_caller();
     let told = |text: &str| DbFailure::Thrown(SqlFailure::Told, text.to_owned());
     match plan.writes {
         Writes::Allowed => abort(progress, CallEnd::NeedsWriter),

@@ -66,10 +66,12 @@ pub(super) fn keep(
 }
 
 /// Keeps the answer to a call that wrote nothing, in a commit of its own; or finds that of an equal call that was first.
+/// `shown`: the commit that the result shows, which is not the one that keeps it.
 pub(super) async fn keep_alone(
     plan: &PlannedCall,
     progress: &mut CallProgress,
     outcome: FunctionOutcome,
+    shown: Seq,
 ) -> ferry_types::Result<(FunctionOutcome, Seq, bool)> {
     let Some(key) = plan.idempotency.clone() else { return Ok((outcome, Seq(0), false)) };
     let text = outcome::stored(&outcome, &progress.selected(), &progress.written(), plan.kind);
@@ -77,14 +79,13 @@ pub(super) async fn keep_alone(
     let committed = plan.database.submit(&plan.by, move |transaction| {
         let found = find(&transaction.sql(), &key, &function, now)?;
         if matches!(found, Found::Nothing) {
-            store(&transaction.sql(), &key, &function, &text, transaction.seq(), now)?;
+            store(&transaction.sql(), &key, &function, &text, shown, now)?;
         }
-        Ok((found, Seq(transaction.seq().0.saturating_sub(1))))
+        Ok(found)
     });
-    let committed = committed.await?;
-    let (found, before) = committed.value;
+    let found = committed.await?.value;
     let gone = match found {
-        Found::Nothing => return Ok((outcome, committed.seq.unwrap_or(before), false)),
+        Found::Nothing => return Ok((outcome, shown, false)),
         Found::Answer(answer) => {
             progress.stored = Some(answer);
             outcome::gone()
@@ -94,7 +95,7 @@ pub(super) async fn keep_alone(
             outcome::gone()
         }
     };
-    Ok((gone, before, false))
+    Ok((gone, shown, false))
 }
 
 /// Looks the key up.

@@ -108,8 +108,12 @@ async fn end(
 ) -> Result<(ferry_functions::FunctionOutcome, Seq, bool)> {
     match held {
         Held::Nothing | Held::Snapshot(_) if outcome.result.is_ok() && plan.idempotency.is_some() => {
+            let shown = match &held {
+                Held::Snapshot(snapshot) => snapshot.seq(),
+                _ => newest(plan),
+            };
             drop(held);
-            idempotency::keep_alone(plan, progress, outcome).await
+            idempotency::keep_alone(plan, progress, outcome, shown).await
         }
         Held::Nothing => Ok((outcome, newest(plan), false)),
         Held::Snapshot(snapshot) => Ok((outcome, snapshot.seq(), false)),

@@ -97,6 +97,11 @@ impl CallProgress {
         self.was_volatile = true;
     }
 
+    /// It was refused what another caller may do.
+    pub(super) const fn depends_on_caller(&mut self) {
+        self.was_volatile = true;
+    }
+
     pub(super) fn is_volatile(&self) -> bool {
         self.was_volatile || self.run.is_volatile()
     }

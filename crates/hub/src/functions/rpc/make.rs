@@ -73,7 +73,8 @@ struct Making<'a> {
     env: FunctionEnv,
     user: Arc<str>,
     session: Option<Arc<str>>,
-    not_before_ms: u64,
+    /// How long after the answer its page is told of nothing, ms (FUN-24).
+    grace_ms: u64,
     /// Its result may be one that is kept.
     may_be_kept: bool,
 }
@@ -86,8 +87,8 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         env: hub.control.function_env(database.id())?,
         user: wanted.caller.claims_key(),
         session: wanted.session.map(Arc::from),
-        not_before_ms: match wanted.dialect {
-            RpcDialect::EdgePod => now_ms() + EDGEPOD_GRACE_MS,
+        grace_ms: match wanted.dialect {
+            RpcDialect::EdgePod => EDGEPOD_GRACE_MS,
             RpcDialect::Ferry => 0,
         },
         may_be_kept: wanted.idempotency.is_none()
@@ -145,7 +146,7 @@ impl Making<'_> {
             hash: u64::from_str_radix(&made.answer.hash, 16).unwrap_or(0),
             seq: made.answer.seq,
             gate: made.gate,
-            not_before_ms: self.not_before_ms,
+            not_before_ms: if self.grace_ms == 0 { 0 } else { now_ms() + self.grace_ms },
             payload: Arc::new(Rerun { caller: self.wanted.caller.clone(), kind: self.wanted.kind }),
         }
     }
@@ -191,13 +192,14 @@ impl Making<'_> {
             hub: Arc::clone(hub),
             database: Arc::clone(&caller.context.database),
             by: Arc::clone(&caller.context.requester),
-            owner: caller.owner(),
+            owner: caller.owner_of_writes(),
             deployed: Arc::clone(deployed),
             request: CallRequest {
                 function: self.wanted.function.into(),
                 args: self.wanted.args.as_str().into(),
                 headers: Arc::clone(&self.wanted.headers),
                 user: caller.claims.clone(),
+                owner: Arc::clone(&caller.owner),
                 env: Arc::clone(&self.env.values),
                 request_id: Arc::clone(&self.wanted.request_id),
                 guard_prefix: caller.guard_prefix,
