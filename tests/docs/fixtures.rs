@@ -48,7 +48,7 @@ const README: &[(&str, &str)] = &[
     ("cd my-app && npm run dev ", "test -s my-app/ferry/functions/index.ts "),
     HUB_OF_SPOKES,
     ("http://localhost:8788", "http://localhost:$PORT"),
-    ("ferry ops resolve cf-…", "ferry ops resolve \"$(ferry ops conflicts --socket a.sock | cut -f1)\""),
+    ("ferry ops resolve cf-…", "ferry ops resolve \"$(ferry ops conflicts --store a.db | cut -f1)\""),
     // Bob's machine.
     ("ferry signup bob@", "export FERRY_CONFIG_DIR=$PWD/bob\nferry signup bob@"),
     (
@@ -70,11 +70,16 @@ const OPS: &[(&str, &str)] = &[
     HUB_OF_SPOKES,
     ("http://localhost:8788", "http://localhost:$PORT"),
     ("http://localhost:8787", "\"$FERRY_SERVER\""),
+    ("--http-addr 127.0.0.1:8790", "--http-addr 127.0.0.1:0"),
+    ("--http-addr 0.0.0.0:8791", "--http-addr 0.0.0.0:$OTHER_PORT"),
+    ("http://localhost:8791", "http://localhost:$OTHER_PORT"),
 ];
 
 /// A hub that comes up behind its spokes, beside the one that a page speaks to.
-const HUB_OF_SPOKES: (&str, &str) =
-    ("ferry serve --dev --listen 127.0.0.1:8788 ", "ferry serve --dev --listen 127.0.0.1:$PORT ");
+const HUB_OF_SPOKES: (&str, &str) = (
+    "ferry serve --detach --dev --listen 127.0.0.1:8788 ",
+    "ferry serve --detach --dev --listen 127.0.0.1:$PORT ",
+);
 
 const RECORDS: &[(&str, &str)] = &[
     // Packages and pages have tests of their own, in a browser.

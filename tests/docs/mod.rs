@@ -61,7 +61,9 @@ fn script(fixture: &Fixture) -> String {
     let put_aside = |line: &str| {
         let (command, is_beside) =
             line.split_once(" &  ").map_or((line, line.ends_with(" &")), |(c, _)| (c, true));
-        if is_beside {
+        if command.contains(" --detach ") {
+            format!("detached {line}")
+        } else if is_beside {
             // As a reader pastes it: nothing waits for it but the page.
             format!("{} & started=\"$started $!\"", command.trim_end_matches(" &"))
         } else if line.starts_with("ferry serve") {

@@ -4,7 +4,11 @@ served=
 started=
 trap 'test -z "$served$started" || kill $served $started' EXIT
 # Where a hub will listen that what starts before it must know of.
-PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+PORT=$(free_port)
+OTHER_PORT=$(free_port)
 
 # Starts a hub, waits until it listens, and speaks to it from then on. The one that the page started before ends.
 serving() {
@@ -20,6 +24,13 @@ serving() {
     done
     FERRY_SERVER=$(sed -n 's/.* listens on \(https\{0,1\}:\/\/\)127\.0\.0\.1\(:[0-9]*\).*/\1localhost\2/p' serve.log)
     export FERRY_SERVER
+}
+
+# What goes on in the background says how it is stopped.
+detached() {
+    "$@" > detached.log
+    cat detached.log
+    started="$started $(sed -n 's/^stop it with: kill //p' detached.log)"
 }
 
 # Runs what goes on for ever until its first line, which is shown.

@@ -20,7 +20,9 @@ mod spoke_compaction;
 mod spoke_convergence;
 mod spoke_crashes;
 mod spoke_daemon;
+mod spoke_faults;
 mod spoke_hub_loss;
+mod spoke_server;
 mod spokes;
 
 use std::net::SocketAddr;

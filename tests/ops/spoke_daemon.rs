@@ -30,11 +30,9 @@ fn a_second_daemon_of_a_store_ends_and_names_the_first() {
     assert_eq!(store, 0o600);
     let refused = spoke.try_call("sync.now", &json!({})).unwrap_err();
     assert_eq!(refused["data"]["code"], "no_hub");
-    for mode in ["client", "server"] {
-        let refused = spoke_options().arg(format!("--mode={mode}")).try_start().unwrap_err();
-        assert_eq!(refused.code, Some(2), "{}", refused.output);
-        assert!(refused.output.contains("not available yet"), "{}", refused.output);
-    }
+    let refused = spoke_options().arg("--mode=client").try_start().unwrap_err();
+    assert_eq!(refused.code, Some(2), "{}", refused.output);
+    assert!(refused.output.contains("not available yet"), "{}", refused.output);
 }
 
 // Verifies: OPS-61
@@ -273,4 +271,33 @@ fn an_op_that_the_hub_refuses_leaves_the_entity_and_blocks_nothing() {
     assert_eq!(spoke.get("secret/1"), Value::Null);
     assert_eq!(spoke.get("note/2")["fields"]["title"], "good too");
     assert_eq!(ops.ids().len(), 2);
+    // The same token changes nothing, one that reaches further does.
+    let spoke = spoke.restart();
+    spoke.sync();
+    assert_eq!(spoke.status()["problems"].as_array().unwrap().len(), 1);
+    let spoke = spoke.restart_with(|options| options.hub(&ops.place.hub.url(), &ops.token));
+    wait::until("the op is taken", || {
+        spoke.try_call("sync.now", &json!({})).ok()?;
+        (spoke.status()["problems"] == json!([])).then_some(())
+    });
+    assert_eq!(spoke.get("secret/1")["fields"]["title"], "outside");
+    assert_eq!(ops.ids().len(), 3);
+}
+
+// Verifies: OPS-61
+#[test]
+fn idle_apps_make_room_for_new_ones() {
+    let spoke = spoke_options().start();
+    let mut apps: Vec<_> = (0..64).map(|_| spoke.connect()).collect();
+    for app in &mut apps {
+        app.call("health", &json!({})).unwrap();
+    }
+    // The first one is used again: the second one was idle longest.
+    apps[0].call("health", &json!({})).unwrap();
+    let mut late = spoke.connect();
+    late.call("health", &json!({})).unwrap();
+    assert_eq!(apps[1].answer(), None);
+    for app in std::iter::once(&mut apps[0]).chain(&mut [late]) {
+        app.call("health", &json!({})).unwrap();
+    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod clone;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod demo;
+pub(crate) mod detach;
 pub(crate) mod dev;
 pub(crate) mod events;
 pub(crate) mod init;

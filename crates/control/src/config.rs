@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use ferry_auth::jwt::JwtSettingsText;
+use ferry_types::{Model, ModelSet};
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub struct ControlConfig {
     pub data_dir: PathBuf,
     /// Development mode (CFG-04): public signing key, seeded user and database.
     pub dev: bool,
+    /// A hub over the one store of a spoke, and who may reach it; `None`: a hub for many.
+    pub store_access: Option<StoreAccess>,
     /// URL of the hub, as tokens of databases name it in their `iss` (FUN-53).
     pub public_url: String,
     /// The database that credentials mean which name none: an id, or a name unique on the hub.
@@ -49,6 +52,37 @@ pub struct ControlConfig {
     pub trash_retention_days: u64,
     /// Days of audit rows.
     pub audit_retention_days: u64,
+}
+
+/// Who may reach the store of a spoke that is a hub itself.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreAccess {
+    /// Whoever is on this machine, without a credential.
+    ThisMachine,
+    /// Whoever shows this token.
+    Token(String),
+}
+
+/// The token is not shown.
+impl fmt::Debug for StoreAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThisMachine => "ThisMachine",
+            Self::Token(_) => "Token",
+        })
+    }
+}
+
+impl ControlConfig {
+    /// What callers without a credential reach; `None`: nothing.
+    #[must_use]
+    pub fn anonymous_models(&self) -> Option<ModelSet> {
+        match self.store_access {
+            Some(StoreAccess::ThisMachine) => Some(ModelSet::of(&[Model::Ops])),
+            _ if self.dev => Some(ModelSet::ALL),
+            _ => None,
+        }
+    }
 }
 
 /// Who may sign up.

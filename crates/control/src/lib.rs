@@ -29,7 +29,7 @@ use ferry_types::{DatabaseId, DatabaseKind};
 
 pub use audit_action::AuditAction;
 pub use caller::{Access, Caller};
-pub use config::{ControlConfig, GitHubUrls, OAuthClient, OAuthConfig, Signup, StartError};
+pub use config::{ControlConfig, GitHubUrls, OAuthClient, OAuthConfig, Signup, StartError, StoreAccess};
 pub use control_db::ControlDb;
 pub use credentials::{
     api_keys::{
@@ -159,6 +159,12 @@ impl Control {
     #[must_use]
     pub fn database(&self, id: DatabaseId) -> Option<DatabaseEntry> {
         self.db.database(id)
+    }
+
+    /// The database that credentials mean which name none.
+    #[must_use]
+    pub fn default_database(&self) -> Option<DatabaseId> {
+        self.db.directory().default_database()
     }
 
     /// All databases of this kind, in order of their ids.

@@ -13,15 +13,18 @@ use ferry_sqlite::{
     Writer, connection,
     migrate::{self, SchemaState},
 };
-use ferry_types::{Clock, OrgId, Result, UnixMillis, UserId};
+use ferry_types::{Clock, DatabaseKind, OrgId, Result, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
     Control,
-    config::{ControlConfig, StartError},
+    config::{ControlConfig, StartError, StoreAccess},
     control_db::ControlDb,
     credentials::{
-        api_keys::{seed::seed_api_key, usage::ApiKeys},
+        api_keys::{
+            seed::{forget_store_tokens, seed_api_key, seed_store_token},
+            usage::ApiKeys,
+        },
         authenticate::Authenticator,
         budgets::Budgets,
         functions::reseal::reseal,
@@ -50,6 +53,7 @@ use crate::{
         passwords::pool::PasswordPool,
     },
     origin::Origin,
+    random,
     random::Ids,
 };
 
@@ -61,6 +65,10 @@ const DEV_PASSWORD: &str = "ferry-dev";
 const DEV_API_KEY: &str = "fy_pk_dev";
 /// Name of the database that `--dev` starts with.
 const DEV_DATABASE: &str = "main";
+/// E-mail of the owner of a spoke's store.
+const STORE_EMAIL: &str = "store@localhost";
+/// Name of the database that it is.
+const STORE_DATABASE: &str = "main";
 
 impl Control {
     /// Opens the control plane in the data directory, whose lock the caller holds.
@@ -100,7 +108,7 @@ impl Control {
             operator: OperatorToken(operator_digest),
             db: Arc::clone(&db),
             rates,
-            dev: config.dev,
+            anonymous: config.anonymous_models(),
         };
         let longest_life = config.session_ttl_seconds.max(config.max_sync_token_ttl_seconds);
         let control = Arc::new(Self {
@@ -126,8 +134,33 @@ impl Control {
         if control.config.dev {
             control.seed().await.map_err(|error| StartError(format!("seeding --dev: {error}")))?;
         }
+        if let Some(access) = &control.config.store_access {
+            control.seed_store(access).await.map_err(|error| StartError(format!("the store: {error}")))?;
+        }
         control.signing_keys.prune().await;
         Ok(control)
+    }
+
+    /// Makes the one database of a hub over a spoke's store, if it is missing, and the token that opens it.
+    async fn seed_store(&self, access: &StoreAccess) -> ferry_types::Result<()> {
+        let found = self.db.directory().databases().next().cloned();
+        let database = match found {
+            Some(database) => database,
+            None => {
+                let origin = Origin::hub();
+                // Nobody logs in as its owner.
+                let password = hex::encode(random::bytes::<32>()?);
+                let (user, org) = self.seed_user(STORE_EMAIL, &password, self.db.now(), &origin).await?;
+                let kind = Some(DatabaseKind::Hub);
+                let by = (user, None);
+                insert_database(&self.db, 1, by, org, STORE_DATABASE.into(), kind, &origin).await?
+            }
+        };
+        self.db.directory_mut().set_default_database(&database.id.to_string());
+        match access {
+            StoreAccess::ThisMachine => Ok(()),
+            StoreAccess::Token(token) => seed_store_token(&self.db, &database, token).await,
+        }
     }
 
     /// Makes the user and database of `--dev`, if they are missing (CFG-04).
@@ -147,7 +180,7 @@ impl Control {
             .await?;
         let (user_id, org_id): (UserId, OrgId) = match known {
             Some(ids) => ids,
-            None => self.seed_user(now, &origin).await?,
+            None => self.seed_user(DEV_EMAIL, DEV_PASSWORD, now, &origin).await?,
         };
         let found = self.db.directory().database_named(org_id, DEV_DATABASE).cloned();
         let database = match found {
@@ -172,9 +205,15 @@ impl Control {
         seed_api_key(&self.db, &database, DEV_API_KEY).await
     }
 
-    async fn seed_user(&self, now: UnixMillis, origin: &Origin) -> ferry_types::Result<(UserId, OrgId)> {
-        let secret = self.accounts.hash_password(DEV_PASSWORD).await?;
-        let user = new_user(&self.db, DEV_EMAIL.to_owned(), secret, now);
+    async fn seed_user(
+        &self,
+        email: &str,
+        password: &str,
+        now: UnixMillis,
+        origin: &Origin,
+    ) -> ferry_types::Result<(UserId, OrgId)> {
+        let secret = self.accounts.hash_password(password).await?;
+        let user = new_user(&self.db, email.to_owned(), secret, now);
         let ids = (user.user_id, user.org_id);
         store_user(&self.db, user, origin).await?;
         Ok(ids)
@@ -229,8 +268,13 @@ impl Prepared {
     }
 }
 
-const fn mode_name(dev: bool) -> &'static str {
-    if dev { "dev" } else { "server" }
+/// What a data directory is for: none becomes another.
+const fn mode_name(config: &ControlConfig) -> &'static str {
+    match (config.dev, &config.store_access) {
+        (_, Some(_)) => "store",
+        (true, None) => "dev",
+        (false, None) => "server",
+    }
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> StartError {
@@ -263,11 +307,13 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), StartError>
         SchemaState::Pending(_) => {}
     }
     let mode = stored_mode(&connection).map_err(|error| failed(path, &error))?;
-    if mode.is_some_and(|mode| mode != mode_name(config.dev)) {
-        let with = if config.dev { "without" } else { "with" };
-        return Err(StartError(format!(
-            "data_dir {dir}: it was made {with} --dev; choose another --data-dir"
-        )));
+    if let Some(mode) = mode.filter(|mode| mode != mode_name(config)) {
+        let made = match mode.as_str() {
+            "store" => "by ferry spoke --mode server",
+            "dev" => "with --dev",
+            _ => "without --dev",
+        };
+        return Err(StartError(format!("data_dir {dir}: it was made {made}; choose another --data-dir")));
     }
     Ok(())
 }
@@ -311,12 +357,15 @@ fn open_database(
     let hub_id = Ids::new().next(now).to_string();
     writer.connection().execute(
         "INSERT OR IGNORE INTO meta(key, value) VALUES ('mode', ?1), ('hub_id', ?2)",
-        [mode_name(config.dev), &hub_id],
+        [mode_name(config), &hub_id],
     )?;
     let hub_id =
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
     // A key of SESSION_KEY may be taken out at the next start.
     reseal(writer.connection(), &ring, ring.signing())?;
+    if config.store_access.is_some() {
+        forget_store_tokens(writer.connection())?;
+    }
     let mut directory = load::directory(writer.connection(), ring, now)?;
     let functions = function_rows::load_all(writer.connection())?;
     *directory.functions_mut() = FunctionIndex::new(&config.public_url, functions);

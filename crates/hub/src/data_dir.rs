@@ -2,6 +2,7 @@
 //! directory that this process opened.
 
 mod place;
+mod store_link;
 
 use std::{
     fs::{File, Metadata},
@@ -15,6 +16,8 @@ use rustix::{
     fs::{FlockOperation, Mode, flock},
     io::Errno,
 };
+
+pub(crate) use store_link::link_store;
 
 use crate::config::ConfigError;
 use ferry_control::refuse_wider;

@@ -73,7 +73,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .merge(rpc(hub))
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
-    let envelope = Envelope::new(&config.listener, config.dev, clock, Arc::clone(&hub.body_memory));
+    let envelope = Envelope::new(&config.listener, config.is_open(), clock, Arc::clone(&hub.body_memory));
     let routes =
         envelope.wrap(routes, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), before_cors)));
     match hub.config.listener.public_path() {

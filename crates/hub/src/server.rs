@@ -65,6 +65,9 @@ impl Server {
         let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
+        if let (Some(store), Some(id)) = (&config.store, control.default_database()) {
+            data_dir::link_store(&databases.dir_of(id), store)?;
+        }
         control.storage.set_host(Arc::new(Host(Arc::clone(&databases))));
         control.storage.finish_deletions().await;
         let listener = HttpListener::bind(

@@ -52,17 +52,20 @@ impl SpokeOptions {
         }
     }
 
-    /// One more argument.
+    /// One more argument; in place of another one that says the same (`--interval=1h`).
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
+        let argument = argument.into();
+        if let Some((name, _)) = argument.split_once('=') {
+            self.arguments.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+        }
+        self.arguments.push(argument);
         self
     }
 
     /// Syncs with the hub at `url`, showing it `token`.
     #[must_use]
     pub fn hub(mut self, url: &str, token: &str) -> Self {
-        self.arguments.retain(|argument| !argument.starts_with("--hub-url="));
         self.token = Some(token.to_owned());
         self.arg(format!("--hub-url={url}"))
     }

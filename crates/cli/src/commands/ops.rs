@@ -42,6 +42,9 @@ struct Place {
     /// Ask the hub directly, without a spoke
     #[arg(long, global = true)]
     hub: bool,
+    /// Exchange ops with the hub, before what reads and behind what writes
+    #[arg(long, global = true, conflicts_with = "hub")]
+    sync: bool,
     /// With --hub: id or name of the database; -: the token's
     #[arg(long, global = true, value_name = "DB", default_value = "-")]
     database: String,
@@ -139,9 +142,27 @@ impl Place {
     }
 }
 
+impl Command {
+    const fn reads(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::List(_) | Self::Conflicts(_) | Self::Status)
+    }
+}
+
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let place = &args.place;
-    match args.command {
+    let Args { place, command } = args;
+    let reads = command.reads();
+    if place.sync && reads {
+        sync::exchange(&mut place.calls(context, &[]).await?).await?;
+    }
+    run_at(context, &place, command).await?;
+    if place.sync && !reads {
+        sync::exchange(&mut place.calls(context, &[]).await?).await?;
+    }
+    Ok(())
+}
+
+async fn run_at(context: &Context, place: &Place, command: Command) -> Result<(), Failure> {
+    match command {
         Command::Append(args) => append::run(context, place.calls(context, args.rights()).await?, args).await,
         Command::Get(args) => read::get(place.calls(context, &[Op::Read]).await?, args).await,
         Command::List(args) => read::list(context, place.calls(context, &[Op::Read]).await?, args).await,

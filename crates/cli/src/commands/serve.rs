@@ -17,9 +17,17 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
+use super::{detach, spoke::beside};
 use crate::{failure::Failure, output, system};
 
-pub(crate) type Args = ServeArgs;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Go on in the background as soon as it listens; the log goes to the data directory's name with .log
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    settings: ServeArgs,
+}
 
 /// Runs a hub until it is told to stop.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -27,7 +35,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let environment: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let config = Config::load(&args, &environment).map_err(wrong)?;
+    let config = Config::load(&args.settings, &environment).map_err(wrong)?;
+    if args.detach {
+        return detach::run(&beside(&config.process.data_dir, ".log"));
+    }
     log(&config);
     // Scripts read the address from these lines: they are JSON for whoever asks for it by name only.
     let format = config.process.log_format.unwrap_or(LogFormat::Text);

@@ -1,16 +1,19 @@
 //! `ferry spoke`: a daemon that keeps ops on this machine, answers apps over a socket, and syncs with a hub.
 
+mod server;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use ferry_auth::{Grant, macaroon};
 use ferry_client::{
     ClientError, ServerUrl,
-    spoke::{HubAddress, HubToken, SpokeDaemon, SpokeOptions},
+    spoke::{HubAddress, HubToken, RandomSource, SpokeDaemon, SpokeOptions},
     tls,
 };
 use ferry_hub::clock::SystemClock;
 
+use super::detach;
 use crate::{
     context::Global,
     failure::Failure,
@@ -27,7 +30,7 @@ enum Mode {
     Local,
     /// Exchanges ops with the hub that --hub-url names
     Spoke,
-    /// Is a hub itself, over the same store (not available yet)
+    /// Is a hub itself, over the same store, for others to sync with
     Server,
     /// Keeps nothing, and passes calls on to a hub (not available yet)
     Client,
@@ -37,7 +40,10 @@ enum Mode {
 #[command(
     after_help = "Examples:\n  ferry spoke                                       ops on this machine alone\n  \
         ferry spoke --hub-url https://hub.example --token-file token\n  \
-        ferry spoke --store notes.db --socket notes.sock --hub-url http://localhost:8787 --database notes\n\n\
+        ferry spoke --store notes.db --socket notes.sock --hub-url http://localhost:8787 --database notes\n  \
+        ferry spoke --detach --hub-url http://localhost:8787    in the background, from the moment on that it listens\n  \
+        ferry spoke --mode server                         a hub for other spokes of this machine\n  \
+        ferry spoke --mode server --http-addr 0.0.0.0:8790 --token-file token   and for those that show the token\n\n\
         Apps speak JSON-RPC to the socket, and so does the command ops."
 )]
 pub(crate) struct Args {
@@ -53,10 +59,11 @@ pub(crate) struct Args {
     /// Id or name of the hub's database; -: the token's
     #[arg(long, value_name = "DB", default_value = "-")]
     database: String,
-    /// File with the sync token, read again before each exchange [default: FERRY_SYNC_TOKEN]
+    /// File with the sync token, read again before each exchange; with --mode server, the token that others must show
+    /// [default: FERRY_SYNC_TOKEN]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Address of the hub that mode server is
+    /// Where the hub listens that mode server is [default: 127.0.0.1:8787]
     #[arg(long, value_name = "HOST:PORT")]
     http_addr: Option<String>,
     /// The socket [default: $XDG_RUNTIME_DIR/ferry/spoke.sock, else the store's name with .sock]
@@ -65,9 +72,19 @@ pub(crate) struct Args {
     /// How often ops are exchanged unless something makes it sooner, such as 30s or 5m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval)]
     interval: Duration,
+    /// Go on in the background as soon as it listens; the log goes to the store's name with .log
+    #[arg(long)]
+    detach: bool,
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    if args.detach {
+        let store = args.store.map_or_else(default_store, Ok)?;
+        return detach::run(&beside(&store, ".log"));
+    }
+    if args.mode == Some(Mode::Server) {
+        return server::run(args).await;
+    }
     let hub = args.hub()?;
     let store = args.store.map_or_else(default_store, Ok)?;
     let socket = args.socket.unwrap_or_else(|| default_socket(&store));
@@ -87,11 +104,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
         interval: args.interval,
         version: env!("CARGO_PKG_VERSION"),
     };
-    // Asked once, so that a machine without randomness is told of before anything is written.
-    system::random_bytes::<8>()?;
-    let random =
-        || u64::from_ne_bytes(system::random_bytes().expect("BUG: the machine gave randomness before"));
-    let daemon = SpokeDaemon::open(options, Arc::new(SystemClock), Arc::new(random))?;
+    let daemon = SpokeDaemon::open(options, Arc::new(SystemClock), random()?)?;
     // A closed stdout is no reason to stop.
     let _ = output::line(format_args!("spoke listens on {}", socket.display()));
     let _ = output::line(format_args!("ops in {}; it {about}", store.display()));
@@ -99,29 +112,26 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Randomness. Asked once, so that a machine without any is told of before anything is written.
+fn random() -> Result<RandomSource, Failure> {
+    system::random_bytes::<8>()?;
+    Ok(Arc::new(|| {
+        u64::from_ne_bytes(system::random_bytes().expect("BUG: the machine gave randomness before"))
+    }))
+}
+
 impl Args {
     /// The hub that is to be synced with; none in mode local.
     fn hub(&self) -> Result<Option<HubAddress>, Failure> {
-        match self.mode {
-            Some(Mode::Client) => {
-                return Err(Failure::Usage(
-                    "mode client is not available yet: run ferry spoke --hub-url URL, which keeps a copy here; or \
-                     ferry ops --hub, which asks the hub directly"
-                        .to_owned(),
-                ));
-            }
-            Some(Mode::Server) => {
-                return Err(Failure::Usage(
-                    "mode server is not available yet: run a hub with ferry serve, and ferry spoke --hub-url URL beside it"
-                        .to_owned(),
-                ));
-            }
-            _ => {}
+        if self.mode == Some(Mode::Client) {
+            return Err(Failure::Usage(
+                "mode client is not available yet: run ferry spoke --hub-url URL, which keeps a copy here; or \
+                 ferry ops --hub, which asks the hub directly"
+                    .to_owned(),
+            ));
         }
         if self.http_addr.is_some() {
-            return Err(Failure::Usage(
-                "--http-addr goes with --mode server, which is not available yet".to_owned(),
-            ));
+            return Err(Failure::Usage("--http-addr goes with --mode server".to_owned()));
         }
         let Some(url) = &self.hub_url else {
             if self.mode == Some(Mode::Spoke) {
@@ -166,12 +176,15 @@ pub(super) fn default_store() -> Result<PathBuf, Failure> {
 pub(super) fn default_socket(store: &std::path::Path) -> PathBuf {
     match variable("XDG_RUNTIME_DIR") {
         Some(folder) => PathBuf::from(folder).join("ferry/spoke.sock"),
-        None => {
-            let mut name = store.as_os_str().to_owned();
-            name.push(".sock");
-            name.into()
-        }
+        None => beside(store, ".sock"),
     }
+}
+
+/// `path` with `suffix` behind its last name.
+pub(super) fn beside(path: &std::path::Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// `500ms`, `30s`, `5m`, `1h`.

@@ -1,11 +1,17 @@
 //! One app's connection: a request per line, several at a time, answers as they are ready (2.8 of the specification).
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::UnixStream,
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinSet,
 };
 
@@ -25,8 +31,50 @@ pub(super) trait AnswerLine: Send + Sync + 'static {
     fn too_long(&self) -> String;
 }
 
-/// Serves the connection until the app closes it. An app that takes no answers is not read from either.
-pub(super) async fn run(stream: UnixStream, service: Arc<dyn AnswerLine>) {
+/// How a connection is used: of too many, the one that was idle longest makes room.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionUse {
+    /// When it was used last, in uses of all connections.
+    last: AtomicU64,
+    in_flight: AtomicUsize,
+    leaves: Notify,
+}
+
+impl ConnectionUse {
+    /// One that is made at the use `now`.
+    pub(super) fn new(now: u64) -> Arc<Self> {
+        Arc::new(Self { last: AtomicU64::new(now), ..Self::default() })
+    }
+
+    /// When it was used last, if it does nothing now.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let is_idle = self.in_flight.load(Ordering::Acquire) == 0;
+        is_idle.then(|| self.last.load(Ordering::Relaxed))
+    }
+
+    /// Ends it once nothing of it is being answered.
+    pub(super) fn leave(&self) {
+        self.leaves.notify_one();
+    }
+
+    fn begin(&self, clock: &AtomicU64) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.last.store(clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Serves the connection until the app closes it, or it has to make room. An app that takes no answers is not read from
+/// either. `uses` counts the requests of all connections.
+pub(super) async fn run(
+    stream: UnixStream,
+    service: Arc<dyn AnswerLine>,
+    usage: Arc<ConnectionUse>,
+    uses: Arc<AtomicU64>,
+) {
     let (reading, writing) = stream.into_split();
     let (answers, waiting) = mpsc::channel(1);
     let mut lines = Lines { reader: BufReader::new(reading), line: Vec::new() };
@@ -35,11 +83,16 @@ pub(super) async fn run(stream: UnixStream, service: Arc<dyn AnswerLine>) {
         loop {
             let line = tokio::select! {
                 line = lines.next(), if in_flight.len() < IN_FLIGHT_MAX => line,
-                Some(_) = in_flight.join_next() => continue,
+                Some(_) = in_flight.join_next() => {
+                    usage.end();
+                    continue;
+                }
+                () = usage.leaves.notified() => break,
                 // Nobody takes answers any more.
                 () = answers.closed() => return,
             };
             let Some(line) = line else { break };
+            usage.begin(&uses);
             in_flight.spawn(answer(line, Arc::clone(&service), answers.clone()));
         }
         // What is asked is answered, even if the app has closed its own side of the connection.

@@ -53,7 +53,7 @@ impl ExchangeRun<'_> {
         target: PeerTarget,
         accepted: Option<String>,
     ) -> Result<SyncCounts, HubFailure> {
-        let exchange = SpokeExchange::new(target, accepted);
+        let exchange = SpokeExchange::new(target, accepted).with_credential(self.hub.credential());
         let mut turn = self.write(move |sql, step| next_turn(exchange, sql, step)).await?;
         loop {
             let (mut exchange, next) = turn;

@@ -171,6 +171,11 @@ impl HubClient {
         })
     }
 
+    /// A digest of the token.
+    pub(super) fn credential(&self) -> String {
+        blake3::hash(self.token.as_deref().unwrap_or_default().as_bytes()).to_hex().to_string()
+    }
+
     /// The client of before, with its connections, unless the token is another one by now.
     pub(super) fn renewed<'a>(
         client: &'a mut Option<Self>,

@@ -10,6 +10,7 @@ mod exchange;
 mod hub;
 mod live;
 mod lock;
+mod served;
 mod service;
 mod socket;
 mod store;
@@ -31,6 +32,7 @@ use ferry_types::Clock;
 pub use client::SpokeClient;
 pub use environment::RandomSource;
 pub use hub::{HubAddress, HubToken};
+pub use served::ServedStore;
 pub use service::{CallFuture, CallOutcome, SpokeCalls, call_result};
 
 use self::{
@@ -86,7 +88,11 @@ impl SpokeDaemon {
         let lock = lock_store(&options.store)?;
         let environment = Environment::new(clock, random);
         let draw = Arc::clone(&environment.random);
-        let prepare = move |sql: &ferry_sqlite::NativeSql<'_>| spoke::prepare(sql, &mut || draw());
+        let meets_hub = options.hub.is_some();
+        let prepare = move |sql: &ferry_sqlite::NativeSql<'_>, _| {
+            spoke::prepare(sql, &mut || draw())?;
+            if meets_hub { spoke::end_serving(sql) } else { Ok(()) }
+        };
         let (store, writer) = SpokeStore::open(&options.store, prepare)?;
         let socket = SpokeSocket::bind(&options.socket)?;
         let texts = Arc::new(Mutex::new(Texts::new((environment.random)())));

@@ -4,7 +4,10 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,16 +16,20 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{connection, connection::AnswerLine, lock};
+use super::{
+    connection,
+    connection::{AnswerLine, ConnectionUse},
+    lock,
+};
 use crate::{ClientError, Result};
 
-/// Apps that may be connected at a time.
+/// Apps that may be connected at a time; for one more, the one that was idle longest makes room.
 const CONNECTIONS_MAX: usize = 64;
 /// Pause after a connection that could not be accepted.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// What one more is told.
-const TOO_MANY: &str = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"64 connections are open \
-     already: close one, or send several requests over one\",\"data\":{\"code\":\"invalid\"}}}\n";
+/// What one more is told while all of them wait for answers.
+const TOO_MANY: &str = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"64 connections wait for \
+     answers: try again, or send several requests over one\",\"data\":{\"code\":\"invalid\"}}}\n";
 
 /// A socket that is listened on; its file goes when it is dropped.
 pub(super) struct SpokeSocket {
@@ -73,6 +80,8 @@ impl SpokeSocket {
     pub(super) async fn serve(&self, service: Arc<dyn AnswerLine>) -> std::convert::Infallible {
         // They end with this.
         let mut connections = JoinSet::new();
+        let uses = Arc::new(AtomicU64::new(0));
+        let mut known: Vec<Weak<ConnectionUse>> = Vec::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -80,11 +89,19 @@ impl SpokeSocket {
             };
             match accepted {
                 Ok((stream, _)) if !is_same_user(&stream) => drop(stream),
-                // As much as its buffer takes: nobody is waited for.
-                Ok((stream, _)) if connections.len() == CONNECTIONS_MAX => {
-                    drop(stream.try_write(TOO_MANY.as_bytes()));
+                Ok((stream, _)) => {
+                    known.retain(|usage| usage.strong_count() > 0);
+                    // Those that were told to leave count no more.
+                    if known.len() >= CONNECTIONS_MAX && !make_room(&mut known) {
+                        // As much as its buffer takes: nobody is waited for.
+                        drop(stream.try_write(TOO_MANY.as_bytes()));
+                        continue;
+                    }
+                    let usage = ConnectionUse::new(uses.fetch_add(1, Ordering::Relaxed));
+                    known.push(Arc::downgrade(&usage));
+                    let service = Arc::clone(&service);
+                    connections.spawn(connection::run(stream, service, usage, Arc::clone(&uses)));
                 }
-                Ok((stream, _)) => drop(connections.spawn(connection::run(stream, Arc::clone(&service)))),
                 Err(error) => {
                     // Such as too many open files: what is open goes on, and the next one may come in.
                     tracing::warn!(%error, "an app could not be let in");
@@ -93,6 +110,16 @@ impl SpokeSocket {
             }
         }
     }
+}
+
+/// Has the connection that was idle longest leave; false if none is idle.
+fn make_room(known: &mut Vec<Weak<ConnectionUse>>) -> bool {
+    let idle = known.iter().enumerate().filter_map(|(at, usage)| Some((usage.upgrade()?.idle_since()?, at)));
+    let Some((_, at)) = idle.min() else { return false };
+    if let Some(usage) = known.swap_remove(at).upgrade() {
+        usage.leave();
+    }
+    true
 }
 
 impl Drop for SpokeSocket {

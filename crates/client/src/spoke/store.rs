@@ -43,7 +43,7 @@ impl SpokeStore {
     /// When the file is not to be had, or is not a spoke's.
     pub(crate) fn open(
         path: &Path,
-        prepare: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<()> + Send + 'static,
+        prepare: impl FnOnce(&NativeSql<'_>, Seq) -> ferry_sqlite::Result<()> + Send + 'static,
     ) -> Result<(Arc<Self>, thread::JoinHandle<()>)> {
         let failed = |error: &ferry_sqlite::Error| ClientError::store(path.display(), error);
         let mut writer = Writer::open(path).map_err(|error| failed(&error))?;
@@ -121,12 +121,12 @@ impl SpokeStore {
 
 fn run_prepare<F>(writer: &mut Writer, prepare: F) -> ferry_sqlite::Result<()>
 where
-    F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<()>,
+    F: FnOnce(&NativeSql<'_>, Seq) -> ferry_sqlite::Result<()>,
 {
     let mut requests = [Some(prepare)];
     let apply = |prepare: &mut Option<F>, transaction: &mut Transaction<'_, ()>| {
         let prepare = prepare.take().expect("BUG: it runs once");
-        prepare(&transaction.sql())
+        prepare(&transaction.sql(), transaction.seq())
     };
     writer.run_group(&mut requests, apply).remove(0).map(drop)
 }
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_failed_write_leaves_nothing_and_the_next_one_works() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, thread) = SpokeStore::open(&dir.path().join("s.db"), |sql| {
+        let (store, thread) = SpokeStore::open(&dir.path().join("s.db"), |sql, _| {
             sql.execute("CREATE TABLE IF NOT EXISTS t(x)", &[]).map(drop)
         })
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_auth::{
     AuthContext, FunctionAuth, JwtTrust, Purpose, TokenError, TokenHolder, Verified, jwt::UnverifiedJwt,
 };
-use ferry_types::{DatabaseId, Error, Reason, Result};
+use ferry_types::{DatabaseId, Error, ModelSet, Reason, Result};
 use http::HeaderMap;
 
 use crate::{
@@ -45,8 +45,8 @@ pub struct Authenticator {
     pub(crate) jwts: Jwts,
     pub(crate) operator: OperatorToken,
     pub(crate) rates: Arc<Limiter>,
-    /// Whether callers without a credential are let in.
-    pub(crate) dev: bool,
+    /// What callers without a credential reach; `None`: they are not let in.
+    pub(crate) anonymous: Option<ModelSet>,
 }
 
 impl Authenticator {
@@ -255,11 +255,16 @@ impl Authenticator {
         AuthContext::of_session(session, entry.id, entry.org_id, role).ok_or_else(database_not_found)
     }
 
-    /// The caller without any credential: let in by `--dev`, and only to the default database.
+    /// The caller without any credential: let in by `--dev` or to a store of this machine, and only to the default
+    /// database.
     fn anonymous(&self, route: Option<&str>) -> Result<AuthContext> {
-        let open = if self.dev { self.db.directory().default_database() } else { None };
-        open.filter(|id| route.is_none_or(|name| self.db.directory().is_called(*id, name)))
-            .map(|id| AuthContext { by_default: route.is_none(), ..AuthContext::anonymous(id) })
+        let open = self.anonymous.and_then(|models| Some((self.db.directory().default_database()?, models)));
+        open.filter(|(id, _)| route.is_none_or(|name| self.db.directory().is_called(*id, name)))
+            .map(|(id, models)| AuthContext {
+                by_default: route.is_none(),
+                models,
+                ..AuthContext::anonymous(id)
+            })
             .ok_or_else(|| {
                 let message = "missing credential: send a sync token, a JWT or an API key of the database";
                 Error::new(Reason::Unauthenticated, message)

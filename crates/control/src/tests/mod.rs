@@ -42,6 +42,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
     ControlConfig {
         data_dir: dir.to_owned(),
         dev: false,
+        store_access: None,
         public_url: "https://hub.example".to_owned(),
         default_database: None,
         jwt: None,

@@ -35,6 +35,10 @@ pub enum MetaKey {
     Compacting,
     /// When the log was compacted last, Unix milliseconds.
     Compacted,
+    /// Digest of the credential that a spoke was let in with, or not.
+    Credential,
+    /// A spoke's store was a hub's: the next hub is given all of it.
+    Served,
 }
 
 impl MetaKey {
@@ -52,6 +56,8 @@ impl MetaKey {
             Self::Origin => "origin",
             Self::Compacting => "compacting",
             Self::Compacted => "compacted_ms",
+            Self::Credential => "credential",
+            Self::Served => "served",
         }
     }
 }

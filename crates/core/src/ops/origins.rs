@@ -13,6 +13,11 @@ pub(super) fn bind<S: Sql>(sql: &S, origin: OriginId, principal: &str) -> Result
     Ok(sql.execute(BIND, &[(*origin.to_string()).into(), principal.into()])? > 0)
 }
 
+/// Nobody owns any.
+pub(super) fn forget_all<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    sql.execute("DELETE FROM _ferry_op_origins", &[]).map(drop)
+}
+
 /// Whose it is.
 pub(super) fn owner<S: Sql>(sql: &S, origin: OriginId) -> Result<Option<String>, S::Error> {
     sql.first(OWNER, &[(*origin.to_string()).into()], |row| Ok(row.text(0)?.to_owned()))

@@ -51,6 +51,7 @@ pub(super) fn read(
     Ok(ControlConfig {
         data_dir: process.data_dir.clone(),
         dev,
+        store_access: None,
         public_url: listener.base_url(),
         default_database: values.text("default_database").map(str::to_owned),
         jwt: jwt::settings(values, dev, warnings)?,

@@ -19,7 +19,11 @@ mod records;
 mod sources;
 mod values;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use functions::FunctionsConfig;
@@ -37,6 +41,7 @@ use values::Values;
 
 use crate::models::for_each_model;
 use ferry_control::ControlConfig;
+pub use ferry_control::StoreAccess;
 
 /// All settings, in the order of the help text.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -68,6 +73,8 @@ macro_rules! config {
             pub listener: ListenerConfig,
             /// The process.
             pub process: ProcessConfig,
+            /// The store of a spoke, where the hub serves that and nothing else.
+            pub store: Option<PathBuf>,
             /// The control plane.
             pub control: ControlConfig,
             $(
@@ -85,7 +92,7 @@ macro_rules! config {
                 let process = ProcessConfig::read(values, dev)?;
                 let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
-                Ok(Self { dev, listener, process, control, $($name,)+ warnings })
+                Ok(Self { dev, listener, process, store: None, control, $($name,)+ warnings })
             }
         }
     };
@@ -100,6 +107,58 @@ impl Config {
     pub fn load(args: &ServeArgs, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         Self::read(&Values(gather(args, environment)?), args.dev)
     }
+
+    /// The settings of a hub over a spoke's `store` (OPS-60): those of `[ops]` may be given by the environment, all others
+    /// are what one store needs.
+    ///
+    /// # Errors
+    /// For a bad value, and for an address beyond this machine without a token.
+    pub fn of_store(
+        store: &Path,
+        listen: SocketAddr,
+        access: StoreAccess,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        if access == StoreAccess::ThisMachine && !listen.ip().is_loopback() {
+            return Err(ConfigError(format!(
+                "--http-addr {listen} is reached from other machines, and nobody is asked for a credential: name a file \
+                 with a token that others must show (--token-file), or listen on 127.0.0.1"
+            )));
+        }
+        let mut raw = Raw::new();
+        let mut set = |name: &'static str, value: String, source: String| {
+            raw.insert(name, Setting { value, source });
+        };
+        for key in ops::KEYS {
+            if let Some(value) = environment.get(&key.env()).filter(|value| !value.is_empty()) {
+                set(key.name, value.clone(), key.env());
+            }
+        }
+        let data_dir = store_data_dir(store).display().to_string();
+        for (name, value) in
+            [("listen", listen.to_string()), ("data_dir", data_dir), ("signup", "closed".to_owned())]
+        {
+            set(name, value, name.to_owned());
+        }
+        let mut config = Self::read(&Values(raw), false)?;
+        config.control.store_access = Some(access);
+        config.store = Some(store.to_owned());
+        Ok(config)
+    }
+
+    /// Whether callers without a credential are let in: no page of the open web may reach such a hub.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.control.anonymous_models().is_some()
+    }
+}
+
+/// Where a hub over a spoke's store keeps what is not the store's: beside it.
+#[must_use]
+pub fn store_data_dir(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".hub");
+    name.into()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'s
     if !names_this_machine(uri, headers) {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
-            "this hub runs with --dev and answers only to localhost, 127.0.0.1 and [::1]\n",
+            "this hub asks nobody for a credential, and so answers only to localhost, 127.0.0.1 and [::1]\n",
         ));
     }
     if headers.contains_key(header::ORIGIN) {
@@ -18,7 +18,7 @@ pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'s
         if !is_loopback_origin(&origin) {
             return Some((
                 StatusCode::FORBIDDEN,
-                "this hub runs with --dev and answers only pages served from localhost\n",
+                "this hub asks nobody for a credential, and so answers only pages served from localhost\n",
             ));
         }
     }

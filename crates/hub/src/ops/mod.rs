@@ -9,6 +9,7 @@ mod api;
 mod counts;
 mod error;
 mod live;
+mod local;
 mod log;
 mod maintenance;
 mod metric;
@@ -25,5 +26,6 @@ mod storage;
 mod watermark;
 
 pub(crate) use api::append_in;
+pub use local::{LocalOps, LocalState, LocalWrite};
 pub use service::OpsService;
 pub use state::{OpsPublication, OpsState};

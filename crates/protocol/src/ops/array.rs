@@ -2,7 +2,7 @@
 //! Other keys are skipped wherever they stand. Each byte is judged as it comes (RFC 8259), so that what follows a mistake
 //! is never read as something else.
 
-use super::tokens::decode;
+use super::{tokens::decode, utf8::Utf8Pieces};
 
 /// Longest spelling of a key that is remembered: `ops` with all its letters escaped.
 const KEY_MAX_BYTES: usize = 20;
@@ -122,6 +122,8 @@ pub struct ArrayScanner {
     /// Whether the value at hand, or what lies within it, is that of `ops`.
     in_ops: bool,
     has_ops: bool,
+    /// Texts outside of elements, which are judged whole.
+    skipped: Utf8Pieces,
     /// The element at hand, as far as earlier pieces had it; `None`: between elements.
     element: Option<Vec<u8>>,
     /// How long the last element was.
@@ -140,6 +142,7 @@ impl ArrayScanner {
             key: Vec::new(),
             in_ops: false,
             has_ops: false,
+            skipped: Utf8Pieces::default(),
             element: None,
             usual_bytes: 0,
         }
@@ -316,6 +319,9 @@ impl ArrayScanner {
             }
             Within::Hex(_) => return Err(self.mistake(at)),
         };
+        if self.element.is_none() && !self.skipped.take(&rest[..taken]) {
+            return Err(BadArray::NotUtf8);
+        }
         if is_own_key && self.key.len() <= KEY_MAX_BYTES {
             self.key.extend(rest[..taken].iter().take(KEY_MAX_BYTES + 1));
         }

@@ -16,6 +16,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod utf8;
 mod views;
 
 pub use array::{ArrayScanner, BadArray};

@@ -18,6 +18,12 @@ pub(super) struct SyncArgs {
     accept_hub: Option<String>,
 }
 
+/// Exchanges ops, beside what another command does.
+pub(super) async fn exchange(calls: &mut Calls) -> Result<(), Failure> {
+    let params = SyncNowParams { timeout_ms: Some(WAIT_MAX_MS), accept_hub: None };
+    calls.call(&SpokeCall::SyncNow(params)).await.map(drop)
+}
+
 /// `pulled=1 applied=1 pushed=0`.
 pub(super) async fn sync(context: &Context, mut calls: Calls, args: SyncArgs) -> Result<(), Failure> {
     let params = SyncNowParams { timeout_ms: Some(WAIT_MAX_MS), accept_hub: args.accept_hub };

@@ -31,6 +31,13 @@ const HAS_TEXT_HEAD: &str = "SELECT 1 FROM _ferry_op_fields
     UNION ALL SELECT 1 FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND hlc <= ?3";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 
+/// Heads that may be in conflict: those that are not the newest of their field, and all of deleted entities.
+const SUSPECTS: &str = "SELECT entity, field, id FROM _ferry_op_heads
+    UNION SELECT f.entity, f.field, f.winner FROM _ferry_op_fields AS f
+        JOIN _ferry_op_entities AS e ON e.entity = f.entity AND e.dead = 1 WHERE f.is_head = 1
+    UNION SELECT f.entity, f.field, f.text_id FROM _ferry_op_fields AS f
+        JOIN _ferry_op_entities AS e ON e.entity = f.entity AND e.dead = 1 WHERE f.text_is_head = 1";
+
 /// Whether, and why, a write is in conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -90,6 +97,33 @@ pub fn standing<S: Sql>(sql: &S, entity: &str, field: &str, op: &str) -> Result<
         }
         _ => Standing::Settled,
     })
+}
+
+/// Conflicts that no hub has recorded, such as a spoke's own between what it pulled and what it has not pushed. They are
+/// noted as open; the caller stores the ops.
+///
+/// # Errors
+/// What storage reports.
+pub fn record_conflicts<S: Sql>(sql: &S) -> Result<Vec<NewConflict>, S::Error> {
+    let mut heads = Vec::new();
+    sql.query(SUSPECTS, &[], &mut |row| {
+        heads.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.text(2)?.to_owned()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut found = Vec::new();
+    for (entity, field, id) in heads {
+        if standing(sql, &entity, &field, &id)? == Standing::Settled
+            || row::known(sql, &conflict_id(&id))?.is_some()
+        {
+            continue;
+        }
+        // One inside a compacted text is told of by that one.
+        let Some(loser) = row::ferry(sql, &id)? else { continue };
+        let op = conflict_op(&loser);
+        put(sql, &op, &entity, &field, &id, true)?;
+        found.push(NewConflict { raw: op.encode(), op });
+    }
+    Ok(found)
 }
 
 /// What the value of a conflict op says.

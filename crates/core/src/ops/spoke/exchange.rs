@@ -13,7 +13,9 @@ use ferry_types::OpSeq;
 pub use request::{SpokeFailure, SpokeNext, SpokePush, SpokeRefusal, SpokeRequest};
 
 use super::{
-    SpokeStep, log, outbox,
+    SpokeStep,
+    credential::note_credential,
+    log, outbox,
     peer::{self, Peer, PeerTarget},
     recovery, restamp,
 };
@@ -53,6 +55,8 @@ pub struct SpokeExchange {
     asked: Vec<String>,
     /// What is known to be stored behind the cursor was told in this exchange, so that its numbers are those of the log.
     trusts_stored: bool,
+    /// Digest of the credential, until it is noted.
+    credential: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -105,8 +109,16 @@ impl SpokeExchange {
             batch: (PUSH_OPS_MAX, PUSH_BYTES_MAX),
             asked: Vec::new(),
             trusts_stored: true,
+            credential: None,
             warnings: Vec::new(),
         }
+    }
+
+    /// The same, made with the credential of this digest: with another one than the last, ops are tried again that the hub
+    /// refused for want of rights.
+    #[must_use]
+    pub fn with_credential(self, digest: String) -> Self {
+        Self { credential: Some(digest), ..self }
     }
 
     /// What has come of it so far.
@@ -128,7 +140,7 @@ impl SpokeExchange {
         loop {
             let request = match &mut self.phase {
                 Phase::Begin => {
-                    self.begin(sql)?;
+                    self.begin(sql, step)?;
                     None
                 }
                 Phase::Prove => Some(self.prove(sql)?),
@@ -157,7 +169,10 @@ impl SpokeExchange {
         }
     }
 
-    fn begin<S: Sql>(&mut self, sql: &S) -> Result<(), S::Error> {
+    fn begin<S: Sql>(&mut self, sql: &S, step: &SpokeStep<'_>) -> Result<(), S::Error> {
+        if let Some(digest) = self.credential.take() {
+            note_credential(sql, &digest, step)?;
+        }
         self.phase = if peer::current(sql)?.is_some_and(|peer| peer.is_repushing) {
             outbox::forget_all_stored(sql)?;
             Phase::Missing { after: 0 }

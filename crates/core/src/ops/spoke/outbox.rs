@@ -104,6 +104,25 @@ pub(super) fn set<S: Sql>(
     sql.execute(update, &[id.into(), state.as_str().into(), code.into(), message.into()]).map(drop)
 }
 
+/// Ids and texts of ops that the hub did not take for want of rights, in HLC order.
+pub(super) fn refused_for_rights<S: Sql>(sql: &S) -> Result<Vec<(String, String)>, S::Error> {
+    let select = "SELECT id, raw FROM _ferry_op_outbox WHERE state = 'refused' AND raw IS NOT NULL
+        AND code IN ('origin_forbidden', 'entity_forbidden') ORDER BY hlc";
+    let mut found = Vec::new();
+    sql.query(select, &[], &mut |row| {
+        found.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+/// An op that was refused is to be pushed again.
+pub(super) fn retry<S: Sql>(sql: &S, id: &str) -> Result<(), S::Error> {
+    let update = "UPDATE _ferry_op_outbox SET state = 'pending', code = NULL, message = NULL, raw = NULL
+        WHERE id = ?1";
+    sql.execute(update, &[id.into()]).map(drop)
+}
+
 /// Keeps the text of an op that leaves the merged state.
 pub(super) fn keep_text<S: Sql>(sql: &S, id: &str, raw: &str) -> Result<(), S::Error> {
     sql.execute("UPDATE _ferry_op_outbox SET raw = ?2 WHERE id = ?1", &[id.into(), raw.into()]).map(drop)

@@ -91,6 +91,11 @@ pub(super) fn set_compacted<S: Sql>(sql: &S, floor: OpSeq) -> Result<(), S::Erro
     sql.execute("UPDATE _ferry_op_peers SET compacted = ?1", &[integer(floor).into()]).map(drop)
 }
 
+/// Whatever hub is followed is to be given what it lacks.
+pub(super) fn repush<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    sql.execute("UPDATE _ferry_op_peers SET is_repushing = 1", &[]).map(drop)
+}
+
 pub(super) fn repushed<S: Sql>(sql: &S) -> Result<(), S::Error> {
     sql.execute("UPDATE _ferry_op_peers SET is_repushing = 0", &[]).map(drop)
 }

@@ -25,6 +25,7 @@ use http::{HeaderValue, Method, header, request::Parts};
 
 use answer::{OpsAnswer, head_of};
 pub(crate) use within::append_in;
+pub(super) use write::{Drawn, note_conflicts};
 
 use super::{access, error::OpsError, path::decoded, storage};
 use crate::{

@@ -20,23 +20,27 @@ use super::{
     Asked,
     answer::{OpsAnswer, head_of},
 };
-use crate::{clock, database::Committed, hub::Hub};
+use crate::{
+    clock,
+    database::{Committed, Database},
+    hub::Hub,
+};
 
 /// Random numbers that a write may need, drawn before it, since an engine draws none.
-pub(super) struct Drawn {
+pub(crate) struct Drawn {
     /// The hub's origin in this log, if it has none yet.
     origin: OriginId,
     texts: Texts,
 }
 
 /// What a write came to.
-pub(super) struct HubWrite {
-    pub(super) outcome: Result<AppendedOps, OpsRefusal>,
+pub(crate) struct HubWrite {
+    pub(crate) outcome: Result<AppendedOps, OpsRefusal>,
     log: LogMeta,
 }
 
 impl Drawn {
-    pub(super) fn new() -> ferry_types::Result<Self> {
+    pub(crate) fn new() -> ferry_types::Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| {
             tracing::error!(%error, "the operating system gave no random bytes");
@@ -49,7 +53,7 @@ impl Drawn {
     }
 
     /// Has `write` write as the hub, on behalf of `principal`.
-    pub(super) fn write(
+    pub(in crate::ops) fn write(
         &mut self,
         writer: &mut LogWriter<'_>,
         hub: &Hub,
@@ -102,11 +106,16 @@ pub(super) async fn answer(asked: &Asked<'_>, committed: Committed<HubWrite>) ->
         Some(seq) => seq,
         None => database.seq().await?,
     };
-    if appended.conflicts > 0 || asked.hub.services.ops.counts.has(database.id()) {
-        database.models().ops.is_uncounted.store(true, Ordering::Release);
-    }
+    note_conflicts(asked.hub, database, &appended);
     let head = head_of(&log, asked.hub.clock.now());
     Ok(OpsAnswer::json(&head, &WrittenOps { ops: appended.written }, seq))
+}
+
+/// Has open conflicts counted again, if they may be others.
+pub(in crate::ops) fn note_conflicts(hub: &Hub, database: &Database, appended: &AppendedOps) {
+    if appended.conflicts > 0 || hub.services.ops.counts.has(database.id()) {
+        database.models().ops.is_uncounted.store(true, Ordering::Release);
+    }
 }
 
 fn refused(refusal: OpsRefusal) -> OpsError {

@@ -139,6 +139,15 @@ fn what_is_wrong_with_a_body_is_told() {
         assert_eq!(scan(body.as_bytes(), &[1]), Err(mistake), "{body}");
     }
     assert_eq!(scan(b"{\"ops\":[\"\xff\"]}", &[4]), Err(BadArray::NotUtf8));
+    for skipped in [
+        &b"{\"a\xff\":1,\"ops\":[]}"[..],
+        b"{\"a\":[\"\xc3\"],\"ops\":[]}",
+        b"{\"ops\":[],\"a\":\"\xc3\\n\"}",
+    ] {
+        assert_eq!(scan(skipped, &[1]), Err(BadArray::NotUtf8));
+        assert_eq!(scan(skipped, &[4]), Err(BadArray::NotUtf8));
+    }
+    assert_eq!(scan("{\"é😀\":\"漢\",\"ops\":[1]}".as_bytes(), &[1]), Ok(vec!["1".to_owned()]));
     let mut scanner = ArrayScanner::new(10);
     assert_eq!(scanner.feed(b"{\"ops\":[\"12345678\",").unwrap(), ["\"12345678\""]);
     assert_eq!(scanner.feed(b"\"123456789\""), Err(BadArray::TooLong(10)));

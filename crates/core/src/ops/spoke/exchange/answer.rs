@@ -14,6 +14,7 @@ use super::{
         peer::{self, Peer},
         recovery,
         results::{self, PushAnswer},
+        serve,
     },
     CHANGES_MAX, Phase, SpokeExchange, SpokeFailure, SpokeRefusal,
 };
@@ -30,6 +31,10 @@ impl SpokeExchange {
         self.head = log_head.head;
         let identity = (log_head.hub_id.as_str(), log_head.epoch.as_str());
         match peer::current(sql)? {
+            None if serve::was_serving(sql)? => {
+                self.give_all(sql, identity.0, identity.1)?;
+                return Ok(false);
+            }
             None => recovery::follow_first(sql, identity, &self.target)?,
             Some(peer) if (peer.hub_id.as_str(), peer.epoch.as_str()) == identity => {
                 if peer.url != self.target.url || peer.database != self.target.database {
@@ -120,6 +125,7 @@ impl SpokeExchange {
             // Until now a log that is put back anew might have lost what it was asked about.
             if is_repushing {
                 peer::repushed(sql)?;
+                serve::gave_all(sql)?;
             }
             self.phase = Phase::Push { until: outbox::newest_pending(sql)?.unwrap_or_default() };
         }
