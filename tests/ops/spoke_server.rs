@@ -23,9 +23,12 @@ fn server(options: SpokeOptions) -> SpokeOptions {
 }
 
 fn address(spoke: &Spoke) -> SocketAddr {
-    let log = spoke.log();
-    let at = log.find("http://").unwrap_or_else(|| panic!("no address in {log}")) + 7;
-    log[at..].split_whitespace().next().unwrap().parse().unwrap()
+    // The line behind the one that tells that it listens.
+    wait::until("the hub's address is told", || {
+        let log = spoke.log();
+        let line = log.lines().find_map(|line| line.rsplit_once("http://"))?;
+        line.1.parse().ok()
+    })
 }
 
 fn url(spoke: &Spoke) -> String {

@@ -57,7 +57,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let stopped = async move {
         stop.await;
         asked.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let calls = Arc::new(LocalCalls { local, origin: served.origin() });
     tokio::select! {
