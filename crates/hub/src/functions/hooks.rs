@@ -87,6 +87,8 @@ async fn call_loaded(
             args: args.into(),
             headers: Arc::from([]),
             user,
+            // A hook is nobody's call: no device keeps records of it.
+            owner: Arc::from(""),
             env: env.values,
             request_id: Arc::clone(&request_id),
             guard_prefix: "[Ferry]",
