@@ -1,12 +1,11 @@
-// Verifies: FUN-53, FUN-74
-// Somebody signs in, and stays so when the token has expired. The list and the functions share the token.
+// Verifies: FUN-53, FUN-74, FUN-83
+// Somebody signs in, and stays so when the token has expired. The list and the functions share the token, and
+// know its user by one name.
 
-import { writeFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { App } from "./app.ts";
 import { isStillLoaded, Pages } from "./browser.ts";
-import { until } from "./processes.ts";
 
 const wait = { timeout: 40_000, interval: 50 };
 /** Tokens live so long that a page needs several in this test, and no longer. */
@@ -44,24 +43,12 @@ beforeAll(async () => {
   app.edit("ferry/client.ts", [client.slice(client.indexOf("/**\n * The token"), client.indexOf("export const client")), GET_TOKEN]);
   app.edit("src/Progress.tsx", [`const clearDone =`, `const { data: me } = useQuery("whoAmI");\n  const clearDone =`], [`Progress</h2>`, `Progress</h2>\n      <p id="me">{me}</p>`]);
   await app.startPage();
-  await letRecordsTakeLocalTokens();
 });
 beforeEach(({ onTestFailed }) => onTestFailed(() => console.log(app?.terminal)));
 afterAll(async () => {
   await pages?.end();
   await app?.end();
 });
-
-/** Tokens that functions sign are functions' own, until the database is told to take them elsewhere too. */
-async function letRecordsTakeLocalTokens(): Promise<void> {
-  await until("the functions", async () => (await app.call("signIn", { name: "ann" })).success, () => app.terminal);
-  const { url } = app.dev;
-  await app.ferry(["login", "dev@localhost"], { FERRY_SERVER: url, FERRY_PASSWORD: "ferry-dev" });
-  const [id] = (await app.ferry(["db", "list"], { FERRY_SERVER: url })).split("\t");
-  const issuer = `${url}/v1/databases/${id}`;
-  writeFileSync(app.path("keys.json"), await (await fetch(`${issuer}/.well-known/jwks.json`)).text());
-  await app.ferry(["jwt", "set", "main", "--issuer", issuer, "--audience", "*", "--jwks-file", "keys.json"], { FERRY_SERVER: url });
-}
 
 const me = (page: Page, wanted: string) => expect.poll(() => page.locator("#me").textContent({ timeout: 1000 }).catch(() => ""), wait).toBe(wanted);
 const tokens = (page: Page) => page.evaluate(() => Number(document.documentElement.dataset.tokens));

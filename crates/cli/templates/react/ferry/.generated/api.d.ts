@@ -7,11 +7,11 @@ export interface Api {
     args: { author: string; body: string };
     result: { author: string; body: string; createdAt: string; id: number };
   };
-  /** Takes what is done off the list, on every device. */
+  /** Takes what is done off the list, on all devices of its owner. */
   clearDone: {
     kind: "mutation";
     args?: {};
-    result: number;
+    result: undefined;
   };
   /** The newest notes, newest first. */
   listNotes: {
@@ -19,7 +19,7 @@ export interface Api {
     args?: {};
     result: { id: number; author: string; body: string; createdAt: string }[];
   };
-  /** How far the list is. Pages that show it are told whenever it changes, whoever changed it and however. */
+  /** How far the caller's list is. Pages that show it are told whenever it changes, whoever changed it and however. */
   progress: {
     kind: "query";
     args?: {};

@@ -1,20 +1,23 @@
 import { mutation, query } from "@ferry/server";
-import { count, desc, eq, sum } from "@ferry/server/schema";
+import { and, count, desc, eq, sum } from "@ferry/server/schema";
 import { notes, todos } from "../schema";
 
 const NOTES_SHOWN = 20;
 const BODY_MAX_CHARS = 280;
 
-/** How far the list is. Pages that show it are told whenever it changes, whoever changed it and however. */
+/** How far the caller's list is. Pages that show it are told whenever it changes, whoever changed it and however. */
 export const progress = query(async (ctx) => {
-  const row = ctx.db.select({ all: count(), done: sum(todos.done).mapWith(Number) }).from(todos).get();
+  const row = ctx.db
+    .select({ all: count(), done: sum(todos.done).mapWith(Number) })
+    .from(todos)
+    .where(eq(todos._owner, ctx.owner))
+    .get();
   return { all: row?.all ?? 0, done: row?.done ?? 0 };
 });
 
-/** Takes what is done off the list, on every device. */
+/** Takes what is done off the list, on all devices of its owner. */
 export const clearDone = mutation(async (ctx) => {
-  const cleared = await ctx.db.delete(todos).where(eq(todos.done, true)).returning({ id: todos.id });
-  return cleared.length;
+  await ctx.db.delete(todos).where(and(eq(todos._owner, ctx.owner), eq(todos.done, true)));
 });
 
 /** The newest notes, newest first. */
