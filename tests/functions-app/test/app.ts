@@ -12,6 +12,9 @@ const home = realpathSync(mkdtempSync(join(tmpdir(), "ferry-home-")));
 // Nor does it know that it runs in a test.
 const env = { FERRY_BIN: FERRY, XDG_CONFIG_HOME: home, NO_COLOR: "1", VITEST: undefined, NODE_ENV: undefined };
 
+/** The help of a command; empty if there is none. */
+export const help = (path: string[]): Promise<string> => run(FERRY, ["help", ...path], ".", { env }).catch(() => "");
+
 export class App {
   /** What `npm run dev` runs: Vite, and `ferry dev` beside it. */
   page: Running | undefined;
@@ -94,6 +97,11 @@ export class App {
     const { url, key } = this.dev;
     const response = await fetch(`${url}/rpc/${fn}`, { method: "POST", headers: { "Ferry-Key": key }, body: JSON.stringify(args) });
     return response.json();
+  }
+
+  /** A command that goes on. */
+  start(args: string[]): Running {
+    return new Running(FERRY, args, this.folder, { ...env, FERRY_BIN: undefined });
   }
 
   ferry(args: string[], more: NodeJS.ProcessEnv = {}): Promise<string> {

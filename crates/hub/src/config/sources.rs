@@ -8,7 +8,7 @@ use std::{
 
 use super::{ConfigError, Key, find, keys};
 
-/// Variables of the `ferry` command line, which are no settings of the hub.
+/// Variables of the `ferry` command line and of pages' builds (`@ferry/client/vite`), which are no settings of the hub.
 const CLIENT_VARIABLES: &[&str] = &[
     "FERRY_SERVER",
     "FERRY_PROFILE",
@@ -23,6 +23,9 @@ const CLIENT_VARIABLES: &[&str] = &[
     "FERRY_CONFIG",
     "FERRY_DEV",
     "FERRY_FAULT",
+    "FERRY_BIN",
+    "FERRY_URL",
+    "FERRY_KEY",
 ];
 
 /// A value as written, and where.
