@@ -1,6 +1,7 @@
 //! Functions: the hub beside a Durable Object with the same drizzle queries (functions specification, section 7).
 
 mod client;
+mod hostile;
 mod memory;
 mod peer;
 mod precision;
@@ -74,6 +75,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
         print_told(&rows, &options);
         if kinds.contains(&Kind::FERRY) {
             precision::run(&options).await;
+            hostile::run(&options).await;
         }
         memory::run(&kinds, sockets, &options).await;
         start::run(&kinds, &options).await;

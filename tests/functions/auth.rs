@@ -357,3 +357,21 @@ fn a_socket_is_told_whether_its_token_is_good() {
         std::iter::repeat_with(|| socket.said()).find(|said| !matches!(said, FunctionsSaid::Text(_)));
     assert_eq!(closed, Some(FunctionsSaid::Closed(1008, "token revoked".to_owned())));
 }
+
+// Verifies: FUN-36
+#[test]
+fn what_a_socket_keeps_is_told_anew_when_it_is_another_users() {
+    let functions = local();
+    let token = login(&functions, "carl", "1h");
+    let mut socket = functions.page("s1").ferry_socket();
+    socket.send(&json!({"type": "sub", "id": "1", "fn": "whoami", "args": {}}).to_string());
+    let first = socket.frame();
+    assert_eq!((&first["type"], &first["id"], &first["data"]), (&json!("result"), &json!("1"), &Value::Null));
+    socket.send(&json!({"type": "auth", "token": token}).to_string());
+    assert_eq!(socket.frame()["ok"], true);
+    let second = socket.frame();
+    assert_eq!(
+        (&second["type"], &second["id"], &second["data"]["sub"]),
+        (&json!("result"), &json!("1"), &json!("carl"))
+    );
+}

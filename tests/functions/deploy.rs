@@ -228,6 +228,121 @@ fn a_backup_is_put_back_and_seq_goes_on_rising() {
     assert_eq!(missing.status, 404, "{}", missing.text());
 }
 
+// Verifies: FUN-67
+#[test]
+fn a_kill_while_a_backup_is_put_back_leaves_the_old_or_the_new_whole() {
+    for (point, is_back) in [("restore.prepared", false), ("restore.committed", true)] {
+        let functions = filled();
+        let made = functions.admin("POST", "deploy", &body(&functions, &with_default())).json();
+        functions.page("s").data("createUser", &json!({ "name": "late" }));
+        let functions = functions.restarted_with(|options| options.fault(format!("{point}=kill")));
+        let path = format!("/v1/databases/{}/functions/restore", functions.place.database);
+        let bearer = format!("Bearer {}", functions.place.user.token);
+        let asked = json!({ "backup": made["backup"], "loseWrites": true }).to_string();
+        let headers = [("Authorization", bearer.as_str())];
+        let cut = http::send(functions.address(), "POST", &path, &headers, asked.as_bytes());
+        assert!(cut.is_err(), "{point}: the hub was killed");
+        let functions = functions.restarted_with(Options::without_faults);
+        assert_eq!(count(&functions, "getUsers"), if is_back { 2 } else { 3 }, "{point}");
+        assert_eq!(count(&functions, "getPosts"), 1, "{point}");
+        let has_default = functions.admin("GET", "schema", &Value::Null).text().contains("nobody");
+        assert_eq!(has_default, !is_back, "{point}");
+        functions.page("s").data("createUser", &json!({ "name": "next" }));
+    }
+}
+
+// Verifies: FUN-67
+#[test]
+fn a_backup_is_put_back_with_the_events_and_ops_of_its_time() {
+    let source = format!(
+        "{FUNCTIONS}\nexport async function note(ctx, {{ text }}) {{\n\
+           ctx.events.append(\"app\", {{ name: \"v1.Noted\", args: {{ text }} }});\n\
+           ctx.ops.append([{{ kind: \"create\", entity: `note/${{text}}`, value: text }}]);\n\
+           return (await ctx.db.insert(users).values({{ name: text }}).returning().get()).id;\n}}\n\
+         export async function counts(ctx) {{\n\
+           const n = (table) => ctx.unsafeRawDb.get(sql.raw(`SELECT count(*) AS n FROM ${{table}}`)).n;\n\
+           return [n(\"events\"), n(\"ops_entities\"), n(\"users\")];\n}}\nimport {{ sql }} from \"drizzle-orm\";"
+    );
+    let files = |schema: &'static str| [("schema.ts", schema), ("functions/index.ts", source.as_str())];
+    let functions = Functions::of(crate::support::options(), &files(SCHEMA));
+    let page = functions.page("s");
+    page.data("note", &json!({ "text": "before" }));
+    let schema: &'static str = Box::leak(with_default().into_boxed_str());
+    let made = functions.deploy(&files(schema));
+    page.data("note", &json!({ "text": "after" }));
+    assert_eq!(page.data("counts", &json!({})), json!([2, 2, 2]));
+    let asked = json!({ "backup": made["backup"], "loseWrites": true });
+    let restored = functions.admin("POST", "restore", &asked);
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    assert_eq!(page.data("counts", &json!({})), json!([1, 1, 1]));
+    // Who holds what is gone is known by that: events wait for their operator, ops begin a new epoch.
+    let noted = page.call("note", &json!({ "text": "again" }));
+    assert!(noted.status == 200 || noted.text().contains("on hold"), "{}", noted.text());
+}
+
+// Verifies: FUN-68
+#[test]
+fn of_two_deployments_over_one_base_one_is_made() {
+    let functions = filled();
+    let bodies = ["'a'", "'b'", "'c'", "'d'"].map(|text| {
+        let files = [("schema.ts", SCHEMA), ("functions/index.ts", "export const x = () => TEXT;")];
+        let source = files[1].1.replace("TEXT", text);
+        let mut body = deployment(&[files[0], ("functions/index.ts", &source)]);
+        body["base"] = active(&functions);
+        body
+    });
+    let answers: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let functions = &functions;
+        let deploy = |body| scope.spawn(move || functions.admin("POST", "deploy", body));
+        let deploying: Vec<_> = bodies.iter().map(deploy).collect();
+        let answers = deploying.into_iter().map(|deploying| deploying.join().unwrap());
+        answers.map(|answer| (answer.status, answer.json()["deployment"].clone())).collect()
+    });
+    let made: Vec<&Value> = answers.iter().filter(|(status, _)| *status == 200).map(|(_, id)| id).collect();
+    assert_eq!(made, [&active(&functions)], "{answers:?}");
+    assert!(answers.iter().all(|(status, _)| [200, 409].contains(status)), "{answers:?}");
+}
+
+// Verifies: FUN-05, FUN-68
+#[test]
+fn new_functions_are_called_with_the_secrets_that_come_with_them() {
+    let functions = Functions::of(
+        crate::support::options(),
+        &[("functions/index.ts", "export const env = (ctx) => `0 ${ctx.env.N ?? 0}`;")],
+    );
+    let page = functions.page("s");
+    let over = &std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let caller = functions.page("c");
+        let calling = scope.spawn(move || {
+            while !over.load(std::sync::atomic::Ordering::Acquire) {
+                let shown = caller.data("env", &json!({}));
+                let (code, env) = shown.as_str().unwrap().split_once(' ').unwrap();
+                // The secrets are those of this deployment, or of one that is being made.
+                assert!(env.parse::<u32>().unwrap() >= code.parse::<u32>().unwrap(), "{shown}");
+            }
+        });
+        for number in 1..=12 {
+            let source = format!("export const env = (ctx) => `{number} ${{ctx.env.N ?? 0}}`;");
+            let mut body = deployment(&[("functions/index.ts", &source)]);
+            body["base"] = active(&functions);
+            body["env"] = json!({ "N": number.to_string() });
+            let made = functions.admin("POST", "deploy", &body);
+            assert_eq!(made.status, 200, "{}", made.text());
+            assert!(made.json().get("warnings").is_none(), "{}", made.text());
+            assert_eq!(page.data("env", &json!({})), json!(format!("{number} {number}")));
+        }
+        over.store(true, std::sync::atomic::Ordering::Release);
+        calling.join().unwrap();
+    });
+    // What cannot be set is refused before anything is made.
+    let mut body = deployment(&[("functions/index.ts", "export const env = () => 'new';")]);
+    body["base"] = active(&functions);
+    body["env"] = json!({ "no name": "x" });
+    assert_eq!(functions.admin("POST", "deploy", &body).status, 400);
+    assert_eq!(page.data("env", &json!({})), json!("12 12"));
+}
+
 // Verifies: FUN-68
 #[test]
 fn a_rollback_needs_its_own_schema() {

@@ -1,8 +1,10 @@
 //! Functions over EdgePod's wire and Ferry's.
 
+mod answers;
 mod auth;
 mod calls;
 mod deploy;
+mod fairness;
 mod guards;
 mod hooks;
 mod isolation;

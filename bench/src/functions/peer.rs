@@ -24,7 +24,7 @@ use crate::{
 /// Ferry's own dialect of the socket, in which it carries results.
 pub(crate) const FERRY: &str = "ferry.functions.v1";
 /// Users in the table of a workload that shows some of them.
-const MANY: usize = 1_000;
+pub(crate) const MANY: usize = 1_000;
 const FEW: usize = 10;
 /// Users that one call makes at most: it is bounded in CPU.
 const FILL: usize = 500;
@@ -121,7 +121,7 @@ pub(crate) fn hub() -> Hub {
     hub.restart()
 }
 
-fn deploy(hub: &Hub, user: &Session, database: &str) {
+pub(crate) fn deploy(hub: &Hub, user: &Session, database: &str) {
     static DEPLOYMENT: LazyLock<Value> = LazyLock::new(|| deployment(&PROJECT));
     let path = format!("/v1/databases/{database}/functions/deploy");
     let bearer = format!("Bearer {}", user.token);
@@ -139,6 +139,14 @@ fn deploy(hub: &Hub, user: &Session, database: &str) {
     user.ferry("CreateApiKey", &json!({ "database": database, "spec": spec })).expect("the key is made");
 }
 
+/// Makes so many users.
+pub(crate) async fn fill(address: SocketAddr, count: usize) {
+    let mut caller = Caller::connect(address, None).await;
+    for made in (0..count).step_by(FILL) {
+        caller.call("fill", json!({"count": FILL.min(count - made)})).await;
+    }
+}
+
 /// A running server. It ends when dropped.
 pub(crate) struct Peer {
     pub(crate) kind: Kind,
@@ -150,10 +158,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Makes so many users.
     pub(crate) async fn fill(&self, count: usize) {
-        let mut caller = Caller::connect(self.address, None).await;
-        for made in (0..count).step_by(FILL) {
-            caller.call("fill", json!({"count": FILL.min(count - made)})).await;
-        }
+        fill(self.address, count).await;
     }
 
     fn number(&self) -> usize {

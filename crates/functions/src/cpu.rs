@@ -66,6 +66,12 @@ impl CpuMeter {
         self.0.before_us.load(Ordering::Relaxed) + self.step_us()
     }
 
+    /// CPU time of the call so far; during a step it is to be asked on the step's thread.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        Duration::from_micros(self.used_us())
+    }
+
     /// What the call may still use. During a step it is to be asked on the step's thread.
     #[must_use]
     pub fn left(&self) -> Duration {

@@ -33,6 +33,12 @@ pub trait FunctionDb {
     /// # Errors
     /// As [`Self::execute`].
     fn seq(&mut self) -> Result<u64, DbFailure>;
+
+    /// Asked now and then while JavaScript runs: whoever implements it may let other calls come first. False ends the run,
+    /// as [`DbFailure::Abort`] does.
+    fn go_on(&mut self) -> bool {
+        true
+    }
 }
 
 /// Takes the rows of a statement, one at a time.

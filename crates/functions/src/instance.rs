@@ -52,7 +52,7 @@ impl Instance {
         let runtime = context.runtime();
         runtime.set_memory_limit(code.limits.heap_bytes);
         let of = Arc::clone(&state);
-        runtime.set_interrupt_handler(Some(Box::new(move || of.must_stop())));
+        runtime.set_interrupt_handler(Some(Box::new(move || of.must_stop() || !native::may_go_on(&of))));
         state.call().set_now(now_ms);
         state.meter.start();
         let loaded = context.with(|ctx| evaluate(&ctx, code, &state));

@@ -14,7 +14,9 @@ use crate::{
 };
 
 /// Calls between two looks at a context's heap.
-const CALLS_PER_HEAP_LOOK: u32 = 32;
+const CALLS_PER_HEAP_LOOK: u32 = 256;
+/// A call of so much CPU may have made a large heap: it is looked at, too.
+const HEAP_LOOK_CPU_US: u64 = 20_000;
 /// A context whose heap is larger after a call is not kept: it would cost more than making it anew.
 const IDLE_HEAP_MAX: u64 = 16 * 1024 * 1024;
 
@@ -49,6 +51,12 @@ impl FunctionCall {
     #[must_use]
     pub fn cpu(&self) -> CpuMeter {
         self.instance.state.meter.clone()
+    }
+
+    /// Bytes of the context's heap. Looks at every object.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        self.instance.heap_bytes()
     }
 
     /// Runs on with `answers` to what it asked for, until it is done or waits. `now_ms` is the clock; it must not go
@@ -93,10 +101,11 @@ impl FunctionCall {
     pub(crate) fn into_instance(self) -> Option<Instance> {
         let mut instance = self.instance;
         instance.calls += 1;
+        let is_looked_at = instance.calls.is_multiple_of(CALLS_PER_HEAP_LOOK)
+            || instance.state.meter.used_us() > HEAP_LOOK_CPU_US;
         let is_good = self.progress == Progress::Done
             && instance.calls < instance.code.limits.calls_per_context
-            && (!instance.calls.is_multiple_of(CALLS_PER_HEAP_LOOK)
-                || instance.heap_bytes() <= IDLE_HEAP_MAX);
+            && (!is_looked_at || instance.heap_bytes() <= IDLE_HEAP_MAX);
         is_good.then_some(instance)
     }
 }

@@ -47,7 +47,9 @@ impl Thrown {
     /// The limit that the engine reports by this error.
     pub(crate) fn limit(&self) -> Option<Limit> {
         match self.message.as_str() {
-            "out of memory" if self.is_engine_error() => Some(Limit::Memory),
+            "out of memory" | "invalid string length" | "string too long" if self.is_engine_error() => {
+                Some(Limit::Memory)
+            }
             "Maximum call stack size exceeded" if self.is_engine_error() => Some(Limit::Stack),
             _ => None,
         }

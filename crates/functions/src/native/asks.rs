@@ -77,7 +77,7 @@ fn timers<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
         )]
         let delay_ms = delay_ms.clamp(0.0, DELAY_MS_MAX) as u64;
         let now_us = of.now_us();
-        of.call().set_timer(now_us, delay_ms).map_err(|refusal| Exception::throw_range(&ctx, &refusal))
+        of.call().set_timer(now_us, delay_ms).map_err(|refusal| Exception::throw_message(&ctx, &refusal))
     };
     native.set("setTimer", Function::new(ctx.clone(), set_timer)?)?;
     let of = Arc::clone(state);
@@ -103,13 +103,13 @@ fn notes<'js>(native: &Object<'js>, state: &Arc<State>) -> Result<()> {
     let of = Arc::clone(state);
     let subscribe_to = move |ctx: Ctx<'js>, names: Vec<String>| {
         go_on(&ctx, &of)?;
-        of.call().subscribe_to(names).map_err(|refusal| Exception::throw_range(&ctx, &refusal))
+        of.call().subscribe_to(names).map_err(|refusal| Exception::throw_message(&ctx, &refusal))
     };
     native.set("subscribeTo", Function::new(ctx.clone(), subscribe_to)?)?;
     let of = Arc::clone(state);
     let invalidate = move |ctx: Ctx<'js>, names: Vec<String>| {
         go_on(&ctx, &of)?;
-        of.call().invalidate(names).map_err(|refusal| Exception::throw_range(&ctx, &refusal))
+        of.call().invalidate(names).map_err(|refusal| Exception::throw_message(&ctx, &refusal))
     };
     native.set("invalidate", Function::new(ctx.clone(), invalidate)?)?;
     let of = Arc::clone(state);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rquickjs::{Ctx, Exception, Object, Result};
 
 use crate::{
+    call::CallFailure,
     db::FunctionDb,
     state::{Phase, State},
 };
@@ -22,6 +23,15 @@ scoped_tls_hkt::scoped_thread_local!(
     /// The database of the step that runs on this thread.
     pub(crate) static mut DATABASE: for<'a> &'a mut (dyn FunctionDb + 'a)
 );
+
+/// Whether who runs the call lets it go on. It is asked while JavaScript runs, not while the database does.
+pub(crate) fn may_go_on(state: &State) -> bool {
+    let goes_on = !DATABASE.is_set() || DATABASE.with(|database| database.go_on());
+    if !goes_on {
+        state.end(CallFailure::Aborted);
+    }
+    goes_on
+}
 
 /// The object.
 pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &Arc<State>) -> Result<Object<'js>> {

@@ -32,9 +32,9 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "functions.waiting_calls",
         "CALLS",
-        "Calls of a database that may be under way or wait [default: 256]",
+        "Calls of a database at once; half of them may wait [default: 256]",
     ),
-    key("functions.contexts", "CONTEXTS", "JavaScript contexts of a database at once [default: 32]"),
+    key("functions.contexts", "CONTEXTS", "Calls of a database that run at once [default: 32]"),
     key(
         "functions.context_calls",
         "CALLS",
@@ -75,9 +75,9 @@ pub struct FunctionsConfig {
     pub fetch_max_bytes: usize,
     /// Hosts, in lower case and with a port where one is meant, that `fetch` may reach whatever their address.
     pub fetch_allow: Vec<String>,
-    /// Calls of a database that are under way or wait.
+    /// Calls of a database at once; half of them may wait.
     pub waiting_calls: usize,
-    /// Contexts of a database.
+    /// Calls of a database that run at once.
     pub contexts: usize,
     /// Calls of a context.
     pub context_calls: u32,

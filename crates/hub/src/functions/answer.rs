@@ -54,7 +54,7 @@ fn limited(limit: Limit, config: &FunctionsConfig) -> CallRefusal {
 
 fn ended(end: Option<&CallEnd>, function: &str, config: &FunctionsConfig) -> CallRefusal {
     match end {
-        Some(CallEnd::WriteByGet) => CallRefusal::writes(function),
+        Some(CallEnd::WriteByGet | CallEnd::WriteByGate) => CallRefusal::writes(function),
         Some(CallEnd::Conflict) => CallRefusal::new("CONFLICT: data read before fetch() has changed; retry."),
         Some(CallEnd::Limit(SqlLimit::Cpu)) => limited(Limit::Cpu, config),
         Some(CallEnd::Limit(SqlLimit::Statements(_))) => CallRefusal::internal(&format!(
@@ -76,7 +76,7 @@ fn ended(end: Option<&CallEnd>, function: &str, config: &FunctionsConfig) -> Cal
         Some(CallEnd::OtherCallOfKey) => CallRefusal::new(
             "CONFLICT: this Idempotency-Key was used for another function or other arguments; take a new one.",
         ),
-        Some(CallEnd::NeedsWriter | CallEnd::Restart | CallEnd::WriteByGate | CallEnd::OpenStore(_))
+        Some(CallEnd::NeedsWriter | CallEnd::Restart | CallEnd::LongInGroup | CallEnd::OpenStore(_))
         | None => CallRefusal::internal("Internal error"),
     }
 }

@@ -16,14 +16,19 @@ use ferry_functions::{MODULES, Pool, Program, ProgramSource, RunLimits};
 use ferry_types::{Error, Result};
 use tokio::sync::{Notify, Semaphore};
 
+use super::service;
 use crate::{config::FunctionsConfig, database::Database, events::FunctionHook, hub::Hub};
 
 /// The functions that are called.
 pub(super) struct LoadedFunctions {
     /// Their contexts.
     pub(super) pool: Pool,
-    /// A place for each context that there may be.
-    pub(super) places: Arc<Semaphore>,
+    /// A place for each call that may run.
+    pub(super) running: Arc<Semaphore>,
+    /// And for each that may wait meanwhile: for the outside, for the writer, for CPU.
+    pub(super) waiting: Arc<Semaphore>,
+    /// Steps at once that do not hold the writer.
+    pub(super) threads: Arc<Semaphore>,
     /// Apps of the collections that the schema shows, by their views, which are called as they are.
     pub(super) collections: HashMap<String, String>,
 }
@@ -185,10 +190,14 @@ pub(super) async fn current(
         collections.insert(view, app);
     }
     state.set_aliases(aliases);
-    let contexts = hub.config.functions.contexts;
+    let FunctionsConfig { contexts, waiting_calls, .. } = hub.config.functions;
+    // The rest of the calls is for those that run.
+    let waiting = waiting_calls.div_ceil(2);
     let deployed = Arc::new(LoadedFunctions {
-        pool: Pool::new(program, contexts),
-        places: Arc::new(Semaphore::new(contexts)),
+        pool: Pool::new(program, contexts + waiting),
+        running: Arc::new(Semaphore::new(contexts)),
+        waiting: Arc::new(Semaphore::new(waiting)),
+        threads: Arc::new(Semaphore::new(service::threads_of_database())),
         collections,
     });
     state.deployed.set(generation, Loaded::Functions(Arc::clone(&deployed)));

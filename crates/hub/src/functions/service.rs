@@ -9,11 +9,22 @@ use ferry_core::functions::live::SocketId;
 use ferry_http_client::HttpClient;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::call::CpuScheduler;
 use crate::{config::FunctionsConfig, database::Database};
 
-/// Threads that run JavaScript beside the writers, for each core: more than one database can fill with endless loops, so
-/// that the system shares the cores out among all calls.
+/// Threads that run JavaScript beside the writers, for each core.
 const THREADS_PER_CORE: usize = 32;
+/// Of these, for each core, one database has so many.
+const THREADS_PER_CORE_OF_DATABASE: usize = 4;
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Threads that run JavaScript of one database beside its writer.
+pub(super) fn threads_of_database() -> usize {
+    cores() * THREADS_PER_CORE_OF_DATABASE
+}
 
 /// Functions' state of the whole hub.
 pub struct FunctionsService {
@@ -21,6 +32,8 @@ pub struct FunctionsService {
     pub(super) http_client: Arc<HttpClient>,
     /// Places on threads that run JavaScript.
     pub(super) threads: Arc<Semaphore>,
+    /// CPU of calls that take long.
+    pub(super) cpu: Arc<CpuScheduler>,
     /// Bytes of kept results, of all databases.
     pub(super) cached_bytes: Arc<AtomicUsize>,
     next_socket: AtomicU64,
@@ -32,10 +45,11 @@ pub struct FunctionsService {
 impl FunctionsService {
     pub(crate) fn new(_: &FunctionsConfig, http_client: &Arc<HttpClient>) -> Self {
         let (needed, receiver) = mpsc::unbounded_channel();
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             http_client: Arc::clone(http_client),
-            threads: Arc::new(Semaphore::new(cores * THREADS_PER_CORE)),
+            threads: Arc::new(Semaphore::new(cores() * THREADS_PER_CORE)),
+            // One core at least is left to those that do not.
+            cpu: Arc::new(CpuScheduler::new(cores().saturating_sub(1).max(1))),
             cached_bytes: Arc::default(),
             next_socket: AtomicU64::new(1),
             needed,

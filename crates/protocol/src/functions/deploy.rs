@@ -276,6 +276,9 @@ pub struct DeployAnswer<'a> {
     /// What was done to the schema.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlanStepView<'a>>,
+    /// What of it could not be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Answer of `POST rollback` and `POST restore`.
@@ -447,6 +450,7 @@ mod tests {
             backup: None,
             dry_run: false,
             steps: Vec::new(),
+            warnings: Vec::new(),
         };
         let json = serde_json::to_string(&answer).unwrap();
         assert_eq!(json, r#"{"deployment":"dep_1","seq":4,"applied":[],"backup":null}"#);

@@ -330,7 +330,13 @@ impl<P: Clone> LiveQueries<P> {
             .collect()
     }
 
-    /// Whether a socket keeps the query's result: then it is run, whatever that costs.
+    /// Whether it has been run: its first result is awaited, whatever that costs.
+    #[must_use]
+    pub fn was_run(&self, query: QueryId) -> bool {
+        self.queries.seq(query) > Seq(0)
+    }
+
+    /// Whether a socket keeps the query's result.
     #[must_use]
     pub fn is_kept(&self, query: QueryId) -> bool {
         self.queries.is_kept(query)

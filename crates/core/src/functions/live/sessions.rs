@@ -25,6 +25,11 @@ pub struct SessionLimits {
 /// How often sessions without sockets are looked at, milliseconds.
 const EXPIRY_CHECK_MS: u64 = 1_000;
 
+/// Sessions without sockets beyond which each lives for less long: ids cost whoever invents them nothing.
+const CROWD: usize = 10_000;
+/// So long, milliseconds.
+const CROWD_LINGER_MS: u64 = 5_000;
+
 /// Sessions that are forgotten at once; others have their turn in between.
 const EXPIRED_AT_ONCE: usize = 500;
 
@@ -179,9 +184,9 @@ impl Sessions {
         if self.alone == 0 || now_ms < self.checked_ms + EXPIRY_CHECK_MS {
             return Vec::new();
         }
-        let is_over = |session: &Session| {
-            session.alone_since_ms.is_some_and(|since| since + SESSION_LINGER_MS <= now_ms)
-        };
+        let linger_ms = if self.alone > CROWD { CROWD_LINGER_MS } else { SESSION_LINGER_MS };
+        let is_over =
+            |session: &Session| session.alone_since_ms.is_some_and(|since| since + linger_ms <= now_ms);
         let over = self.all.iter().filter(|(_, session)| is_over(session)).map(|(id, _)| Arc::clone(id));
         let over: Vec<Arc<str>> = over.take(EXPIRED_AT_ONCE).collect();
         if over.len() < EXPIRED_AT_ONCE {
@@ -227,5 +232,29 @@ impl Sessions {
         let told = pending.flat_map(|session| session.pending.iter().map(|pending| pending.due_ms)).min();
         let expiry = (self.alone > 0).then_some(self.checked_ms + EXPIRY_CHECK_MS);
         [told, expiry].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: FUN-25
+    #[test]
+    fn of_very_many_sessions_without_sockets_the_old_ones_are_forgotten_early() {
+        let mut sessions = Sessions::new(SessionLimits { subscriptions: 3, sockets: 2 });
+        for number in 0..CROWD {
+            sessions.get_or_make(&format!("s{number}").into(), 1_000);
+        }
+        let over = |sessions: &mut Sessions, now_ms| {
+            std::iter::from_fn(|| Some(sessions.expire(now_ms).len()).filter(|count| *count > 0))
+                .sum::<usize>()
+        };
+        assert_eq!(over(&mut sessions, 30_000), 0, "so many live for a minute");
+        sessions.get_or_make(&"one more".into(), 31_000);
+        let forgotten = over(&mut sessions, 32_000);
+        assert!((1..=CROWD).contains(&forgotten), "{forgotten}");
+        assert!(sessions.all.contains_key("one more"));
+        assert_eq!(sessions.alone, CROWD + 1 - forgotten);
     }
 }

@@ -2,48 +2,46 @@
 
 use ferry_core::sql::Value;
 use ferry_database::WriterLease;
-use ferry_functions::{CpuMeter, DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep};
+use ferry_functions::{DbFailure, Executed, FunctionDb, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::tracked::SqlAccess;
 use ferry_types::{Result, Seq};
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
+use tokio::runtime::Handle;
 
 use super::{
     PlannedCall, done,
     drive::{DrivenDb, Ran, begin, drive},
+    end::CallEnd,
     failing::{abort, failed, needs_writer},
+    lease::lend_snapshot,
     outcome,
     place::{OnPlace, Place, finish},
-    progress::{CallEnd, CallProgress, tracked_run},
+    progress::{CallProgress, tracked_run},
+    resources::too_many,
 };
 use crate::database::Effect;
 
 struct ActionDb {
     plan: PlannedCall,
     progress: CallProgress,
-    cpu: CpuMeter,
     /// Of the transaction that is open, and how deep it is.
     writer: Option<(WriterLease<Effect>, u32)>,
     /// The newest commit that it saw or made.
     seq: Seq,
     wrote: bool,
     runtime: Handle,
-    thread: Option<OwnedSemaphorePermit>,
 }
 
 /// Runs a call so.
 pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
     let placed = begin(plan).await?;
-    let cpu = placed.call.cpu();
-    let progress = CallProgress::new(plan, SqlAccess::Snapshot, cpu.clone());
+    let progress = CallProgress::new(plan, SqlAccess::Snapshot, placed.call.cpu(), placed.resources.clone());
     let db = ActionDb {
         plan: plan.clone(),
         progress,
-        cpu,
         writer: None,
         seq: Seq(0),
         wrote: false,
         runtime: Handle::current(),
-        thread: None,
     };
     let (placed, db, outcome) = drive(plan, placed, db).await?;
     let ActionDb { progress, writer, seq, wrote, .. } = db;
@@ -78,7 +76,7 @@ impl ActionDb {
         if self.writer.is_some() {
             return self.on_writer(work);
         }
-        let snapshot = self.runtime.block_on(self.plan.database.lend_snapshot());
+        let snapshot = lend_snapshot(&self.plan, &self.progress, &self.runtime);
         let mut snapshot =
             snapshot.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
         self.seq = self.seq.max(snapshot.seq());
@@ -116,13 +114,15 @@ impl ActionDb {
     }
 
     fn begin_part(&mut self, access: SqlAccess) {
-        let run = tracked_run(&self.plan, access, self.cpu.clone());
+        let CallProgress { cpu, resources, .. } = &self.progress;
+        let run = tracked_run(&self.plan, access, cpu, resources);
         self.progress.begin_part(run);
     }
 
     fn open(&mut self) -> Told<()> {
-        // Who waits here needs no thread that others could run on.
-        self.thread = None;
+        if !self.progress.resources.block() {
+            return Err(abort(&mut self.progress, CallEnd::Refused(too_many())));
+        }
         let lent = self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime);
         let writer = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
         self.begin_part(SqlAccess::Alone);
@@ -191,6 +191,10 @@ impl FunctionDb for ActionDb {
         self.alone(|place| place.model(call))
     }
 
+    fn go_on(&mut self) -> bool {
+        self.progress.go_on()
+    }
+
     fn seq(&mut self) -> Told<u64> {
         self.progress.used_seq();
         Ok(self.seq.0)
@@ -204,9 +208,7 @@ impl DrivenDb for ActionDb {
 
     fn fetched(&mut self) {}
 
-    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>) {
-        self.thread = thread;
-    }
+    fn waits(&mut self) {}
 
     fn end(&mut self, end: CallEnd) {
         self.progress.end = Some(end);

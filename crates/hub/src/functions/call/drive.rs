@@ -1,15 +1,17 @@
 //! Driving the machine of a call: its steps on threads that may block, and what it waits for in between.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step};
 use ferry_types::{Error, Result};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use super::{CallDone, PlannedCall, asks::Asks, progress::CallEnd};
+use super::{
+    CallDone, PlannedCall,
+    asks::Asks,
+    end::CallEnd,
+    resources::{CallResources, too_many},
+};
 use crate::hub::Hub;
 
 /// What running a call once came to.
@@ -18,44 +20,35 @@ pub(super) enum Ran {
     Done(Box<CallDone>),
     /// It writes: it has to run where it may.
     NeedsWriter,
-    /// It waits while it holds the writer of a group.
+    /// It waits in a group of the writer, or takes long there.
     Waits,
 }
 
-/// A context for a call, as soon as there is a place.
+/// A context for a call, as soon as there is a place for it.
 ///
 /// # Errors
 /// `BUSY` when there was none for long.
 pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
-    let places = Arc::clone(&plan.deployed.places);
-    let longest = Duration::from_millis(plan.hub.config.functions.wall_ms);
-    let Ok(Ok(place)) = tokio::time::timeout(longest, places.acquire_owned()).await else {
-        return Err(too_many());
-    };
-    place_call(plan, place).await
+    place_call(plan, CallResources::begin(plan).await?).await
 }
 
-async fn place_call(plan: &PlannedCall, place: OwnedSemaphorePermit) -> Result<PlacedCall> {
+async fn place_call(plan: &PlannedCall, resources: CallResources) -> Result<PlacedCall> {
     let pool = plan.deployed.pool.clone();
     let now_ms = wall_ms(&plan.hub);
     // A warm one costs nothing; a new one some milliseconds.
-    let (instance, place) = if pool.idle() > 0 {
-        (pool.take(now_ms), place)
+    let (instance, resources) = if pool.idle() > 0 {
+        (pool.take(now_ms), resources)
     } else {
         let pool = pool.clone();
         // The place goes with what is made in it, though the caller may not wait for it.
-        let making = tokio::task::spawn_blocking(move || (pool.take(now_ms), place));
+        let making = tokio::task::spawn_blocking(move || (pool.take(now_ms), resources));
         making.await.map_err(|_| Error::internal())?
     };
     let instance = instance.map_err(|error| {
         tracing::error!(database = %plan.database.id(), ?error, "no context for a function");
         Error::internal()
     })?;
-    Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, place })
-}
-
-fn too_many() -> Error {
-    Error::new(ferry_types::Reason::Busy, "too many waiting calls.").retry_after_ms(1000)
+    Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, resources })
 }
 
 /// The wall clock, as functions see it.
@@ -67,14 +60,14 @@ pub(super) fn wall_ms(hub: &Hub) -> u64 {
 pub(super) struct PlacedCall {
     pub(super) call: FunctionCall,
     pool: ferry_functions::Pool,
-    place: OwnedSemaphorePermit,
+    pub(super) resources: CallResources,
 }
 
 impl PlacedCall {
     /// The same call from its beginning, in the same place: who holds the writer must not wait for one.
     pub(super) async fn again(self, plan: &PlannedCall) -> Result<Self> {
         self.pool.give_back(self.call);
-        place_call(plan, self.place).await
+        place_call(plan, self.resources).await
     }
 
     /// Keeps the context for the next call, if it is fit.
@@ -91,8 +84,8 @@ pub(super) trait DrivenDb: FunctionDb + Send + 'static {
     /// The function used `fetch`.
     fn fetched(&mut self);
 
-    /// The right to the thread that the next step runs on, to be given back by who waits on it for others.
-    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>);
+    /// The function waits.
+    fn waits(&mut self);
 
     /// The driver ends the call.
     fn end(&mut self, end: CallEnd);
@@ -105,22 +98,21 @@ pub(super) async fn drive<D: DrivenDb>(
     mut db: D,
 ) -> Result<(PlacedCall, D, Option<ferry_functions::FunctionOutcome>)> {
     let config = &plan.hub.config.functions;
-    let over = Instant::now() + Duration::from_millis(config.wall_ms);
+    let resources = placed.resources.clone();
+    let over = resources.over();
     let mut held = Duration::from_millis(config.hold_ms);
     let mut asks = Asks::default();
     let mut answers: Vec<(u32, AskAnswer)> = Vec::new();
     loop {
-        // Who holds the writer waits for nobody who may wait for it.
-        let thread = match db.holds_writer() {
-            true => None,
-            false => Arc::clone(&plan.hub.services.functions.threads).acquire_owned().await.ok(),
-        };
-        db.set_thread(thread);
+        if !resources.begin_step(db.holds_writer()).await {
+            db.end(CallEnd::RanTooLong);
+            return Ok((placed, db, None));
+        }
         let now_ms = wall_ms(&plan.hub);
         let given = std::mem::take(&mut answers);
         let stepping = tokio::task::spawn_blocking(move || {
             let step = placed.call.step(&mut db, given, now_ms);
-            db.set_thread(None);
+            placed.resources.end_step();
             (placed, db, step)
         });
         let step;
@@ -136,6 +128,11 @@ pub(super) async fn drive<D: DrivenDb>(
                 due_ms
             }
         };
+        if !resources.wait(&placed.call, db.holds_writer()) {
+            db.end(CallEnd::Refused(too_many()));
+            return Ok((placed, db, None));
+        }
+        db.waits();
         let began = Instant::now();
         let (limit, end) = match db.holds_writer() {
             true if began + held < over => (began + held, CallEnd::HeldTooLong),

@@ -4,10 +4,10 @@ use ferry_functions::{DbFailure, SqlFailure};
 use ferry_sqlite::tracked::StatementFailure;
 use ferry_types::{Error, Reason};
 
-use super::{
-    PlannedCall, Writes,
-    progress::{CallEnd, CallProgress},
-};
+use super::{PlannedCall, Writes, end::CallEnd, progress::CallProgress};
+
+/// What SQLite says of a value that is longer than its limit.
+const TOO_BIG: &str = "string or blob too big";
 
 /// What a failure of SQL means to the function.
 pub(super) fn failed(
@@ -20,8 +20,15 @@ pub(super) fn failed(
         StatementFailure::NeedsWriter => needs_writer(plan, progress),
         StatementFailure::Constraint(text) => DbFailure::Thrown(SqlFailure::Constraint, text),
         StatementFailure::Prohibited(text) => DbFailure::Thrown(SqlFailure::Prohibited, text),
-        StatementFailure::Limit(limit) => abort(progress, CallEnd::Limit(limit)),
+        StatementFailure::Limit(limit) => {
+            let end = progress.resources.end().unwrap_or(CallEnd::Limit(limit));
+            abort(progress, end)
+        }
         StatementFailure::StorageFull => abort(progress, CallEnd::Refused(storage_full())),
+        StatementFailure::Sql(_) if text.contains(TOO_BIG) => {
+            let told = "TOO_LARGE: SQL takes no text and no blob over 16777216 bytes.".to_owned();
+            DbFailure::Thrown(SqlFailure::Told, told)
+        }
         StatementFailure::Sql(_) => DbFailure::Thrown(SqlFailure::Sql, text),
     }
 }

@@ -1,28 +1,36 @@
 //! A call inside a request of the writer, with the others of a group (FUN-12).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ferry_core::sql::Value;
 use ferry_functions::{
     DbFailure, Executed, FunctionDb, FunctionOutcome, ModelCall, RowSink, SavepointStep, Step,
 };
-use ferry_sqlite::{Transaction, tracked::SqlAccess};
+use ferry_sqlite::{Transaction, fault, tracked::SqlAccess};
 use ferry_types::{Error, Result, Seq};
 
 use super::{
     PlannedCall, done,
     drive::{PlacedCall, Ran, begin, wall_ms},
+    end::CallEnd,
     idempotency, outcome,
     place::{OnPlace, Place, finish},
     progress::CallProgress,
 };
 use crate::database::{Effect, seq_of};
 
+/// CPU that a call in a group may use: all others of the group wait for it, maybe on a thread that serves the network. One
+/// that needs more is run again by itself.
+const GROUP_CPU_MAX: Duration = Duration::from_millis(25);
+
 /// What a run in a group came to.
 struct GroupRun {
     placed: PlacedCall,
     progress: CallProgress,
-    /// `None`: it waits.
+    /// `None`: it waits, or takes long.
     outcome: Option<FunctionOutcome>,
     /// The newest commit before it.
     before: Seq,
@@ -66,7 +74,7 @@ fn run_in(
     transaction: &mut Transaction<'_, Effect>,
 ) -> ferry_sqlite::Result<GroupRun> {
     let before = Seq(transaction.seq().0.saturating_sub(1));
-    let mut progress = CallProgress::new(plan, SqlAccess::Group, placed.call.cpu());
+    let mut progress = CallProgress::new(plan, SqlAccess::Group, placed.call.cpu(), placed.resources.clone());
     if idempotency::ask(&transaction.sql(), plan, &mut progress)? {
         return Ok(GroupRun { placed, progress, outcome: Some(outcome::gone()), before, is_kept: false });
     }
@@ -75,7 +83,8 @@ fn run_in(
         let mut place = OnPlace { place: Place::Writer(&mut *transaction), plan, progress: &mut progress };
         placed.call.step(&mut place, Vec::new(), now_ms)
     };
-    let Step::Done(mut outcome) = step else {
+    let is_long = matches!(progress.end, Some(CallEnd::LongInGroup));
+    let Some(mut outcome) = done_in_group(step).filter(|_| !is_long) else {
         return Ok(GroupRun { placed, progress, outcome: None, before, is_kept: false });
     };
     if outcome.result.is_ok()
@@ -86,8 +95,16 @@ fn run_in(
     let is_kept = outcome.result.is_ok();
     if is_kept {
         idempotency::keep(transaction, plan, &progress, &outcome)?;
+        fault::point("functions.applied")?;
     }
     Ok(GroupRun { placed, progress, outcome: Some(outcome), before, is_kept })
+}
+
+fn done_in_group(step: Step) -> Option<FunctionOutcome> {
+    match step {
+        Step::Done(outcome) => Some(outcome),
+        Step::Waiting { .. } => None,
+    }
 }
 
 impl FunctionDb for OnPlace<'_, '_> {
@@ -106,6 +123,14 @@ impl FunctionDb for OnPlace<'_, '_> {
 
     fn model(&mut self, call: &ModelCall<'_>) -> std::result::Result<String, DbFailure> {
         OnPlace::model(self, call)
+    }
+
+    fn go_on(&mut self) -> bool {
+        if self.progress.cpu.used() < GROUP_CPU_MAX {
+            return true;
+        }
+        self.progress.end.get_or_insert(CallEnd::LongInGroup);
+        false
     }
 
     fn seq(&mut self) -> std::result::Result<u64, DbFailure> {

@@ -8,8 +8,10 @@ use ferry_sqlite::{NativeSql, Transaction};
 use ferry_types::{Seq, UnixMillis};
 
 use super::{
-    PlannedCall, outcome,
-    progress::{CallEnd, CallProgress, StoredAnswer},
+    PlannedCall,
+    end::CallEnd,
+    outcome,
+    progress::{CallProgress, StoredAnswer},
 };
 use crate::database::Effect;
 
@@ -60,7 +62,7 @@ pub(super) fn keep(
     outcome: &FunctionOutcome,
 ) -> ferry_sqlite::Result<()> {
     let Some(key) = &plan.idempotency else { return Ok(()) };
-    let text = outcome::stored(outcome, &progress.selected(), &progress.written(), plan.kind);
+    let text = outcome::stored(outcome, &progress.selected(), &progress.shown_written(plan), plan.kind);
     let (function, now) = (&plan.request.function, plan.hub.clock.now());
     store(&transaction.sql(), key, function, &text, transaction.seq(), now)
 }
@@ -74,7 +76,7 @@ pub(super) async fn keep_alone(
     shown: Seq,
 ) -> ferry_types::Result<(FunctionOutcome, Seq, bool)> {
     let Some(key) = plan.idempotency.clone() else { return Ok((outcome, Seq(0), false)) };
-    let text = outcome::stored(&outcome, &progress.selected(), &progress.written(), plan.kind);
+    let text = outcome::stored(&outcome, &progress.selected(), &progress.shown_written(plan), plan.kind);
     let (function, now) = (Arc::clone(&plan.request.function), plan.hub.clock.now());
     let committed = plan.database.submit(&plan.by, move |transaction| {
         let found = find(&transaction.sql(), &key, &function, now)?;

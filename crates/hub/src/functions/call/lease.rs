@@ -5,17 +5,19 @@ use std::sync::Arc;
 use ferry_core::{functions::live::Tables, sql::Value};
 use ferry_database::{SnapshotLease, WriterLease};
 use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
-use ferry_sqlite::tracked::SqlAccess;
+use ferry_sqlite::{fault, tracked::SqlAccess};
 use ferry_types::{Error, Result, Seq};
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
+use tokio::runtime::Handle;
 
 use super::{
     PlannedCall, done,
     drive::{DrivenDb, Ran, begin, drive},
+    end::CallEnd,
     failing::abort,
     idempotency, outcome,
     place::{OnPlace, Place, finish},
-    progress::{CallEnd, CallProgress},
+    progress::CallProgress,
+    resources::too_many,
 };
 use crate::database::Effect;
 
@@ -34,7 +36,6 @@ struct LeaseDb {
     in_place: bool,
     /// It has run a statement.
     has_begun: bool,
-    thread: Option<OwnedSemaphorePermit>,
     /// What it had read before the present statement.
     reads_before: Tables,
     runtime: Handle,
@@ -55,7 +56,7 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
                 (Held::Snapshot(snapshot?), SqlAccess::Snapshot)
             }
         };
-        let mut progress = CallProgress::new(plan, access, placed.call.cpu());
+        let mut progress = CallProgress::new(plan, access, placed.call.cpu(), placed.resources.clone());
         let mut held = held;
         if let Held::Snapshot(snapshot) = &mut held {
             let asked = snapshot.run(|sql| idempotency::ask(sql, plan, &mut progress));
@@ -70,7 +71,6 @@ pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
             held,
             in_place,
             has_begun: false,
-            thread: None,
             reads_before: Arc::from([]),
             runtime: Handle::current(),
         };
@@ -133,6 +133,7 @@ async fn end(
                     return Ok(Err(failure));
                 }
                 idempotency::keep(transaction, plan, progress, &outcome)?;
+                fault::point("functions.applied")?;
                 Ok(Ok(true))
             });
             match finished.map_err(ferry_sqlite::Error::into_refusal)? {
@@ -189,8 +190,10 @@ impl LeaseDb {
     fn take_writer(&mut self) -> bool {
         let Held::Snapshot(snapshot) = &self.held else { return true };
         let seen = snapshot.seq();
-        // Who waits here needs no thread that others could run on.
-        self.thread = None;
+        if !self.progress.resources.block() {
+            self.progress.end = Some(CallEnd::Refused(too_many()));
+            return false;
+        }
         let writer = match self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime) {
             Ok(writer) => writer,
             Err(refusal) => {
@@ -222,7 +225,7 @@ impl LeaseDb {
     fn begin_statement(&mut self) -> std::result::Result<(), DbFailure> {
         self.has_begun = true;
         if matches!(self.held, Held::Nothing) {
-            let lent = self.runtime.block_on(self.plan.database.lend_snapshot());
+            let lent = lend_snapshot(&self.plan, &self.progress, &self.runtime);
             let lent = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
             self.held = Held::Snapshot(lent);
         }
@@ -276,7 +279,12 @@ impl FunctionDb for LeaseDb {
         done
     }
 
+    fn go_on(&mut self) -> bool {
+        self.progress.go_on()
+    }
+
     fn seq(&mut self) -> std::result::Result<u64, DbFailure> {
+        self.has_begun = true;
         self.progress.used_seq();
         Ok(match &self.held {
             Held::Nothing => newest(&self.plan).0,
@@ -293,22 +301,36 @@ impl DrivenDb for LeaseDb {
 
     fn fetched(&mut self) {
         self.progress.has_fetched = true;
-        if !self.has_begun {
-            // What it reads after waiting is to be as new as then.
-            self.held = Held::Nothing;
-        }
         let state = &self.plan.database.models().functions;
         let function: &Arc<str> = &self.plan.request.function;
         state.note_habit(function, |habit| habit.waits = true);
     }
 
-    fn set_thread(&mut self, thread: Option<OwnedSemaphorePermit>) {
-        self.thread = thread;
+    fn waits(&mut self) {
+        if !self.has_begun && matches!(self.held, Held::Snapshot(_)) {
+            // What it reads after waiting is to be as new as then.
+            self.held = Held::Nothing;
+        }
     }
 
     fn end(&mut self, end: CallEnd) {
         self.progress.end = Some(end);
     }
+}
+
+/// A snapshot for a step that runs.
+pub(super) fn lend_snapshot(
+    plan: &PlannedCall,
+    progress: &CallProgress,
+    runtime: &Handle,
+) -> Result<SnapshotLease> {
+    if let Some(lent) = plan.database.lend_snapshot_inline() {
+        return lent;
+    }
+    if !progress.resources.block() {
+        return Err(too_many());
+    }
+    runtime.block_on(plan.database.lend_snapshot())
 }
 
 /// The newest commit that functions know of.

@@ -8,7 +8,9 @@
 mod action;
 mod asks;
 mod collections;
+mod cpu_scheduler;
 mod drive;
+mod end;
 mod failing;
 mod group;
 mod idempotency;
@@ -17,18 +19,21 @@ mod model;
 mod outcome;
 mod place;
 mod progress;
+mod resources;
 
 use std::sync::{Arc, atomic::Ordering};
 
 use ferry_control::Requester;
 use ferry_core::functions::live::Tables;
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionOutcome};
-use ferry_types::{Error, Reason, Seq};
+use ferry_types::{Error, Seq};
 
+pub(super) use cpu_scheduler::CpuScheduler;
+pub(super) use end::CallEnd;
 pub(super) use idempotency::Idempotency;
 pub(super) use outcome::{StoredBody, answer_tables};
 use progress::CallProgress;
-pub(super) use progress::{CallEnd, StoredAnswer};
+pub(super) use progress::StoredAnswer;
 
 use super::{deployed::LoadedFunctions, state::FunctionsState};
 use crate::{
@@ -165,7 +170,7 @@ impl Counted {
         let counted = Self(Arc::clone(&plan.database.models().functions));
         let before = counted.0.calls.fetch_add(1, Ordering::AcqRel);
         if before >= plan.hub.config.functions.waiting_calls {
-            return Err(Error::new(Reason::Busy, "too many waiting calls.").retry_after_ms(1000));
+            return Err(resources::too_many());
         }
         Ok(counted)
     }
@@ -192,7 +197,7 @@ fn done(
         wrote,
         reads: progress.reads(),
         selected: progress.selected(),
-        written: progress.written(),
+        written: progress.shown_written(plan),
         is_volatile: progress.is_volatile(),
         end: progress.end,
         stored: progress.stored,

@@ -15,8 +15,9 @@ use ferry_sqlite::Transaction;
 use super::{
     PlannedCall,
     collections::{changed_records, note_collection},
+    end::CallEnd,
     failing::{abort, engine_failed},
-    progress::{CallEnd, CallProgress},
+    progress::CallProgress,
 };
 use crate::{
     database::Effect,

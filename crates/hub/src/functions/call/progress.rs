@@ -2,40 +2,13 @@
 
 use std::sync::Arc;
 
-use ferry_core::functions::live::Tables;
+use ferry_core::{functions::live::Tables, records::intents::view_name};
 use ferry_functions::CpuMeter;
-use ferry_sqlite::tracked::{SqlAccess, SqlLimit, SqlLimits, TrackedRun};
-use ferry_types::{Error, Seq};
+use ferry_sqlite::tracked::{SqlAccess, SqlLimits, TrackedRun};
+use ferry_types::Seq;
 
-use super::PlannedCall;
+use super::{PlannedCall, end::CallEnd, resources::CallResources};
 use crate::events::Store;
-
-/// Why the database ended a call.
-#[derive(Clone, Debug)]
-pub(in crate::functions) enum CallEnd {
-    /// It writes, and reads a snapshot: it is run again where it may.
-    NeedsWriter,
-    /// What it read has changed before it could write: it is run again.
-    Restart,
-    /// The same, and it has used `fetch` (FUN-13).
-    Conflict,
-    /// It came by GET, and writes.
-    WriteByGet,
-    /// It was run to see whether its result changed, and writes.
-    WriteByGate,
-    /// It used more of SQL than it may.
-    Limit(SqlLimit),
-    /// It waited for too long while it held the writer.
-    HeldTooLong,
-    /// It ran for too long.
-    RanTooLong,
-    /// The hub refuses: the disk is full, a right ended, the database is busy.
-    Refused(Error),
-    /// A stored answer belongs to another call of the same key.
-    OtherCallOfKey,
-    /// It appends to an event store that is not open: the call is run again once it is.
-    OpenStore(Box<str>),
-}
 
 /// An answer that was given before.
 #[derive(Clone, Debug)]
@@ -49,6 +22,8 @@ pub(in crate::functions) struct StoredAnswer {
 /// How far a call has come.
 pub(super) struct CallProgress {
     pub(super) run: TrackedRun,
+    pub(super) cpu: CpuMeter,
+    pub(super) resources: CallResources,
     /// Of runs that are over: an action's.
     earlier: Vec<(Tables, Tables, Tables)>,
     was_volatile: bool,
@@ -61,9 +36,16 @@ pub(super) struct CallProgress {
 }
 
 impl CallProgress {
-    pub(super) fn new(plan: &PlannedCall, access: SqlAccess, cpu: CpuMeter) -> Self {
+    pub(super) fn new(
+        plan: &PlannedCall,
+        access: SqlAccess,
+        cpu: CpuMeter,
+        resources: CallResources,
+    ) -> Self {
         Self {
-            run: tracked_run(plan, access, cpu),
+            run: tracked_run(plan, access, &cpu, &resources),
+            cpu,
+            resources,
             earlier: Vec::new(),
             was_volatile: false,
             end: None,
@@ -71,6 +53,15 @@ impl CallProgress {
             has_fetched: false,
             stores: Vec::new(),
         }
+    }
+
+    /// Lets others come first, if the call has run for long. False if it ends here.
+    pub(super) fn go_on(&mut self) -> bool {
+        let goes_on = self.resources.go_on(&self.cpu);
+        if !goes_on && self.end.is_none() {
+            self.end = self.resources.end();
+        }
+        goes_on
     }
 
     /// Begins a part of its own; what the call did before stays known.
@@ -92,6 +83,17 @@ impl CallProgress {
         union(self.earlier.iter().map(|(.., written)| written), self.run.written())
     }
 
+    /// What it wrote, as callers are told: collections by the names that the schema gives them (FUN-82).
+    pub(super) fn shown_written(&self, plan: &PlannedCall) -> Tables {
+        let collections = &plan.deployed.collections;
+        let is_engines = |table: &str| collections.iter().any(|(view, app)| view_name(app, view) == table);
+        let written = self.written();
+        if collections.is_empty() || !written.iter().any(|table| is_engines(table)) {
+            return written;
+        }
+        written.iter().filter(|table| !is_engines(table)).cloned().collect()
+    }
+
     /// It asked for what is another value after each commit.
     pub(super) const fn used_seq(&mut self) {
         self.was_volatile = true;
@@ -108,10 +110,19 @@ impl CallProgress {
 }
 
 /// A run of SQL that is bounded as calls are.
-pub(super) fn tracked_run(plan: &PlannedCall, access: SqlAccess, cpu: CpuMeter) -> TrackedRun {
+pub(super) fn tracked_run(
+    plan: &PlannedCall,
+    access: SqlAccess,
+    cpu: &CpuMeter,
+    resources: &CallResources,
+) -> TrackedRun {
+    let (cpu, resources, is_in_group) = (cpu.clone(), resources.clone(), matches!(access, SqlAccess::Group));
     let config = &plan.hub.config.functions;
     let limits = SqlLimits { statements: config.max_statements, rows: config.max_rows };
-    TrackedRun::new(access, limits, move || !cpu.left().is_zero())
+    TrackedRun::new(access, limits, move || {
+        // In a group nobody waits while a statement runs.
+        !cpu.left().is_zero() && (is_in_group || resources.go_on(&cpu))
+    })
 }
 
 fn union<'t>(earlier: impl Iterator<Item = &'t Tables>, last: &[Arc<str>]) -> Tables {

@@ -11,6 +11,8 @@ use ferry_sqlite::{
 };
 use ferry_types::{DatabaseKind, Error, Model, Result};
 
+use tokio::runtime::Handle;
+
 use super::{
     super::state::FunctionsEffect,
     DeployCall, answer,
@@ -37,10 +39,10 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
     let is_dry = body.dry_run;
     let new = read(asked.hub, body).await?;
     let database = &asked.context.database;
-    let outcome = if is_dry {
-        try_on_copy(database, new.clone()).await?
+    let (outcome, warnings) = if is_dry {
+        (try_on_copy(database, new.clone()).await?, Vec::new())
     } else {
-        make(asked.hub, database, &asked.context.requester, new.clone()).await?
+        make(asked.hub, database, &asked.context.requester, new.clone(), settings).await?
     };
     let made = match outcome {
         DeployOutcome::Made(made) => made,
@@ -54,11 +56,11 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
             backup: None,
             dry_run: true,
             steps: made.decision.steps.iter().map(answer::step).collect(),
+            warnings,
         };
         return Ok(answer::json(&answer, database.seq().await?));
     }
     report(database, &asked.context.requester, &new, &made);
-    settings.apply(asked.hub, &asked.context.requester, database.id()).await?;
     let answer = DeployAnswer {
         deployment: Some(&new.id),
         seq: Some(made.seq.0),
@@ -66,6 +68,7 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
         backup: made.backup.as_deref(),
         dry_run: false,
         steps: made.decision.steps.iter().map(answer::step).collect(),
+        warnings,
     };
     Ok(answer::json(&answer, made.seq))
 }
@@ -132,27 +135,35 @@ async fn make(
     database: &Arc<Database>,
     by: &Requester,
     new: NewDeployment,
-) -> Result<DeployOutcome> {
+    settings: DeploySettings,
+) -> Result<(DeployOutcome, Vec<String>)> {
     if !database.has_file().await {
         // What is refused must not leave a file.
         let tried = on_empty(new.clone()).await?;
         if let DeployOutcome::Refused(_) = tried {
-            return Ok(tried);
+            return Ok((tried, Vec::new()));
         }
     }
     let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Hub, by).await?;
     database.begins_with(Model::Functions);
     let folder = backups::folder_of(database.dir());
+    let (setting, runtime) = ((Arc::clone(hub), by.clone(), database.id()), Handle::current());
     let made = database.exclusive(by, move |writer| {
         let effect = Effect::Functions(FunctionsEffect::Deployed { deployment: new.id.as_str().into() });
         let (outcome, effects) = writer.writer()?.deploy(&new, &folder, effect)?;
+        let mut warnings = Vec::new();
         if let DeployOutcome::Made(made) = &outcome {
+            // The functions are called once they are published: with what comes with them.
+            let (hub, by, id) = &setting;
+            if let Err(refusal) = runtime.block_on(settings.apply(hub, by, *id)) {
+                warnings.push(format!("auth and env were not set: {}. Deploy again.", refusal.message));
+            }
             writer.committed(made.seq, effects);
         }
-        Ok(outcome)
+        Ok((outcome, warnings))
     });
     let made = made.await;
-    if !matches!(made, Ok(DeployOutcome::Made(_))) {
+    if !matches!(made, Ok((DeployOutcome::Made(_), _))) {
         first.release().await;
     }
     made

@@ -1,6 +1,6 @@
 //! `/ws` (functions specification, 2.3): one task per socket, which sends what its mailbox holds.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, ws::Message},
@@ -9,6 +9,7 @@ use axum::{
 use ferry_control::RightsEnd;
 use ferry_core::functions::live::{QueryKey, SocketId};
 use ferry_protocol::functions::{ClientFrame, ServerFrame, table_hashes};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::super::{
@@ -48,6 +49,9 @@ const LIMITS: SocketLimits = SocketLimits {
 
 /// How a socket ends.
 type Close = (u16, &'static str);
+/// What ends a socket from outside, each once. They are looked at when they have woken it, and not for each frame: a lock
+/// that all sockets of the hub share lies behind some.
+type Ends = FuturesUnordered<BoxFuture<'static, Close>>;
 
 /// Answers the request for a socket.
 pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: Option<&str>) -> Response {
@@ -77,16 +81,20 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
         return refused(&error.into(), RpcDialect::EdgePod, &parts);
     }
     let (hub, tracked) = (Arc::clone(hub), hub.tasks.token());
-    handshake.accept(LIMITS, move |mut socket| async move {
-        metrics::gauge!("ferry_connections", "model" => "functions").increment(1);
-        let mut session = Session::open(hub, parts, caller, &session.into(), is_ferry);
-        let end = Box::pin(session.run(&mut socket)).await;
-        drop(session);
-        if let Some(close) = end {
-            let _ = tokio::time::timeout(LINGER, socket.close(close)).await;
-        }
-        metrics::gauge!("ferry_connections", "model" => "functions").decrement(1);
-        drop(tracked);
+    // A task of its own: the one of the handshake is larger, and would live as long.
+    handshake.accept(LIMITS, async move |mut socket| {
+        tokio::spawn(async move {
+            metrics::gauge!("ferry_connections", "model" => "functions").increment(1);
+            let mut session = Session::open(hub, parts, caller, &session.into(), is_ferry);
+            let end = session.run(&mut socket).await;
+            drop(session);
+            if let Some(close) = end {
+                // Boxed, as what happens once: an idle socket must not hold room for it.
+                let _ = Box::pin(tokio::time::timeout(LINGER, socket.close(close))).await;
+            }
+            metrics::gauge!("ferry_connections", "model" => "functions").decrement(1);
+            drop(tracked);
+        });
     })
 }
 
@@ -141,21 +149,13 @@ impl Session {
 
     /// Serves the socket. Returns how it is to be closed, unless it is gone.
     async fn run(&mut self, socket: &mut BoundedSocket) -> Option<Close> {
-        let (stopping, closed) = (self.hub.stopping.clone(), self.caller.context.database.closed().clone());
         let mailbox = Arc::clone(&self.mailbox);
         loop {
-            let mut watch = self.caller.context.watch(&self.hub);
-            let mut ended = pin!(watch.ended());
+            let mut ends = self.ends();
             let renewed = loop {
                 tokio::select! {
                     biased;
-                    () = stopping.cancelled() => return Some((1001, "the hub is stopping")),
-                    () = closed.cancelled() => return Some((1008, "database deleted")),
-                    end = ended.as_mut() => return Some((1008, match end {
-                        RightsEnd::Expired => "token expired",
-                        RightsEnd::Revoked => "token revoked",
-                        RightsEnd::DatabaseDeleted => "database deleted",
-                    })),
+                    Some(close) = ends.next() => return Some(close),
                     outgoing = mailbox.next() => {
                         if let Err(close) = self.send(socket, outgoing).await {
                             return close;
@@ -170,6 +170,30 @@ impl Session {
             };
             self.caller = renewed;
         }
+    }
+
+    /// What ends the socket from outside.
+    fn ends(&self) -> Ends {
+        let (stopping, closed) = (self.hub.stopping.clone(), self.caller.context.database.closed().clone());
+        let mut watch = self.caller.context.watch(&self.hub);
+        let ends = Ends::new();
+        ends.push(Box::pin(async move {
+            stopping.cancelled().await;
+            (1001, "the hub is stopping")
+        }));
+        ends.push(Box::pin(async move {
+            closed.cancelled().await;
+            (1008, "database deleted")
+        }));
+        ends.push(Box::pin(async move {
+            let reason = match watch.ended().await {
+                RightsEnd::Expired => "token expired",
+                RightsEnd::Revoked => "token revoked",
+                RightsEnd::DatabaseDeleted => "database deleted",
+            };
+            (1008, reason)
+        }));
+        ends
     }
 
     async fn send(&self, socket: &mut BoundedSocket, outgoing: SocketOutgoing) -> Result<(), Option<Close>> {

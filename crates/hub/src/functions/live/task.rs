@@ -20,6 +20,9 @@ use crate::{
 /// CPU for runs that only see whether a result changed: so many milliseconds at once, and this share of the time (FUN-32).
 const BUDGET_MAX_MS: f64 = 50.0;
 const BUDGET_SHARE: f64 = 0.25;
+/// The same for results that sockets keep: beyond it they are told to fetch, which they do as fast as they can.
+const KEPT_BUDGET_MAX_MS: f64 = 500.0;
+const KEPT_BUDGET_SHARE: f64 = 0.5;
 /// Runs of one database at once.
 const RUNS_AT_ONCE: usize = 4;
 
@@ -43,19 +46,34 @@ pub(in crate::functions) fn start(hub: &Arc<Hub>) {
 
 struct Budget {
     left_ms: f64,
+    max_ms: f64,
+    share: f64,
     since: Instant,
 }
 
 impl Budget {
+    fn new(max_ms: f64, share: f64) -> Self {
+        Self { left_ms: max_ms, max_ms, share, since: Instant::now() }
+    }
+
     fn refill(&mut self) {
         let elapsed = self.since.elapsed().as_secs_f64() * 1000.0;
         self.since = Instant::now();
-        self.left_ms = (self.left_ms + elapsed * BUDGET_SHARE).min(BUDGET_MAX_MS);
+        self.left_ms = (self.left_ms + elapsed * self.share).min(self.max_ms);
+    }
+
+    fn spend(&mut self, cpu_us: u64) {
+        self.left_ms -= cpu_us as f64 / 1000.0;
     }
 }
 
-/// Queries that are due: those that only see whether a result changed come before those that sockets keep, which are run
-/// whatever they cost.
+/// CPU for runs of both kinds.
+struct Budgets {
+    gated: Budget,
+    kept: Budget,
+}
+
+/// Queries that are due: those that only see whether a result changed come before those that sockets keep.
 #[derive(Default)]
 struct Due {
     gated: VecDeque<DueQuery>,
@@ -72,7 +90,7 @@ impl Due {
         }
     }
 
-    /// Some that are run at once, and whether each is run whatever it costs.
+    /// Some that are run at once, and whether a socket keeps the result of each.
     fn batch(&mut self) -> Vec<(DueQuery, bool)> {
         let gated = self.gated.drain(..self.gated.len().min(RUNS_AT_ONCE)).map(|query| (query, false));
         let mut batch: Vec<_> = gated.collect();
@@ -85,7 +103,10 @@ impl Due {
 async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
     let state = Arc::clone(&database.models().functions);
     let (stopping, closed) = (hub.stopping.clone(), database.closed().clone());
-    let mut budget = Budget { left_ms: BUDGET_MAX_MS, since: Instant::now() };
+    let mut budgets = Budgets {
+        gated: Budget::new(BUDGET_MAX_MS, BUDGET_SHARE),
+        kept: Budget::new(KEPT_BUDGET_MAX_MS, KEPT_BUDGET_SHARE),
+    };
     let mut due = Due::default();
     loop {
         let (next_ms, is_empty) = state
@@ -100,10 +121,11 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
             .unwrap_or((None, true));
         let batch = due.batch();
         if !batch.is_empty() {
-            budget.refill();
+            budgets.gated.refill();
+            budgets.kept.refill();
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = run_batch(hub, database, batch, &mut budget) => {}
+                () = run_batch(hub, database, batch, &mut budgets) => {}
             }
             continue;
         }
@@ -135,14 +157,19 @@ async fn run_batch(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
     batch: Vec<(DueQuery, bool)>,
-    budget: &mut Budget,
+    budgets: &mut Budgets,
 ) {
     let state = Arc::clone(&database.models().functions);
     let deployed = deployed::current(hub, database).await.ok().flatten();
     let mut gated = HashSet::new();
     let mut runs = tokio::task::JoinSet::new();
     for ((query, key, rerun), is_kept) in batch {
-        let may_run = is_kept || budget.left_ms > 0.0 && !rerun.caller.is_over();
+        let may_run = if is_kept {
+            let was_run = state.look_at_live(|live| live.queries.was_run(query)).unwrap_or(false);
+            budgets.kept.left_ms > 0.0 || !was_run
+        } else {
+            budgets.gated.left_ms > 0.0 && !rerun.caller.is_over()
+        };
         let Some(deployed) = deployed.clone().filter(|_| may_run) else {
             not_run(database, query, None);
             continue;
@@ -168,9 +195,9 @@ async fn run_batch(
         match evaluated {
             Ok(None) => not_run(database, query, None),
             Ok(Some((evaluated, answer))) => {
-                if gated.contains(&query) {
-                    budget.left_ms -= answer.cpu_us as f64 / 1000.0;
-                }
+                let is_gated = gated.contains(&query);
+                let budget = if is_gated { &mut budgets.gated } else { &mut budgets.kept };
+                budget.spend(answer.cpu_us);
                 let differed = state.look_at_live(|live| {
                     let compared = live.queries.evaluated(query, &evaluated, now_ms());
                     deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));

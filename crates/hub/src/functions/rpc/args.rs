@@ -7,6 +7,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::functions::refusal::CallRefusal;
 
+/// Deepest nesting of arguments: what reads them in JavaScript goes down a stack.
+const NESTING_MAX: usize = 500;
 const UNUSABLE: &str = "Invalid request body.";
 
 fn unusable() -> CallRefusal {
@@ -41,7 +43,29 @@ fn decoded(text: &str) -> Result<String, CallRefusal> {
 /// Arguments with sorted keys, so that equal ones are the same text.
 pub(in crate::functions) fn canonical(text: &str) -> Result<String, CallRefusal> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| unusable())?;
+    if nesting(text) > NESTING_MAX {
+        return Err(CallRefusal::new(format!("INVALID: arguments are nested more than {NESTING_MAX} deep.")));
+    }
     Ok(canonical_json(text).into_owned())
+}
+
+/// How deep arrays and objects are nested in a text that is JSON.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// What `Ferry-Min-Seq` asks for.

@@ -111,6 +111,10 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     if let Some(failure) = done.failure() {
         return Err(making.refused(&done, failure));
     }
+    if wanted.writes == Writes::Get && !done.outcome.invalidate.is_empty() {
+        // Who follows a link makes nobody fetch anew (FUN-03).
+        return Err(CallRefusal::writes(wanted.function));
+    }
     let made = making.took(&done);
     hub.services.functions.look_after(database);
     Ok(made)
