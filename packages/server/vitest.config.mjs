@@ -16,5 +16,6 @@ export default defineConfig({
       return change ? change(readFileSync(id, "utf8")) : undefined;
     },
   }],
-  test: { server: { deps: { inline: [/drizzle-orm/] } } },
+  // The compiler takes seconds on a busy machine.
+  test: { testTimeout: 60_000, server: { deps: { inline: [/drizzle-orm/] } } },
 });
