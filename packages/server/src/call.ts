@@ -20,6 +20,13 @@ export class Call {
     this.ended = true;
   }
 
+  /** The handler has returned. What it did not wait for would be lost without a word. */
+  finish(): void {
+    const isOpen = this.scope.inner !== undefined;
+    this.end();
+    if (isOpen) throw new Error("ctx.db.transaction() was still open when the function returned, and is undone: await it.");
+  }
+
   use(what: string): void {
     if (this.ended) throw new Error(`${what} was used after the function returned.`);
   }

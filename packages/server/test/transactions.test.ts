@@ -1,6 +1,6 @@
 // Verifies: FUN-16, FUN-17
 import { expect, test } from "vitest";
-import { eq } from "../src/schema.ts";
+import { eq, sql } from "../src/schema.ts";
 import { filled, runIn } from "./program.ts";
 import { posts, users } from "./schema.ts";
 
@@ -110,16 +110,42 @@ test("an outer throw undoes what is open inside", async () => {
 test("a tx is not used after its end, nor a database after the function's", async () => {
   const host = filled();
   let later: any;
-  let open: any;
   await runIn(host, async ({ db }) => {
     let kept: any;
     db.transaction((tx: any) => (kept = tx));
     expect(() => rename(kept, "x")).toThrow("This transaction is over");
     later = db;
-    open = db.transaction(() => new Promise(() => {}));
   });
-  void open;
   expect(() => later.select().from(users).all()).toThrow("ctx.db was used after the function returned.");
   expect(() => later.transaction(() => 1)).toThrow("ctx.db was used after the function returned.");
   expect(host.savepoints).toBe(0);
+});
+
+test("a transaction that is open when the function returns fails the call", async () => {
+  for (const body of [() => new Promise(() => {}), async (tx: any) => {
+    rename(tx, "never");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }]) {
+    const host = filled();
+    await expect(runIn(host, async ({ db }) => void db.transaction(body).catch(() => {}))).rejects.toThrow("still open when the function returned");
+    expect([title(host), host.savepoints]).toEqual(["Post of 1", 0]);
+  }
+});
+
+test("a write beside an open transaction is refused, and a read is not", async () => {
+  const host = filled();
+  await runIn(host, async ({ db, unsafeRawDb }) => {
+    const open = db.transaction(async (tx: any) => {
+      await null;
+      rename(tx, "inside");
+      await null;
+      throw new Error("undone");
+    });
+    expect(() => rename(db, "beside")).toThrow("A transaction is open");
+    expect(() => unsafeRawDb.run(sql`WITH x AS (SELECT 1) UPDATE posts SET title = 'beside'`)).toThrow("A transaction is open");
+    expect(db.select().from(users).all().length).toBe(3);
+    await expect(open).rejects.toThrow("undone");
+    rename(db, "after");
+  });
+  expect(title(host)).toBe("after");
 });

@@ -9,6 +9,9 @@ export interface Query {
   params: unknown[];
 }
 
+const WRITES = /^\s*(?:insert|update|delete|replace)\b|^\s*with\b.*\b(?:insert|update|delete|replace)\b/is;
+const BESIDE = "A transaction is open: write by its tx, or await the transaction first.";
+
 /** What queries of one `ctx.db`, `ctx.unsafeRawDb` or transaction run through. */
 export class Session {
   static readonly [entityKind]: string = "SQLiteSession";
@@ -27,6 +30,9 @@ export class Session {
   execute(sql: string, params: readonly unknown[], mode: RowMode): Executed {
     if (this.call.ended) this.call.use("ctx.db");
     if (this.scope.closed) throw new Error(OVER);
+    const { inner } = this.scope;
+    // It would be undone with a transaction that it does not belong to.
+    if (inner && !inner.onStack && WRITES.test(sql)) throw new Error(BESIDE);
     return this.call.host.execute(sql, params, mode);
   }
 

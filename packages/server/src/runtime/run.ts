@@ -51,7 +51,7 @@ function run(program: Program, request: Request, host: Host, start: (ctx: unknow
   try {
     result = start(makeContext(call, schemaOf(program)));
     if (isThenable(result)) return settled(call, result);
-    call.end();
+    call.finish();
   } catch (error) {
     call.end();
     return Promise.reject(error);
@@ -62,7 +62,7 @@ function run(program: Program, request: Request, host: Host, start: (ctx: unknow
 function settled(call: Call, result: PromiseLike<unknown>): Promise<unknown> {
   return Promise.resolve(result).then(
     (value) => {
-      call.end();
+      call.finish();
       return value;
     },
     (error: unknown) => {

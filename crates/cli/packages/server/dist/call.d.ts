@@ -9,6 +9,8 @@ export declare class Call {
     constructor(host: Host, request: Request);
     /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
     end(): void;
+    /** The handler has returned. What it did not wait for would be lost without a word. */
+    finish(): void;
     use(what: string): void;
     /** Whose records the caller's own devices keep. */
     get owner(): string;

@@ -65,7 +65,8 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
     let GroupRun { placed, progress, outcome, before, .. } = ran;
     placed.give_back();
     let Some(outcome) = outcome else { return Ok(Ran::Waits) };
-    Ok(Ran::Done(done(plan, outcome, progress, (seq.unwrap_or(before), seq.is_some()))))
+    let made = progress.made(before, seq);
+    Ok(Ran::Done(done(plan, outcome, progress, made)))
 }
 
 fn run_in(

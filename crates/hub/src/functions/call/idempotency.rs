@@ -64,7 +64,9 @@ pub(super) fn keep(
     let Some(key) = &plan.idempotency else { return Ok(()) };
     let text = outcome::stored(outcome, &progress.selected(), &progress.shown_written(plan), plan.kind);
     let (function, now) = (&plan.request.function, plan.hub.clock.now());
-    store(&transaction.sql(), key, function, &text, transaction.seq(), now)
+    let (before, own) = (Seq(transaction.seq().0.saturating_sub(1)), transaction.seq());
+    let (shown, _) = progress.made(before, Some(own));
+    store(&transaction.sql(), key, function, &text, shown, now)
 }
 
 /// Keeps the answer to a call that wrote nothing, in a commit of its own; or finds that of an equal call that was first.

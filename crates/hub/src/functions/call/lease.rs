@@ -143,7 +143,8 @@ async fn end(
                 }
                 Ok(true) => {
                     let seq = writer.commit().await?;
-                    Ok((outcome, seq.unwrap_or(before), seq.is_some()))
+                    let (seq, wrote) = progress.made(before, seq);
+                    Ok((outcome, seq, wrote))
                 }
                 Err(failure) => {
                     outcome.result = Err(outcome::failed(&failure));

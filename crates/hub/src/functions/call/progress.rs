@@ -75,6 +75,11 @@ impl CallProgress {
         union(self.earlier.iter().map(|(reads, ..)| reads), self.run.reads())
     }
 
+    /// The commit that the result shows, and whether the call made it: a commit that only keeps its answer is another matter.
+    pub(super) fn made(&self, before: Seq, committed: Option<Seq>) -> (Seq, bool) {
+        committed.filter(|_| !self.written().is_empty()).map_or((before, false), |seq| (seq, true))
+    }
+
     pub(super) fn selected(&self) -> Tables {
         union(self.earlier.iter().map(|(_, selected, _)| selected), self.run.selected())
     }

@@ -181,9 +181,13 @@ impl Session {
             stopping.cancelled().await;
             (1001, "the hub is stopping")
         }));
+        let (control, id) = (Arc::clone(&self.hub.control), self.caller.context.database.id());
         ends.push(Box::pin(async move {
             closed.cancelled().await;
-            (1008, "database deleted")
+            match control.database(id) {
+                Some(_) => (1012, "a backup was put back: connect again"),
+                None => (1008, "database deleted"),
+            }
         }));
         ends.push(Box::pin(async move {
             let reason = match watch.ended().await {

@@ -244,7 +244,8 @@ impl Making<'_> {
         }
         let key = self.key(outcome.used.user.then(|| Arc::clone(&self.user)));
         self.state.with_live(|live| {
-            if !outcome.invalidate.is_empty() {
+            // A run that nobody asked for tells nobody.
+            if !outcome.invalidate.is_empty() && self.wanted.writes != Writes::Gate {
                 let named: Vec<Arc<str>> =
                     outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
                 live.queries.committed(live.queries.changes().newest(), &[], &named, now_ms());

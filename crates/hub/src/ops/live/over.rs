@@ -1,5 +1,7 @@
 //! The end of what lives long: of the hub, of the database, of the credential.
 
+use std::sync::Arc;
+
 use ferry_control::{RightsEnd, RightsWatch};
 use tokio_util::sync::CancellationToken;
 
@@ -30,16 +32,22 @@ impl Farewell {
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
 pub(super) fn over(hub: &Hub, context: &RequestContext) -> impl Future<Output = Farewell> + Send + use<> {
-    let (stopping, closed) = (hub.stopping.clone(), context.database.closed().clone());
-    wait(stopping, closed, context.watch(hub))
+    let (control, id) = (Arc::clone(&hub.control), context.database.id());
+    let is_there = move || control.database(id).is_some();
+    wait(hub.stopping.clone(), context.database.closed().clone(), is_there, context.watch(hub))
 }
 
-async fn wait(stopping: CancellationToken, closed: CancellationToken, mut watch: RightsWatch) -> Farewell {
+async fn wait(
+    stopping: CancellationToken,
+    closed: CancellationToken,
+    is_there: impl Fn() -> bool,
+    mut watch: RightsWatch,
+) -> Farewell {
     tokio::select! {
         biased;
         () = stopping.cancelled() => Farewell::Shutdown,
-        // The hub closes databases when it stops; else this one is deleted.
-        () = closed.cancelled() => Farewell::Revoked,
+        // It was deleted; or a backup was put back, after which the reader comes again.
+        () = closed.cancelled() => if is_there() { Farewell::Shutdown } else { Farewell::Revoked },
         end = watch.ended() => match end {
             RightsEnd::Expired => Farewell::Expired,
             RightsEnd::Revoked | RightsEnd::DatabaseDeleted => Farewell::Revoked,

@@ -1,5 +1,7 @@
 //! The end of what lives long: of the hub, of the database, of the credential.
 
+use std::sync::Arc;
+
 use ferry_control::{RightsEnd, RightsWatch};
 use ferry_protocol::records::Bye;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +14,9 @@ use crate::hub::Hub;
 pub(super) enum Over {
     /// The hub stops.
     Stopping,
-    /// The database is closed.
+    /// The database is deleted.
+    Deleted,
+    /// The database was closed and can be opened again: a backup was put back.
     Closed,
     /// The rights have ended.
     Rights(RightsEnd),
@@ -22,24 +26,31 @@ impl Over {
     /// What a stream says.
     pub(super) const fn bye(self) -> Bye {
         match self {
-            Self::Stopping => Bye::Shutdown,
+            Self::Stopping | Self::Closed => Bye::Shutdown,
             Self::Rights(RightsEnd::Expired) => Bye::Expired,
-            Self::Closed | Self::Rights(RightsEnd::Revoked | RightsEnd::DatabaseDeleted) => Bye::Revoked,
+            Self::Deleted | Self::Rights(RightsEnd::Revoked | RightsEnd::DatabaseDeleted) => Bye::Revoked,
         }
     }
 }
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
 pub(super) fn over(hub: &Hub, entry: &RecordsEntry) -> impl Future<Output = Over> + Send + use<> {
-    let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
-    wait(stopping, closed, entry.context.watch(hub))
+    let database = &entry.context.database;
+    let (control, id) = (Arc::clone(&hub.control), database.id());
+    let is_there = move || control.database(id).is_some();
+    wait(hub.stopping.clone(), database.closed().clone(), is_there, entry.context.watch(hub))
 }
 
-async fn wait(stopping: CancellationToken, closed: CancellationToken, mut watch: RightsWatch) -> Over {
+async fn wait(
+    stopping: CancellationToken,
+    closed: CancellationToken,
+    is_there: impl Fn() -> bool,
+    mut watch: RightsWatch,
+) -> Over {
     tokio::select! {
         biased;
         () = stopping.cancelled() => Over::Stopping,
-        () = closed.cancelled() => Over::Closed,
+        () = closed.cancelled() => if is_there() { Over::Closed } else { Over::Deleted },
         end = watch.ended() => Over::Rights(end),
     }
 }

@@ -71,7 +71,8 @@ const fn end_of(fault: SocketFault) -> SocketEnd {
 const fn end_of_life(over: Over) -> SocketEnd {
     match over {
         Over::Stopping => SocketEnd::SHUTDOWN,
-        Over::Closed => SocketEnd::Close(1008, "database deleted"),
+        Over::Deleted => SocketEnd::Close(1008, "database deleted"),
+        Over::Closed => SocketEnd::Close(1012, "a backup was put back: connect again"),
         Over::Rights(_) => SocketEnd::Refused("invalid token"),
     }
 }
