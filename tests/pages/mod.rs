@@ -1,10 +1,11 @@
-//! Page sync over EdgeReplica's wire, by an imitation of its unmodified client and by raw frames.
+//! Page sync: EdgeReplica's wire, by an imitation of its unmodified client and by raw frames; and Ferry's own over HTTP.
 
 mod concurrent_pushes;
 mod concurrent_writer;
 mod crash;
 mod file_formats;
 mod full_disk;
+mod http;
 mod interrupted_push;
 mod isolation;
 mod latency;

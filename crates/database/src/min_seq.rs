@@ -34,4 +34,10 @@ impl<M: Models> Database<M> {
             Error::new(Reason::SeqNotReached, message).retry_after_ms(1_000)
         })
     }
+
+    /// Waits for the commit `least` to be made here, or a later one, as long as that takes. Of commits before the database
+    /// was held it knows nothing: look first.
+    pub async fn committed(self: &Arc<Self>, least: Seq) {
+        self.newest().wait_for(least).await;
+    }
 }

@@ -14,6 +14,8 @@ const fn right(name: &'static str, model: Model, op: Op, kinds: &'static [Creden
 pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::Write, SYNC_BEARERS);
 /// `/sync`: a pull over EdgeReplica's wire.
 pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
+/// `/v1/…/file` and `/v1/…/pages`: images, bodies of pages, versions.
+pub const PAGES_READ: Right = right("reading pages", Model::Pages, Op::Read, SYNC_BEARERS);
 /// `/v1/…/events`: pages and streams of a log.
 pub const EVENTS_READ: Right = right("reading events", Model::Events, Op::Read, DATA);
 /// `/v1/…/events`: an append.
@@ -49,6 +51,7 @@ pub const FUNCTIONS_ADMIN: Right =
 pub const ALL: &[Right] = &[
     PAGES_SYNC_PUSH,
     PAGES_SYNC_PULL,
+    PAGES_READ,
     EVENTS_READ,
     EVENTS_APPEND,
     EVENTS_ADMIN,
@@ -130,6 +133,7 @@ mod tests {
     const CELLS: &[(&str, &str)] = &[
         ("a push over /sync", "yny4n"),
         ("a pull over /sync", "yny4n"),
+        ("reading pages", "yny4n"),
         ("reading events", "yyyyn"),
         ("appending events", "yyyyn"),
         ("administering event stores", "yny4y"),

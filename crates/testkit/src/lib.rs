@@ -21,6 +21,7 @@ pub mod jwt;
 pub mod livestore;
 pub mod migration_files;
 pub mod migrations;
+pub mod page_bodies;
 pub mod partition;
 #[cfg(target_os = "linux")]
 pub mod power_cut;

@@ -150,6 +150,10 @@ reasons! {
     OwnerChanged = "OWNER_CHANGED", FailedPrecondition, Some(409);
     /// Another push was committed first.
     VersionConflict = "VERSION_CONFLICT", Aborted, Some(412);
+    /// The hub does not know what the reader has: it was restored from a backup, or forgot.
+    BaseUnknown = "BASE_UNKNOWN", FailedPrecondition, Some(410);
+    /// The version is no longer kept.
+    VersionGone = "VERSION_GONE", FailedPrecondition, Some(410);
     /// The pushed bytes are no plain SQLite database.
     NotSqlite = "NOT_SQLITE", InvalidArgument, Some(422);
     /// Over the number of collections of records.

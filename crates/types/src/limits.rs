@@ -17,6 +17,20 @@ pub const EDGEREPLICA_BATCH_MAX_PAGES: u32 = 65_536;
 pub const EDGEREPLICA_BATCHES_UNANSWERED_MAX: usize = 1024;
 /// Page numbers of one `hash_mismatch_batch`.
 pub const EDGEREPLICA_MISMATCH_FRAME_PAGES: u32 = 8192;
+/// Streams of versions of one database (PAG-28).
+pub const PAGES_STREAMS_PER_DATABASE: usize = 1_000;
+/// Largest body that a stream of versions carries inside an event.
+pub const PAGES_INLINE_MAX_BYTES: u32 = 64 << 10;
+/// How long a request may wait for a newer version, in seconds.
+pub const PAGES_WAIT_MAX_SECONDS: u32 = 55;
+/// Versions on one page of their list.
+pub const PAGES_VERSIONS_MAX: u32 = 1_000;
+/// Bodies of pages that are made at once, of all databases; others wait for their turn.
+pub const PAGES_BODIES_MADE_AT_ONCE: usize = 4;
+/// A body of pages up to this size is made before its answer begins, and may be kept for other readers.
+pub const PAGES_BODY_WHOLE_MAX_BYTES: usize = 4 << 20;
+/// How often a stream of versions shows that it lives.
+pub const PAGES_SSE_PING_MS: u64 = 15_000;
 /// A transfer that moves no byte for this long is closed.
 pub const TRANSFER_STALL_MAX_MS: u64 = 60_000;
 /// How long a session outlives its credential's expiry (PAG-16).

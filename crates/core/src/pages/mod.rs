@@ -2,6 +2,7 @@
 //! Terms are those of the pages specification, section 2.1.
 
 mod announce;
+pub mod body;
 pub mod header;
 mod pageset;
 pub mod pull;

@@ -16,6 +16,11 @@ pub(super) const KEYS: &[Key] = &[
         "FACTOR",
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
+    key(
+        "pages.body_cache_bytes",
+        "BYTES",
+        "Changes between versions kept in memory for further readers, of all databases [default: 67108864]",
+    ),
 ];
 
 /// What page sync may take, and keeps.
@@ -29,6 +34,8 @@ pub struct PagesConfig {
     pub stage_hours: u64,
     /// Before-images kept, as a multiple of the database (at least 16 MiB).
     pub history_ratio: f64,
+    /// Bodies of pages kept for further readers, of all databases, bytes.
+    pub body_cache_bytes: usize,
 }
 
 impl PagesConfig {
@@ -38,6 +45,7 @@ impl PagesConfig {
             check_max_bytes: values.number("pages.check_max_bytes", 256 << 20, 0, 1 << 46)?,
             stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
             history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
+            body_cache_bytes: values.number("pages.body_cache_bytes", 64 << 20, 0, 1 << 40)?,
         })
     }
 }

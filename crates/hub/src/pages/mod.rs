@@ -1,9 +1,12 @@
-//! Page sync over EdgeReplica's wire: `GET /sync` (pages specification, sections 2.2, 2.6, 3.1).
+//! Page sync: EdgeReplica's wire, `GET /sync` (pages specification, sections 2.2, 2.6, 3.1), and Ferry's own over HTTP
+//! (`api`).
 //!
-//! A session is one task. It reads and writes its socket; everything that touches files or hashes pages runs in
+//! A session of EdgeReplica's wire is one task. It reads and writes its socket; everything that touches files or hashes pages runs in
 //! batches on blocking threads, and only one batch of a session at a time. What the session says is decided by
 //! the machines in `ferry_core::pages`.
 
+mod api;
+mod body_cache;
 mod commit;
 mod end;
 mod pull;

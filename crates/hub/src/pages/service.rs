@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use ferry_http_client::HttpClient;
+use ferry_types::limits::PAGES_BODIES_MADE_AT_ONCE;
 use tokio::sync::Semaphore;
 
+use super::body_cache::BodyCache;
 use crate::config::PagesConfig;
 
 /// Checks of pushed images that run at once, of all databases.
@@ -14,10 +16,18 @@ const IMAGE_CHECKS_MAX: usize = 2;
 pub struct PagesService {
     /// Turns of the checks of pushed images (PAG-19).
     pub(super) image_checks: Semaphore,
+    /// Turns of the making of bodies.
+    pub(super) body_turns: Arc<Semaphore>,
+    /// Bodies that further readers may want.
+    pub(super) bodies: BodyCache,
 }
 
 impl PagesService {
-    pub(crate) fn new(_: &PagesConfig, _: &Arc<HttpClient>) -> Self {
-        Self { image_checks: Semaphore::new(IMAGE_CHECKS_MAX) }
+    pub(crate) fn new(config: &PagesConfig, _: &Arc<HttpClient>) -> Self {
+        Self {
+            image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
+            body_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
+            bodies: BodyCache::new(config.body_cache_bytes),
+        }
     }
 }

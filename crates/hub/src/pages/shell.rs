@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{route, service::PagesService};
+use super::{api, route, service::PagesService};
 use crate::{
     hub::Hub,
     metric_help::{Metric, MetricKind::Counter},
@@ -12,11 +12,18 @@ use crate::{
 };
 
 impl Shell for PagesService {
-    const METRICS: &'static [Metric] =
-        &[(Counter, "ferry_pages_sessions_total", "Sessions of page sync, by direction.")];
+    const METRICS: &'static [Metric] = &[
+        (
+            Counter,
+            "ferry_pages_bodies_total",
+            "Bodies of pages that were asked for, by whether they were kept.",
+        ),
+        (Counter, "ferry_pages_sessions_total", "Sessions of page sync, by direction."),
+    ];
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
         match request.uri().path() {
+            path if api::is_endpoint(path) => Ok(api::serve(&hub, request).await),
             "/sync" => Ok(route::sync(hub, request).await),
             _ => Err(request),
         }

@@ -9,7 +9,10 @@ use std::{
 
 use ferry_database::ModelState;
 use ferry_sqlite::pages::{PageSource, Replica, ReplicaConfig, Spool};
-use ferry_types::{DatabaseKind, Error, Model, Result, Root, Seq, limits::EDGEREPLICA_SOCKETS_PER_DATABASE};
+use ferry_types::{
+    DatabaseKind, Error, Model, Result, Root, Seq,
+    limits::{EDGEREPLICA_SOCKETS_PER_DATABASE, PAGES_STREAMS_PER_DATABASE},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::PagesConfig, database::Database, hub::Hub};
@@ -29,6 +32,7 @@ pub struct PagesState {
     replica: tokio::sync::Mutex<Weak<Replica>>,
     spool: Mutex<Weak<Spool>>,
     sockets: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     /// One image of a database is checked at a time.
     pub(super) check: Semaphore,
     /// Images that were refused, newest last.
@@ -41,6 +45,7 @@ impl Default for PagesState {
             replica: tokio::sync::Mutex::default(),
             spool: Mutex::default(),
             sockets: Arc::new(Semaphore::new(EDGEREPLICA_SOCKETS_PER_DATABASE)),
+            streams: Arc::new(Semaphore::new(PAGES_STREAMS_PER_DATABASE)),
             check: Semaphore::new(1),
             refused: Mutex::default(),
         }
@@ -67,6 +72,11 @@ impl PagesState {
     /// A place for one more socket, if there is one.
     pub(super) fn socket(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sockets).try_acquire_owned().ok()
+    }
+
+    /// A place for one more stream of versions, if there is one.
+    pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().ok()
     }
 
     /// Notes that an image was refused. True if it had been before: then it is damaged, and was not torn.
@@ -104,11 +114,19 @@ impl PagesState {
     /// # Errors
     /// When it cannot be opened or copied.
     pub(super) async fn source(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<dyn PageSource>> {
-        let kind = hub.control.database(database.id()).and_then(|entry| entry.kind);
-        if kind != Some(DatabaseKind::Hub) {
+        if !is_hub_written(hub, database) {
             let replica = self.replica(hub, database).await?;
             return Ok(Arc::new(replica.pin()));
         }
+        let spool: Arc<dyn PageSource> = self.spool(hub, database).await?;
+        Ok(spool)
+    }
+
+    /// A copy of the present image of a database that the hub writes.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub(super) async fn spool(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<Spool>> {
         let shared = self.spool.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         let (dir, now) = (database.dir().to_owned(), hub.clock.now());
         let spool = blocking(move || match shared {
@@ -119,6 +137,11 @@ impl PagesState {
         *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&spool);
         Ok(spool)
     }
+}
+
+/// Whether the database is written by other models than this one.
+pub(super) fn is_hub_written(hub: &Hub, database: &Database) -> bool {
+    hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub)
 }
 
 fn replica_config(config: &PagesConfig) -> ReplicaConfig {

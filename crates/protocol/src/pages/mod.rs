@@ -3,6 +3,7 @@
 //!
 //! Decoding accepts any key order and unknown fields, and borrows page data from the frame's buffer.
 
+pub mod body;
 mod decode;
 mod encode;
 mod frame;

@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
-use ferry_core::pages::{Volatile, tree};
+use ferry_core::pages::{PageSet, Volatile, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{VersionInfo, segment::SegmentPosition};
+use super::{VersionInfo, listed_version::ListedVersion, segment::SegmentPosition};
 use crate::{Error, Result, connection, migrate};
 
 const MIGRATIONS: &[&str] = &["
@@ -254,4 +254,83 @@ pub(super) fn cut_history(connection: &Connection, oldest: u64) -> Result<()> {
     connection.execute("DELETE FROM before WHERE version <= ?1", [oldest])?;
     connection.execute("DELETE FROM versions WHERE version < ?1", [oldest])?;
     Ok(())
+}
+
+fn version_info(row: &Row<'_>) -> rusqlite::Result<VersionInfo> {
+    version_row(row).map(|row| row.info)
+}
+
+/// The newest listed version up to `version`.
+pub(super) fn version_not_after(connection: &Connection, version: u64) -> Result<Option<VersionInfo>> {
+    let sql =
+        format!("SELECT {VERSION_COLUMNS} FROM versions WHERE version <= ?1 ORDER BY version DESC LIMIT 1");
+    Ok(connection.prepare_cached(&sql)?.query_row([saturated(version)], version_info).optional()?)
+}
+
+/// The newest listed version that was made until `time`. Times never decrease from version to version.
+pub(super) fn version_at(connection: &Connection, time: UnixMillis) -> Result<Option<VersionInfo>> {
+    let sql =
+        format!("SELECT {VERSION_COLUMNS} FROM versions WHERE time_ms <= ?1 ORDER BY version DESC LIMIT 1");
+    Ok(connection.prepare_cached(&sql)?.query_row([time.0], version_info).optional()?)
+}
+
+/// The newest listed version with this root.
+pub(super) fn version_of(connection: &Connection, root: &Root) -> Result<Option<VersionInfo>> {
+    let sql = format!("SELECT {VERSION_COLUMNS} FROM versions WHERE root = ?1 ORDER BY version DESC LIMIT 1");
+    Ok(connection.prepare_cached(&sql)?.query_row([root.0], version_info).optional()?)
+}
+
+/// The oldest listed version.
+pub(super) fn oldest(connection: &Connection) -> Result<Option<VersionInfo>> {
+    let sql = format!("SELECT {VERSION_COLUMNS} FROM versions ORDER BY version LIMIT 1");
+    Ok(connection.query_row(&sql, [], version_info).optional()?)
+}
+
+/// The listed versions before `before`, newest first.
+pub(super) fn versions_before(
+    connection: &Connection,
+    before: Option<u64>,
+    most: u32,
+) -> Result<Vec<ListedVersion>> {
+    let sql =
+        format!("SELECT {VERSION_COLUMNS} FROM versions WHERE version < ?1 ORDER BY version DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map((saturated(before.unwrap_or(u64::MAX)), most), version_row)?;
+    rows.map(|row| {
+        let row = row?;
+        Ok(ListedVersion { info: row.info, pages: row.pages, bytes: row.bytes })
+    })
+    .collect()
+}
+
+/// Pages that some version after `low`, up to `high`, changed or cut off; and perhaps such as a later one changed.
+pub(super) fn changed_between(connection: &Connection, low: u64, high: u64) -> Result<PageSet> {
+    let mut statement = connection.prepare_cached(
+        "SELECT pgno FROM pages WHERE changed > ?1 AND changed <= ?2
+         UNION ALL SELECT pgno FROM before WHERE version > ?1 AND version <= ?2",
+    )?;
+    let rows = statement.query_map((saturated(low), saturated(high)), |row| row.get(0))?;
+    page_set(rows)
+}
+
+/// Pages up to `count` that no version after `version` changed.
+pub(super) fn unchanged_since(connection: &Connection, version: u64, count: PageCount) -> Result<PageSet> {
+    let mut statement =
+        connection.prepare_cached("SELECT pgno FROM pages WHERE changed <= ?1 AND pgno <= ?2")?;
+    let rows = statement.query_map((saturated(version), count.0), |row| row.get(0))?;
+    page_set(rows)
+}
+
+fn page_set(rows: impl Iterator<Item = rusqlite::Result<u32>>) -> Result<PageSet> {
+    let mut pages = PageSet::default();
+    for row in rows {
+        let page = PageNo::new(row?).ok_or_else(|| Error::Damaged("the index names page 0".into()))?;
+        pages.insert(page);
+    }
+    Ok(pages)
+}
+
+/// As SQLite compares it: its integers end at 2⁶³ - 1.
+fn saturated(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
 }

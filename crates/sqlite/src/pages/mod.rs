@@ -3,11 +3,15 @@
 //!
 //! main.db of the hub is opened only through SQLite (PAG-50).
 
+mod body_images;
 mod check;
+mod codec;
 mod commit;
 pub mod dbpage;
+mod history;
 mod identity;
 mod index;
+mod listed_version;
 mod noted;
 mod prepare;
 mod read_consistency;
@@ -23,7 +27,11 @@ mod stage;
 use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
+pub use body_images::BodyImages;
 pub use check::CheckOutcome;
+pub use codec::Zstd;
+pub use history::{At, BaseFound, BodyBase, Since};
+pub use listed_version::ListedVersion;
 pub use noted::NotedHashes;
 pub use prepare::{Prepared, PushError, PushFiles};
 pub use read_consistency::ReadConsistency;

@@ -62,6 +62,12 @@ impl Replica {
     pub fn pin(self: &Arc<Self>) -> PinnedVersion {
         PinnedVersion { info: self.pin_current(), replica: Arc::clone(self) }
     }
+
+    /// Pins a version that is listed, while no history may be cut.
+    pub(super) fn pin_version(self: &Arc<Self>, info: VersionInfo) -> PinnedVersion {
+        self.pin_number(info.version);
+        PinnedVersion { info, replica: Arc::clone(self) }
+    }
 }
 
 impl PinnedVersion {

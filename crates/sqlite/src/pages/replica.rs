@@ -57,6 +57,8 @@ pub struct Replica {
     /// The index's writing connection; held for a whole commit.
     pub(super) writer: Mutex<Connection>,
     index_readers: Mutex<Vec<Connection>>,
+    /// Held while the history is cut, and while a version of it is looked for and pinned.
+    pub(super) retention: Mutex<()>,
     /// Set while main.db and the index may disagree; they are reconciled at the next opening.
     pub(super) broken: AtomicBool,
     /// Dropped last, once all files are closed.
@@ -99,6 +101,7 @@ impl Replica {
             present: Mutex::new(recovered.present),
             writer: Mutex::new(recovered.writer),
             index_readers: Mutex::default(),
+            retention: Mutex::default(),
             broken: AtomicBool::new(false),
             _permit: permit,
         }))
@@ -131,6 +134,10 @@ impl Replica {
         let info = live.current.clone();
         *live.pins.entry(info.version).or_default() += 1;
         info
+    }
+
+    pub(super) fn pin_number(&self, version: u64) {
+        *lock(&self.live).pins.entry(version).or_default() += 1;
     }
 
     pub(super) fn unpin(&self, version: u64) {

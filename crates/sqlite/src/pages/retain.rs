@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::{Replica, ReplicaConfig, VersionInfo, index};
+use super::{Replica, ReplicaConfig, VersionInfo, index, replica::lock};
 use crate::Result;
 
 /// Small databases keep at least this much.
@@ -25,6 +25,7 @@ pub(super) fn budget(config: &ReplicaConfig, info: &VersionInfo) -> u64 {
 pub(super) fn run(replica: &Replica, writer: &Connection) -> Result<()> {
     let segments = replica.segments.list()?;
     let budget = budget(&replica.config, &replica.current());
+    let _held = lock(&replica.retention);
     let oldest_needed = replica.oldest_needed();
     let mut bytes: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
     for (id, size) in segments {

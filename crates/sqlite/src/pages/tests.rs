@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::fault::hook;
 
+mod bodies;
 mod crash;
 mod migrations;
 mod shapes;

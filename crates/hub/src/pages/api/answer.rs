@@ -1,0 +1,70 @@
+//! What these endpoints answer with beside their bodies: tags, and refusals in the form of all of `/v1`.
+
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
+use ferry_sqlite::pages::VersionInfo;
+use ferry_types::{Error, Tag};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::http::HttpRequestId;
+
+const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
+
+/// A refusal, with the version that the reader may go on from.
+#[derive(Clone, Debug)]
+pub(super) struct PagesError {
+    error: Error,
+    current: Option<VersionInfo>,
+}
+
+impl From<Error> for PagesError {
+    fn from(error: Error) -> Self {
+        Self { error, current: None }
+    }
+}
+
+impl PagesError {
+    /// The same with the newest version.
+    pub(super) fn with_current(mut self, current: VersionInfo) -> Self {
+        self.current = Some(current);
+        self
+    }
+
+    /// What goes out.
+    pub(super) fn respond(self, id: &HttpRequestId) -> Response {
+        let Self { error, current } = self;
+        let mut body = json!({"error": {
+            "code": error.code().as_str(),
+            "reason": error.reason.as_str(),
+            "message": error.message,
+            "request_id": id.0,
+        }});
+        if let Some(info) = &current {
+            body["current"] = json!({"tag": info.tag().to_string(), "root": info.root.to_string()});
+        }
+        let status = StatusCode::from_u16(error.reason.http_status());
+        let mut response = (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body)).into_response();
+        if let Some(ms) = error.retry_after_ms {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        }
+        if let Some(info) = current {
+            add_version(response.headers_mut(), &info);
+        }
+        response
+    }
+}
+
+/// Says which version an answer shows.
+pub(super) fn add_version(headers: &mut HeaderMap, info: &VersionInfo) {
+    headers.insert(header::ETAG, etag(info.tag()));
+    headers.insert(FERRY_SEQ, HeaderValue::from(info.version));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+/// A tag as a strong entity tag.
+pub(super) fn etag(tag: Tag) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{tag}\"")).expect("BUG: a tag is plain text")
+}

@@ -1,0 +1,168 @@
+//! Who asks, for which version of which database.
+
+use std::{sync::Arc, time::Duration};
+
+use ferry_sqlite::pages::{At, PageSource, Replica, VersionInfo};
+use ferry_types::{Error, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
+use http::{HeaderMap, request::Parts};
+
+use super::answer::PagesError;
+use crate::{
+    database::ConnectionGuard,
+    entry::{self, Carriers, Needs, Policy, RequestContext},
+    hub::Hub,
+    pages::state::{blocking, is_hub_written},
+    rights::PAGES_READ,
+};
+use ferry_control::{RightsEnd, RightsWatch};
+
+/// A reader who is let in.
+pub(super) struct PagesRequest {
+    pub(super) hub: Arc<Hub>,
+    pub(super) context: RequestContext,
+}
+
+/// A version that is read, and the replica that it is of; a database that the hub writes has none.
+pub(super) struct Served {
+    pub(super) source: Arc<dyn PageSource>,
+    pub(super) replica: Option<Arc<Replica>>,
+}
+
+impl Served {
+    pub(super) fn info(&self) -> &VersionInfo {
+        self.source.info()
+    }
+}
+
+/// What is held while an answer is on its way, and whether it may go on.
+pub(super) struct Held {
+    rights: RightsWatch,
+    _connection: ConnectionGuard,
+}
+
+impl Held {
+    /// Whether what lets the reader in was taken away. What expires meanwhile may be finished.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.rights.now(), Some(RightsEnd::Revoked | RightsEnd::DatabaseDeleted))
+    }
+}
+
+impl PagesRequest {
+    /// Checks the credential, and that it may read pages.
+    pub(super) async fn enter(
+        hub: &Arc<Hub>,
+        parts: &Parts,
+        database: &str,
+        is_stream: bool,
+    ) -> Result<Self, PagesError> {
+        let policy = Policy {
+            carriers: Carriers::of_stream(is_stream),
+            path: Some(database),
+            tenant: None,
+            needs: Needs::All(&[PAGES_READ]),
+            commits: &[],
+            condition: &entry::anybody,
+            creates: None,
+            kind: None,
+        };
+        let context = entry::enter(hub, parts, &policy).await?;
+        Ok(Self { hub: Arc::clone(hub), context })
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held { rights: self.context.watch(&self.hub), _connection: self.context.database.connect() }
+    }
+
+    /// Whether the database is written by other models, so that there is no index of its versions.
+    pub(super) fn is_hub_written(&self) -> bool {
+        is_hub_written(&self.hub, &self.context.database)
+    }
+
+    /// The newest version, once it is that of `Ferry-Min-Seq`.
+    pub(super) async fn newest(&self, headers: &HeaderMap) -> Result<Served, PagesError> {
+        let least = match headers.get("ferry-min-seq") {
+            None => 0,
+            Some(text) => text
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| Error::new(Reason::InvalidArgument, "Ferry-Min-Seq: expected a number"))?,
+        };
+        let served = self.open().await?;
+        if served.info().version >= least {
+            return Ok(served);
+        }
+        let wait = self.context.database.committed(Seq(least));
+        let waited = tokio::time::timeout(Duration::from_millis(MIN_SEQ_WAIT_MAX_MS), wait).await;
+        let served = self.open().await?;
+        if waited.is_ok() || served.info().version >= least {
+            return Ok(served);
+        }
+        let message =
+            format!("version {least} has not been made here: the newest is {}", served.info().version);
+        Err(Error::new(Reason::SeqNotReached, message).retry_after_ms(1_000).into())
+    }
+
+    /// The newest version; `after`: once there is a later one than that.
+    pub(super) async fn open(&self) -> Result<Served, PagesError> {
+        let state = &self.context.database.models().pages;
+        if self.is_hub_written() {
+            let source = state.spool(&self.hub, &self.context.database).await?;
+            return Ok(Served { source, replica: None });
+        }
+        let replica = state.replica(&self.hub, &self.context.database).await?;
+        Ok(Served { source: Arc::new(replica.pin()), replica: Some(replica) })
+    }
+
+    /// The version that `at` names.
+    pub(super) async fn at(&self, at: At, headers: &HeaderMap) -> Result<Served, PagesError> {
+        let newest = self.newest(headers).await?;
+        let current = newest.info().clone();
+        let Some(replica) = newest.replica else {
+            let is_current = match at {
+                At::Version(number) => number >= current.version,
+                At::Tag(tag) => tag == current.tag(),
+                At::Time(time) => time >= current.time,
+            };
+            return if is_current {
+                Ok(Served { replica: None, ..newest })
+            } else {
+                Err(gone(&current, &current))
+            };
+        };
+        let (found, oldest) = {
+            let replica = Arc::clone(&replica);
+            blocking(move || Ok((replica.pin_at(at)?, replica.oldest()?))).await?
+        };
+        match found {
+            Some(pinned) => Ok(Served { source: Arc::new(pinned), replica: Some(replica) }),
+            None => Err(gone(&oldest, &current)),
+        }
+    }
+}
+
+fn gone(oldest: &VersionInfo, current: &VersionInfo) -> PagesError {
+    let message = format!(
+        "this version is not kept: the oldest is {}, of {}, and the newest {}",
+        oldest.tag(),
+        oldest.time,
+        current.tag()
+    );
+    PagesError::from(Error::new(Reason::VersionGone, message)).with_current(current.clone())
+}
+
+/// A version as people and programs write it: a number, a tag, a time.
+pub(super) fn parse_at(text: &str) -> Result<At> {
+    if let Ok(number) = text.parse() {
+        return Ok(At::Version(number));
+    }
+    if let Ok(tag) = text.parse() {
+        return Ok(At::Tag(tag));
+    }
+    let time = text.parse::<jiff::Timestamp>();
+    time.map(|time| At::Time(UnixMillis(time.as_millisecond()))).map_err(|_| {
+        let message = "at: expected a version, a tag such as 42-47059a7efff88c8b, or a time such as \
+                       2026-11-20T10:27:52Z";
+        Error::new(Reason::InvalidArgument, message)
+    })
+}
