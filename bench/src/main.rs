@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|sends|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|small|memory|scale|events|records|ops|functions|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -13,6 +13,7 @@ mod functions;
 mod load;
 mod memory;
 mod ops;
+mod page_bodies;
 mod pages;
 mod records;
 mod scale;
@@ -21,10 +22,11 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
+  bodies  bytes and hub CPU of what changed between versions, over Ferry's own page wire\n  \
   small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         "actor" => actor::run(),
         "control" => control::run(),
         "pages" => pages::run(),
+        "bodies" => page_bodies::run(),
         "small" => small_pushes::run(),
         "memory" => memory::run(),
         "scale" => return scale::run(words),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             memory::run();
             control::run();
             pages::run();
+            page_bodies::run();
             scale::run([]);
             small_pushes::run();
             bare_sends::run();
