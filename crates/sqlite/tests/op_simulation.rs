@@ -5,6 +5,8 @@
 
 #[path = "simulation/check.rs"]
 mod check;
+#[path = "simulation/hephd.rs"]
+mod hephd;
 #[path = "simulation/hub.rs"]
 mod hub;
 #[path = "simulation/random.rs"]
@@ -17,7 +19,7 @@ mod world;
 use world::{Faults, World};
 
 /// Schedules of each kind that run when nothing else is asked for.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 60;
 
 fn run(name: &str, faults: Faults) {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -64,11 +66,51 @@ fn stores_that_are_copied_and_put_back_lose_nothing() {
     run("clones", Faults { network: true, crashes: true, clones: true, ..Faults::default() });
 }
 
+// Verifies: OPS-01, OPS-03, OPS-05, OPS-06, OPS-10
+#[test]
+fn clients_of_hephd_beside_spokes_end_with_every_op() {
+    run("hephd", Faults { network: true, crashes: true, clocks: true, hephd: true, ..Faults::default() });
+    let compacted =
+        Faults { network: true, crashes: true, compaction: true, hephd: true, ..Faults::default() };
+    run("hephd, compaction", compacted);
+}
+
+// Verifies: OPS-50, OPS-51, OPS-64
+#[test]
+fn ops_that_were_refused_for_want_of_rights_are_taken_in_the_end() {
+    run("rights", Faults { network: true, crashes: true, rights: true, ..Faults::default() });
+    run("rights, clones", Faults { network: true, rights: true, clones: true, ..Faults::default() });
+}
+
+// Verifies: OPS-31, OPS-33
+#[test]
+fn a_log_that_an_operator_empties_is_empty_for_all_and_keeps_what_was_never_there() {
+    run("discards", Faults { network: true, crashes: true, discards: true, ..Faults::default() });
+}
+
+// Verifies: OPS-43
+#[test]
+fn what_lies_behind_the_horizon_does_not_come_back() {
+    run(
+        "purges",
+        Faults { network: true, crashes: true, compaction: true, purges: true, ..Faults::default() },
+    );
+}
+
 // Verifies: OPS-12, OPS-14, OPS-25, OPS-33, OPS-41
 #[test]
 fn all_that_can_happen_at_once_ends_equal() {
     run(
         "all",
-        Faults { network: true, crashes: true, clocks: true, compaction: true, restores: true, clones: true },
+        Faults {
+            network: true,
+            crashes: true,
+            clocks: true,
+            compaction: true,
+            restores: true,
+            clones: true,
+            rights: true,
+            ..Faults::default()
+        },
     );
 }

@@ -3,11 +3,13 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use ferry_core::ops::spoke::{
-    PeerTarget, SpokeExchange, SpokeFailure, SpokeNext, SpokeRequest, SpokeStep, clock_offset_ms,
+use ferry_core::ops::{
+    Texts,
+    spoke::{PeerTarget, SpokeExchange, SpokeFailure, SpokeNext, SpokeRequest, SpokeStep, clock_offset_ms},
 };
 use ferry_protocol::ops::{
     LogHead, MissingIds, PageAnswer, PushResults, SnapshotHeader, SnapshotLine, SnapshotReader, SyncCounts,
@@ -34,6 +36,8 @@ pub(super) struct ExchangeRun<'a> {
     pub(super) store: &'a SpokeStore,
     pub(super) hub: &'a HubClient,
     pub(super) environment: &'a Environment,
+    /// Texts that apps are editing.
+    pub(super) texts: &'a Arc<Mutex<Texts>>,
 }
 
 /// The machine, and what it wants next.
@@ -79,8 +83,11 @@ impl ExchangeRun<'_> {
             fault::point("spoke.before_store").map_err(|error| store_failed(&error))?;
             turn = match answer {
                 HubAnswer::Refused(refusal) => {
+                    let texts = Arc::clone(self.texts);
                     let refused = move |sql: &NativeSql<'_>, step: &mut SpokeStep<'_>| {
+                        let before = exchange.counts().rejected;
                         exchange.refused(sql, &refusal, step)?;
+                        forget_refused(&texts, &exchange, before, step);
                         next_turn(exchange, sql, step)
                     };
                     self.write(refused).await?
@@ -113,7 +120,9 @@ impl ExchangeRun<'_> {
         head: LogHead,
         body: Bytes,
     ) -> Result<Turn, HubFailure> {
+        let texts = Arc::clone(self.texts);
         let stored = self.write(move |sql, step| {
+            let before = exchange.counts().rejected;
             let garbled = |error: ferry_protocol::ops::BadOpsMessage| Ok(Stored::Garbled(error.0));
             match request {
                 SpokeRequest::Pull(_) => match read_answer::<PageAnswer<'_>>(&body) {
@@ -130,6 +139,7 @@ impl ExchangeRun<'_> {
                 },
                 SpokeRequest::Snapshot => {}
             }
+            forget_refused(&texts, &exchange, before, step);
             Ok(Stored::Next(Box::new(next_turn(exchange, sql, step)?)))
         });
         match stored.await? {
@@ -174,6 +184,19 @@ impl ExchangeRun<'_> {
             file.write_all(&piece).await.map_err(disk)?;
         }
         file.flush().await.map_err(disk)
+    }
+}
+
+/// A text's later edits would hang on the one that the hub refused: apps go on with what is left of it. On the writer's
+/// thread, so that no edit comes in between.
+fn forget_refused(
+    texts: &Mutex<Texts>,
+    exchange: &SpokeExchange,
+    rejected_before: u64,
+    step: &mut SpokeStep<'_>,
+) {
+    if exchange.counts().rejected > rejected_before {
+        *texts.lock().unwrap_or_else(PoisonError::into_inner) = Texts::new((step.random)());
     }
 }
 

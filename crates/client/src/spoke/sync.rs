@@ -217,14 +217,8 @@ impl SpokeSync {
 
     async fn exchange(&self, client: &mut Option<HubClient>, accepted: Option<String>) -> SyncOutcome {
         let hub = HubClient::renewed(client, &self.address)?;
-        let run = ExchangeRun { store: &self.store, hub, environment: &self.environment };
-        let counts = run.run(self.target.clone(), accepted).await?;
-        if counts.rejected > 0 {
-            // A text's later edits would hang on the one that the hub refused.
-            *self.texts.lock().unwrap_or_else(PoisonError::into_inner) =
-                Texts::new((self.environment.random)());
-        }
-        Ok(counts)
+        let run = ExchangeRun { store: &self.store, hub, environment: &self.environment, texts: &self.texts };
+        run.run(self.target.clone(), accepted).await
     }
 
     fn end(&self, outcome: SyncOutcome, pause: Duration) {

@@ -166,15 +166,24 @@ impl<'a, S: Sql> Appending<'a, S> {
     }
 
     fn write_new(&mut self, plan: Plan) -> Step<WrittenOp, S::Error> {
-        if let Some(entity) = &plan.entity
-            && let Some((hlc, is_dead)) = seen::entity(self.sql, entity)?
-        {
-            if is_dead && plan.kind != OpKind::Tombstone && plan.kind.is_merged() {
-                let message = format!("the entity {entity:?} is deleted: write to a new one");
-                return Ok(Err(OpsRefusal::new(SpokeErrorCode::EntityDeleted, message)));
+        let mut base = Vec::new();
+        if let Some(entity) = &plan.entity {
+            let found = match &plan.field {
+                Some(field) if plan.kind == OpKind::Set && plan.base.is_none() => {
+                    let (found, seen) = seen::scalar(self.sql, entity, field)?;
+                    base = seen;
+                    found
+                }
+                _ => seen::entity(self.sql, entity)?,
+            };
+            if let Some((hlc, is_dead)) = found {
+                if is_dead && plan.kind != OpKind::Tombstone && plan.kind.is_merged() {
+                    let message = format!("the entity {entity:?} is deleted: write to a new one");
+                    return Ok(Err(OpsRefusal::new(SpokeErrorCode::EntityDeleted, message)));
+                }
+                // Whoever has seen an op writes later ones with greater clocks.
+                self.clock = self.clock.max(hlc);
             }
-            // Whoever has seen an op writes later ones with greater clocks.
-            self.clock = self.clock.max(hlc);
         }
         match plan.kind {
             OpKind::Conflict => Ok(Err(OpsRefusal::invalid("kind: conflicts are recorded by hubs alone"))),
@@ -184,14 +193,7 @@ impl<'a, S: Sql> Appending<'a, S> {
             }
             OpKind::LinkRemove => self.write_unlink(plan),
             OpKind::Tombstone => self.write_tombstone(plan),
-            OpKind::Set if plan.base.is_none() => {
-                let base = match (&plan.entity, &plan.field) {
-                    (Some(entity), Some(field)) => seen::scalar(self.sql, entity, field)?,
-                    _ => Vec::new(),
-                };
-                self.store(plan, base, Vec::new())
-            }
-            _ => self.store(plan, Vec::new(), Vec::new()),
+            _ => self.store(plan, base, Vec::new()),
         }
     }
 

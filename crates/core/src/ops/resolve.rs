@@ -1,13 +1,16 @@
 //! Resolves conflicts (OPS-27).
 
-use ferry_protocol::ops::{OpKind, ResolveParams, ResolveTake, SpokeErrorCode};
+use ferry_protocol::ops::{MERGED_TEXT_ID_PREFIX, OpKind, ResolveParams, ResolveTake, SpokeErrorCode};
+use ferry_types::Hlc;
 
 use super::{
     OpsRefusal, Texts,
     append::{AppendedOps, Appending, OpWriter, Plan},
     conflict::{self, Recorded},
     entity,
+    merge::{self, text::TextHead},
     prefixes::Prefixes,
+    row,
 };
 use crate::sql::Sql;
 
@@ -113,9 +116,24 @@ fn deleted<S: Sql>(
         }
     };
     let mut tombstone = Plan::new(OpKind::Tombstone, &conflict.entity, None, None);
-    tombstone.base = Some(vec![conflict.loser.clone()]);
+    tombstone.base = Some(lost_heads(sql, conflict)?);
     plans.push(tombstone);
     Ok(Ok(plans))
+}
+
+/// The write that lost, as every store knows it: a compacted text also by the edits that it stands for, since others have
+/// those in its place.
+fn lost_heads<S: Sql>(sql: &S, conflict: &Recorded) -> Result<Vec<String>, S::Error> {
+    let mut lost = vec![conflict.loser.clone()];
+    if conflict.loser.starts_with(MERGED_TEXT_ID_PREFIX)
+        && let Some(known) = row::known(sql, &conflict.id)?
+    {
+        let heads = merge::text::heads(sql, &conflict.entity, &conflict.field)?;
+        let at: Option<Hlc> = known.hlc.parse().ok();
+        let is_lost = |head: &TextHead| head.hlc <= at && head.id != conflict.loser;
+        lost.extend(heads.into_iter().filter(is_lost).map(|head| head.id));
+    }
+    Ok(lost)
 }
 
 /// What writes the merged entity, with the lost value, under another name.

@@ -7,6 +7,9 @@
 
 use crate::sql::Sql;
 
+/// Where hephd's clients stand; nobody else looks for an HLC alone.
+const SHIM_INDEX: &str = "CREATE INDEX IF NOT EXISTS _ferry_ops_hlc ON _ferry_ops(hlc)";
+
 const TABLES: &[&str] = &[
     // `hub_seq`: on a spoke the hub's number, once it is known.
     "CREATE TABLE IF NOT EXISTS _ferry_ops(
@@ -14,7 +17,6 @@ const TABLES: &[&str] = &[
         origin TEXT, kind TEXT, entity TEXT, field TEXT,
         via_shim INTEGER NOT NULL, principal TEXT, commit_seq INTEGER NOT NULL, received_ms INTEGER NOT NULL,
         hub_seq INTEGER, raw TEXT NOT NULL) STRICT",
-    "CREATE INDEX IF NOT EXISTS _ferry_ops_hlc ON _ferry_ops(hlc)",
     "CREATE INDEX IF NOT EXISTS _ferry_ops_entity ON _ferry_ops(entity, field, origin, hlc) WHERE entity IS NOT NULL",
     // The updates of one text in the order of arrival.
     "CREATE INDEX IF NOT EXISTS _ferry_ops_text ON _ferry_ops(entity, field, op_seq) WHERE kind = 'text'",
@@ -113,7 +115,29 @@ pub(super) const DERIVED: &[&str] = &[
 /// # Errors
 /// What storage reports.
 pub fn create<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    create_tables(sql)?;
+    create_shim_index(sql)
+}
+
+/// The same for a spoke's store, every op of which would be written into an index that only hubs need.
+///
+/// # Errors
+/// What storage reports.
+pub(super) fn create_for_spoke<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    create_tables(sql)?;
+    sql.execute("DROP INDEX IF EXISTS _ferry_ops_hlc", &[]).map(drop)
+}
+
+fn create_tables<S: Sql>(sql: &S) -> Result<(), S::Error> {
     TABLES.iter().chain(VIEWS).try_for_each(|statement| sql.execute(statement, &[]).map(drop))
+}
+
+/// Makes the index that only hubs need.
+///
+/// # Errors
+/// What storage reports.
+pub(super) fn create_shim_index<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    sql.execute(SHIM_INDEX, &[]).map(drop)
 }
 
 /// Whether the tables are there.

@@ -1,12 +1,12 @@
 //! What must hold at the end of every schedule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_core::ops::merge;
 use ferry_sqlite::NativeSql;
 use rusqlite::{Connection, types::Value};
 
-use super::{hub::Hub, spoke::Spoke};
+use super::{hephd::Hephd, hub::Hub, spoke::Spoke, world::Faults};
 
 fn rows(connection: &Connection, query: &str) -> Vec<Vec<String>> {
     let mut statement = connection.prepare(query).unwrap();
@@ -49,6 +49,31 @@ fn state(connection: &Connection) -> Vec<Vec<String>> {
     all
 }
 
+/// The same of what was not deleted: a hub forgets what was, some day, and spokes do not (OPS-43).
+fn living(connection: &Connection) -> Vec<Vec<String>> {
+    let dead: BTreeSet<String> = rows(connection, "SELECT entity FROM _ferry_op_entities WHERE dead = 1")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    let entity = |row: &Vec<String>| if row[0] == "conflict" { row[2].clone() } else { row[1].clone() };
+    state(connection).into_iter().filter(|row| !dead.contains(&entity(row))).collect()
+}
+
+/// Foreign ops are everywhere, each as it was written, and so with hephd's clients.
+pub(crate) fn foreign(hub: &Hub, spokes: &[Spoke], clients: &[Hephd]) {
+    let of = |connection: &Connection| {
+        let all = rows(connection, "SELECT hlc, raw FROM _ferry_ops WHERE kind IS NULL ORDER BY hlc, raw");
+        all.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect::<BTreeSet<_>>()
+    };
+    let expected = of(&hub.connection);
+    for (at, spoke) in spokes.iter().enumerate() {
+        assert_eq!(of(&spoke.connection), expected, "spoke {at}: foreign ops");
+    }
+    for (at, client) in clients.iter().enumerate() {
+        assert_eq!(client.ops, expected, "hephd's client {at}");
+    }
+}
+
 /// Heads of scalars. A store that never had what was dropped may hold a late write for one that another store knows to be
 /// covered; neither is in conflict for that.
 fn heads(connection: &Connection) -> Vec<Vec<String>> {
@@ -77,7 +102,8 @@ fn conflicts(connection: &Connection) -> BTreeMap<String, String> {
     all.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
 }
 
-pub(crate) fn equal(hub: &Hub, spokes: &[Spoke], was_compacted: bool) {
+pub(crate) fn equal(hub: &Hub, spokes: &[Spoke], faults: Faults) {
+    let state = |connection: &Connection| if faults.purges { living(connection) } else { state(connection) };
     let expected = state(&hub.connection);
     let recorded = conflicts(&hub.connection);
     for (at, spoke) in spokes.iter().enumerate() {
@@ -92,7 +118,7 @@ pub(crate) fn equal(hub: &Hub, spokes: &[Spoke], was_compacted: bool) {
                 only(&shown, &expected)
             );
         }
-        if !was_compacted {
+        if !faults.compaction && !faults.purges {
             assert_eq!(heads(&spoke.connection), heads(&hub.connection), "spoke {at}: heads");
         }
         for (id, raw) in conflicts(&spoke.connection) {
@@ -103,6 +129,9 @@ pub(crate) fn equal(hub: &Hub, spokes: &[Spoke], was_compacted: bool) {
         let waiting =
             rows(&spoke.connection, "SELECT id, state, code FROM _ferry_op_outbox WHERE state = 'pending'");
         assert!(waiting.is_empty(), "spoke {at}: {waiting:?}");
+        let refused = "SELECT id, code FROM _ferry_op_outbox WHERE state = 'refused'
+            AND code IN ('origin_forbidden', 'entity_forbidden')";
+        assert!(rows(&spoke.connection, refused).is_empty(), "spoke {at}: it may write everything by now");
     }
     // What is derived is what the log says.
     for connection in std::iter::once(&hub.connection).chain(spokes.iter().map(|spoke| &spoke.connection)) {
@@ -117,7 +146,8 @@ fn holds(connection: &Connection, id: &str) -> bool {
     connection.query_row(query, [id], |row| row.get::<_, i64>(0)).unwrap() > 0
 }
 
-pub(crate) fn nothing_lost(hub: &Hub, spokes: &[Spoke], was_compacted: bool) {
+pub(crate) fn nothing_lost(hub: &Hub, spokes: &[Spoke], faults: Faults) {
+    let was_compacted = faults.compaction || faults.purges;
     let known = |id: &str| {
         let query = "SELECT count(*) FROM (SELECT id FROM _ferry_ops UNION ALL SELECT id FROM _ferry_op_seen) WHERE id = ?1";
         hub.connection.query_row(query, [id], |row| row.get::<_, i64>(0)).unwrap() > 0
@@ -135,6 +165,8 @@ pub(crate) fn nothing_lost(hub: &Hub, spokes: &[Spoke], was_compacted: bool) {
                     // Told to its user as a problem, and kept.
                     Some(("refused", _)) => break,
                     // Compacted here, and the hub that knew it was replaced: it is covered wherever it is (OPS-40).
+                    // What was there when an operator emptied the log, or is behind the horizon.
+                    None if (faults.discards || faults.purges) && hub.ever_stored.contains(&current) => break,
                     None if was_compacted && !holds(&spoke.connection, &current) => break,
                     other => panic!("spoke {at}: {raw} is lost: {current} is {other:?}"),
                 }

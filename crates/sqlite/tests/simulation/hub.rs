@@ -1,8 +1,10 @@
 //! The hub of a simulated world: its database, what the control plane remembers of it, and copies of both.
 
+use std::collections::BTreeSet;
+
 use ferry_core::ops::{
     Prefixes,
-    compact::{Compaction, compact_step},
+    compact::{Compaction, compact_step, purge_step},
     epoch::{CursorClaim, LogRefusal, begin_epoch, prove_cursor, prove_log},
     meta,
     pull::{OpsPull, missing, pull},
@@ -18,7 +20,7 @@ use ferry_sqlite::{NativeSql, Result};
 use ferry_types::{OpSeq, Seq, UnixMillis};
 use rusqlite::Connection;
 
-use super::{random::Random, spoke::copy};
+use super::{hephd::Hephd, random::Random, spoke::copy};
 
 pub(crate) const MAX_SKEW_MS: i64 = 2_000;
 
@@ -53,7 +55,12 @@ pub(crate) struct Hub {
     /// Epoch and head as the control plane noted them.
     watermark: Option<(String, OpSeq)>,
     backups: Vec<Connection>,
+    /// Ids of ops that were stored at any time.
+    pub(crate) ever_stored: BTreeSet<String>,
 }
+
+/// Who may write ops of every origin.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Runs `work` in a transaction that is committed, or, if the process crashes first, lost.
 pub(crate) fn transaction<T>(
@@ -72,7 +79,14 @@ impl Hub {
         let connection = Connection::open_in_memory().unwrap();
         let (id, epoch) = (format!("{:032x}", u128::from(random.next())), format!("{:016x}", random.next()));
         meta::begin(&NativeSql(&connection), &id, &epoch).unwrap();
-        Self { connection, now, commit: 0, watermark: None, backups: Vec::new() }
+        Self {
+            connection,
+            now,
+            commit: 0,
+            watermark: None,
+            backups: Vec::new(),
+            ever_stored: BTreeSet::new(),
+        }
     }
 
     fn clocks(&self) -> Clocks {
@@ -94,7 +108,40 @@ impl Hub {
         self.commit += 1;
         let answer = transaction(&self.connection, crashes, |sql| self.handle(sql, request, principal));
         self.note_watermark();
+        if let Some(Answer::Pushed(_, results)) = &answer {
+            let stored = results.iter().filter(|result| result.seq.is_some());
+            self.ever_stored.extend(stored.filter_map(|result| result.id.clone()));
+        }
         answer
+    }
+
+    /// An exchange of one of hephd's clients, whose answers may be lost.
+    pub(crate) fn exchange(
+        &mut self,
+        client: &mut Hephd,
+        (hears_pull, hears_push): (bool, bool),
+        page_bytes: u64,
+    ) {
+        let pulled = client.pull(&NativeSql(&self.connection), page_bytes);
+        if !hears_pull {
+            return;
+        }
+        client.hear(pulled);
+        self.commit += 1;
+        let (clocks, commit, ops) = (self.clocks(), Seq(self.commit), client.tail());
+        let by = Pushing {
+            origin: None,
+            principal: "u_1",
+            is_admin: false,
+            prefixes: Prefixes::default(),
+            via_shim: true,
+            atomic: false,
+        };
+        transaction(&self.connection, !hears_push, |sql| {
+            let raws: Vec<&str> = ops.iter().map(String::as_str).collect();
+            push(sql, &raws, &by, &clocks, &PushLimits::default(), commit)
+        });
+        self.note_watermark();
     }
 
     fn handle(&self, sql: &NativeSql<'_>, request: &SpokeRequest, principal: &str) -> Result<Answer> {
@@ -141,7 +188,7 @@ impl Hub {
                 let by = Pushing {
                     origin: *origin,
                     principal,
-                    is_admin: false,
+                    is_admin: principal == ADMIN,
                     prefixes: Prefixes::default(),
                     via_shim: false,
                     atomic: false,
@@ -186,6 +233,20 @@ impl Hub {
         transaction(&self.connection, false, |sql| compact_step(sql, &wanted));
     }
 
+    /// Forgets all that is older than now, as far as it may be.
+    pub(crate) fn purge(&self) {
+        let wanted = Compaction { now: UnixMillis(self.now), days: 0, most: 20 };
+        while transaction(&self.connection, false, |sql| compact_step(sql, &wanted)).unwrap().has_more {}
+        while transaction(&self.connection, false, |sql| purge_step(sql, &wanted)).unwrap().has_more {}
+    }
+
+    /// An operator empties the log.
+    pub(crate) fn discard(&mut self, random: &mut Random) {
+        let epoch = format!("{:016x}", random.next());
+        transaction(&self.connection, false, |sql| begin_epoch(sql, &epoch, EpochPolicy::Discard));
+        self.note_watermark();
+    }
+
     fn note_watermark(&mut self) {
         let meta = meta::read(&NativeSql(&self.connection)).unwrap().unwrap();
         self.watermark = Some((meta.epoch, meta.head));
@@ -212,7 +273,8 @@ impl Hub {
     /// An empty hub takes its place.
     pub(crate) fn replace(&mut self, random: &mut Random) {
         let now = self.now;
-        *self = Self::new(random, now);
+        let ever_stored = std::mem::take(&mut self.ever_stored);
+        *self = Self { ever_stored, ..Self::new(random, now) };
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ferry_core::ops::{
     Prefixes, Texts, conflict,
-    spoke::{PeerTarget, SpokeExchange, SpokeNext, SpokeRequest, SpokeStep, append, prepare, resolve},
+    spoke::{
+        PeerTarget, SpokeExchange, SpokeFailure, SpokeNext, SpokeRequest, SpokeStep, append, prepare, resolve,
+    },
 };
 use ferry_protocol::ops::{ConflictsListParams, LogHead, OpDraft, PageAnswer, ResolveParams, read_answer};
 use ferry_sqlite::NativeSql;
@@ -32,6 +34,10 @@ pub(crate) struct Spoke {
     /// Ops that a caller was told are stored, by id; of a store that was put back only what it held then.
     pub(crate) acknowledged: BTreeMap<String, String>,
     pub(crate) backup: Option<(Connection, BTreeMap<String, String>)>,
+    /// Whose credential it shows.
+    pub(crate) principal: &'static str,
+    /// A log that its user wants to be followed: the hub was replaced, and the first to give it ops shared none with this one.
+    accepted: Option<String>,
     random: Random,
 }
 
@@ -51,7 +57,17 @@ impl Spoke {
 
     fn with(connection: Connection, mut random: Random, acknowledged: BTreeMap<String, String>) -> Self {
         let texts = Texts::new(random.next());
-        Self { connection, offset_ms: 0, exchange: None, texts, acknowledged, backup: None, random }
+        Self {
+            connection,
+            offset_ms: 0,
+            exchange: None,
+            texts,
+            acknowledged,
+            backup: None,
+            principal: "u_1",
+            accepted: None,
+            random,
+        }
     }
 
     /// A second store with the same content: both go on.
@@ -136,7 +152,9 @@ impl Spoke {
     /// The next request of its exchange, which is begun if there is none; `None`: the exchange is over, or it crashed.
     pub(crate) fn ask(&mut self, now: i64, crashes: bool) -> Option<SpokeRequest> {
         let target = PeerTarget { url: "http://hub".into(), database: "notes".into() };
-        let mut exchange = self.exchange.take().unwrap_or_else(|| SpokeExchange::new(target, None));
+        let mut exchange = self.exchange.take().unwrap_or_else(|| {
+            SpokeExchange::new(target, self.accepted.take()).with_credential(self.principal.to_owned())
+        });
         let now = now + self.offset_ms;
         let random = &mut self.random;
         let next =
@@ -155,6 +173,10 @@ impl Spoke {
                 self.ask(now - self.offset_ms, crashes)
             }
             Some(SpokeNext::Done) => None,
+            Some(SpokeNext::Failed(SpokeFailure::Foreign { hub_id })) => {
+                self.accepted = Some(hub_id);
+                None
+            }
             Some(SpokeNext::Failed(failure)) => panic!("an exchange failed: {failure}"),
         }
     }
@@ -163,6 +185,7 @@ impl Spoke {
     pub(crate) fn hear(&mut self, answer: &Answer, now: i64, crashes: bool) {
         let Some(mut exchange) = self.exchange.take() else { return };
         let now = now + self.offset_ms;
+        let rejected = exchange.counts().rejected;
         let random = &mut self.random;
         let heard = transaction(&self.connection, crashes, |sql| {
             step(random, now, |step| match answer {
@@ -181,7 +204,13 @@ impl Spoke {
         });
         match heard {
             None => self.crash(),
-            Some(()) => self.exchange = Some(exchange),
+            Some(()) => {
+                // No later edit of a text may hang on one that the hub refused.
+                if exchange.counts().rejected > rejected {
+                    self.texts = Texts::new(self.random.next());
+                }
+                self.exchange = Some(exchange);
+            }
         }
     }
 }

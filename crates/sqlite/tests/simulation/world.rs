@@ -4,7 +4,8 @@ use ferry_core::ops::spoke::SpokeRequest;
 
 use super::{
     check,
-    hub::{Hub, MAX_SKEW_MS},
+    hephd::Hephd,
+    hub::{ADMIN, Hub, MAX_SKEW_MS},
     random::Random,
     spoke::Spoke,
 };
@@ -25,6 +26,14 @@ pub(crate) struct Faults {
     pub(crate) restores: bool,
     /// Stores of spokes are copied and put back.
     pub(crate) clones: bool,
+    /// Credentials change, and with them whose the origins of ops are.
+    pub(crate) rights: bool,
+    /// Clients of hephd's sync beside the spokes.
+    pub(crate) hephd: bool,
+    /// An operator empties the log.
+    pub(crate) discards: bool,
+    /// The hub forgets what lies behind its horizon.
+    pub(crate) purges: bool,
 }
 
 pub(crate) struct World {
@@ -34,8 +43,11 @@ pub(crate) struct World {
     hub: Hub,
     spokes: Vec<Spoke>,
     /// Requests that reach the hub late; nobody waits for the answers.
-    late: Vec<SpokeRequest>,
+    late: Vec<(SpokeRequest, &'static str)>,
     written: u32,
+    hephds: Vec<Hephd>,
+    /// How often was purged: names of entities are not used again.
+    purged: u32,
 }
 
 /// Tells what happens, if the environment asks for it.
@@ -58,7 +70,8 @@ impl World {
         let mut random = Random::new(seed);
         let hub = Hub::new(&mut random, START_MS);
         let spokes = (0..2 + random.below(2)).map(|_| Spoke::new(&mut random)).collect();
-        Self { random, faults, now: START_MS, hub, spokes, late: Vec::new(), written: 0 }
+        let hephds = if faults.hephd { vec![Hephd::new(true), Hephd::new(false)] } else { Vec::new() };
+        Self { random, faults, now: START_MS, hub, spokes, late: Vec::new(), written: 0, hephds, purged: 0 }
     }
 
     pub(crate) fn run(mut self) {
@@ -68,13 +81,14 @@ impl World {
             self.step();
         }
         self.heal();
-        check::equal(&self.hub, &self.spokes, self.faults.compaction);
-        check::nothing_lost(&self.hub, &self.spokes, self.faults.compaction);
+        check::equal(&self.hub, &self.spokes, self.faults);
+        check::nothing_lost(&self.hub, &self.spokes, self.faults);
+        check::foreign(&self.hub, &self.spokes, &self.hephds);
     }
 
     fn step(&mut self) {
         let at = self.random.below(self.spokes.len());
-        match self.random.below(100) {
+        match self.random.below(110) {
             0..=29 => self.write(at),
             30..=33 => {
                 let now = self.now;
@@ -82,8 +96,8 @@ impl World {
             }
             34..=79 => self.exchange(at),
             80..=82 => {
-                if let Some(late) = self.late.pop() {
-                    self.hub.answer(&late, "u_1", false);
+                if let Some((late, principal)) = self.late.pop() {
+                    self.hub.answer(&late, principal, false);
                 }
             }
             83..=84 => self.hub.release(),
@@ -96,6 +110,22 @@ impl World {
             }
             92..=94 if self.faults.restores => self.restore(),
             95..=97 if self.faults.clones => self.copy_store(at),
+            98..=100 if self.faults.rights => {
+                self.spokes[at].principal = ["u_1", "u_2"][self.random.below(2)];
+                self.spokes[at].give_up();
+            }
+            101..=107 if self.faults.hephd => self.hephd(),
+            108 if self.faults.discards => {
+                trace(|| "discard".to_owned());
+                self.hub.discard(&mut self.random);
+            }
+            109 if self.faults.purges => {
+                trace(|| "purge".to_owned());
+                self.hub.now += 1;
+                self.now = self.hub.now;
+                self.hub.purge();
+                self.purged += 1;
+            }
             _ => {}
         }
     }
@@ -105,7 +135,12 @@ impl World {
         let random = &mut self.random;
         self.written += 1;
         let mark = format!("m{}", self.written);
-        let entity = format!("node/{}", random.below(3));
+        let purged = self.purged;
+        let node = |number: usize| match purged {
+            0 => format!("node/{number}"),
+            purged => format!("node/{purged}.{number}"),
+        };
+        let entity = node(random.below(3));
         let field = ["title", "body"][random.below(2)];
         let draft = match random.below(20) {
             0 => format!(r#"{{"kind":"create","entity":"{entity}","value":"{mark}"}}"#),
@@ -119,14 +154,14 @@ impl World {
             }
             15..=16 => {
                 format!(
-                    r#"{{"kind":"link.add","entity":"{entity}","field":"tag","value":{{"to":"node/{}"}}}}"#,
-                    random.below(3)
+                    r#"{{"kind":"link.add","entity":"{entity}","field":"tag","value":{{"to":"{}"}}}}"#,
+                    node(random.below(3))
                 )
             }
             17 => {
                 format!(
-                    r#"{{"kind":"link.remove","entity":"{entity}","field":"tag","value":{{"to":"node/{}"}}}}"#,
-                    random.below(3)
+                    r#"{{"kind":"link.remove","entity":"{entity}","field":"tag","value":{{"to":"{}"}}}}"#,
+                    node(random.below(3))
                 )
             }
             18 => format!(r#"{{"kind":"node.move","entity":"{entity}","value":"{mark}"}}"#),
@@ -137,23 +172,45 @@ impl World {
         self.spokes[at].append(self.now, &format!("[{draft}]"), crashes);
     }
 
+    /// One of hephd's clients writes, or exchanges.
+    fn hephd(&mut self) {
+        let random = &mut self.random;
+        let client = &mut self.hephds[random.below(2)];
+        if random.chance(50) {
+            self.written += 1;
+            let ahead = if self.faults.clocks && random.chance(10) { 3 * MAX_SKEW_MS } else { 0 };
+            let late = i64::try_from(random.below(20_000)).unwrap();
+            client.write(self.now + ahead - late, &format!("f{}", self.written), random);
+            return;
+        }
+        let faults = self.faults;
+        let hears = (
+            !(faults.network && random.chance(15)),
+            !((faults.network || faults.crashes) && random.chance(15)),
+        );
+        // From pages of one op to whole logs.
+        let page_bytes = [1, 300, u64::MAX][random.below(3)];
+        self.hub.exchange(client, hears, page_bytes);
+    }
+
     /// A request and its answer, either of which may not come through.
     fn exchange(&mut self, at: usize) {
         let (now, faults) = (self.now, self.faults);
         let random = &mut self.random;
+        let principal = self.spokes[at].principal;
         let mut chance = |is_on: bool, percent| is_on && random.chance(percent);
         let Some(request) = self.spokes[at].ask(now, chance(faults.crashes, 3)) else { return };
         trace(|| format!("spoke {at}: asks {}", short(&format!("{request:?}"))));
         if chance(faults.network, 8) {
             // Lost, or late.
             if chance(true, 50) {
-                self.late.push(request);
+                self.late.push((request, principal));
             }
             return self.spokes[at].give_up();
         }
-        let answer = self.hub.answer(&request, "u_1", chance(faults.crashes, 3));
+        let answer = self.hub.answer(&request, principal, chance(faults.crashes, 3));
         if chance(faults.network, 5) {
-            self.late.push(request);
+            self.late.push((request, principal));
         }
         trace(|| {
             format!(
@@ -212,13 +269,16 @@ impl World {
 
     /// Faults end, clocks are set, and everybody exchanges until nothing is left to say.
     fn heal(&mut self) {
-        for late in std::mem::take(&mut self.late) {
-            self.hub.answer(&late, "u_1", false);
+        for (late, principal) in std::mem::take(&mut self.late) {
+            self.hub.answer(&late, principal, false);
         }
         self.now += 60_000;
         self.hub.now = self.hub.now.max(self.now);
         for spoke in &mut self.spokes {
             spoke.offset_ms = 0;
+            if self.faults.rights {
+                spoke.principal = ADMIN;
+            }
             spoke.give_up();
         }
         let mut quiet = 0;
@@ -230,6 +290,9 @@ impl World {
                 self.now = self.hub.now;
             }
             self.hub.release();
+            for client in &mut self.hephds {
+                self.hub.exchange(client, (true, true), 300);
+            }
             let before = check::fingerprint(&self.hub, &self.spokes);
             for at in 0..self.spokes.len() {
                 self.exchange_whole(at);
@@ -245,7 +308,7 @@ impl World {
         for step in 0.. {
             assert!(step < 2_000, "an exchange does not end");
             let Some(request) = self.spokes[at].ask(self.now, false) else { break };
-            let answer = self.hub.answer(&request, "u_1", false).unwrap();
+            let answer = self.hub.answer(&request, self.spokes[at].principal, false).unwrap();
             trace(|| format!("spoke {at}: asks {}", short(&format!("{request:?}"))));
             trace(|| format!("hub: {}", short(&answer.summary())));
             self.spokes[at].hear(&answer, self.now, false);

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use ferry_protocol::ops::{OP_LIST_MAX, canonical_digest};
 use ferry_types::{Hlc, HlcState, OriginId};
 
-use crate::sql::{Damaged, Sql, Value};
+use crate::sql::{Damaged, Row, Sql, Value};
 
 const ENTITY: &str = "SELECT hlc, dead FROM _ferry_op_entities WHERE entity = ?1";
-const SCALAR: &str = "SELECT winner, others FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
+const SCALAR: &str = "SELECT e.hlc, e.dead, f.winner, f.others FROM _ferry_op_entities AS e
+    LEFT JOIN _ferry_op_fields AS f ON f.entity = ?1 AND f.field = ?2 WHERE e.entity = ?1";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 const HEADS_OF_VALUE: &str =
     "SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND digest = ?3";
@@ -24,29 +25,38 @@ const OWN_HEADS: &str = "SELECT winner FROM _ferry_op_fields
     UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND origin = ?2";
 
 /// The clock of an entity's newest op, and whether the entity is deleted.
-pub(super) fn entity<S: Sql>(sql: &S, entity: &str) -> Result<Option<(HlcState, bool)>, S::Error> {
-    sql.first(ENTITY, &[entity.into()], |row| {
-        let hlc: Result<Hlc, _> = row.text(0)?.parse();
-        let hlc = hlc.map_err(|_| Damaged { column: 0, expected: "an hlc" })?;
-        Ok((hlc.state(), row.integer(1)? == 1))
-    })
+pub(super) type SeenEntity = (HlcState, bool);
+/// The same, and what a new value of a scalar replaces.
+pub(super) type SeenScalar = (Option<SeenEntity>, Vec<String>);
+
+/// The clock of an entity's newest op, and whether the entity is deleted.
+pub(super) fn entity<S: Sql>(sql: &S, entity: &str) -> Result<Option<SeenEntity>, S::Error> {
+    sql.first(ENTITY, &[entity.into()], |row| read_entity::<S::Error>(row))
 }
 
-/// The winner of a scalar, and the heads that say the same.
-pub(super) fn scalar<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<Vec<String>, S::Error> {
+/// The same, and the scalar's winner with the heads that say the same.
+pub(super) fn scalar<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<SeenScalar, S::Error> {
     let key = [entity.into(), field.into()];
-    let found =
-        sql.first(SCALAR, &key, |row| Ok((row.optional_text(0)?.map(str::to_owned), row.integer(1)?)))?;
-    let Some((Some(winner), others)) = found else { return Ok(Vec::new()) };
-    let mut base = vec![winner];
-    if others > 0 {
+    let found = sql.first(SCALAR, &key, |row| {
+        let winner = row.optional_text(2)?.map(str::to_owned);
+        Ok((read_entity::<S::Error>(row)?, winner, row.optional_integer(3)?.unwrap_or(0)))
+    })?;
+    let Some((entity_row, winner, others)) = found else { return Ok((None, Vec::new())) };
+    let mut base: Vec<String> = winner.into_iter().collect();
+    if others > 0 && !base.is_empty() {
         let digest = sql.first(VALUE, &key, |row| Ok(canonical_digest(row.text(0)?)))?;
         if let Some(digest) = digest {
             base.extend(ids(sql, HEADS_OF_VALUE, &[entity.into(), field.into(), digest[..].into()])?);
             base.truncate(OP_LIST_MAX);
         }
     }
-    Ok(base)
+    Ok((Some(entity_row), base))
+}
+
+fn read_entity<E: From<Damaged>>(row: &dyn Row) -> Result<SeenEntity, E> {
+    let hlc: Result<Hlc, _> = row.text(0)?.parse();
+    let hlc = hlc.map_err(|_| Damaged { column: 0, expected: "an hlc" })?;
+    Ok((hlc.state(), row.integer(1)? == 1))
 }
 
 /// The adds of a link that are not removed.

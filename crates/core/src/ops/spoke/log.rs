@@ -163,6 +163,19 @@ pub(super) fn forget_hub_seqs<S: Sql>(sql: &S) -> Result<(), S::Error> {
     sql.execute("UPDATE _ferry_ops SET hub_seq = NULL WHERE hub_seq IS NOT NULL", &[]).map(drop)
 }
 
+/// Drops the conflict ops that no hub has told of since its numbers were forgotten: it lost the log in which they were
+/// recorded, and records anew what is still in conflict.
+pub(super) fn drop_untold_conflicts<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    for delete in [
+        "DELETE FROM _ferry_op_conflicts WHERE id IN
+            (SELECT id FROM _ferry_ops WHERE kind = 'conflict' AND hub_seq IS NULL)",
+        "DELETE FROM _ferry_ops WHERE kind = 'conflict' AND hub_seq IS NULL",
+    ] {
+        sql.execute(delete, &[])?;
+    }
+    Ok(())
+}
+
 /// Empties the log; gives the texts of these ops. What is derived of it is made anew by the caller, with [`rebuild`].
 pub(super) fn clear_but<S: Sql>(sql: &S, kept: &[String]) -> Result<Vec<String>, S::Error> {
     let mut texts = Vec::new();

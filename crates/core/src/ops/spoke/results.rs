@@ -6,6 +6,7 @@ use ferry_types::{Hlc, OpSeq};
 use super::{
     SpokeStep, log,
     outbox::{self, OutboxEntry, OutboxState},
+    peer,
     restamp::{Restamp, own_op},
 };
 use crate::{ops::meta, sql::Sql};
@@ -18,6 +19,8 @@ pub(super) struct PushAnswer<'a> {
     pub(super) results: &'a [OpResult],
     /// How far this spoke has pulled.
     pub(super) cursor: OpSeq,
+    /// What is stored right behind the cursor moves it: there is nothing in between that this spoke lacks (OPS-09).
+    pub(super) moves_cursor: bool,
     /// The hub's clock.
     pub(super) hub_time_ms: i64,
 }
@@ -41,6 +44,7 @@ impl PushAnswer<'_> {
         step: &mut SpokeStep<'_>,
     ) -> Result<(), S::Error> {
         let mut ahead: Option<Ahead> = None;
+        let mut passed: Option<(OpSeq, &str)> = None;
         for (id, result) in self.ids.iter().zip(self.results) {
             if result.differs {
                 warnings.push(format!("op {id}: the hub holds another op under this id, and keeps that one"));
@@ -51,7 +55,10 @@ impl PushAnswer<'_> {
             match (result.status, own) {
                 (OpStatus::Accepted | OpStatus::Duplicate, own) => {
                     counts.pushed += 1;
-                    self.stored(sql, id, result, own.as_ref())?;
+                    let cursor = passed.map_or(self.cursor, |(seq, _)| seq);
+                    if self.stored(sql, id, result, (own.as_ref(), cursor))? {
+                        passed = Some((cursor.next(), id));
+                    }
                 }
                 // The hub refuses what another origin wrote: that one sees to it.
                 (_, None) => {}
@@ -70,34 +77,41 @@ impl PushAnswer<'_> {
                 }
             }
         }
+        if let Some((cursor, id)) = passed {
+            peer::set_cursor(sql, cursor, Some(id))?;
+        }
         match ahead {
             Some(ahead) => self.repair(sql, &ahead, step),
             None => Ok(()),
         }
     }
 
+    /// Notes that the hub has an op; tells whether that moves the cursor.
     fn stored<S: Sql>(
         &self,
         sql: &S,
         id: &str,
         result: &OpResult,
-        own: Option<&OutboxEntry>,
-    ) -> Result<(), S::Error> {
-        let Some(seq) = result.seq else { return Ok(()) };
+        (own, cursor): (Option<&OutboxEntry>, OpSeq),
+    ) -> Result<bool, S::Error> {
+        let Some(seq) = result.seq else { return Ok(false) };
         let is_restamped =
             || -> Result<bool, S::Error> { Ok(own_op(sql, id)?.is_some_and(|op| op.replaces.is_some())) };
         if result.status == OpStatus::Duplicate && own.is_some() && is_restamped()? {
             // It may be the one that it replaces which is stored: a pull shows which (OPS-12).
-            return outbox::remove(sql, id);
+            return outbox::remove(sql, id).map(|()| false);
         }
         // All of the hub's log up to the cursor is here, and this was not in it: a copy of this store had pushed it, and it
         // was compacted since (OPS-40).
         if result.status == OpStatus::Duplicate && own.is_some() && seq <= self.cursor {
             outbox::remove(sql, id)?;
-            return log::forget(sql, id);
+            return log::forget(sql, id).map(|()| false);
         }
         log::acknowledge(sql, id, seq)?;
-        outbox::stored(sql, (id, own.map_or("", |own| &own.hlc)), seq, self.cursor)
+        if self.moves_cursor && seq == cursor.next() {
+            return outbox::remove(sql, id).map(|()| true);
+        }
+        outbox::stored(sql, (id, own.map_or("", |own| &own.hlc)), seq, cursor).map(|()| false)
     }
 
     /// Writes the ops from the first one that is too far ahead with times that the hub takes, if there are any (OPS-12).

@@ -8,7 +8,7 @@ use crate::{
     ops::{
         merge::{self, NewConflict},
         meta::{self, MetaKey},
-        origins,
+        origins, schema,
     },
     sql::{Damaged, Sql},
 };
@@ -24,6 +24,7 @@ pub fn begin_serving<S: Sql>(sql: &S, step: &mut SpokeStep<'_>) -> Result<Origin
         let epoch = format!("{:016x}", (step.random)());
         meta::begin(sql, &hub_id, &epoch)?;
     }
+    schema::create_shim_index(sql)?;
     // Whose an origin is was said of credentials that this hub may not have any more: all who are let in share one.
     origins::forget_all(sql)?;
     for NewConflict { op, raw } in merge::record_conflicts(sql)? {

@@ -29,7 +29,7 @@ pub type WriteOutcome = Result<WrittenOps, OpsRefusal>;
 /// # Errors
 /// What storage reports.
 pub fn prepare<S: Sql>(sql: &S, random: &mut Random<'_>) -> Result<(), S::Error> {
-    ops::schema::create(sql)?;
+    ops::schema::create_for_spoke(sql)?;
     schema::create_tables(sql)?;
     if meta::origin(sql)?.is_none() {
         meta::set_origin(sql, new_origin(random))?;

@@ -125,6 +125,7 @@ impl SpokeExchange {
             // Until now a log that is put back anew might have lost what it was asked about.
             if is_repushing {
                 peer::repushed(sql)?;
+                log::drop_untold_conflicts(sql)?;
                 serve::gave_all(sql)?;
             }
             self.phase = Phase::Push { until: outbox::newest_pending(sql)?.unwrap_or_default() };
@@ -150,7 +151,13 @@ impl SpokeExchange {
         }
         let ids = std::mem::take(&mut self.asked);
         let cursor = peer::current(sql)?.map_or(OpSeq(0), |peer| peer.cursor);
-        let answer = PushAnswer { ids: &ids, results: op_results, cursor, hub_time_ms: log_head.hub_time_ms };
+        let answer = PushAnswer {
+            ids: &ids,
+            results: op_results,
+            cursor,
+            moves_cursor: self.trusts_stored && matches!(self.phase, Phase::Push { .. }),
+            hub_time_ms: log_head.hub_time_ms,
+        };
         if !answer.is_whole() {
             self.phase =
                 Phase::Failed(SpokeFailure::Garbled("its results are not those of the ops that were pushed"));
