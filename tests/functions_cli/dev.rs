@@ -4,37 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::project;
+use super::{FUNCTIONS, SCHEMA, written};
 
 fn titles(answer: &ferry_testkit::http::Response) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();
     let rows = json["data"].as_array().unwrap_or_else(|| panic!("{json}")).iter();
     rows.map(|row| row["title"].as_str().unwrap().to_owned()).collect()
-}
-
-/// The functions of most tests: one more line each.
-const FUNCTIONS: &str = r#"
-import { mutation, query } from "@ferry/server";
-import { todos } from "../schema";
-export const listTodos = query(async (ctx) => ctx.db.select().from(todos));
-export const addTodo = mutation(async (ctx, { title }) => ctx.db.insert(todos).values({ title }).returning().get());
-export const version = query(async () => 1);
-"#;
-
-const SCHEMA: &str = r#"
-import { integer, table, text } from "@ferry/server/schema";
-export const todos = table("todos", {
-  id: integer("id").primaryKey({ autoIncrement: true }),
-  title: text("title").notNull(),
-});
-"#;
-
-fn written() -> ferry_testkit::dev::DevProject {
-    let project = project();
-    project.write("schema.ts", SCHEMA);
-    project.write("functions/index.ts", FUNCTIONS);
-    project
 }
 
 fn version(dev: &ferry_testkit::dev::DevProcess) -> Value {
@@ -142,6 +118,43 @@ fn a_second_one_and_a_taken_port_are_told_what_to_do() {
     let port = dev.address.port().to_string();
     let refused = other.ferry.fails(1, &["dev", "app", "--port", &port]);
     assert!(refused.contains(&port) && refused.contains("--port 0"), "{refused}");
+}
+
+// Verifies: FUN-45, FUN-71
+#[test]
+fn what_functions_write_to_the_console_is_shown() {
+    let project = written();
+    let uses =
+        FUNCTIONS.replace("async () => 1", "async () => { console.log('counted', 7); return missing(); }");
+    project.write("functions/index.ts", &uses);
+    let dev = project.dev(&[]);
+    dev.shows("deployed in");
+    let answer = dev.call("version", &json!({}));
+    assert_eq!(answer.status, 500);
+    let shown = dev.shows("functions/index.ts:6:");
+    let id = answer.header("x-request-id").unwrap();
+    assert!(shown.contains(&format!("info  version: counted 7  ({id})")), "{shown}");
+    assert!(shown.contains("error version: ReferenceError: missing is not defined"), "{shown}");
+}
+
+// Verifies: FUN-71
+#[test]
+fn a_kill_amid_a_change_leaves_the_old_or_the_new_whole() {
+    let project = written();
+    for round in 0..4 {
+        let mut dev = project.dev(&[]);
+        dev.shows(if round == 0 { "deployed in" } else { "swapped in" });
+        assert_eq!(dev.call("addTodo", &json!({ "title": "kept" })).status, 200);
+        let column = format!("\n  c{round}: text(\"c{round}\"),\n}});");
+        project.write("schema.ts", &project.read("schema.ts").replace("\n});", &column));
+        // Sooner or later after the change was seen.
+        ferry_testkit::wait::within(std::time::Duration::from_millis(60 + 40 * round), || None::<()>);
+        dev.kill();
+    }
+    let dev = project.dev(&[]);
+    dev.shows(" in ");
+    let rows = dev.call("listTodos", &json!({})).json()["data"].clone();
+    assert_eq!(rows.as_array().unwrap().len(), 4, "{rows}");
 }
 
 // Verifies: FUN-71

@@ -4,6 +4,8 @@ use std::fs;
 
 use ferry_testkit::{
     command::Ferry,
+    dev::DevProject,
+    functions::EdgePodClient,
     jwks_server::{Behaviour, JwksServer},
 };
 
@@ -98,4 +100,56 @@ fn the_keys_of_an_issuer_are_looked_at() {
     let gone = init("http://127.0.0.1:9/jwks.json");
     assert!(gone.code == Some(2) && gone.stderr.contains("cannot be fetched"), "{}", gone.stderr);
     assert!(!ferry.file("app").exists());
+}
+
+// Verifies: FUN-70
+#[test]
+fn an_edgepod_project_is_taken_over() {
+    const KEY: &str = "ep_pk_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
+    let project = DevProject::of(&developer(), "app");
+    let edgepod = |path: &str, text: &str| {
+        let path = project.root().join("edgepod").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    edgepod(
+        "schema.ts",
+        "import { sqliteTable, integer, text } from \"drizzle-orm/sqlite-core\";\n\
+        export const users = sqliteTable(\"users\", { id: integer(\"id\").primaryKey(), name: text(\"name\").notNull() });\n",
+    );
+    edgepod(
+        "functions/index.ts",
+        "import { users } from \"../schema\";\n\
+        export async function getUsers(ctx: any) { return ctx.db.select().from(users); }\n\
+        export async function createUser(ctx: any, { name }: { name: string }) {\n\
+        return ctx.db.insert(users).values({ name }).returning().get(); }\n",
+    );
+    edgepod(
+        "migrations/0000_first.sql",
+        "CREATE TABLE `users` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`name` text\n);\n",
+    );
+    edgepod(
+        "migrations/0001_named.sql",
+        "DROP TABLE `users`;--> statement-breakpoint\n\
+        CREATE TABLE `users` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`name` text NOT NULL\n);\n",
+    );
+    let journal = r#"{"version":"7","dialect":"sqlite","entries":[{"idx":1,"tag":"0001_named"},{"idx":0,"tag":"0000_first"}]}"#;
+    edgepod("migrations/meta/_journal.json", journal);
+    edgepod(".env", &format!("EDGEPOD_API_KEY={KEY}\nGREETING=hello\n"));
+    fs::write(project.root().join("package.json"), "{}").unwrap();
+    project.ferry.ok(&["init", "app", "--from", "edgepod", "--yes", "--no-install"]);
+    let settings = project.read("project.toml");
+    assert!(settings.contains("port = 8989") && settings.contains(KEY), "{settings}");
+    assert!(project.read("migrations/baseline.sql").contains("-- parent: none"));
+    let ferry = project.ferry.clone().folder(project.root());
+    let told = ferry.ok(&["migrations"]);
+    assert!(told.contains("nothing to write"), "{told}");
+    let dev = project.dev(&[]);
+    dev.shows("deployed in");
+    // EdgePod's own client, with its key.
+    let page = EdgePodClient::new(dev.address, KEY, "page");
+    assert_eq!(page.data("createUser", &serde_json::json!({ "name": "Ada" }))["name"], "Ada");
+    assert_eq!(dev.call("getUsers", &serde_json::json!({})).status, 200);
+    let missing = ferry.fails(2, &["init", "../other", "--from", "edgepod", "--yes", "--no-install"]);
+    assert!(missing.contains("edgepod"), "{missing}");
 }

@@ -6,9 +6,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, clone, completions, db, demo, dev, events, init, invite, jwt, key, login,
-        logout, member, oauth, ops, org, password, profile, pull, push, records, serve, session, signup,
-        spoke, sync, token,
+        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, events, info, init,
+        invite, jwt, key, login, logout, logs, member, migrations, oauth, ops, org, password, profile, pull,
+        push, records, run, serve, session, signup, spoke, sync, token,
     },
     context::Global,
     failure::{self, Failure},
@@ -23,6 +23,7 @@ use crate::{
     propagate_version = true,
     after_help = "Examples:\n  \
         ferry demo                            a hub, a push, a pull and a proof, on a real file\n  \
+        ferry init my-app                     an app with functions; then: npm run dev, ferry deploy\n  \
         ferry serve --dev                     a hub for trying things out\n  \
         ferry signup me@example.com           an account on it\n  \
         ferry db create notes                 a database\n  \
@@ -52,6 +53,18 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Serve a project's functions on this machine, swapped at each change
     Dev(dev::Args),
+    /// Deploy a project's functions to a hub
+    Deploy(deploy::Args),
+    /// Write, merge and restore what brings databases from schema to schema
+    Migrations(migrations::Args),
+    /// Call a function
+    Run(run::Args),
+    /// Show what functions wrote to the console, and how calls failed
+    Logs(logs::Args),
+    /// Show what is deployed
+    Info(info::Args),
+    /// Get a client and the types of what is deployed
+    Codegen(codegen::Args),
     /// Create an account and log in
     Signup(signup::Args),
     /// Log in

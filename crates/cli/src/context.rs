@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) server: ServerUrl,
     /// Whether the result is one JSON document.
     pub(crate) json: bool,
+    /// Whether somebody said which hub is meant.
+    pub(crate) is_server_given: bool,
     org: String,
     settings_dir: PathBuf,
 }
@@ -55,6 +57,8 @@ impl Context {
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {
         let settings_dir = settings::directory()?;
         let profile = settings::profile(&settings_dir, global.profile.as_deref())?;
+        let is_server_given =
+            global.server.is_some() || variable("FERRY_SERVER").is_some() || profile.server.is_some();
         let server = match (global.server, variable("FERRY_SERVER"), profile.server) {
             (Some(server), ..) => server,
             (None, Some(text), _) => named(&text, "FERRY_SERVER")?,
@@ -65,7 +69,20 @@ impl Context {
             tls::trust_only(&file)?;
         }
         let org = global.org.or(profile.org).unwrap_or_default();
-        Ok(Self { server, json: global.json, org, settings_dir })
+        Ok(Self { server, json: global.json, is_server_given, org, settings_dir })
+    }
+
+    /// The same for another hub: a URL, or the name of a profile.
+    pub(crate) fn at(self, hub: &str) -> Result<Self, Failure> {
+        if hub.contains("://") {
+            return Ok(Self { server: named(hub, "the hub")?, is_server_given: true, ..self });
+        }
+        let profile = settings::profile(&self.settings_dir, Some(hub))?;
+        let Some(server) = profile.server else {
+            return Err(Failure::Configuration(format!("the profile {hub} names no server")));
+        };
+        let org = profile.org.unwrap_or(self.org);
+        Ok(Self { server: named(&server, "config.toml")?, is_server_given: true, org, ..self })
     }
 
     /// What the hub gave us earlier.

@@ -74,6 +74,18 @@ fn pair(text: &str, flag: &str, example: &str) -> Result<(String, String), Failu
 }
 
 impl Decisions {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes others in; they win.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.renames.extend(others.renames);
+        self.backfills.extend(others.backfills);
+        self.casts.extend(others.casts);
+        self.drops.extend(others.drops);
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("BUG: names and values are JSON")
     }

@@ -1,7 +1,7 @@
 //! What people read of a deployment: its steps, and why it was not made, with the statement and a caret.
 
 use ferry_client::{
-    ClientErrorCode,
+    ClientError, ClientErrorCode,
     functions::{DeployRefused, PlannedStep},
 };
 use ferry_types::Code;
@@ -54,6 +54,41 @@ pub(crate) fn tell_refusal(refused: &DeployRefused) -> Result<(), Failure> {
         output::line(format_args!("  row {row}"))?;
     }
     Ok(())
+}
+
+/// The failure of a command whose deployment was refused: what takes more than a line is told here.
+pub(crate) fn failure(refused: DeployRefused, json: bool) -> Failure {
+    let DeployRefused { mut error, sql, rows, .. } = refused;
+    if !json {
+        if let Some(sql) = &sql {
+            marked(sql, &error.message).iter().for_each(|line| output::note(format_args!("  {line}")));
+        }
+        rows.iter().take(ROWS_MAX).for_each(|row| output::note(format_args!("  row {row}")));
+        shorten(&mut error);
+    }
+    error.into()
+}
+
+/// The same of a failure that is not the hub's.
+pub(crate) fn explained(failure: Failure, json: bool) -> Failure {
+    match failure {
+        Failure::Client(mut error) if !json => {
+            shorten(&mut error);
+            Failure::Client(error)
+        }
+        failure => failure,
+    }
+}
+
+/// Tells a message of several lines, and leaves what fits one.
+fn shorten(error: &mut ClientError) {
+    if error.message.contains('\n') {
+        error.message.lines().for_each(output::note);
+        let is_decision = error.code == ClientErrorCode::Table(Code::FailedPrecondition);
+        let short =
+            if is_decision { "a decision is needed: nothing was changed" } else { "nothing was changed" };
+        short.clone_into(&mut error.message);
+    }
 }
 
 /// A statement up to the line that SQLite's message is about, with a caret below the word that it names.

@@ -8,8 +8,10 @@ mod deploy_words;
 mod embedded;
 mod failure;
 mod files;
+mod functions_hub;
 mod input;
 mod local_hub;
+mod log_words;
 mod output;
 mod password;
 mod progress;
@@ -36,8 +38,11 @@ fn main() -> ExitCode {
     let json = arguments.global.json;
     // A hub and a spoke run until they are told to stop, and stop in order: they see to signals, a hub also to its log.
     let serves = matches!(&arguments.command, Command::Serve(_) | Command::Spoke(_) | Command::Dev(_));
-    if !matches!(&arguments.command, Command::Serve(_)) {
-        system::log_warnings();
+    match &arguments.command {
+        Command::Serve(_) => {}
+        // What functions write is shown as they do.
+        Command::Dev(_) => system::log_warnings(&["ferry::functions", "ferry_hub::functions"]),
+        _ => system::log_warnings(&[]),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -72,6 +77,12 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(args) => commands::serve::run(args).await,
         Command::Init(args) => commands::init::run(global.json, args).await,
         Command::Dev(args) => commands::dev::run(args).await,
+        Command::Deploy(args) => commands::deploy::run(context()?, args).await,
+        Command::Migrations(args) => commands::migrations::run(context()?, args).await,
+        Command::Run(args) => commands::run::run(context()?, args).await,
+        Command::Logs(args) => commands::logs::run(context()?, args).await,
+        Command::Info(args) => commands::info::run(context()?, args).await,
+        Command::Codegen(args) => commands::codegen::run(context()?, args).await,
         Command::Signup(args) => commands::signup::run(&context()?, args).await,
         Command::Login(args) => commands::login::run(&context()?, args).await,
         Command::Logout(args) => commands::logout::run(&context()?, &args).await,

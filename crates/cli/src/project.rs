@@ -2,8 +2,12 @@
 
 pub(crate) mod bundle;
 pub(crate) mod checker;
+pub(crate) mod dev_decisions;
+pub(crate) mod dev_lock;
+pub(crate) mod difference;
 pub(crate) mod env_file;
 mod esbuild;
+pub(crate) mod migrations;
 pub(crate) mod settings;
 pub(crate) mod sources;
 pub(crate) mod types_file;

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    prelude::*,
+};
+
 use crate::failure::Failure;
 
 /// A variable of the environment; empty counts as unset.
@@ -113,15 +118,13 @@ where
     drop(act);
 }
 
-/// Warnings of the libraries below go to stderr; FERRY_LOG_LEVEL asks for more, as it does of the hub.
-pub(crate) fn log_warnings() {
+/// Warnings of the libraries below go to stderr, but those of some; FERRY_LOG_LEVEL asks for more, as it does of the hub.
+pub(crate) fn log_warnings(left_out: &[&str]) {
     let level = variable("FERRY_LOG_LEVEL").and_then(|level| level.parse().ok());
-    let started = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::WARN))
-        .with_writer(crate::output::log)
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .try_init();
+    let shown = Targets::new().with_default(level.unwrap_or(tracing::Level::WARN));
+    let shown = left_out.iter().fold(shown, |shown, target| shown.with_target(*target, LevelFilter::OFF));
+    let lines = tracing_subscriber::fmt::layer().with_writer(crate::output::log).with_ansi(false);
+    let lines = lines.without_time().with_target(false).with_filter(shown);
+    let started = tracing_subscriber::registry().with(lines).try_init();
     debug_assert!(started.is_ok(), "logging is started once");
 }

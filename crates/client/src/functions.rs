@@ -2,8 +2,9 @@
 
 mod deploy;
 mod info;
+mod logs;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -12,6 +13,7 @@ pub use deploy::{
     PlannedChanges, PlannedStep,
 };
 pub use info::{BackupInfo, DeploymentInfo, FunctionsInfo, MigrationInfo};
+pub use logs::{FunctionLogs, LogItem, LoggedLine};
 
 use crate::{
     ClientError, Result, ServerUrl,
@@ -108,13 +110,28 @@ impl FunctionsClient {
     /// # Errors
     /// See [`Self::info`].
     pub async fn api_types(&self) -> Result<String> {
-        let (status, headers, text) =
-            self.v1.exchange(Method::GET, &self.path("api.d.ts"), text_body("")).await?;
-        if status.is_success() {
-            return String::from_utf8(text.into())
-                .map_err(|_| ClientError::unverified("the hub's answer is not text"));
-        }
-        Err(self.v1.refused(status, &headers, &text))
+        types_of(&self.v1, &self.path("api.d.ts")).await
+    }
+
+    /// What functions wrote to the console and how calls failed, behind line `since`; with `follow` the lines to come too.
+    ///
+    /// # Errors
+    /// See [`Self::info`].
+    pub async fn logs(&self, since: Option<u64>, follow: bool) -> Result<FunctionLogs> {
+        let since = since.map_or_else(String::new, |since| format!("&since={since}"));
+        let path = format!("{}?follow={}{since}", self.path("logs"), u8::from(follow));
+        let response = self.v1.send(Method::GET, &path, &HeaderMap::new(), text_body("")).await?;
+        Ok(FunctionLogs::new(response.into_body()))
+    }
+
+    /// The types of the functions, for whoever has a publishable key. `database`: `-` for the key's.
+    ///
+    /// # Errors
+    /// See [`Self::info`].
+    pub async fn api_types_by_key(server: &ServerUrl, key: &str, database: &str) -> Result<String> {
+        let v1 = V1Client::anonymous(server);
+        let path = format!("/v1/databases/{}/functions/api.d.ts?key={}", encoded(database), encoded(key));
+        types_of(&v1, &path).await
     }
 
     /// Puts a backup back (FUN-67).
@@ -147,4 +164,13 @@ impl FunctionsClient {
         let key: KeyName = self.v1.json(Method::POST, &self.path("keys"), text_body(body)).await?;
         Ok(key.kid)
     }
+}
+
+async fn types_of(v1: &V1Client, path: &str) -> Result<String> {
+    let (status, headers, text) = v1.exchange(Method::GET, path, text_body("")).await?;
+    if status.is_success() {
+        return String::from_utf8(text.into())
+            .map_err(|_| ClientError::unverified("the hub's answer is not text"));
+    }
+    Err(v1.refused(status, &headers, &text))
 }

@@ -12,6 +12,7 @@ pub mod progress;
 pub mod records;
 pub mod server;
 pub mod spoke;
+mod sse;
 pub mod tls;
 mod v1;
 

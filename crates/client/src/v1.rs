@@ -29,7 +29,7 @@ pub(crate) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) struct V1Client {
     server: ServerUrl,
     http: Client<HttpsConnector<HttpConnector>, Outgoing>,
-    bearer: HeaderValue,
+    bearer: Option<HeaderValue>,
 }
 
 /// Nothing, or a text.
@@ -69,7 +69,12 @@ impl V1Client {
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| ClientError::argument("the token holds characters that no token has"))?;
         bearer.set_sensitive(true);
-        Ok(Self { server: server.clone(), http: connection::client(server), bearer })
+        Ok(Self { bearer: Some(bearer), ..Self::anonymous(server) })
+    }
+
+    /// A hub's `/v1`, without a credential in a header.
+    pub(crate) fn anonymous(server: &ServerUrl) -> Self {
+        Self { server: server.clone(), http: connection::client(server), bearer: None }
     }
 
     /// Sends a request; an answer that is no success is a failure in the hub's words.
@@ -100,7 +105,7 @@ impl V1Client {
             .parse()
             .map_err(|_| ClientError::argument("a name here cannot stand in a URL"))?;
         let all = request.headers_mut();
-        all.insert(AUTHORIZATION, self.bearer.clone());
+        all.extend(self.bearer.clone().map(|bearer| (AUTHORIZATION, bearer)));
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         all.extend(headers.clone());
         self.http.request(request).await.map_err(|error| no_answer::explained(&self.server, &error))

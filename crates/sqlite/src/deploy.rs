@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use ferry_core::functions::{
-    deploy::{self, Decision, DeployRefusal, Deployed, NewDeployment, WantedSchema},
-    schema::SchemaPlan,
+    deploy::{
+        self, Decision, DeclaredNames, DeployRefusal, Deployed, MigrationFile, NewDeployment, WantedSchema,
+        plan_of_files,
+    },
+    schema::{DatabaseSchema, ExistingSchema, Facts, Hints, SchemaPlan},
 };
 use ferry_types::Seq;
 
@@ -126,13 +129,63 @@ fn run(
     decision: &Decision,
     seq: Seq,
 ) -> Result<Result<Deployed, DeployRefusal>> {
-    let mut statement = |text: &str| match run_migration(sql, text) {
+    deploy::run(&sql, &mut |text: &str| statement(sql, text), new, decision, seq)
+}
+
+fn statement(sql: NativeSql<'_>, text: &str) -> Result<Result<(), String>> {
+    match run_migration(sql, text) {
         Ok(_) => Ok(Ok(())),
         // The transaction is over: nothing may run behind it.
         Err(StatementFailure::StorageFull) => Err(Error::Io(std::io::ErrorKind::StorageFull.into())),
         Err(failure) => Ok(Err(failure.to_string())),
-    };
-    deploy::run(&sql, &mut statement, new, decision, seq)
+    }
+}
+
+/// What migration files lead to: a database in memory.
+pub struct ReplayedFiles(Writer);
+
+impl ReplayedFiles {
+    /// Runs all files in their order; `Ok(Err(…))`: why they cannot.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn of(files: &[MigrationFile]) -> Result<Result<Self, DeployRefusal>> {
+        let mut writer = Writer::in_memory(|_| Ok(()))?;
+        writer.connection().execute_batch("PRAGMA foreign_keys=OFF")?;
+        let mut refused = None;
+        let mut answers = writer.run_group(&mut [()], |(), transaction: &mut Transaction<'_, ()>| {
+            let sql = transaction.sql();
+            match deploy::replay(&sql, &mut |text: &str| statement(sql, text), files)? {
+                Ok(()) => Ok(()),
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    Err(Error::Refused(ferry_types::Error::internal()))
+                }
+            }
+        });
+        if let Some(refusal) = refused {
+            return Ok(Err(refusal));
+        }
+        answers.pop().unwrap_or_else(|| Err(Error::Damaged("a group without an answer".into())))?;
+        writer.connection().flush_prepared_statement_cache();
+        Ok(Ok(Self(writer)))
+    }
+
+    /// What is left to do to come to `target`. `assumes_rows`: tables are taken to be filled.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn plan(
+        &mut self,
+        declared: &DeclaredNames,
+        target: &DatabaseSchema,
+        hints: &Hints,
+        assumes_rows: bool,
+    ) -> Result<SchemaPlan> {
+        let sql = NativeSql(self.0.connection());
+        let facts = if assumes_rows { Facts::assuming_rows(&sql) } else { Facts::of(&sql) };
+        plan_of_files(&facts, &ExistingSchema::read(&sql)?, declared, target, hints)
+    }
 }
 
 /// The plan of a database that is not there yet.

@@ -19,6 +19,7 @@ pub struct Ferry {
     environment: Vec<(String, String)>,
     input: Option<String>,
     is_nobody: bool,
+    folder: Option<PathBuf>,
 }
 
 /// What a command left.
@@ -47,6 +48,7 @@ impl Ferry {
             environment: Vec::new(),
             input: None,
             is_nobody: false,
+            folder: None,
         };
         ferry.env("FERRY_SERVER", server)
     }
@@ -63,6 +65,13 @@ impl Ferry {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(found, _)| found != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same person in another working folder.
+    #[must_use]
+    pub fn folder(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
         self
     }
 
@@ -115,7 +124,7 @@ impl Ferry {
         clear_environment(&mut command);
         command
             .args(arguments)
-            .current_dir(self.files())
+            .current_dir(self.folder.clone().unwrap_or_else(|| self.files()))
             .env("FERRY_CONFIG_DIR", self.config_dir())
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.is_nobody {

@@ -47,6 +47,17 @@ impl DevProject {
         Self { ferry, root }
     }
 
+    /// A folder of this name, in which there is no project yet.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn of(ferry: &Ferry, name: &str) -> Self {
+        let root = ferry.file(name);
+        fs::create_dir_all(&root).expect("a folder can be made");
+        Self { ferry: ferry.clone(), root }
+    }
+
     /// Its folder.
     #[must_use]
     pub fn root(&self) -> PathBuf {

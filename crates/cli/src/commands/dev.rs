@@ -1,6 +1,5 @@
 //! `ferry dev`: a hub on this machine, and a project's functions on it, swapped at each change (FUN-71).
 
-mod ready;
 mod session;
 mod show;
 
@@ -8,29 +7,28 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
-use ferry_client::{admin::AdminClient, functions::FunctionsClient};
-
-use self::{
-    ready::{DevLock, Ready},
-    session::DevSession,
-};
+use self::session::DevSession;
 use crate::{
     decisions::DecisionFlags,
     failure::Failure,
+    functions_hub::{self, DEV_DATABASE},
     local_hub::{LocalHub, LocalHubOptions},
-    project::{DEV_DIR, Project, sources::Watched},
+    log_words::{self, LogStyle},
+    project::{
+        DEV_DIR, Project,
+        dev_lock::{DevLock, Ready},
+        sources::Watched,
+    },
     system,
 };
 
 /// Where it listens unless the project or a flag says otherwise.
 const DEFAULT_PORT: u16 = 8787;
-/// The user, the password, the database and the API key that a hub in dev mode has (CFG-04).
-const DEV_EMAIL: &str = "dev@localhost";
-const DEV_PASSWORD: &str = "ferry-dev";
-const DEV_DATABASE: &str = "main";
+/// The API key that a hub in dev mode has (CFG-04).
 const DEV_KEY: &str = "fy_pk_dev";
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(75);
@@ -62,16 +60,19 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut hub = start(&project, port).await?;
     let address = hub.address.clone();
     let served = async {
-        let session =
-            AdminClient::new(&address, None, "")?.login(DEV_EMAIL, DEV_PASSWORD, "ferry dev").await?;
-        let admin = AdminClient::new(&address, Some(&session.session_token), "")?;
-        let database = admin.database(&DEV_DATABASE.parse()?).await?.id;
-        let functions = FunctionsClient::new(&address, &session.session_token, &database)?;
+        let functions = match &project.settings.dev.key {
+            Some(key) => functions_hub::of_dev_with_key(&address, DEV_DATABASE, key).await?,
+            None => functions_hub::of_dev(&address, DEV_DATABASE).await?,
+        };
+        let functions = Arc::new(functions.client);
         let key = project.settings.dev.key.clone().unwrap_or_else(|| DEV_KEY.to_owned());
         show::welcome(&project, &address, &key)?;
         let ready = Ready::write(&project, &address, &key, DEV_DATABASE)?;
-        let session = DevSession::new(project.clone(), functions, &args, decisions).await?;
-        serve(session, ready).await
+        let session = DevSession::new(project.clone(), Arc::clone(&functions), &args, decisions).await?;
+        tokio::select! {
+            ended = serve(session, ready) => ended,
+            ended = log_words::follow(&functions, None, |line| log_words::tell(line, LogStyle::Short)) => ended,
+        }
     };
     let ended = tokio::select! {
         biased;

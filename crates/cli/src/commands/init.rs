@@ -1,5 +1,6 @@
 //! `ferry init`: a project with functions, in a new folder or beside what an application has already (FUN-70).
 
+mod edgepod;
 mod jwks;
 mod npm;
 mod template;
@@ -14,13 +15,14 @@ use clap::builder::PossibleValuesParser;
 use ferry_client::ClientError;
 use serde_json::json;
 
-use self::{template::Names, wishes::Wishes};
+use self::{edgepod::EdgePodProject, template::Names, wishes::Wishes};
 use crate::{
     embedded,
     failure::Failure,
     output,
     project::{
-        DEFAULT_DIR, PROJECT_FILE,
+        DEFAULT_DIR, PROJECT_FILE, Project,
+        migrations::Migrations,
         settings::{AuthMode, AuthSettings, DeployHub, DevSettings, NamedProject, ProjectSettings},
     },
 };
@@ -29,7 +31,8 @@ use crate::{
 #[command(after_help = "Examples:\n  ferry init my-app                     asks what it has to know\n  \
     ferry init my-app --yes               asks nothing\n  \
     ferry init --template plain --auth local --yes\n  \
-    ferry init --yes                      beside what is there, where a package.json is")]
+    ferry init --yes                      beside what is there, where a package.json is\n  \
+    ferry init --from edgepod --yes       what edgepod/ has, in ferry/")]
 pub(crate) struct Args {
     /// The project's folder; made if it is not there
     #[arg(default_value = ".")]
@@ -49,6 +52,9 @@ pub(crate) struct Args {
     /// What the folder with the functions is called
     #[arg(long, value_name = "NAME", default_value = DEFAULT_DIR)]
     dir: String,
+    /// Take over what another system's project has: its schema, functions, migrations and API key
+    #[arg(long, value_name = "SYSTEM", value_parser = ["edgepod"])]
+    from: Option<String>,
     /// Ask nothing: take what is not given from the defaults
     #[arg(long, short)]
     yes: bool,
@@ -56,6 +62,9 @@ pub(crate) struct Args {
     #[arg(long)]
     no_install: bool,
 }
+
+/// Where `ferry dev` listens for clients of EdgePod's, as EdgePod does.
+const EDGEPOD_PORT: u16 = 8989;
 
 /// Where everything goes.
 struct Place {
@@ -82,9 +91,24 @@ pub(crate) async fn run(json: bool, args: Args) -> Result<(), Failure> {
     if let Some(url) = &wishes.jwks_url {
         jwks::check(url).await?;
     }
+    let adopted = args.from.as_ref().map(|_| EdgePodProject::find(&place.root)).transpose()?;
     let mut written = Written::default();
+    if let Some(adopted) = &adopted {
+        written.adopt(&place, adopted)?;
+    }
     let names = Names::of(&wishes, &args.dir);
     write_template(&place, &wishes, &names, &mut written)?;
+    let key = adopted.as_ref().and_then(|adopted| adopted.key.clone());
+    let settings = settings(&wishes, adopted.as_ref().map(|_| EDGEPOD_PORT), key);
+    written.create(&place, &place.dir.join(PROJECT_FILE), settings.written().as_bytes())?;
+    if let Some(adopted) = &adopted {
+        let project = Project { root: place.root.clone(), dir: place.dir.clone(), settings };
+        if let Some(baseline) = adopted.baseline(&project)? {
+            Migrations::read(&project)?.write(&baseline)?;
+            written.files.push(edgepod::baseline_name(&args.dir));
+        }
+        written.kept.clear();
+    }
     let packages = write_packages(&place, &names, &mut written)?;
     let install = if place.is_application { packages } else { Vec::new() };
     if !args.no_install {
@@ -121,7 +145,7 @@ impl Place {
 }
 
 /// The project's settings as they begin.
-fn settings(wishes: &Wishes) -> ProjectSettings {
+fn settings(wishes: &Wishes, port: Option<u16>, key: Option<String>) -> ProjectSettings {
     ProjectSettings {
         project: NamedProject { name: wishes.name.clone() },
         hub: DeployHub { url: None, database: Some(wishes.name.clone()) },
@@ -130,7 +154,7 @@ fn settings(wishes: &Wishes) -> ProjectSettings {
             jwks_url: wishes.jwks_url.clone(),
             ..AuthSettings::default()
         },
-        dev: DevSettings::default(),
+        dev: DevSettings { port, key },
     }
 }
 
@@ -150,7 +174,7 @@ fn write_template(
         };
         written.create(place, &target, &names.filled(content))?;
     }
-    written.create(place, &place.dir.join(PROJECT_FILE), settings(wishes).written().as_bytes())
+    Ok(())
 }
 
 /// Writes the packages; gives the paths that npm installs them from.
@@ -171,6 +195,16 @@ fn write_packages(place: &Place, names: &Names, written: &mut Written) -> Result
 }
 
 impl Written {
+    /// Copies what an EdgePod project has.
+    fn adopt(&mut self, place: &Place, project: &EdgePodProject) -> Result<(), Failure> {
+        for (name, path) in project.sources() {
+            let content =
+                fs::read(&path).map_err(|error| Failure::other(format!("{}: {error}", path.display())))?;
+            self.create(place, &place.dir.join(name), &content)?;
+        }
+        Ok(())
+    }
+
     /// Writes a file where none is; one that is there stays (FUN-70).
     fn create(&mut self, place: &Place, path: &Path, content: &[u8]) -> Result<(), Failure> {
         let failed = |error: &io::Error| Failure::other(format!("writing {}: {error}", path.display()));

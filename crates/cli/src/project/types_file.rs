@@ -1,6 +1,6 @@
 //! `.generated/api.d.ts`: the types of a project's functions, for pages (FUN-73).
 
-use std::{fmt::Write as _, fs, io, io::Write as _};
+use std::{fmt::Write as _, fs, io, io::Write as _, path::Path};
 
 use serde_json::Value;
 
@@ -30,7 +30,12 @@ pub(crate) fn untyped(manifest: &Value) -> String {
 
 /// Writes the file, whole or not at all, and only if it changes: bundlers watch it.
 pub(crate) fn write(project: &Project, text: &str) -> Result<bool, Failure> {
-    let folder = project.dir.join(FOLDER);
+    write_to(&project.dir, text)
+}
+
+/// The same below another folder.
+pub(crate) fn write_to(dir: &Path, text: &str) -> Result<bool, Failure> {
+    let folder = dir.join(FOLDER);
     let path = folder.join(NAME);
     if fs::read_to_string(&path).is_ok_and(|before| before == text) {
         return Ok(false);
@@ -42,7 +47,7 @@ pub(crate) fn write(project: &Project, text: &str) -> Result<bool, Failure> {
         readable(file.as_file())?;
         file.persist(&path).map(drop).map_err(|error| error.error)
     };
-    write().map_err(|error| Failure::other(format!("writing {}: {error}", project.shown(&path))))?;
+    write().map_err(|error| Failure::other(format!("writing {}: {error}", path.display())))?;
     Ok(true)
 }
 

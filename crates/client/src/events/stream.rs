@@ -1,12 +1,11 @@
 //! A live stream of events: server-sent events, read piece by piece.
 
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use crate::{ClientError, Result};
-
-/// Longest event that is read; the hub takes none that is larger.
-const BLOCK_MAX_BYTES: usize = 128 << 20;
+use crate::{
+    ClientError, Result,
+    sse::{SseEvent, SseStream},
+};
 
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +19,11 @@ pub enum LiveItem {
 }
 
 /// An open event stream.
-pub struct LiveEvents {
-    body: Incoming,
-    buffer: Vec<u8>,
-}
+pub struct LiveEvents(SseStream);
 
 impl LiveEvents {
     pub(super) const fn new(body: Incoming) -> Self {
-        Self { body, buffer: Vec::new() }
+        Self(SseStream::new(body))
     }
 
     /// The next item; `None` at the end, which comes without a word when the connection breaks.
@@ -35,38 +31,19 @@ impl LiveEvents {
     /// # Errors
     /// `UNVERIFIED` if what comes is no stream of events.
     pub async fn next(&mut self) -> Result<Option<LiveItem>> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                if let Some(item) = item(&String::from_utf8_lossy(&block))? {
-                    return Ok(Some(item));
-                }
-                continue;
-            }
-            let Some(Ok(frame)) = self.body.frame().await else { return Ok(None) };
-            if let Ok(piece) = frame.into_data() {
-                self.buffer.extend_from_slice(&piece);
-            }
-            if self.buffer.len() > BLOCK_MAX_BYTES {
-                return Err(ClientError::unverified("the stream holds an event that is too large"));
+        while let Some(event) = self.0.next().await? {
+            if let Some(item) = item(event)? {
+                return Ok(Some(item));
             }
         }
+        Ok(None)
     }
 }
 
-/// The item of a block, if it holds one.
-fn item(block: &str) -> Result<Option<LiveItem>> {
-    let (mut id, mut name, mut data) = (None, "", "");
-    for line in block.lines() {
-        match line.split_once(": ") {
-            Some(("id", value)) => id = value.parse().ok(),
-            Some(("event", value)) => name = value,
-            Some(("data", value)) => data = value,
-            _ => {}
-        }
-    }
-    match (name, id) {
-        ("event", Some(id)) => Ok(Some(LiveItem::Event(id, data.to_owned()))),
+/// The item of an event, if it holds one.
+fn item(event: SseEvent) -> Result<Option<LiveItem>> {
+    match (&*event.name, event.id.parse().ok()) {
+        ("event", Some(id)) => Ok(Some(LiveItem::Event(id, event.data))),
         ("event", None) => Err(ClientError::unverified("the stream holds an event without a number")),
         ("reset", _) => Ok(Some(LiveItem::Reset)),
         ("bye", _) => Ok(Some(LiveItem::Bye)),
@@ -77,6 +54,10 @@ fn item(block: &str) -> Result<Option<LiveItem>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn item(block: &str) -> Result<Option<LiveItem>> {
+        super::item(crate::sse::event(block))
+    }
 
     #[test]
     fn server_sent_event_blocks_are_split() {

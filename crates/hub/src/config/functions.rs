@@ -41,6 +41,11 @@ pub(super) const KEYS: &[Key] = &[
         "Calls that a context serves before it is renewed [default: 1000]",
     ),
     key("functions.cache_bytes", "BYTES", "Memory for results of the whole hub [default: 67108864]"),
+    key(
+        "functions.log_bytes",
+        "BYTES",
+        "Memory for console lines and failures of functions, of the whole hub [default: 16777216]",
+    ),
     key("functions.bundle_max_bytes", "BYTES", "Largest bundle of a deployment [default: 8388608]"),
     key("functions.subscriptions", "RESULTS", "Results that a session keeps fresh [default: 500]"),
     key("functions.sockets", "SOCKETS", "Sockets of a session [default: 8]"),
@@ -83,6 +88,8 @@ pub struct FunctionsConfig {
     pub context_calls: u32,
     /// Memory for results, bytes.
     pub cache_bytes: usize,
+    /// Memory for console lines, bytes.
+    pub log_bytes: usize,
     /// Largest bundle, bytes.
     pub bundle_max_bytes: usize,
     /// Subscriptions of a session.
@@ -111,6 +118,7 @@ impl FunctionsConfig {
             contexts: values.number("functions.contexts", 32, 1, 1_000)?,
             context_calls: values.number("functions.context_calls", 1_000, 1, u32::MAX)?,
             cache_bytes: values.number("functions.cache_bytes", 64 << 20, 0, 16 << 30)?,
+            log_bytes: values.number("functions.log_bytes", 16 << 20, 0, 16 << 30)?,
             bundle_max_bytes: values.number("functions.bundle_max_bytes", 8 << 20, 1 << 10, 64 << 20)?,
             subscriptions: values.number("functions.subscriptions", 500, 1, 100_000)?,
             sockets: values.number("functions.sockets", 8, 1, 1_000)?,

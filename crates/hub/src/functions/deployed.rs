@@ -21,6 +21,8 @@ use crate::{config::FunctionsConfig, database::Database, events::FunctionHook, h
 
 /// The functions that are called.
 pub(super) struct LoadedFunctions {
+    /// Id of their deployment.
+    pub(super) id: Arc<str>,
     /// Their contexts.
     pub(super) pool: Pool,
     /// A place for each call that may run.
@@ -194,6 +196,7 @@ pub(super) async fn current(
     // The rest of the calls is for those that run.
     let waiting = waiting_calls.div_ceil(2);
     let deployed = Arc::new(LoadedFunctions {
+        id,
         pool: Pool::new(program, contexts + waiting),
         running: Arc::new(Semaphore::new(contexts)),
         waiting: Arc::new(Semaphore::new(waiting)),

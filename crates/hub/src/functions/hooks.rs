@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::{
     call::{PlannedCall, Writes, run as run_call},
     deployed::{self, LoadedFunctions, hook_bit},
+    logs::LoggedCall,
     rpc::log_lines,
 };
 use crate::{
@@ -76,6 +77,7 @@ async fn call_loaded(
     let request_id: Arc<str> = new_id().to_string().into();
     let function: Arc<str> = format!("hooks:{}", hook.as_str()).into();
     let user = by.subject().map(|subject| serde_json::json!({ "sub": subject }).to_string().into());
+    let deployment = Arc::clone(&deployed.id);
     let plan = PlannedCall {
         hub: Arc::clone(hub),
         database: Arc::clone(database),
@@ -106,6 +108,17 @@ async fn call_loaded(
             return HookEnd::Failed;
         }
     };
+    let logged = LoggedCall {
+        hub,
+        database: database.id(),
+        function: &function,
+        request_id: &request_id,
+        deployment: &deployment,
+    };
+    logged.wrote(&done.outcome.log);
+    if let Err(failure) = &done.outcome.result {
+        logged.hook_failed(failure);
+    }
     log_lines(&request_id, database.id(), &function, &done.outcome.log);
     match done.outcome.result {
         Ok(returned) => HookEnd::Returned(returned),

@@ -11,6 +11,7 @@ mod deployed;
 mod hooks;
 mod live;
 mod live_result;
+mod logs;
 mod mailbox;
 mod refusal;
 mod response;

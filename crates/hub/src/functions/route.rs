@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::{
-    auth, deploy, live,
+    auth, deploy, live, logs,
     refusal::CallRefusal,
     response::{RpcDialect, json, refused},
     rpc,
@@ -86,7 +86,7 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
     let (parts, body) = request.into_parts();
     let allow = match call {
         "plan" | "deploy" | "rollback" | "run" | "restore" | "keys" => Method::POST,
-        "info" | "schema" | "api.d.ts" => Method::GET,
+        "info" | "schema" | "logs" | "api.d.ts" => Method::GET,
         _ => return not_found(),
     };
     if parts.method != allow {
@@ -101,6 +101,9 @@ async fn administer(hub: &Arc<Hub>, request: Request, db: &str, call: &str) -> R
         Ok(context) => context,
         Err(error) => return refuse(error),
     };
+    if call == "logs" {
+        return logs::serve(hub, &parts, &context).unwrap_or_else(refuse);
+    }
     let most = hub.config.functions.bundle_max_bytes.saturating_mul(4);
     let too_large = || {
         let message = format!("request body over {most} bytes.");

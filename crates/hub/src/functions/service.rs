@@ -9,7 +9,7 @@ use ferry_core::functions::live::SocketId;
 use ferry_http_client::HttpClient;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::call::CpuScheduler;
+use super::{call::CpuScheduler, logs::LogRings};
 use crate::{config::FunctionsConfig, database::Database};
 
 /// Threads that run JavaScript beside the writers, for each core.
@@ -36,6 +36,8 @@ pub struct FunctionsService {
     pub(super) cpu: Arc<CpuScheduler>,
     /// Bytes of kept results, of all databases.
     pub(super) cached_bytes: Arc<AtomicUsize>,
+    /// What functions wrote to the console.
+    pub(super) logs: LogRings,
     next_socket: AtomicU64,
     /// Databases whose live results nobody looks after yet; one at most of each.
     needed: mpsc::UnboundedSender<Arc<Database>>,
@@ -43,7 +45,7 @@ pub struct FunctionsService {
 }
 
 impl FunctionsService {
-    pub(crate) fn new(_: &FunctionsConfig, http_client: &Arc<HttpClient>) -> Self {
+    pub(crate) fn new(config: &FunctionsConfig, http_client: &Arc<HttpClient>) -> Self {
         let (needed, receiver) = mpsc::unbounded_channel();
         Self {
             http_client: Arc::clone(http_client),
@@ -51,6 +53,7 @@ impl FunctionsService {
             // One core at least is left to those that do not.
             cpu: Arc::new(CpuScheduler::new(cores().saturating_sub(1).max(1))),
             cached_bytes: Arc::default(),
+            logs: LogRings::new(config.log_bytes),
             next_socket: AtomicU64::new(1),
             needed,
             receiver: Mutex::new(Some(receiver)),

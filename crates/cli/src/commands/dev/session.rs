@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal as _},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,7 +24,7 @@ use crate::{
         PROJECT_FILE, Project,
         bundle::{Bundle, NotBundled},
         checker::{Checked, Checker},
-        env_file, sources, types_file,
+        dev_decisions, env_file, sources, types_file,
     },
     system::{self, Stopwatch},
 };
@@ -31,7 +32,7 @@ use crate::{
 /// What is asked of the schema, as it was last asked.
 pub(super) struct DevSession {
     project: Project,
-    functions: FunctionsClient,
+    functions: Arc<FunctionsClient>,
     flags: Decisions,
     allow_destructive: bool,
     /// The deployment that runs.
@@ -128,7 +129,7 @@ pub(super) enum SwapEnd {
 impl DevSession {
     pub(super) async fn new(
         project: Project,
-        functions: FunctionsClient,
+        functions: Arc<FunctionsClient>,
         args: &Args,
         flags: Decisions,
     ) -> Result<Self, Failure> {
@@ -273,7 +274,10 @@ impl DevSession {
                 env: env.as_ref(),
             };
             let refused = match self.functions.deploy(&request).await? {
-                DeployReply::Made(made) => return Ok(SwapEnd::Made(Box::new(made))),
+                DeployReply::Made(made) => {
+                    dev_decisions::note(&self.project, &made, &decisions);
+                    return Ok(SwapEnd::Made(Box::new(made)));
+                }
                 DeployReply::Refused(refused) => refused,
             };
             // Somebody else deploys here too.

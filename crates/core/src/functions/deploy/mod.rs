@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod history;
 mod raw;
+mod replay;
 mod rollback;
 mod run;
 mod sample;
@@ -26,6 +27,7 @@ pub use deployments::{DeploymentSummary, StoredDeployment, active, active_id, fi
 pub use failure::{DeployRefusal, MigrationFailure};
 pub use files::{MigrationFile, sha256_hex};
 pub use history::{AppliedMigration, MigrationKind, applied};
+pub use replay::{DeclaredNames, plan_of_files, replay};
 pub use rollback::rollback;
 pub use run::{Deployed, run};
 pub use statement::RunStatement;

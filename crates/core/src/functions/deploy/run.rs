@@ -92,7 +92,7 @@ fn run_files<S: Sql>(
         return Ok(Err(refusal));
     }
     let existing = ExistingSchema::read(sql)?;
-    let mut rest = diff(&Facts(sql), &existing, owned.as_ref(), &new.wanted.schema, &Hints::default())?;
+    let mut rest = diff(&Facts::of(sql), &existing, owned.as_ref(), &new.wanted.schema, &Hints::default())?;
     rest.steps.retain(|step| step.of_hub);
     rest.renames.clear();
     rest.sets_aside = false;
@@ -110,7 +110,8 @@ fn verify<S: Sql>(
     decision: &Decision,
 ) -> Result<Option<DeployRefusal>, S::Error> {
     let existing = ExistingSchema::read(sql)?;
-    let rest = diff(&Facts(sql), &existing, Some(&new.wanted.schema), &new.wanted.schema, &Hints::default())?;
+    let rest =
+        diff(&Facts::of(sql), &existing, Some(&new.wanted.schema), &new.wanted.schema, &Hints::default())?;
     if rest.is_empty() && rest.impossible.is_empty() {
         return Ok(None);
     }
@@ -150,7 +151,7 @@ fn note_migrations<S: Sql>(
         history::note(sql, &migration, &applying)?;
         applied.push(file.id.clone());
     }
-    if !decision.plan.is_empty() {
+    if decision.plan.all_steps().any(|step| !step.of_hub) {
         let text: Vec<String> = decision.plan.all_steps().map(PlanStep::sql).collect();
         let parent = history::applied(sql)?.pop().map(|last| last.id);
         let migration = AppliedMigration {

@@ -17,6 +17,7 @@ use crate::{
         call::{CallDone, Idempotency, PlannedCall, StoredAnswer, StoredBody, Writes, answer_tables, run},
         deployed::LoadedFunctions,
         live_result::{LiveAnswer, LiveCaller, Rerun},
+        logs::LoggedCall,
         refusal::CallRefusal,
         response::RpcDialect,
         state::{FunctionsState, Live},
@@ -45,6 +46,18 @@ pub(in crate::functions) struct WantedResult<'a> {
     /// The session that wants it kept fresh.
     pub(in crate::functions) session: Option<&'a str>,
     pub(in crate::functions) dialect: RpcDialect,
+}
+
+impl WantedResult<'_> {
+    fn logged(&self) -> LoggedCall<'_> {
+        LoggedCall {
+            hub: self.hub,
+            database: self.caller.context.database.id(),
+            function: self.function,
+            request_id: &self.request_id,
+            deployment: &self.deployed.id,
+        }
+    }
 }
 
 /// The headers that a function sees.
@@ -104,6 +117,7 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
         return Ok(made);
     }
     let done = run(making.plan()).await?;
+    wanted.logged().wrote(&done.outcome.log);
     log_lines(&wanted.request_id, database.id(), wanted.function, &done.outcome.log);
     if let Some(stored) = &done.stored {
         return answered_before(stored);
@@ -220,6 +234,7 @@ impl Making<'_> {
     fn refused(&self, done: &CallDone, failure: &CallFailure) -> CallRefusal {
         let WantedResult { hub, function, request_id, .. } = self.wanted;
         let refusal = refusal_of(done, failure, function, &hub.config.functions, hub.config.dev);
+        self.wanted.logged().failed(done, failure, &refusal);
         if refusal.code.status == 500 {
             let database = self.wanted.caller.context.database.id();
             tracing::warn!(%request_id, %database, function, ?failure, end = ?done.end, "a function failed");

@@ -7,22 +7,21 @@ use std::{
 };
 
 use ferry_client::ServerUrl;
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    failure::Failure,
-    project::{DEV_DIR, Project},
-};
+use super::{DEV_DIR, Project};
+use crate::failure::Failure;
 
 /// The file, below [`DEV_DIR`].
-pub(super) const READY_FILE: &str = "dev.json";
+const READY_FILE: &str = "dev.json";
 
 /// That no other `ferry dev` runs in the project.
-pub(super) struct DevLock(#[expect(dead_code, reason = "the lock goes with the file")] File);
+pub(crate) struct DevLock(#[expect(dead_code, reason = "the lock goes with the file")] File);
 
 impl DevLock {
     /// Takes it; makes the folder that is never committed.
-    pub(super) fn take(project: &Project) -> Result<Self, Failure> {
+    pub(crate) fn take(project: &Project) -> Result<Self, Failure> {
         let folder = project.root.join(DEV_DIR);
         let failed = |error: io::Error| Failure::other(format!("{}: {error}", folder.display()));
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -43,6 +42,25 @@ impl DevLock {
     }
 }
 
+/// Where a `ferry dev` of the project serves.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunningDev {
+    pub(crate) url: String,
+    pub(crate) database: String,
+}
+
+impl RunningDev {
+    /// The one that runs now. A file that one left which was killed counts for nothing.
+    pub(crate) fn find(project: &Project) -> Option<Self> {
+        let folder = project.root.join(DEV_DIR);
+        let lock = File::options().write(true).open(folder.join("dev.lock")).ok()?;
+        if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        serde_json::from_str(&fs::read_to_string(folder.join(READY_FILE)).ok()?).ok()
+    }
+}
+
 fn running(ready: &std::path::Path) -> String {
     let text = fs::read_to_string(ready).unwrap_or_default();
     let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -50,10 +68,10 @@ fn running(ready: &std::path::Path) -> String {
 }
 
 /// The file, as long as this lives.
-pub(super) struct Ready(PathBuf);
+pub(crate) struct Ready(PathBuf);
 
 impl Ready {
-    pub(super) fn write(
+    pub(crate) fn write(
         project: &Project,
         address: &ServerUrl,
         key: &str,
