@@ -180,7 +180,9 @@ export async function nothing() {{}}
         assert_eq!((failed.status, &answer["error"]), (500, &json!("Internal error")), "{name}");
         assert_eq!(answer["code"], "INTERNAL");
         let id = answer["requestId"].as_str().unwrap();
-        assert!(functions.hub().log().contains(id), "details are in the log under the id");
+        ferry_testkit::wait::until("the details in the log under the id", || {
+            functions.hub().log().contains(id).then_some(())
+        });
     }
     let values = page.call("values", &json!({})).json()["data"].clone();
     assert_eq!(

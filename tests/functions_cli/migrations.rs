@@ -89,7 +89,8 @@ fn a_branch_that_would_undo_the_other_one_is_written_anew() {
     deployed.ok(&["migrations", "copied"]);
     project.write(&format!("migrations/{}", of_a[0]), &text_of_a);
     project.write("schema.ts", &copied.replace("\n});", "\n  a: text(\"a\"),\n});"));
-    let told = deployed.ok(&["migrations", "merge"]);
+    let first = of_a[0].trim_end_matches(".sql");
+    let told = deployed.ok(&["migrations", "merge", "--first", first]);
     assert!(told.contains("removed: ") && told.contains("written, in place of"), "{told}");
     assert_eq!(deployed.deploy(&[]).code, Some(0));
     assert_eq!(files(project).len(), 3);

@@ -36,12 +36,11 @@ pub(crate) fn tell(line: &LoggedLine, style: LogStyle) -> Result<(), Failure> {
 
 /// Tells that lines are missing.
 pub(crate) fn tell_dropped(lines: Option<u64>) {
-    match lines {
-        Some(lines) => {
-            output::note(format_args!("({lines} lines are missing here: the hub keeps the newest)"))
-        }
-        None => output::note("(lines may be missing here: the hub was restarted, or had to let them go)"),
-    }
+    let count = lines.map_or_else(
+        || "lines may be missing here: the hub was restarted, or had to let them go".to_owned(),
+        |lines| format!("{lines} lines are missing here: the hub keeps the newest"),
+    );
+    output::note(format_args!("({count})"));
 }
 
 /// Hands on every line from behind `since` on, over breaks of the connection, until `tell` fails.

@@ -56,10 +56,17 @@ impl DeclaredNames {
 
     /// A schema of which nothing but the names is known, which is all that a comparison asks of what was declared.
     fn schema(&self) -> DatabaseSchema {
-        let all = |names: &[String]| names.to_vec().into_iter();
         DatabaseSchema {
-            tables: all(&self.tables).map(|name| TableSchema { name, ..TableSchema::default() }).collect(),
-            indexes: all(&self.indexes)
+            tables: self
+                .tables
+                .iter()
+                .cloned()
+                .map(|name| TableSchema { name, ..TableSchema::default() })
+                .collect(),
+            indexes: self
+                .indexes
+                .iter()
+                .cloned()
                 .map(|name| IndexSchema {
                     name,
                     table: String::new(),
@@ -68,8 +75,11 @@ impl DeclaredNames {
                     condition: None,
                 })
                 .collect(),
-            views: all(&self.views).map(|name| ViewSchema { name, sql: String::new() }).collect(),
-            collections: all(&self.collections)
+            views: self.views.iter().cloned().map(|name| ViewSchema { name, sql: String::new() }).collect(),
+            collections: self
+                .collections
+                .iter()
+                .cloned()
                 .map(|name| CollectionSchema { name, app: String::new(), fields: Vec::new() })
                 .collect(),
         }
