@@ -339,3 +339,61 @@ fn a_deployment_is_a_new_result_for_sockets_that_keep_one() {
     assert!(frames.iter().any(|frame| frame["data"] == 2), "{frames:?}");
     assert_eq!(functions.page("s2").data("version", &json!({})), 2);
 }
+
+// Verifies: FUN-30, FUN-33, FUN-34, FUN-35
+#[test]
+fn a_commit_wakes_only_what_shows_a_row_that_it_changed() {
+    let functions = Functions::new();
+    let writer = functions.page("w");
+    let mut socket = functions.page("s1").ferry_socket();
+    for id in 1..=20 {
+        writer.data("createUser", &json!({"name": format!("user {id}")}));
+        socket.send(&format!(r#"{{"type":"sub","id":"{id}","fn":"getUserById","args":{{"id":{id}}}}}"#));
+        assert_eq!(socket.frame()["data"]["id"], id);
+    }
+    let count = |name: &str| functions.metric(name).unwrap_or(0.0);
+    let runs = || count(r#"ferry_functions_gate_runs_total{changed="true"}"#);
+    let before = (runs(), count("ferry_functions_spared_total"), count("ferry_functions_cached_total"));
+    writer.data("rename", &json!({"id": 7, "name": "Ada"}));
+    let told = socket.frame();
+    assert_eq!((&told["id"], &told["data"]["name"]), (&json!("7"), &json!("Ada")));
+    assert_eq!(socket.next_within(QUIET), FunctionsSaid::Nothing);
+    assert_eq!(runs() - before.0, 1.0);
+    assert_eq!(count("ferry_functions_spared_total") - before.1, 19.0);
+    // What is kept of the others holds.
+    let reader = functions.page("r");
+    for id in [3, 7, 19] {
+        let name = if id == 7 { "Ada".to_owned() } else { format!("user {id}") };
+        assert_eq!(reader.data("getUserById", &json!({"id": id}))["name"], name);
+    }
+    assert_eq!(count("ferry_functions_cached_total") - before.2, 3.0);
+    // A row that is moved into what a result shows wakes it, too.
+    assert_eq!(reader.data("getUserById", &json!({"id": 21})), serde_json::Value::Null);
+    writer.data("createUser", &json!({"name": "user 21"}));
+    assert_eq!(reader.data("getUserById", &json!({"id": 21}))["name"], "user 21");
+}
+
+// A failed run told nothing of what it had read, so that nothing woke it.
+// Verifies: FUN-36
+#[test]
+fn a_socket_is_sent_the_result_once_there_is_one() {
+    let functions = Functions::with(
+        &[],
+        r#"
+import { query } from "@ferry/server";
+import { eq } from "drizzle-orm";
+import { users } from "../schema";
+export const must = query(async (ctx, { id }) => {
+  const user = await ctx.db.select().from(users).where(eq(users.id, id)).get();
+  if (!user) throw new Error("NOT_FOUND: no such user");
+  return user.name;
+});
+export async function create(ctx, { name }) { await ctx.db.insert(users).values({ name }); }
+"#,
+    );
+    let mut socket = functions.page("s1").ferry_socket();
+    socket.send(r#"{"type":"sub","id":"1","fn":"must","args":{"id":1}}"#);
+    assert_eq!(socket.frame()["status"], 404);
+    functions.page("w").data("create", &json!({"name": "Ada"}));
+    assert_eq!(socket.frame()["data"], "Ada");
+}

@@ -141,36 +141,92 @@ pub(crate) fn with_progress<T>(
     work()
 }
 
-/// Runs `work`, and tells `changed` each table of which its statements change a row, at least once, before it is changed.
-/// Statements prepared meanwhile delete the rows of a whole table one by one, so that they are told too.
+/// A row that is about to be changed, inside the hook.
+pub(crate) struct RowChange<'a> {
+    db: *mut c::sqlite3,
+    operation: c_int,
+    table: &'a CStr,
+}
+
+/// What a changed row holds in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldValue<'a> {
+    Null,
+    Integer(i64),
+    Text(&'a [u8]),
+    /// Anything else, or nobody knows.
+    Other,
+}
+
+impl RowChange<'_> {
+    /// The table, as SQLite calls it.
+    pub(crate) const fn table(&self) -> &CStr {
+        self.table
+    }
+
+    /// How many columns its rows have.
+    pub(crate) fn columns(&self) -> usize {
+        // SAFETY: the handle is that of the connection whose hook is running.
+        usize::try_from(unsafe { c::sqlite3_preupdate_count(self.db) }).unwrap_or(0)
+    }
+
+    /// Whether there was a row before, and is one after.
+    pub(crate) const fn has(&self) -> (bool, bool) {
+        (self.operation != c::SQLITE_INSERT, self.operation != c::SQLITE_DELETE)
+    }
+
+    /// Gives `take` what the row held in a column, or holds now.
+    pub(crate) fn held<T>(&self, is_now: bool, column: usize, take: impl FnOnce(HeldValue<'_>) -> T) -> T {
+        let column = c_int::try_from(column).unwrap_or(c_int::MAX);
+        let mut value = ptr::null_mut();
+        // SAFETY: the handle is that of the connection whose hook is running. The value is SQLite's, and is used before the
+        // hook returns; its text is there until its value is asked for in another form, and is as long as SQLite tells after
+        // it has given it.
+        unsafe {
+            let get = if is_now { c::sqlite3_preupdate_new } else { c::sqlite3_preupdate_old };
+            if get(self.db, column, &raw mut value) != c::SQLITE_OK || value.is_null() {
+                return take(HeldValue::Other);
+            }
+            match c::sqlite3_value_type(value) {
+                c::SQLITE_NULL => take(HeldValue::Null),
+                c::SQLITE_INTEGER => take(HeldValue::Integer(c::sqlite3_value_int64(value))),
+                c::SQLITE_TEXT => {
+                    let text = c::sqlite3_value_text(value);
+                    let length = usize::try_from(c::sqlite3_value_bytes(value)).unwrap_or(0);
+                    if text.is_null() {
+                        return take(HeldValue::Other);
+                    }
+                    take(HeldValue::Text(std::slice::from_raw_parts(text, length)))
+                }
+                _ => take(HeldValue::Other),
+            }
+        }
+    }
+}
+
+/// Runs `work`, and tells `changed` each row that its statements change, before it is changed. Statements prepared meanwhile
+/// delete the rows of a whole table one by one, so that they are told too.
 pub(crate) fn with_row_changes<T>(
     connection: &Connection,
-    changed: &mut dyn FnMut(&CStr),
+    changed: &mut dyn FnMut(&RowChange<'_>),
     work: impl FnOnce() -> T,
 ) -> T {
-    struct Told<'a> {
-        last: *const c_char,
-        changed: &'a mut dyn FnMut(&CStr),
-    }
+    struct Told<'a>(&'a mut dyn FnMut(&RowChange<'_>));
     // SAFETY: SQLite calls it with the `Told` below, which is there until the hook is taken away, and with names that end
     // with NUL.
     unsafe extern "C" fn tell(
         told: *mut c_void,
-        _: *mut c::sqlite3,
-        _: c_int,
+        db: *mut c::sqlite3,
+        operation: c_int,
         _: *const c_char,
         table: *const c_char,
         _: i64,
         _: i64,
     ) {
         // SAFETY: see above; nobody else uses it meanwhile.
-        let told = unsafe { &mut *told.cast::<Told<'_>>() };
-        // A table's name stays where it is while a statement runs.
-        if !ptr::eq(std::mem::replace(&mut told.last, table), table) {
-            // SAFETY: see above.
-            let name = unsafe { CStr::from_ptr(table) };
-            let _ = catch_unwind(AssertUnwindSafe(|| (told.changed)(name)));
-        }
+        let (told, table) = unsafe { (&mut *told.cast::<Told<'_>>(), CStr::from_ptr(table)) };
+        let change = RowChange { db, operation, table };
+        let _ = catch_unwind(AssertUnwindSafe(|| (told.0)(&change)));
     }
     struct TakenAway(*mut c::sqlite3);
     impl Drop for TakenAway {
@@ -181,7 +237,7 @@ pub(crate) fn with_row_changes<T>(
     }
     // SAFETY: the handle is that of an open connection.
     let db = unsafe { connection.handle() };
-    let mut told = Told { last: ptr::null(), changed };
+    let mut told = Told(changed);
     let _taken_away = TakenAway(db);
     // SAFETY: `told` is declared before what takes the hook away, and so outlives it.
     unsafe { c::sqlite3_preupdate_hook(db, Some(tell), (&raw mut told).cast()) };

@@ -8,10 +8,10 @@ mod engine_views;
 mod guards;
 #[path = "tracking/limits.rs"]
 mod limits;
+#[path = "tracking/ranges.rs"]
+mod ranges;
 #[path = "tracking/reads.rs"]
 mod reads;
-#[path = "tracking/schema.rs"]
-mod schema;
 #[path = "tracking/soundness.rs"]
 mod soundness;
 #[path = "tracking/support.rs"]

@@ -27,6 +27,7 @@ pub mod partition;
 pub mod power_cut;
 pub mod process;
 pub mod provider;
+pub mod random_sql;
 pub mod records;
 pub mod rng;
 pub mod rpc;

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 pub(super) use args::canonical;
 use make::headers_of;
 use make::make;
-pub(super) use make::{evaluate, log_lines};
+pub(super) use make::{NotMade, evaluate, log_lines};
 
 use super::{
     auth::{self, FunctionsCaller},

@@ -29,6 +29,11 @@ impl Shell for FunctionsService {
             "ferry_functions_pushes_total",
             "Sessions that were told that a result may differ, by reason.",
         ),
+        (
+            Counter,
+            "ferry_functions_spared_total",
+            "Live results that a commit to their table left alone, since it changed no row that they depend on.",
+        ),
     ];
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {

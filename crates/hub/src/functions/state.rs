@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use ferry_core::functions::live::{LiveQueries, ResultCache, SessionLimits, SocketId};
+use ferry_core::functions::live::{LiveQueries, ResultCache, SessionLimits, SocketId, TableWrite};
 use ferry_database::{ModelState, ModelStats};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Model, Result, Seq};
@@ -28,7 +28,7 @@ pub enum FunctionsEffect {
     /// Rows.
     Changed {
         /// Of these tables.
-        tables: Arc<[Arc<str>]>,
+        writes: Arc<[TableWrite]>,
         /// Names that the function invalidates itself (FUN-28).
         named: Arc<[Arc<str>]>,
     },
@@ -86,6 +86,16 @@ impl Live {
     }
 }
 
+impl Live {
+    /// A commit changed these rows; `named`: names that a function invalidates itself (FUN-28).
+    pub(super) fn committed(&mut self, seq: Seq, writes: &[TableWrite], named: &[Arc<str>]) {
+        self.cache.committed(writes);
+        let named_tables: Vec<TableWrite> = named.iter().cloned().map(TableWrite::any).collect();
+        self.cache.committed(&named_tables);
+        self.queries.committed(seq, writes, named, now_ms());
+    }
+}
+
 impl ModelState for FunctionsState {
     type Effect = FunctionsEffect;
 
@@ -93,8 +103,8 @@ impl ModelState for FunctionsState {
 
     fn publish(&self, seq: Seq, effect: FunctionsEffect) {
         match effect {
-            FunctionsEffect::Changed { tables, named } => {
-                self.with_live(|live| live.queries.committed(seq, &tables, &named, now_ms()));
+            FunctionsEffect::Changed { writes, named } => {
+                self.with_live(|live| live.committed(seq, &writes, &named));
             }
             FunctionsEffect::Deployed { deployment } => {
                 self.deployed.forget();
@@ -120,12 +130,12 @@ impl ModelState for FunctionsState {
             });
             return;
         }
-        let tables: Vec<Arc<str>> = {
+        let writes: Vec<TableWrite> = {
             let aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
             let declared = views.iter().filter_map(|view| aliases.get(view)).flatten().cloned();
-            declared.chain(views.iter().map(|view| Arc::from(view.as_str()))).collect()
+            declared.chain(views.iter().map(|view| Arc::from(view.as_str()))).map(TableWrite::any).collect()
         };
-        self.with_live(|live| live.queries.committed(seq, &tables, &[], now_ms()));
+        self.with_live(|live| live.committed(seq, &writes, &[]));
     }
 
     /// Whether nobody would miss it. Sessions are known to a hub only as long as it remembers them.

@@ -7,6 +7,7 @@ use libsqlite3_sys as c;
 use super::{
     StatementFailure,
     catalog::{Catalog, add},
+    conditions::Conditions,
     names::{is_stable, may_run_pragma, may_use_module, shows_pages},
     text::{DATA_VERSION, is_engine},
 };
@@ -29,6 +30,8 @@ pub(crate) struct AccessAttempt<'a> {
 pub(super) struct StatementFacts {
     /// What its outcome depends on.
     pub(super) reads: Vec<Arc<str>>,
+    /// Which rows of these it depends on, where that is known.
+    pub(super) conditions: Option<Conditions>,
     /// The table that it changes itself.
     pub(super) target: Option<Arc<str>>,
     /// Engines' views that it, or a trigger of its, writes.

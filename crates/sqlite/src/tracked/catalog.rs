@@ -30,20 +30,18 @@ struct Object {
 
 #[derive(Debug)]
 enum ObjectKind {
-    Table,
-    /// A virtual table, and what its declaration names: what is read with it.
-    Virtual {
-        mentions: Vec<Arc<str>>,
-        shows_changes: bool,
+    Table {
+        /// Its rows have rowids, and no column is made of others.
+        is_plain: bool,
     },
+    /// A virtual table, and what its declaration names: what is read with it.
+    Virtual { mentions: Vec<Arc<str>>, shows_changes: bool },
     /// A table that belongs to this virtual one.
     Shadow(String),
     /// A view of the application.
     View,
     /// A view over tables of an engine.
-    EngineView {
-        is_writable: bool,
-    },
+    EngineView { is_writable: bool },
 }
 
 /// A row of `sqlite_schema`.
@@ -97,7 +95,7 @@ impl Catalog {
                     virtuals.insert(key.clone(), &*object.text);
                     ObjectKind::Virtual { mentions: Vec::new(), shows_changes: false }
                 }
-                _ => ObjectKind::Table,
+                _ => ObjectKind::Table { is_plain: is_plain(&object.text) },
             };
             catalog.objects.insert(key, Object { name: object.name.as_str().into(), kind });
         }
@@ -122,7 +120,8 @@ impl Catalog {
                 .is_some_and(|object| matches!(object.kind, ObjectKind::Virtual { .. }));
             is_owner.then(|| owner.to_owned())
         };
-        let tables = self.objects.iter().filter(|(_, object)| matches!(object.kind, ObjectKind::Table));
+        let tables =
+            self.objects.iter().filter(|(_, object)| matches!(object.kind, ObjectKind::Table { .. }));
         let shadows: Vec<_> = tables.filter_map(|(name, _)| Some((name.clone(), owner_of(name)?))).collect();
         for (name, owner) in shadows {
             // FTS5 writes a row there for each document, at once; what else it changes may stay in memory for a while.
@@ -210,6 +209,17 @@ impl Catalog {
         }
     }
 
+    /// Whether this is a table whose rows are told by their columns as they were declared.
+    pub(super) fn is_plain(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(Object { kind: ObjectKind::Table { is_plain: true }, .. }))
+    }
+
+    /// The table that a statement names so, as declared.
+    pub(super) fn table(&self, name: &str) -> Option<&Arc<str>> {
+        let object = self.get(name)?;
+        matches!(object.kind, ObjectKind::Table { .. }).then_some(&object.name)
+    }
+
     /// Whether a change of this table may go without a change of a row that SQLite tells of.
     pub(super) fn hides_changes(&self, name: &str) -> bool {
         let object = self.get(name);
@@ -222,6 +232,12 @@ pub(super) fn add(names: &mut Vec<Arc<str>>, name: &Arc<str>) {
     if !names.contains(name) {
         names.push(Arc::clone(name));
     }
+}
+
+/// Whether nothing in a table's declaration may say WITHOUT ROWID, or that a column is generated.
+fn is_plain(text: &str) -> bool {
+    let is_told = |word: &str| word.eq_ignore_ascii_case("WITHOUT") || word.eq_ignore_ascii_case("AS");
+    !SqlTokens::of(text).any(|token| matches!(token, SqlToken::Word(word) if is_told(word)))
 }
 
 fn is_virtual(text: &str) -> bool {

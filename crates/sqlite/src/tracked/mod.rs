@@ -7,10 +7,14 @@
 
 mod attempt;
 mod catalog;
+mod changed;
+mod conditions;
 mod failure;
 mod migration;
 mod names;
+mod reads;
 mod run;
+mod select;
 mod text;
 mod tracker;
 

@@ -1,11 +1,11 @@
 //! The SQL of one call of a function: what it may use, and what it has read and written so far.
 
-use std::{
-    ffi::{CStr, c_int},
-    sync::Arc,
-};
+use std::{ffi::c_int, sync::Arc};
 
-use ferry_core::sql::{Row, Value};
+use ferry_core::{
+    functions::live::{Reads, TableWrite},
+    sql::{Row, Value},
+};
 use rusqlite::{Connection, Statement};
 
 use super::{
@@ -13,11 +13,13 @@ use super::{
     attempt::INTENTS,
     attempt::StatementFacts,
     catalog::add,
+    changed::{self, ChangedTable, WrittenTables},
+    reads::ReadTables,
     tracker::{Guarded, ShortValues, Tracker},
 };
 use crate::{
     NativeSql,
-    ffi::{self, SqlProgress},
+    ffi::{self, RowChange, SqlProgress},
     sql::{NativeRow, Parameter},
 };
 
@@ -80,9 +82,9 @@ pub struct TrackedRun {
     has_cpu_left: Box<dyn FnMut() -> bool + Send>,
     statements: u64,
     rows: u64,
-    reads: Vec<Arc<str>>,
+    reads: ReadTables,
     selected: Vec<Arc<str>>,
-    written: Vec<Arc<str>>,
+    written: WrittenTables,
     /// How long `written` was when each open savepoint began.
     savepoints: Vec<usize>,
     is_volatile: bool,
@@ -95,8 +97,16 @@ struct Ended {
     /// What it does; of one that could not be prepared nothing.
     facts: Arc<StatementFacts>,
     is_write: bool,
-    /// Tables of which it changed rows, as SQLite calls them.
-    changed: Vec<String>,
+    changed: Vec<ChangedTable>,
+}
+
+impl Ended {
+    /// Whether it failed and what it had changed stays: SQLite undoes nothing, and counts nothing, where a value has the
+    /// wrong type for a STRICT table.
+    fn has_left_rows(&self) -> bool {
+        let is_type = |failure: &StatementFailure| matches!(failure, StatementFailure::Constraint(text) if text.starts_with("cannot store "));
+        !self.changed.is_empty() && self.result.as_ref().is_err_and(is_type)
+    }
 }
 
 impl TrackedRun {
@@ -112,9 +122,9 @@ impl TrackedRun {
             has_cpu_left: Box::new(has_cpu_left),
             statements: 0,
             rows: 0,
-            reads: Vec::new(),
+            reads: ReadTables::default(),
             selected: Vec::new(),
-            written: Vec::new(),
+            written: WrittenTables::default(),
             savepoints: Vec::new(),
             is_volatile: false,
             has_queued_intents: false,
@@ -154,17 +164,24 @@ impl TrackedRun {
             ended = self.run(connection, tracker, text, parameters, rows)?;
         }
         let is_select = !ended.is_write;
-        for table in &ended.facts.reads {
-            add(&mut self.reads, table);
-            if is_select {
-                add(&mut self.selected, table);
-            }
+        self.reads.add(&ended.facts, parameters, is_select);
+        if is_select {
+            ended.facts.reads.iter().for_each(|table| add(&mut self.selected, table));
+        }
+        if let Err(StatementFailure::Sql(text)) = &ended.result
+            && let Some(missing) = text.strip_prefix("no such table: ")
+        {
+            // A view of an engine is made by its first write.
+            let of_main = missing.split_once('.').filter(|(of, _)| of.eq_ignore_ascii_case("main"));
+            let missing = of_main.map_or(missing, |(_, name)| name);
+            self.reads.add_whole(&missing.into());
+            self.reads.add_whole(&missing.to_ascii_lowercase().into());
         }
         self.is_volatile |= ended.facts.is_volatile;
-        let has_changed = connection.total_changes() != before;
+        let has_changed = connection.total_changes() != before || ended.has_left_rows();
         let changes = if ended.is_write && ended.result.is_ok() { connection.changes() } else { 0 };
         if ended.is_write && (has_changed || ended.result.is_ok()) {
-            self.note_changes(tracker, &ended, changes, has_changed);
+            self.note_changes(tracker, &ended.facts, ended.changed, changes, has_changed);
         }
         ended.result?;
         Ok(StatementDone {
@@ -185,13 +202,8 @@ impl TrackedRun {
         let known = tracker.known(connection, text)?;
         let _short = ShortValues::of(connection)?;
         let guard = tracker.guard(Guarded::Function);
-        let (mut facts, mut is_write, mut changed) = (Arc::default(), false, Vec::<String>::new());
-        let mut note = |name: &CStr| {
-            let name = name.to_string_lossy();
-            if !changed.iter().any(|noted| *noted == name) {
-                changed.push(name.into_owned());
-            }
-        };
+        let (mut facts, mut is_write, mut changed) = (Arc::default(), false, Vec::new());
+        let mut note = |change: &RowChange<'_>| changed::note(&mut changed, change);
         let result = ffi::with_row_changes(connection, &mut note, || {
             let mut prepared = guard.prepare(connection, text, known)?;
             is_write = !prepared.statement.readonly();
@@ -242,22 +254,28 @@ impl TrackedRun {
         if asked_in_vain > 0 { result.map_err(|_| StatementFailure::Limit(SqlLimit::Cpu)) } else { result }
     }
 
-    fn note_changes(&mut self, tracker: &Tracker, ended: &Ended, changes: u64, has_changed: bool) {
-        let (catalog, facts) = (tracker.catalog(), &ended.facts);
-        ended.changed.iter().filter_map(|name| catalog.changed(name)).for_each(|table| {
-            add(&mut self.written, table);
-        });
+    fn note_changes(
+        &mut self,
+        tracker: &Tracker,
+        facts: &StatementFacts,
+        changed: Vec<ChangedTable>,
+        changes: u64,
+        has_changed: bool,
+    ) {
+        let catalog = tracker.catalog();
+        let has_intents = changed.iter().any(|table| table.name.eq_ignore_ascii_case(INTENTS));
+        changed.into_iter().for_each(|table| self.written.add(&catalog, table));
         if changes > 0
-            && let Some(target) = &facts.target
+            && let Some(target) = facts.target.as_ref().filter(|target| !self.written.has(target))
         {
-            add(&mut self.written, target);
+            self.written.add_any(target);
         }
         if has_changed {
-            facts.hidden.iter().for_each(|table| add(&mut self.written, table));
+            facts.hidden.iter().for_each(|table| self.written.add_any(table));
         }
-        if ended.changed.iter().any(|name| name.eq_ignore_ascii_case(INTENTS)) {
+        if has_intents {
             self.has_queued_intents = true;
-            facts.views.iter().for_each(|view| add(&mut self.written, view));
+            facts.views.iter().for_each(|view| self.written.add_any(view));
         }
     }
 
@@ -267,7 +285,7 @@ impl TrackedRun {
     /// What SQLite reports.
     pub fn begin_savepoint(&mut self, sql: NativeSql<'_>) -> Result<(), StatementFailure> {
         run(sql.0, "SAVEPOINT function")?;
-        self.savepoints.push(self.written.len());
+        self.savepoints.push(self.written.tables().len());
         Ok(())
     }
 
@@ -308,7 +326,13 @@ impl TrackedRun {
     /// The tables and views whose rows its outcome depends on, in the order in which they were met.
     #[must_use]
     pub fn reads(&self) -> &[Arc<str>] {
-        &self.reads
+        self.reads.tables()
+    }
+
+    /// The same, and which rows of each where that is known.
+    #[must_use]
+    pub fn depends_on(&self) -> Reads {
+        self.reads.reads()
     }
 
     /// The same of its statements that only read.
@@ -320,7 +344,13 @@ impl TrackedRun {
     /// The tables and views of which it changed a row.
     #[must_use]
     pub fn written(&self) -> &[Arc<str>] {
-        &self.written
+        self.written.tables()
+    }
+
+    /// The same, and which rows of each where that is known.
+    #[must_use]
+    pub fn writes(&self) -> Vec<TableWrite> {
+        self.written.writes()
     }
 
     /// Whether its statements may answer otherwise next time although nothing that they read has changed.
@@ -338,13 +368,13 @@ impl TrackedRun {
     /// It has read this otherwise than by SQL.
     pub fn note_read(&mut self, name: &str) {
         let name = name.into();
-        add(&mut self.reads, &name);
+        self.reads.add_whole(&name);
         add(&mut self.selected, &name);
     }
 
     /// It has written this otherwise than by SQL.
     pub fn note_written(&mut self, name: &str) {
-        add(&mut self.written, &name.into());
+        self.written.add_any(&name.into());
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     StatementFailure,
     attempt::{AccessAttempt, StatementAttempts, StatementFacts},
     catalog::Catalog,
+    conditions::Conditions,
     text::{asks_for_version, check_function},
 };
 
@@ -196,6 +197,11 @@ impl Tracker {
         self.renew_catalog(connection)?;
         let mut facts = attempts.into_facts(&self.catalog.borrow());
         facts.is_volatile |= asks_for_version(text);
+        // This asks SQLite about the tables.
+        let guarded = self.guarded.replace(Guarded::No);
+        let conditions = Conditions::of(connection, &self.catalog(), text);
+        self.guarded.set(guarded);
+        facts.conditions = conditions?;
         Ok(Arc::new(facts))
     }
 }

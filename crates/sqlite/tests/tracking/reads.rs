@@ -166,3 +166,13 @@ fn what_may_answer_otherwise_next_time_is_volatile() {
         assert!(!is_volatile(text), "{text}");
     }
 }
+
+// A view of an engine is made by its first write.
+// Verifies: FUN-20
+#[test]
+fn a_table_that_is_not_there_is_read_all_the_same() {
+    let connection = database("");
+    let mut run = run(SqlAccess::Snapshot);
+    execute(&mut run, &connection, "SELECT * FROM Main.Later").expect_err("it is not there");
+    assert_eq!(names(run.reads()), ["Later", "later"]);
+}

@@ -1,6 +1,9 @@
 //! What statements are told to have written.
 
-use ferry_sqlite::{NativeSql, tracked::SqlAccess};
+use ferry_sqlite::{
+    NativeSql,
+    tracked::{SqlAccess, StatementFailure},
+};
 
 use crate::support::{database, execute, names, run, writes};
 
@@ -132,4 +135,21 @@ fn a_broken_deferred_foreign_key_fails_the_call_before_the_commit_of_all() {
     execute(&mut run, &connection, "DELETE FROM p").unwrap();
     assert!(run.finish(sql).is_err());
     connection.execute_batch("ROLLBACK TO request; RELEASE request; COMMIT").unwrap();
+}
+
+// SQLite undoes nothing of a statement that fails so, and counts nothing either.
+// Verifies: FUN-21
+#[test]
+fn what_a_failing_statement_left_behind_is_told() {
+    let connection = database(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a);
+        CREATE TABLE strict(a INTEGER) STRICT;
+        CREATE TRIGGER r AFTER UPDATE ON t BEGIN INSERT INTO strict VALUES (NEW.a); END;
+        INSERT INTO t VALUES (1, 1), (2, 2);
+        BEGIN",
+    );
+    let mut run = run(SqlAccess::Alone);
+    let failure = execute(&mut run, &connection, "UPDATE t SET a = x'00'").expect_err("it is no integer");
+    assert!(matches!(failure, StatementFailure::Constraint(_)), "{failure:?}");
+    assert_eq!(names(run.written()), ["t"]);
 }

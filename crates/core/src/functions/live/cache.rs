@@ -1,4 +1,5 @@
-//! Results that are kept until a table that they depend on changes (FUN-33).
+//! Results that are kept until what they depend on changes (FUN-33). A table that a result depends on as a whole is looked at
+//! when the result is asked for; a commit takes out those that depend on a row that it changed (FUN-34).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,7 +11,11 @@ use std::{
 
 use ferry_types::Seq;
 
-use super::{QueryKey, TableChanges, Tables};
+use super::{
+    QueryKey, Reads, TableChanges,
+    keys::{RowsRead, TableRead, TableWrite},
+    readers::ReaderIndex,
+};
 
 /// A result that is kept.
 #[derive(Clone, Debug)]
@@ -20,7 +25,7 @@ pub struct CachedResult {
     /// Its hash.
     pub hash: Arc<str>,
     /// What it depends on.
-    pub tables: Tables,
+    pub reads: Reads,
     /// The commit that it shows.
     pub seq: Seq,
     /// What its caller is warned of.
@@ -29,7 +34,7 @@ pub struct CachedResult {
 
 /// What an entry costs beside its bytes.
 const ENTRY_BYTES: usize = 256;
-/// Keys that may lie in the order beside twice those that there are.
+/// ColumnKeys that may lie in the order beside twice those that there are.
 const ORDER_SLACK: usize = 16;
 
 impl CachedResult {
@@ -46,8 +51,11 @@ struct Entry {
 /// The results of one database. All databases of a hub share one budget.
 pub struct ResultCache {
     entries: HashMap<QueryKey, Entry>,
-    /// Keys as they were put, oldest first; one whose number is not that of its entry was put again or is gone.
+    /// ColumnKeys as they were put, oldest first; one whose number is not that of its entry was put again or is gone.
     order: VecDeque<(u64, QueryKey)>,
+    /// Those that depend on some rows of a table, by number.
+    readers: ReaderIndex<u64>,
+    of_rows: HashMap<u64, QueryKey>,
     next: u64,
     bytes: usize,
     used_bytes: Arc<AtomicUsize>,
@@ -58,30 +66,58 @@ impl ResultCache {
     /// An empty one; `used_bytes` counts those of all.
     #[must_use]
     pub fn new(used_bytes: Arc<AtomicUsize>, max_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), next: 0, bytes: 0, used_bytes, max_bytes }
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            readers: ReaderIndex::default(),
+            of_rows: HashMap::new(),
+            next: 0,
+            bytes: 0,
+            used_bytes,
+            max_bytes,
+        }
     }
 
     /// The result of `key`, if nothing that it depends on has changed since. It is then also that of the newest commit.
     pub fn get(&mut self, key: &QueryKey, changes: &TableChanges) -> Option<CachedResult> {
         let found = &self.entries.get(key)?.result;
-        if changes.changed_after(&found.tables, found.seq) {
+        let is_old = |read: &TableRead| {
+            changes.is_all_changed_after(found.seq)
+                || read.rows == RowsRead::All && changes.table_changed_after(&read.table, found.seq)
+        };
+        if found.reads.iter().any(is_old) {
             self.remove(key);
             return None;
         }
         Some(found.clone())
     }
 
-    /// Keeps a result.
-    pub fn put(&mut self, key: QueryKey, result: CachedResult) {
+    /// A commit changed these rows.
+    pub fn committed(&mut self, writes: &[TableWrite]) {
+        for write in writes {
+            for number in self.readers.affected(write) {
+                if let Some(key) = self.of_rows.get(&number).cloned() {
+                    self.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Keeps a result, unless it is old already.
+    pub fn put(&mut self, key: QueryKey, result: CachedResult, changes: &TableChanges) {
         self.remove(&key);
         let bytes = result.bytes(&key);
-        if bytes > self.max_bytes / 8 {
+        if bytes > self.max_bytes / 8 || changes.affected_after(&result.reads, result.seq) {
             return;
         }
         self.bytes += bytes;
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.next += 1;
         self.order.push_back((self.next, key.clone()));
+        if result.reads.iter().any(|read| read.rows != RowsRead::All) {
+            self.readers.insert(self.next, &result.reads);
+            self.of_rows.insert(self.next, key.clone());
+        }
         self.entries.insert(key, Entry { number: self.next, result });
         while self.used_bytes.load(Ordering::Relaxed) > self.max_bytes {
             let Some((number, oldest)) = self.order.pop_front() else { break };
@@ -97,6 +133,9 @@ impl ResultCache {
 
     fn remove(&mut self, key: &QueryKey) {
         if let Some(old) = self.entries.remove(key) {
+            if self.of_rows.remove(&old.number).is_some() {
+                self.readers.remove(old.number, &old.result.reads);
+            }
             let bytes = old.result.bytes(key);
             self.bytes -= bytes;
             self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -109,6 +148,8 @@ impl ResultCache {
         self.bytes = 0;
         self.entries.clear();
         self.order.clear();
+        self.readers = ReaderIndex::default();
+        self.of_rows.clear();
     }
 }
 

@@ -8,10 +8,14 @@
 
 mod cache;
 mod changes;
+mod keys;
 mod queries;
+mod readers;
 mod sessions;
+mod spans;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,8 +23,13 @@ use ferry_types::Seq;
 
 pub use cache::{CachedResult, ResultCache};
 pub use changes::TableChanges;
+pub use keys::{
+    ColumnKey, ColumnKeys, Condition, KEY_TEXT_MAX_BYTES, KeyRange, RANGES_MAX, Reads, RowImage, RowValue,
+    RowsChanged, RowsRead, TableRead, TableWrite,
+};
 pub use queries::{Gate, QueryId, QueryKey};
 pub use sessions::{SessionLimits, SocketId};
+pub use told::{Compared, Evaluated, LiveOutput, PushReason, Registration};
 
 use queries::{Holder, Queries};
 use sessions::Sessions;
@@ -41,79 +50,6 @@ pub fn result_hash(data: Option<&str>) -> String {
     blake3::hash(data.unwrap_or_default().as_bytes()).to_hex().as_str()[..16].to_owned()
 }
 
-/// A result that a client got, and wants kept fresh.
-pub struct Registration<P> {
-    /// The client's session.
-    pub session: Arc<str>,
-    /// What it is the result of.
-    pub key: QueryKey,
-    /// The tables that it depends on.
-    pub tables: Tables,
-    /// Its hash.
-    pub hash: u64,
-    /// The commit that it shows.
-    pub seq: Seq,
-    /// How it is found out whether it changed.
-    pub gate: Gate,
-    /// Told no earlier than this, milliseconds.
-    pub not_before_ms: u64,
-    /// What it takes to run it again.
-    pub payload: P,
-}
-
-/// A query that was run again.
-pub struct Evaluated {
-    /// The tables that it depends on now.
-    pub tables: Tables,
-    /// Hash of its result.
-    pub hash: u64,
-    /// The commit that it shows.
-    pub seq: Seq,
-    /// As of a [`Registration`].
-    pub gate: Gate,
-}
-
-/// What is to be told to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LiveOutput {
-    /// These tables changed (names).
-    Invalidate {
-        /// To whom.
-        socket: SocketId,
-        /// Which.
-        tables: Vec<Arc<str>>,
-        /// The newest commit among those that did it.
-        seq: Seq,
-    },
-    /// The result of a query that a socket keeps is at hand: send it under this name of the client's.
-    Result {
-        /// To whom.
-        socket: SocketId,
-        /// The client's name for it.
-        id: Arc<str>,
-        /// The client holds it.
-        same: bool,
-    },
-}
-
-/// What running a query again came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Compared {
-    /// For sockets that keep the result themselves.
-    pub outputs: Vec<LiveOutput>,
-    /// Somebody held another result.
-    pub differed: bool,
-}
-
-/// Why clients are told (`ferry_functions_pushes_total`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PushReason {
-    /// The result differs.
-    Changed,
-    /// It was not run again.
-    Unrun,
-}
-
 /// The live queries of one database. `P`: what it takes to run one again.
 pub struct LiveQueries<P> {
     changes: TableChanges,
@@ -123,13 +59,15 @@ pub struct LiveQueries<P> {
     subscriptions: HashMap<SocketId, HashMap<Arc<str>, QueryId>>,
     due: Vec<QueryId>,
     pushes: HashMap<PushReason, u64>,
+    /// Queries that a commit to their table left alone, since it changed no row of theirs.
+    spared: u64,
 }
 
 /// Of the tables that changed those that a page was told of; all of these where it knows none of them, since what it does
 /// not know it takes for somebody else's.
-fn known_of(changed: &[Arc<str>], told: &Tables) -> Vec<Arc<str>> {
-    let known: Vec<Arc<str>> = changed.iter().filter(|table| told.contains(table)).cloned().collect();
-    if known.is_empty() { told.to_vec() } else { known }
+fn known_of(changed: &[Arc<str>], told: &Reads) -> Vec<Arc<str>> {
+    let known: Vec<Arc<str>> = changed.iter().filter(|table| told.has(table)).cloned().collect();
+    if known.is_empty() { told.tables().cloned().collect() } else { known }
 }
 
 impl<P: Clone> LiveQueries<P> {
@@ -143,6 +81,7 @@ impl<P: Clone> LiveQueries<P> {
             subscriptions: HashMap::new(),
             due: Vec::new(),
             pushes: HashMap::new(),
+            spared: 0,
         }
     }
 
@@ -163,12 +102,16 @@ impl<P: Clone> LiveQueries<P> {
         &self.changes
     }
 
-    /// A commit changed `tables`; `named`: names that a function invalidates itself, whatever the results.
-    pub fn committed(&mut self, seq: Seq, tables: &[Arc<str>], named: &[Arc<str>], now_ms: u64) {
-        self.changes.committed(seq, tables.iter().chain(named));
-        for table in tables {
-            for query in self.queries.of_table(table) {
-                self.touch(query, table, seq, now_ms);
+    /// A commit changed these rows; `named`: names that a function invalidates itself, whatever the results.
+    pub fn committed(&mut self, seq: Seq, writes: &[TableWrite], named: &[Arc<str>], now_ms: u64) {
+        self.changes.committed(seq, writes);
+        let any: Vec<TableWrite> = named.iter().cloned().map(TableWrite::any).collect();
+        self.changes.committed(seq, &any);
+        for write in writes {
+            let affected = self.queries.affected(write);
+            self.spared += (self.queries.count_of_table(&write.table) - affected.len()) as u64;
+            for query in affected {
+                self.touch(query, &write.table, seq, now_ms);
             }
         }
         for name in named {
@@ -184,9 +127,11 @@ impl<P: Clone> LiveQueries<P> {
     pub fn reset(&mut self, seq: Seq, now_ms: u64) {
         self.changes.reset(seq);
         for query in self.queries.all() {
-            for table in self.queries.tables(query).iter() {
+            for table in self.queries.reads(query).tables() {
                 self.queries.note_changed(query, table, seq);
             }
+            // Rows may look otherwise now.
+            self.queries.widen(query);
             self.push_all(query, now_ms);
             self.run_if_kept(query);
         }
@@ -198,6 +143,7 @@ impl<P: Clone> LiveQueries<P> {
             // Who was told and did not come again is told of this, too; for him alone nothing is run.
             self.push(query, now_ms, |holder| holder.is_stale);
             if self.queries.is_awaited(query) {
+                self.queries.leave_to_run(query);
                 self.make_due(query);
             }
         } else {
@@ -245,21 +191,23 @@ impl<P: Clone> LiveQueries<P> {
 
     /// Keeps a result fresh for a session (FUN-23, FUN-24). What the session held of the same query before is replaced.
     pub fn register(&mut self, registration: Registration<P>, now_ms: u64) {
-        let Registration { session, key, tables, hash, seq, gate, not_before_ms, payload } = registration;
-        let is_old = self.changes.changed_after(&tables, seq);
-        let query = self.queries.get_or_make(key, &tables, seq, gate, payload);
+        let Registration { session, key, reads, hash, seq, gate, not_before_ms, payload } = registration;
+        let is_old = self.changes.affected_after(&reads, seq);
+        let reads = if self.changes.is_all_changed_after(seq) { reads.widened() } else { reads };
+        let query = self.queries.get_or_make(key, &reads, seq, gate, payload);
         let holder = Holder {
             session: Arc::clone(&session),
             socket: None,
             hash,
             is_stale: false,
-            told: tables,
+            is_first: false,
+            told: reads,
             not_before_ms,
         };
         self.queries.hold(query, holder);
         if let Some(oldest) = self.sessions.held(&session, query, now_ms) {
             // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
-            let tables = self.queries.tables(oldest);
+            let tables: Vec<Arc<str>> = self.queries.reads(oldest).tables().cloned().collect();
             self.sessions.tell(&session, &tables, self.changes.newest(), 0, now_ms);
             self.queries.release(oldest, &session);
         }
@@ -283,7 +231,7 @@ impl<P: Clone> LiveQueries<P> {
         if kept.len() >= self.sessions.limits().subscriptions {
             return false;
         }
-        let none: Tables = Arc::from([]);
+        let none = Reads::default();
         let query = self.queries.get_or_make(key, &none, Seq(0), Gate::Run, payload);
         kept.insert(Arc::clone(id), query);
         let holder = Holder {
@@ -291,6 +239,7 @@ impl<P: Clone> LiveQueries<P> {
             socket: Some((socket, Arc::clone(id))),
             hash: known.unwrap_or(0),
             is_stale: true,
+            is_first: known.is_some(),
             told: none,
             not_before_ms: 0,
         };
@@ -309,12 +258,13 @@ impl<P: Clone> LiveQueries<P> {
 
     /// Tables of the query changed after the commit `since`.
     fn make_due_or_push(&mut self, query: QueryId, since: Seq, now_ms: u64) {
-        for table in self.queries.tables(query).iter() {
-            if self.changes.changed_after(std::slice::from_ref(table), since) {
-                self.queries.note_changed(query, table, self.changes.newest());
+        for read in self.queries.reads(query).iter() {
+            if self.changes.is_affected_after(read, since) {
+                self.queries.note_changed(query, &read.table, self.changes.newest());
             }
         }
         if self.queries.may_be_gated(query) {
+            self.queries.leave_to_run(query);
             self.make_due(query);
         } else {
             self.push_all(query, now_ms);
@@ -371,24 +321,30 @@ impl<P: Clone> LiveQueries<P> {
             return results;
         }
         let (changed, seq) = self.queries.changed(query);
-        self.queries.forget_changed(query);
-        let again = self.changes.changed_after(&evaluated.tables, evaluated.seq);
-        self.queries.refresh(query, &evaluated.tables, evaluated.seq, evaluated.gate);
+        // Whom nobody told because this run was to tell; it cannot if it depends on more than tables now.
+        let is_undecided = self.queries.forget_changed(query) && evaluated.gate == Gate::Open;
+        let again = self.changes.affected_after(&evaluated.reads, evaluated.seq);
+        self.queries.refresh(query, &evaluated.reads, evaluated.seq, evaluated.gate);
         let mut told = 0;
         for holder in self.queries.holders_mut(query) {
             match &holder.socket {
                 Some((socket, id)) => {
-                    // The first result is told even if the client holds it: then as the same.
-                    let same = holder.hash == evaluated.hash;
-                    if !same || holder.is_stale {
+                    // The first result is told even if the client holds it: then as the same. What was sent later may not
+                    // have reached him before something else took its place.
+                    let is_equal = holder.hash == evaluated.hash;
+                    let same = is_equal && std::mem::take(&mut holder.is_first);
+                    if !is_equal || holder.is_stale {
                         let id = Arc::clone(id);
                         results.outputs.push(LiveOutput::Result { socket: *socket, id, same });
                     }
-                    results.differed |= !same;
+                    holder.is_first = false;
+                    results.differed |= !is_equal;
                     holder.hash = evaluated.hash;
                     holder.is_stale = false;
                 }
-                None if holder.hash != evaluated.hash && !holder.is_stale && evaluated.gate == Gate::Run => {
+                None if !holder.is_stale
+                    && (is_undecided || holder.hash != evaluated.hash && evaluated.gate == Gate::Run) =>
+                {
                     holder.is_stale = true;
                     let changed = known_of(&changed, &holder.told);
                     self.sessions.tell(&holder.session, &changed, seq, holder.not_before_ms, now_ms);
@@ -410,11 +366,17 @@ impl<P: Clone> LiveQueries<P> {
         results
     }
 
-    /// A query was not run, or failed (FUN-31, FUN-32): all who hold its result are told.
-    pub fn not_run(&mut self, query: QueryId, now_ms: u64) -> Vec<LiveOutput> {
+    /// A query was not run, or failed (FUN-31, FUN-32): all who hold its result are told. `failed`: what the failure depends
+    /// on, and the commit that it shows.
+    pub fn not_run(&mut self, query: QueryId, failed: Option<(&Reads, Seq)>, now_ms: u64) -> Vec<LiveOutput> {
         let Some(is_due) = self.queries.end_run(query) else { return Vec::new() };
         self.push_all(query, now_ms);
-        if is_due {
+        let mut again = is_due;
+        if let Some((reads, seq)) = failed {
+            self.queries.add_reads(query, reads);
+            again |= self.changes.affected_after(reads, seq);
+        }
+        if again {
             self.make_due(query);
         }
         let sockets = self.queries.holders_mut(query).filter_map(|holder| {
@@ -470,6 +432,11 @@ impl<P: Clone> LiveQueries<P> {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.queries.holders(), self.sessions.sockets())
+    }
+
+    /// Queries since the last time that a commit to their table left alone, since it changed no row of theirs.
+    pub fn take_spared(&mut self) -> u64 {
+        std::mem::take(&mut self.spared)
     }
 
     /// Pushes since the last time, by reason.

@@ -7,7 +7,7 @@ use std::{
 
 use ferry_types::Seq;
 
-use super::{SocketId, Tables};
+use super::{Reads, SocketId, keys::TableWrite, readers::ReaderIndex};
 
 /// A query that is held by somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,8 +48,10 @@ pub(super) struct Holder {
     pub(super) hash: u64,
     /// He was told, and has not come again.
     pub(super) is_stale: bool,
-    /// The tables that his answer named: a page knows no others.
-    pub(super) told: Tables,
+    /// He was sent no result yet, and said which one he holds.
+    pub(super) is_first: bool,
+    /// What his answer depended on: a page knows no other tables.
+    pub(super) told: Reads,
     pub(super) not_before_ms: u64,
 }
 
@@ -71,7 +73,7 @@ impl Holder {
 
 struct Query<P> {
     key: QueryKey,
-    tables: Tables,
+    reads: Reads,
     /// The commit that its newest known result shows.
     seq: Seq,
     gate: Gate,
@@ -82,29 +84,41 @@ struct Query<P> {
     /// Tables that changed since its holders were last compared, and the newest commit of these.
     changed: Vec<Arc<str>>,
     changed_seq: Seq,
+    /// A change of these was told to nobody: the run that is due decides.
+    is_left_to_run: bool,
     is_due: bool,
     is_running: bool,
     changed_in_a_row: u8,
     unrun_in_a_row: u8,
 }
 
-/// All of them, by key and by table.
+/// All of them, by key and by what they depend on.
 pub(super) struct Queries<P> {
     next: u64,
     all: HashMap<QueryId, Query<P>>,
     by_key: HashMap<QueryKey, QueryId>,
-    by_table: HashMap<Arc<str>, HashSet<QueryId>>,
+    readers: ReaderIndex<QueryId>,
 }
 
 impl<P> Default for Queries<P> {
     fn default() -> Self {
-        Self { next: 0, all: HashMap::new(), by_key: HashMap::new(), by_table: HashMap::new() }
+        Self { next: 0, all: HashMap::new(), by_key: HashMap::new(), readers: ReaderIndex::default() }
     }
 }
 
 impl<P: Clone> Queries<P> {
-    pub(super) fn of_table(&self, table: &str) -> Vec<QueryId> {
-        self.by_table.get(table).map(|queries| queries.iter().copied().collect()).unwrap_or_default()
+    /// Those that depend on the table.
+    pub(super) fn of_table(&self, table: &str) -> HashSet<QueryId> {
+        self.readers.of_table(table)
+    }
+
+    pub(super) fn count_of_table(&self, table: &str) -> usize {
+        self.readers.count_of_table(table)
+    }
+
+    /// Those that may depend on a row that was changed.
+    pub(super) fn affected(&self, write: &TableWrite) -> HashSet<QueryId> {
+        self.readers.affected(write)
     }
 
     pub(super) fn all(&self) -> Vec<QueryId> {
@@ -115,19 +129,19 @@ impl<P: Clone> Queries<P> {
         self.all.values().map(|query| query.holders.len()).sum()
     }
 
-    pub(super) fn tables(&self, query: QueryId) -> Tables {
-        self.all.get(&query).map_or_else(|| Arc::from([]), |query| Arc::clone(&query.tables))
+    pub(super) fn reads(&self, query: QueryId) -> Reads {
+        self.all.get(&query).map(|query| query.reads.clone()).unwrap_or_default()
     }
 
     pub(super) fn seq(&self, query: QueryId) -> Seq {
         self.all.get(&query).map_or(Seq(0), |query| query.seq)
     }
 
-    /// The query of this key, which depends on `tables` as of the commit `seq`.
+    /// The query of this key, which depends on `reads` as of the commit `seq`.
     pub(super) fn get_or_make(
         &mut self,
         key: QueryKey,
-        tables: &Tables,
+        reads: &Reads,
         seq: Seq,
         gate: Gate,
         payload: P,
@@ -136,10 +150,10 @@ impl<P: Clone> Queries<P> {
             let query = self.all.get_mut(&id).expect("BUG: a key names a query");
             query.payload = payload;
             if seq >= query.seq && seq > Seq(0) {
-                self.refresh(id, tables, seq, gate);
+                self.refresh(id, reads, seq, gate);
             } else {
-                // A result of an older state than the known one may depend on other tables.
-                self.widen(id, tables);
+                // A result of an older state than the known one may depend on something else.
+                self.add_reads(id, reads);
             }
             return id;
         }
@@ -148,7 +162,7 @@ impl<P: Clone> Queries<P> {
         self.by_key.insert(key.clone(), id);
         let query = Query {
             key,
-            tables: Arc::from([]),
+            reads: Reads::default(),
             seq,
             gate,
             payload,
@@ -156,56 +170,52 @@ impl<P: Clone> Queries<P> {
             kept: 0,
             changed: Vec::new(),
             changed_seq: Seq(0),
+            is_left_to_run: false,
             is_due: false,
             is_running: false,
             changed_in_a_row: 0,
             unrun_in_a_row: 0,
         };
         self.all.insert(id, query);
-        self.set_tables(id, tables);
+        self.set_reads(id, reads);
         id
     }
 
-    fn widen(&mut self, id: QueryId, tables: &Tables) {
-        let known = self.tables(id);
-        if tables.iter().all(|table| known.contains(table)) {
-            return;
-        }
-        let mut both: Vec<Arc<str>> = known.iter().cloned().collect();
-        both.extend(tables.iter().filter(|table| !known.contains(table)).cloned());
-        self.set_tables(id, &both.into());
-    }
-
     /// What the query depends on, and how it is watched, by a result of the commit `seq`.
-    pub(super) fn refresh(&mut self, id: QueryId, tables: &Tables, seq: Seq, gate: Gate) {
-        self.set_tables(id, tables);
+    pub(super) fn refresh(&mut self, id: QueryId, reads: &Reads, seq: Seq, gate: Gate) {
+        match gate {
+            Gate::Run => self.set_reads(id, reads),
+            // Each holder may have been answered otherwise, from other tables.
+            Gate::Open => {
+                let told = self.all.get(&id).into_iter().flat_map(|query| query.holders.values());
+                let all = told.fold(reads.clone(), |all, holder| all.union(&holder.told));
+                self.set_reads(id, &all);
+            }
+        }
         if let Some(query) = self.all.get_mut(&id) {
             query.seq = query.seq.max(seq);
             query.gate = gate;
         }
     }
 
-    fn set_tables(&mut self, id: QueryId, tables: &Tables) {
-        let Some(query) = self.all.get_mut(&id) else { return };
-        if query.tables == *tables {
-            return;
-        }
-        let old = std::mem::replace(&mut query.tables, Arc::clone(tables));
-        for table in old.iter().filter(|table| !tables.contains(table)) {
-            self.unlist(table, id);
-        }
-        for table in tables.iter() {
-            self.by_table.entry(Arc::clone(table)).or_default().insert(id);
-        }
+    /// It depends on this, too.
+    pub(super) fn add_reads(&mut self, id: QueryId, reads: &Reads) {
+        self.set_reads(id, &self.reads(id).union(reads));
     }
 
-    fn unlist(&mut self, table: &Arc<str>, id: QueryId) {
-        if let Some(queries) = self.by_table.get_mut(table) {
-            queries.remove(&id);
-            if queries.is_empty() {
-                self.by_table.remove(table);
-            }
+    /// It depends on all rows of its tables: which rows those are that it read is not known any more.
+    pub(super) fn widen(&mut self, id: QueryId) {
+        self.set_reads(id, &self.reads(id).widened());
+    }
+
+    fn set_reads(&mut self, id: QueryId, reads: &Reads) {
+        let Some(query) = self.all.get_mut(&id) else { return };
+        if query.reads == *reads {
+            return;
         }
+        let old = std::mem::replace(&mut query.reads, reads.clone());
+        self.readers.remove(id, &old);
+        self.readers.insert(id, reads);
     }
 
     /// Adds a holder; one of the same session, or socket and name, is replaced.
@@ -233,9 +243,17 @@ impl<P: Clone> Queries<P> {
         self.all.get(&id).map_or_else(Default::default, |query| (query.changed.clone(), query.changed_seq))
     }
 
-    pub(super) fn forget_changed(&mut self, id: QueryId) {
+    /// Returns whether a change was left to the run that is over.
+    pub(super) fn forget_changed(&mut self, id: QueryId) -> bool {
+        let Some(query) = self.all.get_mut(&id) else { return false };
+        query.changed.clear();
+        std::mem::take(&mut query.is_left_to_run)
+    }
+
+    /// Who holds its result is told of the change by the next run.
+    pub(super) fn leave_to_run(&mut self, id: QueryId) {
         if let Some(query) = self.all.get_mut(&id) {
-            query.changed.clear();
+            query.is_left_to_run = true;
         }
     }
 
@@ -252,9 +270,9 @@ impl<P: Clone> Queries<P> {
     }
 
     /// The tables that the session knows the result by, if it was told and did not ask again.
-    pub(super) fn stale_tables(&self, id: QueryId, session: &Arc<str>) -> Option<Tables> {
+    pub(super) fn stale_tables(&self, id: QueryId, session: &Arc<str>) -> Option<Vec<Arc<str>>> {
         let holder = self.all.get(&id)?.holders.get(&HolderKey::Session(Arc::clone(session)))?;
-        holder.is_stale.then(|| Arc::clone(&holder.told))
+        holder.is_stale.then(|| holder.told.tables().cloned().collect())
     }
 
     /// What it is of, and what it takes to run it.
@@ -300,6 +318,7 @@ impl<P: Clone> Queries<P> {
     pub(super) fn unrun(&mut self, id: QueryId) {
         let Some(query) = self.all.get_mut(&id) else { return };
         query.changed.clear();
+        query.is_left_to_run = false;
         query.unrun_in_a_row = query.unrun_in_a_row.saturating_add(1);
         if query.unrun_in_a_row >= UNRUN_IN_A_ROW_MAX {
             query.unrun_in_a_row = 0;
@@ -328,9 +347,7 @@ impl<P: Clone> Queries<P> {
         }
         if let Some(query) = self.all.remove(&id) {
             self.by_key.remove(&query.key);
-            for table in query.tables.iter() {
-                self.unlist(table, id);
-            }
+            self.readers.remove(id, &query.reads);
         }
     }
 }

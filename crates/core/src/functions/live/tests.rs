@@ -10,6 +10,14 @@ fn names(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|name| Arc::from(*name)).collect()
 }
 
+fn whole(tables: &[&str]) -> Reads {
+    Reads::whole(names(tables))
+}
+
+fn writes(tables: &[&str]) -> Vec<TableWrite> {
+    names(tables).into_iter().map(TableWrite::any).collect()
+}
+
 fn key(function: &str) -> QueryKey {
     QueryKey { function: function.into(), args: "{}".into(), user: None }
 }
@@ -18,7 +26,7 @@ fn registration(session: &str, function: &str, tables: &[&str], hash: u64, seq: 
     Registration {
         session: session.into(),
         key: key(function),
-        tables: names(tables).into(),
+        reads: whole(tables),
         hash,
         seq: Seq(seq),
         gate: Gate::Run,
@@ -28,7 +36,7 @@ fn registration(session: &str, function: &str, tables: &[&str], hash: u64, seq: 
 }
 
 fn evaluated(tables: &[&str], hash: u64, seq: u64) -> Evaluated {
-    Evaluated { tables: names(tables).into(), hash, seq: Seq(seq), gate: Gate::Run }
+    Evaluated { reads: whole(tables), hash, seq: Seq(seq), gate: Gate::Run }
 }
 
 /// Runs what is due; all results have this hash.
@@ -58,16 +66,16 @@ fn who_holds_a_result_that_differs_is_told_once_and_others_are_not() {
     live.connect(&"s2".into(), SocketId(2), 0);
     live.register(registration("s1", "users", &["users"], 10, 1), 0);
     live.register(registration("s2", "users", &["users"], 11, 1), 0);
-    live.committed(Seq(2), &names(&["posts"]), &[], 0);
+    live.committed(Seq(2), &writes(&["posts"]), &[], 0);
     assert!(!live.has_due(), "another table");
-    live.committed(Seq(3), &names(&["users"]), &[], 0);
-    live.committed(Seq(4), &names(&["users"]), &[], 0);
+    live.committed(Seq(3), &writes(&["users"]), &[], 0);
+    live.committed(Seq(4), &writes(&["users"]), &[], 0);
     assert_eq!(run(&mut live, &["users"], 11, 4, 0), 1, "one run for all who hold it, and for both commits");
     assert_eq!(told(&mut live, 9), [], "commits are gathered");
     assert_eq!(told(&mut live, 10), [(1, vec!["users".to_owned()], 4)]);
     assert_eq!(told(&mut live, 1000), []);
     // Who did not come again is told of the next change without a run.
-    live.committed(Seq(5), &names(&["users"]), &[], 1000);
+    live.committed(Seq(5), &writes(&["users"]), &[], 1000);
     assert_eq!(run(&mut live, &["users"], 11, 5, 1000), 1, "the other one still holds a result");
     assert_eq!(told(&mut live, 1010), [(1, vec!["users".to_owned()], 5)]);
 }
@@ -77,7 +85,7 @@ fn who_holds_a_result_that_differs_is_told_once_and_others_are_not() {
 fn what_changed_while_an_answer_was_on_its_way_is_told_and_not_before_its_time() {
     let mut live = Live::new(Seq(1), LIMITS);
     live.connect(&"s".into(), SocketId(1), 0);
-    live.committed(Seq(2), &names(&["users"]), &[], 0);
+    live.committed(Seq(2), &writes(&["users"]), &[], 0);
     live.register(Registration { not_before_ms: 200, ..registration("s", "users", &["users"], 10, 1) }, 0);
     assert_eq!(run(&mut live, &["users"], 12, 2, 5), 1);
     assert_eq!(told(&mut live, 199), []);
@@ -89,7 +97,7 @@ fn what_changed_while_an_answer_was_on_its_way_is_told_and_not_before_its_time()
 fn a_session_outlives_its_sockets_for_a_while_and_is_told_what_it_missed() {
     let mut live = Live::new(Seq(1), LIMITS);
     live.register(registration("s", "users", &["users"], 10, 1), 0);
-    live.committed(Seq(2), &names(&["users"]), &[], 0);
+    live.committed(Seq(2), &writes(&["users"]), &[], 0);
     run(&mut live, &["users"], 12, 2, 5);
     assert_eq!(told(&mut live, 50_000), [], "it has no socket yet");
     assert_eq!(live.connect(&"s".into(), SocketId(1), 50_000), None);
@@ -102,7 +110,7 @@ fn a_session_outlives_its_sockets_for_a_while_and_is_told_what_it_missed() {
     );
     live.disconnect(SocketId(1), 50_000);
     live.register(registration("s", "users", &["users"], 12, 2), 50_000);
-    live.committed(Seq(3), &names(&["users"]), &[], 50_000);
+    live.committed(Seq(3), &writes(&["users"]), &[], 50_000);
     run(&mut live, &["users"], 13, 3, 50_000);
     let frames = told(&mut live, 50_010);
     assert_eq!(frames.iter().map(|(socket, ..)| *socket).collect::<Vec<_>>(), [2, 3]);
@@ -125,7 +133,7 @@ fn names_deploys_and_what_cannot_be_run_again_tell_at_once() {
     live.committed(Seq(2), &[], &names(&["anything"]), 0);
     assert!(!live.has_due());
     assert_eq!(told(&mut live, 10), [(1, vec!["anything".to_owned()], 2)]);
-    live.committed(Seq(3), &names(&["posts"]), &[], 20);
+    live.committed(Seq(3), &writes(&["posts"]), &[], 20);
     assert!(!live.has_due());
     assert_eq!(told(&mut live, 30), [(1, vec!["posts".to_owned()], 3)]);
     live.reset(Seq(4), 40);
@@ -150,13 +158,13 @@ fn a_socket_is_sent_each_result_that_differs_until_it_says_so() {
     };
     let sent = |same| [LiveOutput::Result { socket: SocketId(1), id: "a".into(), same }];
     assert_eq!(run(&mut live, 7, 1), sent(true), "the first one, even if the client holds it");
-    live.committed(Seq(2), &names(&["users"]), &[], 0);
+    live.committed(Seq(2), &writes(&["users"]), &[], 0);
     assert_eq!(run(&mut live, 7, 2), []);
-    live.committed(Seq(3), &names(&["users"]), &[], 0);
+    live.committed(Seq(3), &writes(&["users"]), &[], 0);
     assert_eq!(run(&mut live, 8, 3), sent(false));
     assert_eq!(told(&mut live, 1000), [], "it is not told of tables beside");
     live.unsubscribe(SocketId(1), "a");
-    live.committed(Seq(4), &names(&["users"]), &[], 0);
+    live.committed(Seq(4), &writes(&["users"]), &[], 0);
     assert!(!live.has_due());
     for id in ["a", "b", "c"] {
         assert!(live.subscribe(SocketId(1), &id.into(), key(id), None, ()));
@@ -172,22 +180,25 @@ fn a_run_that_is_older_than_what_somebody_holds_decides_nothing() {
     let mut live = Live::new(Seq(1), LIMITS);
     live.connect(&"s".into(), SocketId(1), 0);
     live.register(registration("s", "users", &["users"], 10, 1), 0);
-    live.committed(Seq(2), &names(&["users"]), &[], 0);
+    live.committed(Seq(2), &writes(&["users"]), &[], 0);
     let (query, ..) = live.take_due().remove(0);
-    live.committed(Seq(3), &names(&["users"]), &[], 0);
+    live.committed(Seq(3), &writes(&["users"]), &[], 0);
     live.register(registration("s", "users", &["users", "teams"], 30, 3), 0);
     assert_eq!(live.evaluated(query, &evaluated(&["users"], 20, 2), 0), Compared::default());
-    live.committed(Seq(4), &names(&["teams"]), &[], 0);
+    live.committed(Seq(4), &writes(&["teams"]), &[], 0);
     assert_eq!(run(&mut live, &["users", "teams"], 40, 4, 0), 1);
     assert_eq!(told(&mut live, 10), [(1, vec!["users".to_owned(), "teams".to_owned()], 4)]);
 }
 
-/// A database of some tables whose rows are counters, and queries that add some up: whatever happens in which order, who
-/// was not told holds what a fresh run gives (FUN-35).
+/// A database of some counters, and queries that add some up: whatever happens in which order, who was not told holds what a
+/// fresh run gives. Each counter is a table of its own, or they are rows of one table.
+// Verifies: FUN-34, FUN-35
 #[test]
 fn no_push_means_that_a_fresh_run_equals_what_is_held() {
     for seed in 1..400_u64 {
-        simulate(seed);
+        for counters in [Counters::Tables, Counters::Rows] {
+            simulate(seed, counters);
+        }
     }
 }
 
@@ -202,97 +213,215 @@ impl Draw {
     }
 }
 
-fn simulate(seed: u64) {
-    const TABLES: [&str; 4] = ["a", "b", "c", "d"];
+#[derive(Clone, Copy)]
+enum Counters {
+    Tables,
+    Rows,
+}
+
+const TABLES: [&str; 4] = ["a", "b", "c", "d"];
+
+impl Counters {
+    fn reads(self, counters: &[usize]) -> Reads {
+        match self {
+            Self::Tables => whole(&counters.iter().map(|counter| TABLES[*counter]).collect::<Vec<_>>()),
+            Self::Rows => counters.iter().map(|counter| one_row(*counter)).collect(),
+        }
+    }
+
+    fn write(self, counter: usize, draw: &mut Draw) -> Vec<TableWrite> {
+        match self {
+            Self::Rows if draw.below(6) > 0 => {
+                let image: RowImage = [RowValue::Other, RowValue::ColumnKey(number(counter))].into();
+                vec![TableWrite { table: "rows".into(), rows: RowsChanged::Of([image].into()) }]
+            }
+            Self::Rows => writes(&["rows"]),
+            Self::Tables => writes(&[TABLES[counter]]),
+        }
+    }
+
+    /// Whether a page asks for a query again that is told of this table: what it may ever have read it by.
+    fn is_met(self, query: usize, table: &str) -> bool {
+        match self {
+            Self::Tables => table == TABLES[query] || table == TABLES[(query + 1) % 4],
+            Self::Rows => table == "rows",
+        }
+    }
+}
+
+fn number(number: usize) -> ColumnKey {
+    ColumnKey::Integer(i64::try_from(number).expect("it is small"))
+}
+
+/// The row of a table whose second column holds this; told as a point or as a span.
+fn one_row(counter: usize) -> TableRead {
+    let key = number(counter);
+    let keys = if counter.is_multiple_of(2) {
+        ColumnKeys::Points([key].into())
+    } else {
+        ColumnKeys::Span(std::ops::Bound::Included(key.clone()), std::ops::Bound::Included(key))
+    };
+    let range = KeyRange([Condition { column: 1, keys }].into());
+    TableRead { table: "rows".into(), rows: RowsRead::Of([range].into()) }
+}
+
+/// Query q reads counter q, and counter q + 1 where that of q is odd: what it depends on changes with the rows. The results
+/// are small numbers, so that a change often gives the same one.
+fn answer(rows: &[u64; 4], query: usize) -> (Vec<usize>, u64) {
+    let next = (query + 1) % 4;
+    let odd = rows[query] % 2 == 1;
+    let reads = if odd { vec![query, next] } else { vec![query] };
+    (reads, 1 + (rows[query] / 2 + if odd { rows[next] } else { 0 }) % 3)
+}
+
+/// Of each session and query: the hash that it holds; `None`: it knows that it must ask again.
+type Held = HashMap<(u64, usize), Option<u64>>;
+
+fn hear(live: &mut Live, held: &mut Held, counters: Counters, now_ms: u64) {
+    for output in live.take_outputs(now_ms) {
+        let LiveOutput::Invalidate { socket, tables, .. } = output else { continue };
+        for ((session, query), hash) in held.iter_mut() {
+            if *session == socket.0 && tables.iter().any(|table| counters.is_met(*query, table)) {
+                *hash = None;
+            }
+        }
+    }
+}
+
+fn simulate(seed: u64, counters: Counters) {
     let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut history = vec![[0_u64; 4]];
-    // Query q reads table q, and table q + 1 where the counter of q is odd: its tables change with the rows.
-    let result = |rows: &[u64; 4], query: usize| {
-        let next = (query + 1) % 4;
-        let odd = rows[query] % 2 == 1;
-        let tables = if odd { vec![TABLES[query], TABLES[next]] } else { vec![TABLES[query]] };
-        // Small numbers, so that a change often gives the same result.
-        (tables, 1 + (rows[query] / 2 + if odd { rows[next] } else { 0 }) % 3)
-    };
     let mut live = Live::new(Seq(0), SessionLimits { subscriptions: 100, sockets: 2 });
-    // Of each session and query: the hash it holds; `None`: it knows that it must ask again.
-    let mut held: HashMap<(u64, usize), Option<u64>> = HashMap::new();
+    let mut held = Held::new();
     let mut running = Vec::new();
     let mut now_ms = 0;
     for session in 0..3 {
         live.connect(&format!("s{session}").into(), SocketId(session), 0);
     }
-    let take =
-        |live: &mut Live, held: &mut HashMap<(u64, usize), Option<u64>>, history: &[[u64; 4]], now_ms| {
-            for output in live.take_outputs(now_ms) {
-                let LiveOutput::Invalidate { socket, tables, .. } = output else { continue };
-                for ((session, query), hash) in held.iter_mut() {
-                    // A page asks again for what it knows to depend on the table; here: in any state of the rows.
-                    let depends = history.iter().any(|rows| {
-                        result(rows, *query).0.iter().any(|table| tables.iter().any(|told| **told == **table))
-                    });
-                    if *session == socket.0 && depends {
-                        *hash = None;
-                    }
-                }
-            }
-        };
+    let run = |live: &mut Live, (id, key, seq): (QueryId, QueryKey, u64), history: &[[u64; 4]], now_ms| {
+        let (reads, hash) = answer(&history[seq as usize], key.function.parse().expect("a number"));
+        let evaluated = Evaluated { reads: counters.reads(&reads), ..evaluated(&[], hash, seq) };
+        live.evaluated(id, &evaluated, now_ms);
+    };
     for _ in 0..60 {
         now_ms += draw.below(15);
+        let seq = history.len() as u64 - 1;
         match draw.below(5) {
             0 | 1 => {
-                let mut rows = *history.last().expect("begins with one");
-                let table = draw.below(4) as usize;
-                rows[table] += 1;
+                let mut rows = history[seq as usize];
+                let counter = draw.below(4) as usize;
+                rows[counter] += 1;
                 history.push(rows);
-                live.committed(Seq(history.len() as u64 - 1), &names(&[TABLES[table]]), &[], now_ms);
+                live.committed(Seq(seq + 1), &counters.write(counter, &mut draw), &[], now_ms);
             }
             2 => {
                 // A client asks; its answer may have been made some commits ago.
                 let (session, query) = (draw.below(3), draw.below(4) as usize);
-                let seq = history.len() as u64 - 1 - draw.below(history.len().min(3) as u64);
-                let (tables, hash) = result(&history[seq as usize], query);
-                live.register(
-                    registration(&format!("s{session}"), &query.to_string(), &tables, hash, seq),
-                    now_ms,
-                );
+                let seq = seq - draw.below(history.len().min(3) as u64);
+                let (reads, hash) = answer(&history[seq as usize], query);
+                let (session_id, function) = (format!("s{session}"), query.to_string());
+                let registration = registration(&session_id, &function, &[], hash, seq);
+                live.register(Registration { reads: counters.reads(&reads), ..registration }, now_ms);
                 held.insert((session, query), Some(hash));
             }
-            3 => {
-                let seq = history.len() as u64 - 1;
-                running.extend(live.take_due().into_iter().map(|(id, key, ())| (id, key, seq)));
-            }
+            3 => running.extend(live.take_due().into_iter().map(|(id, key, ())| (id, key, seq))),
             _ if !running.is_empty() => {
-                let (id, key, seq) = running.remove(draw.below(running.len() as u64) as usize);
+                let due = running.remove(draw.below(running.len() as u64) as usize);
                 if draw.below(8) == 0 {
-                    live.not_run(id, now_ms);
+                    live.not_run(due.0, None, now_ms);
                 } else {
-                    let (tables, hash) =
-                        result(&history[seq as usize], key.function.parse().expect("a number"));
-                    live.evaluated(id, &evaluated(&tables, hash, seq), now_ms);
+                    run(&mut live, due, &history, now_ms);
                 }
             }
             _ => {}
         }
-        take(&mut live, &mut held, &history, now_ms);
+        hear(&mut live, &mut held, counters, now_ms);
     }
     let seq = history.len() as u64 - 1;
     for _ in 0..20 {
         running.extend(live.take_due().into_iter().map(|(id, key, ())| (id, key, seq)));
-        for (id, key, seq) in running.drain(..) {
-            let (tables, hash) = result(&history[seq as usize], key.function.parse().expect("a number"));
-            live.evaluated(id, &evaluated(&tables, hash, seq), now_ms);
-        }
+        running.drain(..).for_each(|due| run(&mut live, due, &history, now_ms));
         now_ms += 1000;
-        take(&mut live, &mut held, &history, now_ms);
+        hear(&mut live, &mut held, counters, now_ms);
     }
     for ((session, query), hash) in &held {
-        let fresh = result(history.last().expect("begins with one"), *query).1;
+        let fresh = answer(history.last().expect("begins with one"), *query).1;
         assert!(
             hash.is_none_or(|hash| hash == fresh),
             "seed {seed}: session {session} was not told of query {query}"
         );
     }
+}
+
+// Verifies: FUN-34, FUN-35
+#[test]
+fn a_commit_meets_only_what_depends_on_a_row_that_it_changed() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    for counter in 0..3 {
+        let registration = registration("s", &counter.to_string(), &[], 10, 1);
+        live.register(Registration { reads: [one_row(counter)].into_iter().collect(), ..registration }, 0);
+    }
+    let commit = |live: &mut Live, seq, cells: &[RowValue]| {
+        let image: RowImage = cells.into();
+        let write = TableWrite { table: "rows".into(), rows: RowsChanged::Of([image].into()) };
+        live.committed(Seq(seq), &[write], &[], 0);
+        let due = live.take_due();
+        for (query, key, ()) in &due {
+            let counter = key.function.parse().expect("a number");
+            let reads = [one_row(counter)].into_iter().collect();
+            live.evaluated(*query, &Evaluated { reads, ..evaluated(&[], 10, seq) }, 0);
+        }
+        let mut met: Vec<_> = due.iter().map(|(_, key, ())| key.function.to_string()).collect();
+        met.sort();
+        met.concat()
+    };
+    let cell = |counter| RowValue::ColumnKey(number(counter));
+    assert_eq!(commit(&mut live, 2, &[cell(2), cell(1)]), "1");
+    assert_eq!(commit(&mut live, 3, &[cell(1), cell(2)]), "2");
+    assert_eq!(commit(&mut live, 4, &[cell(1), cell(5)]), "");
+    assert_eq!(commit(&mut live, 5, &[cell(1), RowValue::Null]), "");
+    assert_eq!(commit(&mut live, 6, &[cell(1), RowValue::Other]), "012", "it may be equal to any");
+    assert_eq!(
+        commit(&mut live, 7, &[cell(1), RowValue::ColumnKey(ColumnKey::Text(b"1"[..].into()))]),
+        "012"
+    );
+    assert_eq!(commit(&mut live, 8, &[cell(1)]), "012", "a column that is not told");
+    live.committed(Seq(9), &writes(&["rows"]), &[], 0);
+    assert_eq!(live.take_due().len(), 3);
+    assert_eq!(live.take_spared(), 2 + 2 + 3 + 3);
+}
+
+// Verifies: FUN-33, FUN-34
+#[test]
+fn a_kept_result_of_some_rows_holds_until_one_of_them_changes() {
+    let mut cache = ResultCache::new(Arc::default(), 10_000);
+    let mut changes = TableChanges::new(Seq(1));
+    let result = |seq| CachedResult {
+        data: None,
+        hash: "h".into(),
+        reads: [one_row(2)].into_iter().collect(),
+        seq: Seq(seq),
+        warnings: Arc::from([]),
+    };
+    let commit = |cache: &mut ResultCache, changes: &mut TableChanges, seq, counter| {
+        let image: RowImage = [RowValue::Null, RowValue::ColumnKey(number(counter))].into();
+        let write = [TableWrite { table: "rows".into(), rows: RowsChanged::Of([image].into()) }];
+        changes.committed(Seq(seq), &write);
+        cache.committed(&write);
+        changes.affected_after(&[one_row(2)].into_iter().collect(), Seq(1))
+    };
+    cache.put(key("f"), result(1), &TableChanges::new(Seq(1)));
+    for seq in 2..200 {
+        assert_eq!(commit(&mut cache, &mut changes, seq, 3), seq > 65, "what is remembered is bounded");
+    }
+    assert!(cache.get(&key("f"), &TableChanges::new(Seq(1))).is_some());
+    commit(&mut cache, &mut changes, 200, 2);
+    assert!(cache.get(&key("f"), &TableChanges::new(Seq(1))).is_none());
+    cache.put(key("f"), result(199), &changes);
+    assert!(cache.get(&key("f"), &changes).is_none(), "it is older than a commit that changed its row");
+    cache.put(key("f"), result(200), &changes);
+    assert!(cache.get(&key("f"), &changes).is_some());
 }
 
 // Verifies: FUN-33
@@ -304,27 +433,27 @@ fn a_kept_result_holds_until_a_table_of_it_changes_and_all_results_fit_their_mem
     let result = |bytes: usize, seq| CachedResult {
         data: Some("x".repeat(bytes).into()),
         hash: "h".into(),
-        tables: names(&["users"]).into(),
+        reads: whole(&["users"]),
         seq: Seq(seq),
         warnings: Arc::from([]),
     };
-    cache.put(key("f"), result(10, 1));
+    cache.put(key("f"), result(10, 1), &changes);
     assert!(cache.get(&key("f"), &changes).is_some());
-    changes.committed(Seq(2), names(&["posts"]).iter());
+    changes.committed(Seq(2), &writes(&["posts"]));
     assert!(cache.get(&key("f"), &changes).is_some());
-    changes.committed(Seq(3), names(&["users"]).iter());
+    changes.committed(Seq(3), &writes(&["users"]));
     assert!(cache.get(&key("f"), &changes).is_none());
     for number in 0..100 {
-        cache.put(key(&number.to_string()), result(900, 3));
+        cache.put(key(&number.to_string()), result(900, 3), &changes);
         assert!(used.load(std::sync::atomic::Ordering::Relaxed) <= 10_000);
     }
     assert!(cache.get(&key("99"), &changes).is_some());
     for _ in 0..1000 {
-        cache.put(key("again"), result(10, 3));
+        cache.put(key("again"), result(10, 3), &changes);
     }
     assert!(cache.get(&key("again"), &changes).is_some() && cache.get(&key("99"), &changes).is_some());
     assert!(cache.get(&key("1"), &changes).is_none());
-    cache.put(key("large"), result(9_000, 3));
+    cache.put(key("large"), result(9_000, 3), &changes);
     assert!(cache.get(&key("large"), &changes).is_none());
     drop(cache);
     assert_eq!(used.load(std::sync::atomic::Ordering::Relaxed), 0);
@@ -336,10 +465,10 @@ fn a_page_is_told_of_tables_that_its_answer_named() {
     let mut live = Live::new(Seq(1), LIMITS);
     live.connect(&"s".into(), SocketId(1), 0);
     live.register(registration("s", "drift", &["kv", "a"], 10, 1), 0);
-    live.committed(Seq(2), &names(&["kv"]), &[], 0);
+    live.committed(Seq(2), &writes(&["kv"]), &[], 0);
     assert_eq!(run(&mut live, &["kv", "b"], 10, 2, 0), 1, "the same result, from other tables");
     assert_eq!(told(&mut live, 100), []);
-    live.committed(Seq(3), &names(&["b"]), &[], 100);
+    live.committed(Seq(3), &writes(&["b"]), &[], 100);
     assert_eq!(run(&mut live, &["kv", "b"], 11, 3, 100), 1);
     assert_eq!(told(&mut live, 200), [(1, vec!["kv".to_owned(), "a".to_owned()], 3)]);
 }
@@ -357,13 +486,55 @@ fn what_a_socket_keeps_is_run_whatever_changed_and_told_after_a_failure() {
     live.evaluated(query, &open(1, 1), 0);
     // A page holds the result of the same function, which depends on more than tables: it is told unrun.
     live.register(Registration { gate: Gate::Open, ..registration("page", "f", &["t", "named"], 5, 1) }, 0);
-    live.committed(Seq(2), &names(&["t"]), &[], 0);
+    live.committed(Seq(2), &writes(&["t"]), &[], 0);
     assert_eq!(told(&mut live, 10), [(2, vec!["t".to_owned()], 2)]);
     let query = due(&mut live).unwrap();
-    assert_eq!(live.not_run(query, 10).len(), 1, "it failed");
+    assert_eq!(live.not_run(query, None, 10).len(), 1, "it failed");
     live.committed(Seq(3), &[], &names(&["named"]), 20);
     let query = due(&mut live).unwrap();
-    assert_eq!(live.evaluated(query, &open(1, 3), 20).outputs.len(), 1, "the same as before the failure");
+    let again = LiveOutput::Result { socket: SocketId(1), id: "a".into(), same: false };
+    let evaluated = live.evaluated(query, &open(1, 3), 20);
+    assert_eq!(evaluated.outputs, [again], "the result of before the failure may not have reached him");
     live.reset(Seq(4), 30);
     assert!(due(&mut live).is_some(), "other functions may give another result");
+}
+
+// Verifies: FUN-31, FUN-35
+#[test]
+fn pages_that_were_answered_from_other_tables_are_all_told() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"one".into(), SocketId(1), 0);
+    live.connect(&"two".into(), SocketId(2), 0);
+    let open = |session, tables: &[&str]| Registration {
+        gate: Gate::Open,
+        ..registration(session, "by tenant", tables, 10, 1)
+    };
+    live.register(open("one", &["a"]), 0);
+    live.register(open("two", &["b"]), 0);
+    live.committed(Seq(2), &writes(&["a"]), &[], 0);
+    assert!(told(&mut live, 10).iter().any(|(socket, tables, _)| *socket == 1 && tables == &["a"]));
+    // A page is told when the run that was to compare its result cannot, since it came to depend on more than tables.
+    live.register(registration("one", "later", &["a"], 10, 2), 20);
+    live.committed(Seq(3), &writes(&["a"]), &[], 20);
+    let (query, ..) = live.take_due().pop().unwrap();
+    let evaluated = Evaluated { gate: Gate::Open, ..evaluated(&["a"], 10, 3) };
+    told(&mut live, 30);
+    live.evaluated(query, &evaluated, 40);
+    assert_eq!(told(&mut live, 50), [(1, vec!["a".to_owned()], 3)]);
+}
+
+// Verifies: FUN-36
+#[test]
+fn a_socket_whose_result_cannot_be_made_hears_when_what_it_failed_at_changes() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    assert!(live.subscribe(SocketId(1), &"a".into(), key("f"), None, ()));
+    let (query, ..) = live.take_due().pop().unwrap();
+    live.not_run(query, Some((&whole(&["t"]), Seq(1))), 0);
+    live.committed(Seq(2), &writes(&["t"]), &[], 0);
+    let (query, ..) = live.take_due().pop().unwrap();
+    // It has changed while it was run.
+    live.committed(Seq(3), &writes(&["u"]), &[], 0);
+    live.not_run(query, Some((&whole(&["u"]), Seq(2))), 0);
+    assert_eq!(live.take_due().len(), 1);
 }

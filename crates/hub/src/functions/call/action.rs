@@ -62,7 +62,7 @@ pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
         let state = &plan.database.models().functions;
         state.with_live(|live| {
             let newest = live.queries.changes().newest();
-            live.queries.committed(newest, &[], &named, crate::monotonic::now_ms());
+            live.committed(newest, &[], &named);
         });
     }
     Ok(Ran::Done(done(plan, outcome, progress, (seq, wrote))))

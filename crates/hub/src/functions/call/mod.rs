@@ -24,7 +24,7 @@ mod resources;
 use std::sync::{Arc, atomic::Ordering};
 
 use ferry_control::Requester;
-use ferry_core::functions::live::Tables;
+use ferry_core::functions::live::{Reads, Tables};
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionOutcome};
 use ferry_types::{Error, Seq};
 
@@ -83,8 +83,10 @@ pub(super) struct CallDone {
     pub(super) seq: Seq,
     /// Whether it made one.
     pub(super) wrote: bool,
-    /// What its result depends on.
+    /// The tables that its result depends on.
     pub(super) reads: Tables,
+    /// The same, and which rows of them where that is known.
+    pub(super) depends_on: Reads,
     /// The tables of its SELECT statements.
     pub(super) selected: Tables,
     /// The tables that it changed.
@@ -196,6 +198,7 @@ fn done(
         seq,
         wrote,
         reads: progress.reads(),
+        depends_on: progress.depends_on(),
         selected: progress.selected(),
         written: progress.shown_written(plan),
         is_volatile: progress.is_volatile(),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ferry_core::{
-    functions::live::Tables,
     records::{intents, sqlite::SqliteRecords},
     sql::{Row, Value},
 };
@@ -116,10 +115,10 @@ pub(super) fn finish(
     named: &[String],
 ) -> Result<(), StatementFailure> {
     progress.run.finish(transaction.sql())?;
-    let tables: Tables = progress.run.written().into();
-    if !tables.is_empty() || !named.is_empty() {
+    let writes = progress.run.writes();
+    if !writes.is_empty() || !named.is_empty() {
         let named = named.iter().map(|name| Arc::from(name.as_str())).collect();
-        transaction.effect(Effect::Functions(FunctionsEffect::Changed { tables, named }));
+        transaction.effect(Effect::Functions(FunctionsEffect::Changed { writes: writes.into(), named }));
     }
     Ok(())
 }

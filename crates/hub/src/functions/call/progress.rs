@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ferry_core::{functions::live::Tables, records::intents::view_name};
+use ferry_core::{
+    functions::live::{Reads, Tables},
+    records::intents::view_name,
+};
 use ferry_functions::CpuMeter;
 use ferry_sqlite::tracked::{SqlAccess, SqlLimits, TrackedRun};
 use ferry_types::Seq;
@@ -78,6 +81,15 @@ impl CallProgress {
     /// The commit that the result shows, and whether the call made it: a commit that only keeps its answer is another matter.
     pub(super) fn made(&self, before: Seq, committed: Option<Seq>) -> (Seq, bool) {
         committed.filter(|_| !self.written().is_empty()).map_or((before, false), |seq| (seq, true))
+    }
+
+    /// What it depends on, and which rows of it where that is known: of calls in parts it is not.
+    pub(super) fn depends_on(&self) -> Reads {
+        if self.earlier.is_empty() {
+            self.run.depends_on()
+        } else {
+            Reads::whole(self.reads().iter().cloned())
+        }
     }
 
     pub(super) fn selected(&self) -> Tables {

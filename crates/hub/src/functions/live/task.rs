@@ -5,11 +5,17 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey};
+use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey, Reads};
+use ferry_types::Seq;
 use tokio::time::Instant;
 
 use super::super::{
-    deployed, live_result::Rerun, mailbox::Fresh, refusal::CallRefusal, rpc::evaluate, state::Live,
+    deployed,
+    live_result::Rerun,
+    mailbox::Fresh,
+    refusal::CallRefusal,
+    rpc::{NotMade, evaluate},
+    state::Live,
 };
 use crate::{
     database::Database,
@@ -171,7 +177,7 @@ async fn run_batch(
             budgets.gated.left_ms > 0.0 && !rerun.caller.is_over()
         };
         let Some(deployed) = deployed.clone().filter(|_| may_run) else {
-            not_run(database, query, None);
+            not_run(database, query, None, None);
             continue;
         };
         if !is_kept {
@@ -184,7 +190,8 @@ async fn run_batch(
             let evaluated = match kind {
                 Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
                 None => {
-                    Err(CallRefusal::new(format!("NOT_FOUND: Function \"{}\" does not exist.", key.function)))
+                    let message = format!("NOT_FOUND: Function \"{}\" does not exist.", key.function);
+                    Err(CallRefusal::new(message).into())
                 }
             };
             (query, evaluated)
@@ -193,7 +200,7 @@ async fn run_batch(
     while let Some(run) = runs.join_next().await {
         let Ok((query, evaluated)) = run else { continue };
         match evaluated {
-            Ok(None) => not_run(database, query, None),
+            Ok(None) => not_run(database, query, None, None),
             Ok(Some((evaluated, answer))) => {
                 let is_gated = gated.contains(&query);
                 let budget = if is_gated { &mut budgets.gated } else { &mut budgets.kept };
@@ -206,14 +213,16 @@ async fn run_batch(
                 let changed = if differed.unwrap_or(false) { "true" } else { "false" };
                 metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
             }
-            Err(refusal) => not_run(database, query, Some(Fresh::Failed(Arc::new(refusal)))),
+            Err(NotMade { refusal, failed }) => {
+                not_run(database, query, Some(Fresh::Failed(Arc::new(refusal))), failed.as_ref());
+            }
         }
     }
 }
 
-fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>) {
+fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>, failed: Option<&(Reads, Seq)>) {
     database.models().functions.look_at_live(|live| {
-        let outputs = live.queries.not_run(query, now_ms());
+        let outputs = live.queries.not_run(query, failed.map(|(reads, seq)| (reads, *seq)), now_ms());
         let stale = Fresh::Stale(live.queries.changes().newest());
         deliver(live, outputs, Some(&fresh.unwrap_or(stale)));
     });
@@ -241,6 +250,7 @@ fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<&Fresh>) {
 }
 
 fn count_pushes(live: &mut Live) {
+    metrics::counter!("ferry_functions_spared_total").increment(live.queries.take_spared());
     for (reason, count) in live.queries.take_pushes() {
         let reason = match reason {
             PushReason::Changed => "changed",

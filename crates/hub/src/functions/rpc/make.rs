@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferry_control::FunctionEnv;
 use ferry_core::functions::live::{
-    CachedResult, EDGEPOD_GRACE_MS, Evaluated, Gate, QueryKey, Registration, Tables, result_hash,
+    CachedResult, EDGEPOD_GRACE_MS, Evaluated, Gate, QueryKey, Reads, Registration, result_hash,
 };
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionLogLine, LogLevel};
 use ferry_protocol::functions::table_hashes;
@@ -68,15 +68,34 @@ pub(super) fn headers_of(headers: &HeaderMap) -> Arc<[(String, String)]> {
 /// A result, and what it depends on.
 struct Made {
     answer: LiveAnswer,
-    depends: Tables,
+    depends: Reads,
     gate: Gate,
     /// It is the result for this user alone.
     is_of_user: bool,
 }
 
+/// Why there is no result.
+pub(in crate::functions) struct NotMade {
+    pub(in crate::functions) refusal: CallRefusal,
+    /// What the failure depends on, and the commit that it shows.
+    pub(in crate::functions) failed: Option<(Reads, Seq)>,
+}
+
+impl From<CallRefusal> for NotMade {
+    fn from(refusal: CallRefusal) -> Self {
+        Self { refusal, failed: None }
+    }
+}
+
+impl From<ferry_types::Error> for NotMade {
+    fn from(error: ferry_types::Error) -> Self {
+        CallRefusal::from(error).into()
+    }
+}
+
 /// Makes it.
 pub(super) async fn make(wanted: WantedResult<'_>) -> Result<LiveAnswer, CallRefusal> {
-    made(wanted).await.map(|made| made.answer)
+    made(wanted).await.map(|made| made.answer).map_err(|not| not.refusal)
 }
 
 /// What a result is made with.
@@ -92,7 +111,7 @@ struct Making<'a> {
     may_be_kept: bool,
 }
 
-async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
+async fn made(wanted: WantedResult<'_>) -> Result<Made, NotMade> {
     let (hub, database) = (wanted.hub, &wanted.caller.context.database);
     FunctionsState::track(hub, database).await?;
     let making = Making {
@@ -120,14 +139,16 @@ async fn made(wanted: WantedResult<'_>) -> Result<Made, CallRefusal> {
     wanted.logged().wrote(&done.outcome.log);
     log_lines(&wanted.request_id, database.id(), wanted.function, &done.outcome.log);
     if let Some(stored) = &done.stored {
-        return answered_before(stored);
+        return Ok(answered_before(stored)?);
     }
     if let Some(failure) = done.failure() {
-        return Err(making.refused(&done, failure));
+        // What the function threw depends on what it had read; what ended its call is another matter.
+        let failed = done.end.is_none().then(|| (done.depends_on.clone(), done.seq));
+        return Err(NotMade { refusal: making.refused(&done, failure), failed });
     }
     if wanted.writes == Writes::Get && !done.outcome.invalidate.is_empty() {
         // Who follows a link makes nobody fetch anew (FUN-03).
-        return Err(CallRefusal::writes(wanted.function));
+        return Err(CallRefusal::writes(wanted.function).into());
     }
     let made = making.took(&done);
     hub.services.functions.look_after(database);
@@ -141,7 +162,7 @@ fn answered_before(stored: &StoredAnswer) -> Result<Made, CallRefusal> {
     let hash = result_hash(data.as_deref()).into();
     let (tables, warnings) = (body.tables, body.warnings.into());
     let answer = LiveAnswer { data, hash, seq: stored.seq, tables, warnings, cpu_us: 0 };
-    Ok(Made { answer, depends: Arc::from([]), gate: Gate::Open, is_of_user: true })
+    Ok(Made { answer, depends: Reads::default(), gate: Gate::Open, is_of_user: true })
 }
 
 impl Making<'_> {
@@ -160,7 +181,7 @@ impl Making<'_> {
         Registration {
             session: Arc::clone(session),
             key,
-            tables: Arc::clone(&made.depends),
+            reads: made.depends.clone(),
             hash: u64::from_str_radix(&made.answer.hash, 16).unwrap_or(0),
             seq: made.answer.seq,
             gate: made.gate,
@@ -179,8 +200,8 @@ impl Making<'_> {
             for key in [self.key(None), self.key(Some(Arc::clone(&self.user)))] {
                 let Some(kept) = live.cache.get(&key, live.queries.changes()) else { continue };
                 let seq = kept.seq.max(live.queries.changes().newest());
-                let tables = table_hashes(kept.tables.iter().map(|table| &**table));
-                let CachedResult { data, hash, warnings, tables: depends, .. } = kept;
+                let tables = table_hashes(kept.reads.tables().map(|table| &**table));
+                let CachedResult { data, hash, warnings, reads: depends, .. } = kept;
                 let made = Made {
                     answer: LiveAnswer { data, hash, seq, tables, warnings, cpu_us: 0 },
                     depends,
@@ -263,7 +284,7 @@ impl Making<'_> {
             if !outcome.invalidate.is_empty() && self.wanted.writes != Writes::Gate {
                 let named: Vec<Arc<str>> =
                     outcome.invalidate.iter().map(|name| name.as_str().into()).collect();
-                live.queries.committed(live.queries.changes().newest(), &[], &named, now_ms());
+                live.committed(live.queries.changes().newest(), &[], &named);
             }
             // What code gave that is called no more says nothing of the code that is.
             let is_current = self.state.deployed.is_current(&self.wanted.deployed);
@@ -272,11 +293,11 @@ impl Making<'_> {
                 let kept = CachedResult {
                     data: made.answer.data.clone(),
                     hash: Arc::clone(&made.answer.hash),
-                    tables: Arc::clone(&made.depends),
+                    reads: made.depends.clone(),
                     seq: done.seq,
                     warnings: Arc::clone(&made.answer.warnings),
                 };
-                live.cache.put(key.clone(), kept);
+                live.cache.put(key.clone(), kept, live.queries.changes());
             }
             if let Some(session) = &self.session {
                 let registration = self.registration(session, key, &made);
@@ -294,7 +315,7 @@ pub(in crate::functions) async fn evaluate(
     deployed: Arc<LoadedFunctions>,
     key: &QueryKey,
     rerun: &Rerun,
-) -> Result<Option<(Evaluated, LiveAnswer)>, CallRefusal> {
+) -> Result<Option<(Evaluated, LiveAnswer)>, NotMade> {
     let wanted = WantedResult {
         hub,
         caller: rerun.caller.clone(),
@@ -314,12 +335,12 @@ pub(in crate::functions) async fn evaluate(
         return Ok(None);
     }
     let hash = u64::from_str_radix(&answer.hash, 16).unwrap_or(0);
-    Ok(Some((Evaluated { tables: depends, hash, seq: answer.seq, gate }, answer)))
+    Ok(Some((Evaluated { reads: depends, hash, seq: answer.seq, gate }, answer)))
 }
 
-fn depends_on(done: &CallDone) -> Tables {
-    let named = done.outcome.subscribe_to.iter().map(|name| Arc::from(name.as_str()));
-    done.reads.iter().cloned().chain(named).collect()
+fn depends_on(done: &CallDone) -> Reads {
+    let named = Reads::whole(done.outcome.subscribe_to.iter().map(|name| Arc::from(name.as_str())));
+    done.depends_on.iter().chain(named.iter()).cloned().collect()
 }
 
 /// Whether it would be the same as long as no row changes (FUN-33).

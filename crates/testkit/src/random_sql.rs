@@ -1,12 +1,12 @@
 //! Random schemas, and random statements on them. Every table and view has the columns `a` (a number) and `b` (words).
 
-use ferry_testkit::rng::Rng;
+use crate::rng::Rng;
 
 /// What a random database holds.
 #[derive(Debug, Default)]
-pub(crate) struct Schema {
+pub struct Schema {
     /// Statements that make it.
-    pub(crate) statements: Vec<String>,
+    pub statements: Vec<String>,
     tables: Vec<Table>,
     views: Vec<String>,
     /// Views that can be written.
@@ -23,22 +23,28 @@ struct Table {
 }
 
 /// Random choices.
-pub(crate) struct Dice(Rng);
+#[derive(Clone, Debug)]
+pub struct Dice(Rng);
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The choices of `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(Rng::new(seed))
     }
 
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    /// A number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0.below(bound as u64) as usize
     }
 
-    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
+    /// Whether one of so many cases is met.
+    pub fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
@@ -46,14 +52,36 @@ impl Dice {
         self.below(6)
     }
 
+    /// A number, or what SQLite may take for one, as SQL.
+    fn value(&mut self) -> String {
+        const VALUES: &[&str] = &[
+            "NULL",
+            "2.5",
+            "3.0",
+            "'3'",
+            "' 3'",
+            "'x'",
+            "9007199254740993",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9.223372036854775807e18",
+            "-9.223372036854775808e18",
+            "x'33'",
+            "1e3",
+        ];
+        if self.one_in(3) { (*self.pick(VALUES)).to_owned() } else { self.number().to_string() }
+    }
+
     fn word(&mut self) -> &'static str {
-        const WORDS: &[&str] = &["red", "green", "blue", "red green", "", "7"];
+        const WORDS: &[&str] = &["red", "green", "blue", "red green", "", "7", "RED", "red ", "7.0", "é"];
         WORDS[self.below(WORDS.len())]
     }
 }
 
 impl Schema {
-    pub(crate) fn random(dice: &mut Dice) -> Self {
+    /// A random one.
+    #[must_use]
+    pub fn random(dice: &mut Dice) -> Self {
         let mut schema = Self::default();
         for _ in 0..2 + dice.below(4) {
             schema.add_table(dice);
@@ -79,7 +107,19 @@ impl Schema {
             2 => ("id INTEGER PRIMARY KEY", " STRICT"),
             _ => ("id INTEGER PRIMARY KEY", ""),
         };
-        let mut columns = format!("{key}, a INTEGER, b TEXT");
+        // Values of any type may stand in each but those of STRICT.
+        let is_strict = rest == " STRICT";
+        let number = if is_strict {
+            "INTEGER"
+        } else {
+            *dice.pick(&["INTEGER", "INTEGER", "INT", "REAL", "NUMERIC", ""])
+        };
+        let words = if is_strict {
+            "TEXT"
+        } else {
+            *dice.pick(&["TEXT", "TEXT", "VARCHAR(9)", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "BLOB"])
+        };
+        let mut columns = format!("{key}, a {number}, b {words}");
         if dice.one_in(3) {
             columns += ", g INTEGER GENERATED ALWAYS AS (a * 2) ";
             columns += *dice.pick(&["VIRTUAL", "STORED"]);
@@ -96,8 +136,24 @@ impl Schema {
         }
         self.statements.push(format!("CREATE TABLE {name}({columns}){rest}"));
         if dice.one_in(2) {
-            let what = dice.pick(&["a", "b", "a, b", "b) WHERE (a > 2", "length(b)"]);
+            let what = dice.pick(&[
+                "a",
+                "b",
+                "a, b",
+                "a DESC, b",
+                "b COLLATE NOCASE",
+                "b) WHERE (a > 2",
+                "length(b)",
+            ]);
             self.statements.push(format!("CREATE INDEX {name}_i ON {name}({what})"));
+        }
+        if !is_strict && dice.one_in(4) {
+            // Rows of before hold a column that was added.
+            let (also, null) = if refers { (", p", ", NULL") } else { ("", "") };
+            self.statements.push(format!(
+                "INSERT INTO {name}(id, a, b{also}) VALUES (1, 2, 'red'{null}), (3, NULL, NULL{null}), (5, 5, '7'{null})"
+            ));
+            self.statements.push(format!("ALTER TABLE {name} ADD COLUMN late INTEGER DEFAULT 3"));
         }
         self.tables.push(Table { name, refers });
     }
@@ -198,11 +254,19 @@ impl Schema {
         if dice.one_in(3) { name.to_lowercase() } else { name.clone() }
     }
 
+    /// The name of a table.
+    #[must_use]
+    pub fn table(&self, dice: &mut Dice) -> String {
+        dice.pick(&self.tables).name.clone()
+    }
+
     /// A random query. Its rows are in an order that follows from the data.
-    pub(crate) fn query(&self, dice: &mut Dice) -> String {
+    #[must_use]
+    pub fn query(&self, dice: &mut Dice) -> String {
         let (one, two, three) = (self.source(dice), self.source(dice), self.source(dice));
         let (number, word) = (dice.number(), dice.word());
-        match dice.below(20) {
+        match dice.below(32) {
+            20.. => self.plain_query(dice),
             0 => format!("SELECT a, b FROM {one} ORDER BY a, b LIMIT {}", 1 + number),
             1 => format!("SELECT count(*) FROM {one}"),
             2 => format!("SELECT x.a, y.b FROM {one} x JOIN {two} y ON x.a = y.a ORDER BY 1, 2"),
@@ -258,14 +322,78 @@ impl Schema {
         }
     }
 
+    /// A query of which it may be told on which rows it depends.
+    fn plain_query(&self, dice: &mut Dice) -> String {
+        let (table, other) = (&dice.pick(&self.tables).name, &dice.pick(&self.tables).name);
+        let alone = self.comparison(dice, "");
+        match dice.below(9) {
+            0 | 1 => format!("SELECT * FROM {table} WHERE {alone}"),
+            2 => format!(
+                "SELECT count(*), max(a), min(b) FROM {table} WHERE {alone} AND {}",
+                self.comparison(dice, "")
+            ),
+            3 => format!(
+                "SELECT id FROM {table} x WHERE ({alone} AND {}) ORDER BY b, id LIMIT 2",
+                self.comparison(dice, "x.")
+            ),
+            4 => format!(
+                "SELECT b, count(*) FROM {table} WHERE {alone} GROUP BY b HAVING count(*) < 5 ORDER BY a, b"
+            ),
+            5 => format!(
+                "SELECT x.id, y.b FROM {table} x JOIN {other} y ON x.a = y.a WHERE {}",
+                self.comparison(dice, "x.")
+            ),
+            6 => format!(
+                "SELECT x.id, y.id FROM {table} AS x {} JOIN {other} y ON x.b = y.b WHERE {} AND {}",
+                dice.pick(&["LEFT", "RIGHT", "FULL OUTER", "CROSS", "INNER"]),
+                self.comparison(dice, "x."),
+                self.comparison(dice, "y.")
+            ),
+            7 => format!("SELECT {table}.a FROM {table}, {other} z WHERE {}", self.comparison(dice, "z.")),
+            _ => format!(
+                "SELECT a, sum(a) OVER (ORDER BY id) FROM {table} WHERE {alone} OR a = 1 OR {}",
+                self.comparison(dice, "")
+            ),
+        }
+    }
+
+    /// A comparison of a column with a value that is written out.
+    fn comparison(&self, dice: &mut Dice, of: &str) -> String {
+        let word = |dice: &mut Dice| format!("'{}'", dice.word());
+        let (column, one, two) = match dice.below(5) {
+            0 | 1 => ("id", dice.number().to_string(), dice.value()),
+            2 => ("a", dice.value(), dice.number().to_string()),
+            3 => ("B", word(dice), word(dice)),
+            _ => (
+                *dice.pick(&["a", "b"]),
+                if dice.one_in(2) { word(dice) } else { dice.value() },
+                dice.value(),
+            ),
+        };
+        match dice.below(8) {
+            0..=2 => format!("{of}{column} = {one}"),
+            3 => format!("{of}{column} {} {one}", dice.pick(&["<", "<=", ">", ">=", "<>"])),
+            4 => format!("{of}{column} BETWEEN {one} AND {two}"),
+            5 => format!("({of}{column} IN ({one}, {two}))"),
+            6 => format!("{of}\"{column}\" == {one} COLLATE {}", dice.pick(&["NOCASE", "BINARY"])),
+            _ => format!("NOT {of}{column} = {one}"),
+        }
+    }
+
     /// A random statement that writes.
-    pub(crate) fn write(&self, dice: &mut Dice) -> String {
+    #[must_use]
+    pub fn write(&self, dice: &mut Dice) -> String {
         let table = dice.pick(&self.tables);
         let name = if dice.one_in(4) { table.name.to_lowercase() } else { table.name.clone() };
         let other = &dice.pick(&self.tables).name;
         let source = self.source(dice);
-        let (id, a, b) = (1 + dice.number(), dice.number(), dice.word());
-        match dice.below(19) {
+        let (id, a, b) = (1 + dice.number(), dice.value(), dice.word());
+        match dice.below(24) {
+            19 => format!("UPDATE {name} SET a = {a} WHERE id = {id}"),
+            20 => format!("UPDATE {name} SET b = {a} WHERE id = {id}"),
+            21 => format!("UPDATE {name} SET b = '{b}' WHERE id = {id}"),
+            22 => format!("UPDATE {name} SET id = id + 1 WHERE id = {id}"),
+            23 => format!("UPDATE {name} SET a = id WHERE id > {id}"),
             0..=3 => format!("INSERT INTO {name}(id, a, b) VALUES ({id}, {a}, '{b}')"),
             4 => format!(
                 "INSERT OR REPLACE INTO {name}(id, a, b) VALUES ({id}, {a}, '{b}'), ({}, 1, 'red')",
