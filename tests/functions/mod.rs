@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod other_models;
 mod owners;
+mod soundness;
 
 use std::net::SocketAddr;
 
