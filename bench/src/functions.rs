@@ -6,6 +6,7 @@ mod memory;
 mod peer;
 mod precision;
 mod start;
+mod variety;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
         if kinds.contains(&Kind::FERRY) {
             precision::run(&options).await;
             hostile::run(&options).await;
+            variety::run(&options).await;
         }
         memory::run(&kinds, sockets, &options).await;
         start::run(&kinds, &options).await;

@@ -33,7 +33,7 @@ const ALL: usize = SOCKETS * EACH;
 const AFFECTED: usize = ALL / 100;
 const WRITES: usize = 5;
 /// Nothing more comes when nothing came for so long.
-const QUIET: Duration = Duration::from_millis(1_000);
+pub(super) const QUIET: Duration = Duration::from_millis(1_000);
 
 /// What the sockets have been told since the last write, by subscription.
 struct Told {
