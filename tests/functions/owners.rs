@@ -18,6 +18,9 @@ export async function login(ctx, { sub }) { return ctx.signJwt({ sub }, "1h"); }
 export async function owner(ctx) { return ctx.owner; }
 export async function add(ctx, { id, title }) { return ctx.db.insert(tasks).values({ id, title }).returning().get(); }
 export async function put(ctx, { id, title }) { ctx.records.put("tasks", id, { title }); }
+export async function titles(ctx) { return (await ctx.db.select().from(tasks)).map((task) => task.title); }
+export async function drop(ctx, { id }) { await ctx.db.delete(tasks).where(eq(tasks.id, id)); }
+export async function authorization(ctx) { return ctx.headers.authorization ?? null; }
 export async function mine(ctx) { return ctx.db.select().from(tasks).where(eq(tasks._owner, ctx.owner)); }
 "#;
 
@@ -105,4 +108,41 @@ fn an_app_alone_owns_nothing_unless_it_says_so() {
     let refused = functions.page("s").call("add", &json!({"id": "t1", "title": "milk"}));
     assert_eq!(refused.json()["error"], "INVALID: tasks._owner is required for anonymous callers.");
     assert!(functions.page("s").data("owner", &json!({})).as_str().unwrap().starts_with("k_"));
+}
+
+// Verifies: FUN-83
+#[test]
+fn a_record_that_is_there_is_not_inserted_again() {
+    let functions = functions();
+    let page = functions.page("s");
+    let add = |title: &str| {
+        functions.admin(
+            "POST",
+            "run",
+            &json!({"fn": "add", "args": {"id": "t1", "title": title}, "as": "ann"}),
+        )
+    };
+    assert_eq!(add("milk").status, 200);
+    let again = add("bread");
+    assert_eq!(
+        (again.status, again.json()["error"].clone()),
+        (409, json!("CONFLICT: tasks.id \"t1\" is there already: update it"))
+    );
+    assert_eq!(page.data("titles", &json!({})), json!(["milk"]));
+    // What was deleted comes back.
+    assert_eq!(page.call("drop", &json!({"id": "t1"})).status, 200);
+    assert_eq!(add("jam").status, 200);
+    assert_eq!(page.data("titles", &json!({})), json!(["jam"]));
+}
+
+// Verifies: FUN-05
+#[test]
+fn a_function_sees_no_credential_but_a_jwt() {
+    let functions = functions();
+    let by_admin = functions.admin("POST", "run", &json!({"fn": "authorization"}));
+    assert_eq!(by_admin.json()["data"], Value::Null, "{}", by_admin.text());
+    let token = functions.page("s").data("login", &json!({ "sub": "ann" })).as_str().unwrap().to_owned();
+    let mut page = functions.page("s");
+    page.token = Some(token.clone());
+    assert_eq!(page.data("authorization", &json!({})), json!(format!("Bearer {token}")));
 }

@@ -12,7 +12,7 @@ use super::{
     Dialect, damaged,
     push::{PushCaller, PushReport, Tables, push},
     record::{Field, Fields},
-    store::{Intent, RecordKey, RecordMaintenance, RecordRow, RecordStore},
+    store::{FullKey, Intent, RecordKey, RecordMaintenance, RecordRow, RecordStore},
 };
 
 /// The client id under which writes of SQL are merged.
@@ -27,7 +27,7 @@ pub type Touched = (String, String, String);
 /// # Errors
 /// What storage reports; a refusal when SQL wrote what a client may not.
 pub fn drain<S: RecordMaintenance>(store: &S, now: UnixNanos) -> Result<Vec<Touched>, S::Error> {
-    drain_as(store, now, &Author { client: SQL_CLIENT, owner: None })
+    drain_as(store, now, &Author { client: SQL_CLIENT, owner: None, inserts_anew: false })
 }
 
 /// Who writes to the views.
@@ -37,6 +37,8 @@ pub struct Author<'a> {
     pub client: &'a str,
     /// Whose records are meant where SQL names no owner.
     pub owner: Option<&'a str>,
+    /// Whether an insert of a record that is there is refused, as that of a row is (FUN-83); else it is merged into it.
+    pub inserts_anew: bool,
 }
 
 /// As [`drain`], for writes of `author`.
@@ -55,6 +57,10 @@ pub fn drain_as<S: RecordMaintenance>(
             let owner = author.owner.ok_or_else(|| Error::new(Reason::InvalidArgument, missing()))?;
             key.owner = owner.to_owned();
         }
+        if author.inserts_anew && op == "insert" && is_there(store, &key)? {
+            let message = format!("{}.id {:?} is there already: update it", key.coll, key.id);
+            return Err(Error::new(Reason::AlreadyExists, message).into());
+        }
         let write = Stamped {
             owner: &key.owner,
             app: &key.app,
@@ -72,6 +78,19 @@ pub fn drain_as<S: RecordMaintenance>(
         }
     }
     Ok(touched)
+}
+
+/// Whether the record is there, and not deleted.
+fn is_there<S: RecordStore>(store: &S, key: &FullKey) -> Result<bool, S::Error> {
+    let wanted = RecordKey { coll: &key.coll, id: &key.id };
+    let Some(row) = store.read(&key.owner, &key.app, &[wanted])?.pop().flatten() else { return Ok(false) };
+    for field in Fields::read(&row.data, &row.meta, row.cts).map_err(damaged)? {
+        let field = field.map_err(damaged)?;
+        if field.key == super::record::DELETED_AT && field.value != "null" {
+            return Ok(false);
+        }
+    }
+    Ok(!row.incomplete)
 }
 
 /// A write whose time the hub gives.

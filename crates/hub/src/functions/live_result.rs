@@ -32,10 +32,10 @@ impl LiveCaller {
     }
 
     /// An admin who calls as this user, or as nobody. `owner`: whose records the user's devices keep.
-    pub(super) fn as_user(context: RequestContext, user: Option<(&str, Arc<str>)>) -> Self {
+    pub(super) fn as_user(context: RequestContext, user: Option<(&str, Arc<str>)>, can_sign: bool) -> Self {
         let claims = user.as_ref().map(|(sub, _)| serde_json::json!({ "sub": sub }).to_string().into());
         let owner = user.map_or_else(|| context.auth.principal.owner(), |(_, owner)| owner);
-        Self { context, claims, owner, guard_prefix: "[Ferry]", can_sign: false }
+        Self { context, claims, owner, guard_prefix: "[Ferry]", can_sign }
     }
 
     /// What a result depends on that depends on its user: his owner, and all that is claimed of him, since a role that was

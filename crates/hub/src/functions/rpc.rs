@@ -10,6 +10,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
+use ferry_auth::FunctionAuth;
 use ferry_functions::FunctionKind;
 use ferry_protocol::functions::{FerryMeta, RpcSuccess};
 use ferry_types::Seq;
@@ -241,10 +242,11 @@ async fn run_request(
     };
     let args = request.args.unwrap_or_else(|| serde_json::json!({})).to_string();
     let database = context.database.id();
+    let can_sign = hub.control.function_auth(database) == FunctionAuth::Local;
     let user = request.r#as.as_deref().map(|sub| (sub, hub.control.function_owner(database, sub)));
     let call = make::WantedResult {
         hub,
-        caller: LiveCaller::as_user(context, user),
+        caller: LiveCaller::as_user(context, user, can_sign),
         deployed,
         function: &request.r#fn,
         kind,

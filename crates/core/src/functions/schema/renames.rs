@@ -44,10 +44,32 @@ pub(super) fn of(existing: &ExistingSchema, target: &[TableSchema], hints: &Hint
             found.unused.push(format!("rename {from}={to}: nothing to rename"));
         }
     }
+    found.keep_possible(existing);
     found
 }
 
 impl Renames {
+    /// Leaves out what takes a name that stays in use: what has it is renamed by a hint that came to nothing.
+    fn keep_possible(&mut self, existing: &ExistingSchema) {
+        let stays = |pairs: &[(String, String)], to: &str| !pairs.iter().any(|(from, _)| same_name(from, to));
+        while let Some(at) =
+            self.tables.iter().position(|(_, to)| existing.table(to).is_some() && stays(&self.tables, to))
+        {
+            let (from, to) = self.tables.remove(at);
+            self.unused.push(format!("rename {from}={to}: {to} is there, and keeps its name"));
+        }
+        while let Some(at) = self.columns.iter().position(|(table, _, to)| {
+            let old = existing.table(self.old_table(table));
+            let is_there = old.is_some_and(|old| old.schema.column(to).is_some());
+            let mut of_table = self.columns.iter().filter(|(name, ..)| same_name(name, table));
+            is_there && !of_table.any(|(_, from, _)| same_name(from, to))
+        }) {
+            let (table, from, to) = self.columns.remove(at);
+            self.unused
+                .push(format!("rename {table}.{from}={table}.{to}: {to} is there, and keeps its name"));
+        }
+    }
+
     fn take_column(
         &mut self,
         existing: &ExistingSchema,
@@ -217,7 +239,7 @@ fn in_order(pairs: &[(String, String)], taken: &mut BTreeSet<String>) -> Vec<(St
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::parse::ParsedTable, *};
 
     #[test]
     fn names_that_are_exchanged_take_turns() {
@@ -227,5 +249,31 @@ mod tests {
         let shown: Vec<String> =
             order.iter().map(|(from, to)| format!("{from}>{}", to.trim_start_matches(BETWEEN))).collect();
         assert_eq!(shown, ["c>d", "a>1", "b>a", "__ferry_renamed_1>b"]);
+    }
+
+    // Column b takes the name of column d, which stays: then a cannot take b's, and nobody waits for it for ever.
+    #[test]
+    fn a_name_that_stays_in_use_stops_all_who_wait_for_it() {
+        let table = |columns: &[&str]| {
+            let columns: Vec<String> =
+                columns.iter().map(|name| format!("{{\"name\":\"{name}\",\"type\":\"text\"}}")).collect();
+            let json = format!(
+                "{{\"version\":1,\"tables\":[{{\"name\":\"t\",\"columns\":[{}]}}]}}",
+                columns.join(",")
+            );
+            super::super::DatabaseSchema::from_json(&json).unwrap().tables
+        };
+        let existing = ExistingSchema {
+            tables: table(&["a", "b", "d"])
+                .into_iter()
+                .map(|schema| ParsedTable { schema, ..ParsedTable::default() })
+                .collect(),
+            ..ExistingSchema::default()
+        };
+        let hint = |from: &str, to: &str| (format!("t.{from}"), format!("t.{to}"));
+        let hints = Hints { renames: [hint("a", "b"), hint("b", "d")].into(), ..Hints::default() };
+        let found = of(&existing, &table(&["b", "d"]), &hints);
+        assert_eq!((found.columns.len(), found.unused.len()), (0, 2), "{found:?}");
+        assert_eq!(found.steps(&existing).len(), 0);
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn engine_failed(progress: &mut CallProgress, error: ferry_sqlite::Er
     if refusal.reason == Reason::Internal {
         return abort(progress, CallEnd::Refused(refusal));
     }
-    DbFailure::Thrown(SqlFailure::Told, format!("INVALID: {}", refusal.message))
+    let prefix = if refusal.reason == Reason::AlreadyExists { "CONFLICT" } else { "INVALID" };
+    DbFailure::Thrown(SqlFailure::Told, format!("{prefix}: {}", refusal.message))
 }
 
 /// A call writes where it cannot.

@@ -93,7 +93,8 @@ impl<'g> OnPlace<'_, 'g> {
         let Place::Writer(transaction) = &mut self.place else { return Ok(()) };
         let sql = transaction.sql();
         let client = format!("function:{}", self.plan.request.function);
-        let author = intents::Author { client: &client, owner: self.plan.owner.as_deref() };
+        let author =
+            intents::Author { client: &client, owner: self.plan.owner.as_deref(), inserts_anew: true };
         let drained = intents::drain_as(&SqliteRecords::new(&sql), self.plan.hub.clock.now().into(), &author);
         let touched = drained.map_err(|error| engine_failed(self.progress, error))?;
         for (owner, app, collection) in touched {
