@@ -22,7 +22,9 @@ fn help(span: &str) -> Option<String> {
         let output = ferry().run(&[&["help"], &words[..count]].concat());
         (output.code == Some(0)).then_some((count, output.stdout))
     })?;
-    let is_unknown_verb = count < words.len() && help.contains("\nCommands:\n");
+    // `ferry migrations add-emails`: a command may have both, verbs and an argument.
+    let takes_argument = help.contains("\nArguments:\n");
+    let is_unknown_verb = count < words.len() && help.contains("\nCommands:\n") && !takes_argument;
     (!is_unknown_verb).then_some(help)
 }
 
