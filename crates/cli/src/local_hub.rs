@@ -22,7 +22,8 @@ use crate::failure::Failure;
 pub(crate) struct LocalHub {
     pub(crate) address: ServerUrl,
     stop: CancellationToken,
-    running: JoinHandle<()>,
+    /// `None`: it has ended.
+    running: Option<JoinHandle<()>>,
 }
 
 /// How a hub is started.
@@ -63,14 +64,16 @@ impl LocalHub {
                 }
             }
         });
-        Ok(Self { address, stop, running })
+        Ok(Self { address, stop, running: Some(running) })
     }
 
     /// Returns when the hub has ended by itself.
     pub(crate) async fn ended(&mut self) {
-        if let Err(error) = (&mut self.running).await {
+        let Some(running) = &mut self.running else { return };
+        if let Err(error) = running.await {
             tracing::warn!(%error, "the hub did not stop in order");
         }
+        self.running = None;
     }
 
     /// Stops the hub in order.

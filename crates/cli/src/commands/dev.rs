@@ -67,10 +67,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let functions = Arc::new(functions.client);
         let key = project.settings.dev.key.clone().unwrap_or_else(|| DEV_KEY.to_owned());
         show::welcome(&project, &address, &key)?;
-        let ready = Ready::write(&project, &address, &key, DEV_DATABASE)?;
         let session = DevSession::new(project.clone(), Arc::clone(&functions), &args, decisions).await?;
         tokio::select! {
-            ended = serve(session, ready) => ended,
+            ended = serve(session, || Ready::write(&project, &address, &key, DEV_DATABASE)) => ended,
             ended = log_words::follow(&functions, None, |line| log_words::tell(line, LogStyle::Short)) => ended,
         }
     };
@@ -107,14 +106,22 @@ async fn start(project: &Project, port: u16) -> Result<LocalHub, Failure> {
     .await
 }
 
-/// Swaps functions at each change. `_ready` tells others that the hub serves, as long as it lives.
-async fn serve(mut session: DevSession, _ready: Ready) -> Result<(), Failure> {
+/// Swaps functions at each change. `announce` tells others that the hub serves, once the first swap has ended: a page that opens
+/// then finds its functions. What it gives takes that back when it goes.
+async fn serve(
+    mut session: DevSession,
+    announce: impl Fn() -> Result<Ready, Failure>,
+) -> Result<(), Failure> {
     let mut watched = Watched::new(session.project());
     watched.look();
+    let mut announced: Option<Ready> = None;
     loop {
         let swap = session.swap().await?;
         watched.also(swap.outside.clone());
         show::swap(&swap)?;
+        if announced.is_none() {
+            announced = Some(announce()?);
+        }
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let looking = tokio::task::spawn_blocking(move || {
