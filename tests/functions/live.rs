@@ -270,6 +270,33 @@ fn a_flood_of_commits_reaches_a_slow_page_as_one_frame_and_restarts_lose_nothing
     assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
 }
 
+// Verifies: FUN-25, FUN-33
+#[test]
+fn five_hundred_pages_are_current_after_a_restart_and_equal_reads_run_once() {
+    const PAGES: usize = 500;
+    let functions = Functions::with(&[], FUNCTIONS);
+    let open = |functions: &Functions, count: usize| -> Vec<_> {
+        let pages = (0..PAGES).map(|number| functions.page(&format!("p{number}")));
+        pages
+            .map(|page| {
+                let socket = page.socket();
+                assert_eq!(page.data("getUsers", &json!({})).as_array().unwrap().len(), count);
+                socket
+            })
+            .collect()
+    };
+    let before = open(&functions, 0);
+    functions.page("w").data("createUser", &json!({"name": "Ada"}));
+    drop(before);
+    let functions = functions.restarted_with(|options| options);
+    let mut after = open(&functions, 1);
+    assert_eq!(functions.metric("ferry_functions_cached_total"), Some(PAGES as f64 - 1.0), "it ran once");
+    functions.page("w").data("createUser", &json!({"name": "Bo"}));
+    for socket in &mut after {
+        assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
+    }
+}
+
 // Verifies: FUN-23
 #[test]
 fn a_session_keeps_so_many_results_and_sockets() {
