@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn database(number: u32) -> DatabaseId {
-        format!("{number:08x}-0000-4000-8000-000000000000").parse().unwrap()
+        format!("db_{number:08x}-0000-4000-8000-000000000000").parse().unwrap()
     }
 
     fn push(rings: &LogRings, of: u32, text: &str) {
