@@ -9,10 +9,10 @@ use std::{
     thread,
 };
 
-use ferry_testkit::http;
+use ferry_testkit::{functions::deployment, http};
 use serde_json::{Value, json};
 
-use super::{FUNCTIONS, Functions};
+use super::{FUNCTIONS, Functions, SCHEMA};
 
 const SOURCE: &str = r#"
 export async function waits() { await new Promise((done) => setTimeout(done, 25000)); }
@@ -24,6 +24,15 @@ export const long = mutation(async (ctx, { name }) => {
   for (let i = 0, sum = 0; i < 3000000; i++) sum += i;
   return (await ctx.db.select().from(users)).length;
 });
+"#;
+
+const WAITING: &str = r#"
+import { users } from "../schema";
+export async function waitAndWrite(ctx) {
+  await new Promise((done) => setTimeout(done, 1));
+  await ctx.db.insert(users).values({ name: "x" });
+  await new Promise((done) => setTimeout(done, 2));
+}
 "#;
 
 fn functions(settings: &[&str]) -> Functions {
@@ -112,4 +121,52 @@ fn a_call_that_takes_long_in_a_group_is_made_once_by_itself() {
         }
     });
     assert_eq!(functions.page("r").data("countUsers", &json!({})), json!(12));
+}
+
+// Calls that waited for the writers of 17 databases took all threads, and those that held the writers had none to go on: for ever.
+// Verifies: FUN-14, FUN-19
+#[test]
+fn calls_that_wait_for_many_writers_leave_threads_to_those_that_hold_them() {
+    const DATABASES: usize = 20;
+    const CALLERS: usize = 32;
+    const CALLS: usize = 4;
+    let functions = functions(&[]);
+    let deployment = deployment(&[("schema.ts", SCHEMA), ("functions/index.ts", WAITING)]).to_string();
+    let user = &functions.place.user;
+    let bearer = format!("Bearer {}", user.token);
+    let keys: Vec<String> = (0..DATABASES)
+        .map(|number| {
+            let database = user.create_database(&format!("n{number}"));
+            let path = format!("/v1/databases/{database}/functions/deploy");
+            let headers = [("Authorization", bearer.as_str())];
+            let deployed = http::send(functions.address(), "POST", &path, &headers, deployment.as_bytes());
+            assert_eq!(deployed.unwrap().status, 200);
+            let spec = json!({"kind": "publishable", "label": "page", "models": ["functions"], "ops": ["read", "write"]});
+            let made = user.ferry("CreateApiKey", &json!({"database": database, "spec": spec})).unwrap();
+            made["value"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let address = functions.address();
+    let (told, statuses) = mpsc::channel();
+    for key in keys {
+        for _ in 0..CALLERS {
+            let (key, told) = (key.clone(), told.clone());
+            thread::spawn(move || {
+                for _ in 0..CALLS {
+                    let headers = [("X-Edgepod-Key", key.as_str())];
+                    let answer = http::send(address, "POST", "/rpc/waitAndWrite", &headers, b"{}");
+                    let _ = told.send(answer.map(|answer| answer.status));
+                }
+            });
+        }
+    }
+    drop(told);
+    let mut done = 0;
+    for _ in 0..DATABASES * CALLERS * CALLS {
+        let status = statuses.recv_timeout(std::time::Duration::from_secs(60)).expect("a call ends");
+        assert!(matches!(status, Ok(200 | 503)), "{status:?}");
+        done += usize::from(matches!(status, Ok(200)));
+    }
+    assert!(done > DATABASES, "{done} calls wrote");
+    functions.page("s1").data("createUser", &json!({"name": "Ada"}));
 }

@@ -44,7 +44,9 @@ fn main() -> ExitCode {
         Command::Dev(_) => system::log_warnings(&["ferry::functions", "ferry_hub::functions"]),
         _ => system::log_warnings(&[]),
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().max_blocking_threads(ferry_hub::server::blocking_threads_max());
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&Failure::other(format!("cannot start: {error}")), json),
     };

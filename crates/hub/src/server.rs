@@ -16,7 +16,7 @@ use crate::{
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
     descriptors::Descriptors,
-    health,
+    functions, health,
     http::BodyMemory,
     hub::{Hub, Services},
     listener::HttpListener,
@@ -24,6 +24,14 @@ use crate::{
     tls::Certificates,
 };
 use ferry_control::Control;
+
+/// Threads that may block beside the runtime's own: reads, pushes, files, and all that functions hold at most.
+#[must_use]
+pub fn blocking_threads_max() -> usize {
+    /// Of everything but functions.
+    const OTHERS: usize = 512;
+    OTHERS + functions::threads_max()
+}
 
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {

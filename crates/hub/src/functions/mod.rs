@@ -21,5 +21,5 @@ mod service;
 mod shell;
 mod state;
 
-pub use service::FunctionsService;
+pub use service::{FunctionsService, threads_max};
 pub use state::{FunctionsEffect, FunctionsState};

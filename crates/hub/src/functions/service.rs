@@ -17,6 +17,16 @@ const THREADS_PER_CORE: usize = 32;
 /// Of these, for each core, one database has so many.
 const THREADS_PER_CORE_OF_DATABASE: usize = 4;
 
+/// Threads on which calls wait, for a writer, a snapshot or CPU, of all databases together.
+const WAITING_THREADS: usize = 512;
+
+/// Threads that calls hold at most. Who holds a writer takes another one for each step: if calls that wait for it could have them
+/// all, nobody would ever go on.
+#[must_use]
+pub fn threads_max() -> usize {
+    cores() * THREADS_PER_CORE + WAITING_THREADS
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -32,6 +42,8 @@ pub struct FunctionsService {
     pub(super) http_client: Arc<HttpClient>,
     /// Places on threads that run JavaScript.
     pub(super) threads: Arc<Semaphore>,
+    /// Threads on which calls wait.
+    pub(super) waiting_threads: Arc<Semaphore>,
     /// CPU of calls that take long.
     pub(super) cpu: Arc<CpuScheduler>,
     /// Bytes of kept results, of all databases.
@@ -50,6 +62,7 @@ impl FunctionsService {
         Self {
             http_client: Arc::clone(http_client),
             threads: Arc::new(Semaphore::new(cores() * THREADS_PER_CORE)),
+            waiting_threads: Arc::new(Semaphore::new(WAITING_THREADS)),
             // One core at least is left to those that do not.
             cpu: Arc::new(CpuScheduler::new(cores().saturating_sub(1).max(1))),
             cached_bytes: Arc::default(),

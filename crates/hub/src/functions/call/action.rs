@@ -120,9 +120,9 @@ impl ActionDb {
     }
 
     fn open(&mut self) -> Told<()> {
-        if !self.progress.resources.block() {
+        let Some(_waits) = self.progress.resources.block() else {
             return Err(abort(&mut self.progress, CallEnd::Refused(too_many())));
-        }
+        };
         let lent = self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime);
         let writer = lent.map_err(|refusal| abort(&mut self.progress, CallEnd::Refused(refusal)))?;
         self.begin_part(SqlAccess::Alone);

@@ -191,10 +191,10 @@ impl LeaseDb {
     fn take_writer(&mut self) -> bool {
         let Held::Snapshot(snapshot) = &self.held else { return true };
         let seen = snapshot.seq();
-        if !self.progress.resources.block() {
+        let Some(waits) = self.progress.resources.block() else {
             self.progress.end = Some(CallEnd::Refused(too_many()));
             return false;
-        }
+        };
         let writer = match self.plan.database.lend_writer_blocking(&self.plan.by, &self.runtime) {
             Ok(writer) => writer,
             Err(refusal) => {
@@ -202,6 +202,7 @@ impl LeaseDb {
                 return false;
             }
         };
+        drop(waits);
         // Nobody commits any more, and all commits before are known.
         let state = &self.plan.database.models().functions;
         let reads = std::mem::replace(&mut self.reads_before, Arc::from([]));
@@ -328,9 +329,7 @@ pub(super) fn lend_snapshot(
     if let Some(lent) = plan.database.lend_snapshot_inline() {
         return lent;
     }
-    if !progress.resources.block() {
-        return Err(too_many());
-    }
+    let _waits = progress.resources.block().ok_or_else(too_many)?;
     runtime.block_on(plan.database.lend_snapshot())
 }
 

@@ -119,11 +119,13 @@ impl CallResources {
         self.rest(count)
     }
 
-    /// The step is about to wait on its thread: for the writer, for a snapshot. False if there is no room for it.
-    pub(super) fn block(&self) -> bool {
+    /// The step is about to wait on its thread: for the writer, for a snapshot. It may for as long as it holds what it is given;
+    /// `None`: there is no room for it.
+    pub(super) fn block(&self) -> Option<OwnedSemaphorePermit> {
+        let thread = Arc::clone(&self.0.hub.services.functions.waiting_threads).try_acquire_owned();
         let rests = self.rest(1);
         self.end_step();
-        rests
+        thread.ok().filter(|_| rests)
     }
 
     /// Lets others come first, if it has run for long. False if it may not go on: [`Self::end`] tells why.
@@ -135,7 +137,7 @@ impl CallResources {
                 return held.end.is_none();
             }
         }
-        let slot = if self.block() {
+        let slot = if let Some(_waits) = self.block() {
             let at_most = self.0.over.saturating_duration_since(Instant::now());
             let taken = self.0.hub.services.functions.cpu.take(self.0.database, at_most);
             taken.map_err(|why| match why {
