@@ -380,3 +380,26 @@ fn what_is_deployed_is_told_to_those_who_may_know() {
     let nobody = http::send(functions.address(), "GET", &path("api.d.ts"), &[], b"").unwrap();
     assert_eq!(nobody.status, 401);
 }
+
+// It held the writer and a core for ever, and the hub could not be stopped.
+// Verifies: FUN-61, FUN-68
+#[test]
+fn a_migration_without_end_is_undone_when_its_time_is_over() {
+    let settings = options().arg("--functions-migration-ms=300");
+    let functions = Functions::of(settings, &[("functions/index.ts", "export const one = () => 1;")]);
+    let sql = "CREATE TABLE t(x);\nINSERT INTO t VALUES (1);\nDELETE FROM t WHERE (WITH RECURSIVE r(i) AS \
+               (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r) = -1;";
+    let mut asked = deployment(&[("functions/index.ts", "export const two = () => 2;")]);
+    asked["base"] = active(&functions);
+    asked["migrations"] = json!([migration_file("1_endless", None, sql)]);
+    for is_dry in [true, false] {
+        asked["dryRun"] = json!(is_dry);
+        let refused = functions.admin("POST", "deploy", &asked);
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().contains("functions.migration_ms"), "{}", refused.text());
+    }
+    assert_eq!(functions.page("s").data("one", &json!({})), 1);
+    asked["migrations"] = json!([migration_file("1_short", None, "CREATE TABLE t(x);")]);
+    let made = functions.admin("POST", "deploy", &asked);
+    assert_eq!(made.json()["applied"], json!(["1_short"]), "{}", made.text());
+}

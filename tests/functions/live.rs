@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use ferry_testkit::{
-    functions::{FunctionsSaid, FunctionsSocket},
+    functions::{EdgePodClient, FunctionsSaid, FunctionsSocket},
     http, wait,
 };
 use serde_json::json;
 
-use super::{FUNCTIONS, Functions, POSTS, SCHEMA, USERS, tables};
+use super::{FUNCTIONS, Functions, POSTS, SCHEMA, USERS, bare, key, tables};
 
 /// A time in which a frame would have come.
 const QUIET: Duration = Duration::from_millis(700);
@@ -268,6 +268,18 @@ fn a_flood_of_commits_reaches_a_slow_page_as_one_frame_and_restarts_lose_nothing
     assert_eq!(page.data("getUsers", &json!({})).as_array().unwrap().len(), 50);
     functions.page("w").data("createUser", &json!({"name": "after"}));
     assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
+}
+
+// Verifies: FUN-25, FUN-29
+#[test]
+fn a_socket_may_come_before_the_first_deployment() {
+    let place = bare();
+    let page = EdgePodClient::new(place.hub.address(), &key(&place), "s1");
+    let mut socket = page.ferry_socket();
+    let functions = Functions { key: page.key.clone(), place };
+    functions.deploy(&[("schema.ts", SCHEMA), ("functions/index.ts", FUNCTIONS)]);
+    assert_eq!(socket.frame()["type"], "deployed");
+    assert!(!functions.hub().log().contains("\"ERROR\""), "{}", functions.hub().log());
 }
 
 // Verifies: FUN-25, FUN-33

@@ -19,6 +19,9 @@ use crate::{
     tracked::{StatementFailure, run_migration},
 };
 
+/// Asked now and then while migrations run: why they may not go on, if they may not. Nothing is changed then.
+pub type Watch<'a> = dyn FnMut() -> std::result::Result<(), ferry_types::Error> + 'a;
+
 /// What became of a deployment.
 #[derive(Debug)]
 pub enum DeployOutcome {
@@ -51,6 +54,7 @@ impl Writer {
         new: &NewDeployment,
         backups: &Path,
         effect: E,
+        watch: &mut Watch<'_>,
     ) -> Result<(DeployOutcome, Vec<E>)> {
         let decision = match deploy::decide(&NativeSql(self.connection()), new)? {
             Ok(decision) => decision,
@@ -63,7 +67,7 @@ impl Writer {
             None
         };
         fault::point("deploy.begin")?;
-        let made = self.deploy_decided(new, &decision, effect);
+        let made = self.deploy_decided(new, &decision, effect, watch);
         let forget = |backup: &Option<String>| {
             // It is of what is there anyway.
             if let Some(name) = backup
@@ -91,12 +95,13 @@ impl Writer {
         new: &NewDeployment,
         decision: &Decision,
         effect: E,
+        watch: &mut Watch<'_>,
     ) -> Result<(Result<(Seq, Deployed), DeployRefusal>, Vec<E>)> {
         // Inside a transaction the pragma does nothing.
         self.connection().execute_batch("PRAGMA foreign_keys=OFF")?;
         let (mut refused, mut deployed, mut effect) = (None, None, Some(effect));
         let mut answers = self.run_group(&mut [()], |(), transaction: &mut Transaction<'_, E>| {
-            match run(transaction.sql(), new, decision, transaction.seq())? {
+            match run(transaction.sql(), new, decision, transaction.seq(), watch)? {
                 Ok(made) => {
                     deployed = Some(made);
                     effect.take().into_iter().for_each(|effect| transaction.effect(effect));
@@ -128,14 +133,29 @@ fn run(
     new: &NewDeployment,
     decision: &Decision,
     seq: Seq,
+    watch: &mut Watch<'_>,
 ) -> Result<Result<Deployed, DeployRefusal>> {
-    deploy::run(&sql, &mut |text: &str| statement(sql, text), new, decision, seq)
+    let mut ended = None;
+    let mut may_go_on = || {
+        ended = watch().err();
+        ended.is_none()
+    };
+    let ran = deploy::run(&sql, &mut |text: &str| statement(sql, text, &mut may_go_on), new, decision, seq);
+    match ended {
+        Some(refusal) => Err(Error::Refused(refusal)),
+        None => ran,
+    }
 }
 
-fn statement(sql: NativeSql<'_>, text: &str) -> Result<Result<(), String>> {
-    match run_migration(sql, text) {
+fn statement(
+    sql: NativeSql<'_>,
+    text: &str,
+    may_go_on: &mut dyn FnMut() -> bool,
+) -> Result<Result<(), String>> {
+    match run_migration(sql, text, may_go_on) {
         Ok(_) => Ok(Ok(())),
         // The transaction is over: nothing may run behind it.
+        Err(StatementFailure::Limit(_)) => Err(Error::Refused(ferry_types::Error::internal())),
         Err(StatementFailure::StorageFull) => Err(Error::Io(std::io::ErrorKind::StorageFull.into())),
         Err(failure) => Ok(Err(failure.to_string())),
     }
@@ -155,7 +175,7 @@ impl ReplayedFiles {
         let mut refused = None;
         let mut answers = writer.run_group(&mut [()], |(), transaction: &mut Transaction<'_, ()>| {
             let sql = transaction.sql();
-            match deploy::replay(&sql, &mut |text: &str| statement(sql, text), files)? {
+            match deploy::replay(&sql, &mut |text: &str| statement(sql, text, &mut || true), files)? {
                 Ok(()) => Ok(()),
                 Err(refusal) => {
                     refused = Some(refusal);
@@ -201,28 +221,33 @@ pub fn plan_on_empty(wanted: &WantedSchema) -> Result<Result<SchemaPlan, DeployR
 ///
 /// # Errors
 /// What storage reports.
-pub fn deploy_on_empty(new: &NewDeployment) -> Result<DeployOutcome> {
-    deploy_alone(&mut Writer::in_memory(|_| Ok(()))?, new)
+pub fn deploy_on_empty(new: &NewDeployment, watch: &mut Watch<'_>) -> Result<DeployOutcome> {
+    deploy_alone(&mut Writer::in_memory(|_| Ok(()))?, new, watch)
 }
 
 /// Makes the deployment on a copy of what `sql` shows, in `folder`, and forgets that (FUN-61).
 ///
 /// # Errors
 /// What storage reports.
-pub fn deploy_on_copy(sql: NativeSql<'_>, new: &NewDeployment, folder: &Path) -> Result<DeployOutcome> {
+pub fn deploy_on_copy(
+    sql: NativeSql<'_>,
+    new: &NewDeployment,
+    folder: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<DeployOutcome> {
     folder::create(folder)?;
     let copy = ScratchFile(folder.join(format!(".new-dry-{}.db", new.id)));
     backups::copy_to(sql.0, &copy.0)?;
-    deploy_alone(&mut Writer::open(&copy.0)?, new)
+    deploy_alone(&mut Writer::open(&copy.0)?, new, watch)
 }
 
 /// Makes the deployment where nobody else looks.
-fn deploy_alone(writer: &mut Writer, new: &NewDeployment) -> Result<DeployOutcome> {
+fn deploy_alone(writer: &mut Writer, new: &NewDeployment, watch: &mut Watch<'_>) -> Result<DeployOutcome> {
     let decision = match deploy::decide(&NativeSql(writer.connection()), new)? {
         Ok(decision) => decision,
         Err(refusal) => return Ok(DeployOutcome::Refused(refusal)),
     };
-    Ok(match writer.deploy_decided(new, &decision, ())?.0 {
+    Ok(match writer.deploy_decided(new, &decision, (), watch)?.0 {
         Ok((seq, deployed)) => {
             DeployOutcome::Made(Box::new(MadeDeployment { seq, deployed, decision, backup: None }))
         }

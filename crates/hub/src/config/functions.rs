@@ -11,6 +11,11 @@ pub(super) const KEYS: &[Key] = &[
         "MILLISECONDS",
         "How long a call may wait while it holds the database for writing [default: 1000]",
     ),
+    key(
+        "functions.migration_ms",
+        "MILLISECONDS",
+        "How long the migrations of a deployment may run; other writes of the database wait for them [default: 600000]",
+    ),
     key("functions.heap_bytes", "BYTES", "JavaScript heap of a call [default: 67108864]"),
     key("functions.stack_bytes", "BYTES", "JavaScript stack of a call [default: 524288]"),
     key("functions.body_max_bytes", "BYTES", "Largest body of a call [default: 4194304]"),
@@ -60,6 +65,8 @@ pub struct FunctionsConfig {
     pub wall_ms: u64,
     /// Time that a call may wait while it holds the writer, milliseconds.
     pub hold_ms: u64,
+    /// Time of the migrations of a deployment, milliseconds.
+    pub migration_ms: u64,
     /// Heap, bytes.
     pub heap_bytes: usize,
     /// Stack, bytes.
@@ -103,6 +110,7 @@ impl FunctionsConfig {
         Ok(Self {
             cpu_ms: values.number("functions.cpu_ms", 1_000, 1, 600_000)?,
             wall_ms: values.number("functions.wall_ms", 30_000, 1, 3_600_000)?,
+            migration_ms: values.number("functions.migration_ms", 600_000, 100, 24 * 3_600_000)?,
             hold_ms: values.number("functions.hold_ms", 1_000, 0, 60_000)?,
             heap_bytes: values.number("functions.heap_bytes", 64 << 20, 4 << 20, 4 << 30)?,
             stack_bytes: values.number("functions.stack_bytes", 512 << 10, 64 << 10, 1 << 20)?,

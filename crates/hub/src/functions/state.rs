@@ -167,7 +167,7 @@ impl FunctionsState {
             });
             state.is_tracking.store(true, Ordering::SeqCst);
             // A commit that was published before that is in what is read now.
-            let seq = database.read(seq_of).await?;
+            let seq = if database.has_file().await { database.read(seq_of).await? } else { Seq(0) };
             state.with_live(|live| live.queries.known_since(seq));
             Ok(())
         };

@@ -52,7 +52,7 @@ impl Deployed {
 
     pub(crate) fn deploy(&mut self, new: &NewDeployment) -> Result<MadeDeployment, DeployRefusal> {
         let backups = self.dir.path().join("backups");
-        let (outcome, effects) = self.writer.deploy(new, &backups, "effect").unwrap();
+        let (outcome, effects) = self.writer.deploy(new, &backups, "effect", &mut || Ok(())).unwrap();
         assert!(self.writer.connection().is_autocommit());
         let on: i64 = self.one("PRAGMA foreign_keys");
         assert_eq!(on, 1, "foreign keys act again");

@@ -293,7 +293,8 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     let folder = database.dir.path().join("backups");
     let mut new = database.asks(&schema(json!([users(json!([]))])).to_string());
     new.allow_destructive = true;
-    let tried = deploy_on_copy(NativeSql(database.writer.connection()), &new, &folder).unwrap();
+    let tried =
+        deploy_on_copy(NativeSql(database.writer.connection()), &new, &folder, &mut || Ok(())).unwrap();
     let DeployOutcome::Made(made) = tried else { panic!("{tried:?}") };
     let shown: Vec<(&str, &str, u64)> =
         made.decision.steps.iter().map(|step| (step.op.as_str(), &*step.table, step.rows)).collect();
@@ -301,6 +302,6 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     assert_eq!(database.dump(), before);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     new.wanted.base = None;
-    assert!(matches!(deploy_on_empty(&new).unwrap(), DeployOutcome::Made(_)));
+    assert!(matches!(deploy_on_empty(&new, &mut || Ok(())).unwrap(), DeployOutcome::Made(_)));
     assert!(plan_on_empty(&new.wanted).unwrap().unwrap().steps.len() == 1);
 }

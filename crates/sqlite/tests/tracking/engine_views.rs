@@ -139,7 +139,7 @@ fn what_is_behind_a_view_stays_behind_it() {
         "DELETE FROM records_todo__tasks",
         "DELETE FROM events",
     ] {
-        let refused = run_migration(sql, text).expect_err(text);
+        let refused = run_migration(sql, text, &mut || true).expect_err(text);
         assert!(matches!(refused, StatementFailure::Prohibited(_)), "{text}: {refused}");
     }
     // Somebody's own table of such a name is his.

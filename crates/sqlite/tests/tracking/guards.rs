@@ -128,7 +128,7 @@ fn on_a_snapshot_a_write_asks_for_the_writer_before_anything_is_done() {
 #[test]
 fn a_migration_changes_the_schema_and_nothing_of_the_engines() {
     let connection = with_engine();
-    let run = |text: &str| run_migration(NativeSql(&connection), text);
+    let run = |text: &str| run_migration(NativeSql(&connection), text, &mut || true);
     for text in [
         "CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
         "CREATE TABLE __ferry_new_users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, age INTEGER)",

@@ -32,7 +32,7 @@ pub use sessions::{SessionLimits, SocketId};
 pub use told::{Compared, Evaluated, LiveOutput, PushReason, Registration};
 
 use queries::{Holder, Queries};
-use sessions::Sessions;
+use sessions::{Dropped, Sessions};
 
 /// Names of tables, each once.
 pub type Tables = Arc<[Arc<str>]>;
@@ -194,6 +194,7 @@ impl<P: Clone> LiveQueries<P> {
         let Registration { session, key, reads, hash, seq, gate, not_before_ms, payload } = registration;
         let is_old = self.changes.affected_after(&reads, seq);
         let reads = if self.changes.is_all_changed_after(seq) { reads.widened() } else { reads };
+        let call = key.call();
         let query = self.queries.get_or_make(key, &reads, seq, gate, payload);
         let holder = Holder {
             session: Arc::clone(&session),
@@ -205,11 +206,15 @@ impl<P: Clone> LiveQueries<P> {
             not_before_ms,
         };
         self.queries.hold(query, holder);
-        if let Some(oldest) = self.sessions.held(&session, query, now_ms) {
-            // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
-            let tables: Vec<Arc<str>> = self.queries.reads(oldest).tables().cloned().collect();
-            self.sessions.tell(&session, &tables, self.changes.newest(), 0, now_ms);
-            self.queries.release(oldest, &session);
+        match self.sessions.held(&session, query, call, now_ms) {
+            Some(Dropped::Oldest(oldest)) => {
+                // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
+                let tables: Vec<Arc<str>> = self.queries.reads(oldest).tables().cloned().collect();
+                self.sessions.tell(&session, &tables, self.changes.newest(), 0, now_ms);
+                self.queries.release(oldest, &session);
+            }
+            Some(Dropped::Replaced(before)) => self.queries.release(before, &session),
+            None => {}
         }
         if is_old {
             self.make_due_or_push(query, seq, now_ms);

@@ -38,9 +38,26 @@ struct Session {
     /// Since when it has no socket.
     alone_since_ms: Option<u64>,
     /// What it holds, oldest first.
-    held: VecDeque<QueryId>,
+    held: VecDeque<HeldQuery>,
     pending: Vec<Pending>,
     pending_seq: Seq,
+}
+
+/// A query that a session holds a result of.
+struct HeldQuery {
+    query: QueryId,
+    /// Which function and arguments it is of.
+    call: u64,
+}
+
+/// What a session holds no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// Another result of the same call, of whom its page was before: a token that was renewed, a result that depends on its
+    /// user by now.
+    Replaced(QueryId),
+    /// The oldest, since it holds too many.
+    Oldest(QueryId),
 }
 
 /// A table that the session is to be told of.
@@ -98,23 +115,30 @@ impl Sessions {
         })
     }
 
-    /// The session holds a result of this query. Returns the oldest one, if it holds too many.
-    pub(super) fn held(&mut self, id: &Arc<str>, query: QueryId, now_ms: u64) -> Option<QueryId> {
+    /// The session holds a result of this query, which is of the call `call`; of each call it holds one.
+    pub(super) fn held(&mut self, id: &Arc<str>, query: QueryId, call: u64, now_ms: u64) -> Option<Dropped> {
         let max = self.limits.subscriptions;
         let session = self.get_or_make(id, now_ms);
         if session.alone_since_ms.is_some() {
             session.alone_since_ms = Some(now_ms);
         }
-        if let Some(place) = session.held.iter().position(|held| *held == query) {
-            session.held.remove(place);
+        let place = session.held.iter().position(|held| held.call == call);
+        let before = place.and_then(|place| session.held.remove(place)).map(|held| held.query);
+        session.held.push_back(HeldQuery { query, call });
+        if let Some(before) = before {
+            return (before != query).then_some(Dropped::Replaced(before));
         }
-        session.held.push_back(query);
-        if session.held.len() > max { session.held.pop_front() } else { None }
+        let is_full = session.held.len() > max;
+        let oldest = if is_full { session.held.pop_front() } else { None };
+        oldest.map(|held| Dropped::Oldest(held.query))
     }
 
     /// What the session holds.
     pub(super) fn held_by(&self, id: &Arc<str>) -> Vec<QueryId> {
-        self.all.get(id).map(|session| session.held.iter().copied().collect()).unwrap_or_default()
+        self.all
+            .get(id)
+            .map(|session| session.held.iter().map(|held| held.query).collect())
+            .unwrap_or_default()
     }
 
     /// `tables` were changed by commits up to `seq`; to be told `not_before_ms`, and a moment later than now.
@@ -196,7 +220,7 @@ impl Sessions {
         over.into_iter()
             .filter_map(|id| {
                 let session = self.all.remove(&id)?;
-                Some((id, session.held.into()))
+                Some((id, session.held.into_iter().map(|held| held.query).collect()))
             })
             .collect()
     }

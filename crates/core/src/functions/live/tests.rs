@@ -58,6 +58,21 @@ fn told(live: &mut Live, now_ms: u64) -> Vec<(u64, Vec<String>, u64)> {
     frames.collect()
 }
 
+// Each renewed token left another holder behind, which was told of every commit for ever.
+// Verifies: FUN-23, FUN-31
+#[test]
+fn a_session_holds_one_result_of_a_call_whoever_its_user_was() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    live.register(registration("s", "feed", &["posts"], 10, 1), 0);
+    let of_ann = QueryKey { user: Some("ann".into()), ..key("feed") };
+    live.register(Registration { key: of_ann, ..registration("s", "feed", &["posts"], 10, 1) }, 0);
+    assert_eq!(live.counts(), (1, 1));
+    live.committed(Seq(2), &writes(&["posts"]), &[], 0);
+    assert_eq!(run(&mut live, &["posts"], 10, 2, 0), 1);
+    assert_eq!(told(&mut live, 1000), [], "nothing changed");
+}
+
 // Verifies: FUN-23, FUN-27, FUN-30
 #[test]
 fn who_holds_a_result_that_differs_is_told_once_and_others_are_not() {

@@ -9,7 +9,7 @@ use ferry_sqlite::{
     backups,
     deploy::{DeployOutcome, MadeDeployment, deploy_on_copy, deploy_on_empty},
 };
-use ferry_types::{DatabaseKind, Error, Model, Result};
+use ferry_types::{DatabaseKind, Error, Model, Reason, Result};
 
 use tokio::runtime::Handle;
 
@@ -24,6 +24,7 @@ use crate::{
     database::{Database, Effect},
     entry::FirstWrite,
     hub::Hub,
+    monotonic::now_ms,
 };
 use ferry_control::Requester;
 
@@ -40,7 +41,7 @@ pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError>
     let new = read(asked.hub, body).await?;
     let database = &asked.context.database;
     let (outcome, warnings) = if is_dry {
-        (try_on_copy(database, new.clone()).await?, Vec::new())
+        (try_on_copy(asked.hub, database, new.clone()).await?, Vec::new())
     } else {
         make(asked.hub, database, &asked.context.requester, new.clone(), settings).await?
     };
@@ -115,17 +116,37 @@ pub(super) fn random_hex() -> Result<String> {
 }
 
 /// Makes it on a copy (FUN-61).
-async fn try_on_copy(database: &Arc<Database>, new: NewDeployment) -> Result<DeployOutcome> {
+async fn try_on_copy(hub: &Arc<Hub>, database: &Arc<Database>, new: NewDeployment) -> Result<DeployOutcome> {
     if !database.has_file().await {
-        return on_empty(new).await;
+        return on_empty(hub, new).await;
     }
     let _held = database.hold_files(COPY_DESCRIPTORS).await?;
     let folder = backups::folder_of(database.dir());
-    database.read(move |sql| deploy_on_copy(*sql, &new, &folder)).await
+    let mut watch = watch(hub);
+    database.read(move |sql| deploy_on_copy(*sql, &new, &folder, &mut watch)).await
 }
 
-async fn on_empty(new: NewDeployment) -> Result<DeployOutcome> {
-    let tried = tokio::task::spawn_blocking(move || deploy_on_empty(&new));
+/// Ends migrations whose time is over, and those of a hub that stops: others wait for the writer.
+fn watch(hub: &Arc<Hub>) -> impl FnMut() -> Result<()> + Send + 'static {
+    let most_ms = hub.config.functions.migration_ms;
+    let (until_ms, stopping) = (now_ms() + most_ms, hub.stopping.clone());
+    move || {
+        if stopping.is_cancelled() {
+            return Err(Error::new(Reason::ShuttingDown, "the hub is stopping: deploy again"));
+        }
+        if now_ms() >= until_ms {
+            let message = format!(
+                "the migrations ran longer than {most_ms} ms and are undone: change fewer rows in one deployment, or raise functions.migration_ms"
+            );
+            return Err(Error::new(Reason::TooLarge, message));
+        }
+        Ok(())
+    }
+}
+
+async fn on_empty(hub: &Arc<Hub>, new: NewDeployment) -> Result<DeployOutcome> {
+    let mut watch = watch(hub);
+    let tried = tokio::task::spawn_blocking(move || deploy_on_empty(&new, &mut watch));
     tried.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
 }
 
@@ -139,7 +160,7 @@ async fn make(
 ) -> Result<(DeployOutcome, Vec<String>)> {
     if !database.has_file().await {
         // What is refused must not leave a file.
-        let tried = on_empty(new.clone()).await?;
+        let tried = on_empty(hub, new.clone()).await?;
         if let DeployOutcome::Refused(_) = tried {
             return Ok((tried, Vec::new()));
         }
@@ -148,9 +169,10 @@ async fn make(
     database.begins_with(Model::Functions);
     let folder = backups::folder_of(database.dir());
     let (setting, runtime) = ((Arc::clone(hub), by.clone(), database.id()), Handle::current());
+    let mut watch = watch(hub);
     let made = database.exclusive(by, move |writer| {
         let effect = Effect::Functions(FunctionsEffect::Deployed { deployment: new.id.as_str().into() });
-        let (outcome, effects) = writer.writer()?.deploy(&new, &folder, effect)?;
+        let (outcome, effects) = writer.writer()?.deploy(&new, &folder, effect, &mut watch)?;
         let mut warnings = Vec::new();
         if let DeployOutcome::Made(made) = &outcome {
             // The functions are called once they are published: with what comes with them.
