@@ -252,7 +252,7 @@ fn a_crash_leaves_a_change_of_members_whole_or_undone() {
     let token = team.mint(&["read"]).unwrap();
     let code = invite(&team.admin, &team.org, "carol@example.com", "viewer");
     let carol = team.hub.signup("carol@example.com");
-    for (point, happened) in [("actor.commit", false), ("actor.committed", true)] {
+    for (point, happened) in [("control.commit", false), ("control.committed", true)] {
         team = team.restarted_with(|options| options.fault(format!("{point}=kill")));
         let carol = carol.at(team.hub.address());
         call_into_death(&carol, "AcceptInvitation", json!({"code": code}));
@@ -289,7 +289,7 @@ fn a_crash_leaves_a_change_of_members_whole_or_undone() {
 fn a_removal_that_is_not_committed_closes_no_connection() {
     let team = Team::new("member");
     let token = team.mint(&["read"]).unwrap();
-    let team = team.restarted_with(|options| options.fault("actor.commit=full"));
+    let team = team.restarted_with(|options| options.fault("control.commit=full"));
     let mut socket = Socket::open(team.hub.address(), &token).unwrap();
     socket.send(&Frame::hello(0));
     assert!(matches!(socket.next(), Event::Frame(Frame::HelloReply { .. })));

@@ -48,7 +48,7 @@ impl ControlDb {
             writer: Actor::new(
                 inline,
                 None,
-                move || Writer::open(&file),
+                move || Ok(Writer::open(&file)?.of_control()),
                 move |commit| publish.publish(commit),
             ),
             readers: ControlReaders::new(path),

@@ -31,7 +31,20 @@ pub struct Writer {
     wal_frames: Arc<AtomicU64>,
     wal_frame_bytes: u64,
     seq: Seq,
+    fault_points: &'static FaultPoints,
 }
+
+/// Where a test may stop a commit: before it and after it.
+struct FaultPoints {
+    commit: &'static str,
+    committed: &'static str,
+}
+
+const FAULT_POINTS: FaultPoints = FaultPoints { commit: "actor.commit", committed: "actor.committed" };
+
+/// The hub writes these books on its own too: a fault meant for a request's commit must not meet those.
+const CONTROL_FAULT_POINTS: FaultPoints =
+    FaultPoints { commit: "control.commit", committed: "control.committed" };
 
 /// Where a group's commit goes.
 enum Home {
@@ -134,7 +147,15 @@ impl Writer {
             wal_frames,
             wal_frame_bytes: page_size + WAL_FRAME_HEADER_BYTES,
             seq: Seq(seq),
+            fault_points: &FAULT_POINTS,
         })
+    }
+
+    /// The same as the writer of the control plane's books, for tests that stop its commits.
+    #[must_use]
+    pub const fn of_control(mut self) -> Self {
+        self.fault_points = &CONTROL_FAULT_POINTS;
+        self
     }
 
     /// One of a database in memory with the tables that `make` makes, for groups that become files
@@ -143,7 +164,14 @@ impl Writer {
         let connection = connection::open_memory()?;
         connection.execute_batch(META)?;
         make(&NativeSql(&connection))?;
-        Ok(Self { connection, home: Home::File, wal_frames: Arc::default(), wal_frame_bytes: 0, seq: Seq(0) })
+        Ok(Self {
+            connection,
+            home: Home::File,
+            wal_frames: Arc::default(),
+            wal_frame_bytes: 0,
+            seq: Seq(0),
+            fault_points: &FAULT_POINTS,
+        })
     }
 
     /// Runs a group in memory and makes what it leaves the file at `path`, where none is, unless all of it failed. What is
@@ -256,7 +284,7 @@ impl Writer {
         self.save_seq(seq)?;
         self.run("COMMIT")?;
         // A group that only read has nothing to lose.
-        if seq == self.seq { Ok(()) } else { fault::point("actor.committed") }
+        if seq == self.seq { Ok(()) } else { fault::point(self.fault_points.committed) }
     }
 
     /// Writes what the transaction made of the database in memory, if some request was done, and takes it back there.
@@ -273,7 +301,7 @@ impl Writer {
             }
         }
         self.run("ROLLBACK")?;
-        fault::point("actor.committed")
+        fault::point(self.fault_points.committed)
     }
 
     fn save_seq(&self, seq: Seq) -> Result<()> {
@@ -282,7 +310,7 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
-            fault::point("actor.commit")?;
+            fault::point(self.fault_points.commit)?;
         }
         Ok(())
     }
