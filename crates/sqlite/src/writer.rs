@@ -29,22 +29,11 @@ pub struct Writer {
     home: Home,
     /// Frames that the last commit left in the WAL, told by SQLite's WAL hook.
     wal_frames: Arc<AtomicU64>,
-    wal_frame_bytes: u64,
+    wal_frame_bytes: u32,
+    /// Whether it is the control plane's, for tests that stop commits.
+    is_control: bool,
     seq: Seq,
-    fault_points: &'static FaultPoints,
 }
-
-/// Where a test may stop a commit: before it and after it.
-struct FaultPoints {
-    commit: &'static str,
-    committed: &'static str,
-}
-
-const FAULT_POINTS: FaultPoints = FaultPoints { commit: "actor.commit", committed: "actor.committed" };
-
-/// The hub writes these books on its own too: a fault meant for a request's commit must not meet those.
-const CONTROL_FAULT_POINTS: FaultPoints =
-    FaultPoints { commit: "control.commit", committed: "control.committed" };
 
 /// Where a group's commit goes.
 enum Home {
@@ -55,7 +44,7 @@ enum Home {
 }
 
 /// Bytes of the header before each page of a WAL (SQLite file format, section 4.1).
-const WAL_FRAME_HEADER_BYTES: u64 = 24;
+const WAL_FRAME_HEADER_BYTES: u32 = 24;
 
 /// One request's share of a group: it reads and writes through [`Self::sql`], and names with [`Self::effect`]
 /// what subscribers must learn.
@@ -134,7 +123,7 @@ impl Writer {
             connection.query_row("SELECT value FROM _ferry_meta WHERE key = 'seq'", [], |row| row.get(0))?;
         let seq =
             u64::try_from(seq).map_err(|_| Error::Damaged(format!("seq of {} is {seq}", path.display())))?;
-        let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let wal_frames = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&wal_frames);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
@@ -146,15 +135,16 @@ impl Writer {
             home: Home::File,
             wal_frames,
             wal_frame_bytes: page_size + WAL_FRAME_HEADER_BYTES,
+            is_control: false,
             seq: Seq(seq),
-            fault_points: &FAULT_POINTS,
         })
     }
 
-    /// The same as the writer of the control plane's books, for tests that stop its commits.
+    /// The same as the writer of the control plane's books. The hub writes those on its own too: a test that stops a commit
+    /// of a database must not meet them.
     #[must_use]
     pub const fn of_control(mut self) -> Self {
-        self.fault_points = &CONTROL_FAULT_POINTS;
+        self.is_control = true;
         self
     }
 
@@ -169,8 +159,8 @@ impl Writer {
             home: Home::File,
             wal_frames: Arc::default(),
             wal_frame_bytes: 0,
+            is_control: false,
             seq: Seq(0),
-            fault_points: &FAULT_POINTS,
         })
     }
 
@@ -284,7 +274,7 @@ impl Writer {
         self.save_seq(seq)?;
         self.run("COMMIT")?;
         // A group that only read has nothing to lose.
-        if seq == self.seq { Ok(()) } else { fault::point(self.fault_points.committed) }
+        if seq == self.seq { Ok(()) } else { self.point("actor.committed", "control.committed") }
     }
 
     /// Writes what the transaction made of the database in memory, if some request was done, and takes it back there.
@@ -301,7 +291,11 @@ impl Writer {
             }
         }
         self.run("ROLLBACK")?;
-        fault::point(self.fault_points.committed)
+        self.point("actor.committed", "control.committed")
+    }
+
+    fn point(&self, database: &str, control: &str) -> Result<()> {
+        fault::point(if self.is_control { control } else { database })
     }
 
     fn save_seq(&self, seq: Seq) -> Result<()> {
@@ -310,7 +304,7 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
-            fault::point(self.fault_points.commit)?;
+            self.point("actor.commit", "control.commit")?;
         }
         Ok(())
     }
@@ -359,7 +353,7 @@ impl Writer {
     /// # Errors
     /// When SQLite reports one other than busy.
     pub fn checkpoint_if_due(&mut self) -> Result<()> {
-        let bytes = self.wal_frames.load(Ordering::Relaxed) * self.wal_frame_bytes;
+        let bytes = self.wal_frames.load(Ordering::Relaxed) * u64::from(self.wal_frame_bytes);
         if bytes >= WAL_TRUNCATE_BYTES {
             self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
         } else if bytes >= WAL_RESTART_BYTES {
