@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|small|memory|scale|events|records|ops|functions|sends|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|small|memory|scale|events|records|ops|functions|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -14,6 +14,8 @@ mod load;
 mod memory;
 mod ops;
 mod page_bodies;
+mod page_images;
+mod page_pushes;
 mod pages;
 mod records;
 mod scale;
@@ -22,11 +24,15 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
   bodies  bytes and hub CPU of what changed between versions, over Ferry's own page wire\n  \
+  pushes  the same the other way, beside EdgeReplica's wire and sqlite3_rsync
+  \
+  growth  what no change and one row cost, by the size of the database
+  \
   small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
         "control" => control::run(),
         "pages" => pages::run(),
         "bodies" => page_bodies::run(),
+        "pushes" => page_pushes::run(),
+        "growth" => page_pushes::growth(),
         "small" => small_pushes::run(),
         "memory" => memory::run(),
         "scale" => return scale::run(words),
@@ -66,6 +74,8 @@ fn main() -> ExitCode {
             control::run();
             pages::run();
             page_bodies::run();
+            page_pushes::run();
+            page_pushes::growth();
             scale::run([]);
             small_pushes::run();
             bare_sends::run();

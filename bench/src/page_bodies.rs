@@ -19,11 +19,11 @@ struct Place {
 }
 
 /// A change and its bars: bytes, seconds of hub CPU.
-struct Change {
-    name: &'static str,
-    bytes: u64,
+pub(crate) struct Change {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u64,
     cpu_s: f64,
-    work: Box<dyn FnOnce(&mut Connection)>,
+    pub(crate) work: Box<dyn FnOnce(&mut Connection)>,
 }
 
 pub(crate) fn run() {
@@ -55,7 +55,8 @@ fn append(rows: u64, seed: u64) -> Box<dyn FnOnce(&mut Connection)> {
     Box::new(move |connection| sample::append(connection, rows, seed))
 }
 
-fn changes(others: &Path) -> Vec<Change> {
+/// The changes of section 7.
+pub(crate) fn changes(others: &Path) -> Vec<Change> {
     let rng = &mut Rng::new(9);
     let ids = random_ids(rng, 4000);
     let deleted = random_ids(rng, 20_000);

@@ -68,6 +68,7 @@ pub use credentials::{
 pub use databases::{
     create::CreateDatabase,
     delete::DeleteDatabase,
+    fork::ForkDatabase,
     get::GetDatabase,
     kinds::{KindClaim, Kinds, wrong_kind},
     list::{ListAllDatabases, ListDatabases},

@@ -270,6 +270,9 @@ impl<M: Models> Database<M> {
     /// Ends the long-lived connections, finishes accepted writes, closes the files and refuses later jobs.
     pub(crate) async fn retire(&self, refusal: Error) {
         self.closed.cancel();
+        let models = Arc::clone(&self.models);
+        // May write, and then waits for the disk.
+        let _ = tokio::task::spawn_blocking(move || models.close_idle()).await;
         self.readers.close_if_idle();
         self.actor.retire(refusal).await;
         self.readers.close_if_idle();
@@ -287,7 +290,11 @@ impl<M: Models> Evict for Database<M> {
 
     /// Readers go first: the last connection removes the WAL and its index, which one that only reads cannot.
     fn close_if_idle(&self) -> bool {
-        self.is_idle() && self.readers.close_if_idle() && self.actor.close_if_idle()
+        if !self.is_idle() {
+            return false;
+        }
+        self.models.close_idle();
+        self.readers.close_if_idle() && self.actor.close_if_idle()
     }
 }
 

@@ -38,6 +38,9 @@ pub trait ModelState: Default + Send + Sync + 'static {
         false
     }
 
+    /// Closes files that it only kept open for the next who needs them, on this thread.
+    fn close_idle(&self) {}
+
     /// Makes the tables that a database which the model writes first begins with.
     ///
     /// # Errors
@@ -68,6 +71,9 @@ pub trait Models: Default + Send + Sync + 'static {
 
     /// As [`ModelState::is_in_use`], of any.
     fn is_in_use(&self) -> bool;
+
+    /// As [`ModelState::close_idle`], of all.
+    fn close_idle(&self);
 
     /// As [`ModelState::create_tables`].
     ///
@@ -166,6 +172,10 @@ macro_rules! models {
 
             fn is_in_use(&self) -> bool {
                 false $(|| $crate::ModelState::is_in_use(&*self.$name))+
+            }
+
+            fn close_idle(&self) {
+                $($crate::ModelState::close_idle(&*self.$name);)+
             }
 
             fn create_tables(

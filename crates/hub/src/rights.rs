@@ -16,6 +16,10 @@ pub const PAGES_SYNC_PUSH: Right = right("a push over /sync", Model::Pages, Op::
 pub const PAGES_SYNC_PULL: Right = right("a pull over /sync", Model::Pages, Op::Read, SYNC_BEARERS);
 /// `/v1/…/file` and `/v1/…/pages`: images, bodies of pages, versions.
 pub const PAGES_READ: Right = right("reading pages", Model::Pages, Op::Read, SYNC_BEARERS);
+/// `POST /v1/…/pages`: a push.
+pub const PAGES_WRITE: Right = right("pushing pages", Model::Pages, Op::Write, SYNC_BEARERS);
+/// `/v1/…/restore` and `/v1/…/fork`.
+pub const PAGES_ADMIN: Right = right("administering pages", Model::Pages, Op::Admin, ADMINISTRATION);
 /// `/v1/…/events`: pages and streams of a log.
 pub const EVENTS_READ: Right = right("reading events", Model::Events, Op::Read, DATA);
 /// `/v1/…/events`: an append.
@@ -52,6 +56,8 @@ pub const ALL: &[Right] = &[
     PAGES_SYNC_PUSH,
     PAGES_SYNC_PULL,
     PAGES_READ,
+    PAGES_WRITE,
+    PAGES_ADMIN,
     EVENTS_READ,
     EVENTS_APPEND,
     EVENTS_ADMIN,

@@ -1,7 +1,7 @@
-//! A second reader of bodies of pages, written from PROTOCOL.md alone: as plain as it gets, the whole body at once, and a
+//! A second reader and writer of bodies of pages, made from PROTOCOL.md alone: as plain as it gets, the whole body at once, and a
 //! panic where something is wrong.
 
-use zstd::zstd_safe::DCtx;
+use zstd::zstd_safe::{CCtx, DCtx};
 
 const LOCK_BYTES: usize = 1 << 30;
 
@@ -199,4 +199,152 @@ pub fn apply(base: &[Vec<u8>], body: &[u8]) -> Applied {
 #[must_use]
 pub fn unzstd(frame: &[u8]) -> Vec<u8> {
     zstd::stream::decode_all(frame).expect("a zstd frame")
+}
+
+/// Writes a body of pages for a push, as a client does that knows PROTOCOL.md alone.
+pub struct PushBody {
+    new: Vec<Vec<u8>>,
+    base: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    targets: u32,
+}
+
+impl PushBody {
+    /// A push of `file` onto `base`, a version and its pages, or onto nothing; of pages only the header is written.
+    ///
+    /// # Panics
+    /// If the file or the id is none.
+    #[must_use]
+    pub fn of(database: &str, base: Option<(u64, &[Vec<u8>])>, file: &[u8]) -> Self {
+        let new = normal(file);
+        let size = new.first().map_or(0, Vec::len);
+        let log2 = if size == 0 { 0 } else { size.trailing_zeros() as u8 };
+        let mut bytes = b"FRYP".to_vec();
+        bytes.extend([1, 8 | u8::from(base.is_none()), log2, 0]);
+        let hex: String = database.trim_start_matches("db_").replace('-', "");
+        bytes.extend((0..16).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).expect("a UUID")));
+        let (version, pages) = base.unwrap_or((0, &[]));
+        bytes.extend(version.to_le_bytes());
+        bytes.extend(0_u64.to_le_bytes());
+        bytes.extend((pages.len() as u32).to_le_bytes());
+        bytes.extend((new.len() as u32).to_le_bytes());
+        bytes.extend(if base.is_some() { root(pages)[..8].to_vec() } else { vec![0; 8] });
+        bytes.extend(0_u64.to_le_bytes());
+        bytes.extend(if file.is_empty() {
+            vec![0; 14]
+        } else {
+            [&file[18..20], &file[24..28], &file[92..100]].concat()
+        });
+        Self { new, base: pages.to_vec(), bytes, targets: 0 }
+    }
+
+    /// Pages that the base does not have as they are, from 1.
+    #[must_use]
+    pub fn differing(&self) -> Vec<usize> {
+        (1..=self.new.len()).filter(|page| self.base.get(page - 1) != self.new.get(page - 1)).collect()
+    }
+
+    /// Has the page at this place, from 0, hold something else.
+    pub fn replace(&mut self, index: usize, page: Vec<u8>) {
+        self.new[index] = page;
+    }
+
+    /// The leaf of a page.
+    #[must_use]
+    pub fn leaf(&self, page: usize) -> [u8; 32] {
+        *blake3::hash(&self.new[page - 1]).as_bytes()
+    }
+
+    /// These pages, compressed with what the base has under their numbers.
+    #[must_use]
+    pub fn data(mut self, pages: &[usize]) -> Self {
+        let prefix: Vec<usize> = pages.iter().copied().filter(|page| *page <= self.base.len()).collect();
+        let before: Vec<u8> = prefix.iter().flat_map(|page| self.base[page - 1].clone()).collect();
+        let after: Vec<u8> = pages.iter().flat_map(|page| self.new[page - 1].clone()).collect();
+        self.bytes.push(3);
+        self.list(pages);
+        self.list(&prefix);
+        self.frame(&after, &before);
+        self.targets += pages.len() as u32;
+        self
+    }
+
+    /// These pages, which the hub has staged.
+    #[must_use]
+    pub fn staged(mut self, pages: &[usize]) -> Self {
+        self.bytes.push(4);
+        self.list(pages);
+        for page in pages {
+            let leaf = self.leaf(*page);
+            self.bytes.extend(leaf);
+        }
+        self.targets += pages.len() as u32;
+        self
+    }
+
+    /// A page that equals one of the base.
+    #[must_use]
+    pub fn copy(mut self, page: usize, source: usize) -> Self {
+        self.bytes.push(1);
+        let mut content = Vec::new();
+        put(&mut content, 1);
+        put(&mut content, page << 1);
+        put(&mut content, 0);
+        put(&mut content, source << 1);
+        self.frame(&content, &[]);
+        self.targets += 1;
+        self
+    }
+
+    /// What is written so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// With END, of this root if it is not the right one.
+    #[must_use]
+    pub fn end(mut self, root: Option<[u8; 32]>) -> Vec<u8> {
+        self.bytes.push(0);
+        self.bytes.extend(self.targets.to_le_bytes());
+        self.bytes.extend(root.unwrap_or_else(|| self::root(&self.new)));
+        self.bytes
+    }
+
+    /// The whole body: all pages that differ, in entries of 64.
+    #[must_use]
+    pub fn whole(mut self) -> Vec<u8> {
+        for pages in self.differing().chunks(64) {
+            self = self.data(pages);
+        }
+        self.end(None)
+    }
+
+    fn list(&mut self, pages: &[usize]) {
+        put(&mut self.bytes, pages.len());
+        let mut end = 0;
+        for page in pages {
+            let distance = *page as isize - end;
+            put(&mut self.bytes, ((distance << 1) ^ (distance >> 63)) as usize);
+            put(&mut self.bytes, 0);
+            end = *page as isize + 1;
+        }
+    }
+
+    fn frame(&mut self, data: &[u8], prefix: &[u8]) {
+        let mut context = CCtx::create();
+        context.ref_prefix(prefix).expect("a prefix");
+        let mut frame = Vec::with_capacity(zstd::zstd_safe::compress_bound(data.len()));
+        context.compress2(&mut frame, data).map_err(zstd::zstd_safe::get_error_name).expect("a zstd frame");
+        put(&mut self.bytes, frame.len());
+        self.bytes.extend(frame);
+    }
+}
+
+fn put(into: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        into.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
 }

@@ -154,8 +154,18 @@ reasons! {
     BaseUnknown = "BASE_UNKNOWN", FailedPrecondition, Some(410);
     /// The version is no longer kept.
     VersionGone = "VERSION_GONE", FailedPrecondition, Some(410);
+    /// A write of a version does not say on which one it is based.
+    PreconditionRequired = "PRECONDITION_REQUIRED", FailedPrecondition, Some(428);
     /// The pushed bytes are no plain SQLite database.
     NotSqlite = "NOT_SQLITE", InvalidArgument, Some(422);
+    /// A body of pages breaks a rule of its format; the message names the byte.
+    BadBody = "BAD_BODY", InvalidArgument, Some(422);
+    /// A body of pages is for another database.
+    WrongDatabase = "WRONG_DATABASE", InvalidArgument, Some(422);
+    /// A body of pages does not lead to the root that it names.
+    RootMismatch = "ROOT_MISMATCH", FailedPrecondition, Some(422);
+    /// A page that a push relies on is no longer staged.
+    StagedGone = "STAGED_GONE", FailedPrecondition, Some(422);
     /// Over the number of collections of records.
     TooManyCollections = "TOO_MANY_COLLECTIONS", ResourceExhausted, Some(422);
     /// Over a size limit.

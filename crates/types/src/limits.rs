@@ -29,6 +29,18 @@ pub const PAGES_VERSIONS_MAX: u32 = 1_000;
 pub const PAGES_BODIES_MADE_AT_ONCE: usize = 4;
 /// A body of pages up to this size is made before its answer begins, and may be kept for other readers.
 pub const PAGES_BODY_WHOLE_MAX_BYTES: usize = 4 << 20;
+/// Pushes over Ferry's own page wire that one database takes at once.
+pub const PAGES_UPLOADS_PER_DATABASE: usize = 4;
+/// How much longer the body of a push may be than the largest database.
+pub const PAGES_BODY_EXTRA_BYTES: u64 = 64 << 20;
+/// Leaves that one question for staged pages may have.
+pub const PAGES_STAGED_MAX_LEAVES: usize = 131_072;
+/// JSON of one request of page sync.
+pub const PAGES_JSON_MAX_BYTES: usize = 1 << 20;
+/// Digests of one answer to a reader that reconciles an unknown base.
+pub const PAGES_DIGESTS_MAX: u32 = 524_288;
+/// Digests of its first answer at most.
+pub const PAGES_DIGESTS_FIRST_MAX: u32 = 4096;
 /// How often a stream of versions shows that it lives.
 pub const PAGES_SSE_PING_MS: u64 = 15_000;
 /// A transfer that moves no byte for this long is closed.

@@ -3,6 +3,7 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod fork;
 pub(crate) mod get;
 pub(crate) mod jwt_issuer;
 pub(crate) mod kinds;
@@ -112,13 +113,15 @@ impl DatabaseChange {
             .query_row([&self.org_id.to_string(), name, &self.database_id.to_string()], |_| Ok(()))
             .optional()?;
         match taken {
-            Some(()) => {
-                let message = format!("a database named {name} exists: choose another name");
-                Err(Error::new(Reason::AlreadyExists, message).into())
-            }
+            Some(()) => Err(name_is_taken(name).into()),
             None => Ok(()),
         }
     }
+}
+
+pub(super) fn name_is_taken(name: &str) -> Error {
+    let message = format!("a database named {name} exists: choose another name");
+    Error::new(Reason::AlreadyExists, message)
 }
 
 /// Stores a database whose name is free, unless its organisation has `max` already.

@@ -17,6 +17,7 @@ const RESERVED_BYTES: usize = 20;
 const FRACTIONS: Range<usize> = 21..24;
 const CHANGE_COUNTER: Range<usize> = 24..28;
 const PAGE_COUNT: Range<usize> = 28..32;
+const SCHEMA_COOKIE: Range<usize> = 40..44;
 const SCHEMA_FORMAT: Range<usize> = 44..48;
 const TEXT_ENCODING: Range<usize> = 56..60;
 /// Version-valid-for number and SQLite's version.
@@ -151,6 +152,17 @@ pub fn normalize(page1: &mut [u8], count: PageCount) {
 /// Marks page 1 as that of a file in WAL mode, as the hub keeps its own.
 pub fn mark_wal(page1: &mut [u8]) {
     page1[FORMAT_VERSIONS].copy_from_slice(&[2, 2]);
+}
+
+/// The number by which readers notice that the schema is another.
+#[must_use]
+pub fn schema_cookie(page1: &[u8]) -> u32 {
+    be32(page1, SCHEMA_COOKIE)
+}
+
+/// Sets [`schema_cookie`].
+pub fn set_schema_cookie(page1: &mut [u8], cookie: u32) {
+    page1[SCHEMA_COOKIE].copy_from_slice(&cookie.to_be_bytes());
 }
 
 fn be32(page1: &[u8], field: Range<usize>) -> u32 {

@@ -160,7 +160,9 @@ pub fn update<S: NodeStore>(
     Ok(children[0])
 }
 
-fn parent(level: u8, children: &[Node]) -> Node {
+/// The node of `level`, at least 1, over these.
+#[must_use]
+pub fn parent(level: u8, children: &[Node]) -> Node {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[level]);
     hasher.update(children.as_flattened());

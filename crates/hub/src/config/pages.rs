@@ -16,6 +16,7 @@ pub(super) const KEYS: &[Key] = &[
         "FACTOR",
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
+    key("pages.history_days", "DAYS", "For how many days old pages are kept at most [default: 30]"),
     key(
         "pages.body_cache_bytes",
         "BYTES",
@@ -34,6 +35,8 @@ pub struct PagesConfig {
     pub stage_hours: u64,
     /// Before-images kept, as a multiple of the database (at least 16 MiB).
     pub history_ratio: f64,
+    /// For how many days at most.
+    pub history_days: u64,
     /// Bodies of pages kept for further readers, of all databases, bytes.
     pub body_cache_bytes: usize,
 }
@@ -45,6 +48,7 @@ impl PagesConfig {
             check_max_bytes: values.number("pages.check_max_bytes", 256 << 20, 0, 1 << 46)?,
             stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
             history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
+            history_days: values.number("pages.history_days", 30, 0, 365 * 100)?,
             body_cache_bytes: values.number("pages.body_cache_bytes", 64 << 20, 0, 1 << 40)?,
         })
     }

@@ -40,13 +40,23 @@ pub(super) async fn run(
         return Err(lost);
     }
     ending.phase.send_replace(phase::COMMITTING);
+    make_version(hub, database, prepared, by).await.map_err(refused)
+}
+
+/// Commits a push that is valid. The first one fixes the kind of its database.
+pub(super) async fn make_version(
+    hub: &Arc<Hub>,
+    database: &Arc<Database>,
+    prepared: Prepared,
+    by: &Requester,
+) -> Result<VersionInfo, PushError> {
     let first = FirstWrite::claim(hub, database.id(), DatabaseKind::Replica, by).await;
-    let first = first.map_err(super::refusal)?;
+    let first = first.map_err(|refused| PushError::Store(refused.into()))?;
     let committed = commit(database, prepared, by).await;
     if committed.is_err() && first.fixed_the_kind() && is_empty(hub, database).await {
         first.release().await;
     }
-    committed.map_err(refused)
+    committed
 }
 
 /// Checks the image, if there is need, when its turn has come, and makes it ready for the commit (PAG-19).
@@ -67,6 +77,11 @@ async fn validate(
         })
         .await?;
     }
+    seal(prepared).await
+}
+
+/// Makes it ready for the commit.
+pub(super) async fn seal(mut prepared: Prepared) -> Result<Prepared, PushError> {
     blocking(move || {
         prepared.seal()?;
         Ok(prepared)
@@ -74,7 +89,8 @@ async fn validate(
     .await
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs file work off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
 ) -> Result<T, PushError> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -132,7 +148,14 @@ fn refusal_of(error: PushError, replica: &Replica, database: &Database) -> Refus
         PushError::Unwanted => {
             super::refusal(Error::new(Reason::ShuttingDown, "the push was given up; run push again"))
         }
-        PushError::Length { .. } => Refusal::wrong(error.to_string()),
+        // The last are of Ferry's own wire, which tells of them itself.
+        PushError::Length { .. }
+        | PushError::Body(_)
+        | PushError::WrongDatabase
+        | PushError::NotSqlite(_)
+        | PushError::NothingPushed
+        | PushError::TooLarge { .. }
+        | PushError::RootMismatch => Refusal::wrong(error.to_string()),
         PushError::StagedGone { page } => super::refusal(Error::new(
             Reason::Busy,
             format!("page {page}: it was staged too long ago and is gone; run push again"),

@@ -9,6 +9,7 @@ mod api;
 mod body_cache;
 mod commit;
 mod end;
+mod maintenance;
 mod pull;
 mod push;
 mod route;

@@ -18,6 +18,8 @@ pub struct PagesService {
     pub(super) image_checks: Semaphore,
     /// Turns of the making of bodies.
     pub(super) body_turns: Arc<Semaphore>,
+    /// Turns of the reading of what arrives of pushed bodies.
+    pub(super) upload_turns: Arc<Semaphore>,
     /// Bodies that further readers may want.
     pub(super) bodies: BodyCache,
 }
@@ -27,6 +29,7 @@ impl PagesService {
         Self {
             image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             body_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
+            upload_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
             bodies: BodyCache::new(config.body_cache_bytes),
         }
     }

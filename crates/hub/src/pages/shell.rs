@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{api, route, service::PagesService};
+use super::{api, maintenance, route, service::PagesService};
 use crate::{
     hub::Hub,
     metric_help::{Metric, MetricKind::Counter},
@@ -20,6 +20,14 @@ impl Shell for PagesService {
         ),
         (Counter, "ferry_pages_sessions_total", "Sessions of page sync, by direction."),
     ];
+
+    fn start(hub: &Arc<Hub>) {
+        api::settle_forks(hub);
+    }
+
+    async fn sweep(hub: &Arc<Hub>) {
+        maintenance::sweep(hub).await;
+    }
 
     async fn serve(hub: Arc<Hub>, request: Request) -> Result<Response, Request> {
         match request.uri().path() {

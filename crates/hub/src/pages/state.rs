@@ -4,14 +4,14 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use ferry_database::ModelState;
 use ferry_sqlite::pages::{PageSource, Replica, ReplicaConfig, Spool};
 use ferry_types::{
     DatabaseKind, Error, Model, Result, Root, Seq,
-    limits::{EDGEREPLICA_SOCKETS_PER_DATABASE, PAGES_STREAMS_PER_DATABASE},
+    limits::{EDGEREPLICA_SOCKETS_PER_DATABASE, PAGES_STREAMS_PER_DATABASE, PAGES_UPLOADS_PER_DATABASE},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -19,20 +19,24 @@ use crate::{config::PagesConfig, database::Database, hub::Hub};
 
 /// Descriptors of an open replica: a snapshot of the database, its index with a writer and some readers, a segment or two,
 /// staged pages, and what a commit opens beside them.
-const REPLICA_DESCRIPTORS: u32 = 18;
+pub(super) const REPLICA_DESCRIPTORS: u32 = 18;
 /// Descriptors of a session beside it: what a push notes, or a pull copies.
 pub(super) const SESSION_DESCRIPTORS: u32 = 3;
 
 /// Refused images that a database remembers.
 const REFUSED_KEPT: usize = 16;
 
-/// Page sync's state of one database. Nothing is held open without a session.
+/// Page sync's state of one database.
 pub struct PagesState {
     /// Held while the replica is opened, so that it is opened once.
     replica: tokio::sync::Mutex<Weak<Replica>>,
+    /// Keeps it open between two requests, until the database is closed for want of use or of room: its index would be
+    /// written and synced at every end else.
+    kept: Mutex<Option<Arc<Replica>>>,
     spool: Mutex<Weak<Spool>>,
     sockets: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     /// One image of a database is checked at a time.
     pub(super) check: Semaphore,
     /// Images that were refused, newest last.
@@ -43,9 +47,11 @@ impl Default for PagesState {
     fn default() -> Self {
         Self {
             replica: tokio::sync::Mutex::default(),
+            kept: Mutex::default(),
             spool: Mutex::default(),
             sockets: Arc::new(Semaphore::new(EDGEREPLICA_SOCKETS_PER_DATABASE)),
             streams: Arc::new(Semaphore::new(PAGES_STREAMS_PER_DATABASE)),
+            uploads: Arc::new(Semaphore::new(PAGES_UPLOADS_PER_DATABASE)),
             check: Semaphore::new(1),
             refused: Mutex::default(),
         }
@@ -64,7 +70,14 @@ impl ModelState for PagesState {
 
     /// Whether a session has the replica open.
     fn is_in_use(&self) -> bool {
-        self.replica.try_lock().map_or(true, |replica| replica.strong_count() > 0)
+        let kept = usize::from(self.kept().is_some());
+        self.replica.try_lock().map_or(true, |replica| replica.strong_count() > kept)
+    }
+
+    fn close_idle(&self) {
+        // Dropped outside of the lock: it may write.
+        let kept = self.kept().take();
+        drop(kept);
     }
 }
 
@@ -77,6 +90,11 @@ impl PagesState {
     /// A place for one more stream of versions, if there is one.
     pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.streams).try_acquire_owned().ok()
+    }
+
+    /// A place for one more push over Ferry's own wire, if there is one.
+    pub(super) fn upload(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.uploads).try_acquire_owned().ok()
     }
 
     /// Notes that an image was refused. True if it had been before: then it is damaged, and was not torn.
@@ -99,14 +117,30 @@ impl PagesState {
     pub(super) async fn replica(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<Replica>> {
         let mut open = self.replica.lock().await;
         if let Some(replica) = open.upgrade().filter(|replica| !replica.is_broken()) {
+            *self.kept() = Some(Arc::clone(&replica));
             return Ok(replica);
         }
+        let broken = self.kept().take();
         let (dir, config, clock) =
             (database.dir().to_owned(), replica_config(&hub.config.pages), Arc::clone(&hub.clock));
         let permit = Box::new(database.hold_files(REPLICA_DESCRIPTORS).await?);
-        let opened = blocking(move || Replica::open(&dir, config, clock, permit)).await?;
+        let opened = blocking(move || {
+            drop(broken);
+            Replica::open(&dir, config, clock, permit)
+        });
+        let opened = opened.await?;
         *open = Arc::downgrade(&opened);
+        *self.kept() = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// The replica, if it is open.
+    pub(super) fn open_replica(&self) -> Option<Arc<Replica>> {
+        self.kept().clone().filter(|replica| !replica.is_broken())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Arc<Replica>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present version, pinned for a pull.
@@ -144,11 +178,12 @@ pub(super) fn is_hub_written(hub: &Hub, database: &Database) -> bool {
     hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub)
 }
 
-fn replica_config(config: &PagesConfig) -> ReplicaConfig {
+pub(super) fn replica_config(config: &PagesConfig) -> ReplicaConfig {
     ReplicaConfig {
         max_database_bytes: config.max_database_bytes,
         check_max_bytes: config.check_max_bytes,
         history_ratio: config.history_ratio,
+        history_days: u32::try_from(config.history_days).unwrap_or(u32::MAX),
         stage_hours: u32::try_from(config.stage_hours).unwrap_or(u32::MAX),
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ferry_core::sql::Sql as _;
+use ferry_database::ModelState as _;
 use ferry_protocol::pages::{Frame, Hello};
 use ferry_sqlite::{connection::open_writer, pages::ReadConsistency};
 use ferry_types::{Reason, Seq};
@@ -130,7 +131,7 @@ async fn a_database_of_the_hub_is_not_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_share_one_open_replica_and_the_last_one_closes_it() {
+async fn sessions_share_one_open_replica_that_stays_open_until_the_database_is_closed() {
     let fixture = Fixture::new("replica").await;
     let pages = &fixture.database.models().pages;
     let first = pages.replica(fixture.hub(), &fixture.database).await.unwrap();
@@ -139,6 +140,8 @@ async fn sessions_share_one_open_replica_and_the_last_one_closes_it() {
     drop(second);
     let weak = Arc::downgrade(&first);
     drop(first);
+    assert!(weak.upgrade().is_some() && !pages.is_in_use());
+    pages.close_idle();
     assert!(weak.upgrade().is_none());
     assert_eq!(pages.replica(fixture.hub(), &fixture.database).await.unwrap().current().version, 0);
 }

@@ -2,14 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ferry_core::pages::{
-    body::{BodySource, CodecError},
-    header,
-};
+use ferry_core::pages::body::{BodySource, CodecError};
 use ferry_protocol::pages::body::runs_of;
 use ferry_types::{Leaf, PageNo};
 
-use super::{PageSource, PinnedVersion};
+use super::{PageSource, PinnedVersion, contents::read_normal};
 use crate::{Error, Result};
 
 /// A version, and the one before it as far as it is kept.
@@ -32,19 +29,6 @@ impl From<CodecError> for Error {
     }
 }
 
-/// Appends pages in normal form.
-fn read(source: &(impl PageSource + ?Sized), pages: &[PageNo], into: &mut Vec<u8>) -> Result<()> {
-    let count = source.info().page_count;
-    source.read(pages, &mut |page, data| {
-        let from = into.len();
-        into.extend_from_slice(data);
-        if page == PageNo::FIRST {
-            header::normalize(&mut into[from..], count);
-        }
-        Ok(())
-    })
-}
-
 fn leaves(source: &(impl PageSource + ?Sized), pages: &[PageNo]) -> Result<VecDeque<Leaf>> {
     let mut leaves = VecDeque::with_capacity(pages.len());
     for run in runs_of(pages.iter().copied()) {
@@ -63,7 +47,7 @@ impl BodySource for BodyImages {
     }
 
     fn read(&mut self, pages: &[PageNo], into: &mut Vec<u8>) -> Result<()> {
-        read(&*self.new, pages, into)
+        read_normal(&*self.new, pages, into)
     }
 
     fn base_leaves(&mut self, pages: &[PageNo], into: &mut Vec<Option<Leaf>>) -> Result<()> {
@@ -76,7 +60,7 @@ impl BodySource for BodyImages {
 
     fn read_base(&mut self, pages: &[PageNo], into: &mut Vec<u8>) -> Result<()> {
         match &self.base {
-            Some(base) => read(base, pages, into),
+            Some(base) => read_normal(base, pages, into),
             None if pages.is_empty() => Ok(()),
             None => Err(Error::Damaged("pages of a base that is not kept were asked for".into())),
         }

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use super::{
     PageSource as _, Prepared, PushError, Replica, VersionInfo,
+    contents::Contents,
     dbpage::{self, PageWriter, Snapshot},
     identity, index,
     index::VersionRow,
@@ -22,6 +23,9 @@ use super::{
     retain,
 };
 use crate::{Error, Result, connection::BUSY_TIMEOUT, fault};
+
+/// Staged bytes that are worth a wait for the disk.
+const DURABLE_FROM_BYTES: u64 = 1 << 20;
 
 impl Replica {
     /// Commits a push, if its base still is what there is. Runs alone: no other connection may write
@@ -82,7 +86,12 @@ impl Commit<'_> {
     /// Stages, saves before-images and announces the version; on error nothing has happened.
     fn announce(&mut self) -> Result<VersionRow, PushError> {
         fault::point("push.begin")?;
-        self.replica.stage()?.sync()?;
+        // main.db takes the pages in one transaction, which needs nothing of the stage afterwards: what is staged is brought
+        // onto the disk for the sake of a retry, where that would have much to send again.
+        let stage = self.replica.stage()?;
+        if stage.unsynced_bytes() >= DURABLE_FROM_BYTES {
+            stage.sync()?;
+        }
         fault::point("push.staged")?;
         index::relax(self.writer, false)?;
         self.writer.execute_batch("BEGIN IMMEDIATE")?;
@@ -99,8 +108,6 @@ impl Commit<'_> {
 
     fn announce_inside(&mut self) -> Result<VersionRow, PushError> {
         let version = self.base.version + 1;
-        let bytes = self.save_before_images(version)?;
-        fault::point("push.before_images")?;
         let root = match &self.prepared.way {
             CommitMethod::Swap(_, root) => *root,
             CommitMethod::InPlace => {
@@ -111,6 +118,11 @@ impl Commit<'_> {
                 root
             }
         };
+        if self.prepared.stated_root.is_some_and(|stated| stated != root) {
+            return Err(PushError::RootMismatch);
+        }
+        let bytes = self.save_before_images(version)?;
+        fault::point("push.before_images")?;
         let plan = &self.prepared.plan;
         let info = VersionInfo {
             version,
@@ -281,9 +293,13 @@ impl Commit<'_> {
     /// What may fail without harm: the next commit or opening does it again.
     fn tidy(&mut self) {
         let changed = self.prepared.plan.changed.clone();
+        let lock_page = self.prepared.plan.page_size.lock_page();
         let noted = &mut self.prepared.noted;
-        let leaves = changed.iter().map(|page| noted.get(page));
-        let forgotten = self.replica.stage().and_then(|stage| stage.forget(leaves));
+        let leaves = changed.iter().filter(|page| *page != lock_page).map(|page| noted.get(page));
+        let forgotten = match self.prepared.contents {
+            Contents::Staged => self.replica.stage().and_then(|stage| stage.forget(leaves)),
+            Contents::Version(_) => Ok(()),
+        };
         let retained = retain::run(self.replica, self.writer);
         if let Err(error) = forgotten.and(retained) {
             tracing::warn!(%error, "tidying up after a push failed");

@@ -4,7 +4,7 @@
 //! Its writer commits with `synchronous=FULL` where the order of things on disk depends on it, and NORMAL where
 //! a lost commit is redone from the `pending` row (PAG-43).
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use ferry_core::pages::{PageSet, Volatile, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root, UnixMillis};
@@ -205,6 +205,17 @@ impl tree::NodeStore for SqlNodes<'_> {
     }
 }
 
+/// Appends nodes `first` up to, not including, `end` of `level` of the newest image.
+pub(super) fn read_nodes(
+    connection: &Connection,
+    level: u8,
+    first: u32,
+    end: u32,
+    into: &mut Vec<tree::Node>,
+) -> Result<()> {
+    tree::NodeStore::read(&mut SqlNodes(connection), level, first, end, into)
+}
+
 /// A page of the present image: its leaf and the version that last changed it.
 pub(super) fn page(connection: &Connection, page: PageNo) -> Result<Option<(Leaf, u64)>> {
     let mut statement = connection.prepare_cached("SELECT leaf, changed FROM pages WHERE pgno = ?1")?;
@@ -253,6 +264,132 @@ pub(super) fn segment_version(connection: &Connection, segment: u32) -> Result<O
 pub(super) fn cut_history(connection: &Connection, oldest: u64) -> Result<()> {
     connection.execute("DELETE FROM before WHERE version <= ?1", [oldest])?;
     connection.execute("DELETE FROM versions WHERE version < ?1", [oldest])?;
+    Ok(())
+}
+
+/// Segments that hold images which versions up to this one replaced.
+pub(super) fn segments_up_to(connection: &Connection, version: u64) -> Result<Vec<u32>> {
+    let mut statement = connection.prepare_cached("SELECT DISTINCT seg FROM before WHERE version <= ?1")?;
+    let rows = statement.query_map([saturated(version)], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The listed versions from `from` on that were made before `time`, oldest first, `most` at most, with their times.
+pub(super) fn versions_made_before(
+    connection: &Connection,
+    from: u64,
+    time: UnixMillis,
+    most: usize,
+) -> Result<Vec<(u64, UnixMillis)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT version, time_ms FROM versions WHERE version >= ?1 AND time_ms < ?2 ORDER BY version LIMIT ?3",
+    )?;
+    let rows = statement.query_map((saturated(from), time.0, most), number_and_time)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The listed version after `version`.
+pub(super) fn version_after(connection: &Connection, version: u64) -> Result<Option<(u64, UnixMillis)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT version, time_ms FROM versions WHERE version > ?1 ORDER BY version LIMIT 1",
+    )?;
+    Ok(statement.query_row([saturated(version)], number_and_time).optional()?)
+}
+
+/// The oldest listed version that was made at `time` or later.
+pub(super) fn version_made_from(connection: &Connection, time: UnixMillis) -> Result<Option<u64>> {
+    let mut statement = connection
+        .prepare_cached("SELECT version FROM versions WHERE time_ms >= ?1 ORDER BY version LIMIT 1")?;
+    Ok(statement.query_row([time.0], |row| row.get(0)).optional()?)
+}
+
+fn number_and_time(row: &Row<'_>) -> rusqlite::Result<(u64, UnixMillis)> {
+    Ok((row.get(0)?, UnixMillis(row.get(1)?)))
+}
+
+/// Takes `version` off the list: what it replaced counts as replaced by the next one, `follower`. Adds the segments that may
+/// have images now that nothing leads to.
+pub(super) fn merge_version(
+    connection: &Connection,
+    version: u64,
+    follower: u64,
+    touched: &mut BTreeSet<u32>,
+) -> Result<()> {
+    let mut earlier = connection.prepare_cached("SELECT 1 FROM versions WHERE version < ?1 LIMIT 1")?;
+    if !earlier.exists([version])? {
+        // The history begins with the next one, and what led back from there leads nowhere.
+        touched.extend(segments_up_to(connection, follower)?);
+        return cut_history(connection, follower);
+    }
+    let mut overtaken = connection.prepare_cached(
+        "SELECT DISTINCT later.seg FROM before AS earlier JOIN before AS later USING (pgno)
+         WHERE earlier.version = ?1 AND later.version = ?2",
+    )?;
+    for segment in overtaken.query_map([version, follower], |row| row.get(0))? {
+        touched.insert(segment?);
+    }
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([version, follower]);
+    run("INSERT OR REPLACE INTO before
+         SELECT pgno, ?2, seg, offset, slot, leaf FROM before WHERE version = ?1")?;
+    run("DELETE FROM before WHERE version = ?1 AND ?2 > ?1")?;
+    run("UPDATE versions AS kept SET base = gone.base, bytes = kept.bytes + gone.bytes,
+         pages = max(kept.pages, (SELECT count(*) FROM before WHERE version = ?2))
+         FROM versions AS gone WHERE gone.version = ?1 AND kept.version = ?2")?;
+    run("DELETE FROM versions WHERE version = ?1 AND ?2 > ?1")?;
+    Ok(())
+}
+
+/// A before-image, and where it stands.
+pub(super) struct BeforeImage {
+    pub(super) page: PageNo,
+    /// The version that replaced it.
+    pub(super) version: u64,
+    pub(super) position: SegmentPosition,
+    pub(super) page_bytes: usize,
+}
+
+/// Page size of the image that `before.version` replaced.
+const REPLACED_PAGE_SIZE: &str = "(SELECT page_size FROM versions WHERE versions.version < before.version
+     ORDER BY versions.version DESC LIMIT 1)";
+
+/// Bytes of the images in a segment that are still needed.
+pub(super) fn live_bytes(connection: &Connection, segment: u32) -> Result<u64> {
+    let sql = format!("SELECT coalesce(sum({REPLACED_PAGE_SIZE}), 0) FROM before WHERE seg = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([segment], |row| row.get(0))?)
+}
+
+/// The first images of a segment that are still needed, in the order of their places.
+pub(super) fn images_of(connection: &Connection, segment: u32, most: u32) -> Result<Vec<BeforeImage>> {
+    let sql = format!(
+        "SELECT pgno, version, offset, slot, {REPLACED_PAGE_SIZE} FROM before WHERE seg = ?1
+         ORDER BY offset, slot LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([segment, most])?;
+    let mut images = Vec::new();
+    while let Some(row) = rows.next()? {
+        let page = PageNo::new(row.get(0)?).ok_or_else(|| Error::Damaged("the index names page 0".into()))?;
+        images.push(BeforeImage {
+            page,
+            version: row.get(1)?,
+            position: SegmentPosition { segment, offset: row.get(2)?, slot: row.get(3)? },
+            page_bytes: row.get(4)?,
+        });
+    }
+    Ok(images)
+}
+
+/// A before-image stands elsewhere now.
+pub(super) fn move_before(
+    connection: &Connection,
+    page: PageNo,
+    version: u64,
+    to: SegmentPosition,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE before SET seg = ?3, offset = ?4, slot = ?5 WHERE pgno = ?1 AND version = ?2",
+    )?;
+    statement.execute((page.get(), version, to.segment, to.offset, to.slot))?;
     Ok(())
 }
 

@@ -7,7 +7,9 @@ mod body_images;
 mod check;
 mod codec;
 mod commit;
+mod contents;
 pub mod dbpage;
+mod digests;
 mod history;
 mod identity;
 mod index;
@@ -18,11 +20,14 @@ mod read_consistency;
 mod reader;
 mod recover;
 mod replica;
+mod restore;
 mod retain;
 mod scratch;
 mod segment;
 mod spool;
 mod stage;
+mod thin;
+mod upload;
 
 use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
@@ -36,10 +41,12 @@ pub use noted::NotedHashes;
 pub use prepare::{Prepared, PushError, PushFiles};
 pub use read_consistency::ReadConsistency;
 pub use reader::{PageSource, PinnedVersion, ServedHashes};
-pub use replica::{Replica, ReplicaConfig, peek_version};
+pub use replica::{Replica, ReplicaConfig, expire_closed_stage, peek_version};
+pub use restore::make_fork;
 pub use scratch::{ImageFile, unnamed_file};
 pub use spool::Spool;
 pub use stage::Stage;
+pub use upload::{Upload, Uploaded};
 
 /// One version of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

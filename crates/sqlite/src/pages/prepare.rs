@@ -2,11 +2,17 @@
 //! most pages are new, the file that will take main.db's place (PAG-45). Nothing here changes the database, so it runs
 //! beside other writes.
 
-use ferry_core::pages::{PushPlan, header, tree};
+use ferry_core::pages::{
+    PushPlan,
+    header::{self, HeaderError},
+    tree,
+};
+use ferry_protocol::pages::body::BodyError;
 use ferry_types::{Leaf, PageNo, Root};
 
 use super::{
     CheckOutcome, ImageFile, NotedHashes, PageSource, PinnedVersion, ReadConsistency, ServedHashes, Stage,
+    contents::Contents,
 };
 use crate::{Error, Result, fault};
 
@@ -44,6 +50,27 @@ pub enum PushError {
         /// The page.
         page: PageNo,
     },
+    /// Its body breaks a rule of the format.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Its body is for another database.
+    #[error("this body is for another database")]
+    WrongDatabase,
+    /// Page 1 is not that of a plain SQLite database.
+    #[error("page 1: {0}")]
+    NotSqlite(HeaderError),
+    /// An image without pages.
+    #[error("an empty file never replaces a database: push one with a table")]
+    NothingPushed,
+    /// Over the size limit of a database.
+    #[error("the database is over this hub's limit of {max_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// What was pushed does not have the root that it names.
+    #[error("the pages do not lead to the root that END names: the base differs; reconcile, then push again")]
+    RootMismatch,
     /// Storage failed; nothing was committed.
     #[error(transparent)]
     Store(#[from] Error),
@@ -71,6 +98,10 @@ pub struct Prepared {
     pub(super) page1_leaf: Leaf,
     pub(super) way: CommitMethod,
     pub(super) origin: ReadConsistency,
+    /// Where the pages are that differ from the base.
+    pub(super) contents: Contents,
+    /// The root that the client says the image has.
+    pub(super) stated_root: Option<Root>,
     is_checked: bool,
     /// Built for the check alone.
     scratch: Option<(ImageFile, Root)>,
@@ -95,6 +126,27 @@ impl Prepared {
         noted: NotedHashes,
         origin: ReadConsistency,
     ) -> Result<Self, PushError> {
+        let mut prepared = Self::of(plan, pinned, noted, origin, Contents::Staged)?;
+        if matches!(prepared.way, CommitMethod::InPlace) && prepared.is_checked {
+            prepared.check_lengths()?;
+        }
+        Ok(prepared)
+    }
+
+    /// The same with pages that are known to be whole, wherever they are.
+    pub(super) fn of(
+        mut plan: PushPlan,
+        pinned: PinnedVersion,
+        noted: NotedHashes,
+        origin: ReadConsistency,
+        contents: Contents,
+    ) -> Result<Self, PushError> {
+        let lock_page = plan.page_size.lock_page();
+        let is_old = plan.base.page_size == Some(plan.page_size) && plan.base.page_count.contains(lock_page);
+        if plan.page_count.contains(lock_page) && !is_old {
+            // It never travels, and has a leaf like all pages.
+            plan.changed.insert(lock_page);
+        }
         let mut page1 = plan.page1.clone();
         header::normalize(&mut page1, plan.page_count);
         let page1_leaf = tree::leaf(&page1);
@@ -106,6 +158,8 @@ impl Prepared {
             page1_leaf,
             way: CommitMethod::InPlace,
             origin,
+            contents,
+            stated_root: None,
             is_checked: true,
             scratch: None,
         };
@@ -114,7 +168,6 @@ impl Prepared {
         let checked = origin == ReadConsistency::Unknown
             && image_bytes <= prepared.pinned.replica().config.check_max_bytes;
         if !swap && !checked {
-            prepared.check_lengths()?;
             return Ok(prepared);
         }
         let (image, root) = prepared.build()?;
@@ -126,6 +179,17 @@ impl Prepared {
             prepared.scratch = Some((image, root));
         }
         Ok(prepared)
+    }
+
+    /// The same, to be committed only if the image has this root (PAG-21).
+    pub(super) fn leading_to(mut self, root: Root) -> Result<Self, PushError> {
+        if let CommitMethod::Swap(_, found) = &self.way
+            && *found != root
+        {
+            return Err(PushError::RootMismatch);
+        }
+        self.stated_root = Some(root);
+        Ok(self)
     }
 
     /// Whether [`Self::check`] has something to do.
@@ -220,8 +284,10 @@ impl Prepared {
         if let Some(zeros) = tree::zero_page_size(&leaf) {
             return if zeros == size { Ok(leaf) } else { Err(wrong_length()) };
         }
-        if !stage.read(&leaf, into)? {
-            return Err(PushError::StagedGone { page });
+        match &mut self.contents {
+            Contents::Version(pages) => pages.read(page, into)?,
+            Contents::Staged if stage.read(&leaf, into)? => {}
+            Contents::Staged => return Err(PushError::StagedGone { page }),
         }
         if into.len() == size.bytes() { Ok(leaf) } else { Err(wrong_length()) }
     }

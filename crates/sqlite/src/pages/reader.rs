@@ -5,12 +5,15 @@
 //! knows is found changed there, and its before-image is taken; a newer page than the index knows cannot be
 //! read. Every page is checked against its leaf before it leaves.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
-use ferry_core::pages::{ImageHashes, tree};
+use ferry_core::pages::{
+    ImageHashes,
+    tree::{self, Node},
+};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 
-use super::{Replica, VersionInfo, index, replica::lock, segment::SegmentPosition};
+use super::{Replica, VersionInfo, digests, index, replica::lock, segment::SegmentPosition};
 use crate::{Error, Result};
 
 /// Bytes read under the lock of the shared read transaction: others wait that long.
@@ -34,6 +37,15 @@ pub trait PageSource: Send + Sync {
     /// # Errors
     /// When the index cannot be read.
     fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()>;
+
+    /// Appends nodes `first` up to, not including, `end` of `level` of the tree over the leaves.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn nodes(&self, level: u8, first: u32, end: u32, into: &mut Vec<Node>) -> Result<()> {
+        let mut leaves = |first, end, into: &mut VecDeque<Leaf>| self.leaves(first, end, into);
+        digests::of_leaves(&mut leaves, self.info().page_count, level, first..end, into)
+    }
 }
 
 /// A version of a replica; it is kept while this lives.
@@ -108,6 +120,70 @@ impl PinnedVersion {
         Ok(())
     }
 
+    /// Puts the frame of a before-image into `frame`, unless it is there. Where it stands in the end: it may be moved to
+    /// another segment meanwhile.
+    fn read_frame(
+        &self,
+        page: PageNo,
+        position: SegmentPosition,
+        (at, frame): &mut (Option<(u32, u64)>, Vec<u8>),
+    ) -> Result<SegmentPosition> {
+        let wanted = Some((position.segment, position.offset));
+        if *at == wanted {
+            return Ok(position);
+        }
+        let segments = &self.replica.segments;
+        match segments.read_frame(position.segment, position.offset, frame) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                let Found::Before(_, moved) = self.replica.with_index(|index| self.find(index, page))? else {
+                    return Err(error.into());
+                };
+                segments.read_frame(moved.segment, moved.offset, frame)?;
+                *at = Some((moved.segment, moved.offset));
+                Ok(moved)
+            }
+            read => {
+                read?;
+                *at = wanted;
+                Ok(position)
+            }
+        }
+    }
+
+    /// As [`PageSource::leaves`], on this connection.
+    pub(super) fn leaves_on(
+        &self,
+        connection: &rusqlite::Connection,
+        first: PageNo,
+        end: u32,
+        into: &mut VecDeque<Leaf>,
+    ) -> Result<()> {
+        let version = self.info.version;
+        let mut statement = connection.prepare_cached(
+            "SELECT pgno, leaf, changed FROM pages WHERE pgno >= ?1 AND pgno < ?2 ORDER BY pgno",
+        )?;
+        let mut rows = statement.query((first.get(), end))?;
+        let mut row = rows.next()?;
+        for page in (first.get()..end).filter_map(PageNo::new) {
+            let mut leaf = None;
+            if let Some(present) = row
+                && present.get::<_, u32>(0)? == page.get()
+            {
+                if present.get::<_, u64>(2)? <= version {
+                    leaf = Some(Leaf(present.get(1)?));
+                }
+                row = rows.next()?;
+            }
+            into.push_back(match leaf {
+                Some(leaf) => leaf,
+                None => match self.find(connection, page)? {
+                    Found::Present(leaf) | Found::Before(leaf, _) => leaf,
+                },
+            });
+        }
+        Ok(())
+    }
+
     fn serve(&self, page: PageNo, data: &mut [u8], leaf: &Leaf) -> Result<()> {
         let size = self.info.page_size.ok_or_else(|| Error::Damaged("a page of the empty image".into()))?;
         if page == size.lock_page() {
@@ -149,15 +225,7 @@ impl PageSource for PinnedVersion {
                 let leaf = match found {
                     Found::Present(leaf) => leaf,
                     Found::Before(leaf, position) => {
-                        let at = Some((position.segment, position.offset));
-                        if frame.0 != at {
-                            self.replica.segments.read_frame(
-                                position.segment,
-                                position.offset,
-                                &mut frame.1,
-                            )?;
-                            frame.0 = at;
-                        }
+                        let position = self.read_frame(*page, position, &mut frame)?;
                         let from = position.slot as usize * size.bytes();
                         let image = frame.1.get(from..from + size.bytes());
                         let image = image.ok_or_else(|| Error::Damaged("a segment lacks a page".into()))?;
@@ -173,31 +241,13 @@ impl PageSource for PinnedVersion {
     }
 
     fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()> {
-        let version = self.info.version;
-        self.replica.with_index(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT pgno, leaf, changed FROM pages WHERE pgno >= ?1 AND pgno < ?2 ORDER BY pgno",
-            )?;
-            let mut rows = statement.query((first.get(), end))?;
-            let mut row = rows.next()?;
-            for page in (first.get()..end).filter_map(PageNo::new) {
-                let mut leaf = None;
-                if let Some(present) = row
-                    && present.get::<_, u32>(0)? == page.get()
-                {
-                    if present.get::<_, u64>(2)? <= version {
-                        leaf = Some(Leaf(present.get(1)?));
-                    }
-                    row = rows.next()?;
-                }
-                into.push_back(match leaf {
-                    Some(leaf) => leaf,
-                    None => match self.find(connection, page)? {
-                        Found::Present(leaf) | Found::Before(leaf, _) => leaf,
-                    },
-                });
-            }
-            Ok(())
+        self.replica.with_index(|connection| self.leaves_on(connection, first, end, into))
+    }
+
+    fn nodes(&self, level: u8, first: u32, end: u32, into: &mut Vec<Node>) -> Result<()> {
+        self.replica.with_index(|index| {
+            let mut leaves = |first, end, into: &mut VecDeque<Leaf>| self.leaves_on(index, first, end, into);
+            digests::of_version(index, &self.info, &mut leaves, level, first..end, into)
         })
     }
 }
@@ -286,5 +336,9 @@ impl<S: PageSource + ?Sized> PageSource for Arc<S> {
 
     fn leaves(&self, first: PageNo, end: u32, into: &mut VecDeque<Leaf>) -> Result<()> {
         (**self).leaves(first, end, into)
+    }
+
+    fn nodes(&self, level: u8, first: u32, end: u32, into: &mut Vec<Node>) -> Result<()> {
+        (**self).nodes(level, first, end, into)
     }
 }

@@ -10,16 +10,18 @@ use std::{
     },
 };
 
-use ferry_types::{Clock, Tag};
+use ferry_types::{Clock, Tag, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
     NotedHashes, ReadConsistency, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover, scratch,
-    segment::Segments,
+    segment::Segments, stage, thin::Thinning,
 };
 use crate::{Result, connection};
 
 const HOUR_MS: i64 = 3_600_000;
+/// The folder of staged pages.
+pub(super) const STAGE: &str = "stage";
 
 /// Settings of page sync.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +32,21 @@ pub struct ReplicaConfig {
     pub check_max_bytes: u64,
     /// Before-images are kept up to this multiple of the database.
     pub history_ratio: f64,
+    /// For how many days at most.
+    pub history_days: u32,
     /// How long staged pages are kept.
     pub stage_hours: u32,
 }
 
 impl Default for ReplicaConfig {
     fn default() -> Self {
-        Self { max_database_bytes: 16 << 30, check_max_bytes: 256 << 20, history_ratio: 1.0, stage_hours: 24 }
+        Self {
+            max_database_bytes: 16 << 30,
+            check_max_bytes: 256 << 20,
+            history_ratio: 1.0,
+            history_days: 30,
+            stage_hours: 24,
+        }
     }
 }
 
@@ -58,7 +68,7 @@ pub struct Replica {
     pub(super) writer: Mutex<Connection>,
     index_readers: Mutex<Vec<Connection>>,
     /// Held while the history is cut, and while a version of it is looked for and pinned.
-    pub(super) retention: Mutex<()>,
+    pub(super) retention: Mutex<Thinning>,
     /// Set while main.db and the index may disagree; they are reconciled at the next opening.
     pub(super) broken: AtomicBool,
     /// Dropped last, once all files are closed.
@@ -150,6 +160,10 @@ impl Replica {
         }
     }
 
+    pub(super) fn is_pinned(&self, version: u64) -> bool {
+        lock(&self.live).pins.contains_key(&version)
+    }
+
     /// The oldest version that somebody reads or may begin to read.
     pub(super) fn oldest_needed(&self) -> u64 {
         let live = lock(&self.live);
@@ -172,7 +186,7 @@ impl Replica {
         let _alone = lock(&self.stage_opening);
         if self.stage.get().is_none() {
             let max_bytes = self.config.max_database_bytes;
-            let stage = Stage::open(self.dir.join("stage"), max_bytes, self.clock.now(), max_age_ms)?;
+            let stage = Stage::open(self.dir.join(STAGE), max_bytes, self.clock.now(), max_age_ms)?;
             let _ = self.stage.set(stage);
         }
         Ok(self.stage.get().expect("BUG: set above"))
@@ -247,4 +261,12 @@ pub fn peek_version(dir: &Path) -> Result<Option<VersionInfo>> {
         return Ok(None);
     }
     Ok(index::newest(&index)?.map(|row| row.info))
+}
+
+/// Drops staged pages of the database in `dir`, which nobody has open, that no push came back for in time.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn expire_closed_stage(dir: &Path, now: UnixMillis, stage_hours: u32) -> Result<()> {
+    stage::expire_closed(&dir.join("pages").join(STAGE), now, i64::from(stage_hours) * HOUR_MS)
 }

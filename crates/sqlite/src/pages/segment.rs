@@ -124,6 +124,22 @@ impl Segments {
         Ok(())
     }
 
+    /// Bytes of all images in a segment, as they are when decompressed.
+    pub(super) fn raw_bytes(&self, id: u32) -> Result<u64> {
+        let file = self.file(id)?;
+        let end = file.metadata()?.len();
+        let (mut at, mut raw) = (0, 0);
+        let mut header = [0; RECORD_HEADER_BYTES];
+        while at + RECORD_HEADER_BYTES as u64 <= end {
+            file.read_exact_at(&mut header, at)?;
+            let number =
+                |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            raw += u64::from(number(8));
+            at += RECORD_HEADER_BYTES as u64 + u64::from(number(4));
+        }
+        Ok(raw)
+    }
+
     fn file(&self, id: u32) -> Result<Arc<File>> {
         let mut open = self.lock();
         if let Some(file) = open.get(&id) {
@@ -167,9 +183,12 @@ impl SegmentWriter<'_> {
         Ok(())
     }
 
-    /// Adds a page; all pages of one writer have one length. It can be read back after [`Self::finish`].
+    /// Adds a page. It can be read back after [`Self::finish`].
     pub(super) fn add(&mut self, data: &[u8]) -> Result<SegmentPosition> {
-        if !self.raw.is_empty() && self.raw.len() + data.len() > FRAME_RAW_BYTES {
+        let is_full = self.raw.len() + data.len() > FRAME_RAW_BYTES;
+        // All pages of a frame have one length.
+        let is_other = self.raw.len() != self.slots as usize * data.len();
+        if !self.raw.is_empty() && (is_full || is_other) {
             self.flush()?;
             if self.offset >= self.seal_bytes {
                 self.sync()?;

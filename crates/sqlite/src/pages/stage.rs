@@ -11,7 +11,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     io,
     os::unix::fs::{FileExt, MetadataExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,6 +34,24 @@ pub struct Stage {
     dir: PathBuf,
     max_bytes: u64,
     inner: Mutex<Inner>,
+}
+
+/// Removes files of a stage that nobody has open whose newest page is older than `max_age_ms`.
+pub(super) fn expire_closed(dir: &Path, now: UnixMillis, max_age_ms: i64) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.metadata()?.mtime().saturating_mul(1000) < now.0 - max_age_ms {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Leaves are random already: their first eight bytes are their hash.
@@ -65,6 +83,8 @@ struct Inner {
     active: Option<Active>,
     bytes: u64,
     unsynced: u64,
+    /// The folder, if it has a file whose name is not on the disk yet.
+    unsynced_folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,8 +150,11 @@ impl Stage {
 
     /// Learns where the records of a file are; their content is checked when they are used.
     fn load(&self, id: u32, inner: &mut Inner) -> Result<()> {
-        let path = self.path(id);
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let file = match OpenOptions::new().read(true).write(true).open(self.path(id)) {
+            // It had expired.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
         let bytes = file.metadata()?.len();
         inner.files.insert(id, Staged { file: Arc::new(file), bytes, live: 0 });
         let mut header = [0; RECORD_HEADER_BYTES];
@@ -194,10 +217,10 @@ impl Stage {
         self.lock().sync()
     }
 
-    /// Whether something staged is not on the disk yet.
+    /// Staged bytes that are not on the disk yet.
     #[must_use]
-    pub fn is_dirty(&self) -> bool {
-        self.lock().unsynced > 0
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.lock().unsynced
     }
 
     /// Drops pages that a committed push no longer needs; a file without needed pages goes.
@@ -270,7 +293,7 @@ impl Stage {
     fn begin_file(&self, inner: &mut Inner) -> Result<()> {
         let id = inner.files.keys().last().map_or(1, |id| id + 1);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(id))?;
-        crate::folder::sync(&self.dir)?;
+        inner.unsynced_folder = Some(self.dir.clone());
         inner.files.insert(id, Staged { file: Arc::new(file), bytes: 0, live: 0 });
         let old = inner.active.replace(Active { id, written: 0, buffer: Vec::new() });
         old.map_or(Ok(()), |old| inner.drop_dead(old.id, self))
@@ -374,6 +397,10 @@ impl Inner {
             && let Some(active) = &self.active
         {
             self.files[&active.id].file.sync_data()?;
+            if let Some(folder) = &self.unsynced_folder {
+                crate::folder::sync(folder)?;
+                self.unsynced_folder = None;
+            }
         }
         self.unsynced = 0;
         Ok(())

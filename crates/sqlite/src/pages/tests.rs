@@ -20,8 +20,10 @@ use crate::fault::hook;
 mod bodies;
 mod crash;
 mod migrations;
+mod retention;
 mod shapes;
 mod structure;
+mod uploads;
 mod versions;
 
 const LIMIT: u64 = 16 << 30;

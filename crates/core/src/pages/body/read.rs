@@ -106,6 +106,12 @@ impl BodyReader {
         Ok((header, self.root.expect("BUG: a body that ended has a root")))
     }
 
+    /// Bytes that came of an entry that is not whole.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.decoder.waiting_bytes()
+    }
+
     /// The pages that came, complete entries only.
     #[must_use]
     pub const fn seen(&self) -> &PageSet {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{body::Body, response::Response};
-use ferry_protocol::pages::body::MEDIA_TYPE;
+use ferry_protocol::pages::body::{MEDIA_TYPE, Run};
 use ferry_sqlite::pages::{Since, VersionInfo};
 use ferry_types::{Error, Reason, Result, Root, Seq, limits::PAGES_WAIT_MAX_SECONDS};
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -33,7 +33,17 @@ pub(super) async fn get(
         return Ok(answer(StatusCode::NO_CONTENT, &info, Body::empty()));
     }
     let asked = query.text("pages").map(|text| ranges::pages(text, info.page_count)).transpose()?;
-    let body = match whole::make(request, &served, since, asked).await? {
+    answer_from(request, &served, since, asked).await
+}
+
+/// The body that leads from `since` to `served`, of the pages `asked` only if some are.
+pub(super) async fn answer_from(
+    request: &PagesRequest,
+    served: &Served,
+    since: Since,
+    asked: Option<Vec<Run>>,
+) -> Result<Response, PagesError> {
+    let body = match whole::make(request, served, since, asked).await? {
         Made::Whole(body) => Body::from(body),
         Made::Begun(begun, mut rest) => {
             let mut begun = Some(begun);
@@ -43,7 +53,7 @@ pub(super) async fn get(
             })
         }
     };
-    let mut response = answer(StatusCode::OK, &info, body);
+    let mut response = answer(StatusCode::OK, served.info(), body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     Ok(response)
 }

@@ -1,13 +1,19 @@
-//! Ferry's own page wire over HTTP: the image as a file, bodies that lead from one version to another, the list of versions,
-//! and a stream of them (pages specification, section 2.3; PROTOCOL.md).
+//! Ferry's own page wire over HTTP: the image as a file, bodies that lead from one version to another in both directions, the
+//! list of versions and a stream of them, digests for who does not know what it has, restore and fork (pages specification,
+//! section 2.3; PROTOCOL.md).
 
 mod answer;
 mod body;
 mod file;
+mod fork;
 mod list;
 mod made_body;
+mod push;
 mod ranges;
+mod reconcile;
 mod request;
+mod restore;
+mod staged;
 mod stream;
 mod whole;
 
@@ -18,7 +24,7 @@ use ferry_types::{Error, Reason};
 use http::{HeaderValue, Method, header};
 
 use answer::PagesError;
-use request::PagesRequest;
+use request::{PagesAccess, PagesRequest};
 
 use crate::{
     http::{HttpRequestId, Query, metering},
@@ -32,13 +38,30 @@ enum Target {
     Pages,
     Versions,
     Stream,
+    Staged,
+    Reconcile,
+    Restore,
+    Fork,
 }
 
 impl Target {
     const fn methods(self) -> &'static [Method] {
         match self {
             Self::File => &[Method::GET, Method::HEAD],
-            Self::Pages | Self::Versions | Self::Stream => &[Method::GET],
+            Self::Pages => &[Method::GET, Method::POST],
+            Self::Versions | Self::Stream => &[Method::GET],
+            Self::Staged | Self::Reconcile | Self::Restore | Self::Fork => &[Method::POST],
+        }
+    }
+
+    fn access(self, method: &Method) -> PagesAccess {
+        match self {
+            Self::Stream => PagesAccess::Follow,
+            Self::Staged => PagesAccess::Write,
+            Self::Restore => PagesAccess::Restore,
+            Self::Fork => PagesAccess::Fork,
+            Self::Pages if *method == Method::POST => PagesAccess::Write,
+            Self::File | Self::Pages | Self::Versions | Self::Reconcile => PagesAccess::Read,
         }
     }
 }
@@ -51,6 +74,10 @@ fn target(path: &str) -> Option<(&str, Target)> {
         "pages" => Target::Pages,
         "pages/versions" => Target::Versions,
         "pages/stream" => Target::Stream,
+        "pages/staged" => Target::Staged,
+        "pages/reconcile" => Target::Reconcile,
+        "restore" => Target::Restore,
+        "fork" => Target::Fork,
         _ => return None,
     };
     Some((database, target))
@@ -59,17 +86,18 @@ fn target(path: &str) -> Option<(&str, Target)> {
 /// Whether a path is of this interface, whatever else it names.
 pub(super) fn is_endpoint(path: &str) -> bool {
     let names = path.strip_prefix("/v1/databases/").map(|rest| rest.split('/').nth(1));
-    matches!(names, Some(Some("file" | "pages")))
+    matches!(names, Some(Some("file" | "pages" | "restore" | "fork")))
 }
 
-/// Serves a request under `/v1/databases/{db}/file` or `/pages`.
+/// Serves a request under `/v1/databases/{db}/file`, `/pages`, `/restore` or `/fork`.
 pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<HttpRequestId>().cloned().unwrap_or_else(|| HttpRequestId(String::new()));
     let Some((database, target)) = target(parts.uri.path()) else {
         return PagesError::from(Error::new(Reason::NotFound, "no such endpoint under /v1")).respond(&id);
     };
-    let request = match PagesRequest::enter(hub, &parts, database, target == Target::Stream).await {
+    let access = target.access(&parts.method);
+    let request = match PagesRequest::enter(hub, &parts, database, access).await {
         Ok(request) => request,
         Err(error) => return error.respond(&id),
     };
@@ -79,17 +107,28 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     let query = Query::of(&parts);
     let answered = match target {
         Target::File => file::get(&request, &query, &parts).await,
+        Target::Pages if access == PagesAccess::Write => push::post(&request, &parts, body).await,
         Target::Pages => body::get(&request, &query, &parts).await,
         Target::Versions => list::get(&request, &query, &parts).await,
         Target::Stream => stream::open(&request, &query, &parts).await,
+        Target::Staged => staged::post(&request, body).await,
+        Target::Reconcile => reconcile::post(&request, &parts, body).await,
+        Target::Restore => restore::post(&request, &parts, body).await,
+        Target::Fork => fork::post(&request, &parts, body).await,
     };
     match answered {
         // A stream charges what it sends; the answer to HEAD has a length and no body.
         Ok(response) if target == Target::Stream || parts.method == Method::HEAD => response,
+        Ok(response) if access != PagesAccess::Read => metering::reply(response, &request.context.meter),
         Ok(response) => metering::admit(response, &request.context.meter)
             .unwrap_or_else(|spent| PagesError::from(spent).respond(&id)),
         Err(error) => metering::reply(error.respond(&id), &request.context.meter),
     }
+}
+
+/// Settles forks that a crash interrupted.
+pub(super) fn settle_forks(hub: &Hub) {
+    fork::settle(hub, &hub.config.process.data_dir.join("databases"));
 }
 
 fn method_not_allowed(target: Target, id: &HttpRequestId) -> Response {
@@ -116,6 +155,7 @@ mod tests {
             assert_eq!(target(&format!("{base}{none}")), None, "{none}");
         }
         assert!(is_endpoint("/v1/databases/app/pages/other"));
-        assert!(!is_endpoint("/v1/databases/app/restore"));
+        assert!(is_endpoint("/v1/databases/app/restore"));
+        assert!(!is_endpoint("/v1/databases/app/records"));
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferry_sqlite::pages::{At, PageSource, Replica, VersionInfo};
-use ferry_types::{Error, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
+use ferry_types::{DatabaseKind, Error, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
 use http::{HeaderMap, request::Parts};
 
 use super::answer::PagesError;
@@ -12,11 +12,50 @@ use crate::{
     entry::{self, Carriers, Needs, Policy, RequestContext},
     hub::Hub,
     pages::state::{blocking, is_hub_written},
-    rights::PAGES_READ,
+    rights::{PAGES_ADMIN, PAGES_READ, PAGES_WRITE, Right},
 };
 use ferry_control::{RightsEnd, RightsWatch};
 
-/// A reader who is let in.
+/// What a request wants of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PagesAccess {
+    /// To read it.
+    Read,
+    /// To follow it.
+    Follow,
+    /// To push to it.
+    Write,
+    /// To put an old version in place of the newest.
+    Restore,
+    /// To make another of it.
+    Fork,
+}
+
+impl PagesAccess {
+    const fn rights(self) -> &'static [Right] {
+        match self {
+            Self::Read | Self::Follow => &[PAGES_READ],
+            Self::Write => &[PAGES_WRITE],
+            Self::Restore | Self::Fork => &[PAGES_ADMIN],
+        }
+    }
+
+    const fn commits(self) -> &'static [Right] {
+        match self {
+            Self::Read | Self::Follow => &[],
+            Self::Write | Self::Restore | Self::Fork => self.rights(),
+        }
+    }
+
+    const fn kind(self) -> Option<DatabaseKind> {
+        match self {
+            Self::Read | Self::Follow | Self::Fork => None,
+            Self::Write | Self::Restore => Some(DatabaseKind::Replica),
+        }
+    }
+}
+
+/// Somebody who is let in.
 pub(super) struct PagesRequest {
     pub(super) hub: Arc<Hub>,
     pub(super) context: RequestContext,
@@ -48,22 +87,22 @@ impl Held {
 }
 
 impl PagesRequest {
-    /// Checks the credential, and that it may read pages.
+    /// Checks the credential, and that it may have what it wants.
     pub(super) async fn enter(
         hub: &Arc<Hub>,
         parts: &Parts,
         database: &str,
-        is_stream: bool,
+        access: PagesAccess,
     ) -> Result<Self, PagesError> {
         let policy = Policy {
-            carriers: Carriers::of_stream(is_stream),
+            carriers: Carriers::of_stream(access == PagesAccess::Follow),
             path: Some(database),
             tenant: None,
-            needs: Needs::All(&[PAGES_READ]),
-            commits: &[],
+            needs: Needs::All(access.rights()),
+            commits: access.commits(),
             condition: &entry::anybody,
             creates: None,
-            kind: None,
+            kind: access.kind(),
         };
         let context = entry::enter(hub, parts, &policy).await?;
         Ok(Self { hub: Arc::clone(hub), context })
@@ -141,7 +180,7 @@ impl PagesRequest {
     }
 }
 
-fn gone(oldest: &VersionInfo, current: &VersionInfo) -> PagesError {
+pub(super) fn gone(oldest: &VersionInfo, current: &VersionInfo) -> PagesError {
     let message = format!(
         "this version is not kept: the oldest is {}, of {}, and the newest {}",
         oldest.tag(),

@@ -80,6 +80,12 @@ impl BodyDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that came of an item that is not whole.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.buffer.len() - self.taken
+    }
+
     /// Says that no more bytes come: [`Self::next_item`] gives what is left, then `None` if END was the last.
     pub const fn close(&mut self) {
         self.is_closed = true;

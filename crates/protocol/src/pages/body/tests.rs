@@ -87,6 +87,33 @@ fn golden_9_in_pieces_of_every_length() {
     assert_eq!(again, body);
 }
 
+/// The push in PROTOCOL.md.
+#[test]
+fn golden_push() {
+    let body = bytes_of(
+        "46525950010809003f2b9c1e5d444a7b8e110a6c7d90215329000000000000000000000000000000\
+         020000000200000007be0dda926836800000000000000000\
+         01010000000300000003002e7a70\
+         030104000104001828b52ffd00007d000008ff0300f80182820e501710d21504\
+         000100000047059a7efff88c8b3d8fdd42c7084a98d5a427ce255ecc668f160349ccc088fe",
+    );
+    assert_eq!(body.len(), 147);
+    let [Item::Header(found), Item::Data { .. }, Item::End { targets: 1, .. }] =
+        &decode(&body, 9).unwrap()[..]
+    else {
+        panic!("another body");
+    };
+    let push = BodyHeader {
+        flags: Flags { push: true, ..Flags::default() },
+        version: 0,
+        time: UnixMillis(0),
+        volatile: Some([1, 1, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0x2e, 0x7a, 0x70]),
+        ..header()
+    };
+    assert_eq!(*found, push);
+    assert_eq!(push.encode(), body[..HEADER_BYTES + VOLATILE_BYTES]);
+}
+
 #[test]
 fn golden_copy_content() {
     let runs = [

@@ -11,7 +11,7 @@ use super::*;
 const ID: &str = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
 
 /// The body from what a reader has to `new`, as the hub makes it.
-fn body(replica: &Arc<Replica>, new: PinnedVersion, since: &Since) -> Vec<u8> {
+pub(super) fn body(replica: &Arc<Replica>, new: PinnedVersion, since: &Since) -> Vec<u8> {
     let info = new.info().clone();
     let base = match replica.find_base(&info, since).unwrap() {
         BaseFound::Nothing => None,
@@ -88,7 +88,7 @@ impl BodySink for Copy<'_> {
 }
 
 /// What a reader that has `base` makes of a body.
-fn applied(base: &Pages, body: &[u8]) -> Pages {
+pub(super) fn applied(base: &Pages, body: &[u8]) -> Pages {
     let mut copy = Copy { base, new: Vec::new() };
     let mut reader = BodyReader::new(None);
     for piece in body.chunks(10_000) {
@@ -105,7 +105,7 @@ fn applied(base: &Pages, body: &[u8]) -> Pages {
     copy.new
 }
 
-fn normal(pages: &Pages) -> Pages {
+pub(super) fn normal(pages: &Pages) -> Pages {
     let mut pages = pages.clone();
     let count = PageCount(u32::try_from(pages.len()).unwrap());
     if let Some(page1) = pages.first_mut() {

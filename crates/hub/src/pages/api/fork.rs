@@ -1,0 +1,151 @@
+//! `POST /v1/databases/{db}/fork`: a version becomes a database of its own (PAG-31).
+//!
+//! The files are made first, in a folder that says so; the row in `control.db` makes them a database. What a crash leaves
+//! between the two is removed at the next start.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use axum::{
+    Json,
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use ferry_control::ForkDatabase;
+use ferry_sqlite::{folder, pages::make_fork};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result, Tag};
+use http::{StatusCode, request::Parts};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    answer::PagesError,
+    push,
+    request::{PagesRequest, Served},
+    restore::{at_of, read},
+};
+use crate::{
+    clock,
+    hub::Hub,
+    pages::{
+        commit,
+        state::{REPLICA_DESCRIPTORS, SESSION_DESCRIPTORS, replica_config},
+    },
+};
+
+/// The file that says that a folder is no database yet.
+const UNFINISHED: &str = "fork.unfinished";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    at: Option<Value>,
+    name: String,
+}
+
+pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> Result<Response, PagesError> {
+    let question: Question = read(request, body).await?;
+    let place = push::place(request)?;
+    let served = match &question.at {
+        None => request.newest(&parts.headers).await?,
+        Some(at) => request.at(at_of(at)?, &parts.headers).await?,
+    };
+    let fork = Fork {
+        hub: Arc::clone(&request.hub),
+        request: PagesRequest { hub: Arc::clone(&request.hub), context: request.context.clone() },
+        id: DatabaseId::from_uuid(clock::new_id()),
+        name: question.name,
+    };
+    let id = fork.id;
+    let name = fork.name.clone();
+    let forked = request.hub.tasks.spawn(async move {
+        let _place = place;
+        fork.run(served).await
+    });
+    let tag = forked.await.map_err(|_| Error::internal())??;
+    let answer = json!({ "id": id.to_string(), "name": name, "tag": tag.to_string() });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+struct Fork {
+    hub: Arc<Hub>,
+    request: PagesRequest,
+    id: DatabaseId,
+    name: String,
+}
+
+impl Fork {
+    async fn run(self, served: Served) -> Result<Tag, PagesError> {
+        let context = &self.request.context;
+        let row = ForkDatabase {
+            by: &context.requester,
+            of: context.database.id(),
+            id: self.id,
+            name: &self.name,
+            kind: DatabaseKind::Replica,
+        };
+        row.check(&self.hub.control.db)?;
+        if self.request.is_hub_written() {
+            let message = "a database that the hub writes cannot be forked yet: pull it, and push the file to a new one";
+            return Err(Error::new(Reason::NotYet, message).into());
+        }
+        let _files = context.database.hold_files(REPLICA_DESCRIPTORS + SESSION_DESCRIPTORS).await?;
+        let dir = self.hub.databases.dir_of(self.id);
+        let made = self.make(served, &dir, row).await;
+        if made.is_err() {
+            let left = tokio::task::spawn_blocking(move || fs::remove_dir_all(dir)).await;
+            if !matches!(left, Ok(Ok(()))) {
+                tracing::warn!(database = %self.id, "what is left of a fork is removed at the next start");
+            }
+        }
+        made
+    }
+
+    async fn make(&self, served: Served, dir: &Path, row: ForkDatabase<'_>) -> Result<Tag, PagesError> {
+        let (config, clock) = (replica_config(&self.hub.config.pages), Arc::clone(&self.hub.clock));
+        let to = dir.to_owned();
+        let made = commit::blocking(move || {
+            begin(&to)?;
+            make_fork(&to, served.source, config, clock)
+        });
+        let info = made.await.map_err(|error| match error {
+            ferry_sqlite::pages::PushError::Store(error) => error.into_refusal(),
+            error => {
+                tracing::error!(%error, "a fork failed");
+                Error::internal()
+            }
+        })?;
+        ferry_sqlite::fault::point("fork.made").map_err(ferry_sqlite::Error::into_refusal)?;
+        row.run(&self.hub.control.db, self.hub.control.max_databases_per_org).await?;
+        ferry_sqlite::fault::point("fork.named").map_err(ferry_sqlite::Error::into_refusal)?;
+        if let Err(error) = finish(dir) {
+            tracing::warn!(database = %self.id, %error, "a fork stays marked as unfinished until the next start");
+        }
+        Ok(info.tag())
+    }
+}
+
+/// Makes the folder of a fork, marked as one that is no database yet.
+fn begin(dir: &Path) -> ferry_sqlite::Result<()> {
+    folder::create(dir)?;
+    fs::write(dir.join(UNFINISHED), b"")?;
+    folder::sync(dir)?;
+    ferry_sqlite::fault::point("fork.begun")
+}
+
+fn finish(dir: &Path) -> io::Result<()> {
+    fs::remove_file(dir.join(UNFINISHED))?;
+    folder::sync(dir)
+}
+
+/// Settles what a crash left: a fork that has its row is a database, another one is nothing.
+pub(in crate::pages) fn settle(hub: &Hub, databases: &Path) {
+    let Ok(entries) = fs::read_dir(databases) else { return };
+    for dir in entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(UNFINISHED).exists()) {
+        let id = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
+        let is_database = id.is_some_and(|id| hub.control.database(id).is_some());
+        let settled = if is_database { finish(&dir) } else { fs::remove_dir_all(&dir) };
+        if let Err(error) = settled {
+            tracing::warn!(dir = %dir.display(), %error, "what is left of a fork could not be removed");
+        }
+    }
+}
