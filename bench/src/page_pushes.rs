@@ -254,7 +254,8 @@ fn grown(dir: &Path, megabytes: u64) -> Vec<String> {
     sample::standard(&file, megabytes * 1_000_000 / ROW_BYTES, 1);
     let mut place = Place::new(file);
     place.push_all();
-    let first = FileImage::open(&place.file);
+    // A copy: the file itself is changed below, and images are read as they are needed.
+    let first = FileImage::open(&place.pushed);
     let nothing = PushPieces::new(&place.database, Some((1, &first)), &first).whole();
     let per_round = |place: &mut Place, work: &mut dyn FnMut(&mut Place)| {
         let before = place.cpu_ms();
