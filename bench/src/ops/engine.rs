@@ -72,7 +72,7 @@ impl Log {
         Self { connection, commits: 0 }
     }
 
-    fn sql(&self) -> NativeSql<'_> {
+    pub(super) fn sql(&self) -> NativeSql<'_> {
         NativeSql(&self.connection)
     }
 

@@ -30,7 +30,9 @@ pub(super) struct Used {
 impl Served {
     pub(super) fn start() -> Self {
         // What is compacted on call has no time to be retained.
-        let options = Options::new(binary::ferry()).env("FERRY_LOG_LEVEL", "warn");
+        let options = Options::new(binary::ferry())
+            .env("FERRY_LOG_LEVEL", "warn")
+            .env("FERRY_MAX_CONNECTIONS_PER_IP", "20000");
         let hub = options.env("FERRY_OPS_RETAIN_DAYS", "0").start();
         let user = hub.signup("bench@example.com");
         let database = user.create_database("bench");
@@ -55,7 +57,7 @@ impl Served {
         process::tree_usage(self.hub.pid()).expect("the hub runs, on a system with /proc")
     }
 
-    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+    pub(super) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let headers = format!("Authorization: Bearer {}\r\n{headers}", self.token);
         request(self.address(), method, path, &headers, body)
     }
@@ -68,6 +70,16 @@ impl Served {
         let cpu = std::time::Duration::from_millis(after.cpu_ms - before.cpu_ms);
         let took = Took { wall: begin.elapsed(), cpu };
         (Used { took, peak_growth_bytes: after.peak_bytes.saturating_sub(before.resident_bytes) }, done)
+    }
+
+    /// Transactions that were committed so far, each with one fsync.
+    pub(super) async fn groups(&self) -> f64 {
+        let mut connection = Connection::open(self.address()).await;
+        let (status, text) = connection.ask(&self.request("GET", "/metrics", "", "")).await;
+        assert_eq!(status, 200, "the hub gives its metrics");
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find_map(|line| line.strip_prefix("ferry_group_commits_total "));
+        line.and_then(|count| count.trim().parse().ok()).expect("the hub counts its groups")
     }
 
     /// Pushes ops in batches over one connection.

@@ -114,8 +114,6 @@ fn shown(log: &Log) -> String {
     for entry in page.entities {
         let mut view = entity::get(&log.sql(), &entry.entity).unwrap().unwrap();
         view.conflicts.clear();
-        // A spoke that begins with a snapshot knows no time of what was dropped.
-        view.hlc.clear();
         shown += &serde_json::to_string(&view).unwrap();
         shown.push('\n');
     }
@@ -266,6 +264,62 @@ fn a_log_of_covered_writes_shrinks_to_what_is_needed() {
     assert_eq!((meta.floor, meta.head, log.count("_ferry_ops")), (OpSeq(299), OpSeq(302), 3));
     assert_eq!(compact(&log, 1_000), 0);
     assert_eq!(statuses(&log.push(&[&set("op-000007", NOW)])), [DUPLICATE], "dropped ids stay known");
+}
+
+// Verifies: OPS-22, OPS-40, OPS-41
+#[test]
+fn a_link_that_came_and_went_leaves_the_time_of_its_entity() {
+    let mut log = Log::new();
+    let link = |id: &str, ms: i64, kind: &str, rest: &str| {
+        let hlc = at(ms, 0, A);
+        format!(
+            r#"{{"v":1,"id":"{id}","hlc":"{hlc}","origin":"{A}","kind":"{kind}","entity":"e","field":"l",{rest}}}"#
+        )
+    };
+    log.push(&[
+        &set_at("op-written", NOW, A, "e", "1"),
+        &link("op-added", NOW + 1, "link.add", r#""value":{"to":"n"}"#),
+        &link("op-removed", NOW + 2, "link.remove", r#""removes":["op-added"]"#),
+    ]);
+    let time = |log: &Log| entity::get(&log.sql(), "e").unwrap().unwrap().hlc;
+    assert_eq!(time(&bootstrapped(&log).0), at(NOW + 2, 0, A), "a spoke that begins with a snapshot");
+    log.now += 2 * DAY_MS;
+    assert_eq!(compact(&log, 1_000), 0, "nothing else tells the time");
+    log.push(&[&set_at("op-later", NOW + 3, A, "e", "2").replace("[]", r#"["op-written"]"#)]);
+    log.now += 2 * DAY_MS;
+    assert_eq!(compact(&log, 1_000), 3);
+    assert_eq!((time(&log), time(&bootstrapped(&log).0)), (at(NOW + 3, 0, A), at(NOW + 3, 0, A)));
+}
+
+// Verifies: OPS-20, OPS-26, OPS-41
+#[test]
+fn an_op_that_comes_late_shows_the_same_to_who_begins_with_a_snapshot_before_or_behind_it() {
+    // What it names in its base: nothing, or an op that nobody knows, so that it cannot be dropped either.
+    for base in ["[]", r#"["op-unknown"]"#] {
+        let mut log = Log::new();
+        let seen = set_at("op-seen-1", NOW + 2_000, A, "e", "1");
+        let winner = set_at("op-winner", NOW + 3_000, B, "e", "2").replace("[]", r#"["op-seen-1"]"#);
+        log.push(&[&seen, &winner]);
+        log.now += 2 * DAY_MS;
+        assert_eq!(compact(&log, 100), 1, "what the late op's writer wrote after it is dropped");
+        let (early, cursor, _) = bootstrapped(&log);
+        log.push(&[&set_at("op-late-1", NOW + 1_000, A, "e", "3").replace("[]", base)]);
+        catch_up(&early, &log, cursor);
+        let (behind, ..) = bootstrapped(&log);
+        let expected = shown(&log);
+        assert!(expected.ends_with("{}"), "the hub knows that its writer has seen it: {expected}");
+        assert_eq!((shown(&early), shown(&behind)), (expected.clone(), expected), "{base}");
+        // A deletion that named what its writer saw, without the late op.
+        let hlc = at(NOW + 4_000, 0, B);
+        let deleted = format!(
+            r#"{{"v":1,"id":"op-deleted","hlc":"{hlc}","origin":"{B}","kind":"tombstone","entity":"e","base":["op-winner"]}}"#
+        );
+        log.push(&[&deleted]);
+        for spoke in [&early, &behind] {
+            take(spoke, 100, &deleted);
+            assert_eq!(shown(spoke), shown(&log), "{base}");
+        }
+    }
 }
 
 // Verifies: OPS-43

@@ -31,7 +31,7 @@ fn rows(connection: &Connection, query: &str) -> Vec<Vec<String>> {
 fn state(connection: &Connection) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for query in [
-        "SELECT 'entity', entity, type, type_id, dead FROM _ferry_op_entities ORDER BY entity",
+        "SELECT 'entity', entity, type, type_id, dead, hlc FROM _ferry_op_entities ORDER BY entity",
         "SELECT 'field', entity, field, winner, hlc, value FROM _ferry_op_fields WHERE winner IS NOT NULL
             ORDER BY entity, field",
         "SELECT DISTINCT 'link', entity, field, target FROM _ferry_op_links WHERE removed = 0

@@ -19,6 +19,8 @@ const BEFORE: &str = "SELECT op_seq FROM _ferry_ops
 const IS_ANCHORED: &str =
     "SELECT 1 FROM _ferry_op_entities WHERE entity = ?1 AND (type_id IS NOT NULL OR dead = 1)
     UNION ALL SELECT 1 FROM _ferry_op_fields WHERE entity = ?1";
+/// Whether something newer stays.
+const HAS_NEWER: &str = "SELECT 1 FROM _ferry_op_entities WHERE entity = ?1 AND hlc > ?2";
 const HAS_WRITES: &str = "SELECT 1 FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 
 /// What counts as gone already.
@@ -111,7 +113,7 @@ impl Candidate {
         Ok(if before.is_none_or(|seq| gone.has(seq)) { DropDecision::Goes } else { DropDecision::Stays })
     }
 
-    /// All adds that it lists are known, it covers no scalar or text, and its entity exists without it.
+    /// All adds that it lists are known, it covers no scalar or text, and its entity exists and is as new without them.
     fn link_remove<S: Sql>(
         &self,
         sql: &S,
@@ -127,6 +129,7 @@ impl Candidate {
             return Ok(DropDecision::Stays);
         }
         let mut adds = Vec::with_capacity(op.removes.len());
+        let mut newest = op.hlc;
         for add in &op.removes {
             match look_up(sql, add, entity)? {
                 LookedUp::Unknown => return Ok(DropDecision::Stays),
@@ -135,15 +138,20 @@ impl Candidate {
                 // What came later than the remove may be young.
                 LookedUp::There(seq) if seq > self.seq => return Ok(DropDecision::Stays),
                 LookedUp::There(seq) => {
-                    let add_op = row::ferry(sql, add)?;
-                    if add_op.is_some_and(|add| !add.base.is_empty() || add.field.as_deref() != Some(field)) {
-                        return Ok(DropDecision::Stays);
+                    if let Some(add) = row::ferry(sql, add)? {
+                        if !add.base.is_empty() || add.field.as_deref() != Some(field) {
+                            return Ok(DropDecision::Stays);
+                        }
+                        newest = newest.max(add.hlc);
                     }
                     adds.push((add.clone(), (!gone.has(seq)).then_some(seq)));
                 }
             }
         }
-        Ok(DropDecision::GoesWith(adds))
+        // Else a spoke that begins with a snapshot would show an older time of the entity.
+        let newest = newest.to_string();
+        let is_outdone = sql.first(HAS_NEWER, &[entity.into(), (*newest).into()], |_| Ok(()))?.is_some();
+        Ok(if is_outdone { DropDecision::GoesWith(adds) } else { DropDecision::Stays })
     }
 }
 
@@ -153,7 +161,8 @@ fn conflict<S: Sql>(sql: &S, op: &FerryOp, entity: &str, field: &str) -> Result<
     let Some(lost) = lost.filter(|_| op.id.starts_with(CONFLICT_ID_PREFIX)) else {
         return Ok(DropDecision::Stays);
     };
-    Ok(if merge::is_head(sql, entity, field, &lost.op)? { DropDecision::Stays } else { DropDecision::Goes })
+    let is_needed = merge::is_losing_head(sql, (entity, field), &lost.op, &op.hlc.to_string())?;
+    Ok(if is_needed { DropDecision::Stays } else { DropDecision::Goes })
 }
 
 /// Every id in its base is known, and none is an op of its entity that stays.

@@ -153,16 +153,39 @@ fn is_open<S: Sql>(
     hlc: &str,
     arriving: &str,
 ) -> Result<bool, S::Error> {
-    if loser.starts_with(MERGED_TEXT_ID_PREFIX)
-        && loser != arriving
-        && sql.first(IS_THERE, &[loser.into()], |_| Ok(()))?.is_none()
-    {
-        // Here are the edits that its hub merged, or another merged op that holds them: they are no newer.
-        let is_dead = sql.first(STANDS, &[entity.into(), field.into()], |row| Ok(row.integer(0)? == 1))?;
-        let parameters = [entity.into(), field.into(), hlc.into()];
-        return Ok(is_dead == Some(true) && sql.first(HAS_TEXT_HEAD, &parameters, |_| Ok(()))?.is_some());
+    if loser == arriving || !is_text_of_others(sql, loser)? {
+        return Ok(standing(sql, entity, field, loser)? != Standing::Settled);
     }
-    Ok(standing(sql, entity, field, loser)? != Standing::Settled)
+    let is_dead = sql.first(STANDS, &[entity.into(), field.into()], |row| Ok(row.integer(0)? == 1))?;
+    Ok(is_dead == Some(true) && has_text_head(sql, entity, field, hlc)?)
+}
+
+/// Whether the write `loser` of this time, of which a conflict tells, is still a head, so that the conflict may not be
+/// forgotten.
+///
+/// # Errors
+/// What storage reports.
+pub fn is_losing_head<S: Sql>(
+    sql: &S,
+    (entity, field): (&str, &str),
+    loser: &str,
+    hlc: &str,
+) -> Result<bool, S::Error> {
+    if is_text_of_others(sql, loser)? {
+        return has_text_head(sql, entity, field, hlc);
+    }
+    is_head(sql, entity, field, loser)
+}
+
+/// Whether an op is a text that another store merged: here are the edits that its hub merged, or another merged op that
+/// holds them. They are no newer.
+fn is_text_of_others<S: Sql>(sql: &S, op: &str) -> Result<bool, S::Error> {
+    Ok(op.starts_with(MERGED_TEXT_ID_PREFIX) && sql.first(IS_THERE, &[op.into()], |_| Ok(()))?.is_none())
+}
+
+fn has_text_head<S: Sql>(sql: &S, entity: &str, field: &str, hlc: &str) -> Result<bool, S::Error> {
+    let parameters = [entity.into(), field.into(), hlc.into()];
+    Ok(sql.first(HAS_TEXT_HEAD, &parameters, |_| Ok(()))?.is_some())
 }
 
 fn put<S: Sql>(

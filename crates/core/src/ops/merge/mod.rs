@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use ferry_protocol::ops::{FerryOp, OpCode, OpKind};
 use ferry_types::{OpSeq, OriginId};
 
-pub use conflicts::{Standing, is_head, record_conflicts, standing};
+pub use conflicts::{Standing, is_head, is_losing_head, record_conflicts, standing};
 pub use refold::{rebuild, refold};
 
 use super::StoreRole;
