@@ -48,7 +48,11 @@ pub(super) fn sync(options: &SpokeOptions, hub: &Served, head: u64) -> Took {
     let options = options.clone().arg("--interval=24h").hub(&url, hub.token());
     let (begin, before) = (clock::now(), hub.usage().cpu_ms);
     let spoke = options.start();
+    // An exchange takes what there is when it begins, and the spoke tells when it is over: to ask for its status again and
+    // again would cost it more than the exchange.
     let is_whole = wait::within(SYNC, || {
+        // Refused while the hub has not been found yet.
+        let _ = spoke.try_call("sync.now", &json!({"timeout_ms": 30_000}));
         let status = spoke.status();
         let is_there = status["cursor"].as_u64() >= Some(head) && status["pending"].as_u64() == Some(0);
         is_there.then_some(())

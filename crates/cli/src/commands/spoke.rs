@@ -2,7 +2,11 @@
 
 mod server;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use ferry_auth::{Grant, macaroon};
@@ -112,11 +116,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Randomness. Asked once, so that a machine without any is told of before anything is written.
+/// Randomness. Asked once, so that a machine without any is told of before anything is written; then for many numbers at
+/// a time, since each op takes two.
 fn random() -> Result<RandomSource, Failure> {
     system::random_bytes::<8>()?;
-    Ok(Arc::new(|| {
-        u64::from_ne_bytes(system::random_bytes().expect("BUG: the machine gave randomness before"))
+    let drawn: Mutex<Vec<u64>> = Mutex::default();
+    Ok(Arc::new(move || {
+        let mut drawn = drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = drawn.pop() {
+            return number;
+        }
+        let bytes: [u8; 512] = system::random_bytes().expect("BUG: the machine gave randomness before");
+        let (numbers, _) = bytes.as_chunks();
+        drawn.extend(numbers.iter().map(|number| u64::from_ne_bytes(*number)));
+        drawn.pop().expect("BUG: there are 64 of them")
     }))
 }
 

@@ -85,9 +85,8 @@ impl ExchangeRun<'_> {
                 HubAnswer::Refused(refusal) => {
                     let texts = Arc::clone(self.texts);
                     let refused = move |sql: &NativeSql<'_>, step: &mut SpokeStep<'_>| {
-                        let before = exchange.counts().rejected;
                         exchange.refused(sql, &refusal, step)?;
-                        forget_refused(&texts, &exchange, before, step);
+                        renew_texts(&texts, &mut exchange, step);
                         next_turn(exchange, sql, step)
                     };
                     self.write(refused).await?
@@ -122,7 +121,6 @@ impl ExchangeRun<'_> {
     ) -> Result<Turn, HubFailure> {
         let texts = Arc::clone(self.texts);
         let stored = self.write(move |sql, step| {
-            let before = exchange.counts().rejected;
             let garbled = |error: ferry_protocol::ops::BadOpsMessage| Ok(Stored::Garbled(error.0));
             match request {
                 SpokeRequest::Pull(_) => match read_answer::<PageAnswer<'_>>(&body) {
@@ -139,7 +137,7 @@ impl ExchangeRun<'_> {
                 },
                 SpokeRequest::Snapshot => {}
             }
-            forget_refused(&texts, &exchange, before, step);
+            renew_texts(&texts, &mut exchange, step);
             Ok(Stored::Next(Box::new(next_turn(exchange, sql, step)?)))
         });
         match stored.await? {
@@ -167,9 +165,11 @@ impl ExchangeRun<'_> {
             Ok(checked) => checked.map_err(|error| HubFailure::new(format!("it is discarded, {error}")))?,
             Err(error) => return Err(HubFailure::new(format!("the snapshot was not read: {error}"))),
         };
+        let texts = Arc::clone(self.texts);
         self.write(move |sql, step| {
             exchange.load_snapshot(sql, &header, step, |store| file.read(store).map(drop))?;
             drop(file);
+            renew_texts(&texts, &mut exchange, step);
             next_turn(exchange, sql, step)
         })
         .await
@@ -187,15 +187,10 @@ impl ExchangeRun<'_> {
     }
 }
 
-/// A text's later edits would hang on the one that the hub refused: apps go on with what is left of it. On the writer's
+/// A text's later edits would hang on ops that have left the log: apps go on with what is left of it. On the writer's
 /// thread, so that no edit comes in between.
-fn forget_refused(
-    texts: &Mutex<Texts>,
-    exchange: &SpokeExchange,
-    rejected_before: u64,
-    step: &mut SpokeStep<'_>,
-) {
-    if exchange.counts().rejected > rejected_before {
+fn renew_texts(texts: &Mutex<Texts>, exchange: &mut SpokeExchange, step: &mut SpokeStep<'_>) {
+    if exchange.take_dropped_own() {
         *texts.lock().unwrap_or_else(PoisonError::into_inner) = Texts::new((step.random)());
     }
 }

@@ -1,14 +1,12 @@
 //! Resolves conflicts (OPS-27).
 
 use ferry_protocol::ops::{MERGED_TEXT_ID_PREFIX, OpKind, ResolveParams, ResolveTake, SpokeErrorCode};
-use ferry_types::Hlc;
 
 use super::{
     OpsRefusal, Texts,
     append::{AppendedOps, Appending, OpWriter, Plan},
     conflict::{self, Recorded},
-    entity,
-    merge::{self, text::TextHead},
+    entity, merge,
     prefixes::Prefixes,
     row,
 };
@@ -127,11 +125,11 @@ fn lost_heads<S: Sql>(sql: &S, conflict: &Recorded) -> Result<Vec<String>, S::Er
     let mut lost = vec![conflict.loser.clone()];
     if conflict.loser.starts_with(MERGED_TEXT_ID_PREFIX)
         && let Some(known) = row::known(sql, &conflict.id)?
+        && let Some(value) = conflict::lost_value(sql, conflict)?
     {
-        let heads = merge::text::heads(sql, &conflict.entity, &conflict.field)?;
-        let at: Option<Hlc> = known.hlc.parse().ok();
-        let is_lost = |head: &TextHead| head.hlc <= at && head.id != conflict.loser;
-        lost.extend(heads.into_iter().filter(is_lost).map(|head| head.id));
+        let key = (conflict.entity.as_str(), conflict.field.as_str());
+        let heads = merge::text::heads_within(sql, key, (value.get(), &known.hlc), None)?;
+        lost.extend(heads.into_iter().filter(|id| *id != conflict.loser));
     }
     Ok(lost)
 }

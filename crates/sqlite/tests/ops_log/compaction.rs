@@ -309,6 +309,10 @@ fn an_op_that_comes_late_shows_the_same_to_who_begins_with_a_snapshot_before_or_
         let expected = shown(&log);
         assert!(expected.ends_with("{}"), "the hub knows that its writer has seen it: {expected}");
         assert_eq!((shown(&early), shown(&behind)), (expected.clone(), expected), "{base}");
+        // Only a hub that is begun anew from such a spoke alone cannot know it (README, limits).
+        let anew = Log { now: log.now, ..Log::new() };
+        early.ops(0).iter().for_each(|(_, raw)| assert!(anew.push(&[raw]).is_whole));
+        assert!(shown(&anew).contains("e Value cf-"), "{}", shown(&anew));
         // A deletion that named what its writer saw, without the late op.
         let hlc = at(NOW + 4_000, 0, B);
         let deleted = format!(

@@ -77,7 +77,8 @@ fn a_cursor_is_proven_in_order_of_epoch_head_floor_and_id() {
     let changed = Err(LogRefusal::EpochChanged { policy: EpochPolicy::Repush });
     assert_eq!(prove(CursorClaim { epoch: Some("0000000000000000"), after: OpSeq(9), ..claim }), changed);
     assert_eq!(prove(CursorClaim { hub_id: Some(EPOCH), ..claim }), changed);
-    assert_eq!(prove(CursorClaim { after: OpSeq(6), ..claim }), Err(LogRefusal::Diverged));
+    let ahead = CursorClaim { after: OpSeq(6), after_id: None, ..claim };
+    assert_eq!(prove(ahead), Err(LogRefusal::Diverged), "whatever stood there");
     assert_eq!(prove(CursorClaim { after_id: Some("op-000002"), ..claim }), Err(LogRefusal::Diverged));
     assert_eq!(prove(CursorClaim { after: OpSeq(0), after_id: Some("x"), ..claim }), Ok(()));
     meta::set(&sql, meta::MetaKey::Floor, "3").unwrap();

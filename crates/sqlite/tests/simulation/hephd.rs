@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::random::Random;
 
+/// How far apart the times of its writes are, if they are apart.
+const COARSE_MS: i64 = 5_000;
+
 pub(crate) struct Hephd {
     /// Whether a cursor is replaced by a smaller one.
     replaces: bool,
@@ -27,8 +30,9 @@ impl Hephd {
         Self { replaces, cursor: String::new(), ops: BTreeSet::new() }
     }
 
-    /// Writes an op at `now`, as such a client spells it.
+    /// Writes an op at `now`, as such a client spells it. Its clock is a coarse one, so that others write at the same time.
     pub(crate) fn write(&mut self, now: i64, mark: &str, random: &mut Random) {
+        let now = now / COARSE_MS * COARSE_MS;
         let op = format!(
             "{{ \"hlc\":\"{now:017}-{:04}-laptop\",\"op\":\"node.set\", \"id\":\"n1\",\"x\":1.0,\"mark\":\"{mark}\"}}",
             random.below(2)

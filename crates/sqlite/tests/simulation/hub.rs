@@ -14,13 +14,17 @@ use ferry_core::ops::{
     spoke::{SpokePush, SpokeRefusal, SpokeRequest},
 };
 use ferry_protocol::ops::{
-    EpochPolicy, LogHead, OpResult, OpStatus, SnapshotHeader, SnapshotLine, SnapshotReader,
+    EpochPolicy, LogHead, OpCode, OpResult, OpStatus, SnapshotHeader, SnapshotLine, SnapshotReader,
 };
 use ferry_sqlite::{NativeSql, Result};
 use ferry_types::{OpSeq, Seq, UnixMillis};
 use rusqlite::Connection;
 
-use super::{hephd::Hephd, random::Random, spoke::copy};
+use super::{
+    hephd::Hephd,
+    random::Random,
+    spoke::{copy, open},
+};
 
 pub(crate) const MAX_SKEW_MS: i64 = 2_000;
 
@@ -76,7 +80,7 @@ pub(crate) fn transaction<T>(
 
 impl Hub {
     pub(crate) fn new(random: &mut Random, now: i64) -> Self {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = open();
         let (id, epoch) = (format!("{:032x}", u128::from(random.next())), format!("{:016x}", random.next()));
         meta::begin(&NativeSql(&connection), &id, &epoch).unwrap();
         Self {
@@ -218,10 +222,11 @@ impl Hub {
         let (clocks, commit) = (self.clocks(), Seq(self.commit));
         transaction(&self.connection, false, |sql| {
             let released = release_due(sql, &clocks, &PushLimits::default(), commit, 100)?;
-            assert!(
-                released.results.iter().all(|result| result.status != OpStatus::Rejected),
-                "{released:?}"
-            );
+            // An op of a store that was copied may name one that waits and give itself an earlier time: the one stays set aside.
+            let is_fit = |result: &OpResult| {
+                result.status != OpStatus::Rejected || result.code == Some(OpCode::BadBase)
+            };
+            assert!(released.results.iter().all(is_fit), "{released:?}");
             Ok(())
         });
         self.note_watermark();

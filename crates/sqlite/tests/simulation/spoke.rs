@@ -11,16 +11,24 @@ use ferry_core::ops::{
 use ferry_protocol::ops::{ConflictsListParams, LogHead, OpDraft, PageAnswer, ResolveParams, read_answer};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Seq, UnixMillis};
-use rusqlite::{Connection, backup::Backup};
+use rusqlite::{Connection, backup::Backup, config::DbConfig};
 
 use super::{
     hub::{Answer, transaction},
     random::Random,
 };
 
+/// A database that keeps its statements, as those of hubs and spokes do: without that, most of a schedule is parsing.
+pub(crate) fn open() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.set_prepared_statement_cache_capacity(256);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
+    connection
+}
+
 /// A copy of a database.
 pub(crate) fn copy(from: &Connection) -> Connection {
-    let mut to = Connection::open_in_memory().unwrap();
+    let mut to = open();
     Backup::new(from, &mut to).unwrap().run_to_completion(10_000, std::time::Duration::ZERO, None).unwrap();
     to
 }
@@ -49,7 +57,7 @@ fn step<T>(random: &mut Random, now: i64, work: impl FnOnce(&mut SpokeStep<'_>) 
 
 impl Spoke {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = open();
         let mut own = Random::new(random.next());
         prepare(&NativeSql(&connection), &mut || own.next()).unwrap();
         Self::with(connection, own, BTreeMap::new())
@@ -177,6 +185,8 @@ impl Spoke {
                 self.accepted = Some(hub_id);
                 None
             }
+            // The next exchange goes on.
+            Some(SpokeNext::Failed(SpokeFailure::Unstable)) => None,
             Some(SpokeNext::Failed(failure)) => panic!("an exchange failed: {failure}"),
         }
     }
@@ -185,7 +195,6 @@ impl Spoke {
     pub(crate) fn hear(&mut self, answer: &Answer, now: i64, crashes: bool) {
         let Some(mut exchange) = self.exchange.take() else { return };
         let now = now + self.offset_ms;
-        let rejected = exchange.counts().rejected;
         let random = &mut self.random;
         let heard = transaction(&self.connection, crashes, |sql| {
             step(random, now, |step| match answer {
@@ -205,8 +214,8 @@ impl Spoke {
         match heard {
             None => self.crash(),
             Some(()) => {
-                // No later edit of a text may hang on one that the hub refused.
-                if exchange.counts().rejected > rejected {
+                // No later edit of a text may hang on one that has left the log.
+                if exchange.take_dropped_own() {
                     self.texts = Texts::new(self.random.next());
                 }
                 self.exchange = Some(exchange);

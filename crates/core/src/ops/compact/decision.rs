@@ -1,8 +1,7 @@
 //! Whether an op may leave the log without a replica noticing (OPS-40).
 
-use ferry_protocol::ops::{CONFLICT_ID_PREFIX, FerryOp};
+use ferry_protocol::ops::FerryOp;
 use ferry_types::OpSeq;
-use serde::Deserialize;
 
 use super::owned;
 use crate::{
@@ -59,12 +58,6 @@ pub(in crate::ops) struct Candidate {
     origin: String,
     hlc: String,
     raw: String,
-}
-
-/// What the value of a conflict op says.
-#[derive(Deserialize)]
-struct Lost {
-    op: String,
 }
 
 impl Candidate {
@@ -157,11 +150,7 @@ impl Candidate {
 
 /// Its loser is no head.
 fn conflict<S: Sql>(sql: &S, op: &FerryOp, entity: &str, field: &str) -> Result<DropDecision, S::Error> {
-    let lost: Option<Lost> = op.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
-    let Some(lost) = lost.filter(|_| op.id.starts_with(CONFLICT_ID_PREFIX)) else {
-        return Ok(DropDecision::Stays);
-    };
-    let is_needed = merge::is_losing_head(sql, (entity, field), &lost.op, &op.hlc.to_string())?;
+    let is_needed = merge::is_losing_head(sql, (entity, field), op)?;
     Ok(if is_needed { DropDecision::Stays } else { DropDecision::Goes })
 }
 

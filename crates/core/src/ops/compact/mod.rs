@@ -5,7 +5,7 @@ mod decision;
 mod purge;
 mod texts;
 
-use std::ops::ControlFlow;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use ferry_types::{OpSeq, UnixMillis};
 
@@ -88,18 +88,18 @@ pub fn compact_step<S: Sql>(sql: &S, wanted: &Compaction) -> Result<CompactionSt
 
 /// Compacts a part of a spoke's log: what its hub has numbered up to the hub's floor. Texts stay as they are: the hub would
 /// not know the ops that a spoke made of them. The numbers of the spoke's own log are compared with none, so that it has
-/// no floor.
+/// no floor. `waiting`: entities of ops that the hub may still refuse; what only these cover would be missed then.
 ///
 /// # Errors
 /// What storage reports.
 pub fn compact_acknowledged<S: Sql>(
     sql: &S,
     hub_floor: OpSeq,
-    after: OpSeq,
-    most: usize,
+    (after, most): (OpSeq, usize),
+    waiting: &HashSet<String>,
 ) -> Result<(u64, Option<OpSeq>), S::Error> {
     let mut work = Work { sql, dropped: 0, floor: OpSeq(0) };
-    let next = work.range(RANGE_OF_HUB, after, most, hub_floor.into())?;
+    let next = work.range(RANGE_OF_HUB, (after, most), hub_floor.into(), waiting)?;
     Ok((work.dropped, next))
 }
 
@@ -150,7 +150,8 @@ impl<S: Sql> Work<'_, S> {
             Ok((row::seq_of(row.integer(0)?)?, row.integer(1)? < wanted.cut()))
         })?;
         let Some((first, true)) = first else { return Ok(texts()) };
-        let next = self.range(RANGE, OpSeq(first.0 - 1), wanted.most, wanted.cut().into())?;
+        let next =
+            self.range(RANGE, (OpSeq(first.0 - 1), wanted.most), wanted.cut().into(), &HashSet::new())?;
         Ok(next.map(Progress::Log).or_else(texts))
     }
 
@@ -158,14 +159,17 @@ impl<S: Sql> Work<'_, S> {
     fn range(
         &mut self,
         query: &str,
-        after: OpSeq,
-        most: usize,
+        (after, most): (OpSeq, usize),
         bound: Value<'_>,
+        spared: &HashSet<String>,
     ) -> Result<Option<OpSeq>, S::Error> {
         let end = OpSeq(after.0.saturating_add(most as u64));
         let mut candidates = Vec::new();
         self.sql.query(query, &[after.into(), end.into(), bound], &mut |row| {
-            candidates.push(Candidate::read::<S::Error>(row)?);
+            let candidate = Candidate::read::<S::Error>(row)?;
+            if candidate.entity.as_ref().is_none_or(|entity| !spared.contains(entity)) {
+                candidates.push(candidate);
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         for candidate in candidates {

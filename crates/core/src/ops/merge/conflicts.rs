@@ -5,8 +5,9 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use ferry_protocol::ops::{FerryOp, MERGED_TEXT_ID_PREFIX, canonical_digest, conflict_id, conflict_op};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{Fold, NewConflict};
+use super::{Fold, NewConflict, text};
 use crate::{
     ops::{StoreRole, row},
     sql::{Sql, Value},
@@ -22,13 +23,10 @@ const STANDS: &str = "SELECT e.dead, f.winner, f.is_head, f.text_id, f.text_is_h
 const OTHER: &str = "SELECT digest FROM _ferry_op_heads WHERE id = ?3 AND entity = ?1 AND field = ?2";
 const OTHER_VIA: &str = "SELECT digest FROM _ferry_op_heads
     WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND via = ?3";
-/// Conflicts about compacted texts of an entity: losers, and their times.
-const OF_MERGED_TEXTS: &str = "SELECT c.id, c.field, c.loser, o.hlc, c.open FROM _ferry_op_conflicts AS c
+/// Conflicts about compacted texts of an entity.
+const OF_MERGED_TEXTS: &str = "SELECT o.raw, c.open FROM _ferry_op_conflicts AS c
     JOIN _ferry_ops AS o ON o.id = c.id WHERE c.entity = ?1 AND c.loser >= 'tc-' AND c.loser < 'tc.'";
 const IS_THERE: &str = "SELECT 1 FROM _ferry_ops WHERE id = ?1";
-const HAS_TEXT_HEAD: &str = "SELECT 1 FROM _ferry_op_fields
-        WHERE entity = ?1 AND field = ?2 AND text_is_head = 1 AND text_hlc <= ?3
-    UNION ALL SELECT 1 FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND hlc <= ?3";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 
 /// Heads that may be in conflict: those that are not the newest of their field, and all of deleted entities.
@@ -128,64 +126,64 @@ pub fn record_conflicts<S: Sql>(sql: &S) -> Result<Vec<NewConflict>, S::Error> {
 
 /// What the value of a conflict op says.
 #[derive(Deserialize)]
-struct Lost<'a> {
+struct LostWrite<'a> {
     #[serde(borrow)]
     op: Cow<'a, str>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// What the conflict op `conflict` says that was lost; `None`: it is not of the form that hubs write.
+fn lost_write(conflict: &FerryOp) -> Option<LostWrite<'_>> {
+    let lost: LostWrite<'_> = serde_json::from_str(conflict.value.as_deref()?).ok()?;
+    // An id that belongs to another op would be opened and closed with that one.
+    (conflict_id(&lost.op) == conflict.id).then_some(lost)
 }
 
 /// Takes in a conflict op that a hub wrote.
 pub(super) fn arrived<S: Sql>(sql: &S, op: &FerryOp, entity: &str) -> Result<(), S::Error> {
-    let lost: Option<Lost<'_>> = op.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
-    let (Some(lost), Some(field)) = (lost, op.field.as_deref()) else { return Ok(()) };
-    // An id that belongs to another op would be opened and closed with that one.
-    if conflict_id(&lost.op) != op.id {
-        return Ok(());
-    }
-    let is_open = is_open(sql, (entity, field), &lost.op, &op.hlc.to_string(), "")?;
+    let (Some(lost), Some(field)) = (lost_write(op), op.field.as_deref()) else { return Ok(()) };
+    let is_open = is_open(sql, (entity, field), &lost, &op.hlc.to_string(), None)?;
     put(sql, op, entity, field, &lost.op, is_open)
 }
 
-/// Whether the write `loser` of this time is in conflict. The op `arriving` is merged, and stored after this.
+/// Whether the write `lost` of this time is in conflict. The op `arriving` is merged, and stored after this.
 fn is_open<S: Sql>(
     sql: &S,
     (entity, field): (&str, &str),
-    loser: &str,
+    lost: &LostWrite<'_>,
     hlc: &str,
-    arriving: &str,
+    arriving: Option<&FerryOp>,
 ) -> Result<bool, S::Error> {
-    if loser == arriving || !is_text_of_others(sql, loser)? {
-        return Ok(standing(sql, entity, field, loser)? != Standing::Settled);
+    if arriving.is_some_and(|op| op.id == lost.op) || !is_text_of_others(sql, &lost.op)? {
+        return Ok(standing(sql, entity, field, &lost.op)? != Standing::Settled);
     }
     let is_dead = sql.first(STANDS, &[entity.into(), field.into()], |row| Ok(row.integer(0)? == 1))?;
-    Ok(is_dead == Some(true) && has_text_head(sql, entity, field, hlc)?)
+    Ok(is_dead == Some(true)
+        && !text::heads_within(sql, (entity, field), (lost.value.get(), hlc), arriving)?.is_empty())
 }
 
-/// Whether the write `loser` of this time, of which a conflict tells, is still a head, so that the conflict may not be
-/// forgotten.
+/// Whether what the op `conflict` tells of is still a head, so that the conflict may not be forgotten. What is no conflict
+/// op of a hub's tells of something for ever.
 ///
 /// # Errors
 /// What storage reports.
 pub fn is_losing_head<S: Sql>(
     sql: &S,
     (entity, field): (&str, &str),
-    loser: &str,
-    hlc: &str,
+    conflict: &FerryOp,
 ) -> Result<bool, S::Error> {
-    if is_text_of_others(sql, loser)? {
-        return has_text_head(sql, entity, field, hlc);
+    let Some(lost) = lost_write(conflict) else { return Ok(true) };
+    if is_text_of_others(sql, &lost.op)? {
+        let hlc = conflict.hlc.to_string();
+        return Ok(!text::heads_within(sql, (entity, field), (lost.value.get(), &hlc), None)?.is_empty());
     }
-    is_head(sql, entity, field, loser)
+    is_head(sql, entity, field, &lost.op)
 }
 
-/// Whether an op is a text that another store merged: here are the edits that its hub merged, or another merged op that
-/// holds them. They are no newer.
+/// Whether an op is a text that another store merged.
 fn is_text_of_others<S: Sql>(sql: &S, op: &str) -> Result<bool, S::Error> {
     Ok(op.starts_with(MERGED_TEXT_ID_PREFIX) && sql.first(IS_THERE, &[op.into()], |_| Ok(()))?.is_none())
-}
-
-fn has_text_head<S: Sql>(sql: &S, entity: &str, field: &str, hlc: &str) -> Result<bool, S::Error> {
-    let parameters = [entity.into(), field.into(), hlc.into()];
-    Ok(sql.first(HAS_TEXT_HEAD, &parameters, |_| Ok(()))?.is_some())
 }
 
 fn put<S: Sql>(
@@ -223,14 +221,18 @@ impl<S: Sql> Fold<'_, S> {
     pub(super) fn settle_merged_texts(&self) -> Result<(), S::Error> {
         let mut found = Vec::new();
         self.sql.query(OF_MERGED_TEXTS, &[self.entity.into()], &mut |row| {
-            let text = |column| row.text(column).map(str::to_owned);
-            found.push((text(0)?, text(1)?, text(2)?, text(3)?, row.integer(4)? == 1));
+            found.push((row.text(0)?.to_owned(), row.integer(1)? == 1));
             Ok(ControlFlow::Continue(()))
         })?;
-        for (id, field, loser, hlc, was_open) in found {
-            let is_open = is_open(self.sql, (self.entity, &field), &loser, &hlc, &self.op.id)?;
+        for (raw, was_open) in found {
+            let conflict = row::read_ferry(&raw)?;
+            let (Some(lost), Some(field)) = (lost_write(&conflict), conflict.field.as_deref()) else {
+                continue;
+            };
+            let hlc = conflict.hlc.to_string();
+            let is_open = is_open(self.sql, (self.entity, field), &lost, &hlc, Some(self.op))?;
             if is_open != was_open {
-                self.sql.execute(if is_open { OPEN } else { CLOSE }, &[(*id).into()])?;
+                self.sql.execute(if is_open { OPEN } else { CLOSE }, &[(*conflict.id).into()])?;
             }
         }
         Ok(())

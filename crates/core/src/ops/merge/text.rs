@@ -5,11 +5,16 @@
 use std::ops::ControlFlow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ferry_protocol::ops::{MERGED_TEXT_ID_PREFIX, OpCode, OpKind, json_text};
+use ferry_protocol::ops::{FerryOp, MERGED_TEXT_ID_PREFIX, OpCode, OpKind, json_text};
 use ferry_types::Hlc;
 
 pub(in crate::ops) use super::document::{BadSplice, Document};
-use super::{Fold, Integrated, document, heads::NewHead, state::Greatest, update::BadUpdate};
+use super::{
+    Fold, Integrated, document,
+    heads::NewHead,
+    state::Greatest,
+    update::{self, BadUpdate},
+};
 use crate::{
     ops::row::read_ferry,
     sql::{Damaged, Sql},
@@ -32,6 +37,12 @@ const UNFOLDED: &str = "SELECT entity, field FROM _ferry_op_fields WHERE unfolde
 const HEADS: &str = "SELECT text_id, text_hlc, substr(text_hlc, 19) FROM _ferry_op_fields
         WHERE entity = ?1 AND field = ?2 AND text_is_head = 1
     UNION SELECT id, hlc, origin FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text'";
+/// The same up to a time, with the texts of those that are in the log.
+const HEADS_UNTIL: &str = "SELECT h.id, o.raw FROM (
+        SELECT text_id AS id FROM _ferry_op_fields
+            WHERE entity = ?1 AND field = ?2 AND text_is_head = 1 AND text_hlc <= ?3
+        UNION SELECT id FROM _ferry_op_heads WHERE entity = ?1 AND field = ?2 AND kind = 'text' AND hlc <= ?3
+    ) AS h LEFT JOIN _ferry_ops AS o ON o.id = h.id AND o.kind = 'text' ORDER BY h.id";
 const NAMED: &str = "SELECT 1 FROM _ferry_op_edges WHERE entity = ?1 AND parent = ?2 AND removes = 0";
 const LOOK_UP: &str = "SELECT hlc, op_seq FROM _ferry_ops WHERE id = ?1 AND entity = ?2
     UNION ALL SELECT hlc, NULL FROM _ferry_op_seen WHERE id = ?1";
@@ -78,6 +89,39 @@ pub fn heads<S: Sql>(sql: &S, entity: &str, field: &str) -> Result<Vec<TextHead>
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(heads)
+}
+
+/// The heads of a text that an op stands for which another store merged of edits; here are the edits, or another merged op
+/// that holds them. `lost`: its value; they are no newer than `hlc`. `arriving`: an op that is merged and not stored yet.
+///
+/// # Errors
+/// What storage reports.
+pub fn heads_within<S: Sql>(
+    sql: &S,
+    (entity, field): (&str, &str),
+    (lost, hlc): (&str, &str),
+    arriving: Option<&FerryOp>,
+) -> Result<Vec<String>, S::Error> {
+    let mut found = Vec::new();
+    sql.query(HEADS_UNTIL, &[entity.into(), field.into(), hlc.into()], &mut |row| {
+        let raw = row.optional_text(1)?.map(str::to_owned);
+        found.push((row.text(0)?.to_owned(), raw));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let whole = update_of(lost).and_then(|update| update::check(&update).ok());
+    let mut within = Vec::new();
+    for (id, raw) in found {
+        let value = match raw {
+            Some(raw) => read_ferry(&raw)?.value,
+            None => arriving.filter(|op| op.id == id).and_then(|op| op.value.clone()),
+        };
+        let edit = value.and_then(|value| update_of(&value)).and_then(|update| update::check(&update).ok());
+        // Of what is inside another merged op nothing but its time is known.
+        if edit.zip(whole.as_ref()).is_none_or(|(edit, whole)| edit.is_within(whole)) {
+            within.push(id);
+        }
+    }
+    Ok(within)
 }
 
 /// The value of one `text` op that does what those with `values` do together, in any order: JSON, as they are. `None`: some

@@ -42,6 +42,21 @@ pub(super) struct UpdateShape {
     pub(super) brings: Vec<(u64, u64, u64)>,
     /// By client: how many clocks of it must be there.
     pub(super) needs: Vec<(u64, u64)>,
+    /// By client: clocks that it deletes, from this one to the one behind the last.
+    deletes: Vec<(u64, u64, u64)>,
+}
+
+impl UpdateShape {
+    /// Whether all that the update brings, or if it only deletes, all that it deletes, is in `other` too.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let (own, all) = match &*self.brings {
+            [] => (&self.deletes, &other.deletes),
+            _ => (&self.brings, &other.brings),
+        };
+        own.iter().all(|(client, start, end)| {
+            all.iter().any(|(of, from, until)| of == client && from <= start && end <= until)
+        })
+    }
 }
 
 /// Reads the shape of `bytes`, an update of a text.
@@ -64,7 +79,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<UpdateShape, BadUpdate> {
         brings.push((client, start, clock));
     }
     distinct(brings.iter().map(|(client, ..)| *client).collect())?;
-    let mut deleted = Vec::new();
+    let (mut deleted, mut deletes) = (Vec::new(), Vec::new());
     for _ in 0..reader.count(2)? {
         let client = reader.client()?;
         for _ in 0..reader.count(2)? {
@@ -73,6 +88,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<UpdateShape, BadUpdate> {
                 return Err(BadUpdate::Malformed);
             }
             reader.need(client, clock + length);
+            deletes.push((client, clock, clock + length));
         }
         deleted.push(client);
     }
@@ -80,7 +96,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<UpdateShape, BadUpdate> {
     if !reader.rest.is_empty() {
         return Err(BadUpdate::Malformed);
     }
-    Ok(UpdateShape { brings, needs: reader.needs.into_iter().filter(|(_, clocks)| *clocks > 0).collect() })
+    let needs = reader.needs.into_iter().filter(|(_, clocks)| *clocks > 0).collect();
+    Ok(UpdateShape { brings, needs, deletes })
 }
 
 fn distinct(mut clients: Vec<u64>) -> Result<(), BadUpdate> {
@@ -200,11 +217,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_edit_is_within_what_brings_or_deletes_as_much() {
+        let shape = |brings: &[(u64, u64, u64)], deletes: &[(u64, u64, u64)]| UpdateShape {
+            brings: brings.to_vec(),
+            needs: Vec::new(),
+            deletes: deletes.to_vec(),
+        };
+        let whole = shape(&[(1, 0, 9), (2, 0, 4)], &[(1, 2, 6)]);
+        for (edit, is_within) in [
+            (shape(&[(1, 3, 9)], &[]), true),
+            (shape(&[(1, 3, 10)], &[]), false),
+            (shape(&[(3, 0, 1)], &[(1, 2, 3)]), false),
+            (shape(&[], &[(1, 3, 6)]), true),
+            (shape(&[], &[(1, 0, 3)]), false),
+        ] {
+            assert_eq!(edit.is_within(&whole), is_within, "{edit:?}");
+        }
+    }
+
+    #[test]
     fn updates_of_the_specification_pass_and_what_is_cut_or_goes_on_does_not() {
         let update = b"\x01\x01\x01\x00\x04\x01\x01t\x08Buy milk\x00";
-        assert_eq!(check(update), Ok(UpdateShape { brings: vec![(1, 0, 8)], needs: Vec::new() }));
+        assert_eq!(check(update), Ok(UpdateShape { brings: vec![(1, 0, 8)], ..UpdateShape::default() }));
         let on_it = b"\x01\x01\x02\x00\x84\x01\x07\x08 and tea\x01\x01\x01\x00\x01";
-        assert_eq!(check(on_it), Ok(UpdateShape { brings: vec![(2, 0, 8)], needs: vec![(1, 8)] }));
+        assert_eq!(
+            check(on_it),
+            Ok(UpdateShape { brings: vec![(2, 0, 8)], needs: vec![(1, 8)], deletes: vec![(1, 0, 1)] })
+        );
         for end in 0..update.len() {
             assert_eq!(check(&update[..end]), Err(BadUpdate::Malformed), "{end}");
         }

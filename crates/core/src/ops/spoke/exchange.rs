@@ -58,6 +58,8 @@ pub struct SpokeExchange {
     /// Digest of the credential, until it is noted.
     credential: Option<String>,
     warnings: Vec<String>,
+    /// Own ops have left the log since that was last asked.
+    has_dropped_own: bool,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl SpokeExchange {
             trusts_stored: true,
             credential: None,
             warnings: Vec::new(),
+            has_dropped_own: false,
         }
     }
 
@@ -125,6 +128,12 @@ impl SpokeExchange {
     #[must_use]
     pub const fn counts(&self) -> SyncCounts {
         self.counts
+    }
+
+    /// Whether own ops have left the log since the last call: who is editing a text goes on as another client of yrs, for its
+    /// clocks are told to others, and may not be given to other edits.
+    pub const fn take_dropped_own(&mut self) -> bool {
+        std::mem::replace(&mut self.has_dropped_own, false)
     }
 
     /// What an operator should know, since the last call.
@@ -306,7 +315,8 @@ impl SpokeExchange {
 /// Drops a part of what the hub has dropped; gives where the next part begins.
 fn compact<S: Sql>(sql: &S, after: OpSeq) -> Result<Option<OpSeq>, S::Error> {
     let Some(peer) = peer::current(sql)?.filter(|peer| peer.compacted < peer.floor) else { return Ok(None) };
-    let (_, next) = compact_acknowledged(sql, peer.floor, after, COMPACT_OPS_MAX)?;
+    let waiting = outbox::waiting_entities(sql)?;
+    let (_, next) = compact_acknowledged(sql, peer.floor, (after, COMPACT_OPS_MAX), &waiting)?;
     if next.is_none() {
         peer::set_compacted(sql, peer.floor)?;
     }

@@ -1,6 +1,6 @@
 //! What became of the spoke's own ops on their way to the hub. An op that is not here is stored there.
 
-use std::ops::ControlFlow;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use ferry_protocol::ops::Skip;
 use ferry_types::OpSeq;
@@ -53,10 +53,11 @@ pub(super) struct OutboxEntry {
     pub(super) hlc: String,
 }
 
-/// Notes the op with this number of the store, to be pushed.
-pub(super) fn add_stored<S: Sql>(sql: &S, seq: OpSeq) -> Result<(), S::Error> {
-    let insert = "INSERT INTO _ferry_op_outbox(id, state, hlc) SELECT id, 'pending', hlc FROM _ferry_ops WHERE op_seq = ?1";
-    sql.execute(insert, &[integer(seq).into()]).map(drop)
+/// Notes the ops with these numbers of the store, to be pushed.
+pub(super) fn add_stored<S: Sql>(sql: &S, first: OpSeq, last: OpSeq) -> Result<(), S::Error> {
+    let insert = "INSERT INTO _ferry_op_outbox(id, state, hlc)
+        SELECT id, 'pending', hlc FROM _ferry_ops WHERE op_seq BETWEEN ?1 AND ?2";
+    sql.execute(insert, &[integer(first).into(), integer(last).into()]).map(drop)
 }
 
 /// Notes an op of this spoke's own, to be pushed.
@@ -246,6 +247,18 @@ pub(super) fn unstored_from<S: Sql>(sql: &S, hlc: &str) -> Result<Vec<String>, S
     let select = "SELECT id FROM _ferry_op_outbox WHERE hlc >= ?1
         AND (state = 'pending' OR (state = 'quarantined' AND code = 'clock_ahead')) ORDER BY hlc";
     ids(sql, select, hlc)
+}
+
+/// Entities of the ops that wait to be pushed, or to be released by the hub.
+pub(super) fn waiting_entities<S: Sql>(sql: &S) -> Result<HashSet<String>, S::Error> {
+    let select = "SELECT o.entity FROM _ferry_op_outbox x JOIN _ferry_ops o ON o.id = x.id
+        WHERE x.state IN ('pending', 'quarantined') AND o.entity IS NOT NULL";
+    let mut found = HashSet::new();
+    sql.query(select, &[], &mut |row| {
+        found.insert(row.text(0)?.to_owned());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
 }
 
 fn ids<S: Sql>(sql: &S, select: &str, parameter: &str) -> Result<Vec<String>, S::Error> {

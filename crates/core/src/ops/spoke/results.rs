@@ -49,13 +49,24 @@ impl PushAnswer<'_> {
             if result.differs {
                 warnings.push(format!("op {id}: the hub holds another op under this id, and keeps that one"));
             }
+            let cursor = passed.map_or(self.cursor, |(seq, _)| seq);
+            if self.moves_cursor
+                && result.status == OpStatus::Accepted
+                && let Some(seq) = result.seq.filter(|seq| *seq == cursor.next())
+            {
+                // What nearly every result says.
+                counts.pushed += 1;
+                log::acknowledge(sql, id, seq)?;
+                outbox::remove(sql, id)?;
+                passed = Some((seq, id));
+                continue;
+            }
             let entry = outbox::entry(sql, id)?;
             let own =
                 entry.filter(|entry| matches!(entry.state, OutboxState::Pending | OutboxState::Quarantined));
             match (result.status, own) {
                 (OpStatus::Accepted | OpStatus::Duplicate, own) => {
                     counts.pushed += 1;
-                    let cursor = passed.map_or(self.cursor, |(seq, _)| seq);
                     if self.stored(sql, id, result, (own.as_ref(), cursor))? {
                         passed = Some((cursor.next(), id));
                     }

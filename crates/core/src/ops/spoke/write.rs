@@ -107,8 +107,9 @@ fn note<S: Sql>(sql: &S, appended: Result<AppendedOps, OpsRefusal>) -> Result<Wr
         Ok(appended) => appended,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    for op in &appended.effect.ops {
-        outbox::add_stored(sql, op.seq)?;
+    // A spoke numbers what it writes without a gap, and nothing else is written by a call.
+    if let [first, .., last] | [first @ last] = &*appended.effect.ops {
+        outbox::add_stored(sql, first.seq, last.seq)?;
     }
     Ok(Ok(WrittenOps { ops: appended.written }))
 }

@@ -72,6 +72,7 @@ impl SpokeExchange {
             self.warnings
                 .push("the hub's log was emptied on purpose: what came from it is dropped here".to_owned());
             recovery::discard(sql, (hub_id, epoch), &self.target, step)?;
+            self.has_dropped_own = true;
             self.phase = Phase::Pull;
         } else if peer.hub_id == hub_id || self.accepted.as_deref() == Some(hub_id) {
             self.give_all(sql, hub_id, epoch)?;
@@ -163,7 +164,9 @@ impl SpokeExchange {
                 Phase::Failed(SpokeFailure::Garbled("its results are not those of the ops that were pushed"));
             return Ok(());
         }
+        let rejected = self.counts.rejected;
         answer.store(sql, &mut self.counts, &mut self.warnings, step)?;
+        self.has_dropped_own |= self.counts.rejected > rejected;
         if let Phase::Relay { waiting, .. } = &mut self.phase {
             waiting.drain(..ids.len().min(waiting.len()));
         }
@@ -242,6 +245,7 @@ impl SpokeExchange {
         self.counts.pulled += counts.pulled;
         self.counts.applied += counts.applied;
         self.warnings.extend(warnings);
+        self.has_dropped_own = true;
         self.phase = Phase::Pull;
         Ok(())
     }
@@ -297,6 +301,7 @@ impl SpokeExchange {
                 )?,
             }
             self.counts.rejected += 1;
+            self.has_dropped_own = true;
             return Ok(());
         }
         self.batch = ((asked.len() / 2).max(1), (self.batch.1 / 2).max(1));
