@@ -66,7 +66,12 @@ fn spokes_of_a_hub_that_compacts_at_any_moment_end_equal() {
 // Verifies: OPS-31, OPS-32, OPS-33
 #[test]
 fn a_hub_that_is_put_back_gets_its_ops_again() {
-    run("restores", Faults { network: true, crashes: true, restores: true, ..Faults::default() }, &[]);
+    // 109 tells a hub that does not prove cursors by their op, 355 a spoke that does not ask for what it had stored behind its.
+    run(
+        "restores",
+        Faults { network: true, crashes: true, restores: true, ..Faults::default() },
+        &[109, 355],
+    );
 }
 
 // Verifies: OPS-14
