@@ -134,6 +134,40 @@ pub struct PageWriter {
     page_size: PageSize,
     page_count: PageCount,
     new: NewImage,
+    /// SQLite's count of commits of others, taken while the write lock keeps them away.
+    data_version: i64,
+}
+
+/// Pages that are committed, and a connection that knows whether others have committed since.
+pub struct CommittedPages {
+    connection: Connection,
+    data_version: i64,
+}
+
+impl CommittedPages {
+    /// Whether the file is still what was committed.
+    ///
+    /// # Errors
+    /// When SQLite reports one.
+    pub fn is_newest(&self) -> Result<bool> {
+        Ok(data_version(&self.connection)? == self.data_version)
+    }
+
+    /// Moves the WAL, if there is one, into the file and empties it, as far as readers allow without waiting for them.
+    ///
+    /// # Errors
+    /// When SQLite reports one other than busy.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn data_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 
 /// What a [`PageWriter`] knows of the image from the start.
@@ -155,6 +189,7 @@ impl PageWriter {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy, Schema::Ignored)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let (page_size, old_count) = dimensions(&connection)?;
+        let data_version = data_version(&connection)?;
         if page1.len() != page_size.bytes() {
             return Err(Error::Damaged(format!(
                 "page 1 has {} bytes, the file's pages {page_size}",
@@ -176,7 +211,7 @@ impl PageWriter {
             // Dropped, it stays in the connection's cache, prepared.
             drop(connection.prepare_cached(statement)?);
         }
-        Ok(Self { connection, page_size, page_count: old_count, new })
+        Ok(Self { connection, page_size, page_count: old_count, new, data_version })
     }
 
     /// Replaces a page other than page 1; the lock page is passed over.
@@ -199,6 +234,16 @@ impl PageWriter {
     /// # Errors
     /// When SQLite cannot commit; the file is as before.
     pub fn commit(self) -> Result<()> {
+        let committed = self.commit_and_watch()?;
+        committed.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    /// As [`Self::commit`], but the connection stays, to tell of later commits.
+    ///
+    /// # Errors
+    /// When SQLite cannot commit; the file is as before.
+    pub fn commit_and_watch(self) -> Result<CommittedPages> {
+        // Nobody else commits while the write lock is held.
         self.run(WRITE_PAGE, (PageNo::FIRST.get(), &self.new.page1))?;
         if self.new.page_count < self.page_count {
             // Behind all pages: one written after it would cancel it.
@@ -206,7 +251,7 @@ impl PageWriter {
         }
         self.run(&self.new.set_cookie, [])?;
         self.run(COMMIT, [])?;
-        self.connection.close().map_err(|(_, error)| error.into())
+        Ok(CommittedPages { connection: self.connection, data_version: self.data_version })
     }
 
     /// Runs one of the statements that [`Self::begin`] prepared.

@@ -14,7 +14,7 @@ use ferry_sqlite::{
     sidecars,
 };
 use ferry_types::{PageCount, PageNo, PageSize};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
 
 use crate::{ClientError, Result};
 
@@ -152,29 +152,7 @@ impl LocalImage {
     /// # Errors
     /// When SQLite cannot read it.
     pub fn read(&self, number: PageNo, page: &mut [u8]) -> Result<()> {
-        let found = self
-            .connection
-            .prepare_cached(&format!("SELECT data FROM {PAGES} WHERE pgno = ?1"))
-            .and_then(|mut statement| {
-                statement
-                    .query_row([number.get()], |row| {
-                        let data = row.get_ref(0)?.as_blob()?;
-                        let whole = data.len() == page.len();
-                        if whole {
-                            page.copy_from_slice(data);
-                        }
-                        Ok(whole)
-                    })
-                    .optional()
-            })
-            .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
-        match found {
-            Some(true) => Ok(()),
-            _ => Err(ClientError::file(
-                "FILE_DAMAGED",
-                format!("{}: page {number} cannot be read", self.path.display()),
-            )),
-        }
+        read_page(&self.connection, &self.path, number, page)
     }
 
     /// All pages in order; `each` gets number and data.
@@ -191,6 +169,29 @@ impl LocalImage {
             }
         }
         Ok(())
+    }
+
+    /// Has the WAL stay as it is when this connection, perhaps the last one, is closed: what was said of the file with its
+    /// [`super::FileMark`] stays true then.
+    ///
+    /// # Errors
+    /// When SQLite reports one.
+    pub fn leave_wal(&self) -> Result<()> {
+        let has_content = sidecars::beside(&self.path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0);
+        if has_content {
+            self.connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Appends these pages to `into`, page 1 in normal form.
+    ///
+    /// # Errors
+    /// When SQLite cannot read them.
+    pub fn read_normal(&self, pages: &[PageNo], into: &mut Vec<u8>) -> Result<()> {
+        read_normal(pages, self.page_size, self.page_count, into, |page, data| self.read(page, data))
     }
 
     /// Ends the read transaction; what is left tells whether others have changed the database since.
@@ -250,6 +251,17 @@ impl Base {
         &self.first
     }
 
+    /// Appends these pages to `into`, page 1 in normal form. Whether they are still those of the image tells
+    /// [`Self::is_unchanged`] afterwards, and the root that they lead to.
+    ///
+    /// # Errors
+    /// When SQLite cannot read them.
+    pub fn read_normal(&self, pages: &[PageNo], into: &mut Vec<u8>) -> Result<()> {
+        read_normal(pages, self.page_size, self.page_count, into, |page, data| {
+            read_page(&self.connection, &self.path, page, data)
+        })
+    }
+
     /// Whether the database is still what was read: nobody committed (SQLite tells a connection of every
     /// commit but its own), and the path still names the same file.
     ///
@@ -259,6 +271,49 @@ impl Base {
         let now = data_version(&self.connection)
             .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
         Ok(now == self.data_version && FileIdentity::of(&self.path)? == self.identity)
+    }
+}
+
+fn read_normal(
+    pages: &[PageNo],
+    size: PageSize,
+    count: PageCount,
+    into: &mut Vec<u8>,
+    read: impl Fn(PageNo, &mut [u8]) -> Result<()>,
+) -> Result<()> {
+    for page in pages {
+        let from = into.len();
+        into.resize(from + size.bytes(), 0);
+        read(*page, &mut into[from..])?;
+        if *page == PageNo::FIRST {
+            header::normalize(&mut into[from..], count);
+        }
+    }
+    Ok(())
+}
+
+fn read_page(connection: &Connection, path: &Path, number: PageNo, page: &mut [u8]) -> Result<()> {
+    let found = connection
+        .prepare_cached(&format!("SELECT data FROM {PAGES} WHERE pgno = ?1"))
+        .and_then(|mut statement| {
+            statement
+                .query_row([number.get()], |row| {
+                    let data = row.get_ref(0)?.as_blob()?;
+                    let whole = data.len() == page.len();
+                    if whole {
+                        page.copy_from_slice(data);
+                    }
+                    Ok(whole)
+                })
+                .optional()
+        })
+        .map_err(|error| ClientError::sqlite(path.display(), &error))?;
+    match found {
+        Some(true) => Ok(()),
+        _ => {
+            let message = format!("{}: page {number} cannot be read", path.display());
+            Err(ClientError::file("FILE_DAMAGED", message))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! image itself, with holes where pages of the local file stay.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     ops::ControlFlow,
@@ -9,18 +10,23 @@ use std::{
     sync::Arc,
 };
 
-use ferry_core::pages::{PageSet, header, tree};
+use ferry_core::pages::{header, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
 mod leftover;
 
-use super::{paths, point, scan::root_of};
+use super::{
+    at::{read_at, write_at},
+    paths, point,
+    scan::root_of,
+};
 use crate::{ClientError, Result, pages::wire::PageSink, progress::Progress};
 
 const SUFFIX: &str = "-ferry-part";
 /// Where page 1 tells the journal mode, and what it says of a rollback journal (SQLite file format, 1.3.3).
 const FORMAT_VERSIONS_AT: u64 = 18;
 const ROLLBACK_VERSIONS: [u8; 2] = [1, 1];
+const WAL_VERSIONS: [u8; 2] = [2, 2];
 
 /// A received image, not yet in its place. Dropped, it is removed.
 pub struct Part {
@@ -28,10 +34,7 @@ pub struct Part {
     path: PathBuf,
     page_size: PageSize,
     page_count: PageCount,
-    /// What the image's leaves are known to be: received, or the local file's own.
-    leaves: Vec<Leaf>,
-    known: PageSet,
-    received: PageSet,
+    received: BTreeMap<PageNo, Leaf>,
     /// Room for page 1 in normal form.
     room: Vec<u8>,
     progress: Arc<dyn Progress>,
@@ -39,8 +42,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Makes the part of `file` for an image of this shape. `local` are the leaves of the local file if it has
-    /// the same page size: the hub does not send what equals them.
+    /// Makes the part of `file` for an image of this shape.
     ///
     /// # Errors
     /// When another run works on the same file, something of others has the part's name, or the disk does not allow it.
@@ -48,7 +50,6 @@ impl Part {
         file: &Path,
         page_size: PageSize,
         page_count: PageCount,
-        local: &[Leaf],
         progress: Arc<dyn Progress>,
     ) -> Result<Self> {
         let path = paths::beside(file, SUFFIX);
@@ -56,24 +57,8 @@ impl Part {
         let failed = |error: &io::Error| ClientError::io(path.display(), error);
         let bytes = u64::from(page_count.0) * u64::from(page_size.get());
         part.set_len(bytes).map_err(|error| failed(&error))?;
-        let count = page_count.0 as usize;
-        let mut leaves = vec![Leaf::LOCK_PAGE; count];
-        let kept = local.len().min(count);
-        leaves[..kept].copy_from_slice(&local[..kept]);
-        let own = page_count.pages().take(kept);
-        let lock_page = Some(page_size.lock_page()).filter(|page| page_count.contains(*page));
-        Ok(Self {
-            file: part,
-            path,
-            page_size,
-            page_count,
-            leaves,
-            known: own.chain(lock_page).collect(),
-            received: PageSet::default(),
-            room: Vec::new(),
-            progress,
-            placed: false,
-        })
+        let (received, room) = (BTreeMap::new(), Vec::new());
+        Ok(Self { file: part, path, page_size, page_count, received, room, progress, placed: false })
     }
 
     /// Bytes per page.
@@ -94,15 +79,40 @@ impl Part {
         &self.path
     }
 
-    /// The image's leaves; whole once [`Self::verify`] has said so.
-    #[must_use]
-    pub fn leaves(&self) -> &[Leaf] {
-        &self.leaves
+    /// The pages that were received and their leaves, ascending.
+    pub fn received(&self) -> impl ExactSizeIterator<Item = (PageNo, Leaf)> + '_ {
+        self.received.iter().map(|(page, leaf)| (*page, *leaf))
     }
 
-    /// The pages that were received, ascending.
-    pub fn received(&self) -> impl Iterator<Item = PageNo> + '_ {
-        self.received.iter()
+    /// The leaves of an image of which all pages were received.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<Leaf> {
+        self.leaves_over(&[])
+    }
+
+    /// The image's leaves, where those of the pages that were not received are those of the local file.
+    #[must_use]
+    pub fn leaves_over(&self, local: &[Leaf]) -> Vec<Leaf> {
+        let mut leaves = vec![Leaf::LOCK_PAGE; self.page_count.0 as usize];
+        let kept = local.len().min(leaves.len());
+        leaves[..kept].copy_from_slice(&local[..kept]);
+        for (page, leaf) in &self.received {
+            leaves[page.index()] = *leaf;
+        }
+        leaves
+    }
+
+    /// Takes a page of the image.
+    ///
+    /// # Errors
+    /// When the disk does not allow it.
+    pub fn put(&mut self, number: PageNo, data: &[u8]) -> Result<()> {
+        write_at(&self.file, data, self.offset(number))
+            .map_err(|error| ClientError::io(self.path.display(), &error))?;
+        let leaf = tree::leaf_of(number, self.page_count, data, &mut self.room);
+        self.received.insert(number, leaf);
+        self.progress.advance(data.len() as u64);
+        Ok(())
     }
 
     /// Reads a received page back and compares it with what was received.
@@ -112,7 +122,8 @@ impl Part {
     pub fn read(&self, number: PageNo, page: &mut [u8]) -> Result<()> {
         read_at(&self.file, page, self.offset(number))
             .map_err(|error| ClientError::io(self.path.display(), &error))?;
-        if tree::leaf_of(number, self.page_count, page, &mut Vec::new()) == self.leaves[number.index()] {
+        let leaf = tree::leaf_of(number, self.page_count, page, &mut Vec::new());
+        if self.received.get(&number) == Some(&leaf) {
             Ok(())
         } else {
             Err(ClientError::unverified(format!(
@@ -126,26 +137,49 @@ impl Part {
         number.index() as u64 * u64::from(self.page_size.get())
     }
 
-    /// Whether the image is whole and begins with a proper SQLite header; its root. `local_first` is page 1 of
-    /// the local file, which stays if the hub sent none.
+    /// Whether the image is whole and begins with a proper SQLite header; its root. `local` are the leaves of the local
+    /// file's pages and its page 1, which stay where the hub sent none.
     ///
     /// # Errors
     /// When a page is missing or the header is not that of such an image.
-    pub fn verify(&self, local_first: Option<&[u8]>) -> Result<Root> {
-        if let Some(missing) = self.page_count.pages().find(|page| !self.known.contains(*page)) {
+    pub fn verify(&self, local: &[Leaf], local_first: Option<&[u8]>) -> Result<Root> {
+        let lock_page = self.page_size.lock_page();
+        let is_known = |page: &PageNo| {
+            page.index() < local.len() || *page == lock_page || self.received.contains_key(page)
+        };
+        if let Some(missing) = self.page_count.pages().find(|page| !is_known(page)) {
             return Err(ClientError::unverified(format!("the hub did not send page {missing}: pull again")));
         }
-        if self.page_count.0 > 0 {
-            let mut first = vec![0; self.page_size.bytes()];
-            match local_first {
-                Some(local) if !self.received.contains(PageNo::FIRST) => first.copy_from_slice(local),
-                _ => self.read(PageNo::FIRST, &mut first)?,
-            }
-            header::check_image(&first, self.page_count).map_err(|error| {
-                ClientError::unverified(format!("the hub's image is no SQLite database: {error}"))
-            })?;
+        self.check_header(local_first)?;
+        Ok(root_of(self.page_size, &self.leaves_over(local)))
+    }
+
+    /// Whether the image begins with a proper SQLite header; `local_first` is page 1 where none was received.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_header(&self, local_first: Option<&[u8]>) -> Result<()> {
+        if self.page_count.0 == 0 {
+            return Ok(());
         }
-        Ok(root_of(self.page_size, &self.leaves))
+        let mut first = vec![0; self.page_size.bytes()];
+        match local_first {
+            // Its page count is that of the file as it was, and changes with the image.
+            Some(_) if !self.received.contains_key(&PageNo::FIRST) => return Ok(()),
+            _ => self.read(PageNo::FIRST, &mut first)?,
+        }
+        header::check_image(&first, self.page_count).map(drop).map_err(|error| {
+            ClientError::unverified(format!("the hub's image is no SQLite database: {error}"))
+        })
+    }
+
+    /// Marks the image as one in WAL mode. The mark is no part of page 1's leaf.
+    ///
+    /// # Errors
+    /// When the disk does not allow it.
+    pub fn mark_wal(&self) -> Result<()> {
+        write_at(&self.file, &WAL_VERSIONS, FORMAT_VERSIONS_AT)
+            .map_err(|error| ClientError::io(self.path.display(), &error))
     }
 
     /// Marks the image as one with a rollback journal, so that SQLite opens it without making a WAL beside it.
@@ -193,14 +227,10 @@ impl PageSink for Part {
         if data.len() != self.page_size.bytes() {
             return wrong("with another length than a page");
         }
-        if !self.received.insert(number) {
+        if self.received.contains_key(&number) {
             return wrong("twice");
         }
-        write_at(&self.file, data, self.offset(number))
-            .map_err(|error| ClientError::io(self.path.display(), &error))?;
-        self.leaves[number.index()] = tree::leaf_of(number, self.page_count, data, &mut self.room);
-        self.known.insert(number);
-        self.progress.advance(data.len() as u64);
+        self.put(number, data)?;
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -214,28 +244,4 @@ impl Drop for Part {
             tracing::debug!(%error, "the part is left over");
         }
     }
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, data, offset)
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, data: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, data, offset)
-}
-
-#[cfg(not(unix))]
-fn write_at(mut file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-    use std::io::{Seek as _, SeekFrom, Write as _};
-    file.seek(SeekFrom::Start(offset))?;
-    file.write_all(data)
-}
-
-#[cfg(not(unix))]
-fn read_at(mut file: &File, data: &mut [u8], offset: u64) -> io::Result<()> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(data)
 }

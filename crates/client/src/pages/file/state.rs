@@ -1,5 +1,6 @@
-//! What a file was last synced with: `<file>-ferry`, a small SQLite database (PAG-61). It is a memory, not an
-//! authority: it is believed only where the file's own root agrees with it.
+//! What a file was last synced with: `<file>-ferry`, a small SQLite database (PAG-61): the version, the digests of its
+//! pages and of the tree above them, and what the file looked like then. It is a memory, not an authority: it is believed
+//! only where the file's own root agrees with it.
 //!
 //! A pull writes the root it is about to commit as *pending* first. Killed between the file's COMMIT and the
 //! state's, the next run finds the file at the pending root and finishes the state; found at the old root, it
@@ -7,11 +8,17 @@
 
 use std::path::Path;
 
+use ferry_core::pages::tree::{FAN_OUT, Node};
 use ferry_sqlite::{connection::open_file, migrate};
-use ferry_types::{DatabaseId, Leaf, PageCount, PageSize, Root, Tag};
+use ferry_types::{DatabaseId, PageCount, PageSize, Root, Tag};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::{image::BUSY_TIMEOUT, paths};
+use super::{
+    image::BUSY_TIMEOUT,
+    mark::FileMark,
+    paths,
+    tree::{ImageTree, RowKey},
+};
 use crate::{ClientError, Result};
 
 const SUFFIX: &str = "-ferry";
@@ -26,10 +33,18 @@ const MIGRATIONS: &[&str] = &["
         version INTEGER, root BLOB NOT NULL, page_size INTEGER NOT NULL, page_count INTEGER NOT NULL, interim BLOB
     ) STRICT;
     CREATE TABLE leaves(chunk INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+", "
+    DROP TABLE leaves;
+    -- A row has up to 64 digests of one level, those of one node's children; id is level << 32 | number of the row.
+    CREATE TABLE tree(id INTEGER PRIMARY KEY, digests BLOB NOT NULL) STRICT;
+    ALTER TABLE synced ADD COLUMN mark TEXT;
+    -- base: whether a base copy is kept. sending: root of a push that was begun and not answered.
+    CREATE TABLE options(only INTEGER PRIMARY KEY CHECK(only = 1), base INTEGER NOT NULL, sending BLOB) STRICT;
+    INSERT INTO options VALUES (1, 1, NULL);
 "];
 
-/// Leaves per row: 4096 × 32 bytes.
-const LEAVES_PER_CHUNK: usize = 4096;
+/// Rows of 2 KB fit thrice into such a page, and only once into one of 4096 bytes.
+const PAGE_BYTES: u32 = 8192;
 
 /// The last sync that is known to be whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +117,8 @@ impl SyncState {
                 )
                 .into());
             }
-            connection.execute_batch("PRAGMA synchronous = FULL")?;
+            // The size of pages is taken only where there are none yet.
+            connection.execute_batch(&format!("PRAGMA synchronous = FULL; PRAGMA page_size = {PAGE_BYTES}"))?;
             migrate::run(&mut connection, MIGRATIONS)?;
             Ok::<_, ferry_sqlite::Error>(connection)
         })();
@@ -168,31 +184,112 @@ impl SyncState {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Records a whole sync with all its leaves, in one transaction; nothing is pending any more. Only chunks
-    /// of leaves that changed are written.
+    /// Records a whole sync with the digests of its image, in one transaction; nothing is pending any more. Only rows of
+    /// digests that changed are written.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn record(&mut self, synced: &Synced, leaves: &[Leaf]) -> Result<()> {
+    pub fn record(&mut self, synced: &Synced, tree: &ImageTree, mark: Option<&FileMark>) -> Result<()> {
         let recorded = (|| {
             let transaction = self.connection.transaction()?;
             write_synced(&transaction, "synced", synced)?;
-            transaction.execute("DELETE FROM pending", [])?;
-            let mut chunks = 0_usize;
-            for chunk in leaves.chunks(LEAVES_PER_CHUNK) {
-                let data: Vec<u8> = chunk.iter().flat_map(|leaf| leaf.0).collect();
+            write_mark(&transaction, mark)?;
+            transaction.execute_batch("DELETE FROM pending; UPDATE options SET sending = NULL")?;
+            for (key, digests) in tree.changed_rows() {
                 transaction
-                    .prepare_cached(
-                        "INSERT INTO leaves VALUES (?1, ?2)
-                         ON CONFLICT DO UPDATE SET data = excluded.data WHERE data <> excluded.data",
-                    )?
-                    .execute((chunks, data))?;
-                chunks += 1;
+                    .prepare_cached("INSERT OR REPLACE INTO tree VALUES (?1, ?2)")?
+                    .execute((key.id(), digests.as_flattened()))?;
             }
-            transaction.execute("DELETE FROM leaves WHERE chunk >= ?1", [chunks])?;
+            for level in 0..=tree_levels() {
+                let rows = tree.rows_of(level);
+                transaction
+                    .prepare_cached("DELETE FROM tree WHERE id >= ?1 AND id < ?2")?
+                    .execute((RowKey { level, row: rows }.id(), RowKey { level: level + 1, row: 0 }.id()))?;
+            }
             transaction.commit()
         })();
         recorded.map_err(|error: rusqlite::Error| self.failed(&error))
+    }
+
+    /// Records what the file looks like while it is what was synced.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_mark(&self, mark: Option<&FileMark>) -> Result<()> {
+        write_mark(&self.connection, mark).map_err(|error| self.failed(&error))
+    }
+
+    /// What the file looked like when it was synced, as far as that is known.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn mark(&self) -> Result<Option<FileMark>> {
+        let text: Option<Option<String>> = self
+            .connection
+            .query_row("SELECT mark FROM synced", [], |row| row.get(0))
+            .optional()
+            .map_err(|error| self.failed(&error))?;
+        // One that cannot be read costs a scan.
+        Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// The digests of one row; empty if it is not there or damaged.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn row(&self, key: RowKey) -> Result<Vec<Node>> {
+        let found: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT digests FROM tree WHERE id = ?1")
+            .and_then(|mut statement| statement.query_row([key.id()], |row| row.get(0)).optional())
+            .map_err(|error| self.failed(&error))?;
+        let (digests, rest) = found.as_deref().unwrap_or_default().as_chunks::<32>();
+        Ok(if rest.is_empty() && digests.len() <= FAN_OUT as usize { digests.to_vec() } else { Vec::new() })
+    }
+
+    /// Whether a base copy is to be kept beside the file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn keeps_base(&self) -> Result<bool> {
+        self.connection
+            .query_row("SELECT base FROM options", [], |row| row.get(0))
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Has no base copy be kept from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_no_base(&self) -> Result<()> {
+        self.run("UPDATE options SET base = 0")
+    }
+
+    /// Whether a push of the image with this root was begun and not answered.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn was_sending(&self, root: &Root) -> Result<bool> {
+        let sending: Option<[u8; 32]> = self
+            .connection
+            .query_row("SELECT sending FROM options", [], |row| row.get(0))
+            .map_err(|error| self.failed(&error))?;
+        Ok(sending == Some(root.0))
+    }
+
+    /// Notes that a push of the image with this root begins.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_sending(&self, root: &Root) -> Result<()> {
+        self.connection
+            .execute("UPDATE options SET sending = ?1", [root.0])
+            .map(drop)
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection.execute(sql, []).map(drop).map_err(|error| self.failed(&error))
     }
 
     /// Forgets a pull that did not happen.
@@ -200,7 +297,7 @@ impl SyncState {
     /// # Errors
     /// When it cannot be written.
     pub fn clear_pending(&mut self) -> Result<()> {
-        self.connection.execute("DELETE FROM pending", []).map(drop).map_err(|error| self.failed(&error))
+        self.run("DELETE FROM pending")
     }
 }
 
@@ -208,7 +305,7 @@ impl SyncState {
 fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let (ours, all): (u32, u32) = connection.query_row(
-        "SELECT count(*) FILTER (WHERE type = 'table' AND name IN ('synced', 'pending', 'leaves')), count(*)
+        "SELECT count(*) FILTER (WHERE type = 'table' AND name IN ('synced', 'pending', 'leaves', 'tree')), count(*)
          FROM sqlite_schema",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -243,12 +340,24 @@ fn write_synced(connection: &Connection, table: &str, synced: &Synced) -> rusqli
         .map(drop)
 }
 
+fn write_mark(connection: &Connection, mark: Option<&FileMark>) -> rusqlite::Result<()> {
+    let text = mark.and_then(|mark| serde_json::to_string(mark).ok());
+    connection.execute("UPDATE synced SET mark = ?1", [text]).map(drop)
+}
+
+/// The highest level of the tree over as many pages as SQLite can have.
+const fn tree_levels() -> u8 {
+    ferry_core::pages::tree::top_level(PageCount(u32::MAX))
+}
+
 fn wrong(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "state".into(), rusqlite::types::Type::Blob)
 }
 
 #[cfg(test)]
 mod tests {
+    use ferry_types::Leaf;
+
     use super::*;
 
     fn synced(version: Option<u64>) -> Synced {
@@ -273,7 +382,8 @@ mod tests {
         let pending = PendingPull { synced: synced(None), interim: Some(Root([2; 32])) };
         state.set_pending(&pending).unwrap();
         assert_eq!(state.pending().unwrap(), Some(pending));
-        state.record(&synced(Some(42)), &vec![Leaf([3; 32]); 5000]).unwrap();
+        let tree = ImageTree::of_leaves(vec![Leaf([3; 32]); 5000]);
+        state.record(&synced(Some(42)), &tree, None).unwrap();
         drop(state);
         let state = SyncState::open(&file).unwrap().unwrap();
         assert_eq!(state.pending().unwrap(), None);
@@ -283,20 +393,31 @@ mod tests {
     }
 
     #[test]
-    fn leaves_shrink_with_the_file() {
+    fn the_tree_shrinks_with_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let mut state = SyncState::create(&dir.path().join("x.db")).unwrap();
-        state.record(&synced(None), &vec![Leaf([3; 32]); 5000]).unwrap();
-        state.record(&synced(None), &[Leaf([4; 32])]).unwrap();
-        let bytes: Vec<usize> = state
-            .connection
-            .prepare("SELECT length(data) FROM leaves")
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(bytes, [32]);
+        for (pages, rows) in [(5000, [79, 2, 1]), (1, [1, 0, 0]), (65, [2, 1, 0])] {
+            state.record(&synced(None), &ImageTree::of_leaves(vec![Leaf([3; 32]); pages]), None).unwrap();
+            let kept = [0, 1, 2].map(|level| {
+                let sql = "SELECT count(*) FROM tree WHERE id >> 32 = ?1";
+                state.connection.query_row(sql, [level], |row| row.get::<_, u32>(0)).unwrap()
+            });
+            assert_eq!(kept, rows, "{pages} pages");
+        }
+    }
+
+    #[test]
+    fn a_state_of_the_first_layout_is_taken_over_without_its_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        let connection = Connection::open(dir.path().join("x.db-ferry")).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.execute_batch("PRAGMA user_version = 1").unwrap();
+        write_synced(&connection, "synced", &synced(Some(7))).unwrap();
+        drop(connection);
+        let state = SyncState::open(&file).unwrap().unwrap();
+        assert_eq!(state.synced().unwrap(), Some(synced(Some(7))));
+        assert!(state.row(RowKey { level: 0, row: 0 }).unwrap().is_empty());
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn interim_root(part: &Part, cookie: u32) -> Result<Root> {
     let mut first = vec![0; part.page_size().bytes()];
     part.read(PageNo::FIRST, &mut first)?;
     first[SCHEMA_COOKIE].copy_from_slice(&cookie.to_be_bytes());
-    let mut leaves: Vec<Leaf> = part.leaves().to_vec();
+    let mut leaves: Vec<Leaf> = part.leaves();
     leaves[0] = tree::leaf_of(PageNo::FIRST, part.page_count(), &first, &mut Vec::new());
     Ok(root_of(part.page_size(), &leaves))
 }
