@@ -102,6 +102,11 @@ fn a_second_interrupt_exits_at_once_and_says_that_the_push_may_be_committed() {
 fn an_interrupt_during_the_transfer_leaves_the_hub_unchanged() {
     let stopped = Stopped::at("stage.write");
     let before = stopped.version();
+    // More than the connection takes while the hub stands still, and nothing that could be compressed.
+    run(
+        &stopped.ada.file("app.db"),
+        "CREATE TABLE large(a); INSERT INTO large VALUES (randomblob(40000000))",
+    );
     let pushing = stopped.push();
     process::interrupt(&pushing);
     let error = finish(pushing);

@@ -2,14 +2,19 @@
 
 mod account;
 mod api_keys;
+mod changes;
 mod conflicts;
 mod connecting;
 mod credentials;
 mod databases;
+mod deltas;
 mod demo;
 pub(crate) mod events;
+mod follow;
+mod history;
 mod interrupts;
 mod jwt;
+mod killed;
 mod local_files;
 mod oauth;
 mod orgs;

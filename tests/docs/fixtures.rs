@@ -34,6 +34,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
         instead: &[("--listen 127.0.0.1:8787", "--listen 127.0.0.1:0")],
         prepare: nothing,
     },
+    Fixture { page: "docs/pages.md", instead: &[], prepare: two_files },
     Fixture { page: "docs/records.md", instead: RECORDS, prepare: an_application },
     Fixture { page: "docs/securing-a-hub.md", instead: SECURING, prepare: foreign_credentials },
 ];

@@ -131,6 +131,20 @@ fn the_page_of_ops_can_be_followed() {
     assert!(told.contains("\t\"Buy milk\"\t\"Buy tea\"") && told.contains("mode: spoke"), "{told}");
 }
 
+// Verifies: PAG-68, PAG-69
+#[test]
+fn the_page_of_files_can_be_followed() {
+    let followed = follow("docs/pages.md");
+    for copy in ["copy.db", "live.db"] {
+        assert!(size(&followed.ferry, copy) >= size(&followed.ferry, "notes.db"), "{copy}");
+    }
+    let told = &followed.output.stdout;
+    assert!(
+        told.contains("root is the hub's; integrity check: ok") && told.contains("restored notes as "),
+        "{told}"
+    );
+}
+
 // Verifies: TOK-01, TOK-12, CLI-08
 #[test]
 fn the_page_of_attenuated_tokens_can_be_followed() {

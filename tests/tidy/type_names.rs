@@ -10,6 +10,10 @@ const SHARED: &[(&str, &str)] = &[
     ("Database", "the hub's alias: that of `crates/database`, over the hub's own models"),
     ("Databases", "the hub's alias: that of `crates/database`, over the hub's own models"),
     ("Error", "the error of a crate, where it has one: written with the crate's name outside of it"),
+    (
+        "Replica",
+        "a client's copy that follows a hub, and a hub's database that clients push: the specification's word for both",
+    ),
     ("Result", "the alias that goes with a crate's error"),
 ];
 

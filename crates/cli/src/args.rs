@@ -6,9 +6,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, events, info, init,
-        invite, jwt, key, login, logout, logs, member, migrations, oauth, ops, org, password, profile, pull,
-        push, records, run, serve, session, signup, spoke, sync, token,
+        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, diff, events, follow,
+        fork, info, init, invite, jwt, key, login, logout, logs, member, migrations, oauth, ops, org,
+        password, profile, pull, push, records, restore, run, serve, session, signup, spoke, status, sync,
+        token, verify, versions, wait,
     },
     context::Global,
     failure::{self, Failure},
@@ -29,6 +30,7 @@ use crate::{
         ferry db create notes                 a database\n  \
         ferry push notes.db notes             send a file; later: ferry push notes.db\n  \
         ferry clone notes copy.db             get it elsewhere; later: ferry pull notes copy.db\n  \
+        ferry follow notes live.db            keep it up to date while you read it\n  \
         ferry spoke --hub-url URL             keep ops on this machine, and sync them; then: ferry ops\n\n\
         Exit codes: 0 ok, 1 other, 2 usage, 3 unauthenticated, 4 permission, 5 not found, 6 conflict,\n\
         7 unreachable, 8 throttled, 9 invalid argument, 10 local file unusable or busy,\n\
@@ -130,6 +132,22 @@ pub(crate) enum Command {
     Pull(pull::Args),
     /// Get a database as a new local SQLite file
     Clone(clone::Args),
+    /// Keep a local SQLite file at the hub's newest version, while other programs read it
+    Follow(follow::Args),
+    /// Wait until a followed file contains a version
+    Wait(wait::Args),
+    /// Show where a file stands against its database
+    Status(status::Args),
+    /// Show which tables of a file were changed since it was synced
+    Diff(diff::Args),
+    /// Compare a file with the hub's version, byte for byte, and have SQLite check it
+    Verify(verify::Args),
+    /// List the versions of a database that its hub keeps
+    Versions(versions::Args),
+    /// Make an older version of a database its newest
+    Restore(restore::Args),
+    /// Make a new database of a version of another
+    Fork(fork::Args),
     /// Push or pull with a sync token alone, as EdgeReplica does
     #[command(subcommand)]
     Sync(sync::Command),

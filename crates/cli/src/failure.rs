@@ -9,6 +9,7 @@ use serde_json::json;
 /// Wrong use of the command line; clap's own code.
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_OTHER: u8 = 1;
+const EXIT_DIFFERENT: u8 = 12;
 const EXIT_CONFIGURATION: u8 = 78;
 const EXIT_INTERRUPTED: u8 = 130;
 /// What a shell shows for a program that SIGPIPE ended.
@@ -25,6 +26,8 @@ pub(crate) enum Failure {
     Configuration(String),
     /// Ctrl-C, and what it left behind, where that is not plain.
     Interrupted(Option<String>),
+    /// What was compared is different, which was asked for.
+    Different(String),
     /// Nobody reads stdout any more.
     PipeClosed,
 }
@@ -46,6 +49,7 @@ impl Failure {
             Self::Usage(_) => EXIT_USAGE,
             Self::Configuration(_) => EXIT_CONFIGURATION,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
+            Self::Different(_) => EXIT_DIFFERENT,
             Self::PipeClosed => EXIT_PIPE_CLOSED,
         }
     }
@@ -61,6 +65,7 @@ impl Failure {
             Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
             Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
             Self::Interrupted(_) => ("interrupted", "INTERRUPTED", self.to_string(), None),
+            Self::Different(message) => ("different", "DIFFERENT", message.clone(), None),
             Self::PipeClosed => ("failed", "PIPE_CLOSED", self.to_string(), None),
         };
         json!({ "error": { "code": code, "reason": reason, "message": message, "request_id": request_id } })
@@ -96,7 +101,9 @@ impl std::fmt::Display for Failure {
                     None => Ok(()),
                 }
             }
-            Self::Usage(message) | Self::Configuration(message) => f.write_str(message),
+            Self::Usage(message) | Self::Configuration(message) | Self::Different(message) => {
+                f.write_str(message)
+            }
             Self::Interrupted(None) => f.write_str("interrupted"),
             Self::Interrupted(Some(left)) => write!(f, "interrupted: {left}"),
             Self::PipeClosed => f.write_str("stdout is closed"),

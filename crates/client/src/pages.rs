@@ -1,53 +1,50 @@
-//! Keeping a local file and its database on a hub in sync: push, pull, clone.
+//! Keeping a local file and its database on a hub in sync: push, pull, clone, follow.
 //!
-//! # Versions on EdgeReplica's wire
-//! The wire moves pages of one version and never names it. What is known of it:
-//!
-//! - A session is about the version V that the hub pinned when it answered `hello`.
-//! - `GetDatabase` tells the current version (`seq`), which only grows, and its tag, by which another version of that
-//!   number is known: then the hub was put back from a backup.
-//!
-//! Asked before a session (`s`) and after its greeting (`t`): `s ≤ V ≤ t`. Where `s = t`, V is known, and with
-//! the root that this side computes itself, so is its tag. A push is sent only if V is known to be the version
-//! that the local file stems from, or to have the same root, and the hub commits it only if V is still current then: no
-//! push of somebody else is ever overwritten unseen, and the new version is V + 1. A pull that finds `s < t` knows its content
-//! but not its number; it is repeated, which costs only what changed, until the hub has rested for the length
-//! of one (at most `ROUNDS_MAX` times). Should it never rest, the state keeps the content without a number, and a later
-//! push goes by the root. Hub databases carry their number inside.
-//!
-//! What remains: a hub that was put back and has grown past the number that a file knows looks like one that moved on.
+//! # Versions
+//! A file is at the version that its state tells (`<file>-ferry`), as long as its root is that version's. What the hub is asked
+//! for leads from there; a push is sent over it and is refused if the hub has another one by then, so that nobody's push
+//! is ever overwritten unseen. A file of which the state tells nothing, or something else, is named by its root instead:
+//! the hub knows the roots of the versions that it keeps.
 
 mod bare;
 mod conflict;
+mod fetch;
 pub mod file;
+mod follow;
+mod history;
+mod http;
+mod inspect;
 mod install;
 mod local_file;
-mod probe;
 mod pull;
 mod push;
 mod receive;
+mod reconcile;
+mod replica;
+mod send;
+mod watch;
 pub mod wire;
 
 use std::{path::Path, sync::Arc};
 
-use ferry_types::{Clock, DatabaseId, DatabaseKind, Model, PageCount, Root, Tag, UnixMillis};
+use ferry_types::{Clock, DatabaseId, DatabaseKind, Model, PageCount, PageSize, Root, Tag, UnixMillis};
 
-use self::local_file::{Local, Memory};
 pub use self::{
     bare::{BareTransfer, bare_pull, bare_push},
+    follow::{FollowEvent, FollowOptions},
+    history::RestoredVersion,
+    http::{Forked, KeptVersion},
+    inspect::{FileDifference, FileStatus, TableDifference, Verification},
     pull::PullOptions,
     push::PushOptions,
+    replica::Replica,
 };
+use self::{file::Synced, http::HubPages, wire::Transferred};
 use crate::{
     ClientError, Result,
-    admin::{self, AdminClient, DatabaseName, Direction, TokenWish, rpc},
-    pages::file::Synced,
-    pages::wire::{Transferred, WireSession},
+    admin::{self, AdminClient, DatabaseName, TokenWish, rpc},
     progress::Progress,
 };
-
-/// How often a transfer is repeated because others commit meanwhile.
-const ROUNDS_MAX: u32 = 5;
 
 /// A minted sync token.
 #[derive(Clone)]
@@ -58,12 +55,44 @@ pub struct SyncToken {
     pub expires_unix: i64,
 }
 
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PagesAccess {
+    /// Reading pages.
+    Read,
+    /// Reading and writing them.
+    Write,
+    /// Reading pages, restoring versions and forking.
+    Administer,
+}
+
+impl PagesAccess {
+    /// The word that it is kept under.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Administer => "administer",
+        }
+    }
+
+    fn ops(self) -> Vec<String> {
+        let ops: &[&str] = match self {
+            Self::Read => &["read"],
+            Self::Write => &["read", "write"],
+            Self::Administer => &["read", "admin"],
+        };
+        ops.iter().map(|op| (*op).to_owned()).collect()
+    }
+}
+
 /// Where sync tokens are kept between runs.
 pub trait TokenStore: Send + Sync {
     /// A token that lives at `now` and for a while longer.
-    fn get(&self, database: DatabaseId, direction: Direction, now: UnixMillis) -> Option<String>;
+    fn get(&self, database: DatabaseId, access: PagesAccess, now: UnixMillis) -> Option<String>;
     /// Keeps a token.
-    fn put(&self, database: DatabaseId, direction: Direction, token: &SyncToken, now: UnixMillis);
+    fn put(&self, database: DatabaseId, access: PagesAccess, token: &SyncToken, now: UnixMillis);
 }
 
 /// Keeps nothing: every run mints.
@@ -71,11 +100,11 @@ pub trait TokenStore: Send + Sync {
 pub struct NoTokens;
 
 impl TokenStore for NoTokens {
-    fn get(&self, _database: DatabaseId, _direction: Direction, _now: UnixMillis) -> Option<String> {
+    fn get(&self, _database: DatabaseId, _access: PagesAccess, _now: UnixMillis) -> Option<String> {
         None
     }
 
-    fn put(&self, _database: DatabaseId, _direction: Direction, _token: &SyncToken, _now: UnixMillis) {}
+    fn put(&self, _database: DatabaseId, _access: PagesAccess, _token: &SyncToken, _now: UnixMillis) {}
 }
 
 /// Pushes and pulls files at one hub, as one user.
@@ -85,7 +114,7 @@ pub struct PagesClient<'a> {
     /// Where tokens are kept.
     pub tokens: &'a dyn TokenStore,
     /// The time.
-    pub clock: &'a dyn Clock,
+    pub clock: Arc<dyn Clock>,
     /// Told of progress.
     pub progress: Arc<dyn Progress>,
 }
@@ -97,8 +126,8 @@ pub struct Synchronised {
     pub database: DatabaseId,
     /// Its name.
     pub name: String,
-    /// Its version that file and hub now share; `None` if the hub never rested (see the module).
-    pub version: Option<u64>,
+    /// The version that file and hub now share.
+    pub tag: Tag,
     /// Root of the shared image.
     pub root: Root,
     /// Pages of the shared image.
@@ -109,53 +138,22 @@ pub struct Synchronised {
     pub pages: u64,
     /// What travelled.
     pub transferred: Transferred,
-    /// Where the local image was saved before `--force` replaced it.
+    /// Where the local image was saved before something took its place.
     pub backup: Option<std::path::PathBuf>,
 }
 
-impl Synchronised {
-    /// The tag, where the version is known.
-    #[must_use]
-    pub fn tag(&self) -> Option<Tag> {
-        self.version.map(|version| Tag::new(version, &self.root))
-    }
-}
-
-/// A database as the hub described it at one moment.
+/// The database that is meant.
+#[derive(Clone)]
 struct Target {
     id: DatabaseId,
     name: String,
+    /// As far as the hub was asked.
     kind: Option<DatabaseKind>,
-    version: u64,
-    /// Its name; hubs of an earlier program, and databases that are not pushed, tell none.
-    tag: Option<Tag>,
 }
 
 impl Target {
     fn from_row(row: &rpc::Database) -> Result<Self> {
-        Ok(Self {
-            id: admin::database_id(row)?,
-            name: row.name.clone(),
-            kind: row.kind.parse().ok(),
-            version: row.seq,
-            tag: row.tag.parse().ok(),
-        })
-    }
-
-    /// Whether the hub has just what a file was synced with. A hub that was put back may have another version of that
-    /// number.
-    fn is_at(&self, base: &Synced) -> bool {
-        base.version == Some(self.version)
-            && self.tag.is_none_or(|tag| tag == Tag::new(self.version, &base.root))
-    }
-
-    /// Whether the hub has lost what a file was synced with: it was put back to an older state.
-    fn went_back(&self, base: &Synced) -> bool {
-        base.version.is_some_and(|version| version >= self.version) && !self.is_at(base)
-    }
-
-    fn name(&self) -> DatabaseName {
-        DatabaseName::Id(self.id)
+        Ok(Self { id: admin::database_id(row)?, name: row.name.clone(), kind: row.kind.parse().ok() })
     }
 }
 
@@ -182,66 +180,81 @@ impl PagesClient<'_> {
                 synced.server
             )));
         }
-        Target::from_row(&self.admin.database(&DatabaseName::Id(synced.database)).await?)
+        Ok(Target { id: synced.database, name: synced.name, kind: None })
     }
 
-    /// The database as it is now.
-    async fn look_again(&self, target: &Target) -> Result<Target> {
-        Target::from_row(&self.admin.database(&target.name()).await?)
+    /// The same with what the hub says of it, for messages; as it is known where the hub does not say.
+    async fn described(&self, target: &Target) -> Target {
+        match self.admin.database(&DatabaseName::Id(target.id)).await {
+            Ok(row) => Target::from_row(&row).unwrap_or_else(|_| target.clone()),
+            Err(_) => target.clone(),
+        }
     }
 
-    /// Opens a session with a kept token, or a fresh one if there is none or the hub does not take it.
-    async fn open(&self, target: &Target, direction: Direction, max_page: u32) -> Result<WireSession> {
+    /// Does `work` with a kept token, or a fresh one if there is none or the hub does not take it.
+    async fn with_pages<T>(
+        &self,
+        target: &Target,
+        access: PagesAccess,
+        work: impl AsyncFn(&HubPages) -> Result<T>,
+    ) -> Result<T> {
         let server = self.admin.server();
-        if let Some(kept) = self.tokens.get(target.id, direction, self.clock.now()) {
-            match WireSession::open(server, &kept, direction, max_page).await {
+        if let Some(kept) = self.tokens.get(target.id, access, self.clock.now()) {
+            match work(&HubPages::new(server, &kept)?).await {
                 Err(error) if error.is_unauthenticated() => {}
-                opened => return opened,
+                done => return done,
             }
         }
         let wish = TokenWish {
-            direction: Some(direction),
+            ops: access.ops(),
             models: vec![Model::Pages.to_string()],
             label: "ferry".into(),
             ..TokenWish::default()
         };
         let minted = self.admin.issue_sync_token(&target.id.to_string(), &wish).await?;
         let token = SyncToken { token: minted.token, expires_unix: minted.exp_unix };
-        self.tokens.put(target.id, direction, &token, self.clock.now());
-        WireSession::open(server, &token.token, direction, max_page).await
+        self.tokens.put(target.id, access, &token, self.clock.now());
+        work(&HubPages::new(server, &token.token)?).await
     }
 
-    fn synced(
-        &self,
-        target: &Target,
-        version: Option<u64>,
-        scan: &crate::pages::file::ImageDigests,
-        local: &Local,
-    ) -> Synced {
+    fn synced(&self, target: &Target, tag: Tag, root: Root, shape: (PageSize, PageCount)) -> Synced {
         Synced {
             server: self.admin.server().to_string(),
             database: target.id,
             name: target.name.clone(),
-            version,
-            root: scan.root,
-            page_size: local.page_size(),
-            page_count: local.page_count(),
+            version: Some(tag.version),
+            root,
+            page_size: shape.0,
+            page_count: shape.1,
         }
     }
 
     /// What the file was last synced with, if that was this database.
-    fn base_of<'m>(&self, target: &Target, memory: &'m Memory) -> Option<&'m Synced> {
+    fn base_of(&self, target: &Target, synced: Option<&Synced>) -> Option<Synced> {
         let here = self.admin.server();
-        memory.synced.as_ref().filter(|synced| synced.database == target.id && here.is(&synced.server))
+        synced.filter(|synced| synced.database == target.id && here.is(&synced.server)).cloned()
+    }
+
+    /// The outcome where nothing had to move.
+    fn equal(&self, synced: &Synced) -> Synchronised {
+        Synchronised {
+            database: synced.database,
+            name: synced.name.clone(),
+            tag: Tag::new(synced.version.unwrap_or(0), &synced.root),
+            root: synced.root,
+            page_count: synced.page_count,
+            changed: false,
+            pages: 0,
+            transferred: Transferred::default(),
+            backup: None,
+        }
     }
 }
 
-/// A version in a message: its tag, or its number where the root is not known.
-fn shown(version: Option<u64>, root: Option<&Root>) -> String {
-    match (version, root) {
-        (Some(version), Some(root)) => Tag::new(version, root).to_string(),
-        (Some(version), None) => format!("version {version}"),
-        (None, Some(root)) => format!("an unnumbered version {}", &root.to_string()[..16]),
-        (None, None) => "an unknown version".into(),
+/// A version in a message: its tag, or its root where it has no number.
+fn shown(synced: &Synced) -> String {
+    match synced.tag() {
+        Some(tag) => tag.to_string(),
+        None => format!("an unnumbered version {}", &synced.root.to_string()[..16]),
     }
 }

@@ -51,6 +51,14 @@ pub(crate) fn stream_body(reader: impl AsyncRead + Send + Unpin + 'static) -> Ou
     StreamBody::new(pieces).boxed_unsync()
 }
 
+/// What comes through a channel until it closes. An error breaks the body off.
+pub(crate) fn channel_body(pieces: tokio::sync::mpsc::Receiver<io::Result<Bytes>>) -> Outgoing {
+    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
+        pieces.recv().await.map(|piece| (piece.map(Frame::data), pieces))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
 /// `text` as a segment of a path or a value of a query.
 pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -92,7 +100,8 @@ impl V1Client {
         Err(self.refusal(response).await)
     }
 
-    async fn request(
+    /// Sends a request; the answer, whatever its status.
+    pub(crate) async fn request(
         &self,
         method: Method,
         path: &str,
@@ -100,13 +109,15 @@ impl V1Client {
         body: Outgoing,
     ) -> Result<Response<Incoming>> {
         let mut request = Request::new(body);
-        *request.method_mut() = method;
+        request.method_mut().clone_from(&method);
         *request.uri_mut() = format!("{}{path}", self.server)
             .parse()
             .map_err(|_| ClientError::argument("a name here cannot stand in a URL"))?;
         let all = request.headers_mut();
         all.extend(self.bearer.clone().map(|bearer| (AUTHORIZATION, bearer)));
-        all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !matches!(method, Method::GET | Method::HEAD) {
+            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         all.extend(headers.clone());
         self.http.request(request).await.map_err(|error| no_answer::explained(&self.server, &error))
     }

@@ -17,10 +17,16 @@ pub(crate) struct Args {
     db: DatabaseName,
     /// The new file; it must not exist [default: the database's name with .db]
     file: Option<PathBuf>,
+    /// An older version: a number, a tag, or a time such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "VERSION")]
+    at: Option<String>,
+    /// Keep no base copy beside the file: half the disk, longer pushes
+    #[arg(long)]
+    no_base: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let options = PullOptions { force: false, only_new: true };
+    let options = PullOptions { force: false, only_new: true, at: args.at, no_base: args.no_base };
     let cloned = pull::transfer(context, Some(args.db), args.file, options).await?;
     push::report(context, "cloned", &cloned)
 }

@@ -112,7 +112,8 @@ async fn travel(
     let wish = TokenWish { direction: Some(Direction::Push), label: "demo".into(), ..TokenWish::default() };
     let token = admin.issue_sync_token(&database.id, &wish).await?.token;
     let bars = Arc::new(Bars::new(context.json));
-    let replica = PagesClient { admin, tokens: &NoTokens, clock: &SystemClock, progress: bars.clone() };
+    let replica =
+        PagesClient { admin, tokens: &NoTokens, clock: Arc::new(SystemClock), progress: bars.clone() };
     let name = DATABASE.parse()?;
     let mut round = 1;
     loop {
@@ -146,7 +147,7 @@ fn tell_trip(trip: &Trip) -> Result<(), Failure> {
     let moved = trip.pushed.transferred;
     output::line(format_args!(
         "push     {} to database {DATABASE}: {}, {} in {}",
-        trip.pulled.tag().map_or_else(String::new, |tag| tag.to_string()),
+        trip.pulled.tag,
         output::pages(moved.pages.into()),
         output::bytes(moved.bytes),
         millis(trip.push_time)
@@ -194,7 +195,7 @@ fn document(source: &Source, hub: &LocalHub, trip: &Trip) -> serde_json::Value {
     json!({
         "source": { "path": source.path, "bytes": source.bytes, "origin": source.origin },
         "server": hub.address.to_string(),
-        "tag": trip.pulled.tag().map(|tag| tag.to_string()),
+        "tag": trip.pulled.tag.to_string(),
         "push": {
             "pages": trip.pushed.transferred.pages,
             "bytes": trip.pushed.transferred.bytes,

@@ -15,7 +15,8 @@ use crate::{INTERRUPT_GRACE, context::Context, failure::Failure, output, progres
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ferry push notes.db notes\n  ferry push notes.db              \
-    to the database it was last synced with\n  ferry push notes.db --force      over whatever the hub has")]
+    to the database it was last synced with\n  \
+    ferry push notes.db --watch      and again whenever it changes\n  ferry push notes.db --force      over whatever the hub has")]
 pub(crate) struct Args {
     /// The SQLite file
     file: PathBuf,
@@ -24,6 +25,12 @@ pub(crate) struct Args {
     /// Push over what the hub has, whatever this file was made from
     #[arg(long)]
     force: bool,
+    /// Keep no base copy beside the file, now and later: half the disk, longer pushes
+    #[arg(long)]
+    no_base: bool,
+    /// Go on, and push whenever the file has changed, until interrupted
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
@@ -31,9 +38,19 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let tokens = context.tokens();
     let bars = Arc::new(Bars::new(context.json));
     let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&bars);
-    let replica = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock: &SystemClock, progress };
-    let options = PushOptions { force: args.force, access: FileAccess::Ordinary };
-    let pushed = uninterrupted(&bars, replica.push(&args.file, args.db.as_ref(), options)).await?;
+    let clock = Arc::new(SystemClock);
+    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let options = PushOptions { force: args.force, access: FileAccess::Ordinary, no_base: args.no_base };
+    if args.watch {
+        let mut reported = Ok(());
+        let mut told = |pushed: &Synchronised| {
+            reported = report_line(context, "pushed", pushed);
+            reported.is_ok()
+        };
+        uninterrupted(&bars, client.push_watching(&args.file, args.db.as_ref(), options, &mut told)).await?;
+        return reported;
+    }
+    let pushed = uninterrupted(&bars, client.push(&args.file, args.db.as_ref(), options)).await?;
     report(context, "pushed", &pushed)
 }
 
@@ -71,6 +88,11 @@ pub(super) async fn uninterrupted<T>(
     Err(Failure::Interrupted(Some(left.to_owned())))
 }
 
+/// The same as one line of a stream of them.
+pub(super) fn report_line(context: &Context, verb: &str, done: &Synchronised) -> Result<(), Failure> {
+    if context.json { output::line(document(done)) } else { report(context, verb, done) }
+}
+
 /// The last line of a transfer: `pushed 43-…: 3,649 pages, 14.9 MB as 21 KB`.
 pub(super) fn report(context: &Context, verb: &str, done: &Synchronised) -> Result<(), Failure> {
     if context.json {
@@ -79,7 +101,7 @@ pub(super) fn report(context: &Context, verb: &str, done: &Synchronised) -> Resu
     if let Some(backup) = &done.backup {
         output::note(format_args!("saved the local image as {}", backup.display()));
     }
-    let tag = done.tag().map_or_else(|| format!("?-{}", &done.root.to_string()[..16]), |tag| tag.to_string());
+    let tag = done.tag;
     if !done.changed {
         return output::line(format_args!("up to date {tag}: {}", output::pages(done.page_count.0.into())));
     }
@@ -95,8 +117,8 @@ fn document(done: &Synchronised) -> serde_json::Value {
     json!({
         "database": done.database.to_string(),
         "name": done.name,
-        "version": done.version,
-        "tag": done.tag().map(|tag| tag.to_string()),
+        "version": done.tag.version,
+        "tag": done.tag.to_string(),
         "root": done.root.to_string(),
         "page_count": done.page_count.0,
         "changed": done.changed,

@@ -8,8 +8,7 @@ use std::{
 
 use ferry_client::{
     ServerUrl,
-    admin::Direction,
-    pages::{SyncToken, TokenStore},
+    pages::{PagesAccess, SyncToken, TokenStore},
 };
 use ferry_types::{DatabaseId, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -43,8 +42,8 @@ struct StoredToken {
     expires_unix: i64,
 }
 
-/// Sync tokens of one database, by direction.
-type Directions = BTreeMap<String, StoredToken>;
+/// Sync tokens of one database, by what they are for.
+type Tokens = BTreeMap<String, StoredToken>;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Server {
@@ -53,7 +52,7 @@ struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     oauth: Option<PendingLogin>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    sync: BTreeMap<String, Directions>,
+    sync: BTreeMap<String, Tokens>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -135,20 +134,20 @@ impl SavedCredentials {
 const TOKEN_LIFE_LEFT_SECONDS: i64 = 120;
 
 impl TokenStore for SavedCredentials {
-    fn get(&self, database: DatabaseId, direction: Direction, now: UnixMillis) -> Option<String> {
+    fn get(&self, database: DatabaseId, access: PagesAccess, now: UnixMillis) -> Option<String> {
         let mut server = self.server().ok()?;
-        let stored = server.sync.get_mut(&database.to_string())?.remove(direction.as_str())?;
+        let stored = server.sync.get_mut(&database.to_string())?.remove(access.as_str())?;
         (stored.expires_unix > now.as_secs() + TOKEN_LIFE_LEFT_SECONDS).then_some(stored.token)
     }
 
-    fn put(&self, database: DatabaseId, direction: Direction, token: &SyncToken, now: UnixMillis) {
+    fn put(&self, database: DatabaseId, access: PagesAccess, token: &SyncToken, now: UnixMillis) {
         let stored = StoredToken { token: token.token.clone(), expires_unix: token.expires_unix };
         let kept = self.change(|server| {
             for tokens in server.sync.values_mut() {
                 tokens.retain(|_, token| token.expires_unix > now.as_secs());
             }
             server.sync.retain(|_, tokens| !tokens.is_empty());
-            server.sync.entry(database.to_string()).or_default().insert(direction.as_str().into(), stored);
+            server.sync.entry(database.to_string()).or_default().insert(access.as_str().into(), stored);
         });
         // A token that is not kept is minted again the next time.
         if let Err(failure) = kept {
@@ -206,12 +205,12 @@ mod tests {
         let store = at(&dir, "http://a");
         let database = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap();
         let token = SyncToken { token: "t".into(), expires_unix: 1000 };
-        store.put(database, Direction::Push, &token, UnixMillis(0));
-        assert_eq!(store.get(database, Direction::Push, UnixMillis(800_000)).as_deref(), Some("t"));
-        assert_eq!(store.get(database, Direction::Pull, UnixMillis(0)), None);
-        assert_eq!(store.get(database, Direction::Push, UnixMillis(900_000)), None);
+        store.put(database, PagesAccess::Write, &token, UnixMillis(0));
+        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(800_000)).as_deref(), Some("t"));
+        assert_eq!(store.get(database, PagesAccess::Read, UnixMillis(0)), None);
+        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(900_000)), None);
         store.set_session(session("other user")).unwrap();
-        assert_eq!(store.get(database, Direction::Push, UnixMillis(0)), None);
+        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(0)), None);
     }
 
     #[test]

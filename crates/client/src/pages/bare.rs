@@ -3,12 +3,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use ferry_types::Root;
+use ferry_types::{Root, UnixMillis};
 
 use super::{
-    install::install,
+    install::{Installed, Replaced, confirm, install},
     local_file::{self, LocalFile, blocking},
-    receive::{ReceivedImage, Replaced, receive},
+    receive::{ReceivedImage, receive},
 };
 use crate::{
     Result, ServerUrl,
@@ -67,12 +67,18 @@ pub async fn bare_pull(
 ) -> Result<BareTransfer> {
     check_target(file)?;
     let found = local_file::find(file.to_owned(), FileAccess::Ordinary, Arc::clone(&progress)).await?;
-    let replaced = Replaced::from_found(found).await?;
+    let (replaced, leaves) = Replaced::from_found(found).await?;
     let open = async |count| WireSession::open(server, token, Direction::Pull, count).await;
-    let ReceivedImage { part, root, transferred } = receive(open, file, &replaced, &progress).await?;
+    let ReceivedImage { part, root, transferred } =
+        receive(open, file, &replaced, &leaves, &progress).await?;
     let changed = replaced.root() != Some(root);
-    let written = if changed { part.received().count() as u64 } else { 0 };
+    let written = if changed { part.received().len() as u64 } else { 0 };
     let path = file.to_owned();
-    blocking(move || install(&path, replaced, part, root, progress.as_ref(), |_| Ok(()))).await?;
+    let put = move || match install(&path, replaced, part, root, progress.as_ref(), |_| Ok(()))? {
+        // Nothing is remembered, so that it does not matter when this was.
+        Installed::Made => confirm(&path, root, &|| UnixMillis(0)).map(drop),
+        Installed::Written(_) | Installed::Rebuilt | Installed::Equal => Ok(()),
+    };
+    blocking(put).await?;
     Ok(BareTransfer { transferred, written, root })
 }

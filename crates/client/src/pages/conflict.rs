@@ -3,25 +3,40 @@
 
 use std::path::Path;
 
-use super::{Target, shown};
+use ferry_types::DatabaseKind;
+
+use super::{Target, http::Current, shown};
 use crate::{ClientError, pages::file::Synced};
 
 /// A file and what the hub has instead.
 pub(super) struct ConflictAdvice<'a> {
     pub(super) target: &'a Target,
     pub(super) file: &'a Path,
-    /// What the hub has now, as a tag where it is known.
+    /// The tag of what the hub has now.
     pub(super) theirs: String,
 }
 
 impl ConflictAdvice<'_> {
     /// The hub has moved on from what the file was last synced with.
-    pub(super) fn moved_on(&self, reason: &str, base: &Synced, untouched: bool) -> ClientError {
+    pub(super) fn moved_on(
+        &self,
+        reason: &str,
+        base: &Synced,
+        untouched: bool,
+        current: Current,
+    ) -> ClientError {
         let (name, file, theirs) = (&self.target.name, self.file.display(), &self.theirs);
-        let went_back = self.target.went_back(base);
-        let base = shown(base.version, Some(&base.root));
+        let went_back =
+            base.tag().is_some_and(|tag| tag.version >= current.tag.version && tag != current.tag);
+        let base = shown(base);
         let word = word(self.file);
-        let message = if went_back {
+        let message = if self.target.kind == Some(DatabaseKind::Hub) {
+            format!(
+                "{name} is at {theirs}, and {file} was changed since {base}. {name} is written at the hub and takes no push. To \
+                 have the hub's: ferry pull {word} --force ({})",
+                self.saved()
+            )
+        } else if went_back {
             format!(
                 "{name} was put back, perhaps from a backup: it is at {theirs}, and no longer has {base}, which {file} was \
                  synced with. To have the hub's: ferry pull {word} --force ({}). To bring the hub back to yours: ferry push \
@@ -65,12 +80,21 @@ impl ConflictAdvice<'_> {
     /// The hub is where it was, and the file is not: a pull would lose the difference, a push loses nothing.
     pub(super) fn unpushed(&self, base: &Synced) -> ClientError {
         let (name, file, word) = (&self.target.name, self.file.display(), word(self.file));
+        if self.target.kind == Some(DatabaseKind::Hub) {
+            let message = format!(
+                "{file} was changed since {}. {name} is written at the hub and takes no push. To drop the changes: ferry pull \
+                 {word} --force ({})",
+                shown(base),
+                self.saved()
+            );
+            return ClientError::conflict("UNSYNCED_CHANGES", message);
+        }
         ClientError::conflict(
             "UNSYNCED_CHANGES",
             format!(
                 "{file} was changed since {}, and {name} was not. To keep the changes: ferry push {word} (nothing is lost). \
                  To drop them: ferry pull {word} --force ({})",
-                shown(base.version, Some(&base.root)),
+                shown(base),
                 self.saved()
             ),
         )

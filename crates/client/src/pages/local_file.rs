@@ -1,11 +1,12 @@
-//! The local file as a push or pull begins: its image hashed, and what its state remembers.
+//! The local file as a session of EdgeReplica's wire begins, its image hashed; and the small things that both wires ask of
+//! a file.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use ferry_types::{PageCount, PageSize, Root};
+use ferry_types::{PageCount, PageSize};
 
 use crate::{
     ClientError, Result,
@@ -19,14 +20,6 @@ use crate::{
 pub(super) struct Local {
     pub(super) image: LocalImage,
     pub(super) scan: ImageDigests,
-}
-
-/// What the state remembers, after a run that was cut off has been settled.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
-    pub(super) synced: Option<Synced>,
-    /// Whether the image is what the last sync left, so that nothing unsynced is in it.
-    pub(super) untouched: bool,
 }
 
 /// What lies at the path.
@@ -75,34 +68,6 @@ pub(super) async fn find(
     .await
 }
 
-/// What the state of the file remembers of it.
-pub(super) async fn recall(local: Box<Local>) -> Result<(Box<Local>, Memory)> {
-    blocking(move || {
-        let memory = settle(local.image.path(), &local)?;
-        Ok((local, memory))
-    })
-    .await
-}
-
-/// Finishes or forgets the pull that a killed run had begun to commit: the file's own root tells which.
-fn settle(path: &Path, local: &Local) -> Result<Memory> {
-    let Some(mut state) = SyncState::open(path)? else { return Ok(Memory::default()) };
-    let mut interim = None;
-    if let Some(pending) = state.pending()? {
-        if pending.synced.root == local.scan.root {
-            state.record(&pending.synced, &local.scan.leaves)?;
-        } else if pending.interim == Some(local.scan.root) {
-            interim = pending.interim;
-        } else {
-            state.clear_pending()?;
-        }
-    }
-    let synced = state.synced()?;
-    let known: Option<Root> = synced.as_ref().map(|synced| synced.root);
-    let untouched = known == Some(local.scan.root) || interim.is_some();
-    Ok(Memory { synced, untouched })
-}
-
 /// What the state of a file remembers, as it is.
 pub(super) async fn remembered(path: PathBuf) -> Result<Option<Synced>> {
     blocking(move || SyncState::open(&path)?.map_or(Ok(None), |state| state.synced())).await
@@ -113,21 +78,9 @@ pub(super) async fn check_state(path: PathBuf) -> Result<()> {
     blocking(move || SyncState::open(&path).map(drop)).await
 }
 
-/// Records a whole sync. Where that fails, in a folder that takes no files for one, file and hub are equal all the same,
-/// and the next sync finds it out by asking the hub.
-pub(super) async fn record(path: PathBuf, synced: Synced, scan: ImageDigests) -> Result<()> {
-    blocking(move || {
-        let recorded = SyncState::create(&path).and_then(|mut state| state.record(&synced, &scan.leaves));
-        if let Err(error) = recorded {
-            tracing::warn!(
-                "{} is synced, which cannot be noted beside it: {}",
-                path.display(),
-                error.message
-            );
-        }
-        crate::pages::file::point("sync.state")
-    })
-    .await
+/// No file is there.
+pub(super) fn nothing_there(path: &Path) -> ClientError {
+    ClientError::file("FILE_MISSING", format!("{} does not exist", path.display()))
 }
 
 /// There is nothing to push in a file without pages.
@@ -135,6 +88,6 @@ pub(super) fn nothing_to_push(path: &Path, exists: bool) -> ClientError {
     if exists {
         ClientError::file("FILE_EMPTY", format!("{} is empty: there is nothing to push", path.display()))
     } else {
-        ClientError::file("FILE_MISSING", format!("{} does not exist", path.display()))
+        nothing_there(path)
     }
 }

@@ -1,33 +1,49 @@
-//! `pull` and `clone`: the hub's newest version becomes the local image.
+//! `pull` and `clone`: a version of the hub becomes the local image.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use ferry_types::{DatabaseKind, UnixMillis};
+use ferry_types::{DatabaseKind, PageSize, Root, Tag};
+use hyper::body::Incoming;
 
 use super::{
-    PagesClient, ROUNDS_MAX, Synchronised, Target,
+    PagesAccess, PagesClient, Synchronised, Target,
     conflict::ConflictAdvice,
-    install::install_and_record,
-    local_file::{self, Local, LocalFile, Memory, blocking},
-    receive::{ReceivedImage, Replaced, receive},
+    fetch::{BodyRequest, Receiving, VerifiedImage},
+    http::{ChangesAnswer, Current, HubPages, KnownVersion},
+    install::{Afterwards, ImageToPlace, Replaced, install_and_record},
+    local_file::{self, blocking},
+    reconcile,
+    wire::Transferred,
 };
 use crate::{
     ClientError, Result,
-    admin::{DatabaseName, Direction},
-    pages::file::{Synced, backup, check_target, image::FileAccess},
-    pages::wire::Transferred,
+    admin::DatabaseName,
+    pages::file::{FoundFile, ImageTree, KnownImage, Synced, backup, check_target, image::FileAccess},
+    progress::TransferPhase,
 };
 
 /// How to pull.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PullOptions {
     /// Replace unsynced local changes, after saving the local image (PAG-65).
     pub force: bool,
     /// The file must not exist yet.
     pub only_new: bool,
+    /// The version to get: a number, a tag or a time; else the newest.
+    pub at: Option<String>,
+    /// Keep no base copy beside the file, now and later.
+    pub no_base: bool,
+}
+
+/// A pull that is under way.
+pub(super) struct Pulling<'p> {
+    pub(super) file: &'p Path,
+    pub(super) target: &'p Target,
+    pub(super) pages: &'p HubPages,
+    pub(super) options: &'p PullOptions,
+    pub(super) afterwards: Afterwards,
+    /// Whether what the hub has lost is replaced unasked, once it is saved: by a follower, which has nothing of its own.
+    pub(super) recovers: bool,
 }
 
 impl PagesClient<'_> {
@@ -51,159 +67,294 @@ impl PagesClient<'_> {
         }
         check_target(file)?;
         local_file::check_state(file.to_owned()).await?;
-        let mut target = self.target(file, named).await?;
-        let mut saved = None;
-        let mut total: Option<Synchronised> = None;
-        for _ in 0..ROUNDS_MAX {
-            let outcome = self.round(file, &target, options.force, &mut saved).await?;
-            let so_far = match total.take() {
-                Some(before) => added(&before, outcome),
-                None => outcome,
-            };
-            if so_far.version.is_some() {
-                return Ok(Synchronised { backup: saved, ..so_far });
-            }
-            total = Some(so_far);
-            target = self.look_again(&target).await?;
-        }
-        let outcome = total.expect("BUG: there was at least one round");
-        Ok(Synchronised { backup: saved, ..outcome })
-    }
-
-    /// One session, applied. Its version is `None` if the hub moved on meanwhile.
-    async fn round(
-        &self,
-        file: &Path,
-        target: &Target,
-        force: bool,
-        saved: &mut Option<PathBuf>,
-    ) -> Result<Synchronised> {
-        let progress = Arc::clone(&self.progress);
-        let found = local_file::find(file.to_owned(), FileAccess::Ordinary, progress).await?;
-        let found = match found {
-            LocalFile::Image(local) => {
-                let (mut local, memory) = local_file::recall(local).await?;
-                if let Some(equal) = self.guard(file, target, &local, &memory, force).await? {
-                    return Ok(equal);
-                }
-                let base = self.base_of(target, &memory);
-                if !memory.untouched || base.is_none_or(|base| target.went_back(base)) {
-                    let (back, path) = save(local, self.clock.now()).await?;
-                    local = back;
-                    *saved = Some(path);
-                }
-                LocalFile::Image(local)
-            }
-            nothing => nothing,
-        };
-        let replaced = Replaced::from_found(found).await?;
-        let open = async |count| self.open(target, Direction::Pull, count).await;
-        let received = receive(open, file, &replaced, &self.progress).await?;
-        let after = self.look_again(target).await?.version;
-        let version = (after == target.version).then_some(after);
-        self.install(file, target, replaced, received, version).await
-    }
-
-    /// Whether file and hub are equal already; or that the file holds what the hub does not have.
-    async fn guard(
-        &self,
-        file: &Path,
-        target: &Target,
-        local: &Local,
-        memory: &Memory,
-        force: bool,
-    ) -> Result<Option<Synchronised>> {
-        if let Some(base) = self.base_of(target, memory)
-            && memory.untouched
-        {
-            if target.is_at(base) && base.root == local.scan.root {
-                return Ok(Some(self.equal(target, local)));
-            }
-            if force || !target.went_back(base) {
-                return Ok(None);
-            }
-        }
-        // A file that equals the hub's image needs no state to be recognised.
-        let hub = self.probe(target, local).await?;
-        if let (true, Some(version)) = (hub.root == Some(local.scan.root), hub.version) {
-            let synced = self.synced(target, Some(version), &local.scan, local);
-            local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
-            return Ok(Some(self.equal(target, local)));
-        }
-        if hub.is_empty {
-            return Err(ConflictAdvice { target, file, theirs: String::new() }.nothing_there());
-        }
-        if force {
-            return Ok(None);
-        }
-        let theirs = super::shown(hub.version.or(Some(target.version)), hub.root.as_ref());
-        let conflict = ConflictAdvice { target, file, theirs };
-        Err(match self.base_of(target, memory) {
-            Some(base) if target.is_at(base) || hub.root == Some(base.root) => conflict.unpushed(base),
-            Some(base) => conflict.moved_on("UNSYNCED_CHANGES", base, false),
-            None => conflict.unrelated("UNSYNCED_CHANGES"),
+        let target = self.target(file, named).await?;
+        self.with_pages(&target, PagesAccess::Read, async |pages| {
+            let (target, options) = (&target, &options);
+            let pulling =
+                Pulling { file, target, pages, options, afterwards: Afterwards::End, recovers: false };
+            self.pull_once(&pulling).await
         })
+        .await
     }
 
-    async fn install(
-        &self,
-        file: &Path,
-        target: &Target,
-        replaced: Replaced,
-        received: ReceivedImage,
-        version: Option<u64>,
-    ) -> Result<Synchronised> {
-        let ReceivedImage { part, root, transferred } = received;
-        let synced = Synced {
-            server: self.admin.server().to_string(),
-            database: target.id,
-            name: target.name.clone(),
-            version,
-            root,
-            page_size: part.page_size(),
-            page_count: part.page_count(),
+    /// Opens and compares the local file.
+    pub(super) async fn look_at(&self, file: &Path, access: FileAccess) -> Result<FoundFile> {
+        let (path, progress, clock) = (file.to_owned(), Arc::clone(&self.progress), Arc::clone(&self.clock));
+        blocking(move || KnownImage::open(&path, access, &|| clock.now(), progress.as_ref())).await
+    }
+
+    pub(super) async fn pull_once(&self, pulling: &Pulling<'_>) -> Result<Synchronised> {
+        let Pulling { file, target, pages, options, .. } = pulling;
+        let known = match self.look_at(file, FileAccess::Ordinary).await? {
+            FoundFile::Image(known) => known,
+            FoundFile::Missing => return self.first(pulling, Replaced::Nothing).await,
+            FoundFile::Empty => return self.first(pulling, Replaced::Empty).await,
         };
+        let base = self.base_of(target, known.synced.as_ref());
+        let clean = base.as_ref().filter(|base| known.is_untouched && base.root == known.root);
+        let since = match clean.and_then(Synced::tag) {
+            Some(tag) => KnownVersion::Tag(tag),
+            None => KnownVersion::Root(known.root),
+        };
+        let is_clean = clean.is_some();
+        match pages.changes(since, options.at.as_deref(), None).await? {
+            ChangesAnswer::None(tag) => self.adopt(pulling, known, tag).await,
+            ChangesAnswer::Body(tag, body) => self.take(pulling, known, since, tag, body).await,
+            ChangesAnswer::Unknown(current, error) => {
+                self.take_unknown(pulling, known, base, current, error, is_clean).await
+            }
+        }
+    }
+
+    /// The file has that version: it is noted, and nothing moves.
+    pub(super) async fn adopt(
+        &self,
+        pulling: &Pulling<'_>,
+        known: Box<KnownImage>,
+        tag: Tag,
+    ) -> Result<Synchronised> {
+        let target = pulling.target;
+        let synced =
+            self.synced(target, tag, known.root, (known.image.page_size(), known.image.page_count()));
+        let equal = self.equal(&synced);
+        if known.synced.as_ref() != Some(&synced) {
+            let file = pulling.file.to_owned();
+            blocking(move || {
+                let mut known = known;
+                let mark = known.mark;
+                known.tree.record_or_warn(&file, &synced, mark.as_ref())
+            })
+            .await?;
+        }
+        Ok(equal)
+    }
+
+    /// Into no file yet, or one without a page.
+    async fn first(&self, pulling: &Pulling<'_>, replaced: Replaced) -> Result<Synchronised> {
+        let at = pulling.options.at.as_deref();
+        let (tag, body) = match pulling.pages.changes(KnownVersion::Nothing, at, None).await? {
+            ChangesAnswer::Body(tag, body) => (tag, body),
+            ChangesAnswer::None(_) => {
+                let message = "the database is empty: push a file to it first";
+                return Err(ClientError::conflict("DATABASE_EMPTY", message));
+            }
+            ChangesAnswer::Unknown(_, error) => return Err(error),
+        };
+        let state = {
+            let file = pulling.file.to_owned();
+            blocking(move || crate::pages::file::SyncState::open(&file)).await?
+        };
+        let tree = ImageTree::default().kept_in(state);
+        let receiving = self.receiving(pulling, tree, None);
+        self.progress.begin(TransferPhase::Receiving, None);
+        let (receiving, root) = receiving
+            .receive(pulling.pages, BodyRequest::ChangesAnswer(KnownVersion::Nothing, tag), body)
+            .await;
+        self.progress.end();
+        let verified = receiving.verify(root?).await?;
+        self.place(pulling, replaced, verified, tag, None).await
+    }
+
+    /// A body over what the file has.
+    async fn take(
+        &self,
+        pulling: &Pulling<'_>,
+        known: Box<KnownImage>,
+        since: KnownVersion,
+        tag: Tag,
+        body: Incoming,
+    ) -> Result<Synchronised> {
+        let (root, size) = (known.root, known.image.page_size());
+        let receiving = self.over(pulling, known).await?;
+        self.progress.begin(TransferPhase::Receiving, None);
+        let (receiving, named) =
+            receiving.receive(pulling.pages, BodyRequest::ChangesAnswer(since, tag), body).await;
+        self.progress.end();
+        let (verified, tag) = match named {
+            Ok(named) => match receiving.verify(named).await {
+                Ok(verified) => (verified, tag),
+                // The hub took the file for what it is not: the pages that differ are found out once (PAG-21).
+                Err(error) if error.reason == "ROOT_MISMATCH" && pulling.options.at.is_none() => {
+                    self.reconciled(pulling, size).await?
+                }
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        self.place_over(pulling, root, verified, tag, None).await
+    }
+
+    /// The hub does not know what the file has.
+    async fn take_unknown(
+        &self,
+        pulling: &Pulling<'_>,
+        known: Box<KnownImage>,
+        base: Option<Synced>,
+        current: Current,
+        error: ClientError,
+        is_clean: bool,
+    ) -> Result<Synchronised> {
+        if current.root == known.root {
+            return self.adopt(pulling, known, current.tag).await;
+        }
+        let target = self.described(pulling.target).await;
+        let theirs = current.tag.to_string();
+        let conflict = ConflictAdvice { target: &target, file: pulling.file, theirs };
+        if current.tag.version == 0 {
+            return Err(conflict.nothing_there());
+        }
+        // Nobody could push a file to a database that the hub writes: there is nothing to choose.
+        let is_hubs = target.kind == Some(DatabaseKind::Hub);
+        if !pulling.options.force
+            && !(is_clean && (pulling.recovers || is_hubs))
+            && !(known.is_untouched && !is_clean)
+        {
+            return Err(match &base {
+                Some(base) if is_clean => conflict.moved_on("UNSYNCED_CHANGES", base, true, current),
+                Some(base) if base.root == current.root => conflict.unpushed(base),
+                Some(base) => conflict.moved_on("UNSYNCED_CHANGES", base, false, current),
+                None => conflict.unrelated("UNSYNCED_CHANGES"),
+            });
+        }
+        tracing::debug!(%error, "what the file has is not known at the hub");
+        let is_lost = is_clean || !known.is_untouched;
+        let (root, size) = (known.root, known.image.page_size());
+        let (known, saved) = if is_lost {
+            let now = self.clock.now();
+            let (known, path) = blocking(move || {
+                let path = backup::write(&known.image, now)?;
+                Ok::<_, ClientError>((known, path))
+            })
+            .await?;
+            (known, Some(path))
+        } else {
+            (known, None)
+        };
+        drop(known);
+        let (verified, tag) = match &pulling.options.at {
+            None => self.reconciled(pulling, size).await?,
+            Some(at) => self.whole_at(pulling, at).await?,
+        };
+        self.place_over(pulling, root, verified, tag, saved).await
+    }
+
+    /// The hub's newest image over whatever the file is now.
+    async fn reconciled(&self, pulling: &Pulling<'_>, size: PageSize) -> Result<(VerifiedImage, Tag)> {
+        let FoundFile::Image(known) = self.look_at(pulling.file, FileAccess::Ordinary).await? else {
+            return Err(changed_meanwhile(pulling.file));
+        };
+        let receiving = self.over(pulling, known).await?;
+        self.progress.begin(TransferPhase::Receiving, None);
+        let (receiving, found) = reconcile::reconcile(pulling.pages, receiving, size).await;
+        self.progress.end();
+        let (tag, root) = found?;
+        match receiving.verify(root).await {
+            Err(error) if error.reason == "ROOT_MISMATCH" => {
+                let FoundFile::Image(known) = self.look_at(pulling.file, FileAccess::Ordinary).await? else {
+                    return Err(changed_meanwhile(pulling.file));
+                };
+                let receiving = self.over(pulling, known).await?;
+                let (receiving, found) = reconcile::whole(pulling.pages, receiving, tag).await;
+                let (tag, root) = found?;
+                Ok((receiving.verify(root).await?, tag))
+            }
+            verified => Ok((verified?, tag)),
+        }
+    }
+
+    async fn whole_at(&self, pulling: &Pulling<'_>, at: &str) -> Result<(VerifiedImage, Tag)> {
+        let (tag, body) = match pulling.pages.changes(KnownVersion::Nothing, Some(at), None).await? {
+            ChangesAnswer::Body(tag, body) => (tag, body),
+            ChangesAnswer::None(_) => {
+                return Err(ClientError::conflict("DATABASE_EMPTY", "the database was empty then"));
+            }
+            ChangesAnswer::Unknown(_, error) => return Err(error),
+        };
+        let FoundFile::Image(known) = self.look_at(pulling.file, FileAccess::Ordinary).await? else {
+            return Err(changed_meanwhile(pulling.file));
+        };
+        let receiving = self.over(pulling, known).await?;
+        let (receiving, root) = receiving
+            .receive(pulling.pages, BodyRequest::ChangesAnswer(KnownVersion::Nothing, tag), body)
+            .await;
+        Ok((receiving.verify(root?).await?, tag))
+    }
+
+    /// What is received over a local image, whose read transaction ends.
+    async fn over(&self, pulling: &Pulling<'_>, known: Box<KnownImage>) -> Result<Receiving> {
+        let KnownImage { image, tree, root, .. } = *known;
+        let base = Box::new(blocking(move || image.release()).await?);
+        Ok(self.receiving(pulling, tree, Some((base, root))))
+    }
+
+    fn receiving(
+        &self,
+        pulling: &Pulling<'_>,
+        tree: ImageTree,
+        base: Option<(Box<crate::pages::file::Base>, Root)>,
+    ) -> Receiving {
+        let progress = Arc::clone(&self.progress);
+        Receiving::new(pulling.file.to_owned(), pulling.target.id, tree, base, progress)
+    }
+
+    async fn place_over(
+        &self,
+        pulling: &Pulling<'_>,
+        root: Root,
+        mut verified: VerifiedImage,
+        tag: Tag,
+        saved: Option<std::path::PathBuf>,
+    ) -> Result<Synchronised> {
+        let base = verified.base.take().expect("BUG: it was received over an image");
+        self.place(pulling, Replaced::Image { base, root }, verified, tag, saved).await
+    }
+
+    /// Puts what was received in its place, and records it.
+    async fn place(
+        &self,
+        pulling: &Pulling<'_>,
+        replaced: Replaced,
+        verified: VerifiedImage,
+        tag: Tag,
+        saved: Option<std::path::PathBuf>,
+    ) -> Result<Synchronised> {
+        let VerifiedImage { part, root, tree, is_wal, bytes, .. } = verified;
+        if Tag::new(tag.version, &root) != tag {
+            return Err(ClientError::unverified(format!(
+                "the hub names {tag}, and sent another image: pull again"
+            )));
+        }
+        let synced = self.synced(pulling.target, tag, root, (part.page_size(), part.page_count()));
         let changed = replaced.root() != Some(root);
-        let pages = part.received().count() as u64;
-        let carries_seq = target.kind == Some(DatabaseKind::Hub);
-        let (path, progress) = (file.to_owned(), Arc::clone(&self.progress));
-        let synced = blocking(move || {
-            install_and_record(&path, replaced, part, synced, carries_seq, progress.as_ref())
+        let (pages, page_bytes) = (part.received().len() as u64, part.page_size().bytes() as u64);
+        let equal = self.equal(&synced);
+        let (file, progress, clock) =
+            (pulling.file.to_owned(), Arc::clone(&self.progress), Arc::clone(&self.clock));
+        let (afterwards, no_base) = (pulling.afterwards, pulling.options.no_base);
+        let received =
+            ImageToPlace { part, synced, tree, is_wal: is_wal || afterwards == Afterwards::Follow, no_base };
+        blocking(move || {
+            install_and_record(&file, replaced, received, afterwards, &|| clock.now(), progress.as_ref())
         })
         .await?;
+        let transferred = Transferred { pages: count(pages), bytes: pages * page_bytes, wire_bytes: bytes };
         Ok(Synchronised {
-            database: target.id,
-            name: target.name.clone(),
-            version: synced.version,
-            root,
-            page_count: synced.page_count,
             changed,
             pages: if changed { pages } else { 0 },
             transferred,
-            backup: None,
+            backup: saved,
+            ..equal
         })
     }
 }
 
-/// Saves the local image beside the file.
-async fn save(local: Box<Local>, now: UnixMillis) -> Result<(Box<Local>, PathBuf)> {
-    blocking(move || {
-        let path = backup::write(&local.image, now)?;
-        Ok((local, path))
-    })
-    .await
+fn count(pages: u64) -> u32 {
+    u32::try_from(pages).unwrap_or(u32::MAX)
 }
 
-/// Two rounds as one outcome.
-fn added(before: &Synchronised, last: Synchronised) -> Synchronised {
-    Synchronised {
-        changed: before.changed || last.changed,
-        pages: before.pages + last.pages,
-        transferred: Transferred {
-            pages: before.transferred.pages.saturating_add(last.transferred.pages),
-            bytes: before.transferred.bytes + last.transferred.bytes,
-            wire_bytes: before.transferred.wire_bytes + last.transferred.wire_bytes,
-        },
-        ..last
-    }
+pub(super) fn changed_meanwhile(file: &Path) -> ClientError {
+    ClientError::conflict(
+        "FILE_CHANGED",
+        format!("{} was changed while it was pulled: pull again", file.display()),
+    )
 }

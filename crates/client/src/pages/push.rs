@@ -2,21 +2,28 @@
 
 use std::{path::Path, sync::Arc};
 
-use ferry_types::DatabaseKind;
+use ferry_types::{DatabaseKind, Root, Tag};
 
 use super::{
-    PagesClient, ROUNDS_MAX, Synchronised, Target,
+    PagesAccess, PagesClient, Synchronised, Target,
     conflict::ConflictAdvice,
-    local_file::{self, Local, LocalFile, Memory},
-    shown,
+    http::{ChangesAnswer, Current, HubPages, KnownVersion, PagesPushAnswer},
+    local_file::{self, blocking},
+    reconcile::{self, DigestComparison},
+    send::{PushBase, Sending},
+    wire::Transferred,
 };
 use crate::{
     ClientError, Result,
-    admin::{DatabaseName, Direction},
-    pages::file::image::FileAccess,
-    pages::wire::{Transferred, WireSession},
+    admin::DatabaseName,
+    pages::file::{BaseCopy, FoundFile, KnownImage, Synced, image::FileAccess},
     progress::TransferPhase,
 };
+
+/// How often a push is sent anew: because the hub moved on without a change, or the connection broke.
+const ATTEMPTS_MAX: u32 = 6;
+/// The first pause after a connection broke; each is twice the one before.
+const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// How to push.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +32,24 @@ pub struct PushOptions {
     pub force: bool,
     /// How the file may be opened.
     pub access: FileAccess,
+    /// Keep no base copy beside the file, now and later.
+    pub no_base: bool,
 }
 
-/// File and hub, compared.
-enum Compared {
-    /// There is nothing to push.
-    Equal(Synchronised),
-    /// A push loses nothing, or may.
-    Free,
-    /// Somebody pushed meanwhile.
-    Moved,
+/// A push that is under way.
+struct Pushing<'p> {
+    file: &'p Path,
+    target: &'p Target,
+    pages: &'p HubPages,
+    options: PushOptions,
+}
+
+/// What a push begins from.
+enum Plan {
+    /// Hub and file are equal at this version.
+    Equal(Tag),
+    /// This goes over that version.
+    Send(PushBase),
 }
 
 impl PagesClient<'_> {
@@ -50,11 +65,10 @@ impl PagesClient<'_> {
         options: PushOptions,
     ) -> Result<Synchronised> {
         // The file first: what cannot be pushed is told before anything is sent (PAG-70).
-        let found = local_file::find(file.to_owned(), options.access, Arc::clone(&self.progress)).await?;
-        let (local, memory) = match found {
-            LocalFile::Image(local) => local_file::recall(local).await?,
-            LocalFile::Missing => return Err(local_file::nothing_to_push(file, false)),
-            LocalFile::Empty => return Err(local_file::nothing_to_push(file, true)),
+        let known = match self.look_at(file, options.access).await? {
+            FoundFile::Image(known) => known,
+            FoundFile::Missing => return Err(local_file::nothing_to_push(file, false)),
+            FoundFile::Empty => return Err(local_file::nothing_to_push(file, true)),
         };
         let target = self.target(file, named).await?;
         if target.kind == Some(DatabaseKind::Hub) {
@@ -63,131 +77,318 @@ impl PagesClient<'_> {
                 format!("{} is written by the hub's own models: it is pulled, not pushed", target.name),
             ));
         }
-        let mut local = *local;
-        let mut target = target;
-        for _ in 0..ROUNDS_MAX {
-            match self.compare(file, &target, &local, &memory, options.force).await? {
-                Compared::Equal(equal) => return Ok(equal),
-                Compared::Free => {}
-                Compared::Moved => {
-                    target = self.look_again(&target).await?;
-                    continue;
+        self.push_known(file, &target, *known, options).await.map(|(_, pushed)| pushed)
+    }
+
+    /// Pushes an image. It comes back, still in its read transaction.
+    pub(super) async fn push_known(
+        &self,
+        file: &Path,
+        target: &Target,
+        known: KnownImage,
+        options: PushOptions,
+    ) -> Result<(KnownImage, Synchronised)> {
+        if let Some(tag) = self.look_first(file, target, &known, options).await? {
+            let (known, noted) = self.noted(file, target, options, known, tag).await;
+            return noted.map(|equal| (known, equal));
+        }
+        // Lent to whatever attempt is made: a fresh token makes a second one.
+        let known = tokio::sync::Mutex::new(Some(known));
+        let pushed = self
+            .with_pages(target, PagesAccess::Write, async |pages| {
+                let mut place = known.lock().await;
+                let taken = place.take().expect("BUG: an attempt gives the image back");
+                let pushing = Pushing { file, target, pages, options };
+                let (back, outcome) = self.push_attempts(&pushing, taken).await;
+                *place = Some(back);
+                outcome
+            })
+            .await?;
+        let known = known.into_inner().expect("BUG: an attempt gives the image back");
+        Ok((known, pushed))
+    }
+
+    /// What can be told without a token to write, whose minting may need a login: the version, if hub and file are equal, or
+    /// that the push would be refused. Where one is kept only of a file that was not changed.
+    async fn look_first(
+        &self,
+        file: &Path,
+        target: &Target,
+        known: &KnownImage,
+        options: PushOptions,
+    ) -> Result<Option<Tag>> {
+        let now = self.clock.now();
+        let kept = |access| self.tokens.get(target.id, access, now).is_some();
+        let Some(base) = self.base_of(target, known.synced.as_ref()) else { return Ok(None) };
+        let only_reads = !kept(PagesAccess::Write) && kept(PagesAccess::Read);
+        if base.root != known.root && !only_reads {
+            return Ok(None);
+        }
+        self.with_pages(target, PagesAccess::Read, async |pages| {
+            let newest = pages.newest().await?;
+            if newest == Tag::new(newest.version, &known.root) {
+                return Ok(Some(newest));
+            }
+            if newest.version == 0 || Some(newest) == base.tag() || options.force {
+                return Ok(None);
+            }
+            let current = match pages.changes(KnownVersion::Root(known.root), None, Some("1")).await? {
+                ChangesAnswer::None(tag) => return Ok(Some(tag)),
+                ChangesAnswer::Body(tag, _) => Current { tag, root: Root([0; 32]) },
+                ChangesAnswer::Unknown(current, _) => current,
+            };
+            if current.root == base.root {
+                return Ok(None);
+            }
+            Err(self.refused(&Pushing { file, target, pages, options }, known, current).await)
+        })
+        .await
+    }
+
+    async fn push_attempts(
+        &self,
+        pushing: &Pushing<'_>,
+        known: KnownImage,
+    ) -> (KnownImage, Result<Synchronised>) {
+        let mut known = known;
+        let (mut plan, mut asks_staged) = (None, false);
+        let mut pause = RETRY_PAUSE;
+        for _ in 0..ATTEMPTS_MAX {
+            let over = match plan.take() {
+                Some(over) => over,
+                None => match self.plan(pushing, &mut known).await {
+                    Ok(Plan::Equal(tag)) => {
+                        let outcome;
+                        (known, outcome) =
+                            self.noted(pushing.file, pushing.target, pushing.options, known, tag).await;
+                        return (known, outcome);
+                    }
+                    Ok(Plan::Send(over)) => over,
+                    Err(error) => return (known, Err(error)),
+                },
+            };
+            let answer;
+            (known, answer) = self.send(pushing, known, &over, asks_staged).await;
+            match answer {
+                Ok((PagesPushAnswer::Committed(pushed), transferred)) => {
+                    return self.committed(pushing, known, pushed.tag, pushed.pages, transferred).await;
                 }
-            }
-            let session = self.open(&target, Direction::Push, local.page_count().0).await?;
-            let now = self.look_again(&target).await?;
-            if (now.version, now.tag) != (target.version, target.tag) {
-                // The session is about a version that nobody has compared with.
-                session.abandon().await;
-                target = now;
-                continue;
-            }
-            let (back, outcome) = self.send(file, &target, local, session).await;
-            local = back;
-            match outcome {
-                Err(lost) if lost.reason == "VERSION_CONFLICT" => target = self.look_again(&target).await?,
-                outcome => return outcome,
+                Ok((PagesPushAnswer::Moved(current), _)) => {
+                    match self.moved(pushing, &known, &over, current).await {
+                        Ok(Some(Plan::Equal(tag))) => {
+                            // The answer to an earlier attempt was lost (PAG-24).
+                            return self.committed(pushing, known, tag, 0, Transferred::default()).await;
+                        }
+                        Ok(Some(Plan::Send(over))) => plan = Some(over),
+                        Ok(None) => {}
+                        Err(error) => return (known, Err(error)),
+                    }
+                }
+                Err(error) if may_be_sent_again(&error) => {
+                    tracing::debug!(%error, "the push is sent again");
+                    asks_staged = error.reason != "STAGED_GONE";
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    plan = Some(over);
+                }
+                Err(error) => return (known, Err(error)),
             }
         }
-        Err(ClientError::conflict(
-            "VERSION_CONFLICT",
-            format!("others push to {} all the time: try again later", target.name),
-        ))
+        let message = format!(
+            "others push to {} all the time, or connections break: try again later",
+            pushing.target.name
+        );
+        (known, Err(ClientError::conflict("VERSION_CONFLICT", message)))
     }
 
     /// Compares the file with what the hub has. An error says that a push would overwrite what the file does not stem from.
-    async fn compare(
+    async fn plan(&self, pushing: &Pushing<'_>, known: &mut KnownImage) -> Result<Plan> {
+        let Pushing { target, pages, options, .. } = pushing;
+        let base = self.base_of(target, known.synced.as_ref());
+        if let Some((base, tag)) = base.as_ref().and_then(|base| Some((base, base.tag()?)))
+            && base.root != known.root
+        {
+            // Whether the hub is still there is found out by the push itself.
+            return Ok(Plan::Send(PushBase::base(tag, base, known)));
+        }
+        let newest = pages.newest().await?;
+        if newest.version == 0 {
+            return Ok(Plan::Send(PushBase::Empty));
+        }
+        if newest == Tag::new(newest.version, &known.root) {
+            return Ok(Plan::Equal(newest));
+        }
+        // Whether it is an older version of the hub's that the file has, and whether the roots are equal, beyond the 8 bytes
+        // of a tag.
+        let current = match pages.changes(KnownVersion::Root(known.root), None, Some("1")).await? {
+            ChangesAnswer::None(tag) => return Ok(Plan::Equal(tag)),
+            ChangesAnswer::Body(tag, _) => Current { tag, root: Root([0; 32]) },
+            ChangesAnswer::Unknown(current, _) => current,
+        };
+        if options.force {
+            return self.forced(pushing, known, current.tag).await.map(Plan::Send);
+        }
+        Err(self.refused(pushing, known, current).await)
+    }
+
+    /// The hub is elsewhere than the push was based on. `None`: it is to be planned anew.
+    async fn moved(
         &self,
-        file: &Path,
-        target: &Target,
-        local: &Local,
-        memory: &Memory,
-        force: bool,
-    ) -> Result<Compared> {
-        if target.version == 0 {
-            return Ok(Compared::Free);
-        }
-        let base = self.base_of(target, memory);
-        if let Some(base) = base.filter(|base| target.is_at(base)) {
-            let equal = base.root == local.scan.root;
-            return Ok(if equal { Compared::Equal(self.equal(target, local)) } else { Compared::Free });
-        }
-        // The state may be lost, or the answer to an earlier push: what the hub has decides.
-        let hub = self.probe(target, local).await?;
-        if hub.version.is_none() {
-            return Ok(Compared::Moved);
-        }
-        if hub.root == Some(local.scan.root) {
-            let synced = self.synced(target, hub.version, &local.scan, local);
-            local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
-            return Ok(Compared::Equal(self.equal(target, local)));
+        pushing: &Pushing<'_>,
+        known: &KnownImage,
+        over: &PushBase,
+        current: Current,
+    ) -> Result<Option<Plan>> {
+        if current.root == known.root {
+            return Ok(Some(Plan::Equal(current.tag)));
         }
         // An equal root is an equal base: others may have pushed, but they changed nothing.
-        if force || base.is_some_and(|base| hub.root == Some(base.root)) {
-            return Ok(Compared::Free);
+        if let PushBase::Base { base, .. } = over
+            && base.root == current.root
+        {
+            return Ok(Some(Plan::Send(PushBase::base(current.tag, base, known))));
         }
-        let conflict = ConflictAdvice { target, file, theirs: shown(hub.version, hub.root.as_ref()) };
-        Err(match base {
-            Some(base) => conflict.moved_on("VERSION_CONFLICT", base, memory.untouched),
-            None => conflict.unrelated("NO_COMMON_BASE"),
-        })
+        if pushing.options.force {
+            return Ok(Some(Plan::Send(self.forced_over(pushing, known, current.tag).await?)));
+        }
+        Err(self.refused(pushing, known, current).await)
     }
 
-    /// Sends what the hub lacks. The local image comes back with the outcome.
+    async fn refused(&self, pushing: &Pushing<'_>, known: &KnownImage, current: Current) -> ClientError {
+        let target = self.described(pushing.target).await;
+        let conflict =
+            ConflictAdvice { target: &target, file: pushing.file, theirs: current.tag.to_string() };
+        match self.base_of(pushing.target, known.synced.as_ref()) {
+            Some(base) => conflict.moved_on("VERSION_CONFLICT", &base, known.is_untouched, current),
+            None => conflict.unrelated("NO_COMMON_BASE"),
+        }
+    }
+
+    async fn forced(&self, pushing: &Pushing<'_>, known: &mut KnownImage, tag: Tag) -> Result<PushBase> {
+        // Only what the hub lacks is sent, where that can be found out.
+        match reconcile::compare(pushing.pages, (known.image.page_size(), &mut known.tree)).await? {
+            DigestComparison::Differ { tag, page_count, pages, .. } => Ok(PushBase::Hubs {
+                tag,
+                page_count,
+                differing: pages.into_iter().map(|(page, _)| page).collect(),
+            }),
+            DigestComparison::Whole(now) if now.version == 0 => Ok(PushBase::Empty),
+            DigestComparison::Whole(now) => {
+                Ok(PushBase::Whole(if now.version >= tag.version { now } else { tag }))
+            }
+        }
+    }
+
+    async fn forced_over(&self, _pushing: &Pushing<'_>, _known: &KnownImage, tag: Tag) -> Result<PushBase> {
+        Ok(PushBase::Whole(tag))
+    }
+
+    /// Sends the image over a version. The image comes back with the answer.
     async fn send(
         &self,
-        file: &Path,
-        target: &Target,
-        local: Local,
-        session: WireSession,
-    ) -> (Local, Result<Synchronised>) {
-        let hashes = Arc::new(local.hashes());
-        self.progress.begin(TransferPhase::Sending, Some(0));
-        let Local { image, scan } = local;
-        let (image, outcome) = session.push(image, hashes, Arc::clone(&self.progress)).await;
-        self.progress.end();
-        let local = Local { image, scan };
-        let outcome = match outcome {
-            Ok(transferred) => self.sent(file, target, &local, transferred).await,
-            Err(error) => Err(error),
+        pushing: &Pushing<'_>,
+        known: KnownImage,
+        over: &PushBase,
+        asks_staged: bool,
+    ) -> (KnownImage, Result<(PagesPushAnswer, Transferred)>) {
+        self.progress.begin(TransferPhase::Sending, None);
+        let sending = Sending {
+            file: pushing.file,
+            database: pushing.target.id,
+            pages: pushing.pages,
+            over,
+            progress: Arc::clone(&self.progress),
         };
-        (local, outcome)
+        let sent = sending.send(known, asks_staged).await;
+        self.progress.end();
+        sent
     }
 
-    /// Records what was sent.
-    async fn sent(
+    async fn committed(
+        &self,
+        pushing: &Pushing<'_>,
+        known: KnownImage,
+        tag: Tag,
+        pages: u64,
+        transferred: Transferred,
+    ) -> (KnownImage, Result<Synchronised>) {
+        if let Err(error) = crate::pages::file::point("push.sent") {
+            return (known, Err(error));
+        }
+        let (known, noted) = self.noted(pushing.file, pushing.target, pushing.options, known, tag).await;
+        let done = noted.map(|equal| Synchronised { changed: pages > 0, pages, transferred, ..equal });
+        (known, done)
+    }
+
+    /// Notes that the file is what the hub has at `tag`.
+    async fn noted(
         &self,
         file: &Path,
         target: &Target,
-        local: &Local,
-        transferred: Transferred,
-    ) -> Result<Synchronised> {
-        crate::pages::file::point("push.sent")?;
-        // Page 1 travels with every change: without a page nothing was committed.
-        let version = if transferred.pages == 0 { target.version } else { target.version + 1 };
-        let synced = self.synced(target, Some(version), &local.scan, local);
-        local_file::record(file.to_owned(), synced, local.scan.clone()).await?;
-        Ok(Synchronised {
-            version: Some(version),
-            changed: transferred.pages > 0,
-            pages: transferred.pages.into(),
-            transferred,
-            ..self.equal(target, local)
+        options: PushOptions,
+        known: KnownImage,
+        tag: Tag,
+    ) -> (KnownImage, Result<Synchronised>) {
+        let shape = (known.image.page_size(), known.image.page_count());
+        let synced = self.synced(target, tag, known.root, shape);
+        let equal = self.equal(&synced);
+        if Tag::new(tag.version, &known.root) != tag {
+            return (
+                known,
+                Err(ClientError::unverified(format!("the hub names {tag}, which is another image"))),
+            );
+        }
+        let (file, no_base) = (file.to_owned(), options.no_base);
+        let (known, noted) = blocking(move || {
+            let mut known = known;
+            let noted = note(&file, &mut known, synced, no_base);
+            (known, noted)
         })
+        .await;
+        (known, noted.map(|()| equal))
     }
+}
 
-    /// The outcome where nothing had to move.
-    pub(super) fn equal(&self, target: &Target, local: &Local) -> Synchronised {
-        Synchronised {
-            database: target.id,
-            name: target.name.clone(),
-            version: Some(target.version),
-            root: local.scan.root,
-            page_count: local.page_count(),
-            changed: false,
-            pages: 0,
-            transferred: Transferred::default(),
-            backup: None,
+fn note(file: &Path, known: &mut KnownImage, synced: Synced, no_base: bool) -> Result<()> {
+    let is_noted = known.synced.as_ref() == Some(&synced) && known.is_untouched;
+    if !is_noted {
+        let mark = known.mark;
+        known.tree.record_or_warn(file, &synced, mark.as_ref())?;
+    }
+    if let Some(state) = known.tree.state() {
+        if no_base {
+            state.keep_no_base()?;
+        }
+        if state.keeps_base()? {
+            if let Err(error) = bring_base_up_to_date(file, known) {
+                tracing::warn!("no base copy: {}; the next push sends more", error.message);
+                BaseCopy::remove(file);
+            }
+        } else {
+            BaseCopy::remove(file);
         }
     }
+    known.synced = Some(synced);
+    (known.changed, known.is_untouched) = (Some(Vec::new()), true);
+    Ok(())
+}
+
+fn bring_base_up_to_date(file: &Path, known: &KnownImage) -> Result<()> {
+    let size = known.image.page_size();
+    let same_size = known.synced.as_ref().is_some_and(|synced| synced.page_size == size);
+    let copy = BaseCopy::open(file, size).filter(|_| same_size);
+    let (Some(copy), Some(changed)) = (copy, &known.changed) else {
+        return BaseCopy::create(&known.image).map(drop);
+    };
+    let mut data = vec![0; size.bytes()];
+    for page in changed {
+        known.image.read(*page, &mut data)?;
+        copy.write(*page, &data)?;
+    }
+    copy.resize(known.image.page_count())
+}
+
+/// Whether what went wrong may go better at once.
+fn may_be_sent_again(error: &ClientError) -> bool {
+    matches!(error.reason.as_str(), "BROKEN_OFF" | "STAGED_GONE" | "BASE_COPY_CHANGED" | "RATE_LIMITED")
 }

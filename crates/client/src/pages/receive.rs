@@ -4,10 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use ferry_types::{Leaf, PageCount, PageSize, Root};
 
-use super::local_file::{Local, LocalFile, blocking};
+use super::{
+    install::Replaced,
+    local_file::{Local, LocalFile, blocking},
+};
 use crate::{
     ClientError, Result,
-    pages::file::{Base, ImageDigests, Part, point, scan::announced_hashes},
+    pages::file::{Part, point, scan::announced_hashes},
     pages::wire::{Transferred, WireSession},
     progress::{Progress, TransferPhase},
 };
@@ -16,46 +19,24 @@ use crate::{
 /// that the file has a page, it sends the image all the same.
 const PAGE_SIZE_REFUSAL: &str = "page size is ";
 
-/// What a received image replaces.
-pub(super) enum Replaced {
-    Nothing,
-    Empty,
-    Image { base: Box<Base>, scan: ImageDigests },
-}
-
 impl Replaced {
-    /// What was found, its read transaction ended.
-    pub(super) async fn from_found(found: LocalFile) -> Result<Self> {
+    /// What was found, its read transaction ended, and its leaves.
+    pub(super) async fn from_found(found: LocalFile) -> Result<(Self, Vec<Leaf>)> {
         Ok(match found {
-            LocalFile::Missing => Self::Nothing,
-            LocalFile::Empty => Self::Empty,
+            LocalFile::Missing => (Self::Nothing, Vec::new()),
+            LocalFile::Empty => (Self::Empty, Vec::new()),
             LocalFile::Image(local) => {
                 let Local { image, scan } = *local;
                 let base = Box::new(blocking(move || image.release()).await?);
-                Self::Image { base, scan }
+                (Self::Image { base, root: scan.root }, scan.leaves)
             }
         })
-    }
-
-    pub(super) const fn root(&self) -> Option<Root> {
-        match self {
-            Self::Image { scan, .. } => Some(scan.root),
-            Self::Nothing | Self::Empty => None,
-        }
     }
 
     fn page_count(&self) -> u32 {
         match self {
             Self::Image { base, .. } => base.page_count().0,
             Self::Nothing | Self::Empty => 0,
-        }
-    }
-
-    /// The leaves of the local file, if an image of this page size can have some of them.
-    fn leaves(&self, page_size: PageSize) -> &[Leaf] {
-        match self {
-            Self::Image { base, scan } if base.page_size() == page_size => &scan.leaves,
-            _ => &[],
         }
     }
 }
@@ -72,10 +53,11 @@ pub(super) async fn receive(
     open: impl AsyncFn(u32) -> Result<WireSession>,
     file: &Path,
     replaced: &Replaced,
+    leaves: &[Leaf],
     progress: &Arc<dyn Progress>,
 ) -> Result<ReceivedImage> {
     let count = replaced.page_count();
-    let attempt = async |count| receive_from(open(count).await?, file, replaced, progress).await;
+    let attempt = async |count| receive_from(open(count).await?, file, replaced, leaves, progress).await;
     match attempt(count).await {
         Err(error) if count == 0 && error.message.contains(PAGE_SIZE_REFUSAL) => attempt(1).await,
         outcome => outcome,
@@ -86,6 +68,7 @@ async fn receive_from(
     session: WireSession,
     file: &Path,
     replaced: &Replaced,
+    leaves: &[Leaf],
     progress: &Arc<dyn Progress>,
 ) -> Result<ReceivedImage> {
     let count = PageCount(session.page_count());
@@ -99,24 +82,23 @@ async fn receive_from(
     let page_size = PageSize::new(session.page_size()).ok_or_else(|| {
         ClientError::unverified(format!("the hub names a page size of {}", session.page_size()))
     })?;
-    let leaves = replaced.leaves(page_size);
-    let (hashes, first) = match replaced {
-        // Without leaves in common there is nothing to announce: the hub sends every page.
-        Replaced::Image { base, .. } if !leaves.is_empty() => {
+    let (hashes, leaves, first) = match replaced {
+        Replaced::Image { base, .. } if base.page_size() == page_size => {
             let first = base.first_page();
-            (announced_hashes(leaves, page_size, first), Some(first))
+            (announced_hashes(leaves, page_size, first), leaves, Some(first))
         }
-        _ => (Vec::new(), None),
+        // Without leaves in common there is nothing to announce: the hub sends every page.
+        _ => (Vec::new(), &[][..], None),
     };
     // Of a new file every page comes; how many of an old one, nobody knows before.
     let total = first.is_none().then_some(u64::from(count.0) * page_size.bytes() as u64);
-    let (path, own, shared) = (file.to_owned(), leaves.to_vec(), Arc::clone(progress));
-    let part = blocking(move || Part::create(&path, page_size, count, &own, shared)).await?;
+    let (path, shared) = (file.to_owned(), Arc::clone(progress));
+    let part = blocking(move || Part::create(&path, page_size, count, shared)).await?;
     progress.begin(TransferPhase::Receiving, total);
     let (part, outcome) = session.pull(&hashes, part).await;
     progress.end();
     let transferred = outcome?.expect("BUG: a part takes every page");
-    let root = part.verify(first)?;
+    let root = part.verify(leaves, first)?;
     point("pull.received")?;
     Ok(ReceivedImage { part, root, transferred })
 }

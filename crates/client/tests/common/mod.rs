@@ -1,9 +1,6 @@
-//! A hub of a few lines: one database, its image kept as plain pages. It speaks EdgeReplica's page wire and the
-//! two RPCs that a push or pull needs, and keeps to the protocol unless a [`Fault`] tells it otherwise.
+//! A hub of a few lines: one database, its image kept as plain pages. It speaks EdgeReplica's page wire, and keeps to the protocol unless a [`Fault`] tells it otherwise.
 
 #![allow(dead_code, reason = "each test uses its own part of it")]
-
-mod rpc;
 
 use std::{
     path::Path,
@@ -61,18 +58,7 @@ pub(crate) struct FakeHub {
     pub(crate) server: ServerUrl,
     pub(crate) image: Arc<Mutex<Pages>>,
     pub(crate) fault: Arc<Mutex<Fault>>,
-    pub(crate) looks: Arc<Mutex<Looks>>,
 }
-
-/// The calls of GetDatabase, and what others push right before some of them.
-#[derive(Debug, Default)]
-pub(crate) struct Looks {
-    pub(crate) seen: usize,
-    pub(crate) pushes: Vec<(usize, Pages)>,
-}
-
-/// Id of the one database.
-pub(crate) const DATABASE: &str = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153";
 
 /// What a client may do, told by the token as real tokens do.
 const PUSH: &str = "push";
@@ -83,22 +69,14 @@ impl FakeHub {
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let image = Arc::new(Mutex::new(Pages::default()));
         let fault = Arc::new(Mutex::new(Fault::None));
-        let looks = Arc::new(Mutex::new(Looks::default()));
-        let (shared, faults, looking) = (Arc::clone(&image), Arc::clone(&fault), Arc::clone(&looks));
+        let (shared, faults) = (Arc::clone(&image), Arc::clone(&fault));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let fault = *faults.lock().unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&shared), fault, Arc::clone(&looking)));
+                tokio::spawn(serve(stream, Arc::clone(&shared), fault));
             }
         });
-        Self { server, image, fault, looks }
-    }
-
-    /// Has somebody else push `file` right before the `nth` look at the database from now, counted from 1.
-    pub(crate) fn push_before_look(&self, nth: usize, file: &Path) {
-        let mut looks = self.looks.lock().unwrap();
-        let at = looks.seen + nth;
-        looks.pushes.push((at, Pages::of(file)));
+        Self { server, image, fault }
     }
 
     pub(crate) fn misbehave(&self, fault: Fault) {
@@ -108,13 +86,10 @@ impl FakeHub {
 
 type Socket = WebSocketStream<TcpStream>;
 
-async fn serve(stream: TcpStream, image: Arc<Mutex<Pages>>, fault: Fault, looks: Arc<Mutex<Looks>>) {
+async fn serve(stream: TcpStream, image: Arc<Mutex<Pages>>, fault: Fault) {
     let mut peeked = [0; 2048];
     let read = stream.peek(&mut peeked).await.unwrap();
     let head = String::from_utf8_lossy(&peeked[..read]).into_owned();
-    if head.starts_with("POST ") {
-        return rpc::serve(stream, &image, &looks).await;
-    }
     let is_push = head.contains(PUSH);
     let mut socket = accept_async(stream).await.unwrap();
     let pinned = image.lock().unwrap().clone();

@@ -160,7 +160,9 @@ impl CommittedPages {
     pub fn checkpoint(&self) -> Result<()> {
         self.connection.busy_timeout(Duration::ZERO)?;
         match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error.into()),
+            Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                Err(error.into())
+            }
             _ => Ok(()),
         }
     }

@@ -49,7 +49,10 @@ impl BaseCopy {
         remove_at(&path);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        let file = paths::FileMode::of(image.path()).limit(&mut options).open(&path).map_err(|error| failed(&error))?;
+        let file = paths::FileMode::of(image.path())
+            .limit(&mut options)
+            .open(&path)
+            .map_err(|error| failed(&error))?;
         let copy = Self { file, path: path.clone(), page_size: image.page_size() };
         if !share_blocks(image.path(), &copy.file) {
             let mut outcome = Ok(());
@@ -74,7 +77,8 @@ impl BaseCopy {
     /// # Errors
     /// When the disk does not allow it.
     pub fn write(&self, page: PageNo, data: &[u8]) -> Result<()> {
-        write_at(&self.file, data, self.offset(page)).map_err(|error| ClientError::io(self.path.display(), &error))
+        write_at(&self.file, data, self.offset(page))
+            .map_err(|error| ClientError::io(self.path.display(), &error))
     }
 
     /// Sets the number of pages.

@@ -4,6 +4,7 @@
 //! the locks that SQLite holds on it.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -194,6 +195,31 @@ impl LocalImage {
         read_normal(pages, self.page_size, self.page_count, into, |page, data| self.read(page, data))
     }
 
+    /// Whether the file is in WAL mode.
+    #[must_use]
+    pub fn is_in_wal_mode(&self) -> bool {
+        self.first.get(18..20) == Some(&[2, 2])
+    }
+
+    /// Which table or index each page belongs to; pages that are in none are left out.
+    ///
+    /// # Errors
+    /// When SQLite cannot read the file's schema or b-trees.
+    pub fn tables(&self) -> Result<HashMap<PageNo, String>> {
+        let read = || {
+            let mut statement = self.connection.prepare("SELECT pageno, name FROM temp.dbstat")?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)))?;
+            let mut tables = HashMap::new();
+            for row in rows {
+                let (page, name) = row?;
+                tables.extend(PageNo::new(page).map(|page| (page, name)));
+            }
+            Ok(tables)
+        };
+        read().map_err(|error: rusqlite::Error| ClientError::sqlite(self.path.display(), &error))
+    }
+
     /// Ends the read transaction; what is left tells whether others have changed the database since.
     ///
     /// # Errors
@@ -271,6 +297,37 @@ impl Base {
         let now = data_version(&self.connection)
             .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
         Ok(now == self.data_version && FileIdentity::of(&self.path)? == self.identity)
+    }
+}
+
+/// Sees that others change a file.
+pub struct Watcher {
+    connection: Connection,
+    path: PathBuf,
+    data_version: i64,
+    identity: FileIdentity,
+}
+
+impl Watcher {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |error: rusqlite::Error| ClientError::sqlite(path.display(), &error);
+        let connection = connect(path, FileAccess::Ordinary).map_err(failed)?;
+        let data_version = data_version(&connection).map_err(failed)?;
+        Ok(Self { connection, path: path.to_owned(), data_version, identity: FileIdentity::of(path)? })
+    }
+
+    /// Whether somebody has committed to it since, or another file has its name.
+    ///
+    /// # Errors
+    /// When SQLite or the file system reports one.
+    pub fn has_changed(&self) -> Result<bool> {
+        let now = data_version(&self.connection)
+            .map_err(|error| ClientError::sqlite(self.path.display(), &error))?;
+        Ok(now != self.data_version || FileIdentity::of(&self.path)? != self.identity)
     }
 }
 

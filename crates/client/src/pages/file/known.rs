@@ -11,7 +11,7 @@ use super::{
     image::{FileAccess, connect},
     mark::{self, ChangedSince, WalEnd},
 };
-use crate::{ClientError, Result, progress::Progress};
+use crate::{Result, progress::Progress};
 
 /// How often a snapshot is begun anew because others commit meanwhile.
 const STILL_ATTEMPTS: u32 = 20;
@@ -74,24 +74,41 @@ impl KnownImage {
     ///
     /// # Errors
     /// When the file is no database, is locked or cannot be read, or its state is not usable.
-    pub fn open(path: &Path, access: FileAccess, now: &dyn Fn() -> UnixMillis, progress: &dyn Progress) -> Result<FoundFile> {
-        if let Some(wait) = mark::unsettled(path, now()) {
-            std::thread::sleep(wait);
-        }
-        let (opened, wal) = open_still(path, access)?;
+    pub fn open(
+        path: &Path,
+        access: FileAccess,
+        now: &dyn Fn() -> UnixMillis,
+        progress: &dyn Progress,
+    ) -> Result<FoundFile> {
+        Self::open_while(false, path, access, now, progress)
+    }
+
+    /// The same; `held`: the image that was synced last is held in a read transaction since then.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_while(
+        held: bool,
+        path: &Path,
+        access: FileAccess,
+        now: &dyn Fn() -> UnixMillis,
+        progress: &dyn Progress,
+    ) -> Result<FoundFile> {
+        let (opened, mark) = open_marked(path, access, now)?;
         let image = match opened {
             OpenedFile::Missing => return Ok(FoundFile::Missing),
             OpenedFile::Empty => return Ok(FoundFile::Empty),
             OpenedFile::Image(image) => image,
         };
-        if access == FileAccess::Ordinary {
-            image.leave_wal()?;
-        }
-        let mark = wal.and_then(|wal| FileMark::take(path, image.first_page(), wal, now()));
-        Self::examine(image, mark, progress).map(|known| FoundFile::Image(Box::new(known)))
+        Self::examine(image, mark, held, progress).map(|known| FoundFile::Image(Box::new(known)))
     }
 
-    fn examine(image: LocalImage, mark: Option<FileMark>, progress: &dyn Progress) -> Result<Self> {
+    fn examine(
+        image: LocalImage,
+        mark: Option<FileMark>,
+        held: bool,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let state = SyncState::open(image.path())?;
         let (mut synced, mut pending, mut known_mark) = (None, None, None);
         if let Some(state) = &state {
@@ -112,7 +129,7 @@ impl KnownImage {
                 let since = match (&known_mark, &mark) {
                     // What a killed pull left is not what the mark is of.
                     (Some(known), Some(mark)) if pending.is_none() => {
-                        known.compare(image.path(), mark, image.page_size().bytes() as u64)
+                        known.compare(image.path(), mark, image.page_size().bytes() as u64, held)
                     }
                     _ => ChangedSince::Anything,
                 };
@@ -208,6 +225,29 @@ fn bring_up_to_date(
     Ok((changed, LookedAt::WalTail))
 }
 
+/// Opens the image, and the mark of the file while it is this image.
+///
+/// # Errors
+/// As [`LocalImage::open`].
+pub fn open_marked(
+    path: &Path,
+    access: FileAccess,
+    now: &dyn Fn() -> UnixMillis,
+) -> Result<(OpenedFile, Option<FileMark>)> {
+    if let Some(wait) = mark::unsettled(path, now()) {
+        std::thread::sleep(wait);
+    }
+    let (opened, wal) = open_still(path, access)?;
+    let mut mark = None;
+    if let OpenedFile::Image(image) = &opened
+        && access == FileAccess::Ordinary
+    {
+        image.leave_wal()?;
+        mark = wal.and_then(|wal| FileMark::take(path, image.first_page(), wal, now()));
+    }
+    Ok((opened, mark))
+}
+
 /// Opens the image, and where its WAL ends, if it can be told.
 fn open_still(path: &Path, access: FileAccess) -> Result<(OpenedFile, Option<Option<WalEnd>>)> {
     let watcher = match access {
@@ -234,23 +274,4 @@ fn open_still(path: &Path, access: FileAccess) -> Result<(OpenedFile, Option<Opt
 
 fn wal_end(watcher: &rusqlite::Connection, path: &Path, page_bytes: u64) -> Option<Option<WalEnd>> {
     mark::wal_end(watcher, path, page_bytes)
-}
-
-impl ImageTree {
-    /// Records it as the tree of `synced`, making the state of `file` where there is none.
-    ///
-    /// # Errors
-    /// When the state cannot be made or written.
-    pub fn record_as(&mut self, file: &Path, synced: &Synced, mark: Option<&FileMark>) -> Result<()> {
-        debug_assert_eq!(self.page_count(), synced.page_count, "BUG: digests of another image");
-        self.record(|| SyncState::create(file), |state, tree| state.record(synced, tree, mark))
-    }
-
-    /// That its digests are written into the state, or why not: in a folder that takes no files a whole sync is no failure.
-    pub(crate) fn record_or_warn(&mut self, file: &Path, synced: &Synced, mark: Option<&FileMark>) -> Result<()> {
-        if let Err(ClientError { message, .. }) = self.record_as(file, synced, mark) {
-            tracing::warn!("{} is synced, which cannot be noted beside it: {message}", file.display());
-        }
-        super::point("sync.state")
-    }
 }

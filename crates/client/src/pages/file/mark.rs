@@ -88,9 +88,21 @@ impl FileMark {
         })
     }
 
-    /// What has changed at `path` since this mark, of which `now` is the mark.
+    /// What has changed at `path` since this mark, of which `now` is the mark. `held`: a read transaction of this mark's image
+    /// was open all the time, so that the file beneath the WAL shows what it showed, whatever its times say.
     #[must_use]
-    pub fn compare(&self, path: &Path, now: &Self, page_bytes: u64) -> ChangedSince {
+    pub fn compare(&self, path: &Path, now: &Self, page_bytes: u64, held: bool) -> ChangedSince {
+        if held
+            && (self.device, self.inode) == (now.device, now.inode)
+            && now.wal.is_some()
+            && self.wal != now.wal
+        {
+            return self
+                .tail(path, now, page_bytes)
+                .ok()
+                .flatten()
+                .map_or(ChangedSince::Anything, ChangedSince::Pages);
+        }
         let same_file = (self.device, self.inode, self.bytes, self.modified_ns, self.changed_ns)
             == (now.device, now.inode, now.bytes, now.modified_ns, now.changed_ns);
         if !same_file || !self.is_settled() {

@@ -102,14 +102,13 @@ impl Part {
         leaves
     }
 
-    /// Takes a page of the image.
+    /// Takes a page of the image and its leaf.
     ///
     /// # Errors
     /// When the disk does not allow it.
-    pub fn put(&mut self, number: PageNo, data: &[u8]) -> Result<()> {
+    pub fn put(&mut self, number: PageNo, data: &[u8], leaf: Leaf) -> Result<()> {
         write_at(&self.file, data, self.offset(number))
             .map_err(|error| ClientError::io(self.path.display(), &error))?;
-        let leaf = tree::leaf_of(number, self.page_count, data, &mut self.room);
         self.received.insert(number, leaf);
         self.progress.advance(data.len() as u64);
         Ok(())
@@ -230,7 +229,8 @@ impl PageSink for Part {
         if self.received.contains_key(&number) {
             return wrong("twice");
         }
-        self.put(number, data)?;
+        let leaf = tree::leaf_of(number, self.page_count, data, &mut self.room);
+        self.put(number, data, leaf)?;
         Ok(ControlFlow::Continue(()))
     }
 }

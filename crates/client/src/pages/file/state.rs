@@ -17,7 +17,7 @@ use super::{
     image::BUSY_TIMEOUT,
     mark::FileMark,
     paths,
-    tree::{ImageTree, RowKey},
+    rows::{LEVELS, RowKey, TreeRows},
 };
 use crate::{ClientError, Result};
 
@@ -38,9 +38,9 @@ const MIGRATIONS: &[&str] = &["
     -- A row has up to 64 digests of one level, those of one node's children; id is level << 32 | number of the row.
     CREATE TABLE tree(id INTEGER PRIMARY KEY, digests BLOB NOT NULL) STRICT;
     ALTER TABLE synced ADD COLUMN mark TEXT;
-    -- base: whether a base copy is kept. sending: root of a push that was begun and not answered.
-    CREATE TABLE options(only INTEGER PRIMARY KEY CHECK(only = 1), base INTEGER NOT NULL, sending BLOB) STRICT;
-    INSERT INTO options VALUES (1, 1, NULL);
+    -- Whether a base copy is kept.
+    CREATE TABLE options(only INTEGER PRIMARY KEY CHECK(only = 1), base INTEGER NOT NULL) STRICT;
+    INSERT INTO options VALUES (1, 1);
 "];
 
 /// Rows of 2 KB fit thrice into such a page, and only once into one of 4096 bytes.
@@ -118,7 +118,8 @@ impl SyncState {
                 .into());
             }
             // The size of pages is taken only where there are none yet.
-            connection.execute_batch(&format!("PRAGMA synchronous = FULL; PRAGMA page_size = {PAGE_BYTES}"))?;
+            connection
+                .execute_batch(&format!("PRAGMA synchronous = FULL; PRAGMA page_size = {PAGE_BYTES}"))?;
             migrate::run(&mut connection, MIGRATIONS)?;
             Ok::<_, ferry_sqlite::Error>(connection)
         })();
@@ -189,22 +190,21 @@ impl SyncState {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn record(&mut self, synced: &Synced, tree: &ImageTree, mark: Option<&FileMark>) -> Result<()> {
+    pub fn record(&mut self, synced: &Synced, rows: &TreeRows<'_>, mark: Option<&FileMark>) -> Result<()> {
         let recorded = (|| {
             let transaction = self.connection.transaction()?;
             write_synced(&transaction, "synced", synced)?;
             write_mark(&transaction, mark)?;
-            transaction.execute_batch("DELETE FROM pending; UPDATE options SET sending = NULL")?;
-            for (key, digests) in tree.changed_rows() {
+            transaction.execute("DELETE FROM pending", [])?;
+            for (key, digests) in &rows.changed {
                 transaction
                     .prepare_cached("INSERT OR REPLACE INTO tree VALUES (?1, ?2)")?
                     .execute((key.id(), digests.as_flattened()))?;
             }
-            for level in 0..=tree_levels() {
-                let rows = tree.rows_of(level);
+            for (level, row) in (0..LEVELS).zip(rows.counts) {
                 transaction
                     .prepare_cached("DELETE FROM tree WHERE id >= ?1 AND id < ?2")?
-                    .execute((RowKey { level, row: rows }.id(), RowKey { level: level + 1, row: 0 }.id()))?;
+                    .execute((RowKey { level, row }.id(), RowKey { level: level + 1, row: 0 }.id()))?;
             }
             transaction.commit()
         })();
@@ -265,29 +265,6 @@ impl SyncState {
         self.run("UPDATE options SET base = 0")
     }
 
-    /// Whether a push of the image with this root was begun and not answered.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn was_sending(&self, root: &Root) -> Result<bool> {
-        let sending: Option<[u8; 32]> = self
-            .connection
-            .query_row("SELECT sending FROM options", [], |row| row.get(0))
-            .map_err(|error| self.failed(&error))?;
-        Ok(sending == Some(root.0))
-    }
-
-    /// Notes that a push of the image with this root begins.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn set_sending(&self, root: &Root) -> Result<()> {
-        self.connection
-            .execute("UPDATE options SET sending = ?1", [root.0])
-            .map(drop)
-            .map_err(|error| self.failed(&error))
-    }
-
     fn run(&self, sql: &str) -> Result<()> {
         self.connection.execute(sql, []).map(drop).map_err(|error| self.failed(&error))
     }
@@ -345,19 +322,12 @@ fn write_mark(connection: &Connection, mark: Option<&FileMark>) -> rusqlite::Res
     connection.execute("UPDATE synced SET mark = ?1", [text]).map(drop)
 }
 
-/// The highest level of the tree over as many pages as SQLite can have.
-const fn tree_levels() -> u8 {
-    ferry_core::pages::tree::top_level(PageCount(u32::MAX))
-}
-
 fn wrong(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "state".into(), rusqlite::types::Type::Blob)
 }
 
 #[cfg(test)]
 mod tests {
-    use ferry_types::Leaf;
-
     use super::*;
 
     fn synced(version: Option<u64>) -> Synced {
@@ -382,28 +352,13 @@ mod tests {
         let pending = PendingPull { synced: synced(None), interim: Some(Root([2; 32])) };
         state.set_pending(&pending).unwrap();
         assert_eq!(state.pending().unwrap(), Some(pending));
-        let tree = ImageTree::of_leaves(vec![Leaf([3; 32]); 5000]);
-        state.record(&synced(Some(42)), &tree, None).unwrap();
+        state.record(&synced(Some(42)), &TreeRows::default(), None).unwrap();
         drop(state);
         let state = SyncState::open(&file).unwrap().unwrap();
         assert_eq!(state.pending().unwrap(), None);
         assert_eq!(state.synced().unwrap(), Some(synced(Some(42))));
         let tag = state.synced().unwrap().unwrap().tag().unwrap();
         assert_eq!(tag.to_string(), "42-0707070707070707");
-    }
-
-    #[test]
-    fn the_tree_shrinks_with_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut state = SyncState::create(&dir.path().join("x.db")).unwrap();
-        for (pages, rows) in [(5000, [79, 2, 1]), (1, [1, 0, 0]), (65, [2, 1, 0])] {
-            state.record(&synced(None), &ImageTree::of_leaves(vec![Leaf([3; 32]); pages]), None).unwrap();
-            let kept = [0, 1, 2].map(|level| {
-                let sql = "SELECT count(*) FROM tree WHERE id >> 32 = ?1";
-                state.connection.query_row(sql, [level], |row| row.get::<_, u32>(0)).unwrap()
-            });
-            assert_eq!(kept, rows, "{pages} pages");
-        }
     }
 
     #[test]

@@ -1,34 +1,19 @@
 //! The digests of the local image: leaves and the tree above them, as the state has them and as they have changed since.
 //! Only rows that are looked at are read, so that a changed row of a large file costs its path to the top.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use ferry_core::pages::tree::{self, FAN_OUT, Node, NodeStore};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
-use super::state::SyncState;
+use super::{
+    FileMark, SyncState, Synced,
+    rows::{LEVELS, RowKey, TreeRows},
+};
 use crate::Result;
-
-/// A row of digests: the children of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowKey {
-    /// Level of the digests; 0 are leaves.
-    pub level: u8,
-    /// Number of the row: digests 64 × row up to 64 × row + 63.
-    pub row: u32,
-}
-
-impl RowKey {
-    /// The row's key in the state.
-    #[must_use]
-    pub const fn id(self) -> i64 {
-        (self.level as i64) << 32 | self.row as i64
-    }
-
-    const fn of(level: u8, n: u32) -> Self {
-        Self { level, row: n / FAN_OUT }
-    }
-}
 
 /// The tree over an image.
 #[derive(Default)]
@@ -80,6 +65,11 @@ impl ImageTree {
         self
     }
 
+    /// Takes the state out: what is not in memory cannot be read any more.
+    pub(in crate::pages) const fn take_state(&mut self) -> Option<SyncState> {
+        self.stored.take()
+    }
+
     /// The state that rows are read from.
     #[must_use]
     pub const fn state(&self) -> Option<&SyncState> {
@@ -96,20 +86,46 @@ impl ImageTree {
         self.page_count
     }
 
-    /// Records it as that of `synced`; `make` opens the state where there was none.
+    /// The state, made where there was none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn state_of(&mut self, file: &Path) -> Result<&mut SyncState> {
+        if self.stored.is_none() {
+            self.stored = Some(SyncState::create(file)?);
+        }
+        Ok(self.stored.as_mut().expect("BUG: it was just made"))
+    }
+
+    /// Records it as the tree of `synced`, in the state of `file`, which is made where there is none.
     ///
     /// # Errors
     /// When the state cannot be made or written.
-    pub fn record(&mut self, make: impl FnOnce() -> Result<SyncState>, record: impl FnOnce(&mut SyncState, &Self) -> Result<()>) -> Result<()> {
-        let mut state = match self.stored.take() {
-            Some(state) => state,
-            None => make()?,
-        };
-        let recorded = record(&mut state, self);
+    pub fn record_as(&mut self, file: &Path, synced: &Synced, mark: Option<&FileMark>) -> Result<()> {
+        debug_assert_eq!(self.page_count, synced.page_count, "BUG: digests of another image");
+        self.settle()?;
+        self.state_of(file)?;
+        let mut state = self.stored.take().expect("BUG: it was just made");
+        let recorded = state.record(synced, &self.rows_to_record(), mark);
         self.stored = Some(state);
         recorded?;
         self.changed.clear();
         Ok(())
+    }
+
+    /// The same; that it cannot be written is no failure, in a folder that takes no files for one: the next sync finds out
+    /// by asking the hub.
+    pub(crate) fn record_or_warn(
+        &mut self,
+        file: &Path,
+        synced: &Synced,
+        mark: Option<&FileMark>,
+    ) -> Result<()> {
+        if let Err(error) = self.record_as(file, synced, mark) {
+            let shown = file.display();
+            tracing::warn!("{shown} is synced, which cannot be noted beside it: {}", error.message);
+        }
+        super::point("sync.state")
     }
 
     /// The leaf of a page of the image.
@@ -198,18 +214,23 @@ impl ImageTree {
     }
 
     /// Rows that differ from what the state has. What a row had beyond the end of its level is left out.
-    pub fn changed_rows(&self) -> impl Iterator<Item = (RowKey, &[Node])> {
-        self.changed.iter().filter_map(|key| {
+    fn rows_to_record(&self) -> TreeRows<'_> {
+        let changed = self.changed.iter().filter_map(|key| {
             let row = self.rows.get(key)?;
-            let nodes = if key.row < self.rows_of(key.level) { tree::nodes(self.page_count, key.level) } else { 0 };
+            let nodes =
+                if key.row < self.rows_of(key.level) { tree::nodes(self.page_count, key.level) } else { 0 };
             let most = nodes.saturating_sub(key.row * FAN_OUT).min(FAN_OUT) as usize;
             (most > 0).then(|| (*key, &row[..row.len().min(most)]))
-        })
+        });
+        let mut counts = [0; LEVELS as usize];
+        for (level, count) in (0..).zip(&mut counts) {
+            *count = self.rows_of(level);
+        }
+        TreeRows { changed: changed.collect(), counts }
     }
 
     /// How many rows a level has.
-    #[must_use]
-    pub const fn rows_of(&self, level: u8) -> u32 {
+    const fn rows_of(&self, level: u8) -> u32 {
         // The top is a level of one digest; there is none above.
         if level > tree::top_level(self.page_count) {
             return 0;
@@ -292,6 +313,35 @@ mod tests {
         builder.finish(PageSize::DEFAULT)
     }
 
+    // Verifies: PAG-61
+    #[test]
+    fn the_stored_tree_shrinks_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        for (pages, rows) in [(5000_u32, [79, 2, 1]), (1, [1, 0, 0]), (65, [2, 1, 1])] {
+            let mut tree = ImageTree::of_leaves(vec![leaf(pages, 1); pages as usize]);
+            let root = tree.root(PageSize::DEFAULT).unwrap();
+            tree.record_as(&file, &synced(pages, root), None).unwrap();
+            let state = SyncState::open(&file).unwrap().unwrap();
+            for (level, rows) in (0..).zip(rows) {
+                let is_there = |row: &u32| !state.row(RowKey { level, row: *row }).unwrap().is_empty();
+                assert_eq!((0..100).filter(is_there).count(), rows, "{pages} pages, level {level}");
+            }
+        }
+    }
+
+    fn synced(pages: u32, root: Root) -> Synced {
+        Synced {
+            server: "http://localhost:8787".into(),
+            database: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
+            name: "x".into(),
+            version: Some(pages.into()),
+            root,
+            page_size: PageSize::DEFAULT,
+            page_count: PageCount(pages),
+        }
+    }
+
     /// Random changes and sizes, recorded or not: the root is that of a tree built anew.
     // Verifies: PAG-61
     #[test]
@@ -322,16 +372,8 @@ mod tests {
             let n = random(count);
             assert_eq!(tree.leaf(PageNo::new(n + 1).unwrap()).unwrap(), leaves[n as usize]);
             if random(3) == 0 {
-                let synced = crate::pages::file::Synced {
-                    server: "http://localhost:8787".into(),
-                    database: "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap(),
-                    name: "x".into(),
-                    version: Some(step.into()),
-                    root: root(&leaves),
-                    page_size: PageSize::DEFAULT,
-                    page_count: PageCount(count),
-                };
-                tree.record(|| SyncState::create(&file), |state, tree| state.record(&synced, tree, None)).unwrap();
+                let synced = synced(count, root(&leaves));
+                tree.record_as(&file, &synced, None).unwrap();
                 if random(2) == 0 {
                     drop(tree);
                     let state = SyncState::open(&file).unwrap().unwrap();
