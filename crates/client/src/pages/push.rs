@@ -125,16 +125,18 @@ impl PagesClient<'_> {
             return Ok(None);
         }
         self.with_pages(target, PagesAccess::Read, async |pages| {
-            let newest = pages.newest().await?;
-            if newest == Tag::new(newest.version, &known.root) {
-                return Ok(Some(newest));
+            if let Some(tag) = base.tag()
+                && let ChangesAnswer::None(tag) = pages.changes(KnownVersion::Tag(tag), None, None).await?
+            {
+                return Ok((base.root == known.root).then_some(tag));
             }
-            if newest.version == 0 || Some(newest) == base.tag() || options.force {
+            if options.force {
                 return Ok(None);
             }
             let current = match pages.changes(KnownVersion::Root(known.root), None, Some("1")).await? {
                 ChangesAnswer::None(tag) => return Ok(Some(tag)),
                 ChangesAnswer::Body(tag, _) => Current { tag, root: Root([0; 32]) },
+                ChangesAnswer::Unknown(current, _) if current.tag.version == 0 => return Ok(None),
                 ChangesAnswer::Unknown(current, _) => current,
             };
             if current.root == base.root {
