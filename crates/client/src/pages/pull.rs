@@ -205,10 +205,10 @@ impl PagesClient<'_> {
         }
         // Nobody could push a file to a database that the hub writes: there is nothing to choose.
         let is_hubs = target.kind == Some(DatabaseKind::Hub);
-        if !pulling.options.force
-            && !(is_clean && (pulling.recovers || is_hubs))
-            && !(known.is_untouched && !is_clean)
-        {
+        // A pull that was cut off while the page size changed left what nobody has edited.
+        let is_half_done = base.is_some() && known.is_untouched && !is_clean;
+        let may_replace = pulling.options.force || is_half_done || is_clean && (pulling.recovers || is_hubs);
+        if !may_replace {
             return Err(match &base {
                 Some(base) if is_clean => conflict.moved_on("UNSYNCED_CHANGES", base, true, current),
                 Some(base) if base.root == current.root => conflict.unpushed(base),
@@ -217,20 +217,13 @@ impl PagesClient<'_> {
             });
         }
         tracing::debug!(%error, "what the file has is not known at the hub");
-        let is_lost = is_clean || !known.is_untouched;
         let (root, size) = (known.root, known.image.page_size());
-        let (known, saved) = if is_lost {
-            let now = self.clock.now();
-            let (known, path) = blocking(move || {
-                let path = backup::write(&known.image, now)?;
-                Ok::<_, ClientError>((known, path))
-            })
-            .await?;
-            (known, Some(path))
+        let saved = if is_half_done {
+            None
         } else {
-            (known, None)
+            let now = self.clock.now();
+            Some(blocking(move || backup::write(&known.image, now)).await?)
         };
-        drop(known);
         let (verified, tag) = match &pulling.options.at {
             None => self.reconciled(pulling, size).await?,
             Some(at) => self.whole_at(pulling, at).await?,

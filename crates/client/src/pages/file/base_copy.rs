@@ -144,7 +144,8 @@ fn share_blocks(file: &Path, copy: &File) -> bool {
 /// Whether the file system shares blocks: XFS and Btrfs (statfs(2)).
 #[cfg(target_os = "linux")]
 fn shares_blocks(copy: &File) -> bool {
-    rustix::fs::fstatfs(copy).is_ok_and(|found| [0x5846_5342, 0x9123_683E].contains(&i64::from(found.f_type)))
+    let kind = rustix::fs::fstatfs(copy).ok().and_then(|found| i64::try_from(found.f_type).ok());
+    kind.is_some_and(|kind| [0x5846_5342, 0x9123_683E].contains(&kind))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -120,7 +120,7 @@ impl KnownImage {
             (Some(state), None) => Err(state),
             (None, _) => {
                 let digests = ImageDigests::of(&image, progress)?;
-                let tree = ImageTree::of_leaves(digests.leaves);
+                let tree = ImageTree::of_leaves(&digests.leaves);
                 return Ok(Self::without_state(image, tree, digests.root, mark));
             }
         };
@@ -139,7 +139,7 @@ impl KnownImage {
             (Ok(_), None) => unreachable!("BUG: a tree is stored of a base"),
             (Err(state), _) => {
                 let digests = ImageDigests::of(&image, progress)?;
-                (ImageTree::of_leaves(digests.leaves).kept_in(Some(state)), None, LookedAt::Everything)
+                (ImageTree::of_leaves(&digests.leaves).kept_in(Some(state)), None, LookedAt::Everything)
             }
         };
         let root = tree.root(image.page_size())?;

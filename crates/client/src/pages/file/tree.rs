@@ -33,7 +33,7 @@ pub struct ImageTree {
 impl ImageTree {
     /// That of an image whose leaves these are, page 1 first.
     #[must_use]
-    pub fn of_leaves(leaves: Vec<Leaf>) -> Self {
+    pub fn of_leaves(leaves: &[Leaf]) -> Self {
         let page_count = PageCount(u32::try_from(leaves.len()).expect("BUG: a page number has 32 bits"));
         let mut tree = Self { page_count, touched: page_count.pages().collect(), ..Self::default() };
         for (row, leaves) in (0..).zip(leaves.chunks(FAN_OUT as usize)) {
@@ -319,7 +319,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         for (pages, rows) in [(5000_u32, [79, 2, 1]), (1, [1, 0, 0]), (65, [2, 1, 1])] {
-            let mut tree = ImageTree::of_leaves(vec![leaf(pages, 1); pages as usize]);
+            let mut tree = ImageTree::of_leaves(&vec![leaf(pages, 1); pages as usize]);
             let root = tree.root(PageSize::DEFAULT).unwrap();
             tree.record_as(&file, &synced(pages, root), None).unwrap();
             let state = SyncState::open(&file).unwrap().unwrap();
@@ -349,7 +349,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.db");
         let mut leaves: Vec<Leaf> = (0..70).map(|n| leaf(n, 0)).collect();
-        let mut tree = ImageTree::of_leaves(leaves.clone());
+        let mut tree = ImageTree::of_leaves(&leaves);
         let mut seed = 1_u64;
         let mut random = |below: u32| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
