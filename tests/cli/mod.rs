@@ -2,6 +2,7 @@
 
 mod account;
 mod api_keys;
+mod cables;
 mod changes;
 mod conflicts;
 mod connecting;
