@@ -144,8 +144,8 @@ fn share_blocks(file: &Path, copy: &File) -> bool {
 /// Whether the file system shares blocks: XFS and Btrfs (statfs(2)).
 #[cfg(target_os = "linux")]
 fn shares_blocks(copy: &File) -> bool {
-    let kind = rustix::fs::fstatfs(copy).ok().and_then(|found| i64::try_from(found.f_type).ok());
-    kind.is_some_and(|kind| [0x5846_5342, 0x9123_683E].contains(&kind))
+    const SHARING: [rustix::fs::FsWord; 2] = [0x5846_5342, 0x9123_683E];
+    rustix::fs::fstatfs(copy).is_ok_and(|found| SHARING.contains(&found.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]

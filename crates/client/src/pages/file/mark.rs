@@ -191,9 +191,8 @@ fn tick_ms(path: &Path) -> i64 {
     #[cfg(target_os = "linux")]
     {
         // ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs (statfs(2)).
-        const LOCAL: [i64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630];
-        let kind = rustix::fs::statfs(path).ok().and_then(|found| i64::try_from(found.f_type).ok());
-        let local = kind.is_some_and(|kind| LOCAL.contains(&kind));
+        const LOCAL: [rustix::fs::FsWord; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630];
+        let local = rustix::fs::statfs(path).is_ok_and(|found| LOCAL.contains(&found.f_type));
         let fine = std::fs::metadata(path).ok().and_then(|found| Identity::of(&found));
         if local && fine.is_some_and(|times| times.changed_ns % 1_000_000_000 != 0) {
             return LOCAL_TICK_MS;
