@@ -172,7 +172,7 @@ fn a_follower_that_is_killed_leaves_a_whole_version() {
     one.ok(&["push", "app.db", "app"]);
     let mut known = vec![dump(&file)];
     for point in crate::support::fault_points("pull.") {
-        let follower =
+        let mut follower =
             Follower::start(&two.clone().env("FERRY_FAULT", &format!("{point}=kill")), &["app", "live.db"]);
         for _ in 0..2 {
             run(&file, "UPDATE item SET price = price + 1");
