@@ -1,10 +1,11 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|small|memory|scale|events|records|ops|functions|sends|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|small|memory|scale|events|records|ops|functions|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
 mod bare_sends;
 mod beside;
 mod binary;
+mod captures;
 mod clock;
 mod control;
 mod copies;
@@ -25,7 +26,7 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -35,6 +36,7 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   growth  what no change and one row cost, by the size of the database
   \
   copies  ferry push and pull of databases of 10 MB to 1 GB: bytes and CPU must not grow\n  \
+  captures what it costs that versions are captured, and how soon followers have them\n  \
   small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         "pushes" => page_pushes::run(),
         "growth" => page_pushes::growth(),
         "copies" => copies::run(),
+        "captures" => captures::run(),
         "small" => small_pushes::run(),
         "memory" => memory::run(),
         "scale" => return scale::run(words),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             page_pushes::run();
             page_pushes::growth();
             copies::run();
+            captures::run();
             scale::run([]);
             small_pushes::run();
             bare_sends::run();

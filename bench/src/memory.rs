@@ -26,6 +26,7 @@ pub(crate) fn run() {
         OpenFiles::new(FileLimits::AMPLE),
         Arc::default(),
         Arc::new(ferry_hub::clock::SystemClock),
+        ferry_database::CaptureSettings::default(),
     );
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
 

@@ -16,6 +16,7 @@ use crate::{
     Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
     actor::{WriterFile, WriterLease},
     blank::FirstModels,
+    capture::Capture,
     files::{DatabaseFiles, Evict},
     first_group::FirstGroup,
     newest::NewestSeq,
@@ -49,6 +50,7 @@ pub struct Database<M: Models> {
     files: Arc<DatabaseFiles>,
     readers: Arc<Readers>,
     first: Arc<FirstModels>,
+    capture: Arc<Capture>,
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
@@ -61,13 +63,20 @@ impl<M: Models> Database<M> {
         let dir: Arc<Path> = dir.into();
         let (models, newest, first) =
             (Arc::new(M::default()), Arc::new(NewestSeq::default()), Arc::default());
-        let file = MainFile { dir: Arc::clone(&dir), shared: Arc::clone(shared), first: Arc::clone(&first) };
+        let capture = Capture::new(&shared.captures, &dir, &files, &newest);
+        let file = MainFile {
+            dir: Arc::clone(&dir),
+            shared: Arc::clone(shared),
+            first: Arc::clone(&first),
+            capture: Arc::clone(&capture),
+        };
         let publish = {
-            let (models, newest) = (Arc::clone(&models), Arc::clone(&newest));
+            let (models, newest, capture) = (Arc::clone(&models), Arc::clone(&newest), Arc::clone(&capture));
             move |commit: Commit<M::Effect>| {
                 let seq = commit.seq;
                 models.publish(commit);
                 newest.reached(seq);
+                capture.committed();
             }
         };
         Self {
@@ -79,6 +88,7 @@ impl<M: Models> Database<M> {
             files,
             readers: Arc::default(),
             first,
+            capture,
             closed: CancellationToken::new(),
             connections: AtomicU32::new(0),
         }
@@ -105,6 +115,12 @@ impl<M: Models> Database<M> {
     #[must_use]
     pub const fn models(&self) -> &Arc<M> {
         &self.models
+    }
+
+    /// The versions of its pages, where the hub writes it.
+    #[must_use]
+    pub const fn capture(&self) -> &Arc<Capture> {
+        &self.capture
     }
 
     pub(crate) fn newest(&self) -> &NewestSeq {
@@ -275,6 +291,7 @@ impl<M: Models> Database<M> {
         let _ = tokio::task::spawn_blocking(move || models.close_idle()).await;
         self.readers.close_if_idle();
         self.actor.retire(refusal).await;
+        self.capture.slot().close();
         self.readers.close_if_idle();
     }
 }
@@ -285,7 +302,10 @@ impl<M: Models> Evict for Database<M> {
     }
 
     fn is_idle(&self) -> bool {
-        self.actor.is_idle() && !self.readers.is_in_use() && !self.models.is_in_use()
+        self.actor.is_idle()
+            && !self.readers.is_in_use()
+            && !self.capture.is_in_use()
+            && !self.models.is_in_use()
     }
 
     /// Readers go first: the last connection removes the WAL and its index, which one that only reads cannot.
@@ -294,7 +314,7 @@ impl<M: Models> Evict for Database<M> {
             return false;
         }
         self.models.close_idle();
-        self.readers.close_if_idle() && self.actor.close_if_idle()
+        self.readers.close_if_idle() && self.actor.close_if_idle() && self.capture.slot().close_if_unused()
     }
 }
 
@@ -314,11 +334,15 @@ struct MainFile<M> {
     dir: Arc<Path>,
     shared: Arc<Shared<M>>,
     first: Arc<FirstModels>,
+    capture: Arc<Capture>,
 }
 
 impl<M: Models> WriterFile for MainFile<M> {
     fn open(&self) -> ferry_sqlite::Result<Writer> {
-        Writer::open_or_make(&main_of(&self.dir), self.shared.blanks.of(&self.first)?)
+        let mut writer = Writer::open_or_make(&main_of(&self.dir), self.shared.blanks.of(&self.first)?)?;
+        writer.captured_by(Arc::clone(self.capture.slot()))?;
+        self.capture.reopen();
+        Ok(writer)
     }
 
     fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {

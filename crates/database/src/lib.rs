@@ -2,6 +2,7 @@
 
 pub mod actor;
 mod blank;
+mod capture;
 mod database;
 mod files;
 mod first_group;
@@ -17,6 +18,7 @@ mod snapshot;
 mod wakeup;
 
 pub use actor::{Actor, Commit, Committed, ExclusiveWriter, WriterLease};
+pub use capture::{Capture, CaptureSettings, Follower};
 pub use database::{ConnectionGuard, Database, Recheck, main_of};
 pub use ferry_sqlite::writer::seq_of;
 pub use files::{

@@ -19,6 +19,12 @@ impl<M: Models> Database<M> {
         self.read(seq_of).await
     }
 
+    /// The newest commit that was made since the database is held; 0 if none was.
+    #[must_use]
+    pub fn newest_seq(&self) -> Seq {
+        self.newest().now()
+    }
+
     /// Waits a moment for the commit `least`.
     ///
     /// # Errors

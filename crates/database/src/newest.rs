@@ -21,6 +21,10 @@ impl NewestSeq {
         self.wakeup.wake();
     }
 
+    pub(crate) fn now(&self) -> Seq {
+        Seq(self.seq.load(Ordering::Acquire))
+    }
+
     pub(crate) async fn wait_for(&self, least: Seq) {
         loop {
             let mut notified = std::pin::pin!(self.wakeup.notified());

@@ -15,8 +15,9 @@ use ferry_types::{Clock, DatabaseId, Error, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
 use crate::{
-    Database, InlineRuns, Models, OpenFiles,
+    CaptureSettings, Database, InlineRuns, Models, OpenFiles,
     blank::Blanks,
+    capture::Captures,
     database::{deleted, stopping},
     files::Evict as _,
     shared::Shared,
@@ -41,17 +42,20 @@ struct Held<M: Models> {
 }
 
 impl<M: Models> Databases<M> {
-    /// The databases under `data_dir`, of which `files` bounds those that are open.
+    /// The databases under `data_dir`, of which `files` bounds those that are open, and whose versions are captured as
+    /// `capture` says.
     #[must_use]
     pub fn new(
         data_dir: &Path,
         files: Arc<OpenFiles>,
         inline: Arc<InlineRuns>,
         clock: Arc<dyn Clock>,
+        capture: CaptureSettings,
     ) -> Self {
         let held = Held { databases: HashMap::new(), stopping: false };
         let swept = AtomicU64::new(files.tick());
-        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default() });
+        let captures = Arc::new(Captures::new(capture, Arc::clone(&clock)));
+        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default(), captures });
         Self { data_dir: data_dir.to_owned(), clock, shared, held: Mutex::new(held), swept }
     }
 

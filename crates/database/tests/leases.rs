@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ferry_database::{Database, Databases, FileLimits, ModelState, OpenFiles, Recheck};
+use ferry_database::{CaptureSettings, Database, Databases, FileLimits, ModelState, OpenFiles, Recheck};
 use ferry_sqlite::NativeSql;
 use ferry_types::{Clock, DatabaseId, Model, Reason, Result, Seq, UnixMillis, limits::LEASE_MAX_MS};
 
@@ -51,7 +51,13 @@ struct Hub {
 
 fn hub(limits: FileLimits) -> Hub {
     let dir = tempfile::tempdir().unwrap();
-    let databases = Databases::new(dir.path(), OpenFiles::new(limits), Arc::default(), Arc::new(NewYear));
+    let databases = Databases::new(
+        dir.path(),
+        OpenFiles::new(limits),
+        Arc::default(),
+        Arc::new(NewYear),
+        CaptureSettings::default(),
+    );
     Hub { _dir: dir, databases }
 }
 

@@ -1,6 +1,6 @@
 //! Databases with the sync models of this hub.
 
-pub use ferry_database::{Committed, FileLimits, FilePermit, InlineRuns, OpenFiles, seq_of};
+pub use ferry_database::{Committed, FileLimits, FilePermit, Follower, InlineRuns, OpenFiles, seq_of};
 
 use crate::models::for_each_model;
 

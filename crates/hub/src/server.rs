@@ -69,6 +69,7 @@ impl Server {
             OpenFiles::new(limits),
             Arc::clone(&inline),
             Arc::clone(&clock),
+            config.pages.capture(),
         ));
         let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();

@@ -1,37 +1,35 @@
 //! The one writer of a database: it runs requests in groups, a savepoint each, one COMMIT (one fsync) for all.
 
+mod checkpoint;
 mod lent;
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
 };
 
-use ferry_types::{
-    Reason, Seq,
-    limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES},
-};
+use ferry_types::{Reason, Seq};
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use lent::LentWriter;
 
-use crate::{Blank, Error, NativeSql, Result, blank, connection, fault, folder, meta::META};
+use crate::{
+    Blank, Error, NativeSql, Result, blank, connection, fault, folder, meta::META, pages::CaptureSlot,
+};
 
 /// The open database of one actor: the only connection that writes it.
 pub struct Writer {
     connection: Connection,
     home: Home,
-    /// Frames that the last commit left in the WAL, told by SQLite's WAL hook.
-    wal_frames: Arc<AtomicU64>,
     wal_frame_bytes: u32,
+    /// Below this size of the WAL, in MiB, no checkpoint is tried: it has nothing to gain, or readers held off the last one.
+    checkpoint_from_mib: u16,
     /// Whether it is the control plane's, for tests that stop commits.
     is_control: bool,
+    /// Who captures versions beside it, and has to let go of the WAL before a checkpoint. It counts the WAL's frames, too.
+    capture: Arc<CaptureSlot>,
     seq: Seq,
 }
 
@@ -115,7 +113,7 @@ impl Writer {
     /// # Errors
     /// When SQLite cannot open the file or it holds no valid sequence number.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut connection = connection::open_writer(path)?;
+        let connection = connection::open_writer(path)?;
         if !connection.table_exists(None, "_ferry_meta")? {
             connection.execute_batch(META)?;
         }
@@ -124,20 +122,38 @@ impl Writer {
         let seq =
             u64::try_from(seq).map_err(|_| Error::Damaged(format!("seq of {} is {seq}", path.display())))?;
         let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-        let wal_frames = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&wal_frames);
-        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
-            counter.store(frames.unsigned_abs().into(), Ordering::Relaxed);
-            Ok(())
-        }))?;
-        Ok(Self {
+        let wal_frame_bytes = page_size + WAL_FRAME_HEADER_BYTES;
+        let mut writer = Self { wal_frame_bytes, seq: Seq(seq), ..Self::of(connection) };
+        writer.captured_by(Arc::default())?;
+        Ok(writer)
+    }
+
+    fn of(connection: Connection) -> Self {
+        Self {
             connection,
             home: Home::File,
-            wal_frames,
-            wal_frame_bytes: page_size + WAL_FRAME_HEADER_BYTES,
+            wal_frame_bytes: 0,
+            checkpoint_from_mib: 0,
             is_control: false,
-            seq: Seq(seq),
-        })
+            capture: Arc::default(),
+            seq: Seq(0),
+        }
+    }
+
+    /// Whoever is in `capture` captures versions beside this writer.
+    ///
+    /// # Errors
+    /// When SQLite refuses the hook.
+    pub fn captured_by(&mut self, capture: Arc<CaptureSlot>) -> Result<()> {
+        let counter = Arc::clone(capture.committed_frames());
+        counter.store(0, Ordering::Release);
+        self.capture = capture;
+        // Called once the commit is visible to readers.
+        self.connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: i32| {
+            counter.store(frames.unsigned_abs().into(), Ordering::Release);
+            Ok(())
+        }))?;
+        Ok(())
     }
 
     /// The same as the writer of the control plane's books. The hub writes those on its own too: a test that stops a commit
@@ -154,14 +170,7 @@ impl Writer {
         let connection = connection::open_memory()?;
         connection.execute_batch(META)?;
         make(&NativeSql(&connection))?;
-        Ok(Self {
-            connection,
-            home: Home::File,
-            wal_frames: Arc::default(),
-            wal_frame_bytes: 0,
-            is_control: false,
-            seq: Seq(0),
-        })
+        Ok(Self::of(connection))
     }
 
     /// Runs a group in memory and makes what it leaves the file at `path`, where none is, unless all of it failed. What is
@@ -345,49 +354,6 @@ impl Writer {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
-
-    /// Keeps the WAL small: above 4 MiB it is checkpointed and started over in place, since overwriting a
-    /// file costs less per fsync than growing it; above 16 MiB it is truncated too. While readers still need
-    /// it, SQLite does what it can, and a later call the rest.
-    ///
-    /// # Errors
-    /// When SQLite reports one other than busy.
-    pub fn checkpoint_if_due(&mut self) -> Result<()> {
-        let bytes = self.wal_frames.load(Ordering::Relaxed) * u64::from(self.wal_frame_bytes);
-        if bytes >= WAL_TRUNCATE_BYTES {
-            self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
-        } else if bytes >= WAL_RESTART_BYTES {
-            self.checkpoint("PRAGMA wal_checkpoint(RESTART)")
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Moves the whole WAL into the database and closes it.
-    ///
-    /// # Errors
-    /// When SQLite reports one; everything committed is in the file or its WAL all the same.
-    pub fn close(self) -> Result<()> {
-        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        self.connection.close().map_err(|(_, error)| error.into())
-    }
-
-    fn checkpoint(&self, pragma: &str) -> Result<()> {
-        // A reader that holds the WAL must delay the checkpoint, not the writer.
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let done: rusqlite::Result<bool> = self.connection.query_row(pragma, [], |row| row.get(0));
-        self.connection.busy_timeout(connection::BUSY_TIMEOUT)?;
-        match done {
-            Ok(busy) => {
-                if !busy {
-                    self.wal_frames.store(0, Ordering::Relaxed);
-                }
-                Ok(())
-            }
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 fn group_failed(error: &Error) -> Error {
@@ -411,6 +377,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ferry_types::limits::WAL_RESTART_BYTES;
+
     use super::*;
 
     type Apply = Box<dyn FnMut(&Connection) -> Result<()>>;

@@ -94,6 +94,11 @@ pub const WAL_RESTART_BYTES: u64 = 4 << 20;
 /// WAL size above which a checkpoint also truncates the file.
 pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
 
+/// Shortest time between two captures of versions of a database that the hub writes, unless configured.
+pub const PAGES_CAPTURE_INTERVAL_MS: u64 = 50;
+/// The same while nobody follows it.
+pub const PAGES_CAPTURE_UNFOLLOWED_MS: u64 = 1_000;
+
 /// How often the files of the hub's certificate are read again.
 pub const TLS_FILES_EVERY_MS: u64 = 10_000;
 /// How long a request's body may be waited for before anything of it has come (WEB-11).

@@ -1,5 +1,11 @@
 //! Settings of page sync.
 
+use std::time::Duration;
+
+use ferry_database::CaptureSettings;
+use ferry_sqlite::pages::ReplicaConfig;
+use ferry_types::limits::PAGES_CAPTURE_INTERVAL_MS;
+
 use super::{ConfigError, Key, Values, keys::key};
 
 /// Its settings.
@@ -17,6 +23,11 @@ pub(super) const KEYS: &[Key] = &[
         "Old pages kept, as a multiple of the database, at least 16 MiB [default: 1.0]",
     ),
     key("pages.history_days", "DAYS", "For how many days old pages are kept at most [default: 30]"),
+    key(
+        "pages.capture_interval_ms",
+        "MS",
+        "Shortest time between two versions of a followed database that the hub writes [default: 50]",
+    ),
     key(
         "pages.body_cache_bytes",
         "BYTES",
@@ -37,11 +48,29 @@ pub struct PagesConfig {
     pub history_ratio: f64,
     /// For how many days at most.
     pub history_days: u64,
+    /// Shortest time between two captures of a database that is followed, milliseconds.
+    pub capture_interval_ms: u64,
     /// Bodies of pages kept for further readers, of all databases, bytes.
     pub body_cache_bytes: usize,
 }
 
 impl PagesConfig {
+    /// What goes for the page files of a database.
+    pub(crate) fn files(&self) -> ReplicaConfig {
+        ReplicaConfig {
+            max_database_bytes: self.max_database_bytes,
+            check_max_bytes: self.check_max_bytes,
+            history_ratio: self.history_ratio,
+            history_days: u32::try_from(self.history_days).unwrap_or(u32::MAX),
+            stage_hours: u32::try_from(self.stage_hours).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// What captures of databases that the hub writes go by.
+    pub(crate) fn capture(&self) -> CaptureSettings {
+        CaptureSettings { files: self.files(), interval: Duration::from_millis(self.capture_interval_ms) }
+    }
+
     pub(super) fn read(values: &Values, _dev: bool) -> Result<Self, ConfigError> {
         Ok(Self {
             max_database_bytes: values.number("pages.max_database_bytes", 16 << 30, 512, 1 << 46)?,
@@ -49,6 +78,12 @@ impl PagesConfig {
             stage_hours: values.number("pages.stage_hours", 24, 1, 24 * 365)?,
             history_ratio: values.number("pages.history_ratio", 1.0, 0.0, 1000.0)?,
             history_days: values.number("pages.history_days", 30, 0, 365 * 100)?,
+            capture_interval_ms: values.number(
+                "pages.capture_interval_ms",
+                PAGES_CAPTURE_INTERVAL_MS,
+                1,
+                60_000,
+            )?,
             body_cache_bytes: values.number("pages.body_cache_bytes", 64 << 20, 0, 1 << 40)?,
         })
     }

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 
 use ferry_sqlite::pages::expire_closed_stage;
 
-use super::state::{blocking, replica_config};
+use super::state::blocking;
 use crate::hub::Hub;
 
 /// Once an hour.
@@ -26,7 +26,7 @@ pub(super) async fn sweep(hub: &Arc<Hub>) {
 
 /// Databases that nobody has open.
 fn expire_closed(hub: &Hub) {
-    let (now, hours) = (hub.clock.now(), replica_config(&hub.config.pages).stage_hours);
+    let (now, hours) = (hub.clock.now(), hub.config.pages.files().stage_hours);
     let Ok(entries) = fs::read_dir(hub.config.process.data_dir.join("databases")) else { return };
     for dir in entries.flatten().map(|entry| entry.path()) {
         let id = dir.file_name().and_then(|name| name.to_str()?.parse().ok());

@@ -12,6 +12,7 @@ mod end;
 mod maintenance;
 mod pull;
 mod push;
+mod remint;
 mod route;
 mod service;
 mod session;

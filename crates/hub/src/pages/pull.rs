@@ -34,7 +34,9 @@ impl PullEngine {
     /// A pull of the present version.
     pub(super) async fn open(hub: &Hub, database: &Arc<Database>) -> Result<Self> {
         let permit = database.hold_files(SESSION_DESCRIPTORS).await?;
-        let source = database.models().pages.source(hub, database).await?;
+        let newest = database.newest_seq();
+        let versions = database.models().pages.versions(hub, database, newest).await?;
+        let source: Arc<dyn PageSource> = Arc::new(versions.pin());
         let image = source.info().image();
         Ok(Self {
             machine: PullSession::new(image, hub.config.pages.max_database_bytes),

@@ -1,5 +1,5 @@
-//! What page sync keeps per database: the open replica while a session uses it, the copy that pulls of a
-//! hub-written database share, and the number of sockets.
+//! What page sync keeps per database: the open replica while a session uses it, and the number of sockets. Versions of a
+//! database that the hub writes are beside its writer (`Database::capture`).
 
 use std::{
     collections::VecDeque,
@@ -8,14 +8,14 @@ use std::{
 };
 
 use ferry_database::ModelState;
-use ferry_sqlite::pages::{PageSource, Replica, ReplicaConfig, Spool};
+use ferry_sqlite::pages::Replica;
 use ferry_types::{
     DatabaseKind, Error, Model, Result, Root, Seq,
     limits::{EDGEREPLICA_SOCKETS_PER_DATABASE, PAGES_STREAMS_PER_DATABASE, PAGES_UPLOADS_PER_DATABASE},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::PagesConfig, database::Database, hub::Hub};
+use crate::{database::Database, hub::Hub};
 
 /// Descriptors of an open replica: a snapshot of the database, its index with a writer and some readers, a segment or two,
 /// staged pages, and what a commit opens beside them.
@@ -33,7 +33,6 @@ pub struct PagesState {
     /// Keeps it open between two requests, until the database is closed for want of use or of room: its index would be
     /// written and synced at every end else.
     kept: Mutex<Option<Arc<Replica>>>,
-    spool: Mutex<Weak<Spool>>,
     sockets: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -48,7 +47,6 @@ impl Default for PagesState {
         Self {
             replica: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
-            spool: Mutex::default(),
             sockets: Arc::new(Semaphore::new(EDGEREPLICA_SOCKETS_PER_DATABASE)),
             streams: Arc::new(Semaphore::new(PAGES_STREAMS_PER_DATABASE)),
             uploads: Arc::new(Semaphore::new(PAGES_UPLOADS_PER_DATABASE)),
@@ -110,6 +108,23 @@ impl PagesState {
         false
     }
 
+    /// The versions of the database, which are pushed, or captured up to the commit `least` at least, if that is made.
+    ///
+    /// # Errors
+    /// When its files cannot be opened.
+    pub(super) async fn versions(
+        &self,
+        hub: &Hub,
+        database: &Arc<Database>,
+        least: Seq,
+    ) -> Result<Arc<Replica>> {
+        if is_hub_written(hub, database) {
+            database.capture().replica(least).await
+        } else {
+            self.replica(hub, database).await
+        }
+    }
+
     /// The replica, opened if no session uses it, or anew if a commit failed half-way.
     ///
     /// # Errors
@@ -122,7 +137,7 @@ impl PagesState {
         }
         let broken = self.kept().take();
         let (dir, config, clock) =
-            (database.dir().to_owned(), replica_config(&hub.config.pages), Arc::clone(&hub.clock));
+            (database.dir().to_owned(), hub.config.pages.files(), Arc::clone(&hub.clock));
         let permit = Box::new(database.hold_files(REPLICA_DESCRIPTORS).await?);
         let opened = blocking(move || {
             drop(broken);
@@ -142,50 +157,11 @@ impl PagesState {
     fn kept(&self) -> MutexGuard<'_, Option<Arc<Replica>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// The present version, pinned for a pull.
-    ///
-    /// # Errors
-    /// When it cannot be opened or copied.
-    pub(super) async fn source(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<dyn PageSource>> {
-        if !is_hub_written(hub, database) {
-            let replica = self.replica(hub, database).await?;
-            return Ok(Arc::new(replica.pin()));
-        }
-        let spool: Arc<dyn PageSource> = self.spool(hub, database).await?;
-        Ok(spool)
-    }
-
-    /// A copy of the present image of a database that the hub writes.
-    ///
-    /// # Errors
-    /// When it cannot be copied.
-    pub(super) async fn spool(&self, hub: &Hub, database: &Arc<Database>) -> Result<Arc<Spool>> {
-        let shared = self.spool.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let (dir, now) = (database.dir().to_owned(), hub.clock.now());
-        let spool = blocking(move || match shared {
-            Some(spool) if Spool::is_current(&spool, &dir)? => Ok(spool),
-            _ => Ok(Arc::new(Spool::take(&dir, now)?)),
-        });
-        let spool = spool.await?;
-        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&spool);
-        Ok(spool)
-    }
 }
 
 /// Whether the database is written by other models than this one.
 pub(super) fn is_hub_written(hub: &Hub, database: &Database) -> bool {
     hub.control.database(database.id()).and_then(|entry| entry.kind) == Some(DatabaseKind::Hub)
-}
-
-pub(super) fn replica_config(config: &PagesConfig) -> ReplicaConfig {
-    ReplicaConfig {
-        max_database_bytes: config.max_database_bytes,
-        check_max_bytes: config.check_max_bytes,
-        history_ratio: config.history_ratio,
-        history_days: u32::try_from(config.history_days).unwrap_or(u32::MAX),
-        stage_hours: u32::try_from(config.stage_hours).unwrap_or(u32::MAX),
-    }
 }
 
 /// Runs file work off the async threads.

@@ -19,6 +19,8 @@ use crate::{
 const VALUE_MAX_BYTES: i32 = 1 << 20;
 /// Memory for cached pages. Set always: the file's own header may ask for any amount.
 const CACHE_KIB: u32 = 2000;
+/// The same of a connection that is held for long.
+const HELD_CACHE_KIB: u32 = 64;
 // Named in `temp`, where no schema of the file can put a table of that name before it; it reads `main` all the same.
 const READ_PAGE: &str = "SELECT data FROM temp.sqlite_dbpage WHERE pgno = ?1";
 const WRITE_PAGE: &str = "INSERT INTO temp.sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
@@ -44,16 +46,20 @@ fn open(path: &Path, flags: OpenFlags, busy: Duration, schema: Schema) -> Result
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     connection.execute_batch("PRAGMA writable_schema=ON; PRAGMA trusted_schema=OFF")?;
     if schema == Schema::Ignored {
-        // SQLite calls it before it hands on the first row of the schema; true breaks the load off.
-        connection.progress_handler(1, Some(|| true))?;
-        let loaded = connection.prepare("PRAGMA synchronous").map(drop);
-        connection.progress_handler(0, None::<fn() -> bool>)?;
-        loaded?;
+        ignore_schema(&mut connection)?;
     }
     connection.execute_batch(&format!(
         "PRAGMA synchronous=FULL; PRAGMA cache_size=-{CACHE_KIB}; PRAGMA wal_autocheckpoint=0"
     ))?;
     Ok(connection)
+}
+
+fn ignore_schema(connection: &mut Connection) -> Result<()> {
+    // SQLite calls it before it hands on the first row of the schema; true breaks the load off.
+    connection.progress_handler(1, Some(|| true))?;
+    let loaded = connection.prepare("PRAGMA synchronous").map(drop);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    Ok(loaded?)
 }
 
 fn read_page(connection: &Connection, page: PageNo, into: &mut Vec<u8>) -> Result<()> {
@@ -85,10 +91,47 @@ impl Snapshot {
     /// # Errors
     /// When SQLite cannot open or lock the file.
     pub fn open(path: &Path, schema: Schema) -> Result<Self> {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, schema)?;
+        Self::begin(open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, schema)?)
+    }
+
+    /// As [`Self::open`], of a file of the hub's own, with little memory: it may be held for long.
+    ///
+    /// # Errors
+    /// When SQLite cannot open or lock the file.
+    pub(super) fn open_held(path: &Path) -> Result<Self> {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, Schema::Read)?;
+        connection.execute_batch(&format!("PRAGMA cache_size=-{HELD_CACHE_KIB}"))?;
+        Self::begin(connection)
+    }
+
+    /// main.db alone, without its WAL. Nobody may write the file meanwhile.
+    ///
+    /// # Errors
+    /// When SQLite cannot open the file.
+    pub(super) fn open_without_wal(path: &Path) -> Result<Self> {
+        let mut connection = crate::connection::open_immutable(path)?;
+        connection.execute_batch("PRAGMA writable_schema=ON; PRAGMA trusted_schema=OFF")?;
+        ignore_schema(&mut connection)?;
+        Self::begin(connection)
+    }
+
+    /// A read transaction on a connection that [`Self::end`] gave back.
+    ///
+    /// # Errors
+    /// When SQLite cannot lock the file.
+    pub(super) fn begin(connection: Connection) -> Result<Self> {
         connection.execute_batch("BEGIN")?;
         let (page_size, page_count) = dimensions(&connection)?;
         Ok(Self { connection, page_size, page_count })
+    }
+
+    /// Ends the read transaction.
+    ///
+    /// # Errors
+    /// When SQLite cannot.
+    pub(super) fn end(self) -> Result<Connection> {
+        self.connection.execute_batch("COMMIT")?;
+        Ok(self.connection)
     }
 
     /// Bytes per page.

@@ -29,6 +29,20 @@ pub(super) fn of(main: &Path) -> Result<Option<String>> {
     Ok(Some(format!("{file} / {}", wal.as_deref().unwrap_or("-"))))
 }
 
+/// The same of the file alone, whatever its WAL has.
+pub(super) fn file(main: &Path) -> Result<Option<String>> {
+    stat(main)
+}
+
+/// Device and inode of the file; `None` if it is missing.
+pub(super) fn inode(main: &Path) -> Result<Option<(u64, u64)>> {
+    match fs::metadata(main) {
+        Ok(data) => Ok(Some((data.dev(), data.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The path of a file that SQLite keeps beside `main`.
 pub(super) fn side_file(main: &Path, suffix: &str) -> std::path::PathBuf {
     crate::sidecars::beside(main, suffix)

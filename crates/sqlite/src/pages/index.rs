@@ -393,6 +393,21 @@ pub(super) fn move_before(
     Ok(())
 }
 
+/// `version` has no before-images: older versions lead nowhere without them.
+pub(super) fn forget_before(connection: &Connection, version: u64) -> Result<()> {
+    connection.execute("DELETE FROM before", [])?;
+    connection.execute("DELETE FROM versions WHERE version < ?1", [version])?;
+    Ok(())
+}
+
+/// Forgets everything.
+pub(super) fn clear(connection: &Connection) -> Result<()> {
+    for table in ["meta", "pages", "nodes", "versions", "before", "pending"] {
+        connection.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    Ok(())
+}
+
 fn version_info(row: &Row<'_>) -> rusqlite::Result<VersionInfo> {
     version_row(row).map(|row| row.info)
 }

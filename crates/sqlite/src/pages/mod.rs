@@ -4,6 +4,7 @@
 //! main.db of the hub is opened only through SQLite (PAG-50).
 
 mod body_images;
+mod capture;
 mod check;
 mod codec;
 mod commit;
@@ -24,7 +25,6 @@ mod restore;
 mod retain;
 mod scratch;
 mod segment;
-mod spool;
 mod stage;
 mod thin;
 mod upload;
@@ -33,6 +33,8 @@ use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
 
 pub use body_images::BodyImages;
+pub(crate) use capture::Urgency;
+pub use capture::{CaptureSlot, Rescan, make_captured_fork};
 pub use check::CheckOutcome;
 pub use codec::Zstd;
 pub use history::{At, BaseFound, BodyBase, Since};
@@ -44,7 +46,6 @@ pub use reader::{PageSource, PinnedVersion, ServedHashes};
 pub use replica::{Replica, ReplicaConfig, expire_closed_stage, peek_version};
 pub use restore::make_fork;
 pub use scratch::{ImageFile, unnamed_file};
-pub use spool::Spool;
 pub use stage::Stage;
 pub use upload::{Upload, Uploaded};
 

@@ -30,9 +30,18 @@ pub(super) struct Recovered {
 
 /// Opens the files of the replica at `main`, whose page files are in `dir`.
 pub(super) fn open(main: &Path, dir: &Path, now: UnixMillis) -> Result<Recovered> {
+    or_rebuilt(dir, now, |segments, now| open_once(main, dir, segments, now))
+}
+
+/// What `open_once` makes of the page files in `dir`; of none, if those there are damaged.
+pub(super) fn or_rebuilt<T>(
+    dir: &Path,
+    now: UnixMillis,
+    mut open_once: impl FnMut(Segments, UnixMillis) -> Result<T>,
+) -> Result<T> {
     let segments = Segments::open(dir.join("seg"))?;
-    match open_once(main, dir, segments, now) {
-        Ok(recovered) => Ok(recovered),
+    match open_once(segments, now) {
+        Ok(opened) => Ok(opened),
         Err(error) if is_index_damage(&error) => {
             tracing::error!(%error, "the page index is damaged and is rebuilt; older versions are gone");
             let last_known = index::open_writer(&dir.join("index.db"))
@@ -48,7 +57,7 @@ pub(super) fn open(main: &Path, dir: &Path, now: UnixMillis) -> Result<Recovered
                 segments.remove(id)?;
             }
             let rebuilt_after = UnixMillis(now.0.max(i64::try_from(last_known).unwrap_or(i64::MAX)));
-            open_once(main, dir, segments, rebuilt_after)
+            open_once(segments, rebuilt_after)
         }
         Err(error) => Err(error),
     }
@@ -145,9 +154,7 @@ fn reconcile(
             version = row.info.version,
             "main.db was changed outside ferry: its content is a new version"
         );
-        // Images of versions before lead nowhere without those of this one.
-        writer.execute("DELETE FROM before", [])?;
-        writer.execute("DELETE FROM versions WHERE version < ?1", [row.info.version])?;
+        index::forget_before(writer, row.info.version)?;
     }
     transaction.commit()?;
     Ok(row.info)
@@ -225,7 +232,7 @@ fn main_failed(error: Error) -> Error {
 
 /// Removes segments that the index does not name: tails of pushes that never committed, and histories that
 /// were cut.
-fn remove_orphans(writer: &Connection, segments: &Segments) -> Result<()> {
+pub(super) fn remove_orphans(writer: &Connection, segments: &Segments) -> Result<()> {
     for (id, _) in segments.list()? {
         if index::segment_version(writer, id)?.is_none() {
             segments.remove(id)?;

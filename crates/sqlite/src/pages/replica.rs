@@ -14,8 +14,8 @@ use ferry_types::{Clock, Tag, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, ReadConsistency, Stage, VersionInfo, dbpage::Snapshot, identity, index, recover, scratch,
-    segment::Segments, stage, thin::Thinning,
+    NotedHashes, ReadConsistency, Stage, VersionInfo, capture::Captured, dbpage::Snapshot, identity, index,
+    recover, scratch, segment::Segments, stage, thin::Thinning,
 };
 use crate::{Result, connection};
 
@@ -69,6 +69,8 @@ pub struct Replica {
     index_readers: Mutex<Vec<Connection>>,
     /// Held while the history is cut, and while a version of it is looked for and pinned.
     pub(super) retention: Mutex<Thinning>,
+    /// How versions come of a database that the hub writes; `None`: they are pushed.
+    pub(super) captured: Option<Captured>,
     /// Set while main.db and the index may disagree; they are reconciled at the next opening.
     pub(super) broken: AtomicBool,
     /// Dropped last, once all files are closed.
@@ -98,8 +100,21 @@ impl Replica {
         crate::folder::create(&dir)?;
         scratch::remove_leftovers(&dir)?;
         let recovered = recover::open(&main, &dir, clock.now())?;
+        Ok(Arc::new(Self::of(main, dir, config, clock, permit, recovered, None)))
+    }
+
+    /// One of files that agree.
+    pub(super) fn of(
+        main: PathBuf,
+        dir: PathBuf,
+        config: ReplicaConfig,
+        clock: Arc<dyn Clock>,
+        permit: Box<dyn Send + Sync>,
+        recovered: recover::Recovered,
+        captured: Option<Captured>,
+    ) -> Self {
         let live = Live { current: recovered.current, pins: BTreeMap::new() };
-        Ok(Arc::new(Self {
+        Self {
             main,
             dir,
             config,
@@ -112,9 +127,10 @@ impl Replica {
             writer: Mutex::new(recovered.writer),
             index_readers: Mutex::default(),
             retention: Mutex::default(),
+            captured,
             broken: AtomicBool::new(false),
             _permit: permit,
-        }))
+        }
     }
 
     /// The newest version.

@@ -208,6 +208,13 @@ impl SegmentWriter<'_> {
         Ok(self.written)
     }
 
+    /// Writes everything, and leaves it to the system when that reaches the disk; returns the bytes that were added. For
+    /// images whose loss is noticed, and costs history alone.
+    pub(super) fn finish_unsynced(mut self) -> Result<u64> {
+        self.flush()?;
+        Ok(self.written)
+    }
+
     fn flush(&mut self) -> Result<()> {
         if self.raw.is_empty() {
             return Ok(());

@@ -81,7 +81,7 @@ async fn later(
     drop(served);
     let wait = Duration::from_secs(seconds.unsigned_abs());
     tokio::select! {
-        () = request.context.database.committed(next) => {}
+        () = request.version(next) => {}
         () = tokio::time::sleep(wait) => {}
         () = request.hub.stopping.cancelled() => {}
         () = request.context.database.closed().cancelled() => {}

@@ -3,7 +3,11 @@
 //! The files are made first, in a folder that says so; the row in `control.db` makes them a database. What a crash leaves
 //! between the two is removed at the next start.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -11,8 +15,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_control::ForkDatabase;
-use ferry_sqlite::{folder, pages::make_fork};
-use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result, Tag};
+use ferry_sqlite::{
+    folder,
+    pages::{VersionInfo, make_captured_fork, make_fork},
+};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Result, Tag};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,7 +35,8 @@ use crate::{
     hub::Hub,
     pages::{
         commit,
-        state::{REPLICA_DESCRIPTORS, SESSION_DESCRIPTORS, replica_config},
+        remint::Forked,
+        state::{REPLICA_DESCRIPTORS, SESSION_DESCRIPTORS, blocking, is_hub_written},
     },
 };
 
@@ -81,13 +89,13 @@ impl Fork {
             of: context.database.id(),
             id: self.id,
             name: &self.name,
-            kind: DatabaseKind::Replica,
+            kind: if is_hub_written(&self.hub, &context.database) {
+                DatabaseKind::Hub
+            } else {
+                DatabaseKind::Replica
+            },
         };
         row.check(&self.hub.control.db)?;
-        if self.request.is_hub_written() {
-            let message = "a database that the hub writes cannot be forked yet: pull it, and push the file to a new one";
-            return Err(Error::new(Reason::NotYet, message).into());
-        }
         let _files = context.database.hold_files(REPLICA_DESCRIPTORS + SESSION_DESCRIPTORS).await?;
         let dir = self.hub.databases.dir_of(self.id);
         let made = self.make(served, &dir, row).await;
@@ -101,19 +109,10 @@ impl Fork {
     }
 
     async fn make(&self, served: Served, dir: &Path, row: ForkDatabase<'_>) -> Result<Tag, PagesError> {
-        let (config, clock) = (replica_config(&self.hub.config.pages), Arc::clone(&self.hub.clock));
-        let to = dir.to_owned();
-        let made = commit::blocking(move || {
-            begin(&to)?;
-            make_fork(&to, served.source, config, clock)
-        });
-        let info = made.await.map_err(|error| match error {
-            ferry_sqlite::pages::PushError::Store(error) => error.into_refusal(),
-            error => {
-                tracing::error!(%error, "a fork failed");
-                Error::internal()
-            }
-        })?;
+        let info = match row.kind {
+            DatabaseKind::Hub => self.copy_captured(served, dir.to_owned()).await?,
+            DatabaseKind::Replica => self.copy(served, dir.to_owned()).await?,
+        };
         ferry_sqlite::fault::point("fork.made").map_err(ferry_sqlite::Error::into_refusal)?;
         row.run(&self.hub.control.db, self.hub.control.max_databases_per_org).await?;
         ferry_sqlite::fault::point("fork.named").map_err(ferry_sqlite::Error::into_refusal)?;
@@ -121,6 +120,38 @@ impl Fork {
             tracing::warn!(database = %self.id, %error, "a fork stays marked as unfinished until the next start");
         }
         Ok(info.tag())
+    }
+
+    /// Of a database that is pushed.
+    async fn copy(&self, served: Served, to: PathBuf) -> Result<VersionInfo, PagesError> {
+        let (config, clock) = (self.hub.config.pages.files(), Arc::clone(&self.hub.clock));
+        let made = commit::blocking(move || {
+            begin(&to)?;
+            make_fork(&to, served.source, config, clock)
+        });
+        made.await.map_err(|error| match error {
+            ferry_sqlite::pages::PushError::Store(error) => error.into_refusal().into(),
+            error => {
+                tracing::error!(%error, "a fork failed");
+                Error::internal().into()
+            }
+        })
+    }
+
+    /// Of a database that the hub writes.
+    async fn copy_captured(&self, served: Served, to: PathBuf) -> Result<VersionInfo, PagesError> {
+        let (config, clock) = (self.hub.config.pages.files(), Arc::clone(&self.hub.clock));
+        let context = &self.request.context;
+        let forked = Forked {
+            of: context.database.id(),
+            by: context.auth.principal(),
+            at: self.hub.clock.now().to_string(),
+        };
+        let made = blocking(move || {
+            begin(&to)?;
+            make_captured_fork(&to, &*served.source, config, clock, |sql, seq| forked.remint(sql, seq))
+        });
+        Ok(made.await?)
     }
 }
 

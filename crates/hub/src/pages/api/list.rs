@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
-use ferry_sqlite::pages::{ListedVersion, VersionInfo};
+use ferry_sqlite::pages::ListedVersion;
 use ferry_types::{PageSize, limits::PAGES_VERSIONS_MAX};
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -29,15 +29,9 @@ pub(super) async fn get(
     let limit = limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
     let newest = request.newest(&parts.headers).await?;
     let info = newest.info().clone();
-    let mut versions = match &newest.replica {
-        Some(replica) => {
-            let replica = Arc::clone(replica);
-            // One more tells whether there is more.
-            blocking(move || replica.versions(before, limit + 1)).await?
-        }
-        // What the hub writes is kept as its newest version only.
-        None => only(&info, before),
-    };
+    let replica = Arc::clone(&newest.replica);
+    // One more tells whether there is more.
+    let mut versions = blocking(move || replica.versions(before, limit + 1)).await?;
     let has_more = versions.len() > limit as usize;
     versions.truncate(limit as usize);
     let next = versions.last().filter(|_| has_more).map(|last| last.info.version);
@@ -47,12 +41,6 @@ pub(super) async fn get(
     // The list is no version's.
     response.headers_mut().remove(http::header::ETAG);
     Ok(response)
-}
-
-fn only(info: &VersionInfo, before: Option<u64>) -> Vec<ListedVersion> {
-    let is_there = info.version > 0 && before.is_none_or(|before| info.version < before);
-    let row = ListedVersion { info: info.clone(), pages: info.page_count.0, bytes: 0 };
-    is_there.then_some(row).into_iter().collect()
 }
 
 fn row(row: &ListedVersion) -> Value {

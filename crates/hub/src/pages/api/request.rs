@@ -61,10 +61,10 @@ pub(super) struct PagesRequest {
     pub(super) context: RequestContext,
 }
 
-/// A version that is read, and the replica that it is of; a database that the hub writes has none.
+/// A version that is read, and the replica that it is of.
 pub(super) struct Served {
     pub(super) source: Arc<dyn PageSource>,
-    pub(super) replica: Option<Arc<Replica>>,
+    pub(super) replica: Arc<Replica>,
 }
 
 impl Served {
@@ -112,11 +112,6 @@ impl PagesRequest {
         Held { rights: self.context.watch(&self.hub), _connection: self.context.database.connect() }
     }
 
-    /// Whether the database is written by other models, so that there is no index of its versions.
-    pub(super) fn is_hub_written(&self) -> bool {
-        is_hub_written(&self.hub, &self.context.database)
-    }
-
     /// The newest version, once it is that of `Ferry-Min-Seq`.
     pub(super) async fn newest(&self, headers: &HeaderMap) -> Result<Served, PagesError> {
         let least = match headers.get("ferry-min-seq") {
@@ -127,13 +122,13 @@ impl PagesRequest {
                 .and_then(|text| text.parse().ok())
                 .ok_or_else(|| Error::new(Reason::InvalidArgument, "Ferry-Min-Seq: expected a number"))?,
         };
-        let served = self.open().await?;
+        let served = self.versions(Seq(least)).await?;
         if served.info().version >= least {
             return Ok(served);
         }
         let wait = self.context.database.committed(Seq(least));
         let waited = tokio::time::timeout(Duration::from_millis(MIN_SEQ_WAIT_MAX_MS), wait).await;
-        let served = self.open().await?;
+        let served = self.versions(Seq(least)).await?;
         if waited.is_ok() || served.info().version >= least {
             return Ok(served);
         }
@@ -142,39 +137,39 @@ impl PagesRequest {
         Err(Error::new(Reason::SeqNotReached, message).retry_after_ms(1_000).into())
     }
 
-    /// The newest version; `after`: once there is a later one than that.
+    /// The newest version.
     pub(super) async fn open(&self) -> Result<Served, PagesError> {
+        self.versions(Seq(0)).await
+    }
+
+    /// The newest version, that of the commit `least` at least if it is made.
+    async fn versions(&self, least: Seq) -> Result<Served, PagesError> {
         let state = &self.context.database.models().pages;
-        if self.is_hub_written() {
-            let source = state.spool(&self.hub, &self.context.database).await?;
-            return Ok(Served { source, replica: None });
+        let replica = state.versions(&self.hub, &self.context.database, least).await?;
+        Ok(Served { source: Arc::new(replica.pin()), replica })
+    }
+
+    /// Waits for the version `least`, or a later one; may return before.
+    pub(super) async fn version(&self, least: Seq) {
+        let database = &self.context.database;
+        if is_hub_written(&self.hub, database) {
+            database.capture().version(least).await;
+        } else {
+            database.committed(least).await;
         }
-        let replica = state.replica(&self.hub, &self.context.database).await?;
-        Ok(Served { source: Arc::new(replica.pin()), replica: Some(replica) })
     }
 
     /// The version that `at` names.
     pub(super) async fn at(&self, at: At, headers: &HeaderMap) -> Result<Served, PagesError> {
         let newest = self.newest(headers).await?;
         let current = newest.info().clone();
-        let Some(replica) = newest.replica else {
-            let is_current = match at {
-                At::Version(number) => number >= current.version,
-                At::Tag(tag) => tag == current.tag(),
-                At::Time(time) => time >= current.time,
-            };
-            return if is_current {
-                Ok(Served { replica: None, ..newest })
-            } else {
-                Err(gone(&current, &current))
-            };
-        };
+        let replica = Arc::clone(&newest.replica);
         let (found, oldest) = {
             let replica = Arc::clone(&replica);
             blocking(move || Ok((replica.pin_at(at)?, replica.oldest()?))).await?
         };
         match found {
-            Some(pinned) => Ok(Served { source: Arc::new(pinned), replica: Some(replica) }),
+            Some(pinned) => Ok(Served { source: Arc::new(pinned), replica }),
             None => Err(gone(&oldest, &current)),
         }
     }

@@ -21,7 +21,7 @@ use super::{
     request::{Held, PagesRequest, Served},
     whole::{self, Made},
 };
-use crate::{http::Query, pages::state::blocking};
+use crate::{database::Follower, http::Query, pages::state::blocking};
 
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 /// How long a reader that finds no place should wait.
@@ -39,6 +39,7 @@ struct Stream {
     is_announced: bool,
     events: mpsc::Sender<Bytes>,
     held: Held,
+    _follower: Follower,
     _place: OwnedSemaphorePermit,
 }
 
@@ -47,11 +48,6 @@ pub(super) async fn open(
     query: &Query<'_>,
     parts: &Parts,
 ) -> Result<Response, PagesError> {
-    if request.is_hub_written() {
-        let message =
-            "a database that the hub writes cannot be followed yet: ask for /pages?since= from time to time";
-        return Err(Error::new(Reason::NotYet, message).into());
-    }
     let told = match last_event_id(&parts.headers).or_else(|| query.text("since")) {
         None => None,
         text => Some(parse_since(text)?),
@@ -71,6 +67,7 @@ pub(super) async fn open(
         is_announced: false,
         events,
         held: request.held(),
+        _follower: request.context.database.capture().follow(),
         _place: place,
     };
     request.hub.tasks.spawn(stream.run());
@@ -126,16 +123,15 @@ impl Stream {
         }
     }
 
-    /// Waits for a commit, showing meanwhile that the stream lives.
+    /// Waits for a version, showing meanwhile that the stream lives.
     async fn wait_for(&self, next: Seq) -> Result<(), Ended> {
-        let database = Arc::clone(&self.request.context.database);
-        let mut committed = std::pin::pin!(database.committed(next));
+        let mut made = std::pin::pin!(self.request.version(next));
         let mut pings = tokio::time::interval(Duration::from_millis(PAGES_SSE_PING_MS));
         pings.reset();
         let mut looks = tokio::time::interval(RIGHTS_EVERY);
         loop {
             tokio::select! {
-                () = &mut committed => return Ok(()),
+                () = &mut made => return Ok(()),
                 () = self.events.closed() => return Err(Ended),
                 _ = pings.tick() => self.send(PING).await?,
                 _ = looks.tick() => self.check_rights()?,
@@ -176,7 +172,7 @@ impl Stream {
 
     /// Pages that the version changed.
     async fn changed_pages(&self, served: &Served) -> u32 {
-        let (Some(replica), version) = (served.replica.clone(), served.info().version) else { return 0 };
+        let (replica, version) = (Arc::clone(&served.replica), served.info().version);
         let listed = blocking(move || replica.versions(version.checked_add(1), 1)).await;
         listed.ok().and_then(|listed| listed.first().map(|row| row.pages)).unwrap_or(0)
     }

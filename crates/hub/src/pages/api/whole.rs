@@ -64,12 +64,12 @@ pub(super) async fn make(
     count("made");
     let is_partial = asked.is_some();
     let (database, source) = (request.context.database.id(), Arc::clone(&served.source));
-    let replica = served.replica.clone();
+    let replica = Arc::clone(&served.replica);
     let made = blocking(move || {
         let info = source.info().clone();
-        let mut pages = match (&base, &replica) {
-            (Some(base), Some(replica)) => replica.differing(base, &info)?,
-            _ => all_pages(&info),
+        let mut pages = match &base {
+            Some(base) => replica.differing(base, &info)?,
+            None => all_pages(&info),
         };
         if let Some(asked) = &asked {
             pages.retain(|page| {
@@ -102,9 +102,7 @@ async fn find_base(
     served: &Served,
     since: Since,
 ) -> Result<Option<BodyBase>, PagesError> {
-    // Of a database that the hub writes only the present version is known: what its reader has is replaced as a whole.
-    let Some(replica) = served.replica.clone() else { return Ok(None) };
-    let info = served.info().clone();
+    let (replica, info) = (Arc::clone(&served.replica), served.info().clone());
     match blocking(move || replica.find_base(&info, &since)).await? {
         BaseFound::Nothing => Ok(None),
         BaseFound::Known(base) => Ok(Some(base)),

@@ -167,31 +167,6 @@ fn a_lost_or_damaged_index_is_rebuilt_and_numbers_grow() {
     assert!(replica.current().version >= rebuilt.version);
 }
 
-#[test]
-fn a_spooled_image_is_one_snapshot() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(Spool::take(dir.path(), UnixMillis(5)).unwrap().info().page_count, PageCount(0));
-    let mut writer = crate::Writer::open(&dir.path().join("main.db")).unwrap();
-    let write = |writer: &mut crate::Writer, text: &str| {
-        let sql = format!("CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES ('{text}')");
-        let mut requests = [sql];
-        writer.run_group(&mut requests, |sql, transaction: &mut crate::Transaction<'_, ()>| {
-            Ok(transaction.connection().execute_batch(sql)?)
-        });
-    };
-    write(&mut writer, "one");
-    let spool = Arc::new(Spool::take(dir.path(), UnixMillis(5)).unwrap());
-    assert_eq!(spool.info().version, 1);
-    let image = whole(&spool);
-    write(&mut writer, "two");
-    assert!(whole(&spool) == image);
-    check_integrity(&image, dir.path());
-    let got = pull(Arc::clone(&spool), &Pages::new());
-    assert!(got.into_values().eq(image.iter().cloned()));
-    assert!(pull(Arc::clone(&spool), &image).is_empty());
-    assert_eq!(Spool::take(dir.path(), UnixMillis(6)).unwrap().info().version, 2);
-}
-
 /// A database shown while its first session was opening it answered an internal error: the index's file was there, its
 /// tables not yet.
 #[test]

@@ -1,0 +1,82 @@
+//! Moving the WAL into the file: what a writer does between its groups, and at its end.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ferry_types::limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES};
+
+use super::Writer;
+use crate::{Result, connection, pages::Urgency};
+
+/// By how much the WAL grows before a checkpoint is tried again that readers held off.
+const WAL_RETRY_MIB: u16 = 1;
+
+impl Writer {
+    /// Keeps the WAL small: above 4 MiB it is checkpointed and started over in place, since overwriting a
+    /// file costs less per fsync than growing it; above 16 MiB it is truncated too. What is captured beside is captured
+    /// before. While readers still need the WAL, SQLite does what it can, and a call after some more commits the rest.
+    ///
+    /// # Errors
+    /// When SQLite reports one other than busy.
+    pub fn checkpoint_if_due(&mut self) -> Result<()> {
+        let frames = self.capture.committed_frames().load(Ordering::Relaxed);
+        let bytes = frames * u64::from(self.wal_frame_bytes);
+        if bytes < WAL_RESTART_BYTES.max(u64::from(self.checkpoint_from_mib) << 20) {
+            return Ok(());
+        }
+        let (pragma, urgency) = if bytes >= WAL_TRUNCATE_BYTES {
+            ("PRAGMA wal_checkpoint(TRUNCATE)", Urgency::Now)
+        } else {
+            ("PRAGMA wal_checkpoint(RESTART)", Urgency::Later)
+        };
+        let capture = Arc::clone(&self.capture);
+        let mut is_tried = false;
+        let done = capture.checkpoint(urgency, &mut || {
+            is_tried = true;
+            self.checkpoint(pragma)
+        });
+        self.checkpoint_from_mib = match done {
+            // Put off: with the next commit.
+            Ok(false) if !is_tried => self.checkpoint_from_mib,
+            Ok(true) => 0,
+            Ok(false) | Err(_) => u16::try_from(bytes >> 20).unwrap_or(u16::MAX - 1) + WAL_RETRY_MIB,
+        };
+        done.map(drop)
+    }
+
+    /// Moves the whole WAL into the database and closes it.
+    ///
+    /// # Errors
+    /// When SQLite reports one; everything committed is in the file or its WAL all the same.
+    pub fn close(self) -> Result<()> {
+        let capture = Arc::clone(&self.capture);
+        let mut this = Some(self);
+        let done = capture.last_checkpoint(&mut || {
+            let Some(this) = this.take() else { return Ok(false) };
+            let done = this.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+            this.connection.close().map_err(|(_, error)| error)?;
+            done
+        });
+        done.map(drop)
+    }
+
+    /// True if all of the WAL was moved.
+    fn checkpoint(&self, pragma: &str) -> Result<bool> {
+        // A reader that holds the WAL must delay the checkpoint, not the writer.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done: rusqlite::Result<bool> = self.connection.query_row(pragma, [], |row| row.get(0));
+        self.connection.busy_timeout(connection::BUSY_TIMEOUT)?;
+        match done {
+            Ok(busy) => {
+                if !busy {
+                    self.capture.committed_frames().store(0, Ordering::Release);
+                }
+                Ok(!busy)
+            }
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
