@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ferry_control::Requester;
@@ -24,7 +24,7 @@ use ferry_types::{DatabaseId, Seq};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{binary, table};
+use crate::{binary, clock, table};
 
 /// Rounds of each contender, which take turns.
 const ROUNDS: usize = 9;
@@ -97,7 +97,7 @@ fn cost() {
 
 async fn commits_per_second(database: &Arc<Database>, requesters: usize) -> f64 {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let began = Instant::now();
+    let began = clock::now();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..requesters {
         let (database, stop, done) = (Arc::clone(database), Arc::clone(&stop), Arc::clone(&done));
@@ -183,16 +183,16 @@ fn lag() {
                 for _ in 0..TIMED {
                     std::thread::park_timeout(Duration::from_millis(pause_ms + rng.below(pause_ms)));
                     let seq = place.append();
-                    sent.send((seq, Instant::now())).expect("somebody waits");
+                    sent.send((seq, clock::now())).expect("somebody waits");
                 }
             });
-            let (mut version, mut at) = (0, Instant::now());
+            let (mut version, mut at) = (0, clock::now());
             received
                 .iter()
                 .map(|(seq, answered)| {
                     while version < seq {
                         let Sent::Event { data, .. } = stream.next() else { continue };
-                        at = Instant::now();
+                        at = clock::now();
                         let event: serde_json::Value = serde_json::from_str(&data).expect("JSON");
                         version = event["version"].as_u64().expect("a version");
                     }

@@ -4,7 +4,7 @@ use super::{
     ahead, arrivals, hook_position, idempotency,
     identity::{self, IdentityChange},
     log, maintenance,
-    store::{StoreRow, StoreState},
+    store::{self, StoreRow, StoreState},
 };
 use crate::sql::Sql;
 
@@ -58,7 +58,7 @@ pub fn resume<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
     follow_log(sql, row)?;
     ahead::forget(sql, &row.key.id)?;
     row.state = StoreState::Ok;
-    super::store::set_state(sql, &row.key.id, StoreState::Ok)
+    store::set_state(sql, &row.key.id, StoreState::Ok)
 }
 
 /// Ends a hold, or none, under a new identity.
@@ -68,6 +68,30 @@ pub fn resume<S: Sql>(sql: &S, row: &mut StoreRow) -> Result<(), S::Error> {
 pub fn remint<S: Sql>(sql: &S, row: &mut StoreRow, change: &IdentityChange<'_>) -> Result<(), S::Error> {
     follow_log(sql, row)?;
     identity::remint(sql, row, change)
+}
+
+/// Gives every store of a copy of the database an identity of its own: two logs that diverge never share one. What is on hold
+/// stays so; a deleted store gets one if it is ever made again. Of `change`, the new identity is drawn anew for each.
+///
+/// # Errors
+/// What storage reports, or `draw`.
+pub fn remint_all<S: Sql>(
+    sql: &S,
+    change: &IdentityChange<'_>,
+    draw: &mut dyn FnMut() -> Result<String, S::Error>,
+) -> Result<(), S::Error> {
+    for mut row in store::list(sql)? {
+        let state = row.state;
+        if state == StoreState::Deleted {
+            continue;
+        }
+        let new_id = draw()?;
+        remint(sql, &mut row, &IdentityChange { new_id: &new_id, ..*change })?;
+        if state == StoreState::Hold {
+            store::set_state(sql, &row.key.id, StoreState::Hold)?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins an empty log, and forgets what was about the events of the old one.

@@ -6,7 +6,7 @@ use ferry_types::OpSeq;
 use super::{
     meta::{self, LogMeta, MetaKey},
     row,
-    schema::DERIVED,
+    schema::{self, DERIVED},
 };
 use crate::sql::Sql;
 
@@ -89,6 +89,18 @@ pub fn prove_cursor<S: Sql>(
     }
     let dropped = sql.first(DROPPED, &[id.into()], |row| Ok(row::seq_of(row.integer(0)?)?))?;
     Ok(if dropped == Some(claim.after) { Ok(()) } else { Err(LogRefusal::Diverged) })
+}
+
+/// Gives the log of a copy of the store, if there is one, an identity of its own: two logs that diverge never share one.
+///
+/// # Errors
+/// What storage reports.
+pub fn fork<S: Sql>(sql: &S, hub_id: &str, epoch: &str) -> Result<(), S::Error> {
+    if schema::exists(sql)? && meta::read(sql)?.is_some() {
+        meta::set(sql, MetaKey::HubId, hub_id)?;
+        meta::set(sql, MetaKey::Epoch, epoch)?;
+    }
+    Ok(())
 }
 
 /// Begins a new epoch: spokes push again what the log lacks, or, as the operator decides, drop what was acknowledged and

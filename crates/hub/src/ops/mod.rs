@@ -29,4 +29,3 @@ pub(crate) use api::append_in;
 pub use local::{LocalOps, LocalState, LocalWrite};
 pub use service::OpsService;
 pub use state::{OpsPublication, OpsState};
-pub(crate) use storage::random_hex;

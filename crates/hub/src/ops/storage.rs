@@ -270,7 +270,7 @@ pub(super) fn new_epoch() -> Result<String> {
     random_hex(EPOCH_BYTES)
 }
 
-pub(crate) fn random_hex(bytes: usize) -> Result<String> {
+fn random_hex(bytes: usize) -> Result<String> {
     let mut random = [0; HUB_ID_BYTES];
     let random = &mut random[..bytes];
     getrandom::fill(random).map_err(|error| {

@@ -13,12 +13,13 @@ mod noted;
 mod open;
 mod scan;
 mod slot;
+mod state;
 mod step;
 mod wal;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, TryLockError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{MutexGuard, TryLockError, atomic::Ordering},
 };
 
 use ferry_types::{Leaf, PageNo};
@@ -27,8 +28,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 pub use fork::make_captured_fork;
 pub use open::Rescan;
 pub use slot::CaptureSlot;
+pub(super) use state::Captured;
 
 use noted::Noted;
+use state::State;
 use step::{Step, is_page};
 use wal::{Position, Wal};
 
@@ -37,25 +40,6 @@ use crate::{Error, Result, fault};
 
 /// How often at most history that is over its bounds is looked for.
 const RETAIN_EVERY_MS: i64 = 10_000;
-
-/// How versions come of a database that the hub writes.
-pub(super) struct Captured {
-    /// Frames that the writer has committed to the WAL, as far as it told.
-    committed_frames: Arc<AtomicU64>,
-    /// Changed by whoever holds the index's writing connection.
-    state: Mutex<State>,
-}
-
-struct State {
-    /// Up to where the WAL is known; `None`: from its beginning nothing is.
-    position: Option<Position>,
-    /// The connection that R2 will use.
-    spare: Option<Connection>,
-    /// Device and inode of main.db.
-    inode: Option<(u64, u64)>,
-    /// When history was last looked at.
-    retained_ms: i64,
-}
 
 /// Whether R1 is wanted again after a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +55,6 @@ pub(crate) enum Urgency {
     Later,
     /// Until it is done.
     Now,
-}
-
-impl Captured {
-    fn new(committed_frames: Arc<AtomicU64>, position: Option<Position>, inode: Option<(u64, u64)>) -> Self {
-        let state = State { position, spare: None, inode, retained_ms: 0 };
-        Self { committed_frames, state: Mutex::new(state) }
-    }
 }
 
 /// The commit that a snapshot shows.
@@ -105,7 +82,7 @@ impl Replica {
         if self.is_broken() {
             return Err(Error::Damaged("a former capture failed; opening anew settles it".into()));
         }
-        let state = &mut *lock(&self.captured().state);
+        let state = &mut *lock(self.captured().state());
         let outcome = self.advance(index, state);
         let is_damaged = matches!(outcome, Err(Error::Damaged(_) | Error::Sqlite(_)));
         if is_damaged || !index.is_autocommit() {
@@ -118,8 +95,9 @@ impl Replica {
         if identity::inode(&self.main)? != state.inode {
             return Err(Error::Damaged("main.db was replaced".into()));
         }
-        let position = Position::now(&self.main, &self.captured().committed_frames)?;
-        if self.unknown_pages(state)?.is_empty() {
+        let position = Position::now(&self.main, self.captured().committed_frames())?;
+        let Some(wal) = Wal::open(&self.main)? else { return Ok(None) };
+        if !wal.has_after(state.known_frames(&wal))? {
             return Ok(None);
         }
         fault::point("capture.begin")?;
@@ -136,8 +114,11 @@ impl Replica {
         if seq < base.version || base.page_size != Some(next.page_size()) {
             return Err(Error::Damaged(format!("main.db is of commit {seq}, its index of {}", base.version)));
         }
-        // Looked at again: R2 may show more than there was a moment ago.
-        let candidates = self.unknown_pages(state)?;
+        // Opened again: R2 may show more than there was a moment ago.
+        let candidates = match Wal::open(&self.main)? {
+            Some(wal) => wal.pages_after(state.known_frames(&wal))?,
+            None => BTreeSet::new(),
+        };
         let step = Step {
             index,
             segments: &self.segments,
@@ -158,13 +139,6 @@ impl Replica {
         fault::point("capture.published")?;
         self.retain(index, state);
         Ok(Some(info))
-    }
-
-    /// Pages that frames behind the known ones name.
-    fn unknown_pages(&self, state: &State) -> Result<std::collections::BTreeSet<PageNo>> {
-        let Some(wal) = Wal::open(&self.main)? else { return Ok(std::collections::BTreeSet::new()) };
-        let known = state.position.filter(|known| known.salts == wal.salts()).map_or(0, |known| known.frames);
-        wal.pages_after(known)
     }
 
     fn read_r1(&self, page: PageNo, leaf: &Leaf, into: &mut Vec<u8>) -> Result<bool> {
@@ -208,7 +182,7 @@ impl Replica {
             self.broken.store(true, Ordering::Release);
         }
         fault::point("checkpoint.captured")?;
-        let state = &mut *lock(&self.captured().state);
+        let state = &mut *lock(self.captured().state());
         // Readers wait for the new R1.
         let mut present = lock(&self.present);
         let r1 = present.take().and_then(|r1| r1.end().ok());

@@ -69,6 +69,11 @@ impl Wal {
         self.salts
     }
 
+    /// Whether there are frames after the first `known`, committed or not.
+    pub(super) fn has_after(&self, known: u64) -> Result<bool> {
+        Ok(self.page_of(known)?.is_some())
+    }
+
     /// Pages of the frames after the first `known`, of this generation. Some may be of a transaction that was never committed.
     pub(super) fn pages_after(&self, known: u64) -> Result<BTreeSet<PageNo>> {
         let mut pages = BTreeSet::new();
