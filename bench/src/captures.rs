@@ -56,7 +56,8 @@ fn cost() {
     let open = |number| {
         let id = DatabaseId::from_uuid(Uuid::from_u128(number));
         let database = databases.get(id).expect("the hub is not stopping");
-        let made = database.submit(&Requester::hub(), |transaction| {
+        let hub = Requester::hub();
+        let made = database.submit(&hub, |transaction| {
             let table = "CREATE TABLE row(id INTEGER PRIMARY KEY, payload BLOB)";
             Ok(transaction.connection().execute_batch(table)?)
         });
@@ -114,7 +115,7 @@ async fn commits_per_second(database: &Arc<Database>, requesters: usize) -> f64 
             }
         });
     }
-    tokio::time::sleep(ROUND).await;
+    tokio::time::interval_at(tokio::time::Instant::now() + ROUND, ROUND).tick().await;
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = tasks.join_next().await {
         ended.expect("the requester ends well");

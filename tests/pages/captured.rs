@@ -380,8 +380,8 @@ fn page_files_may_be_deleted_while_the_hub_is_stopped() {
     fs::remove_dir_all(written.folder().join("pages")).unwrap();
     written = written.restarted_with(|options| options);
     assert_eq!(etag(&written.get("file")), old);
-    written.append("second");
-    let body = written.get_with(&format!("pages?since={old}"), &[("Ferry-Min-Seq", "2")]);
+    let newest = written.append("second").to_string();
+    let body = written.get_with(&format!("pages?since={old}"), &[("Ferry-Min-Seq", &newest)]);
     assert_eq!(body.status, 200, "{}", body.text());
 }
 

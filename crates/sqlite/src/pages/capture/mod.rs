@@ -30,7 +30,7 @@ pub use open::Rescan;
 pub use slot::CaptureSlot;
 pub(super) use state::Captured;
 
-use noted::Noted;
+use noted::NotedFile;
 use state::State;
 use step::{Step, is_page};
 use wal::{Position, Wal};
@@ -129,7 +129,7 @@ impl Replica {
             now: self.clock.now(),
         };
         let changed = step.changed(candidates)?;
-        let noted = Noted::now(&self.main, position, false)?;
+        let noted = NotedFile::now(&self.main, position, false)?;
         let info = step.commit(&changed, &noted, &mut |page, leaf, into| self.read_r1(page, leaf, into))?;
         // The index first: who reads a page that is newer than the index knows would take it for the older one.
         let r1 = lock(&self.present).replace(next);
@@ -227,7 +227,7 @@ impl Replica {
         if self.is_broken() {
             return;
         }
-        let noted = Noted::now(&self.main, state.position, is_moved).and_then(|noted| noted.write(index));
+        let noted = NotedFile::now(&self.main, state.position, is_moved).and_then(|noted| noted.write(index));
         if let Err(error) = noted {
             tracing::warn!(%error, "how a database was left is not noted: it will be read as a whole");
         }

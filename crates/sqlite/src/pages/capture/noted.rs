@@ -14,7 +14,7 @@ const KEY: &str = "captured";
 
 /// How main.db was at a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Noted {
+pub(super) struct NotedFile {
     /// Device, inode, size and times of the file.
     file: String,
     /// `None`: the WAL was empty.
@@ -34,7 +34,7 @@ pub(super) enum Unknown {
     All,
 }
 
-impl Noted {
+impl NotedFile {
     /// main.db as it is now; its WAL is known up to `position`.
     pub(super) fn now(main: &Path, position: Option<Position>, is_moved: bool) -> Result<Self> {
         let file = identity::file(main)?.unwrap_or_default();
@@ -68,7 +68,7 @@ impl Noted {
     }
 }
 
-fn parse(text: &str) -> Option<Noted> {
+fn parse(text: &str) -> Option<NotedFile> {
     let (file, wal) = text.split_once(" / ")?;
     let mut words = wal.split(' ');
     let (salts, frames, is_moved) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
@@ -79,7 +79,7 @@ fn parse(text: &str) -> Option<Noted> {
             Some(Position { salts, frames })
         }
     };
-    Some(Noted { file: file.to_owned(), position, is_moved: is_moved == "1" })
+    Some(NotedFile { file: file.to_owned(), position, is_moved: is_moved == "1" })
 }
 
 #[cfg(test)]
@@ -90,11 +90,11 @@ mod tests {
     fn what_is_noted_is_read_back() {
         for position in [None, Some(Position { salts: [0, 1, 2, 3, 4, 5, 6, 255], frames: 77 })] {
             for is_moved in [true, false] {
-                let noted = Noted { file: "1:2 3 4.5 6.7".into(), position, is_moved };
+                let noted = NotedFile { file: "1:2 3 4.5 6.7".into(), position, is_moved };
                 let index = Connection::open_in_memory().unwrap();
                 index.execute_batch("CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY)").unwrap();
                 noted.write(&index).unwrap();
-                assert_eq!(Noted::read(&index).unwrap(), Some(noted));
+                assert_eq!(NotedFile::read(&index).unwrap(), Some(noted));
             }
         }
     }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::{
     Captured,
-    noted::{Noted, Unknown},
+    noted::{NotedFile, Unknown},
     scan::with_leaves,
     seq_of,
     step::{Step, is_page},
@@ -112,7 +112,7 @@ impl Opening<'_> {
 
     /// The newest version, if the WAL alone tells what happened since the last one.
     fn recapture(&self, newest: Option<&VersionInfo>) -> Result<Option<VersionInfo>> {
-        let (Some(base), Some(noted)) = (newest, Noted::read(&self.index)?) else { return Ok(None) };
+        let (Some(base), Some(noted)) = (newest, NotedFile::read(&self.index)?) else { return Ok(None) };
         if index::pending(&self.index)?.is_some() || base.page_size != Some(self.present.page_size()) {
             return Ok(None);
         }
@@ -130,7 +130,7 @@ impl Opening<'_> {
         if is_equal || self.seq <= base.version {
             return Ok(None);
         }
-        let noted = Noted::now(self.main, self.position, false)?;
+        let noted = NotedFile::now(self.main, self.position, false)?;
         let mut before = Before::new(self.main, self.wal.as_ref(), base.page_count)?;
         let info = step.commit(&changed, &noted, &mut |page, leaf, into| before.read(page, leaf, into))?;
         fault::point("recapture.done")?;
@@ -198,7 +198,7 @@ impl Opening<'_> {
             }
         };
         index::clear_pending(&self.index, true)?;
-        Noted::now(self.main, self.position, false)?.write(&self.index)?;
+        NotedFile::now(self.main, self.position, false)?.write(&self.index)?;
         transaction.commit()?;
         Ok(Some(info))
     }

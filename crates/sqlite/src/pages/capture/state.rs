@@ -10,7 +10,7 @@ use super::wal::{Position, Wal};
 pub(in crate::pages) struct Captured {
     /// Frames that the writer has committed to the WAL, as far as it told.
     committed_frames: Arc<AtomicU64>,
-    /// Changed by whoever holds the index's writing connection.
+    /// ChangedPages by whoever holds the index's writing connection.
     state: Mutex<State>,
 }
 

@@ -6,7 +6,7 @@ use ferry_core::pages::{Volatile, tree};
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, UnixMillis};
 use rusqlite::Connection;
 
-use super::noted::Noted;
+use super::noted::NotedFile;
 use crate::{
     Error, Result, fault,
     pages::{VersionInfo, dbpage::Snapshot, index, index::VersionRow, segment::Segments},
@@ -30,15 +30,15 @@ pub(super) struct Step<'a> {
 pub(super) type ReadBefore<'a> = dyn FnMut(PageNo, &Leaf, &mut Vec<u8>) -> Result<bool> + 'a;
 
 /// A page and its new leaf.
-pub(super) type Changed = Vec<(PageNo, Leaf)>;
+pub(super) type ChangedPages = Vec<(PageNo, Leaf)>;
 
 impl Step<'_> {
     /// Of the pages that may differ, those that do.
-    pub(super) fn changed(&self, mut candidates: BTreeSet<PageNo>) -> Result<Changed> {
+    pub(super) fn changed(&self, mut candidates: BTreeSet<PageNo>) -> Result<ChangedPages> {
         let count = self.next.page_count();
         // SQLite need not write a free page, not even a new one.
         candidates.extend(pages_beyond(self.base.page_count, count));
-        let (mut changed, mut data, mut room) = (Changed::new(), Vec::new(), Vec::new());
+        let (mut changed, mut data, mut room) = (ChangedPages::new(), Vec::new(), Vec::new());
         for page in candidates.into_iter().filter(|page| count.contains(*page)) {
             data.clear();
             self.next.read(page, &mut data)?;
@@ -54,8 +54,8 @@ impl Step<'_> {
     /// this one are gone.
     pub(super) fn commit(
         &self,
-        changed: &Changed,
-        noted: &Noted,
+        changed: &ChangedPages,
+        noted: &NotedFile,
         read_before: &mut ReadBefore<'_>,
     ) -> Result<VersionInfo> {
         index::relax(self.index, true)?;
@@ -73,8 +73,8 @@ impl Step<'_> {
 
     fn commit_inside(
         &self,
-        changed: &Changed,
-        noted: &Noted,
+        changed: &ChangedPages,
+        noted: &NotedFile,
         read_before: &mut ReadBefore<'_>,
     ) -> Result<VersionInfo> {
         let kept = self.keep_before(changed, read_before)?;
@@ -105,7 +105,7 @@ impl Step<'_> {
     }
 
     /// Writes before-images, and returns their bytes; `None` if one could not be had.
-    fn keep_before(&self, changed: &Changed, read_before: &mut ReadBefore<'_>) -> Result<Option<u64>> {
+    fn keep_before(&self, changed: &ChangedPages, read_before: &mut ReadBefore<'_>) -> Result<Option<u64>> {
         let base = self.base.page_count;
         let lock_page = self.base.page_size.map(PageSize::lock_page);
         let cut = pages_beyond(self.next.page_count(), base);
