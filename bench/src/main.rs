@@ -36,7 +36,7 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   growth  what no change and one row cost, by the size of the database
   \
   copies  ferry push and pull of databases of 10 MB to 1 GB: bytes and CPU must not grow\n  \
-  captures what it costs that versions are captured, and how soon followers have them\n  \
+  captures  what it costs that versions are captured, and how soon followers have them\n  \
   small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
