@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferry_testkit::{functions::FunctionsSaid, http};
 use serde_json::json;
 
-use super::{FUNCTIONS, Functions, POSTS, USERS, tables};
+use super::{FUNCTIONS, Functions, POSTS, SCHEMA, USERS, tables};
 use crate::support::options;
 
 const SOURCE: &str = r#"
@@ -43,6 +43,33 @@ export async function globals() {
 
 fn functions() -> Functions {
     Functions::with(&[], &format!("{FUNCTIONS}\n{SOURCE}"))
+}
+
+// `throw null` was told as a memory limit.
+// Verifies: FUN-45
+#[test]
+fn what_is_thrown_is_told_whatever_it_is() {
+    let null =
+        "null was thrown: by the function, or by the engine where no memory was left (functions.heap_bytes).";
+    let functions = functions();
+    for (thrown, status, error) in [
+        ("null", 500, null),
+        ("undefined", 500, "undefined"),
+        ("0", 500, "0"),
+        ("'NOT_FOUND: x'", 404, "NOT_FOUND: x"),
+        ("''", 500, "an error without a message was thrown."),
+        ("new Error()", 500, "an error without a message was thrown."),
+        ("{ message: 'CONFLICT: y' }", 409, "CONFLICT: y"),
+        ("{ message: null }", 500, "[object Object]"),
+        ("Object.create(null)", 500, "an error that cannot be shown"),
+        ("Symbol('s')", 500, "an error that cannot be shown"),
+        ("await Promise.reject(null)", 500, null),
+    ] {
+        let source = format!("export async function f() {{ throw {thrown}; }}");
+        functions.deploy(&[("schema.ts", SCHEMA), ("functions/index.ts", &source)]);
+        let failed = functions.page("s1").call("f", &json!({}));
+        assert_eq!((failed.status, failed.json()["error"].as_str()), (status, Some(error)), "{thrown}");
+    }
 }
 
 // Verifies: FUN-03, FUN-28

@@ -1,9 +1,15 @@
 //! Deployments over the wire: plans, migrations, kills, ways back (acceptance scenario 13).
 
-use ferry_testkit::{functions::deployment, http, hub::Options, migration_files::migration_file};
+use ferry_testkit::{
+    functions::{FunctionsSaid, deployment},
+    http,
+    hub::Options,
+    migration_files::migration_file,
+    wait,
+};
 use serde_json::{Value, json};
 
-use super::{FUNCTIONS, Functions, SCHEMA};
+use super::{FUNCTIONS, Functions, SCHEMA, USERS};
 use crate::support::options;
 
 /// What deploys these sources on top of what is active.
@@ -226,6 +232,56 @@ fn a_backup_is_put_back_and_seq_goes_on_rising() {
     assert_eq!(seq(&page.call("createUser", &json!({ "name": "next" }))), seq(&after) + 1);
     let missing = functions.admin("POST", "restore", &json!({ "backup": "../main.db" }));
     assert_eq!(missing.status, 404, "{}", missing.text());
+}
+
+// A page whose socket ended with the file of before was told nothing when it came back.
+// Verifies: FUN-25, FUN-29
+#[test]
+fn pages_that_come_back_after_a_restore_are_told_of_what_they_show() {
+    let functions = filled();
+    let made = functions.admin("POST", "deploy", &body(&functions, &with_default())).json();
+    let page = functions.page("s1");
+    let mut socket = page.socket();
+    functions.page("w").data("createUser", &json!({ "name": "late" }));
+    assert_eq!(page.data("getUsers", &json!({})).as_array().unwrap().len(), 3);
+    let asked = json!({ "backup": made["backup"], "loseWrites": true });
+    let restored = functions.admin("POST", "restore", &asked);
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    let closed = wait::until("the socket's end", || match socket.said() {
+        FunctionsSaid::Closed(code, _) => Some(code),
+        _ => None,
+    });
+    assert_eq!(closed, 1012);
+    let mut socket = page.socket();
+    assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
+    assert_eq!(page.data("getUsers", &json!({})).as_array().unwrap().len(), 2);
+    functions.page("w").data("createUser", &json!({ "name": "new" }));
+    assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(USERS)));
+}
+
+// A schema that was none counted as an empty one.
+// Verifies: FUN-63, FUN-68
+#[test]
+fn a_bundle_whose_schema_is_none_is_refused_and_told_how_to_make_one() {
+    let functions = filled();
+    for (schema, told) in [
+        ("42", "no module"),
+        ("null", "no module"),
+        ("[]", "no module"),
+        ("{ version: 1, tables: [] }", "only version, tables"),
+        ("{ users: {} }", "only users"),
+    ] {
+        let mut body = deployment(&[("functions/index.ts", "export const x = () => 1;")]);
+        let bundle = body["bundle"].as_str().unwrap();
+        body["bundle"] = json!(format!("{bundle}\nexport const _ferry_schema = {schema};"));
+        body["base"] = functions.admin("GET", "info", &Value::Null).json()["deployment"].clone();
+        body["schema"] = Value::Null;
+        body["allowDestructive"] = json!(true);
+        let refused = functions.admin("POST", "deploy", &body);
+        assert_eq!(refused.status, 422, "{schema}: {}", refused.text());
+        assert!(refused.text().contains(told), "{schema}: {}", refused.text());
+    }
+    assert_eq!((count(&functions, "getUsers"), count(&functions, "getPosts")), (2, 1));
 }
 
 // Verifies: FUN-67

@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod other_models;
 mod owners;
+mod processes;
 mod soundness;
 
 use std::net::SocketAddr;
@@ -104,7 +105,12 @@ impl Functions {
         )
     }
 
+    /// With `FERRY_TEST_ISOLATION=process` in the environment of the tests, functions run in processes of their own.
     pub(crate) fn of(options: Options, files: &[(&str, &str)]) -> Self {
+        let options = match std::env::var("FERRY_TEST_ISOLATION") {
+            Ok(isolation) => options.arg(format!("--functions-isolation={isolation}")),
+            Err(_) => options,
+        };
         let place = Place::of(options.start());
         let key = key(&place);
         let functions = Self { place, key };

@@ -31,6 +31,9 @@ export async function op(ctx, { entity, fail }) {
   if (fail) throw new Error("stopped");
   return written;
 }
+export async function events(ctx) { return ctx.unsafeRawDb.all(sql`SELECT name FROM events ORDER BY seq_num`); }
+export async function howMany(ctx) { return ctx.unsafeRawDb.get(sql`SELECT count(*) AS count FROM events`); }
+export async function fields(ctx) { return ctx.unsafeRawDb.all(sql`SELECT * FROM ops_fields`); }
 export async function entities(ctx) { return ctx.unsafeRawDb.all(sql`SELECT entity FROM ops_entities`); }
 "#;
 
@@ -123,4 +126,29 @@ fn ops_are_appended_in_the_same_commit_and_seen_as_views() {
     let hash = tables(&page.call("entities", &json!({}))).remove(0);
     page.call("op", &json!({"entity": "note/3", "fail": false}));
     assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(&hash)));
+}
+
+// Views of events and ops that nobody had written yet were errors of SQL.
+// Verifies: FUN-20, FUN-82
+#[test]
+fn events_and_ops_of_which_there_are_none_are_empty_and_the_first_one_is_told() {
+    let functions = functions();
+    let page = functions.page("s1");
+    for function in ["events", "entities", "fields"] {
+        assert_eq!(page.data(function, &json!({})), json!([]), "{function}");
+    }
+    assert_eq!(page.data("howMany", &json!({})), json!({"count": 0}));
+    let mut socket = page.socket();
+    let hash = tables(&page.call("events", &json!({}))).remove(0);
+    functions.page("w").data("event", &json!({"store": "s-1", "text": "one", "fail": false}));
+    assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(&hash)));
+    assert_eq!(page.data("events", &json!({})), json!([{"name": "v1.Noted"}]));
+    assert_eq!(page.data("howMany", &json!({})), json!({"count": 1}));
+    let hash = tables(&page.call("entities", &json!({}))).remove(0);
+    functions.page("w").data("op", &json!({"entity": "note/1", "fail": false}));
+    assert!(matches!(socket.said(), FunctionsSaid::Text(text) if text.contains(&hash)));
+    assert_eq!(page.data("entities", &json!({})), json!([{"entity": "note/1"}]));
+    // A deployment beside them changes nothing of that.
+    functions.deploy(&[("schema.ts", SCHEMA), ("functions/index.ts", SOURCE)]);
+    assert_eq!(page.data("events", &json!({})), json!([{"name": "v1.Noted"}]));
 }

@@ -31,6 +31,11 @@ use failure::Failure;
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    // A process of functions: nothing of the rest concerns it.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == ferry_functions::WORKER_ARGUMENT) {
+        system::log_warnings(&[]);
+        return ferry_functions::run_worker();
+    }
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,

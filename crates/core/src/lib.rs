@@ -1,5 +1,6 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
+mod empty_views;
 pub mod events;
 pub mod functions;
 pub mod ops;

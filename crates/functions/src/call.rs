@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// How a function was declared (FUN-02).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FunctionKind {
     /// A plain export: reads or writes, as it turns out.
@@ -17,7 +19,7 @@ pub enum FunctionKind {
 }
 
 /// A function that a program exports.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionInfo {
     /// Its name.
     pub name: String,
@@ -54,7 +56,7 @@ pub struct CallRequest {
 }
 
 /// What one call may use (specification, 2.5).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RunLimits {
     /// CPU of JavaScript and SQL together, milliseconds.
     pub cpu_ms: u64,
@@ -85,7 +87,7 @@ pub enum Step {
 }
 
 /// What a function waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// `fetch`.
     Fetch(FetchRequest),
@@ -110,7 +112,7 @@ pub enum Ask {
 }
 
 /// The answer to an [`Ask`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AskAnswer {
     /// Of `fetch`; `Err`: the message that it rejects with.
     Fetch(Result<FetchResponse, String>),
@@ -121,7 +123,7 @@ pub enum AskAnswer {
 }
 
 /// A request of `fetch`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// The method, in capitals.
     pub method: String,
@@ -130,13 +132,14 @@ pub struct FetchRequest {
     /// Headers.
     pub headers: Vec<(String, String)>,
     /// The body.
+    #[serde(with = "serde_bytes")]
     pub body: Option<Vec<u8>>,
     /// What redirects mean: `follow`, `error`, `manual`.
     pub redirect: String,
 }
 
 /// An answer of `fetch`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchResponse {
     /// The status.
     pub status: u16,
@@ -145,6 +148,7 @@ pub struct FetchResponse {
     /// Headers.
     pub headers: Vec<(String, String)>,
     /// The body.
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
     /// Where it came from, after redirects.
     pub url: String,
@@ -153,7 +157,7 @@ pub struct FetchResponse {
 }
 
 /// A run that is over.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FunctionOutcome {
     /// The result, JSON; `Ok(None)`: the function returned `undefined`.
     pub result: Result<Option<String>, CallFailure>,
@@ -172,7 +176,7 @@ pub struct FunctionOutcome {
 }
 
 /// Why a run has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallFailure {
     /// An error that nobody caught.
     Thrown {
@@ -187,10 +191,12 @@ pub enum CallFailure {
     Limit(Limit),
     /// The database ended it ([`crate::DbFailure::Abort`]).
     Aborted,
+    /// The process that it ran in is gone.
+    Died,
 }
 
 /// Whose an uncaught error is, which decides what callers are told (FUN-45).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThrownClass {
     /// The function's own: its message is the answer.
     Function,
@@ -201,7 +207,7 @@ pub enum ThrownClass {
 }
 
 /// A limit that a run reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// CPU.
     Cpu,
@@ -216,7 +222,7 @@ pub enum Limit {
 }
 
 /// What a run used that is no row of the database. Each makes its result less certain to be the same again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
     /// `ctx.user`.
     pub user: bool,
@@ -233,7 +239,7 @@ pub struct Used {
 }
 
 /// How loud a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogLevel {
     /// `console.debug`.
     Debug,
@@ -246,7 +252,7 @@ pub enum LogLevel {
 }
 
 /// A line of `ctx.log` or `console`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionLogLine {
     /// How loud.
     pub level: LogLevel,

@@ -26,6 +26,8 @@ struct Inner {
     before_us: AtomicU64,
     /// The thread's clock when the step began.
     started_us: AtomicU64,
+    /// What the call used in the process at the other end, where it runs in two.
+    outside_us: AtomicU64,
 }
 
 impl CpuMeter {
@@ -34,6 +36,7 @@ impl CpuMeter {
             limit_us: AtomicU64::new(limit_ms.saturating_mul(1000)),
             before_us: AtomicU64::new(0),
             started_us: AtomicU64::new(NOT_RUNNING),
+            outside_us: AtomicU64::new(0),
         }))
     }
 
@@ -41,6 +44,7 @@ impl CpuMeter {
     pub(crate) fn reset(&self) {
         self.0.before_us.store(0, Ordering::Relaxed);
         self.0.started_us.store(NOT_RUNNING, Ordering::Relaxed);
+        self.0.outside_us.store(0, Ordering::Relaxed);
     }
 
     /// A step begins on this thread.
@@ -50,9 +54,19 @@ impl CpuMeter {
 
     /// The step is over.
     pub(crate) fn stop(&self) {
-        let used = self.used_us();
+        let own = self.own_us();
         self.0.started_us.store(NOT_RUNNING, Ordering::Relaxed);
-        self.0.before_us.store(used, Ordering::Relaxed);
+        self.0.before_us.store(own, Ordering::Relaxed);
+    }
+
+    /// The process at the other end has used so much of the call's CPU.
+    pub(crate) fn set_outside(&self, us: u64) {
+        self.0.outside_us.store(us, Ordering::Relaxed);
+    }
+
+    /// What the process at the other end used.
+    pub(crate) fn outside_us(&self) -> u64 {
+        self.0.outside_us.load(Ordering::Relaxed)
     }
 
     /// CPU time of the step that runs, microseconds.
@@ -61,9 +75,14 @@ impl CpuMeter {
         if started == NOT_RUNNING { 0 } else { thread_us().saturating_sub(started) }
     }
 
+    /// CPU time of the call in this process, microseconds.
+    pub(crate) fn own_us(&self) -> u64 {
+        self.0.before_us.load(Ordering::Relaxed) + self.step_us()
+    }
+
     /// CPU time of the call, microseconds.
     pub(crate) fn used_us(&self) -> u64 {
-        self.0.before_us.load(Ordering::Relaxed) + self.step_us()
+        self.own_us() + self.outside_us()
     }
 
     /// CPU time of the call so far; during a step it is to be asked on the step's thread.

@@ -1,6 +1,7 @@
 //! What a running function asks of its database.
 
 use ferry_core::sql::{Row, Value};
+use serde::{Deserialize, Serialize};
 
 /// The database of a running call. Whoever runs calls implements it: on a snapshot, inside a request of the writer, on a
 /// writer that was lent. All of it happens on the thread that runs the call.
@@ -51,7 +52,7 @@ pub trait RowSink {
 }
 
 /// What a statement did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executed {
     /// Rows that it inserted, changed or removed itself.
     pub changes: u64,
@@ -60,7 +61,7 @@ pub struct Executed {
 }
 
 /// A transaction inside the call's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SavepointStep {
     /// Begin.
     Begin,
@@ -71,7 +72,7 @@ pub enum SavepointStep {
 }
 
 /// A call of another sync model's engine. All JSON is text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelCall<'a> {
     /// `ctx.records.put(collection, id, fields)`: makes the record, or changes the fields that are named.
     RecordsPut {
@@ -115,7 +116,7 @@ pub enum DbFailure {
 }
 
 /// What kind of failure a function is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SqlFailure {
     /// A constraint of a table: `UNIQUE constraint failed: users.email` (FUN-45).
     Constraint,

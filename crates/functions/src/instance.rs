@@ -24,27 +24,16 @@ pub(crate) struct ProgramCode {
     pub(crate) limits: RunLimits,
 }
 
-/// A context that is ready for a call.
-pub struct Instance {
+/// A context of this process that is ready for a call.
+pub(crate) struct ContextInstance {
     pub(crate) context: Context,
     pub(crate) state: Arc<State>,
     pub(crate) code: Arc<ProgramCode>,
     /// Calls that it has served.
     pub(crate) calls: u32,
-    /// Its place in a pool; given back when it is dropped.
-    pub(crate) place: Option<PoolPlace>,
 }
 
-/// Counts a context of a pool for as long as it lives.
-pub(crate) struct PoolPlace(pub(crate) Arc<std::sync::atomic::AtomicUsize>);
-
-impl Drop for PoolPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-impl Instance {
+impl ContextInstance {
     /// Makes a context and evaluates the program in it, under the limits of a call.
     pub(crate) fn load(code: &Arc<ProgramCode>, now_ms: u64) -> Result<Self, LoadError> {
         let state = Arc::new(State::new(code.limits.cpu_ms));
@@ -59,7 +48,7 @@ impl Instance {
         state.meter.stop();
         loaded?;
         state.call().phase = Phase::Idle;
-        Ok(Self { context, state, code: Arc::clone(code), calls: 0, place: None })
+        Ok(Self { context, state, code: Arc::clone(code), calls: 0 })
     }
 
     /// Asks the embedded runtime what the program exports.

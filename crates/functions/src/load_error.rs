@@ -1,9 +1,11 @@
 //! Why a program could not be loaded.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{call::Limit, positions::SourcePosition};
 
 /// Why a program could not be loaded, in words for whoever wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadError {
     /// What kind of failure.
     pub kind: LoadErrorKind,
@@ -16,7 +18,7 @@ pub struct LoadError {
 }
 
 /// Kinds of failures to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadErrorKind {
     /// The text is no module.
     Syntax,
@@ -30,6 +32,10 @@ pub enum LoadErrorKind {
     Inspect,
     /// The engine could not be set up.
     Engine,
+    /// It brought down the process that evaluated it.
+    Died,
+    /// There is no process for it: it is nobody's mistake but the hub's.
+    NoProcess,
 }
 
 impl LoadError {
@@ -47,6 +53,8 @@ impl LoadError {
             LoadErrorKind::Thrown => "the module threw",
             LoadErrorKind::Inspect => "the module's exports could not be read",
             LoadErrorKind::Engine => "the engine could not be set up",
+            LoadErrorKind::Died => "the module brought down the process that evaluated it",
+            LoadErrorKind::NoProcess => "no process could be started for functions",
         };
         Self { kind, message: message.to_owned(), position: None, stack: String::new() }
     }

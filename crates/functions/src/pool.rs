@@ -1,15 +1,14 @@
 //! Contexts of one program, kept warm between calls: a fresh one costs milliseconds.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use crate::{
-    instance::{Instance, PoolPlace},
+    function_call::{FunctionCall, Instance, PoolPlace},
     load_error::LoadError,
     program::Program,
-    run::FunctionCall,
 };
 
 /// Contexts of one program, bounded in number. Cheap to clone.
@@ -24,6 +23,17 @@ struct Inner {
     /// The one that was used last is last, so that the others grow old and can go.
     idle: Mutex<Vec<Instance>>,
     is_retired: AtomicBool,
+    /// Counts how often idle contexts were ended.
+    round: AtomicU64,
+}
+
+/// A pool that does not live for it.
+pub(crate) struct WeakPool(Weak<Inner>);
+
+impl WeakPool {
+    pub(crate) fn upgrade(&self) -> Option<Pool> {
+        self.0.upgrade().map(Pool)
+    }
 }
 
 /// Why there is no context.
@@ -41,13 +51,18 @@ impl Pool {
     /// No context is made yet.
     #[must_use]
     pub fn new(program: Program, contexts_max: usize) -> Self {
-        Self(Arc::new(Inner {
+        let pool = Self(Arc::new(Inner {
             program,
             contexts_max,
             live: Arc::default(),
             idle: Mutex::default(),
             is_retired: AtomicBool::new(false),
-        }))
+            round: AtomicU64::new(0),
+        }));
+        if let Some(processes) = pool.program().processes() {
+            processes.known(WeakPool(Arc::downgrade(&pool.0)));
+        }
+        pool
     }
 
     /// The program.
@@ -77,9 +92,27 @@ impl Pool {
     /// Takes back the context of a call; one that cannot serve another is dropped (FUN-19).
     pub fn give_back(&self, call: FunctionCall) {
         let instance = call.into_instance();
-        if let Some(instance) = instance.filter(|_| !self.0.is_retired.load(Ordering::Relaxed)) {
+        if let Some(mut instance) = instance.filter(|_| !self.0.is_retired.load(Ordering::Relaxed)) {
+            instance.used = self.0.round.load(Ordering::Relaxed);
             self.idle_list().push(instance);
         }
+    }
+
+    /// Takes out the context that was not used for the longest time.
+    pub(crate) fn take_idle(&self) -> Option<Instance> {
+        let mut idle = self.idle_list();
+        (!idle.is_empty()).then(|| idle.remove(0))
+    }
+
+    /// Drops the contexts that were not used since the last time; how many.
+    pub(crate) fn end_idle(&self) -> usize {
+        let round = self.0.round.fetch_add(1, Ordering::Relaxed);
+        let gone: Vec<Instance> = {
+            let mut idle = self.idle_list();
+            let kept = idle.iter().position(|instance| instance.used >= round).unwrap_or(idle.len());
+            idle.drain(..kept).collect()
+        };
+        gone.len()
     }
 
     /// Lets idle contexts go but for `keep` of them.

@@ -1,12 +1,13 @@
 //! Positions in a bundle, told as positions in the files that it was made from.
 
 use oxc_sourcemap::SourceMap;
+use serde::{Deserialize, Serialize};
 
 /// The name that a bundle has for the engine, as it stands in stacks.
 pub(crate) const BUNDLE: &str = "functions.js";
 
 /// A place in a source file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcePosition {
     /// The file, as the source map names it.
     pub file: String,
@@ -17,7 +18,7 @@ pub struct SourcePosition {
 }
 
 /// A source map, reduced to what positions need.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Positions {
     files: Vec<String>,
     /// By place in the bundle, ascending.
@@ -25,7 +26,7 @@ pub(crate) struct Positions {
 }
 
 /// One mapping; lines and columns from 0.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Token {
     bundle: (u32, u32),
     file: u32,

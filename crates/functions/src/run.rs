@@ -6,7 +6,7 @@ use crate::{
     call::{AskAnswer, CallFailure, CallRequest, FetchResponse, FunctionOutcome, Limit, Step},
     cpu::CpuMeter,
     db::FunctionDb,
-    instance::{self, Instance, kernel, run_jobs},
+    instance::{self, ContextInstance, kernel, run_jobs},
     json::{JsonFailure, to_json},
     native,
     state::State,
@@ -20,9 +20,9 @@ const HEAP_LOOK_CPU_US: u64 = 20_000;
 /// A context whose heap is larger after a call is not kept: it would cost more than making it anew.
 const IDLE_HEAP_MAX: u64 = 16 * 1024 * 1024;
 
-/// One call of a function, in a context of its own.
-pub struct FunctionCall {
-    instance: Instance,
+/// One call of a function, in a context of this process.
+pub(crate) struct ContextCall {
+    instance: ContextInstance,
     /// Taken by the first step.
     request: Option<CallRequest>,
     progress: Progress,
@@ -39,29 +39,35 @@ enum Progress {
 
 type Settled = Result<Option<String>, CallFailure>;
 
-impl FunctionCall {
+impl ContextCall {
     /// Nothing runs yet.
-    #[must_use]
-    pub fn begin(instance: Instance, request: CallRequest) -> Self {
+    pub(crate) fn begin(instance: ContextInstance, request: CallRequest) -> Self {
         instance.state.begin(instance.code.limits.fetches);
         Self { instance, request: Some(request), progress: Progress::Running }
     }
 
     /// Measures the call's CPU.
-    #[must_use]
-    pub fn cpu(&self) -> CpuMeter {
+    pub(crate) fn cpu(&self) -> CpuMeter {
         self.instance.state.meter.clone()
     }
 
+    /// CPU that it may use.
+    pub(crate) fn cpu_ms(&self) -> u64 {
+        self.instance.code.limits.cpu_ms
+    }
+
     /// Bytes of the context's heap. Looks at every object.
-    #[must_use]
-    pub fn heap_bytes(&self) -> u64 {
+    pub(crate) fn heap_bytes(&self) -> u64 {
         self.instance.heap_bytes()
     }
 
-    /// Runs on with `answers` to what it asked for, until it is done or waits. `now_ms` is the clock; it must not go
-    /// backwards from step to step.
-    pub fn step(&mut self, db: &mut dyn FunctionDb, answers: Vec<(u32, AskAnswer)>, now_ms: u64) -> Step {
+    /// As [`crate::FunctionCall::step`].
+    pub(crate) fn step(
+        &mut self,
+        db: &mut dyn FunctionDb,
+        answers: Vec<(u32, AskAnswer)>,
+        now_ms: u64,
+    ) -> Step {
         if self.progress != Progress::Running {
             return Step::Done(self.outcome(Err(CallFailure::Aborted)));
         }
@@ -78,10 +84,24 @@ impl FunctionCall {
             let mut call = state.call();
             return Step::Waiting { asks: call.take_asks(), due_ms: call.next_timer_ms() };
         };
-        let is_spent =
-            state.is_ended() || matches!(result, Err(CallFailure::Limit(_) | CallFailure::Aborted));
+        let (result, is_null) = self.null_thrown(result);
+        let state = &self.instance.state;
+        let is_spent = is_null
+            || state.is_ended()
+            || matches!(result, Err(CallFailure::Limit(_) | CallFailure::Aborted));
         self.progress = if is_spent { Progress::Spent } else { Progress::Done };
         Step::Done(self.outcome(result))
+    }
+
+    /// Whether null was thrown; then by the engine, as it looks, if the heap is full.
+    fn null_thrown(&self, result: Settled) -> (Settled, bool) {
+        let is_null =
+            matches!(&result, Err(CallFailure::Thrown { message, .. }) if message == thrown::NULL_THROWN);
+        let limit = u64::try_from(self.instance.code.limits.heap_bytes).unwrap_or(u64::MAX);
+        if is_null && self.heap_bytes() > limit / 2 {
+            return (Err(CallFailure::Limit(Limit::Memory)), true);
+        }
+        (result, is_null)
     }
 
     fn outcome(&self, result: Settled) -> FunctionOutcome {
@@ -98,7 +118,7 @@ impl FunctionCall {
     }
 
     /// The context, if it can serve another call.
-    pub(crate) fn into_instance(self) -> Option<Instance> {
+    pub(crate) fn into_instance(self) -> Option<ContextInstance> {
         let mut instance = self.instance;
         instance.calls += 1;
         let is_looked_at = instance.calls.is_multiple_of(CALLS_PER_HEAP_LOOK)
@@ -113,7 +133,7 @@ impl FunctionCall {
 /// A step at work.
 struct Run<'a, 'js> {
     ctx: &'a Ctx<'js>,
-    instance: &'a Instance,
+    instance: &'a ContextInstance,
 }
 
 impl<'js> Run<'_, 'js> {

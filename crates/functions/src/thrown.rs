@@ -16,6 +16,13 @@ const CAUSES_MAX: usize = 8;
 const ENGINE_ERRORS: [&str; 7] =
     ["TypeError", "ReferenceError", "RangeError", "SyntaxError", "InternalError", "EvalError", "URIError"];
 
+/// What `throw null` says. The engine throws null, too, where no memory is left for an error.
+pub(crate) const NULL_THROWN: &str =
+    "null was thrown: by the function, or by the engine where no memory was left (functions.heap_bytes).";
+
+/// What an error without a message says.
+const NO_MESSAGE: &str = "an error without a message was thrown.";
+
 /// A value that was thrown, in words.
 pub(crate) struct Thrown {
     /// `TypeError`, …; empty if it is no error object.
@@ -29,11 +36,8 @@ impl Thrown {
     /// Reading it may run code of the function: a getter, `toString`.
     pub(crate) fn of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Self {
         let Some(object) = value.as_object() else {
-            // The engine throws null where no memory is left for an error.
-            let is_null = value.is_null();
-            let message = if is_null { "out of memory".to_owned() } else { text(ctx, value.clone()) };
-            let name = if is_null { "InternalError".to_owned() } else { String::new() };
-            return Self { name, message, stack: String::new() };
+            let message = if value.is_null() { NULL_THROWN.to_owned() } else { text(ctx, value.clone()) };
+            return Self { name: String::new(), message, stack: String::new() };
         };
         let message = property(ctx, object, "message").unwrap_or_else(|| text(ctx, value.clone()));
         let name = property(ctx, object, "name").filter(|_| value.is_error()).unwrap_or_default();
@@ -77,6 +81,7 @@ pub(crate) fn failure<'js>(ctx: &Ctx<'js>, value: &Value<'js>, positions: &Posit
         Some((kind, message)) if kind == "told" => (ThrownClass::Function, message),
         Some((_, message)) => (ThrownClass::Internal, message),
         None if thrown.is_engine_error() => (ThrownClass::Internal, thrown.headline()),
+        None if thrown.message.is_empty() => (ThrownClass::Function, NO_MESSAGE.to_owned()),
         None => (ThrownClass::Function, thrown.message),
     };
     CallFailure::Thrown { class, message, stack }

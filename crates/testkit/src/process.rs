@@ -57,6 +57,17 @@ pub fn tree_usage(pid: u32) -> Option<Usage> {
     Some(total)
 }
 
+/// The processes whose parent is `pid`.
+///
+/// # Panics
+/// If this is not Linux.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("a system with /proc");
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()

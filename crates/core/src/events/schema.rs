@@ -1,7 +1,7 @@
 //! Tables of event sync inside the database's own file (section 4). None of them depends on how many stores there are
 //! (EVT-81).
 
-use crate::sql::Sql;
+use crate::{empty_views, sql::Sql};
 
 /// A row per store, under its exact id (EVT-80). `number` is what its events are filed under: the commit that gave it to
 /// the store, so that none is given twice. `moving`: the table of the first layout that still holds a part of its log.
@@ -17,10 +17,22 @@ const EVENTS: &str = "CREATE TABLE IF NOT EXISTS _ferry_events(
         args TEXT, created_at TEXT NOT NULL, client_id TEXT NOT NULL, session_id TEXT NOT NULL,
         commit_seq INTEGER NOT NULL, principal TEXT, PRIMARY KEY(store, seq_num)) STRICT, WITHOUT ROWID";
 
-/// What SQL sees of all logs. Made when no event is left in a table of the first layout, so that none is ever missing.
 /// The view in which SQL sees the events of all stores.
 pub const VIEW_NAME: &str = "events";
+/// Its columns.
+pub const VIEW_COLUMNS: &[&str] = &[
+    "store_id",
+    "seq_num",
+    "parent_seq_num",
+    "name",
+    "args",
+    "created_at",
+    "client_id",
+    "session_id",
+    "commit_seq",
+];
 
+/// What SQL sees of all logs. Made when no event is left in a table of the first layout, so that none is ever missing.
 const VIEW: &str = "CREATE VIEW IF NOT EXISTS events(
         store_id, seq_num, parent_seq_num, name, args, created_at, client_id, session_id, commit_seq) AS
         SELECT l.store_id, e.seq_num, e.parent_seq_num, e.name, e.args, e.created_at, e.client_id, e.session_id,
@@ -102,6 +114,7 @@ pub(super) fn create_logs<S: Sql>(sql: &S) -> Result<(), S::Error> {
 
 /// Makes the view, unless the application has given something that name.
 pub(super) fn create_view<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    empty_views::make_room(sql, VIEW_NAME)?;
     let arrivals = if has_arrivals(sql)? { VIEW_OF_ARRIVALS } else { "" };
     sql.execute(&format!("{VIEW}{arrivals}"), &[]).map(drop)
 }

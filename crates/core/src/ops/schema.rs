@@ -5,7 +5,7 @@
 //! there: of the others it is known what they did. `_ferry_op_seen` remembers whose writes of which field were dropped,
 //! since a late op of that origin is covered by them (OPS-20).
 
-use crate::sql::Sql;
+use crate::{empty_views, sql::Sql};
 
 /// Where hephd's clients stand; nobody else looks for an HLC alone.
 const SHIM_INDEX: &str = "CREATE INDEX IF NOT EXISTS _ferry_ops_hlc ON _ferry_ops(hlc)";
@@ -96,6 +96,13 @@ const VIEWS: &[&str] = &[
         WHERE e.dead = 0",
 ];
 
+/// Names of the views, and their columns.
+pub const VIEW_COLUMNS: &[(&str, &[&str])] = &[
+    ("ops_entities", &["entity", "type", "deleted", "hlc"]),
+    ("ops_fields", &["entity", "field", "value", "hlc"]),
+    ("ops_links", &["entity", "field", "target"]),
+    ("ops_text", &["entity", "field", "text", "hlc"]),
+];
 /// Names of the views.
 pub const VIEW_NAMES: &[&str] = &["ops_entities", "ops_fields", "ops_links", "ops_text"];
 
@@ -129,6 +136,9 @@ pub(super) fn create_for_spoke<S: Sql>(sql: &S) -> Result<(), S::Error> {
 }
 
 fn create_tables<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    if !exists(sql)? {
+        VIEW_NAMES.iter().try_for_each(|view| empty_views::make_room(sql, view))?;
+    }
     TABLES.iter().chain(VIEWS).try_for_each(|statement| sql.execute(statement, &[]).map(drop))
 }
 

@@ -232,6 +232,6 @@ fn arrays_longer_than_any_heap_are_refused() {
     check_all(&bodies, RunLimits { cpu_ms: 200, ..LIMITS }, |result| match result {
         Err(CallFailure::Limit(_)) => true,
         Err(CallFailure::Thrown { message, .. }) => message.contains("RangeError"),
-        Err(CallFailure::Aborted) | Ok(_) => false,
+        Err(CallFailure::Aborted | CallFailure::Died) | Ok(_) => false,
     });
 }

@@ -16,6 +16,16 @@ pub(super) const KEYS: &[Key] = &[
         "MILLISECONDS",
         "How long the migrations of a deployment may run; other writes of the database wait for them [default: 600000]",
     ),
+    key(
+        "functions.isolation",
+        "none|process",
+        "Where functions run: in the hub's own process, or in processes of their own, so that what brings down the JavaScript engine leaves the hub alone [default: none]",
+    ),
+    key(
+        "functions.processes",
+        "PROCESSES",
+        "With isolation = process: processes of the whole hub at once; a database has a quarter of them at most [default: 64]",
+    ),
     key("functions.heap_bytes", "BYTES", "JavaScript heap of a call [default: 67108864]"),
     key("functions.stack_bytes", "BYTES", "JavaScript stack of a call [default: 524288]"),
     key("functions.body_max_bytes", "BYTES", "Largest body of a call [default: 4194304]"),
@@ -56,6 +66,15 @@ pub(super) const KEYS: &[Key] = &[
     key("functions.sockets", "SOCKETS", "Sockets of a session [default: 8]"),
 ];
 
+/// Where functions run (FUN-19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the hub's own process.
+    None,
+    /// In processes of their own.
+    Process,
+}
+
 /// The section `[functions]`, checked.
 #[derive(Clone, Debug)]
 pub struct FunctionsConfig {
@@ -67,6 +86,10 @@ pub struct FunctionsConfig {
     pub hold_ms: u64,
     /// Time of the migrations of a deployment, milliseconds.
     pub migration_ms: u64,
+    /// Where functions run.
+    pub isolation: Isolation,
+    /// Processes of functions at once, of the whole hub.
+    pub processes: usize,
     /// Heap, bytes.
     pub heap_bytes: usize,
     /// Stack, bytes.
@@ -112,6 +135,8 @@ impl FunctionsConfig {
             wall_ms: values.number("functions.wall_ms", 30_000, 1, 3_600_000)?,
             migration_ms: values.number("functions.migration_ms", 600_000, 100, 24 * 3_600_000)?,
             hold_ms: values.number("functions.hold_ms", 1_000, 0, 60_000)?,
+            isolation: values.read("functions.isolation", isolation)?.unwrap_or(Isolation::None),
+            processes: values.number("functions.processes", 64, 4, 10_000)?,
             heap_bytes: values.number("functions.heap_bytes", 64 << 20, 4 << 20, 4 << 30)?,
             stack_bytes: values.number("functions.stack_bytes", 512 << 10, 64 << 10, 1 << 20)?,
             body_max_bytes: values.number("functions.body_max_bytes", 4 << 20, 1 << 10, 256 << 20)?,
@@ -131,5 +156,13 @@ impl FunctionsConfig {
             subscriptions: values.number("functions.subscriptions", 500, 1, 100_000)?,
             sockets: values.number("functions.sockets", 8, 1, 1_000)?,
         })
+    }
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "none" => Ok(Isolation::None),
+        "process" => Ok(Isolation::Process),
+        _ => Err("expected none or process".to_owned()),
     }
 }

@@ -26,7 +26,7 @@ use std::{
 };
 
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
-pub use functions::FunctionsConfig;
+pub use functions::{FunctionsConfig, Isolation};
 pub use keys::Key;
 pub use listener::{ListenerConfig, TlsFiles};
 pub(crate) use loopback::is_loopback_host;

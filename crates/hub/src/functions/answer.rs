@@ -32,6 +32,12 @@ pub(super) fn refusal_of(
             CallRefusal::internal("Internal error")
         }
         CallFailure::Limit(limit) => limited(*limit, config),
+        CallFailure::Died => CallRefusal::new(match done.wrote {
+            true => "UNAVAILABLE: the process that ran this action ended; what it had committed stays.",
+            false => {
+                "UNAVAILABLE: the process that ran this call ended; the call changed nothing. Try again."
+            }
+        }),
         CallFailure::Aborted => ended(done.end.as_ref(), function, config),
     }
 }

@@ -12,12 +12,15 @@ use ferry_core::{
     functions::deploy::{self, CollectionView},
     records::intents::view_name,
 };
-use ferry_functions::{MODULES, Pool, Program, ProgramSource, RunLimits};
-use ferry_types::{Error, Result};
+use ferry_functions::{LoadError, LoadErrorKind, MODULES, Pool, Program, ProgramSource, RunLimits};
+use ferry_types::{Error, Reason, Result};
 use tokio::sync::{Notify, Semaphore};
 
 use super::service;
 use crate::{config::FunctionsConfig, database::Database, events::FunctionHook, hub::Hub};
+
+/// Part of the hub's processes that one database has.
+const PROCESSES_DIVISOR: usize = 4;
 
 /// The functions that are called.
 pub(super) struct LoadedFunctions {
@@ -139,6 +142,39 @@ pub(super) const fn run_limits(config: &FunctionsConfig) -> RunLimits {
     }
 }
 
+/// Loads a program: where functions run, and as a call would.
+///
+/// # Errors
+/// When the hub stops.
+pub(super) async fn load(
+    hub: &Arc<Hub>,
+    bundle: String,
+    source_map: Option<String>,
+) -> Result<std::result::Result<Program, LoadError>> {
+    let (limits, now_ms) = (run_limits(&hub.config.functions), hub.clock.now().0.unsigned_abs());
+    let processes = hub.services.functions.processes.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let source = ProgramSource { bundle: &bundle, source_map: source_map.as_deref(), modules: MODULES };
+        Program::load_in(&source, limits, now_ms, processes)
+    });
+    loaded.await.map_err(|_| Error::internal())
+}
+
+/// What callers are told while a program does not load.
+pub(super) fn refusal_of_load(error: &LoadError) -> Error {
+    match error.kind {
+        LoadErrorKind::NoProcess => {
+            let message = "all processes of functions are at work (functions.processes).";
+            Error::new(Reason::Busy, message).retry_after_ms(1000)
+        }
+        LoadErrorKind::Died => {
+            let message = "the process that was to run this call ended; the call changed nothing. Try again.";
+            Error::new(Reason::Unavailable, message).retry_after_ms(1000)
+        }
+        _ => Error::internal(),
+    }
+}
+
 /// The functions of a database; `None`: there are none.
 ///
 /// # Errors
@@ -174,16 +210,11 @@ pub(super) async fn current(
         state.deployed.set(generation, Loaded::None);
         return Ok(None);
     };
-    let (limits, now_ms) = (run_limits(&hub.config.functions), hub.clock.now().0.unsigned_abs());
     let id: Arc<str> = stored.id.as_str().into();
-    let loaded = tokio::task::spawn_blocking(move || {
-        let source_map = stored.source_map.as_deref().filter(|map| !map.is_empty());
-        let source = ProgramSource { bundle: &stored.bundle, source_map, modules: MODULES };
-        Program::load(&source, limits, now_ms)
-    });
-    let program = loaded.await.map_err(|_| Error::internal())?.map_err(|error| {
+    let loaded = load(hub, stored.bundle, stored.source_map.filter(|map| !map.is_empty())).await?;
+    let program = loaded.map_err(|error| {
         tracing::error!(database = %database.id(), deployment = %id, %error, "deployed functions do not load");
-        Error::internal()
+        refusal_of_load(&error)
     })?;
     let mut aliases: HashMap<String, Vec<Arc<str>>> = HashMap::new();
     let mut collections = HashMap::new();
@@ -192,9 +223,15 @@ pub(super) async fn current(
         collections.insert(view, app);
     }
     state.set_aliases(aliases);
-    let FunctionsConfig { contexts, waiting_calls, .. } = hub.config.functions;
+    let FunctionsConfig { mut contexts, waiting_calls, processes, .. } = hub.config.functions;
     // The rest of the calls is for those that run.
-    let waiting = waiting_calls.div_ceil(2);
+    let mut waiting = waiting_calls.div_ceil(2);
+    if program.is_isolated() {
+        // Each takes a process, and the other databases are to have some.
+        let most = (processes / PROCESSES_DIVISOR).max(2);
+        contexts = contexts.min(most / 2);
+        waiting = waiting.min(most - contexts);
+    }
     let deployed = Arc::new(LoadedFunctions {
         id,
         pool: Pool::new(program, contexts + waiting),

@@ -6,11 +6,15 @@ use std::sync::{
 };
 
 use ferry_core::functions::live::SocketId;
+use ferry_functions::Processes;
 use ferry_http_client::HttpClient;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{call::CpuScheduler, logs::LogRings};
-use crate::{config::FunctionsConfig, database::Database};
+use crate::{
+    config::{FunctionsConfig, Isolation},
+    database::Database,
+};
 
 /// Threads that run JavaScript beside the writers, for each core.
 const THREADS_PER_CORE: usize = 32;
@@ -44,6 +48,8 @@ pub struct FunctionsService {
     pub(super) threads: Arc<Semaphore>,
     /// Threads on which calls wait.
     pub(super) waiting_threads: Arc<Semaphore>,
+    /// Where functions run, if not in this process.
+    pub(super) processes: Option<Processes>,
     /// CPU of calls that take long.
     pub(super) cpu: Arc<CpuScheduler>,
     /// Bytes of kept results, of all databases.
@@ -63,6 +69,7 @@ impl FunctionsService {
             http_client: Arc::clone(http_client),
             threads: Arc::new(Semaphore::new(cores() * THREADS_PER_CORE)),
             waiting_threads: Arc::new(Semaphore::new(WAITING_THREADS)),
+            processes: (config.isolation == Isolation::Process).then(|| Processes::new(config.processes)),
             // One core at least is left to those that do not.
             cpu: Arc::new(CpuScheduler::new(cores().saturating_sub(1).max(1))),
             cached_bytes: Arc::default(),

@@ -1,18 +1,23 @@
 //! What functions do for the hub.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::Request, response::Response};
+
+use ferry_functions::Processes;
 
 use super::{hooks::FunctionHooks, live, route, service::FunctionsService};
 use crate::{
     hub::Hub,
     metric_help::{
         Metric,
-        MetricKind::{Counter, Histogram},
+        MetricKind::{Counter, Gauge, Histogram},
     },
     shell::Shell,
 };
+
+/// Processes that no call has used for so long, and at most twice that, are ended.
+const IDLE_PROCESSES: Duration = Duration::from_secs(30);
 
 impl Shell for FunctionsService {
     const METRICS: &'static [Metric] = &[
@@ -24,6 +29,7 @@ impl Shell for FunctionsService {
             "ferry_functions_gate_runs_total",
             "Live results that were made again to see whether they changed, by whether they did.",
         ),
+        (Gauge, "ferry_functions_processes", "Processes in which functions run."),
         (
             Counter,
             "ferry_functions_pushes_total",
@@ -43,5 +49,19 @@ impl Shell for FunctionsService {
     fn start(hub: &Arc<Hub>) {
         hub.services.events.call_function_hooks_by(Box::new(FunctionHooks));
         live::start(hub);
+        if let Some(processes) = hub.services.functions.processes.clone() {
+            let stopping = hub.stopping.clone();
+            hub.tasks.spawn(async move {
+                let next = || tokio::time::timeout(IDLE_PROCESSES, stopping.cancelled());
+                while next().await.is_err() {
+                    processes.end_idle();
+                }
+            });
+        }
+    }
+
+    fn set_gauges(hub: &Hub) {
+        let processes = hub.services.functions.processes.as_ref();
+        metrics::gauge!("ferry_functions_processes").set(processes.map_or(0, Processes::live) as f64);
     }
 }

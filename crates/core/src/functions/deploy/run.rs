@@ -14,7 +14,10 @@ use super::{
     tables,
 };
 use crate::{
+    empty_views,
+    events::schema as events,
     functions::schema::{ExistingSchema, Facts, Hints, PlanStep, diff},
+    ops::schema as ops,
     records::{RecordMaintenance as _, sqlite::SqliteRecords},
     sql::Sql,
 };
@@ -72,6 +75,11 @@ pub fn run<S: Sql>(
             sha256: new.sha256.clone(),
         },
     )?;
+    // Code that reads them is deployed before the first event, as a rule.
+    empty_views::create(sql, events::VIEW_NAME, events::VIEW_COLUMNS)?;
+    for (view, columns) in ops::VIEW_COLUMNS {
+        empty_views::create(sql, view, columns)?;
+    }
     tables::note_schema(sql, &ExistingSchema::read(sql)?.fingerprint())?;
     Ok(Ok(Deployed { applied }))
 }

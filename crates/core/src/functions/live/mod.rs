@@ -113,8 +113,10 @@ impl<P: Clone> LiveQueries<P> {
             for query in affected {
                 self.touch(query, &write.table, seq, now_ms);
             }
+            self.sessions.tell_crowded(&write.table, seq, now_ms);
         }
         for name in named {
+            self.sessions.tell_crowded(name, seq, now_ms);
             for query in self.queries.of_table(name) {
                 self.queries.note_changed(query, name, seq);
                 self.push_all(query, now_ms);
@@ -134,6 +136,33 @@ impl<P: Clone> LiveQueries<P> {
             self.queries.widen(query);
             self.push_all(query, now_ms);
             self.run_if_kept(query);
+        }
+        for table in self.sessions.crowded_tables() {
+            self.sessions.tell_crowded(&table, seq, now_ms);
+        }
+    }
+
+    /// The sessions that there are, and the tables of what their pages show: for who takes this one's place.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        let shown = self.sessions.all().map(|(session, crowded)| {
+            let mut tables = crowded.to_vec();
+            for query in self.sessions.held_by(session) {
+                tables.extend(self.queries.reads(query).tables().cloned());
+            }
+            tables.sort_unstable();
+            tables.dedup();
+            (Arc::clone(session), tables)
+        });
+        shown.filter(|(_, tables)| !tables.is_empty()).collect()
+    }
+
+    /// Sessions of before this one took another's place: what their pages show is not known to be so any more, and they are
+    /// told when they connect (FUN-29).
+    pub fn expect(&mut self, shown: Vec<(Arc<str>, Vec<Arc<str>>)>, seq: Seq, now_ms: u64) {
+        for (session, tables) in shown {
+            self.sessions.expect(&session, now_ms);
+            self.sessions.tell(&session, &tables, seq, 0, now_ms);
         }
     }
 
@@ -208,9 +237,13 @@ impl<P: Clone> LiveQueries<P> {
         self.queries.hold(query, holder);
         match self.sessions.held(&session, query, call, now_ms) {
             Some(Dropped::Oldest(oldest)) => {
-                // Beyond the limit the oldest goes, and its session knows (specification, 2.5).
+                // Beyond the limit the oldest goes, and its session knows (specification, 2.5). Its page asks for all of the
+                // table again: once, not for each that goes then. From now on it is told of every change of the table.
                 let tables: Vec<Arc<str>> = self.queries.reads(oldest).tables().cloned().collect();
-                self.sessions.tell(&session, &tables, self.changes.newest(), 0, now_ms);
+                let mut told = self.sessions.crowd(&session, &tables);
+                let (undecided, _) = self.queries.changed(oldest);
+                told.extend(undecided.into_iter().filter(|table| tables.contains(table)));
+                self.sessions.tell(&session, &told, self.changes.newest(), 0, now_ms);
                 self.queries.release(oldest, &session);
             }
             Some(Dropped::Replaced(before)) => self.queries.release(before, &session),
@@ -385,8 +418,10 @@ impl<P: Clone> LiveQueries<P> {
             self.make_due(query);
         }
         let sockets = self.queries.holders_mut(query).filter_map(|holder| {
-            // The next result is sent, whatever he held before.
+            // The next result is sent, whatever he held before: once told, he may hold another one that he fetched, so that
+            // none is the same.
             holder.is_stale |= holder.socket.is_some();
+            holder.is_first = false;
             holder.socket.clone()
         });
         sockets.map(|(socket, id)| LiveOutput::Result { socket, id, same: false }).collect()

@@ -41,6 +41,8 @@ struct Session {
     held: VecDeque<HeldQuery>,
     pending: Vec<Pending>,
     pending_seq: Seq,
+    /// Tables of results that its page shows and that are not held, since they are too many: it is told of each change.
+    crowded: Vec<Arc<str>>,
 }
 
 /// A query that a session holds a result of.
@@ -73,6 +75,8 @@ pub(super) struct Sessions {
     of_socket: HashMap<SocketId, Arc<str>>,
     /// Those with sockets that are to be told something.
     told: HashSet<Arc<str>>,
+    /// By table: the sessions that show results of it which they do not hold.
+    crowded: HashMap<Arc<str>, HashSet<Arc<str>>>,
     alone: usize,
     checked_ms: u64,
 }
@@ -84,6 +88,7 @@ impl Sessions {
             all: HashMap::new(),
             of_socket: HashMap::new(),
             told: HashSet::new(),
+            crowded: HashMap::new(),
             alone: 0,
             checked_ms: 0,
         }
@@ -111,8 +116,46 @@ impl Sessions {
                 held: VecDeque::new(),
                 pending: Vec::new(),
                 pending_seq: Seq(0),
+                crowded: Vec::new(),
             }
         })
+    }
+
+    /// The session shows results of these tables that it does not hold. Returns the tables of which that is new.
+    pub(super) fn crowd(&mut self, id: &Arc<str>, tables: &[Arc<str>]) -> Vec<Arc<str>> {
+        let Some(session) = self.all.get_mut(id) else { return Vec::new() };
+        let mut new = Vec::new();
+        for table in tables {
+            if !session.crowded.contains(table) {
+                session.crowded.push(Arc::clone(table));
+                self.crowded.entry(Arc::clone(table)).or_default().insert(Arc::clone(id));
+                new.push(Arc::clone(table));
+            }
+        }
+        new
+    }
+
+    /// A commit changed the table: sessions that show results of it which they do not hold are told.
+    pub(super) fn tell_crowded(&mut self, table: &Arc<str>, seq: Seq, now_ms: u64) {
+        let Some(sessions) = self.crowded.get(table) else { return };
+        for id in sessions.clone() {
+            self.tell(&id, std::slice::from_ref(table), seq, now_ms + EDGEPOD_GRACE_MS, now_ms);
+        }
+    }
+
+    /// The tables of results that sessions show and do not hold.
+    pub(super) fn crowded_tables(&self) -> Vec<Arc<str>> {
+        self.crowded.keys().cloned().collect()
+    }
+
+    /// The sessions that have a socket, or had one a moment ago, and the tables of results that they do not hold.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<str>])> {
+        self.all.iter().map(|(id, session)| (id, &*session.crowded))
+    }
+
+    /// A session of this id is waited for.
+    pub(super) fn expect(&mut self, id: &Arc<str>, now_ms: u64) {
+        self.get_or_make(id, now_ms);
     }
 
     /// The session holds a result of this query, which is of the call `call`; of each call it holds one.
@@ -220,6 +263,12 @@ impl Sessions {
         over.into_iter()
             .filter_map(|id| {
                 let session = self.all.remove(&id)?;
+                for table in &session.crowded {
+                    if let Some(sessions) = self.crowded.get_mut(table) {
+                        sessions.remove(&id);
+                    }
+                }
+                self.crowded.retain(|_, sessions| !sessions.is_empty());
                 Some((id, session.held.into_iter().map(|held| held.query).collect()))
             })
             .collect()

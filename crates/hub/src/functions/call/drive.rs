@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step};
+use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step, TakeError};
 use ferry_types::{Error, Result};
 use tokio::time::{Instant, timeout_at};
 
@@ -12,7 +12,7 @@ use super::{
     end::CallEnd,
     resources::{CallResources, too_many},
 };
-use crate::hub::Hub;
+use crate::{functions::deployed::refusal_of_load, hub::Hub};
 
 /// What running a call once came to.
 pub(super) enum Ran {
@@ -46,7 +46,10 @@ async fn place_call(plan: &PlannedCall, resources: CallResources) -> Result<Plac
     };
     let instance = instance.map_err(|error| {
         tracing::error!(database = %plan.database.id(), ?error, "no context for a function");
-        Error::internal()
+        match &error {
+            TakeError::Load(error) => refusal_of_load(error),
+            TakeError::Full => too_many(),
+        }
     })?;
     Ok(PlacedCall { call: FunctionCall::begin(instance, plan.request.clone()), pool, resources })
 }

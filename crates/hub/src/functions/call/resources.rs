@@ -131,11 +131,17 @@ impl CallResources {
     /// Lets others come first, if it has run for long. False if it may not go on: [`Self::end`] tells why.
     pub(super) fn go_on(&self, cpu: &CpuMeter) -> bool {
         let used = cpu.used();
-        {
+        let (goes_on, is_long) = {
             let held = self.lock();
-            if held.end.is_some() || used < held.until {
-                return held.end.is_none();
+            let is_over = held.end.is_some() || used < held.until;
+            (is_over.then_some(held.end.is_none()), held.until > SHORT)
+        };
+        if let Some(goes_on) = goes_on {
+            if is_long {
+                // Whoever woke on this core meanwhile need not wait until the system ends this thread's slice.
+                std::thread::yield_now();
             }
+            return goes_on;
         }
         let slot = if let Some(_waits) = self.block() {
             let at_most = self.0.over.saturating_duration_since(Instant::now());

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use ferry_core::functions::schema::{DatabaseSchema, Hints, schema_hash};
-use ferry_functions::{MODULES, Program, ProgramSource};
+use ferry_functions::LoadErrorKind;
 use ferry_types::Error;
 use serde_json::value::RawValue;
 
-use super::{super::deployed::run_limits, refusal::DeployError};
+use super::{
+    super::deployed::{load, refusal_of_load},
+    refusal::DeployError,
+};
 use crate::hub::Hub;
 
 /// The schema of code that declares none.
@@ -47,12 +50,10 @@ pub(super) async fn bundle(
         let message = format!("bundle over {most} bytes.");
         return Err(Error::new(ferry_types::Reason::TooLarge, message).into());
     }
-    let (limits, now_ms) = (run_limits(&hub.config.functions), hub.clock.now().0.unsigned_abs());
-    let loaded = tokio::task::spawn_blocking(move || {
-        let source = ProgramSource { bundle: &bundle, source_map: source_map.as_deref(), modules: MODULES };
-        Program::load(&source, limits, now_ms)
-    });
-    let program = loaded.await.map_err(|_| Error::internal())?.map_err(DeployError::Bundle)?;
+    let program = load(hub, bundle, source_map).await?.map_err(|error| match error.kind {
+        LoadErrorKind::NoProcess => refusal_of_load(&error).into(),
+        _ => DeployError::Bundle(error),
+    })?;
     Ok(program.schema().map(str::to_owned))
 }
 

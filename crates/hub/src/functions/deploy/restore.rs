@@ -13,7 +13,9 @@ use ferry_sqlite::backups::{self, Restored, Restoring};
 use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use super::{DeployCall, answer, refusal::DeployError};
-use crate::{hub::Hub, models::for_each_model, shell::Shell};
+use crate::{
+    functions::state::FunctionsState, hub::Hub, models::for_each_model, monotonic::now_ms, shell::Shell,
+};
 
 macro_rules! save_watermarks {
     ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
@@ -69,8 +71,20 @@ async fn put_back(hub: &Arc<Hub>, id: DatabaseId, wanted: WantedBackup) -> Resul
     checked.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)?;
     let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again")
         .retry_after_ms(1_000);
+    // What pages show is what was: who comes back is told so.
+    let before = hub.databases.get(id)?;
+    let shown = before.models().functions.look_at_live(|live| live.queries.shown()).unwrap_or_default();
+    drop(before);
     let saved = async || save_watermarks(hub).await;
-    hub.databases.replace(id, refusal, saved, move |dir| restore(dir, &wanted)).await
+    let restored = hub.databases.replace(id, refusal, saved, move |dir| restore(dir, &wanted)).await?;
+    if !shown.is_empty() {
+        let database = hub.databases.get(id)?;
+        FunctionsState::track(hub, &database).await?;
+        let state = &database.models().functions;
+        state.with_live(|live| live.queries.expect(shown, restored.seq, now_ms()));
+        hub.services.functions.look_after(&database);
+    }
+    Ok(restored)
 }
 
 fn restore(dir: &Path, wanted: &WantedBackup) -> ferry_sqlite::Result<Restored> {

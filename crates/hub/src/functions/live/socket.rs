@@ -284,9 +284,11 @@ impl Session {
         }
         match frame {
             ClientFrame::Ping => Ok(None),
-            ClientFrame::Auth { token } => self.authenticate(socket, &token).await,
+            // Boxed, as what is rare and large: an idle socket must not hold room for it.
+            ClientFrame::Auth { token } => Box::pin(self.authenticate(socket, &token)).await,
             ClientFrame::Subscribe { id, function, args, known } => {
-                self.subscribe(socket, &id, &function, args, known.as_deref()).await.map(|()| None)
+                let subscribing = self.subscribe(socket, &id, &function, args, known.as_deref());
+                Box::pin(subscribing).await.map(|()| None)
             }
             ClientFrame::Unsubscribe { id } => {
                 let state = &self.caller.context.database.models().functions;

@@ -1,17 +1,17 @@
 //! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
 };
 
-use ferry_core::functions::live::{LiveOutput, PushReason, QueryId, QueryKey, Reads};
+use ferry_core::functions::live::{Evaluated, LiveOutput, PushReason, QueryId, QueryKey, Reads};
 use ferry_types::Seq;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::super::{
     deployed,
-    live_result::Rerun,
+    live_result::{LiveAnswer, Rerun},
     mailbox::Fresh,
     refusal::CallRefusal,
     rpc::{NotMade, evaluate},
@@ -96,14 +96,26 @@ impl Due {
         }
     }
 
-    /// Some that are run at once, and whether a socket keeps the result of each.
-    fn batch(&mut self) -> Vec<(DueQuery, bool)> {
-        let gated = self.gated.drain(..self.gated.len().min(RUNS_AT_ONCE)).map(|query| (query, false));
-        let mut batch: Vec<_> = gated.collect();
-        let room = (RUNS_AT_ONCE - batch.len()).max(1).min(self.kept.len());
-        batch.extend(self.kept.drain(..room).map(|query| (query, true)));
-        batch
+    /// The next one that is run beside so many, and whether a socket keeps its result. One place is left to those of which
+    /// none does.
+    fn next(&mut self, running: usize) -> Option<(DueQuery, bool)> {
+        if running >= RUNS_AT_ONCE {
+            return None;
+        }
+        if let Some(query) = self.gated.pop_front() {
+            return Some((query, false));
+        }
+        let kept = if running < RUNS_AT_ONCE - 1 { self.kept.pop_front() } else { None };
+        kept.map(|query| (query, true))
     }
+}
+
+/// A run that is over.
+struct RunOver {
+    query: QueryId,
+    /// It only sees whether the result changed.
+    is_gated: bool,
+    made: Result<Option<(Evaluated, LiveAnswer)>, NotMade>,
 }
 
 async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
@@ -114,6 +126,8 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
         kept: Budget::new(KEPT_BUDGET_MAX_MS, KEPT_BUDGET_SHARE),
     };
     let mut due = Due::default();
+    // One that takes long holds its own place alone.
+    let mut runs = JoinSet::new();
     loop {
         let (next_ms, is_empty) = state
             .look_at_live(|live| {
@@ -125,17 +139,12 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
                 (live.queries.due_ms(), live.queries.is_empty())
             })
             .unwrap_or((None, true));
-        let batch = due.batch();
-        if !batch.is_empty() {
+        while let Some((query, is_kept)) = due.next(runs.len()) {
             budgets.gated.refill();
             budgets.kept.refill();
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                () = run_batch(hub, database, batch, &mut budgets) => {}
-            }
-            continue;
+            begin_run(hub, database, query, is_kept, &budgets, &mut runs).await;
         }
-        if is_empty {
+        if is_empty && runs.is_empty() {
             // Who comes in between finds that there is a task, or begins one.
             state.has_task.store(false, Ordering::Release);
             let is_needed = state.look_at_live(|live| !live.queries.is_empty()).unwrap_or(false);
@@ -153,69 +162,69 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
         tokio::select! {
             () = stopping.cancelled() => return,
             () = closed.cancelled() => return,
+            Some(over) = runs.join_next() => {
+                if let Ok(over) = over {
+                    end_run(database, over, &mut budgets);
+                }
+            }
             () = state.woken.notified() => {}
             () = next => {}
         }
     }
 }
 
-async fn run_batch(
+async fn begin_run(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
-    batch: Vec<(DueQuery, bool)>,
-    budgets: &mut Budgets,
+    (query, key, rerun): DueQuery,
+    is_kept: bool,
+    budgets: &Budgets,
+    runs: &mut JoinSet<RunOver>,
 ) {
-    let state = Arc::clone(&database.models().functions);
-    let deployed = deployed::current(hub, database).await.ok().flatten();
-    let mut gated = HashSet::new();
-    let mut runs = tokio::task::JoinSet::new();
-    for ((query, key, rerun), is_kept) in batch {
-        let may_run = if is_kept {
-            let was_run = state.look_at_live(|live| live.queries.was_run(query)).unwrap_or(false);
-            budgets.kept.left_ms > 0.0 || !was_run
-        } else {
-            budgets.gated.left_ms > 0.0 && !rerun.caller.is_over()
+    let state = &database.models().functions;
+    let may_run = if is_kept {
+        let was_run = state.look_at_live(|live| live.queries.was_run(query)).unwrap_or(false);
+        budgets.kept.left_ms > 0.0 || !was_run
+    } else {
+        budgets.gated.left_ms > 0.0 && !rerun.caller.is_over()
+    };
+    let deployed = if may_run { deployed::current(hub, database).await.ok().flatten() } else { None };
+    let Some(deployed) = deployed else {
+        not_run(database, query, None, None);
+        return;
+    };
+    let hub = Arc::clone(hub);
+    runs.spawn(async move {
+        let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
+        let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
+        let made = match kind {
+            Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
+            None => {
+                let message = format!("NOT_FOUND: Function \"{}\" does not exist.", key.function);
+                Err(CallRefusal::new(message).into())
+            }
         };
-        let Some(deployed) = deployed.clone().filter(|_| may_run) else {
-            not_run(database, query, None, None);
-            continue;
-        };
-        if !is_kept {
-            gated.insert(query);
+        RunOver { query, is_gated: !is_kept, made }
+    });
+}
+
+fn end_run(database: &Arc<Database>, over: RunOver, budgets: &mut Budgets) {
+    let RunOver { query, is_gated, made } = over;
+    match made {
+        Ok(None) => not_run(database, query, None, None),
+        Ok(Some((evaluated, answer))) => {
+            let budget = if is_gated { &mut budgets.gated } else { &mut budgets.kept };
+            budget.spend(answer.cpu_us);
+            let differed = database.models().functions.look_at_live(|live| {
+                let compared = live.queries.evaluated(query, &evaluated, now_ms());
+                deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
+                compared.differed
+            });
+            let changed = if differed.unwrap_or(false) { "true" } else { "false" };
+            metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
         }
-        let hub = Arc::clone(hub);
-        runs.spawn(async move {
-            let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
-            let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
-            let evaluated = match kind {
-                Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
-                None => {
-                    let message = format!("NOT_FOUND: Function \"{}\" does not exist.", key.function);
-                    Err(CallRefusal::new(message).into())
-                }
-            };
-            (query, evaluated)
-        });
-    }
-    while let Some(run) = runs.join_next().await {
-        let Ok((query, evaluated)) = run else { continue };
-        match evaluated {
-            Ok(None) => not_run(database, query, None, None),
-            Ok(Some((evaluated, answer))) => {
-                let is_gated = gated.contains(&query);
-                let budget = if is_gated { &mut budgets.gated } else { &mut budgets.kept };
-                budget.spend(answer.cpu_us);
-                let differed = state.look_at_live(|live| {
-                    let compared = live.queries.evaluated(query, &evaluated, now_ms());
-                    deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
-                    compared.differed
-                });
-                let changed = if differed.unwrap_or(false) { "true" } else { "false" };
-                metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
-            }
-            Err(NotMade { refusal, failed }) => {
-                not_run(database, query, Some(Fresh::Failed(Arc::new(refusal))), failed.as_ref());
-            }
+        Err(NotMade { refusal, failed }) => {
+            not_run(database, query, Some(Fresh::Failed(Arc::new(refusal))), failed.as_ref());
         }
     }
 }

@@ -50,7 +50,9 @@ impl LoggedCall<'_> {
             CallFailure::Aborted if refusal.code.code == "INTERNAL" => {
                 self.keep(level, &format!("{} {:?}", refusal.message, done.end), "");
             }
-            CallFailure::Limit(_) | CallFailure::Aborted => self.keep(level, &refusal.message, ""),
+            CallFailure::Limit(_) | CallFailure::Aborted | CallFailure::Died => {
+                self.keep(level, &refusal.message, "")
+            }
         }
     }
 
@@ -61,7 +63,9 @@ impl LoggedCall<'_> {
                 self.keep("error", message, stack);
             }
             CallFailure::Thrown { message, stack, .. } => self.keep("warn", message, stack),
-            CallFailure::Limit(_) | CallFailure::Aborted => self.keep("error", &format!("{failure:?}"), ""),
+            CallFailure::Limit(_) | CallFailure::Aborted | CallFailure::Died => {
+                self.keep("error", &format!("{failure:?}"), "")
+            }
         }
     }
 
