@@ -1,6 +1,6 @@
 //! Functions in processes of their own: what brings one down ends its call, and nothing else.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, thread};
 
 use ferry_testkit::{
     functions::deployment,
@@ -242,10 +242,10 @@ fn processes_are_bounded_for_the_hub_and_a_database() {
             })
             .collect();
         let mut most = 0;
-        while calls.iter().any(|call| !call.is_finished()) {
+        wait::until("the end of all calls", || {
             most = most.max(process::children(pid).len());
-            thread::sleep(Duration::from_millis(5));
-        }
+            calls.iter().all(thread::ScopedJoinHandle::is_finished).then_some(())
+        });
         // One that was killed may be seen until it is waited for.
         assert!(most <= 4, "{most} processes");
         calls.into_iter().map(|call| call.join().unwrap()).collect::<Vec<_>>()

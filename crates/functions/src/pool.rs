@@ -1,13 +1,14 @@
 //! Contexts of one program, kept warm between calls: a fresh one costs milliseconds.
 
 use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use crate::{
     function_call::{FunctionCall, Instance, PoolPlace},
     load_error::LoadError,
+    process::HoldsProcesses,
     program::Program,
 };
 
@@ -25,15 +26,6 @@ struct Inner {
     is_retired: AtomicBool,
     /// Counts how often idle contexts were ended.
     round: AtomicU64,
-}
-
-/// A pool that does not live for it.
-pub(crate) struct WeakPool(Weak<Inner>);
-
-impl WeakPool {
-    pub(crate) fn upgrade(&self) -> Option<Pool> {
-        self.0.upgrade().map(Pool)
-    }
 }
 
 /// Why there is no context.
@@ -60,7 +52,8 @@ impl Pool {
             round: AtomicU64::new(0),
         }));
         if let Some(processes) = pool.program().processes() {
-            processes.known(WeakPool(Arc::downgrade(&pool.0)));
+            let weak: Weak<Inner> = Arc::downgrade(&pool.0);
+            processes.known(weak);
         }
         pool
     }
@@ -98,23 +91,6 @@ impl Pool {
         }
     }
 
-    /// Takes out the context that was not used for the longest time.
-    pub(crate) fn take_idle(&self) -> Option<Instance> {
-        let mut idle = self.idle_list();
-        (!idle.is_empty()).then(|| idle.remove(0))
-    }
-
-    /// Drops the contexts that were not used since the last time; how many.
-    pub(crate) fn end_idle(&self) -> usize {
-        let round = self.0.round.fetch_add(1, Ordering::Relaxed);
-        let gone: Vec<Instance> = {
-            let mut idle = self.idle_list();
-            let kept = idle.iter().position(|instance| instance.used >= round).unwrap_or(idle.len());
-            idle.drain(..kept).collect()
-        };
-        gone.len()
-    }
-
     /// Lets idle contexts go but for `keep` of them.
     pub fn shrink(&self, keep: usize) {
         let gone: Vec<Instance> = {
@@ -143,7 +119,33 @@ impl Pool {
         self.0.live.load(Ordering::Relaxed)
     }
 
-    fn idle_list(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle_list(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.0.idle_list()
+    }
+}
+
+impl Inner {
+    fn idle_list(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HoldsProcesses for Inner {
+    fn end_one(&self) -> bool {
+        let oldest = {
+            let mut idle = self.idle_list();
+            (!idle.is_empty()).then(|| idle.remove(0))
+        };
+        oldest.is_some()
+    }
+
+    fn end_idle(&self) -> usize {
+        let round = self.round.fetch_add(1, Ordering::Relaxed);
+        let gone: Vec<Instance> = {
+            let mut idle = self.idle_list();
+            let kept = idle.iter().position(|instance| instance.used >= round).unwrap_or(idle.len());
+            idle.drain(..kept).collect()
+        };
+        gone.len()
     }
 }

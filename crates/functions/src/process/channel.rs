@@ -40,13 +40,13 @@ pub(super) struct Channel {
 }
 
 /// A frame that came: a part of the buffer of its channel, which it holds until it is given back.
-pub(super) struct Frame {
+pub(super) struct ChannelFrame {
     pub(super) kind: FrameKind,
     bytes: Vec<u8>,
     content: std::ops::Range<usize>,
 }
 
-impl Frame {
+impl ChannelFrame {
     pub(super) fn content(&self) -> &[u8] {
         &self.bytes[self.content.clone()]
     }
@@ -87,7 +87,7 @@ impl Channel {
 
     /// The next frame. Where the stream has a timeout, `silent` is asked each time that it has passed; an error from it ends
     /// the wait.
-    pub(super) fn receive(&mut self, mut silent: impl FnMut() -> io::Result<()>) -> io::Result<Frame> {
+    pub(super) fn receive(&mut self, mut silent: impl FnMut() -> io::Result<()>) -> io::Result<ChannelFrame> {
         self.fill(HEAD_BYTES, &mut silent)?;
         let head = &self.incoming[self.taken..self.taken + HEAD_BYTES];
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -103,11 +103,11 @@ impl Channel {
         self.fill(HEAD_BYTES + length, &mut silent)?;
         let content = self.taken + HEAD_BYTES..self.taken + HEAD_BYTES + length;
         self.taken = content.end;
-        Ok(Frame { kind, bytes: std::mem::take(&mut self.incoming), content })
+        Ok(ChannelFrame { kind, bytes: std::mem::take(&mut self.incoming), content })
     }
 
     /// Takes the buffer of a frame back; nothing is received before.
-    pub(super) fn give_back(&mut self, frame: Frame) {
+    pub(super) fn give_back(&mut self, frame: ChannelFrame) {
         self.incoming = frame.bytes;
         if self.taken == self.incoming.len() {
             self.incoming.clear();
@@ -134,7 +134,7 @@ impl Channel {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    silent()?
+                    silent()?;
                 }
                 Err(error) => return Err(error),
             }

@@ -219,7 +219,7 @@ impl ProcessCall {
     }
 
     /// What the child says next. One that is silent is asked for its CPU, and its call whether it may go on.
-    fn receive(&mut self, db: &mut dyn FunctionDb) -> Result<super::channel::Frame, Broken> {
+    fn receive(&mut self, db: &mut dyn FunctionDb) -> Result<super::channel::ChannelFrame, Broken> {
         let Self { context, cpu, .. } = self;
         let pid = context.process.child.as_ref().map(std::process::Child::id);
         let told_us = cpu.outside_us();

@@ -14,5 +14,6 @@ mod worker;
 mod worker_db;
 
 pub(crate) use context::{ProcessCall, ProcessContext};
+pub(crate) use processes::HoldsProcesses;
 pub use processes::{Processes, WORKER_ARGUMENT};
 pub use worker::run_worker;

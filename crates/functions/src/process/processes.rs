@@ -9,19 +9,26 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
 };
 
-use crate::pool::{Pool, WeakPool};
-
 /// The only argument of a child: the program then does [`crate::run_worker`], and nothing else.
 pub const WORKER_ARGUMENT: &str = "__functions-worker";
 /// What a child knows of the hub's environment: how local times are written.
 const TIME_ZONE: &str = "TZ";
+
+/// Who holds processes for calls to come.
+pub(crate) trait HoldsProcesses: Send + Sync {
+    /// Ends the one that was not used for the longest time. False if all are at work.
+    fn end_one(&self) -> bool;
+
+    /// Ends those that were not used since the last time; how many.
+    fn end_idle(&self) -> usize;
+}
 
 /// The processes in which functions run. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +40,7 @@ struct Inner {
     /// Made with the first process.
     ends: Mutex<Option<Ends>>,
     /// The pools that may hold processes which nobody uses.
-    pools: Mutex<Vec<WeakPool>>,
+    pools: Mutex<Vec<Weak<dyn HoldsProcesses>>>,
 }
 
 /// What ends processes.
@@ -84,19 +91,19 @@ impl Processes {
     pub fn end_idle(&self) {
         let pools: Vec<_> = {
             let mut known = self.pools();
-            known.retain(|pool| pool.upgrade().is_some());
-            known.iter().filter_map(WeakPool::upgrade).collect()
+            known.retain(|pool| pool.strong_count() > 0);
+            known.iter().filter_map(Weak::upgrade).collect()
         };
-        let ended: usize = pools.iter().map(Pool::end_idle).sum();
+        let ended: usize = pools.iter().map(|pool| pool.end_idle()).sum();
         tracing::debug!(ended, live = self.live(), "idle processes of functions");
     }
 
-    /// This pool may hold processes.
-    pub(crate) fn known(&self, pool: WeakPool) {
+    /// This one may hold processes.
+    pub(crate) fn known(&self, pool: Weak<dyn HoldsProcesses>) {
         self.pools().push(pool);
     }
 
-    fn pools(&self) -> std::sync::MutexGuard<'_, Vec<WeakPool>> {
+    fn pools(&self) -> MutexGuard<'_, Vec<Weak<dyn HoldsProcesses>>> {
         self.0.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,14 +115,12 @@ impl Processes {
         let inner = &self.0;
         let grow = |live| (live < inner.most).then_some(live + 1);
         while inner.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_err() {
-            let idle = self.pools().iter().find_map(|pool| pool.upgrade()?.take_idle());
-            let Some(idle) = idle else {
-                return Err(io::Error::new(
-                    io::ErrorKind::WouldBlock,
-                    "all processes of functions are at work",
-                ));
-            };
-            drop(idle);
+            // One that ends a process may be the last who holds its pool: not under the lock.
+            let pools: Vec<_> = self.pools().iter().filter_map(Weak::upgrade).collect();
+            if !pools.iter().any(|pool| pool.end_one()) {
+                let message = "all processes of functions are at work";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+            }
         }
         let spawned = self.spawn();
         if spawned.is_err() {

@@ -4,7 +4,7 @@ use std::{io, os::fd::AsFd as _, os::unix::net::UnixStream, process::ExitCode, s
 
 use super::{
     bounds,
-    channel::{Channel, Frame, decode},
+    channel::{Channel, ChannelFrame, decode},
     messages::{FromWorker, Sent, ToWorker},
     worker_db::{WorkerDb, unexpected},
 };
@@ -76,7 +76,7 @@ fn serve() -> io::Result<()> {
 /// What the hub says of the next step: CPU at its end, a call that begins, answers, the clock.
 type NextStep = (u64, Option<CallRequest>, Vec<(u32, AskAnswer)>, u64);
 
-fn step_of(frame: &Frame) -> io::Result<NextStep> {
+fn step_of(frame: &ChannelFrame) -> io::Result<NextStep> {
     let Sent(cpu_us, message): Sent<ToWorker<'_>> = decode(frame.content())?;
     match message {
         ToWorker::Step { request, answers, now_ms } => Ok((cpu_us, request.map(Into::into), answers, now_ms)),

@@ -98,6 +98,20 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
     })
 }
 
+/// The head of a request by itself. As it came its texts are slices of the connection's read buffer, 16 KiB that would live as
+/// long as the socket.
+fn copied(mut parts: Parts) -> Parts {
+    for value in parts.headers.values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    if let Ok(uri) = parts.uri.to_string().parse() {
+        parts.uri = uri;
+    }
+    parts
+}
+
 fn offers_own(parts: &Parts) -> bool {
     let offered =
         parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
@@ -107,7 +121,8 @@ fn offers_own(parts: &Parts) -> bool {
 /// A socket of a session.
 struct Session {
     hub: Arc<Hub>,
-    parts: Parts,
+    /// What a token comes with that is sent later.
+    parts: Box<Parts>,
     caller: FunctionsCaller,
     id: SocketId,
     mailbox: Arc<Mailbox>,
@@ -144,6 +159,7 @@ impl Session {
             }
         });
         hub.services.functions.look_after(&database);
+        let parts = Box::new(copied(parts));
         Self { hub, parts, id, mailbox, is_ferry, _connection: database.connect(), caller }
     }
 

@@ -51,7 +51,7 @@ impl LoggedCall<'_> {
                 self.keep(level, &format!("{} {:?}", refusal.message, done.end), "");
             }
             CallFailure::Limit(_) | CallFailure::Aborted | CallFailure::Died => {
-                self.keep(level, &refusal.message, "")
+                self.keep(level, &refusal.message, "");
             }
         }
     }
@@ -64,7 +64,7 @@ impl LoggedCall<'_> {
             }
             CallFailure::Thrown { message, stack, .. } => self.keep("warn", message, stack),
             CallFailure::Limit(_) | CallFailure::Aborted | CallFailure::Died => {
-                self.keep("error", &format!("{failure:?}"), "")
+                self.keep("error", &format!("{failure:?}"), "");
             }
         }
     }
