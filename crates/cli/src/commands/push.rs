@@ -47,10 +47,14 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             reported = report_line(context, "pushed", pushed);
             reported.is_ok()
         };
-        uninterrupted(&bars, client.push_watching(&args.file, args.db.as_ref(), options, &mut told)).await?;
+        uninterrupted(
+            &bars,
+            Box::pin(client.push_watching(&args.file, args.db.as_ref(), options, &mut told)),
+        )
+        .await?;
         return reported;
     }
-    let pushed = uninterrupted(&bars, client.push(&args.file, args.db.as_ref(), options)).await?;
+    let pushed = uninterrupted(&bars, Box::pin(client.push(&args.file, args.db.as_ref(), options))).await?;
     report(context, "pushed", &pushed)
 }
 
