@@ -10,6 +10,7 @@ mod events;
 mod functions;
 mod functions_cli;
 mod ops;
+mod packaging;
 mod pages;
 #[cfg(target_os = "linux")]
 mod power_cut;

@@ -10,6 +10,7 @@ mod credentials;
 mod databases;
 mod deltas;
 mod demo;
+mod doctor;
 pub(crate) mod events;
 mod follow;
 mod history;

@@ -304,6 +304,28 @@ fn metrics_have_the_documented_names_and_no_ids() {
     }
 }
 
+// Summaries of several hubs cannot be summed.
+// Verifies: OPR-82
+#[test]
+fn durations_are_histograms() {
+    let place = Place::new();
+    let text = http::get(place.hub.address(), "/metrics").unwrap().text();
+    for family in ["ferry_rpc_duration_seconds", "ferry_control_commit_seconds"] {
+        assert!(text.contains(&format!("# TYPE {family} histogram\n")), "{family}:\n{text}");
+        let all = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{family}_bucket")) && line.contains("le=\"+Inf\""));
+        assert!(all.is_some_and(|line| !line.ends_with(" 0")), "{family}:\n{text}");
+    }
+    assert!(!text.contains("quantile=") && !text.contains(" summary\n"), "{text}");
+    assert!(
+        text.contains(&format!("ferry_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))),
+        "{text}"
+    );
+    let free = text.lines().find_map(|line| line.strip_prefix("ferry_disk_free_bytes ")).expect("a gauge");
+    assert!(free.parse::<f64>().unwrap() > 1e6, "{free}");
+}
+
 // Prometheus shows what a metric means from its HELP, and the usual boards ask for process_….
 // Verifies: WEB-09
 #[test]

@@ -14,6 +14,7 @@ mod jwt;
 mod narrowed_sessions;
 mod oauth;
 mod open_databases;
+mod openapi;
 mod openid;
 mod operator;
 mod orgs;

@@ -421,6 +421,27 @@ fn the_first_lines_have_the_form_of_the_log() {
     }
 }
 
+// Verifies: OPR-83
+#[test]
+fn lines_of_the_log_are_objects_with_the_members_that_collectors_ask_for() {
+    let mut hub = options().arg("--log-format=json").start();
+    let headers = [("X-Request-Id", "known-1")];
+    let asked = http::send(hub.address(), "GET", "/v1/nothing?token=a-secret", &headers, b"").unwrap();
+    assert_eq!(asked.status, 404);
+    assert!(hub.stop().success());
+    let log = hub.log();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let line = lines.iter().find(|line| line["request_id"] == "known-1").expect("the request is in the log");
+    assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"request".into()));
+    assert!(
+        line["micros"].is_u64() && line["target"].as_str().is_some_and(|target| target.starts_with("ferry"))
+    );
+    let time = line["timestamp"].as_str().expect("a time");
+    assert!(time.len() == "2026-01-01T00:00:00.000000Z".len() && time.ends_with('Z'), "{time}");
+    assert!(!log.contains("a-secret"), "query strings are not logged");
+}
+
 // Such a URL was taken, and the hub's own client then refused it.
 #[test]
 fn a_public_url_may_have_a_path_and_names_no_user() {

@@ -4,14 +4,14 @@
 use std::fs;
 
 use ferry_testkit::{
-    command::Ferry,
+    command::{Ferry, names},
     jwt::{EC, ED, key_set},
     sample::Shape,
     wait::unix_seconds,
 };
 use serde_json::json;
 
-use crate::cli::events::workers_file;
+use crate::{cli::events::workers_file, packaging::made_archive};
 
 /// A page and its surroundings.
 pub(super) struct Fixture {
@@ -27,7 +27,9 @@ pub(super) struct Fixture {
 pub(super) const FIXTURES: &[Fixture] = &[
     Fixture { page: "README.md", instead: README, prepare: two_files },
     Fixture { page: "docs/attenuated-tokens.md", instead: &[], prepare: two_files },
+    Fixture { page: "docs/backup.md", instead: BACKUP, prepare: databases_with_all },
     Fixture { page: "docs/events.md", instead: &[], prepare: a_log },
+    Fixture { page: "docs/install.md", instead: INSTALL, prepare: the_archive },
     Fixture { page: "docs/ops.md", instead: OPS, prepare: nothing },
     Fixture {
         page: "docs/proxies.md",
@@ -37,6 +39,15 @@ pub(super) const FIXTURES: &[Fixture] = &[
     Fixture { page: "docs/pages.md", instead: &[], prepare: two_files },
     Fixture { page: "docs/records.md", instead: RECORDS, prepare: an_application },
     Fixture { page: "docs/securing-a-hub.md", instead: SECURING, prepare: foreign_credentials },
+    Fixture {
+        page: "docs/upgrade.md",
+        instead: &[
+            ("   ferry upgrade-check", "serving ferry serve\nferry upgrade-check"),
+            (STATE_DIR, "./ferry-data"),
+        ],
+        prepare: nothing,
+    },
+    Fixture { page: "docs/watch.md", instead: &[], prepare: nothing },
 ];
 
 const README: &[(&str, &str)] = &[
@@ -126,7 +137,50 @@ const SECURING: &[(&str, &str)] = &[
     ("--jwks-url https://id.example/.well-known/jwks.json", "--jwks-file keys.json"),
 ];
 
+/// Where the unit has the hub keep its data.
+const STATE_DIR: &str = "/var/lib/ferry";
+
+const BACKUP: &[(&str, &str)] = &[
+    ("systemctl stop ferry", "serving ferry serve\nkill \"$served\"\nwait \"$served\" || true\nserved="),
+    ("systemctl start ferry", "serving ferry serve\nexport FERRY_SERVER=$PREPARED"),
+    (STATE_DIR, "ferry-data"),
+    ("/srv/backup/", "./"),
+    ("127.0.0.1:8789", "127.0.0.1:$PORT"),
+];
+
+const INSTALL: &[(&str, &str)] = &[
+    ("\"$HOME/.local\"", "\"$PWD/installed\""),
+    // No test makes accounts and services of the machine, or has a daemon of containers.
+    ("useradd ", ": useradd "),
+    ("cp /usr/local/", ": cp /usr/local/"),
+    ("systemctl ", ": systemctl "),
+    ("cd deploy\n", ""),
+    ("HUB_HOST=hub.example docker ", ": docker "),
+    ("docker compose exec ", ": docker compose exec "),
+    (
+        "ferry admin user create you@example.com --operator-token-file /var/lib/ferry/",
+        "serving ferry serve\nferry admin user create bob@example.com --operator-token-file ferry-data/",
+    ),
+];
+
 fn nothing(_: &Ferry) {}
+
+/// What the release has in its folder.
+fn the_archive(ferry: &Ferry) {
+    let made = made_archive().expect("who follows the page has looked for it").join("made");
+    for name in names(&made) {
+        fs::copy(made.join(&name), ferry.file(&name)).expect("a file");
+    }
+}
+
+/// A file, a log and records.
+fn databases_with_all(ferry: &Ferry) {
+    two_files(ferry);
+    ferry.ok(&["db", "create", "notes"]);
+    ferry.ok(&["push", "notes.db", "notes"]);
+    ferry.ok(&["db", "create", "app"]);
+    ferry.ok(&["events", "append", "app", "v1.Made", "{}", "--store", "my-store"]);
+}
 
 fn two_files(ferry: &Ferry) {
     Shape::default().create(&ferry.file("notes.db"), 50, 1);

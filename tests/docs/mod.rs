@@ -2,6 +2,7 @@
 //! configuration is started with, and every command or setting that the prose names exists.
 
 mod fixtures;
+mod links;
 mod markdown;
 mod names;
 
@@ -13,7 +14,10 @@ use ferry_testkit::{
     rpc::PASSWORD,
 };
 
-use crate::support::{FERRY, hub, options};
+use crate::{
+    packaging::made_archive,
+    support::{FERRY, hub, options},
+};
 use fixtures::{FIXTURES, Fixture};
 use markdown::{Page, pages};
 
@@ -88,12 +92,16 @@ struct Followed {
 
 /// Follows a page beside a hub on which `you@example.com` is logged in.
 fn follow(name: &str) -> Followed {
+    follow_with(name, Path::new(FERRY).parent().expect("the binary lies in a folder"))
+}
+
+/// The same with the `ferry` of `folder`.
+fn follow_with(name: &str, folder: &Path) -> Followed {
     let fixture = FIXTURES.iter().find(|fixture| fixture.page == name).expect("the page has a fixture");
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_PASSWORD", PASSWORD);
     ferry.signup("you@example.com");
     (fixture.prepare)(&ferry);
-    let folder = Path::new(FERRY).parent().expect("the binary lies in a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     let shell = ferry
         .clone()
@@ -115,7 +123,53 @@ fn size(ferry: &Ferry, name: &str) -> u64 {
 // Verifies: CLI-01
 #[test]
 fn the_readme_can_be_followed() {
-    let followed = follow("README.md");
+    the_readme_is_followed(&follow("README.md"));
+}
+
+/// With nothing but what the archive holds.
+// Verifies: OPR-73
+#[test]
+fn the_readme_can_be_followed_with_the_archive() {
+    let Some(made) = made_archive() else { return };
+    let empty = tempfile::tempdir().unwrap();
+    let unpack = "tar -xzf \"$0\"/made/ferry-*.tar.gz && mv ferry-* ferry";
+    let mut shell = std::process::Command::new("bash");
+    assert!(shell.arg("-euc").arg(unpack).arg(made).current_dir(empty.path()).status().unwrap().success());
+    the_readme_is_followed(&follow_with("README.md", &empty.path().join("ferry/bin")));
+}
+
+// Verifies: OPR-73
+#[test]
+fn the_page_of_installing_can_be_followed() {
+    if made_archive().is_none() {
+        return;
+    }
+    let followed = follow("docs/install.md");
+    let told = &followed.output.stdout;
+    assert!(
+        told.contains("/installed/bin") && told.contains("removed from ") && told.contains("\nferry "),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_page_of_backups_can_be_followed() {
+    let followed = follow("docs/backup.md");
+    let told = &followed.output.stdout;
+    assert!(told.contains("ready\thttp://127.0.0.1:"), "{told}");
+    assert_eq!(size(&followed.ferry, "notes-backup.db"), size(&followed.ferry, "notes.db"));
+    assert!(followed.ferry.file("rehearsal/control.db").is_file());
+}
+
+// Verifies: OPR-77
+#[test]
+fn the_pages_of_upgrading_and_watching_can_be_followed() {
+    let told = follow("docs/upgrade.md").output.stdout;
+    assert!(told.contains("control.db\tnothing to do"), "{told}");
+    follow("docs/watch.md");
+}
+
+fn the_readme_is_followed(followed: &Followed) {
     for copy in ["copy.db", "bobs.db"] {
         assert_eq!(size(&followed.ferry, copy), size(&followed.ferry, "notes.db"), "{copy}");
     }

@@ -4,7 +4,7 @@ mod start;
 
 use std::{
     io::{BufReader, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ fn place(public_url: &str) -> Place {
     Place::of(proxied.into_iter().fold(options(), ferry_testkit::hub::Options::arg).start())
 }
 
-// Verifies: WEB-05, WEB-13
+// Verifies: WEB-05, WEB-13, OPR-71
 #[test]
 fn everything_goes_through_nginx() {
     let place = place("https://hub.example");
@@ -42,7 +42,7 @@ fn everything_goes_through_nginx() {
     }
 }
 
-// Verifies: WEB-05, WEB-13
+// Verifies: WEB-05, WEB-13, OPR-71
 #[test]
 fn everything_goes_through_caddy() {
     let place = place("https://hub.example");
@@ -75,7 +75,9 @@ fn everything_goes_through(proxy: &Proxy, place: &Place) {
     big_bodies(proxy.plain, &bearer);
     a_refusal_comes_before_the_body(proxy.plain);
     metrics_stay_closed(proxy.plain, place);
-    the_hub_sees_the_client(proxy.plain);
+    for source in [[127, 0, 0, 2], [127, 0, 0, 1]] {
+        the_hub_sees_the_client(proxy.plain, source.into());
+    }
     every_rpc_protocol(proxy);
 }
 
@@ -154,12 +156,13 @@ fn metrics_stay_closed(address: SocketAddr, place: &Place) {
     assert_eq!(reply.status, 200);
 }
 
-/// A client that is not on the proxy's address, and claims to be somebody else.
-fn the_hub_sees_the_client(address: SocketAddr) {
+/// A client that claims to be somebody else: at an address of its own, and at that of the proxy, whose word the hub takes
+/// where a proxy passes on what it is told.
+fn the_hub_sees_the_client(address: SocketAddr, source: Ipv4Addr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let connected = runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4()?;
-        socket.bind("127.0.0.2:0".parse().expect("an address"))?;
+        socket.bind((source, 0).into())?;
         socket.connect(address).await?.into_std()
     });
     let mut stream = connected.expect("the proxy is reachable from another address of this machine");
@@ -182,7 +185,7 @@ fn the_hub_sees_the_client(address: SocketAddr) {
     let listed = http::send(address, "POST", &path, &headers, b"{}").unwrap().json();
     let sessions = listed["sessions"].as_array().expect("sessions").clone();
     let ours = sessions.iter().find(|session| session["current"] == true).expect("this session");
-    assert_eq!(ours["ip"], "127.0.0.2");
+    assert_eq!(ours["ip"], source.to_string());
 }
 
 /// Connect and gRPC-Web over HTTP/1.1, gRPC over HTTP/2.

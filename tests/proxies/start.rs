@@ -1,4 +1,4 @@
-//! Real proxies with the configuration files of docs/proxy, of which nothing is changed but addresses and certificates.
+//! Real proxies with the configuration files of deploy/, of which nothing is changed but addresses and certificates.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ impl Proxy {
     /// Starts `command` in a folder that `configure` fills for these addresses.
     fn start(
         program: &Path,
-        arguments: &[&str],
+        (arguments, environment): (&[&str], &[(&str, String)]),
         configure: impl FnOnce(&Path, [SocketAddr; 3]),
         (has_own_http2, below): (bool, &str),
     ) -> Self {
@@ -61,6 +61,7 @@ impl Proxy {
             .args(arguments)
             .current_dir(folder.path())
             .env("HOME", folder.path())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("XDG_DATA_HOME", folder.path())
             .env("XDG_CONFIG_HOME", folder.path())
             .stdin(Stdio::null())
@@ -84,9 +85,9 @@ fn free_addresses() -> [SocketAddr; 3] {
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
 }
 
-/// A file of docs/proxy with other addresses. All that is replaced must stand there.
+/// A file of deploy/ with other addresses. All that is replaced must stand there.
 fn shown(name: &str, instead: &[(&str, &str)]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/proxy").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name);
     let mut text = fs::read_to_string(path).expect("the file is there");
     for (written, tried) in instead {
         assert!(text.contains(written), "{name}: nothing says {written:?} any more");
@@ -109,7 +110,7 @@ fn program(variable: &str, name: &str) -> Option<PathBuf> {
     found
 }
 
-/// nginx with docs/proxy/nginx.conf; `below`: where the hub is, `/hub` or nothing.
+/// nginx with deploy/nginx.conf; `below`: where the hub is, `/hub` or nothing.
 pub(super) fn nginx(hub: &Hub, below: &str) -> Option<Proxy> {
     let program = program("NGINX_BIN", "nginx")?;
     let configure = |folder: &Path, [tls, plain, http2]: [SocketAddr; 3]| {
@@ -137,10 +138,11 @@ pub(super) fn nginx(hub: &Hub, below: &str) -> Option<Proxy> {
         fs::write(folder.join("ferry.conf"), ours).expect("a file");
         fs::write(folder.join("main.conf"), main).expect("a file");
     };
-    Some(Proxy::start(&program, &["-p", ".", "-c", "main.conf", "-e", "stderr"], configure, (true, below)))
+    let arguments = ["-p", ".", "-c", "main.conf", "-e", "stderr"];
+    Some(Proxy::start(&program, (&arguments, &[]), configure, (true, below)))
 }
 
-/// Caddy with docs/proxy/Caddyfile, as [`nginx`].
+/// Caddy with deploy/Caddyfile, as [`nginx`].
 pub(super) fn caddy(hub: &Hub, below: &str) -> Option<Proxy> {
     let program = program("CADDY_BIN", "caddy")?;
     let configure = |folder: &Path, [tls, plain, _]: [SocketAddr; 3]| {
@@ -148,7 +150,10 @@ pub(super) fn caddy(hub: &Hub, below: &str) -> Option<Proxy> {
             let handle =
                 if below.is_empty() { String::new() } else { format!("\thandle_path {below}/* {{\n") };
             let (begin, end) = (format!("{addresses}{handle}"), if below.is_empty() { "" } else { "}\n" });
-            let instead = [("hub.example {\n", &*begin), ("127.0.0.1:8787", &*hub.address().to_string())];
+            let instead = [
+                ("{$HUB_HOST:hub.example} {\n", &*begin),
+                ("{$HUB_ADDRESS:127.0.0.1:8787}", "{$HUB_ADDRESS}"),
+            ];
             shown("Caddyfile", &instead) + end
         };
         let https = site(&format!("https://localhost:{} {{\n\ttls cert.pem key.pem\n", tls.port()));
@@ -159,5 +164,6 @@ pub(super) fn caddy(hub: &Hub, below: &str) -> Option<Proxy> {
         fs::write(folder.join("Caddyfile"), format!("{global}{https}{http}")).expect("a file");
     };
     let arguments = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
-    Some(Proxy::start(&program, &arguments, configure, (false, below)))
+    let environment = [("HUB_ADDRESS", hub.address().to_string())];
+    Some(Proxy::start(&program, (&arguments, &environment), configure, (false, below)))
 }

@@ -10,7 +10,17 @@ use super::{Text, report, texts};
 /// The rooms of the hub from the bottom up. A file uses what stands on a lower line, or in its own room. What the list of
 /// models names (`hub/models.rs`) is no arrow: by that list alone lower rooms hold what models keep.
 const HUB: &[&[&str]] = &[
-    &["clock", "descriptors", "fanout", "memory", "metric_help", "models", "monotonic", "process_metrics"],
+    &[
+        "clock",
+        "descriptors",
+        "fanout",
+        "memory",
+        "metric_help",
+        "models",
+        "monotonic",
+        "process_metrics",
+        "written_page",
+    ],
     &["rights"],
     &["config"],
     &["data_dir", "static_files", "tls"],
@@ -23,7 +33,7 @@ const HUB: &[&[&str]] = &[
     &["events", "oauth", "ops", "pages", "records", "rpc"],
     &["functions"],
     &["shells"],
-    &["health"],
+    &["health", "openapi"],
     &["routes"],
     &["server"],
 ];

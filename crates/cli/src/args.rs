@@ -6,10 +6,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, diff, events, follow,
-        fork, info, init, invite, jwt, key, login, logout, logs, member, migrations, oauth, ops, org,
-        password, profile, pull, push, records, restore, run, serve, session, signup, spoke, status, sync,
-        token, verify, versions, wait,
+        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, diff, doctor, events,
+        follow, fork, health, info, init, invite, jwt, key, login, logout, logs, man, member, migrations,
+        oauth, ops, org, password, profile, pull, push, records, restore, run, serve, session, signup, spoke,
+        status, sync, token, upgrade_check, verify, versions, wait,
     },
     context::Global,
     failure::{self, Failure},
@@ -34,7 +34,7 @@ use crate::{
         ferry spoke --hub-url URL             keep ops on this machine, and sync them; then: ferry ops\n\n\
         Exit codes: 0 ok, 1 other, 2 usage, 3 unauthenticated, 4 permission, 5 not found, 6 conflict,\n\
         7 unreachable, 8 throttled, 9 invalid argument, 10 local file unusable or busy,\n\
-        11 verification failed, 12 different, 78 configuration, 130 interrupted."
+        11 verification failed, 12 different, or waiting for you, 78 configuration, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -153,8 +153,16 @@ pub(crate) enum Command {
     Sync(sync::Command),
     /// Show it all on a real file: a hub, a push, a pull, and the proof that they are equal
     Demo(demo::Args),
+    /// Ask a hub whether it is ready
+    Health(health::Args),
+    /// Look for what is wrong with a hub's settings, data, machine and the way to it
+    Doctor(doctor::Args),
+    /// Tell what this version would do to the data of an older one
+    UpgradeCheck(upgrade_check::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Write the manual pages
+    Man(man::Args),
 }
 
 /// Parses the command line. Help and mistakes are told here; the code is what to exit with.

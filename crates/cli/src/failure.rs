@@ -9,7 +9,8 @@ use serde_json::json;
 /// Wrong use of the command line; clap's own code.
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_OTHER: u8 = 1;
-const EXIT_DIFFERENT: u8 = 12;
+/// Something waits for somebody: steps of an upgrade, a warning; or what was compared is different.
+const EXIT_ATTENTION: u8 = 12;
 const EXIT_CONFIGURATION: u8 = 78;
 const EXIT_INTERRUPTED: u8 = 130;
 /// What a shell shows for a program that SIGPIPE ended.
@@ -24,6 +25,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A file of settings is wrong.
     Configuration(String),
+    /// All went well, and somebody should act on what was shown.
+    Attention(String),
     /// Ctrl-C, and what it left behind, where that is not plain.
     Interrupted(Option<String>),
     /// What was compared is different, which was asked for.
@@ -48,8 +51,8 @@ impl Failure {
             Self::Client(error) => exit_code(error.code),
             Self::Usage(_) => EXIT_USAGE,
             Self::Configuration(_) => EXIT_CONFIGURATION,
+            Self::Attention(_) | Self::Different(_) => EXIT_ATTENTION,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
-            Self::Different(_) => EXIT_DIFFERENT,
             Self::PipeClosed => EXIT_PIPE_CLOSED,
         }
     }
@@ -64,6 +67,7 @@ impl Failure {
             ),
             Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
             Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
+            Self::Attention(message) => ("attention", "ATTENTION", message.clone(), None),
             Self::Interrupted(_) => ("interrupted", "INTERRUPTED", self.to_string(), None),
             Self::Different(message) => ("different", "DIFFERENT", message.clone(), None),
             Self::PipeClosed => ("failed", "PIPE_CLOSED", self.to_string(), None),
@@ -101,9 +105,10 @@ impl std::fmt::Display for Failure {
                     None => Ok(()),
                 }
             }
-            Self::Usage(message) | Self::Configuration(message) | Self::Different(message) => {
-                f.write_str(message)
-            }
+            Self::Usage(message)
+            | Self::Configuration(message)
+            | Self::Attention(message)
+            | Self::Different(message) => f.write_str(message),
             Self::Interrupted(None) => f.write_str("interrupted"),
             Self::Interrupted(Some(left)) => write!(f, "interrupted: {left}"),
             Self::PipeClosed => f.write_str("stdout is closed"),

@@ -17,6 +17,7 @@ mod password;
 mod progress;
 mod project;
 mod prompt;
+mod repeated_warnings;
 mod settings;
 mod system;
 mod table;
@@ -125,6 +126,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Fork(args) => commands::fork::run(&context()?, args).await,
         Command::Sync(command) => commands::sync::run(&context()?, command).await,
         Command::Demo(args) => commands::demo::run(&context()?, args).await,
+        Command::Health(args) => commands::health::run(global.clone(), args).await,
+        Command::Doctor(args) => commands::doctor::run(global.json, &args).await,
+        Command::UpgradeCheck(args) => commands::upgrade_check::run(global.json, &args),
+        Command::Man(args) => commands::man::run(&args, args::grammar()),
         Command::Completions(args) => commands::completions::run(&args, args::grammar()),
     }
 }

@@ -13,6 +13,7 @@ pub mod records;
 pub mod server;
 pub mod spoke;
 mod sse;
+pub mod status;
 pub mod tls;
 mod v1;
 

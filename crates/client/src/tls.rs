@@ -12,10 +12,31 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
+use x509_cert::der::Decode as _;
+
 use crate::{ClientError, Result};
 
 /// The one configuration of the process; reading the platform's roots takes a while.
 static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+
+/// When the first certificate in a file of PEM certificates ends, Unix seconds.
+///
+/// # Errors
+/// When the file cannot be read, or holds none.
+pub fn certificate_file_ends(file: &Path) -> Result<i64> {
+    let bad = |what: &dyn std::fmt::Display| ClientError::argument(format!("{}: {what}", file.display()));
+    let text = std::fs::read(file).map_err(|error| bad(&error))?;
+    let first =
+        CertificateDer::pem_slice_iter(&text).next().ok_or_else(|| bad(&"it holds no certificate"))?;
+    certificate_ends(&first.map_err(|error| bad(&error))?)
+        .ok_or_else(|| bad(&"the certificate cannot be read"))
+}
+
+/// When a certificate ends, Unix seconds (RFC 5280, `notAfter`).
+pub(crate) fn certificate_ends(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
+    i64::try_from(parsed.tbs_certificate.validity.not_after.to_unix_duration().as_secs()).ok()
+}
 
 /// The file that [`trust_only`] was given.
 static TRUSTED: OnceLock<PathBuf> = OnceLock::new();

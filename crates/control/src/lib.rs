@@ -15,6 +15,7 @@ mod origin;
 mod private_files;
 mod random;
 mod reads;
+mod schema;
 mod start;
 mod sweep;
 #[cfg(test)]
@@ -110,6 +111,7 @@ pub use identity::{
 };
 pub use origin::{ClientIp, Origin};
 pub use private_files::{refuse_wider, shell_word};
+pub use schema::{ControlSchema, SchemaStep, read_schema};
 pub use web_origins::{origin_matches, parse_origin};
 
 /// The control plane of one hub: its parts, which verbs are handed.

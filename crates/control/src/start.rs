@@ -43,8 +43,12 @@ use crate::{
         watermarks::Watermarks,
     },
     directory::{
-        Directory, columns::parsed, function_index::FunctionIndex, function_rows, load,
-        shared::SharedDirectory, tables::MIGRATIONS,
+        Directory,
+        columns::parsed,
+        function_index::FunctionIndex,
+        function_rows, load,
+        shared::SharedDirectory,
+        tables::{MIGRATIONS, MIN_READER},
     },
     identity::{
         accounts::Accounts,
@@ -268,6 +272,9 @@ impl Prepared {
     }
 }
 
+/// What is to be done about a `control.db` that this program must not write.
+pub(crate) const NEWER: &str = "a newer ferry wrote it: start that one, or restore an older backup";
+
 /// What a data directory is for: none becomes another.
 const fn mode_name(config: &ControlConfig) -> &'static str {
     match (config.dev, &config.store_access) {
@@ -277,7 +284,7 @@ const fn mode_name(config: &ControlConfig) -> &'static str {
     }
 }
 
-fn failed(path: &Path, error: &dyn std::fmt::Display) -> StartError {
+pub(crate) fn failed(path: &Path, error: &dyn std::fmt::Display) -> StartError {
     StartError(format!("{}: {error}", path.display()))
 }
 
@@ -292,9 +299,9 @@ fn check_existing(path: &Path, config: &ControlConfig) -> Result<(), StartError>
     let connection = connection::open_reader(path).map_err(|error| failed(path, &error))?;
     match migrate::state(&connection, MIGRATIONS).map_err(|error| failed(path, &error))? {
         SchemaState::Current => {}
-        SchemaState::Newer(_) => {
-            return Err(failed(path, &"a newer ferry wrote it: start that one, or restore an older backup"));
-        }
+        // A newer program that lets this one go on (OPR-77).
+        SchemaState::Compatible(_) => {}
+        SchemaState::Newer(_) => return Err(failed(path, &NEWER)),
         // The start that made the file was cut short before its first table.
         SchemaState::Pending(_) if is_empty(&connection).map_err(|error| failed(path, &error))? => {
             return check_nothing_lost(config);
@@ -353,7 +360,7 @@ fn open_database(
     now: UnixMillis,
 ) -> ferry_sqlite::Result<(Directory, String)> {
     let mut writer = Writer::open(path)?;
-    migrate::run(writer.connection(), MIGRATIONS)?;
+    migrate::run_noting(writer.connection(), MIGRATIONS, MIN_READER)?;
     let hub_id = Ids::new().next(now).to_string();
     writer.connection().execute(
         "INSERT OR IGNORE INTO meta(key, value) VALUES ('mode', ?1), ('hub_id', ?2)",

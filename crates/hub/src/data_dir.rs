@@ -21,6 +21,7 @@ pub(crate) use store_link::link_store;
 
 use crate::config::ConfigError;
 use ferry_control::refuse_wider;
+pub use ferry_control::{ControlSchema, SchemaStep};
 
 /// How often it is looked whether the directory is still the one that was opened.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -77,6 +78,30 @@ pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| taken())?;
     let path = std::path::absolute(dir).map_err(failed)?;
     Ok(DataDirLock { path, dir: held, dir_is_locked, file, control_db: None })
+}
+
+/// Looks at a data directory that a hub may have open, and changes nothing: whether it may be a hub's, and others are kept out.
+///
+/// # Errors
+/// Names what is wrong, and the command that mends it.
+pub fn look_at(dir: &Path) -> Result<(), ConfigError> {
+    place::check(dir)?;
+    refuse_wider(dir, 0o700)?;
+    for name in ["control.db", "keyring.json", "operator.token"] {
+        let path = dir.join(name);
+        if path.exists() {
+            refuse_wider(&path, 0o600)?;
+        }
+    }
+    Ok(())
+}
+
+/// The schema of the hub in `dir`, and what this program would do about it; `None` where there is none yet.
+///
+/// # Errors
+/// When this program cannot take it over.
+pub fn schema(dir: &Path) -> Result<Option<ControlSchema>, ConfigError> {
+    Ok(ferry_control::read_schema(dir)?)
 }
 
 fn open_lock_file(dir: &Path) -> io::Result<File> {

@@ -23,6 +23,11 @@ use crate::{
 /// Free bytes below which the disk counts as low.
 const DISK_LOW_BYTES: u64 = 64 << 20;
 
+/// Upper bounds of the histograms' buckets, seconds: from a commit that waits for no disk to a call that waits for others.
+/// Fixed, so that histograms of several hubs can be summed.
+const BUCKETS_SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
 /// `GET /healthz`.
 pub(crate) async fn healthz() -> &'static str {
     "ok"
@@ -47,16 +52,22 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
     }
     let control = if hub.control.is_healthy() { "ok" } else { "failing" };
-    let disk = match rustix::fs::statvfs(&hub.config.process.data_dir) {
-        Ok(stat) if stat.f_bavail.saturating_mul(stat.f_frsize) >= DISK_LOW_BYTES => "ok",
-        Ok(_) => "low",
-        Err(_) => "failing",
+    let disk = match disk_free_bytes(&hub) {
+        Some(free) if free >= DISK_LOW_BYTES => "ok",
+        Some(_) => "low",
+        None => "failing",
     };
     if control == "ok" && disk == "ok" {
         return Json(json!({"status": "ready"})).into_response();
     }
     let body = json!({"status": "degraded", "checks": {"control_db": control, "disk": disk}});
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+/// Bytes that may still be written where the data lies.
+fn disk_free_bytes(hub: &Hub) -> Option<u64> {
+    let stat = rustix::fs::statvfs(&hub.config.process.data_dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// `GET /metrics`: for the operator, for a scraper on this machine if no other is served, or for all if so configured.
@@ -79,6 +90,9 @@ pub(crate) async fn metrics(
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
     metrics::gauge!("ferry_databases_open").set(hub.databases.files().open_count() as f64);
+    if let Some(free) = disk_free_bytes(&hub) {
+        metrics::gauge!("ferry_disk_free_bytes").set(free as f64);
+    }
     shells::set_gauges(&hub);
     let text = recorder().render() + &process_metrics::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
@@ -88,12 +102,14 @@ pub(crate) async fn metrics(
 pub(crate) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let builder = PrometheusBuilder::new().set_buckets(BUCKETS_SECONDS).expect("BUG: there are buckets");
+        let recorder = builder.build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("the program that embeds the hub records metrics itself; /metrics stays empty");
         }
         metric_help::describe(shells::metrics());
+        metrics::gauge!("ferry_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     })
 }

@@ -19,6 +19,7 @@ mod metric_help;
 mod models;
 mod monotonic;
 mod oauth;
+mod openapi;
 pub mod ops;
 pub mod pages;
 mod process_metrics;
@@ -32,3 +33,5 @@ mod shell;
 mod shells;
 mod static_files;
 pub mod tls;
+#[cfg(test)]
+mod written_page;

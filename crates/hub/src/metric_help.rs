@@ -9,6 +9,7 @@ pub(crate) type Metric = (MetricKind, &'static str, &'static str);
 const HELP: &[Metric] = &[
     (Counter, "ferry_auth_verifications_total", "Credentials that were verified, by kind and result."),
     (Counter, "ferry_bodies_refused_total", "Request bodies that were given up, by the limit."),
+    (Gauge, "ferry_build_info", "1; the label names the version of the program."),
     (Counter, "ferry_commits_total", "Writes that were committed to databases."),
     (Gauge, "ferry_connections", "Open sockets and streams of clients, by model."),
     (Counter, "ferry_connections_refused_total", "Connections that were closed when accepted, by the limit."),
@@ -18,6 +19,7 @@ const HELP: &[Metric] = &[
     (Gauge, "ferry_databases_held", "Databases of which the hub holds something in memory."),
     (Gauge, "ferry_databases_open", "Databases whose files are open."),
     (Counter, "ferry_databases_open_refused_total", "Requests that found no room to open their database."),
+    (Gauge, "ferry_disk_free_bytes", "Bytes that may still be written where the data lies."),
     (Counter, "ferry_group_commits_total", "Transactions in which writes were committed together."),
     (Counter, "ferry_http_requests_total", "Requests that were answered, by class of status."),
     (Counter, "ferry_jwks_fetches_total", "Fetches of key sets, by result."),
@@ -81,6 +83,27 @@ mod tests {
 
     fn all() -> impl Iterator<Item = &'static Metric> {
         HELP.iter().chain(crate::shells::metrics())
+    }
+
+    // A rule over a metric that is not there never fires.
+    // Verifies: OPR-82
+    #[test]
+    fn the_alert_rules_ask_for_metrics_that_exist() {
+        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/alerts.yml");
+        let text = fs::read_to_string(rules).unwrap();
+        let of_process = crate::process_metrics::render();
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let words = text.lines().filter(|line| line.trim_start().starts_with("expr:"));
+        let words = words.flat_map(|line| line.split(|c: char| !is_name(c)));
+        let mut asked: Vec<&str> =
+            words.filter(|word| word.starts_with("ferry_") || word.starts_with("process_")).collect();
+        asked.dedup();
+        assert!(asked.len() > 8, "{asked:?}");
+        for word in asked {
+            let family = word.trim_end_matches("_bucket").trim_end_matches("_count").trim_end_matches("_sum");
+            let is_ours = all().any(|(_, name, _)| *name == family);
+            assert!(is_ours || of_process.contains(&format!("# TYPE {word} ")), "{word} is no metric");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
     health,
     http::{Envelope, RequestBody},
     hub::Hub,
-    oauth, rpc, shells, static_files,
+    oauth, openapi, rpc, shells, static_files,
 };
 
 /// Requests of a wire that has a CORS of its own, and any path: taken out before both.
@@ -66,6 +66,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .merge(oauth())
+        .route("/v1/openapi.json", get(openapi::get))
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)

@@ -1,9 +1,13 @@
 //! Schema migrations: numbered batches of SQL, applied in order, each in its own transaction. The number
-//! reached is kept in `PRAGMA user_version`.
+//! reached is kept in `PRAGMA user_version`; beside it, in `_ferry_meta`, the oldest schema whose program may still write the
+//! file, so that a program may be put back to an earlier one.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{Error, Result};
+
+/// Key of the oldest schema whose program may write the file, in `_ferry_meta`.
+const MIN_READER: &str = "min_reader";
 
 /// The state of a file's schema against the migrations that this program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +16,9 @@ pub enum SchemaState {
     Current,
     /// This many migrations have not run.
     Pending(usize),
-    /// The file was written by a newer program, which knew this many migrations.
+    /// A newer program wrote the file, which knew this many migrations, and lets this one write it.
+    Compatible(usize),
+    /// A newer program wrote the file, which knew this many migrations.
     Newer(usize),
 }
 
@@ -30,8 +36,37 @@ pub fn state(connection: &Connection, migrations: &[&str]) -> Result<SchemaState
     Ok(match migrations.len().checked_sub(done) {
         Some(0) => SchemaState::Current,
         Some(pending) => SchemaState::Pending(pending),
+        None if min_reader(connection)?.is_some_and(|oldest| oldest <= migrations.len()) => {
+            SchemaState::Compatible(done)
+        }
         None => SchemaState::Newer(done),
     })
+}
+
+/// The oldest schema whose program may write the file, if that is noted.
+fn min_reader(connection: &Connection) -> Result<Option<usize>> {
+    if !connection.table_exists(None, "_ferry_meta")? {
+        return Ok(None);
+    }
+    let sql = "SELECT value FROM _ferry_meta WHERE key = ?1 AND typeof(value) = 'integer'";
+    let noted: Option<i64> = connection.query_row(sql, [MIN_READER], |row| row.get(0)).optional()?;
+    Ok(noted.and_then(|noted| usize::try_from(noted).ok()))
+}
+
+/// [`run`], and notes that programs of schema `oldest` and later may write the file. What a newer program noted stays.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_noting(connection: &mut Connection, migrations: &[&str], oldest: usize) -> Result<()> {
+    run(connection, migrations)?;
+    if state(connection, migrations)? == SchemaState::Current && min_reader(connection)? != Some(oldest) {
+        let oldest = i64::try_from(oldest).expect("BUG: so many migrations");
+        connection.execute(
+            "INSERT OR REPLACE INTO _ferry_meta VALUES (?1, ?2)",
+            rusqlite::params![MIN_READER, oldest],
+        )?;
+    }
+    Ok(())
 }
 
 /// Runs the migrations that have not run yet.
@@ -70,6 +105,21 @@ mod tests {
         assert_eq!(state(&connection, &all).unwrap(), SchemaState::Current);
         assert_eq!(state(&connection, &all[..1]).unwrap(), SchemaState::Newer(2));
         assert!(run(&mut connection, &all[..1]).is_err());
+    }
+
+    // Verifies: OPR-77
+    #[test]
+    fn a_program_may_be_put_back_as_far_as_the_newer_one_lets_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(crate::meta::META).unwrap();
+        let all = ["CREATE TABLE a(x)", "CREATE TABLE b(x)", "CREATE TABLE c(x)"];
+        run_noting(&mut connection, &all, 2).unwrap();
+        assert_eq!(state(&connection, &all[..2]).unwrap(), SchemaState::Compatible(3));
+        run_noting(&mut connection, &all[..2], 1).unwrap();
+        assert_eq!(state(&connection, &all[..1]).unwrap(), SchemaState::Newer(3), "what was noted stays");
+        assert!(run_noting(&mut connection, &all[..1], 1).is_err());
+        run_noting(&mut connection, &all, 3).unwrap();
+        assert_eq!(state(&connection, &all[..2]).unwrap(), SchemaState::Newer(3));
     }
 
     #[test]

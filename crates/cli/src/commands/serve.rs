@@ -1,6 +1,7 @@
 //! `ferry serve`: the hub itself.
 
 use std::{
+    backtrace::BacktraceStatus,
     collections::BTreeMap,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
@@ -18,7 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
 use super::{detach, spoke::beside};
-use crate::{failure::Failure, output, system};
+use crate::{
+    failure::Failure,
+    output,
+    repeated_warnings::{RepeatedWarnings, WithoutRepeated},
+    system,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,7 +45,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if args.detach {
         return detach::run(&beside(&config.process.data_dir, ".log"));
     }
-    log(&config);
+    let warnings = log(&config);
+    tokio::spawn(warnings.clone().tell_each_minute());
     // Scripts read the address from these lines: they are JSON for whoever asks for it by name only.
     let format = config.process.log_format.unwrap_or(LogFormat::Text);
     let (dev, data_dir) = (config.dev, config.process.data_dir.clone());
@@ -64,7 +71,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         system::interrupted().await;
         std::process::exit(130);
     });
-    if let Err(lost) = server.run(shutdown).await {
+    let ended = server.run(shutdown).await;
+    warnings.tell();
+    if let Err(lost) = ended {
         tracing::error!("{lost}");
         // Not in order: whatever is still open belongs to nobody, or to another process.
         std::process::exit(1);
@@ -95,15 +104,35 @@ fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
     }
 }
 
-fn log(config: &Config) {
+/// Starts the log. What is returned holds back the warnings that repeat themselves.
+fn log(config: &Config) -> RepeatedWarnings {
     let default = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let others = config.process.log_level.min(tracing::Level::WARN);
+    let warnings = RepeatedWarnings::default();
     let filter = Targets::new().with_default(others).with_target("ferry", config.process.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(false);
     let registry = tracing_subscriber::registry();
     let started = match config.process.log_format.unwrap_or(default) {
-        LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
+        LogFormat::Text => {
+            let layer = WithoutRepeated { layer: lines.with_target(false), warnings: warnings.clone() };
+            registry.with(layer.with_filter(filter)).try_init()
+        }
+        LogFormat::Json => {
+            std::panic::set_hook(Box::new(log_panic));
+            let layer =
+                WithoutRepeated { layer: lines.json().flatten_event(true), warnings: warnings.clone() };
+            registry.with(layer.with_filter(filter)).try_init()
+        }
     };
     debug_assert!(started.is_ok(), "logging is started once");
+    warnings
+}
+
+/// A panic as a line of the log, whose readers expect an object in each.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let cause = panic.payload_as_str().unwrap_or_default();
+    tracing::error!(location, cause, backtrace, "a part of the hub panicked; please report it");
 }

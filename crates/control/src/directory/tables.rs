@@ -1,5 +1,9 @@
 //! Tables of `control.db` (control.md, 4). Times are Unix milliseconds; ids carry their prefix.
 
+/// The oldest schema whose program may still write what this one writes. A migration that an older program cannot live with
+/// raises it to its own number, which takes a major release.
+pub(crate) const MIN_READER: usize = 6;
+
 /// The migrations, in order; a released one is never edited.
 pub(crate) const MIGRATIONS: &[&str] = &[
     "

@@ -1,6 +1,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
+use crate::{
+    directory::tables::MIGRATIONS,
+    schema::{SchemaStep, read_schema},
+};
 
 async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, StartError> {
     let mut config = config(dir);
@@ -40,11 +44,27 @@ async fn a_newer_schema_is_left_untouched() {
     let hub = Fixture::new().await;
     hub.control.stop().await;
     hub.sql().pragma_update(None, "user_version", 999).unwrap();
+    let min_reader = "UPDATE _ferry_meta SET value = 999 WHERE key = 'min_reader'";
+    assert_eq!(hub.sql().execute(min_reader, []).unwrap(), 1);
     let path = hub.dir.path().join("control.db");
     let before = fs::read(&path).unwrap();
     let refused = try_open(hub.dir.path(), |_| ()).await.err().unwrap().0;
     assert!(refused.contains("newer"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+// Verifies: OPR-77
+#[tokio::test]
+async fn a_newer_schema_that_lets_this_program_write_is_opened() {
+    let hub = Fixture::new().await;
+    hub.control.stop().await;
+    let newer = MIGRATIONS.len() + 1;
+    hub.sql().pragma_update(None, "user_version", newer).unwrap();
+    assert_eq!(read_schema(hub.dir.path()).unwrap().unwrap().step, SchemaStep::Compatible);
+    try_open(hub.dir.path(), |_| ()).await.unwrap().stop().await;
+    let kept: usize = hub.sql().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(kept, newer, "the newer program finds its own schema again");
+    assert_eq!(read_schema(hub.dir.path()).unwrap().unwrap().step, SchemaStep::Compatible);
 }
 
 // Verifies: CFG-03

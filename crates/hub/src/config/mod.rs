@@ -229,6 +229,38 @@ mod tests {
         }
     }
 
+    // Verifies: OPR-76
+    #[test]
+    fn docs_of_settings() {
+        let mut page = String::from(
+            "# Settings\n\n\
+             Each is a flag of `ferry serve` (`--pages-stage-hours`), a variable (`FERRY_PAGES_STAGE_HOURS`) and a key of `ferry.toml`\n\
+             (`stage_hours` in the section `[pages]`); the flag counts before the variable, the variable before the file. Secrets have no\n\
+             flag, since others see command lines. A mistake ends the start with exit code 78 and names where it stands. This page is\n\
+             made of the sources; `ferry serve --help` shows the same.\n",
+        );
+        let mut section = None;
+        for key in keys() {
+            let (of, _) = key.name.split_once('.').unwrap_or_default();
+            if section != Some(of) {
+                section = Some(of);
+                let title = if of.is_empty() { "The hub".to_owned() } else { format!("`[{of}]`") };
+                page += &format!("\n## {title}\n\n| setting | value | what |\n|---|---|---|\n");
+            }
+            let cell = |text: &str| text.replace('|', "\\|");
+            let secret = if key.secret { "; a secret" } else { "" };
+            let also = key.legacy.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let also = if also.is_empty() { also } else { format!("; also {also}") };
+            page += &format!(
+                "| `{}` | {} | {}{secret}{also} |\n",
+                key.name,
+                cell(key.value_name),
+                cell(key.help)
+            );
+        }
+        crate::written_page::compare("docs/settings.md", &page);
+    }
+
     #[test]
     fn flags_and_variables_follow_from_the_name() {
         let key = find("pages.stage_hours").unwrap();

@@ -1,0 +1,73 @@
+//! The data directory and the port.
+
+use std::net::{SocketAddr, TcpListener};
+
+use ferry_client::{ServerUrl, status::StatusClient};
+use ferry_hub::{
+    config::Config,
+    data_dir::{self, SchemaStep},
+};
+
+use super::{Findings, Level};
+
+pub(super) async fn check(config: &Config, findings: &mut Findings) {
+    data(config, findings);
+    port(config, findings).await;
+}
+
+fn data(config: &Config, findings: &mut Findings) {
+    let dir = &config.process.data_dir;
+    if !dir.exists() {
+        return findings.add(Level::Ok, "data", format!("{}: the first start makes it", dir.display()));
+    }
+    match data_dir::look_at(dir) {
+        Ok(()) => findings.add(Level::Ok, "data", format!("{} is closed to others", dir.display())),
+        Err(error) => findings.add(Level::Fail, "data", error.to_string()),
+    }
+    match data_dir::schema(dir) {
+        Ok(None) => findings.add(Level::Ok, "schema", "there is no hub yet"),
+        Ok(Some(schema)) => match schema.step {
+            SchemaStep::Current | SchemaStep::Compatible => findings.add(Level::Ok, "schema", "nothing is to be migrated"),
+            SchemaStep::Migrate(count) => findings.add(
+                Level::Warn,
+                "schema",
+                format!("the next start makes {count} steps, behind which older versions cannot go: back up before"),
+            ),
+        },
+        Err(error) => findings.add(Level::Fail, "schema", error.to_string()),
+    }
+}
+
+/// Whether the hub answers at its address, or could.
+async fn port(config: &Config, findings: &mut Findings) {
+    let address = config.listener.listen;
+    if TcpListener::bind(address).is_ok() {
+        return findings.add(Level::Ok, "port", format!("{address} is free: no hub runs"));
+    }
+    let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
+    let Ok(server) = format!("{scheme}://{}", reached_at(address)).parse::<ServerUrl>() else { return };
+    let asked = StatusClient::new(&server);
+    if config.listener.tls.is_some() {
+        // The certificate names a host, not this address.
+        return findings.add(Level::Ok, "port", format!("{address} is in use, by the hub if it runs"));
+    }
+    match asked.ready().await {
+        Ok(()) => findings.add(Level::Ok, "port", format!("a hub answers at {address}, and is ready")),
+        Err(error) => findings.add(
+            Level::Fail,
+            "port",
+            format!("{}: if it is another program, stop it or choose another --listen", error.message),
+        ),
+    }
+}
+
+/// Where this machine reaches what listens at `address`.
+fn reached_at(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
