@@ -178,6 +178,16 @@ fn the_readme_is_followed(followed: &Followed) {
     assert!(told.contains("\"title\":\"Buy milk\""), "what was resolved at a is seen at b: {told}");
 }
 
+// Verifies: OPR-10, OPR-20
+#[test]
+fn the_page_of_backups_can_be_followed() {
+    let followed = follow("docs/backup.md");
+    let told = &followed.output.stdout;
+    assert!(told.contains("ok\tcontrol\t") && told.contains("\tok\t"), "{told}");
+    assert!(followed.ferry.file("restored").join("control.db").exists());
+    assert!(followed.ferry.file("notes.db").exists());
+}
+
 // Verifies: OPS-25
 #[test]
 fn the_page_of_ops_can_be_followed() {

@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ferry-core", &["ferry-types", "ferry-protocol"]),
     ("ferry-http-client", &[]),
     ("ferry-sqlite", &["ferry-types", "ferry-protocol", "ferry-core"]),
+    ("ferry-backup", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-sqlite"]),
     ("ferry-database", &["ferry-types", "ferry-core", "ferry-sqlite"]),
     (
         "ferry-control",
@@ -40,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ferry-core",
             "ferry-http-client",
             "ferry-sqlite",
+            "ferry-backup",
             "ferry-database",
             "ferry-functions",
             "ferry-control",
@@ -56,6 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ferry-core",
             "ferry-http-client",
             "ferry-sqlite",
+            "ferry-backup",
             "ferry-functions",
             "ferry-hub",
             "ferry-client",

@@ -6,10 +6,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, clone, codegen, completions, db, demo, deploy, dev, diff, doctor, events,
-        follow, fork, health, info, init, invite, jwt, key, login, logout, logs, man, member, migrations,
-        oauth, ops, org, password, profile, pull, push, records, restore, run, serve, session, signup, spoke,
-        status, sync, token, upgrade_check, verify, versions, wait,
+        account, admin, audit, backup, clone, codegen, completions, db, demo, deploy, dev, diff, doctor,
+        events, follow, fork, health, info, init, invite, jwt, key, login, logout, logs, man, member,
+        migrations, oauth, ops, org, password, profile, pull, push, records, restore, run, serve, session,
+        signup, spoke, status, sync, token, upgrade_check, verify, versions, wait,
     },
     context::Global,
     failure::{self, Failure},
@@ -34,7 +34,7 @@ use crate::{
         ferry spoke --hub-url URL             keep ops on this machine, and sync them; then: ferry ops\n\n\
         Exit codes: 0 ok, 1 other, 2 usage, 3 unauthenticated, 4 permission, 5 not found, 6 conflict,\n\
         7 unreachable, 8 throttled, 9 invalid argument, 10 local file unusable or busy,\n\
-        11 verification failed, 12 different, or waiting for you, 78 configuration, 130 interrupted."
+        11 verification failed, 12 different, late, or waiting for you, 78 configuration, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -126,6 +126,8 @@ pub(crate) enum Command {
     Profile(profile::Command),
     /// Operate a hub: accounts, signing keys
     Admin(admin::Args),
+    /// Take, list, verify, restore and prune backups of a hub
+    Backup(backup::Args),
     /// Send a local SQLite file to its database
     Push(push::Args),
     /// Bring a local SQLite file to the hub's newest version

@@ -9,7 +9,7 @@ use serde_json::json;
 /// Wrong use of the command line; clap's own code.
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_OTHER: u8 = 1;
-/// Something waits for somebody: steps of an upgrade, a warning; or what was compared is different.
+/// Something waits for somebody: steps of an upgrade, a warning, what is late; or what was compared is different.
 const EXIT_ATTENTION: u8 = 12;
 const EXIT_CONFIGURATION: u8 = 78;
 const EXIT_INTERRUPTED: u8 = 130;
@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Configuration(String),
     /// All went well, and somebody should act on what was shown.
     Attention(String),
+    /// What should have been done by now was not.
+    Late(String),
     /// Ctrl-C, and what it left behind, where that is not plain.
     Interrupted(Option<String>),
     /// What was compared is different, which was asked for.
@@ -51,7 +53,7 @@ impl Failure {
             Self::Client(error) => exit_code(error.code),
             Self::Usage(_) => EXIT_USAGE,
             Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Attention(_) | Self::Different(_) => EXIT_ATTENTION,
+            Self::Attention(_) | Self::Different(_) | Self::Late(_) => EXIT_ATTENTION,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::PipeClosed => EXIT_PIPE_CLOSED,
         }
@@ -68,6 +70,7 @@ impl Failure {
             Self::Usage(message) => ("usage", "USAGE", message.clone(), None),
             Self::Configuration(message) => ("configuration", "CONFIGURATION", message.clone(), None),
             Self::Attention(message) => ("attention", "ATTENTION", message.clone(), None),
+            Self::Late(message) => ("late", "LATE", message.clone(), None),
             Self::Interrupted(_) => ("interrupted", "INTERRUPTED", self.to_string(), None),
             Self::Different(message) => ("different", "DIFFERENT", message.clone(), None),
             Self::PipeClosed => ("failed", "PIPE_CLOSED", self.to_string(), None),
@@ -108,7 +111,8 @@ impl std::fmt::Display for Failure {
             Self::Usage(message)
             | Self::Configuration(message)
             | Self::Attention(message)
-            | Self::Different(message) => f.write_str(message),
+            | Self::Different(message)
+            | Self::Late(message) => f.write_str(message),
             Self::Interrupted(None) => f.write_str("interrupted"),
             Self::Interrupted(Some(left)) => write!(f, "interrupted: {left}"),
             Self::PipeClosed => f.write_str("stdout is closed"),

@@ -113,6 +113,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Audit(args) => commands::audit::run(&context()?, args).await,
         Command::Profile(command) => commands::profile::run(&global, command),
         Command::Admin(args) => commands::admin::run(&context()?, args).await,
+        Command::Backup(args) => commands::backup::run(&context()?, args).await,
         Command::Push(args) => commands::push::run(&context()?, args).await,
         Command::Pull(args) => commands::pull::run(&context()?, args).await,
         Command::Clone(args) => commands::clone::run(&context()?, args).await,

@@ -41,3 +41,30 @@ impl AuditAction<'_> {
         .await
     }
 }
+
+/// Writes a row about what the operator did, or the hub by itself.
+pub struct OperatorAction<'a> {
+    /// Where the call comes from; `None`: the hub did it.
+    pub origin: Option<&'a Origin>,
+    /// `noun.verb`.
+    pub action: &'static str,
+    /// To what.
+    pub target: &'a str,
+    /// More, as JSON.
+    pub detail: Value,
+}
+
+impl OperatorAction<'_> {
+    /// # Errors
+    /// When `control.db` cannot be written.
+    pub async fn run(self, db: &ControlDb) -> Result<()> {
+        let Self { origin, action, target, detail } = self;
+        let who = if origin.is_some() { Who::Operator } else { Who::Nobody };
+        let (at, target, origin) = (db.now(), target.to_owned(), origin.cloned().unwrap_or_else(Origin::hub));
+        db.write(move |transaction| {
+            let row = AuditRow::ok(at, &origin, who, action, &target);
+            AuditRow { detail, ..row }.insert(transaction.connection())
+        })
+        .await
+    }
+}

@@ -26,9 +26,9 @@ use std::sync::Arc;
 
 use ferry_auth::AuthContext;
 use ferry_http_client::HttpClient;
-use ferry_types::{DatabaseId, DatabaseKind};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result};
 
-pub use audit_action::AuditAction;
+pub use audit_action::{AuditAction, OperatorAction};
 pub use caller::{Access, Caller};
 pub use config::{ControlConfig, GitHubUrls, OAuthClient, OAuthConfig, Signup, StartError, StoreAccess};
 pub use control_db::ControlDb;
@@ -81,6 +81,7 @@ pub use databases::{
 pub use directory::{
     api_key_rows::{ApiKeyInfo, ApiKeyLimits},
     entries::DatabaseEntry,
+    load::databases_in,
 };
 pub use host::{DatabaseHost, DatabaseStats};
 pub use identity::{
@@ -162,6 +163,26 @@ impl Control {
     #[must_use]
     pub fn database(&self, id: DatabaseId) -> Option<DatabaseEntry> {
         self.db.database(id)
+    }
+
+    /// The database of this id, or of this name if no other of the hub has it: as the operator names one.
+    ///
+    /// # Errors
+    /// When there is none, or there are several.
+    pub fn database_on_hub(&self, text: &str) -> Result<DatabaseId> {
+        let directory = self.db.directory();
+        if let Some(entry) = text.parse().ok().and_then(|id| directory.database(id)) {
+            return Ok(entry.id);
+        }
+        let mut named = directory.databases().filter(|entry| entry.name.as_ref() == text);
+        match (named.next(), named.next()) {
+            (Some(entry), None) => Ok(entry.id),
+            (None, _) => Err(Error::new(Reason::NotFound, "database not found")),
+            (Some(_), Some(_)) => {
+                let message = "several databases have this name: give the id of one";
+                Err(Error::new(Reason::InvalidArgument, message))
+            }
+        }
     }
 
     /// The database that credentials mean which name none.

@@ -1,5 +1,6 @@
 //! The sync engines. They decide; I/O, clock and randomness are the caller's.
 
+pub mod backup;
 mod empty_views;
 pub mod events;
 pub mod functions;

@@ -1,5 +1,6 @@
 //! The hub: actors, control plane, routes per sync model, configuration, metrics.
 
+mod backup;
 pub mod clock;
 pub mod config;
 pub mod data_dir;

@@ -8,6 +8,13 @@ pub(crate) type Metric = (MetricKind, &'static str, &'static str);
 /// Those of no model.
 const HELP: &[Metric] = &[
     (Counter, "ferry_auth_verifications_total", "Credentials that were verified, by kind and result."),
+    (Counter, "ferry_backup_bytes_total", "Bytes that backups stored on their targets."),
+    (Counter, "ferry_backup_errors_total", "Backup jobs that failed, by reason."),
+    (
+        Gauge,
+        "ferry_backup_last_success_seconds",
+        "When a backup job last did what it should, in Unix seconds, by its kind.",
+    ),
     (Counter, "ferry_bodies_refused_total", "Request bodies that were given up, by the limit."),
     (Gauge, "ferry_build_info", "1; the label names the version of the program."),
     (Counter, "ferry_commits_total", "Writes that were committed to databases."),

@@ -23,6 +23,7 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 use owner::PathOwner;
 
 use crate::{
+    backup::Backups,
     health,
     http::{Envelope, RequestBody},
     hub::Hub,
@@ -59,7 +60,7 @@ async fn of_model(model: Model, hub: Arc<Hub>, request: Request, next: Next) -> 
 }
 
 /// All routes of the hub.
-pub(crate) fn router(hub: &Arc<Hub>) -> Router {
+pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/health", get(health::health))
@@ -71,7 +72,7 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
         .route("/", get(root))
         .fallback(not_found)
         .with_state(Arc::clone(hub))
-        .merge(rpc(hub))
+        .merge(rpc(hub, backups))
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
     let envelope = Envelope::new(&config.listener, config.is_open(), clock, Arc::clone(&hub.body_memory));
@@ -117,8 +118,9 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
-fn rpc(hub: &Arc<Hub>) -> Router {
-    let of_size = |body_max_bytes| (rpc::rpc_service(&hub.control, body_max_bytes), body_max_bytes);
+fn rpc(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
+    let of_size =
+        |body_max_bytes| (rpc::rpc_service(&hub.control, Some(backups), body_max_bytes), body_max_bytes);
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));
     let control = Arc::clone(&hub.control);
     let service = tower::service_fn(move |request: Request| {

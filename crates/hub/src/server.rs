@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backup::{Backups, follow_schedule},
     clock,
     config::{Config, ConfigError},
     data_dir::{self, DataDirLock, DataDirLost},
@@ -147,11 +148,13 @@ impl Server {
     }
 
     async fn serve(self, shutdown: CancellationToken) {
-        let app = routes::router(&self.hub);
+        let backups = Arc::new(Backups::new(&self.hub));
+        let app = routes::router(&self.hub, &backups);
         let connections = TaskTracker::new();
         let mut housekeeping = vec![
             tokio::spawn(housekeeping(Arc::clone(&self.hub))),
             tokio::spawn(close_idle(Arc::clone(&self.hub))),
+            tokio::spawn(follow_schedule(backups)),
         ];
         housekeeping
             .extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.follow())));

@@ -128,6 +128,14 @@ fn narrow(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))
 }
 
+/// Opens a database without a name, which is gone when it is closed. What it cannot keep in memory lies in a file.
+///
+/// # Errors
+/// When SQLite cannot open it.
+pub fn open_temporary() -> Result<Connection> {
+    Ok(Connection::open("")?)
+}
+
 /// Opens an existing database for reading only.
 ///
 /// # Errors

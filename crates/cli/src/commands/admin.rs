@@ -99,7 +99,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 
 /// A client with the operator token: the one that is named, else what a hub of this machine that was started in this
 /// folder wrote. No other is looked for, and none is sent to another machine without being named.
-fn operator(context: &Context, file: Option<PathBuf>) -> Result<AdminClient, Failure> {
+pub(crate) fn operator(context: &Context, file: Option<PathBuf>) -> Result<AdminClient, Failure> {
     let token = match (file, variable(VARIABLE)) {
         (Some(path), _) => read_token(&path)?,
         (None, Some(token)) => token,

@@ -45,6 +45,20 @@ macro_rules! lists {
 }
 
 calls! {
+    /// Begins a backup.
+    create_backup(CreateBackupRequest) -> Job;
+    /// Begins to verify one.
+    verify_backup(VerifyBackupRequest) -> Job;
+    /// Begins to remove those that are no longer kept.
+    prune_backups(PruneBackupsRequest) -> Job;
+    /// How far a job is.
+    get_job(GetJobRequest) -> Job;
+    /// Asks a job to end.
+    cancel_job(CancelJobRequest) -> Job;
+    /// The backups of a hub.
+    list_backups(ListBackupsRequest) -> ListBackupsResponse;
+    /// When backups are taken, and how their targets are.
+    get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
     /// Begins a login at a provider.
     start_o_auth(StartOAuthRequest) -> StartOAuthResponse;
     /// Completes a login at a provider.

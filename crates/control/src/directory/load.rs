@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_auth::KeyRing;
-use ferry_sqlite::Result;
+use ferry_sqlite::{Result, pages::dbpage::Snapshot};
 use ferry_types::{TokenId, UnixMillis};
 use rusqlite::{Connection, Row, types::FromSql};
 
@@ -31,6 +31,36 @@ fn each(
 
 fn get<T: FromSql>(row: &Row<'_>, place: usize) -> Result<T> {
     Ok(row.get(place)?)
+}
+
+/// Hands each database that exists to `take`.
+fn databases(connection: &Connection, mut take: impl FnMut(DatabaseEntry)) -> Result<()> {
+    let sql = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases
+               WHERE deleted IS NULL";
+    each(connection, sql, &[], |row| {
+        let named_kind = row.get_ref(3)?.as_str_or_null().map_err(|_| damaged(row, 3))?;
+        take(DatabaseEntry {
+            id: parsed(row, 0)?,
+            org_id: parsed(row, 1)?,
+            name: get::<Arc<str>>(row, 2)?,
+            kind: named_kind.map(str::parse).transpose().map_err(|_| damaged(row, 3))?,
+            epoch: get(row, 4)?,
+            created: UnixMillis(get(row, 5)?),
+            jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
+        });
+        Ok(())
+    })
+}
+
+/// The databases that `control.db` names, in order of their ids, at the moment that `snapshot` shows.
+///
+/// # Errors
+/// When the file cannot be read or is damaged.
+pub fn databases_in(snapshot: &Snapshot) -> Result<Vec<DatabaseEntry>> {
+    let mut all = Vec::new();
+    databases(snapshot.connection(), |entry| all.push(entry))?;
+    all.sort_by_key(|entry| entry.id);
+    Ok(all)
 }
 
 /// Everything that the directory holds, as of now.
@@ -64,21 +94,7 @@ pub(crate) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         directory.set_membership(parsed(row, 0)?, parsed(row, 1)?, Some(parsed(row, 2)?));
         Ok(())
     })?;
-    let databases = "SELECT id, org_id, name, kind, epoch, created, jwt_not_before FROM databases
-                     WHERE deleted IS NULL";
-    each(connection, databases, &[], |row| {
-        let named_kind = row.get_ref(3)?.as_str_or_null().map_err(|_| damaged(row, 3))?;
-        directory.add_database(DatabaseEntry {
-            id: parsed(row, 0)?,
-            org_id: parsed(row, 1)?,
-            name: get::<Arc<str>>(row, 2)?,
-            kind: named_kind.map(str::parse).transpose().map_err(|_| damaged(row, 3))?,
-            epoch: get(row, 4)?,
-            created: UnixMillis(get(row, 5)?),
-            jwt_not_before: get::<Option<i64>>(row, 6)?.map(UnixMillis),
-        });
-        Ok(())
-    })?;
+    databases(connection, |entry| directory.add_database(entry))?;
     let settings = "SELECT database_id, settings FROM jwt_settings
                     JOIN databases ON id = database_id AND deleted IS NULL";
     each(connection, settings, &[], |row| {

@@ -2,6 +2,7 @@
 //! Every mistake ends in exit code 78 and names its source (CFG-01). Each section of the settings has a file, which
 //! declares its keys beside the code that reads them; a model is a section.
 
+mod backup;
 mod control;
 mod events;
 mod functions;
@@ -25,6 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use backup::BackupConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use functions::{FunctionsConfig, Isolation};
 pub use keys::Key;
@@ -62,7 +64,9 @@ macro_rules! config {
     ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
         /// The settings of all sections, in the order of the help text.
         const SECTIONS: &[&[Key]] =
-            &[listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, $($name::KEYS),+];
+            &[
+                listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, backup::KEYS, $($name::KEYS),+
+            ];
 
         /// The validated settings of a hub.
         #[derive(Clone, Debug)]
@@ -77,6 +81,8 @@ macro_rules! config {
             pub store: Option<PathBuf>,
             /// The control plane.
             pub control: ControlConfig,
+            /// Backups.
+            pub backup: BackupConfig,
             $(
                 #[doc = concat!("The model `", stringify!($name), "`.")]
                 pub $name: $name::$config,
@@ -91,8 +97,9 @@ macro_rules! config {
                 let listener = ListenerConfig::read(values, dev)?;
                 let process = ProcessConfig::read(values, dev)?;
                 let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
+                let backup = BackupConfig::read(values)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
-                Ok(Self { dev, listener, process, store: None, control, $($name,)+ warnings })
+                Ok(Self { dev, listener, process, store: None, control, backup, $($name,)+ warnings })
             }
         }
     };

@@ -10,6 +10,7 @@ mod body_cache;
 mod commit;
 mod end;
 mod maintenance;
+mod pinned;
 mod pull;
 mod push;
 mod remint;
@@ -20,6 +21,7 @@ mod shell;
 mod socket;
 mod state;
 
+pub(crate) use pinned::pinned;
 pub use service::PagesService;
 pub use state::PagesState;
 

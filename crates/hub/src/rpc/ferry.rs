@@ -9,13 +9,19 @@ use ferry_control::{
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 
-use crate::rpc::{
-    Call,
-    messages::{auth_response, database, issue_token, whoami},
+use crate::{
+    backup::Backups,
+    rpc::{
+        Call,
+        messages::{auth_response, database, issue_token, whoami},
+    },
 };
 
 /// The service.
-pub(super) struct FerryService(pub(super) Arc<Control>);
+pub(super) struct FerryService {
+    pub(super) control: Arc<Control>,
+    pub(super) backups: Option<Arc<Backups>>,
+}
 
 /// Methods whose bodies stand in a file of their group.
 macro_rules! forwards {
@@ -25,7 +31,7 @@ macro_rules! forwards {
             context: RequestContext,
             request: ServiceRequest<'_, wire::$Request>,
         ) -> ServiceResult<wire::$Response> {
-            let call = &Call::new(&self.0, &context);
+            let call = &Call { backups: self.backups.as_ref(), ..Call::new(&self.control, &context) };
             let answer = crate::rpc::$group::$name(call, request.to_owned_message()).await;
             Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
@@ -42,9 +48,10 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         _request: ServiceRequest<'_, wire::WhoamiRequest>,
     ) -> ServiceResult<wire::WhoamiResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Read)?;
-        let info = GetWhoami { caller: &caller }.run(&self.0.db).map_err(|error| call.refuse(&error))?;
+        let info =
+            GetWhoami { caller: &caller }.run(&self.control.db).map_err(|error| call.refuse(&error))?;
         Response::ok(wire::WhoamiResponse { whoami: whoami(info).into(), ..Default::default() })
     }
 
@@ -53,10 +60,10 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let wire::SignupRequestView { email, password, invite_code, .. } = *request;
         let session =
-            SignUp { email, password, invite_code, origin: &call.origin }.run(&self.0.accounts).await;
+            SignUp { email, password, invite_code, origin: &call.origin }.run(&self.control.accounts).await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -65,14 +72,14 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::LoginRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let session = LogIn {
             email: request.email,
             password: request.password,
             label: request.label,
             origin: &call.origin,
         }
-        .run(&self.0.accounts)
+        .run(&self.control.accounts)
         .await;
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
@@ -82,7 +89,7 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::CreateDatabaseRequest>,
     ) -> ServiceResult<wire::Database> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Full)?;
         let created = CreateDatabase {
             caller: &caller,
@@ -91,7 +98,7 @@ impl wire::AdminService for FerryService {
             kind: request.kind,
             origin: &call.origin,
         }
-        .run(&self.0.db, self.0.max_databases_per_org)
+        .run(&self.control.db, self.control.max_databases_per_org)
         .await;
         let entry = created.map_err(|error| call.refuse(&error))?;
         Response::ok(database(&entry, &DatabaseStats::default()))
@@ -102,10 +109,10 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::GetDatabaseRequest>,
     ) -> ServiceResult<wire::Database> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Read)?;
         let found = GetDatabase { caller: &caller, database: request.database }
-            .run(&self.0.db, &self.0.storage)
+            .run(&self.control.db, &self.control.storage)
             .await;
         let (entry, stats) = found.map_err(|error| call.refuse(&error))?;
         Response::ok(database(&entry, &stats))
@@ -116,7 +123,7 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::ListDatabasesRequest>,
     ) -> ServiceResult<wire::ListDatabasesResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Read)?;
         let page = ListDatabases {
             caller: &caller,
@@ -125,10 +132,10 @@ impl wire::AdminService for FerryService {
             page_size: request.page_size,
             page_token: request.page_token,
         }
-        .run(&self.0.db);
+        .run(&self.control.db);
         let (entries, next_page_token) = page.map_err(|error| call.refuse(&error))?;
         // The rest of each would open every database of the page; GetDatabase tells it.
-        let sizes = self.0.storage.sizes(&entries).await;
+        let sizes = self.control.storage.sizes(&entries).await;
         let stats =
             sizes.into_iter().map(|size_bytes| DatabaseStats { size_bytes, ..DatabaseStats::default() });
         let databases = entries.iter().zip(stats).map(|(entry, stats)| database(entry, &stats)).collect();
@@ -140,7 +147,7 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::RenameDatabaseRequest>,
     ) -> ServiceResult<wire::Database> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Full)?;
         let renamed = RenameDatabase {
             caller: &caller,
@@ -148,7 +155,7 @@ impl wire::AdminService for FerryService {
             name: request.name,
             origin: &call.origin,
         }
-        .run(&self.0.db)
+        .run(&self.control.db)
         .await;
         let entry = renamed.map_err(|error| call.refuse(&error))?;
         Response::ok(database(&entry, &DatabaseStats::default()))
@@ -159,7 +166,7 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::DeleteDatabaseRequest>,
     ) -> ServiceResult<wire::DeleteDatabaseResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Full)?;
         let deleted = DeleteDatabase {
             caller: &caller,
@@ -167,7 +174,7 @@ impl wire::AdminService for FerryService {
             confirm_name: request.confirm_name,
             origin: &call.origin,
         }
-        .run(&self.0.db, &self.0.storage)
+        .run(&self.control.db, &self.control.storage)
         .await;
         deleted.map_err(|error| call.refuse(&error))?;
         Response::ok(wire::DeleteDatabaseResponse::default())
@@ -178,11 +185,11 @@ impl wire::AdminService for FerryService {
         context: RequestContext,
         request: ServiceRequest<'_, wire::IssueSyncTokenRequest>,
     ) -> ServiceResult<wire::IssueSyncTokenResponse> {
-        let call = Call::new(&self.0, &context);
+        let call = Call::new(&self.control, &context);
         let caller = call.caller(Access::Mint)?;
         let wanted = issue_token(request.to_owned_message()).map_err(|error| call.refuse(&error))?;
         let issued = IssueSyncToken { caller: &caller, request: wanted, origin: &call.origin }
-            .run(&self.0.db, self.0.token_lives)
+            .run(&self.control.db, self.control.token_lives)
             .await;
         let issued = issued.map_err(|error| call.refuse(&error))?;
         Response::ok(wire::IssueSyncTokenResponse {
@@ -248,9 +255,18 @@ impl wire::AdminService for FerryService {
     }
 
     forwards! {
-        reserved:
-        create_backup(CreateBackupRequest) -> CreateBackupResponse;
+        backups:
+        create_backup(CreateBackupRequest) -> Job;
+        verify_backup(VerifyBackupRequest) -> Job;
+        prune_backups(PruneBackupsRequest) -> Job;
+        get_job(GetJobRequest) -> Job;
+        cancel_job(CancelJobRequest) -> Job;
         list_backups(ListBackupsRequest) -> ListBackupsResponse;
+        get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
+    }
+
+    forwards! {
+        reserved:
         restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
         fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
         reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;

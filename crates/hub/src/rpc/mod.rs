@@ -3,6 +3,7 @@
 //! Connect error.
 
 mod api_keys;
+mod backups;
 mod edgereplica;
 mod ferry;
 mod framing;
@@ -33,14 +34,19 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::http::HttpRequestId;
+use crate::{backup::Backups, http::HttpRequestId};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
-pub(crate) fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> ConnectRpcService {
+pub(crate) fn rpc_service(
+    control: &Arc<Control>,
+    backups: Option<&Arc<Backups>>,
+    body_max_bytes: usize,
+) -> ConnectRpcService {
+    let ferry = crate::rpc::ferry::FerryService { control: Arc::clone(control), backups: backups.cloned() };
     let router = Router::new()
         .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::EdgeReplicaService(Arc::clone(control))))
-        .add_service::<_, _>(Arc::new(crate::rpc::ferry::FerryService(Arc::clone(control))));
+        .add_service::<_, _>(Arc::new(ferry));
     let limits =
         Limits::default().with_max_request_body_size(body_max_bytes).with_max_message_size(body_max_bytes);
     let longest = Duration::from_millis(RPC_MAX_MS);
@@ -54,6 +60,7 @@ pub(crate) fn rpc_service(control: &Arc<Control>, body_max_bytes: usize) -> Conn
 /// One call: its control plane and where it came from.
 pub(super) struct Call<'a> {
     pub(super) control: &'a Arc<Control>,
+    pub(super) backups: Option<&'a Arc<Backups>>,
     pub(super) origin: Origin,
     context: &'a RequestContext,
 }
@@ -63,7 +70,7 @@ impl<'a> Call<'a> {
         let extensions = context.extensions();
         let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
-        Self { control, origin: Origin { request_id, ip }, context }
+        Self { control, backups: None, origin: Origin { request_id, ip }, context }
     }
 
     /// The session that the call carries.

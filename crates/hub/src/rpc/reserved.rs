@@ -10,14 +10,12 @@ macro_rules! reserved {
     ($($name:ident($Request:ident) -> $Response:ident;)+) => {$(
         pub(super) async fn $name(call: &Call<'_>, _: wire::$Request) -> Result<wire::$Response, Error> {
             call.session(Access::Full)?;
-            Err(Error::new(Reason::NotYet, "this hub does not offer it yet: stop the hub and copy its data, or pull"))
+            Err(Error::new(Reason::NotYet, "this hub does not offer it yet: restore a backup of it to a file with ferry backup restore --out, or pull"))
         }
     )+};
 }
 
 reserved! {
-    create_backup(CreateBackupRequest) -> CreateBackupResponse;
-    list_backups(ListBackupsRequest) -> ListBackupsResponse;
     restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
     fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
     reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;

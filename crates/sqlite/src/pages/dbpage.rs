@@ -7,12 +7,13 @@
 
 use std::{ops::Range, path::Path, time::Duration};
 
-use ferry_types::{PageCount, PageNo, PageSize};
+use ferry_types::{PageCount, PageNo, PageSize, Seq};
 use rusqlite::{Connection, OpenFlags, StatementStatus, limits::Limit};
 
 use crate::{
-    Error, Result,
+    Error, NativeSql, Result,
     connection::{BUSY_TIMEOUT, open_file},
+    writer::seq_of,
 };
 
 /// Longest value that a connection may build: more than any page.
@@ -152,6 +153,14 @@ impl Snapshot {
     /// When the page does not exist or cannot be read.
     pub fn read(&self, page: PageNo, into: &mut Vec<u8>) -> Result<()> {
         read_page(&self.connection, page, into)
+    }
+
+    /// The newest commit that it shows of a database that the hub writes; opened with [`Schema::Read`].
+    ///
+    /// # Errors
+    /// When the database keeps no such number.
+    pub fn seq(&self) -> Result<Seq> {
+        seq_of(&NativeSql(&self.connection))
     }
 
     /// The connection, inside the read transaction.

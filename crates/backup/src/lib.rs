@@ -1,0 +1,34 @@
+//! Backups on a target: taken, listed, verified, restored, pruned (operate specification, 2.5, 3.1, 3.2). All of it blocks:
+//! callers run it on threads that may wait. What a snapshot is made of is decided by `ferry_core::backup`.
+
+mod catalog;
+mod create;
+mod error;
+mod folder;
+mod identity;
+mod image;
+mod packs;
+mod progress;
+mod prune;
+mod repository;
+mod restore;
+mod restore_hub;
+mod stamp;
+mod target;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use create::{NewSnapshot, SnapshotWriter, empty_spool};
+pub use error::{Error, Result};
+pub use folder::{Folder, open_target};
+pub use identity::DatabaseFileIdentity;
+pub use image::{ImageReader, TakenImage};
+pub use progress::JobProgress;
+pub use prune::{PruneReport, prune};
+pub use repository::{ListedSnapshot, Repository, TargetIdentity};
+pub use restore::restore_file;
+pub use restore_hub::{HubRestore, RestoreReport, RestoredCredentials, restore_hub};
+pub use stamp::{RestoreStamp, stamp_database};
+pub use target::{BackupTarget, ObjectInfo, TargetLock};
+pub use verify::{VerifiedDatabase, VerifyMode, verify};

@@ -1,0 +1,117 @@
+//! Chunks on their way to the target: gathered in packs, which wait on this machine's disk, so that no upload holds what is
+//! being read.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ferry_core::backup::{
+    ChunkId, PackId, SnapshotId,
+    index::{PACK_BYTES, PackIndex, Stored},
+};
+
+use crate::{
+    BackupTarget, Error, Result,
+    catalog::{ChunkCatalog, pack_path},
+    error::AtPath as _,
+};
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// The new chunks of a snapshot.
+pub(crate) struct Packs {
+    snapshot: SnapshotId,
+    spool: PathBuf,
+    /// What the next pack holds so far.
+    open: Vec<u8>,
+    open_chunks: Vec<Stored>,
+    /// Whole ones, on this machine's disk.
+    waiting: Vec<(PackIndex, PathBuf)>,
+    /// Those that the target has.
+    shipped: Vec<PackIndex>,
+    /// Chunks of this snapshot that no index names yet.
+    new: HashSet<ChunkId>,
+    count: u64,
+}
+
+impl Packs {
+    /// None yet; whole ones wait in `spool`.
+    pub(crate) fn new(snapshot: SnapshotId, spool: &Path) -> Result<Self> {
+        ferry_sqlite::folder::create(spool).at("cannot make the folder", spool)?;
+        Ok(Self {
+            snapshot,
+            spool: spool.to_owned(),
+            open: Vec::new(),
+            open_chunks: Vec::new(),
+            waiting: Vec::new(),
+            shipped: Vec::new(),
+            new: HashSet::new(),
+            count: 0,
+        })
+    }
+
+    /// Stores a chunk, unless the target or this snapshot has it.
+    pub(crate) fn add(&mut self, catalog: &ChunkCatalog, chunk: ChunkId, content: &[u8]) -> Result<()> {
+        if self.new.contains(&chunk) || catalog.has(chunk)? {
+            return Ok(());
+        }
+        let compressed = zstd::bulk::compress(content, ZSTD_LEVEL).at("cannot compress for", &self.spool)?;
+        let number = |length: usize| u32::try_from(length).expect("BUG: chunks and packs are bounded");
+        let (offset, stored) = (number(self.open.len()), number(compressed.len()));
+        self.open_chunks.push(Stored { chunk, offset, stored, length: number(content.len()) });
+        self.open.extend_from_slice(&compressed);
+        self.new.insert(chunk);
+        if self.open.len() >= PACK_BYTES as usize { self.close() } else { Ok(()) }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if self.open_chunks.is_empty() {
+            return Ok(());
+        }
+        let pack = self.next_id();
+        let path = self.spool.join(pack.to_string());
+        fs::write(&path, &self.open).at("cannot write", &path)?;
+        self.open.clear();
+        let chunks = std::mem::take(&mut self.open_chunks);
+        self.waiting.push((PackIndex { pack, chunks }, path));
+        Ok(())
+    }
+
+    /// No other snapshot has this name, and no other pack of this one.
+    fn next_id(&mut self) -> PackId {
+        self.count += 1;
+        let digest = blake3::hash(format!("{} {}", self.snapshot, self.count).as_bytes());
+        PackId(*digest.as_bytes().first_chunk().expect("BUG: a digest has 32 bytes"))
+    }
+
+    /// Brings whole packs to the target.
+    pub(crate) fn ship(&mut self, target: &dyn BackupTarget) -> Result<()> {
+        for (pack, path) in std::mem::take(&mut self.waiting) {
+            let bytes = fs::read(&path).at("cannot read", &path)?;
+            let object = pack_path(pack.pack);
+            if !target.put_new(&object, &bytes)? {
+                return Err(Error::damaged(object, "another snapshot of this name has written it"));
+            }
+            fs::remove_file(&path).at("cannot remove", &path)?;
+            self.shipped.push(pack);
+        }
+        Ok(())
+    }
+
+    /// Brings all that is left to the target. Returns what it has now of this snapshot.
+    pub(crate) fn finish(mut self, target: &dyn BackupTarget) -> Result<Vec<PackIndex>> {
+        self.close()?;
+        self.ship(target)?;
+        Ok(std::mem::take(&mut self.shipped))
+    }
+}
+
+impl Drop for Packs {
+    fn drop(&mut self) {
+        for (_, path) in &self.waiting {
+            let _ = fs::remove_file(path);
+        }
+    }
+}

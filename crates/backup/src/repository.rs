@@ -1,0 +1,259 @@
+//! A target with backups of one hub: whose it is, its snapshots, its chunks.
+
+use std::{collections::BTreeMap, path::Path};
+
+use ferry_core::backup::{
+    ChunkId, FORMAT, SnapshotId,
+    manifest::{self, BackedUpDatabase, MANIFEST_MAX_BYTES, Manifest, Scope},
+    map::{self, MapEntry},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BackupTarget, Error, Result,
+    catalog::{ChunkCatalog, ChunkPlace, pack_path},
+};
+
+const IDENTITY: &str = "ferry-backup.json";
+const IDENTITY_MAX_BYTES: usize = 64 << 10;
+const SNAPSHOTS: &str = "snapshots";
+
+/// Whose a target is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetIdentity {
+    format: u32,
+    /// What tells it from other targets.
+    pub target_id: String,
+    /// The hub whose backups it holds.
+    pub hub_id: String,
+    /// How objects are encrypted; `none`.
+    cipher: String,
+}
+
+/// A snapshot of a target.
+#[derive(Debug)]
+pub struct ListedSnapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// Its manifest, or what is wrong with it.
+    pub manifest: Result<Manifest>,
+}
+
+/// A target with backups.
+pub struct Repository {
+    pub(crate) target: Box<dyn BackupTarget>,
+    pub(crate) catalog: ChunkCatalog,
+    identity: TargetIdentity,
+}
+
+pub(crate) fn manifest_path(id: SnapshotId) -> String {
+    format!("{SNAPSHOTS}/{id}.json")
+}
+
+impl Repository {
+    /// Opens the backups of any hub, for reading. What is learnt of them is kept in `catalog`, or forgotten.
+    ///
+    /// # Errors
+    /// When the target has none, or cannot be read.
+    pub fn open(target: Box<dyn BackupTarget>, catalog: Option<&Path>) -> Result<Self> {
+        let Some(identity) = read_identity(&*target)? else {
+            return Err(Error::NotFound(format!("{} holds no backups of a hub", target.url())));
+        };
+        let catalog = match catalog {
+            Some(folder) => ChunkCatalog::open(&folder.join(format!("{}.db", identity.target_id)))?,
+            None => ChunkCatalog::temporary()?,
+        };
+        let mut repository = Self { target, catalog, identity };
+        repository.catalog.sync(&*repository.target)?;
+        Ok(repository)
+    }
+
+    /// Opens the backups of `hub_id`; a target that holds none is made its own, under the name `new_id`.
+    ///
+    /// # Errors
+    /// When the target is another hub's, or cannot be used.
+    pub fn open_of_hub(
+        target: Box<dyn BackupTarget>,
+        catalog: &Path,
+        hub_id: &str,
+        new_id: &str,
+    ) -> Result<Self> {
+        if read_identity(&*target)?.is_none() {
+            let identity = TargetIdentity {
+                format: FORMAT,
+                target_id: new_id.to_owned(),
+                hub_id: hub_id.to_owned(),
+                cipher: "none".to_owned(),
+            };
+            let bytes = serde_json::to_vec(&identity).expect("BUG: text and numbers are JSON");
+            // Whoever was faster has it; it is read again below.
+            target.put_new(IDENTITY, &bytes)?;
+        }
+        let repository = Self::open(target, Some(catalog))?;
+        if repository.identity.hub_id != hub_id {
+            return Err(Error::Foreign(format!(
+                "{} holds the backups of another hub ({}): give each hub a target of its own",
+                repository.target.url(),
+                repository.identity.hub_id
+            )));
+        }
+        Ok(repository)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn identity(&self) -> &TargetIdentity {
+        &self.identity
+    }
+
+    /// Its address, without secrets.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.target.url()
+    }
+
+    /// All snapshots, the newest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn snapshots(&self) -> Result<Vec<ListedSnapshot>> {
+        let mut listed = Vec::new();
+        for object in self.target.list(SNAPSHOTS)?.iter().rev() {
+            let name = object.path.strip_prefix("snapshots/").and_then(|name| name.strip_suffix(".json"));
+            if let Some(Ok(id)) = name.map(str::parse::<SnapshotId>) {
+                listed.push(ListedSnapshot { id, manifest: self.manifest(id) });
+            }
+        }
+        Ok(listed)
+    }
+
+    /// When snapshots were verified here, in Unix seconds.
+    ///
+    /// # Errors
+    /// When what is known of the target cannot be read.
+    pub fn verified(&self) -> Result<BTreeMap<SnapshotId, i64>> {
+        self.catalog.verified()
+    }
+
+    /// Notes that one was.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_verified(&self, id: SnapshotId, at: i64) -> Result<()> {
+        self.catalog.set_verified(id, at)
+    }
+
+    /// The manifest of a snapshot.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn manifest(&self, id: SnapshotId) -> Result<Manifest> {
+        let path = manifest_path(id);
+        let bytes = self.target.get(&path, MANIFEST_MAX_BYTES)?.ok_or_else(|| {
+            Error::NotFound(format!(
+                "{} has no snapshot {id}: `ferry backup list` tells those that it has",
+                self.url()
+            ))
+        })?;
+        Manifest::decode(id, &bytes).map_err(|malformed| Error::malformed(path, &malformed))
+    }
+
+    /// The newest snapshot of this scope whose manifest is whole; `None`: there is none.
+    ///
+    /// # Errors
+    /// When they cannot be listed or read.
+    pub fn newest(&self, scope: Scope) -> Result<Option<Manifest>> {
+        let mut whole = self.snapshots()?.into_iter().filter_map(|listed| listed.manifest.ok());
+        Ok(whole.find(|manifest| manifest.scope == scope))
+    }
+
+    /// Hands each database of a snapshot to `each`, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the list is damaged, or what `each` returns.
+    pub fn databases(
+        &self,
+        manifest: &Manifest,
+        mut each: impl FnMut(&Self, BackedUpDatabase) -> Result<()>,
+    ) -> Result<()> {
+        let mut count = 0;
+        for part in &manifest.databases {
+            let bytes = self.content(*part)?;
+            let entries = manifest::decode_databases(&bytes)
+                .map_err(|malformed| Error::malformed(self.object_of(*part), &malformed))?;
+            count += entries.len() as u64;
+            entries.into_iter().try_for_each(|entry| each(self, entry))?;
+        }
+        if count == manifest.database_count {
+            return Ok(());
+        }
+        let what = format!("it lists {count} databases, and should {}", manifest.database_count);
+        Err(Error::damaged(manifest_path(manifest.id), what))
+    }
+
+    /// The map of a database.
+    ///
+    /// # Errors
+    /// When a part of it is damaged.
+    pub(crate) fn map_part(&self, part: ChunkId, entries: u32) -> Result<Vec<MapEntry>> {
+        map::decode_part(&self.content(part)?, entries)
+            .map_err(|malformed| Error::malformed(self.object_of(part), &malformed))
+    }
+
+    /// A chunk of anything but pages.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub(crate) fn content(&self, chunk: ChunkId) -> Result<Vec<u8>> {
+        let content = self.chunk(chunk)?;
+        if ChunkId::of_content(&content) == chunk { Ok(content) } else { Err(self.is_damaged(chunk)?) }
+    }
+
+    /// A chunk, which the caller compares with its name.
+    ///
+    /// # Errors
+    /// When it is missing, or was damaged visibly.
+    pub(crate) fn chunk(&self, chunk: ChunkId) -> Result<Vec<u8>> {
+        let Some(ChunkPlace { pack, stored }) = self.catalog.find(chunk)? else {
+            return Err(Error::damaged("index", format!("no index says where the chunk {chunk} stands")));
+        };
+        let bytes = self.target.get_range(&pack_path(pack), stored.offset.into(), stored.stored as usize)?;
+        match zstd::bulk::decompress(&bytes, stored.length as usize) {
+            Ok(content) if content.len() == stored.length as usize => Ok(content),
+            _ => Err(self.is_damaged(chunk)?),
+        }
+    }
+
+    /// The error for a chunk that is not what its name says; it is stored anew by the next snapshot.
+    pub(crate) fn is_damaged(&self, chunk: ChunkId) -> Result<Error> {
+        if let Some(place) = self.catalog.find(chunk)? {
+            self.catalog.note_damaged(place.pack)?;
+        }
+        Ok(Error::damaged(self.object_of(chunk), format!("the chunk {chunk} in it is damaged")))
+    }
+
+    /// The object that holds a chunk, for messages.
+    pub(crate) fn object_of(&self, chunk: ChunkId) -> String {
+        match self.catalog.find(chunk) {
+            Ok(Some(place)) => pack_path(place.pack),
+            _ => "packs".to_owned(),
+        }
+    }
+}
+
+fn read_identity(target: &dyn BackupTarget) -> Result<Option<TargetIdentity>> {
+    let Some(bytes) = target.get(IDENTITY, IDENTITY_MAX_BYTES)? else { return Ok(None) };
+    let identity: TargetIdentity =
+        serde_json::from_slice(&bytes).map_err(|error| Error::damaged(IDENTITY, error.to_string()))?;
+    let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if identity.format != FORMAT || identity.cipher != "none" {
+        return Err(Error::Invalid(format!(
+            "the backups in {} were written by a newer ferry: use that one",
+            target.url()
+        )));
+    }
+    if !is_name(&identity.target_id) {
+        return Err(Error::damaged(IDENTITY, "its target_id is no name"));
+    }
+    Ok(Some(identity))
+}

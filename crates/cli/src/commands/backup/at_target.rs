@@ -1,0 +1,186 @@
+//! Backups without a hub: what lies at a target.
+
+use ferry_backup::{JobProgress, ListedSnapshot, Repository, VerifiedDatabase, VerifyMode, open_target};
+use ferry_core::backup::{
+    SnapshotId,
+    manifest::{Manifest, Scope},
+    retention::Retention,
+};
+use serde_json::json;
+
+use super::failure;
+use crate::{
+    context::Context,
+    failure::Failure,
+    output, system,
+    table::{Cell, Column, Table},
+};
+
+/// Opens what lies there.
+pub(super) fn open(url: &str) -> Result<Repository, Failure> {
+    let open = || Repository::open(open_target(url)?, None);
+    open().map_err(|error| failure::of(&error))
+}
+
+/// Runs what waits for files on a thread that may wait, so that an interrupt is seen meanwhile.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Failure::other(error.to_string())))
+}
+
+/// The snapshot that is meant: the one that is named, else the newest of a hub.
+pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest, Failure> {
+    let found = match id {
+        Some(text) => {
+            let id: SnapshotId =
+                text.parse::<SnapshotId>().map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
+            repository.manifest(id)
+        }
+        None => repository.newest(Scope::Hub).and_then(|newest| {
+            let none = || format!("{} has no backup of a whole hub: name one that it has", repository.url());
+            newest.ok_or_else(|| ferry_backup::Error::NotFound(none()))
+        }),
+    };
+    found.map_err(|error| failure::of(&error))
+}
+
+pub(super) fn list(context: &Context, url: &str, database: &str) -> Result<(), Failure> {
+    let repository = open(url)?;
+    let mut listed = repository.snapshots().map_err(|error| failure::of(&error))?;
+    if !database.is_empty() {
+        let scope: Scope = database.parse().map_err(|_| {
+            Failure::Usage(format!("{database}: without a hub a database is named by its id"))
+        })?;
+        listed.retain(|one| one.manifest.as_ref().is_ok_and(|manifest| manifest.scope == scope));
+    }
+    let rows: Vec<ListedBackup> = listed.iter().map(|one| ListedBackup::of(one, url)).collect();
+    print(context, &rows)
+}
+
+/// A row of a list, from wherever it comes.
+#[derive(serde::Serialize)]
+pub(super) struct ListedBackup {
+    pub(super) id: String,
+    pub(super) time_unix_ms: i64,
+    pub(super) scope: String,
+    pub(super) databases: u64,
+    pub(super) bytes: u64,
+    pub(super) new_bytes: u64,
+    pub(super) state: String,
+    pub(super) target: String,
+}
+
+impl ListedBackup {
+    fn of(listed: &ListedSnapshot, url: &str) -> Self {
+        let manifest = listed.manifest.as_ref().ok();
+        Self {
+            id: listed.id.to_string(),
+            time_unix_ms: manifest.map_or(listed.id.seconds() * 1000, |manifest| manifest.time_ms),
+            scope: manifest.map(|manifest| manifest.scope.to_string()).unwrap_or_default(),
+            databases: manifest.map_or(0, |manifest| manifest.database_count),
+            bytes: manifest.map_or(0, |manifest| manifest.bytes),
+            new_bytes: manifest.map_or(0, |manifest| manifest.new_bytes),
+            state: if manifest.is_some() { "complete" } else { "damaged" }.to_owned(),
+            target: url.to_owned(),
+        }
+    }
+}
+
+pub(super) fn print(context: &Context, rows: &[ListedBackup]) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&json!({ "backups": rows }));
+    }
+    if rows.is_empty() {
+        output::note("(nothing)");
+    }
+    let mut table = Table::new([
+        Column::whole("ID"),
+        Column::whole("TIME"),
+        Column::text("OF"),
+        Column::whole("BYTES"),
+        Column::text("STATE"),
+        Column::extra("TARGET"),
+    ]);
+    for row in rows {
+        let bytes = row.bytes.to_string();
+        let (time, of) = (Cell::time(row.time_unix_ms / 1000), (&row.scope).into());
+        table.row([(&row.id).into(), time, of, (&bytes).into(), (&row.state).into(), (&row.target).into()]);
+    }
+    table.print()
+}
+
+pub(super) async fn verify(
+    context: &Context,
+    url: String,
+    id: Option<String>,
+    (quick, sample): (bool, Option<u8>),
+) -> Result<(), Failure> {
+    let seed = u64::from_le_bytes(system::random_bytes()?);
+    let mode = match (quick, sample) {
+        (true, _) => VerifyMode::Quick,
+        (false, Some(percent)) => VerifyMode::Sample(percent, seed),
+        (false, None) => VerifyMode::Full,
+    };
+    let (whole, damaged) = blocking(move || look(&url, id.as_deref(), mode)).await?;
+    print_verified(context, &whole)?;
+    if damaged.is_empty() { Ok(()) } else { Err(failure::of_reason("DAMAGED", damaged.join("\n"))) }
+}
+
+/// The databases that are whole, and what is wrong with the others.
+type Looked = (Vec<(String, String)>, Vec<String>);
+
+fn look(url: &str, id: Option<&str>, mode: VerifyMode) -> Result<Looked, Failure> {
+    let repository = open(url)?;
+    let id = find(&repository, id)?.id;
+    let scratch =
+        tempfile::tempdir().map_err(|error| Failure::other(format!("a scratch folder: {error}")))?;
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+    let each = |found: VerifiedDatabase| match found.found {
+        Ok(root) => whole.push((found.id.to_string(), root)),
+        Err(error) => damaged.push(format!("database {}: {error}", found.id)),
+    };
+    let verified =
+        ferry_backup::verify(&repository, id, (mode, scratch.path()), &JobProgress::default(), each);
+    verified.map_err(|error| failure::of(&error))?;
+    Ok((whole, damaged))
+}
+
+/// Prints each database that was found whole.
+pub(super) fn print_verified(context: &Context, whole: &[(String, String)]) -> Result<(), Failure> {
+    if context.json {
+        let rows: Vec<_> = whole.iter().map(|(id, root)| json!({ "id": id, "root": root })).collect();
+        return output::json(&json!({ "databases": rows }));
+    }
+    whole.iter().try_for_each(|(id, root)| output::row(&["ok", id, root]))
+}
+
+pub(super) async fn prune(
+    context: &Context,
+    url: String,
+    keep: Option<Retention>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let now = system::unix_seconds();
+    let keep = keep.ok_or_else(|| {
+        Failure::Usage(
+            "say which are kept: --keep last=3,daily=7, as the hub's setting backup.keep does".to_owned(),
+        )
+    })?;
+    let pruned = blocking(move || {
+        let pruned = ferry_backup::prune(&mut open(&url)?, &keep, (now, dry_run), &JobProgress::default());
+        pruned.map_err(|error| failure::of(&error))
+    });
+    let report = pruned.await?;
+    let removed: Vec<String> = report.removed.iter().map(ToString::to_string).collect();
+    print_pruned(context, &removed, report.freed_bytes)
+}
+
+/// Prints what was removed.
+pub(super) fn print_pruned(context: &Context, removed: &[String], freed_bytes: u64) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&json!({ "removed": removed, "freed_bytes": freed_bytes }));
+    }
+    removed.iter().try_for_each(|id| output::line(format_args!("removed {id}")))?;
+    output::line(format_args!("freed {freed_bytes}"))
+}

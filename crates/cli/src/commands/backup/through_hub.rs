@@ -1,0 +1,150 @@
+//! Backups that a hub takes, verifies and prunes: jobs, whose end is waited for.
+
+use std::time::Duration;
+
+use ferry_client::admin::{AdminClient, rpc};
+use serde::Deserialize;
+
+use super::{
+    at_target::{self, ListedBackup},
+    failure,
+};
+use crate::{context::Context, failure::Failure, output};
+
+/// How often a job is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a job that is done found: what it is about, and nothing of the others.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Found {
+    reason: String,
+    snapshots: Vec<Snapshot>,
+    databases: Vec<Database>,
+    pruned: Vec<Pruned>,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    id: String,
+    new_bytes: u64,
+    target: String,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    id: String,
+    root: String,
+}
+
+#[derive(Deserialize)]
+struct Pruned {
+    removed: Vec<String>,
+    freed_bytes: u64,
+}
+
+/// Waits for the end of a job.
+async fn wait(hub: &AdminClient, mut job: rpc::Job) -> Result<(rpc::Job, Found), Failure> {
+    while job.state == "running" {
+        tokio::time::sleep(ASK_EVERY).await;
+        job = hub.get_job(rpc::GetJobRequest { id: job.id, ..Default::default() }).await?;
+    }
+    let found = match job.result_json.as_str() {
+        "" => Found::default(),
+        text => serde_json::from_str(text).map_err(|error| {
+            Failure::other(format!("the hub tells of its job what cannot be read: {error}"))
+        })?,
+    };
+    if job.state == "done" { Ok((job, found)) } else { Err(failure::of_reason(&found.reason, job.error)) }
+}
+
+pub(super) async fn create(
+    context: &Context,
+    hub: &AdminClient,
+    database: String,
+    no_wait: bool,
+) -> Result<(), Failure> {
+    let job = hub.create_backup(rpc::CreateBackupRequest { database, ..Default::default() }).await?;
+    if no_wait {
+        return if context.json { output::json(&job) } else { output::line(&job.id) };
+    }
+    let (job, found) = wait(hub, job).await?;
+    if context.json {
+        return output::json(&job);
+    }
+    for Snapshot { id, new_bytes, target } in &found.snapshots {
+        output::row(&[id, &new_bytes.to_string(), target])?;
+    }
+    output::note(
+        "# not in it, since it is not encrypted: keyring.json and operator.token; without them a restored hub makes new ones, \
+         and what the old ones signed is void",
+    );
+    Ok(())
+}
+
+pub(super) async fn list(context: &Context, hub: &AdminClient, database: String) -> Result<(), Failure> {
+    let answer = hub.list_backups(rpc::ListBackupsRequest { database, ..Default::default() }).await?;
+    if context.json {
+        return output::json(&answer);
+    }
+    let row = |backup: rpc::Backup| ListedBackup {
+        id: backup.id,
+        time_unix_ms: backup.time_unix_ms,
+        scope: backup.scope,
+        databases: backup.databases,
+        bytes: backup.bytes,
+        new_bytes: backup.new_bytes,
+        state: backup.state,
+        target: backup.target,
+    };
+    let rows: Vec<ListedBackup> = answer.backups.into_iter().map(row).collect();
+    at_target::print(context, &rows)
+}
+
+pub(super) async fn verify(
+    context: &Context,
+    hub: &AdminClient,
+    id: Option<String>,
+    (quick, sample): (bool, Option<u8>),
+) -> Result<(), Failure> {
+    let mode = match (quick, sample) {
+        (true, _) => "quick",
+        (false, Some(_)) => "sample",
+        (false, None) => "full",
+    };
+    let request = rpc::VerifyBackupRequest {
+        id: id.unwrap_or_default(),
+        mode: mode.to_owned(),
+        sample: sample.unwrap_or_default().into(),
+        ..Default::default()
+    };
+    let (_, found) = wait(hub, hub.verify_backup(request).await?).await?;
+    let whole: Vec<_> = found.databases.into_iter().map(|Database { id, root }| (id, root)).collect();
+    at_target::print_verified(context, &whole)
+}
+
+pub(super) async fn prune(context: &Context, hub: &AdminClient, dry_run: bool) -> Result<(), Failure> {
+    let begun = hub.prune_backups(rpc::PruneBackupsRequest { dry_run, ..Default::default() }).await?;
+    let (_, found) = wait(hub, begun).await?;
+    let freed_bytes = found.pruned.iter().map(|pruned| pruned.freed_bytes).sum();
+    let removed: Vec<String> = found.pruned.into_iter().flat_map(|pruned| pruned.removed).collect();
+    at_target::print_pruned(context, &removed, freed_bytes)
+}
+
+pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(), Failure> {
+    let status = hub.get_backup_status(rpc::GetBackupStatusRequest::default()).await?;
+    if context.json {
+        return output::json(&status);
+    }
+    if status.targets.is_empty() {
+        output::note("(no target is set: start the hub with --backup-target file:///a/folder)");
+    }
+    for target in &status.targets {
+        let (last, next) = (target.last_snapshot_unix.to_string(), target.next_snapshot_unix.to_string());
+        output::row(&[&target.target, &target.state, &last, &next, &target.error])?;
+    }
+    match status.targets.iter().find(|target| target.state != "ok") {
+        None => Ok(()),
+        Some(late) => Err(Failure::Late(format!("the backups in {} are {}", late.target, late.state))),
+    }
+}

@@ -1,0 +1,97 @@
+//! One database of a running hub is read into a snapshot. No writer waits for it (OPR-02), and its file is opened through
+//! SQLite alone (OPR-03).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ferry_backup::{DatabaseFileIdentity, Error, JobProgress, Result, SnapshotWriter};
+use ferry_control::DatabaseEntry;
+use ferry_core::backup::manifest::{self, SnapshotDatabase};
+use ferry_database::{CONNECTION_DESCRIPTORS, main_of};
+use ferry_sqlite::pages::{
+    PageSource,
+    dbpage::{Schema, Snapshot},
+};
+use ferry_types::{DatabaseId, DatabaseKind};
+use tokio::runtime::Handle;
+
+use crate::{hub::Hub, pages};
+
+/// Adds a database as it is now.
+pub(super) fn add_database(
+    hub: &Arc<Hub>,
+    runtime: &Handle,
+    writer: &mut SnapshotWriter<'_>,
+    database: &DatabaseEntry,
+    progress: &JobProgress,
+) -> Result<()> {
+    let id = SnapshotDatabase::Main(database.id);
+    let main = find_main(hub, database.id)?;
+    let (Some(kind), Some(main)) = (database.kind, main) else {
+        return writer.add(described(SnapshotWriter::empty_entry(id), database), None);
+    };
+    let identity = DatabaseFileIdentity::of(&main).map_err(ferry_sqlite::Error::from)?;
+    if let Some(known) = writer.unchanged(id, identity.as_ref())? {
+        return writer.add(described(known, database), identity);
+    }
+    let last = writer.last_map(id)?;
+    let (image, seq) = match kind {
+        DatabaseKind::Replica => {
+            let held = hub.databases.get(database.id).map_err(refused)?;
+            let pinned = runtime.block_on(pages::pinned(hub, &held)).map_err(refused)?;
+            let source: &dyn PageSource = &pinned;
+            (writer.take(source, &last, progress)?, source.info().version)
+        }
+        DatabaseKind::Hub => {
+            let held = hub.databases.get(database.id).map_err(refused)?;
+            let _permit = runtime.block_on(held.hold_files(CONNECTION_DESCRIPTORS)).map_err(refused)?;
+            let snapshot = Snapshot::open(&main, Schema::Read)?;
+            let seq = snapshot.seq()?.0;
+            (writer.take(&snapshot, &last, progress)?, seq)
+        }
+    };
+    let mut entry = writer.entry(id, &image)?;
+    entry.seq = seq;
+    writer.add(described(entry, database), identity)
+}
+
+fn refused(error: ferry_types::Error) -> Error {
+    Error::Sqlite(error.into())
+}
+
+fn described(mut entry: manifest::BackedUpDatabase, database: &DatabaseEntry) -> manifest::BackedUpDatabase {
+    entry.name = database.name.to_string();
+    entry.org = database.org_id.to_string();
+    entry.kind = database.kind.map_or("", DatabaseKind::as_str).to_owned();
+    entry
+}
+
+/// The file of a database: in its place, or in the trash if it was deleted after the moment that the snapshot shows. `None`:
+/// nothing was ever written.
+fn find_main(hub: &Hub, id: DatabaseId) -> Result<Option<PathBuf>> {
+    let main = main_of(&hub.databases.dir_of(id));
+    if main.exists() {
+        return Ok(Some(main));
+    }
+    let trash = hub.config.process.data_dir.join("trash");
+    in_trash(&trash, id).map_err(|error| Error::Sqlite(error.into()))
+}
+
+fn in_trash(trash: &Path, id: DatabaseId) -> io::Result<Option<PathBuf>> {
+    let entries = match std::fs::read_dir(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let prefix = format!("{id}-");
+    for entry in entries {
+        let entry = entry?;
+        let main = main_of(&entry.path());
+        if entry.file_name().to_string_lossy().starts_with(&prefix) && main.exists() {
+            return Ok(Some(main));
+        }
+    }
+    Ok(None)
+}

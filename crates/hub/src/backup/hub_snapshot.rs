@@ -1,0 +1,144 @@
+//! A snapshot of the hub, or of one database: the control plane first, then the databases that it names (OPR-01).
+
+use std::sync::Arc;
+
+use ferry_backup::{JobProgress, NewSnapshot, Repository, Result, SnapshotWriter, empty_spool, open_target};
+use ferry_control::{DatabaseEntry, databases_in};
+use ferry_core::backup::{
+    SnapshotId,
+    manifest::{Manifest, Scope, SnapshotDatabase},
+};
+use ferry_sqlite::pages::dbpage::{Schema, Snapshot};
+use ferry_types::{DatabaseId, Error, Reason};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use super::{
+    database_snapshot::add_database,
+    failure::JobFailure,
+    jobs::{BackupJob, JobInfo, JobKind, JobResult},
+    service::{Backups, KnownTarget, random},
+};
+use crate::hub::Hub;
+
+/// A snapshot that is asked for.
+#[derive(Clone, Copy, Debug)]
+struct WantedSnapshot {
+    /// `None`: of the whole hub.
+    database: Option<DatabaseId>,
+    /// Of its name.
+    random: u32,
+}
+
+impl Backups {
+    /// Begins a snapshot of the hub, or of one database.
+    ///
+    /// # Errors
+    /// When no target is set, there is no such database, or one is being taken.
+    pub(crate) fn create(self: &Arc<Self>, database: Option<&str>) -> ferry_types::Result<JobInfo> {
+        let database = database.map(|name| self.database_named(name)).transpose()?;
+        Ok(self.begin_create(database)?.info())
+    }
+
+    pub(super) fn begin_create(
+        self: &Arc<Self>,
+        database: Option<DatabaseId>,
+    ) -> ferry_types::Result<Arc<BackupJob>> {
+        let wanted = WantedSnapshot { database, random: random()? };
+        let runtime = Handle::current();
+        self.begin(JobKind::Create, move |backups, progress| backups.take(&runtime, wanted, progress))
+    }
+
+    /// Takes a snapshot on every target; one that fails keeps none of the others from theirs.
+    fn take(&self, runtime: &Handle, wanted: WantedSnapshot, progress: &JobProgress) -> JobResult {
+        let time = self.hub().clock.now();
+        let id = SnapshotId::new(time, wanted.random);
+        let (mut taken, mut failed): (Vec<Value>, Option<JobFailure>) = (Vec::new(), None);
+        for target in self.targets() {
+            let new = NewSnapshot {
+                id,
+                time_ms: time.0,
+                scope: wanted.database.map_or(Scope::Hub, Scope::Database),
+                hub_version: env!("CARGO_PKG_VERSION").to_owned(),
+                spool: self.folder().join("spool"),
+            };
+            match take_on(self, runtime, target, &new, progress) {
+                Ok(manifest) => {
+                    target.succeeded(&manifest);
+                    metrics::counter!("ferry_backup_bytes_total").increment(manifest.new_bytes);
+                    taken.push(json!({
+                        "id": id.to_string(), "new_bytes": manifest.new_bytes, "target": target.url(),
+                        "databases": manifest.database_count, "bytes": manifest.bytes,
+                    }));
+                }
+                Err(failure) => {
+                    target.failed(&failure.message);
+                    let message = format!("{}: {}", target.url(), failure.message);
+                    failed.get_or_insert(JobFailure { message, ..failure });
+                }
+            }
+        }
+        match failed {
+            Some(failure) => Err(failure),
+            None => Ok(json!({ "snapshots": taken })),
+        }
+    }
+}
+
+fn take_on(
+    backups: &Backups,
+    runtime: &Handle,
+    target: &KnownTarget,
+    new: &NewSnapshot,
+    progress: &JobProgress,
+) -> Result<Manifest, JobFailure> {
+    let hub = backups.hub();
+    empty_spool(&new.spool).map_err(ferry_sqlite::Error::from).map_err(ferry_backup::Error::from)?;
+    let mut repository = backups.repository(target)?;
+    let mut writer = SnapshotWriter::begin(&mut repository, new)?;
+    let databases = match new.scope {
+        Scope::Hub => {
+            let databases = add_control(hub, &mut writer, progress)?;
+            writer.add_file("ferry.toml", hub.config.backup.settings.as_bytes())?;
+            databases
+        }
+        Scope::Database(id) => {
+            let gone = || Error::new(Reason::NotFound, "database not found");
+            vec![hub.control.database(id).ok_or_else(gone)?]
+        }
+    };
+    progress.begin(databases.len() as u64);
+    for database in &databases {
+        progress.check()?;
+        add_database(hub, runtime, &mut writer, database, progress)?;
+        progress.step();
+    }
+    Ok(writer.finish()?)
+}
+
+/// Adds control.db. Returns the databases of its moment.
+fn add_control(
+    hub: &Arc<Hub>,
+    writer: &mut SnapshotWriter<'_>,
+    progress: &JobProgress,
+) -> Result<Vec<DatabaseEntry>> {
+    let last = writer.last_map(SnapshotDatabase::Control)?;
+    let snapshot = Snapshot::open(&hub.config.process.data_dir.join("control.db"), Schema::Read)?;
+    let databases = databases_in(&snapshot)?;
+    let image = writer.take(&snapshot, &last, progress)?;
+    drop(snapshot);
+    let mut entry = writer.entry(SnapshotDatabase::Control, &image)?;
+    "control".clone_into(&mut entry.kind);
+    writer.add(entry, None)?;
+    Ok(databases)
+}
+
+impl Backups {
+    /// What lies on a target, which is made this hub's if nobody's backups lie there.
+    pub(super) fn repository(&self, target: &KnownTarget) -> Result<Repository> {
+        let new_id = self.new_target_id();
+        ferry_sqlite::folder::create(self.folder()).map_err(ferry_sqlite::Error::from)?;
+        let opened = open_target(target.url())?;
+        Repository::open_of_hub(opened, self.folder(), self.hub().control.hub_id(), &new_id)
+    }
+}

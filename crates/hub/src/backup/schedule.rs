@@ -1,0 +1,83 @@
+//! Backups by themselves: one every so often, then what is no longer kept goes, and now and then the newest is verified.
+
+use std::{sync::Arc, time::Duration};
+
+use ferry_core::backup::manifest::Scope;
+use ferry_types::Result;
+use tokio::time::MissedTickBehavior;
+
+use super::{
+    due::{millis, next_due},
+    jobs::BackupJob,
+    service::Backups,
+    verify::WantedVerify,
+};
+
+/// How often it is looked whether something is due: clocks may be set.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a failure it is tried again so much later.
+const RETRY_MS: i64 = 60_000;
+/// Takes, prunes and verifies as the settings say, as long as the hub runs.
+pub(crate) async fn follow_schedule(backups: Arc<Backups>) {
+    let hub = Arc::clone(backups.hub());
+    let config = &hub.config.backup;
+    if backups.targets().is_empty() {
+        return;
+    }
+    let (mut verified, mut retry) = (find_last(&backups).await, 0);
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = hub.stopping.cancelled() => return,
+        }
+        let now = hub.clock.now().0;
+        if now < retry {
+            continue;
+        }
+        let last = backups.targets().iter().map(super::service::KnownTarget::last_ms).min().flatten();
+        if next_due(config, last).is_some_and(|due| due <= now) {
+            let is_done = run(backups.begin_create(None)).await && run(backups.begin_prune(false)).await;
+            if !is_done {
+                retry = hub.clock.now().0 + RETRY_MS;
+                continue;
+            }
+        }
+        if let Some(every) = config.verify_every
+            && backups.targets().iter().all(|target| target.last_ms().is_some())
+            && verified.is_none_or(|seconds| seconds * 1000 + millis(every) <= now)
+        {
+            // One that failed is told by its metric and its log; it is not repeated without end.
+            run(backups.begin_verify(WantedVerify::NEWEST)).await;
+            verified = Some(hub.clock.now().as_secs());
+        }
+    }
+}
+
+/// Waits for a job that was begun. True if it did what it should.
+async fn run(begun: Result<Arc<BackupJob>>) -> bool {
+    match begun {
+        Ok(job) => job.ended().await,
+        // Somebody asked for the same.
+        Err(error) => {
+            tracing::info!(%error, "a scheduled backup waits");
+            false
+        }
+    }
+}
+
+/// What the targets have already. Returns when one of it was verified, in Unix seconds.
+async fn find_last(backups: &Arc<Backups>) -> Option<i64> {
+    let backups = Arc::clone(backups);
+    let found = tokio::task::spawn_blocking(move || {
+        for target in backups.targets() {
+            match backups.repository(target).and_then(|repository| repository.newest(Scope::Hub)) {
+                Ok(newest) => target.found(newest.map(|newest| newest.time_ms)),
+                Err(error) => target.failed(&error.to_string()),
+            }
+        }
+        backups.last_verified().unwrap_or(None)
+    });
+    found.await.unwrap_or(None)
+}

@@ -1,0 +1,229 @@
+//! The hub's backups: its targets, what is known of them, and the jobs that work on them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ferry_backup::ListedSnapshot;
+use ferry_core::backup::manifest::{Manifest, Scope};
+use ferry_types::{DatabaseId, Error, Reason, Result, UnixMillis};
+
+use super::{
+    due::{LATE_MS, next_due},
+    failure::JobFailure,
+    jobs::{BackupJob, JobInfo, JobKind, Jobs},
+};
+use crate::hub::Hub;
+
+/// A target, as this hub knows it.
+pub(super) struct KnownTarget {
+    url: String,
+    state: Mutex<TargetState>,
+}
+
+#[derive(Clone, Default)]
+struct TargetState {
+    /// The newest snapshot of the whole hub, in Unix milliseconds.
+    last_ms: Option<i64>,
+    /// Why the last try failed.
+    error: Option<String>,
+}
+
+impl KnownTarget {
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn last_ms(&self) -> Option<i64> {
+        self.lock().last_ms
+    }
+
+    pub(super) fn found(&self, last_ms: Option<i64>) {
+        let mut state = self.lock();
+        state.last_ms = state.last_ms.max(last_ms);
+    }
+
+    pub(super) fn succeeded(&self, manifest: &Manifest) {
+        self.lock().error = None;
+        if manifest.scope == Scope::Hub {
+            self.found(Some(manifest.time_ms));
+        }
+    }
+
+    pub(super) fn failed(&self, error: &str) {
+        self.lock().error = Some(error.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TargetState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a target is.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetStatus {
+    pub(crate) url: String,
+    /// `ok`, `late` or `unreachable`.
+    pub(crate) state: &'static str,
+    pub(crate) last: Option<UnixMillis>,
+    pub(crate) next: Option<UnixMillis>,
+    pub(crate) error: String,
+}
+
+/// A snapshot on a target.
+#[derive(Debug)]
+pub(crate) struct BackupSummary {
+    pub(crate) target: String,
+    pub(crate) snapshot: ListedSnapshot,
+    pub(crate) verified: Option<UnixMillis>,
+}
+
+/// Backups of a hub.
+pub(crate) struct Backups {
+    hub: Arc<Hub>,
+    folder: PathBuf,
+    targets: Vec<KnownTarget>,
+    jobs: Jobs,
+}
+
+impl Backups {
+    /// Those of `hub`.
+    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+        let target = |url: &String| KnownTarget { url: url.clone(), state: Mutex::default() };
+        Self {
+            hub: Arc::clone(hub),
+            folder: hub.config.process.data_dir.join("backup"),
+            targets: hub.config.backup.targets.iter().map(target).collect(),
+            jobs: Jobs::default(),
+        }
+    }
+
+    pub(super) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Where what is known of targets is kept, and packs wait.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn targets(&self) -> &[KnownTarget] {
+        &self.targets
+    }
+
+    pub(super) fn new_target_id(&self) -> String {
+        crate::clock::new_id().as_simple().to_string()
+    }
+
+    /// Begins a job on the targets.
+    ///
+    /// # Errors
+    /// When none is set, or one of its kind is running.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        kind: JobKind,
+        work: impl FnOnce(&Self, &ferry_backup::JobProgress) -> super::jobs::JobResult + Send + 'static,
+    ) -> Result<Arc<BackupJob>> {
+        if self.targets.is_empty() {
+            let message =
+                "no backup target is set: start the hub with --backup-target file:///a/folder/for/backups";
+            return Err(Error::new(Reason::FailedPrecondition, message));
+        }
+        let backups = Arc::clone(self);
+        self.jobs.begin(&self.hub, kind, move |progress| {
+            let ended = work(&backups, progress);
+            if ended.is_ok() {
+                let now = backups.hub.clock.now().as_secs();
+                metrics::gauge!("ferry_backup_last_success_seconds", "kind" => kind.as_str()).set(now as f64);
+            }
+            ended
+        })
+    }
+
+    /// A job as it is now.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub(crate) fn job(&self, id: &str) -> Result<JobInfo> {
+        Ok(self.jobs.get(id)?.info())
+    }
+
+    /// Asks a job to end.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub(crate) fn cancel(&self, id: &str) -> Result<JobInfo> {
+        let job = self.jobs.get(id)?;
+        job.progress.cancel();
+        Ok(job.info())
+    }
+
+    /// The snapshots on all targets, of one database alone if one is named; the newest of each target first.
+    ///
+    /// # Errors
+    /// When there is no such database, or no target can be read.
+    pub(crate) async fn list(self: &Arc<Self>, database: Option<&str>) -> Result<Vec<BackupSummary>> {
+        let scope = database.map(|name| self.database_named(name)).transpose()?.map(Scope::Database);
+        let backups = Arc::clone(self);
+        let listed = tokio::task::spawn_blocking(move || backups.list_all()).await;
+        let mut listed = listed
+            .map_err(|_| Error::internal())?
+            .map_err(|failure: JobFailure| Error::new(Reason::FailedPrecondition, failure.message))?;
+        // What a damaged one is of nobody knows.
+        listed.retain(|info| {
+            scope.is_none_or(|scope| info.snapshot.manifest.as_ref().is_ok_and(|m| m.scope == scope))
+        });
+        Ok(listed)
+    }
+
+    fn list_all(&self) -> Result<Vec<BackupSummary>, JobFailure> {
+        let mut all = Vec::new();
+        for target in &self.targets {
+            let repository = self.repository(target)?;
+            let verified = repository.verified()?;
+            for snapshot in repository.snapshots()? {
+                let verified = verified.get(&snapshot.id).map(|seconds| UnixMillis(seconds * 1000));
+                all.push(BackupSummary { target: target.url.clone(), snapshot, verified });
+            }
+        }
+        Ok(all)
+    }
+
+    /// How each target is.
+    pub(crate) fn status(&self) -> Vec<TargetStatus> {
+        let (config, now) = (&self.hub.config.backup, self.hub.clock.now());
+        let status = |target: &KnownTarget| {
+            let TargetState { last_ms, error } = target.lock().clone();
+            let next = next_due(config, last_ms);
+            let is_late = next.is_some_and(|next| now.0 > next + LATE_MS);
+            let state = match &error {
+                Some(_) => "unreachable",
+                None if is_late => "late",
+                None => "ok",
+            };
+            TargetStatus {
+                url: target.url.clone(),
+                state,
+                last: last_ms.map(UnixMillis),
+                next: next.map(|next| UnixMillis(next.max(now.0))),
+                error: error.unwrap_or_default(),
+            }
+        };
+        self.targets.iter().map(status).collect()
+    }
+
+    /// The database of this id, or of this name if no other has it.
+    pub(super) fn database_named(&self, name: &str) -> Result<DatabaseId> {
+        self.hub.control.database_on_hub(name)
+    }
+}
+
+pub(super) fn random() -> Result<u32> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gave no random bytes");
+        Error::internal()
+    })?;
+    Ok(u32::from_le_bytes(bytes))
+}

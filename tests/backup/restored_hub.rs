@@ -1,0 +1,111 @@
+//! A hub that was restored from a backup, and its clients.
+
+use std::fs;
+
+use ferry_testkit::{Session, http};
+use serde_json::{Value, json};
+
+use super::{Backed, settings, token};
+use crate::{
+    records::{Records, insert},
+    support::{Place, options, refused},
+};
+
+fn page(backed: &Backed, path: &str) -> (u16, Value) {
+    let answer = backed.call("GET", path, "");
+    (answer.status, answer.json())
+}
+
+/// The hub is lost, and restored into a new folder from its newest backup.
+fn restored(backed: Backed) -> Backed {
+    let ferry = backed.operator();
+    let to = ferry.file("restored");
+    let url = backed.url();
+    let told = ferry.run(&["backup", "restore", "--target", &url, "--to", to.to_str().unwrap()]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stderr.contains("keyring.json"), "{}", told.stderr);
+    let dir = backed.records.place.hub.data_dir();
+    let records = backed.records.restarted_with(|options| {
+        fs::remove_dir_all(&dir).unwrap();
+        fs::rename(&to, &dir).unwrap();
+        options
+    });
+    let Records { place: Place { hub, user, database }, .. } = records;
+    // Whoever was let in must ask anew.
+    refused(user.ferry("Whoami", &json!({})), "unauthenticated");
+    let user = Session::login(hub.address(), &user.email);
+    let records = Records::at(Place { hub, user, database });
+    let token = token(&records.place);
+    Backed { records, token, ..backed }
+}
+
+// Verifies: OPR-20, OPR-23, OPR-25, OPR-34
+#[test]
+fn clients_of_a_restored_hub_are_told_and_what_is_written_then_is_backed_up() {
+    let backed = Backed::new();
+    backed.write(0);
+    let (_, first) = page(&backed, "/v1/databases/-/ops");
+    let (_, before) = page(&backed, "/v1/databases/-/records/changes?app=todo&since=0");
+    let seq = backed.records.place.user.seq(&backed.records.place.database);
+    backed.back_up();
+    // Lost: of each model one write, which its client holds.
+    backed.write(1);
+    let (_, lost) = page(&backed, "/v1/databases/-/records/changes?app=todo&since=0");
+    let backed = restored(backed);
+    // Numbers go on where none was given out.
+    let now = backed.records.place.user.seq(&backed.records.place.database);
+    assert!(now >= 1_000_000 && now > seq, "{now}");
+    // Events wait for the operator.
+    let held = backed.open_store().unwrap_err();
+    assert_eq!((held.status, held.json()["error"]["code"].as_str()), (503, Some("STORE_HOLD")));
+    // Records and ops begin anew: clients send again what they hold.
+    let (cursor, epoch) = (lost["cursor"].as_str().unwrap(), lost["epoch"].as_str().unwrap());
+    let path = format!("/v1/databases/-/records/changes?app=todo&since={cursor}&epoch={epoch}");
+    let (status, answer) = page(&backed, &path);
+    assert_eq!(
+        (status, &answer["resync"], &answer["reason"]),
+        (200, &json!(true), &json!("epoch")),
+        "{answer}"
+    );
+    assert_ne!(answer["epoch"], before["epoch"]);
+    let old = first["epoch"].as_str().unwrap();
+    let (status, answer) = page(&backed, &format!("/v1/databases/-/ops?after_seq=2&epoch={old}"));
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("epoch_changed")), "{answer}");
+    assert_eq!(answer["error"]["details"]["policy"], "repush");
+    // The restored hub goes on with the same target.
+    backed.records.push("maker", "", &json!([insert("tasks", "later", "x")]));
+    let (id, _) = backed.back_up();
+    let backed = restored(backed);
+    let (found, _) = backed.records.pull_all("new", "tasks", "");
+    let ids: Vec<&str> = found.iter().map(|change| change["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&"later") && ids.contains(&"t0") && !ids.contains(&"t1"), "{ids:?} of {id}");
+}
+
+// Verifies: OPR-25
+#[test]
+fn what_was_revoked_since_the_backup_stays_dead() {
+    let backed = Backed::new();
+    let spec = json!({"kind": "secret", "label": "reader", "models": ["records"], "ops": ["read"]});
+    let request = json!({"database": backed.records.place.database, "spec": spec});
+    backed.records.place.user.ferry("CreateApiKey", &request).unwrap();
+    backed.back_up();
+    let ferry = backed.operator();
+    let url = backed.url();
+    let to = ferry.file("kept");
+    let told = ferry.ok(&["backup", "restore", "--target", &url, "--to", to.to_str().unwrap(), "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let review = told["review"].as_array().unwrap();
+    assert!(review.iter().any(|line| line.as_str().unwrap().ends_with("api key\treader")), "{told}");
+    // Even with the keys of the hub that was lost, sessions of then are over.
+    for name in ["keyring.json", "operator.token"] {
+        fs::copy(backed.records.place.hub.data_dir().join(name), to.join(name)).unwrap();
+    }
+    let hub = settings(options(), backed.target.path()).data_dir(&to).start();
+    let user = backed.records.place.user.at(hub.address());
+    refused(user.ferry("Whoami", &json!({})), "unauthenticated");
+    let bearer = format!("Bearer {}", backed.token);
+    let path = "/v1/databases/-/records/changes?app=todo&since=0";
+    let dead = http::send(hub.address(), "GET", path, &[("Authorization", &bearer)], b"").unwrap();
+    assert_eq!(dead.status, 401, "{}", dead.text());
+    assert!(Session::login(hub.address(), &user.email).ferry("Whoami", &json!({})).is_ok());
+}
