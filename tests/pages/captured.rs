@@ -360,7 +360,7 @@ fn killed_anywhere_it_serves_what_was_acknowledged() {
         } else {
             written.place.hub.kill();
         }
-        written = written.restarted_with(|options| options.without_faults());
+        written = written.restarted_with(ferry_testkit::hub::Options::without_faults);
         let file = written.get("file");
         assert!(seq(&file) >= acknowledged, "{point}: {} of {acknowledged}", seq(&file));
         assert_eq!(etag(&file), tag(seq(&file), &root(&normal(&file.body))), "{point}");
