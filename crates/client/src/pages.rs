@@ -57,7 +57,7 @@ pub struct SyncToken {
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PagesAccess {
+pub enum TokenPurpose {
     /// Reading pages.
     Read,
     /// Reading and writing them.
@@ -66,7 +66,7 @@ pub enum PagesAccess {
     Administer,
 }
 
-impl PagesAccess {
+impl TokenPurpose {
     /// The word that it is kept under.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -90,9 +90,9 @@ impl PagesAccess {
 /// Where sync tokens are kept between runs.
 pub trait TokenStore: Send + Sync {
     /// A token that lives at `now` and for a while longer.
-    fn get(&self, database: DatabaseId, access: PagesAccess, now: UnixMillis) -> Option<String>;
+    fn get(&self, database: DatabaseId, access: TokenPurpose, now: UnixMillis) -> Option<String>;
     /// Keeps a token.
-    fn put(&self, database: DatabaseId, access: PagesAccess, token: &SyncToken, now: UnixMillis);
+    fn put(&self, database: DatabaseId, access: TokenPurpose, token: &SyncToken, now: UnixMillis);
 }
 
 /// Keeps nothing: every run mints.
@@ -100,11 +100,11 @@ pub trait TokenStore: Send + Sync {
 pub struct NoTokens;
 
 impl TokenStore for NoTokens {
-    fn get(&self, _database: DatabaseId, _access: PagesAccess, _now: UnixMillis) -> Option<String> {
+    fn get(&self, _database: DatabaseId, _access: TokenPurpose, _now: UnixMillis) -> Option<String> {
         None
     }
 
-    fn put(&self, _database: DatabaseId, _access: PagesAccess, _token: &SyncToken, _now: UnixMillis) {}
+    fn put(&self, _database: DatabaseId, _access: TokenPurpose, _token: &SyncToken, _now: UnixMillis) {}
 }
 
 /// Pushes and pulls files at one hub, as one user.
@@ -195,7 +195,7 @@ impl PagesClient<'_> {
     async fn with_pages<T>(
         &self,
         target: &Target,
-        access: PagesAccess,
+        access: TokenPurpose,
         work: impl AsyncFn(&HubPages) -> Result<T>,
     ) -> Result<T> {
         let server = self.admin.server();

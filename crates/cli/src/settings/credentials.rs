@@ -8,7 +8,7 @@ use std::{
 
 use ferry_client::{
     ServerUrl,
-    pages::{PagesAccess, SyncToken, TokenStore},
+    pages::{SyncToken, TokenPurpose, TokenStore},
 };
 use ferry_types::{DatabaseId, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -134,13 +134,13 @@ impl SavedCredentials {
 const TOKEN_LIFE_LEFT_SECONDS: i64 = 120;
 
 impl TokenStore for SavedCredentials {
-    fn get(&self, database: DatabaseId, access: PagesAccess, now: UnixMillis) -> Option<String> {
+    fn get(&self, database: DatabaseId, access: TokenPurpose, now: UnixMillis) -> Option<String> {
         let mut server = self.server().ok()?;
         let stored = server.sync.get_mut(&database.to_string())?.remove(access.as_str())?;
         (stored.expires_unix > now.as_secs() + TOKEN_LIFE_LEFT_SECONDS).then_some(stored.token)
     }
 
-    fn put(&self, database: DatabaseId, access: PagesAccess, token: &SyncToken, now: UnixMillis) {
+    fn put(&self, database: DatabaseId, access: TokenPurpose, token: &SyncToken, now: UnixMillis) {
         let stored = StoredToken { token: token.token.clone(), expires_unix: token.expires_unix };
         let kept = self.change(|server| {
             for tokens in server.sync.values_mut() {
@@ -205,12 +205,12 @@ mod tests {
         let store = at(&dir, "http://a");
         let database = "db_3f2b9c1e-5d44-4a7b-8e11-0a6c7d902153".parse().unwrap();
         let token = SyncToken { token: "t".into(), expires_unix: 1000 };
-        store.put(database, PagesAccess::Write, &token, UnixMillis(0));
-        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(800_000)).as_deref(), Some("t"));
-        assert_eq!(store.get(database, PagesAccess::Read, UnixMillis(0)), None);
-        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(900_000)), None);
+        store.put(database, TokenPurpose::Write, &token, UnixMillis(0));
+        assert_eq!(store.get(database, TokenPurpose::Write, UnixMillis(800_000)).as_deref(), Some("t"));
+        assert_eq!(store.get(database, TokenPurpose::Read, UnixMillis(0)), None);
+        assert_eq!(store.get(database, TokenPurpose::Write, UnixMillis(900_000)), None);
         store.set_session(session("other user")).unwrap();
-        assert_eq!(store.get(database, PagesAccess::Write, UnixMillis(0)), None);
+        assert_eq!(store.get(database, TokenPurpose::Write, UnixMillis(0)), None);
     }
 
     #[test]

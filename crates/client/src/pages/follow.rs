@@ -6,7 +6,7 @@ use ferry_types::{Root, Tag};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    PagesAccess, PagesClient, PullOptions, Synchronised, Target,
+    PagesClient, PullOptions, Synchronised, Target, TokenPurpose,
     fetch::{BodyRequest, Receiving, VerifiedImage},
     http::{ChangesAnswer, HubPages, KnownVersion, VersionStream},
     install::{Afterwards, ImageToPlace, PlacedImage, Replaced, install_and_record},
@@ -87,7 +87,7 @@ impl PagesClient<'_> {
         let mut pause = PAUSE_MIN;
         loop {
             let before = following.lock().await.0.tag;
-            let ended = self.with_pages(&target, PagesAccess::Read, async |pages| {
+            let ended = self.with_pages(&target, TokenPurpose::Read, async |pages| {
                 let mut place = following.lock().await;
                 let (following, told) = &mut *place;
                 self.follow_stream(following, pages, *told).await

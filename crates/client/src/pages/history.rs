@@ -3,7 +3,7 @@
 use ferry_types::Tag;
 
 use super::{
-    PagesAccess, PagesClient, Target,
+    PagesClient, Target, TokenPurpose,
     http::{Forked, KeptVersion, PagesPushAnswer},
 };
 use crate::{ClientError, Result, admin::DatabaseName};
@@ -35,7 +35,7 @@ impl PagesClient<'_> {
     /// When the hub refuses.
     pub async fn versions(&self, database: &DatabaseName, most: usize) -> Result<Vec<KeptVersion>> {
         let target = self.named(database).await?;
-        self.with_pages(&target, PagesAccess::Read, async |pages| pages.versions(most).await).await
+        self.with_pages(&target, TokenPurpose::Read, async |pages| pages.versions(most).await).await
     }
 
     /// Makes the newest version of a database one with the pages of the one that `at` names.
@@ -44,7 +44,7 @@ impl PagesClient<'_> {
     /// When the hub refuses.
     pub async fn restore(&self, database: &DatabaseName, at: &str) -> Result<RestoredVersion> {
         let target = self.named(database).await?;
-        self.with_pages(&target, PagesAccess::Administer, async |pages| {
+        self.with_pages(&target, TokenPurpose::Administer, async |pages| {
             let mut before = pages.newest().await?;
             for _ in 0..ATTEMPTS_MAX {
                 match pages.restore(at, before).await? {
@@ -67,6 +67,6 @@ impl PagesClient<'_> {
     /// When the hub refuses.
     pub async fn fork(&self, database: &DatabaseName, name: &str, at: Option<&str>) -> Result<Forked> {
         let target = self.named(database).await?;
-        self.with_pages(&target, PagesAccess::Administer, async |pages| pages.fork(at, name).await).await
+        self.with_pages(&target, TokenPurpose::Administer, async |pages| pages.fork(at, name).await).await
     }
 }

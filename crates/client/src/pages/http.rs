@@ -70,14 +70,14 @@ pub(super) enum ChangesAnswer {
 /// What a push is answered with.
 pub(super) enum PagesPushAnswer {
     /// It is this version now.
-    Committed(Pushed),
+    Committed(PushedVersion),
     /// Somebody else was first.
     Moved(Current),
 }
 
 /// A committed push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pushed {
+pub(super) struct PushedVersion {
     pub(super) tag: Tag,
     pub(super) pages: u64,
 }
@@ -287,7 +287,10 @@ impl HubPages {
             return Err(self.refusal(response).await);
         }
         let document: PushedDocument = self.v1.document(response).await?;
-        Ok(PagesPushAnswer::Committed(Pushed { tag: parse_tag(&document.tag)?, pages: document.pages }))
+        Ok(PagesPushAnswer::Committed(PushedVersion {
+            tag: parse_tag(&document.tag)?,
+            pages: document.pages,
+        }))
     }
 
     /// The whole of an answer that is a success.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use ferry_types::{Root, Tag};
 
 use super::{
-    PagesAccess, PagesClient, Target,
+    PagesClient, Target, TokenPurpose,
     http::{ChangesAnswer, KnownVersion},
     local_file::{self, blocking},
 };
@@ -99,7 +99,7 @@ impl PagesClient<'_> {
     /// When the file cannot be read or was never synced.
     pub async fn status(&self, file: &Path) -> Result<FileStatus> {
         let (known, synced, target) = self.synced_file(file).await?;
-        let hub = self.with_pages(&target, PagesAccess::Read, async |pages| pages.newest().await).await;
+        let hub = self.with_pages(&target, TokenPurpose::Read, async |pages| pages.newest().await).await;
         let path = file.to_owned();
         let beside_bytes = blocking(move || crate::pages::file::bytes_beside(&path)).await;
         Ok(FileStatus {
@@ -160,7 +160,7 @@ impl PagesClient<'_> {
         drop(known);
         let at = synced.tag().map(|tag| tag.to_string());
         let is_hubs = self
-            .with_pages(&target, PagesAccess::Read, async |pages| {
+            .with_pages(&target, TokenPurpose::Read, async |pages| {
                 match pages.changes(KnownVersion::Root(root), at.as_deref(), Some("1")).await {
                     Ok(ChangesAnswer::None(_)) => Ok(Some(true)),
                     Ok(ChangesAnswer::Body(..) | ChangesAnswer::Unknown(..)) => Ok(Some(false)),

@@ -6,7 +6,7 @@ use ferry_types::{DatabaseKind, PageSize, Root, Tag};
 use hyper::body::Incoming;
 
 use super::{
-    PagesAccess, PagesClient, Synchronised, Target,
+    PagesClient, Synchronised, Target, TokenPurpose,
     conflict::ConflictAdvice,
     fetch::{BodyRequest, Receiving, VerifiedImage},
     http::{ChangesAnswer, Current, HubPages, KnownVersion},
@@ -68,7 +68,7 @@ impl PagesClient<'_> {
         check_target(file)?;
         local_file::check_state(file.to_owned()).await?;
         let target = self.target(file, named).await?;
-        self.with_pages(&target, PagesAccess::Read, async |pages| {
+        self.with_pages(&target, TokenPurpose::Read, async |pages| {
             let (target, options) = (&target, &options);
             let pulling =
                 Pulling { file, target, pages, options, afterwards: Afterwards::End, recovers: false };

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use ferry_types::{DatabaseKind, Root, Tag};
 
 use super::{
-    PagesAccess, PagesClient, Synchronised, Target,
+    PagesClient, Synchronised, Target, TokenPurpose,
     conflict::ConflictAdvice,
     http::{ChangesAnswer, Current, HubPages, KnownVersion, PagesPushAnswer},
     local_file::{self, blocking},
@@ -95,7 +95,7 @@ impl PagesClient<'_> {
         // Lent to whatever attempt is made: a fresh token makes a second one.
         let known = tokio::sync::Mutex::new(Some(known));
         let pushed = self
-            .with_pages(target, PagesAccess::Write, async |pages| {
+            .with_pages(target, TokenPurpose::Write, async |pages| {
                 let mut place = known.lock().await;
                 let taken = place.take().expect("BUG: an attempt gives the image back");
                 let pushing = Pushing { file, target, pages, options };
@@ -120,11 +120,11 @@ impl PagesClient<'_> {
         let now = self.clock.now();
         let kept = |access| self.tokens.get(target.id, access, now).is_some();
         let Some(base) = self.base_of(target, known.synced.as_ref()) else { return Ok(None) };
-        let only_reads = !kept(PagesAccess::Write) && kept(PagesAccess::Read);
+        let only_reads = !kept(TokenPurpose::Write) && kept(TokenPurpose::Read);
         if base.root != known.root && !only_reads {
             return Ok(None);
         }
-        self.with_pages(target, PagesAccess::Read, async |pages| {
+        self.with_pages(target, TokenPurpose::Read, async |pages| {
             if let Some(tag) = base.tag()
                 && let ChangesAnswer::None(tag) = pages.changes(KnownVersion::Tag(tag), None, None).await?
             {
