@@ -11,6 +11,7 @@ use std::{
 };
 
 use ferry_testkit::{dump::assert_equal, sample};
+use rusqlite::Connection;
 use serde_json::Value;
 
 use super::sync::{ada, second_machine};
@@ -91,14 +92,18 @@ fn broken_transfers_go_on_with_what_is_missing() {
     let hub = hub();
     let (one, two) = (ada(&hub), second_machine(&hub));
     let file = one.file("app.db");
-    sample::standard(&file, 40_000, 3);
+    sample::standard(&file, 10, 3);
+    std::fs::copy(&file, one.file("whole.db")).unwrap();
+    let grow = |name: &str| sample::append(&mut Connection::open(one.file(name)).unwrap(), 40_000, 4);
+    grow("whole.db");
     one.ok(&["db", "create", "whole"]);
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap()["wire_bytes"].as_u64().unwrap();
-    let whole = json(&one.ok(&["push", "app.db", "whole", "--json"]));
-    std::fs::remove_file(one.file("app.db-ferry")).unwrap();
+    let whole = json(&one.ok(&["push", "whole.db", "whole", "--json"]));
 
     let cable = Cable::cut_after(hub.address(), Way::Up, whole / 2, 2);
     let cut = one.clone().env("FERRY_SERVER", &cable.url()).env("FERRY_TOKEN", &session(&one));
+    cut.ok(&["push", "app.db", "app"]);
+    grow("app.db");
     let last = json(&cut.ok(&["push", "app.db", "app", "--json"]));
     assert!(last < whole * 3 / 4, "{last} of {whole} were sent the last time");
     assert!(cable.carried() < whole * 2, "{} of {whole}", cable.carried());

@@ -94,7 +94,7 @@ impl PushBase {
 
     /// Whether a body over it may name staged pages, which a full one must not do out of order.
     const fn takes_staged(&self) -> bool {
-        !matches!(self, Self::Whole(_))
+        matches!(self, Self::Base { .. } | Self::Hubs { .. })
     }
 }
 
@@ -123,7 +123,7 @@ impl Sending<'_> {
             Ok(split) => split,
             Err(error) => return (known, Err(error)),
         };
-        let full = rest.len() == total && matches!(self.over, PushBase::Empty) || !self.over.takes_staged();
+        let full = !self.over.takes_staged();
         let header = self.header(&known, full);
         let sent = Arc::new(Sent::default());
         let (pieces, body) = mpsc::channel(PIECES_WAITING);
