@@ -152,15 +152,6 @@ fn the_page_of_installing_can_be_followed() {
     );
 }
 
-#[test]
-fn the_page_of_backups_can_be_followed() {
-    let followed = follow("docs/backup.md");
-    let told = &followed.output.stdout;
-    assert!(told.contains("ready\thttp://127.0.0.1:"), "{told}");
-    assert_eq!(size(&followed.ferry, "notes-backup.db"), size(&followed.ferry, "notes.db"));
-    assert!(followed.ferry.file("rehearsal/control.db").is_file());
-}
-
 // Verifies: OPR-77
 #[test]
 fn the_pages_of_upgrading_and_watching_can_be_followed() {
