@@ -7,8 +7,8 @@ use crate::support::options;
 const HEADERS: &str = "authorization,content-type,last-event-id,connect-protocol-version,connect-timeout-ms,\
     grpc-timeout,x-grpc-web,x-user-agent,x-request-id,x-client-id,ferry-key,ferry-owner,x-edgepod-key,x-edgepod-session-id,\
     x-edgepod-reactive,ferry-session-id,ferry-reactive,ferry-min-seq,idempotency-key,if-match,if-none-match,range";
-const EXPOSED: &str =
-    "x-request-id,ferry-owner,ferry-seq,etag,retry-after,grpc-status,grpc-message,grpc-status-details-bin";
+const EXPOSED: &str = "x-request-id,ferry-owner,ferry-seq,etag,retry-after,grpc-status,grpc-message,grpc-status-details-bin,\
+     ferry-level,ferry-page-size,ferry-page-count";
 
 fn preflight(hub: &ferry_testkit::Hub, path: &str, origin: &str) -> Response {
     let headers = [

@@ -156,7 +156,8 @@ fn the_archive_is_installed_and_taken_away_again() {
 fn an_archive_that_was_changed_is_not_installed() {
     let Some(made) = made_archive() else { return };
     let archive = format!("{}.tar.gz", name(made));
-    let harms: [(&str, &dyn Fn(&Path)); 3] = [
+    type Harm<'a> = &'a dyn Fn(&Path);
+    let harms: [(&str, Harm<'_>); 3] = [
         ("is not what SHA256SUMS says", &|folder| {
             let mut bytes = fs::read(folder.join(&archive)).unwrap();
             let middle = bytes.len() / 2;

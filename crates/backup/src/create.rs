@@ -26,7 +26,7 @@ use crate::{
 /// What a snapshot that begins is to be.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot {
-    /// Its name.
+    /// Its name, unless the newest of its scope sorts behind it: then a later one.
     pub id: SnapshotId,
     /// The moment, in Unix milliseconds.
     pub time_ms: i64,
@@ -73,13 +73,14 @@ impl<'a> SnapshotWriter<'a> {
                 other => other?,
             }
         }
-        let mut manifest = Manifest::new(new.id, new.time_ms, new.scope);
+        let id = newest.as_ref().map_or(new.id, |newest| new.id.after(newest.id));
+        let mut manifest = Manifest::new(id, new.time_ms, new.scope);
         manifest.hub_id.clone_from(&repository.identity().hub_id);
         manifest.hub_version.clone_from(&new.hub_version);
         Ok(Self {
             repository,
             manifest,
-            packs: Packs::new(new.id, &new.spool)?,
+            packs: Packs::new(id, &new.spool)?,
             entries: Vec::new(),
             last,
             last_id: newest.map(|newest| newest.id),

@@ -31,6 +31,13 @@ impl SnapshotId {
         Self { seconds: now.as_secs().clamp(SECONDS.start, SECONDS.end - 1), random }
     }
 
+    /// The same, or one that sorts behind `last`: of two in one second the later one would not, nor after a clock that was
+    /// ahead was set right.
+    #[must_use]
+    pub fn after(self, last: Self) -> Self {
+        Self { seconds: self.seconds.max((last.seconds + 1).min(SECONDS.end - 1)), ..self }
+    }
+
     /// The moment, to the second.
     #[must_use]
     pub const fn seconds(self) -> i64 {
@@ -195,7 +202,10 @@ mod tests {
         ] {
             assert!(bad.parse::<SnapshotId>().is_err(), "{bad}");
         }
+        let again = SnapshotId::new(UnixMillis(1_795_916_520_000), 0);
+        assert!(again < id && again.after(id) > id, "of one second");
         let later = SnapshotId::new(UnixMillis(1_795_916_521_000), 0);
+        assert_eq!(later.after(id), later);
         assert!(later > id && later.to_string() > id.to_string());
     }
 

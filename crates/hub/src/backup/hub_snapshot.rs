@@ -67,7 +67,7 @@ impl Backups {
                     target.succeeded(&manifest);
                     metrics::counter!("ferry_backup_bytes_total").increment(manifest.new_bytes);
                     taken.push(json!({
-                        "id": id.to_string(), "new_bytes": manifest.new_bytes, "target": target.url(),
+                        "id": manifest.id.to_string(), "new_bytes": manifest.new_bytes, "target": target.url(),
                         "databases": manifest.database_count, "bytes": manifest.bytes,
                     }));
                 }
