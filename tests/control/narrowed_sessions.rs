@@ -9,7 +9,7 @@ use crate::support::{Place, refused};
 /// RPCs that need no session.
 const PUBLIC: [&str; 5] = ["Signup", "Login", "StartOAuth", "CompleteOAuth", "ResetPassword"];
 /// RPCs that take the operator token alone.
-const OPERATOR: [&str; 7] = [
+const OPERATOR: [&str; 12] = [
     "GetServerInfo",
     "ListSigningKeys",
     "RotateSigningKey",
@@ -17,6 +17,11 @@ const OPERATOR: [&str; 7] = [
     "CreateUser",
     "DisableUser",
     "IssuePasswordReset",
+    "CreateBackup",
+    "VerifyBackup",
+    "PruneBackups",
+    "GetJob",
+    "CancelJob",
 ];
 
 /// Every RPC of Ferry's service that takes a session, and whether it only reads.

@@ -314,6 +314,16 @@ fn another_schema_version_ends_the_start_without_changing_files() {
     let version: i64 = control_db(&hub).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let set = |version: i64| control_db(&hub).pragma_update(None, "user_version", version).unwrap();
     set(version + 1);
+    // A newer one is only in the way of programs that may no longer write it.
+    let readers = |version: i64| {
+        control_db(&hub)
+            .execute("UPDATE _ferry_meta SET value = ?1 WHERE key = 'min_reader'", [version])
+            .unwrap()
+    };
+    let min_reader: i64 = control_db(&hub)
+        .query_row("SELECT value FROM _ferry_meta WHERE key = 'min_reader'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(readers(version + 1), 1);
     let before = fs::read(hub.data_dir().join("control.db")).unwrap();
     names(&must_fail(options().data_dir(hub.data_dir())), &["control.db"]);
     assert_eq!(fs::read(hub.data_dir().join("control.db")).unwrap(), before);
@@ -326,6 +336,7 @@ fn another_schema_version_ends_the_start_without_changing_files() {
         assert_eq!(fs::read(hub.data_dir().join("control.db")).unwrap(), before);
     }
     set(version);
+    readers(min_reader);
     let _hub = options().data_dir(hub.data_dir()).env("AUTO_MIGRATE", "false").start();
 }
 

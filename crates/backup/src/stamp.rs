@@ -9,7 +9,7 @@ use ferry_core::{
     records::{RecordMaintenance as _, maintenance::begin_epoch, sqlite::SqliteRecords},
 };
 use ferry_protocol::ops::EpochPolicy;
-use ferry_sqlite::{NativeSql, connection, writer::seq_of};
+use ferry_sqlite::{NativeSql, connection, meta::seq_of};
 use ferry_types::{Seq, UnixMillis};
 use rusqlite::Connection;
 

@@ -33,7 +33,7 @@ pub use self::{
     bare::{BareTransfer, bare_pull, bare_push},
     follow::{FollowEvent, FollowOptions},
     history::RestoredVersion,
-    http::{Forked, KeptVersion},
+    http::{ForkedDatabase, KeptVersion},
     inspect::{FileDifference, FileStatus, TableDifference, Verification},
     pull::PullOptions,
     push::PushOptions,

@@ -20,7 +20,7 @@ mod wakeup;
 pub use actor::{Actor, Commit, Committed, ExclusiveWriter, WriterLease};
 pub use capture::{Capture, CaptureSettings, Follower};
 pub use database::{ConnectionGuard, Database, Recheck, main_of};
-pub use ferry_sqlite::writer::seq_of;
+pub use ferry_sqlite::meta::seq_of;
 pub use files::{
     CONNECTION_DESCRIPTORS, DatabaseFiles, FileLimits, FilePermit, OpenFiles, SHARED_DESCRIPTORS,
 };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_sqlite::writer::seq_of;
+use ferry_sqlite::meta::seq_of;
 use ferry_types::{Error, Reason, Result, Seq, limits::MIN_SEQ_WAIT_MAX_MS};
 
 use crate::{Database, Models};

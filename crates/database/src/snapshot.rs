@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use ferry_sqlite::{NativeSql, connection::open_reader, writer::seq_of};
+use ferry_sqlite::{NativeSql, connection::open_reader, meta::seq_of};
 use ferry_types::{Error, Seq, limits::LEASE_MAX_MS};
 use rusqlite::Connection;
 use tokio::time::Instant;

@@ -13,7 +13,7 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use crate::{Error, NativeSql, Result, connection, fault, folder, sidecars, writer::seq_of};
+use crate::{Error, NativeSql, Result, connection, fault, folder, meta::seq_of, sidecars};
 
 /// What the names of copies end with.
 const SUFFIX: &str = ".db";

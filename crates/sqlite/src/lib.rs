@@ -9,7 +9,7 @@ pub mod fault;
 mod ffi;
 pub mod folder;
 pub mod memory;
-mod meta;
+pub mod meta;
 pub mod migrate;
 pub mod pages;
 pub mod sidecars;

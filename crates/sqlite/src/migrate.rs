@@ -2,7 +2,7 @@
 //! reached is kept in `PRAGMA user_version`; beside it, in `_ferry_meta`, the oldest schema whose program may still write the
 //! file, so that a program may be put back to an earlier one.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::{Error, Result};
 
@@ -82,7 +82,11 @@ pub fn run(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
     }
     let done = version(connection)?;
     for (index, migration) in migrations.iter().enumerate().skip(done) {
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have opened the file at the same moment.
+        if version(&transaction)? > index {
+            continue;
+        }
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", index + 1)?;
         transaction.commit()?;

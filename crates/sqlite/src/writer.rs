@@ -11,7 +11,7 @@ use std::{
 };
 
 use ferry_types::{Reason, Seq};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 pub use lent::LentWriter;
 
@@ -84,16 +84,6 @@ pub struct Applied<E> {
     pub seq: Option<Seq>,
     /// What subscribers must learn.
     pub effects: Vec<E>,
-}
-
-/// The newest commit that the file behind `sql` shows.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn seq_of(sql: &NativeSql<'_>) -> Result<Seq> {
-    let select = "SELECT value FROM _ferry_meta WHERE key = 'seq'";
-    let value = sql.0.prepare_cached(select)?.query_row([], |row| row.get(0)).optional()?;
-    Ok(Seq(value.unwrap_or(0)))
 }
 
 impl Writer {

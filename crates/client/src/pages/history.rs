@@ -4,7 +4,7 @@ use ferry_types::Tag;
 
 use super::{
     PagesClient, Target, TokenPurpose,
-    http::{Forked, KeptVersion, PagesPushAnswer},
+    http::{ForkedDatabase, KeptVersion, PagesPushAnswer},
 };
 use crate::{ClientError, Result, admin::DatabaseName};
 
@@ -65,7 +65,12 @@ impl PagesClient<'_> {
     ///
     /// # Errors
     /// When the hub refuses.
-    pub async fn fork(&self, database: &DatabaseName, name: &str, at: Option<&str>) -> Result<Forked> {
+    pub async fn fork(
+        &self,
+        database: &DatabaseName,
+        name: &str,
+        at: Option<&str>,
+    ) -> Result<ForkedDatabase> {
         let target = self.named(database).await?;
         self.with_pages(&target, TokenPurpose::Administer, async |pages| pages.fork(at, name).await).await
     }

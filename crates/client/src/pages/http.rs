@@ -126,7 +126,7 @@ struct VersionsDocument {
 
 /// A database that a fork made.
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
-pub struct Forked {
+pub struct ForkedDatabase {
     /// Its id.
     pub id: String,
     /// Its name.
@@ -224,7 +224,7 @@ impl HubPages {
     }
 
     /// Makes a new database of a version.
-    pub(super) async fn fork(&self, at: Option<&str>, name: &str) -> Result<Forked> {
+    pub(super) async fn fork(&self, at: Option<&str>, name: &str) -> Result<ForkedDatabase> {
         let question = match at {
             Some(at) => json!({"at": at, "name": name}),
             None => json!({"name": name}),

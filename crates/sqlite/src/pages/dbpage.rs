@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, StatementStatus, limits::Limit};
 use crate::{
     Error, NativeSql, Result,
     connection::{BUSY_TIMEOUT, open_file},
-    writer::seq_of,
+    meta::seq_of,
 };
 
 /// Longest value that a connection may build: more than any page.

@@ -58,10 +58,12 @@ impl Target {
         match self {
             Self::Stream => PagesAccess::Follow,
             Self::Staged => PagesAccess::Write,
-            Self::Restore => PagesAccess::Restore,
-            Self::Fork => PagesAccess::Fork,
+            Self::Restore if *method == Method::POST => PagesAccess::Restore,
+            Self::Fork if *method == Method::POST => PagesAccess::Fork,
             Self::Pages if *method == Method::POST => PagesAccess::Write,
-            Self::File | Self::Pages | Self::Versions | Self::Reconcile => PagesAccess::Read,
+            Self::File | Self::Pages | Self::Versions | Self::Reconcile | Self::Restore | Self::Fork => {
+                PagesAccess::Read
+            }
         }
     }
 }

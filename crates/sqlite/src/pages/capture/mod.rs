@@ -31,9 +31,9 @@ pub use slot::CaptureSlot;
 pub(super) use state::Captured;
 
 use noted::NotedFile;
-use state::State;
-use step::{Step, is_page};
-use wal::{Position, Wal};
+use state::CaptureState;
+use step::{CaptureStep, is_page};
+use wal::{Wal, WalPosition};
 
 use super::{Replica, VersionInfo, dbpage::Snapshot, identity, replica::lock, retain};
 use crate::{Error, Result, fault};
@@ -91,11 +91,11 @@ impl Replica {
         outcome
     }
 
-    fn advance(&self, index: &Connection, state: &mut State) -> Result<Option<VersionInfo>> {
+    fn advance(&self, index: &Connection, state: &mut CaptureState) -> Result<Option<VersionInfo>> {
         if identity::inode(&self.main)? != state.inode {
             return Err(Error::Damaged("main.db was replaced".into()));
         }
-        let position = Position::now(&self.main, self.captured().committed_frames())?;
+        let position = WalPosition::now(&self.main, self.captured().committed_frames())?;
         let Some(wal) = Wal::open(&self.main)? else { return Ok(None) };
         if !wal.has_after(state.known_frames(&wal))? {
             return Ok(None);
@@ -119,7 +119,7 @@ impl Replica {
             Some(wal) => wal.pages_after(state.known_frames(&wal))?,
             None => BTreeSet::new(),
         };
-        let step = Step {
+        let step = CaptureStep {
             index,
             segments: &self.segments,
             history_bytes: retain::budget(&self.config, &base),
@@ -152,7 +152,7 @@ impl Replica {
         Err(Error::Damaged(format!("page {page} is not what the index says")))
     }
 
-    fn retain(&self, index: &Connection, state: &mut State) {
+    fn retain(&self, index: &Connection, state: &mut CaptureState) {
         let now = self.clock.now().0;
         if now.saturating_sub(state.retained_ms).abs() < RETAIN_EVERY_MS {
             return;
@@ -223,7 +223,7 @@ impl Replica {
     }
 
     /// Notes how main.db was left.
-    fn note(&self, index: &Connection, state: &State, is_moved: bool) {
+    fn note(&self, index: &Connection, state: &CaptureState, is_moved: bool) {
         if self.is_broken() {
             return;
         }

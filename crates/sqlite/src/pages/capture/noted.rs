@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::wal::{Position, Salts, Wal};
+use super::wal::{Salts, Wal, WalPosition};
 use crate::{
     Result,
     pages::{identity, index},
@@ -18,7 +18,7 @@ pub(super) struct NotedFile {
     /// Device, inode, size and times of the file.
     file: String,
     /// `None`: the WAL was empty.
-    position: Option<Position>,
+    position: Option<WalPosition>,
     /// Whether all of the WAL had been moved into the file, so that it may have been started over since.
     is_moved: bool,
 }
@@ -36,7 +36,7 @@ pub(super) enum Unknown {
 
 impl NotedFile {
     /// main.db as it is now; its WAL is known up to `position`.
-    pub(super) fn now(main: &Path, position: Option<Position>, is_moved: bool) -> Result<Self> {
+    pub(super) fn now(main: &Path, position: Option<WalPosition>, is_moved: bool) -> Result<Self> {
         let file = identity::file(main)?.unwrap_or_default();
         Ok(Self { file, position, is_moved: is_moved || position.is_none() })
     }
@@ -45,7 +45,7 @@ impl NotedFile {
         let Self { file, position, is_moved } = self;
         let wal = position.map_or_else(
             || "- 0".to_owned(),
-            |Position { salts, frames }| format!("{:016x} {frames}", u64::from_be_bytes(salts)),
+            |WalPosition { salts, frames }| format!("{:016x} {frames}", u64::from_be_bytes(salts)),
         );
         index::set_meta(index, KEY, &format!("{file} / {wal} {}", u8::from(*is_moved)))
     }
@@ -60,7 +60,9 @@ impl NotedFile {
             return Ok(Unknown::All);
         }
         Ok(match (wal.map(Wal::salts), self.position) {
-            (Some(found), Some(Position { salts, frames })) if found == salts => Unknown::FramesAfter(frames),
+            (Some(found), Some(WalPosition { salts, frames })) if found == salts => {
+                Unknown::FramesAfter(frames)
+            }
             (Some(_), _) if self.is_moved => Unknown::FramesAfter(0),
             (None, _) if self.is_moved => Unknown::Nothing,
             _ => Unknown::All,
@@ -76,7 +78,7 @@ fn parse(text: &str) -> Option<NotedFile> {
         "-" => None,
         hex => {
             let salts: Salts = u64::from_str_radix(hex, 16).ok()?.to_be_bytes();
-            Some(Position { salts, frames })
+            Some(WalPosition { salts, frames })
         }
     };
     Some(NotedFile { file: file.to_owned(), position, is_moved: is_moved == "1" })
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_read_back() {
-        for position in [None, Some(Position { salts: [0, 1, 2, 3, 4, 5, 6, 255], frames: 77 })] {
+        for position in [None, Some(WalPosition { salts: [0, 1, 2, 3, 4, 5, 6, 255], frames: 77 })] {
             for is_moved in [true, false] {
                 let noted = NotedFile { file: "1:2 3 4.5 6.7".into(), position, is_moved };
                 let index = Connection::open_in_memory().unwrap();

@@ -15,8 +15,8 @@ use super::{
     noted::{NotedFile, Unknown},
     scan::with_leaves,
     seq_of,
-    step::{Step, is_page},
-    wal::{Position, Wal},
+    step::{CaptureStep, is_page},
+    wal::{Wal, WalPosition},
 };
 use crate::{
     Error, Result, fault,
@@ -51,7 +51,7 @@ struct Opening<'a> {
     present: Snapshot,
     seq: u64,
     /// Where the WAL was before R1.
-    position: Option<Position>,
+    position: Option<WalPosition>,
     wal: Option<Wal>,
 }
 
@@ -76,7 +76,7 @@ impl Replica {
         let recovered = recover::or_rebuilt(&dir, clock.now(), |segments, now| {
             let index = index::open_writer(&dir.join("index.db"))?;
             index::relax(&index, true)?;
-            position = Position::now(&main, committed_frames)?;
+            position = WalPosition::now(&main, committed_frames)?;
             let Some(present) = main.exists().then(|| Snapshot::open_held(&main)).transpose()? else {
                 return Ok(Some(empty(index, segments)));
             };
@@ -137,8 +137,8 @@ impl Opening<'_> {
         Ok(Some(info))
     }
 
-    fn step<'s>(&'s self, base: &'s VersionInfo) -> Step<'s> {
-        Step {
+    fn step<'s>(&'s self, base: &'s VersionInfo) -> CaptureStep<'s> {
+        CaptureStep {
             index: &self.index,
             segments: &self.segments,
             history_bytes: retain::budget(self.config, base),

@@ -4,20 +4,20 @@ use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
 use rusqlite::Connection;
 
-use super::wal::{Position, Wal};
+use super::wal::{Wal, WalPosition};
 
 /// How versions come of a database that the hub writes.
 pub(in crate::pages) struct Captured {
     /// Frames that the writer has committed to the WAL, as far as it told.
     committed_frames: Arc<AtomicU64>,
     /// ChangedPages by whoever holds the index's writing connection.
-    state: Mutex<State>,
+    state: Mutex<CaptureState>,
 }
 
 /// Where it stands.
-pub(super) struct State {
+pub(super) struct CaptureState {
     /// Up to where the WAL is known; `None`: from its beginning nothing is.
-    pub(super) position: Option<Position>,
+    pub(super) position: Option<WalPosition>,
     /// The connection that R2 will use.
     pub(super) spare: Option<Connection>,
     /// Device and inode of main.db.
@@ -29,10 +29,10 @@ pub(super) struct State {
 impl Captured {
     pub(super) fn new(
         committed_frames: Arc<AtomicU64>,
-        position: Option<Position>,
+        position: Option<WalPosition>,
         inode: Option<(u64, u64)>,
     ) -> Self {
-        let state = State { position, spare: None, inode, retained_ms: 0 };
+        let state = CaptureState { position, spare: None, inode, retained_ms: 0 };
         Self { committed_frames, state: Mutex::new(state) }
     }
 
@@ -40,12 +40,12 @@ impl Captured {
         &self.committed_frames
     }
 
-    pub(super) const fn state(&self) -> &Mutex<State> {
+    pub(super) const fn state(&self) -> &Mutex<CaptureState> {
         &self.state
     }
 }
 
-impl State {
+impl CaptureState {
     /// Frames of this WAL that are known.
     pub(super) fn known_frames(&self, wal: &Wal) -> u64 {
         self.position.filter(|known| known.salts == wal.salts()).map_or(0, |known| known.frames)

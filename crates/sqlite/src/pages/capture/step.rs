@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// From which version to which.
-pub(super) struct Step<'a> {
+pub(super) struct CaptureStep<'a> {
     pub(super) index: &'a Connection,
     pub(super) segments: &'a Segments,
     /// Bytes of before-images that are kept.
@@ -32,7 +32,7 @@ pub(super) type ReadBefore<'a> = dyn FnMut(PageNo, &Leaf, &mut Vec<u8>) -> Resul
 /// A page and its new leaf.
 pub(super) type ChangedPages = Vec<(PageNo, Leaf)>;
 
-impl Step<'_> {
+impl CaptureStep<'_> {
     /// Of the pages that may differ, those that do.
     pub(super) fn changed(&self, mut candidates: BTreeSet<PageNo>) -> Result<ChangedPages> {
         let count = self.next.page_count();

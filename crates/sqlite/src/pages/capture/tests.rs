@@ -251,6 +251,6 @@ fn the_hubs_own_tables_have_the_number_of_the_version() {
     let file = dir.path().join("copy.db");
     std::fs::write(&file, served(&replica.pin()).concat()).unwrap();
     let copy = Connection::open(&file).unwrap();
-    assert_eq!(crate::writer::seq_of(&NativeSql(&copy)).unwrap().0, info.version);
+    assert_eq!(crate::meta::seq_of(&NativeSql(&copy)).unwrap().0, info.version);
     assert_eq!(copy.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
 }

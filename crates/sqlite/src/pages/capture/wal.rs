@@ -33,12 +33,12 @@ pub(super) struct Wal {
 
 /// Up to where the frames of a WAL are known; perhaps less far than they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct WalPosition {
     pub(super) salts: Salts,
     pub(super) frames: u64,
 }
 
-impl Position {
+impl WalPosition {
     /// Where the WAL of `main` is before a snapshot begins: `committed` frames are visible by then. `None`: it is empty.
     pub(super) fn now(main: &Path, committed: &AtomicU64) -> Result<Option<Self>> {
         // In this order: a WAL is started over only after its frames were counted as none.
