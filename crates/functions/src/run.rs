@@ -15,6 +15,8 @@ use crate::{
 
 /// Calls between two looks at a context's heap.
 const CALLS_PER_HEAP_LOOK: u32 = 256;
+/// CPU that a call needs at least to fill a heap.
+const FILLING_CPU_US: u64 = 10_000;
 /// A call of so much CPU may have made a large heap: it is looked at, too.
 const HEAP_LOOK_CPU_US: u64 = 20_000;
 /// A context whose heap is larger after a call is not kept: it would cost more than making it anew.
@@ -93,12 +95,14 @@ impl ContextCall {
         Step::Done(self.outcome(result))
     }
 
-    /// Whether null was thrown; then by the engine, as it looks, if the heap is full.
+    /// Whether null was thrown; then by the engine, as it looks, if the heap is full, or the call has worked long enough to
+    /// have filled it: what a call has filled is free again once it has thrown.
     fn null_thrown(&self, result: Settled) -> (Settled, bool) {
         let is_null =
             matches!(&result, Err(CallFailure::Thrown { message, .. }) if message == thrown::NULL_THROWN);
         let limit = u64::try_from(self.instance.code.limits.heap_bytes).unwrap_or(u64::MAX);
-        if is_null && self.heap_bytes() > limit / 2 {
+        let has_worked = self.instance.state.meter.used_us() > FILLING_CPU_US;
+        if is_null && (has_worked || self.heap_bytes() > limit / 2) {
             return (Err(CallFailure::Limit(Limit::Memory)), true);
         }
         (result, is_null)

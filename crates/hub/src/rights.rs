@@ -140,6 +140,8 @@ mod tests {
         ("a push over /sync", "yny4n"),
         ("a pull over /sync", "yny4n"),
         ("reading pages", "yny4n"),
+        ("pushing pages", "yny4n"),
+        ("administering pages", "yny4y"),
         ("reading events", "yyyyn"),
         ("appending events", "yyyyn"),
         ("administering event stores", "yny4y"),

@@ -7,7 +7,10 @@ use axum::{extract::Request, response::Response};
 use super::{api, maintenance, route, service::PagesService};
 use crate::{
     hub::Hub,
-    metric_help::{Metric, MetricKind::Counter},
+    metric_help::{
+        Metric,
+        MetricKind::{Counter, Histogram},
+    },
     shell::Shell,
 };
 
@@ -18,6 +21,8 @@ impl Shell for PagesService {
             "ferry_pages_bodies_total",
             "Bodies of pages that were asked for, by whether they were kept.",
         ),
+        (Histogram, "ferry_pages_capture_seconds", "Time of a capture of what was committed to a database."),
+        (Counter, "ferry_pages_captures_total", "Captures that made a version."),
         (Counter, "ferry_pages_sessions_total", "Sessions of page sync, by direction."),
     ];
 
