@@ -3,9 +3,20 @@ set -eu
 served=
 started=
 trap 'test -z "$served$started" || kill $served $started' EXIT
-# Where a hub will listen that what starts before it must know of.
+# Where a hub will listen that what starts before it must know of. Below 32768, where the system gives ports to nobody
+# who only asks for a free one, as the tests beside this one do.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 - << 'END'
+import random, socket
+while True:
+    port = random.randrange(10240, 32768)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    print(port)
+    break
+END
 }
 PORT=$(free_port)
 OTHER_PORT=$(free_port)
@@ -16,7 +27,9 @@ serving() {
         kill "$served"
         wait "$served" || true
     fi
-    "$@" > serve.log 2>&1 &
+    # Here, since the child may come to it only after what the last hub said has been found.
+    : > serve.log
+    "$@" >> serve.log 2>&1 &
     served=$!
     until grep -q ' listens on ' serve.log; do
         kill -0 "$served" || { cat serve.log >&2; exit 1; }
@@ -35,7 +48,8 @@ detached() {
 
 # Runs what goes on for ever until its first line, which is shown.
 first_line() {
-    "$@" > line.log &
+    : > line.log
+    "$@" >> line.log &
     local pid=$!
     until [ -s line.log ]; do
         kill -0 "$pid"

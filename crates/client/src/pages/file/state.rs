@@ -280,8 +280,10 @@ impl SyncState {
 
 /// Whether a file is such a state, or new: nothing is written into a database of others that has the name.
 fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let (ours, all): (u32, u32) = connection.query_row(
+    // Both in one snapshot: another process may be making it.
+    let snapshot = connection.unchecked_transaction()?;
+    let version: i64 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let (ours, all): (u32, u32) = snapshot.query_row(
         "SELECT count(*) FILTER (WHERE type = 'table' AND name IN ('synced', 'pending', 'leaves', 'tree')), count(*)
          FROM sqlite_schema",
         [],
@@ -373,6 +375,22 @@ mod tests {
         let state = SyncState::open(&file).unwrap().unwrap();
         assert_eq!(state.synced().unwrap(), Some(synced(Some(7))));
         assert!(state.row(RowKey { level: 0, row: 0 }).unwrap().is_empty());
+    }
+
+    /// `ferry wait` looks while `ferry follow` makes it.
+    #[test]
+    fn a_state_that_many_make_at_once_is_foreign_to_none() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let file = dir.path().join(format!("{round}.db"));
+            std::thread::scope(|scope| {
+                let makers: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| SyncState::create(&file).map(drop))).collect();
+                for maker in makers {
+                    maker.join().unwrap().unwrap();
+                }
+            });
+        }
     }
 
     #[test]
