@@ -80,3 +80,52 @@ fn what_a_damaged_pack_held_is_stored_anew() {
     let (healed, _) = backed.back_up();
     backed.operator().ok(&["backup", "verify", &healed]);
 }
+
+// Prune kept the newest one, whose pack had a wrong byte, and removed those that restored.
+// Verifies: OPR-09, OPR-10
+#[test]
+fn a_damaged_backup_takes_the_place_of_none_that_restores() {
+    let backed = Backed::with(|options| options.arg("--backup-keep=last=1"));
+    let packs = || objects(backed.target.path()).into_iter().filter(|path| path.starts_with("packs/"));
+    let listed = || backed.operator().ok(&["backup", "list"]);
+    backed.write(0);
+    let (old, _) = backed.back_up();
+    backed.operator().ok(&["backup", "verify", &old]);
+    let before: Vec<String> = packs().collect();
+    backed.write(1);
+    let (damaged, _) = backed.back_up();
+    for object in packs().filter(|path| !before.contains(path)) {
+        let path = backed.target.path().join(object);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    // Nobody knows of it yet; and then somebody does.
+    for code in [0, 12] {
+        let _ = backed.operator().run(&["backup", "prune"]);
+        let _ = backed.operator().run(&["backup", "prune", "--target", &backed.url(), "--keep", "last=1"]);
+        assert!(listed().contains(&old), "{}", listed());
+        assert_eq!(backed.operator().run(&["backup", "schedule"]).code, Some(code));
+        backed.operator().fails(11, &["backup", "verify"]);
+    }
+    for list in [listed(), backed.operator().ok(&["backup", "list", "--target", &backed.url()])] {
+        let row = list.lines().find(|line| line.contains(&damaged)).unwrap();
+        assert!(row.contains("damaged"), "{list}");
+    }
+    let backed = backed.restarted_with(|options| options);
+    let told = backed.operator().fails(12, &["backup", "schedule"]);
+    assert!(told.contains("damaged"), "{told}");
+    backed.write(2);
+    let (new, _) = backed.back_up();
+    backed.operator().ok(&["backup", "schedule"]);
+    backed.operator().ok(&["backup", "prune"]);
+    let list = backed.operator().ok(&["backup", "list"]);
+    assert!(list.contains(&old) && list.contains(&new) && !list.contains(&damaged), "{list}");
+    backed.operator().ok(&["backup", "verify"]);
+    backed.operator().ok(&["backup", "prune"]);
+    let list = backed.operator().ok(&["backup", "list"]);
+    assert!(list.contains(&new) && !list.contains(&old), "{list}");
+    let verdicts = objects(backed.target.path()).into_iter().filter(|path| path.starts_with("verified/"));
+    assert_eq!(verdicts.count(), 1);
+}

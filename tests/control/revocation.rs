@@ -76,7 +76,7 @@ fn a_session_ends_only_sessions_of_its_user() {
 #[test]
 fn a_running_session_outlives_its_expiry_by_a_minute_at_most() {
     let place = Place::new();
-    let request = json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": "1"});
+    let request = json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": "4"});
     let answer = place.user.edgereplica("IssueSyncToken", &request).unwrap();
     let token = answer["token"].as_str().unwrap();
     let mut socket = open(&place, token);

@@ -42,7 +42,6 @@ CREATE TABLE leaves(chunk BLOB PRIMARY KEY, leaves BLOB NOT NULL) WITHOUT ROWID;
 -- By what the file of a database was known when this snapshot read it.
 CREATE TABLE files(database TEXT PRIMARY KEY, snapshot TEXT NOT NULL, identity BLOB NOT NULL) WITHOUT ROWID;
 -- When a snapshot was restored as a whole and compared, in Unix seconds.
-CREATE TABLE verified(snapshot TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = 1;
 ";
 
@@ -279,21 +278,6 @@ impl ChunkCatalog {
             }
         }
         transaction.commit()?;
-        Ok(())
-    }
-
-    /// When snapshots were verified.
-    pub(crate) fn verified(&self) -> Result<BTreeMap<SnapshotId, i64>> {
-        let mut statement = self.0.prepare_cached("SELECT snapshot, at FROM verified")?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(rows.into_iter().filter_map(|(id, at)| Some((id.parse().ok()?, at))).collect())
-    }
-
-    /// Notes that one was.
-    pub(crate) fn set_verified(&self, snapshot: SnapshotId, at: i64) -> Result<()> {
-        self.0
-            .execute("INSERT OR REPLACE INTO verified VALUES (?1, ?2)", params![snapshot.to_string(), at])?;
         Ok(())
     }
 

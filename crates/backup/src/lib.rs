@@ -17,6 +17,7 @@ mod stamp;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod verify;
 
 pub use create::{NewSnapshot, SnapshotWriter, empty_spool};
@@ -31,4 +32,5 @@ pub use restore::restore_file;
 pub use restore_hub::{HubRestore, RestoreReport, RestoredCredentials, restore_hub};
 pub use stamp::{RestoreStamp, stamp_database};
 pub use target::{BackupTarget, ObjectInfo, TargetLock};
+pub use verdict::Verdict;
 pub use verify::{VerifiedDatabase, VerifyMode, verify};

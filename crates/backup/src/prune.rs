@@ -10,7 +10,7 @@ use ferry_core::backup::{
 use ferry_sqlite::fault;
 
 use crate::{
-    Error, JobProgress, Repository, Result,
+    Error, JobProgress, Repository, Result, Verdict,
     catalog::{index_path, pack_of, pack_path},
     repository::manifest_path,
 };
@@ -48,8 +48,9 @@ pub fn prune(
     }
     let mut report = PruneReport::default();
     repository.catalog.begin_marking()?;
+    let verdicts = repository.verdicts()?;
     for manifests in scopes.values() {
-        let kept = retention::kept(keep, &manifests.keys().copied().collect());
+        let kept = kept(keep, &manifests.keys().copied().collect(), &verdicts);
         for (id, manifest) in manifests {
             if kept.contains(id) {
                 mark(repository, manifest, progress).map_err(|error| nothing_removed(&error))?;
@@ -63,12 +64,29 @@ pub fn prune(
             repository.target.delete(&manifest_path(*id))?;
             fault::point("backup.prune.manifest")?;
         }
+        repository.forget_verdicts(|(id, _)| report.removed.contains(&id))?;
     }
     remove_packs(repository, now - GARBAGE_SECONDS, dry_run, &mut report)?;
     if !dry_run {
         repository.target.remove_leftovers(now - GARBAGE_SECONDS)?;
     }
     Ok(report)
+}
+
+/// Those that `keep` names; and as many whole ones where some of these are known to be damaged; and the newest that was
+/// found whole, since those after it may not be.
+fn kept(
+    keep: &Retention,
+    all: &BTreeSet<SnapshotId>,
+    verdicts: &BTreeMap<SnapshotId, Verdict>,
+) -> BTreeSet<SnapshotId> {
+    let is =
+        |id: &&SnapshotId, whole: bool| verdicts.get(id).is_some_and(|verdict| verdict.is_whole == whole);
+    let undamaged = all.iter().filter(|id| !is(id, false)).copied().collect();
+    let mut kept = retention::kept(keep, all);
+    kept.extend(retention::kept(keep, &undamaged));
+    kept.extend(all.iter().rev().find(|id| is(id, true)));
+    kept
 }
 
 fn nothing_removed(error: &Error) -> Error {

@@ -1,6 +1,6 @@
 //! A target with backups of one hub: whose it is, its snapshots, its chunks.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use ferry_core::backup::{
     ChunkId, FORMAT, SnapshotId,
@@ -125,22 +125,6 @@ impl Repository {
             }
         }
         Ok(listed)
-    }
-
-    /// When snapshots were verified here, in Unix seconds.
-    ///
-    /// # Errors
-    /// When what is known of the target cannot be read.
-    pub fn verified(&self) -> Result<BTreeMap<SnapshotId, i64>> {
-        self.catalog.verified()
-    }
-
-    /// Notes that one was.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn set_verified(&self, id: SnapshotId, at: i64) -> Result<()> {
-        self.catalog.set_verified(id, at)
     }
 
     /// The manifest of a snapshot.

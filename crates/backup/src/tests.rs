@@ -258,7 +258,7 @@ fn every_snapshot_that_is_listed_has_what_it_names_whatever_was_killed() {
     assert_eq!((again.removed, again.freed_bytes), (Vec::new(), 0));
     for listed in repository.snapshots().unwrap() {
         let mode = (VerifyMode::Quick, folder.path());
-        verify(&repository, listed.id, mode, &JobProgress::default(), |found| {
+        verify(&repository, listed.id, mode, 0, &JobProgress::default(), |found| {
             found.found.unwrap();
         })
         .unwrap();

@@ -8,7 +8,7 @@ use ferry_core::backup::{
 };
 
 use crate::{
-    Error, JobProgress, Repository, Result,
+    Error, JobProgress, Repository, Result, Verdict,
     catalog::pack_path,
     error::AtPath as _,
     restore::{check_integrity, restore_file},
@@ -34,11 +34,39 @@ pub struct VerifiedDatabase {
     pub found: Result<String>,
 }
 
-/// Verifies a snapshot. Each database that was looked at is told to `each`.
+/// Verifies a snapshot, and notes on the target what was found. Each database that was looked at is told to `each`. `now` is
+/// in Unix seconds.
 ///
 /// # Errors
 /// When its manifest or its lists are missing or damaged; what is wrong with a database is told to `each`.
 pub fn verify(
+    repository: &Repository,
+    id: SnapshotId,
+    (mode, scratch): (VerifyMode, &Path),
+    now: i64,
+    progress: &JobProgress,
+    mut each: impl FnMut(VerifiedDatabase),
+) -> Result<Manifest> {
+    let mut wrong = Vec::new();
+    let looked = look(repository, id, (mode, scratch), progress, |found| {
+        if let Err(error) = &found.found {
+            wrong.push(format!("database {}: {error}", found.id));
+        }
+        each(found);
+    });
+    match &looked {
+        Err(error @ Error::Damaged { .. }) => wrong.push(error.to_string()),
+        Err(_) => return looked,
+        Ok(_) => {}
+    }
+    // That a part of it is whole takes back nothing that was found of all of it.
+    if mode == VerifyMode::Full || !wrong.is_empty() {
+        repository.set_verdict(id, Verdict { at: now, is_whole: wrong.is_empty() }, &wrong.join("\n"))?;
+    }
+    looked
+}
+
+fn look(
     repository: &Repository,
     id: SnapshotId,
     (mode, scratch): (VerifyMode, &Path),

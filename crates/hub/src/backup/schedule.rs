@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferry_core::backup::manifest::Scope;
 use ferry_types::Result;
 use tokio::time::MissedTickBehavior;
 
@@ -72,9 +71,8 @@ async fn find_last(backups: &Arc<Backups>) -> Option<i64> {
     let backups = Arc::clone(backups);
     let found = tokio::task::spawn_blocking(move || {
         for target in backups.targets() {
-            match backups.repository(target).and_then(|repository| repository.newest(Scope::Hub)) {
-                Ok(newest) => target.found(newest.map(|newest| newest.time_ms)),
-                Err(error) => target.failed(&error.to_string()),
+            if let Err(error) = backups.look_at(target) {
+                target.failed(&error.message);
             }
         }
         backups.last_verified().unwrap_or(None)

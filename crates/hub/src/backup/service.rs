@@ -5,8 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_backup::ListedSnapshot;
-use ferry_core::backup::manifest::{Manifest, Scope};
+use ferry_backup::{ListedSnapshot, Verdict};
+use ferry_core::backup::{
+    SnapshotId,
+    manifest::{Manifest, Scope},
+};
 use ferry_types::{DatabaseId, Error, Reason, Result, UnixMillis};
 
 use super::{
@@ -28,6 +31,8 @@ struct TargetState {
     last_ms: Option<i64>,
     /// Why the last try failed.
     error: Option<String>,
+    /// The newest snapshot of the whole hub, if it was found damaged.
+    damaged: Option<SnapshotId>,
 }
 
 impl KnownTarget {
@@ -47,7 +52,17 @@ impl KnownTarget {
     pub(super) fn succeeded(&self, manifest: &Manifest) {
         self.lock().error = None;
         if manifest.scope == Scope::Hub {
+            // What was damaged is stored anew.
+            self.lock().damaged = None;
             self.found(Some(manifest.time_ms));
+        }
+    }
+
+    /// Notes what verifying `id` found, which counts if it is the newest.
+    pub(super) fn verified(&self, manifest_ms: i64, id: SnapshotId, is_whole: bool) {
+        let mut state = self.lock();
+        if state.last_ms.is_none_or(|last| last <= manifest_ms) {
+            state.damaged = (!is_whole).then_some(id);
         }
     }
 
@@ -76,7 +91,7 @@ pub(crate) struct TargetStatus {
 pub(crate) struct BackupSummary {
     pub(crate) target: String,
     pub(crate) snapshot: ListedSnapshot,
-    pub(crate) verified: Option<UnixMillis>,
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// Backups of a hub.
@@ -181,10 +196,10 @@ impl Backups {
         let mut all = Vec::new();
         for target in &self.targets {
             let repository = self.repository(target)?;
-            let verified = repository.verified()?;
+            let verdicts = repository.verdicts()?;
             for snapshot in repository.snapshots()? {
-                let verified = verified.get(&snapshot.id).map(|seconds| UnixMillis(seconds * 1000));
-                all.push(BackupSummary { target: target.url.clone(), snapshot, verified });
+                let verdict = verdicts.get(&snapshot.id).copied();
+                all.push(BackupSummary { target: target.url.clone(), snapshot, verdict });
             }
         }
         Ok(all)
@@ -194,11 +209,17 @@ impl Backups {
     pub(crate) fn status(&self) -> Vec<TargetStatus> {
         let (config, now) = (&self.hub.config.backup, self.hub.clock.now());
         let status = |target: &KnownTarget| {
-            let TargetState { last_ms, error } = target.lock().clone();
+            let TargetState { last_ms, error, damaged } = target.lock().clone();
+            let advice = |id| {
+                format!(
+                    "{id} is damaged: `ferry backup create` makes one that stores anew what is, `ferry backup verify` tells what is"
+                )
+            };
             let next = next_due(config, last_ms);
             let is_late = next.is_some_and(|next| now.0 > next + LATE_MS);
             let state = match &error {
                 Some(_) => "unreachable",
+                None if damaged.is_some() => "damaged",
                 None if is_late => "late",
                 None => "ok",
             };
@@ -207,7 +228,7 @@ impl Backups {
                 state,
                 last: last_ms.map(UnixMillis),
                 next: next.map(|next| UnixMillis(next.max(now.0))),
-                error: error.unwrap_or_default(),
+                error: error.or_else(|| damaged.map(advice)).unwrap_or_default(),
             }
         };
         self.targets.iter().map(status).collect()

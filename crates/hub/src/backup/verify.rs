@@ -89,24 +89,37 @@ impl Backups {
             }
         };
         let scratch = self.folder().join("scratch");
-        let before = damaged.len();
-        verify(&repository, id, (wanted.mode, &scratch), progress, |found| match found.found {
-            Ok(root) => {
-                verified.push(json!({ "id": found.id.to_string(), "root": root, "target": target.url() }));
-            }
-            Err(error) => damaged.push(format!("{}: database {}: {error}", target.url(), found.id)),
-        })?;
-        if damaged.len() == before && wanted.mode == VerifyMode::Full {
-            repository.set_verified(id, self.hub().clock.now().as_secs())?;
+        let now = self.hub().clock.now().as_secs();
+        let done =
+            verify(&repository, id, (wanted.mode, &scratch), now, progress, |found| match found.found {
+                Ok(root) => {
+                    verified
+                        .push(json!({ "id": found.id.to_string(), "root": root, "target": target.url() }));
+                }
+                Err(error) => damaged.push(format!("{}: database {}: {error}", target.url(), found.id)),
+            });
+        self.look_at(target)?;
+        Ok(done.map(drop)?)
+    }
+
+    /// Finds the newest snapshot of a target, and what is known of it.
+    pub(super) fn look_at(&self, target: &KnownTarget) -> Result<(), JobFailure> {
+        let repository = self.repository(target)?;
+        let Some(newest) = repository.newest(Scope::Hub)? else { return Ok(()) };
+        target.found(Some(newest.time_ms));
+        if let Some(verdict) = repository.verdicts()?.get(&newest.id) {
+            target.verified(newest.time_ms, newest.id, verdict.is_whole);
         }
         Ok(())
     }
 
-    /// When a snapshot was last verified on any target, in Unix seconds.
+    /// When a snapshot was last found whole on any target, in Unix seconds.
     pub(super) fn last_verified(&self) -> Result<Option<i64>, JobFailure> {
         let mut last = None;
         for target in self.targets() {
-            last = last.max(self.repository(target)?.verified()?.into_values().max());
+            let verdicts = self.repository(target)?.verdicts()?;
+            let whole = verdicts.into_values().filter(|verdict| verdict.is_whole);
+            last = last.max(whole.map(|verdict| verdict.at).max());
         }
         Ok(last)
     }

@@ -69,6 +69,7 @@ pub(crate) struct TimedStream<S> {
     progress: ConnectionProgress,
     /// Until when the first request must be here; `None` once it is.
     deadline: Option<Pin<Box<Sleep>>>,
+    has_read: bool,
     /// The connection counts as open as long as its stream lives, whoever holds it.
     _admitted: Admitted,
 }
@@ -79,6 +80,7 @@ impl<S> TimedStream<S> {
             inner,
             progress: ConnectionProgress::default(),
             deadline: Some(Box::pin(sleep_until(deadline))),
+            has_read: false,
             _admitted: admitted,
         }
     }
@@ -104,10 +106,18 @@ impl<S: AsyncRead + AsFd + Unpin> AsyncRead for TimedStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.poll_late(context).is_ready() {
+        let is_late = self.poll_late(context).is_ready();
+        // A hub that has much to do may be the one that is late: what the peer sent at first is read all the same.
+        let read = if is_late && self.has_read {
+            Poll::Pending
+        } else {
+            Pin::new(&mut self.inner).poll_read(context, buffer)
+        };
+        if is_late && read.is_pending() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request came in time")));
         }
-        let read = ready!(Pin::new(&mut self.inner).poll_read(context, buffer));
+        let read = ready!(read);
+        self.has_read = true;
         if self.progress.0.acks_at_once.load(Ordering::Relaxed) {
             acknowledge(&self.inner);
         }
@@ -163,5 +173,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixStream,
+    };
+
+    use super::{super::admission::ConnectionAdmission, *};
+
+    // Verifies: WEB-10
+    #[tokio::test]
+    async fn what_came_before_the_hub_had_time_is_read_and_nothing_after_it() {
+        let (mut peer, hub) = UnixStream::pair().unwrap();
+        let admission = Arc::new(ConnectionAdmission::new(8, 8, Vec::new()));
+        let admitted = admission.admit("127.0.0.1".parse().unwrap()).ok().unwrap();
+        peer.write_all(b"GET / HTTP/1.1").await.unwrap();
+        hub.readable().await.unwrap();
+        let mut stream = TimedStream::new(hub, Instant::now() - Duration::from_secs(1), admitted);
+        let mut read = [0; 64];
+        assert_eq!(stream.read(&mut read).await.unwrap(), 14);
+        peer.write_all(b"X: 1").await.unwrap();
+        assert_eq!(stream.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -100,7 +100,8 @@ fn job(info: JobInfo) -> wire::Job {
 
 fn backup(info: BackupSummary) -> wire::Backup {
     let (id, target) = (info.snapshot.id, info.target);
-    let verified_unix = info.verified.map_or(0, UnixMillis::as_secs);
+    let verified_unix = info.verdict.map_or(0, |verdict| verdict.at);
+    let is_damaged = info.verdict.is_some_and(|verdict| !verdict.is_whole);
     let common = wire::Backup { id: id.to_string(), target, verified_unix, ..Default::default() };
     match info.snapshot.manifest {
         Ok(manifest) => wire::Backup {
@@ -109,7 +110,7 @@ fn backup(info: BackupSummary) -> wire::Backup {
             databases: manifest.database_count,
             bytes: manifest.bytes,
             new_bytes: manifest.new_bytes,
-            state: "complete".to_owned(),
+            state: if is_damaged { "damaged" } else { "complete" }.to_owned(),
             ..common
         },
         Err(_) => wire::Backup { time_unix_ms: id.seconds() * 1000, state: "damaged".to_owned(), ..common },

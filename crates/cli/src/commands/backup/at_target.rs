@@ -54,7 +54,14 @@ pub(super) fn list(context: &Context, url: &str, database: &str) -> Result<(), F
         })?;
         listed.retain(|one| one.manifest.as_ref().is_ok_and(|manifest| manifest.scope == scope));
     }
-    let rows: Vec<ListedBackup> = listed.iter().map(|one| ListedBackup::of(one, url)).collect();
+    let verdicts = repository.verdicts().map_err(|error| failure::of(&error))?;
+    let rows: Vec<ListedBackup> = listed
+        .iter()
+        .map(|one| {
+            let is_damaged = verdicts.get(&one.id).is_some_and(|verdict| !verdict.is_whole);
+            ListedBackup::of(one, is_damaged, url)
+        })
+        .collect();
     print(context, &rows)
 }
 
@@ -72,7 +79,7 @@ pub(super) struct ListedBackup {
 }
 
 impl ListedBackup {
-    fn of(listed: &ListedSnapshot, url: &str) -> Self {
+    fn of(listed: &ListedSnapshot, is_damaged: bool, url: &str) -> Self {
         let manifest = listed.manifest.as_ref().ok();
         Self {
             id: listed.id.to_string(),
@@ -81,7 +88,7 @@ impl ListedBackup {
             databases: manifest.map_or(0, |manifest| manifest.database_count),
             bytes: manifest.map_or(0, |manifest| manifest.bytes),
             new_bytes: manifest.map_or(0, |manifest| manifest.new_bytes),
-            state: if manifest.is_some() { "complete" } else { "damaged" }.to_owned(),
+            state: if manifest.is_some() && !is_damaged { "complete" } else { "damaged" }.to_owned(),
             target: url.to_owned(),
         }
     }
@@ -135,13 +142,14 @@ fn look(url: &str, id: Option<&str>, mode: VerifyMode) -> Result<Looked, Failure
     let id = find(&repository, id)?.id;
     let scratch =
         tempfile::tempdir().map_err(|error| Failure::other(format!("a scratch folder: {error}")))?;
+    let now = system::unix_seconds();
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     let each = |found: VerifiedDatabase| match found.found {
         Ok(root) => whole.push((found.id.to_string(), root)),
         Err(error) => damaged.push(format!("database {}: {error}", found.id)),
     };
     let verified =
-        ferry_backup::verify(&repository, id, (mode, scratch.path()), &JobProgress::default(), each);
+        ferry_backup::verify(&repository, id, (mode, scratch.path()), now, &JobProgress::default(), each);
     verified.map_err(|error| failure::of(&error))?;
     Ok((whole, damaged))
 }
