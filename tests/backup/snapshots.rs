@@ -178,6 +178,32 @@ fn what_is_no_longer_kept_is_removed_and_the_rest_restores() {
     backed.back_up();
 }
 
+// A disk that is not mounted: its folder took a new backup, and the schedule was content.
+// Verifies: OPR-07
+#[test]
+fn a_target_that_is_empty_all_of_a_sudden_is_not_begun_anew() {
+    let backed = Backed::new();
+    backed.write(0);
+    let (id, _) = backed.back_up();
+    let away = backed.target.path().with_extension("away");
+    fs::rename(backed.target.path(), &away).unwrap();
+    fs::create_dir(backed.target.path()).unwrap();
+    let refused = backed.operator().fails(9, &["backup", "create"]);
+    assert!(refused.contains("mounted"), "{refused}");
+    backed.operator().fails(12, &["backup", "schedule"]);
+    let backed = backed.restarted_with(|options| options);
+    backed.operator().fails(9, &["backup", "create"]);
+    assert!(objects(backed.target.path()).is_empty());
+    fs::remove_dir(backed.target.path()).unwrap();
+    fs::rename(&away, backed.target.path()).unwrap();
+    backed.back_up();
+    assert!(backed.operator().ok(&["backup", "list"]).contains(&id));
+    // On purpose.
+    fs::remove_dir_all(backed.target.path()).unwrap();
+    fs::remove_file(backed.records.place.hub.data_dir().join("backup/known-targets.json")).unwrap();
+    backed.back_up();
+}
+
 // Verifies: OPR-12
 #[test]
 fn a_target_is_one_hubs() {

@@ -7,6 +7,7 @@ mod error;
 mod folder;
 mod identity;
 mod image;
+mod known_targets;
 mod packs;
 mod progress;
 mod prune;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BackupTarget, Error, Result,
     catalog::{ChunkCatalog, ChunkPlace, pack_path},
+    known_targets::KnownTargets,
 };
 
 const IDENTITY: &str = "ferry-backup.json";
@@ -68,7 +69,7 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Opens the backups of `hub_id`; a target that holds none is made its own, under the name `new_id`.
+    /// Opens the backups of `hub_id`; a target that holds none, and held none before, is made its own, under the name `new_id`.
     ///
     /// # Errors
     /// When the target is another hub's, or cannot be used.
@@ -78,7 +79,9 @@ impl Repository {
         hub_id: &str,
         new_id: &str,
     ) -> Result<Self> {
+        let mut known = KnownTargets::read(catalog)?;
         if read_identity(&*target)?.is_none() {
+            known.check_empty(target.url())?;
             let identity = TargetIdentity {
                 format: FORMAT,
                 target_id: new_id.to_owned(),
@@ -97,6 +100,7 @@ impl Repository {
                 repository.identity.hub_id
             )));
         }
+        known.note(repository.url(), &repository.identity.target_id)?;
         Ok(repository)
     }
 
