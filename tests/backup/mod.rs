@@ -2,6 +2,7 @@
 
 mod damage;
 mod interrupted;
+mod restored_database;
 mod restored_hub;
 mod snapshots;
 

@@ -24,5 +24,5 @@ mod profiles;
 mod prompts;
 mod records;
 mod restored_hub;
-mod sync;
+pub(crate) mod sync;
 mod terminal;

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::support::{FERRY, Place, fault_points, hub};
 
-pub(super) fn ada(hub: &ferry_testkit::Hub) -> Ferry {
+pub(crate) fn ada(hub: &ferry_testkit::Hub) -> Ferry {
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.signup("ada@example.com");
     ferry.ok(&["db", "create", "app"]);
@@ -19,13 +19,13 @@ pub(super) fn ada(hub: &ferry_testkit::Hub) -> Ferry {
 }
 
 /// The same person at a second machine.
-pub(super) fn second_machine(hub: &ferry_testkit::Hub) -> Ferry {
+pub(crate) fn second_machine(hub: &ferry_testkit::Hub) -> Ferry {
     let ferry = Ferry::new(FERRY, &hub.url());
     ferry.clone().env("FERRY_PASSWORD", ferry_testkit::rpc::PASSWORD).ok(&["login", "ada@example.com"]);
     ferry
 }
 
-pub(super) fn run(file: &Path, sql: &str) {
+pub(crate) fn run(file: &Path, sql: &str) {
     Connection::open(file).unwrap().execute_batch(sql).unwrap();
 }
 

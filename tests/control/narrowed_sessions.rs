@@ -9,7 +9,7 @@ use crate::support::{Place, refused};
 /// RPCs that need no session.
 const PUBLIC: [&str; 5] = ["Signup", "Login", "StartOAuth", "CompleteOAuth", "ResetPassword"];
 /// RPCs that take the operator token alone.
-const OPERATOR: [&str; 12] = [
+const OPERATOR: [&str; 13] = [
     "GetServerInfo",
     "ListSigningKeys",
     "RotateSigningKey",
@@ -20,6 +20,7 @@ const OPERATOR: [&str; 12] = [
     "CreateBackup",
     "VerifyBackup",
     "PruneBackups",
+    "RestoreDatabase",
     "GetJob",
     "CancelJob",
 ];

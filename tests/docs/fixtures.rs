@@ -86,9 +86,10 @@ const BACKUP: &[(&str, &str)] = &[
     ),
     // A hub of another data directory has another token, and another account has the session.
     (
-        "ferry db create notes\nferry backup create",
+        "ferry db create notes\nferry events append notes v1.Made '{}' --store my-store\nferry backup create",
         "export FERRY_OPERATOR_TOKEN=$(cat restored/operator.token)\nferry admin user create you2@example.com\n\
-         ferry login you2@example.com\nferry db create notes\nuntil ferry backup create; do sleep 0.2; done",
+         ferry login you2@example.com\nferry db create notes\n\
+         ferry events append notes v1.Made '{}' --store my-store\nuntil ferry backup create; do sleep 0.2; done",
     ),
 ];
 

@@ -23,7 +23,7 @@ mod spoke_daemon;
 mod spoke_faults;
 mod spoke_hub_loss;
 mod spoke_server;
-mod spokes;
+pub(crate) mod spokes;
 
 use std::net::SocketAddr;
 

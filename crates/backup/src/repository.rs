@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ferry_core::backup::{
     ChunkId, FORMAT, SnapshotId,
-    manifest::{self, BackedUpDatabase, MANIFEST_MAX_BYTES, Manifest, Scope},
+    manifest::{self, BackedUpDatabase, MANIFEST_MAX_BYTES, Manifest, Scope, SnapshotDatabase},
     map::{self, MapEntry},
 };
 use serde::{Deserialize, Serialize};
@@ -153,6 +153,47 @@ impl Repository {
     pub fn newest(&self, scope: Scope) -> Result<Option<Manifest>> {
         let mut whole = self.snapshots()?.into_iter().filter_map(|listed| listed.manifest.ok());
         Ok(whole.find(|manifest| manifest.scope == scope))
+    }
+
+    /// The database of this id, or of this name if no other has it, in the snapshot `id`; without one, in the newest whole
+    /// snapshot that has it.
+    ///
+    /// # Errors
+    /// When none has it, several have the name, or they cannot be read.
+    pub fn find_database(&self, id: Option<SnapshotId>, name: &str) -> Result<(Manifest, BackedUpDatabase)> {
+        if let Some(id) = id {
+            let manifest = self.manifest(id)?;
+            let found = self.database_in(&manifest, name)?;
+            let none = || Error::NotFound(format!("the backup {id} has no database {name}"));
+            return Ok((manifest, found.ok_or_else(none)?));
+        }
+        for listed in self.snapshots()? {
+            let Ok(manifest) = listed.manifest else { continue };
+            if let Some(found) = self.database_in(&manifest, name)? {
+                return Ok((manifest, found));
+            }
+        }
+        Err(Error::NotFound(format!("{} has no backup with a database {name}", self.url())))
+    }
+
+    fn database_in(&self, manifest: &Manifest, name: &str) -> Result<Option<BackedUpDatabase>> {
+        let wanted: Option<SnapshotDatabase> = name.parse().ok();
+        if let (Scope::Database(scope), Some(SnapshotDatabase::Main(id))) = (manifest.scope, wanted)
+            && scope != id
+        {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        self.databases(manifest, |_, entry| {
+            if wanted == Some(entry.id) || (wanted.is_none() && entry.name == name) {
+                found.push(entry);
+            }
+            Ok(())
+        })?;
+        if found.len() > 1 {
+            return Err(Error::Invalid(format!("several databases are called {name}: give the id of one")));
+        }
+        Ok(found.pop())
     }
 
     /// Hands each database of a snapshot to `each`, in the order of their ids.

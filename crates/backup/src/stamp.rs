@@ -25,39 +25,89 @@ pub struct RestoreStamp {
     pub epoch: String,
     /// When.
     pub now: UnixMillis,
+    /// The highest number that is known to have been given out, if the file itself may not have it.
+    pub above: Seq,
+}
+
+/// What a restored file was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StampedDatabase {
+    /// Its `seq` now.
+    pub seq: Seq,
+    /// Event stores that wait for the operator.
+    pub held_stores: u64,
 }
 
 /// Changes a restored database that the hub writes. Nobody else has it open.
 ///
 /// # Errors
 /// When it cannot be written; then nothing is changed.
-pub fn stamp_database(path: &Path, stamp: &RestoreStamp) -> Result<()> {
-    let connection = connection::open_writer(path)?;
-    if connection.table_exists(None, "_ferry_meta")? {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        apply(&connection, stamp)?;
-        connection.execute_batch("COMMIT")?;
-    }
-    close(connection)
+pub fn stamp_database(path: &Path, stamp: &RestoreStamp) -> Result<StampedDatabase> {
+    in_transaction(path, |connection, sql| {
+        let seq = Seq((seq_of(sql)?.max(stamp.above).0 / SEQ_STEP + 1) * SEQ_STEP);
+        let mut held_stores = 0;
+        first_layout::take_over(sql)?;
+        for row in store::list(sql)? {
+            if row.state == StoreState::Ok {
+                store::set_state(sql, &row.key.id, StoreState::Hold)?;
+                held_stores += 1;
+            }
+        }
+        begin_records_epoch(sql, stamp)?;
+        if meta::read(sql)?.is_some() {
+            epoch::begin_epoch(sql, &stamp.epoch, EpochPolicy::Repush)?;
+        }
+        set_seq(connection, seq)?;
+        Ok(StampedDatabase { seq, held_stores })
+    })
 }
 
-fn apply(connection: &Connection, stamp: &RestoreStamp) -> Result<()> {
-    let sql = NativeSql(connection);
-    let next = Seq((seq_of(&sql)?.0 / SEQ_STEP + 1) * SEQ_STEP);
-    first_layout::take_over(&sql)?;
-    for row in store::list(&sql)? {
-        if row.state == StoreState::Ok {
-            store::set_state(&sql, &row.key.id, StoreState::Hold)?;
-        }
+/// Changes a restored database that becomes one of its own, beside the living one: `remint` gives what it shares with that
+/// one identities of its own, in the commit of the number that it is handed.
+///
+/// # Errors
+/// When it cannot be written; then nothing is changed.
+pub fn stamp_copy(
+    path: &Path,
+    stamp: &RestoreStamp,
+    remint: impl FnOnce(&NativeSql<'_>, Seq) -> ferry_sqlite::Result<()>,
+) -> Result<StampedDatabase> {
+    in_transaction(path, |connection, sql| {
+        let seq = seq_of(sql)?.next();
+        first_layout::take_over(sql)?;
+        begin_records_epoch(sql, stamp)?;
+        remint(sql, seq)?;
+        set_seq(connection, seq)?;
+        Ok(StampedDatabase { seq, held_stores: 0 })
+    })
+}
+
+/// Runs `work` in one transaction, if the file has anything of the hub's.
+fn in_transaction(
+    path: &Path,
+    work: impl FnOnce(&Connection, &NativeSql<'_>) -> Result<StampedDatabase>,
+) -> Result<StampedDatabase> {
+    let connection = connection::open_writer(path)?;
+    let mut stamped = StampedDatabase { seq: Seq(0), held_stores: 0 };
+    if connection.table_exists(None, "_ferry_meta")? {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        stamped = work(&connection, &NativeSql(&connection))?;
+        connection.execute_batch("COMMIT")?;
     }
-    let records = SqliteRecords::new(&sql);
+    close(connection)?;
+    Ok(stamped)
+}
+
+fn begin_records_epoch(sql: &NativeSql<'_>, stamp: &RestoreStamp) -> Result<()> {
+    let records = SqliteRecords::new(sql);
     if records.exists()? && records.epoch()?.is_some() {
         begin_epoch(&records, &stamp.epoch, stamp.now.into())?;
     }
-    if meta::read(&sql)?.is_some() {
-        epoch::begin_epoch(&sql, &stamp.epoch, EpochPolicy::Repush)?;
-    }
-    let value = i64::try_from(next.0).unwrap_or(i64::MAX);
+    Ok(())
+}
+
+fn set_seq(connection: &Connection, seq: Seq) -> Result<()> {
+    let value = i64::try_from(seq.0).unwrap_or(i64::MAX);
     connection.execute("INSERT OR REPLACE INTO _ferry_meta(key, value) VALUES ('seq', ?1)", [value])?;
     Ok(())
 }

@@ -72,7 +72,15 @@ fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
 async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
     let models = Arc::clone(database.models());
-    let (seq, models) = database.read(move |sql| Ok((seq_of(sql)?, models.stats(sql)?))).await?;
+    let read = database.read(move |sql| {
+        // A pushed file that was restored, or put there by hand, has nothing of the hub's, and no index yet.
+        if sql.0.table_exists(None, "_ferry_meta")? {
+            Ok((seq_of(sql)?, models.stats(sql)?))
+        } else {
+            Ok((Seq(0), Vec::new()))
+        }
+    });
+    let (seq, models) = read.await?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
     let size_bytes = size_of(database.dir());

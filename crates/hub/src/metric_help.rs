@@ -15,7 +15,19 @@ const HELP: &[Metric] = &[
         "ferry_backup_last_success_seconds",
         "When a backup job last did what it should, in Unix seconds, by its kind.",
     ),
+    (
+        Gauge,
+        "ferry_backup_lag_seconds",
+        "Seconds since the moment that the newest backup on a target shows, by the target's place in the setting: what a loss of \
+         the machine would cost.",
+    ),
+    (
+        Gauge,
+        "ferry_backup_target_ok",
+        "1 while backups reach a target in time, else 0, by the target's place in the setting.",
+    ),
     (Counter, "ferry_bodies_refused_total", "Request bodies that were given up, by the limit."),
+    (Counter, "ferry_breaks_total", "Databases in whose place a backup was put."),
     (Gauge, "ferry_build_info", "1; the label names the version of the program."),
     (Counter, "ferry_commits_total", "Writes that were committed to databases."),
     (Gauge, "ferry_connections", "Open sockets and streams of clients, by model."),

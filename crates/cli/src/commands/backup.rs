@@ -66,7 +66,7 @@ enum Command {
         #[command(flatten)]
         at: TargetArgs,
     },
-    /// Restore a hub into a new folder, or a database into a new file
+    /// Restore a hub into a new folder; a database into a new file, as a new database, or in place of itself
     #[command(after_help = restore::EXAMPLES)]
     Restore(restore::Args),
     /// Remove the backups that are no longer kept, and what only they need
@@ -121,7 +121,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Some(url) => at_target::verify(context, url, id, (quick, sample)).await,
             None => through_hub::verify(context, &hub()?, id, (quick, sample)).await,
         },
-        Command::Restore(args) => restore::run(context, args).await,
+        Command::Restore(args) => match args.through_hub() {
+            Some(wanted) => through_hub::restore(context, &hub()?, wanted).await,
+            None => restore::run(context, args).await,
+        },
         Command::Prune { dry_run, at, keep } => match at.target {
             Some(url) => at_target::prune(context, url, keep, dry_run).await,
             None => through_hub::prune(context, &hub()?, dry_run).await,

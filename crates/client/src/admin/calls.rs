@@ -51,6 +51,8 @@ calls! {
     verify_backup(VerifyBackupRequest) -> Job;
     /// Begins to remove those that are no longer kept.
     prune_backups(PruneBackupsRequest) -> Job;
+    /// Begins to put one database back, beside the living one or in its place.
+    restore_database(RestoreDatabaseRequest) -> Job;
     /// How far a job is.
     get_job(GetJobRequest) -> Job;
     /// Asks a job to end.

@@ -43,3 +43,15 @@ impl From<ferry_types::Error> for JobFailure {
         Self::new(error.reason.as_str(), error.message.into_owned())
     }
 }
+
+impl From<ferry_sqlite::Error> for JobFailure {
+    fn from(error: ferry_sqlite::Error) -> Self {
+        Error::Sqlite(error).into()
+    }
+}
+
+impl From<std::io::Error> for JobFailure {
+    fn from(error: std::io::Error) -> Self {
+        ferry_sqlite::Error::from(error).into()
+    }
+}

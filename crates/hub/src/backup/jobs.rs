@@ -22,6 +22,7 @@ pub(crate) enum JobKind {
     Create,
     Verify,
     Prune,
+    Restore,
 }
 
 impl JobKind {
@@ -30,6 +31,7 @@ impl JobKind {
             Self::Create => "create",
             Self::Verify => "verify",
             Self::Prune => "prune",
+            Self::Restore => "restore",
         }
     }
 }

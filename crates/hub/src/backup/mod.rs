@@ -7,11 +7,13 @@ mod failure;
 mod hub_snapshot;
 mod jobs;
 mod prune;
+mod restore_database;
 mod schedule;
 mod service;
 mod verify;
 
 pub(crate) use jobs::JobInfo;
+pub(crate) use restore_database::{RestorePlace, WantedRestore};
 pub(crate) use schedule::follow_schedule;
 pub(crate) use service::{BackupSummary, Backups, TargetStatus};
 pub(crate) use verify::WantedVerify;

@@ -14,6 +14,7 @@ mod live_result;
 mod logs;
 mod mailbox;
 mod refusal;
+mod replaced_file;
 mod response;
 mod route;
 mod rpc;
@@ -21,5 +22,6 @@ mod service;
 mod shell;
 mod state;
 
+pub(crate) use replaced_file::replace_file;
 pub use service::{FunctionsService, threads_max};
 pub use state::{FunctionsEffect, FunctionsState};

@@ -13,6 +13,7 @@ mod maintenance;
 mod pinned;
 mod pull;
 mod push;
+mod put_back;
 mod remint;
 mod route;
 mod service;
@@ -20,10 +21,14 @@ mod session;
 mod shell;
 mod socket;
 mod state;
+mod unfinished;
 
 pub(crate) use pinned::pinned;
+pub(crate) use put_back::{make_pushed, put_back};
+pub(crate) use remint::Forked;
 pub use service::PagesService;
 pub use state::PagesState;
+pub(crate) use unfinished::{begin_database, finish_database};
 
 use ferry_core::pages::{Refusal, SessionError};
 use ferry_protocol::pages::close;

@@ -6,19 +6,21 @@ use ferry_core::{
     ops::epoch,
 };
 use ferry_sqlite::{NativeSql, Result};
-use ferry_types::{DatabaseId, Error, Seq};
+use ferry_types::{Error, Seq};
 
 /// Bytes of randomness in the identity of an event store, and of a log of ops.
 const LOG_ID_BYTES: usize = 16;
 /// The same in the epoch of a log of ops.
 const EPOCH_BYTES: usize = 8;
 
-/// Who forks what, and when.
-pub(super) struct Forked {
-    pub(super) of: DatabaseId,
-    pub(super) by: String,
+/// Who makes a copy of what, and when.
+pub(crate) struct Forked {
+    /// What it is, as it is written down: `fork of <id>`.
+    pub(crate) reason: String,
+    /// Who makes it.
+    pub(crate) by: String,
     /// RFC 3339, UTC.
-    pub(super) at: String,
+    pub(crate) at: String,
 }
 
 impl Forked {
@@ -26,10 +28,9 @@ impl Forked {
     ///
     /// # Errors
     /// What storage reports, or when the operating system has no randomness.
-    pub(super) fn remint(&self, sql: &NativeSql<'_>, seq: Seq) -> Result<()> {
-        let reason = format!("fork of {}", self.of);
-        let change =
-            IdentityChange { commit_seq: seq.0, new_id: "", actor: &self.by, reason: &reason, at: &self.at };
+    pub(crate) fn remint(&self, sql: &NativeSql<'_>, seq: Seq) -> Result<()> {
+        let Self { reason, by, at } = self;
+        let change = IdentityChange { commit_seq: seq.0, new_id: "", actor: by, reason, at };
         admin::remint_all(sql, &change, &mut || Ok(URL_SAFE_NO_PAD.encode(random::<LOG_ID_BYTES>()?)))?;
         epoch::fork(sql, &hex::encode(random::<LOG_ID_BYTES>()?), &hex::encode(random::<EPOCH_BYTES>()?))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 
-use super::{api, maintenance, route, service::PagesService};
+use super::{api, maintenance, route, service::PagesService, unfinished};
 use crate::{
     hub::Hub,
     metric_help::{
@@ -27,7 +27,7 @@ impl Shell for PagesService {
     ];
 
     fn start(hub: &Arc<Hub>) {
-        api::settle_forks(hub);
+        unfinished::settle(hub, &hub.config.process.data_dir.join("databases"));
     }
 
     async fn sweep(hub: &Arc<Hub>) {

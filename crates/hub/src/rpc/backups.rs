@@ -8,7 +8,7 @@ use ferry_types::{Error, Reason, UnixMillis};
 use serde_json::json;
 
 use crate::{
-    backup::{BackupSummary, Backups, JobInfo, TargetStatus, WantedVerify},
+    backup::{BackupSummary, Backups, JobInfo, RestorePlace, TargetStatus, WantedRestore, WantedVerify},
     rpc::Call,
 };
 
@@ -55,6 +55,36 @@ pub(super) async fn prune_backups(
     if !request.dry_run {
         note(call, "backup.prune", "", &begun).await?;
     }
+    Ok(job(begun))
+}
+
+pub(super) async fn restore_database(
+    call: &Call<'_>,
+    request: wire::RestoreDatabaseRequest,
+) -> Result<wire::Job, Error> {
+    let backups = of_operator(call)?;
+    let invalid = |message: &'static str| Error::new(Reason::InvalidArgument, message);
+    if !request.at.is_empty() {
+        return Err(invalid("at: this hub keeps backups, not what was between them: name one by backup_id"));
+    }
+    if request.database.is_empty() {
+        return Err(invalid("database: name the one that is put back"));
+    }
+    let backup = named(&request.backup_id).map(str::parse).transpose();
+    let place = match (request.replace, named(&request.new_name)) {
+        (true, None) => RestorePlace::Instead(request.confirm_name),
+        (false, Some(name)) => RestorePlace::New(name.to_owned()),
+        _ => return Err(invalid("say where to: new_name, or replace")),
+    };
+    let is_replaced = matches!(place, RestorePlace::Instead(_));
+    let wanted = WantedRestore {
+        database: request.database.clone(),
+        backup: backup.map_err(|error| Error::new(Reason::InvalidArgument, format!("backup_id: {error}")))?,
+        place,
+    };
+    let begun = backups.restore(wanted)?;
+    let action = if is_replaced { "backup.replace" } else { "backup.restore" };
+    note(call, action, &request.database, &begun).await?;
     Ok(job(begun))
 }
 

@@ -259,6 +259,7 @@ impl wire::AdminService for FerryService {
         create_backup(CreateBackupRequest) -> Job;
         verify_backup(VerifyBackupRequest) -> Job;
         prune_backups(PruneBackupsRequest) -> Job;
+        restore_database(RestoreDatabaseRequest) -> Job;
         get_job(GetJobRequest) -> Job;
         cancel_job(CancelJobRequest) -> Job;
         list_backups(ListBackupsRequest) -> ListBackupsResponse;
@@ -267,7 +268,6 @@ impl wire::AdminService for FerryService {
 
     forwards! {
         reserved:
-        restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
         fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
         reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;
     }

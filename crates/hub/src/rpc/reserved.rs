@@ -10,13 +10,12 @@ macro_rules! reserved {
     ($($name:ident($Request:ident) -> $Response:ident;)+) => {$(
         pub(super) async fn $name(call: &Call<'_>, _: wire::$Request) -> Result<wire::$Response, Error> {
             call.session(Access::Full)?;
-            Err(Error::new(Reason::NotYet, "this hub does not offer it yet: restore a backup of it to a file with ferry backup restore --out, or pull"))
+            Err(Error::new(Reason::NotYet, "this hub does not offer it yet: ferry fork copies a database, ferry backup restore brings back what it was"))
         }
     )+};
 }
 
 reserved! {
-    restore_database(RestoreDatabaseRequest) -> RestoreDatabaseResponse;
     fork_database(ForkDatabaseRequest) -> ForkDatabaseResponse;
     reset_database(ResetDatabaseRequest) -> ResetDatabaseResponse;
 }

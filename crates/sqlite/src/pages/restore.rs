@@ -1,4 +1,5 @@
-//! Versions made of old ones: the restore of a replica (PAG-30), and the fork of an image into a database of its own (PAG-31).
+//! Versions made of old ones: the restore of a replica (PAG-30), also from a backup (OPR-22), and the fork of an image
+//! into a database of its own (PAG-31).
 
 use std::{path::Path, sync::Arc};
 
@@ -33,14 +34,37 @@ impl Replica {
         } else {
             all_but_the_first(&info)
         };
-        let mut page1 = Vec::new();
-        read_normal(&old, &[PageNo::FIRST], &mut page1)?;
-        let mut newest = Vec::new();
-        read_normal(&pinned, &[PageNo::FIRST], &mut newest)?;
-        let cookie = header::schema_cookie(&page1).max(header::schema_cookie(&newest));
-        header::set_schema_cookie(&mut page1, cookie.wrapping_add(1));
+        let page1 = first_page_above(&old, &pinned)?;
         prepared(pinned, Arc::new(old), page1, changed)
     }
+
+    /// A version with the image of another database, on top of the newest; its schema cookie is above that of both.
+    ///
+    /// # Errors
+    /// When a page cannot be read, or the image is empty.
+    pub fn prepare_image(self: &Arc<Self>, source: PinnedVersion) -> Result<Prepared, PushError> {
+        let pinned = self.pin();
+        if source.info().page_count == PageCount(0) {
+            return Err(PushError::NothingPushed);
+        }
+        let page1 = first_page_above(&source, &pinned)?;
+        let changed = all_but_the_first(source.info());
+        prepared(pinned, Arc::new(source), page1, changed)
+    }
+}
+
+/// Page 1 of `source`, with a schema cookie that neither has had.
+fn first_page_above(source: &PinnedVersion, newest: &PinnedVersion) -> Result<Vec<u8>> {
+    let mut page1 = Vec::new();
+    read_normal(source, &[PageNo::FIRST], &mut page1)?;
+    let mut cookie = header::schema_cookie(&page1);
+    if newest.info().page_count != PageCount(0) {
+        let mut other = Vec::new();
+        read_normal(newest, &[PageNo::FIRST], &mut other)?;
+        cookie = cookie.max(header::schema_cookie(&other));
+    }
+    header::set_schema_cookie(&mut page1, cookie.wrapping_add(1));
+    Ok(page1)
 }
 
 /// Makes a database in `dir`, which is missing or empty: its only version has the image of `source`.

@@ -29,14 +29,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Failure::other(error.to_string())))
 }
 
+/// The snapshot that an argument names.
+pub(super) fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
+    text.parse::<SnapshotId>().map_err(|error| Failure::Usage(format!("{text}: {error}")))
+}
+
 /// The snapshot that is meant: the one that is named, else the newest of a hub.
 pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest, Failure> {
     let found = match id {
-        Some(text) => {
-            let id: SnapshotId =
-                text.parse::<SnapshotId>().map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
-            repository.manifest(id)
-        }
+        Some(text) => repository.manifest(snapshot_id(text)?),
         None => repository.newest(Scope::Hub).and_then(|newest| {
             let none = || format!("{} has no backup of a whole hub: name one that it has", repository.url());
             newest.ok_or_else(|| ferry_backup::Error::NotFound(none()))

@@ -1,37 +1,47 @@
-//! `ferry backup restore`: from a target to this machine, without a hub.
+//! `ferry backup restore`: from a target to this machine, without a hub; of one database also by a running one.
 
 use std::path::PathBuf;
 
 use ferry_backup::{
     HubRestore, JobProgress, Repository, RestoreReport, RestoreStamp, RestoredCredentials, restore_file,
 };
-use ferry_core::backup::manifest::{BackedUpDatabase, Manifest, SnapshotDatabase};
-use ferry_types::UnixMillis;
+use ferry_types::{Seq, UnixMillis};
 use serde_json::json;
 
-use super::{TargetArgs, at_target, failure};
+use super::{TargetArgs, at_target, failure, through_hub};
 use crate::{context::Context, failure::Failure, output, system};
 
 pub(super) const EXAMPLES: &str = "Examples:\n  \
     ferry backup restore --target file:///var/backups/ferry --to /var/lib/ferry\n  \
-    ferry backup restore 20261129T014200Z-7f3a9c21 --target file:///var/backups/ferry --database notes --out notes.db";
+    ferry backup restore 20261129T014200Z-7f3a9c21 --target file:///var/backups/ferry --database notes --out notes.db\n  \
+    ferry backup restore --database notes --as notes-before\n  \
+    ferry backup restore 20261129T014200Z-7f3a9c21 --database notes --replace";
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("place").required(true).args(["to", "out"]))]
+#[command(group = clap::ArgGroup::new("place").required(true).args(["to", "out", "as", "replace"]))]
 pub(crate) struct Args {
-    /// Which backup [default: the newest of the whole hub]
+    /// Which backup [default: the newest of the whole hub; of one database the newest that has it]
     id: Option<String>,
     #[command(flatten)]
     at: TargetArgs,
     /// New or empty folder for the whole hub: its data directory from then on
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["database", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "database")]
     to: Option<PathBuf>,
     /// One database, by id or name
-    #[arg(long, value_name = "DB", requires = "out")]
+    #[arg(long, value_name = "DB", conflicts_with = "to")]
     database: Option<String>,
     /// New file for the database, as it was: a plain SQLite file
     #[arg(long, value_name = "FILE", requires = "database")]
     out: Option<PathBuf>,
+    /// Through a running hub: name of a new database, beside the one that lives
+    #[arg(long = "as", id = "as", value_name = "NAME", requires = "database", conflicts_with = "target")]
+    new_name: Option<String>,
+    /// Through a running hub: in place of the living database, whose clients are told; what it was goes to the trash
+    #[arg(long, requires = "database", conflicts_with = "target")]
+    replace: bool,
+    /// With --replace: do not ask
+    #[arg(long, requires = "replace")]
+    yes: bool,
     /// Do not ask SQLite whether each file is sound
     #[arg(long)]
     no_verify: bool,
@@ -40,25 +50,34 @@ pub(crate) struct Args {
     credentials: String,
 }
 
+impl Args {
+    /// What a running hub is asked for; `None`: it is done without one.
+    pub(super) fn through_hub(&self) -> Option<through_hub::Restore> {
+        let database = self.database.clone().filter(|_| self.new_name.is_some() || self.replace)?;
+        let (id, new_name) = (self.id.clone().unwrap_or_default(), self.new_name.clone());
+        Some(through_hub::Restore { id, database, new_name, is_asked: !self.yes })
+    }
+}
+
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let repository = at_target::open(&args.at.needed()?)?;
-    let manifest = at_target::find(&repository, args.id.as_deref())?;
     match (args.to, args.database, args.out) {
         (Some(to), ..) => {
+            let manifest = at_target::find(&repository, args.id.as_deref())?;
             let credentials =
                 if args.credentials == "keep" { RestoredCredentials::Keep } else { RestoredCredentials::End };
             let restore =
                 HubRestore { id: manifest.id, to, credentials, check: !args.no_verify, stamp: stamp()? };
             hub(context, repository, restore).await
         }
-        (None, Some(name), Some(out)) => database(context, repository, (manifest, name), out).await,
+        (None, Some(name), Some(out)) => database(context, repository, (args.id, name), out).await,
         _ => Err(Failure::Usage("name --to DIR, or --database DB and --out FILE".to_owned())),
     }
 }
 
 fn stamp() -> Result<RestoreStamp, Failure> {
     let now = UnixMillis(i64::try_from(system::unix_millis()).unwrap_or(i64::MAX));
-    Ok(RestoreStamp { epoch: system::random_hex::<8>()?, now })
+    Ok(RestoreStamp { epoch: system::random_hex::<8>()?, now, above: Seq(0) })
 }
 
 async fn hub(context: &Context, repository: Repository, restore: HubRestore) -> Result<(), Failure> {
@@ -97,11 +116,12 @@ async fn hub(context: &Context, repository: Repository, restore: HubRestore) -> 
 async fn database(
     context: &Context,
     repository: Repository,
-    (manifest, name): (Manifest, String),
+    (id, name): (Option<String>, String),
     out: PathBuf,
 ) -> Result<(), Failure> {
+    let id = id.as_deref().map(at_target::snapshot_id).transpose()?;
     let entry = at_target::blocking(move || {
-        let entry = find_database(&repository, &manifest, &name)?;
+        let (_, entry) = repository.find_database(id, &name).map_err(|error| failure::of(&error))?;
         let restored = restore_file(&repository, &entry, &out, &JobProgress::default());
         restored.map(|()| entry).map_err(|error| failure::of(&error))
     })
@@ -111,26 +131,4 @@ async fn database(
         return output::json(&json!({ "database": id, "name": entry.name, "root": root, "seq": entry.seq }));
     }
     output::row(&[&id, &entry.name, &root])
-}
-
-/// The database of this id, or of this name if no other has it.
-fn find_database(
-    repository: &Repository,
-    manifest: &Manifest,
-    name: &str,
-) -> Result<BackedUpDatabase, Failure> {
-    let wanted: Option<SnapshotDatabase> = name.parse().ok();
-    let mut found = Vec::new();
-    let read = repository.databases(manifest, |_, entry| {
-        if wanted == Some(entry.id) || (wanted.is_none() && entry.name == name) {
-            found.push(entry);
-        }
-        Ok(())
-    });
-    read.map_err(|error| failure::of(&error))?;
-    if found.len() > 1 {
-        return Err(Failure::Usage(format!("several databases are called {name}: give the id of one")));
-    }
-    let none = || format!("the backup {} has no database {name}", manifest.id);
-    found.pop().ok_or_else(|| failure::of_reason("NOT_FOUND", none()))
 }

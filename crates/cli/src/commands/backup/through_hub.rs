@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use ferry_client::admin::{AdminClient, rpc};
+use ferry_types::UnixMillis;
 use serde::Deserialize;
 
 use super::{
     at_target::{self, ListedBackup},
     failure,
 };
-use crate::{context::Context, failure::Failure, output};
+use crate::{context::Context, failure::Failure, output, prompt};
 
 /// How often a job is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -22,6 +23,7 @@ struct Found {
     snapshots: Vec<Snapshot>,
     databases: Vec<Database>,
     pruned: Vec<Pruned>,
+    restored: Vec<Restored>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,30 @@ struct Database {
 struct Pruned {
     removed: Vec<String>,
     freed_bytes: u64,
+}
+
+/// A database that was put back.
+#[derive(Deserialize)]
+struct Restored {
+    id: String,
+    name: String,
+    backup: String,
+    time_unix_ms: i64,
+    #[serde(default)]
+    lost: u64,
+    #[serde(default)]
+    held_stores: u64,
+}
+
+/// Which database is put back, and where to.
+pub(super) struct Restore {
+    /// Which backup; empty: the newest that has it.
+    pub(super) id: String,
+    pub(super) database: String,
+    /// `None`: in place of itself.
+    pub(super) new_name: Option<String>,
+    /// Whether the person is asked before the living one is replaced.
+    pub(super) is_asked: bool,
 }
 
 /// Waits for the end of a job.
@@ -129,6 +155,45 @@ pub(super) async fn prune(context: &Context, hub: &AdminClient, dry_run: bool) -
     let freed_bytes = found.pruned.iter().map(|pruned| pruned.freed_bytes).sum();
     let removed: Vec<String> = found.pruned.into_iter().flat_map(|pruned| pruned.removed).collect();
     at_target::print_pruned(context, &removed, freed_bytes)
+}
+
+pub(super) async fn restore(context: &Context, hub: &AdminClient, wanted: Restore) -> Result<(), Failure> {
+    let Restore { id, database, new_name, is_asked } = wanted;
+    let replace = new_name.is_none();
+    if replace && is_asked {
+        output::require_terminal("replace the database")?;
+        let warning = format!(
+            "this puts a backup in place of {database}: what was written since is lost to the hub, and its clients are told"
+        );
+        prompt::confirm_name(&database, &warning).await?;
+    }
+    let request = rpc::RestoreDatabaseRequest {
+        confirm_name: if replace { database.clone() } else { String::new() },
+        database,
+        backup_id: id,
+        new_name: new_name.unwrap_or_default(),
+        replace,
+        ..Default::default()
+    };
+    let (job, found) = wait(hub, hub.restore_database(request).await?).await?;
+    if context.json {
+        return output::json(&job);
+    }
+    for Restored { id, name, backup, time_unix_ms, lost, held_stores } in found.restored {
+        output::row(&[&id, &name, &backup, &UnixMillis(time_unix_ms).to_string()])?;
+        if lost > 0 {
+            output::note(format_args!(
+                "# {lost} later commits are not in it; the file that had them is kept in the trash"
+            ));
+        }
+        if held_stores > 0 {
+            output::note(format_args!(
+                "# {held_stores} event stores wait for you: ferry events resume if no client has events that are lost, \
+                 ferry events remint otherwise"
+            ));
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(), Failure> {

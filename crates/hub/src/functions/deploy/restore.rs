@@ -13,19 +13,7 @@ use ferry_sqlite::backups::{self, Restored, Restoring};
 use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use super::{DeployCall, answer, refusal::DeployError};
-use crate::{
-    functions::state::FunctionsState, hub::Hub, models::for_each_model, monotonic::now_ms, shell::Shell,
-};
-
-macro_rules! save_watermarks {
-    ($($name:ident: $model:ident, $config:ident, $state:ident, $service:ident;)+) => {
-        /// Tells the control plane how far each database is: what the file lacks afterwards is known by that.
-        async fn save_watermarks(hub: &Hub) {
-            $(<crate::$name::$service as Shell>::save_watermarks(hub).await;)+
-        }
-    };
-}
-for_each_model!(save_watermarks);
+use crate::{functions::replaced_file::replace_file, hub::Hub};
 
 pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError> {
     let RestoreBody { backup, lose_writes } = RestoreBody::decode(asked.body)?;
@@ -71,20 +59,7 @@ async fn put_back(hub: &Arc<Hub>, id: DatabaseId, wanted: WantedBackup) -> Resul
     checked.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)?;
     let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again")
         .retry_after_ms(1_000);
-    // What pages show is what was: who comes back is told so.
-    let before = hub.databases.get(id)?;
-    let shown = before.models().functions.look_at_live(|live| live.queries.shown()).unwrap_or_default();
-    drop(before);
-    let saved = async || save_watermarks(hub).await;
-    let restored = hub.databases.replace(id, refusal, saved, move |dir| restore(dir, &wanted)).await?;
-    if !shown.is_empty() {
-        let database = hub.databases.get(id)?;
-        FunctionsState::track(hub, &database).await?;
-        let state = &database.models().functions;
-        state.with_live(|live| live.queries.expect(shown, restored.seq, now_ms()));
-        hub.services.functions.look_after(&database);
-    }
-    Ok(restored)
+    replace_file(hub, id, refusal, |restored: &Restored| restored.seq, move |dir| restore(dir, &wanted)).await
 }
 
 fn restore(dir: &Path, wanted: &WantedBackup) -> ferry_sqlite::Result<Restored> {

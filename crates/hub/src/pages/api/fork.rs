@@ -4,7 +4,7 @@
 //! between the two is removed at the next start.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,11 +15,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_control::ForkDatabase;
-use ferry_sqlite::{
-    folder,
-    pages::{VersionInfo, make_captured_fork, make_fork},
-};
-use ferry_types::{DatabaseId, DatabaseKind, Error, Result, Tag};
+use ferry_sqlite::pages::{VersionInfo, make_captured_fork, make_fork};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result, Tag};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,11 +34,9 @@ use crate::{
         commit,
         remint::Forked,
         state::{REPLICA_DESCRIPTORS, SESSION_DESCRIPTORS, blocking, is_hub_written},
+        unfinished::{begin_database, finish_database},
     },
 };
-
-/// The file that says that a folder is no database yet.
-const UNFINISHED: &str = "fork.unfinished";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,9 +79,13 @@ struct Fork {
 impl Fork {
     async fn run(self, served: Served) -> Result<Tag, PagesError> {
         let context = &self.request.context;
+        let of = context.database.id();
+        let gone = || Error::new(Reason::NotFound, "database not found");
         let row = ForkDatabase {
             by: &context.requester,
-            of: context.database.id(),
+            of,
+            org_id: self.hub.control.database(of).ok_or_else(gone)?.org_id,
+            backup: None,
             id: self.id,
             name: &self.name,
             kind: if is_hub_written(&self.hub, &context.database) {
@@ -116,7 +115,7 @@ impl Fork {
         ferry_sqlite::fault::point("fork.made").map_err(ferry_sqlite::Error::into_refusal)?;
         row.run(&self.hub.control.db, self.hub.control.max_databases_per_org).await?;
         ferry_sqlite::fault::point("fork.named").map_err(ferry_sqlite::Error::into_refusal)?;
-        if let Err(error) = finish(dir) {
+        if let Err(error) = finish_database(dir) {
             tracing::warn!(database = %self.id, %error, "a fork stays marked as unfinished until the next start");
         }
         Ok(info.tag())
@@ -126,7 +125,7 @@ impl Fork {
     async fn copy(&self, served: Served, to: PathBuf) -> Result<VersionInfo, PagesError> {
         let (config, clock) = (self.hub.config.pages.files(), Arc::clone(&self.hub.clock));
         let made = commit::blocking(move || {
-            begin(&to)?;
+            begin_database(&to)?;
             make_fork(&to, served.source, config, clock)
         });
         made.await.map_err(|error| match error {
@@ -143,40 +142,14 @@ impl Fork {
         let (config, clock) = (self.hub.config.pages.files(), Arc::clone(&self.hub.clock));
         let context = &self.request.context;
         let forked = Forked {
-            of: context.database.id(),
+            reason: format!("fork of {}", context.database.id()),
             by: context.auth.principal(),
             at: self.hub.clock.now().to_string(),
         };
         let made = blocking(move || {
-            begin(&to)?;
+            begin_database(&to)?;
             make_captured_fork(&to, &*served.source, config, clock, |sql, seq| forked.remint(sql, seq))
         });
         Ok(made.await?)
-    }
-}
-
-/// Makes the folder of a fork, marked as one that is no database yet.
-fn begin(dir: &Path) -> ferry_sqlite::Result<()> {
-    folder::create(dir)?;
-    fs::write(dir.join(UNFINISHED), b"")?;
-    folder::sync(dir)?;
-    ferry_sqlite::fault::point("fork.begun")
-}
-
-fn finish(dir: &Path) -> io::Result<()> {
-    fs::remove_file(dir.join(UNFINISHED))?;
-    folder::sync(dir)
-}
-
-/// Settles what a crash left: a fork that has its row is a database, another one is nothing.
-pub(in crate::pages) fn settle(hub: &Hub, databases: &Path) {
-    let Ok(entries) = fs::read_dir(databases) else { return };
-    for dir in entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(UNFINISHED).exists()) {
-        let id = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
-        let is_database = id.is_some_and(|id| hub.control.database(id).is_some());
-        let settled = if is_database { finish(&dir) } else { fs::remove_dir_all(&dir) };
-        if let Err(error) = settled {
-            tracing::warn!(dir = %dir.display(), %error, "what is left of a fork could not be removed");
-        }
     }
 }

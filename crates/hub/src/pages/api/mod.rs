@@ -128,11 +128,6 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     }
 }
 
-/// Settles forks that a crash interrupted.
-pub(super) fn settle_forks(hub: &Hub) {
-    fork::settle(hub, &hub.config.process.data_dir.join("databases"));
-}
-
 fn method_not_allowed(target: Target, id: &HttpRequestId) -> Response {
     let names: Vec<&str> = target.methods().iter().map(Method::as_str).collect();
     let names = names.join(", ");

@@ -1,0 +1,373 @@
+//! One database is put back: as a new one beside those that live, or in place of itself (OPR-22). All of it is fetched and
+//! compared beside what lives; what follows is one rename.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ferry_backup::{JobProgress, RestoreStamp, StampedDatabase, restore_checked, stamp_copy, stamp_database};
+use ferry_control::{DatabaseEntry, ForkDatabase, Requester};
+use ferry_core::backup::{
+    SnapshotId,
+    manifest::{BackedUpDatabase, Manifest, SnapshotDatabase},
+};
+use ferry_database::main_of;
+use ferry_sqlite::{NativeSql, connection, fault, folder, meta::seq_of};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Model, Reason, Result, Seq};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use super::{
+    failure::JobFailure,
+    jobs::{JobInfo, JobKind, JobResult},
+    service::{Backups, random},
+};
+use crate::{
+    clock, functions,
+    hub::Hub,
+    pages::{self, Forked},
+};
+
+/// What is put back, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedRestore {
+    /// Id, or name, as the backup has it.
+    pub(crate) database: String,
+    /// `None`: the newest backup that has it.
+    pub(crate) backup: Option<SnapshotId>,
+    /// Where to.
+    pub(crate) place: RestorePlace,
+}
+
+/// Where a database is put back.
+#[derive(Clone, Debug)]
+pub(crate) enum RestorePlace {
+    /// As a new one of this name.
+    New(String),
+    /// In place of the living one, whose name was given once more.
+    Instead(String),
+}
+
+/// A database of a backup, on this hub's disk in a folder of its own.
+struct Fetched {
+    manifest: Manifest,
+    entry: BackedUpDatabase,
+    kind: DatabaseKind,
+}
+
+impl Backups {
+    /// Begins to put a database back.
+    ///
+    /// # Errors
+    /// When no target is set, there is no such database, its name is another one, or one is being put back.
+    pub(crate) fn restore(self: &Arc<Self>, wanted: WantedRestore) -> Result<JobInfo> {
+        let runtime = Handle::current();
+        let begun = match wanted.place.clone() {
+            RestorePlace::New(name) => self.begin(JobKind::Restore, move |backups, progress| {
+                backups.restore_new(&runtime, &wanted, &name, progress)
+            }),
+            RestorePlace::Instead(name) => {
+                let now = self.living(&wanted.database, &name)?;
+                self.begin(JobKind::Restore, move |backups, progress| {
+                    backups.restore_instead(&runtime, &wanted, &now, progress)
+                })
+            }
+        };
+        Ok(begun?.info())
+    }
+
+    /// The database that is to be replaced.
+    fn living(&self, database: &str, confirmed: &str) -> Result<DatabaseEntry> {
+        let id = self.database_named(database)?;
+        let gone = || Error::new(Reason::NotFound, "database not found");
+        let entry = self.hub().control.database(id).ok_or_else(gone)?;
+        if *confirmed != *entry.name && confirmed != id.to_string() {
+            let message = format!("confirm_name must be the database's name, {}, or its id", entry.name);
+            return Err(Error::new(Reason::InvalidArgument, message));
+        }
+        if self.hub().config.store.is_some() && self.hub().control.default_database() == Some(id) {
+            let message = "the file of this database is the store of a spoke: it is not replaced under it; restore it \
+                           to a file with --out";
+            return Err(Error::new(Reason::FailedPrecondition, message));
+        }
+        Ok(entry)
+    }
+
+    /// Writes the database to `main.db` in `dir`, from the target that has the newest backup of it; another target that has
+    /// the same backup stands in for one that fails.
+    fn fetch(
+        &self,
+        wanted: &WantedRestore,
+        dir: &Path,
+        progress: &JobProgress,
+    ) -> Result<Fetched, JobFailure> {
+        let (mut found, mut failed) = (Vec::new(), None);
+        for target in self.targets() {
+            let looked = self.repository(target).and_then(|repository| {
+                let (manifest, entry) = repository.find_database(wanted.backup, &wanted.database)?;
+                Ok((repository, manifest, entry))
+            });
+            match looked {
+                Ok(one) => found.push(one),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        found.sort_by_key(|(_, manifest, _)| std::cmp::Reverse(manifest.id));
+        let newest = found.first().map(|(_, manifest, _)| manifest.id);
+        progress.begin(1);
+        for (repository, manifest, entry) in found {
+            if Some(manifest.id) != newest {
+                break;
+            }
+            let kind = kind_of(&manifest, &entry)?;
+            match restore_checked(&repository, &entry, &main_of(dir), progress) {
+                Ok(()) => return Ok(Fetched { manifest, entry, kind }),
+                Err(ferry_backup::Error::Cancelled) => return Err(ferry_backup::Error::Cancelled.into()),
+                Err(error) => {
+                    tracing::warn!(target = repository.url(), %error, "a backup cannot be read there");
+                    failed = Some(error);
+                }
+            }
+        }
+        Err(failed.map_or_else(|| JobFailure::new("NOT_FOUND", "no backup has it"), JobFailure::from))
+    }
+
+    fn restore_new(
+        &self,
+        runtime: &Handle,
+        wanted: &WantedRestore,
+        name: &str,
+        progress: &JobProgress,
+    ) -> JobResult {
+        let hub = self.hub();
+        let id = DatabaseId::from_uuid(clock::new_id());
+        let dir = hub.databases.dir_of(id);
+        pages::begin_database(&dir)?;
+        let made = self.make_new(runtime, wanted, (id, name, &dir), progress);
+        if made.is_err() {
+            // What cannot be removed is at the next start.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        made
+    }
+
+    fn make_new(
+        &self,
+        runtime: &Handle,
+        wanted: &WantedRestore,
+        (id, name, dir): (DatabaseId, &str, &Path),
+        progress: &JobProgress,
+    ) -> JobResult {
+        let hub = self.hub();
+        // In a folder of its own: a pushed file becomes the first version of the new database.
+        let fetched = Beside(dir.join("fetched"));
+        folder::create(&fetched.0)?;
+        let Fetched { manifest, entry, kind } = self.fetch(wanted, &fetched.0, progress)?;
+        let SnapshotDatabase::Main(of) = entry.id else { return Err(control_is_no_database().into()) };
+        let org_id = entry.org.parse().map_err(|_| {
+            JobFailure::new("DAMAGED", format!("the backup {} names no organisation of {of}", manifest.id))
+        })?;
+        let (by, backup) = (Requester::hub(), manifest.id.to_string());
+        let row = ForkDatabase { by: &by, of, org_id, backup: Some(&backup), id, name, kind };
+        row.check(&hub.control.db)?;
+        match kind {
+            DatabaseKind::Hub => {
+                let forked = Forked {
+                    reason: format!("{of} as the backup {backup} has it"),
+                    by: "operator".to_owned(),
+                    at: hub.clock.now().to_string(),
+                };
+                let main = main_of(&fetched.0);
+                stamp_copy(&main, &stamp(hub, Seq(0))?, |sql, seq| forked.remint(sql, seq))?;
+                fs::rename(&main, main_of(dir))?;
+            }
+            DatabaseKind::Replica => {
+                pages::make_pushed(hub, &fetched.0, dir)?;
+            }
+        }
+        drop(fetched);
+        folder::sync(dir)?;
+        fault::point("restore.made").map_err(ferry_sqlite::Error::into_refusal)?;
+        let made = runtime.block_on(row.run(&hub.control.db, hub.control.max_databases_per_org))?;
+        fault::point("restore.named").map_err(ferry_sqlite::Error::into_refusal)?;
+        if let Err(error) = pages::finish_database(dir) {
+            tracing::warn!(database = %id, %error, "a restored database stays marked as unfinished until the next start");
+        }
+        progress.step();
+        Ok(json!({ "restored": [told(&made, &manifest, &entry)] }))
+    }
+
+    fn restore_instead(
+        &self,
+        runtime: &Handle,
+        wanted: &WantedRestore,
+        now: &DatabaseEntry,
+        progress: &JobProgress,
+    ) -> JobResult {
+        let hub = self.hub();
+        // Already where the old file goes to: the two change places.
+        let trash = hub.config.process.data_dir.join("trash");
+        let beside = Beside(trash.join(format!("{}-{}-{:08x}", now.id, hub.clock.now().0, random()?)));
+        folder::create(&beside.0)?;
+        // By its id: a name may be another database's in an older backup.
+        let wanted = WantedRestore { database: now.id.to_string(), ..wanted.clone() };
+        let Fetched { manifest, entry, kind } = self.fetch(&wanted, &beside.0, progress)?;
+        if now.kind != Some(kind) {
+            let is = now.kind.map_or("no", DatabaseKind::as_str);
+            return Err(JobFailure::new(
+                "FAILED_PRECONDITION",
+                format!(
+                    "the backup is of kind {kind}, and the database is of {is} kind: restore it as a new one"
+                ),
+            ));
+        }
+        progress.check()?;
+        let mut result = told(now, &manifest, &entry);
+        match kind {
+            DatabaseKind::Replica => {
+                let database = hub.databases.get(now.id)?;
+                let info = runtime.block_on(pages::put_back(hub, &database, beside.0.clone()))?;
+                result["seq"] = info.version.into();
+            }
+            DatabaseKind::Hub => {
+                let (stamped, before) = runtime.block_on(exchange(hub, now.id, beside.0.clone()))?;
+                result["seq"] = stamped.seq.0.into();
+                result["lost"] = before.0.saturating_sub(entry.seq).into();
+                result["held_stores"] = stamped.held_stores.into();
+                result["kept_as"] =
+                    beside.0.file_name().map(|name| name.to_string_lossy().into_owned()).into();
+                metrics::counter!("ferry_breaks_total").increment(1);
+                tracing::warn!(
+                    database = %now.id, backup = %manifest.id, before = before.0, seq = stamped.seq.0,
+                    held_stores = stamped.held_stores, kept_as = %beside.0.display(),
+                    "a backup is put back in place of a database: its clients are told as they come"
+                );
+                beside.keep();
+            }
+        }
+        progress.step();
+        Ok(json!({ "restored": [result] }))
+    }
+}
+
+/// A folder that goes unless it is kept.
+struct Beside(PathBuf);
+
+impl Beside {
+    /// Leaves it.
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// Puts the database in `beside` in place of the living one, whose folder is `beside` from then on. Returns what the new file was
+/// given, and the newest commit of the old one.
+async fn exchange(hub: &Arc<Hub>, id: DatabaseId, beside: PathBuf) -> Result<(StampedDatabase, Seq)> {
+    // A file that cannot be read does not say how far it was.
+    let known = hub.control.watermarks.get(id, Model::Records, "").await?;
+    let known = Seq(known.map_or(0, |mark| u64::try_from(mark.head).unwrap_or(0)));
+    let stamp = stamp(hub, known)?;
+    let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again")
+        .retry_after_ms(1_000);
+    let seq = |(stamped, _): &(StampedDatabase, Seq)| stamped.seq;
+    functions::replace_file(hub, id, refusal, seq, move |dir| {
+        let before = newest_of(dir).unwrap_or_else(|error| {
+            tracing::warn!(database = %id, %error, "the file that is replaced cannot be read");
+            Seq(0)
+        });
+        let before = before.max(stamp.above);
+        let stamp = RestoreStamp { above: before, ..stamp };
+        let stamped = stamp_database(&main_of(&beside), &stamp).map_err(|error| match error {
+            ferry_backup::Error::Sqlite(error) => error,
+            error => ferry_sqlite::Error::Damaged(error.to_string()),
+        })?;
+        folder::sync(&beside)?;
+        fault::point("restore.ready")?;
+        change_places(&beside, dir)?;
+        fault::point("restore.exchanged")?;
+        keep_copies(&beside, dir);
+        Ok((stamped, before))
+    })
+    .await
+}
+
+fn newest_of(dir: &Path) -> ferry_sqlite::Result<Seq> {
+    seq_of(&NativeSql(&connection::open_reader(&main_of(dir))?))
+}
+
+/// Both folders change their names, in one step.
+fn change_places(beside: &Path, dir: &Path) -> ferry_sqlite::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    let moved = if dir.exists() {
+        renameat_with(CWD, beside, CWD, dir, RenameFlags::EXCHANGE)
+    } else {
+        renameat_with(CWD, beside, CWD, dir, RenameFlags::NOREPLACE)
+    };
+    match moved {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
+            let message = "the file system of the data directory cannot have two folders change places: restore the \
+                           database as a new one (--as), or to a file (--out)";
+            return Err(Error::new(Reason::FailedPrecondition, message).into());
+        }
+        moved => moved.map_err(io::Error::from)?,
+    }
+    for folder in [beside, dir].iter().filter_map(|folder| folder.parent()) {
+        folder::sync(folder)?;
+    }
+    Ok(())
+}
+
+/// The copies that deployments made stay with the database.
+fn keep_copies(old: &Path, dir: &Path) {
+    let (from, to) = (ferry_sqlite::backups::folder_of(old), ferry_sqlite::backups::folder_of(dir));
+    match fs::rename(&from, &to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, from = %from.display(), "copies that deployments made stay in the trash");
+        }
+        _ => {}
+    }
+}
+
+fn stamp(hub: &Hub, above: Seq) -> Result<RestoreStamp> {
+    let epoch = format!("{:08x}{:08x}", random()?, random()?);
+    Ok(RestoreStamp { epoch, now: hub.clock.now(), above })
+}
+
+/// The kind of what the backup has; only what was ever written has one.
+fn kind_of(manifest: &Manifest, entry: &BackedUpDatabase) -> Result<DatabaseKind, JobFailure> {
+    if entry.id == SnapshotDatabase::Control {
+        return Err(control_is_no_database().into());
+    }
+    match entry.kind.parse() {
+        Ok(kind) if entry.image().page_size.is_some() => Ok(kind),
+        _ => Err(JobFailure::new(
+            "FAILED_PRECONDITION",
+            format!("nothing had been written to the database when the backup {} was taken", manifest.id),
+        )),
+    }
+}
+
+fn control_is_no_database() -> Error {
+    let message = "control.db is no database of anybody: it is restored with the whole hub (--to)";
+    Error::new(Reason::InvalidArgument, message)
+}
+
+fn told(database: &DatabaseEntry, manifest: &Manifest, entry: &BackedUpDatabase) -> Value {
+    json!({
+        "id": database.id.to_string(), "name": &*database.name, "backup": manifest.id.to_string(),
+        "time_unix_ms": manifest.time_ms, "backup_seq": entry.seq,
+    })
+}
