@@ -241,4 +241,37 @@ fn a_schedule_takes_verifies_and_prunes_by_itself() {
     assert!(status.contains("\tok\t"), "{status}");
     let metrics = ferry_testkit::http::get(hub.address(), "/metrics").unwrap().text();
     assert!(metrics.contains("ferry_backup_last_success_seconds{kind=\"verify\"}"), "{metrics}");
+    assert!(metrics.contains("ferry_backup_target_ok{target=\"1\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("ferry_backup_lag_seconds{target=\"1\"} "), "{metrics}");
+    let ready = ferry_testkit::http::get(hub.address(), "/readyz").unwrap();
+    assert_eq!((ready.status, &ready.json()["checks"]["backup"]), (200, &json!("ok")));
+}
+
+// Verifies: OPR-07
+#[test]
+fn a_target_that_cannot_be_written_is_told_and_keeps_nobody_from_working() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, whole) = (folder.path().join("file"), folder.path().join("whole"));
+    fs::write(&target, b"in the way").unwrap();
+    let targets = format!("--backup-target=file://{},file://{}", target.display(), whole.display());
+    let hub = options().arg(targets).start();
+    let operator = operator(&hub);
+    let state = || {
+        let ready = ferry_testkit::http::get(hub.address(), "/readyz").unwrap();
+        assert_eq!(ready.status, 200, "{}", ready.text());
+        ready.json()["checks"]["backup"].clone()
+    };
+    wait::until("the first try", || (state() == "unreachable").then_some(()));
+    // The other target has its backup all the same.
+    wait::until("a backup", || {
+        let metrics = ferry_testkit::http::get(hub.address(), "/metrics").unwrap().text();
+        assert!(metrics.contains("ferry_backup_target_ok{target=\"1\"} 0\n"), "{metrics}");
+        metrics.contains("ferry_backup_lag_seconds{target=\"2\"} ").then_some(())
+    });
+    let said = operator.fails(12, &["backup", "schedule"]);
+    assert!(said.contains("unreachable"), "{said}");
+    // What is mended is noticed.
+    fs::remove_file(&target).unwrap();
+    operator.ok(&["backup", "create"]);
+    wait::until("all is well", || (state() == "ok").then_some(()));
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{ConnectInfo, State},
     response::{IntoResponse as _, Response},
 };
@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use crate::{
+    backup::Backups,
     http::{is_forwarded, names_this_machine},
     hub::Hub,
     metric_help, process_metrics, shells,
@@ -47,7 +48,10 @@ pub(crate) async fn health(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 /// `GET /readyz`: whether new work is welcome.
-pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
+pub(crate) async fn readyz(
+    State(hub): State<Arc<Hub>>,
+    Extension(backups): Extension<Arc<Backups>>,
+) -> Response {
     if hub.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
     }
@@ -57,10 +61,20 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Response {
         Some(_) => "low",
         None => "failing",
     };
+    // A backup that is late keeps nobody from working: it is told, and makes no 503 (operate specification, 2.4).
+    let backup = backups.health();
     if control == "ok" && disk == "ok" {
-        return Json(json!({"status": "ready"})).into_response();
+        let ready = match backup {
+            None => json!({"status": "ready"}),
+            Some(backup) => json!({"status": "ready", "checks": {"backup": backup}}),
+        };
+        return Json(ready).into_response();
     }
-    let body = json!({"status": "degraded", "checks": {"control_db": control, "disk": disk}});
+    let mut checks = json!({"control_db": control, "disk": disk});
+    if let Some(backup) = backup {
+        checks["backup"] = backup.into();
+    }
+    let body = json!({"status": "degraded", "checks": checks});
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
@@ -73,6 +87,7 @@ fn disk_free_bytes(hub: &Hub) -> Option<u64> {
 /// `GET /metrics`: for the operator, for a scraper on this machine if no other is served, or for all if so configured.
 pub(crate) async fn metrics(
     State(hub): State<Arc<Hub>>,
+    Extension(backups): Extension<Arc<Backups>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     uri: Uri,
     headers: HeaderMap,
@@ -94,6 +109,7 @@ pub(crate) async fn metrics(
         metrics::gauge!("ferry_disk_free_bytes").set(free as f64);
     }
     shells::set_gauges(&hub);
+    backups.set_gauges();
     let text = recorder().render() + &process_metrics::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

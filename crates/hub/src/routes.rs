@@ -5,7 +5,7 @@ mod owner;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
@@ -72,6 +72,7 @@ pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
         .route("/", get(root))
         .fallback(not_found)
         .with_state(Arc::clone(hub))
+        .layer(Extension(Arc::clone(backups)))
         .merge(rpc(hub, backups))
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));

@@ -216,7 +216,9 @@ impl Backups {
                 )
             };
             let next = next_due(config, last_ms);
-            let is_late = next.is_some_and(|next| now.0 > next + LATE_MS);
+            // The first is due as soon as the hub runs.
+            let due = next.map(|next| if last_ms.is_none() { self.hub.started.0 } else { next });
+            let is_late = due.is_some_and(|due| now.0 > due + LATE_MS);
             let state = match &error {
                 Some(_) => "unreachable",
                 None if damaged.is_some() => "damaged",
@@ -232,6 +234,27 @@ impl Backups {
             }
         };
         self.targets.iter().map(status).collect()
+    }
+
+    /// The worst state of a target, in a word; `None`: no target is set.
+    pub(crate) fn health(&self) -> Option<&'static str> {
+        let states: Vec<&str> = self.status().iter().map(|target| target.state).collect();
+        let worst = ["unreachable", "late", "ok"].into_iter().find(|state| states.contains(state));
+        worst.filter(|_| !states.is_empty())
+    }
+
+    /// Sets the gauges of targets, which are counted from 1 in the order of the setting: a path is no label.
+    pub(crate) fn set_gauges(&self) {
+        let now = self.hub.clock.now().0;
+        for (number, target) in (1_u32..).zip(self.status()) {
+            let label = number.to_string();
+            let is_ok = f64::from(u8::from(target.state == "ok"));
+            metrics::gauge!("ferry_backup_target_ok", "target" => label.clone()).set(is_ok);
+            if let Some(last) = target.last {
+                let lag = now.saturating_sub(last.0).max(0) as f64 / 1000.0;
+                metrics::gauge!("ferry_backup_lag_seconds", "target" => label).set(lag);
+            }
+        }
     }
 
     /// The database of this id, or of this name if no other has it.
