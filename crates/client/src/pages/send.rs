@@ -35,6 +35,9 @@ use crate::{
 /// A push of more pages than this asks with a few of them whether the hub has some from a push that broke off.
 const SAMPLED_ABOVE_PAGES: usize = 256;
 const SAMPLE_LEAVES: usize = 128;
+/// Pages of a full body that are named, if so many in a row are staged. Each such run cuts what travels in two, and fewer
+/// cost less where they are.
+const STAGED_RUN_MIN: usize = 64;
 /// Pieces of a body that wait to be sent.
 const PIECES_WAITING: usize = 1;
 /// The file format version that says WAL.
@@ -92,9 +95,9 @@ impl PushBase {
         }
     }
 
-    /// Whether a body over it may name staged pages, which a full one must not do out of order.
-    const fn takes_staged(&self) -> bool {
-        matches!(self, Self::Base { .. } | Self::Hubs { .. })
+    /// Whether a body over it has all pages of the image, whose order is theirs.
+    const fn is_full(&self) -> bool {
+        matches!(self, Self::Empty | Self::Whole(_))
     }
 }
 
@@ -107,8 +110,13 @@ pub(super) struct Sending<'s> {
     pub(super) progress: Arc<dyn Progress>,
 }
 
-/// Pages that travel by name.
-type Staged = Vec<(PageNo, Leaf)>;
+/// Pages that travel one way, ascending.
+enum Part {
+    /// By name, since the hub has staged them.
+    Staged(Vec<(PageNo, Leaf)>),
+    /// Themselves.
+    Pages(Vec<PageNo>),
+}
 
 impl Sending<'_> {
     /// Sends the image, which comes back with the answer.
@@ -119,12 +127,11 @@ impl Sending<'_> {
     ) -> (KnownImage, Result<(PagesPushAnswer, Transferred)>) {
         let targets = self.over.targets(&known);
         let total = targets.len();
-        let (rest, staged) = match self.staged(&mut known, targets, asks_staged).await {
-            Ok(split) => split,
+        let parts = match self.parts(&mut known, targets, asks_staged).await {
+            Ok(parts) => parts,
             Err(error) => return (known, Err(error)),
         };
-        let full = !self.over.takes_staged();
-        let header = self.header(&known, full);
+        let header = self.header(&known, self.over.is_full());
         let sent = Arc::new(Sent::default());
         let (pieces, body) = mpsc::channel(PIECES_WAITING);
         let making = {
@@ -134,7 +141,7 @@ impl Sending<'_> {
             let (sent, progress) = (Arc::clone(&sent), Arc::clone(&self.progress));
             let total = u32::try_from(total).unwrap_or(u32::MAX);
             tokio::task::spawn_blocking(move || {
-                make(source, header, rest, &staged, total, &pieces, &sent, &*progress)
+                make(source, header, parts, total, &pieces, &sent, &*progress)
             })
         };
         let answer = self.pages.push(self.over.tag(), channel_body(body)).await;
@@ -164,35 +171,28 @@ impl Sending<'_> {
         (known, answer)
     }
 
-    /// The targets, without those that the hub has staged; and these.
-    async fn staged(
-        &self,
-        known: &mut KnownImage,
-        targets: Vec<PageNo>,
-        asks: bool,
-    ) -> Result<(Vec<PageNo>, Staged)> {
-        if !self.over.takes_staged() || (!asks && targets.len() <= SAMPLED_ABOVE_PAGES) {
-            return Ok((targets, Vec::new()));
-        }
+    /// How the targets travel.
+    async fn parts(&self, known: &mut KnownImage, targets: Vec<PageNo>, asks: bool) -> Result<Vec<Part>> {
         if !asks {
+            if targets.len() <= SAMPLED_ABOVE_PAGES {
+                return Ok(vec![Part::Pages(targets)]);
+            }
             let step = targets.len() / SAMPLE_LEAVES;
             let sample = targets.iter().step_by(step.max(1));
             let leaves = sample.map(|page| known.tree.leaf(*page)).collect::<Result<Vec<_>>>()?;
             if !self.pages.staged(&leaves).await?.contains(&true) {
-                return Ok((targets, Vec::new()));
+                return Ok(vec![Part::Pages(targets)]);
             }
         }
         let leaves = targets.iter().map(|page| known.tree.leaf(*page)).collect::<Result<Vec<_>>>()?;
         let held = self.pages.staged(&leaves).await?;
-        let (mut rest, mut staged) = (Vec::new(), Vec::new());
-        for ((page, leaf), held) in targets.into_iter().zip(leaves).zip(held) {
-            if held {
-                staged.push((page, leaf));
-            } else {
-                rest.push(page);
-            }
-        }
-        Ok((rest, staged))
+        let split: Vec<_> = targets
+            .into_iter()
+            .zip(leaves)
+            .zip(held)
+            .map(|((page, leaf), held)| (page, held.then_some(leaf)))
+            .collect();
+        Ok(if self.over.is_full() { in_order(&split) } else { staged_first(split) })
     }
 
     fn header(&self, known: &KnownImage, full: bool) -> BodyHeader {
@@ -227,13 +227,39 @@ fn differing(over: &PushBase) -> PageSet {
     }
 }
 
+/// Named pages, and then the others: among which each may resemble any.
+fn staged_first(split: Vec<(PageNo, Option<Leaf>)>) -> Vec<Part> {
+    let (mut staged, mut rest) = (Vec::new(), Vec::new());
+    for (page, leaf) in split {
+        match leaf {
+            Some(leaf) => staged.push((page, leaf)),
+            None => rest.push(page),
+        }
+    }
+    vec![Part::Staged(staged), Part::Pages(rest)]
+}
+
+/// Named pages where many of them follow each other, and the others between.
+fn in_order(split: &[(PageNo, Option<Leaf>)]) -> Vec<Part> {
+    let (mut parts, mut rest) = (Vec::new(), Vec::new());
+    for run in split.chunk_by(|(_, one), (_, other)| one.is_some() == other.is_some()) {
+        let staged: Vec<_> = run.iter().filter_map(|(page, leaf)| Some((*page, (*leaf)?))).collect();
+        if staged.len() < STAGED_RUN_MIN {
+            rest.extend(run.iter().map(|(page, _)| *page));
+        } else {
+            parts.push(Part::Pages(std::mem::take(&mut rest)));
+            parts.push(Part::Staged(staged));
+        }
+    }
+    parts.push(Part::Pages(rest));
+    parts
+}
+
 /// Makes the body, piece by piece, and hands it to `pieces`.
-#[expect(clippy::too_many_arguments, reason = "a thread of its own is given all that it works with")]
 fn make(
     mut source: PushSource,
     header: BodyHeader,
-    rest: Vec<PageNo>,
-    staged: &[(PageNo, Leaf)],
+    parts: Vec<Part>,
     total: u32,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
     sent: &Sent,
@@ -251,21 +277,10 @@ fn make(
     };
     let made = (|| {
         hand_over(header.encode())?;
-        let most = usize::try_from(STAGED_MAX_PAGES).unwrap_or(usize::MAX);
-        for staged in staged.chunks(most) {
-            let leaves: Vec<Leaf> = staged.iter().map(|(_, leaf)| *leaf).collect();
-            hand_over(staged_entry(&runs_of(staged.iter().map(|(page, _)| *page)), &leaves))?;
-        }
-        // Without a base whole groups of pages travel as they are.
-        let is_full = source.over.base_count().0 == 0;
-        let plan = BodyHeader { flags: Flags { full: is_full, ..header.flags }, ..header };
-        let mut encoder = BodyEncoder::new(BodyPlan { header: plan, pages: rest, root });
-        // Its header and its END tell of the rest alone.
-        let _header = encoder.next_piece(&mut source, &mut Zstd)?;
-        let mut waiting = None;
-        while let Some(piece) = encoder.next_piece(&mut source, &mut Zstd)? {
-            if let Some(piece) = waiting.replace(piece) {
-                hand_over(piece)?;
+        for part in parts {
+            match part {
+                Part::Staged(staged) => send_staged(&staged, &hand_over)?,
+                Part::Pages(pages) => send_pages(pages, header, &mut source, &hand_over)?,
             }
         }
         hand_over(end_entry(total, &root))?;
@@ -277,6 +292,39 @@ fn make(
         let _ = pieces.blocking_send(Err(io::Error::other(error.to_string())));
     }
     (source.known, made)
+}
+
+fn send_staged(staged: &[(PageNo, Leaf)], hand_over: &impl Fn(Vec<u8>) -> Result<()>) -> Result<()> {
+    let most = usize::try_from(STAGED_MAX_PAGES).unwrap_or(usize::MAX);
+    for staged in staged.chunks(most) {
+        let leaves: Vec<Leaf> = staged.iter().map(|(_, leaf)| *leaf).collect();
+        hand_over(staged_entry(&runs_of(staged.iter().map(|(page, _)| *page)), &leaves))?;
+    }
+    Ok(())
+}
+
+fn send_pages(
+    pages: Vec<PageNo>,
+    header: BodyHeader,
+    source: &mut PushSource,
+    hand_over: &impl Fn(Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    if pages.is_empty() {
+        return Ok(());
+    }
+    // Without a base whole groups of pages travel as they are.
+    let is_full = source.over.base_count().0 == 0;
+    let plan = BodyHeader { flags: Flags { full: is_full, ..header.flags }, ..header };
+    let mut encoder = BodyEncoder::new(BodyPlan { header: plan, pages, root: source.known.root });
+    // Its header and its END tell of these pages alone.
+    let _header = encoder.next_piece(source, &mut Zstd)?;
+    let mut waiting = None;
+    while let Some(piece) = encoder.next_piece(source, &mut Zstd)? {
+        if let Some(piece) = waiting.replace(piece) {
+            hand_over(piece)?;
+        }
+    }
+    Ok(())
 }
 
 /// The two images, as the encoder reads them.

@@ -9,6 +9,7 @@ mod check;
 mod codec;
 mod commit;
 mod contents;
+mod damage;
 pub mod dbpage;
 mod digests;
 mod history;

@@ -13,7 +13,7 @@ use ferry_core::pages::{
 };
 use ferry_types::{Leaf, PageCount, PageNo, PageSize};
 
-use super::{Replica, VersionInfo, digests, index, replica::lock, segment::SegmentPosition};
+use super::{Replica, VersionInfo, damage, digests, index, replica::lock, segment::SegmentPosition};
 use crate::{Error, Result};
 
 /// Bytes read under the lock of the shared read transaction: others wait that long.
@@ -101,6 +101,8 @@ impl PinnedVersion {
         }
         match index::before(connection, page, version)? {
             Some((leaf, position)) => Ok(Found::Before(leaf, position)),
+            // It was cut meanwhile, since it was found damaged.
+            None if version < self.replica.current().version => Err(damage::gone(version)),
             None => Err(Error::Damaged(format!("page {page} of version {version} is not kept"))),
         }
     }
@@ -128,26 +130,29 @@ impl PinnedVersion {
         position: SegmentPosition,
         (at, frame): &mut (Option<(u32, u64)>, Vec<u8>),
     ) -> Result<SegmentPosition> {
-        let wanted = Some((position.segment, position.offset));
-        if *at == wanted {
+        if *at == Some((position.segment, position.offset)) {
             return Ok(position);
         }
         let segments = &self.replica.segments;
-        match segments.read_frame(position.segment, position.offset, frame) {
+        *at = None;
+        let position = match segments.read_frame(position.segment, position.offset, frame) {
+            Ok(()) => position,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let Found::Before(_, moved) = self.replica.with_index(|index| self.find(index, page))? else {
                     return Err(error.into());
                 };
-                segments.read_frame(moved.segment, moved.offset, frame)?;
-                *at = Some((moved.segment, moved.offset));
-                Ok(moved)
+                let read = segments.read_frame(moved.segment, moved.offset, frame);
+                read.map_err(|error| self.unreadable(moved, error))?;
+                moved
             }
-            read => {
-                read?;
-                *at = wanted;
-                Ok(position)
-            }
-        }
+            Err(error) => return Err(self.unreadable(position, error)),
+        };
+        *at = Some((position.segment, position.offset));
+        Ok(position)
+    }
+
+    fn unreadable(&self, at: SegmentPosition, error: Error) -> Error {
+        self.replica.unreadable(self.info.version, at, error)
     }
 
     /// As [`PageSource::leaves`], on this connection.
@@ -222,18 +227,17 @@ impl PageSource for PinnedVersion {
                 chunk.iter().map(|page| self.find(connection, *page)).collect::<Result<Vec<_>>>()
             })?;
             for ((page, data), found) in chunk.iter().zip(data.chunks_exact_mut(size.bytes())).zip(found) {
-                let leaf = match found {
-                    Found::Present(leaf) => leaf,
+                match found {
+                    Found::Present(leaf) => self.serve(*page, data, &leaf)?,
                     Found::Before(leaf, position) => {
                         let position = self.read_frame(*page, position, &mut frame)?;
                         let from = position.slot as usize * size.bytes();
-                        let image = frame.1.get(from..from + size.bytes());
-                        let image = image.ok_or_else(|| Error::Damaged("a segment lacks a page".into()))?;
-                        data.copy_from_slice(image);
-                        leaf
+                        let lacking = || Error::Damaged("a segment lacks a page".into());
+                        let image = frame.1.get(from..from + size.bytes()).ok_or_else(lacking);
+                        data.copy_from_slice(image.map_err(|error| self.unreadable(position, error))?);
+                        self.serve(*page, data, &leaf).map_err(|error| self.unreadable(position, error))?;
                     }
-                };
-                self.serve(*page, data, &leaf)?;
+                }
                 each(*page, data)?;
             }
         }

@@ -14,8 +14,8 @@ use ferry_types::{Clock, Tag, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, ReadConsistency, Stage, VersionInfo, capture::Captured, dbpage::Snapshot, identity, index,
-    recover, scratch, segment::Segments, stage, thin::Thinning,
+    NotedHashes, ReadConsistency, Stage, VersionInfo, capture::Captured, damage::DamagedFrames, dbpage::Snapshot,
+    identity, index, recover, scratch, segment::Segments, stage, thin::Thinning,
 };
 use crate::{Result, connection};
 
@@ -69,6 +69,8 @@ pub struct Replica {
     index_readers: Mutex<Vec<Connection>>,
     /// Held while the history is cut, and while a version of it is looked for and pinned.
     pub(super) retention: Mutex<Thinning>,
+    /// What of the history cannot be read, and is still listed.
+    pub(super) damaged: Mutex<DamagedFrames>,
     /// How versions come of a database that the hub writes; `None`: they are pushed.
     pub(super) captured: Option<Captured>,
     /// Set while main.db and the index may disagree; they are reconciled at the next opening.
@@ -127,6 +129,7 @@ impl Replica {
             writer: Mutex::new(recovered.writer),
             index_readers: Mutex::default(),
             retention: Mutex::default(),
+            damaged: Mutex::default(),
             captured,
             broken: AtomicBool::new(false),
             _permit: permit,

@@ -8,7 +8,7 @@ use ferry_types::UnixMillis;
 use rusqlite::Connection;
 
 use super::{
-    Replica, ReplicaConfig, VersionInfo, index,
+    Replica, ReplicaConfig, VersionInfo, damage, index,
     replica::{STAGE, lock},
     segment::SegmentPosition,
 };
@@ -48,6 +48,7 @@ impl Replica {
 /// Drops what need not be kept.
 pub(super) fn run(replica: &Replica, writer: &Connection) -> Result<()> {
     let mut thinning = lock(&replica.retention);
+    damage::cut_damaged(replica, writer)?;
     let now = replica.clock.now();
     let mut touched = BTreeSet::new();
     transaction(writer, true, || {
@@ -91,15 +92,25 @@ fn compact(replica: &Replica, writer: &Connection, touched: &BTreeSet<u32>) -> R
     let Some((newest, _)) = replica.segments.list()?.last().copied() else { return Ok(()) };
     // The newest is still appended to, and its number must not be given again.
     for id in touched.iter().copied().filter(|id| *id != newest) {
-        let (live, all) = (index::live_bytes(writer, id)?, replica.segments.raw_bytes(id)?);
-        if live * 2 > all {
-            continue;
+        match compact_one(replica, writer, id) {
+            // What is damaged is not moved; the history ends there.
+            Err(Error::Refused(_)) => damage::cut_damaged(replica, writer)?,
+            done => done?,
         }
-        while move_images(replica, writer, id)? {}
-        fault::point("compact.moved")?;
-        replica.segments.remove(id)?;
     }
     Ok(())
+}
+
+fn compact_one(replica: &Replica, writer: &Connection, id: u32) -> Result<()> {
+    let whole = SegmentPosition { segment: id, offset: 0, slot: 0 };
+    let unreadable = |error| replica.unreadable(replica.current().version, whole, error);
+    let (live, all) = (index::live_bytes(writer, id)?, replica.segments.raw_bytes(id).map_err(unreadable)?);
+    if live * 2 > all {
+        return Ok(());
+    }
+    while move_images(replica, writer, id)? {}
+    fault::point("compact.moved")?;
+    replica.segments.remove(id)
 }
 
 /// Moves some images of a segment to the newest one; false once it has none.
@@ -114,12 +125,16 @@ fn move_images(replica: &Replica, writer: &Connection, id: u32) -> Result<bool> 
     for image in images {
         let SegmentPosition { offset, slot, .. } = image.position;
         if at != Some(offset) {
-            replica.segments.read_frame(id, offset, &mut frame)?;
+            let read = replica.segments.read_frame(id, offset, &mut frame);
+            read.map_err(|error| replica.unreadable(image.version, image.position, error))?;
             at = Some(offset);
         }
         let from = slot as usize * image.page_bytes;
         let data = frame.get(from..from + image.page_bytes);
-        let data = data.ok_or_else(|| Error::Damaged("a segment lacks a page".into()))?;
+        let data = data.ok_or_else(|| {
+            let error = Error::Damaged("a segment lacks a page".into());
+            replica.unreadable(image.version, image.position, error)
+        })?;
         moved.push((image.page, image.version, segment.add(data)?));
     }
     segment.finish()?;

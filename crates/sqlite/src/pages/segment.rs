@@ -102,7 +102,11 @@ impl Segments {
         let damaged = |what: &str| Error::Damaged(format!("segment {id:08x} at {offset}: {what}"));
         let file = self.file(id)?;
         let mut header = [0; RECORD_HEADER_BYTES];
-        file.read_exact_at(&mut header, offset)?;
+        let whole = |read: io::Result<()>| match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("it ends before")),
+            read => Ok(read?),
+        };
+        whole(file.read_exact_at(&mut header, offset))?;
         let [crc, compressed, raw] = [0, 4, 8]
             .map(|at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
         let (compressed, raw) = (compressed as usize, raw as usize);
@@ -110,13 +114,13 @@ impl Segments {
             return Err(damaged("impossible lengths"));
         }
         let mut data = vec![0; compressed];
-        file.read_exact_at(&mut data, offset + RECORD_HEADER_BYTES as u64)?;
+        whole(file.read_exact_at(&mut data, offset + RECORD_HEADER_BYTES as u64))?;
         if crc32c::crc32c_append(crc32c::crc32c(&header[4..]), &data) != crc {
             return Err(damaged("wrong checksum"));
         }
         into.clear();
         into.reserve(raw);
-        let decompressed = zstd::bulk::decompress(&data, raw)?;
+        let decompressed = zstd::bulk::decompress(&data, raw).map_err(|error| damaged(&error.to_string()))?;
         if decompressed.len() != raw {
             return Err(damaged("wrong length"));
         }

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_sqlite::pages::VersionInfo;
-use ferry_types::{Error, Tag};
+use ferry_types::{Error, Reason, Tag};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -31,6 +31,11 @@ impl PagesError {
     pub(super) fn with_current(mut self, current: VersionInfo) -> Self {
         self.current = Some(current);
         self
+    }
+
+    /// Whether a version turned out to be damaged while it was read: others know beforehand, and name the newest.
+    pub(super) fn is_of_damage(&self) -> bool {
+        self.error.reason == Reason::VersionGone && self.current.is_none()
     }
 
     /// What goes out.

@@ -19,9 +19,9 @@ mod whole;
 
 use std::sync::Arc;
 
-use axum::{extract::Request, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use ferry_types::{Error, Reason};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, header, request::Parts};
 
 use answer::PagesError;
 use request::{PagesAccess, PagesRequest};
@@ -106,17 +106,16 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
     if !target.methods().contains(&parts.method) {
         return method_not_allowed(target, &id);
     }
-    let query = Query::of(&parts);
-    let answered = match target {
-        Target::File => file::get(&request, &query, &parts).await,
-        Target::Pages if access == PagesAccess::Write => push::post(&request, &parts, body).await,
-        Target::Pages => body::get(&request, &query, &parts).await,
-        Target::Versions => list::get(&request, &query, &parts).await,
-        Target::Stream => stream::open(&request, &query, &parts).await,
-        Target::Staged => staged::post(&request, body).await,
-        Target::Reconcile => reconcile::post(&request, &parts, body).await,
-        Target::Restore => restore::post(&request, &parts, body).await,
-        Target::Fork => fork::post(&request, &parts, body).await,
+    let answered = match answer(&request, &parts, target, body).await {
+        // The history is shorter now: what can still be told needs less of it, or the refusal says from where on there is one.
+        Err(error) if error.is_of_damage() && parts.method == Method::GET => {
+            answer(&request, &parts, target, Body::empty()).await
+        }
+        answered => answered,
+    };
+    let answered = match answered {
+        Err(error) if error.is_of_damage() => Err(request.damaged(error).await),
+        answered => answered,
     };
     match answered {
         // A stream charges what it sends; the answer to HEAD has a length and no body.
@@ -125,6 +124,26 @@ pub(super) async fn serve(hub: &Arc<Hub>, request: Request) -> Response {
         Ok(response) => metering::admit(response, &request.context.meter)
             .unwrap_or_else(|spent| PagesError::from(spent).respond(&id)),
         Err(error) => metering::reply(error.respond(&id), &request.context.meter),
+    }
+}
+
+async fn answer(
+    request: &PagesRequest,
+    parts: &Parts,
+    target: Target,
+    body: Body,
+) -> Result<Response, PagesError> {
+    let query = Query::of(parts);
+    match target {
+        Target::File => file::get(request, &query, parts).await,
+        Target::Pages if parts.method == Method::POST => push::post(request, parts, body).await,
+        Target::Pages => body::get(request, &query, parts).await,
+        Target::Versions => list::get(request, &query, parts).await,
+        Target::Stream => stream::open(request, &query, parts).await,
+        Target::Staged => staged::post(request, body).await,
+        Target::Reconcile => reconcile::post(request, parts, body).await,
+        Target::Restore => restore::post(request, parts, body).await,
+        Target::Fork => fork::post(request, parts, body).await,
     }
 }
 

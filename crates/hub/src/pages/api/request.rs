@@ -159,30 +159,47 @@ impl PagesRequest {
         }
     }
 
+    /// The refusal of a version that was found damaged, with the newest.
+    pub(super) async fn damaged(&self, error: PagesError) -> PagesError {
+        match self.open().await {
+            Ok(newest) => error.with_current(newest.info().clone()),
+            Err(_) => error,
+        }
+    }
+
     /// The version that `at` names.
     pub(super) async fn at(&self, at: At, headers: &HeaderMap) -> Result<Served, PagesError> {
         let newest = self.newest(headers).await?;
         let current = newest.info().clone();
         let replica = Arc::clone(&newest.replica);
-        let (found, oldest) = {
+        let found = {
             let replica = Arc::clone(&replica);
-            blocking(move || Ok((replica.pin_at(at)?, replica.oldest()?))).await?
+            blocking(move || replica.pin_at(at)).await?
         };
         match found {
             Some(pinned) => Ok(Served { source: Arc::new(pinned), replica }),
-            None => Err(gone(&oldest, &current)),
+            None => Err(gone(replica, current).await),
         }
     }
 }
 
-pub(super) fn gone(oldest: &VersionInfo, current: &VersionInfo) -> PagesError {
-    let message = format!(
+/// The refusal of a version that `replica` does not keep.
+pub(super) async fn gone(replica: Arc<Replica>, current: VersionInfo) -> PagesError {
+    let (oldest, is_cut_by_damage) =
+        match blocking(move || Ok((replica.oldest()?, replica.is_cut_by_damage()?))).await {
+            Ok(found) => found,
+            Err(error) => return error.into(),
+        };
+    let mut message = format!(
         "this version is not kept: the oldest is {}, of {}, and the newest {}",
         oldest.tag(),
         oldest.time,
         current.tag()
     );
-    PagesError::from(Error::new(Reason::VersionGone, message)).with_current(current.clone())
+    if is_cut_by_damage {
+        message.push_str("; what was kept from before was damaged on the hub's disk, and a backup may still have it");
+    }
+    PagesError::from(Error::new(Reason::VersionGone, message)).with_current(current)
 }
 
 /// A version as people and programs write it: a number, a tag, a time.

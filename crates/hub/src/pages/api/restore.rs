@@ -43,11 +43,11 @@ pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> R
             return Err(push::conflict(&replica, based_on.version));
         }
         let refused = |error| push::refusal(error, &replica, based_on.version);
-        let (found, oldest) = {
+        let found = {
             let replica = Arc::clone(&replica);
-            blocking(move || Ok((replica.pin_at(at)?, replica.oldest()?))).await?
+            blocking(move || replica.pin_at(at)).await?
         };
-        let old = found.ok_or_else(|| gone(&oldest, &replica.current()))?;
+        let Some(old) = found else { return Err(gone(Arc::clone(&replica), replica.current()).await) };
         let onto = Arc::clone(&replica);
         let prepared = commit::blocking(move || {
             if old.info().version == 0 {
