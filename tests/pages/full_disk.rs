@@ -8,11 +8,11 @@ use rusqlite::Connection;
 use crate::support::{Place, fault_points, options};
 
 /// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+pub(super) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// `None`, loudly, where mounting is not allowed.
-    fn mount(megabytes: u32) -> Option<Self> {
+    pub(super) fn mount(megabytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m,mode=0700");
         let mounted = Command::new("mount")
@@ -27,7 +27,7 @@ impl SmallDisk {
         Some(Self(folder))
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 }

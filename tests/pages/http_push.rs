@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, fault_points, options};
 
 /// The tag of a database that nothing was pushed to.
-const EMPTY: &str = "0-430ad47df199958e";
+pub(super) const EMPTY: &str = "0-430ad47df199958e";
 
 /// A database, a file, and a token that may read, write and administer pages.
 pub(super) struct Writer {
@@ -106,7 +106,7 @@ impl Writer {
     }
 
     /// Whether the hub has staged each of these leaves.
-    fn staged(&self, leaves: &[[u8; 32]]) -> Vec<bool> {
+    pub(super) fn staged(&self, leaves: &[[u8; 32]]) -> Vec<bool> {
         let answer = self.send("POST", "pages/staged", &[], leaves.as_flattened());
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.body.len(), leaves.len().div_ceil(8));

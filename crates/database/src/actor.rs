@@ -2,6 +2,7 @@
 
 mod jobs;
 mod lease;
+mod turn;
 
 use std::{
     collections::VecDeque,
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_sqlite::{Applied, Transaction, Writer};
+use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{
     Error, Reason, Result, Seq,
     limits::{MAILBOX_CAPACITY, MAILBOX_WAIT_MAX_MS},
@@ -20,8 +21,9 @@ use tokio::{
     time::Instant,
 };
 
-use jobs::{Batch, GroupRequest, Job, next_batch};
+use jobs::Job;
 use lease::Lend;
+use turn::opened;
 
 use crate::{
     files::{CONNECTION_DESCRIPTORS, DatabaseFiles, FilePermit},
@@ -396,112 +398,6 @@ impl<E: Send + 'static> Shared<E> {
             Self::run_here(&shared, open);
         });
     }
-
-    /// Serves one batch. Puts the writer back if nothing waits.
-    fn turn(self: &Arc<Self>, mut open: OpenWriter) -> Turn {
-        let next = next_batch(&mut self.lock().queue);
-        if let Some(Batch::Lend(lend)) = next {
-            self.slots.add_permits(1);
-            return WriterLease::begin(self, open, lend).map_or(Turn::Lent, |open| self.settle(open));
-        }
-        if let Some(batch) = next {
-            self.slots.add_permits(batch.len());
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open.writer, batch)));
-            if outcome.is_err() {
-                // The jobs in work are dropped unanswered, which their callers see as an internal error.
-                // What the file holds is decided by SQLite when it is opened again.
-                tracing::error!("a database's run panicked; its file is reopened for the next job");
-                open.writer = None;
-            }
-        }
-        self.settle(open)
-    }
-
-    /// Puts the writer back unless jobs wait.
-    fn settle(&self, open: OpenWriter) -> Turn {
-        let mut mailbox = self.lock();
-        if mailbox.queue.is_empty() {
-            mailbox.writer =
-                if open.writer.is_some() { WriterState::Idle(open) } else { WriterState::Closed };
-            Turn::Done
-        } else {
-            Turn::MoreToDo(open)
-        }
-    }
-
-    fn serve(&self, writer: &mut Option<Writer>, batch: Batch<E>) {
-        match batch {
-            Batch::Group(requests) => self.serve_group(writer, requests),
-            Batch::Exclusive(work) => {
-                let mut exclusive = ExclusiveWriter::new(writer, self.file.as_ref());
-                let answer = work.run(&mut exclusive);
-                exclusive.into_commits().into_iter().for_each(&self.publish);
-                answer();
-            }
-            Batch::Lend(_) => unreachable!("BUG: a lease ends the turn"),
-        }
-    }
-
-    fn serve_group(&self, writer: &mut Option<Writer>, mut requests: Vec<Box<dyn GroupRequest<E>>>) {
-        requests.retain(|request| !request.is_abandoned());
-        if requests.is_empty() {
-            return;
-        }
-        let answers = match self.run_group(writer, &mut requests) {
-            Ok(answers) => answers,
-            Err(error) => {
-                let refusal = error.into_refusal();
-                requests.into_iter().for_each(|request| request.answer(Err(refusal.clone())));
-                return;
-            }
-        };
-        let mut outcomes = Vec::with_capacity(answers.len());
-        for answer in answers {
-            outcomes.push(answer.map_err(ferry_sqlite::Error::into_refusal).map(|applied| {
-                if let Some(seq) = applied.seq {
-                    (self.publish)(Commit { seq, effects: applied.effects });
-                }
-                applied.seq
-            }));
-        }
-        let commits = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count();
-        if commits > 0 {
-            // Together they tell how many commits share an fsync.
-            metrics::counter!("ferry_group_commits_total").increment(1);
-            metrics::counter!("ferry_commits_total").increment(commits as u64);
-        }
-        for (request, outcome) in requests.into_iter().zip(outcomes) {
-            request.answer(outcome);
-        }
-        if let Some(Err(error)) = writer.as_mut().map(Writer::checkpoint_if_due) {
-            tracing::warn!(%error, "checkpoint failed; it is tried again after the next commit");
-        }
-    }
-
-    /// Runs a group in the open file, or in a template that becomes the file. Fails if there is neither.
-    fn run_group(
-        &self,
-        writer: &mut Option<Writer>,
-        requests: &mut [Box<dyn GroupRequest<E>>],
-    ) -> ferry_sqlite::Result<Vec<ferry_sqlite::Result<Applied<E>>>> {
-        let apply = |request: &mut Box<dyn GroupRequest<E>>, transaction: &mut Transaction<'_, E>| {
-            request.apply(transaction)
-        };
-        if writer.is_none()
-            && let Some(first) = self.file.first_group()?
-        {
-            return Ok(first.run(requests, apply));
-        }
-        Ok(opened(writer, self.file.as_ref())?.run_group(requests, apply))
-    }
-}
-
-/// The writer, opened if need be.
-fn opened<'w>(writer: &'w mut Option<Writer>, file: &dyn WriterFile) -> ferry_sqlite::Result<&'w mut Writer> {
-    if writer.is_none() {
-        *writer = Some(file.open()?);
-    }
-    Ok(writer.as_mut().expect("BUG: opened above"))
 }
 
 /// Whether this thread may be blocked for a moment: a worker of a runtime that moves its other tasks elsewhere.

@@ -22,7 +22,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{files::DatabaseFiles, newest::NewestSeq};
+use crate::{
+    files::{DatabaseFiles, FilePermit},
+    newest::NewestSeq,
+};
 
 /// Descriptors of an open capture: two snapshots, the index with a writer and some readers, segments.
 const CAPTURE_DESCRIPTORS: u32 = 14;
@@ -132,6 +135,7 @@ impl Capture {
             Some(replica) => replica,
             None => self.open().await?,
         };
+        replica.touch();
         if self.is_due(&replica, least) {
             drop(replica);
             let turn = self.turn.lock().await;
@@ -211,7 +215,35 @@ impl Capture {
         if self.slot.is_open() || !CaptureSlot::was_captured(&self.dir) {
             return;
         }
-        let Some(permit) = self.files.try_open(CAPTURE_DESCRIPTORS) else { return };
+        match self.files.try_open(CAPTURE_DESCRIPTORS) {
+            Some(permit) => self.reopen_with(permit),
+            None => self.reopen_later(),
+        }
+    }
+
+    /// The same once there is room. What is committed meanwhile is in the WAL, and becomes one version.
+    fn reopen_later(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let this = Arc::clone(self);
+        runtime.spawn(async move {
+            let turn = this.turn.lock().await;
+            match this.files.open(CAPTURE_DESCRIPTORS).await {
+                Ok(permit) => {
+                    let opening = Arc::clone(&this);
+                    let opened = tokio::task::spawn_blocking(move || opening.reopen_with(permit)).await;
+                    if let Err(panicked) = opened {
+                        tracing::error!(%panicked, "opening a capture panicked");
+                    }
+                }
+                Err(refusal) => {
+                    tracing::warn!(dir = %this.dir.display(), %refusal, "versions are not captured")
+                }
+            }
+            drop(turn);
+        });
+    }
+
+    fn reopen_with(self: &Arc<Self>, permit: FilePermit) {
         let all = &self.all;
         let opened = self.slot.try_open(|frames| {
             let (files, clock) = (all.settings.files, Arc::clone(&all.clock));

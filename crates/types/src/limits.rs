@@ -91,8 +91,10 @@ pub const LEASE_MAX_MS: u64 = 30_000;
 pub const READERS_PER_DATABASE: usize = 4;
 /// WAL size above which the writer checkpoints and starts the WAL over in place.
 pub const WAL_RESTART_BYTES: u64 = 4 << 20;
-/// WAL size above which a checkpoint also truncates the file.
+/// WAL size above which a checkpoint also truncates the file, and waits for those who read from the WAL.
 pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
+/// How long it waits for them.
+pub const WAL_WAIT_MAX_MS: u64 = 30_000;
 
 /// Shortest time between two captures of versions of a database that the hub writes, unless configured.
 pub const PAGES_CAPTURE_INTERVAL_MS: u64 = 50;

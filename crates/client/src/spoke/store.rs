@@ -146,7 +146,7 @@ fn write_until_closed(mut writer: Writer, mut waiting: mpsc::Receiver<Job>) {
             // Who asked may have gone.
             let _ = job.done.send(answer.map(drop));
         }
-        if let Err(error) = writer.checkpoint_if_due() {
+        if let Err(error) = writer.checkpoint_if_due(|| false) {
             tracing::warn!(%error, "the WAL of the store cannot be checkpointed");
         }
     }

@@ -168,9 +168,7 @@ impl<E: Send + 'static> Shared<E> {
             }
             applied.seq
         });
-        if let Some(Err(error)) = writer.as_mut().map(Writer::checkpoint_if_due) {
-            tracing::warn!(%error, "checkpoint failed; it is tried again after the next commit");
-        }
+        self.checkpoint(writer.as_mut());
         (writer, committed)
     }
 }

@@ -19,6 +19,7 @@ use crate::fault::hook;
 
 mod bodies;
 mod crash;
+mod damage;
 mod migrations;
 mod retention;
 mod shapes;

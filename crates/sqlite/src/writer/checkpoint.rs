@@ -2,25 +2,33 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
-use ferry_types::limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES};
+use ferry_types::limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES, WAL_WAIT_MAX_MS};
 
 use super::Writer;
-use crate::{Result, connection, pages::Urgency};
+use crate::{
+    Result, connection,
+    pages::{CaptureSlot, Urgency},
+};
 
 /// By how much the WAL grows before a checkpoint is tried again that readers held off.
 const WAL_RETRY_MIB: u16 = 1;
+/// A writer that waits for readers looks so often whether they are done.
+const WAIT_STEP_MS: u64 = 10;
 
 impl Writer {
     /// Keeps the WAL small: above 4 MiB it is checkpointed and started over in place, since overwriting a
     /// file costs less per fsync than growing it; above 16 MiB it is truncated too. What is captured beside is captured
-    /// before. While readers still need the WAL, SQLite does what it can, and a call after some more commits the rest.
+    /// before. While readers still need the WAL, SQLite does what it can, and a call after some more commits the rest; but
+    /// of more than 16 MiB this waits for them, at most 30 s, and as long as it `may_wait`. Was that in vain, it waits again
+    /// once there is twice as much.
     ///
     /// # Errors
     /// When SQLite reports one other than busy.
-    pub fn checkpoint_if_due(&mut self) -> Result<()> {
+    pub fn checkpoint_if_due(&mut self, may_wait: impl Fn() -> bool) -> Result<()> {
         let frames = self.capture.committed_frames().load(Ordering::Relaxed);
         let bytes = frames * u64::from(self.wal_frame_bytes);
         if bytes < WAL_RESTART_BYTES.max(u64::from(self.checkpoint_from_mib) << 20) {
@@ -33,17 +41,46 @@ impl Writer {
         };
         let capture = Arc::clone(&self.capture);
         let mut is_tried = false;
-        let done = capture.checkpoint(urgency, &mut || {
+        let mut done = capture.checkpoint(urgency, &mut || {
             is_tried = true;
             self.checkpoint(pragma)
         });
+        if matches!(done, Ok(false)) && bytes >= WAL_TRUNCATE_BYTES.max(u64::from(self.wait_from_mib) << 20) {
+            done = self.wait_for_readers(&capture, pragma, may_wait);
+            if matches!(done, Ok(false)) {
+                self.wait_from_mib = u16::try_from(bytes >> 19).unwrap_or(u16::MAX);
+            }
+        }
         self.checkpoint_from_mib = match done {
             // Put off: with the next commit.
             Ok(false) if !is_tried => self.checkpoint_from_mib,
-            Ok(true) => 0,
+            Ok(true) => {
+                self.wait_from_mib = 0;
+                0
+            }
             Ok(false) | Err(_) => u16::try_from(bytes >> 20).unwrap_or(u16::MAX - 1) + WAL_RETRY_MIB,
         };
         done.map(drop)
+    }
+
+    /// Tries until readers have let go of the WAL. Between two tries nothing is held: they go on reading.
+    fn wait_for_readers(
+        &self,
+        capture: &CaptureSlot,
+        pragma: &str,
+        may_wait: impl Fn() -> bool,
+    ) -> Result<bool> {
+        for _ in 0..WAL_WAIT_MAX_MS / WAIT_STEP_MS {
+            if !may_wait() {
+                return Ok(false);
+            }
+            thread::sleep(Duration::from_millis(WAIT_STEP_MS));
+            if capture.checkpoint(Urgency::Now, &mut || self.checkpoint(pragma))? {
+                return Ok(true);
+            }
+        }
+        tracing::warn!("a reader has held the WAL of a database for {WAL_WAIT_MAX_MS} ms: it grows on");
+        Ok(false)
     }
 
     /// Moves the whole WAL into the database and closes it.

@@ -197,7 +197,9 @@ pub(super) async fn gone(replica: Arc<Replica>, current: VersionInfo) -> PagesEr
         current.tag()
     );
     if is_cut_by_damage {
-        message.push_str("; what was kept from before was damaged on the hub's disk, and a backup may still have it");
+        message.push_str(
+            "; what was kept from before was damaged on the hub's disk, and a backup may still have it",
+        );
     }
     PagesError::from(Error::new(Reason::VersionGone, message)).with_current(current)
 }

@@ -8,6 +8,7 @@
 //!
 //! Nothing here is synced: what a power cut takes is history, and is noticed, since each page has its leaf.
 
+mod asked;
 mod fork;
 mod noted;
 mod open;
@@ -152,13 +153,26 @@ impl Replica {
         Err(Error::Damaged(format!("page {page} is not what the index says")))
     }
 
+    /// Somebody asks for pages of a database that the hub writes: it is captured on.
+    pub fn touch(&self) {
+        if let Some(captured) = &self.captured {
+            captured.asked().touch(self.clock.now());
+        }
+    }
+
     fn retain(&self, index: &Connection, state: &mut CaptureState) {
-        let now = self.clock.now().0;
-        if now.saturating_sub(state.retained_ms).abs() < RETAIN_EVERY_MS {
+        let now = self.clock.now();
+        if now.0.saturating_sub(state.retained_ms).abs() < RETAIN_EVERY_MS {
             return;
         }
-        state.retained_ms = now;
-        if let Err(error) = retain::run(self, index) {
+        state.retained_ms = now.0;
+        let asked = self.captured().asked();
+        if asked.is_over(now, self.config.history_days) {
+            // Closed by whoever looks for it next, and forgotten when the writer is opened anew.
+            self.broken.store(true, Ordering::Release);
+            return;
+        }
+        if let Err(error) = asked.note(index).and_then(|()| retain::run(self, index)) {
             tracing::warn!(%error, "old versions cannot be dropped; it is tried again");
         }
     }

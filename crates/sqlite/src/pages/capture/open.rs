@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::{
     Captured,
+    asked::{self, LastAsked},
     noted::{NotedFile, Unknown},
     scan::with_leaves,
     seq_of,
@@ -56,8 +57,8 @@ struct Opening<'a> {
 }
 
 impl Replica {
-    /// Opens the capture of the database that the hub writes in `dir`. `None` if that needs a scan that is refused. The writer
-    /// counts the frames that it commits in `committed_frames`; it may be at work meanwhile.
+    /// Opens the capture of the database that the hub writes in `dir`. `None` if that needs a scan that is refused, or if
+    /// nobody has asked for its pages for long: then its page files are gone. The writer counts the frames that it commits in `committed_frames`; it may be at work meanwhile.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -72,10 +73,20 @@ impl Replica {
         let (main, dir) = (dir.join("main.db"), dir.join("pages"));
         crate::folder::create(&dir)?;
         scratch::remove_leftovers(&dir)?;
-        let mut position = None;
+        let (mut position, mut asked, mut is_over) = (None, None, false);
         let recovered = recover::or_rebuilt(&dir, clock.now(), |segments, now| {
             let index = index::open_writer(&dir.join("index.db"))?;
             index::relax(&index, true)?;
+            let last = LastAsked::read(&index, now)?;
+            match rescan {
+                Rescan::Allowed => last.touch(now),
+                Rescan::Refused => is_over = last.is_over(now, config.history_days),
+            }
+            if is_over {
+                return Ok(None);
+            }
+            last.note(&index)?;
+            asked = Some(last);
             position = WalPosition::now(&main, committed_frames)?;
             let Some(present) = main.exists().then(|| Snapshot::open_held(&main)).transpose()? else {
                 return Ok(Some(empty(index, segments)));
@@ -87,8 +98,12 @@ impl Replica {
             let (main, config, wal) = (main.as_path(), &config, Wal::open(&main)?);
             Opening { main, config, index, segments, now, present, seq, position, wal }.settle(rescan)
         })?;
-        let Some(recovered) = recovered else { return Ok(None) };
-        let captured = Captured::new(Arc::clone(committed_frames), position, identity::inode(&main)?);
+        if is_over {
+            asked::forget(&dir)?;
+        }
+        let Some((recovered, asked)) = recovered.zip(asked) else { return Ok(None) };
+        let inode = identity::inode(&main)?;
+        let captured = Captured::new(Arc::clone(committed_frames), asked, position, inode);
         Ok(Some(Arc::new(Self::of(main, dir, config, clock, permit, recovered, Some(captured)))))
     }
 }

@@ -4,12 +4,16 @@ use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
 use rusqlite::Connection;
 
-use super::wal::{Wal, WalPosition};
+use super::{
+    asked::LastAsked,
+    wal::{Wal, WalPosition},
+};
 
 /// How versions come of a database that the hub writes.
 pub(in crate::pages) struct Captured {
     /// Frames that the writer has committed to the WAL, as far as it told.
     committed_frames: Arc<AtomicU64>,
+    asked: LastAsked,
     /// ChangedPages by whoever holds the index's writing connection.
     state: Mutex<CaptureState>,
 }
@@ -29,15 +33,20 @@ pub(super) struct CaptureState {
 impl Captured {
     pub(super) fn new(
         committed_frames: Arc<AtomicU64>,
+        asked: LastAsked,
         position: Option<WalPosition>,
         inode: Option<(u64, u64)>,
     ) -> Self {
         let state = CaptureState { position, spare: None, inode, retained_ms: 0 };
-        Self { committed_frames, state: Mutex::new(state) }
+        Self { committed_frames, asked, state: Mutex::new(state) }
     }
 
     pub(super) fn committed_frames(&self) -> &AtomicU64 {
         &self.committed_frames
+    }
+
+    pub(super) const fn asked(&self) -> &LastAsked {
+        &self.asked
     }
 
     pub(super) const fn state(&self) -> &Mutex<CaptureState> {

@@ -1,0 +1,113 @@
+//! A history whose segments are damaged ends where they are (pages specification, section 5).
+
+use std::path::PathBuf;
+
+use ferry_types::Reason;
+
+use super::*;
+
+/// A replica of many versions, and their images.
+struct Damaged {
+    dir: tempfile::TempDir,
+    versions: Vec<(VersionInfo, Pages)>,
+}
+
+impl Damaged {
+    fn new(versions: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let replica = open(dir.path());
+        let source = Source::new("", 300);
+        let mut made = Vec::new();
+        for n in 0..versions {
+            source.run(&format!("UPDATE t SET text = hex(randomblob(60)) WHERE id % {} = 1", n % 5 + 2));
+            let pages = source.pages();
+            let (info, _) = uploads::push_body(&replica, &pages).unwrap();
+            made.push((info, served(&pages)));
+        }
+        Self { dir, versions: made }
+    }
+
+    fn segment(&self) -> PathBuf {
+        self.dir.path().join("pages/seg/00000001.seg")
+    }
+
+    /// Reads every version, the newest first. Each is what it was, or gone for good with all before it; how many are left.
+    fn read_all(&self, context: &str) -> usize {
+        let replica = open(self.dir.path());
+        for (info, image) in self.versions.iter().rev() {
+            let Some(pinned) = replica.pin_at(At::Tag(info.tag())).unwrap() else { continue };
+            let mut read = Vec::new();
+            let pages: Vec<PageNo> = info.page_count.pages().collect();
+            let outcome = pinned.read(&pages, &mut |_, data| {
+                read.push(data.to_vec());
+                Ok(())
+            });
+            match outcome {
+                Ok(()) => assert!(read == *image, "{context}: version {} is another", info.version),
+                Err(crate::Error::Refused(refusal)) => {
+                    assert_eq!(refusal.reason, Reason::VersionGone, "{context}: {refusal}");
+                    assert!(refusal.message.contains("damaged"), "{refusal}");
+                    assert!(replica.oldest().unwrap().version > info.version, "{context}");
+                    assert!(replica.is_cut_by_damage().unwrap(), "{context}");
+                }
+                Err(other) => panic!("{context}: {other}"),
+            }
+        }
+        let listed = replica.versions(None, 1000).unwrap();
+        for row in &listed {
+            let (_, image) = self.versions.iter().find(|(info, _)| *info == row.info).unwrap();
+            let pinned = replica.pin_at(At::Tag(row.info.tag())).unwrap().unwrap();
+            assert!(whole(&pinned) == *image, "{context}: what is listed is whole");
+        }
+        replica.maintain().unwrap();
+        listed.len()
+    }
+}
+
+// Verifies: PAG-29, PAG-46
+#[test]
+fn a_flipped_bit_ends_the_history_there_and_nothing_newer() {
+    let damaged = Damaged::new(12);
+    let whole = std::fs::read(damaged.segment()).unwrap();
+    let index = std::fs::read(damaged.dir.path().join("pages/index.db")).unwrap();
+    let mut left = Vec::new();
+    for n in 0..60 {
+        let at = whole.len() * n / 60 + n % 7;
+        let mut bad = whole.clone();
+        bad[at] ^= 1 << (n % 8);
+        std::fs::write(damaged.segment(), &bad).unwrap();
+        std::fs::write(damaged.dir.path().join("pages/index.db"), &index).unwrap();
+        left.push(damaged.read_all(&format!("byte {at}")));
+    }
+    assert!(left[0] >= 10, "the first images are of the oldest version: {left:?}");
+    assert!(left.iter().all(|left| *left < 12), "each of them was needed: {left:?}");
+    assert!(left.last().is_some_and(|left| *left <= 2), "the last ones lead back from the newest: {left:?}");
+}
+
+// Verifies: PAG-29, PAG-46, PAG-49
+#[test]
+fn a_torn_or_missing_segment_ends_the_history_and_the_next_one_begins() {
+    let damages: [(&str, fn(&Path)); 3] = [
+        ("torn", |segment| {
+            let bytes = std::fs::read(segment).unwrap();
+            std::fs::write(segment, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("empty", |segment| std::fs::write(segment, "").unwrap()),
+        ("missing", |segment| std::fs::remove_file(segment).unwrap()),
+    ];
+    for (context, damage) in damages {
+        let mut damaged = Damaged::new(8);
+        damage(&damaged.segment());
+        assert_eq!(damaged.read_all(context), 1, "{context}: the newest needs no history");
+        let replica = open(damaged.dir.path());
+        let source = Source::new("", 100);
+        for n in 0..3 {
+            source.run(&format!("UPDATE t SET text = 'again' WHERE id = {n}"));
+            let pages = source.pages();
+            let (info, _) = uploads::push_body(&replica, &pages).unwrap();
+            damaged.versions.push((info, served(&pages)));
+        }
+        drop(replica);
+        assert_eq!(damaged.read_all(context), 4, "{context}: a new history");
+    }
+}
