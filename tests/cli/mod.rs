@@ -24,5 +24,7 @@ mod profiles;
 mod prompts;
 mod records;
 mod restored_hub;
+mod sparse;
 pub(crate) mod sync;
 mod terminal;
+mod two_processes;

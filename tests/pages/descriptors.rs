@@ -22,7 +22,8 @@ struct Both {
 }
 
 fn token(user: &Session, database: &str, model: &str) -> String {
-    let request = json!({"databaseId": database, "models": [model], "ops": ["read", "write"], "ttlSeconds": 3600});
+    let request =
+        json!({"databaseId": database, "models": [model], "ops": ["read", "write"], "ttlSeconds": 3600});
     user.ferry("IssueSyncToken", &request).unwrap()["token"].as_str().unwrap().to_owned()
 }
 
@@ -115,7 +116,8 @@ fn an_idle_captured_database_gives_its_descriptors_back() {
         assert_eq!(send(&pages, "GET", "file", "").status, 200);
     }
     wait::until("what is idle to be closed", || {
-        let captured = process::open_files(hub.pid()).iter().any(|file| file.iter().any(|part| part == "pages"));
+        let captured =
+            process::open_files(hub.pid()).iter().any(|file| file.iter().any(|part| part == "pages"));
         (!captured && idle() <= before + 2).then_some(())
     });
 }

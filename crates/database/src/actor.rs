@@ -84,6 +84,14 @@ pub trait WriterFile: Send + Sync + 'static {
     /// When it cannot be opened or made.
     fn open(&self) -> ferry_sqlite::Result<Writer>;
 
+    /// Descriptors that are taken beside those of the writer when it is opened.
+    fn descriptors_beside(&self) -> u32 {
+        0
+    }
+
+    /// The right to them, given before.
+    fn grant(&self, _beside: FilePermit) {}
+
     /// Where a group runs that makes the file, if it is not there; `None`: in the file itself.
     ///
     /// # Errors
@@ -338,17 +346,25 @@ impl<E: Send + 'static> Shared<E> {
     /// Starts a run of a closed file, once it may be opened; if that takes too long, the jobs are refused.
     fn open_and_run(shared: &Arc<Self>) {
         let Some(files) = &shared.files else { return Self::run_on_pool(shared, OpenWriter::default()) };
-        let opened = |permit| OpenWriter { writer: None, permit: Some(permit) };
-        if let Some(permit) = files.try_open(CONNECTION_DESCRIPTORS) {
-            return Self::run_on_pool(shared, opened(permit));
+        // Together: who has some and waits for the rest keeps others waiting.
+        let wanted = CONNECTION_DESCRIPTORS + shared.file.descriptors_beside();
+        if let Some(permit) = files.try_open(wanted) {
+            return Self::run_opening(shared, permit);
         }
         let (shared, files) = (Arc::clone(shared), Arc::clone(files));
         tokio::spawn(async move {
-            match files.open(CONNECTION_DESCRIPTORS).await {
-                Ok(permit) => Self::run_on_pool(&shared, opened(permit)),
+            match files.open(wanted).await {
+                Ok(permit) => Self::run_opening(&shared, permit),
                 Err(refusal) => shared.refuse_all(&refusal),
             }
         });
+    }
+
+    fn run_opening(shared: &Arc<Self>, mut permit: FilePermit) {
+        if let Some(beside) = permit.split_off(CONNECTION_DESCRIPTORS) {
+            shared.file.grant(beside);
+        }
+        Self::run_on_pool(shared, OpenWriter { writer: None, permit: Some(permit) });
     }
 
     fn refuse_all(&self, refusal: &Error) {

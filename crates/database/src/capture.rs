@@ -83,6 +83,8 @@ pub struct Capture {
     captured_frames: AtomicU64,
     /// The next capture may be due sooner than it was.
     hurry: Notify,
+    /// The right to open it, once the writer does.
+    granted: Mutex<Option<FilePermit>>,
     /// Where that task runs: commits are made on threads of no runtime too.
     runtime: OnceLock<Handle>,
 }
@@ -116,6 +118,7 @@ impl Capture {
             followers: AtomicU32::new(0),
             captured_frames: AtomicU64::new(0),
             hurry: Notify::new(),
+            granted: Mutex::default(),
             runtime: OnceLock::new(),
         })
     }
@@ -210,40 +213,24 @@ impl Capture {
         Ok(replica)
     }
 
+    /// Descriptors that it takes once the writer is opened.
+    pub(crate) fn descriptors_of_reopening(&self) -> u32 {
+        let is_needed = !self.slot.is_open() && CaptureSlot::was_captured(&self.dir);
+        if is_needed { CAPTURE_DESCRIPTORS } else { 0 }
+    }
+
+    /// The right to them, for [`Self::reopen`].
+    pub(crate) fn grant(&self, permit: FilePermit) {
+        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+    }
+
     /// Opens it beside the writer, which has not written yet, if it was open before and that is quickly done.
     pub(crate) fn reopen(self: &Arc<Self>) {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
         if self.slot.is_open() || !CaptureSlot::was_captured(&self.dir) {
             return;
         }
-        match self.files.try_open(CAPTURE_DESCRIPTORS) {
-            Some(permit) => self.reopen_with(permit),
-            None => self.reopen_later(),
-        }
-    }
-
-    /// The same once there is room. What is committed meanwhile is in the WAL, and becomes one version.
-    fn reopen_later(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let this = Arc::clone(self);
-        runtime.spawn(async move {
-            let turn = this.turn.lock().await;
-            match this.files.open(CAPTURE_DESCRIPTORS).await {
-                Ok(permit) => {
-                    let opening = Arc::clone(&this);
-                    let opened = tokio::task::spawn_blocking(move || opening.reopen_with(permit)).await;
-                    if let Err(panicked) = opened {
-                        tracing::error!(%panicked, "opening a capture panicked");
-                    }
-                }
-                Err(refusal) => {
-                    tracing::warn!(dir = %this.dir.display(), %refusal, "versions are not captured")
-                }
-            }
-            drop(turn);
-        });
-    }
-
-    fn reopen_with(self: &Arc<Self>, permit: FilePermit) {
+        let Some(permit) = granted.or_else(|| self.files.try_open(CAPTURE_DESCRIPTORS)) else { return };
         let all = &self.all;
         let opened = self.slot.try_open(|frames| {
             let (files, clock) = (all.settings.files, Arc::clone(&all.clock));
@@ -321,19 +308,29 @@ impl Capture {
 
     /// Captures what was committed; the caller has the turn.
     async fn run(&self) {
-        let Some(replica) = self.slot.get() else { return };
+        let Some(replica) = self.slot.get() else {
+            // Closed meanwhile, which captured the rest: whoever waits opens it again.
+            self.captured.reached(self.newest.now());
+            return;
+        };
         let Ok(_turn) = self.all.turns.acquire().await else { return };
         let began = Instant::now();
         self.captured_frames.store(self.frames(), Ordering::Relaxed);
-        let captured = tokio::task::spawn_blocking(move || replica.capture()).await;
+        let captured = tokio::task::spawn_blocking(move || {
+            let captured = replica.capture();
+            // The writer may have had it captured, for a checkpoint.
+            captured.map(|captured| (captured.is_some(), replica.current().version))
+        });
+        let captured = captured.await;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
         match captured {
-            Ok(Ok(Some(info))) => {
-                metrics::counter!("ferry_pages_captures_total").increment(1);
-                metrics::histogram!("ferry_pages_capture_seconds").record(began.elapsed());
-                self.captured.reached(Seq(info.version));
+            Ok(Ok((is_new, version))) => {
+                if is_new {
+                    metrics::counter!("ferry_pages_captures_total").increment(1);
+                    metrics::histogram!("ferry_pages_capture_seconds").record(began.elapsed());
+                }
+                self.captured.reached(Seq(version));
             }
-            Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(dir = %self.dir.display(), %error, "commits were not captured");
                 // Whoever waits opens it again.

@@ -345,6 +345,14 @@ impl<M: Models> WriterFile for MainFile<M> {
         Ok(writer)
     }
 
+    fn descriptors_beside(&self) -> u32 {
+        self.capture.descriptors_of_reopening()
+    }
+
+    fn grant(&self, beside: FilePermit) {
+        self.capture.grant(beside);
+    }
+
     fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
         let path = main_of(&self.dir);
         if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, path) }

@@ -56,8 +56,8 @@ impl Drop for OpenDatabase {
 /// The right to hold some files of a database open, until it is dropped.
 pub struct FilePermit {
     // Given back first: whoever waits for a database needs descriptors too.
-    _descriptors: Places,
-    _open: Arc<OpenDatabase>,
+    descriptors: Places,
+    open: Arc<OpenDatabase>,
 }
 
 /// A database whose files may be closed.
@@ -115,6 +115,14 @@ impl OpenFiles {
     }
 }
 
+impl FilePermit {
+    /// The right to what is more than `kept` of its descriptors.
+    pub(crate) fn split_off(&mut self, kept: u32) -> Option<Self> {
+        let descriptors = self.descriptors.split_off(kept as usize)?;
+        Some(Self { descriptors, open: Arc::clone(&self.open) })
+    }
+}
+
 impl DatabaseFiles {
     /// Those of `database`, all closed.
     pub(crate) fn new(pool: &Arc<OpenFiles>, database: Weak<dyn Evict>) -> Self {
@@ -147,7 +155,7 @@ impl DatabaseFiles {
                 self.begin(database, take(SHARED_DESCRIPTORS)?)
             }
         };
-        let permit = FilePermit { _descriptors: take(descriptors)?, _open: open };
+        let permit = FilePermit { descriptors: take(descriptors)?, open };
         pool.evict_if_short();
         Some(permit)
     }
@@ -180,7 +188,7 @@ impl DatabaseFiles {
             }
         };
         let descriptors = pool.descriptors.take(descriptors, || pool.evict_if_short()).await?;
-        Ok(FilePermit { _descriptors: descriptors, _open: open })
+        Ok(FilePermit { descriptors, open })
     }
 
     /// Counts the database as open, unless it was opened meanwhile.

@@ -22,12 +22,22 @@ pub(super) struct Room {
 pub(super) struct Places {
     room: Arc<Room>,
     count: usize,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
         self.room.taken.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+impl Places {
+    /// Those that are more than `kept`.
+    pub(super) fn split_off(&mut self, kept: usize) -> Option<Self> {
+        let more = self.count.checked_sub(kept).filter(|more| *more > 0)?;
+        let permit = self.permit.split(more)?;
+        self.count = kept;
+        Some(Self { room: Arc::clone(&self.room), count: more, permit })
     }
 }
 
@@ -71,7 +81,7 @@ impl Room {
     fn taken_by(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Places {
         let count = permit.num_permits();
         self.taken.fetch_add(count, Ordering::Relaxed);
-        Places { room: Arc::clone(self), count, _permit: permit }
+        Places { room: Arc::clone(self), count, permit }
     }
 }
 
@@ -113,5 +123,19 @@ mod tests {
         assert_eq!((room.free(), room.waited_for()), (1, 0));
         drop(second);
         assert_eq!(room.free(), room.size());
+    }
+
+    #[test]
+    fn places_that_are_split_are_given_back_one_after_the_other() {
+        let room = Room::of(20);
+        let mut kept = room.try_take(16).unwrap();
+        let more = kept.split_off(2).unwrap();
+        assert!(kept.split_off(2).is_none());
+        assert_eq!(room.free(), 4);
+        drop(more);
+        assert_eq!(room.free(), 18);
+        assert!(room.try_take(18).is_some());
+        drop(kept);
+        assert!(room.try_take(20).is_some());
     }
 }

@@ -10,6 +10,7 @@ use super::{
     FileMark, ImageDigests, ImageTree, LocalImage, OpenedFile, SyncState, Synced,
     image::{FileAccess, connect},
     mark::{self, ChangedSince, WalEnd},
+    state::STATE_CHANGED,
 };
 use crate::{Result, progress::Progress};
 
@@ -94,13 +95,19 @@ impl KnownImage {
         now: &dyn Fn() -> UnixMillis,
         progress: &dyn Progress,
     ) -> Result<FoundFile> {
-        let (opened, mark) = open_marked(path, access, now)?;
-        let image = match opened {
-            OpenedFile::Missing => return Ok(FoundFile::Missing),
-            OpenedFile::Empty => return Ok(FoundFile::Empty),
-            OpenedFile::Image(image) => image,
-        };
-        Self::examine(image, mark, held, progress).map(|known| FoundFile::Image(Box::new(known)))
+        let mut attempts = STILL_ATTEMPTS;
+        loop {
+            let (opened, mark) = open_marked(path, access, now)?;
+            let image = match opened {
+                OpenedFile::Missing => return Ok(FoundFile::Missing),
+                OpenedFile::Empty => return Ok(FoundFile::Empty),
+                OpenedFile::Image(image) => image,
+            };
+            match Self::examine(image, mark, held, progress) {
+                Err(error) if error.reason == STATE_CHANGED && attempts > 0 => attempts -= 1,
+                examined => return examined.map(|known| FoundFile::Image(Box::new(known))),
+            }
+        }
     }
 
     fn examine(
@@ -167,6 +174,9 @@ impl KnownImage {
                 // Where it cannot be written the next run looks as far as this one did.
                 let _ = state.set_mark(Some(mark));
             }
+        }
+        if let Some(state) = tree.state() {
+            state.check_current()?;
         }
         Ok(Self { image, tree, root, synced, changed, is_untouched, mark, looked_at })
     }

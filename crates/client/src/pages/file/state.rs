@@ -6,7 +6,10 @@
 //! state's, the next run finds the file at the pending root and finishes the state; found at the old root, it
 //! knows that nothing has happened.
 
-use std::path::Path;
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use ferry_core::pages::tree::{FAN_OUT, Node};
 use ferry_sqlite::{connection::open_file, migrate};
@@ -22,6 +25,8 @@ use super::{
 use crate::{ClientError, Result};
 
 const SUFFIX: &str = "-ferry";
+/// Reason of the refusal when another process syncs the same file.
+pub(super) const STATE_CHANGED: &str = "STATE_CHANGED";
 
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE synced(
@@ -87,6 +92,12 @@ pub struct PendingPull {
 pub struct SyncState {
     connection: Connection,
     shown: String,
+    /// The file that it is of.
+    file: PathBuf,
+    /// [`Self::data_version`] when it was last known to be of one sync.
+    seen: Cell<i64>,
+    /// What was synced then.
+    known: Option<Synced>,
 }
 
 impl SyncState {
@@ -141,11 +152,39 @@ impl SyncState {
             }
             error => ClientError::store(&shown, &error),
         })?;
-        Ok(Self { connection, shown })
+        let state = Self { connection, shown, file: file.to_owned(), seen: Cell::default(), known: None };
+        let (seen, known) = (state.data_version()?, state.synced()?);
+        state.seen.set(seen);
+        Ok(Self { known, ..state })
     }
 
     fn failed(&self, error: &rusqlite::Error) -> ClientError {
         ClientError::sqlite(&self.shown, error)
+    }
+
+    /// SQLite's count of what others have committed.
+    fn data_version(&self) -> Result<i64> {
+        let found = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0));
+        found.map_err(|error| self.failed(&error))
+    }
+
+    /// Whether what was read since this was opened is of one sync: other processes may sync the same file.
+    ///
+    /// # Errors
+    /// When another one has recorded its sync meanwhile.
+    pub fn check_current(&self) -> Result<()> {
+        let now = self.data_version()?;
+        if now == self.seen.get() {
+            return Ok(());
+        }
+        // It may have noted no more than what the file looks like.
+        if self.synced()? != self.known {
+            let message =
+                format!("another ferry has synced {} meanwhile: run this again", self.file.display());
+            return Err(ClientError::file(STATE_CHANGED, message));
+        }
+        self.seen.set(now);
+        Ok(())
     }
 
     /// The last whole sync.
@@ -189,12 +228,24 @@ impl SyncState {
     /// digests that changed are written.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or another process has recorded a sync since this was opened.
     pub fn record(&mut self, synced: &Synced, rows: &TreeRows<'_>, mark: Option<&FileMark>) -> Result<()> {
+        // Nobody else writes from here on.
+        self.run("BEGIN IMMEDIATE")?;
+        let recorded = self.check_current().and_then(|()| self.record_inside(synced, rows, mark));
+        if recorded.is_err() && !self.connection.is_autocommit() {
+            self.run("ROLLBACK")?;
+        }
+        recorded?;
+        self.known = Some(synced.clone());
+        Ok(())
+    }
+
+    fn record_inside(&self, synced: &Synced, rows: &TreeRows<'_>, mark: Option<&FileMark>) -> Result<()> {
         let recorded = (|| {
-            let transaction = self.connection.transaction()?;
-            write_synced(&transaction, "synced", synced)?;
-            write_mark(&transaction, mark)?;
+            let transaction = &self.connection;
+            write_synced(transaction, "synced", synced)?;
+            write_mark(transaction, mark)?;
             transaction.execute("DELETE FROM pending", [])?;
             for (key, digests) in &rows.changed {
                 transaction
@@ -206,7 +257,7 @@ impl SyncState {
                     .prepare_cached("DELETE FROM tree WHERE id >= ?1 AND id < ?2")?
                     .execute((RowKey { level, row }.id(), RowKey { level: level + 1, row: 0 }.id()))?;
             }
-            transaction.commit()
+            transaction.execute_batch("COMMIT")
         })();
         recorded.map_err(|error: rusqlite::Error| self.failed(&error))
     }
@@ -236,13 +287,14 @@ impl SyncState {
     /// The digests of one row; empty if it is not there or damaged.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or is of another sync than what was read before.
     pub fn row(&self, key: RowKey) -> Result<Vec<Node>> {
         let found: Option<Vec<u8>> = self
             .connection
             .prepare_cached("SELECT digests FROM tree WHERE id = ?1")
             .and_then(|mut statement| statement.query_row([key.id()], |row| row.get(0)).optional())
             .map_err(|error| self.failed(&error))?;
+        self.check_current()?;
         let (digests, rest) = found.as_deref().unwrap_or_default().as_chunks::<32>();
         Ok(if rest.is_empty() && digests.len() <= FAN_OUT as usize { digests.to_vec() } else { Vec::new() })
     }
@@ -375,6 +427,30 @@ mod tests {
         let state = SyncState::open(&file).unwrap().unwrap();
         assert_eq!(state.synced().unwrap(), Some(synced(Some(7))));
         assert!(state.row(RowKey { level: 0, row: 0 }).unwrap().is_empty());
+    }
+
+    /// A push read the version that was synced last, another one recorded its own, and the first went on with the digests of
+    /// that: it sent too little, for a root that no version has.
+    #[test]
+    fn what_was_read_is_of_one_sync_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("app.db");
+        let rows = TreeRows::default();
+        let mut one = SyncState::create(&file).unwrap();
+        one.record(&synced(Some(1)), &rows, None).unwrap();
+        let mut two = SyncState::create(&file).unwrap();
+        // What the file looks like is no sync.
+        two.set_mark(None).unwrap();
+        assert!(one.row(RowKey { level: 0, row: 0 }).is_ok());
+        two.record(&synced(Some(2)), &rows, None).unwrap();
+        let refused = [
+            one.check_current().unwrap_err(),
+            one.row(RowKey { level: 0, row: 0 }).unwrap_err(),
+            one.record(&synced(Some(3)), &rows, None).unwrap_err(),
+        ];
+        assert!(refused.iter().all(|error| error.reason == STATE_CHANGED), "{refused:?}");
+        two.record(&synced(Some(4)), &rows, None).unwrap();
+        assert_eq!(SyncState::open(&file).unwrap().unwrap().synced().unwrap(), Some(synced(Some(4))));
     }
 
     /// `ferry wait` looks while `ferry follow` makes it.

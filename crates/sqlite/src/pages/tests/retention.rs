@@ -118,6 +118,39 @@ fn what_thinning_leaves_of_a_segment_is_written_anew() {
     assert!(aging.listed().len() < 30);
 }
 
+// Verifies: PAG-43, PAG-49
+#[test]
+fn killed_while_a_segment_is_written_anew_every_listed_version_stands() {
+    let mut aging = Aging::new(ReplicaConfig { history_ratio: 40.0, ..ReplicaConfig::default() }, 4000);
+    for n in 0..60 {
+        aging.push(&format!("UPDATE t SET text = hex(randomblob(40)) || {n} WHERE id % 4 = 0"));
+        aging.pass(if n < 50 { 500 } else { 60_000 });
+    }
+    aging.pass(2 * HOUR_MS);
+    let copies = tempfile::tempdir().unwrap();
+    let made = Arc::new(Mutex::new(0));
+    let (counter, from, to) = (Arc::clone(&made), aging.dir.path().to_owned(), copies.path().to_owned());
+    let copy = move |point: &str| {
+        if point == "compact.moved" {
+            let mut made = counter.lock().unwrap();
+            crash::copy_dir(&from, &to.join(made.to_string()));
+            *made += 1;
+        }
+        Ok(())
+    };
+    hook::with(copy, || aging.replica.maintain()).unwrap();
+    let made = *made.lock().unwrap();
+    assert!(made >= 1, "no segment was written anew");
+    let listed = aging.listed();
+    for n in 0..made {
+        let (clock, folder) = (Arc::<Hand>::clone(&aging.clock), copies.path().join(n.to_string()));
+        aging.replica = Replica::open(&folder, aging.replica.config, clock, Box::new(())).unwrap();
+        assert_eq!(aging.listed(), listed, "killed at segment {n}");
+        aging.replica.maintain().unwrap();
+        assert_eq!(aging.listed(), listed, "after it was done again");
+    }
+}
+
 // Verifies: PAG-49
 #[test]
 fn ten_thousand_small_versions_stay_within_their_share_of_the_disk() {
