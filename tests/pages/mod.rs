@@ -1,6 +1,7 @@
 //! Page sync: EdgeReplica's wire, by an imitation of its unmodified client and by raw frames; and Ferry's own over HTTP.
 
 mod captured;
+mod captured_readers;
 mod concurrent_pushes;
 mod concurrent_writer;
 mod crash;

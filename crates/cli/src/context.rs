@@ -1,14 +1,16 @@
 //! What a command works with: which hub, as whom, and how to print.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ferry_client::{
     ClientError, ClientErrorCode, ServerUrl,
     admin::AdminClient,
-    pages::{NoTokens, TokenStore},
+    pages::{NoTokens, PagesClient, TokenStore},
+    progress::Progress,
     tls,
 };
+use ferry_hub::clock::SystemClock;
 use ferry_types::Code;
 
 use crate::{
@@ -119,9 +121,28 @@ impl Context {
         if variable("FERRY_TOKEN").is_some() { Box::new(NoTokens) } else { Box::new(self.credentials()) }
     }
 
+    /// What commands on pages work with.
+    pub(crate) fn pages_session(&self) -> Result<PagesSession, Failure> {
+        Ok(PagesSession { admin: self.admin()?, tokens: self.tokens() })
+    }
+
     /// A client without a session.
     pub(crate) fn anonymous(&self) -> Result<AdminClient, Failure> {
         Ok(AdminClient::new(&self.server, None, "")?)
+    }
+}
+
+/// A login, and the sync tokens that are minted with it.
+pub(crate) struct PagesSession {
+    admin: AdminClient,
+    tokens: Box<dyn TokenStore>,
+}
+
+impl PagesSession {
+    /// A client of pages, which tells `progress` how far it is.
+    pub(crate) fn client(&self, progress: Arc<dyn Progress>) -> PagesClient<'_> {
+        let (admin, tokens) = (&self.admin, self.tokens.as_ref());
+        PagesClient { admin, tokens, clock: Arc::new(SystemClock), progress }
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ferry_client::{pages::PagesClient, progress::Silent};
-use ferry_hub::clock::SystemClock;
+use ferry_client::progress::Silent;
 use serde_json::json;
 
 use crate::{
@@ -21,10 +20,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(Silent));
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let session = context.pages_session()?;
+    let client = session.client(Arc::new(Silent));
     let found = client.difference(&args.file).await?;
     let tag = found.synced.tag().map_or_else(String::new, |tag| tag.to_string());
     if context.json {

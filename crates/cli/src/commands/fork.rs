@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_client::{admin::DatabaseName, pages::PagesClient, progress::Silent};
-use ferry_hub::clock::SystemClock;
+use ferry_client::{admin::DatabaseName, progress::Silent};
 
 use crate::{context::Context, failure::Failure, output};
 
@@ -20,10 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(Silent));
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let session = context.pages_session()?;
+    let client = session.client(Arc::new(Silent));
     let forked = client.fork(&args.db, &args.name, args.at.as_deref()).await?;
     if context.json {
         return output::json(&forked);

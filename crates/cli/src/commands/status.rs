@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ferry_client::{
-    pages::{FileStatus, PagesClient},
-    progress::Silent,
-};
-use ferry_hub::clock::SystemClock;
+use ferry_client::{pages::FileStatus, progress::Silent};
 use serde_json::json;
 
 use crate::{context::Context, failure::Failure, output};
@@ -19,10 +15,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(Silent));
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let session = context.pages_session()?;
+    let client = session.client(Arc::new(Silent));
     let status = client.status(&args.file).await?;
     if context.json {
         return output::json(&document(&status));

@@ -2,8 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ferry_client::{ClientError, pages::PagesClient};
-use ferry_hub::clock::SystemClock;
+use ferry_client::ClientError;
 use serde_json::json;
 
 use crate::{context::Context, failure::Failure, output, progress::Bars};
@@ -18,10 +17,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(Bars::new(context.json)));
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let session = context.pages_session()?;
+    let client = session.client(Arc::new(Bars::new(context.json)));
     let found = client.verify(&args.file).await?;
     let tag = found.synced.tag().map_or_else(String::new, |tag| tag.to_string());
     if context.json {
