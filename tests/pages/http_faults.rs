@@ -230,3 +230,42 @@ fn many_pushes_at_once_use_little_memory() {
         (pushed.status == 200).then_some(())
     });
 }
+
+// Verifies: PAG-29, PAG-46
+#[test]
+fn a_damaged_history_is_told_with_410_and_newer_versions_are_served() {
+    let mut writer = Writer::new(2000);
+    let mut known = vec![writer.push_file(None)];
+    for n in 0..4 {
+        writer.run(&format!("UPDATE t SET note = hex(randomblob(200)) || {n} WHERE id % 90 = 0"));
+        let next = writer.push_file(known.last());
+        known.push(next);
+    }
+    let newest = writer.file();
+    writer.place.hub.stop();
+    // The images of the first versions are at the beginning.
+    let segment = writer.place.hub.database_dir(&writer.place.database).join("pages/seg/00000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    writer.place = writer.place.restarted();
+    let first = &known[0].tag;
+    // An answer that is on its way when the damage is met breaks off.
+    let gone = wait::until("the version to be refused", || {
+        let answer = writer.send_or_broken("GET", &format!("file?at={first}"))?;
+        (answer.status == 410).then_some(answer)
+    });
+    let told = assert_refused(&gone, 410, "VERSION_GONE");
+    assert!(told["error"]["message"].as_str().unwrap().contains("damaged"), "{told}");
+    assert_eq!(told["current"]["tag"], known[4].tag);
+    // What leads from there to now needs no old pages.
+    let body = writer.send("GET", &format!("pages?since={first}"), &[], &[]);
+    assert_eq!(body.status, 200, "{}", body.text());
+    assert!(writer.served() == newest);
+    let kept = writer.send("GET", &format!("file?at={}", known[3].tag), &[], &[]);
+    assert_eq!(kept.status, 200, "{}", kept.text());
+    assert!(ferry_testkit::page_bodies::normal(&kept.body) == known[3].pages);
+    // It goes on from there.
+    writer.run("UPDATE t SET note = 'after' WHERE id = 5");
+    writer.push_file(known.last());
+}

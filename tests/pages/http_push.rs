@@ -73,6 +73,11 @@ impl Writer {
         http::send(self.place.hub.address(), method, &path, &headers, body)
     }
 
+    /// The same; `None` if the answer breaks off.
+    pub(super) fn send_or_broken(&self, method: &str, path: &str) -> Option<Response> {
+        self.try_send(method, path, &[], &[]).ok()
+    }
+
     fn try_push(&self, based_on: &str, body: &[u8]) -> std::io::Result<Response> {
         self.try_send("POST", "pages", &[("If-Match", &format!("\"{based_on}\""))], body)
     }

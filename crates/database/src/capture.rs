@@ -224,9 +224,26 @@ impl Capture {
         *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
     }
 
+    /// Closes it, where no writer is open that would. True unless somebody reads from it.
+    pub(crate) fn close_if_unused(&self) -> bool {
+        self.take_granted();
+        self.slot.close_if_unused()
+    }
+
+    /// Closes it whoever reads: the database is going.
+    pub(crate) fn close(&self) {
+        self.take_granted();
+        self.slot.close();
+    }
+
+    /// What was granted; a writer whose jobs were all taken back was not opened, and left it.
+    fn take_granted(&self) -> Option<FilePermit> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Opens it beside the writer, which has not written yet, if it was open before and that is quickly done.
     pub(crate) fn reopen(self: &Arc<Self>) {
-        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let granted = self.take_granted();
         if self.slot.is_open() || !CaptureSlot::was_captured(&self.dir) {
             return;
         }

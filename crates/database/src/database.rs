@@ -291,7 +291,7 @@ impl<M: Models> Database<M> {
         let _ = tokio::task::spawn_blocking(move || models.close_idle()).await;
         self.readers.close_if_idle();
         self.actor.retire(refusal).await;
-        self.capture.slot().close();
+        self.capture.close();
         self.readers.close_if_idle();
     }
 }
@@ -314,7 +314,7 @@ impl<M: Models> Evict for Database<M> {
             return false;
         }
         self.models.close_idle();
-        self.readers.close_if_idle() && self.actor.close_if_idle() && self.capture.slot().close_if_unused()
+        self.readers.close_if_idle() && self.actor.close_if_idle() && self.capture.close_if_unused()
     }
 }
 
