@@ -346,8 +346,11 @@ impl<E: Send + 'static> Shared<E> {
     /// Starts a run of a closed file, once it may be opened; if that takes too long, the jobs are refused.
     fn open_and_run(shared: &Arc<Self>) {
         let Some(files) = &shared.files else { return Self::run_on_pool(shared, OpenWriter::default()) };
-        // Together: who has some and waits for the rest keeps others waiting.
-        let wanted = CONNECTION_DESCRIPTORS + shared.file.descriptors_beside();
+        // Together: who has some and waits for the rest keeps others waiting. A job of its own need not open the file: of
+        // a database that is pushed none does.
+        let opens = shared.lock().queue.iter().any(|job| !matches!(job, Job::Exclusive(_)));
+        let beside = if opens { shared.file.descriptors_beside() } else { 0 };
+        let wanted = CONNECTION_DESCRIPTORS + beside;
         if let Some(permit) = files.try_open(wanted) {
             return Self::run_opening(shared, permit);
         }
