@@ -239,7 +239,7 @@ impl Backups {
     /// The worst state of a target, in a word; `None`: no target is set.
     pub(crate) fn health(&self) -> Option<&'static str> {
         let states: Vec<&str> = self.status().iter().map(|target| target.state).collect();
-        let worst = ["unreachable", "late", "ok"].into_iter().find(|state| states.contains(state));
+        let worst = ["unreachable", "damaged", "late", "ok"].into_iter().find(|state| states.contains(state));
         worst.filter(|_| !states.is_empty())
     }
 

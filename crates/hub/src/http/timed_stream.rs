@@ -195,7 +195,7 @@ mod tests {
         let admitted = admission.admit("127.0.0.1".parse().unwrap()).ok().unwrap();
         peer.write_all(b"GET / HTTP/1.1").await.unwrap();
         hub.readable().await.unwrap();
-        let mut stream = TimedStream::new(hub, Instant::now() - Duration::from_secs(1), admitted);
+        let mut stream = TimedStream::new(hub, Instant::now() - std::time::Duration::from_secs(1), admitted);
         let mut read = [0; 64];
         assert_eq!(stream.read(&mut read).await.unwrap(), 14);
         peer.write_all(b"X: 1").await.unwrap();
