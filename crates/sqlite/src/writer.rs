@@ -26,8 +26,8 @@ pub struct Writer {
     wal_frame_bytes: u32,
     /// Below this size of the WAL, in MiB, no checkpoint is tried: it has nothing to gain, or readers held off the last one.
     checkpoint_from_mib: u16,
-    /// Below this size it is not waited for readers, who did not let go of the WAL the last time.
-    wait_from_mib: u16,
+    /// How often the size has doubled from which on it is waited for readers, who did not let go of the WAL the last time.
+    wait_doublings: u8,
     /// Whether it is the control plane's, for tests that stop commits.
     is_control: bool,
     /// Who captures versions beside it, and has to let go of the WAL before a checkpoint. It counts the WAL's frames, too.
@@ -126,7 +126,7 @@ impl Writer {
             home: Home::File,
             wal_frame_bytes: 0,
             checkpoint_from_mib: 0,
-            wait_from_mib: 0,
+            wait_doublings: 0,
             is_control: false,
             capture: Arc::default(),
             seq: Seq(0),

@@ -45,17 +45,17 @@ impl Writer {
             is_tried = true;
             self.checkpoint(pragma)
         });
-        if matches!(done, Ok(false)) && bytes >= WAL_TRUNCATE_BYTES.max(u64::from(self.wait_from_mib) << 20) {
+        if matches!(done, Ok(false)) && bytes >= WAL_TRUNCATE_BYTES << self.wait_doublings {
             done = self.wait_for_readers(&capture, pragma, may_wait);
             if matches!(done, Ok(false)) {
-                self.wait_from_mib = u16::try_from(bytes >> 19).unwrap_or(u16::MAX);
+                self.wait_doublings = doublings(bytes);
             }
         }
         self.checkpoint_from_mib = match done {
             // Put off: with the next commit.
             Ok(false) if !is_tried => self.checkpoint_from_mib,
             Ok(true) => {
-                self.wait_from_mib = 0;
+                self.wait_doublings = 0;
                 0
             }
             Ok(false) | Err(_) => u16::try_from(bytes >> 20).unwrap_or(u16::MAX - 1) + WAL_RETRY_MIB,
@@ -116,4 +116,9 @@ impl Writer {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// How often 16 MiB have to be doubled to be more than `bytes`.
+fn doublings(bytes: u64) -> u8 {
+    (0..32).find(|doublings| WAL_TRUNCATE_BYTES << doublings > bytes).unwrap_or(32)
 }
