@@ -1,7 +1,7 @@
 //! A history of which a part cannot be read any more: a segment is torn, or holds something else than was written. What
 //! needed that part is gone, and everything before it; newer versions are served as ever.
 
-use std::{collections::BTreeSet, io, sync::TryLockError};
+use std::{io, sync::TryLockError};
 
 use ferry_types::Reason;
 use rusqlite::Connection;
@@ -15,9 +15,6 @@ use crate::{Error, Result};
 
 /// What the index keeps of it: the oldest version that is left.
 const META: &str = "damaged_before";
-
-/// Frames of segments that were found damaged, and are still named by the index.
-pub(super) type DamagedFrames = BTreeSet<(u32, u64)>;
 
 /// Whether a segment itself is at fault, not the way to it.
 fn is_damage(error: &Error) -> bool {

@@ -14,8 +14,13 @@ use ferry_types::{Clock, Tag, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
-    NotedHashes, ReadConsistency, Stage, VersionInfo, capture::Captured, damage::DamagedFrames,
-    dbpage::Snapshot, identity, index, recover, scratch, segment::Segments, stage, thin::Thinning,
+    NotedHashes, ReadConsistency, Stage, VersionInfo,
+    capture::Captured,
+    dbpage::Snapshot,
+    identity, index, recover, scratch,
+    segment::{DamagedFrames, Segments},
+    stage,
+    thin::Thinning,
 };
 use crate::{Result, connection};
 

@@ -6,7 +6,7 @@
 //! page stands; what it does not name is the tail of a push that never committed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
@@ -33,6 +33,9 @@ pub(super) struct SegmentPosition {
     /// Which page of the frame, from 0.
     pub(super) slot: u32,
 }
+
+/// Frames, by segment and offset, that were found damaged and are still named by the index.
+pub(super) type DamagedFrames = BTreeSet<(u32, u64)>;
 
 /// The segments of one database.
 pub(super) struct Segments {

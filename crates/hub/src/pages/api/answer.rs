@@ -33,6 +33,11 @@ impl PagesError {
         self
     }
 
+    /// Whether it may go better in a moment.
+    pub(super) fn is_busy(&self) -> bool {
+        self.error.reason == Reason::Busy
+    }
+
     /// Whether a version turned out to be damaged while it was read: others know beforehand, and name the newest.
     pub(super) fn is_of_damage(&self) -> bool {
         self.error.reason == Reason::VersionGone && self.current.is_none()

@@ -29,6 +29,9 @@ const FULL_RETRY_MS: u64 = 5_000;
 /// How often the reader's rights are looked at.
 const RIGHTS_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a stream waits whose database cannot be opened for now.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+
 /// One stream.
 struct Stream {
     request: PagesRequest,
@@ -113,7 +116,16 @@ impl Stream {
 
     async fn deliver(&mut self) -> Result<Infallible, Ended> {
         loop {
-            let served = self.request.open().await.map_err(|_| Ended)?;
+            let served = match self.request.open().await {
+                Ok(served) => served,
+                // Others use what the hub may have open: whoever follows waits for them.
+                Err(error) if error.is_busy() && !self.events.is_closed() => {
+                    self.check_rights()?;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                    continue;
+                }
+                Err(_) => return Err(Ended),
+            };
             let next = Seq(served.info().version + 1);
             if !self.told.is_some_and(|told| is_current(&told, served.info())) {
                 self.announce(&served).await?;
