@@ -6,6 +6,9 @@ use ferry_types::Reason;
 
 use super::*;
 
+/// Harms a segment.
+type Damage = fn(&Path);
+
 /// A replica of many versions, and their images.
 struct Damaged {
     dir: tempfile::TempDir,
@@ -87,7 +90,7 @@ fn a_flipped_bit_ends_the_history_there_and_nothing_newer() {
 // Verifies: PAG-29, PAG-46, PAG-49
 #[test]
 fn a_torn_or_missing_segment_ends_the_history_and_the_next_one_begins() {
-    let damages: [(&str, fn(&Path)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("torn", |segment| {
             let bytes = std::fs::read(segment).unwrap();
             std::fs::write(segment, &bytes[..bytes.len() / 2]).unwrap();
