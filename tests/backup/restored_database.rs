@@ -16,9 +16,10 @@ use super::{Backed, objects, operator, settings};
 use crate::{
     cli::sync::{ada, run, second_machine},
     ops::{
-        Ops,
+        A, Ops, hlc, set,
         spokes::{Site, assert_equal, settle},
     },
+    records::insert,
     support::{options, refused},
 };
 
@@ -108,7 +109,7 @@ fn a_database_is_replaced_under_its_clients_and_each_is_told() {
     };
     assert_eq!((count(&kept[0].join("main.db")), count(&then)), (2, 1));
     // It goes on: writes, backups, restarts.
-    backed.records.push("maker", "", &json!([crate::records::insert("tasks", "later", "x")]));
+    backed.records.push("maker", "", &json!([insert("tasks", "later", "x")]));
     backed.back_up();
     let backed = backed.restarted_with(|options| options);
     assert_eq!(tasks(&backed), ["later", "t0"]);
@@ -218,6 +219,35 @@ fn spokes_of_a_replaced_database_send_again_what_it_lost() {
     let state = assert_equal(&ops, &all);
     assert_eq!(state["note/1"]["fields"]["title"], "second");
     assert_eq!(state["note/2"]["fields"]["title"], "other");
+}
+
+// No hub restored that had a database without ops: what a restore gives each file asked for their table.
+// Verifies: OPR-20, OPR-22, OPR-34
+#[test]
+fn a_database_of_one_model_alone_is_put_back() {
+    let writes: [fn(&Backed, u64); 3] = [
+        |backed, n| backed.write_events(n, 1),
+        |backed, n| {
+            backed.records.push("maker", "", &json!([insert("tasks", &format!("t{n}"), "x")]));
+        },
+        |backed, n| {
+            let op = set(&format!("op-a-{n:05}"), &hlc(n, 0, A), "n/1", "t", &json!(n), &[]);
+            let body = json!({"origin": A, "ops": [op]}).to_string();
+            assert_eq!(backed.call("POST", "/v1/databases/-/ops", &body).status, 200);
+        },
+    ];
+    for write in writes {
+        let backed = Backed::new();
+        write(&backed, 0);
+        backed.back_up();
+        write(&backed, 1);
+        let ferry = backed.operator();
+        let done = restored(&ferry, &["--database", "app", "--replace", "--yes"]);
+        assert_eq!((&done["lost"], &done["seq"]), (&json!(1), &json!(1_000_000)));
+        restored(&ferry, &["--database", "app", "--as", "beside"]);
+        let to = ferry.file("whole");
+        ferry.ok(&["backup", "restore", "--target", &backed.url(), "--to", to.to_str().unwrap()]);
+    }
 }
 
 // Verifies: OPR-22

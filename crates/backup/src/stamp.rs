@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ferry_core::{
     events::{StoreState, first_layout, store},
-    ops::{epoch, meta},
+    ops::{epoch, meta, schema},
     records::{RecordMaintenance as _, maintenance::begin_epoch, sqlite::SqliteRecords},
 };
 use ferry_protocol::ops::EpochPolicy;
@@ -54,7 +54,8 @@ pub fn stamp_database(path: &Path, stamp: &RestoreStamp) -> Result<StampedDataba
             }
         }
         begin_records_epoch(sql, stamp)?;
-        if meta::read(sql)?.is_some() {
+        // A database without ops has no table of theirs.
+        if schema::exists(sql)? && meta::read(sql)?.is_some() {
             epoch::begin_epoch(sql, &stamp.epoch, EpochPolicy::Repush)?;
         }
         set_seq(connection, seq)?;
@@ -80,6 +81,14 @@ pub fn stamp_copy(
         set_seq(connection, seq)?;
         Ok(StampedDatabase { seq, held_stores: 0 })
     })
+}
+
+/// The newest commit of a file that the hub writes, as it says itself.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn newest_commit(path: &Path) -> Result<Seq> {
+    Ok(seq_of(&NativeSql(&connection::open_reader(path)?))?)
 }
 
 /// Runs `work` in one transaction, if the file has anything of the hub's.

@@ -7,14 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use ferry_backup::{JobProgress, RestoreStamp, StampedDatabase, restore_checked, stamp_copy, stamp_database};
+use ferry_backup::{
+    JobProgress, RestoreStamp, StampedDatabase, newest_commit, restore_checked, stamp_copy, stamp_database,
+};
 use ferry_control::{DatabaseEntry, ForkDatabase, Requester};
 use ferry_core::backup::{
     SnapshotId,
     manifest::{BackedUpDatabase, Manifest, SnapshotDatabase},
 };
 use ferry_database::main_of;
-use ferry_sqlite::{NativeSql, connection, fault, folder, meta::seq_of};
+use ferry_sqlite::{fault, folder};
 use ferry_types::{DatabaseId, DatabaseKind, Error, Model, Reason, Result, Seq};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -281,7 +283,7 @@ async fn exchange(hub: &Arc<Hub>, id: DatabaseId, beside: PathBuf) -> Result<(St
         .retry_after_ms(1_000);
     let seq = |(stamped, _): &(StampedDatabase, Seq)| stamped.seq;
     functions::replace_file(hub, id, refusal, seq, move |dir| {
-        let before = newest_of(dir).unwrap_or_else(|error| {
+        let before = newest_commit(&main_of(dir)).unwrap_or_else(|error| {
             tracing::warn!(database = %id, %error, "the file that is replaced cannot be read");
             Seq(0)
         });
@@ -299,10 +301,6 @@ async fn exchange(hub: &Arc<Hub>, id: DatabaseId, beside: PathBuf) -> Result<(St
         Ok((stamped, before))
     })
     .await
-}
-
-fn newest_of(dir: &Path) -> ferry_sqlite::Result<Seq> {
-    seq_of(&NativeSql(&connection::open_reader(&main_of(dir))?))
 }
 
 /// Both folders change their names, in one step.
