@@ -35,7 +35,7 @@ const HUB: &[&[&str]] = &[
     &["backup"],
     &["rpc"],
     &["shells"],
-    &["health", "openapi"],
+    &["dashboard", "health", "openapi"],
     &["routes"],
     &["server"],
 ];

@@ -24,7 +24,7 @@ use owner::PathOwner;
 
 use crate::{
     backup::Backups,
-    health,
+    dashboard, health,
     http::{Envelope, RequestBody},
     hub::Hub,
     oauth, openapi, rpc, shells, static_files,
@@ -77,8 +77,12 @@ pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
     let envelope = Envelope::new(&config.listener, config.is_open(), clock, Arc::clone(&hub.body_memory));
-    let routes =
-        envelope.wrap(routes, |routes| routes.layer(from_fn_with_state(Arc::clone(hub), before_cors)));
+    let routes = envelope.wrap(routes, |routes| {
+        let routes = routes.layer(from_fn_with_state(Arc::clone(hub), before_cors));
+        // It sends requests on under other paths, which are routed anew.
+        let routes = Router::new().fallback_service(routes);
+        routes.layer(from_fn_with_state(Arc::clone(hub), dashboard::serve))
+    });
     match hub.config.listener.public_path() {
         "" => routes,
         path => below(path, routes),

@@ -49,10 +49,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     tokio::spawn(warnings.clone().tell_each_minute());
     // Scripts read the address from these lines: they are JSON for whoever asks for it by name only.
     let format = config.process.log_format.unwrap_or(LogFormat::Text);
+    let (dashboard, public_url) = (config.listener.dashboard, config.listener.public_url.clone());
     let (dev, data_dir) = (config.dev, config.process.data_dir.clone());
     let server = Server::open(config, Arc::new(SystemClock)).await.map_err(wrong)?;
     let address = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
     let url = format!("{}://{address}", server.scheme());
+    let dashboard = dashboard.then(|| format!("{}/_/", public_url.as_deref().unwrap_or(&url)));
     if let Some(certificates) = server.certificates() {
         let certificates = Arc::clone(certificates);
         system::at_each_hangup(move || {
@@ -61,7 +63,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         });
     }
     // A closed stdout is no reason to stop serving.
-    let _ = io::stdout().write_all(welcome(format, &url, &data_dir, dev).as_bytes());
+    let _ = io::stdout().write_all(welcome(format, &url, &data_dir, dashboard.as_deref(), dev).as_bytes());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -82,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// What tells that the hub listens.
-fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
+fn welcome(format: LogFormat, url: &str, data_dir: &Path, dashboard: Option<&str>, dev: bool) -> String {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let dev =
         dev.then_some("dev mode: user dev@localhost, password ferry-dev, database main; this machine only");
@@ -90,7 +92,8 @@ fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
     match format {
         LogFormat::Text => {
             let dev = dev.map_or(String::new(), |dev| format!("{dev}\n"));
-            format!("ferry {VERSION} listens on {url}\ndata in {}\n{dev}", printable(&data_dir))
+            let dashboard = dashboard.map_or(String::new(), |url| format!("dashboard at {url}\n"));
+            format!("ferry {VERSION} listens on {url}\ndata in {}\n{dashboard}{dev}", printable(&data_dir))
         }
         LogFormat::Json => {
             let line = |message: &str| {
@@ -99,7 +102,8 @@ fn welcome(format: LogFormat, url: &str, data_dir: &Path, dev: bool) -> String {
                 format!("{line}\n")
             };
             let listens = format!("ferry {VERSION} listens on {url} with data in {data_dir}");
-            line(&listens) + &dev.map(line).unwrap_or_default()
+            let dashboard = dashboard.map(|url| line(&format!("dashboard at {url}")));
+            line(&listens) + &dashboard.unwrap_or_default() + &dev.map(line).unwrap_or_default()
         }
     }
 }

@@ -49,6 +49,11 @@ pub(super) const KEYS: &[Key] = &[
         "BYTES",
         "Memory of request bodies that have not arrived whole; a quarter of it for each connection or principal [default: 268435456]",
     ),
+    key(
+        "dashboard",
+        "true|false",
+        "Serve the dashboard under /_/ and send browsers there from / [default: true]",
+    ),
     key("static_dir", "DIR", "With --dev: serve the files of this folder where no route answers"),
 ];
 
@@ -86,6 +91,8 @@ pub struct ListenerConfig {
     pub header_timeout_ms: u64,
     /// Memory of request bodies that have not arrived whole, bytes.
     pub body_memory_bytes: u64,
+    /// Whether the dashboard is served.
+    pub dashboard: bool,
     /// Folder whose files answer paths that no route claims; only with `--dev`.
     pub static_dir: Option<PathBuf>,
 }
@@ -117,6 +124,7 @@ impl ListenerConfig {
             header_timeout_ms: values.number("header_timeout_seconds", HEADERS_MAX_MS / 1000, 1, 3600)?
                 * 1000,
             body_memory_bytes: values.number("body_memory_bytes", 256 << 20, 1 << 20, 1 << 46)?,
+            dashboard: values.truth("dashboard", true)?,
             static_dir: static_dir(values, dev)?,
         })
     }

@@ -1,0 +1,212 @@
+//! `/_/api/`: the hub's own RPCs and `/v1`, for the page. Here alone the cookie counts, as if its session had come in
+//! `Authorization`; so here alone a foreign page could act for somebody, and is refused before anything is read.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use ferry_control::Signup;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::{Value, json};
+
+use super::cookie::SessionCookie;
+use crate::{
+    config::ListenerConfig,
+    http::{HttpRequestId, names_this_machine},
+    hub::Hub,
+};
+
+const RPCS: &str = "/ferry.admin.v1.AdminService/";
+/// What answers with a session, which the page never sees.
+const SIGN_INS: [&str; 4] = ["Signup", "Login", "CompleteOAuth", "RefreshSession"];
+/// What an answer with a session may take.
+const SIGN_IN_MAX_BYTES: usize = 64 * 1024;
+/// Proof that a page of this origin asks: no form can add it, and no foreign script without CORS.
+const MARK: HeaderName = HeaderName::from_static("ferry-dashboard");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What would be a credential beside the cookie's.
+const CREDENTIALS: [HeaderName; 6] = [
+    // Not a credential, but by it an answer would be opened to other pages.
+    header::ORIGIN,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("ferry-key"),
+    HeaderName::from_static("x-edgepod-key"),
+    HeaderName::from_static("ferry-session-id"),
+];
+
+/// Answers `path`, which stands below `/_/api`.
+pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let refuse = |status: StatusCode, code: &str, message: &str| {
+        let body = json!({"code": code, "message": message, "request_id": id});
+        (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    };
+    if let Err(message) = is_from_the_page(request.method(), request.uri(), request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, "permission_denied", message);
+    }
+    let rpc = path.strip_prefix(RPCS).map(str::to_owned);
+    if path == "/hub" && request.method() == Method::GET {
+        return facts(hub);
+    }
+    if rpc.is_none() && !path.starts_with("/v1/") {
+        return refuse(StatusCode::NOT_FOUND, "not_found", "no such endpoint under /_/api");
+    }
+    let Some(cookie) = cookie_of(&hub.config.listener, &request) else {
+        let message = "passwords and sessions are not sent over plain http from another machine: put a proxy with https \
+            in front and set public_url, or set tls_cert and tls_key";
+        return refuse(StatusCode::FORBIDDEN, "permission_denied", message);
+    };
+    let Some(inner) = inner_uri(path, request.uri()) else {
+        return refuse(StatusCode::NOT_FOUND, "not_found", "no such endpoint under /_/api");
+    };
+    let session = cookie.read(request.headers()).map(|token| format!("Bearer {token}"));
+    let session = session.and_then(|text| HeaderValue::try_from(text).ok());
+    let was_signed_in = session.is_some();
+    let gives_session = rpc.as_deref().is_some_and(|method| SIGN_INS.contains(&method));
+    let headers = request.headers_mut();
+    for name in CREDENTIALS {
+        headers.remove(name);
+    }
+    if gives_session {
+        // What comes back is read here.
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+    if let Some(session) = session {
+        headers.insert(header::AUTHORIZATION, session);
+    }
+    *request.uri_mut() = inner;
+    let prefix = hub.config.listener.public_path();
+    let mut response = next.run(request).await;
+    if gives_session && response.status().is_success() {
+        response = match keep_session(response, cookie, prefix).await {
+            Some(response) => response,
+            None => refuse(StatusCode::BAD_GATEWAY, "internal", "the answer of a sign-in cannot be read"),
+        };
+    } else if was_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+        set_cookie(response.headers_mut(), &cookie.forget(prefix));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What anybody may know before a sign-in: whether this is a first visit, and what to offer.
+fn facts(hub: &Hub) -> Response {
+    let signup = match hub.config.control.signup {
+        Signup::Open => "open",
+        Signup::Invite => "invite",
+        Signup::Closed => "closed",
+    };
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "signup": signup,
+        "has_accounts": hub.control.user_count() > 0,
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// OPR-53. `Err` tells why not.
+fn is_from_the_page(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key(header::UPGRADE) {
+        return Err("no WebSockets stand under /_/api");
+    }
+    let host = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(&header::HOST));
+    let is_own = |origin: &str| origin.split_once("://").map(|(_, host)| host) == host;
+    let same_origin = match (text(&FETCH_SITE), text(&header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => is_own(origin),
+        // No browser in sight: a cookie does not get here by itself.
+        (None, None) => matches!(*method, Method::GET | Method::HEAD),
+    };
+    if !same_origin {
+        return Err("only the dashboard itself may ask here: another page or no page did");
+    }
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    if text(&MARK) != Some("1") {
+        return Err("the header Ferry-Dashboard: 1 is missing");
+    }
+    let media_type = text(&header::CONTENT_TYPE).and_then(|value| value.split(';').next());
+    match media_type.map(str::trim) {
+        Some(kind) if kind.eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err("the body must be application/json"),
+    }
+}
+
+/// The cookie for how the hub is reached, if any may be sent that way.
+fn cookie_of(config: &ListenerConfig, request: &Request) -> Option<SessionCookie> {
+    if config.base_url().starts_with("https://") {
+        return Some(SessionCookie::Secure);
+    }
+    names_this_machine(request.uri(), request.headers()).then_some(SessionCookie::Loopback)
+}
+
+fn inner_uri(path: &str, outer: &Uri) -> Option<Uri> {
+    let query = outer.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = outer.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Moves the session from the body into the cookie.
+async fn keep_session(response: Response, cookie: SessionCookie, prefix: &str) -> Option<Response> {
+    let (mut parts, body) = response.into_parts();
+    let mut answer: Value = serde_json::from_slice(&to_bytes(body, SIGN_IN_MAX_BYTES).await.ok()?).ok()?;
+    let token = answer.as_object_mut()?.remove("sessionToken")?;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    set_cookie(&mut parts.headers, &cookie.keep(token.as_str()?, prefix));
+    Some(Response::from_parts(parts, Body::from(answer.to_string())))
+}
+
+fn set_cookie(headers: &mut HeaderMap, line: &str) {
+    if let Ok(line) = HeaderValue::from_str(line) {
+        headers.append(header::SET_COOKIE, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: Method, headers: &[(&str, &str)]) -> Result<(), &'static str> {
+        let mut request = http::Request::builder().method(&method).uri("/_/api/x").header("host", "h:1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let parts = request.body(()).unwrap().into_parts().0;
+        is_from_the_page(&method, &parts.uri, &parts.headers)
+    }
+
+    // Verifies: OPR-53
+    #[test]
+    fn only_the_page_may_act() {
+        let (mark, json) = (("ferry-dashboard", "1"), ("content-type", "application/json; charset=utf-8"));
+        let (own, cross) = (("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"));
+        assert_eq!(asked(Method::POST, &[mark, json, own]), Ok(()));
+        assert_eq!(asked(Method::POST, &[mark, json, ("origin", "http://h:1")]), Ok(()));
+        assert_eq!(asked(Method::GET, &[]), Ok(()));
+        for refused in [
+            &[mark, json, cross][..],
+            &[mark, json, ("sec-fetch-site", "same-site")],
+            &[mark, json, ("sec-fetch-site", "none")],
+            &[mark, json, ("origin", "http://h:2")],
+            &[mark, json, ("origin", "null")],
+            &[mark, json],
+            &[json, own],
+            &[mark, own],
+            &[mark, own, ("content-type", "text/plain")],
+            &[mark, json, own, ("upgrade", "websocket")],
+        ] {
+            assert!(asked(Method::POST, refused).is_err(), "{refused:?}");
+        }
+        assert!(asked(Method::GET, &[cross]).is_err());
+        assert!(asked(Method::GET, &[own, ("upgrade", "websocket")]).is_err());
+    }
+}

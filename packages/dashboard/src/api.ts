@@ -1,0 +1,105 @@
+/** Calls of the hub. The session stands in a cookie that no script sees. */
+
+const BASE = new URL("./api", import.meta.env.DEV ? `${location.origin}/_/` : import.meta.url).pathname;
+
+/** A refusal, with what helps to find it in the hub's log. */
+export class Refusal extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly reason: string,
+    readonly requestId: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What hears that the session has gone. */
+let onSignedOut: () => void = () => {};
+export const whenSignedOut = (listener: () => void): void => void (onSignedOut = listener);
+
+type Detail = { debug?: { reason?: string; requestId?: string } };
+type Failure = { code?: string; message?: string; details?: Detail[]; error?: { code?: string; message?: string } };
+
+async function ask(path: string, init: RequestInit): Promise<unknown> {
+  let answer: Response;
+  try {
+    answer = await fetch(`${BASE}${path}`, { ...init, credentials: "same-origin" });
+  } catch {
+    throw new Refusal("The hub does not answer. It may be starting again: try once more in a moment.", 0, "offline", "");
+  }
+  const text = await answer.text();
+  const body = parsed(text);
+  if (answer.ok) return body;
+  const failure = (body ?? {}) as Failure;
+  const told = failure.error ?? failure;
+  const refusal = new Refusal(
+    told.message ?? (text.slice(0, 200) || `the hub answered ${answer.status}`),
+    answer.status,
+    failure.details?.[0]?.debug?.reason ?? told.code ?? "",
+    answer.headers.get("x-request-id") ?? "",
+  );
+  if (refusal.status === 401) onSignedOut();
+  throw refusal;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A call of the admin service. */
+export async function rpc<T>(method: string, message: object = {}, signal?: AbortSignal): Promise<T> {
+  const headers = { "Content-Type": "application/json", "Ferry-Dashboard": "1", "Connect-Protocol-Version": "1" };
+  const init: RequestInit = { method: "POST", headers, body: JSON.stringify(message) };
+  if (signal) init.signal = signal;
+  return (await ask(`/ferry.admin.v1.AdminService/${method}`, init)) as T;
+}
+
+/** A read of the hub. */
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await ask(path, signal ? { signal } : {})) as T;
+}
+
+/** All pages of a list, up to `max` of its rows. */
+export async function all<T>(method: string, field: string, message: object, signal?: AbortSignal, max = 2000): Promise<T[]> {
+  const rows: T[] = [];
+  for (let pageToken = ""; rows.length < max; ) {
+    const page = await rpc<Record<string, unknown>>(method, { ...message, pageSize: 200, pageToken }, signal);
+    rows.push(...((page[field] as T[] | undefined) ?? []));
+    pageToken = (page.nextPageToken as string | undefined) ?? "";
+    if (!pageToken) break;
+  }
+  return rows;
+}
+
+export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean };
+export type Org = { id: string; name: string; role: string; personal?: boolean };
+export type Whoami = {
+  userId: string; email: string; orgId: string; role: string; orgs?: Org[]; sessionId: string; sessionExpUnix: string;
+  serverVersion: string;
+};
+export type Lane = { model: string; headSeq?: string; items?: string; bytes?: string; lastActivityUnix?: string };
+export type Database = {
+  id: string; orgId: string; name: string; createdAtUnix?: string; sizeBytes?: string; seq?: string; lanes?: Lane[];
+  lastActivityUnix?: string; connections?: number; kind?: string;
+};
+export type Token = {
+  tokenId: string; userId: string; label?: string; models?: string[]; ops?: string[]; issuedUnix?: string; expUnix?: string;
+};
+export type ApiKey = {
+  id: string; kind: string; label?: string; prefix: string; models?: string[]; ops?: string[]; origins?: string[];
+  functions?: string[]; createdUnix?: string; expUnix?: string; lastUsedUnix?: string; value?: string;
+};
+export type Member = { userId: string; email: string; role: string; joinedUnix?: string };
+export type Invitation = { id: string; email: string; role: string; expUnix?: string; code?: string };
+export type Session = {
+  id: string; label?: string; ip?: string; createdUnix?: string; lastSeenUnix?: string; expUnix?: string; current?: boolean;
+};
+export type AuditEvent = {
+  id: string; atUnix: string; requestId?: string; actor?: string; action: string; target?: string; outcome: string; ip?: string;
+  detailJson?: string;
+};

@@ -1,0 +1,109 @@
+import { useEffect, useState } from "react";
+import { get, Refusal, rpc, whenSignedOut, type Facts, type Whoami } from "./api.ts";
+import { AccountPage } from "./pages/account.tsx";
+import { AuditPage } from "./pages/audit.tsx";
+import { DatabasePage } from "./pages/database.tsx";
+import { DatabasesPage } from "./pages/databases.tsx";
+import { PeoplePage } from "./pages/people.tsx";
+import { SignInPage } from "./pages/sign-in.tsx";
+import { go, useRoute } from "./route.ts";
+import { useKeys } from "./ui/keys.ts";
+import { Link, Refused } from "./ui/parts.tsx";
+
+/** Pages of the bar, with the letter that opens each after `g`. */
+const PAGES = [
+  { path: "databases", name: "Databases", letter: "d" },
+  { path: "people", name: "People", letter: "p" },
+  { path: "audit", name: "Audit", letter: "a" },
+  { path: "account", name: "Account", letter: "c" },
+];
+
+export function App() {
+  const [who, setWho] = useState<Whoami>();
+  const [facts, setFacts] = useState<Facts>();
+  const [state, setState] = useState<"asking" | "out" | "in">("asking");
+  const [expired, setExpired] = useState(false);
+  const [error, setError] = useState<Refusal>();
+
+  const ask = async () => {
+    setError(undefined);
+    try {
+      setFacts(await get<Facts>("/hub"));
+      const answer = await rpc<{ whoami: Whoami }>("Whoami");
+      setWho(answer.whoami);
+      setExpired(false);
+      setState("in");
+    } catch (refusal) {
+      if (refusal instanceof Refusal && refusal.status === 401) setState("out");
+      else setError(refusal as Refusal);
+    }
+  };
+  useEffect(() => void ask(), []);
+  // A session that ends while somebody works: the page stays, and with it what was typed.
+  useEffect(() => whenSignedOut(() => setExpired(true)), []);
+
+  if (error && state === "asking") return <main className="sign-in"><Refused error={error} again={() => void ask()} /></main>;
+  if (state === "asking" || !facts) return <main className="sign-in" aria-busy="true"><p className="faint">Asking the hub…</p></main>;
+  if (state === "out" || !who) return <SignInPage facts={facts} onSignedIn={() => void ask()} />;
+  const signOut = async () => {
+    await rpc("RevokeSession", {}).catch(() => undefined);
+    location.reload();
+  };
+  return <Shell who={who} facts={facts} expired={expired} onSignedIn={() => void ask()} onSignOut={() => void signOut()} />;
+}
+
+function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn: () => void; onSignOut: () => void }) {
+  const { who } = props;
+  const route = useRoute();
+  const [org, setOrg] = useState(who.orgId);
+  const [help, setHelp] = useState(false);
+  const orgs = who.orgs ?? [];
+  const role = orgs.find((one) => one.id === org)?.role ?? who.role;
+  useKeys(PAGES.map(({ path, letter }) => [letter, () => go(path)]), () => setHelp((shown) => !shown));
+  const page = route[0] ?? "databases";
+  return (
+    <>
+      <header className="bar">
+        <strong>Ferry</strong>
+        <nav aria-label="Pages">
+          {PAGES.map(({ path, name }) => <Link key={path} to={[path]} current={path === page}>{name}</Link>)}
+        </nav>
+        <select aria-label="Organisation" value={org} onChange={(event) => setOrg(event.target.value)}>
+          {orgs.map((one) => <option key={one.id} value={one.id}>{one.name}</option>)}
+        </select>
+        <button type="button" onClick={() => setHelp(true)} aria-label="Keys">?</button>
+        <button type="button" onClick={props.onSignOut}>Sign out</button>
+      </header>
+      {props.expired && (
+        <section className="expired" aria-label="Sign in again">
+          <p>Your session has ended. Sign in again; what you typed below is still there.</p>
+          <SignInPage facts={props.facts} onSignedIn={props.onSignedIn} email={who.email} />
+        </section>
+      )}
+      {help && <Help onClose={() => setHelp(false)} />}
+      <main>
+        {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} org={org} role={role} />}
+        {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
+        {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
+        {page === "audit" && <AuditPage key={org} org={org} role={role} />}
+        {page === "account" && <AccountPage who={who} />}
+        {!PAGES.some(({ path }) => path === page) && <p className="empty">No such page. <Link to={["databases"]}>Databases</Link></p>}
+      </main>
+      <footer>ferry {props.facts.version} · {who.email} · {role} in {orgs.find((one) => one.id === org)?.name ?? org}</footer>
+    </>
+  );
+}
+
+function Help({ onClose }: { onClose: () => void }) {
+  return (
+    <section className="help" aria-label="Keys">
+      <dl>
+        {PAGES.map(({ name, letter }) => <div key={letter}><dt><kbd>g</kbd> <kbd>{letter}</kbd></dt><dd>{name}</dd></div>)}
+        <div><dt><kbd>/</kbd></dt><dd>Filter</dd></div>
+        <div><dt><kbd>Esc</kbd></dt><dd>Close a form</dd></div>
+        <div><dt><kbd>?</kbd></dt><dd>This list</dd></div>
+      </dl>
+      <button type="button" onClick={onClose} autoFocus>Close</button>
+    </section>
+  );
+}

@@ -1,0 +1,66 @@
+import { useState } from "react";
+import { all, rpc, type Database } from "../api.ts";
+import { go } from "../route.ts";
+import { useAction, useLoad } from "../ui/load.ts";
+import { Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
+import { bytes, number } from "../ui/words.ts";
+
+/** How often lists of live things are read again. */
+export const LIVE_MS = 3000;
+
+export const lanesOf = (database: Database): string =>
+  (database.lanes ?? []).map((lane) => lane.model).join(", ");
+
+export function DatabasesPage({ org, role }: { org: string; role: string }) {
+  const databases = useLoad(org, (signal) => all<Database>("ListDatabases", "databases", { org }, signal), LIVE_MS);
+  const [filter, setFilter] = useState("");
+  const [open, setOpen] = useState(false);
+  const [name, setName] = useState("");
+  const [kind, setKind] = useState("");
+  const { busy, error, run } = useAction();
+  const create = () =>
+    run(async () => {
+      const made = await rpc<Database>("CreateDatabase", { name, org, kind });
+      setOpen(false);
+      go("databases", made.id);
+    });
+  // By name, so that no row moves when something is written.
+  const rows = (databases.value ?? [])
+    .filter((one) => one.name.toLowerCase().includes(filter.toLowerCase()) || one.id.includes(filter))
+    .sort((a, b) => a.name.localeCompare(b.name));
+  return (
+    <>
+      <div className="head">
+        <h1>Databases</h1>
+        <input type="search" data-filter aria-label="Filter by name" placeholder="Filter" value={filter} onChange={(event) => setFilter(event.target.value)} />
+        {role !== "viewer" && <button type="button" className="primary" onClick={() => setOpen(true)}>New database</button>}
+      </div>
+      <Refused error={databases.error} again={databases.again} />
+      {databases.value?.length === 0 && (
+        <Empty command="ferry db create notes">No database yet. Make one here, or with:</Empty>
+      )}
+      {!!databases.value?.length && rows.length === 0 && <Empty>No name contains “{filter}”.</Empty>}
+      {rows.length > 0 && (
+        <Table label="Databases" rows={rows} rowKey={(one) => one.id} columns={[
+          { head: "Name", cell: (one) => <Link to={["databases", one.id]}>{one.name}</Link> },
+          { head: "Kind", cell: (one) => one.kind || <span className="faint">open</span> },
+          { head: "Models", cell: (one) => lanesOf(one) || <span className="faint">none yet</span> },
+          { head: "Seq", number: true, cell: (one) => number(one.seq) },
+          { head: "Size", number: true, cell: (one) => bytes(one.sizeBytes) },
+          { head: "Connections", number: true, cell: (one) => number(one.connections) },
+          { head: "Last activity", number: true, cell: (one) => <Time unix={one.lastActivityUnix} /> },
+        ]} />
+      )}
+      <Panel open={open} title="New database" submit="Make it" busy={busy} error={error} onSubmit={() => void create()} onClose={() => setOpen(false)}>
+        <Field label="Name"><input name="name" required autoFocus value={name} onChange={(event) => setName(event.target.value)} /></Field>
+        <Field label="Kind" hint="A hub database takes events, records, ops and functions; a replica is a file that one client pushes.">
+          <select value={kind} onChange={(event) => setKind(event.target.value)}>
+            <option value="">as its first write decides</option>
+            <option value="hub">hub</option>
+            <option value="replica">replica</option>
+          </select>
+        </Field>
+      </Panel>
+    </>
+  );
+}

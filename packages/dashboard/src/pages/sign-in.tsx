@@ -1,0 +1,55 @@
+import { useState, type FormEvent } from "react";
+import { rpc, type Facts } from "../api.ts";
+import { useAction } from "../ui/load.ts";
+import { Copy, Field, Refused } from "../ui/parts.tsx";
+
+/** Signs in, or makes an account where the hub lets one; `email`: of whom, if that is known. */
+export function SignInPage({ facts, onSignedIn, email: known }: { facts: Facts; onSignedIn: () => void; email?: string }) {
+  const first = !facts.has_accounts;
+  const [making, setMaking] = useState(first && facts.signup === "open");
+  const [email, setEmail] = useState(known ?? "");
+  const [password, setPassword] = useState("");
+  const [inviteCode, setInviteCode] = useState("");
+  const { busy, error, run } = useAction();
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void run(async () => {
+      if (making) await rpc("Signup", { email, password, inviteCode });
+      else await rpc("Login", { email, password, label: "dashboard" });
+      onSignedIn();
+    });
+  };
+  const Frame = known ? "div" : "main";
+  return (
+    <Frame className="sign-in">
+      <form onSubmit={submit}>
+        {!known && <h1>{making ? (first ? "Make the first account of this hub" : "Make an account") : "Sign in to Ferry"}</h1>}
+        {first && facts.signup !== "open" && (
+          <p>
+            This hub has no accounts yet, and lets nobody make one from here. On its machine:
+            <br /><code>{FIRST_ACCOUNT}</code> <Copy text={FIRST_ACCOUNT} />
+          </p>
+        )}
+        <Field label="E-mail">
+          <input type="email" name="email" autoComplete="username" required autoFocus value={email} onChange={(event) => setEmail(event.target.value)} />
+        </Field>
+        <Field label="Password" {...(making && { hint: "At least 8 characters." })}>
+          <input type="password" name="password" autoComplete={making ? "new-password" : "current-password"} required
+            value={password} onChange={(event) => setPassword(event.target.value)} />
+        </Field>
+        {making && facts.signup === "invite" && (
+          <Field label="Invitation code"><input name="code" required value={inviteCode} onChange={(event) => setInviteCode(event.target.value)} /></Field>
+        )}
+        <Refused error={error?.status === 401 && !making ? Object.assign(error, { message: "This e-mail and password do not belong together." }) : error} />
+        <p className="buttons">
+          <button type="submit" className="primary" disabled={busy}>{making ? "Make account" : "Sign in"}</button>
+          {!known && facts.signup !== "closed" && (
+            <button type="button" onClick={() => setMaking(!making)}>{making ? "I have an account" : "Make an account"}</button>
+          )}
+        </p>
+      </form>
+    </Frame>
+  );
+}
+
+const FIRST_ACCOUNT = "ferry admin user create you@example.com --operator-token-file ferry-data/operator.token";
