@@ -3,13 +3,10 @@ import { all, rpc, type Database } from "../api.ts";
 import { go } from "../route.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
-import { bytes, number } from "../ui/words.ts";
+import { bytes } from "../ui/words.ts";
 
 /** How often lists of live things are read again. */
 export const LIVE_MS = 3000;
-
-export const lanesOf = (database: Database): string =>
-  (database.lanes ?? []).map((lane) => lane.model).join(", ");
 
 export function DatabasesPage({ org, role }: { org: string; role: string }) {
   const databases = useLoad(org, (signal) => all<Database>("ListDatabases", "databases", { org }, signal), LIVE_MS);
@@ -44,11 +41,9 @@ export function DatabasesPage({ org, role }: { org: string; role: string }) {
         <Table label="Databases" rows={rows} rowKey={(one) => one.id} columns={[
           { head: "Name", cell: (one) => <Link to={["databases", one.id]}>{one.name}</Link> },
           { head: "Kind", cell: (one) => one.kind || <span className="faint">open</span> },
-          { head: "Models", cell: (one) => lanesOf(one) || <span className="faint">none yet</span> },
-          { head: "Seq", number: true, cell: (one) => number(one.seq) },
           { head: "Size", number: true, cell: (one) => bytes(one.sizeBytes) },
-          { head: "Connections", number: true, cell: (one) => number(one.connections) },
-          { head: "Last activity", number: true, cell: (one) => <Time unix={one.lastActivityUnix} /> },
+          { head: "Made", number: true, cell: (one) => <Time unix={one.createdAtUnix} /> },
+          { head: "Id", cell: (one) => <code>{one.id}</code> },
         ]} />
       )}
       <Panel open={open} title="New database" submit="Make it" busy={busy} error={error} onSubmit={() => void create()} onClose={() => setOpen(false)}>
