@@ -21,6 +21,9 @@ export const whenSignedOut = (listener: () => void): void => void (onSignedOut =
 type Detail = { debug?: { reason?: string; requestId?: string } };
 type Failure = { code?: string; message?: string; details?: Detail[]; error?: { code?: string; message?: string } };
 
+/** What tells whether the session stands: elsewhere 401 may mean a wrong password. */
+const WHO = "Whoami";
+
 async function ask(path: string, init: RequestInit): Promise<unknown> {
   let answer: Response;
   try {
@@ -39,7 +42,10 @@ async function ask(path: string, init: RequestInit): Promise<unknown> {
     failure.details?.[0]?.debug?.reason ?? told.code ?? "",
     answer.headers.get("x-request-id") ?? "",
   );
-  if (refusal.status === 401) onSignedOut();
+  if (refusal.status === 401) {
+    if (path.endsWith(`/${WHO}`)) onSignedOut();
+    else void rpc(WHO).catch(() => undefined);
+  }
   throw refusal;
 }
 

@@ -24,6 +24,8 @@ use crate::{
 const RPCS: &str = "/ferry.admin.v1.AdminService/";
 /// What answers with a session, which the page never sees.
 const SIGN_INS: [&str; 4] = ["Signup", "Login", "CompleteOAuth", "RefreshSession"];
+/// What tells whether a session stands: elsewhere 401 may mean a wrong password.
+const WHO: &str = "Whoami";
 /// What an answer with a session may take.
 const SIGN_IN_MAX_BYTES: usize = 64 * 1024;
 /// Proof that a page of this origin asks: no form can add it, and no foreign script without CORS.
@@ -88,7 +90,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
             Some(response) => response,
             None => refuse(StatusCode::BAD_GATEWAY, "internal", "the answer of a sign-in cannot be read"),
         };
-    } else if was_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+    } else if was_signed_in && rpc.as_deref() == Some(WHO) && response.status() == StatusCode::UNAUTHORIZED {
         set_cookie(response.headers_mut(), &cookie.forget(prefix));
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
