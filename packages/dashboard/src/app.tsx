@@ -86,7 +86,7 @@ function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn:
         {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
         {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
         {page === "audit" && <AuditPage key={org} org={org} role={role} />}
-        {page === "account" && <AccountPage who={who} />}
+        {page === "account" && <AccountPage who={who} onJoined={props.onSignedIn} />}
         {!PAGES.some(({ path }) => path === page) && <p className="empty">No such page. <Link to={["databases"]}>Databases</Link></p>}
       </main>
       <footer>ferry {props.facts.version} · {who.email} · {role} in {orgs.find((one) => one.id === org)?.name ?? org}</footer>

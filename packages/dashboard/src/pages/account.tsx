@@ -3,11 +3,13 @@ import { all, rpc, type Session, type Whoami } from "../api.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Confirm, Field, Refused, Table, Time } from "../ui/parts.tsx";
 
-export function AccountPage({ who }: { who: Whoami }) {
+export function AccountPage({ who, onJoined }: { who: Whoami; onJoined: () => void }) {
   const sessions = useLoad("sessions", (signal) => all<Session>("ListSessions", "sessions", {}, signal));
   const [current, setCurrent] = useState("");
   const [next, setNext] = useState("");
   const [changed, setChanged] = useState(false);
+  const [code, setCode] = useState("");
+  const joining = useAction();
   const form = useAction();
   const action = useAction();
   const change = (event: FormEvent) => {
@@ -18,6 +20,14 @@ export function AccountPage({ who }: { who: Whoami }) {
       setCurrent("");
       setNext("");
       setChanged(true);
+    });
+  };
+  const join = (event: FormEvent) => {
+    event.preventDefault();
+    void joining.run(async () => {
+      await rpc("AcceptInvitation", { code });
+      setCode("");
+      onJoined();
     });
   };
   const end = (sessionId: string) => action.run(async () => {
@@ -32,6 +42,12 @@ export function AccountPage({ who }: { who: Whoami }) {
         <div><dt>User</dt><dd><code>{who.userId}</code></dd></div>
         <div><dt>This session ends</dt><dd><Time unix={who.sessionExpUnix} /></dd></div>
       </dl>
+      <h2>Join an organisation</h2>
+      <form className="narrow" onSubmit={join}>
+        <Field label="Invitation code"><input name="code" required autoComplete="off" value={code} onChange={(event) => setCode(event.target.value)} /></Field>
+        <Refused error={joining.error} />
+        <p className="buttons"><button type="submit" disabled={joining.busy}>Join</button></p>
+      </form>
       <h2>Sessions</h2>
       <Refused error={action.error ?? sessions.error} again={sessions.again} />
       {!!sessions.value?.length && (
