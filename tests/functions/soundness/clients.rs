@@ -26,7 +26,8 @@ const LISTEN: Duration = Duration::from_millis(200);
 pub(super) enum Shown {
     Nothing,
     Data(Value),
-    Failure,
+    /// What it was told.
+    Failure(String),
 }
 
 /// A client, as those see it who compare.
@@ -80,7 +81,7 @@ pub(super) fn page(client: &Client, connection: &EdgePodClient, mut dice: Dice) 
             client.show(place, Shown::Data(body["data"].clone()));
         } else {
             tables[place] = None;
-            client.show(place, Shown::Failure);
+            client.show(place, Shown::Failure(answer.text()));
         }
     };
     let mut is_first = true;
@@ -155,7 +156,12 @@ pub(super) fn subscriber(client: &Client, connection: &EdgePodClient, mut dice: 
                 }
                 Some("error") => {
                     hashes.remove(&place);
-                    client.show(place, Shown::Failure);
+                    let is_for_now = matches!(frame["status"].as_u64(), Some(503 | 504));
+                    client.show(place, Shown::Failure(text));
+                    // There was no room for the run, which says nothing of its result: it is asked for again.
+                    if is_for_now {
+                        socket.send(&subscribe(place, None));
+                    }
                 }
                 Some("stale") => {
                     hashes.remove(&place);
