@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     backup::{Backups, follow_schedule},
     clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Isolation},
     data_dir::{self, DataDirLock, DataDirLost},
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
@@ -34,6 +34,25 @@ pub fn blocking_threads_max() -> usize {
     OTHERS + functions::threads_max()
 }
 
+/// The process's descriptors, and no more processes of functions than they suffice for.
+fn share_descriptors(config: &mut Config) -> Descriptors {
+    let functions = &mut config.functions;
+    let is_apart = functions.isolation == Isolation::Process;
+    let wanted = if is_apart { functions.processes as u64 } else { 0 };
+    let descriptors = Descriptors::claim(config.listener.max_connections, wanted);
+    let (limit, processes) = (descriptors.limit, descriptors.processes);
+    if processes < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            processes,
+            "functions.processes is more than the limit of open files allows: raise it (ulimit -n)"
+        );
+        functions.processes = usize::try_from(processes).unwrap_or(usize::MAX);
+    }
+    descriptors
+}
+
 /// A hub that is open and listens, but does not serve yet.
 pub struct Server {
     hub: Arc<Hub>,
@@ -48,7 +67,7 @@ impl Server {
     ///
     /// # Errors
     /// For anything that an operator must mend: exit code 78.
-    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+    pub async fn open(mut config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         health::recorder();
         let certificates = config.listener.tls.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
         if clock.now() >= clock::LATEST {
@@ -58,7 +77,7 @@ impl Server {
         }
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let mut lock = data_dir::open(&config.process.data_dir)?;
-        let descriptors = Descriptors::claim(config.listener.max_connections);
+        let descriptors = share_descriptors(&mut config);
         let limits = FileLimits::of(
             config.process.max_open_databases,
             descriptors.databases,
