@@ -139,6 +139,27 @@ fn trashed(place: &Place) -> bool {
     ferry_testkit::command::names(&trash).iter().any(|name| name.starts_with(&place.database))
 }
 
+// The files of deleted databases stayed for ever.
+// Verifies: ORG-08
+#[test]
+fn the_trash_is_emptied_after_its_days() {
+    let place = Place::new();
+    let file = place.hub.data_dir().with_file_name("app.db");
+    Shape::default().create(&file, 20, 1);
+    place.push(&file);
+    place.user.edgereplica("DeleteDatabase", &json!({"databaseId": place.database})).unwrap();
+    wait::until("the move to the trash", || trashed(&place).then_some(()));
+    let day_ms = 24 * 3600 * 1000;
+    let others = place.hub.data_dir().join("trash/notes-1");
+    std::fs::create_dir(&others).unwrap();
+    let place = place.restarted_with(|options| options.fault(format!("clock={}", 6 * day_ms)));
+    place.user.create_database("other");
+    assert!(trashed(&place));
+    let place = place.restarted_with(|options| options.fault(format!("clock={}", 8 * day_ms)));
+    wait::until("the trash to be emptied", || (!trashed(&place)).then_some(()));
+    assert!(others.exists(), "what somebody else put there stays");
+}
+
 // Verifies: ORG-08
 #[test]
 fn start_up_finishes_an_interrupted_deletion() {

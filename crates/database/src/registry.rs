@@ -142,6 +142,16 @@ impl<M: Models> Databases<M> {
         moved.await.map_err(io::Error::other)?
     }
 
+    /// Removes what has lain in the trash since before `before`.
+    ///
+    /// # Errors
+    /// When the trash cannot be read, or something in it not be removed; the rest is.
+    pub async fn empty_trash(&self, before: UnixMillis) -> io::Result<()> {
+        let trash = self.data_dir.join("trash");
+        let emptied = tokio::task::spawn_blocking(move || remove_older(&trash, before));
+        emptied.await.map_err(io::Error::other)?
+    }
+
     /// Has `work` put something else in the place of a database's file. Its connections end and accepted writes finish
     /// before; `between` is told once nothing is written any more, with all that models know of the database. Meanwhile
     /// others are refused with `refusal`; afterwards the database is opened anew, and nothing of what was known of it is
@@ -209,4 +219,30 @@ fn move_to_trash(from: &Path, trash: &Path, id: DatabaseId, now: UnixMillis) -> 
         folder::sync(parent)?;
     }
     folder::sync(trash)
+}
+
+/// Names in the trash are `<database>-<Unix milliseconds>`, with more behind it for some.
+fn remove_older(trash: &Path, before: UnixMillis) -> io::Result<()> {
+    let entries = match std::fs::read_dir(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    let mut failed = Ok(());
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let moved = name.to_str().and_then(|name| {
+            // Behind the four of the id.
+            let (behind, _) = name.match_indices('-').nth(4)?;
+            let (id, rest) = name.split_at(behind);
+            id.parse::<DatabaseId>().ok()?;
+            rest.split('-').nth(1)?.parse::<i64>().ok()
+        });
+        if moved.is_some_and(|moved| moved < before.0)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            failed = Err(error);
+        }
+    }
+    failed
 }

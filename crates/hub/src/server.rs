@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ferry_types::{
-    Clock,
+    Clock, UnixMillis,
     limits::{EVENTS_WATERMARK_EVERY_MS, JWKS_REFRESH_EVERY_MS, SHUTDOWN_GRACE_MS, USAGE_FLUSH_MS},
 };
 use tokio::time::MissedTickBehavior;
@@ -221,6 +221,19 @@ async fn close_idle(hub: Arc<Hub>) {
     }
 }
 
+/// What a job writes in the trash is younger, whatever `trash_retention_days` says.
+const JOB_MAX_MS: i64 = 24 * 3600 * 1000;
+
+/// Removes the files of databases that were deleted or replaced so long ago. What a job still writes there is younger.
+async fn empty_trash(hub: &Hub) {
+    let days = i64::try_from(hub.config.control.trash_retention_days).unwrap_or(i64::MAX);
+    let kept_ms = days.saturating_mul(24 * 3600 * 1000).max(JOB_MAX_MS);
+    let before = UnixMillis(hub.clock.now().0.saturating_sub(kept_ms));
+    if let Err(error) = hub.databases.empty_trash(before).await {
+        tracing::warn!(%error, "emptying the trash failed; it is tried again in an hour");
+    }
+}
+
 /// What the hub does on its own: stores what was counted, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
@@ -237,6 +250,7 @@ async fn housekeeping(hub: Arc<Hub>) {
                     tracing::warn!("WARNING: dev mode: public signing key, anonymous access; never expose this server");
                 }
                 hub.control.sweep().await;
+                empty_trash(&hub).await;
                 shells::sweep(&hub).await;
                 health::recorder().run_upkeep();
             }
