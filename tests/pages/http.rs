@@ -101,6 +101,11 @@ fn the_file_is_what_was_pushed_whole_or_in_parts() {
 
     let head = pages.send("HEAD", "file", &[]);
     assert_eq!((head.status, head.header("content-length")), (200, Some(&*file.len().to_string())));
+    let compressed = pages.send("HEAD", "file", &[("Accept-Encoding", "zstd")]);
+    assert_eq!(
+        (compressed.header("content-encoding"), compressed.header("content-length")),
+        (Some("zstd"), None)
+    );
     let mut joined = Vec::new();
     while joined.len() < file.len() {
         let range = format!("bytes={}-{}", joined.len(), joined.len() + 300_000);

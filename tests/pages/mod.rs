@@ -20,6 +20,7 @@ mod limits;
 mod migrations;
 mod protocol_errors;
 mod snapshot_pulls;
+mod stalled;
 mod storage;
 mod structure_check;
 mod syncs;

@@ -7,7 +7,11 @@ use ferry_types::{Clock, UnixMillis};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config, database::Databases, descriptors::Descriptors, http::BodyMemory, models::for_each_model,
+    config::Config,
+    database::Databases,
+    descriptors::Descriptors,
+    http::{BodyMemory, UntakenAnswers},
+    models::for_each_model,
 };
 use ferry_control::Control;
 
@@ -29,6 +33,8 @@ pub struct Hub {
     pub services: Services,
     /// Memory of request bodies that have not arrived whole.
     pub body_memory: Arc<BodyMemory>,
+    /// Memory of answers that were made and not taken.
+    pub untaken: Arc<UntakenAnswers>,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.
     pub stopping: CancellationToken,
     /// Tasks that outlive their request, sockets above all; the hub waits for them before it closes files.

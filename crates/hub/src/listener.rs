@@ -34,7 +34,7 @@ use crate::{
     descriptors::Descriptors,
     http::{
         Admitted, ConnectionAdmission, ConnectionProgress, Handover, HeaderReadTimeout, InFlight, Lent,
-        Takeover, TimedStream, TooMany,
+        Takeover, TimedStream, TooMany, note_stalled,
     },
 };
 
@@ -49,6 +49,7 @@ pub(crate) struct HttpListener {
     tls: Option<TlsAcceptor>,
     admission: Arc<ConnectionAdmission>,
     head_max: Duration,
+    stall_max: Duration,
     spare: Mutex<Option<File>>,
 }
 
@@ -65,20 +66,21 @@ impl HttpListener {
         let tcp = TcpListener::bind(config.listen).await.map_err(|error| {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
+        let max_per_ip = config.connections_per_ip(descriptors.sockets);
         if descriptors.sockets < config.max_connections {
             let (limit, sockets) = (descriptors.limit, descriptors.sockets);
-            tracing::info!(limit, "the limit of open files leaves room for {sockets} connections at once");
+            tracing::info!(
+                limit,
+                "the limit of open files leaves room for {sockets} connections at once, {max_per_ip} of them of one address"
+            );
         }
         let proxies = config.trusted_proxies.clone();
         Ok(Self {
             tcp,
             tls,
-            admission: Arc::new(ConnectionAdmission::new(
-                descriptors.sockets,
-                config.max_connections_per_ip,
-                proxies,
-            )),
+            admission: Arc::new(ConnectionAdmission::new(descriptors.sockets, max_per_ip, proxies)),
             head_max: Duration::from_millis(config.header_timeout_ms),
+            stall_max: Duration::from_millis(config.stall_timeout_ms),
             spare: Mutex::new(File::open(SPARE).ok()),
         })
     }
@@ -113,6 +115,7 @@ impl HttpListener {
                             admitted,
                             deadline: Instant::now() + self.head_max,
                             head_max: self.head_max,
+                            stall_max: self.stall_max,
                         };
                         let (app, tls) = (app.clone(), self.tls.clone());
                         connections.spawn(connection.serve(app, tls, stopping.clone()));
@@ -159,16 +162,18 @@ struct Connected {
     /// Until when its first request must be here.
     deadline: Instant,
     head_max: Duration,
+    /// How long an answer may wait of which the peer takes nothing.
+    stall_max: Duration,
 }
 
 impl Connected {
     async fn serve(self, app: Router, tls: Option<TlsAcceptor>, stopping: CancellationToken) {
-        let Self { stream, peer, admitted, deadline, head_max } = self;
+        let Self { stream, peer, admitted, deadline, head_max, stall_max } = self;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let stream = TimedStream::new(stream, deadline, admitted);
-        let http = Http { peer, head_max, progress: stream.progress() };
+        let stream = TimedStream::new(stream, deadline, stall_max, admitted);
+        let http = Http { peer, head_max, stall_max, progress: stream.progress() };
         let Some(tls) = tls else { return http.serve(stream, app, stopping).await };
         // Boxed, so that connections without TLS need not be as large.
         match Box::pin(tls.accept(stream)).await {
@@ -182,6 +187,7 @@ impl Connected {
 struct Http {
     peer: SocketAddr,
     head_max: Duration,
+    stall_max: Duration,
     progress: ConnectionProgress,
 }
 
@@ -208,7 +214,7 @@ impl Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, head_max, progress } = self;
+        let Self { peer, head_max, stall_max, progress } = self;
         let in_flight = InFlight::default();
         let (counted, offered) = (in_flight.clone(), handover.clone());
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -244,6 +250,11 @@ impl Http {
             () = in_flight.idle(Duration::from_millis(IDLE_CONNECTION_MAX_MS)) => {
                 connection.as_mut().graceful_shutdown();
                 tokio::time::timeout(head_max, handover.after(connection)).await.unwrap_or(Ok(Ok(())))
+            }
+            () = in_flight.stalled(stall_max) => {
+                note_stalled();
+                tracing::debug!(%peer, "the peer takes nothing of an answer");
+                return None;
             }
         };
         match served {

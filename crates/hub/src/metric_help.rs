@@ -7,6 +7,11 @@ pub(crate) type Metric = (MetricKind, &'static str, &'static str);
 
 /// Those of no model.
 const HELP: &[Metric] = &[
+    (
+        Counter,
+        "ferry_answers_refused_total",
+        "Answers for which there was no memory, since others wait to be taken.",
+    ),
     (Counter, "ferry_auth_verifications_total", "Credentials that were verified, by kind and result."),
     (Counter, "ferry_backup_bytes_total", "Bytes that backups stored on their targets."),
     (Counter, "ferry_backup_errors_total", "Backup jobs that failed, by reason."),
@@ -32,6 +37,11 @@ const HELP: &[Metric] = &[
     (Counter, "ferry_commits_total", "Writes that were committed to databases."),
     (Gauge, "ferry_connections", "Open sockets and streams of clients, by model."),
     (Counter, "ferry_connections_refused_total", "Connections that were closed when accepted, by the limit."),
+    (
+        Counter,
+        "ferry_connections_stalled_total",
+        "Connections that were closed because the client took nothing.",
+    ),
     (Histogram, "ferry_control_commit_seconds", "Time of a commit to control.db."),
     (Gauge, "ferry_databases", "Databases that exist."),
     (Counter, "ferry_databases_evicted_total", "Databases that were closed to make room for others."),

@@ -76,7 +76,8 @@ pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
         .merge(rpc(hub, backups))
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
-    let envelope = Envelope::new(&config.listener, config.is_open(), clock, Arc::clone(&hub.body_memory));
+    let (bodies, untaken) = (Arc::clone(&hub.body_memory), Arc::clone(&hub.untaken));
+    let envelope = Envelope::new(&config.listener, config.is_open(), clock, bodies, untaken);
     let routes = envelope.wrap(routes, |routes| {
         let routes = routes.layer(from_fn_with_state(Arc::clone(hub), before_cors));
         // It sends requests on under other paths, which are routed anew.

@@ -18,7 +18,7 @@ use crate::{
     database_host::Host,
     descriptors::Descriptors,
     functions, health,
-    http::BodyMemory,
+    http::{BodyMemory, UntakenAnswers},
     hub::{Hub, Services},
     listener::HttpListener,
     memory, routes, shells,
@@ -108,6 +108,7 @@ impl Server {
         let hub = Hub {
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(BodyMemory::new(config.listener.body_memory_bytes)),
+            untaken: Arc::new(UntakenAnswers::new(config.listener.response_memory_bytes)),
             config,
             descriptors,
             started: clock.now(),

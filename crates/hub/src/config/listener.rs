@@ -6,10 +6,13 @@ use std::{
     str::FromStr as _,
 };
 
-use ferry_types::limits::HEADERS_MAX_MS;
+use ferry_types::limits::{HEADERS_MAX_MS, TRANSFER_STALL_MAX_MS};
 
 use super::{ConfigError, IpNetwork, Key, Values, keys::key, public_url};
 use ferry_control::parse_origin;
+
+/// Open connections of one address, where there is room for many.
+const CONNECTIONS_PER_IP: u64 = 1_000;
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[
@@ -37,12 +40,17 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "max_connections_per_ip",
         "N",
-        "Open connections of one address; trusted proxies and loopback are not counted [default: 1000]",
+        "Open connections of one address; trusted proxies and loopback are not counted [default: 1000, and at most half of those in all]",
     ),
     key(
         "header_timeout_seconds",
         "N",
         "How long a connection may take for its first request, and each later one for its headers [default: 10]",
+    ),
+    key(
+        "stall_timeout_seconds",
+        "N",
+        "How long an answer may wait of which the client takes nothing, until its connection is closed [default: 60]",
     ),
     key(
         "body_memory_bytes",
@@ -53,6 +61,11 @@ pub(super) const KEYS: &[Key] = &[
         "dashboard",
         "true|false",
         "Serve the dashboard under /_/ and send browsers there from / [default: true]",
+    ),
+    key(
+        "response_memory_bytes",
+        "BYTES",
+        "Memory of answers that were made and not taken by their clients; a quarter of it for each principal [default: 536870912]",
     ),
     key("static_dir", "DIR", "With --dev: serve the files of this folder where no route answers"),
 ];
@@ -85,14 +98,18 @@ pub struct ListenerConfig {
     pub is_private: bool,
     /// Connections that may be open at once; fewer if the descriptors do not suffice.
     pub max_connections: u64,
-    /// Connections of one address that may be open at once.
-    pub max_connections_per_ip: u64,
+    /// Connections of one address that may be open at once, if that was set.
+    pub max_connections_per_ip: Option<u64>,
     /// How long the first request of a connection, and the head of each later one, may take.
     pub header_timeout_ms: u64,
+    /// How long an answer may wait of which the peer takes nothing.
+    pub stall_timeout_ms: u64,
     /// Memory of request bodies that have not arrived whole, bytes.
     pub body_memory_bytes: u64,
     /// Whether the dashboard is served.
     pub dashboard: bool,
+    /// Memory of answers that were made and not taken, bytes.
+    pub response_memory_bytes: u64,
     /// Folder whose files answer paths that no route claims; only with `--dev`.
     pub static_dir: Option<PathBuf>,
 }
@@ -120,13 +137,27 @@ impl ListenerConfig {
             trusted_proxies,
             is_private,
             max_connections: values.number("max_connections", 20_000, 1, 10_000_000)?,
-            max_connections_per_ip: values.number("max_connections_per_ip", 1_000, 1, 10_000_000)?,
+            max_connections_per_ip: values.optional_number("max_connections_per_ip", 1, 10_000_000)?,
             header_timeout_ms: values.number("header_timeout_seconds", HEADERS_MAX_MS / 1000, 1, 3600)?
                 * 1000,
+            stall_timeout_ms: values.number(
+                "stall_timeout_seconds",
+                TRANSFER_STALL_MAX_MS / 1000,
+                1,
+                3600,
+            )? * 1000,
             body_memory_bytes: values.number("body_memory_bytes", 256 << 20, 1 << 20, 1 << 46)?,
             dashboard: values.truth("dashboard", true)?,
+            response_memory_bytes: values.number("response_memory_bytes", 512 << 20, 1 << 20, 1 << 46)?,
             static_dir: static_dir(values, dev)?,
         })
+    }
+
+    /// Connections of one address that may be open at once where there is room for so many in all. Unless that was set, one
+    /// address leaves half of the room to others.
+    #[must_use]
+    pub fn connections_per_ip(&self, in_all: u64) -> u64 {
+        self.max_connections_per_ip.unwrap_or_else(|| CONNECTIONS_PER_IP.min(in_all / 2).max(1))
     }
 
     /// `public_url`; without it, where the hub listens.

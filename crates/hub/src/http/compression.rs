@@ -4,6 +4,7 @@ use std::{convert::Infallible, future::Future};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::header;
+use http_body::Body as _;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
     compression::{
@@ -12,6 +13,8 @@ use tower_http::{
     },
     decompression::RequestDecompressionLayer,
 };
+
+use super::untaken::HeldAhead;
 
 /// Answers below this fit one packet, and are not worth the time to compress them.
 const COMPRESSED_MIN_BYTES: u64 = 1400;
@@ -28,7 +31,14 @@ where
     }
     let serve = tower::service_fn(|request: Request<_>| {
         let serve = serve.clone();
-        async move { Ok::<_, Infallible>(serve(request.map(Body::new)).await) }
+        async move {
+            let mut response = serve(request.map(Body::new)).await;
+            // Once it is compressed nobody sees how much it is.
+            if let Some(bytes) = response.body().size_hint().exact() {
+                response.extensions_mut().insert(HeldAhead(bytes));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
     let compression = CompressionLayer::new().compress_when(worthwhile);

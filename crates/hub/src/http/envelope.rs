@@ -18,6 +18,7 @@ use super::{
     cors, dev_guard,
     request_body::{BodyMemory, RequestBody},
     timed_stream::ConnectionProgress,
+    untaken::UntakenAnswers,
 };
 use crate::{
     clock,
@@ -60,6 +61,7 @@ pub(crate) struct Envelope {
     /// The policy that is told where the hub is reached by https.
     strict_transport_security: Option<HeaderValue>,
     body_memory: Arc<BodyMemory>,
+    untaken: Arc<UntakenAnswers>,
 }
 
 impl Envelope {
@@ -69,6 +71,7 @@ impl Envelope {
         dev: bool,
         clock: Arc<dyn Clock>,
         body_memory: Arc<BodyMemory>,
+        untaken: Arc<UntakenAnswers>,
     ) -> Self {
         let is_https = config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
             || config.tls.is_some();
@@ -83,6 +86,7 @@ impl Envelope {
             cors_origins: config.cors_origins.clone(),
             strict_transport_security: is_https.then(|| HeaderValue::from_static(policy)),
             body_memory,
+            untaken,
         }
     }
 
@@ -122,6 +126,7 @@ async fn envelope(
     if let Some(fault) = body.fault() {
         response = fault.response(version);
     }
+    response = shared.untaken.admit(&method, body.principal(), response);
     if preflight && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NO_CONTENT;
         *response.body_mut() = Body::empty();

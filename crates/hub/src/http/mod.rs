@@ -20,6 +20,7 @@ mod request_body;
 pub(crate) mod served_stream;
 mod shown_headers;
 mod timed_stream;
+mod untaken;
 mod websocket;
 
 pub(crate) use admission::{Admitted, ConnectionAdmission, TooMany};
@@ -40,7 +41,9 @@ pub(crate) use query::Query;
 pub use request_body::BodyMemory;
 pub(crate) use request_body::RequestBody;
 pub(crate) use shown_headers::shown_headers;
-pub(crate) use timed_stream::{ConnectionProgress, TimedStream};
+pub(crate) use timed_stream::{ConnectionProgress, TimedStream, note_stalled};
+pub use untaken::UntakenAnswers;
+pub(crate) use untaken::{HeldAhead, SharedAnswer};
 pub(crate) use websocket::{
     BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits,
 };

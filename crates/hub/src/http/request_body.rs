@@ -133,6 +133,11 @@ impl RequestBody {
         }
     }
 
+    /// Whose it is, as far as that was told.
+    pub(crate) fn principal(&self) -> Option<Arc<str>> {
+        self.state().principal.clone()
+    }
+
     /// Its bytes go to a file, so that only the disk bounds them.
     pub(crate) fn is_spooled(&self) {
         self.0.is_spooled.store(true, Ordering::Relaxed);

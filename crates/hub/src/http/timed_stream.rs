@@ -1,5 +1,6 @@
 //! The byte stream of one connection, below TLS and HTTP. It ends a connection that has not brought a whole request in
-//! time, whatever it was about to speak (WEB-10), and counts what the peer takes.
+//! time, whatever it was about to speak (WEB-10), or whose peer takes nothing of what waits for it (WEB-12); and counts
+//! what the peer takes.
 
 use std::{
     io,
@@ -10,11 +11,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::admission::Admitted;
@@ -63,24 +65,30 @@ impl ConnectionProgress {
     }
 }
 
-/// A stream that fails once its first request is overdue.
+/// A stream that fails once its first request is overdue, or its peer has taken nothing for too long.
 pub(crate) struct TimedStream<S> {
     inner: S,
     progress: ConnectionProgress,
     /// Until when the first request must be here; `None` once it is.
     deadline: Option<Pin<Box<Sleep>>>,
     has_read: bool,
+    /// How long bytes may wait of which the peer takes none.
+    stall_max: Duration,
+    /// Until when it must take some; `None` while none wait.
+    stall: Option<Pin<Box<Sleep>>>,
     /// The connection counts as open as long as its stream lives, whoever holds it.
     _admitted: Admitted,
 }
 
 impl<S> TimedStream<S> {
-    pub(crate) fn new(inner: S, deadline: Instant, admitted: Admitted) -> Self {
+    pub(crate) fn new(inner: S, deadline: Instant, stall_max: Duration, admitted: Admitted) -> Self {
         Self {
             inner,
             progress: ConnectionProgress::default(),
             deadline: Some(Box::pin(sleep_until(deadline))),
             has_read: false,
+            stall_max,
+            stall: None,
             _admitted: admitted,
         }
     }
@@ -136,10 +144,35 @@ fn acknowledge(stream: &impl AsFd) {
 #[cfg(not(target_os = "linux"))]
 fn acknowledge(_stream: &impl AsFd) {}
 
-impl<S: AsyncWrite + Unpin> TimedStream<S> {
-    fn count(&self, sent: usize) {
-        self.progress.0.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+impl<S> TimedStream<S> {
+    /// What became of an attempt to send; fails once none has succeeded for too long.
+    fn poll_taken(
+        &mut self,
+        context: &mut Context<'_>,
+        sent: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match sent {
+            Poll::Ready(sent) => {
+                self.stall = None;
+                if let Ok(sent) = sent {
+                    self.progress.0.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(sent)
+            }
+            Poll::Pending => {
+                let limit = self.stall_max;
+                let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(stall.as_mut().poll(context));
+                note_stalled();
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+            }
+        }
     }
+}
+
+/// Counts a connection that is closed because its peer takes nothing.
+pub(crate) fn note_stalled() {
+    metrics::counter!("ferry_connections_stalled_total").increment(1);
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
@@ -148,9 +181,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
-        self.count(sent);
-        Poll::Ready(Ok(sent))
+        let sent = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.poll_taken(context, sent)
     }
 
     fn poll_write_vectored(
@@ -158,9 +190,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, pieces))?;
-        self.count(sent);
-        Poll::Ready(Ok(sent))
+        let sent = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        self.poll_taken(context, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -187,15 +218,52 @@ mod tests {
 
     use super::{super::admission::ConnectionAdmission, *};
 
+    const STALL_MAX: Duration = Duration::from_secs(60);
+
+    fn admitted() -> Admitted {
+        let admission = Arc::new(ConnectionAdmission::new(8, 8, Vec::new()));
+        admission.admit("127.0.0.1".parse().unwrap()).ok().unwrap()
+    }
+
+    // Verifies: WEB-12
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_may_be_slow_and_nothing_may_wait_for_ever() {
+        let (mut peer, hub) = tokio::io::duplex(1000);
+        let mut stream = TimedStream::new(hub, Instant::now(), STALL_MAX, admitted());
+        let since = Instant::now();
+        let sending = async {
+            let sent = stream.write_all(&[0; 5000]).await;
+            (sent.unwrap_err().kind(), since.elapsed().as_secs())
+        };
+        let taking = async {
+            for _ in 0..3 {
+                assert!(
+                    tokio::time::timeout(Duration::from_secs(50), std::future::pending::<()>())
+                        .await
+                        .is_err()
+                );
+                peer.read_exact(&mut [0; 1000]).await.unwrap();
+            }
+        };
+        let (ended, ()) = tokio::join!(sending, taking);
+        assert_eq!(ended, (io::ErrorKind::TimedOut, 210), "a minute after what was taken last");
+        // With nothing to send, nothing is late.
+        let (_peer, hub) = tokio::io::duplex(1000);
+        let mut idle = TimedStream::new(hub, Instant::now(), STALL_MAX, admitted());
+        idle.write_all(&[0; 1000]).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(500), std::future::pending::<()>()).await.is_err());
+        idle.flush().await.unwrap();
+        assert!(idle.stall.is_none());
+    }
+
     // Verifies: WEB-10
     #[tokio::test]
     async fn what_came_before_the_hub_had_time_is_read_and_nothing_after_it() {
         let (mut peer, hub) = UnixStream::pair().unwrap();
-        let admission = Arc::new(ConnectionAdmission::new(8, 8, Vec::new()));
-        let admitted = admission.admit("127.0.0.1".parse().unwrap()).ok().unwrap();
+        let admitted = admitted();
         peer.write_all(b"GET / HTTP/1.1").await.unwrap();
         hub.readable().await.unwrap();
-        let mut stream = TimedStream::new(hub, Instant::now() - std::time::Duration::from_secs(1), admitted);
+        let mut stream = TimedStream::new(hub, Instant::now() - Duration::from_secs(1), STALL_MAX, admitted);
         let mut read = [0; 64];
         assert_eq!(stream.read(&mut read).await.unwrap(), 14);
         peer.write_all(b"X: 1").await.unwrap();

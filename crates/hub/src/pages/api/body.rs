@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use axum::{body::Body, response::Response};
-use ferry_protocol::pages::body::{MEDIA_TYPE, Run};
+use ferry_protocol::pages::body::{GROUP_MAX_BYTES, MEDIA_TYPE, Run};
 use ferry_sqlite::pages::{Since, VersionInfo};
-use ferry_types::{Error, Reason, Result, Root, Seq, limits::PAGES_WAIT_MAX_SECONDS};
+use ferry_types::{
+    Error, Reason, Result, Root, Seq,
+    limits::{PAGES_BODY_WHOLE_MAX_BYTES, PAGES_WAIT_MAX_SECONDS},
+};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::{
@@ -15,7 +18,10 @@ use super::{
     request::{PagesRequest, Served, parse_at},
     whole::{self, Made},
 };
-use crate::http::Query;
+use crate::http::{HeldAhead, Query, SharedAnswer};
+
+/// What a body holds that is made as it is taken: its begin, and the entry that was one too many.
+const BEGUN_MAX_BYTES: u64 = PAGES_BODY_WHOLE_MAX_BYTES as u64 + GROUP_MAX_BYTES;
 
 pub(super) async fn get(
     request: &PagesRequest,
@@ -43,9 +49,17 @@ pub(super) async fn answer_from(
     since: Since,
     asked: Option<Vec<Run>>,
 ) -> Result<Response, PagesError> {
-    let body = match whole::make(request, served, since, asked).await? {
-        Made::Whole(body) => Body::from(body),
+    let is_kept = asked.is_none();
+    let mut response = answer(StatusCode::OK, served.info(), Body::empty());
+    *response.body_mut() = match whole::make(request, served, since, asked).await? {
+        Made::Whole(body) => {
+            if is_kept {
+                response.extensions_mut().insert(SharedAnswer);
+            }
+            Body::from(body)
+        }
         Made::Begun(begun, mut rest) => {
+            response.extensions_mut().insert(HeldAhead(BEGUN_MAX_BYTES));
             let mut begun = Some(begun);
             made_body(request.held(), move || match begun.take() {
                 Some(begun) => Ok(Some(begun)),
@@ -53,7 +67,6 @@ pub(super) async fn answer_from(
             })
         }
     };
-    let mut response = answer(StatusCode::OK, served.info(), body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     Ok(response)
 }

@@ -1,6 +1,6 @@
 //! `GET`, `HEAD /v1/databases/{db}/file`: a version as the file that it is (PAG-20).
 
-use std::{io::Write as _, sync::Arc};
+use std::{convert::Infallible, io::Write as _, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -14,13 +14,15 @@ use super::{
     ranges::{WantedBytes, wanted},
     request::{PagesRequest, parse_at},
 };
-use crate::http::Query;
+use crate::http::{HeldAhead, Query};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.sqlite3");
 /// Bytes read at once.
 const PIECE_BYTES: u64 = 256 << 10;
 /// Level at which a file is compressed on its way.
 const ZSTD_LEVEL: i32 = 3;
+/// What the compression of one file holds, as measured.
+const ENCODER_BYTES: u64 = 4 << 20;
 
 pub(super) async fn get(
     request: &PagesRequest,
@@ -68,13 +70,21 @@ pub(super) async fn get(
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if compress {
+        if is_head {
+            // Nobody knows the length before it is compressed, and that of the empty body is not it.
+            *response.body_mut() =
+                Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>());
+        } else {
+            response.extensions_mut().insert(HeldAhead(ENCODER_BYTES));
+        }
+        let headers = response.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"));
         set(headers, header::ETAG, &format!("W/\"{}\"", info.tag()));
     } else {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     }
     if status == StatusCode::PARTIAL_CONTENT {
-        set(headers, header::CONTENT_RANGE, &format!("bytes {from}-{}/{length}", to - 1));
+        set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes {from}-{}/{length}", to - 1));
     }
     Ok(response)
 }
