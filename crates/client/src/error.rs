@@ -34,6 +34,9 @@ impl ClientErrorCode {
     }
 }
 
+/// Reason of the refusal of a file that another program has locked for too long.
+pub const FILE_BUSY: &str = "FILE_BUSY";
+
 /// A failed call: what went wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientError {
@@ -94,7 +97,7 @@ impl ClientError {
         use rusqlite::ErrorCode as Sqlite;
         match error.sqlite_error_code() {
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::file(
-                "FILE_BUSY",
+                FILE_BUSY,
                 format!("{doing}: the file is locked by another program; close it there, then try again"),
             ),
             Some(Sqlite::NotADatabase) => {

@@ -17,5 +17,5 @@ pub mod status;
 pub mod tls;
 mod v1;
 
-pub use error::{ClientError, ClientErrorCode, Result};
+pub use error::{ClientError, ClientErrorCode, FILE_BUSY, Result};
 pub use server::ServerUrl;

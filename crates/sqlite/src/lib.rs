@@ -2,6 +2,7 @@
 
 pub mod backups;
 pub mod blank;
+pub mod busy;
 pub mod connection;
 pub mod deploy;
 pub mod error;

@@ -15,7 +15,7 @@ use super::{
     wire::Transferred,
 };
 use crate::{
-    ClientError, ClientErrorCode, Result,
+    ClientError, ClientErrorCode, FILE_BUSY, Result,
     admin::DatabaseName,
     pages::file::{Base, FoundFile, ImageTree, LocalImage, OpenedFile, check_target, image::FileAccess},
 };
@@ -42,7 +42,7 @@ pub struct FollowOptions {
 pub enum FollowEvent {
     /// The file is at this version now.
     At(Synchronised),
-    /// The hub cannot be reached; it is tried again after this pause.
+    /// The hub cannot be reached, or another program has the file locked; it is tried again after this pause.
     Lost(ClientError, Duration),
 }
 
@@ -310,8 +310,11 @@ impl Following<'_> {
 /// Whether what ended a stream may pass by itself.
 fn passes(error: &ClientError) -> bool {
     use ferry_types::Code;
-    matches!(
-        error.code,
-        ClientErrorCode::Unreachable | ClientErrorCode::Table(Code::Unavailable | Code::ResourceExhausted)
-    )
+    // Whoever has the file open closes it some day; until then readers have the version before.
+    error.reason == FILE_BUSY
+        || matches!(
+            error.code,
+            ClientErrorCode::Unreachable
+                | ClientErrorCode::Table(Code::Unavailable | Code::ResourceExhausted)
+        )
 }

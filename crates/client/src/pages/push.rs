@@ -22,6 +22,12 @@ use crate::{
 
 /// How often a push is sent anew: because the hub moved on without a change, or the connection broke.
 const ATTEMPTS_MAX: u32 = 6;
+/// How often a push begins anew because another process has pushed the same file.
+const RACES_MAX: u32 = 20;
+/// How long another process may take from the hub's answer to its record of it.
+const RECORD_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// How often it is looked for that record.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 /// The first pause after a connection broke; each is twice the one before.
 const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -64,6 +70,24 @@ impl PagesClient<'_> {
         named: Option<&DatabaseName>,
         options: PushOptions,
     ) -> Result<Synchronised> {
+        for _ in 0..RACES_MAX {
+            let before = local_file::remembered(file.to_owned()).await.ok();
+            match self.push_once(file, named, options).await {
+                Err(error) if is_of_race(&error) && self.is_synced_anew(file, before, RECORD_MAX).await => {
+                    tracing::debug!(%error, "another process has pushed the file");
+                }
+                pushed => return pushed,
+            }
+        }
+        self.push_once(file, named, options).await
+    }
+
+    async fn push_once(
+        &self,
+        file: &Path,
+        named: Option<&DatabaseName>,
+        options: PushOptions,
+    ) -> Result<Synchronised> {
         // The file first: what cannot be pushed is told before anything is sent (PAG-70).
         let known = match self.look_at(file, options.access).await? {
             FoundFile::Image(known) => known,
@@ -78,6 +102,22 @@ impl PagesClient<'_> {
             ));
         }
         self.push_known(file, &target, *known, options).await.map(|(_, pushed)| pushed)
+    }
+
+    /// Whether another process records within `longest` that it has synced the file, beyond what was remembered `before`.
+    pub(super) async fn is_synced_anew(
+        &self,
+        file: &Path,
+        before: Option<Option<Synced>>,
+        longest: std::time::Duration,
+    ) -> bool {
+        let Some(before) = before else { return false };
+        let looking = async {
+            while !matches!(local_file::remembered(file.to_owned()).await, Ok(now) if now != before) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(longest, looking).await.is_ok()
     }
 
     /// Pushes an image. It comes back, still in its read transaction.
@@ -388,6 +428,11 @@ fn bring_base_up_to_date(file: &Path, known: &KnownImage) -> Result<()> {
         copy.write(*page, &data)?;
     }
     copy.resize(known.image.page_count())
+}
+
+/// Whether the refusal is one of a file that another process pushes at the same time.
+pub(super) fn is_of_race(error: &ClientError) -> bool {
+    matches!(error.reason.as_str(), "VERSION_CONFLICT" | "NO_COMMON_BASE" | "STATE_CHANGED")
 }
 
 /// Whether what went wrong may go better at once.

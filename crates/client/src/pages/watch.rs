@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{
     PagesClient, PushOptions, Synchronised,
     local_file::{self, blocking},
+    push::is_of_race,
 };
 use crate::{
     ClientError, Result,
@@ -14,6 +15,9 @@ use crate::{
 
 /// How often it is looked whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long another process that has pushed the same file may take to record it: longer than a single push waits, since this
+/// one is to go on.
+const RECORD_MAX: Duration = Duration::from_secs(10);
 
 impl PagesClient<'_> {
     /// Pushes `file`, and again whenever it has changed, until `told` of a push says that it is enough.
@@ -54,7 +58,16 @@ impl PagesClient<'_> {
                 None => target.insert(self.target(file, named).await?),
             };
             let options = PushOptions { force: options.force && is_first, ..options };
-            let (known, pushed) = self.push_known(file, target, *known, options).await?;
+            let before = known.synced.clone();
+            let (known, pushed) = match self.push_known(file, target, *known, options).await {
+                Err(error)
+                    if is_of_race(&error) && self.is_synced_anew(file, Some(before), RECORD_MAX).await =>
+                {
+                    tracing::debug!(%error, "another process has pushed the file");
+                    continue;
+                }
+                pushed => pushed?,
+            };
             if (is_first || pushed.changed) && !told(&pushed) {
                 return Ok(());
             }

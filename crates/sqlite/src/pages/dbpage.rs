@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, StatementStatus, limits::Limit};
 
 use crate::{
     Error, NativeSql, Result,
+    busy::wait_for_others,
     connection::{BUSY_TIMEOUT, open_file},
     meta::seq_of,
 };
@@ -240,7 +241,8 @@ impl PageWriter {
     /// # Errors
     /// When the file cannot be opened or locked, or is empty, or page 1 has another length than the file's pages.
     pub fn begin(path: &Path, busy: Duration, page1: &[u8], page_count: PageCount) -> Result<Self> {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy, Schema::Ignored)?;
+        let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy, Schema::Ignored)?;
+        wait_for_others(&mut connection, path, busy)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let (page_size, old_count) = dimensions(&connection)?;
         let data_version = data_version(&connection)?;

@@ -11,6 +11,7 @@ use std::{
 
 use ferry_core::pages::header::{self, HeaderError};
 use ferry_sqlite::{
+    busy::wait_for_others,
     connection::{open_file, open_immutable},
     sidecars,
 };
@@ -452,8 +453,8 @@ pub(crate) fn connect(path: &Path, access: FileAccess) -> rusqlite::Result<Conne
         FileAccess::Ordinary => OpenFlags::SQLITE_OPEN_READ_WRITE,
         FileAccess::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    let connection = open_file(path, mode)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mut connection = open_file(path, mode)?;
+    wait_for_others(&mut connection, path, BUSY_TIMEOUT)?;
     distrusting(connection)
 }
 

@@ -12,7 +12,7 @@ use super::{
     mark::{self, ChangedSince, WalEnd},
     state::STATE_CHANGED,
 };
-use crate::{Result, progress::Progress};
+use crate::{ClientError, FILE_BUSY, Result, progress::Progress};
 
 /// How often a snapshot is begun anew because others commit meanwhile.
 const STILL_ATTEMPTS: u32 = 20;
@@ -265,13 +265,18 @@ fn open_still(path: &Path, access: FileAccess) -> Result<(OpenedFile, Option<Opt
         FileAccess::Ordinary | FileAccess::ReadOnly => None,
     };
     let Some(watcher) = watcher else { return Ok((LocalImage::open(path, access)?, None)) };
+    // Where it is locked, it was waited for once: that is enough.
     let page_bytes = |watcher: &rusqlite::Connection| {
-        watcher.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0)).map_or(0, u64::from)
+        let found = watcher.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0));
+        match found.map_err(|error| ClientError::sqlite(path.display(), &error)) {
+            Err(error) if error.reason == FILE_BUSY => Err(error),
+            found => Ok(found.map_or(0, u64::from)),
+        }
     };
     for _ in 0..STILL_ATTEMPTS {
-        let before = wal_end(&watcher, path, page_bytes(&watcher));
+        let before = wal_end(&watcher, path, page_bytes(&watcher)?);
         let opened = LocalImage::open(path, access)?;
-        let after = wal_end(&watcher, path, page_bytes(&watcher));
+        let after = wal_end(&watcher, path, page_bytes(&watcher)?);
         if before.is_some() && before == after {
             return Ok((opened, after));
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ferry_core::pages::tree::{self, RootBuilder};
+use ferry_sqlite::busy::wait_once;
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 use rusqlite::{
     Connection,
@@ -10,10 +11,10 @@ use rusqlite::{
 };
 
 use crate::{
-    ClientError, Result,
+    ClientError, FILE_BUSY, Result,
     pages::file::{
         Part,
-        image::{FileAccess, PAGES, connect},
+        image::{BUSY_TIMEOUT, FileAccess, PAGES, connect},
         point,
         scan::root_of,
     },
@@ -42,11 +43,7 @@ impl Rebuild {
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(failed)?;
         // A backup cannot change the page size of a file in WAL mode. Leaving it needs the file alone.
-        let left: String =
-            connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(failed)?;
-        if left != "delete" {
-            return Err(busy(&shown));
-        }
+        leave_wal_mode(&connection, &shown)?;
         // In this locking mode the lock of the first transaction stays. A file without pages must not be
         // written yet, which would give it one: there, that of a reader keeps others from committing.
         let first =
@@ -120,10 +117,34 @@ pub fn rebuild(mut target: Rebuild, part: &Part, root: Root) -> Result<()> {
     point("pull.commit")
 }
 
+/// Waits until nobody else has the file open. SQLite does not wait here by itself.
+fn leave_wal_mode(connection: &Connection, shown: &str) -> Result<()> {
+    for tried in 0.. {
+        let left = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
+        match left {
+            Ok(mode) if mode == "delete" => return Ok(()),
+            Err(error) if !is_busy(&error) => return Err(ClientError::sqlite(shown, &error)),
+            Ok(_) | Err(_) => {}
+        }
+        if !wait_once(shown, tried, BUSY_TIMEOUT) {
+            break;
+        }
+    }
+    Err(busy(shown))
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
 fn busy(shown: &str) -> ClientError {
     ClientError::file(
-        "FILE_BUSY",
-        format!("{shown} is in use by another program: close it there, then pull again"),
+        FILE_BUSY,
+        format!(
+            "{shown} is open in another program, and a version with another page size needs the file alone: close it \
+             there, then try again"
+        ),
     )
 }
 
