@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::Duration,
@@ -221,5 +222,80 @@ fn a_watched_file_is_pushed_whenever_it_changes() {
         assert_eq!(watching.wait().unwrap().code(), Some(130));
         fs::remove_file(&copy).unwrap();
         fs::remove_file(two.file("copy.db-ferry")).unwrap();
+    }
+}
+
+// The loser of each race ended, for good, and was told to use --force: what the hub had was this very file, pushed by the other.
+// Verifies: PAG-63
+#[test]
+fn a_watched_file_that_is_pushed_by_hand_too_goes_on_being_watched() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    let (file, copy) = (one.file("app.db"), two.file("copy.db"));
+    bank::create(&file, true);
+    one.ok(&["push", "app.db", "app"]);
+    let mut watching = one.spawn(&["push", "app.db", "--watch"]);
+    let (stop, stopped) = mpsc::channel::<()>();
+    let writing = thread::spawn({
+        let file = file.clone();
+        move || {
+            let writer = Connection::open(&file).unwrap();
+            writer.busy_timeout(Duration::from_secs(20)).unwrap();
+            let mut rng = Rng::new(9);
+            // 300 commits a second.
+            while stopped
+                .recv_timeout(Duration::from_millis(3))
+                .is_err_and(|end| end == RecvTimeoutError::Timeout)
+            {
+                bank::transfer(&writer, &mut rng).unwrap();
+            }
+        }
+    });
+    for round in 0..25 {
+        let pushed = one.run(&["push", "app.db"]);
+        assert_eq!(pushed.code, Some(0), "round {round}: {}", pushed.stderr);
+        assert_eq!(watching.try_wait().unwrap(), None, "the watch ended in round {round}");
+    }
+    drop(stop);
+    writing.join().unwrap();
+    wait::until("the hub to have what the file has", || {
+        two.ok(&["pull", "app", "copy.db"]);
+        (dump(&copy) == dump(&file)).then_some(())
+    });
+    process::interrupt(&watching);
+    assert_eq!(watching.wait().unwrap().code(), Some(130));
+}
+
+// Whoever merely had the file open ended a pull and a follower within milliseconds when the page size had changed.
+// Verifies: PAG-66, PAG-68
+#[test]
+fn a_new_page_size_waits_until_nobody_has_the_file_open() {
+    let hub = hub();
+    let (one, two) = (ada(&hub), second_machine(&hub));
+    let file = one.file("app.db");
+    Shape { wal: true, ..Shape::default() }.create(&file, 100, 1);
+    one.ok(&["push", "app.db", "app"]);
+    two.ok(&["clone", "app", "copy.db"]);
+    let _follower = Follower::start(&two, &["app", "live.db"]);
+    two.ok(&["wait", "live.db", "1"]);
+    let readers: Vec<Connection> = ["copy.db", "live.db"]
+        .map(|name| {
+            let reader = Connection::open(two.file(name)).unwrap();
+            let _rows: i64 = reader.query_row("SELECT count(*) FROM item", [], |row| row.get(0)).unwrap();
+            reader
+        })
+        .into();
+    run(&file, "PRAGMA journal_mode = DELETE; PRAGMA page_size = 1024; VACUUM; PRAGMA journal_mode = WAL");
+    one.ok(&["push", "app.db"]);
+    let mut pulling = two.spawn(&["pull", "copy.db"]);
+    let mut said = String::new();
+    BufReader::new(pulling.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("copy.db is locked by another program: waiting"), "{said}");
+    drop(readers);
+    let pulled = finish(pulling);
+    assert_eq!(pulled.code, Some(0), "{}", pulled.stderr);
+    two.ok(&["wait", "live.db", "2", "--timeout", "60"]);
+    for name in ["copy.db", "live.db"] {
+        assert_equal(&file, &two.file(name));
     }
 }

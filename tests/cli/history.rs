@@ -39,8 +39,11 @@ fn older_versions_are_listed_pulled_restored_and_forked() {
         assert!(dump(&copy) == dumps[number - 1], "{at}");
     }
     assert!(two.ok(&["pull", "copy.db"]).starts_with("up to date 4-"));
-    let error = two.fails(1, &["pull", "copy.db", "--at", "2001-01-01T00:00:00Z"]);
-    assert!(error.contains("not kept"), "{error}");
+    // A tag that was never given, and a time before all versions.
+    for at in ["2001-01-01T00:00:00Z", "2-aaaaaaaaaaaaaaaa"] {
+        let error = two.fails(5, &["pull", "copy.db", "--at", at]);
+        assert!(error.contains("not kept"), "{error}");
+    }
 
     let said = one.ok(&["restore", "app", "--at", "2"]);
     assert!(said.contains("restored app as 5-"), "{said}");
@@ -50,6 +53,30 @@ fn older_versions_are_listed_pulled_restored_and_forked() {
     assert!(forked.contains(" app-old 1-"), "{forked}");
     two.ok(&["clone", "app-old", "old.db"]);
     assert!(dump(&two.file("old.db")) == dumps[2]);
+}
+
+// A typo in a number, or a time to come, made a new version of the newest one, and said "restored".
+// Verifies: PAG-29, PAG-30
+#[test]
+fn versions_that_never_were_are_refused_and_the_newest_is_named() {
+    let hub = hub();
+    let one = ada(&hub);
+    Shape::default().create(&one.file("app.db"), 100, 1);
+    let pushed = one.ok(&["push", "app.db", "app"]);
+    let newest = pushed.split([' ', ':']).nth(1).unwrap();
+    for at in ["99999", "9999-aaaaaaaaaaaaaaaa", "2190-01-01T00:00:00Z"] {
+        for command in [
+            &["restore", "app", "--at", at][..],
+            &["clone", "app", "old.db", "--at", at],
+            &["pull", "app.db", "--at", at],
+            &["fork", "app", "old", "--at", at],
+        ] {
+            let error = one.fails(5, command);
+            assert!(error.contains("the newest") && error.contains(newest), "{command:?}: {error}");
+        }
+    }
+    let listed: Value = serde_json::from_str(&one.ok(&["versions", "app", "--json"])).unwrap();
+    assert_eq!(listed["versions"].as_array().unwrap().len(), 1, "{listed}");
 }
 
 // Verifies: PAG-69

@@ -79,6 +79,9 @@ impl Failure {
     }
 }
 
+/// What a hub says of a session that was ended, or that it never had.
+const VOID_SESSION: &str = "session token required";
+
 const fn exit_code(code: ClientErrorCode) -> u8 {
     match code {
         ClientErrorCode::Table(code) => match code {
@@ -103,7 +106,13 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Client(error) => {
                 write!(f, "{error}")?;
+                if error.is_unauthenticated() && error.message == VOID_SESSION {
+                    f.write_str(
+                        "; the session that is kept here is none of this hub's: log in with ferry login",
+                    )?;
+                }
                 match error.retry_after_ms {
+                    _ if error.message.contains("try again in") => Ok(()),
                     Some(ms) => write!(f, "; try again in {} s", ms.div_ceil(1000)),
                     None => Ok(()),
                 }

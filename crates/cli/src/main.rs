@@ -130,7 +130,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Health(args) => commands::health::run(global.clone(), args).await,
         Command::Doctor(args) => commands::doctor::run(global.json, &args).await,
         Command::UpgradeCheck(args) => commands::upgrade_check::run(global.json, &args),
-        Command::Man(args) => commands::man::run(&args, args::grammar()),
+        Command::Man(args) => commands::man::run(global.json, &args, args::grammar()),
         Command::Completions(args) => commands::completions::run(&args, args::grammar()),
     }
 }

@@ -4,7 +4,7 @@ use std::{
     io::IsTerminal as _,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ pub(crate) struct Bars {
     unshown: AtomicU64,
     visible: bool,
     stage: Mutex<Option<TransferPhase>>,
+    is_idle: AtomicBool,
 }
 
 impl Bars {
@@ -36,6 +37,16 @@ impl Bars {
     /// The stage that was begun last.
     pub(crate) fn stage(&self) -> Option<TransferPhase> {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whatever was begun is done, and told; nothing is under way until the next stage begins.
+    pub(crate) fn rest(&self) {
+        self.is_idle.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is under way since [`Self::rest`].
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle.load(Ordering::Relaxed)
     }
 
     fn replace(&self, bar: Option<ProgressBar>) {
@@ -55,6 +66,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn begin(&self, stage: TransferPhase, total_bytes: Option<u64>) {
+        self.is_idle.store(false, Ordering::Relaxed);
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
         self.replace(self.visible.then(|| bar_of(stage, total_bytes)));
     }

@@ -13,9 +13,12 @@ pub(crate) struct Args {
 }
 
 /// `grammar`: the whole command line.
-pub(crate) fn run(args: &Args, grammar: clap::Command) -> Result<(), Failure> {
+pub(crate) fn run(json: bool, args: &Args, grammar: clap::Command) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::other(format!("{}: {error}", args.dir.display()));
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
     clap_mangen::generate_to(grammar, &args.dir).map_err(failed)?;
+    if json {
+        return output::json(&serde_json::json!({ "dir": args.dir }));
+    }
     output::line(format_args!("manual pages in {}", args.dir.display()))
 }

@@ -44,6 +44,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if args.watch {
         let mut reported = Ok(());
         let mut told = |pushed: &Synchronised| {
+            bars.rest();
             reported = report_line(context, "pushed", pushed);
             reported.is_ok()
         };
@@ -70,6 +71,10 @@ pub(super) async fn uninterrupted<T>(
         biased;
         pushed = &mut pushing => return Ok(pushed?),
         () = system::interrupted() => {}
+    }
+    if bars.is_idle() {
+        let left = "nothing was under way; the hub has what was reported as pushed";
+        return Err(Failure::Interrupted(Some(left.to_owned())));
     }
     let left = match bars.stage() {
         Some(TransferPhase::Sending) => "the hub keeps its version, and what arrived for the next push",

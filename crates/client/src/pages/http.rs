@@ -5,7 +5,7 @@ mod stream;
 
 use bytes::Bytes;
 use ferry_protocol::pages::body::MEDIA_TYPE;
-use ferry_types::{Leaf, PageCount, Root, Tag};
+use ferry_types::{Code, Leaf, PageCount, Root, Tag};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_TYPE, ETAG, IF_MATCH},
@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub(super) use self::{digests::Digests, stream::VersionStream};
 use crate::{
-    ClientError, Result, ServerUrl, no_answer,
+    ClientError, ClientErrorCode, Result, ServerUrl, no_answer,
     v1::{Outgoing, V1Client, encoded, text_body},
 };
 
@@ -317,7 +317,10 @@ impl HubPages {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, DOCUMENT_MAX_BYTES).collect().await;
         let body = body.map(Collected::to_bytes).unwrap_or_default();
-        let error = self.v1.refused(head.status, &head.headers, &body);
+        let mut error = self.v1.refused(head.status, &head.headers, &body);
+        if error.reason == "VERSION_GONE" {
+            error.code = ClientErrorCode::Table(Code::NotFound);
+        }
         let current = serde_json::from_slice::<WithCurrent>(&body).ok().and_then(|found| {
             let current = found.current;
             Some(Current { tag: current.tag.parse().ok()?, root: parse_root(&current.root)? })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use ferry_types::{Root, Tag};
+use ferry_types::{Code, Root, Tag};
 
 use super::{
     PagesClient, Target, TokenPurpose,
@@ -10,7 +10,7 @@ use super::{
     local_file::{self, blocking},
 };
 use crate::{
-    ClientError, Result,
+    ClientError, ClientErrorCode, Result,
     pages::file::{FoundFile, ImageDigests, KnownImage, Synced, compare, image::FileAccess, known::LookedAt},
 };
 
@@ -100,6 +100,14 @@ impl PagesClient<'_> {
     pub async fn status(&self, file: &Path) -> Result<FileStatus> {
         let (known, synced, target) = self.synced_file(file).await?;
         let hub = self.with_pages(&target, TokenPurpose::Read, async |pages| pages.newest().await).await;
+        // The answer to a HEAD has no words.
+        let hub = hub.map_err(|error| match error.code {
+            ClientErrorCode::Table(Code::NotFound) => {
+                let message = format!("{} has no database {} (any more)", self.admin.server(), synced.name);
+                ClientError { message, ..error }
+            }
+            _ => error,
+        });
         let path = file.to_owned();
         let beside_bytes = blocking(move || crate::pages::file::bytes_beside(&path)).await;
         Ok(FileStatus {

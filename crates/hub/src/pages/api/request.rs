@@ -61,6 +61,9 @@ pub(super) struct PagesRequest {
     pub(super) context: RequestContext,
 }
 
+/// How far the clock of who names a time may be ahead of the hub's.
+const CLOCKS_DIFFER_MAX_MS: i64 = 60_000;
+
 /// A version that is read, and the replica that it is of.
 pub(super) struct Served {
     pub(super) source: Arc<dyn PageSource>,
@@ -170,6 +173,7 @@ impl PagesRequest {
     /// The version that `at` names.
     pub(super) async fn at(&self, at: At, headers: &HeaderMap) -> Result<Served, PagesError> {
         let newest = self.newest(headers).await?;
+        refuse_what_never_was(at, newest.info(), self.hub.clock.now())?;
         let current = newest.info().clone();
         let replica = Arc::clone(&newest.replica);
         let found = {
@@ -202,6 +206,19 @@ pub(super) async fn gone(replica: Arc<Replica>, current: VersionInfo) -> PagesEr
         );
     }
     PagesError::from(Error::new(Reason::VersionGone, message)).with_current(current)
+}
+
+/// Refuses a version above the newest and a time that is still to come: who names one has mistyped it. A tag is either found or
+/// told as one that is not kept: a hub that was put back may have had it.
+pub(super) fn refuse_what_never_was(at: At, newest: &VersionInfo, now: UnixMillis) -> Result<()> {
+    let what = match at {
+        At::Version(version) if version > newest.version => format!("version {version} was never made"),
+        At::Time(time) if time.0 > now.0.saturating_add(CLOCKS_DIFFER_MAX_MS) => {
+            format!("{time} is still to come")
+        }
+        At::Version(_) | At::Tag(_) | At::Time(_) => return Ok(()),
+    };
+    Err(Error::new(Reason::NotFound, format!("at: {what}; the newest version is {}", newest.tag())))
 }
 
 /// A version as people and programs write it: a number, a tag, a time.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     answer::PagesError,
     push,
-    request::{PagesRequest, gone, parse_at},
+    request::{PagesRequest, gone, parse_at, refuse_what_never_was},
 };
 use crate::{
     http::metering,
@@ -42,6 +42,7 @@ pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> R
         if replica.tag() != based_on {
             return Err(push::conflict(&replica, based_on.version));
         }
+        refuse_what_never_was(at, &replica.current(), hub.clock.now())?;
         let refused = |error| push::refusal(error, &replica, based_on.version);
         let found = {
             let replica = Arc::clone(&replica);
