@@ -118,3 +118,21 @@ fn an_interrupt_during_the_transfer_leaves_the_hub_unchanged() {
     let _hub = hub.restart_with(|options| options);
     assert!(ada.ok(&["push", "app.db"]).starts_with("pushed "));
 }
+
+// It said that the hub was about to have it, long after the push.
+// Verifies: PAG-71
+#[test]
+fn an_interrupt_of_an_idle_watch_claims_no_push() {
+    let hub = options().start();
+    let ada = ada(&hub);
+    Shape::default().create(&ada.file("app.db"), 50, 1);
+    let mut watching = ada.spawn(&["push", "app.db", "app", "--watch"]);
+    let mut stdout = BufReader::new(watching.stdout.take().unwrap());
+    let told = next_line(&mut stdout);
+    assert!(told.starts_with("pushed 1-"), "{told}");
+    process::interrupt(&watching);
+    let ended = finish(watching);
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert!(ended.stderr.contains("nothing was under way"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("about to"), "{}", ended.stderr);
+}

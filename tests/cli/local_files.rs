@@ -347,22 +347,3 @@ fn an_export_replaces_nothing_but_an_earlier_export() {
     ada.fails(6, &[&events[..], &["records"]].concat());
     ada.fails(6, &[&records[..], &["events"]].concat());
 }
-
-// It was waited for twice, a minute, in silence.
-// Verifies: PAG-64, PAG-70
-#[test]
-fn a_locked_file_is_waited_for_once_and_not_in_silence() {
-    let hub = hub();
-    let ada = ada(&hub);
-    let file = ada.file("app.db");
-    Shape::default().create(&file, 100, 1);
-    let holder = Connection::open(&file).unwrap();
-    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; UPDATE item SET price = 1").unwrap();
-    let (waited, ended) = ferry_testkit::wait::timed(|| ada.run(&["push", "app.db", "app"]));
-    assert_eq!(ended.code, Some(10), "{}", ended.stderr);
-    assert!(ended.stderr.contains("app.db is locked by another program: waiting"), "{}", ended.stderr);
-    assert!(waited >= std::time::Duration::from_secs(29), "{waited:?}");
-    assert!(waited < std::time::Duration::from_secs(55), "{waited:?}");
-    drop(holder);
-    ada.ok(&["push", "app.db", "app"]);
-}

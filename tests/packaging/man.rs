@@ -12,6 +12,8 @@ use crate::support::FERRY;
 fn every_command_has_a_manual_page_that_renders() {
     let ferry = Ferry::new(FERRY, "http://127.0.0.1:1");
     ferry.ok(&["man", "man1"]);
+    let told: serde_json::Value = serde_json::from_str(&ferry.ok(&["man", "man1", "--json"])).unwrap();
+    assert_eq!(told["dir"], "man1");
     let pages: BTreeSet<String> = names(&ferry.file("man1")).into_iter().collect();
     assert!(pages.len() > 80, "{} pages are few", pages.len());
     for page in
