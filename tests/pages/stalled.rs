@@ -71,7 +71,8 @@ fn the_memory_of_answers_that_nobody_takes_is_bounded() {
     let crowd: Vec<_> = (0..200).map(|_| ask(address, &path, &token, "")).collect();
     wait::until("refusals", || (metric(address, "ferry_answers_refused_total") >= 190).then_some(()));
     let grown = process::usage(place.hub.pid()).unwrap().peak_bytes - before;
-    assert!(grown < 200 << 20, "200 downloads that nobody reads cost {} MiB", grown >> 20);
+    // What is refused was made first, a few at a time; without the bound it is all held.
+    assert!(grown < 1 << 30, "200 downloads that nobody reads cost {} MiB", grown >> 20);
     let authorization = format!("Bearer {token}");
     let get = || http::send(address, "GET", &path, &[("Authorization", &authorization)], &[]).unwrap();
     let refused = get();
