@@ -33,5 +33,5 @@ pub use restore::{restore_checked, restore_file};
 pub use restore_hub::{HubRestore, RestoreReport, RestoredCredentials, restore_hub};
 pub use stamp::{RestoreStamp, StampedDatabase, newest_commit, stamp_copy, stamp_database};
 pub use target::{BackupTarget, ObjectInfo, TargetLock};
-pub use verdict::Verdict;
+pub use verdict::SnapshotVerdict;
 pub use verify::{VerifiedDatabase, VerifyMode, verify};

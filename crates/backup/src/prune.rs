@@ -10,7 +10,7 @@ use ferry_core::backup::{
 use ferry_sqlite::fault;
 
 use crate::{
-    Error, JobProgress, Repository, Result, Verdict,
+    Error, JobProgress, Repository, Result, SnapshotVerdict,
     catalog::{index_path, pack_of, pack_path},
     repository::manifest_path,
 };
@@ -78,7 +78,7 @@ pub fn prune(
 fn kept(
     keep: &Retention,
     all: &BTreeSet<SnapshotId>,
-    verdicts: &BTreeMap<SnapshotId, Verdict>,
+    verdicts: &BTreeMap<SnapshotId, SnapshotVerdict>,
 ) -> BTreeSet<SnapshotId> {
     let is =
         |id: &&SnapshotId, whole: bool| verdicts.get(id).is_some_and(|verdict| verdict.is_whole == whole);

@@ -11,14 +11,14 @@ const VERIFIED: &str = "verified";
 
 /// What was found when a snapshot was last verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct SnapshotVerdict {
     /// When, in Unix seconds.
     pub at: i64,
     /// Whether all of it restores.
     pub is_whole: bool,
 }
 
-impl Verdict {
+impl SnapshotVerdict {
     fn path(self, id: SnapshotId) -> String {
         let word = if self.is_whole { "whole" } else { "damaged" };
         format!("{VERIFIED}/{id}.{:012}.{word}", self.at)
@@ -41,7 +41,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the target cannot be listed.
-    pub fn verdicts(&self) -> Result<BTreeMap<SnapshotId, Verdict>> {
+    pub fn verdicts(&self) -> Result<BTreeMap<SnapshotId, SnapshotVerdict>> {
         let mut verdicts = BTreeMap::new();
         for (id, verdict) in self.all_verdicts()? {
             let newest = verdicts.entry(id).or_insert(verdict);
@@ -54,19 +54,24 @@ impl Repository {
     }
 
     /// Notes what was found, with what is wrong in words, in place of what was found before.
-    pub(crate) fn set_verdict(&self, id: SnapshotId, verdict: Verdict, what: &str) -> Result<()> {
+    pub(crate) fn set_verdict(&self, id: SnapshotId, verdict: SnapshotVerdict, what: &str) -> Result<()> {
         let path = verdict.path(id);
         self.target.put_new(&path, what.as_bytes())?;
         self.forget_verdicts(|(of, other)| of == id && other != verdict)
     }
 
     /// Removes the verdicts that `goes` names.
-    pub(crate) fn forget_verdicts(&self, goes: impl Fn((SnapshotId, Verdict)) -> bool) -> Result<()> {
+    pub(crate) fn forget_verdicts(&self, goes: impl Fn((SnapshotId, SnapshotVerdict)) -> bool) -> Result<()> {
         let gone = self.all_verdicts()?.into_iter().filter(|found| goes(*found));
         gone.map(|(id, verdict)| verdict.path(id)).try_for_each(|path| self.target.delete(&path))
     }
 
-    fn all_verdicts(&self) -> Result<Vec<(SnapshotId, Verdict)>> {
-        Ok(self.target.list(VERIFIED)?.iter().filter_map(|object| Verdict::of_path(&object.path)).collect())
+    fn all_verdicts(&self) -> Result<Vec<(SnapshotId, SnapshotVerdict)>> {
+        Ok(self
+            .target
+            .list(VERIFIED)?
+            .iter()
+            .filter_map(|object| SnapshotVerdict::of_path(&object.path))
+            .collect())
     }
 }

@@ -8,7 +8,7 @@ use ferry_core::backup::{
 };
 
 use crate::{
-    Error, JobProgress, Repository, Result, Verdict,
+    Error, JobProgress, Repository, Result, SnapshotVerdict,
     catalog::pack_path,
     error::AtPath as _,
     restore::{check_integrity, restore_file},
@@ -61,7 +61,11 @@ pub fn verify(
     }
     // That a part of it is whole takes back nothing that was found of all of it.
     if mode == VerifyMode::Full || !wrong.is_empty() {
-        repository.set_verdict(id, Verdict { at: now, is_whole: wrong.is_empty() }, &wrong.join("\n"))?;
+        repository.set_verdict(
+            id,
+            SnapshotVerdict { at: now, is_whole: wrong.is_empty() },
+            &wrong.join("\n"),
+        )?;
     }
     looked
 }

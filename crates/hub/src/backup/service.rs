@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_backup::{ListedSnapshot, Verdict};
+use ferry_backup::{ListedSnapshot, SnapshotVerdict};
 use ferry_core::backup::{
     SnapshotId,
     manifest::{Manifest, Scope},
@@ -91,7 +91,7 @@ pub(crate) struct TargetStatus {
 pub(crate) struct BackupSummary {
     pub(crate) target: String,
     pub(crate) snapshot: ListedSnapshot,
-    pub(crate) verdict: Option<Verdict>,
+    pub(crate) verdict: Option<SnapshotVerdict>,
 }
 
 /// Backups of a hub.
