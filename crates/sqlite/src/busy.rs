@@ -28,10 +28,7 @@ pub fn wait_once(shown: &str, tried: u32, longest: Duration) -> bool {
         return false;
     }
     if waited == SILENT {
-        tracing::warn!(
-            "{shown} is locked by another program: waiting for it, {} s at most",
-            longest.as_secs()
-        );
+        tracing::warn!("{shown} is locked by another program: waiting for it");
     }
     thread::sleep(TRY_EVERY);
     true
