@@ -153,7 +153,6 @@ fn the_trash_is_emptied_after_its_days() {
     let others = place.hub.data_dir().join("trash/notes-1");
     std::fs::create_dir(&others).unwrap();
     let place = place.restarted_with(|options| options.fault(format!("clock={}", 6 * day_ms)));
-    place.user.create_database("other");
     assert!(trashed(&place));
     let place = place.restarted_with(|options| options.fault(format!("clock={}", 8 * day_ms)));
     wait::until("the trash to be emptied", || (!trashed(&place)).then_some(()));

@@ -135,6 +135,8 @@ impl CaptureSlot {
 
     /// Has the writer's last checkpoint done; then the capture is closed too, unless somebody reads from it.
     pub(crate) fn last_checkpoint(&self, checkpoint: &mut dyn FnMut() -> Result<bool>) -> Result<bool> {
+        // Until it is closed nobody opens another one, which would capture the same commits. Who opens one now finds none.
+        let Ok(_opening) = self.opening.try_lock() else { return checkpoint() };
         let Some((replica, afterwards)) = self.take_or_keep() else { return checkpoint() };
         replica.checkpoint(Urgency::Now, afterwards, checkpoint)
     }
