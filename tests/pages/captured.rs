@@ -34,6 +34,12 @@ impl Written {
         Self::of(Place::of(hub()))
     }
 
+    /// The same of one more database.
+    fn beside(self, name: &str) -> Self {
+        let database = self.place.user.create_database(name);
+        Self::of(Place { database, ..self.place })
+    }
+
     fn of(place: Place) -> Self {
         let (events, pages) = (crate::events::token(&place, &["read", "write"]), place.pull_token());
         let records = crate::records::token(&place, &["read", "write"], &[]);
@@ -99,6 +105,16 @@ impl Written {
         let authorization = format!("Bearer {}", self.pages);
         EventStream::open(self.place.hub.address(), &path, &[("Authorization", &authorization)])
             .unwrap_or_else(|refused| panic!("{} {}", refused.status, refused.text()))
+    }
+
+    fn follow_from_the_first_commit(&self) {
+        let mut stream = self.stream("");
+        let (_, told) = stream.expect("version");
+        assert_eq!((told["version"].as_u64(), told["page_count"].as_u64()), (Some(0), Some(0)));
+        for _ in 1..=3 {
+            let newest = self.append("e");
+            while stream.expect("version").1["version"].as_u64() < Some(newest) {}
+        }
     }
 
     fn folder(&self) -> std::path::PathBuf {
@@ -281,15 +297,24 @@ fn who_has_written_reads_his_write() {
 // Verifies: PAG-28
 #[test]
 fn a_follower_of_an_empty_database_sees_its_first_commit() {
-    let written = Written::new();
-    let id = &written.place.database;
-    let mut stream = written.stream("");
-    let (_, told) = stream.expect("version");
-    assert_eq!((told["version"].as_u64(), told["page_count"].as_u64()), (Some(0), Some(0)), "{id}");
-    for _ in 1..=3 {
-        let newest = written.append("e");
-        while stream.expect("version").1["version"].as_u64() < Some(newest) {}
-    }
+    Written::new().follow_from_the_first_commit();
+}
+
+// Verifies: PAG-28, PAG-40
+#[test]
+fn followers_of_many_empty_databases_see_every_commit() {
+    // The first commit may be told of while it makes somebody open the versions.
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut written = Written::new();
+                for n in 0..25 {
+                    written.follow_from_the_first_commit();
+                    written = written.beside(&format!("n{n}"));
+                }
+            });
+        }
+    });
 }
 
 // Verifies: PAG-32

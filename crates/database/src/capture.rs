@@ -138,6 +138,10 @@ impl Capture {
             Some(replica) => replica,
             None => self.open().await?,
         };
+        if self.runtime.set(Handle::current()).is_ok() {
+            // Beside the writer it was opened, and commits were made, where no task could be begun.
+            self.committed();
+        }
         replica.touch();
         if self.is_due(&replica, least) {
             drop(replica);
@@ -264,9 +268,6 @@ impl Capture {
     }
 
     fn opened(self: &Arc<Self>, replica: &Replica) {
-        if let Ok(runtime) = Handle::try_current() {
-            let _ = self.runtime.set(runtime);
-        }
         self.captured.reached(Seq(replica.current().version));
         // Whatever was committed meanwhile told nobody.
         self.committed();
@@ -274,16 +275,14 @@ impl Capture {
 
     /// Something was committed, or may have been.
     pub(crate) fn committed(self: &Arc<Self>) {
-        if !self.slot.is_open() {
-            return;
-        }
+        // Without a runtime nobody has asked for versions; who does has the rest captured.
+        let Some(runtime) = self.runtime.get().filter(|_| self.slot.is_open()) else { return };
         if self.is_scheduled.swap(true, Ordering::AcqRel) {
             if self.lags() {
                 self.hurry.notify_waiters();
             }
             return;
         }
-        let Some(runtime) = self.runtime.get() else { return };
         let this = Arc::clone(self);
         runtime.spawn(async move {
             this.wait_until_due().await;
