@@ -22,7 +22,7 @@ use hyper_util::{
 use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::Instant,
 };
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +42,9 @@ use crate::{
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
 /// What stands open only to be given up: a connection can be accepted, and closed, when no descriptor is left.
 const SPARE: &str = "/dev/null";
+/// Connections that wait to be accepted; the system allows fewer (`net.core.somaxconn`). After a restart all clients come at
+/// once, and those that find no place are reset or try again after seconds.
+const BACKLOG: u32 = 65_535;
 
 /// The bound port, and what connections to it need.
 pub(crate) struct HttpListener {
@@ -63,7 +66,7 @@ impl HttpListener {
         descriptors: Descriptors,
         tls: Option<TlsAcceptor>,
     ) -> Result<Self, ConfigError> {
-        let tcp = TcpListener::bind(config.listen).await.map_err(|error| {
+        let tcp = listen(config.listen).map_err(|error| {
             ConfigError(format!("listen {}: {error}; choose another with --listen", config.listen))
         })?;
         let max_per_ip = config.connections_per_ip(descriptors.sockets);
@@ -148,6 +151,14 @@ impl HttpListener {
     fn spare(&self) -> std::sync::MutexGuard<'_, Option<File>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A hub that starts again takes its port although connections of the last one linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

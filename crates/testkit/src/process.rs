@@ -105,8 +105,23 @@ pub fn interrupt(child: &Child) {
 /// # Panics
 /// If there is no such process.
 pub fn hang_up(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our own child can be signalled");
+    signal_id(pid, rustix::process::Signal::HUP);
+}
+
+/// Has the process do nothing until [`resume`].
+///
+/// # Panics
+/// If there is no such process.
+pub fn pause(pid: u32) {
+    signal_id(pid, rustix::process::Signal::STOP);
+}
+
+/// Has the process go on after [`pause`].
+///
+/// # Panics
+/// If there is no such process.
+pub fn resume(pid: u32) {
+    signal_id(pid, rustix::process::Signal::CONT);
 }
 
 /// `kill -9`.
@@ -114,9 +129,12 @@ pub fn hang_up(pid: u32) {
 /// # Panics
 /// If there is no such process.
 pub fn kill(pid: u32) {
+    signal_id(pid, rustix::process::Signal::KILL);
+}
+
+fn signal_id(pid: u32, signal: rustix::process::Signal) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-        .expect("our own child can be signalled");
+    rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
 }
 
 /// Raises the limit of open files of this process to its hard value, for tests that open many connections.
