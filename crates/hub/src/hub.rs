@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     database::Databases,
     descriptors::Descriptors,
-    http::{BodyMemory, UntakenAnswers},
+    http::{MemoryPool, UntakenAnswers},
     models::for_each_model,
 };
 use ferry_control::Control;
@@ -32,7 +32,7 @@ pub struct Hub {
     /// What the sync models keep beside the hub.
     pub services: Services,
     /// Memory of request bodies that have not arrived whole.
-    pub body_memory: Arc<BodyMemory>,
+    pub body_memory: Arc<MemoryPool>,
     /// Memory of answers that were made and not taken.
     pub untaken: Arc<UntakenAnswers>,
     /// Cancelled when the hub begins to stop: sockets close with 1001, `/readyz` answers 503.

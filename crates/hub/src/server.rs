@@ -18,7 +18,7 @@ use crate::{
     database_host::Host,
     descriptors::Descriptors,
     functions, health,
-    http::{BodyMemory, UntakenAnswers},
+    http::{MemoryPool, UntakenAnswers},
     hub::{Hub, Services},
     listener::HttpListener,
     memory, routes, shells,
@@ -107,7 +107,7 @@ impl Server {
         .await?;
         let hub = Hub {
             services: Services::new(&config, control.http_client()),
-            body_memory: Arc::new(BodyMemory::new(config.listener.body_memory_bytes)),
+            body_memory: Arc::new(MemoryPool::new(config.listener.body_memory_bytes)),
             untaken: Arc::new(UntakenAnswers::new(config.listener.response_memory_bytes)),
             config,
             descriptors,

@@ -27,6 +27,8 @@ pub const PAGES_WAIT_MAX_SECONDS: u32 = 55;
 pub const PAGES_VERSIONS_MAX: u32 = 1_000;
 /// Bodies of pages that are made at once, of all databases; others wait for their turn.
 pub const PAGES_BODIES_MADE_AT_ONCE: usize = 4;
+/// Pieces of files and long bodies that are read and compressed at once, of all databases; each takes a thread as long.
+pub const PAGES_PIECES_MADE_AT_ONCE: usize = 16;
 /// A body of pages up to this size is made before its answer begins, and may be kept for other readers.
 pub const PAGES_BODY_WHOLE_MAX_BYTES: usize = 4 << 20;
 /// Pushes over Ferry's own page wire that one database takes at once.

@@ -79,6 +79,19 @@ pub(crate) struct RequestContext {
 }
 
 impl RequestContext {
+    /// How many bytes a page may have of at most `most`: few for somebody who takes nothing of what he asked for.
+    pub(crate) fn page_max(&self, hub: &Hub, most: usize) -> usize {
+        hub.untaken.page_max(&self.requester.principal, most)
+    }
+
+    /// Refuses to make a long answer for somebody who takes nothing of those that he asked for.
+    ///
+    /// # Errors
+    /// `BUSY`.
+    pub(crate) fn check_room(&self, hub: &Hub) -> Result<()> {
+        hub.untaken.check_room(&self.requester.principal)
+    }
+
     /// Watches the rights while a connection lives.
     pub(crate) fn watch(&self, hub: &Hub) -> RightsWatch {
         hub.control.watch(&self.auth)

@@ -33,6 +33,8 @@ use ferry_control::Meter;
 /// How long a pull that cannot be served now is tried again before it is told to ask later (EVT-34).
 const PULL_RETRY_MAX_MS: u64 = 5_000;
 const PULL_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// What stands between two frames.
+const COMMA: Bytes = Bytes::from_static(b",");
 /// Calls of one request.
 const CALLS_MAX: usize = 100;
 
@@ -119,7 +121,7 @@ pub(super) async fn answer(
     if let Err(error) = entry.context.requester.recheck_credential() {
         return refused(&error, &calls);
     }
-    let (frames, mut received) = mpsc::channel(2);
+    let (frames, mut received) = mpsc::channel(1);
     let run = Run {
         machine: Connection::new(Transport::Http, entry.rights.clone(), hub.config.events.limits, now_ms())
             .asking(hub.services.events.hooks.may_ask(Hook::OnPull, &entry.context.database)),
@@ -196,18 +198,15 @@ enum Piece {
 fn stream(start: Vec<u8>, received: mpsc::Receiver<Piece>, meter: Meter) -> Body {
     let state = Some((received, meter, Some(Bytes::from(start))));
     let rest = futures_util::stream::unfold(state, |state| async move {
-        let (mut received, meter, start) = state?;
-        if let Some(start) = start {
-            return Some((Ok(start), Some((received, meter, None))));
+        let (mut received, meter, next) = state?;
+        if let Some(next) = next {
+            return Some((Ok(next), Some((received, meter, None))));
         }
         loop {
             return match received.recv().await {
                 Some(Piece::Frame(frame) | Piece::Page(frame)) => {
-                    let mut piece = Vec::with_capacity(frame.len() + 1);
-                    piece.push(b',');
-                    piece.extend_from_slice(&frame);
-                    match meter.charge(piece.len()) {
-                        Ok(()) => Some((Ok(piece.into()), Some((received, meter, None)))),
+                    match meter.charge(frame.len() + COMMA.len()) {
+                        Ok(()) => Some((Ok(COMMA), Some((received, meter, Some(frame))))),
                         Err(spent) => Some((Err(io::Error::other(spent)), None)),
                     }
                 }
@@ -259,7 +258,14 @@ impl Run {
                 Output::Send(frame) => self.send(Piece::Frame(frame)).await?,
                 Output::Chunk(frame) => {
                     metric::chunk_sent();
-                    self.has_answered = true;
+                    let untaken = &self.pusher.hub.untaken;
+                    let frame = match std::mem::replace(&mut self.has_answered, true) {
+                        // One page is everybody's: a pull that gets nothing would not be tried again.
+                        false => frame,
+                        true => {
+                            untaken.hold_page(&self.pusher.requester.principal, frame).ok_or(Incomplete)?
+                        }
+                    };
                     self.send(Piece::Page(frame)).await?;
                 }
                 Output::Append(call) => {

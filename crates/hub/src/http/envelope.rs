@@ -14,11 +14,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use tower::util::option_layer;
 
 use super::{
-    client_ip::client_ip,
-    cors, dev_guard,
-    request_body::{BodyMemory, RequestBody},
-    timed_stream::ConnectionProgress,
-    untaken::UntakenAnswers,
+    client_ip::client_ip, cors, dev_guard, memory_pool::MemoryPool, request_body::RequestBody,
+    timed_stream::ConnectionProgress, untaken::UntakenAnswers,
 };
 use crate::{
     clock,
@@ -60,7 +57,7 @@ pub(crate) struct Envelope {
     cors_origins: Vec<String>,
     /// The policy that is told where the hub is reached by https.
     strict_transport_security: Option<HeaderValue>,
-    body_memory: Arc<BodyMemory>,
+    body_memory: Arc<MemoryPool>,
     untaken: Arc<UntakenAnswers>,
 }
 
@@ -70,7 +67,7 @@ impl Envelope {
         config: &ListenerConfig,
         dev: bool,
         clock: Arc<dyn Clock>,
-        body_memory: Arc<BodyMemory>,
+        body_memory: Arc<MemoryPool>,
         untaken: Arc<UntakenAnswers>,
     ) -> Self {
         let is_https = config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))

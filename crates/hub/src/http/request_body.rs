@@ -2,7 +2,6 @@
 //! Whoever reads the body sees it break off; the envelope then answers with the reason.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,36 +22,13 @@ use http::{HeaderValue, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::timed_stream::ConnectionProgress;
+use super::{
+    memory_pool::{Excess, HeldMemory, MemoryPool},
+    timed_stream::ConnectionProgress,
+};
 
 const GRACE: Duration = Duration::from_millis(BODY_GRACE_MS);
 const CREDIT_MAX: Duration = Duration::from_millis(TRANSFER_STALL_MAX_MS);
-/// Of the hub's memory for bodies, what one connection or one principal may have.
-const SHARE: u64 = 4;
-
-/// Memory of all request bodies that have not arrived whole.
-pub struct BodyMemory {
-    max_bytes: u64,
-    held: Mutex<Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    bytes: u64,
-    by_principal: HashMap<Arc<str>, u64>,
-}
-
-impl BodyMemory {
-    /// At most so much.
-    pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, held: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Why a body broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFault {
@@ -93,28 +69,21 @@ impl BodyFault {
 pub(crate) struct RequestBody(Arc<Shared>);
 
 struct Shared {
-    memory: Arc<BodyMemory>,
     connection: ConnectionProgress,
     /// Its bytes go to a file.
     is_spooled: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    held_bytes: u64,
-    principal: Option<Arc<str>>,
+    held: HeldMemory,
     fault: Option<BodyFault>,
 }
 
 impl RequestBody {
-    pub(crate) fn new(memory: Arc<BodyMemory>, connection: ConnectionProgress) -> Self {
-        Self(Arc::new(Shared {
-            memory,
-            connection,
-            is_spooled: AtomicBool::new(false),
-            state: Mutex::default(),
-        }))
+    pub(crate) fn new(memory: Arc<MemoryPool>, connection: ConnectionProgress) -> Self {
+        let state = State { held: HeldMemory::none(memory, None), fault: None };
+        Self(Arc::new(Shared { connection, is_spooled: AtomicBool::new(false), state: Mutex::new(state) }))
     }
 
     /// The body, watched.
@@ -127,15 +96,12 @@ impl RequestBody {
 
     /// It counts as this principal's; told before it is read.
     pub(crate) fn belongs_to(&self, principal: &Arc<str>) {
-        let mut state = self.state();
-        if state.held_bytes == 0 {
-            state.principal = Some(Arc::clone(principal));
-        }
+        self.state().held.belongs_to(principal);
     }
 
     /// Whose it is, as far as that was told.
     pub(crate) fn principal(&self) -> Option<Arc<str>> {
-        self.state().principal.clone()
+        self.state().held.principal().cloned()
     }
 
     /// Its bytes go to a file, so that only the disk bounds them.
@@ -143,12 +109,10 @@ impl RequestBody {
         self.0.is_spooled.store(true, Ordering::Relaxed);
     }
 
-    /// All but so many of the bytes that came are on disk by now, and count no more.
+    /// All but so many of the bytes that came are on disk by now, or nobody's any more, and count no longer.
     pub(crate) fn passed_on(&self, left_bytes: u64) {
-        let (mut state, mut held) = (self.state(), self.0.memory.lock());
-        let bytes = state.held_bytes.saturating_sub(left_bytes);
-        state.held_bytes -= bytes;
-        self.give_back(&state, &mut held, bytes);
+        let bytes = self.state().held.shrink(left_bytes);
+        self.0.connection.remove_body_bytes(bytes);
     }
 
     /// Why it broke off, if it did.
@@ -165,44 +129,15 @@ impl RequestBody {
         if bytes == 0 || self.0.is_spooled.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let (mut state, mut held) = (self.state(), self.0.memory.lock());
-        let share = self.0.memory.max_bytes / SHARE;
-        let of_principal = state.principal.as_ref().map(|principal| {
-            let own = held.by_principal.get(principal).copied().unwrap_or(0);
-            (Arc::clone(principal), own)
-        });
-        let fits = held.bytes + bytes <= self.0.memory.max_bytes
-            && self.0.connection.body_bytes() + bytes <= share
-            && of_principal.as_ref().is_none_or(|(_, own)| own + bytes <= share);
-        if !fits {
+        let (mut state, connection) = (self.state(), &self.0.connection);
+        // A connection has a share too, since of strangers it is all that tells them apart.
+        if connection.body_bytes() + bytes > state.held.pool().share()
+            || !state.held.grow(bytes, Excess::Never)
+        {
             return Err(BodyFault::NoMemory);
         }
-        held.bytes += bytes;
-        self.0.connection.add_body_bytes(bytes);
-        if let Some((principal, own)) = of_principal {
-            held.by_principal.insert(principal, own + bytes);
-        }
-        state.held_bytes += bytes;
+        connection.add_body_bytes(bytes);
         Ok(())
-    }
-
-    fn release(&self) {
-        let (mut state, mut held) = (self.state(), self.0.memory.lock());
-        let bytes = std::mem::take(&mut state.held_bytes);
-        self.give_back(&state, &mut held, bytes);
-    }
-
-    fn give_back(&self, state: &State, held: &mut Held, bytes: u64) {
-        held.bytes -= bytes;
-        self.0.connection.remove_body_bytes(bytes);
-        if let Some(principal) = &state.principal
-            && let Some(own) = held.by_principal.get_mut(principal)
-        {
-            *own = own.saturating_sub(bytes);
-            if *own == 0 {
-                held.by_principal.remove(principal);
-            }
-        }
     }
 }
 
@@ -271,7 +206,7 @@ impl http_body::Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.shared.release();
+        self.shared.passed_on(0);
     }
 }
 
@@ -281,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    fn request(memory: &Arc<BodyMemory>) -> RequestBody {
+    fn request(memory: &Arc<MemoryPool>) -> RequestBody {
         RequestBody::new(Arc::clone(memory), ConnectionProgress::default())
     }
 
@@ -304,7 +239,7 @@ mod tests {
     // Verifies: WEB-11
     #[tokio::test(start_paused = true)]
     async fn a_body_must_keep_coming() {
-        let memory = Arc::new(BodyMemory::new(1 << 20));
+        let memory = Arc::new(MemoryPool::new(1 << 20));
         let stalled = request(&memory);
         let took = read(&stalled, trickle(b"", Duration::from_secs(3600))).await;
         assert_eq!((took.as_secs(), stalled.fault()), (10, Some(BodyFault::TooSlow)));
@@ -315,7 +250,7 @@ mod tests {
         let large = request(&memory);
         let took = read(&large, trickle(&[0; 200 << 10], Duration::from_secs(100))).await;
         assert_eq!(took.as_secs(), 10);
-        let steady = request(&Arc::new(BodyMemory::new(1 << 30)));
+        let steady = request(&Arc::new(MemoryPool::new(1 << 30)));
         let steadily = trickle(&[0; 4 << 10], Duration::from_secs(4));
         let read = tokio::time::timeout(Duration::from_secs(300), read(&steady, steadily)).await;
         assert!(read.is_err() && steady.fault().is_none(), "it goes on");
@@ -324,7 +259,7 @@ mod tests {
     // Verifies: WEB-11
     #[tokio::test]
     async fn bodies_share_the_memory_and_give_it_back() {
-        let memory = Arc::new(BodyMemory::new(1000));
+        let memory = Arc::new(MemoryPool::new(1000));
         let ada: Arc<str> = "ada".into();
         let held: Vec<RequestBody> = (0..2).map(|_| request(&memory)).collect();
         held.iter().for_each(|body| body.belongs_to(&ada));
@@ -344,12 +279,11 @@ mod tests {
         spooled.hold(1 << 40).unwrap();
         // What is on disk by now makes room.
         strangers[0].passed_on(10);
-        assert_eq!((strangers[0].state().held_bytes, memory.lock().bytes), (10, 710));
+        assert_eq!(strangers[0].state().held.bytes(), 10);
         for body in held.iter().chain(&others).chain(&strangers) {
-            body.release();
+            body.passed_on(0);
         }
-        let left = memory.lock();
-        assert!(left.bytes == 0 && left.by_principal.is_empty());
+        request(&memory).hold(250).unwrap();
         assert_eq!(connection.body_bytes(), 0);
     }
 }

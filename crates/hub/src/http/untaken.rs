@@ -2,9 +2,8 @@
 //! in are (WEB-11).
 
 use std::{
-    collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,14 +11,15 @@ use axum::{
     body::{Body, Bytes},
     response::{IntoResponse as _, Response},
 };
-use ferry_types::limits::BODY_MEMORY_RETRY_SECONDS;
+use ferry_types::{Error, Reason, limits::BODY_MEMORY_RETRY_SECONDS};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 
-/// Bytes that are given to the connection at once; what it has not asked for counts as held.
-const PIECE_BYTES: usize = 64 << 10;
-/// Of the hub's memory for answers, what one principal may have.
-const SHARE: u64 = 4;
+use super::memory_pool::{Excess, HeldMemory, MemoryPool};
+
+/// An answer of so many bytes is about what sockets hold in any case; it counts as nothing.
+const SMALL_MAX_BYTES: usize = 64 << 10;
+const NO_ROOM: &str = "too many answers wait to be taken: read those that were asked for, then try again";
 
 /// Bytes that an answer may hold whose body does not tell, since it is made or compressed as it is taken; an extension of the
 /// answer.
@@ -31,103 +31,98 @@ pub(crate) struct HeldAhead(pub(crate) u64);
 pub(crate) struct SharedAnswer;
 
 /// Memory of all answers that were made and not taken.
-pub struct UntakenAnswers {
-    max_bytes: u64,
-    held: Mutex<Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    bytes: u64,
-    by_principal: HashMap<Arc<str>, u64>,
-}
+pub struct UntakenAnswers(Arc<MemoryPool>);
 
 impl UntakenAnswers {
     /// At most so much.
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, held: Mutex::default() }
+        Self(Arc::new(MemoryPool::new(max_bytes)))
+    }
+
+    /// Refuses a reader for whom no long answer is made before he takes those that he has.
+    ///
+    /// # Errors
+    /// `BUSY`.
+    pub(crate) fn check_room(&self, principal: &Arc<str>) -> Result<(), Error> {
+        if self.has_room(principal) {
+            return Ok(());
+        }
+        count_refused();
+        Err(Error::new(Reason::Busy, NO_ROOM).retry_after_ms(u64::from(BODY_MEMORY_RETRY_SECONDS) * 1000))
+    }
+
+    /// How long a page may be of at most `most` bytes: short for a reader for whom there is no room for more.
+    pub(crate) fn page_max(&self, principal: &Arc<str>, most: usize) -> usize {
+        if self.has_room(principal) { most } else { most.min(SMALL_MAX_BYTES) }
+    }
+
+    fn has_room(&self, principal: &Arc<str>) -> bool {
+        self.0.has_room(principal, SMALL_MAX_BYTES as u64, Excess::Alone)
+    }
+
+    /// A page of a stream, which counts until it was taken; `None` if there is no room for it.
+    pub(crate) fn hold_page(&self, principal: &Arc<str>, page: Bytes) -> Option<Bytes> {
+        if page.len() <= SMALL_MAX_BYTES {
+            return Some(page);
+        }
+        let held = self.hold(page.len() as u64, Some(Arc::clone(principal)), Excess::Alone)?;
+        Some(counted(page, &held))
     }
 
     /// The answer to a request of `principal`, or the refusal in its place. What has changed something is answered in any
     /// case.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        method: &Method,
-        principal: Option<Arc<str>>,
-        response: Response,
-    ) -> Response {
+    pub(crate) fn admit(&self, method: &Method, principal: Option<Arc<str>>, response: Response) -> Response {
         let ahead = response.extensions().get::<HeldAhead>().map_or(0, |ahead| ahead.0);
         let bytes = ahead.max(response.body().size_hint().exact().unwrap_or(0));
-        if bytes <= PIECE_BYTES as u64 || response.extensions().get::<SharedAnswer>().is_some() {
+        if bytes <= SMALL_MAX_BYTES as u64 || response.extensions().get::<SharedAnswer>().is_some() {
             return response;
         }
-        match self.hold(bytes, principal, !method.is_safe()) {
-            Some(untaken) => {
-                response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), _untaken: untaken }))
-            }
+        let excess = if method.is_safe() { Excess::Alone } else { Excess::Always };
+        match self.hold(bytes, principal, excess) {
+            Some(held) => response.map(|body| Body::new(CountedBody { body, held })),
             None => refusal(),
         }
     }
 
-    fn hold(self: &Arc<Self>, bytes: u64, principal: Option<Arc<str>>, is_due: bool) -> Option<Untaken> {
+    fn hold(&self, bytes: u64, principal: Option<Arc<str>>, excess: Excess) -> Option<Arc<HeldMemory>> {
         // Of strangers nobody knows who they are: they share.
-        let principal = principal.unwrap_or_default();
-        let mut held = self.lock();
-        let own = held.by_principal.get(&principal).copied().unwrap_or(0);
-        let all = held.bytes;
-        // One alone may be larger than a share.
-        let fits = (own == 0 || own + bytes <= self.max_bytes / SHARE)
-            && (all == 0 || all + bytes <= self.max_bytes);
-        if !fits && !is_due {
-            return None;
-        }
-        held.bytes += bytes;
-        held.by_principal.insert(Arc::clone(&principal), own + bytes);
-        Some(Untaken { memory: Arc::clone(self), principal, bytes })
+        let mut held = HeldMemory::none(Arc::clone(&self.0), Some(principal.unwrap_or_default()));
+        held.grow(bytes, excess).then(|| Arc::new(held))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn count_refused() {
+    metrics::counter!("ferry_answers_refused_total").increment(1);
 }
 
 /// What is told in place of an answer for which there is no memory.
 fn refusal() -> Response {
-    metrics::counter!("ferry_answers_refused_total").increment(1);
-    let text = "too many answers wait to be taken: read those that were asked for, then try again\n";
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    count_refused();
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, format!("{NO_ROOM}\n")).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(BODY_MEMORY_RETRY_SECONDS));
     response
 }
 
-/// Memory of one answer, as long as it is held.
-struct Untaken {
-    memory: Arc<UntakenAnswers>,
-    principal: Arc<str>,
-    bytes: u64,
-}
+/// The same bytes, which count as held until nobody has them any more: the connection drops them once it has sent them.
+fn counted(data: Bytes, held: &Arc<HeldMemory>) -> Bytes {
+    struct Counted(Bytes, #[expect(dead_code, reason = "given back when it is dropped")] Arc<HeldMemory>);
 
-impl Drop for Untaken {
-    fn drop(&mut self) {
-        let mut held = self.memory.lock();
-        held.bytes -= self.bytes;
-        if let Some(own) = held.by_principal.get_mut(&self.principal) {
-            *own -= self.bytes;
-            if *own == 0 {
-                held.by_principal.remove(&self.principal);
-            }
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
         }
     }
+
+    Bytes::from_owner(Counted(data, Arc::clone(held)))
 }
 
-/// A body that is given away in pieces, so that it lives until the connection has taken nearly all of it.
-struct Pieces {
+/// A body that counts until it was sent, and all that it gave away.
+struct CountedBody {
     body: Body,
-    rest: Bytes,
-    _untaken: Untaken,
+    held: Arc<HeldMemory>,
 }
 
-impl http_body::Body for Pieces {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -135,42 +130,30 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
-                },
-                ended => return Poll::Ready(ended),
-            }
-        }
-        let length = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let counted = |data| counted(data, &self.held);
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(counted))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
+        self.body.size_hint()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
 
     // Verifies: WEB-11
-    #[test]
-    fn answers_share_the_memory_and_give_it_back() {
-        let memory = Arc::new(UntakenAnswers::new(4 << 20));
+    #[tokio::test]
+    async fn answers_share_the_memory_and_give_it_back() {
+        let memory = UntakenAnswers::new(4 << 20);
         let ask = |method: &Method, who: &str, bytes: usize| {
             memory.admit(method, Some(who.into()), Response::new(Body::from(vec![0; bytes])))
         };
@@ -184,7 +167,10 @@ mod tests {
         assert_eq!(ask(&Method::GET, "bob", 2 << 20).status(), 503, "all together");
         assert_eq!(ask(&Method::GET, "bob", 1 << 20).status(), 200);
         assert_eq!(large.body().size_hint().exact(), Some(3 << 20));
-        drop(large);
+        // The connection has all of it, and has sent nothing yet.
+        let taken = large.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(ask(&Method::GET, "ada", 100 << 10).status(), 503);
+        drop(taken);
         assert_eq!(ask(&Method::GET, "ada", 1 << 20).status(), 200);
         let mut streamed = Response::new(Body::from_stream(futures_util::stream::pending::<
             Result<Bytes, std::io::Error>,
@@ -193,7 +179,25 @@ mod tests {
         let _held = memory.admit(&Method::GET, None, streamed);
         assert_eq!(ask(&Method::GET, "ada", 1 << 20).status(), 503);
         drop(_held);
-        let held = memory.lock();
-        assert!(held.bytes == 0 && held.by_principal.is_empty());
+        assert_eq!(ask(&Method::GET, "ada", 1 << 20).status(), 200);
+    }
+
+    // Verifies: WEB-11
+    #[test]
+    fn what_would_be_too_much_is_not_made() {
+        let (memory, ada) = (UntakenAnswers::new(4 << 20), Arc::from("ada"));
+        assert_eq!((memory.check_room(&ada), memory.page_max(&ada, 1 << 20)), (Ok(()), 1 << 20));
+        let page = memory.hold_page(&ada, vec![0; 1 << 20].into()).unwrap();
+        assert!(memory.hold_page(&ada, vec![0; 1 << 20].into()).is_none(), "her share is used up");
+        assert!(memory.hold_page(&ada, vec![0; 1000].into()).is_some());
+        assert_eq!(memory.page_max(&ada, 1 << 20), SMALL_MAX_BYTES);
+        assert_eq!(memory.check_room(&ada).unwrap_err().reason, Reason::Busy);
+        assert_eq!(memory.check_room(&"bob".into()), Ok(()));
+        // What is cut off of it is still of the whole.
+        let rest = page.slice(10..);
+        drop(page);
+        assert!(memory.check_room(&ada).is_err());
+        drop(rest);
+        assert_eq!(memory.check_room(&ada), Ok(()));
     }
 }

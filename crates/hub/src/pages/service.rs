@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_http_client::HttpClient;
-use ferry_types::limits::PAGES_BODIES_MADE_AT_ONCE;
+use ferry_types::limits::{PAGES_BODIES_MADE_AT_ONCE, PAGES_PIECES_MADE_AT_ONCE};
 use tokio::sync::Semaphore;
 
 use super::body_cache::BodyCache;
@@ -18,6 +18,8 @@ pub struct PagesService {
     pub(super) image_checks: Semaphore,
     /// Turns of the making of bodies.
     pub(super) body_turns: Arc<Semaphore>,
+    /// Turns of the making of the pieces of long answers.
+    pub(super) piece_turns: Arc<Semaphore>,
     /// Turns of the reading of what arrives of pushed bodies.
     pub(super) upload_turns: Arc<Semaphore>,
     /// Bodies that further readers may want.
@@ -29,6 +31,7 @@ impl PagesService {
         Self {
             image_checks: Semaphore::new(IMAGE_CHECKS_MAX),
             body_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
+            piece_turns: Arc::new(Semaphore::new(PAGES_PIECES_MADE_AT_ONCE)),
             upload_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
             bodies: BodyCache::new(config.body_cache_bytes),
         }

@@ -50,12 +50,23 @@ struct Wanted {
 
 async fn page(hub: &Hub, entry: &RecordsEntry, wanted: Wanted) -> Result<Page> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
-    let page = storage::page(&entry.context.database, move |store, bounds| {
-        let Wanted { app, coll, client, since } = &wanted;
-        let asked =
-            PullRequest { owner: &owner, app, coll, client: client.as_deref(), since: *since, now, bounds };
-        pull(store, &asked)
-    });
+    let page = storage::page(
+        &entry.context.database,
+        storage::page_bounds(hub, &entry.context),
+        move |store, bounds| {
+            let Wanted { app, coll, client, since } = &wanted;
+            let asked = PullRequest {
+                owner: &owner,
+                app,
+                coll,
+                client: client.as_deref(),
+                since: *since,
+                now,
+                bounds,
+            };
+            pull(store, &asked)
+        },
+    );
     Ok(page.await?.unwrap_or_default())
 }
 

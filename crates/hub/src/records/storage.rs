@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ferry_core::records::{Note, PageBounds, RecordMaintenance as _, restore, sqlite::SqliteRecords};
 use ferry_sqlite::{NativeSql, fault};
-use ferry_types::{DatabaseKind, Model, Result, Seq};
+use ferry_types::{DatabaseKind, Model, Result, Seq, limits::RECORDS_PAGE_MAX_BYTES};
 
 use super::{
     entry::RecordsEntry,
@@ -13,7 +13,7 @@ use super::{
 
 use crate::{
     database::{Committed, Database, Effect},
-    entry::FirstWrite,
+    entry::{FirstWrite, RequestContext},
     hub::Hub,
 };
 use ferry_control::Requester;
@@ -90,11 +90,17 @@ pub(super) trait Cut {
     fn is_cut(&self) -> bool;
 }
 
-/// Reads a page: inline where a short one is enough, else as [`read`] does.
+/// How much a page may have: little for somebody who takes nothing of what he asked for.
+pub(super) fn page_bounds(hub: &Hub, context: &RequestContext) -> PageBounds {
+    let is_short = context.page_max(hub, RECORDS_PAGE_MAX_BYTES) < RECORDS_PAGE_MAX_BYTES;
+    if is_short { PageBounds::INLINE } else { PageBounds::PAGE }
+}
+
+/// Reads a page of at most so much: inline where a short one is enough, else as [`read`] does.
 ///
 /// # Errors
 /// What `work` or storage reports.
-pub(super) async fn page<T, F>(database: &Arc<Database>, work: F) -> Result<Option<T>>
+pub(super) async fn page<T, F>(database: &Arc<Database>, most: PageBounds, work: F) -> Result<Option<T>>
 where
     T: Cut + Send + 'static,
     F: Fn(&NativeRecords<'_>, PageBounds) -> ferry_sqlite::Result<T> + Send + 'static,
@@ -107,7 +113,7 @@ where
             Some(Ok(_)) | None => {}
         }
     }
-    read(database, move |store| work(store, PageBounds::PAGE)).await
+    read(database, move |store| work(store, most)).await
 }
 
 /// Writes records in the next group; the first write makes the tables and fixes the kind of the database.

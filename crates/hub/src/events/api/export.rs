@@ -30,6 +30,8 @@ pub(super) async fn get(
 ) -> Result<Answer, ViewError> {
     let after = query.number("after", 0, i64::MAX)?.unwrap_or(0);
     let store = request.existing(store_id).await?;
+    // It is open for as long as it is sent, and counts as one of the database's.
+    let permit = request.context.database.hold_files(1).await?;
     let (look, dir) = (Arc::clone(&store), request.context.database.dir().to_owned());
     let spooled = request
         .context
@@ -47,7 +49,7 @@ pub(super) async fn get(
     let gone = || ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found");
     let (row, file, bytes, seq) = spooled.ok_or_else(gone)?;
     check_cursor(request, &store, &row, (after, None)).await?;
-    let mut response = Response::new(file_body(file, ()));
+    let mut response = Response::new(file_body(file, permit));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));

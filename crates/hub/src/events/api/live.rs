@@ -48,6 +48,7 @@ struct Stream {
     database: Arc<Database>,
     store: Arc<Store>,
     meter: Meter,
+    principal: Arc<str>,
     cursor: i64,
     generation: u32,
     backend_id: Box<str>,
@@ -99,6 +100,7 @@ pub(super) async fn open(
         hub: Arc::clone(&request.hub),
         database: Arc::clone(&request.context.database),
         meter: request.context.meter.clone(),
+        principal: Arc::clone(&request.context.requester.principal),
         cursor: after,
         generation,
         backend_id: row.backend_id,
@@ -202,7 +204,9 @@ impl Stream {
                 (Following::Read, Some(Ok((text, last)))) => {
                     self.cursor = last;
                     metric::chunk_sent();
-                    self.send(text.into()).await?;
+                    // Who comes again has taken something, or waits until others have.
+                    let page = self.hub.untaken.hold_page(&self.principal, text.into());
+                    self.send(page.ok_or(End::Bye)?).await?;
                 }
                 (Following::Read, Some(Err(error))) => {
                     tracing::warn!(%error, "a stream of events broke off");

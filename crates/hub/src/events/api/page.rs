@@ -24,6 +24,13 @@ const LIMIT_DEFAULT: i64 = 100;
 /// Events of a page at most.
 const LIMIT_MAX: i64 = 1000;
 
+/// Where a page ends.
+#[derive(Clone, Copy)]
+struct PageMax {
+    events: i64,
+    bytes: usize,
+}
+
 /// What one snapshot shows.
 struct Page {
     seq: Seq,
@@ -43,9 +50,11 @@ pub(super) async fn get(
     let cursor = LogCursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
     request.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
     let known = text_header(headers, "if-none-match").map(str::to_owned);
+    let most =
+        PageMax { events: limit, bytes: request.context.page_max(&request.hub, EVENTS_VIEW_PAGE_MAX_BYTES) };
     let page = {
         let (store, known) = (Arc::clone(&store), known.clone());
-        request.context.database.read(move |sql| read(sql, &store, (after, limit), known.as_deref())).await?
+        request.context.database.read(move |sql| read(sql, &store, (after, most), known.as_deref())).await?
     };
     let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
     check_cursor(request, &store, &page.row, (after, query.text("backendId"))).await?;
@@ -95,21 +104,21 @@ pub(super) async fn check_cursor(
 fn read(
     sql: &NativeSql<'_>,
     store: &Store,
-    (after, limit): (i64, i64),
+    (after, most): (i64, PageMax),
     known: Option<&str>,
 ) -> ferry_sqlite::Result<Option<Page>> {
     let seq = seq_of(sql)?;
     let Some(row) = store::find(sql, store.id())? else { return Ok(None) };
     let (mut events, mut last) = (String::new(), after);
     if known.is_none_or(|known| !matches(known, &etag(&row))) {
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let limit = u32::try_from(most.events).unwrap_or(u32::MAX);
         each_event(sql, &row.key, (after, row.head), limit, &mut |event, commit| {
             if !events.is_empty() {
                 events.push(',');
             }
             write_committed(&mut events, event, u64::try_from(commit).unwrap_or(0));
             last = event.seq_num;
-            let full = events.len() >= EVENTS_VIEW_PAGE_MAX_BYTES;
+            let full = events.len() >= most.bytes;
             Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
     }

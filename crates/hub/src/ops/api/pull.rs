@@ -61,7 +61,9 @@ impl PageQuery {
             epoch: text("epoch"),
             skip: skip.map_err(|bad: BadSkip| OpsError::bad_request(bad.to_string()))?,
             limit: number("limit", config.pull_ops, config.pull_max_ops)?,
-            bytes: number("bytes", config.pull_bytes, config.pull_max_bytes)?,
+            bytes: asked
+                .context
+                .page_max(asked.hub, number("bytes", config.pull_bytes, config.pull_max_bytes)?),
             prefixes: Arc::clone(&asked.context.auth.restrictions),
             now: asked.hub.clock.now(),
         })

@@ -17,7 +17,12 @@ where
         if held.is_over() {
             return Some((Err(io::Error::other("the reader may no longer read")), None));
         }
+        let turn = match held.turn().await {
+            Ok(turn) => turn,
+            Err(error) => return Some((Err(error), None)),
+        };
         let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let piece = next();
             (next, piece)
         });

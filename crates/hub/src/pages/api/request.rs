@@ -1,10 +1,11 @@
 //! Who asks, for which version of which database.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use ferry_sqlite::pages::{At, PageSource, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
 use http::{HeaderMap, request::Parts};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::PagesError;
 use crate::{
@@ -80,12 +81,19 @@ impl Served {
 pub(super) struct Held {
     rights: RightsWatch,
     _connection: ConnectionGuard,
+    /// Turns of the making of its pieces.
+    turns: Arc<Semaphore>,
 }
 
 impl Held {
     /// Whether what lets the reader in was taken away. What expires meanwhile may be finished.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.rights.now(), Some(RightsEnd::Revoked | RightsEnd::DatabaseDeleted))
+    }
+
+    /// Waits for the turn to make a piece.
+    pub(super) async fn turn(&self) -> io::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(io::Error::other)
     }
 }
 
@@ -112,7 +120,11 @@ impl PagesRequest {
     }
 
     pub(super) fn held(&self) -> Held {
-        Held { rights: self.context.watch(&self.hub), _connection: self.context.database.connect() }
+        Held {
+            rights: self.context.watch(&self.hub),
+            _connection: self.context.database.connect(),
+            turns: Arc::clone(&self.hub.services.pages.piece_turns),
+        }
     }
 
     /// The newest version, once it is that of `Ferry-Min-Seq`.

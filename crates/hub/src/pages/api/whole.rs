@@ -54,6 +54,7 @@ pub(super) async fn make(
         count("kept");
         return Ok(Made::Whole(body));
     }
+    request.context.check_room(&request.hub)?;
     let turn = Arc::clone(&service.body_turns).acquire_owned().await;
     let turn = turn.map_err(|_| Error::internal())?;
     // Whoever had the turn before may have made the same.

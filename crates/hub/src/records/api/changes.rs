@@ -127,47 +127,51 @@ async fn find(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Foun
 async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let (restrictions, request) = (Arc::clone(&entry.context.auth.restrictions), query.clone());
-    let found = storage::page(&entry.context.database, move |store, bounds| {
-        let known = store.owner(&owner)?;
-        let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
-        if request.epoch.as_ref().is_some_and(|known| *known != epoch) {
-            return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
-        }
-        for given in &request.given {
-            if let Some(lost) = restore::loss(store, &known, *given, request.epoch.is_some())? {
-                return Ok(Found::Lost(lost));
+    let found = storage::page(
+        &entry.context.database,
+        storage::page_bounds(hub, &entry.context),
+        move |store, bounds| {
+            let known = store.owner(&owner)?;
+            let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
+            if request.epoch.as_ref().is_some_and(|known| *known != epoch) {
+                return Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch)));
             }
-        }
-        let records =
-            if bounds == PageBounds::PAGE { request.limit } else { bounds.records.min(request.limit) };
-        let tables = Tables(&restrictions.table_prefixes);
-        let wanted = Changes {
-            owner: &owner,
-            app: request.app.as_deref(),
-            cursor: request.cursor,
-            skips: request.device.as_deref().filter(|_| !request.own),
-            bounds: PageBounds { records, ..bounds },
-        };
-        let listed = |coll: &str| {
-            request.collections.is_empty() || request.collections.iter().any(|name| name == coll)
-        };
-        let page = records::changes(store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
-        let ChangesPage::Page { changes, cursor, has_more, whom } = page else {
-            return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
-        };
-        let note = match &request.device {
-            Some(device) => {
-                Note::of_cursor(store, &owner, device, request.app.as_deref(), request.cursor.floor, now)?
+            for given in &request.given {
+                if let Some(lost) = restore::loss(store, &known, *given, request.epoch.is_some())? {
+                    return Ok(Found::Lost(lost));
+                }
             }
-            None => None,
-        };
-        let seq = store.seq()?;
-        let is_snapshot = request.cursor.floor == UnixNanos::EPOCH;
-        let page =
-            PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
-        let (body, is_empty) = (page.encode(), changes.is_empty());
-        Ok(Found::Page { body, cursor, has_more, is_empty, note, seq, whom })
-    });
+            let records =
+                if bounds == PageBounds::PAGE { request.limit } else { bounds.records.min(request.limit) };
+            let tables = Tables(&restrictions.table_prefixes);
+            let wanted = Changes {
+                owner: &owner,
+                app: request.app.as_deref(),
+                cursor: request.cursor,
+                skips: request.device.as_deref().filter(|_| !request.own),
+                bounds: PageBounds { records, ..bounds },
+            };
+            let listed = |coll: &str| {
+                request.collections.is_empty() || request.collections.iter().any(|name| name == coll)
+            };
+            let page = records::changes(store, &wanted, |coll| tables.contain(coll) && listed(coll))?;
+            let ChangesPage::Page { changes, cursor, has_more, whom } = page else {
+                return Ok(Found::Resync(ferry::resync(Resync::Horizon, &epoch)));
+            };
+            let note = match &request.device {
+                Some(device) => {
+                    Note::of_cursor(store, &owner, device, request.app.as_deref(), request.cursor.floor, now)?
+                }
+                None => None,
+            };
+            let seq = store.seq()?;
+            let is_snapshot = request.cursor.floor == UnixNanos::EPOCH;
+            let page =
+                PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
+            let (body, is_empty) = (page.encode(), changes.is_empty());
+            Ok(Found::Page { body, cursor, has_more, is_empty, note, seq, whom })
+        },
+    );
     Ok(found.await?.unwrap_or_else(|| {
         // There is no store yet, and so no epoch. What a device knows of one is lost.
         if query.epoch.is_some() || query.given.iter().any(|given| *given > UnixNanos::EPOCH) {

@@ -1,6 +1,9 @@
 //! Records as lines of JSON: a header, one record per line with times and tombstones, a trailer that proves the rest.
 
-use std::sync::Arc;
+use std::{
+    io::{self, BufWriter, Seek as _, Write},
+    sync::Arc,
+};
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
@@ -8,10 +11,13 @@ use ferry_core::records::{
     import::{self, Line},
     maintenance, query, restore,
 };
+use ferry_sqlite::pages::unnamed_file;
 use ferry_types::{Error, Reason, Result, limits::RECORDS_EXPORT_MAX_BYTES};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use crate::http::file_body;
 
 use super::{
     super::{head::parameter, state::ChangedRecords, storage},
@@ -20,6 +26,8 @@ use super::{
 
 const FORMAT: &str = "ferry-records";
 const VERSION: u64 = 1;
+/// Bytes written to the spool at once.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// `GET /export`.
 pub(super) async fn export(request: &ApiRequest<'_>) -> Result<Response> {
@@ -29,38 +37,76 @@ pub(super) async fn export(request: &ApiRequest<'_>) -> Result<Response> {
         let message = "a credential that reaches only some collections cannot export: use one without tbl";
         return Err(Error::new(Reason::PermissionDenied, message));
     }
-    let text = storage::read(&request.entry.context.database, move |store| {
+    // It is open for as long as it is sent, and counts as one of the database's.
+    let database = &request.entry.context.database;
+    let (permit, dir) = (database.hold_files(1).await?, database.dir().to_owned());
+    let spooled = storage::read(database, move |store| {
         let epoch = restore::epoch_of(store, &store.owner(&owner)?)?.unwrap_or_default();
-        let mut text = header_line(&owner, &epoch);
+        let mut out = Spool::new(BufWriter::with_capacity(WRITE_BYTES, unnamed_file(&dir)?));
+        out.line(&header_line(&owner, &epoch))?;
         let count = query::export(store, &owner, &mut |line| {
-            if text.len() + line.len() > RECORDS_EXPORT_MAX_BYTES {
+            if out.bytes + line.len() > RECORDS_EXPORT_MAX_BYTES {
                 let message =
                     format!("the export is over {RECORDS_EXPORT_MAX_BYTES} bytes: pull the file instead");
                 return Err(Error::new(Reason::TooLarge, message).into());
             }
-            text.push_str(line);
-            text.push('\n');
-            Ok(())
+            Ok(out.line(line)?)
         })?;
-        Ok((finish(text, count), store.seq()?))
+        let mut file = out.finish(count)?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let bytes = file.stream_position()?;
+        file.rewind()?;
+        Ok((file, bytes, store.seq()?))
     });
-    let (text, seq) = match text.await? {
-        Some((text, seq)) => (text, Some(seq)),
-        None => (finish(header_line(&request.entry.owner, ""), 0), None),
+    let mut response = match spooled.await? {
+        Some((file, bytes, seq)) => {
+            let mut response = answer::json(file_body(file, permit), Some(seq));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+            response
+        }
+        None => answer::json(empty(&request.entry.owner)?, None),
     };
-    let mut response = answer::json(text, seq);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
 }
 
 fn header_line(owner: &str, epoch: &str) -> String {
-    format!("{}\n", json!({"format": FORMAT, "version": VERSION, "owner": owner, "epoch": epoch}))
+    json!({"format": FORMAT, "version": VERSION, "owner": owner, "epoch": epoch}).to_string()
 }
 
-fn finish(mut text: String, count: u64) -> String {
-    let digest = hex::encode(Sha256::digest(text.as_bytes()));
-    text.push_str(&format!("{}\n", json!({"count": count, "sha256": digest})));
-    text
+/// The export of an owner of whom nothing is stored.
+fn empty(owner: &str) -> Result<Vec<u8>> {
+    let mut out = Spool::new(Vec::new());
+    let written = out.line(&header_line(owner, "")).and_then(|()| out.finish(0));
+    written.map_err(|error| ferry_sqlite::Error::from(error).into_refusal())
+}
+
+/// Lines as they are written, with what the trailer tells of them.
+struct Spool<W> {
+    out: W,
+    bytes: usize,
+    hash: Sha256,
+}
+
+impl<W: Write> Spool<W> {
+    fn new(out: W) -> Self {
+        Self { out, bytes: 0, hash: Sha256::new() }
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        for part in [line.as_bytes(), b"\n"] {
+            self.out.write_all(part)?;
+            self.hash.update(part);
+            self.bytes += part.len();
+        }
+        Ok(())
+    }
+
+    /// Writes the trailer.
+    fn finish(mut self, count: u64) -> io::Result<W> {
+        let digest = hex::encode(self.hash.finalize());
+        writeln!(self.out, "{}", json!({"count": count, "sha256": digest}))?;
+        Ok(self.out)
+    }
 }
 
 /// `POST /import?mode=merge|replace`.
