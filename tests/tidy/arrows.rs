@@ -27,7 +27,7 @@ const HUB: &[&[&str]] = &[
     &["http"],
     &["listener"],
     &["database"],
-    &["database_host"],
+    &["console", "database_host"],
     &["hub"],
     &["entry", "shell"],
     &["events", "oauth", "ops", "pages", "records"],

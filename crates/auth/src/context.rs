@@ -80,6 +80,17 @@ impl AuthContext {
         Self::of_token(session, principal, database_id, ModelSet::ALL, ops)
     }
 
+    /// The same of a person's session in the dashboard: it reads too, since whoever belongs to the organisation may have a
+    /// token that does.
+    #[must_use]
+    pub fn with_reads(mut self) -> Self {
+        let is_session = self.principal.kind() == CredentialKind::Session;
+        if is_session && self.restrictions.ops.contains(Op::Read) {
+            self.ops = self.ops.iter().chain([Op::Read]).collect();
+        }
+        self
+    }
+
     fn of_token(
         token: &Verified,
         principal: Principal,
@@ -190,7 +201,7 @@ impl AuthContext {
     pub fn require(&self, model: Model, op: Op) -> Result<()> {
         let denied = |message: String| Err(Error::new(Reason::PermissionDenied, message));
         let kind = self.principal.kind();
-        if kind == CredentialKind::Session && op != Op::Admin {
+        if kind == CredentialKind::Session && op != Op::Admin && !self.ops.contains(op) {
             let message = "a session token cannot sync: issue a sync token for the database and use that";
             return Err(Error::new(Reason::WrongPurpose, message));
         }

@@ -30,6 +30,6 @@ pub trait DatabaseHost: Send + Sync {
     /// State of a database; all zero while it has no files.
     fn stats(&self, id: DatabaseId) -> BoxFuture<'_, ferry_types::Result<DatabaseStats>>;
 
-    /// Bytes on disk of each of these, without opening any.
-    fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>>;
+    /// State of each of these, without keeping one open that is closed; all zero of one that cannot be read.
+    fn stats_of_each(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<DatabaseStats>>;
 }

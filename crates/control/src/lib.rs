@@ -73,6 +73,7 @@ pub use databases::{
     get::GetDatabase,
     kinds::{KindClaim, Kinds, wrong_kind},
     list::{ListAllDatabases, ListDatabases},
+    query::{LookInto, NoteQuery},
     rename::RenameDatabase,
     storage::{DatabaseStorage, DeletedDatabase},
     tenants::Tenants,

@@ -8,12 +8,13 @@ use std::{
     },
 };
 
-use ferry_sqlite::{NativeSql, Transaction, Writer};
+use ferry_sqlite::{NativeSql, Transaction, Writer, connection::open_immutable};
 use ferry_types::{DatabaseId, Error, Model, Reason, Result};
+use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Actor, Commit, Committed, ExclusiveWriter, FilePermit, Models,
+    Actor, CONNECTION_DESCRIPTORS, Commit, Committed, ExclusiveWriter, FilePermit, Models,
     actor::{WriterFile, WriterLease},
     blank::FirstModels,
     capture::Capture,
@@ -210,6 +211,46 @@ impl<M: Models> Database<M> {
     ) -> Option<ferry_sqlite::Result<T>> {
         self.files.touch();
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
+    }
+
+    /// As [`Self::read`], for who asks many databases a little: one that is closed stays so.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_in_passing<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        let wal = self.dir.join("main.db-wal");
+        // What a crash left in the WAL is seen by those alone who open it.
+        let has_wal = tokio::fs::metadata(wal).await.is_ok_and(|wal| wal.len() > 0);
+        if has_wal || self.files.is_open() {
+            return self.read(work).await;
+        }
+        let (permit, dir) = (self.files.open(CONNECTION_DESCRIPTORS).await?, Arc::clone(&self.dir));
+        let read = tokio::task::spawn_blocking(move || {
+            let found = work(&NativeSql(&open_immutable(&main_of(&dir))?));
+            drop(permit);
+            found
+        });
+        read.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
+    }
+
+    /// Hands `work` a connection of its own, which only reads and is closed afterwards: it may be left in any state.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_apart<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Connection) -> ferry_sqlite::Result<T> + Send + 'static,
+    {
+        self.files.touch();
+        let (reader, dir) = (self.readers.take_closed(&self.files).await?, Arc::clone(&self.dir));
+        let read = tokio::task::spawn_blocking(move || reader.run_apart(&main_of(&dir), work));
+        let result = read.await.map_err(|_| Error::internal())?;
+        result.map_err(ferry_sqlite::Error::into_refusal)
     }
 
     /// Lends a read snapshot, beside the writer, for at most [`LEASE_MAX_MS`](ferry_types::limits::LEASE_MAX_MS).

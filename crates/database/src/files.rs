@@ -140,6 +140,11 @@ impl DatabaseFiles {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody has files of it open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open_now().is_some()
+    }
+
     fn open_now(&self) -> Option<Arc<OpenDatabase>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }

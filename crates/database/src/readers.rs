@@ -46,6 +46,14 @@ impl Readers {
         if let Some(reader) = self.take_open() {
             return Ok(reader);
         }
+        self.take_closed(files).await
+    }
+
+    /// The right to open a connection, which whoever takes it may keep or close.
+    ///
+    /// # Errors
+    /// `BUSY` when there was none for long.
+    pub(super) async fn take_closed(self: &Arc<Self>, files: &DatabaseFiles) -> Result<Reader> {
         let spare = self.lock().spare.pop();
         let permit = match spare {
             Some(permit) => permit,
@@ -105,6 +113,18 @@ impl Reader {
         if connection.is_autocommit() {
             self.keep(connection);
         }
+        result
+    }
+
+    /// Hands `work` a connection of its own to the file at `path`, which is closed afterwards, in whatever state it is.
+    pub(super) fn run_apart<T>(
+        self,
+        path: &Path,
+        work: impl FnOnce(Connection) -> ferry_sqlite::Result<T>,
+    ) -> ferry_sqlite::Result<T> {
+        // The right to it is given back behind it.
+        let result = work(ferry_sqlite::connection::open_reader(path)?);
+        drop(self);
         result
     }
 

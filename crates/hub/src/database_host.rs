@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use ferry_database::{CONNECTION_DESCRIPTORS, ModelStats, Models as _, SHARED_DESCRIPTORS, main_of, seq_of};
-use ferry_sqlite::{Error, pages};
+use ferry_sqlite::{Error, NativeSql, pages};
 use ferry_types::{DatabaseId, Model, Result, Seq, UnixMillis};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -19,33 +19,52 @@ impl DatabaseHost for Host {
     }
 
     fn stats(&self, id: DatabaseId) -> BoxFuture<'_, Result<DatabaseStats>> {
-        async move {
-            let database = self.0.get(id)?;
-            let connections = database.connections();
-            // Of the pages' index, which is open meanwhile.
-            let _held = database.hold_files(SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS).await?;
-            let looked = Arc::clone(&database);
-            let replica = tokio::task::spawn_blocking(move || replica_stats(looked.dir())).await;
-            let replica =
-                replica.map_err(|_| ferry_types::Error::internal())?.map_err(Error::into_refusal)?;
-            let stats = match replica {
-                Some(stats) => stats,
-                None => hub_stats(&database).await?,
-            };
-            Ok(DatabaseStats { connections, ..stats })
-        }
-        .boxed()
+        async move { stats(&self.0.get(id)?, Reading::Stays).await }.boxed()
     }
 
-    fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>> {
-        let dirs: Vec<_> = ids.into_iter().map(|id| self.0.dir_of(id)).collect();
+    fn stats_of_each(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<DatabaseStats>> {
         async move {
-            let count = dirs.len();
-            let sized = tokio::task::spawn_blocking(move || dirs.iter().map(|dir| size_of(dir)).collect());
-            sized.await.unwrap_or_else(|_| vec![0; count])
+            let mut all = Vec::with_capacity(ids.len());
+            // One after the other: they may be a thousand, and take the room of one.
+            for id in ids {
+                let found = match self.0.get(id) {
+                    Ok(database) => stats(&database, Reading::Passes).await,
+                    Err(error) => Err(error),
+                };
+                all.push(found.unwrap_or_else(|error| {
+                    tracing::warn!(database = %id, %error, "a list tells nothing of a database that cannot be read");
+                    DatabaseStats::default()
+                }));
+            }
+            all
         }
         .boxed()
     }
+}
+
+/// Whether a closed database is opened for those who come next.
+#[derive(Clone, Copy)]
+enum Reading {
+    Stays,
+    Passes,
+}
+
+async fn stats(database: &Arc<Database>, reading: Reading) -> Result<DatabaseStats> {
+    let connections = database.connections();
+    // Of the pages' index, which is open meanwhile.
+    let held = match tokio::fs::try_exists(database.dir().join("pages")).await {
+        Ok(true) => Some(database.hold_files(SHARED_DESCRIPTORS + CONNECTION_DESCRIPTORS).await?),
+        _ => None,
+    };
+    let looked = Arc::clone(database);
+    let replica = tokio::task::spawn_blocking(move || replica_stats(looked.dir())).await;
+    let replica = replica.map_err(|_| ferry_types::Error::internal())?.map_err(Error::into_refusal)?;
+    drop(held);
+    let stats = match replica {
+        Some(stats) => stats,
+        None => hub_stats(database, reading).await?,
+    };
+    Ok(DatabaseStats { connections, ..stats })
 }
 
 /// State of a database whose file is pushed; `None` if it is not one.
@@ -69,18 +88,21 @@ fn replica_stats(dir: &Path) -> ferry_sqlite::Result<Option<DatabaseStats>> {
     }))
 }
 
-async fn hub_stats(database: &Arc<Database>) -> Result<DatabaseStats> {
+async fn hub_stats(database: &Arc<Database>, reading: Reading) -> Result<DatabaseStats> {
     let Ok(metadata) = fs::metadata(main_of(database.dir())) else { return Ok(DatabaseStats::default()) };
     let models = Arc::clone(database.models());
-    let read = database.read(move |sql| {
+    let read = move |sql: &NativeSql<'_>| {
         // A pushed file that was restored, or put there by hand, has nothing of the hub's, and no index yet.
         if sql.0.table_exists(None, "_ferry_meta")? {
             Ok((seq_of(sql)?, models.stats(sql)?))
         } else {
             Ok((Seq(0), Vec::new()))
         }
-    });
-    let (seq, models) = read.await?;
+    };
+    let (seq, models) = match reading {
+        Reading::Stays => database.read(read).await?,
+        Reading::Passes => database.read_in_passing(read).await?,
+    };
     let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let last_activity = written.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMillis);
     let size_bytes = size_of(database.dir());

@@ -3,6 +3,7 @@
 mod backup;
 pub mod clock;
 pub mod config;
+mod console;
 mod dashboard;
 pub mod data_dir;
 pub mod database;

@@ -14,6 +14,13 @@ pub(crate) fn available_bytes() -> u64 {
     machine.into_iter().chain(group).min().unwrap_or(ASSUMED_BYTES)
 }
 
+/// Memory that the process has in use, as `/proc/self/statm` tells; `None` where the system does not.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// `MemTotal` of `/proc/meminfo`, which counts in KiB.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -29,5 +36,6 @@ mod tests {
         assert_eq!(total("MemFree: 1 kB\nMemTotal:   24684044 kB\n"), Some(24_684_044 << 10));
         assert_eq!(total("nothing"), None);
         assert!(available_bytes() > 0);
+        assert!(resident_bytes().is_none_or(|bytes| bytes > 1 << 20));
     }
 }

@@ -24,6 +24,7 @@ use owner::PathOwner;
 
 use crate::{
     backup::Backups,
+    console::Console,
     dashboard, health,
     http::{Envelope, RequestBody},
     hub::Hub,
@@ -125,8 +126,11 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 fn rpc(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
-    let of_size =
-        |body_max_bytes| (rpc::rpc_service(&hub.control, Some(backups), body_max_bytes), body_max_bytes);
+    let console = Arc::new(Console::new(&hub.databases, hub.config.console));
+    let of_size = |body_max_bytes| {
+        let service = rpc::rpc_service(&hub.control, Some(backups), Some(&console), body_max_bytes);
+        (service, body_max_bytes)
+    };
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));
     let control = Arc::clone(&hub.control);
     let service = tower::service_fn(move |request: Request| {

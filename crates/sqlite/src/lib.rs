@@ -4,6 +4,7 @@ pub mod backups;
 pub mod blank;
 pub mod busy;
 pub mod connection;
+pub mod console;
 pub mod deploy;
 pub mod error;
 pub mod fault;

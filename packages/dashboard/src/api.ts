@@ -1,6 +1,9 @@
 /** Calls of the hub. The session stands in a cookie that no script sees. */
 
-const BASE = new URL("./api", import.meta.env.DEV ? `${location.origin}/_/` : import.meta.url).pathname;
+const HOME = import.meta.env.DEV ? `${location.origin}/_/` : import.meta.url;
+const BASE = new URL("./api", HOME).pathname;
+/** Where the hub's own paths begin. */
+export const root = new URL("../", HOME).pathname;
 
 /** A refusal, with what helps to find it in the hub's log. */
 export class Refusal extends Error {
@@ -24,7 +27,9 @@ type Failure = { code?: string; message?: string; details?: Detail[]; error?: { 
 /** What tells whether the session stands: elsewhere 401 may mean a wrong password. */
 const WHO = "Whoami";
 
-async function ask(path: string, init: RequestInit): Promise<unknown> {
+type Read = (text: string) => unknown;
+
+async function ask(path: string, init: RequestInit, read: Read = parsed): Promise<unknown> {
   let answer: Response;
   try {
     answer = await fetch(`${BASE}${path}`, { ...init, credentials: "same-origin" });
@@ -32,9 +37,8 @@ async function ask(path: string, init: RequestInit): Promise<unknown> {
     throw new Refusal("The hub does not answer. It may be starting again: try once more in a moment.", 0, "offline", "");
   }
   const text = await answer.text();
-  const body = parsed(text);
-  if (answer.ok) return body;
-  const failure = (body ?? {}) as Failure;
+  if (answer.ok) return read(text);
+  const failure = (parsed(text) ?? {}) as Failure;
   const told = failure.error ?? failure;
   const refusal = new Refusal(
     told.message ?? (text.slice(0, 200) || `the hub answered ${answer.status}`),
@@ -65,21 +69,9 @@ export async function rpc<T>(method: string, message: object = {}, signal?: Abor
   return (await ask(`/ferry.admin.v1.AdminService/${method}`, init)) as T;
 }
 
-/** A read of the hub. */
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await ask(path, signal ? { signal } : {})) as T;
-}
-
-/** All pages of a list, up to `max` of its rows. */
-export async function all<T>(method: string, field: string, message: object, signal?: AbortSignal, max = 2000): Promise<T[]> {
-  const rows: T[] = [];
-  for (let pageToken = ""; rows.length < max; ) {
-    const page = await rpc<Record<string, unknown>>(method, { ...message, pageSize: 200, pageToken }, signal);
-    rows.push(...((page[field] as T[] | undefined) ?? []));
-    pageToken = (page.nextPageToken as string | undefined) ?? "";
-    if (!pageToken) break;
-  }
-  return rows;
+/** A read of the hub; `read` makes something of its text. */
+export async function get<T>(path: string, signal?: AbortSignal, read?: (text: string) => unknown): Promise<T> {
+  return (await ask(path, signal ? { signal } : {}, read)) as T;
 }
 
 export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean };

@@ -4,6 +4,7 @@ import { AccountPage } from "./pages/account.tsx";
 import { AuditPage } from "./pages/audit.tsx";
 import { DatabasePage } from "./pages/database.tsx";
 import { DatabasesPage } from "./pages/databases.tsx";
+import { HubPage } from "./pages/hub.tsx";
 import { PeoplePage } from "./pages/people.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
 import { go, useRoute } from "./route.ts";
@@ -15,6 +16,7 @@ const PAGES = [
   { path: "databases", name: "Databases", letter: "d" },
   { path: "people", name: "People", letter: "p" },
   { path: "audit", name: "Audit", letter: "a" },
+  { path: "hub", name: "Hub", letter: "h" },
   { path: "account", name: "Account", letter: "c" },
 ];
 
@@ -82,10 +84,11 @@ function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn:
       )}
       {help && <Help onClose={() => setHelp(false)} />}
       <main>
-        {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} org={org} role={role} />}
+        {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} rest={route.slice(3)} org={org} role={role} />}
         {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
         {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
         {page === "audit" && <AuditPage key={org} org={org} role={role} />}
+        {page === "hub" && <HubPage />}
         {page === "account" && <AccountPage who={who} onJoined={props.onSignedIn} />}
         {!PAGES.some(({ path }) => path === page) && <p className="empty">No such page. <Link to={["databases"]}>Databases</Link></p>}
       </main>

@@ -1,73 +1,11 @@
 // Verifies: OPR-50, OPR-52, OPR-53, OPR-54
 // The embedded page of the real binary in a real browser.
 
-import { mkdirSync } from "node:fs";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { call, startHub, type Hub } from "./hub.ts";
+import { expect, test } from "vitest";
+import { call } from "./hub.ts";
+import { accessible, ADMIN, fill, HOSTILE, hub, open, shot as picture, team, useBrowser, VIEWER } from "./page.ts";
 
-const ARTIFACTS = new URL("../../../target/test-artifacts/dashboard/", import.meta.url).pathname;
-const ADMIN = { email: "ada@example.com", password: "a long password" };
-const VIEWER = { email: "vic@example.com", password: "another password" };
-const HOSTILE = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>`;
-
-let browser: Browser;
-let hub: Hub;
-let contexts: BrowserContext[] = [];
-/** What no page may do: throw, break the content policy, ask another origin. */
-let faults: string[] = [];
-
-beforeAll(async () => {
-  mkdirSync(ARTIFACTS, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
-}, 60_000);
-afterAll(() => browser?.close());
-beforeEach(async () => {
-  faults = [];
-  hub = await startHub();
-}, 30_000);
-afterEach(async () => {
-  await Promise.all(contexts.splice(0).map((context) => context.close()));
-  await hub?.end();
-  expect(faults).toEqual([]);
-});
-
-async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  contexts.push(context);
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  page.on("pageerror", (error) => faults.push(`thrown: ${error.message}`));
-  page.on("console", (message) => {
-    // A refusal of the hub is shown by the page, and by the browser's console too.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) faults.push(message.text());
-  });
-  page.on("request", (request) => {
-    if (!request.url().startsWith(hub.url) && !request.url().startsWith("data:")) faults.push(`foreign: ${request.url()}`);
-  });
-  await page.goto(hub.url);
-  return page;
-}
-
-async function fill(page: Page, { email, password }: typeof ADMIN, button: string): Promise<void> {
-  await page.getByLabel("E-mail").fill(email);
-  await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: button, exact: true }).click();
-  await page.getByRole("heading", { name: "Databases" }).waitFor();
-}
-
-/** An admin with a database, and the session of a program of hers. */
-async function team(): Promise<{ token: string; database: string; org: string }> {
-  const made = await call(hub, "Signup", ADMIN);
-  const database = await call(hub, "CreateDatabase", { name: "notes", kind: "hub" }, made.sessionToken);
-  return { token: made.sessionToken, database: database.id, org: database.orgId };
-}
+useBrowser();
 
 test("a first visit makes an account, a database and a token for an hour, which is then revoked", async () => {
   expect(hub.log()).toContain(`dashboard at ${hub.url}/_/`);
@@ -247,9 +185,8 @@ for (const [width, height] of [[390, 844], [768, 1024], [1280, 800], [1920, 1080
       await call(hub, "CreateInvitation", { org, email: VIEWER.email, role: "viewer" }, token);
       const page = await open({ viewport: { width, height }, colorScheme });
       const shot = async (name: string) => {
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        expect(wide, name).toBe(0);
-        await page.screenshot({ path: `${ARTIFACTS}${name}-${width}-${colorScheme}.png` });
+        await picture(page, `${name}-${width}-${colorScheme}`);
+        await accessible(page, name);
       };
       await page.getByRole("heading", { name: "Sign in to Ferry" }).waitFor();
       await shot("sign-in");

@@ -10,7 +10,10 @@ import { setTimeout as pause } from "node:timers/promises";
 const ROOT = new URL("../../..", import.meta.url).pathname;
 const START_MS = 20_000;
 
-export type Hub = { url: string; log: () => string; start: () => Promise<void>; kill: () => Promise<void>; end: () => Promise<void> };
+/** The program. */
+export const binary = process.env.FERRY_BIN ?? join(ROOT, "target/debug/ferry");
+
+export type Hub = { url: string; data: string; log: () => string; start: () => Promise<void>; kill: () => Promise<void>; end: () => Promise<void> };
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -20,8 +23,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-export async function startHub(): Promise<Hub> {
-  const binary = process.env.FERRY_BIN ?? join(ROOT, "target/debug/ferry");
+export async function startHub(settings: string[] = []): Promise<Hub> {
   const data = mkdtempSync(join(tmpdir(), "ferry-dashboard-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;
@@ -29,7 +31,7 @@ export async function startHub(): Promise<Hub> {
   let log = "";
   const start = async () => {
     log = "";
-    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data], { stdio: ["ignore", "pipe", "pipe"] });
+    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data, ...settings], { stdio: ["ignore", "pipe", "pipe"] });
     child = made;
     for (const stream of [made.stdout, made.stderr]) stream.on("data", (text) => (log += text));
     for (const begun = Date.now(); Date.now() - begun < START_MS; await pause(30)) {
@@ -50,7 +52,7 @@ export async function startHub(): Promise<Hub> {
     rmSync(data, { recursive: true, force: true });
   };
   await start();
-  return { url, log: () => log, start, kill, end };
+  return { url, data, log: () => log, start, kill, end };
 }
 
 /** A call of the admin service by a program. */

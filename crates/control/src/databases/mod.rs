@@ -8,6 +8,7 @@ pub(crate) mod get;
 pub(crate) mod jwt_issuer;
 pub(crate) mod kinds;
 pub(crate) mod list;
+pub(crate) mod query;
 pub(crate) mod rename;
 pub(crate) mod storage;
 pub(crate) mod tenants;

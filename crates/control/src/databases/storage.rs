@@ -48,11 +48,11 @@ impl DatabaseStorage {
         }
     }
 
-    /// Bytes on disk of each of these databases.
-    pub async fn sizes(&self, entries: &[DatabaseEntry]) -> Vec<u64> {
+    /// State of each of these databases, as a list shows it.
+    pub async fn stats_of_each(&self, entries: &[DatabaseEntry]) -> Vec<DatabaseStats> {
         match self.host.get() {
-            Some(host) => host.sizes(entries.iter().map(|entry| entry.id).collect()).await,
-            None => vec![0; entries.len()],
+            Some(host) => host.stats_of_each(entries.iter().map(|entry| entry.id).collect()).await,
+            None => vec![DatabaseStats::default(); entries.len()],
         }
     }
 

@@ -102,8 +102,9 @@ impl DatabaseHost for FakeHost {
         Box::pin(async { Ok(DatabaseStats { size_bytes: 4096, connections: 3, ..DatabaseStats::default() }) })
     }
 
-    fn sizes(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<u64>> {
-        Box::pin(async move { vec![4096; ids.len()] })
+    fn stats_of_each(&self, ids: Vec<DatabaseId>) -> BoxFuture<'_, Vec<DatabaseStats>> {
+        let stats = DatabaseStats { size_bytes: 4096, ..DatabaseStats::default() };
+        Box::pin(async move { vec![stats; ids.len()] })
     }
 }
 

@@ -3,6 +3,7 @@
 //! declares its keys beside the code that reads them; a model is a section.
 
 mod backup;
+mod console;
 mod control;
 mod events;
 mod functions;
@@ -27,6 +28,7 @@ use std::{
 };
 
 pub use backup::BackupConfig;
+pub use console::ConsoleConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use functions::{FunctionsConfig, Isolation};
 pub use keys::Key;
@@ -65,7 +67,8 @@ macro_rules! config {
         /// The settings of all sections, in the order of the help text.
         const SECTIONS: &[&[Key]] =
             &[
-                listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, backup::KEYS, $($name::KEYS),+
+                listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, console::KEYS, backup::KEYS,
+                $($name::KEYS),+
             ];
 
         /// The validated settings of a hub.
@@ -81,6 +84,8 @@ macro_rules! config {
             pub store: Option<PathBuf>,
             /// The control plane.
             pub control: ControlConfig,
+            /// What members see of databases.
+            pub console: ConsoleConfig,
             /// Backups.
             pub backup: BackupConfig,
             $(
@@ -97,9 +102,10 @@ macro_rules! config {
                 let listener = ListenerConfig::read(values, dev)?;
                 let process = ProcessConfig::read(values, dev)?;
                 let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
+                let console = ConsoleConfig::read(values)?;
                 let backup = BackupConfig::read(values)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
-                Ok(Self { dev, listener, process, store: None, control, backup, $($name,)+ warnings })
+                Ok(Self { dev, listener, process, store: None, control, console, backup, $($name,)+ warnings })
             }
         }
     };

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::cookie::SessionCookie;
 use crate::{
     config::ListenerConfig,
+    entry::SessionReads,
     http::{HttpRequestId, names_this_machine},
     hub::Hub,
 };
@@ -83,6 +84,9 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
         headers.insert(header::AUTHORIZATION, session);
     }
     *request.uri_mut() = inner;
+    if request.method() == Method::GET && reads_data(path) {
+        request.extensions_mut().insert(SessionReads);
+    }
     let prefix = hub.config.listener.public_path();
     let mut response = next.run(request).await;
     if gives_session && response.status().is_success() {
@@ -110,6 +114,12 @@ fn facts(hub: &Hub) -> Response {
         "has_accounts": hub.control.user_count() > 0,
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Whether a GET of this path reads what a model keeps, and runs nothing of a user's: calls of functions do.
+fn reads_data(path: &str) -> bool {
+    let mut parts = path.strip_prefix("/v1/databases/").unwrap_or_default().split('/').skip(1);
+    parts.next().is_some_and(|model| matches!(model, "file" | "pages" | "events" | "records" | "ops"))
 }
 
 /// OPR-53. `Err` tells why not.
@@ -184,6 +194,26 @@ mod tests {
         }
         let parts = request.body(()).unwrap().into_parts().0;
         is_from_the_page(method, &parts.uri, &parts.headers)
+    }
+
+    // Verifies: OPR-52
+    #[test]
+    fn a_session_reads_data_and_calls_nothing() {
+        for reads in
+            ["/v1/databases/db_x/records/apps", "/v1/databases/a/file", "/v1/databases/a/ops/entities"]
+        {
+            assert!(reads_data(reads), "{reads}");
+        }
+        for other in [
+            "/v1/databases/a/rpc/f",
+            "/v1/databases/a/livestore",
+            "/v1/databases/a/ws",
+            "/v1/databases/a/hephd/sync/pull",
+            "/v1/databases/events",
+            "/ferry.admin.v1.AdminService/Whoami",
+        ] {
+            assert!(!reads_data(other), "{other}");
+        }
     }
 
     // Verifies: OPR-53

@@ -25,6 +25,10 @@ use ferry_control::{ClientInfo, Meter, Requester, RightsWatch};
 pub(crate) use carriers::{Carriers, cookie};
 pub(crate) use kind::{FirstWrite, check_kind};
 
+/// On a request of the dashboard that reads data: its session reads as a token of its holder would.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionReads;
+
 /// What an endpoint asks of a request.
 pub(crate) struct Policy<'r> {
     /// Where the credential may stand.
@@ -125,6 +129,7 @@ pub(crate) async fn authenticate(hub: &Hub, parts: &Parts, policy: &Policy<'_>) 
         }
         None => hub.control.authenticator.sync_bearer(&parts.headers, origin.ip)?,
     };
+    let auth = if parts.extensions.get::<SessionReads>().is_some() { auth.with_reads() } else { auth };
     policy.needs.check(&auth)?;
     Ok(auth)
 }

@@ -11,6 +11,7 @@ use ferry_protocol::rpc::ferry::admin::v1 as wire;
 
 use crate::{
     backup::Backups,
+    console::Console,
     rpc::{
         Call,
         messages::{auth_response, database, issue_token, whoami},
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct FerryService {
     pub(super) control: Arc<Control>,
     pub(super) backups: Option<Arc<Backups>>,
+    pub(super) console: Option<Arc<Console>>,
 }
 
 /// Methods whose bodies stand in a file of their group.
@@ -31,7 +33,8 @@ macro_rules! forwards {
             context: RequestContext,
             request: ServiceRequest<'_, wire::$Request>,
         ) -> ServiceResult<wire::$Response> {
-            let call = &Call { backups: self.backups.as_ref(), ..Call::new(&self.control, &context) };
+            let (backups, console) = (self.backups.as_ref(), self.console.as_deref());
+            let call = &Call { backups, console, ..Call::new(&self.control, &context) };
             let answer = crate::rpc::$group::$name(call, request.to_owned_message()).await;
             Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
@@ -134,11 +137,8 @@ impl wire::AdminService for FerryService {
         }
         .run(&self.control.db);
         let (entries, next_page_token) = page.map_err(|error| call.refuse(&error))?;
-        // The rest of each would open every database of the page; GetDatabase tells it.
-        let sizes = self.control.storage.sizes(&entries).await;
-        let stats =
-            sizes.into_iter().map(|size_bytes| DatabaseStats { size_bytes, ..DatabaseStats::default() });
-        let databases = entries.iter().zip(stats).map(|(entry, stats)| database(entry, &stats)).collect();
+        let stats = self.control.storage.stats_of_each(&entries).await;
+        let databases = entries.iter().zip(&stats).map(|(entry, stats)| database(entry, stats)).collect();
         Response::ok(wire::ListDatabasesResponse { databases, next_page_token, ..Default::default() })
     }
 
@@ -264,6 +264,12 @@ impl wire::AdminService for FerryService {
         cancel_job(CancelJobRequest) -> Job;
         list_backups(ListBackupsRequest) -> ListBackupsResponse;
         get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
+    }
+
+    forwards! {
+        console:
+        list_tables(ListTablesRequest) -> ListTablesResponse;
+        query_database(QueryDatabaseRequest) -> QueryDatabaseResponse;
     }
 
     forwards! {

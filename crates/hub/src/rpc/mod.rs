@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod backups;
+mod console;
 mod edgereplica;
 mod ferry;
 mod framing;
@@ -34,16 +35,21 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::{backup::Backups, http::HttpRequestId};
+use crate::{backup::Backups, console::Console, http::HttpRequestId};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
 pub(crate) fn rpc_service(
     control: &Arc<Control>,
     backups: Option<&Arc<Backups>>,
+    console: Option<&Arc<Console>>,
     body_max_bytes: usize,
 ) -> ConnectRpcService {
-    let ferry = crate::rpc::ferry::FerryService { control: Arc::clone(control), backups: backups.cloned() };
+    let ferry = crate::rpc::ferry::FerryService {
+        control: Arc::clone(control),
+        backups: backups.cloned(),
+        console: console.cloned(),
+    };
     let router = Router::new()
         .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::EdgeReplicaService(Arc::clone(control))))
         .add_service::<_, _>(Arc::new(ferry));
@@ -61,6 +67,7 @@ pub(crate) fn rpc_service(
 pub(super) struct Call<'a> {
     pub(super) control: &'a Arc<Control>,
     pub(super) backups: Option<&'a Arc<Backups>>,
+    pub(super) console: Option<&'a Console>,
     pub(super) origin: Origin,
     context: &'a RequestContext,
 }
@@ -70,7 +77,7 @@ impl<'a> Call<'a> {
         let extensions = context.extensions();
         let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
-        Self { control, backups: None, origin: Origin { request_id, ip }, context }
+        Self { control, backups: None, console: None, origin: Origin { request_id, ip }, context }
     }
 
     /// The session that the call carries.

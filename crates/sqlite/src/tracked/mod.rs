@@ -24,4 +24,5 @@ pub use run::{SqlAccess, SqlLimits, StatementDone, TrackedRows, TrackedRun};
 pub use tracker::FUNCTION_VALUE_MAX_BYTES;
 
 pub(crate) use attempt::AccessAttempt;
+pub(crate) use names::{may_run_pragma, shows_pages};
 pub(crate) use tracker::Tracker;

@@ -170,11 +170,11 @@ pub(super) fn is_stable(function: &str) -> bool {
 }
 
 /// Whether a function may run this PRAGMA, and a migration.
-pub(super) fn may_run_pragma(name: &str, is_migration: bool) -> bool {
+pub(crate) fn may_run_pragma(name: &str, is_migration: bool) -> bool {
     is_one_of(TELLING, name) || is_migration && is_one_of(OF_MIGRATIONS, name)
 }
 
-pub(super) fn shows_pages(table: &str) -> bool {
+pub(crate) fn shows_pages(table: &str) -> bool {
     is_one_of(PAGES, table)
 }
 

@@ -1,10 +1,11 @@
 import { useState, type FormEvent } from "react";
-import { all, rpc, type Session, type Whoami } from "../api.ts";
-import { useAction, useLoad } from "../ui/load.ts";
+import { rpc, type Session, type Whoami } from "../api.ts";
+import { More, useList } from "../ui/list.tsx";
+import { useAction } from "../ui/load.ts";
 import { Confirm, Field, Refused, Table, Time } from "../ui/parts.tsx";
 
 export function AccountPage({ who, onJoined }: { who: Whoami; onJoined: () => void }) {
-  const sessions = useLoad("sessions", (signal) => all<Session>("ListSessions", "sessions", {}, signal));
+  const sessions = useList<Session>("sessions", "ListSessions", "sessions", {});
   const [current, setCurrent] = useState("");
   const [next, setNext] = useState("");
   const [changed, setChanged] = useState(false);
@@ -60,6 +61,7 @@ export function AccountPage({ who, onJoined }: { who: Whoami; onJoined: () => vo
           { head: "", cell: (one) => !one.current && <Confirm label="End" ask="Its tokens end too." onYes={() => void end(one.id)} /> },
         ]} />
       )}
+      <More list={sessions} />
       <h2>Password</h2>
       <form className="narrow" onSubmit={change}>
         <Field label="Current"><input type="password" autoComplete="current-password" required value={current} onChange={(event) => setCurrent(event.target.value)} /></Field>

@@ -1,20 +1,17 @@
-import { useState } from "react";
-import { all, type AuditEvent } from "../api.ts";
-import { useLoad } from "../ui/load.ts";
+import { useMemo, useState } from "react";
+import { type AuditEvent } from "../api.ts";
+import { More, useList } from "../ui/list.tsx";
 import { Empty, Refused, Table, Time } from "../ui/parts.tsx";
 
 const SPANS: [number, string][] = [[3600, "last hour"], [86_400, "last day"], [604_800, "last week"], [0, "all that is kept"]];
-/** What one page shows; the hub keeps more. */
-const SHOWN_MAX = 1000;
 
 export function AuditPage({ org, role }: { org: string; role: string }) {
   const [action, setAction] = useState("");
   const [text, setText] = useState("");
   const [seconds, setSeconds] = useState(86_400);
-  const events = useLoad(`${org} ${action} ${seconds}`, (signal) => {
-    const sinceUnix = seconds ? String(Math.floor(Date.now() / 1000) - seconds) : "0";
-    return all<AuditEvent>("ListAuditEvents", "events", { org, action, sinceUnix }, signal, SHOWN_MAX);
-  }, 5000);
+  // A page's token fits its own question alone: the beginning stands still while it is read on.
+  const sinceUnix = useMemo(() => (seconds ? String(Math.floor(Date.now() / 1000) - seconds) : "0"), [seconds]);
+  const events = useList<AuditEvent>(`${org} ${action} ${seconds} ${sinceUnix}`, "ListAuditEvents", "events", { org, action, sinceUnix }, 5000);
   if (role !== "admin") return <><h1>Audit</h1><Empty>Admins of the organisation see who did what. You are {role} here.</Empty></>;
   const rows = (events.value ?? []).filter((one) => [one.actor, one.target, one.ip, one.outcome].some((part) => part?.includes(text)));
   return (
@@ -39,7 +36,7 @@ export function AuditPage({ org, role }: { org: string; role: string }) {
           { head: "Request", cell: (one) => <code className="clip" title={one.requestId}>{one.requestId}</code> },
         ]} />
       )}
-      {events.value && events.value.length >= SHOWN_MAX && <p className="faint">The newest {SHOWN_MAX} are shown. <code>ferry audit</code> reads on.</p>}
+      <More list={events} />
     </>
   );
 }

@@ -6,18 +6,30 @@ import { Copy, Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/par
 import { bytes, number } from "../ui/words.ts";
 import { LIVE_MS } from "./databases.tsx";
 import { EventsTab } from "./events.tsx";
+import { FunctionsTab } from "./functions.tsx";
 import { KeysTab } from "./keys.tsx";
+import { LogTab } from "./log.tsx";
+import { OpsTab } from "./ops.tsx";
+import { RecordsTab } from "./records.tsx";
+import { SqlTab } from "./sql.tsx";
+import { TablesTab } from "./tables.tsx";
 import { TokensTab } from "./tokens.tsx";
 
 /** Parts of a database's page; what `adminOnly` shows is the hub's to refuse, and is not offered to others. */
 const TABS = [
   { path: "", name: "Overview", adminOnly: false },
+  { path: "tables", name: "Tables", adminOnly: false },
+  { path: "sql", name: "SQL", adminOnly: false },
+  { path: "records", name: "Records", adminOnly: false },
+  { path: "log", name: "Events", adminOnly: false },
+  { path: "ops", name: "Ops", adminOnly: false },
+  { path: "functions", name: "Functions", adminOnly: true },
   { path: "tokens", name: "Tokens", adminOnly: false },
   { path: "keys", name: "API keys", adminOnly: true },
   { path: "events", name: "Event stores", adminOnly: true },
 ];
 
-export function DatabasePage({ id, tab, org, role }: { id: string; tab: string; org: string; role: string }) {
+export function DatabasePage({ id, tab, rest, org, role }: { id: string; tab: string; rest: string[]; org: string; role: string }) {
   const database = useLoad(id, (signal) => rpc<Database>("GetDatabase", { database: id }, signal), LIVE_MS);
   const found = database.value;
   const own = found?.orgId === org;
@@ -40,6 +52,12 @@ export function DatabasePage({ id, tab, org, role }: { id: string; tab: string; 
       </nav>
       <Refused error={database.error} again={database.again} />
       {tab === "" && <Overview database={found} role={own ? role : ""} again={database.again} />}
+      {tab === "tables" && <TablesTab database={found} name={rest[0] ?? ""} />}
+      {tab === "sql" && <SqlTab database={found} />}
+      {tab === "records" && <RecordsTab database={found} role={own ? role : ""} rest={rest} />}
+      {tab === "log" && <LogTab database={found} store={rest[0] ?? ""} role={own ? role : ""} />}
+      {tab === "ops" && <OpsTab database={found} role={own ? role : ""} rest={rest} />}
+      {tab === "functions" && <FunctionsTab database={found} />}
       {tab === "tokens" && <TokensTab database={found} role={own ? role : ""} />}
       {tab === "keys" && <KeysTab database={found} />}
       {tab === "events" && <EventsTab database={found} />}

@@ -1,13 +1,14 @@
 import { useState } from "react";
-import { all, rpc, type ApiKey, type Database } from "../api.ts";
-import { useAction, useLoad } from "../ui/load.ts";
+import { rpc, type ApiKey, type Database } from "../api.ts";
+import { More, useList } from "../ui/list.tsx";
+import { useAction } from "../ui/load.ts";
 import { Confirm, Empty, Field, Once, Panel, Refused, Table, Time } from "../ui/parts.tsx";
 import { Choices, MODELS, OPS, words } from "./tokens.tsx";
 
 const list = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 
 export function KeysTab({ database }: { database: Database }) {
-  const keys = useLoad(database.id, (signal) => all<ApiKey>("ListApiKeys", "apiKeys", { database: database.id }, signal));
+  const keys = useList<ApiKey>(database.id, "ListApiKeys", "apiKeys", { database: database.id });
   const [open, setOpen] = useState(false);
   const [secret, setSecret] = useState("");
   const [label, setLabel] = useState("");
@@ -51,6 +52,7 @@ export function KeysTab({ database }: { database: Database }) {
           { head: "", cell: (one) => <><Confirm label="Rotate" ask="The old one lives a day." onYes={() => void rotate(one.id)} />{" "}<Confirm label="Revoke" ask="Its clients are cut off." onYes={() => void revoke(one.id)} /></> },
         ]} />
       )}
+      <More list={keys} />
       <Panel open={open} title={`New API key for ${database.name}`} submit="Make key" busy={form.busy} error={form.error} disabled={ops.length === 0 || models.length === 0}
         onSubmit={() => void create()} onClose={() => setOpen(false)}>
         <Field label="Label"><input name="label" autoFocus value={label} onChange={(event) => setLabel(event.target.value)} /></Field>

@@ -1,12 +1,13 @@
 import { useState } from "react";
-import { all, rpc, type Invitation, type Member } from "../api.ts";
-import { useAction, useLoad } from "../ui/load.ts";
+import { rpc, type Invitation, type Member } from "../api.ts";
+import { More, useList } from "../ui/list.tsx";
+import { useAction } from "../ui/load.ts";
 import { Confirm, Empty, Field, Once, Panel, Refused, Table, Time } from "../ui/parts.tsx";
 
 const ROLES = ["admin", "member", "viewer"];
 
 export function PeoplePage({ org, role, self }: { org: string; role: string; self: string }) {
-  const members = useLoad(org, (signal) => all<Member>("ListMembers", "members", { org }, signal));
+  const members = useList<Member>(org, "ListMembers", "members", { org });
   const action = useAction();
   const admin = role === "admin";
   const setRole = (userId: string, role: string) => action.run(async () => {
@@ -31,13 +32,14 @@ export function PeoplePage({ org, role, self }: { org: string; role: string; sel
           { head: "", cell: (one) => admin && one.userId !== self && <Confirm label="Remove" ask="They lose every database here." onYes={() => void remove(one.userId)} /> },
         ]} />
       )}
+      <More list={members} />
       {admin && <Invitations org={org} />}
     </>
   );
 }
 
 function Invitations({ org }: { org: string }) {
-  const invitations = useLoad(org, (signal) => all<Invitation>("ListInvitations", "invitations", { org }, signal));
+  const invitations = useList<Invitation>(org, "ListInvitations", "invitations", { org });
   const [open, setOpen] = useState(false);
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("member");
@@ -68,6 +70,7 @@ function Invitations({ org }: { org: string }) {
           { head: "", cell: (one) => <Confirm label="Withdraw" ask="The code opens nothing then." onYes={() => void revoke(one.id)} /> },
         ]} />
       )}
+      <More list={invitations} />
       <Panel open={open} title="Invite somebody" submit="Make invitation" busy={form.busy} error={form.error} onSubmit={() => void invite()} onClose={() => setOpen(false)}>
         <Field label="E-mail"><input type="email" name="email" required autoFocus value={email} onChange={(event) => setEmail(event.target.value)} /></Field>
         <Field label="Role" hint="A viewer reads, a member writes, an admin decides who does.">

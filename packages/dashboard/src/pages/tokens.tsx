@@ -1,6 +1,7 @@
 import { useState } from "react";
-import { all, rpc, type Database, type Token } from "../api.ts";
-import { useAction, useLoad } from "../ui/load.ts";
+import { rpc, type Database, type Token } from "../api.ts";
+import { More, useList } from "../ui/list.tsx";
+import { useAction } from "../ui/load.ts";
 import { Confirm, Empty, Field, Once, Panel, Refused, Table, Time } from "../ui/parts.tsx";
 
 export const MODELS = ["pages", "events", "records", "ops", "functions"];
@@ -24,7 +25,7 @@ export function Choices(props: { legend: string; of: string[]; chosen: string[];
 export const words = (list: string[] | undefined, otherwise: string): string => (list?.length ? list.join(", ") : otherwise);
 
 export function TokensTab({ database, role }: { database: Database; role: string }) {
-  const tokens = useLoad(database.id, (signal) => all<Token>("ListTokens", "tokens", { database: database.id }, signal));
+  const tokens = useList<Token>(database.id, "ListTokens", "tokens", { database: database.id });
   const [open, setOpen] = useState(false);
   const [secret, setSecret] = useState("");
   const action = useAction();
@@ -52,6 +53,7 @@ export function TokensTab({ database, role }: { database: Database; role: string
           { head: "", cell: (one) => <Confirm label="Revoke" ask="Its clients are cut off." onYes={() => void revoke(one.tokenId)} /> },
         ]} />
       )}
+      <More list={tokens} />
       <Mint database={database} role={role} open={open} onClose={() => setOpen(false)} onMade={(token) => {
         setOpen(false);
         setSecret(token);

@@ -5,10 +5,11 @@ import type { Refusal } from "../api.ts";
 import { go, href } from "../route.ts";
 import { exact, relative } from "./words.ts";
 
-export function Link(props: { to: string[]; children: ReactNode; current?: boolean | undefined }) {
+export function Link(props: { to: string[]; children: ReactNode; current?: boolean | undefined; onFollow?: () => void }) {
   const follow = (event: MouseEvent) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
+    props.onFollow?.();
     go(...props.to);
   };
   return (

@@ -1,0 +1,265 @@
+// Verifies: OPR-52, OPR-56, OPR-57, OPR-59
+// What stands in a database, looked at in the page of the real binary in a real browser.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { binary, call } from "./hub.ts";
+import { accessible, ADMIN, fill, HOSTILE, hub, open, shot, team, useBrowser, VIEWER, writer } from "./page.ts";
+
+useBrowser();
+
+/** A file that SQL makes, pushed as the database `name` of whoever holds `session`. */
+async function pushed(name: string, sql: string, session: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "ferry-dashboard-file-"));
+  try {
+    execFileSync("sqlite3", [join(folder, "file.db")], { input: sql });
+    const { id } = await call(hub, "CreateDatabase", { name, kind: "replica" }, session);
+    const { token } = await call(hub, "IssueSyncToken", { databaseId: id, ops: ["read", "write"], ttlSeconds: 600 }, session);
+    execFileSync(binary, ["push", join(folder, "file.db"), id, "--server", hub.url], {
+      env: { PATH: process.env.PATH, HOME: folder, FERRY_TOKEN: token }, stdio: "pipe",
+    });
+    return id;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const MANY = `
+  CREATE TABLE many(id INTEGER PRIMARY KEY, name TEXT, big INT, real REAL, bytes BLOB, long TEXT);
+  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+    INSERT INTO many SELECT i, 'name ' || i, 9007199254740992 + i, i, CASE i WHEN 1 THEN x'00ff' END, CASE i WHEN 1 THEN printf('%.9000c', 'x') END FROM n;
+  INSERT INTO many(id, name) VALUES (9007199254740993, '${HOSTILE.replaceAll("'", "''")}');
+  CREATE TABLE "odd ""name"(a, b, PRIMARY KEY(a, b)) WITHOUT ROWID; INSERT INTO "odd ""name" VALUES (1, 'x'), (1, 'y'), (NULL + 2, 'z') ON CONFLICT DO NOTHING;
+  CREATE VIEW names AS SELECT name FROM many;`.replace("(NULL + 2, 'z')", "(2, 'z')");
+
+async function at(page: Page, database: string, ...parts: string[]): Promise<void> {
+  await page.goto(`${hub.url}/_/databases/${database}/${parts.map(encodeURIComponent).join("/")}`);
+}
+
+const cells = (page: Page, row: number) => page.locator(".grid tbody tr").nth(row).locator("td").allTextContents();
+
+test("a table is paged by its key, values are exact, and what is long opens", async () => {
+  const { token } = await team();
+  const database = await pushed("file", MANY, token);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await page.getByRole("link", { name: "file" }).click();
+  await page.getByRole("link", { name: "Tables", exact: true }).click();
+  await page.getByRole("link", { name: "many", exact: true }).click();
+  await page.getByText("100 rows").waitFor();
+  expect(await cells(page, 0)).toEqual(["1", "name 1", "9007199254740993", "1.0", "blob 2 B 00ff", `${"x".repeat(80)}…`]);
+  expect((await cells(page, 1)).slice(4)).toEqual(["NULL", "NULL"]);
+  // What was cut is read whole.
+  await page.getByRole("button", { name: "Show all of long" }).first().click();
+  await expect.poll(() => page.locator("dialog pre").textContent()).toBe("x".repeat(9000));
+  await page.keyboard.press("Escape");
+  await page.locator("dialog").waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.getByRole("cell", { name: "name 101" }).waitFor();
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.getByText("51 rows").waitFor();
+  expect(await page.getByRole("button", { name: "Next" }).isDisabled()).toBe(true);
+  // The last row's key is one that JavaScript's numbers do not hold; its text is text.
+  const last = await cells(page, 50);
+  expect(last.slice(0, 2)).toEqual(["9007199254740993", HOSTILE]);
+  expect(await page.evaluate(() => (window as { hit?: number }).hit)).toBeUndefined();
+  await page.getByRole("button", { name: "First" }).click();
+  await page.getByRole("cell", { name: "name 1", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Last" }).click();
+  await page.getByRole("cell", { name: HOSTILE }).waitFor();
+  expect((await cells(page, 99))[0]).toBe("9007199254740993");
+  await page.getByRole("button", { name: "Previous" }).click();
+  await page.getByRole("cell", { name: "name 150", exact: true }).waitFor();
+
+  await page.getByLabel("Column").selectOption("big");
+  await page.getByLabel("Test").selectOption("equals");
+  await page.getByLabel("Value").fill("9007199254740995");
+  await page.getByRole("button", { name: "Filter", exact: true }).click();
+  await page.getByText("1 rows").waitFor();
+  expect((await cells(page, 0)).slice(0, 3)).toEqual(["3", "name 3", "9007199254740995"]);
+  const saved = page.waitForEvent("download");
+  await page.getByRole("button", { name: "CSV" }).click();
+  expect(readFileSync((await (await saved).path())!, "utf8")).toBe("id,name,big,real,bytes,long\r\n3,name 3,9007199254740995,3.0,,\r\n");
+
+  for (const [name, rows] of [['odd "name', ["1", "x"]], ["names", ["name 1"]], ["sqlite_schema", []]] as const) {
+    await at(page, database, "tables", name);
+    if (name === "sqlite_schema") await page.getByText("No table or view here is called").waitFor();
+    else {
+      await page.locator(".grid").waitFor();
+      expect(await cells(page, 0)).toEqual(rows);
+    }
+  }
+  await at(page, database, "tables");
+  await page.keyboard.press("/");
+  await page.keyboard.type("ODD");
+  await page.getByRole("link", { name: "many" }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: 'odd "name' }).waitFor();
+});
+
+test("a statement reads within limits, a mistake is marked, and the audit trail has it", async () => {
+  const { token } = await team();
+  const database = await pushed("file", MANY, token);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "sql");
+  const area = page.getByLabel("One statement that reads");
+  const run = async (sql: string) => {
+    await area.fill(sql);
+    await area.press("Control+Enter");
+  };
+  await run("SELECT count(*) AS rows, max(id) AS last, sum(real) FROM many");
+  await page.getByText("1 row in").waitFor();
+  expect(await cells(page, 0)).toEqual(["251", "9007199254740993", "31375.0"]);
+  await run("SELECT name,\n  nosuch FROM many");
+  await page.getByText("no such column: nosuch (line 2, column 3)").waitFor();
+  expect(await area.evaluate((area: HTMLTextAreaElement) => area.value.slice(area.selectionStart, area.selectionEnd))).toBe("nosuch");
+  await area.evaluate((area: HTMLTextAreaElement) => area.setSelectionRange(0, 0));
+  await run("DELETE FROM many");
+  await page.getByText("here statements only read").waitFor();
+  await run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, i FROM n");
+  await page.getByText("There are more rows than the hub answers at once.").waitFor();
+  expect(await page.locator(".grid tbody tr").count()).toBe(1000);
+  await run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n");
+  await page.getByText("Running…").waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  // Two at once are all that one may run: what was stopped counts no longer.
+  for (const sql of ["SELECT 1", "SELECT 2", "SELECT 3"]) {
+    await run(sql);
+    await page.getByText("1 row in").waitFor();
+  }
+  await page.getByRole("button", { name: "Explain" }).click();
+  await page.getByRole("cell", { name: "SCAN CONSTANT ROW" }).waitFor();
+  await page.keyboard.press("Tab");
+  await page.getByRole("link", { name: "Audit" }).click();
+  await page.getByRole("cell", { name: "database.query" }).first().waitFor();
+  const { events } = await call(hub, "ListAuditEvents", { action: "database.query" }, token);
+  expect(events.map((one: { detailJson: string }) => JSON.parse(one.detailJson).sql)).toContain("DELETE FROM many");
+});
+
+test("a member reads and decides what the role lets, by a session that reads under /_/api/ alone", async () => {
+  const { token, database, org } = await team();
+  const ask = await writer(token, database);
+  await ask("POST", "events?store=s", { events: [{ name: "noteAdded", args: { text: HOSTILE, big: 1 } }, { name: "noteDone", args: {} }] });
+  const invitation = await call(hub, "CreateInvitation", { org, email: VIEWER.email, role: "viewer" }, token);
+  const { sessionToken } = await call(hub, "Signup", { ...VIEWER, inviteCode: invitation.code });
+  const page = await open();
+  await fill(page, VIEWER, "Sign in");
+  await page.getByLabel("Organisation").selectOption(org);
+  await at(page, database, "log", "s");
+  await page.getByLabel("Organisation").selectOption(org);
+  await page.getByRole("cell", { name: "noteDone" }).waitFor();
+  expect(await page.locator("main tbody tr").first().locator("td").first().textContent()).toBe("2");
+  // Where the cookie does not count, a session still reads nothing.
+  const headers = { Authorization: `Bearer ${sessionToken}` };
+  expect((await fetch(`${hub.url}/v1/databases/${database}/events?store=s`, { headers })).status).toBe(403);
+  const status = (path: string, method = "GET") => page.evaluate(async ([path, method]) => {
+    const headers = { "Content-Type": "application/json", "Ferry-Dashboard": "1" };
+    return (await fetch(path!, { method: method!, headers, ...(method === "GET" ? {} : { body: "{}" }) })).status;
+  }, [path, method]);
+  expect(await status(`/_/api/v1/databases/${database}/events?store=s`)).toBe(200);
+  expect(await status(`/_/api/v1/databases/${database}/events?store=s`, "POST")).toBe(403);
+  expect(await status(`/_/api/v1/databases/${database}/events/stores`)).toBe(403);
+  expect(await status(`/_/api/v1/databases/${database}/records/owners`)).toBe(403);
+  expect(await status(`/_/api/v1/databases/${database}/rpc/anything`)).toBe(403);
+  // Of an organisation that one is not in, nothing is seen.
+  const other = await call(hub, "Signup", { email: "eve@example.com", password: "a third password" });
+  const own = await call(hub, "CreateDatabase", { name: "own" }, other.sessionToken);
+  expect(await status(`/_/api/v1/databases/${own.id}/events?store=s`)).toBe(404);
+  expect((await call(hub, "QueryDatabase", { database, sql: "SELECT 1" }, other.sessionToken)).status).toBe(404);
+  expect((await call(hub, "ListTables", { database }, other.sessionToken)).status).toBe(404);
+  expect((await call(hub, "QueryDatabase", { database, sql: "SELECT 1" }, sessionToken)).status).toBe(200);
+});
+
+test("records show who wrote each field, and a list tells what every database holds", async () => {
+  const { token, database } = await team();
+  const ask = await writer(token, database);
+  await ask("PUT", "records/app/notes/n1", { text: HOSTILE, stars: 3 });
+  await ask("PATCH", "records/app/notes/n1", { stars: 4 });
+  await ask("PUT", "records/app/notes/n2", { text: "two" });
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await page.getByRole("cell", { name: "records" }).waitFor();
+  const { databases } = await call(hub, "ListDatabases", {}, token);
+  const one = await call(hub, "GetDatabase", { database }, token);
+  expect([databases[0].seq, databases[0].lanes]).toEqual([one.seq, one.lanes]);
+  await at(page, database, "records");
+  await page.getByRole("link", { name: "app / notes" }).click();
+  await page.getByRole("cell", { name: HOSTILE }).waitFor();
+  expect(await page.evaluate(() => (window as { hit?: number }).hit)).toBeUndefined();
+  await page.getByRole("button", { name: "Open record n1" }).click();
+  const record = page.getByRole("region", { name: "Fields of n1" });
+  await record.getByRole("cell", { name: "stars" }).waitFor();
+  expect(await record.getByRole("row").filter({ hasText: "stars" }).locator("td").nth(1).textContent()).toBe("4");
+  await page.getByText(/History, \d+ entr/).click();
+  // What is written meanwhile is seen by itself.
+  await ask("PATCH", "records/app/notes/n1", { stars: 5 });
+  await expect.poll(() => record.getByRole("row").filter({ hasText: "stars" }).locator("td").nth(1).textContent(), { timeout: 8000 }).toBe("5");
+});
+
+test("ops: an entity, and a conflict that is decided", async () => {
+  const { token, database } = await team();
+  const ask = await writer(token, database);
+  await ask("POST", "ops/append", { ops: [{ entity: "task/1", create: { type: "task" } }] }).catch(() => undefined);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "ops");
+  await page.getByRole("heading", { name: "Entities" }).waitFor();
+});
+
+test("the operator sees backups and numbers with the token, which is stored nowhere", async () => {
+  await team();
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await page.keyboard.press("g");
+  await page.keyboard.press("h");
+  await page.getByLabel("Operator token").fill("fy_op_wrong");
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByRole("alert").waitFor();
+  await page.getByLabel("Operator token").fill(readFileSync(join(hub.data, "operator.token"), "utf8").trim());
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByText("This hub keeps no backups").waitFor();
+  await page.getByRole("img", { name: /^Memory: [\d.]+ .iB now/ }).waitFor();
+  expect(await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length])).toEqual(["", 0, 0]);
+  await accessible(page, "hub");
+  await page.reload();
+  await page.getByLabel("Operator token").waitFor();
+});
+
+for (const [width, height] of [[390, 844], [1280, 800]] as const) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    test(`data at ${width}×${height}, ${colorScheme}: nothing but tables is wider, and axe finds nothing serious`, async () => {
+      const { token, database } = await team();
+      const file = await pushed("file", MANY, token);
+      const ask = await writer(token, database);
+      await ask("POST", "events?store=s", { events: [{ name: "noteAdded", args: { text: "hello ".repeat(40) } }] });
+      await ask("PUT", "records/app/notes/n1", { text: HOSTILE, stars: 3 });
+      const page = await open({ viewport: { width, height }, colorScheme });
+      await fill(page, ADMIN, "Sign in");
+      for (const [id, parts, name, shown] of [
+        [file, ["tables", "many"], "table", "100 rows"], [file, ["sql"], "sql", "Nothing can be written here"],
+        [database, ["tables"], "tables-of-hub", "own"],
+        [database, ["records", "-", "app", "notes", "n1"], "records", "Taken in|No records are yours"], [database, ["log", "s"], "log", "noteAdded"],
+        [database, ["ops"], "ops", "Entities"], [database, ["functions"], "functions", "Nothing is deployed"],
+      ] as const) {
+        await at(page, id, ...parts);
+        await page.locator("main").getByText(new RegExp(shown)).first().waitFor();
+        if (name === "sql") {
+          await page.getByRole("button", { name: "Run" }).click();
+          await page.getByText(/rows in/).waitFor();
+        }
+        await shot(page, `${name}-${width}-${colorScheme}`);
+        await accessible(page, name);
+      }
+      await page.goto(`${hub.url}/_/hub`);
+      await page.getByLabel("Operator token").fill(readFileSync(join(hub.data, "operator.token"), "utf8").trim());
+      await page.getByRole("button", { name: "Open" }).click();
+      await page.getByText("This hub keeps no backups").waitFor();
+      await shot(page, `hub-${width}-${colorScheme}`);
+      await accessible(page, "hub");
+    });
+  }
+}
