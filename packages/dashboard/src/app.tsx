@@ -84,7 +84,7 @@ function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn:
       )}
       {help && <Help onClose={() => setHelp(false)} />}
       <main>
-        {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} rest={route.slice(3)} org={org} role={role} />}
+        {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} rest={route.slice(3)} orgs={orgs} />}
         {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
         {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
         {page === "audit" && <AuditPage key={org} org={org} role={role} />}

@@ -1,5 +1,7 @@
 /** JSON whose long integers keep their digits. */
 
+import type { Cell } from "./ui/cells.tsx";
+
 type Source = { source?: string };
 type Raw = { rawJSON?: (text: string) => unknown };
 
@@ -11,6 +13,10 @@ export function exactJson(text: string): unknown {
     typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "") ? rawJSON(context!.source!) : value;
   return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
 }
+
+/** A value of JSON as it stands in a row: a text as itself, what holds others in one line. */
+export const cellOf = (value: unknown): Cell =>
+  value === null || typeof value === "string" || typeof value === "number" ? value : shown(value);
 
 /** A value of JSON in one line. */
 export const shown = (value: unknown): string => JSON.stringify(value) ?? "";

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { rpc, type Database } from "../api.ts";
+import { rpc, type Database, type Org } from "../api.ts";
 import { go } from "../route.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Copy, Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
@@ -29,11 +29,11 @@ const TABS = [
   { path: "events", name: "Event stores", adminOnly: true },
 ];
 
-export function DatabasePage({ id, tab, rest, org, role }: { id: string; tab: string; rest: string[]; org: string; role: string }) {
+export function DatabasePage({ id, tab, rest, orgs }: { id: string; tab: string; rest: string[]; orgs: Org[] }) {
   const database = useLoad(id, (signal) => rpc<Database>("GetDatabase", { database: id }, signal), LIVE_MS);
   const found = database.value;
-  const own = found?.orgId === org;
-  const admin = own && role === "admin";
+  const role = orgs.find((one) => one.id === found?.orgId)?.role ?? "";
+  const admin = role === "admin";
   if (!found) {
     return database.error
       ? <><h1>Database</h1><Refused error={database.error} again={database.again} /><Link to={["databases"]}>All databases</Link></>
@@ -51,14 +51,14 @@ export function DatabasePage({ id, tab, rest, org, role }: { id: string; tab: st
         ))}
       </nav>
       <Refused error={database.error} again={database.again} />
-      {tab === "" && <Overview database={found} role={own ? role : ""} again={database.again} />}
+      {tab === "" && <Overview database={found} role={role} again={database.again} />}
       {tab === "tables" && <TablesTab database={found} name={rest[0] ?? ""} />}
       {tab === "sql" && <SqlTab database={found} />}
-      {tab === "records" && <RecordsTab database={found} role={own ? role : ""} rest={rest} />}
-      {tab === "log" && <LogTab database={found} store={rest[0] ?? ""} role={own ? role : ""} />}
-      {tab === "ops" && <OpsTab database={found} role={own ? role : ""} rest={rest} />}
+      {tab === "records" && <RecordsTab database={found} role={role} rest={rest} />}
+      {tab === "log" && <LogTab database={found} store={rest[0] ?? ""} role={role} />}
+      {tab === "ops" && <OpsTab database={found} role={role} rest={rest} />}
       {tab === "functions" && <FunctionsTab database={found} />}
-      {tab === "tokens" && <TokensTab database={found} role={own ? role : ""} />}
+      {tab === "tokens" && <TokensTab database={found} role={role} />}
       {tab === "keys" && <KeysTab database={found} />}
       {tab === "events" && <EventsTab database={found} />}
     </>

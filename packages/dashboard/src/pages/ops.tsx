@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { write } from "../act.ts";
 import { get, type Database } from "../api.ts";
-import { exactJson, shown } from "../exact.ts";
+import { cellOf, exactJson, shown } from "../exact.ts";
 import { go } from "../route.ts";
 import { Value } from "../ui/cells.tsx";
 import { useAction, useLoad } from "../ui/load.ts";
@@ -65,7 +65,7 @@ function One({ path, name, onClose }: { path: string; name: string; onClose: () 
   const entity = useLoad(`${path} ${name}`, (signal) => get<Entity>(`${path}/entity?entity=${encodeURIComponent(name)}`, signal, exactJson), LIVE_MS);
   const found = entity.value;
   const rows = found ? [
-    ...Object.entries(found.fields).map(([field, value]) => ({ field, kind: "field", value: shown(value) })),
+    ...Object.entries(found.fields).map(([field, value]) => ({ field, kind: "field", value: cellOf(value) })),
     ...Object.entries(found.text).map(([field, value]) => ({ field, kind: "text", value })),
     ...Object.entries(found.links).map(([field, value]) => ({ field, kind: "links", value: value.join(", ") })),
   ] : [];
@@ -97,7 +97,7 @@ function Conflicts({ database, path, role }: { database: Database; path: string;
   const conflicts = found.value?.conflicts ?? [];
   if (!found.error && !action.error && conflicts.length === 0) return null;
   const side = (one: Side | null, name: string) => one
-    ? <><Value cell={shown(one.value)} name={name} /> <small>{one.origin} <code>{one.hlc}</code></small></>
+    ? <><Value cell={cellOf(one.value)} name={name} /> <small>{one.origin} <code>{one.hlc}</code></small></>
     : <span className="faint">deleted</span>;
   return (
     <>

@@ -1,9 +1,9 @@
 import { useState } from "react";
 import { write } from "../act.ts";
 import { get, type Database } from "../api.ts";
-import { exactJson, shown } from "../exact.ts";
+import { cellOf, exactJson, shown } from "../exact.ts";
 import { go } from "../route.ts";
-import { Value, type Cell } from "../ui/cells.tsx";
+import { Value } from "../ui/cells.tsx";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Empty, Link, Refused, Table, Time } from "../ui/parts.tsx";
 import { number } from "../ui/words.ts";
@@ -23,9 +23,6 @@ const OWN = "-";
 
 /** When the hub took it in: its clock counts nanoseconds. */
 const unix = (cts: string): number => Number(BigInt(cts) / 1_000_000n) / 1000;
-
-/** A value of a record as one of SQLite's. */
-const cell = (value: unknown): Cell => (value === null || typeof value === "string" || typeof value === "number" ? value : shown(value));
 
 export function RecordsTab({ database, role, rest }: { database: Database; role: string; rest: string[] }) {
   const [owner = OWN, app = "", collection = "", record = ""] = rest;
@@ -98,7 +95,7 @@ function Records(props: { path: string; of: string; app: string; collection: str
       {records.length > 0 && (
         <Table label={`Records of ${props.collection}`} rows={records} rowKey={(one) => one.id} columns={[
           { head: "Id", cell: (one) => <button type="button" className="value" aria-label={`Open record ${one.id}`} onClick={() => props.onOpen(one.id)}>{one.id}</button> },
-          ...fields.slice(0, FIELDS_MAX).map((field) => ({ head: field, cell: (one: Brief) => field in one.data ? <Value cell={cell(one.data[field])} name={field} /> : null })),
+          ...fields.slice(0, FIELDS_MAX).map((field) => ({ head: field, cell: (one: Brief) => field in one.data ? <Value cell={cellOf(one.data[field])} name={field} /> : null })),
           ...(fields.length > FIELDS_MAX ? [{ head: "…", cell: (one: Brief) => <Value cell={shown(one.data)} name={one.id} /> }] : []),
           { head: "Taken in", number: true, cell: (one) => <Time unix={unix(one.cts)} /> },
         ]} />
@@ -126,7 +123,7 @@ function One({ path, of, id, onClose }: { path: string; of: string; id: string; 
       {found && (
         <Table label={`Fields of ${id}`} rows={Object.keys(found.fields)} rowKey={(field) => field} columns={[
           { head: "Field", cell: (field) => field },
-          { head: "Value", cell: (field) => field in found.data ? <Value cell={cell(found.data[field])} name={field} /> : <span className="faint">none</span> },
+          { head: "Value", cell: (field) => field in found.data ? <Value cell={cellOf(found.data[field])} name={field} /> : <span className="faint">none</span> },
           { head: "Written", cell: (field) => <Moment text={found.fields[field]!.at} /> },
           { head: "By", cell: (field) => <code>{found.fields[field]!.writer}</code> },
         ]} />
@@ -170,8 +167,8 @@ function Conflicts({ database, path, of, role }: { database: Database; path: str
       <Table label="Open conflicts" rows={conflicts} rowKey={(one) => String(one.id)} columns={[
         { head: "Record", cell: (one) => <>{one.app} / {one.collection} / {one.record}</> },
         { head: "Field", cell: (one) => one.field || <span className="faint">the whole record</span> },
-        { head: "Stands", cell: (one) => <><Value cell={cell(one.winner.value)} name="what stands" /> <small>{one.winner.by} <Moment text={one.winner.at} /></small></> },
-        { head: "Lost", cell: (one) => <><Value cell={cell(one.loser.value)} name="what lost" /> <small>{one.loser.by} <Moment text={one.loser.at} /></small></> },
+        { head: "Stands", cell: (one) => <><Value cell={cellOf(one.winner.value)} name="what stands" /> <small>{one.winner.by} <Moment text={one.winner.at} /></small></> },
+        { head: "Lost", cell: (one) => <><Value cell={cellOf(one.loser.value)} name="what lost" /> <small>{one.loser.by} <Moment text={one.loser.at} /></small></> },
         { head: "", cell: (one) => role !== "viewer" && role !== "" && (
           <span className="confirm">
             <button type="button" disabled={action.busy} onClick={() => void resolve(one.id, "winner")}>Keep what stands</button>

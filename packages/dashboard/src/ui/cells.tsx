@@ -43,7 +43,7 @@ export function Value({ cell, name, whole }: { cell: Cell; name: string; whole?:
   const shown = isBlob ? `${bytes(size)} ${text.slice(0, 16)}${size > 8 ? "…" : ""}` : `${text.slice(0, SHOWN_MAX).replaceAll("\n", "⏎")}…`;
   return (
     <>
-      <button type="button" className="value" aria-label={`Show all of ${name}`} onClick={() => setOpen(true)}>
+      <button type="button" className="value" title={`Show all of ${name}`} onClick={() => setOpen(true)}>
         {isBlob && <span className="faint">blob </span>}{shown}
       </button>
       {open && <Whole cell={cell} name={name} whole={whole} onClose={() => setOpen(false)} />}
