@@ -5,6 +5,7 @@ mod api_keys;
 mod byte_budgets;
 mod certificates;
 mod connections;
+mod console;
 mod cors;
 mod database_kind_audit;
 mod databases;

@@ -10,7 +10,8 @@ import { expect, test } from "vitest";
 import { binary, call } from "./hub.ts";
 import { accessible, ADMIN, fill, HOSTILE, hub, open, shot, team, useBrowser, VIEWER, writer } from "./page.ts";
 
-useBrowser();
+// A thousand databases are made at once.
+useBrowser("--rate-limit-scale", "0");
 
 /** A file that SQL makes, pushed as the database `name` of whoever holds `session`. */
 async function pushed(name: string, sql: string, session: string): Promise<string> {
@@ -196,6 +197,88 @@ test("records show who wrote each field, and a list tells what every database ho
   // What is written meanwhile is seen by itself.
   await ask("PATCH", "records/app/notes/n1", { stars: 5 });
   await expect.poll(() => record.getByRole("row").filter({ hasText: "stars" }).locator("td").nth(1).textContent(), { timeout: 8000 }).toBe("5");
+});
+
+test("records: what lost stands beside what won, and is taken", async () => {
+  const { token, database } = await team();
+  const ask = await writer(token, database);
+  const push = (clientId: string, since: string, op: string, value: string, at: string) => ask("POST", "records/changes", {
+    app: "app", since, changes: [{ collection: "notes", id: "n1", op, fields: { title: { value, at } } }],
+  }, { "X-Client-Id": clientId });
+  const { cursor } = await push("a", "", "insert", "first", "2026-01-01T10:00:00Z");
+  await push("b", "", "update", "of b", "2026-01-01T10:00:05Z");
+  await push("a", cursor, "update", "of a", "2026-01-01T10:00:04Z");
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "records", "-", "app", "notes", "n1");
+  const conflicts = page.getByRole("region", { name: "Open conflicts" });
+  const lost = conflicts.getByRole("row").filter({ hasText: "of a" });
+  expect(await lost.locator("td").nth(2).textContent()).toContain("of b");
+  await shot(page, "records-conflict");
+  await accessible(page, "records");
+  await lost.getByRole("button", { name: "Take what lost" }).click();
+  await lost.waitFor({ state: "detached" });
+  await page.getByRole("region", { name: "Fields of n1" }).getByRole("cell", { name: "of a" }).waitFor();
+});
+
+test("values of a megabyte and more are told of, and the others shown", async () => {
+  const { token } = await team();
+  const database = await pushed("file", "CREATE TABLE t(id INTEGER PRIMARY KEY, x, y); INSERT INTO t VALUES (1, zeroblob(1500000), 'beside'), (2, 'short', 'b');", token);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "tables", "t");
+  await page.getByRole("cell", { name: "beside" }).waitFor();
+  expect([await cells(page, 0), await cells(page, 1)]).toEqual([
+    ["1", "(1500000 bytes, too long to be read here)", "beside"], ["2", "short", "b"],
+  ]);
+});
+
+test("a hub that is slow, refuses or is gone says so, and the page goes on by a click", async () => {
+  const { token } = await team();
+  const database = await pushed("file", MANY, token);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  let answer: "slow" | "cut" | "refuse" | "right" = "slow";
+  let release = () => {};
+  await page.route("**/QueryDatabase", async (route) => {
+    if (answer === "cut") return route.abort();
+    if (answer === "refuse") return route.fulfill({ status: 503, headers: { "x-request-id": "r-1" }, json: { code: "unavailable", message: "the hub is busy" } });
+    if (answer === "slow") await new Promise<void>((resolve) => (release = resolve));
+    return route.continue();
+  });
+  await at(page, database, "tables", "many");
+  await page.getByText("Reading…").waitFor();
+  expect(await page.locator("[aria-busy=true]").count()).toBeGreaterThan(0);
+  release();
+  await page.getByText("100 rows").waitFor();
+  answer = "cut";
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.getByText("The hub does not answer").waitFor();
+  answer = "refuse";
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("the hub is busy").waitFor();
+  await page.getByText("r-1").waitFor();
+  answer = "right";
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("cell", { name: "name 101" }).waitFor();
+  expect(await page.getByRole("alert").count()).toBe(0);
+});
+
+test("a thousand databases are shown page by page, and found by how their names begin", async () => {
+  const { token } = await team();
+  for (let from = 0; from < 1000; from += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, at) => call(hub, "CreateDatabase", { name: `app-${from + at}` }, token)));
+  }
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await page.getByText("200 are shown.").waitFor();
+  await page.getByRole("button", { name: "More" }).click();
+  await page.getByText("400 are shown.").waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("app-99");
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(11);
+  await page.getByLabel("Filter by name").fill("nothing-so");
+  await page.getByText("No name begins with").waitFor();
 });
 
 test("ops: conflicts are shown side by side and decided by those who may write", async () => {

@@ -84,8 +84,8 @@ export async function team(): Promise<{ token: string; database: string; org: st
 /** A token that may do all, and a request to the database that it opens. */
 export async function writer(token: string, database: string) {
   const made = await call(hub, "IssueSyncToken", { databaseId: database, ops: ["read", "write", "admin"], ttlSeconds: 600 }, token);
-  return async (method: string, path: string, body?: unknown): Promise<any> => {
-    const headers = { Authorization: `Bearer ${made.token}`, "Content-Type": "application/json" };
+  return async (method: string, path: string, body?: unknown, more: Record<string, string> = {}): Promise<any> => {
+    const headers = { Authorization: `Bearer ${made.token}`, "Content-Type": "application/json", ...more };
     const answer = await fetch(`${hub.url}/v1/databases/-/${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);

@@ -5,7 +5,7 @@ import { cellOf, exactJson, shown } from "../exact.ts";
 import { go } from "../route.ts";
 import { Value } from "../ui/cells.tsx";
 import { useAction, useLoad } from "../ui/load.ts";
-import { Empty, Link, Refused, Table } from "../ui/parts.tsx";
+import { Empty, Link, Refused, Table, Time } from "../ui/parts.tsx";
 import { LIVE_MS } from "./databases.tsx";
 
 type Entry = { entity: string; type: unknown; deleted: boolean };
@@ -15,6 +15,9 @@ type Conflict = { id: string; entity: string; field: string; reason: string; los
 type Waiting = Record<string, unknown> & { id: string };
 
 const PAGE = 200;
+
+/** The clock of an op begins with its milliseconds, twelve hexadecimal digits. */
+const hlcUnix = (hlc: string): number => Math.floor(parseInt(hlc.slice(0, 12), 16) / 1000);
 
 export function OpsTab({ database, role, rest }: { database: Database; role: string; rest: string[] }) {
   const path = `/v1/databases/${database.id}/ops`;
@@ -97,7 +100,7 @@ function Conflicts({ database, path, role }: { database: Database; path: string;
   const conflicts = found.value?.conflicts ?? [];
   if (!found.error && !action.error && conflicts.length === 0) return null;
   const side = (one: Side | null, name: string) => one
-    ? <><Value cell={cellOf(one.value)} name={name} /> <small>{one.origin} <code>{one.hlc}</code></small></>
+    ? <div className="side"><Value cell={cellOf(one.value)} name={name} /><small title={one.hlc}><code>{one.origin}</code> <Time unix={hlcUnix(one.hlc)} /></small></div>
     : <span className="faint">deleted</span>;
   return (
     <>

@@ -167,8 +167,8 @@ function Conflicts({ database, path, of, role }: { database: Database; path: str
       <Table label="Open conflicts" rows={conflicts} rowKey={(one) => String(one.id)} columns={[
         { head: "Record", cell: (one) => <>{one.app} / {one.collection} / {one.record}</> },
         { head: "Field", cell: (one) => one.field || <span className="faint">the whole record</span> },
-        { head: "Stands", cell: (one) => <><Value cell={cellOf(one.winner.value)} name="what stands" /> <small>{one.winner.by} <Moment text={one.winner.at} /></small></> },
-        { head: "Lost", cell: (one) => <><Value cell={cellOf(one.loser.value)} name="what lost" /> <small>{one.loser.by} <Moment text={one.loser.at} /></small></> },
+        { head: "Stands", cell: (one) => <div className="side"><Value cell={cellOf(one.winner.value)} name="what stands" /><small><code>{one.winner.by}</code> <Moment text={one.winner.at} /></small></div> },
+        { head: "Lost", cell: (one) => <div className="side"><Value cell={cellOf(one.loser.value)} name="what lost" /><small><code>{one.loser.by}</code> <Moment text={one.loser.at} /></small></div> },
         { head: "", cell: (one) => role !== "viewer" && role !== "" && (
           <span className="confirm">
             <button type="button" disabled={action.busy} onClick={() => void resolve(one.id, "winner")}>Keep what stands</button>

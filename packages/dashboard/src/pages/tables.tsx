@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { rpc, type Database } from "../api.ts";
 import { query, quoted, type Found } from "../query.ts";
 import type { Cell } from "../ui/cells.tsx";
@@ -81,9 +81,13 @@ type Filter = { column: string; test: Test; text: string };
 type Place = { after?: Cell[]; before?: Cell[]; last?: boolean; offset: number };
 const FIRST: Place = { offset: 0 };
 
-/** The statement of a page; its key stands in the last columns. */
-export function pageOf(table: TableInfo, filter: Filter | undefined, place: Place): { sql: string; params: Cell[] } {
-  const columns = (table.columns ?? []).map(quoted);
+/** The longest value that a statement may read. */
+const READ_MAX_BYTES = 1_000_000;
+
+/** The statement of a page; its key stands in the last columns. `hasLong`: some values are longer than may be read. */
+export function pageOf(table: TableInfo, filter: Filter | undefined, place: Place, hasLong: boolean): { sql: string; params: Cell[] } {
+  const told = (column: string) => `CASE WHEN octet_length(${column}) > ${READ_MAX_BYTES} THEN '(' || octet_length(${column}) || ' bytes, too long to be read here)' ELSE ${column} END`;
+  const columns = (table.columns ?? []).map(quoted).map((column) => (hasLong ? told(column) : column));
   const key = (table.key ?? []).map(quoted);
   const params: Cell[] = [];
   const bound = (value: Cell) => `?${params.push(value)}`;
@@ -95,7 +99,7 @@ export function pageOf(table: TableInfo, filter: Filter | undefined, place: Plac
     const either = (sign: string) => (isNumeric ? `(${column} ${sign} CAST(${text} AS NUMERIC) AND typeof(${column}) IN ('integer', 'real'))` : `${column} ${sign} ${text}`);
     where.push({
       equals: isNumeric ? `(${column} = ${text} OR ${column} = CAST(${text} AS NUMERIC))` : `${column} = ${text}`,
-      contains: `instr(lower(CAST(${column} AS TEXT)), lower(${text})) > 0`,
+      contains: `octet_length(${column}) <= ${READ_MAX_BYTES} AND instr(lower(CAST(${column} AS TEXT)), lower(${text})) > 0`,
       least: either(">="), most: either("<="), null: `${column} IS NULL`, any: `${column} IS NOT NULL`,
     }[filter.test]);
   }
@@ -116,8 +120,13 @@ function Contents({ database, table }: { database: Database; table: TableInfo })
   const [text, setText] = useState("");
   const [filter, setFilter] = useState<Filter>();
   const [place, setPlace] = useState<Place>(FIRST);
-  const statement = pageOf(table, filter, place);
+  const [hasLong, setHasLong] = useState(false);
+  const statement = pageOf(table, filter, place, hasLong);
   const page = useLoad(`${database.id} ${statement.sql} ${JSON.stringify(statement.params)}`, (signal) => query(database.id, statement, signal));
+  const isTooLong = page.error?.message.startsWith("string or blob too big") ?? false;
+  useEffect(() => {
+    if (isTooLong) setHasLong(true);
+  }, [isTooLong]);
   const found = page.value;
   // One more than a page was asked for, to know whether there are more.
   const asked = found?.rows ?? [];
@@ -160,7 +169,7 @@ function Contents({ database, table }: { database: Database; table: TableInfo })
         <button type="submit" disabled={columns.length === 0}>Filter</button>
         {filter && <button type="button" onClick={() => apply(undefined)}>All rows</button>}
       </form>
-      <Refused error={page.error} again={page.again} />
+      {!(isTooLong && !hasLong) && <Refused error={page.error} again={page.again} />}
       {!found && !page.error && <p className="faint" aria-busy="true">Reading…</p>}
       {found && rows.length === 0 && <Empty>{found.stoppedBy ? stoppedText(found) : filter ? "No row passes the filter." : isFirst ? "The table has no rows." : "No rows here."}</Empty>}
       {rows.length > 0 && <Rows label={`Rows of ${table.name}`} columns={columns} types={table.columnTypes ?? []} rows={rows} whole={whole} />}
