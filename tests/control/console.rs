@@ -55,7 +55,7 @@ fn whoever_belongs_to_the_organisation_looks_and_nobody_else() {
         refused(answer, "not_found");
     }
     let other = team.admin.create_database("other");
-    for caveat in ["op=write", "model=records", "tbl=a", "fn=a"] {
+    for caveat in ["op=write", "model=records", "tbl=a", "fn=a", "bpd=1000000"] {
         let narrowed = Session { token: attenuate(&team.admin.token, &[caveat]), ..team.admin.clone() };
         refused(query(&narrowed, &team.database, "SELECT 1"), "permission_denied");
         refused(narrowed.ferry("ListTables", &json!({"database": team.database})), "permission_denied");

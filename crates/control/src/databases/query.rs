@@ -1,5 +1,6 @@
 //! A member looks into a database (OPR-57).
 
+use ferry_auth::Caveat;
 use ferry_types::{Error, Model, Op, Reason, Result};
 use serde_json::json;
 
@@ -30,14 +31,16 @@ impl LookInto<'_> {
     pub fn run(self, db: &ControlDb) -> Result<DatabaseEntry> {
         let Self { caller, database } = self;
         let (entry, _) = resolve_database(db, caller, database)?;
-        let restrictions = &caller.restrictions;
-        if restrictions.database_id.is_some_and(|named| named != entry.id) {
+        if caller.restrictions.database_id.is_some_and(|named| named != entry.id) {
             return Err(database_not_found());
         }
-        let reads_all = restrictions.models.contains(Model::Pages)
-            && restrictions.ops.contains(Op::Read)
-            && restrictions.table_prefixes.is_empty()
-            && restrictions.function_prefixes.is_empty();
+        let reads_all = caller.caveats.iter().all(|caveat| match caveat {
+            Caveat::Exp(_) | Caveat::Nbf(_) | Caveat::Ip(_) | Caveat::Db(_) => true,
+            Caveat::Op(ops) => ops.contains(Op::Read),
+            Caveat::Model(models) => models.contains(Model::Pages),
+            // What is found is not told apart by tables, and not charged.
+            Caveat::Tbl(_) | Caveat::Fn(_) | Caveat::Bpd(_) => false,
+        });
         if !reads_all {
             let message = "this session is narrowed by caveats to less than the whole database: log in";
             return Err(Error::new(Reason::PermissionDenied, message));
