@@ -82,6 +82,43 @@ fn a_whole_data_directory_is_found_out_by_the_cursor() {
     assert_eq!(log.matches("does not continue").count(), 1, "told once: {log}");
 }
 
+// The op at the cursor was stored again, under its old number, behind another one than before: its id proves nothing.
+// Verifies: OPS-32
+#[test]
+fn a_cursor_is_proven_by_when_its_op_was_stored() {
+    let mut ops = Ops::new();
+    ops.accepted(A, &[write(1)]);
+    ops.place.hub.stop();
+    let dir = ops.place.hub.data_dir();
+    let backup = tempfile::tempdir().unwrap();
+    copy_folder(&dir, backup.path());
+    let mut ops = ops.restarted();
+    ops.accepted(A, &[write(2)]);
+    let push = |ops: &Ops, n| {
+        let body = json!({"origin": A, "stamps": true, "ops": [write(n)]}).to_string();
+        text(&ops.v1("POST", "", &body).json()["stamp"])
+    };
+    let cursor = "?after_seq=3&after_id=op-a-00003";
+    let told = push(&ops, 3);
+    assert!(ops.page(cursor)["next_stamp"].is_null(), "who does not ask is told no stamp");
+    let page = ops.page("?after_seq=1&after_stamp=");
+    assert_eq!((&page["next"], &page["next_stamp"]), (&json!(3), &json!(told)));
+    let proven = format!("{cursor}&after_stamp={told}");
+    assert_eq!(ops.page(&proven)["next_stamp"], *told);
+    let header = ops.v1("GET", "/snapshot", "").text();
+    let header: Value = serde_json::from_str(header.lines().next().unwrap()).unwrap();
+    assert_eq!(header["next_stamp"], *told);
+    ops.place.hub.stop();
+    put_back(backup.path(), &dir);
+    let ops = ops.restarted();
+    ops.accepted(A, &[write(7)]);
+    let anew = push(&ops, 3);
+    assert_ne!(anew, told);
+    assert_eq!(error(&ops, &proven).1["code"], "log_diverged");
+    assert_eq!(ops.page(&format!("{cursor}&after_stamp={anew}"))["ops"], json!([]));
+    assert_eq!(ops.page(cursor)["ops"], json!([]), "an older spoke is taken at its word");
+}
+
 // Verifies: OPS-30, OPS-33
 #[test]
 fn an_empty_hub_at_the_same_url_says_that_it_is_another_one() {

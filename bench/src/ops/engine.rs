@@ -97,6 +97,7 @@ impl Log {
             let wanted = OpsPull {
                 after,
                 after_id: None,
+                after_stamp: None,
                 limit: 5_000,
                 bytes: 1 << 20,
                 skip: &skip,

@@ -128,7 +128,7 @@ impl ExchangeRun<'_> {
                     Err(error) => return garbled(error),
                 },
                 SpokeRequest::Push(_) => match read_answer::<PushResults>(&body) {
-                    Ok(pushed) => exchange.pushed(sql, &head, &pushed.results, step)?,
+                    Ok(pushed) => exchange.pushed(sql, &head, &pushed, step)?,
                     Err(error) => return garbled(error),
                 },
                 SpokeRequest::Missing(_) => match read_answer::<MissingIds>(&body) {

@@ -379,6 +379,7 @@ fn push_body(push: &SpokePush) -> Bytes {
         origin: push.origin,
         hub_id: push.hub_id.as_deref().map(Into::into),
         epoch: push.epoch.as_deref().map(Into::into),
+        stamps: true,
         ops: push.ops.iter().map(String::as_str).collect(),
     };
     body.encode().into()

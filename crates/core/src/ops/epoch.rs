@@ -7,6 +7,7 @@ use super::{
     meta::{self, LogMeta, MetaKey},
     row,
     schema::{self, DERIVED},
+    stamp,
 };
 use crate::sql::Sql;
 
@@ -24,6 +25,8 @@ pub struct CursorClaim<'a> {
     pub after: OpSeq,
     /// The id of the op with that number.
     pub after_id: Option<&'a str>,
+    /// The stamp that the log gave that op (see [`stamp`]); `None` or empty: not known.
+    pub after_stamp: Option<&'a str>,
 }
 
 /// Why a cursor is none of this log.
@@ -80,15 +83,28 @@ pub fn prove_cursor<S: Sql>(
     if claim.after < meta.floor {
         return Ok(Err(LogRefusal::SnapshotRequired { floor: meta.floor }));
     }
-    let Some(id) = claim.after_id.filter(|id| !id.is_empty() && claim.after > OpSeq(0)) else {
-        return Ok(Ok(()));
-    };
-    let is_there = sql.first(AT, &[claim.after.into()], |row| Ok(row.text(0)? == id))? == Some(true);
-    if is_there {
+    if claim.after == OpSeq(0) {
         return Ok(Ok(()));
     }
-    let dropped = sql.first(DROPPED, &[id.into()], |row| Ok(row::seq_of(row.integer(0)?)?))?;
-    Ok(if dropped == Some(claim.after) { Ok(()) } else { Err(LogRefusal::Diverged) })
+    let is_proven = match claim.after_id.filter(|id| !id.is_empty()) {
+        Some(id) => is_or_was_at(sql, claim.after, id)?,
+        None => true,
+    };
+    let is_proven = is_proven
+        && match claim.after_stamp.filter(|stamp| !stamp.is_empty()) {
+            // A log that was put back may have got the op again, under the same number, behind others than before.
+            Some(claimed) => stamp::at(sql, claim.after)?.is_none_or(|known| known == claimed),
+            None => true,
+        };
+    Ok(if is_proven { Ok(()) } else { Err(LogRefusal::Diverged) })
+}
+
+/// Whether the op `id` has this number, or was dropped with it.
+fn is_or_was_at<S: Sql>(sql: &S, seq: OpSeq, id: &str) -> Result<bool, S::Error> {
+    if sql.first(AT, &[seq.into()], |row| Ok(row.text(0)? == id))? == Some(true) {
+        return Ok(true);
+    }
+    Ok(sql.first(DROPPED, &[id.into()], |row| Ok(row::seq_of(row.integer(0)?)?))? == Some(seq))
 }
 
 /// Gives the log of a copy of the store, if there is one, an identity of its own: two logs that diverge never share one.
@@ -113,7 +129,7 @@ pub fn begin_epoch<S: Sql>(sql: &S, epoch: &str, policy: EpochPolicy) -> Result<
         for table in DERIVED.iter().chain(&["_ferry_ops", "_ferry_op_seen"]) {
             sql.execute(&format!("DELETE FROM {table}"), &[])?;
         }
-        for key in [MetaKey::Head, MetaKey::Floor, MetaKey::PurgeHlc] {
+        for key in [MetaKey::Head, MetaKey::Floor, MetaKey::FloorStamp, MetaKey::PurgeHlc] {
             meta::remove(sql, key)?;
         }
     }

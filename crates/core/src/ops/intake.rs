@@ -16,6 +16,7 @@ use super::{
     pushing::{Clocks, PushLimits, PushedOps, Pushing},
     quarantine::{self, SetAside},
     row::{self, Arrival},
+    stamp,
 };
 use crate::sql::{Sql, Value};
 
@@ -399,6 +400,7 @@ impl<'a, S: Sql> Intake<'a, S> {
         self.pushed.head = self.head;
         self.pushed.is_whole = !self.has_failed;
         if !self.stored.is_empty() {
+            self.pushed.stamp = Some(stamp::of(self.clock.now, self.commit));
             self.pushed.effect = Some(OpsEffect { head: self.head, ops: self.stored });
         }
         Ok(self.pushed)

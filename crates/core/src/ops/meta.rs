@@ -25,6 +25,8 @@ pub enum MetaKey {
     Head,
     /// Highest number whose op was dropped (OPS-41).
     Floor,
+    /// The stamp of the op that had this number.
+    FloorStamp,
     /// Unknown ops below are not taken (OPS-43).
     PurgeHlc,
     /// The clock of this store's own ops.
@@ -37,6 +39,10 @@ pub enum MetaKey {
     Compacted,
     /// Digest of the credential that a spoke was let in with, or not.
     Credential,
+    /// The stamp of the op that a spoke's cursor stands at.
+    CursorStamp,
+    /// The hub did not take an op that a spoke relayed, for want of rights.
+    RelayRefused,
     /// A spoke's store was a hub's: the next hub is given all of it.
     Served,
 }
@@ -51,12 +57,15 @@ impl MetaKey {
             Self::Policy => "policy",
             Self::Head => "head",
             Self::Floor => "floor",
+            Self::FloorStamp => "floor_stamp",
             Self::PurgeHlc => "purge_hlc",
             Self::Hlc => "hlc",
             Self::Origin => "origin",
             Self::Compacting => "compacting",
             Self::Compacted => "compacted_ms",
             Self::Credential => "credential",
+            Self::CursorStamp => "cursor_stamp",
+            Self::RelayRefused => "relay_refused",
             Self::Served => "served",
         }
     }

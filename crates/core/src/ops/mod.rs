@@ -26,6 +26,7 @@ pub mod schema;
 pub mod shim;
 pub mod snapshot;
 pub mod spoke;
+pub mod stamp;
 pub mod stats;
 mod texts;
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use ferry_protocol::ops::{PageBuffer, PageEnd, Skip};
 use ferry_types::OpSeq;
 
-use super::{Prefixes, row};
+use super::{Prefixes, row, stamp};
 use crate::sql::Sql;
 
 const PAGE: &str = "SELECT op_seq, raw, entity FROM _ferry_ops WHERE op_seq > ?1 ORDER BY op_seq";
@@ -25,6 +25,8 @@ pub struct OpsPull<'a> {
     pub after: OpSeq,
     /// The id of the op with that number, as far as the puller knows.
     pub after_id: Option<&'a str>,
+    /// Its stamp, as far as the puller knows; `Some`, if empty: the page shall tell the next one.
+    pub after_stamp: Option<&'a str>,
     /// Most ops.
     pub limit: u32,
     /// Most bytes; an op that is longer comes alone.
@@ -90,7 +92,11 @@ pub fn pull<S: Sql>(sql: &S, wanted: &OpsPull<'_>, floor: OpSeq) -> Result<OpsPa
         None if next == wanted.after => wanted.after_id.map(str::to_owned),
         found => found,
     };
-    Ok(OpsPage { ops, end: PageEnd { floor, next, next_id, has_more } })
+    let next_stamp = match wanted.after_stamp {
+        Some(_) => stamp::at(sql, next)?,
+        None => None,
+    };
+    Ok(OpsPage { ops, end: PageEnd { floor, next, next_id, next_stamp, has_more } })
 }
 
 /// The last number up to `seq` that the log holds.

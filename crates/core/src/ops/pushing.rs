@@ -67,6 +67,8 @@ pub struct PushedOps {
     pub head: OpSeq,
     /// What was stored; `None`: nothing, and the commit takes no number.
     pub effect: Option<OpsEffect>,
+    /// The stamp of what was stored.
+    pub stamp: Option<String>,
     /// Something else was written: the quarantine, or whose an origin is. It must be kept although it is no effect.
     pub has_notes: bool,
     /// Every op is accepted or a duplicate.

@@ -10,7 +10,7 @@ use super::{
     Prefixes,
     compact::{Candidate, DropDecision, Gone, merge_text},
     meta::LogMeta,
-    row,
+    row, stamp,
 };
 use crate::sql::Sql;
 
@@ -48,7 +48,8 @@ pub fn snapshot<S: Sql>(
         OpSeq(0) => None,
         head => sql.first(ID, &[head.into()], |row| Ok(row.text(0)?.to_owned()))?,
     };
-    let mut chunk = SnapshotHeader::new(&meta.hub_id, &meta.epoch, meta.head, next_id).line();
+    let next_stamp = stamp::at(sql, meta.head)?;
+    let mut chunk = SnapshotHeader::new(&meta.hub_id, &meta.epoch, meta.head, (next_id, next_stamp)).line();
     chunk.reserve(CHUNK_BYTES * 2);
     let mut lines = SnapshotLines::default();
     let mut plan = Plan::make(sql, meta.head)?;

@@ -36,6 +36,8 @@ pub struct PushBody<'a> {
     pub hub_id: Option<Cow<'a, str>>,
     /// Its epoch.
     pub epoch: Option<Cow<'a, str>>,
+    /// The answer shall tell [`PushResults::stamp`].
+    pub stamps: bool,
     /// The ops.
     pub ops: Vec<&'a str>,
 }
@@ -48,6 +50,8 @@ struct RawPush<'a> {
     hub_id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     epoch: Option<Cow<'a, str>>,
+    #[serde(default)]
+    stamps: bool,
     #[serde(borrow)]
     ops: Vec<&'a RawValue>,
 }
@@ -72,6 +76,7 @@ impl<'a> PushBody<'a> {
             origin: raw.origin.map(|origin| origin.parse()).transpose().map_err(bad_origin)?,
             hub_id: raw.hub_id,
             epoch: raw.epoch,
+            stamps: raw.stamps,
             ops: raw.ops.into_iter().map(RawValue::get).collect(),
         })
     }
@@ -90,6 +95,9 @@ impl<'a> PushBody<'a> {
                 write_string(&mut out, text);
                 out.push(b',');
             }
+        }
+        if self.stamps {
+            out.extend_from_slice(b"\"stamps\":true,");
         }
         out.extend_from_slice(b"\"ops\":[");
         for (at, op) in self.ops.iter().enumerate() {
@@ -127,6 +135,9 @@ pub fn read_answer<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BadOpsMe
 /// Answer of a push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushResults {
+    /// The stamp of what this push stored, if it was asked for (see [`PageEnd::next_stamp`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// One per op, in the order of the request.
     pub results: Vec<OpResult>,
 }
@@ -151,6 +162,9 @@ pub struct PageEnd {
     pub next: OpSeq,
     /// The id of the op with that number.
     pub next_id: Option<String>,
+    /// The stamp of that op: when and by which commit this log stored it. A log that was put back and has stored the op
+    /// anew, behind others than before, gives it another one. Told to who asks for it.
+    pub next_stamp: Option<String>,
     /// Whether there is more behind it.
     pub has_more: bool,
 }
@@ -167,6 +181,9 @@ pub struct PageAnswer<'a> {
     /// See [`PageEnd::next_id`].
     #[serde(default)]
     pub next_id: Option<String>,
+    /// See [`PageEnd::next_stamp`].
+    #[serde(default)]
+    pub next_stamp: Option<String>,
     /// See [`PageEnd::has_more`].
     pub has_more: bool,
     /// The ops, in order of their numbers.
@@ -226,12 +243,15 @@ impl PageBuffer {
             floor: u64,
             next: u64,
             next_id: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next_stamp: Option<&'a str>,
             has_more: bool,
         }
         let members = Members {
             floor: end.floor.0,
             next: end.next.0,
             next_id: end.next_id.as_deref(),
+            next_stamp: end.next_stamp.as_deref(),
             has_more: end.has_more,
         };
         let mut front = answer(head, &members);

@@ -22,6 +22,8 @@ pub struct PullQuery {
     pub after_seq: OpSeq,
     /// The id of the op with that number.
     pub after_id: Option<String>,
+    /// The stamp that the log gave that op; empty: none is known, and the answer shall tell the next one.
+    pub after_stamp: Option<String>,
     /// Most ops of the page.
     pub limit: u32,
     /// Most bytes of the page.
@@ -39,6 +41,7 @@ impl Default for PullQuery {
         Self {
             after_seq: OpSeq(0),
             after_id: None,
+            after_stamp: None,
             limit: PULL_LIMIT,
             bytes: PULL_BYTES,
             skip: Skip::default(),
@@ -62,7 +65,7 @@ impl PullQuery {
                 found[at].get_or_insert(value);
             }
         }
-        let [after_seq, after_id, limit, bytes, skip, hub_id, epoch] = found;
+        let [after_seq, after_id, after_stamp, limit, bytes, skip, hub_id, epoch] = found;
         let text = |value: Option<Cow<'a, str>>| value.filter(|value| !value.is_empty()).map(Cow::into_owned);
         let after_seq = after_seq.map(|value| read_number("after_seq", &value, 0, SEQ_MAX)).transpose()?;
         let limit = limit.map(|value| read_number("limit", &value, 1, PULL_LIMIT_MAX.into())).transpose()?;
@@ -71,6 +74,7 @@ impl PullQuery {
         Ok(Self {
             after_seq: OpSeq(after_seq.unwrap_or(0)),
             after_id: text(after_id),
+            after_stamp: after_stamp.map(Cow::into_owned),
             limit: limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PULL_LIMIT),
             bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(PULL_BYTES),
             skip: skip.map_err(|error: super::BadSkip| BadOpsMessage(error.to_string()))?.unwrap_or_default(),
@@ -85,6 +89,7 @@ impl PullQuery {
         let mut pairs = vec![("after_seq", self.after_seq.0.to_string())];
         let text = |name, value: &Option<String>| value.clone().map(|value| (name, value));
         pairs.extend(text("after_id", &self.after_id));
+        pairs.extend(text("after_stamp", &self.after_stamp));
         if self.limit != PULL_LIMIT {
             pairs.push(("limit", self.limit.to_string()));
         }
@@ -100,7 +105,8 @@ impl PullQuery {
     }
 }
 
-const NAMES: [&str; 7] = ["after_seq", "after_id", "limit", "bytes", "skip", "hub_id", "epoch"];
+const NAMES: [&str; 8] =
+    ["after_seq", "after_id", "after_stamp", "limit", "bytes", "skip", "hub_id", "epoch"];
 
 /// Storage has signed numbers.
 const SEQ_MAX: u64 = i64::MAX as u64;

@@ -27,6 +27,9 @@ pub struct SnapshotHeader {
     pub seq: OpSeq,
     /// The id of the op with that number.
     pub next_id: Option<String>,
+    /// Its stamp (see `PageEnd::next_stamp`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_stamp: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,7 +42,12 @@ struct SnapshotTrailer {
 impl SnapshotHeader {
     /// The header of a log's snapshot.
     #[must_use]
-    pub fn new(hub_id: &str, epoch: &str, seq: OpSeq, next_id: Option<String>) -> Self {
+    pub fn new(
+        hub_id: &str,
+        epoch: &str,
+        seq: OpSeq,
+        (next_id, next_stamp): (Option<String>, Option<String>),
+    ) -> Self {
         Self {
             ferry: SNAPSHOT_FERRY.into(),
             version: SNAPSHOT_VERSION,
@@ -47,6 +55,7 @@ impl SnapshotHeader {
             epoch: epoch.into(),
             seq,
             next_id,
+            next_stamp,
         }
     }
 

@@ -38,6 +38,7 @@ fn a_push_and_its_answer_are_those_of_example_2() {
     assert_eq!(read.ops, [CREATE, MILK]);
     assert_eq!(read.encode(), body.as_bytes());
     let results = PushResults {
+        stamp: None,
         results: vec![
             OpResult::stored("op-a-0001", OpStatus::Accepted, OpSeq(1)),
             OpResult::stored("op-a-0010", OpStatus::Accepted, OpSeq(2)),
@@ -70,7 +71,7 @@ fn a_page_is_that_of_example_4() {
     page.push(OpSeq(3), TEA);
     page.push(OpSeq(4), CONFLICT);
     let next_id = Some("cf-f2cbe6da33f6e4ce0094a1e1c9597f29".to_owned());
-    let end = PageEnd { floor: OpSeq(0), next: OpSeq(4), next_id, has_more: false };
+    let end = PageEnd { floor: OpSeq(0), next: OpSeq(4), next_id, next_stamp: None, has_more: false };
     let bytes = page.finish(&head(4, 1_795_168_820_000), &end);
     let expected = format!(
         "{{\"hub_id\":\"{HUB}\",\"epoch\":\"{EPOCH}\",\"head\":4,\"hub_time_ms\":1795168820000,\"floor\":0,\"next\":4,\
@@ -82,7 +83,7 @@ fn a_page_is_that_of_example_4() {
     let ops: Vec<_> = read.ops.iter().map(|op| (op.seq.0, op.raw.get())).collect();
     assert_eq!(ops, [(3, TEA), (4, CONFLICT)]);
     assert_eq!((read.next, read.next_id, read.has_more), (end.next, end.next_id, false));
-    let empty = PageEnd { floor: OpSeq(0), next: OpSeq(0), next_id: None, has_more: false };
+    let empty = PageEnd { floor: OpSeq(0), next: OpSeq(0), next_id: None, next_stamp: None, has_more: false };
     let bytes = PageBuffer::with_capacity(0).finish(&head(0, 0), &empty);
     assert!(bytes.ends_with(b"\"next\":0,\"next_id\":null,\"has_more\":false,\"ops\":[]}"));
 }
@@ -218,6 +219,7 @@ fn a_pull_names_the_parameter_that_is_wrong() {
     let query = PullQuery {
         after_seq: OpSeq(7),
         after_id: Some("f:a+b:1".into()),
+        after_stamp: Some(String::new()),
         limit: 10,
         skip: "8-9".parse().unwrap(),
         ..PullQuery::default()
@@ -266,7 +268,7 @@ fn the_live_stream_reads_back_in_any_pieces() {
 // Verifies: OPS-41
 #[test]
 fn a_snapshot_is_whole_only_if_its_digest_fits() {
-    let header = SnapshotHeader::new(HUB, EPOCH, OpSeq(4), Some("op-b-0005".into()));
+    let header = SnapshotHeader::new(HUB, EPOCH, OpSeq(4), (Some("op-b-0005".into()), None));
     let (mut text, mut lines) = (header.line(), SnapshotLines::default());
     lines.push(&mut text, OpSeq(3), "{\n\"hlc\":\"a\"}");
     lines.push(&mut text, OpSeq(4), TEA);

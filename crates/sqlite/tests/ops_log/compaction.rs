@@ -336,6 +336,7 @@ fn what_lies_behind_the_horizon_is_forgotten_and_does_not_come_back() {
     );
     let old = set_at("op-000001", NOW, A, "gone", "1");
     log.push(&[&old, &tombstone, &set("op-alive", NOW + 3)]);
+    let stamp = ferry_core::ops::stamp::at(&log.sql(), OpSeq(2)).unwrap().unwrap();
     log.now += 200 * DAY_MS;
     log.push(&[&set("op-young", log.now)]);
     let wanted = Compaction { now: UnixMillis(log.now), days: 180, most: 1 };
@@ -356,8 +357,11 @@ fn what_lies_behind_the_horizon_is_forgotten_and_does_not_come_back() {
     let claim = ferry_core::ops::epoch::CursorClaim {
         after: OpSeq(2),
         after_id: Some("op-delete"),
+        after_stamp: Some(&stamp),
         ..Default::default()
     };
-    let proven = ferry_core::ops::epoch::prove_cursor(&log.sql(), &meta, &claim).unwrap();
-    assert_eq!(proven, Ok(()), "a cursor at the floor is proven");
+    let prove = |claim| ferry_core::ops::epoch::prove_cursor(&log.sql(), &meta, &claim).unwrap();
+    assert_eq!(prove(claim), Ok(()), "a cursor at the floor is proven");
+    let anew = ferry_core::ops::epoch::CursorClaim { after_stamp: Some("1-1"), ..claim };
+    assert_eq!(prove(anew), Err(ferry_core::ops::epoch::LogRefusal::Diverged));
 }

@@ -103,7 +103,15 @@ impl Log {
 }
 
 const fn everything(skip: &Skip) -> OpsPull<'_> {
-    OpsPull { after: OpSeq(0), after_id: None, limit: 500, bytes: 1 << 20, skip, prefixes: Prefixes(&[]) }
+    OpsPull {
+        after: OpSeq(0),
+        after_id: None,
+        after_stamp: None,
+        limit: 500,
+        bytes: 1 << 20,
+        skip,
+        prefixes: Prefixes(&[]),
+    }
 }
 
 /// The ops of a page, its cursor with id, and whether there is more: as a puller reads them.

@@ -3,6 +3,7 @@
 use ferry_core::ops::{
     epoch::{CursorClaim, LogRefusal, begin_epoch, prove_cursor},
     pull::missing,
+    stamp,
 };
 use ferry_protocol::ops::EpochPolicy;
 
@@ -70,8 +71,13 @@ fn a_cursor_is_proven_in_order_of_epoch_head_floor_and_id() {
         let meta = meta::read(&sql).unwrap().unwrap();
         prove_cursor(&sql, &meta, &claim).unwrap()
     };
-    let claim =
-        CursorClaim { hub_id: Some(HUB), epoch: Some(EPOCH), after: OpSeq(3), after_id: Some("op-000003") };
+    let claim = CursorClaim {
+        hub_id: Some(HUB),
+        epoch: Some(EPOCH),
+        after: OpSeq(3),
+        after_id: Some("op-000003"),
+        after_stamp: None,
+    };
     assert_eq!(prove(claim), Ok(()));
     assert_eq!(prove(CursorClaim { hub_id: Some(""), epoch: None, after_id: None, ..claim }), Ok(()));
     let changed = Err(LogRefusal::EpochChanged { policy: EpochPolicy::Repush });
@@ -82,10 +88,20 @@ fn a_cursor_is_proven_in_order_of_epoch_head_floor_and_id() {
     assert_eq!(prove(CursorClaim { after_id: Some("op-000002"), ..claim }), Err(LogRefusal::Diverged));
     assert_eq!(prove(CursorClaim { after: OpSeq(0), after_id: Some("x"), ..claim }), Ok(()));
     meta::set(&sql, meta::MetaKey::Floor, "3").unwrap();
+    let own = stamp::at(&sql, OpSeq(3)).unwrap().unwrap();
+    let stamped = CursorClaim { after_stamp: Some(&own), ..claim };
+    let anew = CursorClaim { after_stamp: Some("1-1"), ..claim };
+    let unknown = CursorClaim { after_stamp: Some(""), ..claim };
+    assert_eq!(
+        [stamped, unknown, anew].map(prove),
+        [Ok(()), Ok(()), Err(LogRefusal::Diverged)],
+        "it was stored at another time"
+    );
     let drop = "INSERT INTO _ferry_op_seen(id, op_seq, hlc) SELECT id, op_seq, hlc FROM _ferry_ops WHERE op_seq <= 3";
     sql.execute(drop, &[]).unwrap();
     sql.execute("DELETE FROM _ferry_ops WHERE op_seq <= 3", &[]).unwrap();
     assert_eq!(prove(claim), Ok(()), "the op at the cursor was dropped, and is known");
+    assert_eq!(prove(anew), Ok(()), "an older program dropped it, and kept no stamp");
     assert_eq!(prove(CursorClaim { after_id: Some("op-000002"), ..claim }), Err(LogRefusal::Diverged));
     let floor = OpSeq(3);
     let below = CursorClaim { after: OpSeq(2), after_id: Some("x"), ..claim };

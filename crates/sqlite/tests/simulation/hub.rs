@@ -14,7 +14,8 @@ use ferry_core::ops::{
     spoke::{SpokePush, SpokeRefusal, SpokeRequest},
 };
 use ferry_protocol::ops::{
-    EpochPolicy, LogHead, OpCode, OpResult, OpStatus, SnapshotHeader, SnapshotLine, SnapshotReader,
+    EpochPolicy, LogHead, OpCode, OpResult, OpStatus, PushResults, SnapshotHeader, SnapshotLine,
+    SnapshotReader,
 };
 use ferry_sqlite::{NativeSql, Result};
 use ferry_types::{OpSeq, Seq, UnixMillis};
@@ -32,7 +33,7 @@ pub(crate) const MAX_SKEW_MS: i64 = 2_000;
 #[derive(Clone)]
 pub(crate) enum Answer {
     Page(Vec<u8>),
-    Pushed(LogHead, Vec<OpResult>),
+    Pushed(LogHead, PushResults),
     Missing(LogHead, Vec<String>),
     Snapshot(SnapshotHeader, Vec<(OpSeq, String)>),
     Refused(SpokeRefusal),
@@ -58,7 +59,8 @@ pub(crate) struct Hub {
     commit: u64,
     /// Epoch and head as the control plane noted them.
     watermark: Option<(String, OpSeq)>,
-    backups: Vec<Connection>,
+    /// The database, and the number of its last commit.
+    backups: Vec<(Connection, u64)>,
     /// Ids of ops that were stored at any time.
     pub(crate) ever_stored: BTreeSet<String>,
 }
@@ -112,8 +114,8 @@ impl Hub {
         self.commit += 1;
         let answer = transaction(&self.connection, crashes, |sql| self.handle(sql, request, principal));
         self.note_watermark();
-        if let Some(Answer::Pushed(_, results)) = &answer {
-            let stored = results.iter().filter(|result| result.seq.is_some());
+        if let Some(Answer::Pushed(_, pushed)) = &answer {
+            let stored = pushed.results.iter().filter(|result| result.seq.is_some());
             self.ever_stored.extend(stored.filter_map(|result| result.id.clone()));
         }
         answer
@@ -169,6 +171,7 @@ impl Hub {
                     epoch: query.epoch.as_deref(),
                     after: query.after_seq,
                     after_id: query.after_id.as_deref(),
+                    after_stamp: query.after_stamp.as_deref(),
                 };
                 if let Err(refusal) = prove_cursor(sql, &meta, &claim)? {
                     return Ok(refused(refusal));
@@ -176,6 +179,7 @@ impl Hub {
                 let wanted = OpsPull {
                     after: query.after_seq,
                     after_id: query.after_id.as_deref(),
+                    after_stamp: query.after_stamp.as_deref(),
                     // Small pages, so that crashes fall between them.
                     limit: query.limit.min(7),
                     bytes: query.bytes,
@@ -199,7 +203,10 @@ impl Hub {
                 };
                 let raws: Vec<&str> = ops.iter().map(String::as_str).collect();
                 let pushed = push(sql, &raws, &by, &self.clocks(), &PushLimits::default(), Seq(self.commit))?;
-                Ok(Answer::Pushed(self.log_head(sql)?, pushed.results))
+                Ok(Answer::Pushed(
+                    self.log_head(sql)?,
+                    PushResults { stamp: pushed.stamp, results: pushed.results },
+                ))
             }
             SpokeRequest::Missing(ids) => {
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -258,13 +265,13 @@ impl Hub {
     }
 
     pub(crate) fn back_up(&mut self) {
-        self.backups.push(copy(&self.connection));
+        self.backups.push((copy(&self.connection), self.commit));
     }
 
     /// An older copy is put back: of the database alone, or with all that the control plane knows.
     pub(crate) fn put_back(&mut self, random: &mut Random, is_whole: bool) {
-        let Some(backup) = self.backups.get(random.below(self.backups.len())) else { return };
-        self.connection = copy(backup);
+        let Some((backup, commit)) = self.backups.get(random.below(self.backups.len())) else { return };
+        (self.connection, self.commit) = (copy(backup), *commit);
         let meta = meta::read(&NativeSql(&self.connection)).unwrap().unwrap();
         let is_older =
             self.watermark.as_ref().is_some_and(|(epoch, head)| *epoch != meta.epoch || *head > meta.head);

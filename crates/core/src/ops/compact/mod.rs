@@ -15,7 +15,7 @@ pub(super) use texts::{MergedText, merge_text};
 
 use super::{
     meta::{self, MetaKey},
-    row,
+    row, stamp,
 };
 use crate::sql::{Row, Sql, Value};
 
@@ -77,7 +77,7 @@ pub struct CompactionStep {
 /// # Errors
 /// What storage reports.
 pub fn compact_step<S: Sql>(sql: &S, wanted: &Compaction) -> Result<CompactionStep, S::Error> {
-    let mut work = Work { sql, dropped: 0, floor: floor(sql)? };
+    let mut work = Work { sql, dropped: 0, floor: floor(sql)?, floor_stamp: None };
     let next = match Progress::read(sql)? {
         Progress::Log(after) => work.log(after, wanted)?,
         Progress::Texts(entity, field) => work.texts(&entity, &field, wanted.cut())?,
@@ -98,7 +98,7 @@ pub fn compact_acknowledged<S: Sql>(
     (after, most): (OpSeq, usize),
     waiting: &HashSet<String>,
 ) -> Result<(u64, Option<OpSeq>), S::Error> {
-    let mut work = Work { sql, dropped: 0, floor: OpSeq(0) };
+    let mut work = Work { sql, dropped: 0, floor: OpSeq(0), floor_stamp: None };
     let next = work.range(RANGE_OF_HUB, (after, most), hub_floor.into(), waiting)?;
     Ok((work.dropped, next))
 }
@@ -140,6 +140,8 @@ struct Work<'a, S> {
     sql: &'a S,
     dropped: u64,
     floor: OpSeq,
+    /// Of the op that had this number, if it was dropped by this step.
+    floor_stamp: Option<String>,
 }
 
 impl<S: Sql> Work<'_, S> {
@@ -190,10 +192,14 @@ impl<S: Sql> Work<'_, S> {
     }
 
     fn forget_op(&mut self, seq: OpSeq) -> Result<(), S::Error> {
+        if seq > self.floor {
+            // The stamp at the floor proves the cursors that stand there (OPS-32).
+            self.floor = seq;
+            self.floor_stamp = stamp::at(self.sql, seq)?;
+        }
         self.sql.execute(REMEMBER, &[seq.into()])?;
         self.sql.execute(REMOVE, &[seq.into()])?;
         self.dropped += 1;
-        self.floor = self.floor.max(seq);
         Ok(())
     }
 
@@ -239,6 +245,7 @@ impl<S: Sql> Work<'_, S> {
     fn end(self, has_more: bool) -> Result<CompactionStep, S::Error> {
         if self.floor > floor(self.sql)? {
             meta::set(self.sql, MetaKey::Floor, &self.floor.to_string())?;
+            stamp::keep(self.sql, MetaKey::FloorStamp, self.floor, self.floor_stamp.as_deref())?;
         }
         Ok(CompactionStep { dropped: self.dropped, floor: self.floor, has_more })
     }

@@ -9,6 +9,7 @@ use crate::{
     ops::{
         meta::{self, MetaKey},
         schema::DERIVED,
+        stamp,
     },
     sql::Sql,
 };
@@ -54,6 +55,8 @@ pub fn purge_step<S: Sql>(sql: &S, wanted: &Compaction) -> Result<CompactionStep
     if let Some(newest) = newest.and_then(|newest| u64::try_from(newest).ok()).map(OpSeq) {
         if newest > floor {
             sql.execute(REMEMBER, &[newest.into()])?;
+            let newest_stamp = stamp::at(sql, newest)?;
+            stamp::keep(sql, MetaKey::FloorStamp, newest, newest_stamp.as_deref())?;
             meta::set(sql, MetaKey::Floor, &newest.to_string())?;
             floor = newest;
         }

@@ -236,18 +236,30 @@ impl SpokeExchange {
     fn pull_query<S: Sql>(&self, sql: &S) -> Result<PullQuery, S::Error> {
         let peer = peer::current(sql)?;
         let (hub_id, epoch) = identity(peer.as_ref());
-        let (cursor, cursor_id) = peer.map_or((OpSeq(0), None), |peer| (peer.cursor, peer.cursor_id));
+        let cursor = peer.as_ref().map_or(OpSeq(0), |peer| peer.cursor);
+        let (after_id, after_stamp) =
+            peer.map(|peer| (peer.cursor_id, peer.cursor_stamp)).unwrap_or_default();
         let skip = if self.trusts_stored { outbox::skip(sql, cursor)? } else { Skip::default() };
         let (limit, bytes) = (PULL_LIMIT_MAX, PULL_BYTES_WANTED);
-        Ok(PullQuery { after_seq: cursor, after_id: cursor_id, limit, bytes, skip, hub_id, epoch })
+        Ok(PullQuery {
+            after_seq: cursor,
+            after_id,
+            // Empty, it asks for the stamps to come.
+            after_stamp: Some(after_stamp.unwrap_or_default()),
+            limit,
+            bytes,
+            skip,
+            hub_id,
+            epoch,
+        })
     }
 
     /// Passes own ops that are stored right behind the cursor (OPS-09); gives the cursor.
     fn pass_stored<S: Sql>(&self, sql: &S) -> Result<OpSeq, S::Error> {
         let cursor = peer::current(sql)?.map_or(OpSeq(0), |peer| peer.cursor);
         let run = if self.trusts_stored { outbox::stored_run(sql, cursor)? } else { None };
-        let Some((last, id)) = run else { return Ok(cursor) };
-        peer::set_cursor(sql, last, Some(&id))?;
+        let Some((last, id, stamp)) = run else { return Ok(cursor) };
+        peer::set_cursor(sql, last, (Some(&id), stamp.as_deref()))?;
         outbox::forget_stored(sql, last)?;
         Ok(last)
     }

@@ -60,7 +60,7 @@ impl SnapshotLoad {
     ) -> Result<(SyncCounts, Vec<String>), S::Error> {
         log::insert_again(sql, &self.waiting, step)?;
         log::rebuild(sql)?;
-        peer::set_cursor(sql, header.seq, header.next_id.as_deref())?;
+        peer::set_cursor(sql, header.seq, (header.next_id.as_deref(), header.next_stamp.as_deref()))?;
         let counts = SyncCounts { pulled: self.read, applied: self.stored.applied, ..SyncCounts::default() };
         Ok((counts, self.stored.finish(sql, step)?))
     }

@@ -18,7 +18,7 @@ pub(super) enum OutboxState {
     Refused,
     /// Another op has taken its place (OPS-12, OPS-14); the code is that one's id.
     Replaced,
-    /// The hub has stored it behind the cursor, so that it need not be pulled (OPS-09).
+    /// The hub has stored it behind the cursor, so that it need not be pulled (OPS-09); the code is its stamp there.
     Stored,
 }
 
@@ -33,6 +33,9 @@ impl OutboxState {
         }
     }
 }
+
+/// Number, id and stamp of an op that the hub has stored.
+type StoredOp = (OpSeq, String, Option<String>);
 
 /// An op that the hub has not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,15 +145,16 @@ pub(super) fn remove<S: Sql>(sql: &S, id: &str) -> Result<(), S::Error> {
 pub(super) fn stored<S: Sql>(
     sql: &S,
     (id, hlc): (&str, &str),
-    seq: OpSeq,
+    (seq, stamp): (OpSeq, Option<&str>),
     cursor: OpSeq,
 ) -> Result<(), S::Error> {
     if seq <= cursor {
         return remove(sql, id);
     }
-    let upsert = "INSERT INTO _ferry_op_outbox(id, state, hlc, hub_seq) VALUES (?1, 'stored', ?2, ?3)
-        ON CONFLICT (id) DO UPDATE SET state = 'stored', code = NULL, message = NULL, hub_seq = ?3";
-    sql.execute(upsert, &[id.into(), hlc.into(), integer(seq).into()]).map(drop)
+    let upsert =
+        "INSERT INTO _ferry_op_outbox(id, state, hlc, hub_seq, code) VALUES (?1, 'stored', ?2, ?3, ?4)
+        ON CONFLICT (id) DO UPDATE SET state = 'stored', code = ?4, message = NULL, hub_seq = ?3";
+    sql.execute(upsert, &[id.into(), hlc.into(), integer(seq).into(), stamp.into()]).map(drop)
 }
 
 /// The cursor has passed these.
@@ -196,18 +200,18 @@ pub(super) fn skip<S: Sql>(sql: &S, cursor: OpSeq) -> Result<Skip, S::Error> {
     Ok(Skip::of(seqs))
 }
 
-/// How far the ops behind `cursor` are stored ones without a gap: the last one's number and id.
-pub(super) fn stored_run<S: Sql>(sql: &S, cursor: OpSeq) -> Result<Option<(OpSeq, String)>, S::Error> {
-    let select = "SELECT hub_seq, id FROM _ferry_op_outbox WHERE hub_seq > ?1 AND state = 'stored'
+/// How far the ops behind `cursor` are stored ones without a gap: the last one's number, id and stamp.
+pub(super) fn stored_run<S: Sql>(sql: &S, cursor: OpSeq) -> Result<Option<StoredOp>, S::Error> {
+    let select = "SELECT hub_seq, id, code FROM _ferry_op_outbox WHERE hub_seq > ?1 AND state = 'stored'
         ORDER BY hub_seq";
-    let mut last: Option<(OpSeq, String)> = None;
+    let mut last: Option<StoredOp> = None;
     sql.query(select, &[integer(cursor).into()], &mut |row| {
         let seq = op_seq::<S::Error>(row, 0)?;
-        let before = last.as_ref().map_or(cursor, |(seq, _)| *seq);
+        let before = last.as_ref().map_or(cursor, |(seq, ..)| *seq);
         if seq.0 != before.0 + 1 {
             return Ok(ControlFlow::Break(()));
         }
-        last = Some((seq, row.text(1)?.to_owned()));
+        last = Some((seq, row.text(1)?.to_owned(), row.optional_text(2)?.map(str::to_owned)));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(last)

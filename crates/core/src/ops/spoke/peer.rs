@@ -3,7 +3,10 @@
 use ferry_types::OpSeq;
 
 use super::outbox::{integer, op_seq};
-use crate::sql::Sql;
+use crate::{
+    ops::{meta::MetaKey, stamp},
+    sql::Sql,
+};
 
 /// Where the hub is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Peer {
     pub cursor: OpSeq,
     /// That op's id.
     pub cursor_id: Option<String>,
+    /// And its stamp, if the hub told it (see [`stamp`]).
+    pub cursor_stamp: Option<String>,
     /// The hub has compacted its log up to here.
     pub floor: OpSeq,
     /// And this store its own.
@@ -40,7 +45,7 @@ pub struct Peer {
 pub(super) fn current<S: Sql>(sql: &S) -> Result<Option<Peer>, S::Error> {
     let select = "SELECT hub_id, epoch, url, database, cursor_seq, cursor_id, floor, compacted, is_repushing
         FROM _ferry_op_peers";
-    sql.first(select, &[], |row| {
+    let peer = sql.first(select, &[], |row| {
         Ok(Peer {
             hub_id: row.text(0)?.to_owned(),
             epoch: row.text(1)?.to_owned(),
@@ -48,11 +53,15 @@ pub(super) fn current<S: Sql>(sql: &S) -> Result<Option<Peer>, S::Error> {
             database: row.text(3)?.to_owned(),
             cursor: op_seq::<S::Error>(row, 4)?,
             cursor_id: row.optional_text(5)?.map(str::to_owned),
+            cursor_stamp: None,
             floor: op_seq::<S::Error>(row, 6)?,
             compacted: op_seq::<S::Error>(row, 7)?,
             is_repushing: row.integer(8)? != 0,
         })
-    })
+    })?;
+    let Some(peer) = peer else { return Ok(None) };
+    let cursor_stamp = stamp::kept(sql, MetaKey::CursorStamp, peer.cursor)?;
+    Ok(Some(Peer { cursor_stamp, ..peer }))
 }
 
 /// Follows this log from now on, and no other: the cursor of a former one says nothing of what this one has.
@@ -70,12 +79,19 @@ pub(super) fn follow<S: Sql>(sql: &S, peer: &Peer) -> Result<(), S::Error> {
         integer(peer.compacted).into(),
         i64::from(peer.is_repushing).into(),
     ];
-    sql.execute(insert, &row).map(drop)
+    sql.execute(insert, &row)?;
+    stamp::keep(sql, MetaKey::CursorStamp, peer.cursor, peer.cursor_stamp.as_deref())
 }
 
-pub(super) fn set_cursor<S: Sql>(sql: &S, cursor: OpSeq, id: Option<&str>) -> Result<(), S::Error> {
+/// Moves the cursor to the op with this number, of this id and stamp.
+pub(super) fn set_cursor<S: Sql>(
+    sql: &S,
+    cursor: OpSeq,
+    (id, stamp): (Option<&str>, Option<&str>),
+) -> Result<(), S::Error> {
     let update = "UPDATE _ferry_op_peers SET cursor_seq = ?1, cursor_id = ?2";
-    sql.execute(update, &[integer(cursor).into(), id.into()]).map(drop)
+    sql.execute(update, &[integer(cursor).into(), id.into()])?;
+    stamp::keep(sql, MetaKey::CursorStamp, cursor, stamp)
 }
 
 pub(super) fn set_address<S: Sql>(sql: &S, target: &PeerTarget) -> Result<(), S::Error> {

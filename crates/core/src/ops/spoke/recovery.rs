@@ -52,6 +52,7 @@ fn beginning((hub_id, epoch): (&str, &str), target: &PeerTarget, is_repushing: b
         database: target.database.clone(),
         cursor: OpSeq(0),
         cursor_id: None,
+        cursor_stamp: None,
         floor: OpSeq(0),
         compacted: OpSeq(0),
         is_repushing,

@@ -9,7 +9,10 @@ use super::{
     peer,
     restamp::{Restamp, own_op},
 };
-use crate::{ops::meta, sql::Sql};
+use crate::{
+    ops::meta::{self, MetaKey},
+    sql::Sql,
+};
 
 /// The answer of one push.
 pub(super) struct PushAnswer<'a> {
@@ -17,6 +20,8 @@ pub(super) struct PushAnswer<'a> {
     pub(super) ids: &'a [String],
     /// What became of each.
     pub(super) results: &'a [OpResult],
+    /// The stamp of what was accepted.
+    pub(super) stamp: Option<&'a str>,
     /// How far this spoke has pulled.
     pub(super) cursor: OpSeq,
     /// What is stored right behind the cursor moves it: there is nothing in between that this spoke lacks (OPS-09).
@@ -71,8 +76,12 @@ impl PushAnswer<'_> {
                         passed = Some((cursor.next(), id));
                     }
                 }
-                // The hub refuses what another origin wrote: that one sees to it.
-                (_, None) => {}
+                // The hub refuses what another origin wrote: that one sees to it, or this spoke once it may.
+                (_, None) => {
+                    if matches!(result.code, Some(OpCode::OriginForbidden | OpCode::EntityForbidden)) {
+                        meta::set(sql, MetaKey::RelayRefused, "1")?;
+                    }
+                }
                 (OpStatus::Quarantined, Some(own)) if result.code != Some(OpCode::BeforeHorizon) => {
                     counts.quarantined += 1;
                     let code = result.code.map(OpCode::as_str);
@@ -89,7 +98,7 @@ impl PushAnswer<'_> {
             }
         }
         if let Some((cursor, id)) = passed {
-            peer::set_cursor(sql, cursor, Some(id))?;
+            peer::set_cursor(sql, cursor, (Some(id), self.stamp))?;
         }
         match ahead {
             Some(ahead) => self.repair(sql, &ahead, step),
@@ -119,10 +128,15 @@ impl PushAnswer<'_> {
             return log::forget(sql, id).map(|()| false);
         }
         log::acknowledge(sql, id, seq)?;
+        // Of one that was stored earlier the stamp is not told: a pull shows it.
+        if result.status == OpStatus::Duplicate {
+            return outbox::remove(sql, id).map(|()| false);
+        }
         if self.moves_cursor && seq == cursor.next() {
             return outbox::remove(sql, id).map(|()| true);
         }
-        outbox::stored(sql, (id, own.map_or("", |own| &own.hlc)), seq, cursor).map(|()| false)
+        let hlc = own.map_or("", |own| &own.hlc);
+        outbox::stored(sql, (id, hlc), (seq, self.stamp), cursor).map(|()| false)
     }
 
     /// Writes the ops from the first one that is too far ahead with times that the hub takes, if there are any (OPS-12).

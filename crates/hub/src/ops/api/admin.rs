@@ -88,7 +88,7 @@ pub(super) async fn decide(asked: &Asked<'_>, id: &str, body: Body) -> Result<Op
     );
     let (head, seq) = head(asked).await?;
     let results = pushed.map(|pushed| pushed.results).unwrap_or_default();
-    Ok(OpsAnswer::json(&head, &PushResults { results }, seq))
+    Ok(OpsAnswer::json(&head, &PushResults { stamp: None, results }, seq))
 }
 
 /// `POST compact`.

@@ -54,6 +54,7 @@ async fn look(
     let after = OpSeq(after.unwrap_or(0));
     let text = |name: &str| asked.query.text(name).map(str::to_owned);
     let (hub_id, epoch, after_id) = (text("hub_id"), text("epoch"), text("after_id"));
+    let after_stamp = text("after_stamp");
     let found = storage::read(&asked.context.database, {
         let (hub_id, epoch) = (hub_id.clone(), epoch.clone());
         move |sql| {
@@ -63,6 +64,7 @@ async fn look(
                 epoch: epoch.as_deref(),
                 after,
                 after_id: after_id.as_deref(),
+                after_stamp: after_stamp.as_deref(),
             };
             let proof = prove_cursor(sql, &log, &claim)?;
             Ok((log, proof, seq_of(sql)?))

@@ -29,6 +29,7 @@ use crate::database::seq_of;
 struct PageQuery {
     after: OpSeq,
     after_id: Option<String>,
+    after_stamp: Option<String>,
     hub_id: Option<String>,
     epoch: Option<String>,
     skip: Skip,
@@ -57,6 +58,7 @@ impl PageQuery {
         Ok(Self {
             after: OpSeq(after.unwrap_or(0)),
             after_id: text("after_id"),
+            after_stamp: text("after_stamp"),
             hub_id: text("hub_id"),
             epoch: text("epoch"),
             skip: skip.map_err(|bad: BadSkip| OpsError::bad_request(bad.to_string()))?,
@@ -85,6 +87,7 @@ impl PageQuery {
             epoch: self.epoch.as_deref(),
             after: self.after,
             after_id: self.after_id.as_deref(),
+            after_stamp: self.after_stamp.as_deref(),
         };
         if let Err(refusal) = prove_cursor(sql, &log, &claim)? {
             return Ok(Found::Refused(log, refusal));
@@ -92,6 +95,7 @@ impl PageQuery {
         let wanted = OpsPull {
             after: self.after,
             after_id: self.after_id.as_deref(),
+            after_stamp: self.after_stamp.as_deref(),
             limit: u32::try_from(self.limit).unwrap_or(u32::MAX),
             bytes: self.bytes,
             skip: &self.skip,
@@ -141,7 +145,8 @@ fn nothing(query: &PageQuery, log: LogMeta, seq: Seq) -> Found {
     if let Err(refusal) = prove_without_log(&log, names, query.after) {
         return Found::Refused(log, refusal);
     }
-    let end = PageEnd { floor: OpSeq(0), next: query.after, next_id: None, has_more: false };
+    let end =
+        PageEnd { floor: OpSeq(0), next: query.after, next_id: None, next_stamp: None, has_more: false };
     let body = PageBuffer::with_capacity(0).finish(&head_of(&log, query.now), &end);
     Found::Page { body, has_more: false, seq }
 }

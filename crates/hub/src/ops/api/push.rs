@@ -42,6 +42,7 @@ pub(super) async fn post(asked: &Asked<'_>, body: Body) -> Result<OpsAnswer, Ops
         is_atomic,
         turn: Some(turn),
     };
+    let tells_stamp = read.stamps;
     drop(body);
     let committed = push(asked.hub, &asked.context, batch).await?;
     match committed.value {
@@ -51,7 +52,8 @@ pub(super) async fn post(asked: &Asked<'_>, body: Body) -> Result<OpsAnswer, Ops
                 None => asked.context.database.seq().await?,
             };
             let head = asked.head(log)?;
-            Ok(OpsAnswer::json(&head, &PushResults { results: pushed.results }, seq))
+            let stamp = pushed.stamp.filter(|_| tells_stamp);
+            Ok(OpsAnswer::json(&head, &PushResults { stamp, results: pushed.results }, seq))
         }
         PushEnd::AtomicFailed(pushed) => {
             let message = "an op of the batch was not accepted, so none is stored: see details.results";

@@ -120,7 +120,9 @@ async fn empty(dir: std::path::PathBuf, log: LogMeta, coding: Coding) -> ferry_t
         std::fs::create_dir_all(&dir)?;
         spool(&dir, coding, |out| {
             let lines = SnapshotLines::default();
-            out.write_all(SnapshotHeader::new(&log.hub_id, &log.epoch, log.head, None).line().as_bytes())?;
+            out.write_all(
+                SnapshotHeader::new(&log.hub_id, &log.epoch, log.head, (None, None)).line().as_bytes(),
+            )?;
             Ok(out.write_all(lines.finish().as_bytes())?)
         })
     });

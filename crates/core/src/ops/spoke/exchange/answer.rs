@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ferry_protocol::ops::{EpochPolicy, LogHead, OpResult, PageAnswer, SnapshotHeader};
+use ferry_protocol::ops::{EpochPolicy, LogHead, PageAnswer, PushResults, SnapshotHeader};
 use ferry_types::OpSeq;
 
 use super::{
@@ -113,7 +113,8 @@ impl SpokeExchange {
         self.counts.applied += stored.applied;
         self.warnings.extend(stored.finish(sql, step)?);
         if answer.next > cursor {
-            peer::set_cursor(sql, answer.next, answer.next_id.as_deref())?;
+            let proof = (answer.next_id.as_deref(), answer.next_stamp.as_deref());
+            peer::set_cursor(sql, answer.next, proof)?;
             outbox::forget_stored(sql, answer.next)?;
         }
         let is_repushing = peer.as_ref().is_some_and(|peer| peer.is_repushing);
@@ -142,7 +143,7 @@ impl SpokeExchange {
         &mut self,
         sql: &S,
         log_head: &LogHead,
-        op_results: &[OpResult],
+        pushed: &PushResults,
         step: &mut SpokeStep<'_>,
     ) -> Result<(), S::Error> {
         if !matches!(self.phase, Phase::Push { .. } | Phase::Relay { .. })
@@ -154,7 +155,8 @@ impl SpokeExchange {
         let cursor = peer::current(sql)?.map_or(OpSeq(0), |peer| peer.cursor);
         let answer = PushAnswer {
             ids: &ids,
-            results: op_results,
+            results: &pushed.results,
+            stamp: pushed.stamp.as_deref(),
             cursor,
             moves_cursor: self.trusts_stored && matches!(self.phase, Phase::Push { .. }),
             hub_time_ms: log_head.hub_time_ms,
