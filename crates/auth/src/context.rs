@@ -210,7 +210,7 @@ impl AuthContext {
             return denied(format!("this {who} does not reach {model}: use one for that model"));
         }
         if !self.ops.contains(op) {
-            return denied(format!("this {who} may not {op}: use one that may"));
+            return denied(format!("this {who} lacks the right {op} of {model}: use one that has it"));
         }
         if !self.restrictions.table_prefixes.is_empty() && !matches!(model, Model::Records | Model::Ops) {
             return denied(format!("{model} cannot enforce the caveat tbl: use a token without it"));

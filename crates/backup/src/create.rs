@@ -23,6 +23,9 @@ use crate::{
     repository::manifest_path,
 };
 
+/// How old is what a process left that did not finish writing it, at least.
+const LEFTOVER_SECONDS: i64 = 60 * 60;
+
 /// What a snapshot that begins is to be.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot {
@@ -59,6 +62,8 @@ impl<'a> SnapshotWriter<'a> {
     /// When the target cannot be read, or somebody else changes it.
     pub fn begin(repository: &'a mut Repository, new: &NewSnapshot) -> Result<Self> {
         let lock = repository.target.lock()?;
+        // Of a process that was killed: what is being written is younger, and an hour is enough for clocks that differ.
+        repository.target.remove_leftovers(new.time_ms / 1000 - LEFTOVER_SECONDS)?;
         repository.catalog.sync(&*repository.target)?;
         let newest = repository.newest(new.scope)?;
         let mut last = BTreeMap::new();

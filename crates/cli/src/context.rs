@@ -139,6 +139,10 @@ pub(crate) struct PagesSession {
 }
 
 impl PagesSession {
+    pub(crate) const fn admin(&self) -> &AdminClient {
+        &self.admin
+    }
+
     /// A client of pages, which tells `progress` how far it is.
     pub(crate) fn client(&self, progress: Arc<dyn Progress>) -> PagesClient<'_> {
         let (admin, tokens) = (&self.admin, self.tokens.as_ref());

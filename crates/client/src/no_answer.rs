@@ -56,6 +56,14 @@ pub(crate) fn explained(server: &ServerUrl, error: &(dyn Error + 'static)) -> Cl
 }
 
 fn of_cause(server: &ServerUrl, cause: &(dyn Error + 'static)) -> Option<ClientError> {
+    let errno = cause.downcast_ref::<io::Error>().and_then(rustix::io::Errno::from_io_error);
+    if matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) {
+        let message = format!(
+            "cannot connect to {server}: too many files are open on this machine or in this process: close some, or raise \
+             the limit (ulimit -n)"
+        );
+        return Some(failed("TOO_MANY_OPEN_FILES", message));
+    }
     match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => return Some(untrusted(server, why)),
         Some(rustls::Error::InvalidMessage(_)) => {

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -43,6 +43,8 @@ struct OpenDatabase {
     pool: Arc<OpenFiles>,
     /// Where it stands in [`OpenFiles::by_use`].
     place: AtomicU64,
+    /// Descriptors beyond the shared one that closing it gives back: of some connections, or of a capture with all its own.
+    descriptors: AtomicUsize,
     _database: Places,
     _shared: Places,
 }
@@ -116,10 +118,21 @@ impl OpenFiles {
 }
 
 impl FilePermit {
+    fn new(descriptors: Places, open: Arc<OpenDatabase>) -> Self {
+        open.descriptors.fetch_add(descriptors.count(), Ordering::Relaxed);
+        Self { descriptors, open }
+    }
+
     /// The right to what is more than `kept` of its descriptors.
     pub(crate) fn split_off(&mut self, kept: u32) -> Option<Self> {
         let descriptors = self.descriptors.split_off(kept as usize)?;
         Some(Self { descriptors, open: Arc::clone(&self.open) })
+    }
+}
+
+impl Drop for FilePermit {
+    fn drop(&mut self) {
+        self.open.descriptors.fetch_sub(self.descriptors.count(), Ordering::Relaxed);
     }
 }
 
@@ -160,7 +173,7 @@ impl DatabaseFiles {
                 self.begin(database, take(SHARED_DESCRIPTORS)?)
             }
         };
-        let permit = FilePermit { descriptors: take(descriptors)?, open };
+        let permit = FilePermit::new(take(descriptors)?, open);
         pool.evict_if_short();
         Some(permit)
     }
@@ -193,7 +206,7 @@ impl DatabaseFiles {
             }
         };
         let descriptors = pool.descriptors.take(descriptors, || pool.evict_if_short()).await?;
-        Ok(FilePermit { descriptors, open })
+        Ok(FilePermit::new(descriptors, open))
     }
 
     /// Counts the database as open, unless it was opened meanwhile.
@@ -207,6 +220,7 @@ impl DatabaseFiles {
         let open = Arc::new(OpenDatabase {
             pool,
             place: AtomicU64::new(place),
+            descriptors: AtomicUsize::new(0),
             _database: database,
             _shared: shared,
         });

@@ -104,6 +104,18 @@ pub fn schema(dir: &Path) -> Result<Option<ControlSchema>, ConfigError> {
     Ok(ferry_control::read_schema(dir)?)
 }
 
+/// Whether a process holds the directory now; it is not held by looking.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn is_held(dir: &Path) -> io::Result<bool> {
+    match flock(&File::open(dir)?, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn open_lock_file(dir: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))
 }

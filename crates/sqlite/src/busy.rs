@@ -4,7 +4,7 @@ use std::{path::Path, thread, time::Duration};
 
 use rusqlite::Connection;
 
-/// How often a lock is tried. Each of the two rounds of a lock of SQLite's is counted anew.
+/// How often a lock is tried.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 /// After this long it is said what is waited for.
 const SILENT: Duration = Duration::from_secs(1);
@@ -15,9 +15,17 @@ const SILENT: Duration = Duration::from_secs(1);
 /// When SQLite refuses it.
 pub fn wait_for_others(connection: &mut Connection, file: &Path, longest: Duration) -> rusqlite::Result<()> {
     let shown = file.display().to_string();
+    let mut has_given_up = false;
     connection.busy_handler(Some(move |tried| {
         let tried = u32::try_from(tried).unwrap_or(0);
-        wait_once(&shown, tried, longest)
+        // SQLite asks for the lock of a file with a rollback journal in two rounds: the second begins when the first was in
+        // vain, and is not waited for once more.
+        if std::mem::take(&mut has_given_up) && tried == 0 {
+            return false;
+        }
+        let waits = wait_once(&shown, tried, longest);
+        has_given_up = !waits;
+        waits
     }))
 }
 
@@ -32,4 +40,31 @@ pub fn wait_once(shown: &str, tried: u32, longest: Duration) -> bool {
     }
     thread::sleep(TRY_EVERY);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // It was waited for twice as long as was said.
+    #[test]
+    fn a_file_with_a_rollback_journal_is_waited_for_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("CREATE TABLE t(x); BEGIN EXCLUSIVE").unwrap();
+        let mut waiting = Connection::open(&path).unwrap();
+        let longest = Duration::from_millis(600);
+        wait_for_others(&mut waiting, &path, longest).unwrap();
+        let mut ask = || {
+            ferry_testkit::wait::timed(|| waiting.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
+        };
+        for _ in 0..2 {
+            let (took, found): (Duration, rusqlite::Result<i64>) = ask();
+            assert!(found.is_err());
+            assert!(took >= longest && took < longest * 2, "{took:?}");
+        }
+        holder.execute_batch("COMMIT").unwrap();
+        assert_eq!(ask().1, Ok(0));
+    }
 }

@@ -72,6 +72,13 @@ impl Error {
         }
     }
 
+    /// The error for callers when there is no room for what they write.
+    #[must_use]
+    pub fn storage_full() -> ferry_types::Error {
+        let message = "the hub's disk is full or failing: free space on it, then try again";
+        ferry_types::Error::new(Reason::StorageFull, message)
+    }
+
     /// The error for callers when another process holds the database.
     pub(crate) fn busy() -> ferry_types::Error {
         ferry_types::Error::new(Reason::Busy, "the database is busy: try again").retry_after_ms(1000)
@@ -85,10 +92,7 @@ impl Error {
         }
         tracing::error!(error = %self, "storage failed");
         if self.is_storage_full() {
-            return ferry_types::Error::new(
-                Reason::StorageFull,
-                "the hub's disk is full or failing: free space on it, then try again",
-            );
+            return Self::storage_full();
         }
         if self.is_busy() {
             return Self::busy();

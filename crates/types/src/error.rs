@@ -156,6 +156,8 @@ reasons! {
     VersionGone = "VERSION_GONE", FailedPrecondition, Some(410);
     /// A write of a version does not say on which one it is based.
     PreconditionRequired = "PRECONDITION_REQUIRED", FailedPrecondition, Some(428);
+    /// The body is compressed, which this endpoint does not take.
+    EncodingNotTaken = "ENCODING_NOT_TAKEN", InvalidArgument, Some(415);
     /// The pushed bytes are no plain SQLite database.
     NotSqlite = "NOT_SQLITE", InvalidArgument, Some(422);
     /// A body of pages breaks a rule of its format; the message names the byte.

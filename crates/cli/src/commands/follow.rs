@@ -3,10 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ferry_client::{
-    pages::{FollowEvent, FollowOptions, PagesClient},
+    pages::{FollowEvent, FollowOptions},
     progress::Silent,
 };
-use ferry_hub::clock::SystemClock;
 
 use super::{pull, push};
 use crate::{context::Context, failure::Failure, output, system};
@@ -27,12 +26,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
+    let session = context.pages_session()?;
     let (db, file) = pull::database_and_file(args.db, args.file)?;
-    let file = pull::file_of(&admin, db.as_ref(), file, "follow").await?;
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(Silent));
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let file = pull::file_of(session.admin(), db.as_ref(), file, "follow").await?;
+    let client = session.client(Arc::new(Silent));
     // A pause without jitter is no worse than that.
     let random = || system::random_bytes().map_or(0, u64::from_le_bytes);
     let mut told = |followed: FollowEvent| match followed {

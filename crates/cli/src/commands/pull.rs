@@ -9,9 +9,8 @@ use ferry_client::{
     ClientError, ClientErrorCode,
     admin::{AdminClient, DatabaseName},
     pages::file::SyncState,
-    pages::{PagesClient, PullOptions, Synchronised},
+    pages::{PullOptions, Synchronised},
 };
-use ferry_hub::clock::SystemClock;
 use ferry_types::Code;
 
 use crate::{commands::push, context::Context, failure::Failure, progress::Bars};
@@ -114,15 +113,9 @@ pub(super) async fn transfer(
     file: Option<PathBuf>,
     options: PullOptions,
 ) -> Result<Synchronised, Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
+    let session = context.pages_session()?;
     let verb = if options.only_new { "clone" } else { "pull" };
-    let file = file_of(&admin, db.as_ref(), file, verb).await?;
-    let client = PagesClient {
-        admin: &admin,
-        tokens: tokens.as_ref(),
-        clock: Arc::new(SystemClock),
-        progress: Arc::new(Bars::new(context.json)),
-    };
+    let file = file_of(session.admin(), db.as_ref(), file, verb).await?;
+    let client = session.client(Arc::new(Bars::new(context.json)));
     Ok(client.pull(&file, db.as_ref(), options).await?)
 }

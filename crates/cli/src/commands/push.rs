@@ -5,10 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use ferry_client::{
     admin::DatabaseName,
     pages::file::image::FileAccess,
-    pages::{PagesClient, PushOptions, Synchronised},
+    pages::{PushOptions, Synchronised},
     progress::{Progress, TransferPhase},
 };
-use ferry_hub::clock::SystemClock;
 use serde_json::json;
 
 use crate::{INTERRUPT_GRACE, context::Context, failure::Failure, output, progress::Bars, system};
@@ -34,12 +33,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let admin = context.admin()?;
-    let tokens = context.tokens();
+    let session = context.pages_session()?;
     let bars = Arc::new(Bars::new(context.json));
     let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&bars);
-    let clock = Arc::new(SystemClock);
-    let client = PagesClient { admin: &admin, tokens: tokens.as_ref(), clock, progress };
+    let client = session.client(progress);
     let options = PushOptions { force: args.force, access: FileAccess::Ordinary, no_base: args.no_base };
     if args.watch {
         let mut reported = Ok(());

@@ -152,7 +152,7 @@ impl Limiter {
         }
         let wait_ms = u64::try_from(window.began.0 + window_ms - now.0).unwrap_or(0);
         metrics::counter!("ferry_rate_limited_total", "bucket" => counted.bucket()).increment(1);
-        let message = format!("too many requests: try again in {} seconds", wait_ms.div_ceil(1000));
+        let message = format!("too many requests: try again in {} s", wait_ms.div_ceil(1000));
         Err(Error::new(Reason::RateLimited, message).retry_after_ms(wait_ms))
     }
 

@@ -32,6 +32,11 @@ impl Drop for Places {
 }
 
 impl Places {
+    /// How many.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
     /// Those that are more than `kept`.
     pub(super) fn split_off(&mut self, kept: usize) -> Option<Self> {
         let more = self.count.checked_sub(kept).filter(|more| *more > 0)?;

@@ -244,6 +244,7 @@ fn advice(code: &str) -> &'static str {
         (ErrorCode::RateLimited, "the client goes on by itself; raise the rate if this happens often"),
         (ErrorCode::ByteBudget, "it goes on after midnight UTC, or with a token that may transfer more"),
         (ErrorCode::StoreHold, "decide whether events were lost: ferry events remint, or resume"),
+        (ErrorCode::StorageFull, "free space on the hub's disk: the client tries again by itself"),
         (ErrorCode::Internal, "look into the hub's log: the client tries again by itself"),
     ];
     const AHEAD: &str =

@@ -20,6 +20,7 @@ mod open;
 mod push;
 mod refusal;
 mod refused_socket;
+mod rights_end;
 mod route;
 mod scope;
 mod service;

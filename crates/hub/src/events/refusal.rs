@@ -18,6 +18,7 @@ pub(super) fn rpc_error(error: &Error) -> RpcError {
         Reason::Busy | Reason::RateLimited | Reason::ShuttingDown => ErrorCode::RateLimited,
         Reason::Unavailable => ErrorCode::StoreHold,
         Reason::ByteBudget => ErrorCode::ByteBudget,
+        Reason::StorageFull => ErrorCode::StorageFull,
         _ => match error.code() {
             Code::Unauthenticated => ErrorCode::Unauthorized,
             Code::PermissionDenied => ErrorCode::Forbidden,
@@ -48,6 +49,7 @@ pub(super) const fn call_status(error: &RpcError) -> StatusCode {
         ErrorCode::StoreNotFound => StatusCode::NOT_FOUND,
         ErrorCode::RateLimited | ErrorCode::ByteBudget => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StoreHold => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::OK,
     }
 }
@@ -79,7 +81,9 @@ pub(super) fn response_with(status: StatusCode, error: &Error) -> Response {
 
 /// Tells when to come again, where the status asks for it.
 pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
-    if matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+    let asks =
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
+    if asks.contains(&response.status()) {
         let seconds = retry_after_ms.unwrap_or(RETRY_AFTER_MS).div_ceil(1000).max(1);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

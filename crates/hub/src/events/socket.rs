@@ -25,12 +25,13 @@ use super::{
     hooks::PresentedPayload,
     metric, now_ms,
     push::{Pusher, charge_connection},
+    rights_end::rights_end,
     store::Store,
     wire::{Wire, WireEvent},
 };
 
 use crate::{config::AuthRefusal, http::BoundedSocket, hub::Hub};
-use ferry_control::{Meter, RightsEnd, RightsWatch};
+use ferry_control::{Meter, RightsEnd};
 
 /// Pings without an answer after which a peer is gone (EVT-39).
 const UNANSWERED_PINGS: u64 = 3;
@@ -474,24 +475,6 @@ async fn asked(asking: &mut Option<Box<JoinSet<Verdict>>>) -> Option<Verdict> {
         *asking = None;
     }
     std::future::pending().await
-}
-
-/// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53).
-pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
-    let end = watch.ended().await;
-    if end == RightsEnd::Expired {
-        // Revocation still counts meanwhile.
-        let revoked = async {
-            loop {
-                match watch.ended().await {
-                    RightsEnd::Expired => tokio::time::sleep(Duration::from_secs(1)).await,
-                    other => return other,
-                }
-            }
-        };
-        return Box::pin(tokio::time::timeout(grace, revoked)).await.unwrap_or(end);
-    }
-    end
 }
 
 /// A connection's share of the time over which a stopping hub closes them: told apart by what is random enough.

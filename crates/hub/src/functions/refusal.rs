@@ -55,9 +55,10 @@ impl From<Error> for CallRefusal {
             }
             Reason::RateLimited | Reason::ByteBudget => "RATE_LIMITED",
             Reason::TooLarge => "TOO_LARGE",
-            Reason::Busy | Reason::Unavailable | Reason::ShuttingDown | Reason::StorageFull => "UNAVAILABLE",
-            Reason::SeqNotReached => {
-                let code = RpcErrorCode { status: 503, code: "SEQ_NOT_REACHED" };
+            Reason::Busy | Reason::Unavailable | Reason::ShuttingDown => "UNAVAILABLE",
+            // Clients of this wire try 503 again and give up at what they do not know.
+            Reason::SeqNotReached | Reason::StorageFull => {
+                let code = RpcErrorCode { status: 503, code: error.reason.as_str() };
                 let retry_after_ms = error.retry_after_ms.or(Some(1000));
                 return Self {
                     code,

@@ -85,19 +85,18 @@ impl OpsError {
 /// Says when to try again, where that may help.
 pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
     let status = response.status();
-    let is_temporary = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    let is_temporary = matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::INSUFFICIENT_STORAGE
+    );
     if let Some(ms) = retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
     }
 }
 
-/// The status of a refusal on either wire: clients retry 503 and give up at what they do not know.
+/// The status of a refusal.
 pub(super) fn status(error: &Error) -> StatusCode {
-    let status = match error.reason {
-        Reason::StorageFull => 503,
-        reason => reason.http_status(),
-    };
-    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl From<Error> for OpsError {

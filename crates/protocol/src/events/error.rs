@@ -29,6 +29,8 @@ pub enum ErrorCode {
     ByteBudget,
     /// The operator must decide first.
     StoreHold,
+    /// The hub's disk is full; an operator must act.
+    StorageFull,
     /// Our fault.
     Internal,
 }
@@ -50,6 +52,7 @@ impl ErrorCode {
             Self::RateLimited => "RATE_LIMITED",
             Self::ByteBudget => "BYTE_BUDGET",
             Self::StoreHold => "STORE_HOLD",
+            Self::StorageFull => "STORAGE_FULL",
             Self::Internal => "INTERNAL",
         }
     }

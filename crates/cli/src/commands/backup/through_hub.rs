@@ -10,7 +10,12 @@ use super::{
     at_target::{self, ListedBackup},
     failure,
 };
-use crate::{context::Context, failure::Failure, output, prompt};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output, prompt,
+    table::{Cell, Column, Table},
+};
 
 /// How often a job is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -204,10 +209,18 @@ pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(),
     if status.targets.is_empty() {
         output::note("(no target is set: start the hub with --backup-target file:///a/folder)");
     }
+    let mut table = Table::new([
+        Column::whole("TARGET"),
+        Column::whole("STATE"),
+        Column::whole("LAST"),
+        Column::whole("NEXT"),
+        Column::text("ERROR"),
+    ]);
     for target in &status.targets {
-        let (last, next) = (target.last_snapshot_unix.to_string(), target.next_snapshot_unix.to_string());
-        output::row(&[&target.target, &target.state, &last, &next, &target.error])?;
+        let (last, next) = (Cell::time(target.last_snapshot_unix), Cell::time(target.next_snapshot_unix));
+        table.row([(&target.target).into(), (&target.state).into(), last, next, (&target.error).into()]);
     }
+    table.print()?;
     match status.targets.iter().find(|target| target.state != "ok") {
         None => Ok(()),
         Some(late) => Err(Failure::Late(format!("the backups in {} are {}", late.target, late.state))),

@@ -42,7 +42,15 @@ fn data(config: &Config, findings: &mut Findings) {
 async fn port(config: &Config, findings: &mut Findings) {
     let address = config.listener.listen;
     if TcpListener::bind(address).is_ok() {
-        return findings.add(Level::Ok, "port", format!("{address} is free: no hub runs"));
+        let dir = &config.process.data_dir;
+        if !data_dir::is_held(dir).unwrap_or(false) {
+            return findings.add(Level::Ok, "port", format!("{address} is free: no hub runs"));
+        }
+        let told = format!(
+            "{address} is free, but a hub runs on {}: ask with its own --listen or --config, or stop it",
+            dir.display()
+        );
+        return findings.add(Level::Warn, "port", told);
     }
     let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
     let Ok(server) = format!("{scheme}://{}", reached_at(address)).parse::<ServerUrl>() else { return };

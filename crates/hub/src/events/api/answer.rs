@@ -8,7 +8,7 @@ use axum::{
 };
 use ferry_core::events::append::BadBatch;
 use ferry_protocol::events::{ErrorCode, RpcError};
-use ferry_types::{Error, Seq};
+use ferry_types::{Error, Reason, Seq};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -174,6 +174,8 @@ impl From<RpcError> for ViewError {
                     ErrorCode::ClientAhead | ErrorCode::CursorAhead => StatusCode::CONFLICT,
                     ErrorCode::RateLimited | ErrorCode::ByteBudget => StatusCode::TOO_MANY_REQUESTS,
                     ErrorCode::HookUnavailable | ErrorCode::StoreHold => StatusCode::SERVICE_UNAVAILABLE,
+                    // The same as if no frame of the other wire had told of it.
+                    ErrorCode::StorageFull => return Error::new(Reason::StorageFull, message).into(),
                     ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 let mut refused = Self::new(status, "", message);

@@ -28,7 +28,7 @@ use crate::{
     database::{ConnectionGuard, Database, seq_of},
     events::{
         metric,
-        socket::rights_end,
+        rights_end::rights_end,
         store::{Store, Subscriber},
     },
     http::Query,

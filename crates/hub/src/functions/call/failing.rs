@@ -24,7 +24,9 @@ pub(super) fn failed(
             let end = progress.resources.end().unwrap_or(CallEnd::Limit(limit));
             abort(progress, end)
         }
-        StatementFailure::StorageFull => abort(progress, CallEnd::Refused(storage_full())),
+        StatementFailure::StorageFull => {
+            abort(progress, CallEnd::Refused(ferry_sqlite::Error::storage_full()))
+        }
         StatementFailure::Sql(_) if text.contains(TOO_BIG) => {
             let told = "TOO_LARGE: SQL takes no text and no blob over 16777216 bytes.".to_owned();
             DbFailure::Thrown(SqlFailure::Told, told)
@@ -36,7 +38,7 @@ pub(super) fn failed(
 /// An engine refused, or failed.
 pub(super) fn engine_failed(progress: &mut CallProgress, error: ferry_sqlite::Error) -> DbFailure {
     if error.is_storage_full() {
-        return abort(progress, CallEnd::Refused(storage_full()));
+        return abort(progress, CallEnd::Refused(ferry_sqlite::Error::storage_full()));
     }
     let refusal = error.into_refusal();
     if refusal.reason == Reason::Internal {
@@ -66,8 +68,4 @@ pub(super) fn needs_writer(plan: &PlannedCall, progress: &mut CallProgress) -> D
 pub(super) fn abort(progress: &mut CallProgress, end: CallEnd) -> DbFailure {
     progress.end.get_or_insert(end);
     DbFailure::Abort
-}
-
-fn storage_full() -> Error {
-    Error::new(Reason::StorageFull, "the disk is full")
 }

@@ -9,7 +9,7 @@ use ferry_protocol::pages::body::Run;
 use ferry_sqlite::pages::At;
 use ferry_types::{
     Error, PageCount, PageNo, PageSize, Reason, Result,
-    limits::{PAGES_DIGESTS_FIRST_MAX, PAGES_DIGESTS_MAX, PAGES_JSON_MAX_BYTES},
+    limits::{PAGES_DIGESTS_FIRST_MAX, PAGES_DIGESTS_MAX},
 };
 use http::{HeaderName, HeaderValue, header, request::Parts};
 use serde::Deserialize;
@@ -18,8 +18,9 @@ use super::{
     answer::{PagesError, add_version},
     body,
     request::{PagesRequest, Served},
+    restore::read,
 };
-use crate::{http::metering, pages::state::blocking};
+use crate::pages::state::blocking;
 
 const LEVEL: HeaderName = HeaderName::from_static("ferry-level");
 const PAGE_SIZE: HeaderName = HeaderName::from_static("ferry-page-size");
@@ -39,10 +40,7 @@ struct Question {
 }
 
 pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> Result<Response, PagesError> {
-    let too_large =
-        || PagesError::from(Error::new(Reason::TooLarge, "the body is over 1 MiB: ask for fewer at once"));
-    let text = metering::read(body, PAGES_JSON_MAX_BYTES, &request.context.meter, too_large).await?;
-    let question: Question = serde_json::from_slice(&text).map_err(|error| bad(format!("body: {error}")))?;
+    let question: Question = read(request, body).await?;
     let served = match &question.at {
         None => request.newest(&parts.headers).await?,
         Some(tag) => {

@@ -74,8 +74,11 @@ pub(super) async fn read<T: for<'de> Deserialize<'de>>(
 ) -> Result<T, PagesError> {
     let too_large = || PagesError::from(Error::new(Reason::TooLarge, "the body is over 1 MiB"));
     let text = metering::read(body, PAGES_JSON_MAX_BYTES, &request.context.meter, too_large).await?;
-    let bad = |error| Error::new(Reason::InvalidArgument, format!("body: {error}"));
-    Ok(serde_json::from_slice(&text).map_err(bad)?)
+    let bad = |why: &str| Error::new(Reason::InvalidArgument, format!("body: {why}"));
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("expected a JSON object").into());
+    }
+    Ok(serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?)
 }
 
 /// A version in JSON: a number, or the text of one, of a tag, of a time.
