@@ -1,6 +1,6 @@
 //! What most tests begin with.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use ferry_testkit::{
     Direction, Hub, Session,
@@ -156,4 +156,35 @@ pub(crate) fn put_back(from: &Path, to: &Path) {
     copy_folder(from, to);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(to, private).unwrap();
+}
+
+/// A small file system in memory, unmounted when dropped.
+pub(crate) struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, loudly, where mounting is not allowed.
+    pub(crate) fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m,mode=0700");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "ferry-test"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("SKIPPED: a test of a full disk needs the right to mount a tmpfs (root)");
+            return None;
+        }
+        Some(Self(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
 }

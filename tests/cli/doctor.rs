@@ -108,6 +108,14 @@ fn each_check_says_what_is_wrong_and_what_to_do() {
     says(&ferry.run(&["doctor"]), 78, "data", &["fail", "keyring.json", "chmod 600"]);
     fs::set_permissions(&key_ring, fs::Permissions::from_mode(0o600)).unwrap();
 
+    let running = hub();
+    let elsewhere = ferry
+        .clone()
+        .env("FERRY_DATA_DIR", running.data_dir().to_str().unwrap())
+        .env("FERRY_LISTEN", "127.0.0.1:0")
+        .run(&["doctor"]);
+    says(&elsewhere, 0, "port", &["warn", "a hub runs on", "--listen"]);
+
     let few =
         ferry.clone().program("bash").run(&["-c", &format!("ulimit -n 256 && exec {FERRY} doctor --strict")]);
     says(&few, 12, "open files", &["warn", "256", "LimitNOFILE"]);

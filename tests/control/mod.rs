@@ -10,6 +10,7 @@ mod cors;
 mod database_kind_audit;
 mod databases;
 mod durability;
+mod full_disk;
 mod http;
 mod jwt;
 mod narrowed_sessions;

@@ -162,7 +162,7 @@ fn a_full_disk_refuses_pushes_and_reads_go_on() {
         let refused = ops.v1("POST", "", &batch(A, &ops_of("lost", 5)));
         assert_eq!(
             (refused.status, &refused.json()["error"]["reason"]),
-            (503, &json!("STORAGE_FULL")),
+            (507, &json!("STORAGE_FULL")),
             "{point}"
         );
         assert!(refused.header("retry-after").is_some());

@@ -1,42 +1,11 @@
 //! A full disk and a failing one (pages, section 5 and scenario 16).
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use ferry_testkit::{dump::assert_equal, http, sample::Shape, wait};
 use rusqlite::Connection;
 
-use crate::support::{Place, fault_points, options};
-
-/// A small file system in memory, unmounted when dropped.
-pub(super) struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None`, loudly, where mounting is not allowed.
-    pub(super) fn mount(megabytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={megabytes}m,mode=0700");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "ferry-test"])
-            .arg(folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("SKIPPED: a test of a full disk needs the right to mount a tmpfs (root)");
-            return None;
-        }
-        Some(Self(folder))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
+use crate::support::{Place, SmallDisk, fault_points, options};
 
 // Verifies: PAG-43, PAG-47
 #[test]

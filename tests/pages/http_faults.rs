@@ -14,11 +14,8 @@ use ferry_testkit::{
 };
 use serde_json::json;
 
-use super::{
-    full_disk::SmallDisk,
-    http_push::{EMPTY, Writer, assert_refused, token},
-};
-use crate::support::{Place, fault_points, options};
+use super::http_push::{EMPTY, Writer, assert_refused, token};
+use crate::support::{Place, SmallDisk, fault_points, options};
 
 /// Begins a push of `length` bytes and sends these.
 fn begin(writer: &Writer, database: &str, token: &str, bytes: &[u8], length: usize) -> TcpStream {
@@ -269,4 +266,22 @@ fn a_damaged_history_is_told_with_410_and_newer_versions_are_served() {
     // It goes on from there.
     writer.run("UPDATE t SET note = 'after' WHERE id = 5");
     writer.push_file(known.last());
+}
+
+// One that was not compressed was taken, and one that was had a bad byte 0.
+// Verifies: PAG-21
+#[test]
+fn a_compressed_push_is_refused_with_what_to_do() {
+    let writer = Writer::new(40);
+    let body = writer.body(None, &writer.file()).whole();
+    let tag = format!("\"{EMPTY}\"");
+    let push = |encoding: &str| {
+        writer.send("POST", "pages", &[("If-Match", &tag), ("Content-Encoding", encoding)], &body)
+    };
+    for encoding in ["zstd", "gzip, zstd"] {
+        let refused = assert_refused(&push(encoding), 415, "ENCODING_NOT_TAKEN");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("without this header"), "{refused}");
+    }
+    assert_eq!(writer.served().len(), 0);
+    assert_eq!(push("identity").status, 200);
 }

@@ -112,6 +112,8 @@ fn questions_that_make_no_sense_are_refused() {
     ] {
         assert_refused(&ask(&writer, &bad), 400, "INVALID_ARGUMENT");
     }
+    let list = assert_refused(&ask(&writer, &json!([])), 400, "INVALID_ARGUMENT");
+    assert_eq!(list["error"]["message"], "body: expected a JSON object");
     assert_refused(&ask(&writer, &json!({"at": "7-0000000000000000"})), 410, "VERSION_GONE");
     let long = vec![b' '; (1 << 20) + 1];
     assert_refused(&writer.send("POST", "pages/reconcile", &[], &long), 413, "TOO_LARGE");
