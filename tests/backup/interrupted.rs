@@ -35,6 +35,28 @@ fn a_hub_that_is_killed_in_any_step_of_a_backup_loses_none() {
     }
 }
 
+// They lay there until the next prune, a day old.
+// Verifies: OPR-01
+#[test]
+fn what_a_killed_backup_left_is_removed_by_the_next_one() {
+    let backed = Backed::new();
+    backed.write(0);
+    backed.back_up();
+    let folder = backed.target.path().join("tmp");
+    fs::create_dir_all(&folder).unwrap();
+    let left = |name: &str, age_seconds: u64| {
+        let file = fs::File::create(folder.join(name)).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - std::time::Duration::from_secs(age_seconds)).unwrap();
+    };
+    left("1-0", 2 * 60 * 60);
+    // Somebody may still write it.
+    left("1-1", 60);
+    backed.write(1);
+    backed.back_up();
+    assert_eq!(ferry_testkit::command::names(&folder), ["1-1"]);
+}
+
 // Verifies: OPR-20
 #[test]
 fn a_restore_that_is_killed_leaves_no_folder() {
