@@ -1,7 +1,8 @@
 /** Calls of the hub. The session stands in a cookie that no script sees. */
 
 const HOME = import.meta.env.DEV ? `${location.origin}/_/` : import.meta.url;
-const BASE = new URL("./api", HOME).pathname;
+/** Where the hub is asked. */
+export const base = new URL("./api", HOME).pathname;
 /** Where the hub's own paths begin. */
 export const root = new URL("../", HOME).pathname;
 
@@ -32,7 +33,7 @@ type Read = (text: string) => unknown;
 async function ask(path: string, init: RequestInit, read: Read = parsed): Promise<unknown> {
   let answer: Response;
   try {
-    answer = await fetch(`${BASE}${path}`, { ...init, credentials: "same-origin" });
+    answer = await fetch(`${base}${path}`, { ...init, credentials: "same-origin" });
   } catch {
     throw new Refusal("The hub does not answer. It may be starting again: try once more in a moment.", 0, "offline", "");
   }
@@ -67,6 +68,12 @@ export async function rpc<T>(method: string, message: object = {}, signal?: Abor
   const init: RequestInit = { method: "POST", headers, body: JSON.stringify(message) };
   if (signal) init.signal = signal;
   return (await ask(`/ferry.admin.v1.AdminService/${method}`, init)) as T;
+}
+
+/** A change by an admin's session, at the models' own endpoints. */
+export async function post<T>(path: string, message: object, more: Record<string, string> = {}): Promise<T> {
+  const headers = { "Content-Type": "application/json", "Ferry-Dashboard": "1", ...more };
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(message) })) as T;
 }
 
 /** A read of the hub; `read` makes something of its text. */

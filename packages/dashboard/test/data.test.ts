@@ -14,12 +14,12 @@ import { accessible, ADMIN, fill, HOSTILE, hub, open, shot, team, useBrowser, VI
 useBrowser("--rate-limit-scale", "0");
 
 /** A file that SQL makes, pushed as the database `name` of whoever holds `session`. */
-async function pushed(name: string, sql: string, session: string): Promise<string> {
+async function pushed(name: string, sql: string, session: string, over?: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "ferry-dashboard-file-"));
   try {
     execFileSync("sqlite3", [join(folder, "file.db")], { input: sql });
-    const { id } = await call(hub, "CreateDatabase", { name, kind: "replica" }, session);
-    execFileSync(binary, ["push", join(folder, "file.db"), id, "--server", hub.url], {
+    const id = over ?? (await call(hub, "CreateDatabase", { name, kind: "replica" }, session)).id;
+    execFileSync(binary, ["push", join(folder, "file.db"), id, "--force", "--server", hub.url], {
       env: { PATH: process.env.PATH, HOME: folder, FERRY_TOKEN: session }, stdio: "pipe",
     });
     return id;
@@ -310,6 +310,37 @@ test("ops: conflicts are shown side by side and decided by those who may write",
   expect(await page.evaluate(() => (window as { hit?: number }).hit)).toBeUndefined();
   // The token that did it is gone.
   expect((await call(hub, "ListTokens", { database }, token)).tokens.map((one: { label: string }) => one.label)).not.toContain("dashboard");
+});
+
+test("yesterday's database is taken back, opened beside, and taken home as a file", async () => {
+  const { token } = await team();
+  const database = await pushed("file", MANY, token);
+  await pushed("file", "CREATE TABLE mistake(x);", token, database);
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "versions");
+  const row = (version: string) => page.locator("tbody tr").filter({ has: page.getByRole("cell", { name: version, exact: true }) });
+  await row("2").waitFor();
+  await shot(page, "versions");
+  await accessible(page, "versions");
+  const saved = page.waitForEvent("download");
+  await row("1").getByRole("link", { name: "Download" }).click();
+  const file = await (await saved).path();
+  expect(execFileSync("sqlite3", [file!, "SELECT count(*) FROM many"], { encoding: "utf8" })).toBe("251\n");
+  await row("1").getByRole("button", { name: "Take back" }).click();
+  await page.getByLabel("Type file").fill("file");
+  await page.getByLabel("Your password").fill(ADMIN.password);
+  await page.getByRole("button", { name: "Take it back" }).click();
+  await row("3").waitFor();
+  await page.getByRole("link", { name: "Tables", exact: true }).click();
+  await page.getByRole("link", { name: "many", exact: true }).waitFor();
+  await page.getByRole("link", { name: "Versions" }).click();
+  await row("2").getByRole("button", { name: "As a new database" }).click();
+  await page.getByLabel("Name").fill("beside");
+  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByRole("heading", { name: "Databases / beside" }).waitFor();
+  await page.getByRole("link", { name: "Tables", exact: true }).click();
+  await page.getByRole("link", { name: "mistake", exact: true }).waitFor();
 });
 
 test("the operator sees backups and numbers with the token, which is stored nowhere", async () => {

@@ -14,6 +14,7 @@ import { RecordsTab } from "./records.tsx";
 import { SqlTab } from "./sql.tsx";
 import { TablesTab } from "./tables.tsx";
 import { TokensTab } from "./tokens.tsx";
+import { VersionsTab } from "./versions.tsx";
 
 /** Parts of a database's page; what `adminOnly` shows is the hub's to refuse, and is not offered to others. */
 const TABS = [
@@ -24,6 +25,7 @@ const TABS = [
   { path: "log", name: "Events", adminOnly: false },
   { path: "ops", name: "Ops", adminOnly: false },
   { path: "functions", name: "Functions", adminOnly: true },
+  { path: "versions", name: "Versions", adminOnly: false },
   { path: "tokens", name: "Tokens", adminOnly: false },
   { path: "keys", name: "API keys", adminOnly: true },
   { path: "events", name: "Event stores", adminOnly: true },
@@ -58,6 +60,7 @@ export function DatabasePage({ id, tab, rest, orgs }: { id: string; tab: string;
       {tab === "log" && <LogTab database={found} store={rest[0] ?? ""} role={role} />}
       {tab === "ops" && <OpsTab database={found} role={role} rest={rest} />}
       {tab === "functions" && <FunctionsTab database={found} />}
+      {tab === "versions" && <VersionsTab database={found} role={role} again={database.again} />}
       {tab === "tokens" && <TokensTab database={found} role={role} />}
       {tab === "keys" && <KeysTab database={found} />}
       {tab === "events" && <EventsTab database={found} />}
