@@ -124,10 +124,13 @@ test("a statement reads within limits, a mistake is marked, and the audit trail 
   await run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, i FROM n");
   await page.getByText("There are more rows than the hub answers at once.").waitFor();
   expect(await page.locator(".grid tbody tr").count()).toBe(1000);
-  await run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n");
-  await page.getByText("Running…").waitFor();
-  await page.getByRole("button", { name: "Stop" }).click();
   // Two at once are all that one may run: what was stopped counts no longer.
+  for (let stopped = 0; stopped < 3; stopped += 1) {
+    await run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n");
+    await page.getByText("Running…").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("Running…").waitFor({ state: "detached" });
+  }
   for (const sql of ["SELECT 1", "SELECT 2", "SELECT 3"]) {
     await run(sql);
     await page.getByText("1 row in").waitFor();

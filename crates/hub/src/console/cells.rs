@@ -33,7 +33,7 @@ fn cell(value: SqlValue<'_>, max_bytes: usize) -> Value {
 
 /// A value of a parameter.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Parameter {
+pub(super) enum QueryParameter {
     Null,
     Integer(i64),
     Real(f64),
@@ -41,7 +41,7 @@ pub(super) enum Parameter {
     Blob(Vec<u8>),
 }
 
-impl Parameter {
+impl QueryParameter {
     pub(super) fn as_value(&self) -> SqlValue<'_> {
         match self {
             Self::Null => SqlValue::Null,
@@ -57,7 +57,7 @@ impl Parameter {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parameters(json: &str) -> Result<Vec<Parameter>> {
+pub(super) fn parameters(json: &str) -> Result<Vec<QueryParameter>> {
     if json.is_empty() {
         return Ok(Vec::new());
     }
@@ -68,27 +68,27 @@ pub(super) fn parameters(json: &str) -> Result<Vec<Parameter>> {
     values.into_iter().map(read).collect()
 }
 
-fn parameter(value: &Value) -> Option<Parameter> {
+fn parameter(value: &Value) -> Option<QueryParameter> {
     Some(match value {
-        Value::Null => Parameter::Null,
-        Value::String(text) => Parameter::Text(text.clone()),
+        Value::Null => QueryParameter::Null,
+        Value::String(text) => QueryParameter::Text(text.clone()),
         Value::Number(number) => match number.as_i64() {
-            Some(number) => Parameter::Integer(number),
-            None => Parameter::Real(number.as_f64()?),
+            Some(number) => QueryParameter::Integer(number),
+            None => QueryParameter::Real(number.as_f64()?),
         },
         Value::Object(named) if named.len() == 1 || named.contains_key("blob") => {
             let text = |name: &str| named.get(name).and_then(Value::as_str);
             if let Some(number) = text("integer") {
-                Parameter::Integer(number.parse().ok()?)
+                QueryParameter::Integer(number.parse().ok()?)
             } else if let Some(real) = named.get("real") {
-                Parameter::Real(match real.as_str() {
+                QueryParameter::Real(match real.as_str() {
                     Some("Infinity") => f64::INFINITY,
                     Some("-Infinity") => f64::NEG_INFINITY,
                     Some(_) => return None,
                     None => real.as_f64()?,
                 })
             } else {
-                Parameter::Blob(bytes_of(text("blob")?)?)
+                QueryParameter::Blob(bytes_of(text("blob")?)?)
             }
         }
         _ => return None,
@@ -135,13 +135,13 @@ mod tests {
         assert_eq!(
             parameters(json).unwrap(),
             [
-                Parameter::Null,
-                Parameter::Integer(7),
-                Parameter::Integer(9_007_199_254_740_993),
-                Parameter::Real(2.0),
-                Parameter::Real(f64::NEG_INFINITY),
-                Parameter::Text("a".into()),
-                Parameter::Blob(vec![0, 255]),
+                QueryParameter::Null,
+                QueryParameter::Integer(7),
+                QueryParameter::Integer(9_007_199_254_740_993),
+                QueryParameter::Real(2.0),
+                QueryParameter::Real(f64::NEG_INFINITY),
+                QueryParameter::Text("a".into()),
+                QueryParameter::Blob(vec![0, 255]),
             ]
         );
         assert_eq!(parameters("").unwrap(), []);

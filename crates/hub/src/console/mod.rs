@@ -16,13 +16,13 @@ use crate::{config::ConsoleConfig, database::Databases, monotonic};
 
 use noted::NotedStatements;
 pub(crate) use query::WantedQuery;
-use turns::Turns;
+use turns::QueryTurns;
 
 /// What members see of databases.
 pub(crate) struct Console {
     databases: Arc<Databases>,
     config: ConsoleConfig,
-    turns: Turns,
+    turns: QueryTurns,
     noted: NotedStatements,
 }
 
@@ -32,7 +32,7 @@ impl Console {
         Self {
             databases: Arc::clone(databases),
             config,
-            turns: Turns::default(),
+            turns: QueryTurns::default(),
             noted: NotedStatements::default(),
         }
     }

@@ -115,7 +115,7 @@ impl Console {
             let is_of_hub = connection.table_exists(None, "_ferry_meta")?;
             let seq = if is_of_hub { seq_of(&NativeSql(&connection))? } else { Seq(0) };
             restrict(&mut connection, stop.clone().watch(begun_us + max_us))?;
-            let values: Vec<_> = parameters.iter().map(cells::Parameter::as_value).collect();
+            let values: Vec<_> = parameters.iter().map(cells::QueryParameter::as_value).collect();
             let mut columns = Vec::new();
             let ended = run(&connection, &sql, &values, &mut |names| columns = names, &mut |row, width| {
                 found.take(row, width)

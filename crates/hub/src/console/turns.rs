@@ -14,18 +14,18 @@ const HUB_MAX: usize = 8;
 
 /// Who runs statements now.
 #[derive(Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<HashMap<UserId, usize>>>);
+pub(super) struct QueryTurns(Arc<Mutex<HashMap<UserId, usize>>>);
 
 /// The right to run one, until it is dropped.
-pub(super) struct Turn {
-    turns: Turns,
+pub(super) struct QueryTurn {
+    turns: QueryTurns,
     user: UserId,
 }
 
-impl Turns {
+impl QueryTurns {
     /// # Errors
     /// `BUSY`.
-    pub(super) fn take(&self, user: UserId) -> Result<Turn> {
+    pub(super) fn take(&self, user: UserId) -> Result<QueryTurn> {
         let mut running = self.lock();
         let busy = |message: &'static str| Err(Error::new(Reason::Busy, message).retry_after_ms(1000));
         if running.get(&user).is_some_and(|count| *count >= USER_MAX) {
@@ -35,7 +35,7 @@ impl Turns {
             return busy("the hub runs as many statements as it may: try again in a second");
         }
         *running.entry(user).or_default() += 1;
-        Ok(Turn { turns: self.clone(), user })
+        Ok(QueryTurn { turns: self.clone(), user })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
@@ -43,7 +43,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for QueryTurn {
     fn drop(&mut self) {
         let mut running = self.turns.lock();
         if let Some(count) = running.get_mut(&self.user) {
@@ -62,7 +62,7 @@ mod tests {
     // Verifies: OPR-57
     #[test]
     fn a_user_has_two_and_the_hub_eight() {
-        let turns = Turns::default();
+        let turns = QueryTurns::default();
         let user = |number: u8| {
             format!("u_3f2b9c1e-5d44-4a7b-8e11-0a6c7d9021{number:02}").parse::<UserId>().unwrap()
         };
