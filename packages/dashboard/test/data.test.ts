@@ -200,6 +200,9 @@ test("records show who wrote each field, and a list tells what every database ho
   // What is written meanwhile is seen by itself.
   await ask("PATCH", "records/app/notes/n1", { stars: 5 });
   await expect.poll(() => record.getByRole("row").filter({ hasText: "stars" }).locator("td").nth(1).textContent(), { timeout: 8000 }).toBe("5");
+  // SQL sees them by their view.
+  await at(page, database, "tables", "records_app__notes");
+  await page.locator(".grid").getByText("two").waitFor();
 });
 
 test("records: what lost stands beside what won, and is taken", async () => {
