@@ -23,7 +23,7 @@ let onSignedOut: () => void = () => {};
 export const whenSignedOut = (listener: () => void): void => void (onSignedOut = listener);
 
 type Detail = { debug?: { reason?: string; requestId?: string } };
-type Failure = { code?: string; message?: string; details?: Detail[]; error?: { code?: string; message?: string } };
+type Failure = { code?: string; message?: string; details?: Detail[]; error?: { code?: string; message?: string } | string };
 
 /** What tells whether the session stands: elsewhere 401 may mean a wrong password. */
 const WHO = "Whoami";
@@ -40,7 +40,8 @@ async function ask(path: string, init: RequestInit, read: Read = parsed): Promis
   const text = await answer.text();
   if (answer.ok) return read(text);
   const failure = (parsed(text) ?? {}) as Failure;
-  const told = failure.error ?? failure;
+  // Functions tell it as a text.
+  const told = typeof failure.error === "string" ? { message: failure.error, code: failure.code } : failure.error ?? failure;
   const refusal = new Refusal(
     told.message ?? (text.slice(0, 200) || `the hub answered ${answer.status}`),
     answer.status,

@@ -2,7 +2,7 @@
 // What stands in a database, looked at in the page of the real binary in a real browser.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -347,6 +347,35 @@ test("yesterday's database is taken back, opened beside, and taken home as a fil
   await page.getByRole("heading", { name: "Databases / beside" }).waitFor();
   await page.getByRole("link", { name: "Tables", exact: true }).click();
   await page.getByRole("link", { name: "mistake", exact: true }).waitFor();
+});
+
+test("functions: what is deployed, and what it wrote to its log", async () => {
+  const { token, database } = await team();
+  const folder = mkdtempSync(join(tmpdir(), "ferry-dashboard-project-"));
+  try {
+    const ferry = (...args: string[]) => execFileSync(binary, args, {
+      env: { PATH: process.env.PATH, HOME: folder, FERRY_TOKEN: token, FERRY_SERVER: hub.url }, cwd: folder, stdio: "pipe",
+    });
+    ferry("init", ".", "--yes", "--template", "plain", "--auth", "none", "--name", "shop", "--no-install");
+    const source = `import { query } from "@ferry/server";
+export const told = query(async (_, { text }: { text: string }) => { console.warn("told", text); return 1; });\n`;
+    readdirSync(join(folder, "ferry/functions")).forEach((name) => rmSync(join(folder, "ferry/functions", name)));
+    writeFileSync(join(folder, "ferry/functions/index.ts"), source);
+    ferry("deploy", "--database", database, "--no-check");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await at(page, database, "functions");
+  await page.getByRole("region", { name: "Functions" }).getByRole("cell", { name: "told" }).waitFor();
+  await page.getByText("No function has written to the console").waitFor();
+  const ask = await writer(token, database);
+  await ask("POST", "functions/run", { fn: "told", args: { text: HOSTILE } });
+  await page.getByRole("region", { name: "Log" }).getByRole("cell", { name: `told ${HOSTILE}` }).waitFor();
+  expect(await page.evaluate(() => (window as { hit?: number }).hit)).toBeUndefined();
+  await shot(page, "functions");
+  await accessible(page, "functions");
 });
 
 test("the operator sees backups and numbers with the token, which is stored nowhere", async () => {

@@ -4,11 +4,14 @@ import { shown } from "../exact.ts";
 import { Value } from "../ui/cells.tsx";
 import { useLoad } from "../ui/load.ts";
 import { Empty, Refused, Table, Time } from "../ui/parts.tsx";
+import { number } from "../ui/words.ts";
 import { LIVE_MS } from "./databases.tsx";
 
+type Declared = { name: string; kind: string; internal?: boolean };
+type Deployment = { id: string; createdAt: string; seq: number; active: boolean };
 type Info = {
-  deployment: string | null; seq: number; manifest: { functions?: Record<string, unknown> | Record<string, unknown>[] } | null;
-  deployments: Record<string, unknown>[]; migrations: Record<string, unknown>[]; auth: string; secrets: string[];
+  deployment: string | null; seq: number; manifest: { functions?: Declared[] } | null; deployments: Deployment[];
+  migrations: unknown[]; auth: string; secrets: string[];
 };
 type Line = { n: number; time: string; level: string; function?: string; requestId?: string; text: string; stack?: string };
 
@@ -17,8 +20,9 @@ export function linesOf(stream: string): Line[] {
   return stream.split("\n\n").flatMap((block) => {
     const fields = block.split("\n").map((line) => /^(\w+): ?(.*)$/.exec(line));
     const data = fields.filter((field) => field?.[1] === "data").map((field) => field![2]).join("\n");
-    const name = fields.find((field) => field?.[1] === "event")?.[2];
-    return data && name !== "dropped" ? [JSON.parse(data) as Line] : [];
+    const line = data ? (JSON.parse(data) as Partial<Line>) : {};
+    // Others tell that lines were lost, or that the stream ends.
+    return line.time === undefined ? [] : [line as Line];
   });
 }
 
@@ -28,7 +32,7 @@ export function FunctionsTab({ database }: { database: Database }) {
   const logs = useLoad(path, (signal) => get<Line[]>(`${path}/logs?since=0`, signal, linesOf), LIVE_MS);
   const [part, setPart] = useState("");
   const found = info.value;
-  const functions = Object.entries(found?.manifest?.functions ?? {});
+  const functions = found?.manifest?.functions ?? [];
   const lines = (logs.value ?? []).filter((line) => !part || shown(line).includes(part)).slice(-200).reverse();
   return (
     <>
@@ -41,14 +45,20 @@ export function FunctionsTab({ database }: { database: Database }) {
             <div><dt>Deployed</dt><dd><code>{found.deployment}</code></dd></div>
             <div><dt>Sign-in of callers</dt><dd>{found.auth}</dd></div>
             <div><dt>Secrets</dt><dd>{found.secrets.length ? found.secrets.join(", ") : <span className="faint">none</span>}</dd></div>
-            <div><dt>Kept deployments</dt><dd>{found.deployments.length}</dd></div>
             <div><dt>Migrations</dt><dd>{found.migrations.length}</dd></div>
           </dl>
           <h2>Functions</h2>
-          <Table label="Functions" rows={functions} rowKey={([name]) => name} columns={[
-            { head: "Name", cell: ([at, one]) => nameOf(at, one) },
-            { head: "Kind", cell: ([, one]) => kindOf(one) },
-            { head: "Declared", cell: ([at, one]) => <Value cell={shown(one)} name={nameOf(at, one)} /> },
+          <Table label="Functions" rows={functions} rowKey={(one) => one.name} columns={[
+            { head: "Name", cell: (one) => <code>{one.name}</code> },
+            { head: "Kind", cell: (one) => one.kind },
+            { head: "Called by", cell: (one) => (one.internal ? "other functions alone" : "clients") },
+          ]} />
+          <h2>Deployments</h2>
+          <Table label="Deployments" rows={found.deployments} rowKey={(one) => one.id} columns={[
+            { head: "Deployment", cell: (one) => <code>{one.id}</code> },
+            { head: "When", number: true, cell: (one) => <Time unix={Date.parse(one.createdAt) / 1000} /> },
+            { head: "Commit", number: true, cell: (one) => number(one.seq) },
+            { head: "State", cell: (one) => (one.active ? "runs" : "kept") },
           ]} />
         </>
       )}
@@ -74,9 +84,3 @@ export function FunctionsTab({ database }: { database: Database }) {
     </>
   );
 }
-
-const nameOf = (at: string, one: unknown): string => (one as { name?: string } | null)?.name ?? at;
-const kindOf = (one: unknown): string => {
-  const told = one as { kind?: string; type?: string } | null;
-  return told?.kind ?? told?.type ?? "";
-};
