@@ -247,7 +247,6 @@ mod tests {
             "SAVEPOINT s",
             "PRAGMA journal_mode",
             "PRAGMA query_only=OFF",
-            "PRAGMA table_info",
             "SELECT * FROM pragma_database_list",
             "SELECT load_extension('x')",
             "SELECT fts3_tokenizer('simple')",
