@@ -163,6 +163,12 @@ pub(super) fn forget_hub_seqs<S: Sql>(sql: &S) -> Result<(), S::Error> {
     sql.execute("UPDATE _ferry_ops SET hub_seq = NULL WHERE hub_seq IS NOT NULL", &[]).map(drop)
 }
 
+/// Remembers no more what was dropped: that was another log. This one may be given ops that others have kept, and covers of
+/// them what it holds itself; to know more than it is to show something else.
+pub(super) fn forget_dropped<S: Sql>(sql: &S) -> Result<(), S::Error> {
+    if sql.execute("DELETE FROM _ferry_op_seen", &[])? > 0 { rebuild(sql) } else { Ok(()) }
+}
+
 /// Drops the conflict ops that no hub has told of since its numbers were forgotten: it lost the log in which they were
 /// recorded, and records anew what is still in conflict.
 pub(super) fn drop_untold_conflicts<S: Sql>(sql: &S) -> Result<(), S::Error> {

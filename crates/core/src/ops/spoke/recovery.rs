@@ -16,6 +16,7 @@ pub(super) fn begin_repush<S: Sql>(
 ) -> Result<(), S::Error> {
     outbox::begin_anew(sql)?;
     log::forget_hub_seqs(sql)?;
+    log::forget_dropped(sql)?;
     peer::follow(sql, &beginning((hub_id, epoch), target, true))
 }
 
