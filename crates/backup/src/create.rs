@@ -52,7 +52,7 @@ pub struct SnapshotWriter<'a> {
     last_id: Option<SnapshotId>,
     identities: Vec<(String, DatabaseFileIdentity)>,
     is_damaged: bool,
-    _lock: Box<dyn TargetLock>,
+    lock: Box<dyn TargetLock>,
 }
 
 impl<'a> SnapshotWriter<'a> {
@@ -91,7 +91,7 @@ impl<'a> SnapshotWriter<'a> {
             last_id: newest.map(|newest| newest.id),
             identities: Vec::new(),
             is_damaged,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -214,6 +214,8 @@ impl<'a> SnapshotWriter<'a> {
             put_once(target, &index_path(&id), &index)?;
         }
         fault::point("backup.index")?;
+        // What it takes over from others must not have gone meanwhile.
+        self.lock.check()?;
         put_once(target, &manifest_path(manifest.id), &manifest.encode())?;
         fault::point("backup.manifest")?;
         if !packs.is_empty() {

@@ -30,6 +30,12 @@ pub enum Error {
     /// Somebody else changes the target.
     #[error("{0}")]
     Busy(String),
+    /// The target did not answer, or only that it is busy.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The target refuses what is asked of it.
+    #[error("{0}")]
+    Refused(String),
     /// It was cancelled.
     #[error("cancelled")]
     Cancelled,

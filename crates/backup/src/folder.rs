@@ -20,20 +20,6 @@ const UNFINISHED: &str = "tmp";
 /// Held by whoever changes the folder.
 const LOCK: &str = "lock";
 
-/// The target that a URL names.
-///
-/// # Errors
-/// When it names none.
-pub fn open_target(url: &str) -> Result<Box<dyn BackupTarget>> {
-    let path = url.strip_prefix("file://").filter(|path| path.starts_with('/'));
-    match path {
-        Some(path) if path.len() > 1 => Ok(Box::new(Folder::new(Path::new(path)))),
-        _ => Err(Error::Invalid(format!(
-            "backup target {url:?}: expected a folder on this machine, as file:///var/backups/ferry"
-        ))),
-    }
-}
-
 /// A folder of objects.
 pub struct Folder {
     root: PathBuf,
@@ -44,7 +30,12 @@ pub struct Folder {
 
 struct FolderLock(#[expect(dead_code, reason = "closing it lets the lock go")] File);
 
-impl TargetLock for FolderLock {}
+impl TargetLock for FolderLock {
+    fn check(&self) -> Result<()> {
+        // The kernel lets it go when the process ends, and not before.
+        Ok(())
+    }
+}
 
 impl Folder {
     /// That of `root`, which is made with its first object.
@@ -138,6 +129,11 @@ impl BackupTarget for Folder {
         let is_new = rename_new(&from, &to).at("cannot write", &to)?;
         ferry_sqlite::folder::sync(folder).at("cannot sync", folder)?;
         Ok(is_new)
+    }
+
+    fn swaps(&self, _path: &str) -> Result<bool> {
+        // Two processes that replace a file do not see each other.
+        Ok(false)
     }
 
     fn get(&self, path: &str, max_bytes: usize) -> Result<Option<Vec<u8>>> {
@@ -267,13 +263,5 @@ mod tests {
         assert!(matches!(folder.lock(), Err(Error::Busy(_))));
         drop(held);
         assert!(folder.lock().is_ok());
-    }
-
-    #[test]
-    fn a_target_is_named_by_an_absolute_path() {
-        assert!(open_target("file:///var/x").is_ok());
-        for bad in ["", "/var/x", "file://host/x", "file://", "file:///", "s3://bucket/x"] {
-            assert!(open_target(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! Backups on a target: taken, listed, verified, restored, pruned (operate specification, 2.5, 3.1, 3.2). All of it blocks:
 //! callers run it on threads that may wait. What a snapshot is made of is decided by `ferry_core::backup`.
 
+mod access;
+mod address;
 mod catalog;
 mod create;
 mod error;
@@ -9,11 +11,13 @@ mod identity;
 mod image;
 mod known_targets;
 mod packs;
+mod probe;
 mod progress;
 mod prune;
 mod repository;
 mod restore;
 mod restore_hub;
+mod s3;
 mod stamp;
 mod target;
 #[cfg(test)]
@@ -21,11 +25,14 @@ mod tests;
 mod verdict;
 mod verify;
 
+pub use access::{S3Access, S3Credentials, TargetAccess, open_target};
+pub use address::TargetAddress;
 pub use create::{NewSnapshot, SnapshotWriter, empty_spool};
 pub use error::{Error, Result};
-pub use folder::{Folder, open_target};
+pub use folder::Folder;
 pub use identity::DatabaseFileIdentity;
 pub use image::{ImageReader, TakenImage};
+pub use probe::{CheckOutcome, TargetCheck, check_target};
 pub use progress::JobProgress;
 pub use prune::{PruneReport, prune};
 pub use repository::{ListedSnapshot, Repository, TargetIdentity};

@@ -10,7 +10,7 @@ use ferry_core::backup::{
 use ferry_sqlite::fault;
 
 use crate::{
-    Error, JobProgress, Repository, Result, SnapshotVerdict,
+    Error, JobProgress, Repository, Result, SnapshotVerdict, TargetLock,
     catalog::{index_path, pack_of, pack_path},
     repository::manifest_path,
 };
@@ -39,7 +39,7 @@ pub fn prune(
     (now, dry_run): (i64, bool),
     progress: &JobProgress,
 ) -> Result<PruneReport> {
-    let _lock = repository.target.lock()?;
+    let lock = repository.target.lock()?;
     repository.catalog.sync(&*repository.target)?;
     let mut scopes: BTreeMap<Scope, BTreeMap<SnapshotId, Manifest>> = BTreeMap::new();
     for listed in repository.snapshots()? {
@@ -61,12 +61,13 @@ pub fn prune(
     }
     if !dry_run {
         for id in &report.removed {
+            lock.check()?;
             repository.target.delete(&manifest_path(*id))?;
             fault::point("backup.prune.manifest")?;
         }
         repository.forget_verdicts(|(id, _)| report.removed.contains(&id))?;
     }
-    remove_packs(repository, now - GARBAGE_SECONDS, dry_run, &mut report)?;
+    remove_packs(repository, &*lock, (now - GARBAGE_SECONDS, dry_run), &mut report)?;
     if !dry_run {
         repository.target.remove_leftovers(now - GARBAGE_SECONDS)?;
     }
@@ -98,6 +99,7 @@ fn nothing_removed(error: &Error) -> Error {
             ),
         ),
         Error::Cancelled => Error::Cancelled,
+        Error::Unreachable(what) => Error::Unreachable(format!("nothing is removed: {what}")),
         other => Error::Invalid(format!("nothing is removed: {other}")),
     }
 }
@@ -128,8 +130,8 @@ fn mark(repository: &Repository, manifest: &Manifest, progress: &JobProgress) ->
 /// names and the target lacks was lost.
 fn remove_packs(
     repository: &mut Repository,
-    before: i64,
-    dry_run: bool,
+    lock: &dyn TargetLock,
+    (before, dry_run): (i64, bool),
     report: &mut PruneReport,
 ) -> Result<()> {
     let unneeded: BTreeMap<PackId, String> = repository.catalog.unneeded_packs()?.into_iter().collect();
@@ -147,9 +149,11 @@ fn remove_packs(
     }
     let indexes: BTreeSet<&String> = doomed.iter().filter_map(|pack| unneeded.get(pack)).collect();
     for name in indexes {
+        lock.check()?;
         shorten_index(repository, name, &doomed)?;
     }
     for pack in doomed {
+        lock.check()?;
         repository.target.delete(&pack_path(pack))?;
         fault::point("backup.prune.pack")?;
     }

@@ -13,6 +13,7 @@ use crate::{
     BackupTarget, Error, Result,
     catalog::{ChunkCatalog, ChunkPlace, pack_path},
     known_targets::KnownTargets,
+    probe::{TargetCheck, check_target},
 };
 
 const IDENTITY: &str = "ferry-backup.json";
@@ -82,6 +83,10 @@ impl Repository {
         let mut known = KnownTargets::read(catalog)?;
         if read_identity(&*target)?.is_none() {
             known.check_empty(target.url())?;
+            // What a target cannot do is told before anything depends on it.
+            if let Some(error) = check_target(&*target)?.into_iter().find_map(TargetCheck::failed) {
+                return Err(error);
+            }
             let identity = TargetIdentity {
                 format: FORMAT,
                 target_id: new_id.to_owned(),

@@ -14,7 +14,13 @@ pub struct ObjectInfo {
 }
 
 /// Held by whoever changes a target; let go when dropped.
-pub trait TargetLock: Send {}
+pub trait TargetLock: Send {
+    /// Asked before what others could undo.
+    ///
+    /// # Errors
+    /// When it was lost.
+    fn check(&self) -> Result<()>;
+}
 
 /// A place for objects. Paths are relative, with `/` between their parts.
 pub trait BackupTarget: Send + Sync {
@@ -26,6 +32,12 @@ pub trait BackupTarget: Send + Sync {
     /// # Errors
     /// When the target cannot be written.
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool>;
+
+    /// Whether an object is replaced only by whoever names the tag that it has: tried with a tag that none has.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn swaps(&self, path: &str) -> Result<bool>;
 
     /// The whole object, of `max_bytes` at most; `None`: there is none.
     ///

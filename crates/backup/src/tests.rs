@@ -50,7 +50,11 @@ impl Memory {
 }
 
 struct Unlocked;
-impl TargetLock for Unlocked {}
+impl TargetLock for Unlocked {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
 
 impl BackupTarget for Memory {
     fn url(&self) -> &str {
@@ -63,6 +67,10 @@ impl BackupTarget for Memory {
         let is_new = !objects.all.contains_key(path);
         objects.all.entry(path.to_owned()).or_insert_with(|| (bytes.to_owned(), now));
         Ok(is_new)
+    }
+
+    fn swaps(&self, _path: &str) -> Result<bool> {
+        Ok(false)
     }
 
     fn get(&self, path: &str, _: usize) -> Result<Option<Vec<u8>>> {

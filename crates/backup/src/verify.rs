@@ -94,7 +94,9 @@ fn look(
         progress.step();
         match found {
             None => Ok(()),
-            Some(Err(error @ (Error::Cancelled | Error::Io { .. }))) => Err(error),
+            Some(Err(
+                error @ (Error::Cancelled | Error::Io { .. } | Error::Unreachable(_) | Error::Refused(_)),
+            )) => Err(error),
             Some(found) => {
                 let found = found.map(|()| entry.image().root.to_string());
                 each(VerifiedDatabase { id: entry.id, found });

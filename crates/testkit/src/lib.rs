@@ -31,6 +31,7 @@ pub mod random_sql;
 pub mod records;
 pub mod rng;
 pub mod rpc;
+pub mod s3;
 pub mod sample;
 pub mod serve;
 pub mod socket;

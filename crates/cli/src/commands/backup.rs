@@ -82,6 +82,13 @@ enum Command {
         #[arg(long, value_name = "COUNTS", requires = "target")]
         keep: Option<Retention>,
     },
+    /// Try what a hub needs of a target: write, create once, read, list, remove
+    #[command(after_help = "Examples:\n  ferry backup check-target s3://bucket/ferry\n  \
+        ferry backup check-target file:///var/backups/ferry")]
+    CheckTarget {
+        /// file:///a/folder or s3://bucket/prefix [default: that of FERRY_BACKUP_TARGET]
+        url: Option<String>,
+    },
     /// Show when backups are taken, and how their targets are
     #[command(after_help = "Example:\n  ferry backup schedule")]
     Schedule,
@@ -90,7 +97,7 @@ enum Command {
 /// Where backups lie, without a hub.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TargetArgs {
-    /// Ask no hub, but look at this target: file:///a/folder
+    /// Ask no hub, but look at this target: file:///a/folder, or s3://bucket/prefix, with AWS_ACCESS_KEY_ID and the like
     #[arg(long, value_name = "URL")]
     target: Option<String>,
 }
@@ -114,7 +121,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             through_hub::create(context, &hub()?, database, no_wait).await
         }
         Command::List { database, at } => match at.target {
-            Some(url) => at_target::list(context, &url, &database),
+            Some(url) => at_target::list(context, url, database).await,
             None => through_hub::list(context, &hub()?, database).await,
         },
         Command::Verify { id, quick, sample, at } => match at.target {
@@ -129,6 +136,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Some(url) => at_target::prune(context, url, keep, dry_run).await,
             None => through_hub::prune(context, &hub()?, dry_run).await,
         },
+        Command::CheckTarget { url } => at_target::check(context, TargetArgs { target: url }.needed()?).await,
         Command::Schedule => through_hub::schedule(context, &hub()?).await,
     }
 }

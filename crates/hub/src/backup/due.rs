@@ -31,6 +31,7 @@ mod tests {
     fn config(every: Option<u64>, at: Option<i64>) -> BackupConfig {
         BackupConfig {
             targets: Vec::new(),
+            access: ferry_backup::TargetAccess::default(),
             every: every.map(|hours| Duration::from_secs(hours * 3600)),
             at,
             verify_every: None,

@@ -31,7 +31,7 @@ impl From<Error> for JobFailure {
             Error::Occupied(_) | Error::Invalid(_) => "INVALID_ARGUMENT",
             Error::Busy(_) => "BUSY",
             Error::Cancelled => "CANCELLED",
-            Error::Io { .. } => "TARGET_FAILED",
+            Error::Io { .. } | Error::Unreachable(_) | Error::Refused(_) => "TARGET_FAILED",
             Error::Sqlite(_) => "DATABASE_FAILED",
         };
         Self::new(reason, error.to_string())

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ferry_backup::{JobProgress, NewSnapshot, Repository, Result, SnapshotWriter, empty_spool, open_target};
+use ferry_backup::{
+    JobProgress, NewSnapshot, Repository, Result, SnapshotWriter, TargetAccess, empty_spool, open_target,
+};
 use ferry_control::{DatabaseEntry, databases_in};
 use ferry_core::backup::{
     SnapshotId,
@@ -138,7 +140,9 @@ impl Backups {
     pub(super) fn repository(&self, target: &KnownTarget) -> Result<Repository> {
         let new_id = self.new_target_id();
         ferry_sqlite::folder::create(self.folder()).map_err(ferry_sqlite::Error::from)?;
-        let opened = open_target(target.url())?;
+        let access =
+            TargetAccess { stopping: self.hub().stopping.clone(), ..self.hub().config.backup.access.clone() };
+        let opened = open_target(target.url(), &access)?;
         Repository::open_of_hub(opened, self.folder(), self.hub().control.hub_id(), &new_id)
     }
 }

@@ -2,17 +2,36 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ferry_backup::{S3Access, S3Credentials, TargetAccess};
 use ferry_core::backup::retention::Retention;
 
-use super::{ConfigError, Key, Values, keys, keys::key};
+use super::{ConfigError, Key, Raw, Setting, Values, keys, keys::key};
 
 /// Its settings.
 pub(super) const KEYS: &[Key] = &[
     key(
         "backup.target",
         "URLS",
-        "Where backups go: folders as file:///var/backups/ferry, several with commas between them [default: none, no backups]",
+        "Where backups go: folders as file:///var/backups/ferry, buckets as s3://bucket/prefix, several with commas between them [default: none, no backups]",
     ),
+    key(
+        "backup.s3_endpoint",
+        "URL",
+        "Address of the S3 that has the buckets, as https://s3.example.org [default: Amazon's, of the region]",
+    )
+    .or(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+    key("backup.s3_region", "NAME", "Region of the buckets [default: us-east-1]")
+        .or(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    key(
+        "backup.s3_path_style",
+        "BOOL",
+        "Name the bucket in the path and not in the host name [default: true if an endpoint is set]",
+    ),
+    key("backup.s3_access_key_id", "TEXT", "Name of the key that S3 is shown").secret().or(&["AWS_ACCESS_KEY_ID"]),
+    key("backup.s3_secret_access_key", "TEXT", "The key itself").secret().or(&["AWS_SECRET_ACCESS_KEY"]),
+    key("backup.s3_session_token", "TEXT", "Token that belongs to a key that soon ends")
+        .secret()
+        .or(&["AWS_SESSION_TOKEN"]),
     key("backup.every", "TIME", "How often one is taken: 30m, 6h, 1d; 0 for never [default: 6h]"),
     key(
         "backup.at",
@@ -38,6 +57,8 @@ const DAY_MINUTES: i64 = 24 * 60;
 pub struct BackupConfig {
     /// Where they go; none: there are none.
     pub targets: Vec<String>,
+    /// How they are reached.
+    pub access: TargetAccess,
     /// How often one is taken; `None`: only when somebody asks.
     pub every: Option<Duration>,
     /// Minute of the day, in UTC, at which one is taken.
@@ -52,11 +73,12 @@ pub struct BackupConfig {
 
 impl BackupConfig {
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
-        let target = |text: &str| {
-            ferry_backup::open_target(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-        };
+        let access = access(values)?;
+        let target =
+            |text: &str| access.check(text).map(|()| text.to_owned()).map_err(|error| error.to_string());
         Ok(Self {
             targets: values.list("backup.target", target)?,
+            access,
             every: time(values, "backup.every", 6 * 3600)?,
             at: values.read("backup.at", minute_of_day)?,
             verify_every: time(values, "backup.verify_every", 7 * 86_400)?,
@@ -66,6 +88,39 @@ impl BackupConfig {
             settings: written(values),
         })
     }
+}
+
+/// How targets are reached, as the environment of a command says that asks no hub: by the variables that a hub reads too.
+///
+/// # Errors
+/// For a bad value.
+pub fn target_access(environment: &BTreeMap<String, String>) -> Result<TargetAccess, ConfigError> {
+    let mut raw = Raw::new();
+    for key in KEYS {
+        let names = std::iter::once(key.env()).chain(key.legacy.iter().map(|name| (*name).to_owned()));
+        let given = names.filter_map(|name| Some((environment.get(&name)?.clone(), name)));
+        if let Some((value, source)) = given.into_iter().find(|(value, _)| !value.is_empty()) {
+            raw.insert(key.name, Setting { value, source });
+        }
+    }
+    access(&Values(raw))
+}
+
+fn access(values: &Values) -> Result<TargetAccess, ConfigError> {
+    let text = |name: &str| values.text(name).map(|text| text.trim().to_owned());
+    let (id, secret) = (text("backup.s3_access_key_id"), text("backup.s3_secret_access_key"));
+    let credentials = id.zip(secret).map(|(access_key_id, secret_access_key)| S3Credentials {
+        access_key_id,
+        secret_access_key,
+        session_token: text("backup.s3_session_token"),
+    });
+    let path_style = match values.text("backup.s3_path_style") {
+        Some(_) => Some(values.truth("backup.s3_path_style", true)?),
+        None => None,
+    };
+    let (endpoint, region) = (text("backup.s3_endpoint"), text("backup.s3_region"));
+    let s3 = S3Access { endpoint, region, path_style, credentials };
+    Ok(TargetAccess { s3, ..TargetAccess::default() })
 }
 
 /// A time that may be 0, which is never.

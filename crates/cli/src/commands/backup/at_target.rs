@@ -1,6 +1,9 @@
 //! Backups without a hub: what lies at a target.
 
-use ferry_backup::{JobProgress, ListedSnapshot, Repository, VerifiedDatabase, VerifyMode, open_target};
+use ferry_backup::{
+    CheckOutcome, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck, VerifiedDatabase,
+    VerifyMode, check_target, open_target,
+};
 use ferry_core::backup::{
     SnapshotId,
     manifest::{Manifest, Scope},
@@ -16,9 +19,15 @@ use crate::{
     table::{Cell, Column, Table},
 };
 
-/// Opens what lies there.
+/// How targets are reached, by the variables that a hub reads too.
+fn access() -> Result<TargetAccess, Failure> {
+    ferry_hub::config::target_access(&system::variables()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Opens what lies there. To be called where waiting is allowed, as is all that reads it.
 pub(super) fn open(url: &str) -> Result<Repository, Failure> {
-    let open = || Repository::open(open_target(url)?, None);
+    let access = access()?;
+    let open = || Repository::open(open_target(url, &access)?, None);
     open().map_err(|error| failure::of(&error))
 }
 
@@ -46,7 +55,12 @@ pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest
     found.map_err(|error| failure::of(&error))
 }
 
-pub(super) fn list(context: &Context, url: &str, database: &str) -> Result<(), Failure> {
+pub(super) async fn list(context: &Context, url: String, database: String) -> Result<(), Failure> {
+    let rows = blocking(move || rows(&url, &database)).await?;
+    print(context, &rows)
+}
+
+fn rows(url: &str, database: &str) -> Result<Vec<ListedBackup>, Failure> {
     let repository = open(url)?;
     let mut listed = repository.snapshots().map_err(|error| failure::of(&error))?;
     if !database.is_empty() {
@@ -56,14 +70,42 @@ pub(super) fn list(context: &Context, url: &str, database: &str) -> Result<(), F
         listed.retain(|one| one.manifest.as_ref().is_ok_and(|manifest| manifest.scope == scope));
     }
     let verdicts = repository.verdicts().map_err(|error| failure::of(&error))?;
-    let rows: Vec<ListedBackup> = listed
-        .iter()
-        .map(|one| {
-            let is_damaged = verdicts.get(&one.id).is_some_and(|verdict| !verdict.is_whole);
-            ListedBackup::of(one, is_damaged, url)
-        })
-        .collect();
-    print(context, &rows)
+    let row = |one: &ListedSnapshot| {
+        let is_damaged = verdicts.get(&one.id).is_some_and(|verdict| !verdict.is_whole);
+        ListedBackup::of(one, is_damaged, url)
+    };
+    Ok(listed.iter().map(row).collect())
+}
+
+/// Tries what a hub needs of a target.
+pub(super) async fn check(context: &Context, url: String) -> Result<(), Failure> {
+    let checks = blocking(move || {
+        let target = open_target(&url, &access()?).map_err(|error| failure::of(&error))?;
+        check_target(&*target).map_err(|error| failure::of(&error))
+    })
+    .await?;
+    let fields = |check: &TargetCheck| match &check.outcome {
+        CheckOutcome::Ok => ("ok", String::new()),
+        CheckOutcome::Lacking(what) => ("warn", what.clone()),
+        CheckOutcome::Failed(error) => ("fail", error.to_string()),
+    };
+    if context.json {
+        let row = |check: &TargetCheck| {
+            let (state, what) = fields(check);
+            json!({ "check": check.name, "state": state, "what": what })
+        };
+        output::json(&json!({ "checks": checks.iter().map(row).collect::<Vec<_>>() }))?;
+    } else {
+        for check in &checks {
+            let (state, what) = fields(check);
+            output::row(&[state, check.name, &what])?;
+        }
+    }
+    let failed = checks.into_iter().find_map(|check| match check.outcome {
+        CheckOutcome::Failed(error) => Some(failure::of(&error)),
+        _ => None,
+    });
+    failed.map_or(Ok(()), Err)
 }
 
 /// A row of a list, from wherever it comes.

@@ -13,10 +13,11 @@ fn code(reason: &str) -> ClientErrorCode {
         "TARGET_FOREIGN" | "OCCUPIED" | "FAILED_PRECONDITION" | "WRONG_KIND" => {
             ClientErrorCode::Table(Code::FailedPrecondition)
         }
+        "TARGET_REFUSED" => ClientErrorCode::Table(Code::FailedPrecondition),
         "NOT_FOUND" => ClientErrorCode::Table(Code::NotFound),
         "INVALID_ARGUMENT" => ClientErrorCode::Table(Code::InvalidArgument),
         "ALREADY_EXISTS" => ClientErrorCode::Table(Code::AlreadyExists),
-        "BUSY" => ClientErrorCode::Table(Code::Unavailable),
+        "BUSY" | "UNREACHABLE" => ClientErrorCode::Table(Code::Unavailable),
         _ => ClientErrorCode::Failed,
     }
 }
@@ -30,6 +31,8 @@ pub(super) fn of(error: &Error) -> Failure {
         Error::NotFound(_) => "NOT_FOUND",
         Error::Invalid(_) => "INVALID_ARGUMENT",
         Error::Busy(_) => "BUSY",
+        Error::Unreachable(_) => "UNREACHABLE",
+        Error::Refused(_) => "TARGET_REFUSED",
         Error::Cancelled => return Failure::Interrupted(None),
         Error::Io { .. } | Error::Sqlite(_) => "FAILED",
     };

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use ferry_backup::{
-    HubRestore, JobProgress, Repository, RestoreReport, RestoreStamp, RestoredCredentials, restore_file,
-};
+use ferry_backup::{HubRestore, JobProgress, RestoreReport, RestoreStamp, RestoredCredentials, restore_file};
+use ferry_core::backup::SnapshotId;
 use ferry_types::{Seq, UnixMillis};
 use serde_json::json;
 
@@ -60,17 +59,16 @@ impl Args {
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let repository = at_target::open(&args.at.needed()?)?;
+    let url = args.at.needed()?;
     match (args.to, args.database, args.out) {
         (Some(to), ..) => {
-            let manifest = at_target::find(&repository, args.id.as_deref())?;
             let credentials =
                 if args.credentials == "keep" { RestoredCredentials::Keep } else { RestoredCredentials::End };
-            let restore =
-                HubRestore { id: manifest.id, to, credentials, check: !args.no_verify, stamp: stamp()? };
-            hub(context, repository, restore).await
+            let (check, stamp) = (!args.no_verify, stamp()?);
+            let wanted = move |id| HubRestore { id, to, credentials, check, stamp };
+            hub(context, url, args.id, wanted).await
         }
-        (None, Some(name), Some(out)) => database(context, repository, (args.id, name), out).await,
+        (None, Some(name), Some(out)) => database(context, url, (args.id, name), out).await,
         _ => Err(Failure::Usage("name --to DIR, or --database DB and --out FILE".to_owned())),
     }
 }
@@ -80,8 +78,15 @@ fn stamp() -> Result<RestoreStamp, Failure> {
     Ok(RestoreStamp { epoch: system::random_hex::<8>()?, now, above: Seq(0) })
 }
 
-async fn hub(context: &Context, repository: Repository, restore: HubRestore) -> Result<(), Failure> {
+async fn hub(
+    context: &Context,
+    url: String,
+    id: Option<String>,
+    wanted: impl FnOnce(SnapshotId) -> HubRestore + Send + 'static,
+) -> Result<(), Failure> {
     let (restore, report) = at_target::blocking(move || {
+        let repository = at_target::open(&url)?;
+        let restore = wanted(at_target::find(&repository, id.as_deref())?.id);
         let restored = ferry_backup::restore_hub(&repository, &restore, &JobProgress::default());
         Ok((restore, restored.map_err(|error| failure::of(&error))?))
     })
@@ -115,12 +120,13 @@ async fn hub(context: &Context, repository: Repository, restore: HubRestore) -> 
 
 async fn database(
     context: &Context,
-    repository: Repository,
+    url: String,
     (id, name): (Option<String>, String),
     out: PathBuf,
 ) -> Result<(), Failure> {
     let id = id.as_deref().map(at_target::snapshot_id).transpose()?;
     let entry = at_target::blocking(move || {
+        let repository = at_target::open(&url)?;
         let (_, entry) = repository.find_database(id, &name).map_err(|error| failure::of(&error))?;
         let restored = restore_file(&repository, &entry, &out, &JobProgress::default());
         restored.map(|()| entry).map_err(|error| failure::of(&error))

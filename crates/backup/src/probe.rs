@@ -1,0 +1,120 @@
+//! Whether a target can do what backups need of it, tried with an object that goes again (OPR-06).
+
+use crate::{BackupTarget, Error, Result};
+
+/// Where the object lies that is tried with.
+const FOLDER: &str = "probe";
+/// What it holds.
+const CONTENT: &[u8] = b"ferry tries whether this can be written, read and removed";
+
+/// What was tried, and how it went.
+#[derive(Debug)]
+pub struct TargetCheck {
+    /// `write`, `create-only`, `read`, `list`, `compare-and-swap` or `delete`.
+    pub name: &'static str,
+    /// How it went.
+    pub outcome: CheckOutcome,
+}
+
+/// How a check went.
+#[derive(Debug)]
+pub enum CheckOutcome {
+    /// As it should.
+    Ok,
+    /// Backups work without it: what that means.
+    Lacking(String),
+    /// Backups do not work.
+    Failed(Error),
+}
+
+impl TargetCheck {
+    /// Why backups do not work there.
+    pub(crate) fn failed(self) -> Option<Error> {
+        match self.outcome {
+            CheckOutcome::Failed(error) => Some(error),
+            CheckOutcome::Ok | CheckOutcome::Lacking(_) => None,
+        }
+    }
+}
+
+/// Tries all that backups need of a target. It ends with the first that fails, but the object is removed.
+///
+/// # Errors
+/// When the machine gives no randomness.
+pub fn check_target(target: &dyn BackupTarget) -> Result<Vec<TargetCheck>> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::Invalid(format!("the machine gives no randomness: {error}")))?;
+    let path = format!("{FOLDER}/{}", hex::encode(random));
+    let mut checks = Vec::new();
+    for (name, check) in CHECKS {
+        let outcome = check(target, &path).unwrap_or_else(CheckOutcome::Failed);
+        let is_over = matches!(outcome, CheckOutcome::Failed(_));
+        checks.push(TargetCheck { name, outcome });
+        if is_over {
+            break;
+        }
+    }
+    let removed = target.delete(&path);
+    if checks.len() == CHECKS.len() {
+        let is_gone = removed.and_then(|()| target.get(&path, CONTENT.len()));
+        let outcome = match is_gone {
+            Ok(None) => CheckOutcome::Ok,
+            Ok(Some(_)) => wrong(target, "what was removed is still there"),
+            Err(error) => CheckOutcome::Failed(error),
+        };
+        checks.push(TargetCheck { name: "delete", outcome });
+    }
+    Ok(checks)
+}
+
+type Check = fn(&dyn BackupTarget, &str) -> Result<CheckOutcome>;
+
+const CHECKS: [(&str, Check); 5] = [
+    ("write", write),
+    ("create-only", create_only),
+    ("read", read),
+    ("list", list),
+    ("compare-and-swap", compare_and_swap),
+];
+
+fn wrong(target: &dyn BackupTarget, what: &str) -> CheckOutcome {
+    CheckOutcome::Failed(Error::Refused(format!("{}: {what}", target.url())))
+}
+
+fn write(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+    let is_new = target.put_new(path, CONTENT)?;
+    Ok(if is_new { CheckOutcome::Ok } else { wrong(target, "it says that a new object is there already") })
+}
+
+fn create_only(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+    if !target.put_new(path, CONTENT)? {
+        return Ok(CheckOutcome::Ok);
+    }
+    Ok(CheckOutcome::Lacking(
+        "an object is replaced by one that should only be made (If-None-Match): its names do not repeat all the same".to_owned(),
+    ))
+}
+
+fn read(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+    let is_whole = target.get(path, CONTENT.len())?.is_some_and(|there| there == CONTENT);
+    let is_part = target.get_range(path, 6, 5)? == CONTENT[6..11];
+    Ok(if is_whole && is_part {
+        CheckOutcome::Ok
+    } else {
+        wrong(target, "what is read is not what was written")
+    })
+}
+
+fn list(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+    let listed = target.list(FOLDER)?;
+    let is_there = listed.iter().any(|object| object.path == path && object.bytes == CONTENT.len() as u64);
+    Ok(if is_there { CheckOutcome::Ok } else { wrong(target, "what was written is not in its list") })
+}
+
+fn compare_and_swap(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+    if target.swaps(path)? {
+        return Ok(CheckOutcome::Ok);
+    }
+    Ok(CheckOutcome::Lacking("not offered (If-Match): backups do not need it".to_owned()))
+}
