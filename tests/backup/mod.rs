@@ -1,6 +1,8 @@
 //! Backups of a running hub, and what is restored from them (operate specification, part A).
 
+mod buckets;
 mod damage;
+mod encrypted;
 mod interrupted;
 mod restored_database;
 mod restored_hub;

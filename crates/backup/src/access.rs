@@ -5,7 +5,7 @@ use std::fmt;
 use rusty_s3::{Credentials, UrlStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{BackupTarget, Error, Folder, Result, TargetAddress, s3::BucketTarget};
+use crate::{BackupKey, BackupTarget, Error, Folder, Result, TargetAddress, s3::BucketTarget};
 
 /// Where S3 is, unless somebody says it.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -45,6 +45,8 @@ pub struct S3Access {
 pub struct TargetAccess {
     /// Of buckets.
     pub s3: S3Access,
+    /// What their backups are encrypted with; none: they are not.
+    pub key: Option<BackupKey>,
     /// Ends whatever waits for a target.
     pub stopping: CancellationToken,
 }

@@ -122,12 +122,13 @@ impl ChunkCatalog {
         }
         for name in listed.difference(&known) {
             let path = index_path(name);
-            let bytes = target.get(&path, INDEX_MAX_BYTES)?;
-            let bytes = bytes.ok_or_else(|| Error::damaged(&path, "it is missing"))?;
-            match index::decode(&bytes) {
-                Ok(packs) => self.add_index(name, &packs, false)?,
+            let bytes = match target.get(&path, INDEX_MAX_BYTES) {
                 // Whoever needs one of its chunks is told that it is in no index.
-                Err(_) => continue,
+                Err(Error::Damaged { .. }) => continue,
+                read => read?.ok_or_else(|| Error::damaged(&path, "it is missing"))?,
+            };
+            if let Ok(packs) = index::decode(&bytes) {
+                self.add_index(name, &packs, false)?;
             }
         }
         let packs: BTreeMap<PackId, u64> = target

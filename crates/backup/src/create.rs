@@ -82,10 +82,11 @@ impl<'a> SnapshotWriter<'a> {
         let mut manifest = Manifest::new(id, new.time_ms, new.scope);
         manifest.hub_id.clone_from(&repository.identity().hub_id);
         manifest.hub_version.clone_from(&new.hub_version);
+        let packs = Packs::new(id, &new.spool, repository.key.clone())?;
         Ok(Self {
             repository,
             manifest,
-            packs: Packs::new(id, &new.spool)?,
+            packs,
             entries: Vec::new(),
             last,
             last_id: newest.map(|newest| newest.id),

@@ -18,6 +18,9 @@ pub enum Error {
     /// The target is another hub's.
     #[error("{0}")]
     Foreign(String),
+    /// The target is encrypted with another key than the one that is set, or none is.
+    #[error("{0}")]
+    WrongKey(String),
     /// There is no such snapshot, database or target.
     #[error("{0}")]
     NotFound(String),

@@ -131,6 +131,10 @@ impl BackupTarget for Folder {
         Ok(is_new)
     }
 
+    fn creates_once(&self) -> bool {
+        true
+    }
+
     fn swaps(&self, _path: &str) -> Result<bool> {
         // Two processes that replace a file do not see each other.
         Ok(false)

@@ -13,17 +13,24 @@ use ferry_core::backup::{
 };
 
 use crate::{
-    BackupTarget, Error, Result,
+    BackupKey, BackupTarget, Error, Result,
     catalog::{ChunkCatalog, pack_path},
     error::AtPath as _,
 };
 
 const ZSTD_LEVEL: i32 = 3;
 
+/// What a chunk is called where it is sealed.
+pub(crate) fn sealed_name(chunk: ChunkId) -> String {
+    format!("chunk {chunk}")
+}
+
 /// The new chunks of a snapshot.
 pub(crate) struct Packs {
     snapshot: SnapshotId,
     spool: PathBuf,
+    /// What chunks are sealed with, before anything of them touches a disk.
+    key: Option<BackupKey>,
     /// What the next pack holds so far.
     open: Vec<u8>,
     open_chunks: Vec<Stored>,
@@ -38,11 +45,12 @@ pub(crate) struct Packs {
 
 impl Packs {
     /// None yet; whole ones wait in `spool`.
-    pub(crate) fn new(snapshot: SnapshotId, spool: &Path) -> Result<Self> {
+    pub(crate) fn new(snapshot: SnapshotId, spool: &Path, key: Option<BackupKey>) -> Result<Self> {
         ferry_sqlite::folder::create(spool).at("cannot make the folder", spool)?;
         Ok(Self {
             snapshot,
             spool: spool.to_owned(),
+            key,
             open: Vec::new(),
             open_chunks: Vec::new(),
             waiting: Vec::new(),
@@ -57,11 +65,14 @@ impl Packs {
         if self.new.contains(&chunk) || catalog.has(chunk)? {
             return Ok(());
         }
-        let compressed = zstd::bulk::compress(content, ZSTD_LEVEL).at("cannot compress for", &self.spool)?;
+        let mut bytes = zstd::bulk::compress(content, ZSTD_LEVEL).at("cannot compress for", &self.spool)?;
+        if let Some(key) = &self.key {
+            bytes = key.seal(&sealed_name(chunk), &bytes)?;
+        }
         let number = |length: usize| u32::try_from(length).expect("BUG: chunks and packs are bounded");
-        let (offset, stored) = (number(self.open.len()), number(compressed.len()));
+        let (offset, stored) = (number(self.open.len()), number(bytes.len()));
         self.open_chunks.push(Stored { chunk, offset, stored, length: number(content.len()) });
-        self.open.extend_from_slice(&compressed);
+        self.open.extend_from_slice(&bytes);
         self.new.insert(chunk);
         if self.open.len() >= PACK_BYTES as usize { self.close() } else { Ok(()) }
     }

@@ -88,11 +88,11 @@ fn write(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
 }
 
 fn create_only(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
-    if !target.put_new(path, CONTENT)? {
+    if !target.put_new(path, CONTENT)? && target.creates_once() {
         return Ok(CheckOutcome::Ok);
     }
     Ok(CheckOutcome::Lacking(
-        "an object is replaced by one that should only be made (If-None-Match): its names do not repeat all the same".to_owned(),
+        "the target does not keep an object from being made twice (If-None-Match): names of objects do not repeat all the same".to_owned(),
     ))
 }
 

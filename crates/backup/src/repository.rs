@@ -10,15 +10,20 @@ use ferry_core::backup::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackupTarget, Error, Result,
+    BackupKey, BackupTarget, Error, Result,
     catalog::{ChunkCatalog, ChunkPlace, pack_path},
+    key::CIPHER,
     known_targets::KnownTargets,
+    packs::sealed_name,
     probe::{TargetCheck, check_target},
+    sealed_target::SealedTarget,
 };
 
 const IDENTITY: &str = "ferry-backup.json";
 const IDENTITY_MAX_BYTES: usize = 64 << 10;
 const SNAPSHOTS: &str = "snapshots";
+/// The cipher of what is not encrypted.
+const PLAIN: &str = "none";
 
 /// Whose a target is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +35,9 @@ pub struct TargetIdentity {
     pub hub_id: String,
     /// How objects are encrypted; `none`.
     cipher: String,
+    /// Fingerprint of the key, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_check: Option<String>,
 }
 
 /// A snapshot of a target.
@@ -45,6 +53,8 @@ pub struct ListedSnapshot {
 pub struct Repository {
     pub(crate) target: Box<dyn BackupTarget>,
     pub(crate) catalog: ChunkCatalog,
+    /// What its objects are encrypted with.
+    pub(crate) key: Option<BackupKey>,
     identity: TargetIdentity,
 }
 
@@ -53,19 +63,29 @@ pub(crate) fn manifest_path(id: SnapshotId) -> String {
 }
 
 impl Repository {
-    /// Opens the backups of any hub, for reading. What is learnt of them is kept in `catalog`, or forgotten.
+    /// Opens the backups of any hub, for reading, with their key if they are encrypted. What is learnt of them is kept in
+    /// `catalog`, or forgotten.
     ///
     /// # Errors
-    /// When the target has none, or cannot be read.
-    pub fn open(target: Box<dyn BackupTarget>, catalog: Option<&Path>) -> Result<Self> {
+    /// When the target has none, cannot be read, or has another key.
+    pub fn open(
+        target: Box<dyn BackupTarget>,
+        key: Option<&BackupKey>,
+        catalog: Option<&Path>,
+    ) -> Result<Self> {
         let Some(identity) = read_identity(&*target)? else {
             return Err(Error::NotFound(format!("{} holds no backups of a hub", target.url())));
+        };
+        identity.check_key(target.url(), key)?;
+        let target = match key {
+            Some(key) => Box::new(SealedTarget::new(target, key.clone())),
+            None => target,
         };
         let catalog = match catalog {
             Some(folder) => ChunkCatalog::open(&folder.join(format!("{}.db", identity.target_id)))?,
             None => ChunkCatalog::temporary()?,
         };
-        let mut repository = Self { target, catalog, identity };
+        let mut repository = Self { target, catalog, key: key.cloned(), identity };
         repository.catalog.sync(&*repository.target)?;
         Ok(repository)
     }
@@ -76,6 +96,7 @@ impl Repository {
     /// When the target is another hub's, or cannot be used.
     pub fn open_of_hub(
         target: Box<dyn BackupTarget>,
+        key: Option<&BackupKey>,
         catalog: &Path,
         hub_id: &str,
         new_id: &str,
@@ -91,13 +112,14 @@ impl Repository {
                 format: FORMAT,
                 target_id: new_id.to_owned(),
                 hub_id: hub_id.to_owned(),
-                cipher: "none".to_owned(),
+                cipher: key.map_or(PLAIN, |_| CIPHER).to_owned(),
+                key_check: key.map(|key| key.fingerprint().to_owned()),
             };
             let bytes = serde_json::to_vec(&identity).expect("BUG: text and numbers are JSON");
             // Whoever was faster has it; it is read again below.
             target.put_new(IDENTITY, &bytes)?;
         }
-        let repository = Self::open(target, Some(catalog))?;
+        let repository = Self::open(target, key, Some(catalog))?;
         if repository.identity.hub_id != hub_id {
             return Err(Error::Foreign(format!(
                 "{} holds the backups of another hub ({}): give each hub a target of its own",
@@ -113,6 +135,12 @@ impl Repository {
     #[must_use]
     pub const fn identity(&self) -> &TargetIdentity {
         &self.identity
+    }
+
+    /// Whether nobody reads it without the key.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Its address, without secrets.
@@ -252,6 +280,13 @@ impl Repository {
             return Err(Error::damaged("index", format!("no index says where the chunk {chunk} stands")));
         };
         let bytes = self.target.get_range(&pack_path(pack), stored.offset.into(), stored.stored as usize)?;
+        let bytes = match &self.key {
+            None => bytes,
+            Some(key) => match key.open(&sealed_name(chunk), &bytes) {
+                Some(opened) => opened,
+                None => return Err(self.is_damaged(chunk)?),
+            },
+        };
         match zstd::bulk::decompress(&bytes, stored.length as usize) {
             Ok(content) if content.len() == stored.length as usize => Ok(content),
             _ => Err(self.is_damaged(chunk)?),
@@ -275,12 +310,35 @@ impl Repository {
     }
 }
 
+impl TargetIdentity {
+    /// Whether this is the key of what lies there.
+    fn check_key(&self, url: &str, key: Option<&BackupKey>) -> Result<()> {
+        let its = self.key_check.as_deref().unwrap_or_default();
+        match (&*self.cipher, key) {
+            (PLAIN, None) => Ok(()),
+            (PLAIN, Some(_)) => Err(Error::Invalid(format!(
+                "the backups in {url} are not encrypted, and backup.key_file is set: name a target of its own for encrypted \
+                 ones, or leave the key out for this one"
+            ))),
+            (_, None) => Err(Error::WrongKey(format!(
+                "the backups in {url} are encrypted with the key {its}: name its file by backup.key_file \
+                 (FERRY_BACKUP_KEY_FILE)"
+            ))),
+            (_, Some(key)) if key.fingerprint() == its => Ok(()),
+            (_, Some(key)) => Err(Error::WrongKey(format!(
+                "the backups in {url} are encrypted with the key {its}, and backup.key_file holds {}",
+                key.fingerprint()
+            ))),
+        }
+    }
+}
+
 fn read_identity(target: &dyn BackupTarget) -> Result<Option<TargetIdentity>> {
     let Some(bytes) = target.get(IDENTITY, IDENTITY_MAX_BYTES)? else { return Ok(None) };
     let identity: TargetIdentity =
         serde_json::from_slice(&bytes).map_err(|error| Error::damaged(IDENTITY, error.to_string()))?;
     let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if identity.format != FORMAT || identity.cipher != "none" {
+    if identity.format != FORMAT || ![PLAIN, CIPHER].contains(&&*identity.cipher) {
         return Err(Error::Invalid(format!(
             "the backups in {} were written by a newer ferry: use that one",
             target.url()

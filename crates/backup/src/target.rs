@@ -33,6 +33,9 @@ pub trait BackupTarget: Send + Sync {
     /// When the target cannot be written.
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool>;
 
+    /// Whether it is the target itself that makes an object only once; else this process looked before it wrote.
+    fn creates_once(&self) -> bool;
+
     /// Whether an object is replaced only by whoever names the tag that it has: tried with a tag that none has.
     ///
     /// # Errors

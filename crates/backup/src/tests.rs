@@ -69,6 +69,10 @@ impl BackupTarget for Memory {
         Ok(is_new)
     }
 
+    fn creates_once(&self) -> bool {
+        true
+    }
+
     fn swaps(&self, _path: &str) -> Result<bool> {
         Ok(false)
     }
@@ -173,7 +177,7 @@ fn write(hub: &mut Hub, rng: &mut Rng) {
 }
 
 fn open(memory: &Memory, folder: &Path) -> Repository {
-    Repository::open_of_hub(Box::new(memory.clone()), folder, "hub", "target").unwrap()
+    Repository::open_of_hub(Box::new(memory.clone()), None, folder, "hub", "target").unwrap()
 }
 
 fn snapshot(repository: &mut Repository, hub: &Hub, id: SnapshotId, spool: &Path) -> Result<()> {

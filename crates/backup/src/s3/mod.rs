@@ -220,6 +220,10 @@ impl BackupTarget for BucketTarget {
         self.is_put(&answer, path).map(|()| true)
     }
 
+    fn creates_once(&self) -> bool {
+        !self.has_no_conditions.load(Ordering::Relaxed)
+    }
+
     fn swaps(&self, path: &str) -> Result<bool> {
         let nobodys = "\"00000000000000000000000000000000\"";
         let answer = self.put(path, &Bytes::new(), Some(("if-match", nobodys)))?;

@@ -89,9 +89,22 @@ enum Command {
         /// file:///a/folder or s3://bucket/prefix [default: that of FERRY_BACKUP_TARGET]
         url: Option<String>,
     },
+    /// Keys that backups are encrypted with
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Show when backups are taken, and how their targets are
     #[command(after_help = "Example:\n  ferry backup schedule")]
     Schedule,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Write a new key into a new file, for the setting backup.key_file; its fingerprint goes to stderr
+    #[command(after_help = "Example:\n  ferry backup key create /etc/ferry/backup.key")]
+    Create {
+        /// The new file
+        file: PathBuf,
+    },
 }
 
 /// Where backups lie, without a hub.
@@ -137,6 +150,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             None => through_hub::prune(context, &hub()?, dry_run).await,
         },
         Command::CheckTarget { url } => at_target::check(context, TargetArgs { target: url }.needed()?).await,
+        Command::Key(KeyCommand::Create { file }) => at_target::create_key(context, &file),
         Command::Schedule => through_hub::schedule(context, &hub()?).await,
     }
 }

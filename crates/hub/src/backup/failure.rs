@@ -27,6 +27,7 @@ impl From<Error> for JobFailure {
         let reason = match &error {
             Error::Damaged { .. } => "DAMAGED",
             Error::Foreign(_) => "TARGET_FOREIGN",
+            Error::WrongKey(_) => "WRONG_KEY",
             Error::NotFound(_) => "NOT_FOUND",
             Error::Occupied(_) | Error::Invalid(_) => "INVALID_ARGUMENT",
             Error::Busy(_) => "BUSY",

@@ -1,9 +1,10 @@
 //! A snapshot of the hub, or of one database: the control plane first, then the databases that it names (OPR-01).
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc};
 
 use ferry_backup::{
-    JobProgress, NewSnapshot, Repository, Result, SnapshotWriter, TargetAccess, empty_spool, open_target,
+    Error, JobProgress, NewSnapshot, Repository, Result, SnapshotWriter, TargetAccess, empty_spool,
+    open_target,
 };
 use ferry_control::{DatabaseEntry, databases_in};
 use ferry_core::backup::{
@@ -11,7 +12,7 @@ use ferry_core::backup::{
     manifest::{Manifest, Scope, SnapshotDatabase},
 };
 use ferry_sqlite::pages::dbpage::{Schema, Snapshot};
-use ferry_types::{DatabaseId, Error, Reason};
+use ferry_types::{DatabaseId, Reason};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -71,6 +72,7 @@ impl Backups {
                     taken.push(json!({
                         "id": manifest.id.to_string(), "new_bytes": manifest.new_bytes, "target": target.url(),
                         "databases": manifest.database_count, "bytes": manifest.bytes,
+                        "has_keys": manifest.files.iter().any(|file| file.path == "keyring.json"),
                     }));
                 }
                 Err(failure) => {
@@ -95,17 +97,21 @@ fn take_on(
     progress: &JobProgress,
 ) -> Result<Manifest, JobFailure> {
     let hub = backups.hub();
-    empty_spool(&new.spool).map_err(ferry_sqlite::Error::from).map_err(ferry_backup::Error::from)?;
+    empty_spool(&new.spool).map_err(ferry_sqlite::Error::from).map_err(Error::from)?;
     let mut repository = backups.repository(target)?;
+    let is_encrypted = repository.is_encrypted();
     let mut writer = SnapshotWriter::begin(&mut repository, new)?;
     let databases = match new.scope {
         Scope::Hub => {
             let databases = add_control(hub, &mut writer, progress)?;
             writer.add_file("ferry.toml", hub.config.backup.settings.as_bytes())?;
+            if is_encrypted {
+                add_secrets(&hub.config.process.data_dir, &mut writer)?;
+            }
             databases
         }
         Scope::Database(id) => {
-            let gone = || Error::new(Reason::NotFound, "database not found");
+            let gone = || ferry_types::Error::new(Reason::NotFound, "database not found");
             vec![hub.control.database(id).ok_or_else(gone)?]
         }
     };
@@ -116,6 +122,18 @@ fn take_on(
         progress.step();
     }
     Ok(writer.finish()?)
+}
+
+/// Adds the signing keys and the operator's token, as far as the hub has files of them.
+fn add_secrets(data_dir: &Path, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+    for name in ["keyring.json", "operator.token"] {
+        match std::fs::read(data_dir.join(name)) {
+            Ok(content) => writer.add_file(name, &content)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::Sqlite(error.into())),
+        }
+    }
+    Ok(())
 }
 
 /// Adds control.db. Returns the databases of its moment.
@@ -143,6 +161,12 @@ impl Backups {
         let access =
             TargetAccess { stopping: self.hub().stopping.clone(), ..self.hub().config.backup.access.clone() };
         let opened = open_target(target.url(), &access)?;
-        Repository::open_of_hub(opened, self.folder(), self.hub().control.hub_id(), &new_id)
+        Repository::open_of_hub(
+            opened,
+            access.key.as_ref(),
+            self.folder(),
+            self.hub().control.hub_id(),
+            &new_id,
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! Settings of backups.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use ferry_backup::{S3Access, S3Credentials, TargetAccess};
+use ferry_backup::{BackupKey, S3Access, S3Credentials, TargetAccess};
 use ferry_core::backup::retention::Retention;
 
 use super::{ConfigError, Key, Raw, Setting, Values, keys, keys::key};
@@ -32,6 +32,11 @@ pub(super) const KEYS: &[Key] = &[
     key("backup.s3_session_token", "TEXT", "Token that belongs to a key that soon ends")
         .secret()
         .or(&["AWS_SESSION_TOKEN"]),
+    key(
+        "backup.key_file",
+        "FILE",
+        "Key that backups are encrypted with, as ferry backup key create writes it; keep a copy elsewhere, nothing restores without it [default: none, not encrypted]",
+    ),
     key("backup.every", "TIME", "How often one is taken: 30m, 6h, 1d; 0 for never [default: 6h]"),
     key(
         "backup.at",
@@ -72,7 +77,17 @@ pub struct BackupConfig {
 }
 
 impl BackupConfig {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        values: &Values,
+        data_dir: &Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        if values.text("backup.key_file").is_some_and(|file| lies_in(file.trim().as_ref(), data_dir)) {
+            warnings.push(
+                "backup.key_file lies in the data directory: whoever loses that loses the key of its backups too; keep a copy elsewhere"
+                    .to_owned(),
+            );
+        }
         let access = access(values)?;
         let target =
             |text: &str| access.check(text).map(|()| text.to_owned()).map_err(|error| error.to_string());
@@ -120,7 +135,10 @@ fn access(values: &Values) -> Result<TargetAccess, ConfigError> {
     };
     let (endpoint, region) = (text("backup.s3_endpoint"), text("backup.s3_region"));
     let s3 = S3Access { endpoint, region, path_style, credentials };
-    Ok(TargetAccess { s3, ..TargetAccess::default() })
+    let key = values.read("backup.key_file", |text| {
+        BackupKey::read_file(text.as_ref()).map_err(|error| error.to_string())
+    })?;
+    Ok(TargetAccess { s3, key, ..TargetAccess::default() })
 }
 
 /// A time that may be 0, which is never.
@@ -157,6 +175,12 @@ fn minute_of_day(text: &str) -> Result<i64, String> {
     let (hours, minutes) = (number(hours)?, number(minutes)?);
     let minute = i64::from(hours) * 60 + i64::from(minutes);
     if minutes < 60 && minute < DAY_MINUTES { Ok(minute) } else { Err(expected()) }
+}
+
+/// Whether a file lies in a folder, as far as can be told.
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole(file).starts_with(whole(folder))
 }
 
 /// What was set, as `ferry.toml` has it.

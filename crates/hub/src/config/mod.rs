@@ -103,7 +103,7 @@ macro_rules! config {
                 let process = ProcessConfig::read(values, dev)?;
                 let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
                 let console = ConsoleConfig::read(values)?;
-                let backup = BackupConfig::read(values)?;
+                let backup = BackupConfig::read(values, &process.data_dir, &mut warnings)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
                 Ok(Self { dev, listener, process, store: None, control, console, backup, $($name,)+ warnings })
             }

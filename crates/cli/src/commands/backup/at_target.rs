@@ -1,8 +1,10 @@
 //! Backups without a hub: what lies at a target.
 
+use std::path::Path;
+
 use ferry_backup::{
-    CheckOutcome, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck, VerifiedDatabase,
-    VerifyMode, check_target, open_target,
+    BackupKey, CheckOutcome, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck,
+    VerifiedDatabase, VerifyMode, check_target, open_target,
 };
 use ferry_core::backup::{
     SnapshotId,
@@ -27,7 +29,7 @@ fn access() -> Result<TargetAccess, Failure> {
 /// Opens what lies there. To be called where waiting is allowed, as is all that reads it.
 pub(super) fn open(url: &str) -> Result<Repository, Failure> {
     let access = access()?;
-    let open = || Repository::open(open_target(url, &access)?, None);
+    let open = || Repository::open(open_target(url, &access)?, access.key.as_ref(), None);
     open().map_err(|error| failure::of(&error))
 }
 
@@ -75,6 +77,22 @@ fn rows(url: &str, database: &str) -> Result<Vec<ListedBackup>, Failure> {
         ListedBackup::of(one, is_damaged, url)
     };
     Ok(listed.iter().map(row).collect())
+}
+
+/// Writes a new key. What names it is for people; the file is for the hub.
+pub(super) fn create_key(context: &Context, file: &Path) -> Result<(), Failure> {
+    let key = BackupKey::create_file(file).map_err(|error| failure::of(&error))?;
+    if context.json {
+        return output::json(
+            &json!({ "file": file.display().to_string(), "fingerprint": key.fingerprint() }),
+        );
+    }
+    output::line(file.display())?;
+    output::note(format_args!("# key {}", key.fingerprint()));
+    output::note(
+        "# copy it to a safe place that is not this machine: without it no backup that it encrypted restores",
+    );
+    Ok(())
 }
 
 /// Tries what a hub needs of a target.

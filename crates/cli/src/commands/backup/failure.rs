@@ -10,12 +10,11 @@ use crate::failure::Failure;
 fn code(reason: &str) -> ClientErrorCode {
     match reason {
         "DAMAGED" => ClientErrorCode::Unverified,
-        "TARGET_FOREIGN" | "OCCUPIED" | "FAILED_PRECONDITION" | "WRONG_KIND" => {
+        "TARGET_FOREIGN" | "TARGET_REFUSED" | "OCCUPIED" | "FAILED_PRECONDITION" | "WRONG_KIND" => {
             ClientErrorCode::Table(Code::FailedPrecondition)
         }
-        "TARGET_REFUSED" => ClientErrorCode::Table(Code::FailedPrecondition),
         "NOT_FOUND" => ClientErrorCode::Table(Code::NotFound),
-        "INVALID_ARGUMENT" => ClientErrorCode::Table(Code::InvalidArgument),
+        "INVALID_ARGUMENT" | "WRONG_KEY" => ClientErrorCode::Table(Code::InvalidArgument),
         "ALREADY_EXISTS" => ClientErrorCode::Table(Code::AlreadyExists),
         "BUSY" | "UNREACHABLE" => ClientErrorCode::Table(Code::Unavailable),
         _ => ClientErrorCode::Failed,
@@ -27,6 +26,7 @@ pub(super) fn of(error: &Error) -> Failure {
     let reason = match error {
         Error::Damaged { .. } => "DAMAGED",
         Error::Foreign(_) => "TARGET_FOREIGN",
+        Error::WrongKey(_) => "WRONG_KEY",
         Error::Occupied(_) => "OCCUPIED",
         Error::NotFound(_) => "NOT_FOUND",
         Error::Invalid(_) => "INVALID_ARGUMENT",

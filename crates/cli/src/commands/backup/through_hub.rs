@@ -36,6 +36,8 @@ struct Snapshot {
     id: String,
     new_bytes: u64,
     target: String,
+    #[serde(default)]
+    has_keys: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +97,7 @@ pub(super) async fn create(
     database: String,
     no_wait: bool,
 ) -> Result<(), Failure> {
+    let is_of_one = !database.is_empty();
     let job = hub.create_backup(rpc::CreateBackupRequest { database, ..Default::default() }).await?;
     if no_wait {
         return if context.json { output::json(&job) } else { output::line(&job.id) };
@@ -103,13 +106,16 @@ pub(super) async fn create(
     if context.json {
         return output::json(&job);
     }
-    for Snapshot { id, new_bytes, target } in &found.snapshots {
+    let lacks_keys = found.snapshots.iter().any(|snapshot| !snapshot.has_keys);
+    for Snapshot { id, new_bytes, target, .. } in &found.snapshots {
         output::row(&[id, &new_bytes.to_string(), target])?;
     }
-    output::note(
-        "# not in it, since it is not encrypted: keyring.json and operator.token; without them a restored hub makes new ones, \
-         and what the old ones signed is void",
-    );
+    if lacks_keys && !is_of_one {
+        output::note(
+            "# not in it, since it is not encrypted: keyring.json and operator.token; without them a restored hub makes new ones, \
+             and what the old ones signed is void",
+        );
+    }
     Ok(())
 }
 
