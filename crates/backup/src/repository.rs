@@ -77,7 +77,7 @@ impl Repository {
             return Err(Error::NotFound(format!("{} holds no backups of a hub", target.url())));
         };
         identity.check_key(target.url(), key)?;
-        let target = match key {
+        let target: Box<dyn BackupTarget> = match key {
             Some(key) => Box::new(SealedTarget::new(target, key.clone())),
             None => target,
         };

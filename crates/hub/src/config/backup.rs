@@ -113,8 +113,8 @@ pub fn target_access(environment: &BTreeMap<String, String>) -> Result<TargetAcc
     let mut raw = Raw::new();
     for key in KEYS {
         let names = std::iter::once(key.env()).chain(key.legacy.iter().map(|name| (*name).to_owned()));
-        let given = names.filter_map(|name| Some((environment.get(&name)?.clone(), name)));
-        if let Some((value, source)) = given.into_iter().find(|(value, _)| !value.is_empty()) {
+        let mut given = names.filter_map(|name| Some((environment.get(&name)?.clone(), name)));
+        if let Some((value, source)) = given.find(|(value, _)| !value.is_empty()) {
             raw.insert(key.name, Setting { value, source });
         }
     }

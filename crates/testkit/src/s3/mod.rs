@@ -183,7 +183,10 @@ impl Shared {
         let key = asked.key();
         let about = key.clone().unwrap_or_else(|| asked.parameter("prefix").unwrap_or_default());
         lock(&self.asked).push((asked.method.clone(), about.clone()));
-        let mishap = (lock(&self.upset))(&asked.method, &about);
+        let mishap = {
+            let mut upset = lock(&self.upset);
+            upset(&asked.method, &about)
+        };
         let answer = match mishap {
             Some(Mishap::Cut) => return Answer::cut(),
             Some(Mishap::Busy) => refuse(503, "SlowDown"),

@@ -43,7 +43,7 @@ impl Asked {
 /// What is answered.
 pub(super) struct Answer {
     pub(super) status: u16,
-    headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
     /// Only half of the body is sent.
     pub(super) is_half: bool,
