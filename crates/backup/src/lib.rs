@@ -35,7 +35,7 @@ pub use folder::Folder;
 pub use identity::DatabaseFileIdentity;
 pub use image::{ImageReader, TakenImage};
 pub use key::BackupKey;
-pub use probe::{CheckOutcome, TargetCheck, check_target};
+pub use probe::{TargetCheck, TargetCheckOutcome, check_target};
 pub use progress::JobProgress;
 pub use prune::{PruneReport, prune};
 pub use repository::{ListedSnapshot, Repository, TargetIdentity};

@@ -13,12 +13,12 @@ pub struct TargetCheck {
     /// `write`, `create-only`, `read`, `list`, `compare-and-swap` or `delete`.
     pub name: &'static str,
     /// How it went.
-    pub outcome: CheckOutcome,
+    pub outcome: TargetCheckOutcome,
 }
 
 /// How a check went.
 #[derive(Debug)]
-pub enum CheckOutcome {
+pub enum TargetCheckOutcome {
     /// As it should.
     Ok,
     /// Backups work without it: what that means.
@@ -29,10 +29,11 @@ pub enum CheckOutcome {
 
 impl TargetCheck {
     /// Why backups do not work there.
-    pub(crate) fn failed(self) -> Option<Error> {
+    #[must_use]
+    pub fn failed(self) -> Option<Error> {
         match self.outcome {
-            CheckOutcome::Failed(error) => Some(error),
-            CheckOutcome::Ok | CheckOutcome::Lacking(_) => None,
+            TargetCheckOutcome::Failed(error) => Some(error),
+            TargetCheckOutcome::Ok | TargetCheckOutcome::Lacking(_) => None,
         }
     }
 }
@@ -48,8 +49,8 @@ pub fn check_target(target: &dyn BackupTarget) -> Result<Vec<TargetCheck>> {
     let path = format!("{FOLDER}/{}", hex::encode(random));
     let mut checks = Vec::new();
     for (name, check) in CHECKS {
-        let outcome = check(target, &path).unwrap_or_else(CheckOutcome::Failed);
-        let is_over = matches!(outcome, CheckOutcome::Failed(_));
+        let outcome = check(target, &path).unwrap_or_else(TargetCheckOutcome::Failed);
+        let is_over = matches!(outcome, TargetCheckOutcome::Failed(_));
         checks.push(TargetCheck { name, outcome });
         if is_over {
             break;
@@ -59,16 +60,16 @@ pub fn check_target(target: &dyn BackupTarget) -> Result<Vec<TargetCheck>> {
     if checks.len() == CHECKS.len() {
         let is_gone = removed.and_then(|()| target.get(&path, CONTENT.len()));
         let outcome = match is_gone {
-            Ok(None) => CheckOutcome::Ok,
+            Ok(None) => TargetCheckOutcome::Ok,
             Ok(Some(_)) => wrong(target, "what was removed is still there"),
-            Err(error) => CheckOutcome::Failed(error),
+            Err(error) => TargetCheckOutcome::Failed(error),
         };
         checks.push(TargetCheck { name: "delete", outcome });
     }
     Ok(checks)
 }
 
-type Check = fn(&dyn BackupTarget, &str) -> Result<CheckOutcome>;
+type Check = fn(&dyn BackupTarget, &str) -> Result<TargetCheckOutcome>;
 
 const CHECKS: [(&str, Check); 5] = [
     ("write", write),
@@ -78,43 +79,47 @@ const CHECKS: [(&str, Check); 5] = [
     ("compare-and-swap", compare_and_swap),
 ];
 
-fn wrong(target: &dyn BackupTarget, what: &str) -> CheckOutcome {
-    CheckOutcome::Failed(Error::Refused(format!("{}: {what}", target.url())))
+fn wrong(target: &dyn BackupTarget, what: &str) -> TargetCheckOutcome {
+    TargetCheckOutcome::Failed(Error::Refused(format!("{}: {what}", target.url())))
 }
 
-fn write(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+fn write(target: &dyn BackupTarget, path: &str) -> Result<TargetCheckOutcome> {
     let is_new = target.put_new(path, CONTENT)?;
-    Ok(if is_new { CheckOutcome::Ok } else { wrong(target, "it says that a new object is there already") })
+    Ok(if is_new {
+        TargetCheckOutcome::Ok
+    } else {
+        wrong(target, "it says that a new object is there already")
+    })
 }
 
-fn create_only(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+fn create_only(target: &dyn BackupTarget, path: &str) -> Result<TargetCheckOutcome> {
     if !target.put_new(path, CONTENT)? && target.creates_once() {
-        return Ok(CheckOutcome::Ok);
+        return Ok(TargetCheckOutcome::Ok);
     }
-    Ok(CheckOutcome::Lacking(
+    Ok(TargetCheckOutcome::Lacking(
         "the target does not keep an object from being made twice (If-None-Match): names of objects do not repeat all the same".to_owned(),
     ))
 }
 
-fn read(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+fn read(target: &dyn BackupTarget, path: &str) -> Result<TargetCheckOutcome> {
     let is_whole = target.get(path, CONTENT.len())?.is_some_and(|there| there == CONTENT);
     let is_part = target.get_range(path, 6, 5)? == CONTENT[6..11];
     Ok(if is_whole && is_part {
-        CheckOutcome::Ok
+        TargetCheckOutcome::Ok
     } else {
         wrong(target, "what is read is not what was written")
     })
 }
 
-fn list(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+fn list(target: &dyn BackupTarget, path: &str) -> Result<TargetCheckOutcome> {
     let listed = target.list(FOLDER)?;
     let is_there = listed.iter().any(|object| object.path == path && object.bytes == CONTENT.len() as u64);
-    Ok(if is_there { CheckOutcome::Ok } else { wrong(target, "what was written is not in its list") })
+    Ok(if is_there { TargetCheckOutcome::Ok } else { wrong(target, "what was written is not in its list") })
 }
 
-fn compare_and_swap(target: &dyn BackupTarget, path: &str) -> Result<CheckOutcome> {
+fn compare_and_swap(target: &dyn BackupTarget, path: &str) -> Result<TargetCheckOutcome> {
     if target.swaps(path)? {
-        return Ok(CheckOutcome::Ok);
+        return Ok(TargetCheckOutcome::Ok);
     }
-    Ok(CheckOutcome::Lacking("not offered (If-Match): backups do not need it".to_owned()))
+    Ok(TargetCheckOutcome::Lacking("not offered (If-Match): backups do not need it".to_owned()))
 }

@@ -12,7 +12,7 @@ const SKEW_SECONDS: i64 = 60;
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct S3Answer {
     pub(super) status: StatusCode,
     headers: HeaderMap,
     pub(super) body: Bytes,
@@ -20,7 +20,7 @@ pub(super) struct Answer {
     pub(super) is_repeated: bool,
 }
 
-impl Answer {
+impl S3Answer {
     pub(super) fn of(response: Response<Bytes>) -> Self {
         let (head, body) = response.into_parts();
         Self { status: head.status, headers: head.headers, body, is_repeated: false }
@@ -168,12 +168,12 @@ pub(super) fn moment(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer {
+    fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> S3Answer {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        Answer::of(response.body(Bytes::copy_from_slice(body.as_bytes())).unwrap())
+        S3Answer::of(response.body(Bytes::copy_from_slice(body.as_bytes())).unwrap())
     }
 
     fn xml(code: &str) -> String {

@@ -9,7 +9,7 @@ use rusty_s3::{Bucket, Credentials, S3Action};
 use tokio::{runtime::Handle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::answer::S3Answer;
 use crate::{Error, Result};
 
 /// How often something is tried.
@@ -27,7 +27,7 @@ const REFUSAL_MAX_BYTES: usize = 64 << 10;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ask {
+pub(super) struct S3Ask {
     /// Headers that are signed, names in lower case.
     pub(super) signed: Vec<(&'static str, String)>,
     /// Headers that are not.
@@ -41,7 +41,7 @@ pub(super) struct Ask {
 }
 
 /// The way to a bucket.
-pub(super) struct Connection {
+pub(super) struct BucketConnection {
     bucket: Bucket,
     credentials: Credentials,
     http: HttpClient,
@@ -49,7 +49,7 @@ pub(super) struct Connection {
     stopping: CancellationToken,
 }
 
-impl Connection {
+impl BucketConnection {
     /// On the runtime of this thread.
     pub(super) fn new((bucket, credentials): (Bucket, Credentials), stopping: CancellationToken) -> Self {
         Self { bucket, credentials, http: HttpClient::default(), runtime: Handle::current(), stopping }
@@ -68,11 +68,15 @@ impl Connection {
     }
 
     /// Asks until there is an answer that stands, or it was tried often enough. `action` makes what is signed.
-    pub(super) fn ask<'a, A: S3Action<'a>>(&self, action: impl Fn() -> A, ask: &Ask) -> Result<Answer> {
+    pub(super) fn ask<'a, A: S3Action<'a>>(&self, action: impl Fn() -> A, ask: &S3Ask) -> Result<S3Answer> {
         self.runtime.block_on(self.ask_patiently(action, ask))
     }
 
-    async fn ask_patiently<'a, A: S3Action<'a>>(&self, action: impl Fn() -> A, ask: &Ask) -> Result<Answer> {
+    async fn ask_patiently<'a, A: S3Action<'a>>(
+        &self,
+        action: impl Fn() -> A,
+        ask: &S3Ask,
+    ) -> Result<S3Answer> {
         let mut wait = FIRST_WAIT;
         let mut is_repeated = false;
         for _ in 1..TRIES {
@@ -103,8 +107,8 @@ impl Connection {
     pub(super) async fn ask_once<'a, A: S3Action<'a>>(
         &self,
         mut action: A,
-        ask: &Ask,
-    ) -> Result<Answer, HttpClientError> {
+        ask: &S3Ask,
+    ) -> Result<S3Answer, HttpClientError> {
         for (name, value) in &ask.query {
             action.query_mut().insert(*name, Cow::Owned(value.clone()));
         }
@@ -121,7 +125,7 @@ impl Connection {
         let bytes = ask.body.len().max(ask.max_bytes) as u64;
         let timeout = ANSWER_TIME + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
         let bounds = Bounds { timeout, max_bytes: ask.max_bytes.max(REFUSAL_MAX_BYTES) };
-        self.http.send(request, Reach::Anywhere, bounds).await.map(Answer::of)
+        self.http.send(request, Reach::Anywhere, bounds).await.map(S3Answer::of)
     }
 
     fn unreachable(&self, error: &HttpClientError) -> Error {

@@ -17,7 +17,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
     BucketTarget,
-    connection::{Ask, Connection},
+    connection::{BucketConnection, S3Ask},
     put_of,
 };
 use crate::{BackupTarget as _, Error, Result, TargetLock};
@@ -37,7 +37,7 @@ const RELEASE_TIME: Duration = Duration::from_secs(5);
 pub(super) struct BucketLock {
     url: String,
     key: String,
-    connection: Arc<Connection>,
+    connection: Arc<BucketConnection>,
     /// When it was last made, in seconds of the monotonic clock: before it was sent.
     renewed: Arc<AtomicI64>,
     renewal: JoinHandle<()>,
@@ -96,7 +96,7 @@ impl TargetLock for BucketLock {
     }
 }
 
-async fn renew(connection: Arc<Connection>, key: String, renewed: Arc<AtomicI64>) {
+async fn renew(connection: Arc<BucketConnection>, key: String, renewed: Arc<AtomicI64>) {
     let ask = put_of(Bytes::from_static(b"{}"), None);
     loop {
         sleep(RENEW_EVERY).await;
@@ -118,7 +118,7 @@ impl Drop for BucketLock {
         let delete =
             DeleteObject::new(self.connection.bucket(), Some(self.connection.credentials()), &self.key);
         // Even while the hub stops. If it fails, the lock goes stale.
-        let ask = Ask::default();
+        let ask = S3Ask::default();
         let asked = self.connection.ask_once(delete, &ask);
         let _ = self.connection.runtime().block_on(async { tokio::time::timeout(RELEASE_TIME, asked).await });
     }

@@ -21,8 +21,8 @@ use rusty_s3::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    answer::{Answer, moment},
-    connection::{Ask, Connection},
+    answer::{S3Answer, moment},
+    connection::{BucketConnection, S3Ask},
     lock::BucketLock,
     read_ahead::ReadAhead,
 };
@@ -39,7 +39,7 @@ const LIST_KEYS: usize = 1000;
 pub(crate) struct BucketTarget {
     url: String,
     prefix: String,
-    connection: Arc<Connection>,
+    connection: Arc<BucketConnection>,
     /// Whether S3 said that it does not know how to keep an object.
     has_no_conditions: AtomicBool,
     read_ahead: ReadAhead,
@@ -62,7 +62,7 @@ impl BucketTarget {
         prefix: String,
         stopping: CancellationToken,
     ) -> Self {
-        let connection = Arc::new(Connection::new(place, stopping));
+        let connection = Arc::new(BucketConnection::new(place, stopping));
         let has_no_conditions = AtomicBool::new(false);
         Self { url: url.to_owned(), prefix, connection, has_no_conditions, read_ahead: ReadAhead::default() }
     }
@@ -72,11 +72,11 @@ impl BucketTarget {
     }
 
     /// The error for an answer that was not expected.
-    fn refused(&self, answer: &Answer, doing: &str, path: &str) -> Error {
+    fn refused(&self, answer: &S3Answer, doing: &str, path: &str) -> Error {
         answer.refusal(&format!("{doing} {path} in"), &self.url)
     }
 
-    fn put(&self, path: &str, body: &Bytes, condition: Option<(&'static str, &str)>) -> Result<Answer> {
+    fn put(&self, path: &str, body: &Bytes, condition: Option<(&'static str, &str)>) -> Result<S3Answer> {
         let key = self.key(path);
         let ask = put_of(body.clone(), condition);
         let connection = &*self.connection;
@@ -85,7 +85,7 @@ impl BucketTarget {
     }
 
     /// Whether what was put is there, as the answer says.
-    fn is_put(&self, answer: &Answer, path: &str) -> Result<()> {
+    fn is_put(&self, answer: &S3Answer, path: &str) -> Result<()> {
         // Whoever else answers 200 has no tag of what was sent.
         if answer.status == StatusCode::OK && answer.header(header::ETAG).is_some() {
             return Ok(());
@@ -96,10 +96,10 @@ impl BucketTarget {
     fn read_part(&self, path: &str, offset: u64, length: usize) -> Result<Part> {
         let key = self.key(path);
         let last = offset + (length.max(1) as u64 - 1);
-        let ask = Ask {
+        let ask = S3Ask {
             plain: vec![("range", format!("bytes={offset}-{last}"))],
             max_bytes: length,
-            ..Ask::default()
+            ..S3Ask::default()
         };
         let connection = &*self.connection;
         let get = || GetObject::new(connection.bucket(), Some(connection.credentials()), &key);
@@ -129,11 +129,11 @@ impl BucketTarget {
         &self,
         folder: &str,
         token: Option<&str>,
-    ) -> Result<(Answer, rusty_s3::actions::ListObjectsV2Response)> {
+    ) -> Result<(S3Answer, rusty_s3::actions::ListObjectsV2Response)> {
         let mut query =
             vec![("prefix", self.key(&format!("{folder}/"))), ("max-keys", LIST_KEYS.to_string())];
         query.extend(token.map(|token| ("continuation-token", token.to_owned())));
-        let ask = Ask { query, max_bytes: LIST_MAX_BYTES, ..Ask::default() };
+        let ask = S3Ask { query, max_bytes: LIST_MAX_BYTES, ..S3Ask::default() };
         let connection = &*self.connection;
         let list = || ListObjectsV2::new(connection.bucket(), Some(connection.credentials()));
         let answer = connection.ask(list, &ask)?;
@@ -186,10 +186,10 @@ impl BucketTarget {
 }
 
 /// What is sent to make an object.
-fn put_of(body: Bytes, condition: Option<(&'static str, &str)>) -> Ask {
+fn put_of(body: Bytes, condition: Option<(&'static str, &str)>) -> S3Ask {
     let mut signed = vec![("content-md5", STANDARD.encode(Md5::digest(&body)))];
     signed.extend(condition.map(|(name, value)| (name, value.to_owned())));
-    Ask { signed, body, ..Ask::default() }
+    S3Ask { signed, body, ..S3Ask::default() }
 }
 
 /// First byte and whole length: `bytes 0-9/100`.
@@ -278,7 +278,7 @@ impl BackupTarget for BucketTarget {
         let key = self.key(path);
         let connection = &*self.connection;
         let delete = || DeleteObject::new(connection.bucket(), Some(connection.credentials()), &key);
-        let answer = connection.ask(delete, &Ask::default())?;
+        let answer = connection.ask(delete, &S3Ask::default())?;
         if matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::OK) && answer.body.is_empty()
             || answer.is_missing()
         {

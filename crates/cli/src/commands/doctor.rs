@@ -1,8 +1,10 @@
 //! `ferry doctor`: what is wrong with a hub's settings, data, machine and the way to it, and what to do about it (OPR-88).
-//! It may run beside the hub, and changes nothing but a file of its own that it writes to measure the disk.
+//! It may run beside the hub, and changes nothing but files of its own: one that it writes to measure the disk, and one on each
+//! backup target, which it removes again.
 
 mod hub;
 mod machine;
+mod targets;
 mod way;
 
 use std::collections::BTreeMap;
@@ -97,6 +99,7 @@ async fn check(config: &Config, findings: &mut Findings) {
     hub::check(config, findings).await;
     machine::check(config, findings);
     way::check(config, findings).await;
+    targets::check(config, findings).await;
 }
 
 fn show(json: bool, findings: &Findings) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferry_backup::{
-    BackupKey, CheckOutcome, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck,
+    BackupKey, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck, TargetCheckOutcome,
     VerifiedDatabase, VerifyMode, check_target, open_target,
 };
 use ferry_core::backup::{
@@ -103,9 +103,9 @@ pub(super) async fn check(context: &Context, url: String) -> Result<(), Failure>
     })
     .await?;
     let fields = |check: &TargetCheck| match &check.outcome {
-        CheckOutcome::Ok => ("ok", String::new()),
-        CheckOutcome::Lacking(what) => ("warn", what.clone()),
-        CheckOutcome::Failed(error) => ("fail", error.to_string()),
+        TargetCheckOutcome::Ok => ("ok", String::new()),
+        TargetCheckOutcome::Lacking(what) => ("warn", what.clone()),
+        TargetCheckOutcome::Failed(error) => ("fail", error.to_string()),
     };
     if context.json {
         let row = |check: &TargetCheck| {
@@ -120,7 +120,7 @@ pub(super) async fn check(context: &Context, url: String) -> Result<(), Failure>
         }
     }
     let failed = checks.into_iter().find_map(|check| match check.outcome {
-        CheckOutcome::Failed(error) => Some(failure::of(&error)),
+        TargetCheckOutcome::Failed(error) => Some(failure::of(&error)),
         _ => None,
     });
     failed.map_or(Ok(()), Err)
