@@ -80,7 +80,7 @@ impl Bucket {
 // Verifies: OPR-01, OPR-09, OPR-10, OPR-20
 #[test]
 fn a_hub_backs_up_to_a_bucket_and_is_restored_from_it() {
-    let bucket = Bucket::new();
+    let bucket = Bucket::with(|options| options.env("FERRY_LOG_LEVEL", "trace"));
     // Every list of more than three keys is read in parts.
     bucket.s3.set(|settings| settings.page_keys = 3);
     let ids: Vec<String> = (0..5)
