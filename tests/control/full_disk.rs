@@ -56,14 +56,9 @@ const WAYS: [Way; 3] = [
             let ops: Vec<Value> = (0..bytes.div_ceil(20_000))
                 .map(|n| {
                     let value = json!("x".repeat(bytes.min(20_000)));
-                    set(
-                        &format!("{name}-{n:05}"),
-                        &hlc(n as u64, 0, A),
-                        &format!("e/{name}"),
-                        "t",
-                        &value,
-                        &[],
-                    )
+                    // No two names are of one length.
+                    let at = hlc((name.len() * 1000 + n) as u64, 0, A);
+                    set(&format!("{name}-{n:05}"), &at, &format!("e/{name}"), "t", &value, &[])
                 })
                 .collect();
             batch(A, &ops)
