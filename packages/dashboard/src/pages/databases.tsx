@@ -8,11 +8,17 @@ import { bytes, number } from "../ui/words.ts";
 
 /** How often lists of live things are read again. */
 export const LIVE_MS = 3000;
+/** The same of many databases: the hub looks into each. */
+const MANY = 50;
+const MANY_MS = 30_000;
 
 export function DatabasesPage({ org, role }: { org: string; role: string }) {
   const [filter, setFilter] = useState("");
   const [prefix, setPrefix] = useState("");
-  const databases = useList<Database>(`${org} ${prefix}`, "ListDatabases", "databases", { org, namePrefix: prefix }, LIVE_MS);
+  const [isMany, setIsMany] = useState(false);
+  const databases = useList<Database>(`${org} ${prefix}`, "ListDatabases", "databases", { org, namePrefix: prefix }, isMany ? MANY_MS : LIVE_MS);
+  const count = databases.value?.length ?? 0;
+  useEffect(() => setIsMany(count > MANY), [count]);
   // Where not all are shown the hub looks, by what names begin with.
   const isPart = prefix !== "" || !!databases.more;
   useEffect(() => {
