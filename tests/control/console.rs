@@ -109,8 +109,8 @@ fn a_statement_is_held_to_rows_time_memory_and_turns() {
     assert_eq!((answer["stoppedBy"].as_str(), found(&answer).as_array().unwrap().len()), (Some("bytes"), 1));
 
     // Two of a user run, a third is told to come back; pushes go on beside them.
+    let sums = format!("{ENDLESS} SELECT sum(i) FROM n");
     thread::scope(|scope| {
-        let sums = format!("{ENDLESS} SELECT sum(i) FROM n");
         let running: Vec<_> = (0..2).map(|_| scope.spawn(|| ask(&sums).unwrap())).collect();
         let refusal = wait::until("a third statement is refused", || ask("SELECT 1").err());
         assert_eq!(refusal.reason, "BUSY");

@@ -73,7 +73,8 @@ mod tests {
         );
         assert!(turns.take(user(9)).is_err());
         held.remove(0);
-        assert!(turns.take(user(9)).is_ok() && turns.take(user(0)).is_ok());
+        assert!(turns.take(user(9)).is_ok());
+        assert!(turns.take(user(0)).is_ok());
         drop(held);
         assert!(turns.lock().is_empty());
     }
