@@ -32,6 +32,8 @@ const STALE_SECONDS: i64 = 150;
 const HELD_SECONDS: i64 = 100;
 /// A killed process leaves its lock; one that ends takes this long at most to remove it.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
+/// And tries so often.
+const RELEASE_TRIES: u32 = 3;
 
 /// Held until it is dropped.
 pub(super) struct BucketLock {
@@ -119,7 +121,15 @@ impl Drop for BucketLock {
             DeleteObject::new(self.connection.bucket(), Some(self.connection.credentials()), &self.key);
         // Even while the hub stops. If it fails, the lock goes stale.
         let ask = S3Ask::default();
-        let asked = self.connection.ask_once(delete, &ask);
-        let _ = self.connection.runtime().block_on(async { tokio::time::timeout(RELEASE_TIME, asked).await });
+        let released = async {
+            for _ in 0..RELEASE_TRIES {
+                let asked = self.connection.ask_once(delete.clone(), &ask).await;
+                if asked.is_ok_and(|answer| !answer.is_passing()) {
+                    return;
+                }
+            }
+        };
+        let _ =
+            self.connection.runtime().block_on(async { tokio::time::timeout(RELEASE_TIME, released).await });
     }
 }
