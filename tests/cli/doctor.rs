@@ -108,7 +108,7 @@ fn each_check_says_what_is_wrong_and_what_to_do() {
     says(&ferry.run(&["doctor"]), 78, "data", &["fail", "keyring.json", "chmod 600"]);
     fs::set_permissions(&key_ring, fs::Permissions::from_mode(0o600)).unwrap();
 
-    let running = hub();
+    let running = crate::support::hub();
     let elsewhere = ferry
         .clone()
         .env("FERRY_DATA_DIR", running.data_dir().to_str().unwrap())

@@ -9,13 +9,17 @@ use std::{
     thread,
 };
 
-use ferry_testkit::{functions::deployment, http};
+use ferry_testkit::{
+    functions::{FunctionsSaid, deployment},
+    http,
+};
 use serde_json::{Value, json};
 
 use super::{FUNCTIONS, Functions, SCHEMA};
 
 const SOURCE: &str = r#"
 export async function waits() { await new Promise((done) => setTimeout(done, 25000)); }
+export const watchesLong = query(async (ctx) => { await ctx.db.select().from(users); await new Promise((done) => setTimeout(done, 110000)); });
 export const ping = query(async () => Math.random());
 export const loops = query(async () => { for (;;) {} });
 export const loopsWriting = mutation(async (ctx) => { await ctx.db.insert(users).values({ name: "x" }); for (;;) {} });
@@ -121,6 +125,41 @@ fn a_call_that_takes_long_in_a_group_is_made_once_by_itself() {
         }
     });
     assert_eq!(functions.page("r").data("countUsers", &json!({})), json!(12));
+}
+
+// A socket that kept results of a function that waits had all other live results of its database wait for minutes.
+// Verifies: FUN-14, FUN-30, FUN-36
+#[test]
+fn live_results_that_take_long_keep_no_others_waiting() {
+    let functions = functions(&["--functions-wall-ms=120000"]);
+    let mut greedy = functions.page("greedy").ferry_socket();
+    for number in 0..40 {
+        greedy.send(
+            &json!({"type": "sub", "id": number.to_string(), "fn": "watchesLong", "args": {"n": number}})
+                .to_string(),
+        );
+    }
+    let mut loops = functions.page("loops").ferry_socket();
+    for number in 0..10 {
+        loops.send(
+            &json!({"type": "sub", "id": number.to_string(), "fn": "loops", "args": {"n": number}})
+                .to_string(),
+        );
+    }
+    // Their runs have begun.
+    assert_eq!(loops.frame()["status"], 504);
+    let mut socket = functions.page("s1").ferry_socket();
+    socket.send(&json!({"type": "sub", "id": "1", "fn": "countUsers", "args": {}}).to_string());
+    assert_eq!(socket.frame()["data"], 0);
+    for number in 1..=5 {
+        functions.page("w").data("createUser", &json!({"name": number.to_string()}));
+        assert_eq!(socket.frame()["data"], number);
+    }
+    assert_eq!(
+        greedy.next_within(std::time::Duration::from_millis(1)),
+        FunctionsSaid::Nothing,
+        "it still waits"
+    );
 }
 
 // Calls that waited for the writers of 17 databases took all threads, and those that held the writers had none to go on: for ever.

@@ -4,6 +4,7 @@ mod answers;
 mod auth;
 mod calls;
 mod deploy;
+mod exhaustion;
 mod fairness;
 mod guards;
 mod hooks;

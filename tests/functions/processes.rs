@@ -232,7 +232,8 @@ fn a_hub_that_ends_leaves_no_process_behind_however_it_ends() {
 // Verifies: FUN-19
 #[test]
 fn processes_are_bounded_for_the_hub_and_a_database() {
-    let functions = isolated(&["--functions-processes=8"]);
+    // A process may take long to start where much else runs.
+    let functions = isolated(&["--functions-processes=8", "--functions-wall-ms=300000"]);
     let pid = functions.hub().pid();
     let answers = thread::scope(|scope| {
         let calls: Vec<_> = (0..100)

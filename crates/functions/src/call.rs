@@ -161,6 +161,8 @@ pub struct FetchResponse {
 pub struct FunctionOutcome {
     /// The result, JSON; `Ok(None)`: the function returned `undefined`.
     pub result: Result<Option<String>, CallFailure>,
+    /// Where its code was when a limit or the database ended it, as the stack of an error; empty where that is not known.
+    pub ended_at: String,
     /// What it logged.
     pub log: Vec<FunctionLogLine>,
     /// What the caller is warned of.

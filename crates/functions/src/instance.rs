@@ -10,6 +10,7 @@ use crate::{
     load_error::{LoadError, LoadErrorKind},
     native,
     positions::{BUNDLE, Positions},
+    rejections,
     state::{Phase, State},
     thrown::Thrown,
 };
@@ -85,8 +86,9 @@ fn empty_context(code: &ProgramCode, state: &Arc<State>) -> rquickjs::Result<Con
         let runtime: Object<'_> = Module::import(&ctx, "ferry:runtime")?.finish()?;
         kernel.set("runtime", runtime)?;
         ctx.store_userdata(kernel).map_err(|_| rquickjs::Error::Unknown)?;
-        Ok::<(), rquickjs::Error>(())
+        rejections::remember(&ctx)
     })?;
+    rejections::watch(&runtime);
     Ok(context)
 }
 

@@ -17,6 +17,7 @@ mod pool;
 mod positions;
 mod process;
 mod program;
+mod rejections;
 mod run;
 mod state;
 mod thrown;

@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 /// The name that a bundle has for the engine, as it stands in stacks.
 pub(crate) const BUNDLE: &str = "functions.js";
 
+/// What a frame of a stack begins with.
+const FRAME: &str = "    at ";
+/// How much of a line an excerpt shows, characters, and how much of that before the place.
+const EXCERPT_MAX: usize = 100;
+const EXCERPT_BEFORE: usize = 40;
+
 /// A place in a source file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcePosition {
@@ -71,8 +77,19 @@ impl Positions {
 
     /// A stack of the engine with the places in the bundle mapped, without the frames of Ferry's own modules.
     pub(crate) fn of_stack(&self, stack: &str) -> String {
-        let frames = stack.lines().filter(|frame| !frame.contains("ferry:") && !frame.ends_with("(native)"));
+        let frames = stack.lines().filter(|frame| !is_of_ferry(frame));
         frames.map(|frame| self.of_frame(frame)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A text with stacks in it, as consoles write errors: their frames as [`Self::of_stack`] tells them.
+    pub(crate) fn of_text(&self, text: String) -> String {
+        if !text.contains(FRAME) {
+            return text;
+        }
+        let lines = text.trim_end().lines().filter(|line| !(line.starts_with(FRAME) && is_of_ferry(line)));
+        let told =
+            lines.map(|line| if line.starts_with(FRAME) { self.of_frame(line) } else { line.to_owned() });
+        told.collect::<Vec<_>>().join("\n")
     }
 
     fn of_frame(&self, frame: &str) -> String {
@@ -87,6 +104,21 @@ impl Positions {
         let (_, _, line, column) = stack.lines().find_map(place_in)?;
         Some(self.map(line, column).unwrap_or(SourcePosition { file: BUNDLE.to_owned(), line, column }))
     }
+}
+
+/// What stands in the bundle around the innermost place of a stack, where the engine tells no more.
+pub(crate) fn excerpt(bundle: &str, stack: &str) -> Option<String> {
+    let (_, _, line, column) = stack.lines().find_map(place_in)?;
+    let line = bundle.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let begin = usize::try_from(column).ok()?.saturating_sub(EXCERPT_BEFORE + 1);
+    let text: String = line.chars().skip(begin).take(EXCERPT_MAX).collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether a frame is one of Ferry's own modules, or of the engine.
+fn is_of_ferry(frame: &str) -> bool {
+    frame.contains("ferry:") || frame.ends_with("(native)")
 }
 
 /// The place in the bundle that a frame names: where it stands in the frame, its line and its column.

@@ -3,20 +3,20 @@
 use rquickjs::{Ctx, Object, Promise, TypedArray, Value};
 
 use crate::{
-    call::{AskAnswer, CallFailure, CallRequest, FetchResponse, FunctionOutcome, Limit, Step},
+    call::{AskAnswer, CallFailure, CallRequest, FetchResponse, FunctionOutcome, Limit, LogLevel, Step},
     cpu::CpuMeter,
     db::FunctionDb,
     instance::{self, ContextInstance, kernel, run_jobs},
     json::{JsonFailure, to_json},
-    native,
+    native, rejections,
     state::State,
     thrown,
 };
 
 /// Calls between two looks at a context's heap.
 const CALLS_PER_HEAP_LOOK: u32 = 256;
-/// CPU that a call needs at least to fill a heap.
-const FILLING_CPU_US: u64 = 10_000;
+/// How much of a heap a call fills in a microsecond at most, bytes: with small objects, as where no memory is left for an error.
+const FILLED_PER_US: u64 = 1000;
 /// A call of so much CPU may have made a large heap: it is looked at, too.
 const HEAP_LOOK_CPU_US: u64 = 20_000;
 /// A context whose heap is larger after a call is not kept: it would cost more than making it anew.
@@ -101,8 +101,10 @@ impl ContextCall {
         let is_null =
             matches!(&result, Err(CallFailure::Thrown { message, .. }) if message == thrown::NULL_THROWN);
         let limit = u64::try_from(self.instance.code.limits.heap_bytes).unwrap_or(u64::MAX);
-        let has_worked = self.instance.state.meter.used_us() > FILLING_CPU_US;
+        let has_worked = self.instance.state.meter.used_us() > limit / FILLED_PER_US;
         if is_null && (has_worked || self.heap_bytes() > limit / 2) {
+            // Who threw null himself finds it in the log.
+            self.instance.state.call().log(LogLevel::Warn, thrown::NULL_THROWN.to_owned());
             return (Err(CallFailure::Limit(Limit::Memory)), true);
         }
         (result, is_null)
@@ -110,9 +112,14 @@ impl ContextCall {
 
     fn outcome(&self, result: Settled) -> FunctionOutcome {
         let mut call = self.instance.state.call();
+        let mut log = std::mem::take(&mut call.log);
+        for line in &mut log {
+            line.text = self.instance.code.positions.of_text(std::mem::take(&mut line.text));
+        }
         FunctionOutcome {
             result,
-            log: std::mem::take(&mut call.log),
+            ended_at: std::mem::take(&mut call.ended_at),
+            log,
             warnings: std::mem::take(&mut call.warnings),
             subscribe_to: std::mem::take(&mut call.subscribe_to),
             invalidate: std::mem::take(&mut call.invalidate),
@@ -159,10 +166,13 @@ impl<'js> Run<'_, 'js> {
         loop {
             run_jobs(self.ctx, self.state(), Some(&promise));
             if let Some(failure) = self.state().failure() {
+                // What ended it is thrown where it was, which may be what the promise was rejected with.
+                let _ = promise.result::<Value<'js>>();
+                self.note_end(&self.ctx.catch());
                 return Some(Err(failure));
             }
             if let Some(result) = promise.result::<Value<'js>>() {
-                return Some(self.settle(result));
+                return Some(self.settle(result, &promise));
             }
             let now_us = self.state().now_us();
             let due = self.state().call().due_timer(now_us);
@@ -179,6 +189,7 @@ impl<'js> Run<'_, 'js> {
         let Some(request) = request else {
             return Ok(self.ctx.userdata::<Promise<'js>>().expect("BUG: it began").clone());
         };
+        rejections::clear(self.ctx);
         let promise = self.start(&request)?;
         self.ctx.store_userdata(promise.clone()).map_err(|_| rquickjs::Error::Unknown)?;
         Ok(promise)
@@ -230,7 +241,7 @@ impl<'js> Run<'_, 'js> {
     }
 
     /// The handler has settled: the result as JSON, then what it left behind runs out (FUN-17).
-    fn settle(&self, result: rquickjs::Result<Value<'js>>) -> Settled {
+    fn settle(&self, result: rquickjs::Result<Value<'js>>, promise: &Promise<'js>) -> Settled {
         self.state().call().settle();
         self.told(&self.kernel("end", ()));
         let result = match result {
@@ -239,7 +250,14 @@ impl<'js> Run<'_, 'js> {
         };
         let result = self.state().failure().map_or(result, Err);
         run_jobs(self.ctx, self.state(), None);
+        rejections::tell(self.ctx, self.state(), promise);
         result
+    }
+
+    /// Keeps where the code was that came to its end.
+    fn note_end(&self, thrown: &Value<'js>) {
+        let place = thrown::place(self.ctx, thrown, &self.instance.code.positions);
+        self.state().call().ended_at = place;
     }
 
     /// The result as JSON; `toJSON` and getters of the function run here.
@@ -254,12 +272,16 @@ impl<'js> Run<'_, 'js> {
 
     fn failure(&self, error: &rquickjs::Error) -> CallFailure {
         if let Some(failure) = self.state().failure() {
+            self.note_end(&self.ctx.catch());
             return failure;
         }
         match error {
             rquickjs::Error::Exception => {
                 let value = self.ctx.catch();
-                let failure = thrown::failure(self.ctx, &value, &self.instance.code.positions);
+                let failure = thrown::failure(self.ctx, &value, &self.instance.code);
+                if matches!(failure, CallFailure::Limit(_)) {
+                    self.note_end(&value);
+                }
                 // Reading the error may have run code of the function.
                 self.state().failure().unwrap_or(failure)
             }

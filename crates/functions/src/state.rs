@@ -65,6 +65,8 @@ pub(crate) struct CallState {
     asks: Vec<(u32, Ask)>,
     open: HashSet<u32>,
     timers: BTreeSet<(u64, u32)>,
+    /// Where the code was that a limit or the database ended, if that is known.
+    pub(crate) ended_at: String,
     pub(crate) log: Vec<FunctionLogLine>,
     log_bytes: usize,
     pub(crate) warnings: Vec<String>,
@@ -141,6 +143,7 @@ impl CallState {
             asks: Vec::new(),
             open: HashSet::new(),
             timers: BTreeSet::new(),
+            ended_at: String::new(),
             log: Vec::new(),
             log_bytes: 0,
             warnings: Vec::new(),

@@ -61,7 +61,7 @@ impl HttpListener {
     ///
     /// # Errors
     /// When it cannot be had.
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         config: &ListenerConfig,
         descriptors: Descriptors,
         tls: Option<TlsAcceptor>,

@@ -103,8 +103,7 @@ impl Server {
             &config.listener,
             descriptors,
             certificates.as_ref().map(Certificates::acceptor),
-        )
-        .await?;
+        )?;
         let hub = Hub {
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(MemoryPool::new(config.listener.body_memory_bytes)),

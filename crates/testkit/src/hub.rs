@@ -316,6 +316,17 @@ impl Hub {
         process::terminate(&self.child);
     }
 
+    /// Runs `meanwhile` while the hub stands still.
+    ///
+    /// # Panics
+    /// If it cannot be stopped.
+    pub fn paused<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        process::pause(&self.child);
+        let done = meanwhile();
+        process::resume(&self.child);
+        done
+    }
+
     /// Waits until the process has ended by itself, as a fault point makes it.
     ///
     /// # Panics

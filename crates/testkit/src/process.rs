@@ -108,22 +108,6 @@ pub fn hang_up(pid: u32) {
     signal_id(pid, rustix::process::Signal::HUP);
 }
 
-/// Has the process do nothing until [`resume`].
-///
-/// # Panics
-/// If there is no such process.
-pub fn pause(pid: u32) {
-    signal_id(pid, rustix::process::Signal::STOP);
-}
-
-/// Has the process go on after [`pause`].
-///
-/// # Panics
-/// If there is no such process.
-pub fn resume(pid: u32) {
-    signal_id(pid, rustix::process::Signal::CONT);
-}
-
 /// `kill -9`.
 ///
 /// # Panics
@@ -135,6 +119,22 @@ pub fn kill(pid: u32) {
 fn signal_id(pid: u32, signal: rustix::process::Signal) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
     rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
+}
+
+/// Stops a process where it is, until [`resume`].
+///
+/// # Panics
+/// If the process cannot be signalled.
+pub fn pause(child: &Child) {
+    signal(child, rustix::process::Signal::STOP);
+}
+
+/// Lets a stopped process go on.
+///
+/// # Panics
+/// If the process cannot be signalled.
+pub fn resume(child: &Child) {
+    signal(child, rustix::process::Signal::CONT);
 }
 
 /// Raises the limit of open files of this process to its hard value, for tests that open many connections.

@@ -1,12 +1,17 @@
 import type { Host, Request } from "./host.ts";
 import { Scope } from "./database/scope.ts";
 
+/** Most writes that a call remembers to have built and not run. */
+const UNRUN_MAX = 20;
+
 /** One call of a function, from its start until its handler has settled. */
 export class Call {
   readonly host: Host;
   readonly request: Request;
   readonly scope = new Scope();
   ended = false;
+  /** Writes that were built and not run so far: what each is, and where it was built. */
+  private readonly unrun = new Map<object, [what: string, stack: string]>();
 
   constructor(host: Host, request: Request) {
     this.host = host;
@@ -23,8 +28,26 @@ export class Call {
   /** The handler has returned. What it did not wait for would be lost without a word. */
   finish(): void {
     const isOpen = this.scope.inner !== undefined;
+    this.tellUnrun();
     this.end();
     if (isOpen) throw new Error("ctx.db.transaction() was still open when the function returned, and is undone: await it.");
+  }
+
+  /** A builder of a write runs when it is awaited, which is forgotten easily. */
+  built(write: object, what: string): void {
+    if (this.unrun.size < UNRUN_MAX) this.unrun.set(write, [what, stack()]);
+  }
+
+  /** It is run, or its SQL was asked for. */
+  meant(write: object): void {
+    this.unrun.delete(write);
+  }
+
+  private tellUnrun(): void {
+    for (const [what, stack] of this.unrun.values()) {
+      this.host.log("warn", `${what} was never run, so it changed nothing: await it, or call .run().\n${stack}`);
+    }
+    this.unrun.clear();
   }
 
   use(what: string): void {
@@ -40,6 +63,16 @@ export class Call {
   get user(): Record<string, unknown> | null {
     this.host.used("user");
     return this.request.user ?? null;
+  }
+}
+
+/** Where the program is. It may have changed how stacks are made. */
+function stack(): string {
+  try {
+    const text: unknown = new Error().stack;
+    return typeof text === "string" ? text : "";
+  } catch {
+    return "";
   }
 }
 

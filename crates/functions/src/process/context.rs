@@ -169,6 +169,7 @@ impl ProcessCall {
     fn ended(&self, failure: CallFailure) -> FunctionOutcome {
         FunctionOutcome {
             result: Err(failure),
+            ended_at: String::new(),
             log: Vec::new(),
             warnings: Vec::new(),
             subscribe_to: Vec::new(),

@@ -4,4 +4,5 @@ mod loading;
 mod pools;
 mod programs;
 mod support;
+mod told;
 mod web;

@@ -12,6 +12,7 @@ import { tableInfo } from "./table-info.ts";
 
 /** What UPDATE and DELETE have in common: a condition, or that it is left out on purpose. */
 export abstract class Filtered extends Runnable {
+  private readonly verb: "update" | "delete";
   protected readonly table: any;
   protected readonly withList: any[] | undefined;
   protected condition: any;
@@ -20,13 +21,14 @@ export abstract class Filtered extends Runnable {
   protected returned: Selected[] | undefined;
   private isUnfilteredMeant = false;
 
-  constructor(session: Session, table: any, withList: any[] | undefined) {
+  constructor(session: Session, verb: "update" | "delete", table: any, withList: any[] | undefined) {
     super(session, session.dialect);
+    this.verb = verb;
     this.table = table;
     this.withList = withList;
+    this.builtFor(verb, table);
   }
 
-  protected abstract readonly verb: "update" | "delete";
   /** Takes in what stands before the condition. */
   protected abstract printHead(print: Fingerprint): boolean;
 
@@ -75,6 +77,7 @@ export abstract class Filtered extends Runnable {
   }
 
   protected build(): Built {
+    this.meant();
     guardUnfiltered(this.session, this.verb, Boolean(this.condition), this.isUnfilteredMeant);
     const print = this.fingerprint();
     return print ? planned(print, () => this.buildWithDrizzle()) : this.buildWithDrizzle();

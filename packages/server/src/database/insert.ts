@@ -56,6 +56,7 @@ export class Insert extends Runnable {
     this.rows = rows;
     this.select = select;
     this.withList = withList;
+    this.builtFor("insert", table);
   }
 
   returning(fields?: object): this {
@@ -107,6 +108,7 @@ export class Insert extends Runnable {
   }
 
   getSQL(): SQL {
+    this.meant();
     const columns = this.table[Table.Symbol.Columns];
     const values = this.rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) =>
       [key, is(value, SQL) || is(value, Param) ? value : new Param(value, columns[key])])));
@@ -121,6 +123,7 @@ export class Insert extends Runnable {
   }
 
   protected build(): Built {
+    this.meant();
     guardInsert(this.session, this.rows.length, 0);
     const { text, params } = this.text();
     guardInsert(this.session, this.rows.length, params.length);

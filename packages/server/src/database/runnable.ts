@@ -1,5 +1,6 @@
 import { fillPlaceholders, type SQL } from "drizzle-orm";
 import type { SQLiteSyncDialect } from "drizzle-orm/sqlite-core";
+import { getTableLikeName } from "./drizzle.ts";
 import type { Decoder } from "./fingerprint.ts";
 import { decodeObjects, mapArrays, type Mapping, rowMode } from "./mapping.ts";
 import { type Method, Prepared } from "./prepared.ts";
@@ -22,6 +23,16 @@ export abstract class Runnable {
   constructor(session: Session, dialect: SQLiteSyncDialect) {
     this.session = session;
     this.dialect = dialect;
+  }
+
+  /** The call tells of a write that is built, and neither run nor made a part of another statement. */
+  protected builtFor(verb: "insert" | "update" | "delete", table: any): void {
+    const name = getTableLikeName(table) ?? "…";
+    this.session.call.built(this, `ctx.db.${verb}(${name})`);
+  }
+
+  protected meant(): void {
+    this.session.call.meant(this);
   }
 
   /** Every guard of the statement is asked here. */

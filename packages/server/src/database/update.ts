@@ -31,13 +31,12 @@ interface Join {
 
 export class Update extends Filtered {
   static readonly [entityKind]: string = "SQLiteUpdate";
-  protected readonly verb = "update";
   private readonly assignments: Record<string, any>;
   private source: any;
   private joins: Join[] = [];
 
   constructor(session: Session, table: any, assignments: Record<string, any>, withList: any[] | undefined) {
-    super(session, table, withList);
+    super(session, "update", table, withList);
     this.assignments = assignments;
   }
 
@@ -94,6 +93,7 @@ export class Update extends Filtered {
   }
 
   getSQL(): SQL {
+    this.meant();
     return (this.dialect as any).buildUpdateQuery({
       table: this.table,
       set: this.assignments,

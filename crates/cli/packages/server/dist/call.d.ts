@@ -6,11 +6,18 @@ export declare class Call {
     readonly request: Request;
     readonly scope: Scope;
     ended: boolean;
+    /** Writes that were built and not run so far: what each is, and where it was built. */
+    private readonly unrun;
     constructor(host: Host, request: Request);
     /** Later use of what it handed out throws; transactions that it did not wait for are undone (FUN-17). */
     end(): void;
     /** The handler has returned. What it did not wait for would be lost without a word. */
     finish(): void;
+    /** A builder of a write runs when it is awaited, which is forgotten easily. */
+    built(write: object, what: string): void;
+    /** It is run, or its SQL was asked for. */
+    meant(write: object): void;
+    private tellUnrun;
     use(what: string): void;
     /** Whose records the caller's own devices keep. */
     get owner(): string;

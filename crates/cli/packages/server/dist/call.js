@@ -1,9 +1,13 @@
 import { Scope } from "./database/scope.js";
+/** Most writes that a call remembers to have built and not run. */
+const UNRUN_MAX = 20;
 /** One call of a function, from its start until its handler has settled. */
 export class Call {
     constructor(host, request) {
         this.scope = new Scope();
         this.ended = false;
+        /** Writes that were built and not run so far: what each is, and where it was built. */
+        this.unrun = new Map();
         this.host = host;
         this.request = request;
     }
@@ -17,9 +21,25 @@ export class Call {
     /** The handler has returned. What it did not wait for would be lost without a word. */
     finish() {
         const isOpen = this.scope.inner !== undefined;
+        this.tellUnrun();
         this.end();
         if (isOpen)
             throw new Error("ctx.db.transaction() was still open when the function returned, and is undone: await it.");
+    }
+    /** A builder of a write runs when it is awaited, which is forgotten easily. */
+    built(write, what) {
+        if (this.unrun.size < UNRUN_MAX)
+            this.unrun.set(write, [what, stack()]);
+    }
+    /** It is run, or its SQL was asked for. */
+    meant(write) {
+        this.unrun.delete(write);
+    }
+    tellUnrun() {
+        for (const [what, stack] of this.unrun.values()) {
+            this.host.log("warn", `${what} was never run, so it changed nothing: await it, or call .run().\n${stack}`);
+        }
+        this.unrun.clear();
     }
     use(what) {
         if (this.ended)
@@ -33,6 +53,16 @@ export class Call {
     get user() {
         this.host.used("user");
         return this.request.user ?? null;
+    }
+}
+/** Where the program is. It may have changed how stacks are made. */
+function stack() {
+    try {
+        const text = new Error().stack;
+        return typeof text === "string" ? text : "";
+    }
+    catch {
+        return "";
     }
 }
 let current;

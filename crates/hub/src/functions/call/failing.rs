@@ -2,7 +2,7 @@
 
 use ferry_functions::{DbFailure, SqlFailure};
 use ferry_sqlite::tracked::StatementFailure;
-use ferry_types::{Error, Reason};
+use ferry_types::Reason;
 
 use super::{PlannedCall, Writes, end::CallEnd, progress::CallProgress};
 

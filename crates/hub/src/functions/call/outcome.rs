@@ -19,6 +19,7 @@ pub(in crate::functions) fn failed(failure: &StatementFailure) -> CallFailure {
 pub(in crate::functions) fn gone() -> FunctionOutcome {
     FunctionOutcome {
         result: Err(CallFailure::Aborted),
+        ended_at: String::new(),
         log: Vec::new(),
         warnings: Vec::new(),
         subscribe_to: Vec::new(),

@@ -1,5 +1,6 @@
 //! Keeping results fresh: the task of a database that runs what is due, and the sockets of its sessions.
 
+mod due;
 mod socket;
 mod task;
 

@@ -1,11 +1,8 @@
 //! The task of a database that runs what is due and hands out what is to be told, as long as somebody is there.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use ferry_core::functions::live::{Evaluated, LiveOutput, PushReason, QueryId, QueryKey, Reads};
+use ferry_core::functions::live::{Evaluated, LiveOutput, PushReason, QueryId, Reads};
 use ferry_types::Seq;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -17,6 +14,7 @@ use super::super::{
     rpc::{NotMade, evaluate},
     state::Live,
 };
+use super::due::{DueQueries, DueQuery};
 use crate::{
     database::Database,
     hub::Hub,
@@ -29,8 +27,6 @@ const BUDGET_SHARE: f64 = 0.25;
 /// The same for results that sockets keep: beyond it they are told to fetch, which they do as fast as they can.
 const KEPT_BUDGET_MAX_MS: f64 = 500.0;
 const KEPT_BUDGET_SHARE: f64 = 0.5;
-/// Runs of one database at once.
-const RUNS_AT_ONCE: usize = 4;
 
 /// Looks after the live results of databases, a task for each that has some, as long as the hub runs.
 pub(in crate::functions) fn start(hub: &Arc<Hub>) {
@@ -79,37 +75,6 @@ struct Budgets {
     kept: Budget,
 }
 
-/// Queries that are due: those that only see whether a result changed come before those that sockets keep.
-#[derive(Default)]
-struct Due {
-    gated: VecDeque<DueQuery>,
-    kept: VecDeque<DueQuery>,
-}
-
-type DueQuery = (QueryId, QueryKey, Arc<Rerun>);
-
-impl Due {
-    fn add(&mut self, live: &Live, due: Vec<DueQuery>) {
-        for query in due {
-            let is_kept = live.queries.is_kept(query.0);
-            (if is_kept { &mut self.kept } else { &mut self.gated }).push_back(query);
-        }
-    }
-
-    /// The next one that is run beside so many, and whether a socket keeps its result. One place is left to those of which
-    /// none does.
-    fn next(&mut self, running: usize) -> Option<(DueQuery, bool)> {
-        if running >= RUNS_AT_ONCE {
-            return None;
-        }
-        if let Some(query) = self.gated.pop_front() {
-            return Some((query, false));
-        }
-        let kept = if running < RUNS_AT_ONCE - 1 { self.kept.pop_front() } else { None };
-        kept.map(|query| (query, true))
-    }
-}
-
 /// A run that is over.
 struct RunOver {
     query: QueryId,
@@ -125,24 +90,25 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
         gated: Budget::new(BUDGET_MAX_MS, BUDGET_SHARE),
         kept: Budget::new(KEPT_BUDGET_MAX_MS, KEPT_BUDGET_SHARE),
     };
-    let mut due = Due::default();
-    // One that takes long holds its own place alone.
+    let mut due = DueQueries::default();
     let mut runs = JoinSet::new();
     loop {
         let (next_ms, is_empty) = state
             .look_at_live(|live| {
                 let outputs = live.queries.take_outputs(now_ms());
                 deliver(live, outputs, None);
-                count_pushes(live);
                 let more = live.queries.take_due();
                 due.add(live, more);
                 (live.queries.due_ms(), live.queries.is_empty())
             })
             .unwrap_or((None, true));
-        while let Some((query, is_kept)) = due.next(runs.len()) {
+        while let Some((query, is_kept)) = due.next(Instant::now()) {
             budgets.gated.refill();
             budgets.kept.refill();
-            begin_run(hub, database, query, is_kept, &budgets, &mut runs).await;
+            let id = query.0;
+            if !begin_run(hub, database, query, is_kept, &budgets, &mut runs).await {
+                due.ended(id, Instant::now());
+            }
         }
         if is_empty && runs.is_empty() {
             // Who comes in between finds that there is a task, or begins one.
@@ -154,8 +120,8 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
             continue;
         }
         let next = async {
-            match next_ms {
-                Some(at) => tokio::time::sleep_until(instant(at)).await,
+            match next_ms.map(instant).into_iter().chain(due.changes_at()).min() {
+                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -163,8 +129,13 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
             () = stopping.cancelled() => return,
             () = closed.cancelled() => return,
             Some(over) = runs.join_next() => {
-                if let Ok(over) = over {
-                    end_run(database, over, &mut budgets);
+                match over {
+                    Ok(over) => {
+                        due.ended(over.query, Instant::now());
+                        end_run(database, over, &mut budgets);
+                    }
+                    // It panicked, and which one it was is not told.
+                    Err(_) => due.forget_running(),
                 }
             }
             () = state.woken.notified() => {}
@@ -173,6 +144,7 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
     }
 }
 
+/// Runs it, if it may be run. False: it was told without.
 async fn begin_run(
     hub: &Arc<Hub>,
     database: &Arc<Database>,
@@ -180,7 +152,7 @@ async fn begin_run(
     is_kept: bool,
     budgets: &Budgets,
     runs: &mut JoinSet<RunOver>,
-) {
+) -> bool {
     let state = &database.models().functions;
     let may_run = if is_kept {
         let was_run = state.look_at_live(|live| live.queries.was_run(query)).unwrap_or(false);
@@ -191,7 +163,7 @@ async fn begin_run(
     let deployed = if may_run { deployed::current(hub, database).await.ok().flatten() } else { None };
     let Some(deployed) = deployed else {
         not_run(database, query, None, None);
-        return;
+        return false;
     };
     let hub = Arc::clone(hub);
     runs.spawn(async move {
@@ -206,6 +178,7 @@ async fn begin_run(
         };
         RunOver { query, is_gated: !is_kept, made }
     });
+    true
 }
 
 fn end_run(database: &Arc<Database>, over: RunOver, budgets: &mut Budgets) {
@@ -215,13 +188,12 @@ fn end_run(database: &Arc<Database>, over: RunOver, budgets: &mut Budgets) {
         Ok(Some((evaluated, answer))) => {
             let budget = if is_gated { &mut budgets.gated } else { &mut budgets.kept };
             budget.spend(answer.cpu_us);
-            let differed = database.models().functions.look_at_live(|live| {
+            database.models().functions.look_at_live(|live| {
                 let compared = live.queries.evaluated(query, &evaluated, now_ms());
+                let changed = if compared.differed { "true" } else { "false" };
+                metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
                 deliver(live, compared.outputs, Some(&Fresh::Result(Arc::new(answer), false)));
-                compared.differed
             });
-            let changed = if differed.unwrap_or(false) { "true" } else { "false" };
-            metrics::counter!("ferry_functions_gate_runs_total", "changed" => changed).increment(1);
         }
         Err(NotMade { refusal, failed }) => {
             not_run(database, query, Some(Fresh::Failed(Arc::new(refusal))), failed.as_ref());
@@ -237,8 +209,9 @@ fn not_run(database: &Arc<Database>, query: QueryId, fresh: Option<Fresh>, faile
     });
 }
 
-/// Puts what is to be told into the mailboxes of its sockets.
-fn deliver(live: &Live, outputs: Vec<LiveOutput>, fresh: Option<&Fresh>) {
+/// Puts what is to be told into the mailboxes of its sockets. It is counted before: who was told finds it in the metrics.
+fn deliver(live: &mut Live, outputs: Vec<LiveOutput>, fresh: Option<&Fresh>) {
+    count_pushes(live);
     for output in outputs {
         match output {
             LiveOutput::Invalidate { socket, tables, seq } => {

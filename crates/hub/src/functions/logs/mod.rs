@@ -48,10 +48,10 @@ impl LoggedCall<'_> {
             CallFailure::Thrown { message, stack, .. } => self.keep(level, message, stack),
             // What is told of an end that the database brought may leave out what it was.
             CallFailure::Aborted if refusal.code.code == "INTERNAL" => {
-                self.keep(level, &format!("{} {:?}", refusal.message, done.end), "");
+                self.keep(level, &format!("{} {:?}", refusal.message, done.end), &done.outcome.ended_at);
             }
             CallFailure::Limit(_) | CallFailure::Aborted | CallFailure::Died => {
-                self.keep(level, &refusal.message, "");
+                self.keep(level, &refusal.message, &done.outcome.ended_at);
             }
         }
     }
