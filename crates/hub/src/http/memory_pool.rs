@@ -82,6 +82,11 @@ impl HeldMemory {
         &self.pool
     }
 
+    #[cfg(test)]
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// It is of this principal's share; told before it holds anything.
     pub(crate) fn belongs_to(&mut self, principal: &Arc<str>) {
         if self.bytes == 0 {
