@@ -108,14 +108,6 @@ fn each_check_says_what_is_wrong_and_what_to_do() {
     says(&ferry.run(&["doctor"]), 78, "data", &["fail", "keyring.json", "chmod 600"]);
     fs::set_permissions(&key_ring, fs::Permissions::from_mode(0o600)).unwrap();
 
-    let running = crate::support::hub();
-    let elsewhere = ferry
-        .clone()
-        .env("FERRY_DATA_DIR", running.data_dir().to_str().unwrap())
-        .env("FERRY_LISTEN", "127.0.0.1:0")
-        .run(&["doctor"]);
-    says(&elsewhere, 0, "port", &["warn", "a hub runs on", "--listen"]);
-
     let few =
         ferry.clone().program("bash").run(&["-c", &format!("ulimit -n 256 && exec {FERRY} doctor --strict")]);
     says(&few, 12, "open files", &["warn", "256", "LimitNOFILE"]);
@@ -123,6 +115,15 @@ fn each_check_says_what_is_wrong_and_what_to_do() {
     let stranger = serve(|_| Reply::status(404));
     let taken = ferry.clone().env("FERRY_LISTEN", &stranger.to_string()).run(&["doctor"]);
     says(&taken, 78, "port", &["fail", "another --listen"]);
+}
+
+// Its port was said to be free, and so that no hub ran.
+// Verifies: OPR-88
+#[test]
+fn a_hub_that_listens_elsewhere_is_noticed() {
+    let hub = hub();
+    let elsewhere = operator(&hub.data_dir()).env("FERRY_LISTEN", "127.0.0.1:0").run(&["doctor"]);
+    says(&elsewhere, 0, "port", &["warn", "a hub runs on", "--listen"]);
 }
 
 // Verifies: OPR-88

@@ -268,8 +268,8 @@ fn open_still(path: &Path, access: FileAccess) -> Result<(OpenedFile, Option<Opt
     // Where it is locked, it was waited for once: that is enough. The size of pages is told without a lock, so that something
     // of the header is asked for first.
     let page_bytes = |watcher: &rusqlite::Connection| {
-        let number = |sql: &str| watcher.query_row(sql, [], |row| row.get::<_, u32>(0));
-        let found = number("PRAGMA schema_version").and_then(|_| number("PRAGMA page_size"));
+        let page_size = |()| watcher.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0));
+        let found = watcher.query_row("PRAGMA schema_version", [], |_| Ok(())).and_then(page_size);
         match found.map_err(|error| ClientError::sqlite(path.display(), &error)) {
             Err(error) if error.reason == FILE_BUSY => Err(error),
             found => Ok(found.map_or(0, u64::from)),
