@@ -82,7 +82,12 @@ fn refused(error: &Error) -> Response {
         _ if error.reason == Reason::WrongKind => format!("WRONG_KIND: {}\n", error.message),
         _ => format!("{}\n", error.message),
     };
-    let mut response = text(status(error), line);
+    let status = match error.reason {
+        // Clients of this wire try 503 again and give up at what they do not know.
+        Reason::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+        _ => status(error),
+    };
+    let mut response = text(status, line);
     if response.status() == StatusCode::UNAUTHORIZED {
         let ask = HeaderValue::from_static(r#"Basic realm="ferry", charset="UTF-8""#);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
