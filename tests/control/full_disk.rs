@@ -128,6 +128,7 @@ fn a_full_disk_is_told_alike_by_all_models_and_is_over_once_there_is_room() {
         assert!(error["message"].as_str().unwrap().contains("free space on it"), "{error}");
         assert_eq!(writer.count(way), 1, "{}: nothing has changed, and reads go on", way.model);
     }
+    drop(file);
     fs::remove_file(&filler).unwrap();
     for way in &WAYS {
         wait::until("it is written again", || (writer.write(way, "after", 100).status < 300).then_some(()));
