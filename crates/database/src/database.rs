@@ -8,9 +8,8 @@ use std::{
     },
 };
 
-use ferry_sqlite::{NativeSql, Transaction, Writer, connection::open_immutable};
+use ferry_sqlite::{NativeSql, Transaction, Writer, connection::open_immutable, console::ConsoleSnapshot};
 use ferry_types::{DatabaseId, Error, Model, Reason, Result};
-use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -237,18 +236,26 @@ impl<M: Models> Database<M> {
         read.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
     }
 
-    /// Hands `work` a connection of its own, which only reads and is closed afterwards: it may be left in any state.
+    /// Hands `work` a snapshot for statements of people, on a connection of its own that is closed afterwards; they end
+    /// when `stop` says so.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub async fn read_apart<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    pub async fn look<T, F>(
+        self: &Arc<Self>,
+        stop: impl FnMut() -> bool + Send + 'static,
+        work: F,
+    ) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(Connection) -> ferry_sqlite::Result<T> + Send + 'static,
+        F: FnOnce(&ConsoleSnapshot) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
         let (reader, dir) = (self.readers.take_closed(&self.files).await?, Arc::clone(&self.dir));
-        let read = tokio::task::spawn_blocking(move || reader.run_apart(&main_of(&dir), work));
+        let read = tokio::task::spawn_blocking(move || {
+            let begin = |connection| work(&ConsoleSnapshot::begin(connection, stop)?);
+            reader.run_apart(&main_of(&dir), begin)
+        });
         let result = read.await.map_err(|_| Error::internal())?;
         result.map_err(ferry_sqlite::Error::into_refusal)
     }

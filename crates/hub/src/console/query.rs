@@ -3,17 +3,14 @@
 use std::ops::ControlFlow;
 
 use ferry_core::sql::Row;
-use ferry_sqlite::{
-    NativeSql,
-    console::{ConsoleFailure, restrict, run},
-};
+use ferry_sqlite::console::ConsoleFailure;
 use ferry_types::{DatabaseId, Error, Reason, Result, Seq, UserId};
 
 use super::{
     Console, cells,
     watch::{StopSign, StopUnheard},
 };
-use crate::{database::seq_of, monotonic};
+use crate::monotonic;
 
 /// Bytes of an answer's rows.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
@@ -107,19 +104,14 @@ impl Console {
         let stop = StopSign::default();
         let _unheard = StopUnheard(stop.clone());
         let max_us = self.config.query_seconds * 1_000_000;
-        let read = database.read_apart(move |mut connection| {
+        let found_all = database.look(stop.clone().watch(max_us), move |snapshot| {
             // It lasts as long as the statement, whoever still waits.
             let _turn = turn;
             let begun_us = monotonic::now_us();
-            connection.execute_batch("BEGIN")?;
-            let is_of_hub = connection.table_exists(None, "_ferry_meta")?;
-            let seq = if is_of_hub { seq_of(&NativeSql(&connection))? } else { Seq(0) };
-            restrict(&mut connection, stop.clone().watch(begun_us + max_us))?;
             let values: Vec<_> = parameters.iter().map(cells::QueryParameter::as_value).collect();
             let mut columns = Vec::new();
-            let ended = run(&connection, &sql, &values, &mut |names| columns = names, &mut |row, width| {
-                found.take(row, width)
-            });
+            let ended = snapshot
+                .run(&sql, &values, &mut |names| columns = names, &mut |row, width| found.take(row, width));
             match ended {
                 Ok(true) => {}
                 Ok(false) => found.stopped_by = stop.limit(),
@@ -130,8 +122,8 @@ impl Console {
             }
             let rows_json = if found.count == 0 { "[]".to_owned() } else { found.json + "]" };
             let micros = monotonic::now_us().saturating_sub(begun_us);
-            Ok(QueryAnswer { columns, rows_json, stopped_by: found.stopped_by, seq, micros })
+            Ok(QueryAnswer { columns, rows_json, stopped_by: found.stopped_by, seq: snapshot.seq(), micros })
         });
-        read.await
+        found_all.await
     }
 }

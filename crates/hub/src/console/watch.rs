@@ -40,18 +40,18 @@ impl StopSign {
         let _ = self.0.compare_exchange(RUNS, why, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// What a statement asks that begins now and may run until `deadline_us`.
-    pub(super) fn watch(self, deadline_us: u64) -> impl FnMut() -> bool + Send + 'static {
-        let before = memory::resident_bytes();
-        let mut looked_us = 0;
+    /// What a statement asks that may run for `max_us` from the first time it asks.
+    pub(super) fn watch(self, max_us: u64) -> impl FnMut() -> bool + Send + 'static {
+        let (mut begun, mut looked_us) = (None, 0);
         move || {
             let now_us = monotonic::now_us();
-            if now_us >= deadline_us {
+            let (begun_us, bytes_then) = *begun.get_or_insert_with(|| (now_us, memory::resident_bytes()));
+            if now_us >= begun_us.saturating_add(max_us) {
                 self.set(TIME);
             } else if now_us >= looked_us + LOOK_EVERY_US {
                 looked_us = now_us;
-                let growth =
-                    before.zip(memory::resident_bytes()).map(|(before, now)| now.saturating_sub(before));
+                let growth = bytes_then.zip(memory::resident_bytes());
+                let growth = growth.map(|(then, now)| now.saturating_sub(then));
                 if growth.is_some_and(|growth| growth > GROWTH_MAX_BYTES) {
                     self.set(MEMORY);
                 }

@@ -5,5 +5,5 @@
 mod statement;
 mod tables;
 
-pub use statement::{ConsoleFailure, restrict, run};
+pub use statement::{ConsoleFailure, ConsoleSnapshot};
 pub use tables::{TableInfo, TablesAfter, tables_after};

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use ferry_core::sql::{Row, Value};
+use ferry_types::Seq;
 use rusqlite::{
     Connection, ErrorCode,
     config::DbConfig,
@@ -11,7 +12,8 @@ use rusqlite::{
 };
 
 use crate::{
-    Error,
+    Error, NativeSql, Result,
+    meta::seq_of,
     sql::{NativeRow, Parameter},
     tracked::{may_run_pragma, shows_pages},
 };
@@ -38,11 +40,72 @@ pub enum ConsoleFailure {
     Storage(#[from] Error),
 }
 
-/// Holds `connection` to reading, for good. Its statements ask `stop` now and then, and end when that is true.
-///
-/// # Errors
-/// What SQLite reports.
-pub fn restrict(
+/// A snapshot of a database, on a connection that can do nothing but read.
+pub struct ConsoleSnapshot {
+    connection: Connection,
+    seq: Seq,
+}
+
+impl ConsoleSnapshot {
+    /// What `connection` sees now. Its statements ask `stop` now and then, and end when that is true.
+    ///
+    /// # Errors
+    /// What SQLite reports.
+    pub fn begin(mut connection: Connection, stop: impl FnMut() -> bool + Send + 'static) -> Result<Self> {
+        let sql = NativeSql(&connection);
+        sql.begin_snapshot()?;
+        // A pushed file has nothing of the hub's.
+        let is_of_hub = connection.table_exists(None, "_ferry_meta")?;
+        let seq = if is_of_hub { seq_of(&sql)? } else { Seq(0) };
+        restrict(&mut connection, stop)?;
+        Ok(Self { connection, seq })
+    }
+
+    /// The newest commit that it shows; 0 of a pushed file.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Runs the one statement of `sql`: tells the names of its columns, and then row after row, with how many values it has,
+    /// until `each` breaks. False if it was stopped.
+    ///
+    /// # Errors
+    /// What is wrong with the statement, with the place if SQLite knows it; what storage reports.
+    pub fn run(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        columns: &mut dyn FnMut(Vec<String>),
+        each: &mut dyn FnMut(&dyn Row, usize) -> ControlFlow<()>,
+    ) -> Result<bool, ConsoleFailure> {
+        let mut statement = match self.connection.prepare(sql) {
+            Ok(statement) => statement,
+            Err(error) => return stopped_or(failure(error, sql)),
+        };
+        let width = statement.column_count();
+        if width == 0 {
+            let message = "this is no statement that finds rows: write a SELECT";
+            return Err(ConsoleFailure::Statement(message.to_owned()));
+        }
+        columns(statement.column_names().into_iter().map(str::to_owned).collect());
+        let parameters = rusqlite::params_from_iter(parameters.iter().copied().map(Parameter));
+        let mut rows = match statement.query(parameters) {
+            Ok(rows) => rows,
+            Err(error) => return stopped_or(failure(error, sql)),
+        };
+        loop {
+            match rows.next() {
+                Ok(Some(row)) if each(&NativeRow(row), width).is_continue() => {}
+                Ok(_) => return Ok(true),
+                Err(error) => return stopped_or(failure(error, sql)),
+            }
+        }
+    }
+}
+
+/// Holds `connection` to reading, for good.
+fn restrict(
     connection: &mut Connection,
     stop: impl FnMut() -> bool + Send + 'static,
 ) -> rusqlite::Result<()> {
@@ -80,43 +143,6 @@ fn judge(attempt: AuthContext<'_>) -> Authorization {
 
 fn may_tell(pragma: &str) -> bool {
     may_run_pragma(pragma, false) || pragma.eq_ignore_ascii_case(DATA_VERSION)
-}
-
-/// Runs the one statement of `sql`: tells the names of its columns, and then row after row, with how many
-/// values it has, until `each` breaks. False if it
-/// was stopped as [`restrict`] says.
-///
-/// # Errors
-/// What is wrong with the statement, with the place if SQLite knows it; what storage reports.
-pub fn run(
-    connection: &Connection,
-    sql: &str,
-    parameters: &[Value<'_>],
-    columns: &mut dyn FnMut(Vec<String>),
-    each: &mut dyn FnMut(&dyn Row, usize) -> ControlFlow<()>,
-) -> Result<bool, ConsoleFailure> {
-    let mut statement = match connection.prepare(sql) {
-        Ok(statement) => statement,
-        Err(error) => return stopped_or(failure(error, sql)),
-    };
-    if statement.column_count() == 0 {
-        let message = "this is no statement that finds rows: write a SELECT";
-        return Err(ConsoleFailure::Statement(message.to_owned()));
-    }
-    let width = statement.column_count();
-    columns(statement.column_names().into_iter().map(str::to_owned).collect());
-    let parameters = rusqlite::params_from_iter(parameters.iter().copied().map(Parameter));
-    let mut rows = match statement.query(parameters) {
-        Ok(rows) => rows,
-        Err(error) => return stopped_or(failure(error, sql)),
-    };
-    loop {
-        match rows.next() {
-            Ok(Some(row)) if each(&NativeRow(row), width).is_continue() => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return stopped_or(failure(error, sql)),
-        }
-    }
 }
 
 /// `None`: it was stopped.
@@ -180,7 +206,7 @@ mod tests {
 
     struct Fixture {
         _dir: tempfile::TempDir,
-        connection: Connection,
+        snapshot: ConsoleSnapshot,
     }
 
     /// A database as somebody may push it, looked at by a reader that asks `stop`.
@@ -196,9 +222,9 @@ mod tests {
         )
         .unwrap();
         drop(made);
-        let mut connection = open_reader(&path).unwrap();
-        restrict(&mut connection, stop).unwrap();
-        Fixture { _dir: dir, connection }
+        let snapshot = ConsoleSnapshot::begin(open_reader(&path).unwrap(), stop).unwrap();
+        assert_eq!(snapshot.seq(), Seq(0));
+        Fixture { _dir: dir, snapshot }
     }
 
     fn rows(fixture: &Fixture, sql: &str, parameters: &[Value<'_>]) -> Result<Vec<String>, String> {
@@ -211,7 +237,7 @@ mod tests {
             });
             ControlFlow::Continue(())
         };
-        let whole = run(&fixture.connection, sql, parameters, &mut |_| (), &mut each);
+        let whole = fixture.snapshot.run(sql, parameters, &mut |_| (), &mut each);
         match whole {
             Ok(true) => Ok(found),
             Ok(false) => Err("stopped".to_owned()),
