@@ -121,12 +121,12 @@ fn restrict(
     ] {
         connection.set_limit(limit, value)?;
     }
-    connection.authorizer(Some(judge))?;
+    connection.authorizer(Some(|attempt: AuthContext<'_>| judge(&attempt.action)))?;
     connection.progress_handler(STEPS, Some(stop))
 }
 
-fn judge(attempt: AuthContext<'_>) -> Authorization {
-    let may = match attempt.action {
+fn judge(action: &AuthAction<'_>) -> Authorization {
+    let may = match *action {
         AuthAction::Select | AuthAction::Recursive => true,
         AuthAction::Read { table_name, .. } => match table_name.get(..7) {
             Some(prefix) if prefix.eq_ignore_ascii_case("pragma_") => may_tell(&table_name[7..]),
