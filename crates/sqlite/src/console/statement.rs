@@ -88,7 +88,7 @@ impl ConsoleSnapshot {
             let message = "this is no statement that finds rows: write a SELECT";
             return Err(ConsoleFailure::Statement(message.to_owned()));
         }
-        columns(statement.column_names().into_iter().map(str::to_owned).collect());
+        columns(statement.column_names().map(str::to_owned).collect());
         let parameters = rusqlite::params_from_iter(parameters.iter().copied().map(Parameter));
         let mut rows = match statement.query(parameters) {
             Ok(rows) => rows,
