@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ferry-core", &["ferry-types", "ferry-protocol"]),
     ("ferry-http-client", &[]),
     ("ferry-sqlite", &["ferry-types", "ferry-protocol", "ferry-core"]),
-    ("ferry-backup", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-sqlite"]),
+    ("ferry-backup", &["ferry-types", "ferry-protocol", "ferry-core", "ferry-http-client", "ferry-sqlite"]),
     ("ferry-database", &["ferry-types", "ferry-core", "ferry-sqlite"]),
     (
         "ferry-control",
