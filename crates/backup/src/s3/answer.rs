@@ -161,7 +161,7 @@ pub(super) fn now() -> i64 {
 
 /// A moment as lists have it, in Unix seconds.
 pub(super) fn moment(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(|moment| moment.as_second())
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
 
 #[cfg(test)]
