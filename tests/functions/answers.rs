@@ -72,6 +72,62 @@ fn what_is_thrown_is_told_whatever_it_is() {
     }
 }
 
+// What was lost without a word: a write that nobody awaited, a promise that was rejected, where a loop was.
+// Verifies: FUN-17, FUN-19, FUN-45
+#[test]
+fn the_log_tells_of_mistakes_with_the_lines_of_the_source() {
+    let source = r#"
+import { users } from "../schema";
+export async function forgets(ctx) {
+  ctx.db.insert(users).values({ name: "never" });
+  return (await ctx.db.select().from(users)).length;
+}
+export async function loses() { (async () => { await null; throw new Error("lost"); })(); }
+export async function mistypes(ctx) { return ctx.db.selct().from(users); }
+export async function spins(ctx) { let n = 0; for (;;) n += Math.sqrt(n); }
+export async function several() { return Promise.any([Promise.reject(new Error("CONFLICT: a")), Promise.reject(new Error("b"))]); }
+"#;
+    let functions = Functions::with(&[], source);
+    let page = functions.page("s1");
+    assert_eq!(page.data("forgets", &json!({})), json!(0));
+    page.data("loses", &json!({}));
+    for (name, status, error) in [
+        ("mistypes", 500, "Internal error"),
+        ("spins", 504, "TIMEOUT: function used more than 1000 ms of CPU."),
+        ("several", 409, "CONFLICT: a; b"),
+    ] {
+        let failed = page.call(name, &json!({}));
+        assert_eq!((failed.status, failed.json()["error"].as_str()), (status, Some(error)), "{name}");
+    }
+    let logs = functions.admin("GET", "logs?since=0", &json!(null)).text();
+    let lines: Vec<serde_json::Value> =
+        logs.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    for (function, level, text, place) in [
+        (
+            "forgets",
+            "warn",
+            "ctx.db.insert(users) was never run, so it changed nothing",
+            "functions/index.ts:4:",
+        ),
+        ("loses", "error", "a promise was rejected and nothing awaited it: lost", "functions/index.ts:7:"),
+        (
+            "mistypes",
+            "error",
+            "TypeError: not a function, near `return ctx.db.selct().from(users);",
+            "functions/index.ts:8:",
+        ),
+        ("spins", "error", "TIMEOUT: function used more than 1000 ms of CPU.", "functions/index.ts:9:"),
+        ("several", "warn", "CONFLICT: a; b", "functions/index.ts:10:"),
+    ] {
+        let of_function: Vec<_> = lines.iter().filter(|line| line["function"] == function).collect();
+        let [line] = of_function[..] else { panic!("{function} has one line: {of_function:?}") };
+        let told =
+            format!("{}\n{}", line["text"].as_str().unwrap(), line["stack"].as_str().unwrap_or_default());
+        assert_eq!(line["level"], level, "{told}");
+        assert!(told.contains(text) && told.contains(place) && !told.contains("ferry:"), "{told}");
+    }
+}
+
 // Verifies: FUN-03, FUN-28
 #[test]
 fn who_follows_a_link_makes_nobody_fetch_anew() {

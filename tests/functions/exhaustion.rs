@@ -85,7 +85,7 @@ fn who_uses_up_all_processes_of_his_share_harms_nobody_else() {
         "--functions-isolation=process",
         "--functions-processes=8",
         "--functions-cpu-ms=500",
-        "--functions-hold-ms=120000",
+        "--functions-hold-ms=60000",
         "--functions-wall-ms=120000",
     ];
     let functions = Functions::with(&settings, &format!("{FUNCTIONS}\n{GREEDY}"));

@@ -131,7 +131,7 @@ fn a_call_that_takes_long_in_a_group_is_made_once_by_itself() {
 // Verifies: FUN-14, FUN-30, FUN-36
 #[test]
 fn live_results_that_take_long_keep_no_others_waiting() {
-    let functions = functions(&["--functions-wall-ms=120000"]);
+    let functions = functions(&["--functions-wall-ms=120000", "--functions-cpu-ms=200"]);
     let mut greedy = functions.page("greedy").ferry_socket();
     for number in 0..40 {
         greedy.send(

@@ -62,7 +62,7 @@ fn isolated(settings: &[&str]) -> Functions {
 fn busy_child(functions: &Functions) -> u32 {
     wait::until("a process that works", || {
         let children = process::children(functions.hub().pid());
-        children.into_iter().find(|child| usage(*child).is_some_and(|usage| usage.cpu_ms >= 1500))
+        children.into_iter().find(|child| usage(*child).is_some_and(|usage| usage.cpu_ms >= 700))
     })
 }
 

@@ -8,7 +8,7 @@ pub(crate) const BUNDLE: &str = "functions.js";
 
 /// What a frame of a stack begins with.
 const FRAME: &str = "    at ";
-/// How much of a line an excerpt shows, characters, and how much of that before the place.
+/// How much of a line an excerpt shows, characters, and how much of that before the place (bytes).
 const EXCERPT_MAX: usize = 100;
 const EXCERPT_BEFORE: usize = 40;
 
@@ -62,7 +62,9 @@ impl Positions {
     fn map(&self, line: u32, column: u32) -> Option<SourcePosition> {
         let place = (line.checked_sub(1)?, column.saturating_sub(1));
         let after = self.tokens.partition_point(|token| token.bundle <= place);
-        let token = self.tokens.get(after.checked_sub(1)?).filter(|token| token.bundle.0 == place.0)?;
+        let at = |index: usize| self.tokens.get(index).filter(|token| token.bundle.0 == place.0);
+        // What the engine knows of by its beginning alone it places at the beginning of a line.
+        let token = after.checked_sub(1).and_then(at).or_else(|| at(after))?;
         let file = self.files.get(token.file as usize)?.clone();
         Some(SourcePosition { file, line: token.source.0 + 1, column: token.source.1 + 1 })
     }
@@ -110,8 +112,9 @@ impl Positions {
 pub(crate) fn excerpt(bundle: &str, stack: &str) -> Option<String> {
     let (_, _, line, column) = stack.lines().find_map(place_in)?;
     let line = bundle.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    // The engine counts columns in bytes.
     let begin = usize::try_from(column).ok()?.saturating_sub(EXCERPT_BEFORE + 1);
-    let text: String = line.chars().skip(begin).take(EXCERPT_MAX).collect();
+    let text: String = line[line.floor_char_boundary(begin)..].chars().take(EXCERPT_MAX).collect();
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }

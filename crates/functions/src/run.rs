@@ -278,7 +278,8 @@ impl<'js> Run<'_, 'js> {
         match error {
             rquickjs::Error::Exception => {
                 let value = self.ctx.catch();
-                let failure = thrown::failure(self.ctx, &value, &self.instance.code);
+                let code = &self.instance.code;
+                let failure = thrown::failure(self.ctx, &value, (&code.bundle, &code.positions));
                 if matches!(failure, CallFailure::Limit(_)) {
                     self.note_end(&value);
                 }

@@ -4,7 +4,6 @@ use rquickjs::{Array, Coerced, Ctx, FromJs, Object, Value};
 
 use crate::{
     call::{CallFailure, Limit, ThrownClass},
-    instance::ProgramCode,
     positions::{Positions, excerpt},
     state::shorten,
 };
@@ -75,20 +74,24 @@ impl Thrown {
 }
 
 /// What an uncaught error means for the call.
-pub(crate) fn failure<'js>(ctx: &Ctx<'js>, value: &Value<'js>, code: &ProgramCode) -> CallFailure {
+pub(crate) fn failure<'js>(
+    ctx: &Ctx<'js>,
+    value: &Value<'js>,
+    (bundle, positions): (&str, &Positions),
+) -> CallFailure {
     let thrown = Thrown::of(ctx, value);
     if let Some(limit) = thrown.limit() {
         return CallFailure::Limit(limit);
     }
-    let mut stack = code.positions.of_stack(&thrown.stack);
+    let mut stack = positions.of_stack(&thrown.stack);
     let (class, mut message) = told(ctx, value, &thrown);
     if class == ThrownClass::Internal
         && thrown.message.starts_with(NAMELESS)
-        && let Some(near) = excerpt(&code.bundle, &thrown.stack)
+        && let Some(near) = excerpt(bundle, &thrown.stack)
     {
         message = format!("{message}, near `{near}`");
     }
-    add_others(ctx, value, &code.positions, &mut stack);
+    add_others(ctx, value, positions, &mut stack);
     shorten(&mut stack, TEXT_MAX);
     CallFailure::Thrown { class, message, stack }
 }

@@ -118,6 +118,15 @@ pub(super) fn page(client: &Client, connection: &EdgePodClient, mut dice: Dice) 
     }
 }
 
+/// A result that is told as stale, and its hash; `None`: there is none for now.
+fn fetch(connection: &EdgePodClient, question: &Question, seq: &Value) -> Option<(Value, String)> {
+    let headers = [("Ferry-Min-Seq", &*seq.to_string()), ("Ferry-Reactive", "false")];
+    let answer = connection.call_with(&question.function, &question.args, &headers);
+    let body = answer.json();
+    let hash = body["_meta"]["hash"].as_str().filter(|_| answer.status == 200)?;
+    Some((body["data"].clone(), hash.to_owned()))
+}
+
 /// A socket that is sent the results.
 pub(super) fn subscriber(client: &Client, connection: &EdgePodClient, mut dice: Dice) {
     let mut hashes: BTreeMap<usize, String> = BTreeMap::new();
@@ -163,10 +172,17 @@ pub(super) fn subscriber(client: &Client, connection: &EdgePodClient, mut dice: 
                         socket.send(&subscribe(place, None));
                     }
                 }
-                Some("stale") => {
-                    hashes.remove(&place);
-                    socket.send(&subscribe(place, None));
-                }
+                // It may be too large for a frame, and would be told as stale for ever.
+                Some("stale") => match fetch(connection, &client.questions[place], &frame["seq"]) {
+                    Some((data, hash)) => {
+                        client.show(place, Shown::Data(data));
+                        hashes.insert(place, hash);
+                    }
+                    None => {
+                        hashes.remove(&place);
+                        socket.send(&subscribe(place, None));
+                    }
+                },
                 _ => {}
             }
         }
