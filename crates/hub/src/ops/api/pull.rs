@@ -58,7 +58,8 @@ impl PageQuery {
         Ok(Self {
             after: OpSeq(after.unwrap_or(0)),
             after_id: text("after_id"),
-            after_stamp: text("after_stamp"),
+            // Empty, it asks for the next one.
+            after_stamp: query.raw("after_stamp").map(str::to_owned),
             hub_id: text("hub_id"),
             epoch: text("epoch"),
             skip: skip.map_err(|bad: BadSkip| OpsError::bad_request(bad.to_string()))?,
