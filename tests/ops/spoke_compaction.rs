@@ -1,11 +1,21 @@
 //! Spokes of all ages meet a log that was compacted (acceptance scenario 10).
 
-use ferry_testkit::rng::Rng;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use ferry_testkit::{rng::Rng, wait};
 use serde_json::{Value, json};
 
 use super::{
     Ops,
-    spokes::{Site, hub_file, open, raw_ops, set_op, settle, splice},
+    spokes::{Site, hub_file, open, raw_ops, set_op, settle, splice, spoke_options},
 };
 
 /// A random history on one of a few entities.
@@ -95,5 +105,87 @@ fn a_snapshot_that_is_cut_changes_nothing_and_is_asked_for_again() {
     fresh.sync();
     left.sync();
     assert_eq!(fresh.spoke.state(), left.spoke.state());
+    assert_eq!(left.spoke.get("note/mine")["fields"]["title"], "written before");
+}
+
+/// The network to a hub that changes the digest of as many snapshots as `left` says, on the way to the spoke.
+fn forging_network(target: SocketAddr, left: &Arc<AtomicUsize>) -> String {
+    const DIGEST: &[u8] = b"\"sha256\":\"";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let left = Arc::clone(left);
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut hub = TcpStream::connect(target).unwrap();
+            let (mut from_hub, mut to_client) = (hub.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || {
+                pass(&mut client, &mut hub, |piece| {
+                    // Else the digest would be compressed.
+                    let name = b"accept-encoding";
+                    if let Some(at) = piece.windows(name.len()).position(|window| window == name) {
+                        piece[at] = b'x';
+                    }
+                });
+            });
+            let (left, mut matched) = (Arc::clone(&left), 0);
+            thread::spawn(move || {
+                pass(&mut from_hub, &mut to_client, |piece| {
+                    for byte in piece {
+                        if matched == DIGEST.len() {
+                            matched = 0;
+                            if left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+                                *byte = if *byte == b'0' { b'1' } else { b'0' };
+                            }
+                        } else if *byte == DIGEST[matched] {
+                            matched += 1;
+                        } else {
+                            matched = usize::from(*byte == DIGEST[0]);
+                        }
+                    }
+                });
+            });
+        }
+    });
+    url
+}
+
+fn pass(from: &mut TcpStream, to: &mut TcpStream, mut change: impl FnMut(&mut [u8])) {
+    let mut piece = [0; 16 << 10];
+    while let Ok(size @ 1..) = from.read(&mut piece) {
+        change(&mut piece[..size]);
+        if to.write_all(&piece[..size]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+// Verifies: OPS-41
+#[test]
+fn a_snapshot_whose_digest_is_wrong_changes_nothing_and_is_asked_for_again() {
+    let ops = Ops::new();
+    let left = Site::new(&ops);
+    for count in 0..20 {
+        left.spoke.append(&json!([set_op("note/0", "n", &json!(count))]));
+    }
+    left.sync();
+    assert!(compact(&ops) > 0);
+    let forgeries = Arc::new(AtomicUsize::new(usize::MAX));
+    let hub = forging_network(ops.address(), &forgeries);
+    let fresh = spoke_options().hub(&hub, &ops.token).start();
+    fresh.set("note/mine", "title", &json!("written before"));
+    let refused = fresh.try_call("sync.now", &json!({})).unwrap_err();
+    assert_eq!(refused["data"]["code"], "hub_unreachable", "{refused}");
+    let status = fresh.status();
+    let told = status["last_error"].as_str().unwrap();
+    assert!(told.contains("discarded") && told.contains("snapshot"), "{told}");
+    assert_eq!(status["pending"], 1, "{status}");
+    assert_eq!(fresh.state().as_object().unwrap().len(), 1, "only what was written here");
+    assert_eq!(raw_ops(&fresh.store()).len(), 1);
+    forgeries.store(0, SeqCst);
+    wait::until("the next snapshot is loaded", || fresh.try_call("sync.now", &json!({})).ok());
+    left.sync();
+    assert_eq!(fresh.state(), left.spoke.state());
+    assert_eq!(fresh.get("note/0")["fields"]["n"], 19);
     assert_eq!(left.spoke.get("note/mine")["fields"]["title"], "written before");
 }

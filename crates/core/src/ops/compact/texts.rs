@@ -19,9 +19,11 @@ const SCALAR: &str = "SELECT 1 FROM _ferry_op_fields WHERE entity = ?1 AND field
 const LOOK_UP: &str = "SELECT op_seq IS NOT NULL, entity FROM _ferry_ops WHERE id = ?1
     UNION ALL SELECT NULL, entity FROM _ferry_op_seen WHERE id = ?1";
 
-/// Whether another text has come to the same op: its id follows from the value alone.
-const IS_TAKEN: &str = "SELECT 1 FROM _ferry_ops WHERE id = ?1 AND (entity, field) IS NOT (?2, ?3)
-    UNION ALL SELECT 1 FROM _ferry_op_seen WHERE id = ?1 AND (entity, field) IS NOT (?2, ?3)";
+/// Whether there is or was an op of this id, which follows from the value alone: another text that came to the same, or this
+/// one before an edit arrived that says once more what was merged, as a store does that was copied. Who has that op would not
+/// learn of the edit's.
+const IS_TAKEN: &str = "SELECT 1 FROM _ferry_ops WHERE id = ?1
+    UNION ALL SELECT 1 FROM _ferry_op_seen WHERE id = ?1";
 
 /// The op that takes the place of the updates of a text.
 pub(in crate::ops) struct MergedText {
@@ -54,7 +56,7 @@ struct Update {
 }
 
 /// Merges the updates of a live text that were received before `cut`; `None`: there are fewer than two, one of them
-/// covers something that stays or may still come, or another text reads the same for the same reasons.
+/// covers something that stays or may still come, or the id of what they come to is taken.
 pub(in crate::ops) fn merge_text<S: Sql>(
     sql: &S,
     entity: &str,
@@ -75,7 +77,7 @@ pub(in crate::ops) fn merge_text<S: Sql>(
     }
     let heads = text::heads(sql, entity, field)?;
     let Some(merged) = merged(entity, field, &updates, heads) else { return Ok(None) };
-    let is_taken = sql.first(IS_TAKEN, &[(*merged.op.id).into(), entity.into(), field.into()], |_| Ok(()))?;
+    let is_taken = sql.first(IS_TAKEN, &[(*merged.op.id).into()], |_| Ok(()))?;
     Ok(if is_taken.is_some() { None } else { Some(merged) })
 }
 

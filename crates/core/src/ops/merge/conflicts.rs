@@ -1,13 +1,15 @@
 //! Conflicts: writes that lost without their writers' or the winner's knowledge (OPS-25, OPS-26). A hub records each
 //! once, as an op; whether it is open follows from the heads.
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use ferry_protocol::ops::{FerryOp, MERGED_TEXT_ID_PREFIX, canonical_digest, conflict_id, conflict_op};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{Fold, NewConflict, text};
+use super::{
+    Fold, NewConflict,
+    lost::{ToldLoss, lost_write},
+    text,
+};
 use crate::{
     ops::{StoreRole, row},
     sql::{Sql, Value},
@@ -27,6 +29,8 @@ const OTHER_VIA: &str = "SELECT digest FROM _ferry_op_heads
 const OF_MERGED_TEXTS: &str = "SELECT o.raw, c.open FROM _ferry_op_conflicts AS c
     JOIN _ferry_ops AS o ON o.id = c.id WHERE c.entity = ?1 AND c.loser >= 'tc-' AND c.loser < 'tc.'";
 const IS_THERE: &str = "SELECT 1 FROM _ferry_ops WHERE id = ?1";
+/// A head that is inside of a compacted text.
+const IS_HELD: &str = "SELECT 1 FROM _ferry_op_heads WHERE id = ?1 AND entity = ?2 AND via <> '' LIMIT 1";
 const VALUE: &str = "SELECT value FROM _ferry_op_fields WHERE entity = ?1 AND field = ?2";
 
 /// Heads that may be in conflict: those that are not the newest of their field, and all of deleted entities.
@@ -124,34 +128,23 @@ pub fn record_conflicts<S: Sql>(sql: &S) -> Result<Vec<NewConflict>, S::Error> {
     Ok(found)
 }
 
-/// What the value of a conflict op says.
-#[derive(Deserialize)]
-struct LostWrite<'a> {
-    #[serde(borrow)]
-    op: Cow<'a, str>,
-    #[serde(borrow)]
-    value: &'a RawValue,
-}
-
-/// What the conflict op `conflict` says that was lost; `None`: it is not of the form that hubs write.
-fn lost_write(conflict: &FerryOp) -> Option<LostWrite<'_>> {
-    let lost: LostWrite<'_> = serde_json::from_str(conflict.value.as_deref()?).ok()?;
-    // An id that belongs to another op would be opened and closed with that one.
-    (conflict_id(&lost.op) == conflict.id).then_some(lost)
-}
-
 /// Takes in a conflict op that a hub wrote.
 pub(super) fn arrived<S: Sql>(sql: &S, op: &FerryOp, entity: &str) -> Result<(), S::Error> {
     let (Some(lost), Some(field)) = (lost_write(op), op.field.as_deref()) else { return Ok(()) };
-    let is_open = is_open(sql, (entity, field), &lost, &op.hlc.to_string(), None)?;
-    put(sql, op, entity, field, &lost.op, is_open)
+    let is_open = is_open(sql, (entity, field), &lost, &op.hlc.to_string(), Some(op))?;
+    put(sql, op, entity, field, &lost.op, is_open)?;
+    // It tells what an edit says that is only known by its id.
+    match sql.first(IS_HELD, &[(*lost.op).into(), entity.into()], |_| Ok(()))? {
+        Some(()) => settle_merged_texts(sql, entity, op),
+        None => Ok(()),
+    }
 }
 
 /// Whether the write `lost` of this time is in conflict. The op `arriving` is merged, and stored after this.
 fn is_open<S: Sql>(
     sql: &S,
     (entity, field): (&str, &str),
-    lost: &LostWrite<'_>,
+    lost: &ToldLoss<'_>,
     hlc: &str,
     arriving: Option<&FerryOp>,
 ) -> Result<bool, S::Error> {
@@ -186,6 +179,27 @@ fn is_text_of_others<S: Sql>(sql: &S, op: &str) -> Result<bool, S::Error> {
     Ok(op.starts_with(MERGED_TEXT_ID_PREFIX) && sql.first(IS_THERE, &[op.into()], |_| Ok(()))?.is_none())
 }
 
+/// Conflicts about compacted texts of an entity follow from the heads that are here. The op `arriving` is merged, and
+/// stored after this.
+pub(super) fn settle_merged_texts<S: Sql>(sql: &S, entity: &str, arriving: &FerryOp) -> Result<(), S::Error> {
+    let mut found = Vec::new();
+    sql.query(OF_MERGED_TEXTS, &[entity.into()], &mut |row| {
+        found.push((row.text(0)?.to_owned(), row.integer(1)? == 1));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (raw, was_open) in found {
+        let conflict = row::read_ferry(&raw)?;
+        let (Some(lost), Some(field)) = (lost_write(&conflict), conflict.field.as_deref()) else {
+            continue;
+        };
+        let is_open = is_open(sql, (entity, field), &lost, &conflict.hlc.to_string(), Some(arriving))?;
+        if is_open != was_open {
+            sql.execute(if is_open { OPEN } else { CLOSE }, &[(*conflict.id).into()])?;
+        }
+    }
+    Ok(())
+}
+
 fn put<S: Sql>(
     sql: &S,
     conflict: &FerryOp,
@@ -214,27 +228,6 @@ impl<S: Sql> Fold<'_, S> {
         let op = conflict_op(loser);
         put(self.sql, &op, entity, field, &loser.id, true)?;
         self.conflicts.push(NewConflict { raw: op.encode(), op });
-        Ok(())
-    }
-
-    /// Conflicts about texts that were merged elsewhere follow from the heads that are here.
-    pub(super) fn settle_merged_texts(&self) -> Result<(), S::Error> {
-        let mut found = Vec::new();
-        self.sql.query(OF_MERGED_TEXTS, &[self.entity.into()], &mut |row| {
-            found.push((row.text(0)?.to_owned(), row.integer(1)? == 1));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for (raw, was_open) in found {
-            let conflict = row::read_ferry(&raw)?;
-            let (Some(lost), Some(field)) = (lost_write(&conflict), conflict.field.as_deref()) else {
-                continue;
-            };
-            let hlc = conflict.hlc.to_string();
-            let is_open = is_open(self.sql, (self.entity, field), &lost, &hlc, Some(self.op))?;
-            if is_open != was_open {
-                self.sql.execute(if is_open { OPEN } else { CLOSE }, &[(*conflict.id).into()])?;
-            }
-        }
         Ok(())
     }
 

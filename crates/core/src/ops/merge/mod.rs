@@ -9,6 +9,7 @@ mod conflicts;
 mod document;
 mod heads;
 mod links;
+mod lost;
 mod refold;
 mod scalar;
 mod state;
@@ -171,7 +172,7 @@ impl<S: Sql> Fold<'_, S> {
         self.write_field()?;
         self.write_entity()?;
         if self.op.kind == OpKind::Tombstone || (self.is_dead() && has_moved) {
-            self.settle_merged_texts()?;
+            conflicts::settle_merged_texts(self.sql, self.entity, self.op)?;
         }
         Ok(Integrated::Merged(std::mem::take(&mut self.conflicts)))
     }

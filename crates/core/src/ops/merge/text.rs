@@ -12,6 +12,7 @@ pub(in crate::ops) use super::document::{BadSplice, Document};
 use super::{
     Fold, Integrated, document,
     heads::NewHead,
+    lost::told_value,
     state::Greatest,
     update::{self, BadUpdate},
 };
@@ -111,12 +112,13 @@ pub fn heads_within<S: Sql>(
     let whole = update_of(lost).and_then(|update| update::check(&update).ok());
     let mut within = Vec::new();
     for (id, raw) in found {
-        let value = match raw {
-            Some(raw) => read_ferry(&raw)?.value,
-            None => arriving.filter(|op| op.id == id).and_then(|op| op.value.clone()),
+        let value = match (raw, arriving.filter(|op| op.id == id)) {
+            (Some(raw), _) => read_ferry(&raw)?.value,
+            (None, Some(op)) => op.value.clone(),
+            (None, None) => told_value(sql, &id, arriving)?,
         };
         let edit = value.and_then(|value| update_of(&value)).and_then(|update| update::check(&update).ok());
-        // Of what is inside another merged op nothing but its time is known.
+        // Of what is inside another merged op nothing but its time is known, unless a conflict tells of it.
         if edit.zip(whole.as_ref()).is_none_or(|(edit, whole)| edit.is_within(whole)) {
             within.push(id);
         }
