@@ -165,7 +165,7 @@ fn backups_get_through_where_every_third_request_goes_wrong() {
 fn what_a_bucket_refuses_is_told_with_what_to_do() {
     let s3 = S3::start();
     let told = alone(&s3).ok(&["backup", "check-target", TARGET]);
-    let names: Vec<&str> = told.lines().map(|line| line.trim_end()).collect();
+    let names: Vec<&str> = told.lines().map(str::trim_end).collect();
     let all = ["write", "create-only", "read", "list", "compare-and-swap", "delete"];
     assert_eq!(names, all.map(|name| format!("ok\t{name}")), "{told}");
     assert!(s3.objects().is_empty(), "what was tried with is gone");

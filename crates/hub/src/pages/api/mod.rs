@@ -150,7 +150,7 @@ async fn answer(
 
 /// Bodies are taken as they are: those of pages are compressed in themselves.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
+    let encoding = headers.get(header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes);
     if encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
         return Ok(());
     }
