@@ -148,7 +148,7 @@ fn a_full_disk_refuses_the_push_and_the_store_stays_readable() {
     socket.pull(&a(0), true, None);
     assert_eq!(socket.page(&a(0)).numbers(), [1, 2]);
     let outcome = socket.push(&a(1), &chain(2, 1));
-    assert_eq!(outcome.code(), "INTERNAL", "{outcome:?}");
+    assert_eq!(outcome.code(), "STORAGE_FULL", "{outcome:?}");
     let Outcome::Fail(error) = outcome else { panic!("a Fail") };
     assert!(error["cause"]["message"].as_str().unwrap().contains("disk"), "{error}");
     assert_eq!(numbers(&stores), [1, 2]);

@@ -2,6 +2,7 @@
 
 use std::{ffi::c_int, sync::Arc};
 
+use ferry_core::functions::schema::reserved;
 use libsqlite3_sys as c;
 
 use super::{
@@ -217,7 +218,13 @@ fn schema_change(
     match [name, table].into_iter().find(|name| of_engine(name)) {
         // Of the whole database: the engines' tables are looked at too, and nothing of them is told.
         Some(_) if matches!(code, c::SQLITE_ANALYZE | c::SQLITE_REINDEX) => Ok(()),
-        Some(name) => prohibited(name),
+        // The engines' views are there from the first, and so their names are taken.
+        Some(found) => match reserved::reason(found) {
+            Some(reason) if found == name && what.starts_with("CREATE ") && !is_engine(name.as_bytes()) => {
+                Err(StatementFailure::Prohibited(format!("{what} {name}: {reason}")))
+            }
+            _ => prohibited(found),
+        },
         None => Ok(()),
     }
 }
