@@ -212,28 +212,37 @@ impl<M: Models> Database<M> {
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
     }
 
-    /// As [`Self::read`], for who asks many databases a little: one that is closed stays so.
+    /// As [`Self::read`], for who asks many databases a little: one that is closed stays so. `work` may be done twice.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub async fn read_in_passing<T, F>(self: &Arc<Self>, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
+        F: Fn(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Clone + Send + 'static,
     {
-        let wal = self.dir.join("main.db-wal");
         // What a crash left in the WAL is seen by those alone who open it.
-        let has_wal = tokio::fs::metadata(wal).await.is_ok_and(|wal| wal.len() > 0);
-        if has_wal || self.files.is_open() {
+        if self.has_wal().await || self.files.is_open() {
             return self.read(work).await;
         }
         let (permit, dir) = (self.files.open(CONNECTION_DESCRIPTORS).await?, Arc::clone(&self.dir));
-        let read = tokio::task::spawn_blocking(move || {
-            let found = work(&NativeSql(&open_immutable(&main_of(&dir))?));
-            drop(permit);
-            found
+        let read = tokio::task::spawn_blocking({
+            let work = work.clone();
+            move || {
+                let found = work(&NativeSql(&open_immutable(&main_of(&dir))?));
+                drop(permit);
+                found
+            }
         });
-        read.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
+        match read.await.map_err(|_| Error::internal())? {
+            Ok(found) if !self.has_wal().await => Ok(found),
+            // Somebody opened it meanwhile, and may have changed the file while it was read.
+            _ => self.read(work).await,
+        }
+    }
+
+    async fn has_wal(&self) -> bool {
+        tokio::fs::metadata(self.dir.join("main.db-wal")).await.is_ok_and(|wal| wal.len() > 0)
     }
 
     /// Hands `work` a snapshot for statements of people, on a connection of its own that is closed afterwards; they end
