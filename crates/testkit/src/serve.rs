@@ -107,8 +107,18 @@ fn answer(mut stream: &TcpStream, handler: &dyn Fn(&Request) -> Reply) -> io::Re
 }
 
 fn read(reader: &mut impl BufRead) -> io::Result<Request> {
+    let mut request = read_head(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let length: u64 = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    reader.take(length.min(BODY_MAX_BYTES)).read_to_string(&mut request.body)?;
+    Ok(request)
+}
+
+/// A request up to its body; `None` where the connection ends.
+pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = String::new();
-    reader.read_line(&mut line)?;
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -117,15 +127,12 @@ fn read(reader: &mut impl BufRead) -> io::Result<Request> {
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Ok(None);
         }
         match line.trim_end().split_once(':') {
             Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
             None => break,
         }
     }
-    let mut request = Request { method, path, query, headers, body: String::new() };
-    let length: u64 = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    reader.take(length.min(BODY_MAX_BYTES)).read_to_string(&mut request.body)?;
-    Ok(request)
+    Ok(Some(Request { method, path, query, headers, body: String::new() }))
 }

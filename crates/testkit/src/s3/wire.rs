@@ -1,10 +1,14 @@
 //! HTTP/1.1 with kept connections, and the times of S3.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufReader, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::serve::{Request, read_head};
 
 /// Largest body of a request.
 const BODY_MAX_BYTES: usize = 64 << 20;
@@ -93,25 +97,7 @@ pub(super) fn serve(mut stream: &TcpStream, answer: impl Fn(&Asked) -> Answer) -
 }
 
 fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Asked>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        match line.trim_end().split_once(':') {
-            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
-            None => break,
-        }
-    }
+    let Some(Request { method, path, query, headers, .. }) = read_head(reader)? else { return Ok(None) };
     let mut asked = Asked { method, path, query, headers, body: Vec::new() };
     let length = asked.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     asked.body = vec![0; BODY_MAX_BYTES.min(length)];
@@ -119,57 +105,24 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Asked>> {
     Ok(Some(asked))
 }
 
-/// Year, month, day of a day since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 /// `2026-11-30T08:43:35.000Z`.
 pub(super) fn moment(seconds: i64) -> String {
-    let (year, month, day) = civil(seconds.div_euclid(86_400));
-    let clock = seconds.rem_euclid(86_400);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.000Z", clock / 3600, clock / 60 % 60, clock % 60)
+    timestamp(seconds).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 /// `Mon, 30 Nov 2026 08:43:35 GMT`.
 fn http_date(seconds: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let days = seconds.div_euclid(86_400);
-    let (year, month, day) = civil(days);
-    let place = |number: i64| usize::try_from(number).expect("small");
-    let (name, month) = (DAYS[place(days.rem_euclid(7))], MONTHS[place(month - 1)]);
-    let clock = seconds.rem_euclid(86_400);
-    format!(
-        "{name}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT",
-        clock / 3600,
-        clock / 60 % 60,
-        clock % 60
-    )
+    timestamp(seconds).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn timestamp(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).expect("a time of our days")
 }
 
 /// Unix seconds of `20261130T084335Z`.
 pub(super) fn seconds_of(text: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
-    // Of the year from March on, so that the leap day is the last.
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let era = shifted_year.div_euclid(400);
-    let of_era = shifted_year.rem_euclid(400);
-    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
-    let of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+    let time = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
 #[cfg(test)]
