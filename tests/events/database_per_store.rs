@@ -133,7 +133,7 @@ fn assert_withdrawn(socket: &mut LiveSocket, end: impl FnOnce()) {
         end();
         socket.closed()
     });
-    assert!(code == 4403 && took.as_millis() < 1000, "closed {code} after {took:?}");
+    assert!(code == 4403 && took < wait::PROMPT, "closed {code} after {took:?}");
 }
 
 // Verifies: EVT-50, EVT-53, TOK-13

@@ -96,10 +96,12 @@ fn a_consumer_that_takes_nothing_is_closed_and_misses_nothing() {
     socket.pull(&a(1), true, None);
     socket.unacked_page(&a(1));
     let mut pusher = stores.open("app");
-    for head in 0..20 {
-        assert_eq!(pusher.push(&a(1), &[event(head + 1, head)]), Outcome::Success(json!({})));
-    }
-    let (took, code) = wait::timed(|| socket.closed());
+    let (took, code) = wait::timed(|| {
+        for head in 0..20 {
+            assert_eq!(pusher.push(&a(1), &[event(head + 1, head)]), Outcome::Success(json!({})));
+        }
+        socket.closed()
+    });
     assert_eq!(code, 4420);
     assert!(took >= Duration::from_secs(2), "closed after {took:?}");
     let mut again = stores.open("app");

@@ -136,7 +136,12 @@ impl<'js> Writer<'_, 'js> {
             return Err(JsonFailure::Limit(Limit::Stack));
         }
         if self.open.contains(object.as_value()) {
-            return Err(Exception::throw_type(self.ctx, "circular reference").into());
+            let message = if self.open.iter().any(is_thenable) {
+                "circular reference: the result holds a query or a promise; await it"
+            } else {
+                "circular reference"
+            };
+            return Err(Exception::throw_type(self.ctx, message).into());
         }
         self.open.push(object.as_value().clone());
         if is_array(self.ctx, object)? {
@@ -266,4 +271,10 @@ fn quote(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// Whether it waits to be awaited: a promise, or a query of drizzle's that was not run.
+fn is_thenable(value: &Value<'_>) -> bool {
+    let then = value.as_object().map(|object| object.get::<_, Value<'_>>("then"));
+    then.is_some_and(|then| then.is_ok_and(|then| then.is_function()))
 }

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Longest a test waits for anything; far above what a busy machine needs.
 pub const LIMIT: Duration = Duration::from_secs(60);
+/// The most that what is promised within a second may take where other tests run beside: far less than the timeouts and
+/// periods that would bring it about otherwise.
+pub const PROMPT: Duration = Duration::from_secs(5);
 /// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 

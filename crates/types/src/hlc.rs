@@ -21,7 +21,9 @@ impl OriginId {
 
 impl fmt::Display for OriginId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        let mut text = [0; 16];
+        write_hex(&mut text, self.0);
+        f.write_str(str::from_utf8(&text).expect("BUG: hex digits are ASCII"))
     }
 }
 
@@ -65,7 +67,20 @@ impl Hlc {
 
 impl fmt::Display for Hlc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012x}-{:04x}-{}", self.ms, self.counter, self.origin)
+        let mut text = [b'-'; HLC_BYTES];
+        write_hex(&mut text[..12], self.ms);
+        write_hex(&mut text[13..17], self.counter.into());
+        write_hex(&mut text[18..], self.origin.0);
+        f.write_str(str::from_utf8(&text).expect("BUG: hex digits are ASCII"))
+    }
+}
+
+/// Fills `out` with the lowest digits of `value`. Each op is written with some of them, and the formatting of numbers does
+/// more than that.
+fn write_hex(out: &mut [u8], mut value: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
     }
 }
 

@@ -90,9 +90,12 @@ pub const OPEN_WAIT_MAX_MS: u64 = 5_000;
 /// How long a snapshot or a writer may be lent to one caller.
 pub const LEASE_MAX_MS: u64 = 30_000;
 /// Read-only connections kept open per database.
-pub const READERS_PER_DATABASE: usize = 4;
+pub const READERS_PER_DATABASE: usize = 8;
 /// WAL size above which the writer checkpoints and starts the WAL over in place.
 pub const WAL_RESTART_BYTES: u64 = 4 << 20;
+/// To what that size doubles each time the WAL of an open database was started over: pages that are written again and again
+/// are moved into the file less often.
+pub const WAL_BUSY_RESTART_BYTES: u64 = 12 << 20;
 /// WAL size above which a checkpoint also truncates the file, and waits for those who read from the WAL.
 pub const WAL_TRUNCATE_BYTES: u64 = 16 << 20;
 /// How long it waits for them.

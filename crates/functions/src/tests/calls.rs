@@ -142,6 +142,11 @@ fn thrown_values_have_the_class_that_the_answer_needs() {
         ("new Array(-1)", Internal, "RangeError: invalid array length"),
         ("JSON.parse('{')", Internal, ""),
         ("const a = {}; a.a = a; return a", Internal, "TypeError: circular reference"),
+        (
+            "const q = { then() {} }; q.session = { q }; return { users: q }",
+            Internal,
+            "TypeError: circular reference: the result holds a query or a promise; await it",
+        ),
         ("return { toJSON() { throw new Error('INVALID: no') } }", Function, "INVALID: no"),
         ("ctx.sql('constraint')", Constraint, "UNIQUE constraint failed: users.email"),
         ("ctx.sql('prohibited')", Internal, "access to _ferry_meta is prohibited"),

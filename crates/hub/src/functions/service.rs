@@ -19,7 +19,7 @@ use crate::{
 /// Threads that run JavaScript beside the writers, for each core.
 const THREADS_PER_CORE: usize = 32;
 /// Of these, for each core, one database has so many.
-const THREADS_PER_CORE_OF_DATABASE: usize = 4;
+const THREADS_PER_CORE_OF_DATABASE: usize = 2;
 
 /// Threads on which calls wait, for a writer, a snapshot or CPU, of all databases together.
 const WAITING_THREADS: usize = 512;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use ferry_types::limits::{WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES, WAL_WAIT_MAX_MS};
+use ferry_types::limits::{
+    WAL_BUSY_RESTART_BYTES, WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES, WAL_WAIT_MAX_MS,
+};
 
 use super::Writer;
 use crate::{
@@ -20,8 +22,8 @@ const WAL_RETRY_MIB: u16 = 1;
 const WAIT_STEP_MS: u64 = 10;
 
 impl Writer {
-    /// Keeps the WAL small: above 4 MiB it is checkpointed and started over in place, since overwriting a
-    /// file costs less per fsync than growing it; above 16 MiB it is truncated too. What is captured beside is captured
+    /// Keeps the WAL small: above 4 MiB, and later of twice as much up to 12 MiB, it is checkpointed and started over in place,
+    /// since overwriting a file costs less per fsync than growing it; above 16 MiB it is truncated too. What is captured beside is captured
     /// before. While readers still need the WAL, SQLite does what it can, and a call after some more commits the rest; but
     /// of more than 16 MiB this waits for them, at most 30 s, and as long as it `may_wait`. Was that in vain, it waits again
     /// once there is twice as much.
@@ -56,7 +58,7 @@ impl Writer {
             Ok(false) if !is_tried => self.checkpoint_from_mib,
             Ok(true) => {
                 self.wait_doublings = 0;
-                0
+                u16::try_from((2 * bytes).min(WAL_BUSY_RESTART_BYTES) >> 20).expect("BUG: 12 MiB")
             }
             Ok(false) | Err(_) => u16::try_from(bytes >> 20).unwrap_or(u16::MAX - 1) + WAL_RETRY_MIB,
         };

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{
     PlannedCall, done,
-    drive::{DrivenDb, Ran, begin, drive},
+    drive::{DrivenDb, Ran, begin_on_thread, drive},
     end::CallEnd,
     failing::{abort, failed, needs_writer},
     lease::lend_snapshot,
@@ -33,7 +33,7 @@ struct ActionDb {
 
 /// Runs a call so.
 pub(super) async fn run(plan: &PlannedCall) -> Result<Ran> {
-    let placed = begin(plan).await?;
+    let placed = begin_on_thread(plan).await?;
     let progress = CallProgress::new(plan, SqlAccess::Snapshot, placed.call.cpu(), placed.resources.clone());
     let db = ActionDb {
         plan: plan.clone(),

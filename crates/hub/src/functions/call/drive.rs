@@ -32,6 +32,19 @@ pub(super) async fn begin(plan: &PlannedCall) -> Result<PlacedCall> {
     place_call(plan, CallResources::begin(plan).await?).await
 }
 
+/// The same, with what its first step needs: contexts and snapshots are held by calls that run, and not by all that wait for a
+/// thread. Who waits for something else first gives the thread back ([`CallResources::end_step`]).
+///
+/// # Errors
+/// As [`begin`].
+pub(super) async fn begin_on_thread(plan: &PlannedCall) -> Result<PlacedCall> {
+    let resources = CallResources::begin(plan).await?;
+    if !resources.begin_step(false).await {
+        return Err(too_many());
+    }
+    place_call(plan, resources).await
+}
+
 async fn place_call(plan: &PlannedCall, resources: CallResources) -> Result<PlacedCall> {
     let pool = plan.deployed.pool.clone();
     let now_ms = wall_ms(&plan.hub);

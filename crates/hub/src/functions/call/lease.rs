@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{
     PlannedCall, done,
-    drive::{DrivenDb, Ran, begin, drive},
+    drive::{DrivenDb, Ran, begin_on_thread, drive},
     end::CallEnd,
     failing::abort,
     idempotency, outcome,
@@ -44,14 +44,17 @@ struct LeaseDb {
 /// Runs a call so. `in_place`: it is lent the writer without beginning again.
 pub(super) async fn run(plan: &PlannedCall, in_place: bool) -> Result<Ran> {
     let mut writer: Option<WriterLease<Effect>> = None;
-    let mut placed = begin(plan).await?;
+    let mut placed = begin_on_thread(plan).await?;
     loop {
         let (held, access) = match writer.take() {
             Some(writer) => (Held::Writer(writer), SqlAccess::Alone),
             None => {
                 let snapshot = match plan.database.lend_snapshot_inline() {
                     Some(snapshot) => snapshot,
-                    None => plan.database.lend_snapshot().await,
+                    None => {
+                        placed.resources.end_step();
+                        plan.database.lend_snapshot().await
+                    }
                 };
                 (Held::Snapshot(snapshot?), SqlAccess::Snapshot)
             }

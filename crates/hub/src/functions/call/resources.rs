@@ -81,7 +81,7 @@ impl CallResources {
         self.0.over
     }
 
-    /// Takes what a step needs. False if the call's time was over first. Who holds the writer takes nothing: he waits for
+    /// Takes what a step needs, unless the call has it. False if its time was over first. Who holds the writer takes nothing: he waits for
     /// nobody who may wait for it.
     pub(super) async fn begin_step(&self, holds_writer: bool) -> bool {
         if holds_writer {
@@ -93,6 +93,9 @@ impl CallResources {
                 let mut held = self.lock();
                 held.running = Some(running);
                 held.waiting = None;
+            }
+            if self.lock().thread.is_some() {
+                return Some(());
             }
             let of_database = Arc::clone(&self.0.deployed.threads).acquire_owned().await.ok()?;
             let of_hub = Arc::clone(&self.0.hub.services.functions.threads).acquire_owned().await.ok()?;
