@@ -75,9 +75,9 @@ impl fmt::Display for Hlc {
     }
 }
 
-/// Fills `out` with the lowest digits of `value`. Each op is written with some of them, and the formatting of numbers does
-/// more than that.
-fn write_hex(out: &mut [u8], mut value: u64) {
+/// Fills `out` with the lowest hex digits of `value`, in lower case. Each op is written with some of them, and the formatting
+/// of numbers does more than that.
+pub fn write_hex(out: &mut [u8], mut value: u64) {
     for digit in out.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(value & 15) as usize];
         value >>= 4;

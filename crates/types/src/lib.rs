@@ -16,7 +16,7 @@ pub mod seq;
 pub use clock::{Clock, UnixMillis};
 pub use digest::{Leaf, Root, Tag};
 pub use error::{Code, Error, Reason, Result};
-pub use hlc::{Hlc, HlcExhausted, HlcState, OpSeq, OriginId};
+pub use hlc::{Hlc, HlcExhausted, HlcState, OpSeq, OriginId, write_hex};
 pub use id::{ApiKeyId, DatabaseId, OrgId, SessionId, TokenId, UserId};
 pub use kind::DatabaseKind;
 pub use page::{PageCount, PageNo, PageSize};

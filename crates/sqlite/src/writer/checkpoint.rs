@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_types::limits::{
-    WAL_BUSY_RESTART_BYTES, WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES, WAL_WAIT_MAX_MS,
-};
+use ferry_types::limits::{WAL_BUSY_RESTART_BYTES, WAL_RESTART_BYTES, WAL_TRUNCATE_BYTES, WAL_WAIT_MAX_MS};
 
 use super::Writer;
 use crate::{

@@ -1,24 +1,21 @@
 //! Ids of new ops: UUID version 7 (RFC 9562, 5.7), of a time and of randomness that are handed in.
 
-use ferry_types::{OriginId, UnixMillis};
+use ferry_types::{OriginId, UnixMillis, write_hex};
 
 /// Randomness, 64 bits at a time.
 pub type Random<'a> = dyn FnMut() -> u64 + 'a;
 
 /// A new op's id.
 pub(super) fn new_op_id(now: UnixMillis, random: &mut Random<'_>) -> String {
-    const MS_MASK: u64 = (1 << 48) - 1;
-    let ms = now.0.max(0).unsigned_abs() & MS_MASK;
-    let high = (ms << 16) | 0x7000 | (random() & 0x0fff);
+    let high = (now.0.max(0).unsigned_abs() << 16) | 0x7000 | (random() & 0x0fff);
     let low = (random() >> 2) | (1 << 63);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & MS_MASK
-    )
+    let mut text = [b'-'; 36];
+    for (digits, value) in
+        [(0..8, high >> 32), (9..13, high >> 16), (14..18, high), (19..23, low >> 48), (24..36, low)]
+    {
+        write_hex(&mut text[digits], value);
+    }
+    String::from_utf8(text.into()).expect("BUG: hex digits are ASCII")
 }
 
 /// A new origin: never zero, which is for what hubs derive (2.6 of the specification).
