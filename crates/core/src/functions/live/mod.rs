@@ -37,7 +37,7 @@ use sessions::{Dropped, Sessions};
 /// Names of tables, each once.
 pub type Tables = Arc<[Arc<str>]>;
 
-/// Commits are gathered so long before a session is told, milliseconds (FUN-27).
+/// After a session was told, commits are gathered so long before it is told again, milliseconds (FUN-27).
 pub const GATHER_MS: u64 = 10;
 /// EdgePod's clients are told so long after the answer at the earliest, so that the page has taken it in (FUN-24).
 pub const EDGEPOD_GRACE_MS: u64 = 200;
@@ -434,7 +434,7 @@ impl<P: Clone> LiveQueries<P> {
         for query in self.sessions.held_by(session) {
             let (_, seq) = self.queries.changed(query);
             if let Some(told) = self.queries.stale_tables(query, session) {
-                self.sessions.tell(session, &told, seq, 0, now_ms.saturating_sub(GATHER_MS));
+                self.sessions.tell(session, &told, seq, 0, now_ms);
             }
         }
         oldest

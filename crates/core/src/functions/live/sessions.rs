@@ -41,6 +41,8 @@ struct Session {
     held: VecDeque<HeldQuery>,
     pending: Vec<Pending>,
     pending_seq: Seq,
+    /// When it was told last.
+    told_ms: u64,
     /// Tables of results that its page shows and that are not held, since they are too many: it is told of each change.
     crowded: Vec<Arc<str>>,
 }
@@ -116,6 +118,7 @@ impl Sessions {
                 held: VecDeque::new(),
                 pending: Vec::new(),
                 pending_seq: Seq(0),
+                told_ms: 0,
                 crowded: Vec::new(),
             }
         })
@@ -184,7 +187,8 @@ impl Sessions {
             .unwrap_or_default()
     }
 
-    /// `tables` were changed by commits up to `seq`; to be told `not_before_ms`, and a moment later than now.
+    /// `tables` were changed by commits up to `seq`; to be told `not_before_ms`, and a moment after it was told something before,
+    /// so that many commits are one frame and a single one does not wait.
     pub(super) fn tell(
         &mut self,
         id: &Arc<str>,
@@ -195,7 +199,7 @@ impl Sessions {
     ) {
         let Some(session) = self.all.get_mut(id) else { return };
         session.pending_seq = session.pending_seq.max(seq);
-        let due_ms = not_before_ms.max(now_ms + GATHER_MS);
+        let due_ms = not_before_ms.max(session.told_ms + GATHER_MS);
         for table in tables {
             match session.pending.iter_mut().find(|pending| pending.table == *table) {
                 // Whoever asks again and again is told all the same.
@@ -289,6 +293,7 @@ impl Sessions {
                 !is_due
             });
             if !tables.is_empty() {
+                session.told_ms = now_ms;
                 outputs.extend(session.sockets.iter().map(|socket| LiveOutput::Invalidate {
                     socket: *socket,
                     tables: tables.clone(),
@@ -329,5 +334,20 @@ mod tests {
         assert!((1..=CROWD).contains(&forgotten), "{forgotten}");
         assert!(sessions.all.contains_key("one more"));
         assert_eq!(sessions.alone, CROWD + 1 - forgotten);
+    }
+
+    // Verifies: FUN-27
+    #[test]
+    fn a_single_change_is_told_at_once_and_many_are_one_frame() {
+        let mut sessions = Sessions::new(SessionLimits { subscriptions: 3, sockets: 2 });
+        let (id, users) = (Arc::<str>::from("s"), [Arc::<str>::from("users")]);
+        sessions.connect(&id, SocketId(1), 1_000);
+        sessions.tell(&id, &users, Seq(1), 0, 1_000);
+        assert_eq!(sessions.take_due(1_000).len(), 1);
+        for now_ms in [1_001, 1_005, 1_009] {
+            sessions.tell(&id, &users, Seq(now_ms), 0, now_ms);
+            assert!(sessions.take_due(now_ms).is_empty(), "it was told a moment ago");
+        }
+        assert_eq!(sessions.take_due(1_000 + GATHER_MS).len(), 1);
     }
 }
