@@ -102,13 +102,19 @@ async fn run(hub: &Arc<Hub>, database: &Arc<Database>) {
                 (live.queries.due_ms(), live.queries.is_empty())
             })
             .unwrap_or((None, true));
+        let mut is_told = false;
         while let Some((query, is_kept)) = due.next(Instant::now()) {
             budgets.gated.refill();
             budgets.kept.refill();
             let id = query.0;
             if !begin_run(hub, database, query, is_kept, &budgets, &mut runs).await {
                 due.ended(id, Instant::now());
+                is_told = true;
             }
+        }
+        if is_told {
+            // Who is told without a run is due now.
+            continue;
         }
         if is_empty && runs.is_empty() {
             // Who comes in between finds that there is a task, or begins one.
