@@ -1,7 +1,8 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|small|memory|scale|events|records|ops|functions|sends|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
+mod backups;
 mod bare_sends;
 mod beside;
 mod binary;
@@ -26,7 +27,7 @@ mod table;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -37,6 +38,7 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   \
   copies  ferry push and pull of databases of 10 MB to 1 GB: bytes and CPU must not grow\n  \
   captures  what it costs that versions are captured, and how soon followers have them\n  \
+  backups what backups cost a hub and those who write beside, and how fast they are restored; has options\n  \
   small   how long small pushes take whose client leaves Nagle's algorithm on\n  \
   memory  memory of an open and of a closed database\n  \
   scale   20,000 databases under a limit of 1,024 open files; has options\n  \
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         "growth" => page_pushes::growth(),
         "copies" => copies::run(),
         "captures" => captures::run(),
+        "backups" => return backups::run(words),
         "small" => small_pushes::run(),
         "memory" => memory::run(),
         "scale" => return scale::run(words),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
             page_pushes::growth();
             copies::run();
             captures::run();
+            backups::run([]);
             scale::run([]);
             small_pushes::run();
             bare_sends::run();

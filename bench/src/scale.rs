@@ -1,7 +1,7 @@
 //! Very many databases on one hub that may open few files: made, written once, touched at random, left alone.
 
-mod hub;
-mod load;
+pub(crate) mod hub;
+pub(crate) mod load;
 
 use std::{process::ExitCode, time::Duration};
 

@@ -13,15 +13,15 @@ const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What the hub holds at a moment.
 #[derive(Clone, Copy)]
-pub(super) struct State {
-    pub(super) resident_bytes: u64,
-    pub(super) cpu_ms: u64,
-    pub(super) open_files: usize,
-    pub(super) open_databases: usize,
+pub(crate) struct State {
+    pub(crate) resident_bytes: u64,
+    pub(crate) cpu_ms: u64,
+    pub(crate) open_files: usize,
+    pub(crate) open_databases: usize,
 }
 
 /// A user's databases, by id, and a token for each.
-pub(super) struct Many {
+pub(crate) struct Many {
     hub: Option<Hub>,
     user: Session,
     ids: Vec<String>,
@@ -29,26 +29,30 @@ pub(super) struct Many {
 }
 
 impl Many {
-    pub(super) fn start(ferry: &Path, descriptors: usize, idle_seconds: u64) -> Self {
-        let hub = Options::new(ferry)
-            .env("FERRY_LOG_LEVEL", "warn")
-            .env("FERRY_MAX_DATABASES_PER_ORG", "1000000")
-            .env("FERRY_IDLE_CLOSE_SECONDS", idle_seconds.to_string())
-            .descriptors(u32::try_from(descriptors).expect("a limit of open files"))
-            .start();
+    pub(crate) fn start(ferry: &Path, descriptors: usize, idle_seconds: u64) -> Self {
+        let descriptors = u32::try_from(descriptors).expect("a limit of open files");
+        let idle = idle_seconds.to_string();
+        Self::of(Options::new(ferry).env("FERRY_IDLE_CLOSE_SECONDS", idle).descriptors(descriptors))
+    }
+
+    /// Those of a hub with these options, and room for any number of them.
+    pub(crate) fn of(options: Options) -> Self {
+        let hub =
+            options.env("FERRY_LOG_LEVEL", "warn").env("FERRY_MAX_DATABASES_PER_ORG", "1000000").start();
         let user = hub.signup("bench@example.com");
         Self { hub: Some(hub), user, ids: Vec::new(), tokens: Vec::new() }
     }
 
-    fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Hub {
         self.hub.as_ref().expect("only taken while it is started again")
     }
 
-    fn target(&self) -> (u32, std::net::SocketAddr) {
+    /// Process and address of the hub.
+    pub(crate) fn target(&self) -> (u32, std::net::SocketAddr) {
         (self.hub().pid(), self.hub().address())
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let (pid, address) = self.target();
         let usage = usage(pid);
         let metrics = http::get(address, "/metrics").expect("metrics").text();
@@ -91,7 +95,7 @@ impl Many {
         (load, found.into_inner().expect("no thread panicked"))
     }
 
-    pub(super) fn create(&mut self, count: usize, connections: usize) -> Load {
+    pub(crate) fn create(&mut self, count: usize, connections: usize) -> Load {
         let first = self.ids.len();
         let (load, ids) = self.call_each(
             "CreateDatabase",
@@ -103,7 +107,7 @@ impl Many {
         load
     }
 
-    pub(super) fn issue_tokens(&mut self, connections: usize) {
+    pub(crate) fn issue_tokens(&mut self, connections: usize) {
         let (_, tokens) =
             self.call_each("IssueSyncToken", "token", (self.ids.len(), connections), |number| {
                 json!({
@@ -121,7 +125,8 @@ impl Many {
         request(self.hub().address(), "POST", "/sync/todo", &self.tokens[database], &body)
     }
 
-    fn event(&self, database: usize, parent: Option<u64>) -> Vec<u8> {
+    /// An append of one event, as a request's bytes.
+    pub(crate) fn event(&self, database: usize, parent: Option<u64>) -> Vec<u8> {
         let mut body = json!({
             "store": "app", "clientId": "bench", "sessionId": "s",
             "events": [{"name": "v1.TodoCreated", "args": {"id": "x1", "text": "hello world"}}],
@@ -133,20 +138,20 @@ impl Many {
         request(self.hub().address(), "POST", path, &self.tokens[database], &body.to_string())
     }
 
-    pub(super) fn write_records(&self, databases: Range<usize>, connections: usize) -> Load {
+    pub(crate) fn write_records(&self, databases: Range<usize>, connections: usize) -> Load {
         let first = databases.start;
         let make = |number: usize| self.record(first + number, "r0");
         load::run(self.target(), databases.len(), None, connections, make, |_, answer| must(answer, 200))
     }
 
-    pub(super) fn append_events(&self, databases: Range<usize>, connections: usize) -> Load {
+    pub(crate) fn append_events(&self, databases: Range<usize>, connections: usize) -> Load {
         let first = databases.start;
         let make = |number: usize| self.event(first + number, Some(0));
         load::run(self.target(), databases.len(), None, connections, make, |_, answer| must(answer, 201))
     }
 
     /// Reads and writes in turns, each of any database; those below `records` hold records, the others events.
-    pub(super) fn touch(&self, records: usize, pace: Pace, connections: usize) -> Load {
+    pub(crate) fn touch(&self, records: usize, pace: Pace, connections: usize) -> Load {
         let count = pace.per_second * pace.seconds;
         let mut random = Rng::new(1);
         let touched: Vec<usize> = (0..count).map(|_| random.below(self.ids.len() as u64) as usize).collect();
@@ -168,13 +173,13 @@ impl Many {
     }
 
     /// Waits until the hub has closed all databases.
-    pub(super) fn closed(&self) {
+    pub(crate) fn closed(&self) {
         let closed = wait::within(CLOSE_WITHIN, || (self.state().open_databases == 0).then_some(()));
         closed.expect("the idle databases are closed");
     }
 
     /// Bytes on disk of a database with a record and of one with an event.
-    pub(super) fn disk(&self, records: usize) -> (u64, u64) {
+    pub(crate) fn disk(&self, records: usize) -> (u64, u64) {
         let size = |number: usize| {
             let entries =
                 fs::read_dir(self.hub().database_dir(&self.ids[number])).expect("the folder is there");
@@ -184,7 +189,7 @@ impl Many {
     }
 
     /// Lists all databases, page by page; how many there are.
-    pub(super) fn list(&self) -> usize {
+    pub(crate) fn list(&self) -> usize {
         let (mut count, mut page) = (0, String::new());
         loop {
             let answer = self.user.ferry("ListDatabases", &json!({"pageSize": 1000, "pageToken": page}));
@@ -197,9 +202,17 @@ impl Many {
         }
     }
 
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
+        self.restart_with(|options| options);
+    }
+
+    pub(crate) fn restart_with(&mut self, change: impl FnOnce(Options) -> Options) {
         let hub = self.hub.take().expect("it runs");
-        self.hub = Some(hub.restart());
+        self.hub = Some(hub.restart_with(change));
+    }
+
+    pub(crate) const fn user(&self) -> &Session {
+        &self.user
     }
 }
 

@@ -17,14 +17,14 @@ use crate::{
 
 /// How fast a load is sent.
 #[derive(Clone, Copy)]
-pub(super) struct Pace {
-    pub(super) per_second: usize,
-    pub(super) seconds: usize,
+pub(crate) struct Pace {
+    pub(crate) per_second: usize,
+    pub(crate) seconds: usize,
 }
 
 /// What a load did.
 #[derive(Clone)]
-pub(super) struct Load {
+pub(crate) struct Load {
     answers: usize,
     refused: usize,
     took: Duration,
@@ -33,20 +33,26 @@ pub(super) struct Load {
 }
 
 impl Load {
+    /// How long half of the requests, and 99 of 100, waited for their answers, in milliseconds.
+    pub(crate) fn latencies_ms(&self) -> (f64, f64) {
+        let mut latencies = self.latencies_ms.clone();
+        (percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.99))
+    }
+
     /// Nothing was asked.
-    pub(super) const fn idle(took: Duration, cpu_ms: u64) -> Self {
+    pub(crate) const fn idle(took: Duration, cpu_ms: u64) -> Self {
         Self { answers: 0, refused: 0, took, cpu_ms, latencies_ms: Vec::new() }
     }
 
-    pub(super) fn cells(&self) -> Vec<String> {
+    pub(crate) fn cells(&self) -> Vec<String> {
         if self.answers == 0 {
             let share = self.cpu_ms as f64 / self.took.as_millis() as f64 * 100.0;
             return vec!["–".into(), "–".into(), format!("{share:.1} % of a core"), "–".into()];
         }
-        let mut latencies = self.latencies_ms.clone();
+        let (p50, p99) = self.latencies_ms();
         vec![
             format!("{:.0}", self.answers as f64 / self.took.as_secs_f64()),
-            format!("{:.1} / {:.1}", percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.99)),
+            format!("{p50:.1} / {p99:.1}"),
             table::figure(self.cpu_ms as f64 * 1e3 / self.answers as f64, 0),
             self.refused.to_string(),
         ]
@@ -62,13 +68,24 @@ fn await_moment(due: Instant) {
 
 /// Sends request after request, the number of which `request` is given, until `count` are sent; `pace`: no faster.
 /// `take` gets number and answer.
-pub(super) fn run(
-    (pid, address): (u32, std::net::SocketAddr),
+pub(crate) fn run(
+    target: (u32, std::net::SocketAddr),
     count: usize,
     pace: Option<usize>,
     connections: usize,
     request: impl Fn(usize) -> Vec<u8> + Sync,
     take: impl Fn(usize, &ferry_testkit::http::Response) + Sync,
+) -> Load {
+    run_until(target, (count, pace, connections), request, take, || false)
+}
+
+/// The same until `is_over`, at most.
+pub(crate) fn run_until(
+    (pid, address): (u32, std::net::SocketAddr),
+    (count, pace, connections): (usize, Option<usize>, usize),
+    request: impl Fn(usize) -> Vec<u8> + Sync,
+    take: impl Fn(usize, &ferry_testkit::http::Response) + Sync,
+    is_over: impl Fn() -> bool + Sync,
 ) -> Load {
     let (next, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let latencies = Mutex::new(Vec::with_capacity(count));
@@ -81,7 +98,7 @@ pub(super) fn run(
                 let mut own = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
+                    if number >= count || is_over() {
                         break;
                     }
                     let bytes = request(number);
@@ -102,11 +119,7 @@ pub(super) fn run(
             });
         }
     });
-    Load {
-        answers: count,
-        refused: refused.into_inner(),
-        took: began.elapsed(),
-        cpu_ms: usage(pid).cpu_ms - before,
-        latencies_ms: latencies.into_inner().expect("no thread panicked"),
-    }
+    let (took, cpu_ms) = (began.elapsed(), usage(pid).cpu_ms - before);
+    let latencies_ms = latencies.into_inner().expect("no thread panicked");
+    Load { answers: latencies_ms.len(), refused: refused.into_inner(), took, cpu_ms, latencies_ms }
 }
