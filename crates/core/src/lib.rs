@@ -4,6 +4,7 @@ pub mod backup;
 mod empty_views;
 pub mod events;
 pub mod functions;
+pub mod lineage;
 pub mod ops;
 pub mod pages;
 pub mod records;

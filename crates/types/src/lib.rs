@@ -11,6 +11,7 @@ pub mod limits;
 pub mod page;
 mod printable;
 pub mod rights;
+pub mod run;
 pub mod seq;
 
 pub use clock::{Clock, UnixMillis};
@@ -22,4 +23,5 @@ pub use kind::DatabaseKind;
 pub use page::{PageCount, PageNo, PageSize};
 pub use printable::printable;
 pub use rights::{Model, ModelSet, Op, OpSet};
+pub use run::{BadRunId, RunId};
 pub use seq::Seq;
