@@ -27,7 +27,7 @@ const HUB: &[&[&str]] = &[
     &["http"],
     &["listener"],
     &["database"],
-    &["console", "database_host"],
+    &["console", "database_host", "lineage"],
     &["hub"],
     &["entry", "shell"],
     &["events", "oauth", "ops", "pages", "records"],

@@ -11,7 +11,7 @@ use ferry_core::backup::{
     SnapshotId,
     manifest::{BackedUpDatabase, SnapshotDatabase},
 };
-use ferry_sqlite::{connection, fault, folder};
+use ferry_sqlite::{NativeSql, connection, fault, folder, meta::seq_of};
 
 use crate::{
     Error, JobProgress, Repository, RestoreStamp, Result,
@@ -215,6 +215,21 @@ fn stamp_control(path: &Path, restore: &HubRestore) -> Result<Vec<String>> {
         ]);
     }
     connection.execute_batch(&statements.join(";"))?;
+    // A break of all databases, which no run has begun with: the hub that starts here knows by it what it is (OPR-31). An
+    // older program names neither.
+    if connection.table_exists(None, "breaks")? {
+        let known = i64::try_from(seq_of(&NativeSql(&connection))?.0).unwrap_or(i64::MAX);
+        connection.execute(
+            "INSERT INTO breaks(n, at, scope, reason, known_seq, since, applies) VALUES (max(?1, (SELECT coalesce(max(n), 0) + 1 FROM breaks)), ?2, 'hub', ?3, ?4, ?5, 1)",
+            (
+                restore.stamp.break_number,
+                restore.stamp.now.0,
+                format!("restored from the backup {}", restore.id),
+                known,
+                restore.id.seconds() * 1000,
+            ),
+        )?;
+    }
     connection.execute(
         "INSERT INTO audit(at, request_id, actor, org_id, database_id, action, target, outcome, ip, detail)
          VALUES (?1, '', 'hub', NULL, NULL, 'hub.restore', ?2, 'ok', '', '{}')",

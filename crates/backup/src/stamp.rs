@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use ferry_core::{
-    events::{StoreState, first_layout, store},
+    events::{StoreRow, StoreState, first_layout, identity, identity::IdentityChange, store},
+    lineage::file::{note_break, note_run},
     ops::{epoch, meta, schema},
     records::{RecordMaintenance as _, maintenance::begin_epoch, sqlite::SqliteRecords},
 };
 use ferry_protocol::ops::EpochPolicy;
 use ferry_sqlite::{NativeSql, connection, meta::seq_of};
-use ferry_types::{Seq, UnixMillis};
+use ferry_types::{RunId, Seq, UnixMillis};
 use rusqlite::Connection;
 
 use crate::Result;
@@ -27,6 +28,26 @@ pub struct RestoreStamp {
     pub now: UnixMillis,
     /// The highest number that is known to have been given out, if the file itself may not have it.
     pub above: Seq,
+    /// The break that the file is given with it, and with that all before.
+    pub break_number: i64,
+    /// The run of the hub that does it; `None`: it is not the hub.
+    pub run: Option<RunId>,
+    /// Identities for event stores, which then serve at once (EVT-44); `None`: they wait for the operator.
+    pub new_identity: Option<NewIdentity>,
+}
+
+/// Draws the identity of an event store.
+pub type NewIdentity = fn() -> ferry_types::Result<String>;
+
+impl RestoreStamp {
+    /// So that the file is not taken for one that lacks the break, or is of a run that nobody knows.
+    fn note(&self, sql: &NativeSql<'_>) -> Result<()> {
+        note_break(sql, self.break_number)?;
+        if let Some(run) = self.run {
+            note_run(sql, run)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a restored file was given.
@@ -47,10 +68,19 @@ pub fn stamp_database(path: &Path, stamp: &RestoreStamp) -> Result<StampedDataba
         let seq = Seq((seq_of(sql)?.max(stamp.above).0 / SEQ_STEP + 1) * SEQ_STEP);
         let mut held_stores = 0;
         first_layout::take_over(sql)?;
-        for row in store::list(sql)? {
-            if row.state == StoreState::Ok {
-                store::set_state(sql, &row.key.id, StoreState::Hold)?;
-                held_stores += 1;
+        for mut row in store::list(sql)? {
+            if row.state != StoreState::Ok {
+                continue;
+            }
+            match stamp.new_identity {
+                None => {
+                    store::set_state(sql, &row.key.id, StoreState::Hold)?;
+                    held_stores += 1;
+                }
+                Some(draw) => {
+                    let new_id = draw().map_err(ferry_sqlite::Error::from)?;
+                    remint(sql, &mut row, (seq, &new_id), stamp.now)?;
+                }
             }
         }
         begin_records_epoch(sql, stamp)?;
@@ -58,6 +88,7 @@ pub fn stamp_database(path: &Path, stamp: &RestoreStamp) -> Result<StampedDataba
         if schema::exists(sql)? && meta::read(sql)?.is_some() {
             epoch::begin_epoch(sql, &stamp.epoch, EpochPolicy::Repush)?;
         }
+        stamp.note(sql)?;
         set_seq(connection, seq)?;
         Ok(StampedDatabase { seq, held_stores })
     })
@@ -78,6 +109,7 @@ pub fn stamp_copy(
         first_layout::take_over(sql)?;
         begin_records_epoch(sql, stamp)?;
         remint(sql, seq)?;
+        stamp.note(sql)?;
         set_seq(connection, seq)?;
         Ok(StampedDatabase { seq, held_stores: 0 })
     })
@@ -105,6 +137,23 @@ fn in_transaction(
     }
     close(connection)?;
     Ok(stamped)
+}
+
+/// Gives a store another identity, by which its clients begin anew.
+fn remint(
+    sql: &NativeSql<'_>,
+    row: &mut StoreRow,
+    (commit, new_id): (Seq, &str),
+    now: UnixMillis,
+) -> Result<()> {
+    let change = IdentityChange {
+        commit_seq: commit.0,
+        new_id,
+        actor: "hub",
+        reason: "the database was put back to an older state",
+        at: &now.to_string(),
+    };
+    Ok(identity::remint(sql, row, &change)?)
 }
 
 fn begin_records_epoch(sql: &NativeSql<'_>, stamp: &RestoreStamp) -> Result<()> {

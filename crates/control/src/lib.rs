@@ -11,6 +11,7 @@ mod databases;
 mod directory;
 mod host;
 mod identity;
+mod lineage;
 mod origin;
 mod private_files;
 mod random;
@@ -111,6 +112,7 @@ pub use identity::{
     users::{create::CreateUser, delete::DeleteAccount, disable::DisableUser},
     whoami::{GetWhoami, OrgMembership, Session, Whoami},
 };
+pub use lineage::{BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, read_lineage};
 pub use origin::{ClientIp, Origin};
 pub use private_files::{refuse_wider, shell_word};
 pub use schema::{ControlSchema, SchemaStep, read_schema};
@@ -135,6 +137,8 @@ pub struct Control {
     pub tenants: Tenants,
     /// Positions of logs.
     pub watermarks: Watermarks,
+    /// Runs and breaks.
+    pub lineage: LineageBook,
     /// Files of databases.
     pub storage: Arc<DatabaseStorage>,
     /// Logins, signups, passwords.

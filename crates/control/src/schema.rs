@@ -56,7 +56,17 @@ pub fn read_schema(data_dir: &Path) -> Result<Option<ControlSchema>, StartError>
 }
 
 fn state(path: &Path) -> ferry_sqlite::Result<SchemaState> {
-    let of = |connection: &Connection| migrate::state(connection, MIGRATIONS);
+    beside_the_hub(path, |connection| Ok(migrate::state(connection, MIGRATIONS)?))
+}
+
+/// Reads a `control.db` that a hub may have open, and makes no file.
+///
+/// # Errors
+/// What `of` or SQLite reports.
+pub(crate) fn beside_the_hub<T>(
+    path: &Path,
+    of: impl FnOnce(&Connection) -> ferry_sqlite::Result<T>,
+) -> ferry_sqlite::Result<T> {
     let [wal, shm] = ["-wal", "-shm"].map(|end| sidecars::beside(path, end));
     if shm.exists() {
         // A hub runs, or was killed: the files that SQLite would make are there.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ferry_sqlite::{Blank, Result, TemplateDatabase};
-use ferry_types::Model;
+use ferry_types::{Model, RunId};
 
 use crate::{
     Models,
@@ -65,11 +65,16 @@ impl<M: Models> Blanks<M> {
         blank.as_ref().map_err(|error| ferry_sqlite::Error::Damaged(format!("a new database: {error}")))
     }
 
-    /// Where the first group of the database at `path` runs; `None` if it is not one model alone that begins.
-    pub(crate) fn template(&self, first: &FirstModels, path: PathBuf) -> Result<Option<FirstGroup>> {
+    /// Where the first group of the database at `path` runs, in this `run` of the hub; `None` if it is not one model alone
+    /// that begins.
+    pub(crate) fn template(
+        &self,
+        first: &FirstModels,
+        (path, run): (PathBuf, Option<RunId>),
+    ) -> Result<Option<FirstGroup>> {
         let Some(model) = first.only() else { return Ok(None) };
         let make = || TemplateDatabase::with(|sql| M::create_tables(model, sql));
-        self.templates[index_of(model)].lend(path, make).map(Some)
+        self.templates[index_of(model)].lend((path, run), make).map(Some)
     }
 }
 

@@ -4,12 +4,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use ferry_sqlite::{NativeSql, Transaction, Writer, connection::open_immutable, console::ConsoleSnapshot};
-use ferry_types::{DatabaseId, Error, Model, Reason, Result};
+use ferry_types::{DatabaseId, Error, Model, Reason, Result, Seq};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     actor::{WriterFile, WriterLease},
     blank::FirstModels,
     capture::Capture,
+    checked::CheckedFile,
     files::{DatabaseFiles, Evict},
     first_group::FirstGroup,
     newest::NewestSeq,
@@ -51,6 +52,9 @@ pub struct Database<M: Models> {
     readers: Arc<Readers>,
     first: Arc<FirstModels>,
     capture: Arc<Capture>,
+    checked: Arc<CheckedFile>,
+    /// The newest commit that is known outside the file.
+    saved: AtomicU64,
     /// Cancelled when the database is deleted or the hub stops: long-lived sockets end then.
     closed: CancellationToken,
     connections: AtomicU32,
@@ -64,7 +68,9 @@ impl<M: Models> Database<M> {
         let (models, newest, first) =
             (Arc::new(M::default()), Arc::new(NewestSeq::default()), Arc::default());
         let capture = Capture::new(&shared.captures, &dir, &files, &newest);
+        let checked = Arc::new(CheckedFile::new(id, &shared.check));
         let file = MainFile {
+            checked: Arc::clone(&checked),
             dir: Arc::clone(&dir),
             shared: Arc::clone(shared),
             first: Arc::clone(&first),
@@ -89,6 +95,8 @@ impl<M: Models> Database<M> {
             readers: Arc::default(),
             first,
             capture,
+            checked,
+            saved: AtomicU64::new(0),
             closed: CancellationToken::new(),
             connections: AtomicU32::new(0),
         }
@@ -186,6 +194,26 @@ impl<M: Models> Database<M> {
             .await
     }
 
+    /// Looks whether the file goes on from where its clients last saw it, and mends it if it does not, unless that is done:
+    /// before anything is read of it. A write does so by itself.
+    ///
+    /// # Errors
+    /// When the file cannot be read or mended.
+    pub async fn check_file(self: &Arc<Self>) -> Result<()> {
+        if self.checked.is_done() || !self.has_file().await {
+            return Ok(());
+        }
+        let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
+        let checked = Arc::clone(&self.checked);
+        let look = move || reader.run(&main_of(&dir), |sql| checked.look(sql));
+        let looked = tokio::task::spawn_blocking(look).await.map_err(|_| Error::internal())?;
+        if looked.map_err(ferry_sqlite::Error::into_refusal)? {
+            return Ok(());
+        }
+        // The writer mends it when it opens it.
+        self.actor.exclusive(|exclusive| exclusive.writer().map(drop)).await
+    }
+
     /// Runs `work` on one read snapshot, beside the writer.
     ///
     /// # Errors
@@ -196,6 +224,7 @@ impl<M: Models> Database<M> {
         F: FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
+        self.check_file().await?;
         let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
         let read = tokio::task::spawn_blocking(move || reader.run(&main_of(&dir), work));
         let result = read.await.map_err(|_| Error::internal())?;
@@ -209,6 +238,9 @@ impl<M: Models> Database<M> {
         work: impl FnOnce(&NativeSql<'_>) -> ferry_sqlite::Result<T>,
     ) -> Option<ferry_sqlite::Result<T>> {
         self.files.touch();
+        if !self.checked.is_done() {
+            return None;
+        }
         Some(self.readers.take_open()?.run(&main_of(&self.dir), work))
     }
 
@@ -260,6 +292,7 @@ impl<M: Models> Database<M> {
         F: FnOnce(&ConsoleSnapshot) -> ferry_sqlite::Result<T> + Send + 'static,
     {
         self.files.touch();
+        self.check_file().await?;
         let (reader, dir) = (self.readers.take_closed(&self.files).await?, Arc::clone(&self.dir));
         let read = tokio::task::spawn_blocking(move || {
             let begin = |connection| work(&ConsoleSnapshot::begin(connection, stop)?);
@@ -277,6 +310,7 @@ impl<M: Models> Database<M> {
         if let Some(lease) = self.lend_snapshot_inline() {
             return lease;
         }
+        self.check_file().await?;
         let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
         let begun = tokio::task::spawn_blocking(move || SnapshotLease::begin(reader, &main_of(&dir)));
         let begun = begun.await.map_err(|_| Error::internal())?;
@@ -286,6 +320,9 @@ impl<M: Models> Database<M> {
     /// The same at once, of a connection that is open and free; `None` if there is none.
     pub fn lend_snapshot_inline(&self) -> Option<Result<SnapshotLease>> {
         self.files.touch();
+        if !self.checked.is_done() {
+            return None;
+        }
         let begun = SnapshotLease::begin(self.readers.take_open()?, &main_of(&self.dir));
         Some(begun.map_err(ferry_sqlite::Error::into_refusal))
     }
@@ -337,7 +374,19 @@ impl<M: Models> Database<M> {
 
     /// Whether everything that is known of it here is known elsewhere too.
     pub(crate) fn is_saved(&self) -> bool {
-        self.models.is_saved()
+        self.models.is_saved() && self.unsaved().is_none()
+    }
+
+    /// The newest commit since the database is held, if that is not known outside the file.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<Seq> {
+        let newest = self.newest.now();
+        (newest.0 > self.saved.load(Ordering::Relaxed)).then_some(newest)
+    }
+
+    /// It is known now.
+    pub fn saved(&self, seq: Seq) {
+        self.saved.fetch_max(seq.0, Ordering::Relaxed);
     }
 
     /// Ends the long-lived connections, finishes accepted writes, closes the files and refuses later jobs.
@@ -388,6 +437,7 @@ impl<M: Models> Drop for ConnectionGuard<M> {
 
 /// The file of the database, as the actor opens it.
 struct MainFile<M> {
+    checked: Arc<CheckedFile>,
     dir: Arc<Path>,
     shared: Arc<Shared<M>>,
     first: Arc<FirstModels>,
@@ -396,7 +446,9 @@ struct MainFile<M> {
 
 impl<M: Models> WriterFile for MainFile<M> {
     fn open(&self) -> ferry_sqlite::Result<Writer> {
-        let mut writer = Writer::open_or_make(&main_of(&self.dir), self.shared.blanks.of(&self.first)?)?;
+        let main = main_of(&self.dir);
+        let writer = Writer::open_or_make(&main, self.shared.blanks.of(&self.first)?)?;
+        let mut writer = self.checked.opened(writer, &main)?;
         writer.captured_by(Arc::clone(self.capture.slot()))?;
         self.capture.reopen();
         Ok(writer)
@@ -412,7 +464,7 @@ impl<M: Models> WriterFile for MainFile<M> {
 
     fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
         let path = main_of(&self.dir);
-        if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, path) }
+        if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, (path, self.checked.run())) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ferry_sqlite::{Applied, Result, TemplateDatabase, Transaction};
+use ferry_types::RunId;
 
 /// How many templates of one model are kept. More are in use when more databases are written first at a time.
 const TEMPLATES_PER_MODEL: usize = 2;
@@ -15,18 +16,18 @@ const TEMPLATES_PER_MODEL: usize = 2;
 pub(crate) struct SpareTemplates(Mutex<Vec<TemplateDatabase>>);
 
 impl SpareTemplates {
-    /// Lends one, made by `make` if none is left, to the database whose file will be at `path`.
+    /// Lends one, made by `make` if none is left, to the database whose file will be at `path`, made in this `run` of the hub.
     ///
     /// # Errors
     /// What `make` reports.
     pub(crate) fn lend(
         self: &Arc<Self>,
-        path: PathBuf,
+        (path, run): (PathBuf, Option<RunId>),
         make: impl FnOnce() -> Result<TemplateDatabase>,
     ) -> Result<FirstGroup> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let template = kept.map_or_else(make, Ok)?;
-        Ok(FirstGroup { template, path, spare: Arc::clone(self) })
+        Ok(FirstGroup { template, path, run, spare: Arc::clone(self) })
     }
 
     fn give_back(&self, template: TemplateDatabase) {
@@ -41,6 +42,7 @@ impl SpareTemplates {
 pub struct FirstGroup {
     template: TemplateDatabase,
     path: PathBuf,
+    run: Option<RunId>,
     spare: Arc<SpareTemplates>,
 }
 
@@ -51,7 +53,7 @@ impl FirstGroup {
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
-        let answers = self.template.run_group(&self.path, requests, apply);
+        let answers = self.template.run_group((&self.path, self.run), requests, apply);
         self.spare.give_back(self.template);
         answers
     }

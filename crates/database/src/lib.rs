@@ -3,6 +3,7 @@
 pub mod actor;
 mod blank;
 mod capture;
+mod checked;
 mod database;
 mod files;
 mod first_group;
@@ -19,6 +20,7 @@ mod wakeup;
 
 pub use actor::{Actor, Commit, Committed, ExclusiveWriter, WriterLease};
 pub use capture::{Capture, CaptureSettings, Follower};
+pub use checked::FileCheck;
 pub use database::{ConnectionGuard, Database, Recheck, main_of};
 pub use ferry_sqlite::meta::seq_of;
 pub use files::{

@@ -18,6 +18,7 @@ use crate::{
     CaptureSettings, Database, InlineRuns, Models, OpenFiles,
     blank::Blanks,
     capture::Captures,
+    checked::{CheckOnce, FileCheck},
     database::{deleted, stopping},
     files::Evict as _,
     shared::Shared,
@@ -55,8 +56,16 @@ impl<M: Models> Databases<M> {
         let held = Held { databases: HashMap::new(), stopping: false };
         let swept = AtomicU64::new(files.tick());
         let captures = Arc::new(Captures::new(capture, Arc::clone(&clock)));
-        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default(), captures });
+        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default(), captures, check: CheckOnce::default() });
         Self { data_dir: data_dir.to_owned(), clock, shared, held: Mutex::new(held), swept }
+    }
+
+    /// Has each file be looked at by `check` before its first answer. Only the first call counts; it comes before the hub
+    /// serves.
+    pub fn check_files(&self, check: Arc<dyn FileCheck>) {
+        if self.shared.check.set(check).is_err() {
+            tracing::error!("BUG: databases were given a second check of their files");
+        }
     }
 
     /// What bounds the open ones.

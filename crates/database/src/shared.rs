@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{InlineRuns, OpenFiles, blank::Blanks, capture::Captures};
+use crate::{InlineRuns, OpenFiles, blank::Blanks, capture::Captures, checked::CheckOnce};
 
 /// What the databases of a hub share.
 pub(crate) struct Shared<M> {
@@ -10,4 +10,5 @@ pub(crate) struct Shared<M> {
     pub(crate) inline: Arc<InlineRuns>,
     pub(crate) blanks: Blanks<M>,
     pub(crate) captures: Arc<Captures>,
+    pub(crate) check: CheckOnce,
 }

@@ -1,6 +1,7 @@
 //! The data directory: made private on first start, and held by one process at a time (CFG-02), as long as it is the
 //! directory that this process opened.
 
+pub mod lineage;
 mod place;
 mod store_link;
 

@@ -63,17 +63,21 @@ pub(crate) async fn readyz(
     };
     // A backup that is late keeps nobody from working: it is told, and makes no 503 (operate specification, 2.4).
     let backup = backups.health();
+    // Neither does a restore, which is told as long as the run lasts that found it.
+    let lineage = hub.lineage.as_ref().and_then(|lineage| lineage.health());
+    let mut checks = json!({});
+    for (name, check) in [("backup", backup), ("lineage", lineage)] {
+        if let Some(check) = check {
+            checks[name] = check.into();
+        }
+    }
     if control == "ok" && disk == "ok" {
-        let ready = match backup {
-            None => json!({"status": "ready"}),
-            Some(backup) => json!({"status": "ready", "checks": {"backup": backup}}),
-        };
+        let is_plain = checks.as_object().is_none_or(serde_json::Map::is_empty);
+        let ready = if is_plain { json!({"status": "ready"}) } else { json!({"status": "ready", "checks": checks}) };
         return Json(ready).into_response();
     }
-    let mut checks = json!({"control_db": control, "disk": disk});
-    if let Some(backup) = backup {
-        checks["backup"] = backup.into();
-    }
+    checks["control_db"] = control.into();
+    checks["disk"] = disk.into();
     let body = json!({"status": "degraded", "checks": checks});
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }

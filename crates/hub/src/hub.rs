@@ -11,6 +11,7 @@ use crate::{
     database::Databases,
     descriptors::Descriptors,
     http::{MemoryPool, UntakenAnswers},
+    lineage::Lineage,
     models::for_each_model,
 };
 use ferry_control::Control;
@@ -27,6 +28,8 @@ pub struct Hub {
     pub started: UnixMillis,
     /// Accounts, databases, credentials.
     pub control: Arc<Control>,
+    /// The run of the hub; `None`: it serves a store that is its spoke's, and knows where that has been.
+    pub lineage: Option<Arc<Lineage>>,
     /// The databases in use.
     pub databases: Arc<Databases>,
     /// What the sync models keep beside the hub.

@@ -16,6 +16,7 @@ pub mod functions;
 mod health;
 pub mod http;
 pub mod hub;
+pub mod lineage;
 mod listener;
 mod memory;
 mod metric_help;

@@ -17,14 +17,18 @@ use crate::{
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
     descriptors::Descriptors,
-    functions, health,
+    events, functions, health,
     http::{MemoryPool, UntakenAnswers},
     hub::{Hub, Services},
+    lineage::Lineage,
     listener::HttpListener,
     memory, routes, shells,
     tls::Certificates,
 };
+use ferry_backup::NewIdentity;
 use ferry_control::Control;
+use ferry_core::events::OnRollback;
+use ferry_database::FileCheck;
 
 /// Threads that may block beside the runtime's own: reads, pushes, files, and all that functions hold at most.
 #[must_use]
@@ -91,6 +95,16 @@ impl Server {
             Arc::clone(&clock),
             config.pages.capture(),
         ));
+        // Before anything is written: whether it is known where the data comes from. A spoke's store knows that of itself.
+        let found = match config.store {
+            None => Some(data_dir::lineage::lineage(&config.process.data_dir)?),
+            Some(_) => None,
+        };
+        let found = found.map(|found| {
+            let verdict = found.settled(&config.process.data_dir, config.process.on_copied)?;
+            Ok::<_, ConfigError>((found, verdict))
+        });
+        let found = found.transpose()?;
         let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
@@ -104,7 +118,21 @@ impl Server {
             descriptors,
             certificates.as_ref().map(Certificates::acceptor),
         )?;
+        let lineage = match &found {
+            Some((found, verdict)) => {
+                let new_identity = match config.events.on_rollback {
+                    OnRollback::Hold => None,
+                    OnRollback::Remint => Some(events::new_backend_id as NewIdentity),
+                };
+                let place = (&*config.process.data_dir, found);
+                let lineage = Lineage::begin(place, *verdict, &control, &clock, new_identity).await?;
+                databases.check_files(Arc::clone(&lineage) as Arc<dyn FileCheck>);
+                Some(lineage)
+            }
+            None => None,
+        };
         let hub = Hub {
+            lineage,
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(MemoryPool::new(config.listener.body_memory_bytes)),
             untaken: Arc::new(UntakenAnswers::new(config.listener.response_memory_bytes)),
@@ -201,9 +229,12 @@ impl Server {
             never = self.listener.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.iter().for_each(tokio::task::JoinHandle::abort);
-        shells::save_watermarks(&self.hub).await;
+        save_positions(&self.hub).await;
         self.hub.databases.stop().await;
         self.hub.control.flush_usage().await;
+        if let Some(lineage) = &self.hub.lineage {
+            lineage.end().await;
+        }
         self.hub.control.stop().await;
     }
 }
@@ -234,6 +265,14 @@ async fn empty_trash(hub: &Hub) {
     }
 }
 
+/// Tells the control plane how far everything is.
+async fn save_positions(hub: &Hub) {
+    shells::save_watermarks(hub).await;
+    if let Some(lineage) = &hub.lineage {
+        lineage.save_positions(&hub.databases).await;
+    }
+}
+
 /// What the hub does on its own: stores what was counted, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
@@ -242,7 +281,7 @@ async fn housekeeping(hub: Arc<Hub>) {
     let mut watermarks = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
     loop {
         tokio::select! {
-            _ = watermarks.tick() => shells::save_watermarks(&hub).await,
+            _ = watermarks.tick() => save_positions(&hub).await,
             _ = key_sets.tick() => hub.control.refresh_key_sets(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {

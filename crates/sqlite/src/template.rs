@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use ferry_types::RunId;
+
 use crate::{Applied, NativeSql, Result, Transaction, Writer};
 
 /// One that has grown beyond this many bytes is not used again: it would keep the memory.
@@ -24,16 +26,16 @@ impl TemplateDatabase {
         Ok(Self { writer: Writer::in_memory(make)?, is_fit: true })
     }
 
-    /// Runs the first group of a database, as [`Writer::run_group`] does. What it leaves is on disk at `path`, where no
-    /// file was, when this returns; nothing is there if every request failed.
+    /// Runs the first group of a database, as [`Writer::run_group`] does, in this `run` of the hub. What it leaves is on disk
+    /// at `path`, where no file was, when this returns; nothing is there if every request failed.
     pub fn run_group<R, E>(
         &mut self,
-        path: &Path,
+        (path, run): (&Path, Option<RunId>),
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
         self.is_fit = false;
-        let answers = self.writer.run_first_group(path, requests, apply);
+        let answers = self.writer.run_first_group((path, run), requests, apply);
         let bytes = path.metadata().map_or(0, |file| file.len());
         self.is_fit = self.writer.connection().is_autocommit() && bytes <= KEPT_MAX_BYTES;
         answers
@@ -81,7 +83,7 @@ mod tests {
         for (name, requests) in [("a", vec![(1, true), (2, false), (3, true)]), ("b", vec![(7, true)])] {
             let path = dir.path().join(name).join("main.db");
             let mut group = requests.clone();
-            let answers = template.run_group(&path, &mut group, apply);
+            let answers = template.run_group((&path, None), &mut group, apply);
             let taken: Vec<_> =
                 answers.into_iter().map(|answer| answer.ok().and_then(|applied| applied.seq)).collect();
             let mut next = 0..;
@@ -102,7 +104,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("main.db");
         for requests in [vec![(1, false)], vec![(1, false), (2, false)]] {
-            assert!(template().run_group(&path, &mut requests.clone(), apply).iter().all(Result::is_err));
+            assert!(template().run_group((&path, None), &mut requests.clone(), apply).iter().all(Result::is_err));
             assert!(!path.exists());
         }
     }
@@ -112,7 +114,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("main.db");
         let mut template = template();
-        let answers = template.run_group(&path, &mut [()], |(), transaction: &mut Transaction<'_, ()>| {
+        let answers = template.run_group((&path, None), &mut [()], |(), transaction: &mut Transaction<'_, ()>| {
             let big = "CREATE TABLE big AS SELECT zeroblob(2000000) AS x";
             Ok(transaction.connection().execute_batch(big)?)
         });

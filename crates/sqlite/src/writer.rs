@@ -10,7 +10,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ferry_types::{Reason, Seq};
+use ferry_core::lineage::file::note_run;
+use ferry_types::{Reason, RunId, Seq};
 use rusqlite::Connection;
 
 pub use lent::LentWriter;
@@ -33,6 +34,8 @@ pub struct Writer {
     /// Who captures versions beside it, and has to let go of the WAL before a checkpoint. It counts the WAL's frames, too.
     capture: Arc<CaptureSlot>,
     seq: Seq,
+    /// The run of the hub, which the first commit notes; `None`: it is noted, or none is.
+    unnoted_run: Option<RunId>,
 }
 
 /// Where a group's commit goes.
@@ -130,7 +133,15 @@ impl Writer {
             is_control: false,
             capture: Arc::default(),
             seq: Seq(0),
+            unnoted_run: None,
         }
+    }
+
+    /// The same, whose first commit notes that it is of `run` (OPR-30).
+    #[must_use]
+    pub const fn of_run(mut self, run: Option<RunId>) -> Self {
+        self.unnoted_run = run;
+        self
     }
 
     /// Whoever is in `capture` captures versions beside this writer.
@@ -170,11 +181,12 @@ impl Writer {
     /// in memory is as before afterwards.
     pub(crate) fn run_first_group<R, E>(
         &mut self,
-        path: &Path,
+        (path, run): (&Path, Option<RunId>),
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
         self.home = Home::New(path.to_owned());
+        self.unnoted_run = run;
         let answers = self.run_group(requests, apply);
         self.home = Home::File;
         self.seq = Seq(0);
@@ -268,6 +280,9 @@ impl Writer {
             self.run("ROLLBACK")?;
         }
         committed?;
+        if seq != self.seq {
+            self.unnoted_run = None;
+        }
         self.seq = seq;
         Ok(())
     }
@@ -306,6 +321,9 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
+            if let Some(run) = self.unnoted_run {
+                note_run(&NativeSql(&self.connection), run)?;
+            }
             self.point("actor.commit", "control.commit")?;
         }
         Ok(())

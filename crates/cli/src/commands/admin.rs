@@ -1,5 +1,7 @@
 //! `ferry admin …`: what the operator of a hub does, with the operator token of its data directory.
 
+mod lineage;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -42,6 +44,9 @@ enum Command {
     /// Keys that sign tokens
     #[command(subcommand)]
     Key(Key),
+    /// Where a data directory comes from: the hub itself, a copy of it, or an older state. Asks no hub
+    #[command(subcommand)]
+    Lineage(lineage::Lineage),
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,11 +94,12 @@ enum Key {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let operator = operator(context, args.operator_token_file)?;
+    let operator = || operator(context, args.operator_token_file);
     match args.command {
-        Command::Info => info(context, &operator).await,
-        Command::User(command) => user(context, &operator, command).await,
-        Command::Key(command) => key(context, &operator, command).await,
+        Command::Info => info(context, &operator()?).await,
+        Command::User(command) => user(context, &operator()?, command).await,
+        Command::Key(command) => key(context, &operator()?, command).await,
+        Command::Lineage(command) => lineage::run(context.json, command),
     }
 }
 

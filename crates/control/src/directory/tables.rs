@@ -225,4 +225,25 @@ CREATE TRIGGER functions_of_deleted AFTER UPDATE OF deleted ON databases WHEN NE
     DELETE FROM fn_secrets WHERE database_id = NEW.id;
 END;
 ",
+    "
+-- Each start of the hub, in the order of the commits that name them, and the last break of all databases before it.
+CREATE TABLE runs(
+    run TEXT PRIMARY KEY,
+    first_seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    after_break INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX runs_in_order ON runs(first_seq);
+-- Where a file does not continue what clients have seen: of all databases (scope 'hub'), or of one. What applies is done
+-- to each file that has no such number yet.
+CREATE TABLE breaks(
+    n INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    scope TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    known_seq INTEGER NOT NULL,
+    since INTEGER,
+    applies INTEGER NOT NULL
+) STRICT;
+",
 ];

@@ -240,7 +240,9 @@ impl Backups {
                 result["held_stores"] = stamped.held_stores.into();
                 result["kept_as"] =
                     beside.0.file_name().map(|name| name.to_string_lossy().into_owned()).into();
-                metrics::counter!("ferry_breaks_total").increment(1);
+                if let Some(lineage) = &hub.lineage {
+                    runtime.block_on(lineage.replaced(now.id, (Seq(entry.seq), before)));
+                }
                 tracing::warn!(
                     database = %now.id, backup = %manifest.id, before = before.0, seq = stamped.seq.0,
                     held_stores = stamped.held_stores, kept_as = %beside.0.display(),
@@ -339,9 +341,20 @@ fn keep_copies(old: &Path, dir: &Path) {
     }
 }
 
+/// What the file is given.
 fn stamp(hub: &Hub, above: Seq) -> Result<RestoreStamp> {
-    let epoch = format!("{:08x}{:08x}", random()?, random()?);
-    Ok(RestoreStamp { epoch, now: hub.clock.now(), above })
+    match &hub.lineage {
+        Some(lineage) => lineage.stamp(above),
+        // A hub over a spoke's store names no runs.
+        None => Ok(RestoreStamp {
+            epoch: format!("{:08x}{:08x}", random()?, random()?),
+            now: hub.clock.now(),
+            above,
+            break_number: hub.clock.now().0,
+            run: None,
+            new_identity: None,
+        }),
+    }
 }
 
 /// The kind of what the backup has; only what was ever written has one.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ferry_core::lineage::LineageAnswer;
+
 use super::{ConfigError, Key, Values, keys::key};
 
 /// Its settings.
@@ -15,6 +17,11 @@ pub(super) const KEYS: &[Key] = &[
         "max_open_databases",
         "N",
         "Databases open at once; the least recently used is closed for the next [default: what the limit of open files and a quarter of the memory allow]",
+    ),
+    key(
+        "on_copied",
+        "ask|moved|restored",
+        "What a data directory that was copied is, which nothing in it tells: the hub in another place, an older state whose clients are told, or a question that ends the start (docs/restoring.md) [default: ask, with --dev moved]",
     ),
     key("idle_close_seconds", "N", "Close a database's files after this long without use [default: 60]"),
     key(
@@ -46,6 +53,8 @@ pub struct ProcessConfig {
     pub data_dir: PathBuf,
     /// Databases that may be open at once; `None`: as many as descriptors and memory allow.
     pub max_open_databases: Option<u64>,
+    /// What a data directory that was copied is; `None`: the operator is asked.
+    pub on_copied: Option<LineageAnswer>,
     /// Seconds without use after which a database's files are closed.
     pub idle_close_seconds: u64,
     /// Whether everyone may read `/metrics`.
@@ -62,6 +71,11 @@ impl ProcessConfig {
         Ok(Self {
             data_dir: values.text("data_dir").unwrap_or(default_dir).into(),
             max_open_databases: values.optional_number("max_open_databases", 1, 1_000_000)?,
+            // Who develops copies projects, and has nobody who asks again.
+            on_copied: match values.read("on_copied", on_copied)? {
+                None => dev.then_some(LineageAnswer::Moved),
+                Some(given) => given,
+            },
             idle_close_seconds: values.number("idle_close_seconds", 60, 1, 86_400)?,
             metrics_public: values.truth("metrics_public", false)?,
             log_format: values.read("log_format", log_format)?,
@@ -75,6 +89,15 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("expected text or json".to_owned()),
+    }
+}
+
+fn on_copied(text: &str) -> Result<Option<LineageAnswer>, String> {
+    match text {
+        "ask" => Ok(None),
+        "moved" => Ok(Some(LineageAnswer::Moved)),
+        "restored" => Ok(Some(LineageAnswer::Restored)),
+        _ => Err("expected ask, moved or restored".to_owned()),
     }
 }
 

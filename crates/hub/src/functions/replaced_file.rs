@@ -14,6 +14,9 @@ macro_rules! save_watermarks {
         /// Tells the control plane how far each database is: what the file lacks afterwards is known by that.
         async fn save_watermarks(hub: &Hub) {
             $(<crate::$name::$service as Shell>::save_watermarks(hub).await;)+
+            if let Some(lineage) = &hub.lineage {
+                lineage.save_positions(&hub.databases).await;
+            }
         }
     };
 }

@@ -119,6 +119,7 @@ impl PagesState {
         least: Seq,
     ) -> Result<Arc<Replica>> {
         if is_hub_written(hub, database) {
+            database.check_file().await?;
             database.capture().replica(least).await
         } else {
             self.replica(hub, database).await

@@ -66,6 +66,9 @@ impl<E> LentWriter<E> {
             return (rolled_back(writer), Err(error));
         }
         writer.seq = seq;
+        if is_changed {
+            writer.unnoted_run = None;
+        }
         (Some(writer), Ok(Applied { seq: is_changed.then_some(seq), effects }))
     }
 

@@ -75,7 +75,15 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 
 fn stamp() -> Result<RestoreStamp, Failure> {
     let now = UnixMillis(i64::try_from(system::unix_millis()).unwrap_or(i64::MAX));
-    Ok(RestoreStamp { epoch: system::random_hex::<8>()?, now, above: Seq(0) })
+    Ok(RestoreStamp {
+        epoch: system::random_hex::<8>()?,
+        now,
+        above: Seq(0),
+        // As a hub numbers them: by their time.
+        break_number: now.0,
+        run: None,
+        new_identity: None,
+    })
 }
 
 async fn hub(

@@ -5,7 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use ferry_client::{ServerUrl, status::StatusClient};
 use ferry_hub::{
     config::Config,
-    data_dir::{self, SchemaStep},
+    data_dir::{
+        self, SchemaStep,
+        lineage::{LineageAnswer, LineageVerdict},
+    },
 };
 
 use super::{Findings, Level};
@@ -24,6 +27,7 @@ fn data(config: &Config, findings: &mut Findings) {
         Ok(()) => findings.add(Level::Ok, "data", format!("{} is closed to others", dir.display())),
         Err(error) => findings.add(Level::Fail, "data", error.to_string()),
     }
+    lineage(config, findings);
     match data_dir::schema(dir) {
         Ok(None) => findings.add(Level::Ok, "schema", "there is no hub yet"),
         Ok(Some(schema)) => match schema.step {
@@ -35,6 +39,47 @@ fn data(config: &Config, findings: &mut Findings) {
             ),
         },
         Err(error) => findings.add(Level::Fail, "schema", error.to_string()),
+    }
+}
+
+/// Whether it is the hub that clients know.
+fn lineage(config: &Config, findings: &mut Findings) {
+    let dir = &config.process.data_dir;
+    let found = match data_dir::lineage::lineage(dir) {
+        Ok(found) => found,
+        Err(error) => return findings.add(Level::Fail, "lineage", error.to_string()),
+    };
+    let verdict = found.verdict;
+    let sign = verdict.sign().map_or("", |sign| sign.as_str());
+    let restored = "clients are told at the next start, send again what they hold, and event stores wait for you";
+    match (verdict, config.process.on_copied) {
+        (LineageVerdict::First, _) => findings.add(Level::Ok, "lineage", "no run is named yet: the next start does it"),
+        (LineageVerdict::Same, _) if found.birth_is_told() => {
+            findings.add(Level::Ok, "lineage", "the data is where its hub wrote it");
+        }
+        (LineageVerdict::Same, _) => findings.add(
+            Level::Warn,
+            "lineage",
+            "the file system does not tell when files were made: a copy of the data directory is noticed by clients only.              After putting one back, run: ferry admin lineage restored",
+        ),
+        (LineageVerdict::Moved, _) => findings.add(Level::Ok, "lineage", "the hub was moved, as its operator says"),
+        (LineageVerdict::Copied(_), Some(answer)) => {
+            let (is, next) = match answer {
+                LineageAnswer::Moved => ("moved", "the next start goes on as if nothing had been copied"),
+                LineageAnswer::Restored => ("restored", restored),
+            };
+            findings.add(Level::Warn, "lineage", format!("{sign}; on_copied is {is}: {next}"));
+        }
+        (LineageVerdict::Copied(_), None) => findings.add(
+            Level::Fail,
+            "lineage",
+            format!(
+                "{sign}; the hub does not start until you say what it is: ferry admin lineage moved, or restored if clients may                  have seen more than it holds"
+            ),
+        ),
+        (LineageVerdict::Restored(_), _) => {
+            findings.add(Level::Warn, "lineage", format!("an older state than clients have seen ({sign}): {restored}"));
+        }
     }
 }
 

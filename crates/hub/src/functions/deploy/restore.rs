@@ -13,7 +13,7 @@ use ferry_sqlite::backups::{self, Restored, Restoring};
 use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use super::{DeployCall, answer, refusal::DeployError};
-use crate::{functions::replaced_file::replace_file, hub::Hub};
+use crate::{functions::replaced_file::replace_file, hub::Hub, lineage::Lineage};
 
 pub(super) async fn run(asked: &DeployCall<'_>) -> Result<Response, DeployError> {
     let RestoreBody { backup, lose_writes } = RestoreBody::decode(asked.body)?;
@@ -59,10 +59,16 @@ async fn put_back(hub: &Arc<Hub>, id: DatabaseId, wanted: WantedBackup) -> Resul
     checked.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)?;
     let refusal = Error::new(Reason::Busy, "a backup of the database is being put back: try again")
         .retry_after_ms(1_000);
-    replace_file(hub, id, refusal, |restored: &Restored| restored.seq, move |dir| restore(dir, &wanted)).await
+    let lineage = hub.lineage.clone();
+    let seq = |restored: &Restored| restored.seq;
+    replace_file(hub, id, refusal, seq, move |dir| restore(dir, &wanted, lineage.as_deref())).await
 }
 
-fn restore(dir: &Path, wanted: &WantedBackup) -> ferry_sqlite::Result<Restored> {
+fn restore(
+    dir: &Path,
+    wanted: &WantedBackup,
+    lineage: Option<&Lineage>,
+) -> ferry_sqlite::Result<Restored> {
     let restoring = Restoring { name: &wanted.name, lose_writes: wanted.lose_writes };
     backups::restore(dir, &restoring, |sql, _| {
         // `seq` goes on rising, by which the age of records is told: they are told here.
@@ -70,6 +76,7 @@ fn restore(dir: &Path, wanted: &WantedBackup) -> ferry_sqlite::Result<Restored> 
         if records.exists()? && records.epoch()?.is_some() {
             begin_epoch(&records, &wanted.epoch, wanted.now.into())?;
         }
-        Ok(())
+        // As the file has it that it takes the place of.
+        lineage.map_or(Ok(()), |lineage| lineage.adopt(sql))
     })
 }

@@ -146,9 +146,13 @@ impl Fork {
             by: context.auth.principal(),
             at: self.hub.clock.now().to_string(),
         };
+        let lineage = self.hub.lineage.clone();
         let made = blocking(move || {
             begin_database(&to)?;
-            make_captured_fork(&to, &*served.source, config, clock, |sql, seq| forked.remint(sql, seq))
+            make_captured_fork(&to, &*served.source, config, clock, |sql, seq| {
+                forked.remint(sql, seq)?;
+                lineage.map_or(Ok(()), |lineage| lineage.adopt(sql))
+            })
         });
         Ok(made.await?)
     }

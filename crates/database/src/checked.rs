@@ -1,0 +1,79 @@
+//! Whether a file goes on from where its clients last saw it: looked at once, before its first answer (OPR-33).
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ferry_sqlite::{NativeSql, Result, Writer};
+use ferry_types::{DatabaseId, RunId};
+
+/// Who knows of files what they do not say themselves.
+pub trait FileCheck: Send + Sync + 'static {
+    /// The run of the hub, which each file notes in its first commit.
+    fn run(&self) -> RunId;
+
+    /// Whether the file of this database, which `sql` shows, may be used as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn fits(&self, id: DatabaseId, sql: &NativeSql<'_>) -> Result<bool>;
+
+    /// Changes a file that may not, so that its clients notice. Nobody has it open. Called on a thread that may wait.
+    ///
+    /// # Errors
+    /// When it cannot be changed: then it is as it was.
+    fn mend(&self, id: DatabaseId, main: &Path) -> Result<()>;
+}
+
+/// Set when the hub begins to serve.
+pub(crate) type CheckOnce = Arc<OnceLock<Arc<dyn FileCheck>>>;
+
+/// The file of one database, which is looked at once while the database is held.
+pub(crate) struct CheckedFile {
+    id: DatabaseId,
+    check: CheckOnce,
+    is_done: AtomicBool,
+}
+
+impl CheckedFile {
+    pub(crate) fn new(id: DatabaseId, check: &CheckOnce) -> Self {
+        Self { id, check: Arc::clone(check), is_done: AtomicBool::new(false) }
+    }
+
+    /// The run of the hub.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        self.check.get().map(|check| check.run())
+    }
+
+    /// Whether it was looked at, or nobody asks for that.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::Acquire) || self.check.get().is_none()
+    }
+
+    /// Looks at it. False: it must be mended first.
+    pub(crate) fn look(&self, sql: &NativeSql<'_>) -> Result<bool> {
+        if let Some(check) = self.check.get()
+            && !check.fits(self.id, sql)?
+        {
+            return Ok(false);
+        }
+        self.is_done.store(true, Ordering::Release);
+        Ok(true)
+    }
+
+    /// The writer of the file `main`, which has just been opened: looks at it, and mends it if need be.
+    pub(crate) fn opened(&self, mut writer: Writer, main: &Path) -> Result<Writer> {
+        let Some(check) = self.check.get() else { return Ok(writer) };
+        if !self.is_done() && !self.look(&NativeSql(writer.connection()))? {
+            writer.close()?;
+            check.mend(self.id, main)?;
+            self.is_done.store(true, Ordering::Release);
+            writer = Writer::open(main)?;
+        }
+        Ok(writer.of_run(Some(check.run())))
+    }
+}

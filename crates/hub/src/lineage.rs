@@ -1,0 +1,265 @@
+//! The run of this hub: named in `control.db` and beside it, noted in each file, and compared with what files say when they
+//! are opened (operate specification, 3.3). A file that does not go on from what its clients have seen gets a break.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ferry_backup::{NewIdentity, RestoreStamp, stamp_database};
+use ferry_control::{Control, DatabaseBreak, KnownLineage};
+use ferry_core::lineage::{
+    FileLineage, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
+    file::{note_break, note_run},
+};
+use ferry_database::FileCheck;
+use ferry_sqlite::{NativeSql, connection, fault};
+use ferry_types::{Clock, DatabaseId, DatabaseKind, Error, Result, RunId, Seq};
+use tokio::runtime::Handle;
+
+use crate::{
+    config::ConfigError,
+    data_dir::lineage::{FoundLineage, make_lineage, write_lineage},
+    database::Databases,
+};
+
+/// The run of this hub, and what it knows of the files of databases.
+pub struct Lineage {
+    run: RunId,
+    dir: PathBuf,
+    control: Arc<Control>,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    known: RwLock<KnownLineage>,
+    record: Mutex<LineageRecord>,
+    new_identity: Option<NewIdentity>,
+    /// Whether anything was found that clients had seen more of, in this run.
+    is_broken: AtomicBool,
+}
+
+impl Lineage {
+    /// Begins a run over what was found in `dir`, of which `verdict` says what it is. It is on disk, in `control.db` and beside
+    /// it, when this returns; a start that is cut short finds the same verdict again.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(crate) async fn begin(
+        (dir, found): (&Path, &FoundLineage),
+        verdict: LineageVerdict,
+        control: &Arc<Control>,
+        clock: &Arc<dyn Clock>,
+        new_identity: Option<NewIdentity>,
+    ) -> std::result::Result<Arc<Self>, ConfigError> {
+        let failed = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", dir.join("lineage").display()));
+        let run = RunId(random().map_err(|error| failed(&error))?);
+        let mut record = LineageRecord {
+            serial: found.next_serial(),
+            hub_id: control.hub_id().to_owned(),
+            run,
+            previous: found.rows.control.newest,
+            born_ns: make_lineage(dir).map_err(|error| failed(&error))?,
+            state: LineageState::Starting,
+            answer: verdict.to_do(),
+            control_seq: control.lineage.seq().await.map_err(|error| failed(&error))?.0,
+        };
+        let point = |name| fault::point(name).map_err(|error| failed(&error));
+        write_lineage(dir, &record).map_err(|error| failed(&error))?;
+        point("lineage.starting")?;
+        let known = control.lineage.begin(run, verdict).await.map_err(|error| failed(&error))?;
+        point("lineage.named")?;
+        let control_seq = control.lineage.seq().await.map_err(|error| failed(&error))?.0;
+        record = LineageRecord {
+            serial: record.serial + 1,
+            state: LineageState::Running,
+            answer: None,
+            control_seq,
+            ..record
+        };
+        write_lineage(dir, &record).map_err(|error| failed(&error))?;
+        tell(verdict);
+        Ok(Arc::new(Self {
+            run,
+            dir: dir.to_owned(),
+            control: Arc::clone(control),
+            clock: Arc::clone(clock),
+            runtime: Handle::current(),
+            known: RwLock::new(known),
+            record: Mutex::new(record),
+            new_identity,
+            is_broken: AtomicBool::new(verdict.to_do() == Some(LineageAnswer::Restored)),
+        }))
+    }
+
+    /// Notes that the run ends in order. Nothing is written to `control.db` afterwards.
+    pub(crate) async fn end(&self) {
+        let seq = match self.control.lineage.seq().await {
+            Ok(seq) => seq.0,
+            Err(error) => return tracing::warn!(%error, "that the hub stops cannot be written down"),
+        };
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        *record = LineageRecord {
+            serial: record.serial + 1,
+            state: LineageState::Stopped,
+            control_seq: seq,
+            ..record.clone()
+        };
+        if let Err(error) = write_lineage(&self.dir, &record) {
+            tracing::warn!(%error, "that the hub stops cannot be written down");
+        }
+    }
+
+    /// What `/readyz` tells; `None`: every file that was opened goes on from what clients have seen.
+    #[must_use]
+    pub fn health(&self) -> Option<&'static str> {
+        self.is_broken.load(Ordering::Relaxed).then_some("restored")
+    }
+
+    /// Tells the control plane how far each database is, in one commit, so that one which is put back by itself is noticed
+    /// (OPR-35).
+    pub(crate) async fn save_positions(&self, databases: &Databases) {
+        let unsaved = databases.all().into_iter().filter_map(|database| Some((database.unsaved()?, database)));
+        let unsaved: Vec<_> = unsaved.collect();
+        if unsaved.is_empty() {
+            return;
+        }
+        let rows = unsaved.iter().map(|(seq, database)| (database.id(), *seq)).collect();
+        if let Err(error) = self.control.lineage.save_positions(self.run, rows).await {
+            return tracing::warn!(%error, "the positions of databases could not be saved");
+        }
+        let mut known = self.known_mut();
+        for (seq, database) in unsaved {
+            known.note_position(database.id(), self.run, seq);
+            database.saved(seq);
+        }
+    }
+
+    /// What a backup is given that is put in the place of a database, or beside it. `above` is the highest number that is known
+    /// to have been given out.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub(crate) fn stamp(&self, above: Seq) -> Result<RestoreStamp> {
+        Ok(RestoreStamp {
+            epoch: format!("{:016x}", random()?),
+            now: self.clock.now(),
+            above,
+            break_number: self.break_number(),
+            run: Some(self.run),
+            new_identity: None,
+        })
+    }
+
+    /// Writes down that a backup was put in the place of a database, of which `found` is the newest commit and `known` was.
+    pub(crate) async fn replaced(&self, id: DatabaseId, (found, known): (Seq, Seq)) {
+        let reason = "a backup was put in its place";
+        let broken = DatabaseBreak { id, reason, known, found, applies: false };
+        self.is_broken.store(true, Ordering::Relaxed);
+        metrics::counter!("ferry_breaks_total").increment(1);
+        if let Err(error) = self.control.lineage.add_break(broken).await {
+            tracing::warn!(database = %id, %error, "the break of a database that was put back is not written down");
+        }
+    }
+
+    /// Notes in a copy of a database, in the transaction that makes it one, that it is of this run and lacks no break.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub(crate) fn adopt(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
+        note_run(sql, self.run)?;
+        note_break(sql, self.break_number())
+    }
+
+    /// Of a file that lacks none.
+    fn break_number(&self) -> i64 {
+        self.clock.now().0.max(self.known().newest_break())
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, KnownLineage> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, KnownLineage> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, id: DatabaseId, found: &FileLineage) -> FileVerdict {
+        let known = self.known();
+        found.judge(&known.of_file(id), |run| known.when(run))
+    }
+
+    /// The number of a break that the file of one database gets.
+    fn add_break(&self, id: DatabaseId, reason: &'static str, (found, known): (Seq, Seq)) -> Result<i64> {
+        let broken = DatabaseBreak { id, reason, known, found, applies: true };
+        let number = self.runtime.block_on(self.control.lineage.add_break(broken))?;
+        self.known_mut().note_break(id, number);
+        metrics::counter!("ferry_breaks_total").increment(1);
+        Ok(number)
+    }
+}
+
+impl FileCheck for Lineage {
+    fn run(&self) -> RunId {
+        self.run
+    }
+
+    fn fits(&self, id: DatabaseId, sql: &NativeSql<'_>) -> ferry_sqlite::Result<bool> {
+        // A file that is pushed may well be a copy of one that a hub has written.
+        if self.control.database(id).is_some_and(|entry| entry.kind == Some(DatabaseKind::Replica)) {
+            return Ok(true);
+        }
+        let found = FileLineage::read(sql)?;
+        Ok(found.is_none_or(|found| self.judge(id, &found) == FileVerdict::Fits))
+    }
+
+    fn mend(&self, id: DatabaseId, main: &Path) -> ferry_sqlite::Result<()> {
+        let found = FileLineage::read(&NativeSql(&connection::open_reader(main)?))?.unwrap_or_default();
+        let above = self.known().of_file(id).position.map_or(Seq(0), |(_, seq)| seq);
+        let (number, reason) = match self.judge(id, &found) {
+            FileVerdict::Fits => return Ok(()),
+            FileVerdict::LacksBreak(number) => (number, "the hub was put back to an older state"),
+            FileVerdict::Older(reason) => (self.add_break(id, reason, (found.seq, above))?, reason),
+        };
+        fault::point("break.noted")?;
+        let stamp = RestoreStamp { break_number: number, new_identity: self.new_identity, ..self.stamp(above)? };
+        let stamped = stamp_database(main, &stamp).map_err(|error| match error {
+            ferry_backup::Error::Sqlite(error) => error,
+            error => ferry_sqlite::Error::Damaged(error.to_string()),
+        })?;
+        fault::point("break.applied")?;
+        self.is_broken.store(true, Ordering::Relaxed);
+        tracing::warn!(
+            database = %id, reason, file_seq = found.seq.0, known_seq = above.0, seq = stamped.seq.0,
+            held_stores = stamped.held_stores,
+            "a database does not go on from what its clients have seen: they are told as they come"
+        );
+        Ok(())
+    }
+}
+
+/// Tells the operator what the start found.
+fn tell(verdict: LineageVerdict) {
+    match verdict {
+        LineageVerdict::Restored(sign) => {
+            metrics::counter!("ferry_breaks_total").increment(1);
+            tracing::warn!(
+                sign = sign.as_str(),
+                "the hub was put back to an older state: clients are told as they come, and event stores wait for \
+                 `ferry events resume` or `remint`"
+            );
+        }
+        LineageVerdict::Moved => tracing::info!("the hub goes on in another place"),
+        LineageVerdict::First | LineageVerdict::Same | LineageVerdict::Copied(_) => {}
+    }
+}
+
+fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gave no random bytes");
+        Error::internal()
+    })?;
+    Ok(u64::from_be_bytes(bytes))
+}
