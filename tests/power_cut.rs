@@ -27,7 +27,11 @@ fn each_cut(recorded: &Recorded, mut check: impl FnMut(u64, Hub)) {
     let disk = recorded.disk();
     for seed in 0..CUTS {
         let hub = recorded.after_cut(&disk, seed);
-        check(seed, hub.unwrap_or_else(|refused| panic!("cut {seed}: no start: {}", refused.output)));
+        let hub = hub.unwrap_or_else(|refused| panic!("cut {seed}: no start: {}", refused.output));
+        // What tells the hub where its data comes from is whole, and does not tell of a restore.
+        let log = hub.log();
+        assert!(!log.contains("lineage` is missing") && !log.contains("put back"), "cut {seed}: {log}");
+        check(seed, hub);
     }
 }
 

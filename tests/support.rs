@@ -150,12 +150,26 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Puts an older copy of a hub's folder in its place.
+/// Puts an older copy of a hub's folder, or of one database's, in its place. Nothing in the folder shows it, as when a volume
+/// is rolled back: the file `lineage`, which knows when it was made, is the one that it was.
 pub(crate) fn put_back(from: &Path, to: &Path) {
-    fs::remove_dir_all(to).unwrap();
+    empty_but_for(to, &["lineage"]);
     copy_folder(from, to);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(to, private).unwrap();
+}
+
+/// Removes what is in a folder, but for the files of these names.
+pub(crate) fn empty_but_for(folder: &Path, kept: &[&str]) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_kept = kept.iter().any(|name| path.ends_with(name));
+        match (is_kept, path.is_dir()) {
+            (true, _) => {}
+            (false, true) => fs::remove_dir_all(path).unwrap(),
+            (false, false) => fs::remove_file(path).unwrap(),
+        }
+    }
 }
 
 /// A small file system in memory, unmounted when dropped.

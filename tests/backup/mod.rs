@@ -4,6 +4,7 @@ mod buckets;
 mod damage;
 mod encrypted;
 mod interrupted;
+mod lineage;
 mod restored_database;
 mod restored_hub;
 mod snapshots;

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use ferry_testkit::{Hub, command::Ferry, sample::Shape};
 
 use super::sync::{ada, run, second_machine};
-use crate::support::options;
+use crate::support::{options, put_back as put_folder_back};
 
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
@@ -38,7 +38,8 @@ impl Backed {
     fn put_back(self) -> Self {
         let (data, backup) = (self.hub.data_dir(), self.backup.clone());
         let hub = self.hub.restart_with(|options| {
-            copy(&backup, &data);
+            // Nothing in the folder shows it: clients do.
+            put_folder_back(&backup, &data);
             options
         });
         Self { hub, ..self }

@@ -22,16 +22,11 @@ use super::{
     api::{append, body, call, events, get, refused},
     token,
 };
-use crate::support::{control_db, copy_folder};
+use crate::support::{self, control_db, copy_folder};
 
-/// Puts the whole data directory of a stopped hub back to what `backup` holds.
+/// Puts the whole data directory of a stopped hub back to what `backup` holds, as when its volume is rolled back.
 fn put_back(stores: &Stores, backup: &Path) {
-    let data = stores.place.hub.data_dir();
-    for entry in fs::read_dir(&data).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
-    }
-    copy_folder(backup, &data);
+    support::put_back(backup, &stores.place.hub.data_dir());
 }
 
 /// A hub whose data directory was put back: its store has 5 events, and clients hold 10. And the store's identity.
@@ -177,6 +172,8 @@ fn a_file_older_by_less_than_the_hub_remembers_is_noticed_by_its_clients() {
     stores.place.hub.kill();
     let sql = "UPDATE watermarks SET head = 5 WHERE model = 'events' AND store = 'app'";
     // As it stands until it is saved again, within 5 s.
+    assert_eq!(control_db(&stores.place.hub).execute(sql, []).unwrap(), 1);
+    let sql = "DELETE FROM watermarks WHERE model = 'database'";
     assert_eq!(control_db(&stores.place.hub).execute(sql, []).unwrap(), 1);
     fs::remove_dir_all(&database).unwrap();
     copy_folder(folder.path(), &database);

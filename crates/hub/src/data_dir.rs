@@ -81,6 +81,23 @@ pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
     Ok(DataDirLock { path, dir: held, dir_is_locked, file, control_db: None })
 }
 
+/// Where an empty data directory is filled from, while it is restored.
+pub(crate) const FILLING: &str = ".restoring";
+
+/// Whether a data directory that is held holds nothing of anybody's: the lock, and what its file system keeps.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn is_empty(dir: &Path) -> io::Result<bool> {
+    for entry in dir.read_dir()? {
+        let name = entry?.file_name();
+        if !["lock", FILLING].iter().chain(place::OF_FILE_SYSTEMS).any(|known| name == *known) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Looks at a data directory that a hub may have open, and changes nothing: whether it may be a hub's, and others are kept out.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    backup::{Backups, follow_schedule},
+    backup::{Backups, follow_schedule, restore_if_empty},
     clock,
     config::{Config, ConfigError, Isolation},
     data_dir::{self, DataDirLock, DataDirLost},
@@ -81,6 +81,7 @@ impl Server {
         }
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let mut lock = data_dir::open(&config.process.data_dir)?;
+        fill_if_empty(&config, &clock).await?;
         let descriptors = share_descriptors(&mut config);
         let limits = FileLimits::of(
             config.process.max_open_databases,
@@ -237,6 +238,13 @@ impl Server {
         }
         self.hub.control.stop().await;
     }
+}
+
+/// Restores the newest backup into an empty data directory, if the settings say so.
+async fn fill_if_empty(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), ConfigError> {
+    let (dir, backup, clock) = (config.process.data_dir.clone(), config.backup.clone(), Arc::clone(clock));
+    let filled = tokio::task::spawn_blocking(move || restore_if_empty(&dir, &backup, &*clock)).await;
+    filled.unwrap_or_else(|error| Err(ConfigError(format!("backup.restore_if_empty: {error}"))))
 }
 
 /// Closes databases that were not used for a while, and gives their memory back.

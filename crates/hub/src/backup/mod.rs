@@ -8,12 +8,14 @@ mod hub_snapshot;
 mod jobs;
 mod prune;
 mod restore_database;
+mod restore_if_empty;
 mod schedule;
 mod service;
 mod verify;
 
 pub(crate) use jobs::JobInfo;
 pub(crate) use restore_database::{RestorePlace, WantedRestore};
+pub(crate) use restore_if_empty::restore_if_empty;
 pub(crate) use schedule::follow_schedule;
 pub(crate) use service::{BackupSummary, Backups, TargetStatus};
 pub(crate) use verify::WantedVerify;

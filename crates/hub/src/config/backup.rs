@@ -53,6 +53,11 @@ pub(super) const KEYS: &[Key] = &[
         "COUNTS",
         "Which are kept, by UTC [default: last=3,hourly=24,daily=7,weekly=4,monthly=6]",
     ),
+    key(
+        "backup.restore_if_empty",
+        "BOOL",
+        "Begin from the newest backup where the data directory is empty; without any backup begin anew, and with none that can be read not at all [default: false]",
+    ),
 ];
 
 const DAY_MINUTES: i64 = 24 * 60;
@@ -72,6 +77,8 @@ pub struct BackupConfig {
     pub verify_every: Option<Duration>,
     /// Which are kept.
     pub keep: Retention,
+    /// Whether an empty data directory is filled from the newest.
+    pub restore_if_empty: bool,
     /// The settings of the whole hub as a configuration file, without secrets: what a backup holds of them.
     pub settings: String,
 }
@@ -91,8 +98,16 @@ impl BackupConfig {
         let access = access(values)?;
         let target =
             |text: &str| access.check(text).map(|()| text.to_owned()).map_err(|error| error.to_string());
+        let targets: Vec<String> = values.list("backup.target", target)?;
+        let restore_if_empty = values.truth("backup.restore_if_empty", false)?;
+        if restore_if_empty && targets.is_empty() {
+            return Err(ConfigError(
+                "backup.restore_if_empty is on and backup.target is not set: name where the backups lie".to_owned(),
+            ));
+        }
         Ok(Self {
-            targets: values.list("backup.target", target)?,
+            targets,
+            restore_if_empty,
             access,
             every: time(values, "backup.every", 6 * 3600)?,
             at: values.read("backup.at", minute_of_day)?,

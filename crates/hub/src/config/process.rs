@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "on_copied",
         "ask|moved|restored",
-        "What a data directory that was copied is, which nothing in it tells: the hub in another place, an older state whose clients are told, or a question that ends the start (docs/restoring.md) [default: ask, with --dev moved]",
+        "What a data directory that was copied is, which nothing in it tells: the hub in another place, an older state whose clients are told, or a question that ends the start (docs/backup.md) [default: ask, with --dev moved]",
     ),
     key("idle_close_seconds", "N", "Close a database's files after this long without use [default: 60]"),
     key(

@@ -152,6 +152,10 @@ impl FoundLineage {
         answer: Option<LineageAnswer>,
     ) -> Result<LineageVerdict, ConfigError> {
         let verdict = answer.map_or(self.verdict, |answer| self.verdict.answered(answer));
+        if let (LineageVerdict::Copied(sign), true) = (self.verdict, verdict != self.verdict) {
+            let (sign, is) = (sign.as_str(), verdict.as_str());
+            tracing::warn!(sign, is, "the data directory was copied; the setting on_copied says what it is");
+        }
         let LineageVerdict::Copied(sign) = verdict else { return Ok(verdict) };
         let place = shell_word(dir);
         Err(ConfigError(format!(

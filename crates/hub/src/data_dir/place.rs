@@ -18,7 +18,9 @@ const SYSTEM: &[&str] =
 /// The directories of homes.
 const HOMES: &[&str] = &["/home", "/Users"];
 /// What a hub keeps in its data directory: by one of these it is known.
-const OURS: &[&str] = &["control.db", "keyring.json"];
+const OURS: &[&str] = &["control.db", "keyring.json", super::FILLING];
+/// What file systems keep in the folder where they are mounted.
+pub(super) const OF_FILE_SYSTEMS: &[&str] = &["lost+found"];
 /// In the mode of a directory where everybody may write, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
@@ -40,7 +42,7 @@ pub(super) fn check(dir: &Path) -> Result<(), ConfigError> {
     }
     let is_private = metadata.permissions().mode() & 0o077 == 0;
     let has_data = OURS.iter().any(|name| real.join(name).symlink_metadata().is_ok());
-    let is_ours = has_data || fs::read_dir(&real).map_err(failed)?.next().is_none();
+    let is_ours = has_data || holds_nothing(&real).map_err(failed)?;
     if is_private && is_ours {
         return Ok(());
     }
@@ -56,6 +58,17 @@ pub(super) fn check(dir: &Path) -> Result<(), ConfigError> {
         dir.display(),
         shell_word(&real.join("ferry"))
     )))
+}
+
+/// Whether nobody keeps anything in it.
+fn holds_nothing(dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if !OF_FILE_SYSTEMS.iter().any(|known| name == *known) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What the directory is for everybody, if it is.

@@ -107,6 +107,8 @@ impl Recorded {
     pub fn after_cut(&self, disk: &Disk, seed: u64) -> Result<Hub, Refused> {
         let folder = self.home.path().join(format!("cut-{seed}")).join("data");
         disk.write_after_cut(&folder, seed);
-        self.options.clone().without_faults().data_dir(folder).try_start()
+        // Its files are made anew, by which a copy is known; of a disk that lost power they are not.
+        let options = self.options.clone().without_faults().arg("--on-copied=moved");
+        options.data_dir(folder).try_start()
     }
 }
