@@ -102,8 +102,11 @@ fn shown(data: &Path, kind: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-fn readyz(hub: &Hub) -> Value {
-    http::get(hub.address(), "/readyz").unwrap().json()
+/// What `/readyz` says of the data's origin.
+fn lineage_check(hub: &Hub) -> Value {
+    let ready = http::get(hub.address(), "/readyz").unwrap();
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")), "{}", ready.text());
+    ready.json()["checks"]["lineage"].clone()
 }
 
 fn metric(hub: &Hub, name: &str) -> f64 {
@@ -122,7 +125,7 @@ fn actions(hub: &Hub, action: &str) -> Vec<String> {
 fn assert_nothing_told(backed: &Backed, known: &Known) {
     assert_eq!(known.told(backed), [false; 3]);
     let hub = &backed.records.place.hub;
-    assert_eq!(readyz(hub), json!({"status": "ready"}));
+    assert_eq!(lineage_check(hub), Value::Null);
     assert_eq!(metric(hub, "ferry_breaks_total"), 0.0);
     assert!(!hub.log().contains("put back"), "{}", hub.log());
 }
@@ -131,7 +134,7 @@ fn assert_nothing_told(backed: &Backed, known: &Known) {
 fn assert_told(backed: &Backed, known: &Known) {
     assert_eq!(known.told(backed), [true; 3]);
     let hub = &backed.records.place.hub;
-    assert_eq!(readyz(hub)["checks"]["lineage"], "restored");
+    assert_eq!(lineage_check(hub), "restored");
     assert_eq!(metric(hub, "ferry_breaks_total"), 1.0);
     assert_eq!(backed.records.place.user.seq(&backed.records.place.database) / 1_000_000, 1);
 }
@@ -152,8 +155,7 @@ fn upgrades_restarts_kills_and_renames_are_no_restore() {
     let mut backed = Backed::new();
     backed.write(0);
     let known = Known::of(&backed);
-    let (data, database) =
-        (backed.records.place.hub.data_dir(), backed.records.place.database.clone());
+    let (data, database) = (backed.records.place.hub.data_dir(), backed.records.place.database.clone());
     backed.records.place.hub.stop();
     of_the_version_before(&data, &database);
     backed = backed.restarted_with(|options| options);
@@ -167,7 +169,6 @@ fn upgrades_restarts_kills_and_renames_are_no_restore() {
         backed.records.place.hub.stop();
     }
     let renamed = beside(&backed, "renamed");
-    backed.records.place.hub.stop();
     fs::rename(&data, &renamed).unwrap();
     assert_eq!(shown(&renamed, "state"), ["stopped"]);
     backed = over(backed, &renamed, &[]);
@@ -190,11 +191,8 @@ fn a_copy_asks_what_it_is() {
     for taken_running in [false, true] {
         let mut backed = Backed::new();
         backed.write(0);
-        let (data, copied, again) = (
-            backed.records.place.hub.data_dir(),
-            beside(&backed, "copied"),
-            beside(&backed, "again"),
-        );
+        let (data, copied, again) =
+            (backed.records.place.hub.data_dir(), beside(&backed, "copied"), beside(&backed, "again"));
         if !taken_running {
             backed.records.place.hub.stop();
         }
@@ -217,7 +215,7 @@ fn a_copy_asks_what_it_is() {
         assert_eq!(shown(&copied, "break").len(), 1);
         assert_eq!(actions(&backed.records.place.hub, "lineage.restored"), ["hub"]);
         backed = backed.restarted_with(|options| options);
-        assert_eq!(readyz(&backed.records.place.hub), json!({"status": "ready"}));
+        assert_eq!(lineage_check(&backed.records.place.hub), Value::Null);
         assert_eq!(known.told(&backed), [true; 3]);
         assert_eq!(backed.records.place.user.seq(&backed.records.place.database) / 1_000_000, 1, "once");
         // The same, as the setting says for every start.
@@ -261,7 +259,8 @@ fn a_hub_that_was_moved_goes_on_unnoticed() {
     let backed = over(backed, &again, &[]);
     let refused = ferry.fails(78, &[&moved[..], &[again.to_str().unwrap()]].concat());
     assert!(refused.contains("stop it first"), "{refused}");
-    let nowhere = ferry.fails(78, &[&moved[..], &[data.with_file_name("nowhere").to_str().unwrap()]].concat());
+    let nowhere =
+        ferry.fails(78, &[&moved[..], &[data.with_file_name("nowhere").to_str().unwrap()]].concat());
     assert!(nowhere.contains("control.db"), "{nowhere}");
     drop(backed);
 }
@@ -325,7 +324,7 @@ fn each_sign_of_an_older_state_is_noticed_and_told_once() {
             backed.records.push("maker", "", &json!([insert("tasks", "later", "x")]));
             backed.records.place.hub.stop();
             backed = backed.restarted_with(|options| options);
-            assert_eq!(readyz(&backed.records.place.hub), json!({"status": "ready"}), "{what}, {ends}");
+            assert_eq!(lineage_check(&backed.records.place.hub), Value::Null, "{what}, {ends}");
             let seq = backed.records.place.user.seq(&database);
             assert_eq!((seq / 1_000_000, seq % 1_000_000 < 20), (1, true), "{what}, {ends}: {seq}");
         }
@@ -474,10 +473,14 @@ fn the_operator_may_say_that_a_volume_was_rolled_back() {
     lineage("restored", &data);
     backed = backed.restarted_with(|options| options);
     assert_told(&backed, &known);
-    let told: Value = serde_json::from_str(
-        &Ferry::new(FERRY, "http://127.0.0.1:1")
-            .ok(&["admin", "lineage", "show", "--json", "--data-dir", data.to_str().unwrap()]),
-    )
+    let told: Value = serde_json::from_str(&Ferry::new(FERRY, "http://127.0.0.1:1").ok(&[
+        "admin",
+        "lineage",
+        "show",
+        "--json",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]))
     .unwrap();
     let broken = &told["breaks"][0];
     assert_eq!((&broken["scope"], &told["verdict"]), (&json!("hub"), &json!("same")), "{told}");

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod damage;
+mod empty_folder;
 mod encrypted;
 mod interrupted;
 mod lineage;

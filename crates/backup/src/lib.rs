@@ -41,7 +41,9 @@ pub use prune::{PruneReport, prune};
 pub use repository::{ListedSnapshot, Repository, TargetIdentity};
 pub use restore::{restore_checked, restore_file};
 pub use restore_hub::{HubRestore, RestoreReport, RestoredCredentials, restore_hub};
-pub use stamp::{NewIdentity, RestoreStamp, StampedDatabase, newest_commit, stamp_copy, stamp_database};
+pub use stamp::{
+    NewIdentity, RestoreStamp, StampedDatabase, lineage_of, newest_commit, stamp_copy, stamp_database,
+};
 pub use target::{BackupTarget, ObjectInfo, TargetLock};
 pub use verdict::SnapshotVerdict;
 pub use verify::{VerifiedDatabase, VerifyMode, verify};

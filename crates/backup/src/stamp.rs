@@ -5,7 +5,10 @@ use std::path::Path;
 
 use ferry_core::{
     events::{StoreRow, StoreState, first_layout, identity, identity::IdentityChange, store},
-    lineage::file::{note_break, note_run},
+    lineage::{
+        FileLineage,
+        file::{note_break, note_run},
+    },
     ops::{epoch, meta, schema},
     records::{RecordMaintenance as _, maintenance::begin_epoch, sqlite::SqliteRecords},
 };
@@ -121,6 +124,14 @@ pub fn stamp_copy(
 /// When it cannot be read.
 pub fn newest_commit(path: &Path) -> Result<Seq> {
     Ok(seq_of(&NativeSql(&connection::open_reader(path)?))?)
+}
+
+/// What a file that the hub writes says of where it comes from.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn lineage_of(path: &Path) -> Result<FileLineage> {
+    Ok(FileLineage::read(&NativeSql(&connection::open_reader(path)?))?.unwrap_or_default())
 }
 
 /// Runs `work` in one transaction, if the file has anything of the hub's.

@@ -464,7 +464,11 @@ impl<M: Models> WriterFile for MainFile<M> {
 
     fn first_group(&self) -> ferry_sqlite::Result<Option<FirstGroup>> {
         let path = main_of(&self.dir);
-        if path.exists() { Ok(None) } else { self.shared.blanks.template(&self.first, (path, self.checked.run())) }
+        if path.exists() {
+            Ok(None)
+        } else {
+            self.shared.blanks.template(&self.first, (path, self.checked.run()))
+        }
     }
 }
 

@@ -56,7 +56,13 @@ impl<M: Models> Databases<M> {
         let held = Held { databases: HashMap::new(), stopping: false };
         let swept = AtomicU64::new(files.tick());
         let captures = Arc::new(Captures::new(capture, Arc::clone(&clock)));
-        let shared = Arc::new(Shared { files, inline, blanks: Blanks::default(), captures, check: CheckOnce::default() });
+        let shared = Arc::new(Shared {
+            files,
+            inline,
+            blanks: Blanks::default(),
+            captures,
+            check: CheckOnce::default(),
+        });
         Self { data_dir: data_dir.to_owned(), clock, shared, held: Mutex::new(held), swept }
     }
 

@@ -73,7 +73,8 @@ pub(crate) async fn readyz(
     }
     if control == "ok" && disk == "ok" {
         let is_plain = checks.as_object().is_none_or(serde_json::Map::is_empty);
-        let ready = if is_plain { json!({"status": "ready"}) } else { json!({"status": "ready", "checks": checks}) };
+        let ready =
+            if is_plain { json!({"status": "ready"}) } else { json!({"status": "ready", "checks": checks}) };
         return Json(ready).into_response();
     }
     checks["control_db"] = control.into();

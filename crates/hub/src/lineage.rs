@@ -9,14 +9,14 @@ use std::{
     },
 };
 
-use ferry_backup::{NewIdentity, RestoreStamp, stamp_database};
+use ferry_backup::{NewIdentity, RestoreStamp, lineage_of, stamp_database};
 use ferry_control::{Control, DatabaseBreak, KnownLineage};
 use ferry_core::lineage::{
     FileLineage, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
     file::{note_break, note_run},
 };
 use ferry_database::FileCheck;
-use ferry_sqlite::{NativeSql, connection, fault};
+use ferry_sqlite::{NativeSql, fault};
 use ferry_types::{Clock, DatabaseId, DatabaseKind, Error, Result, RunId, Seq};
 use tokio::runtime::Handle;
 
@@ -53,7 +53,9 @@ impl Lineage {
         clock: &Arc<dyn Clock>,
         new_identity: Option<NewIdentity>,
     ) -> std::result::Result<Arc<Self>, ConfigError> {
-        let failed = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", dir.join("lineage").display()));
+        let failed = |error: &dyn std::fmt::Display| {
+            ConfigError(format!("{}: {error}", dir.join("lineage").display()))
+        };
         let run = RunId(random().map_err(|error| failed(&error))?);
         let mut record = LineageRecord {
             serial: found.next_serial(),
@@ -120,7 +122,8 @@ impl Lineage {
     /// Tells the control plane how far each database is, in one commit, so that one which is put back by itself is noticed
     /// (OPR-35).
     pub(crate) async fn save_positions(&self, databases: &Databases) {
-        let unsaved = databases.all().into_iter().filter_map(|database| Some((database.unsaved()?, database)));
+        let unsaved =
+            databases.all().into_iter().filter_map(|database| Some((database.unsaved()?, database)));
         let unsaved: Vec<_> = unsaved.collect();
         if unsaved.is_empty() {
             return;
@@ -215,7 +218,7 @@ impl FileCheck for Lineage {
     }
 
     fn mend(&self, id: DatabaseId, main: &Path) -> ferry_sqlite::Result<()> {
-        let found = FileLineage::read(&NativeSql(&connection::open_reader(main)?))?.unwrap_or_default();
+        let found = lineage_of(main).map_err(storage)?;
         let above = self.known().of_file(id).position.map_or(Seq(0), |(_, seq)| seq);
         let (number, reason) = match self.judge(id, &found) {
             FileVerdict::Fits => return Ok(()),
@@ -223,11 +226,14 @@ impl FileCheck for Lineage {
             FileVerdict::Older(reason) => (self.add_break(id, reason, (found.seq, above))?, reason),
         };
         fault::point("break.noted")?;
-        let stamp = RestoreStamp { break_number: number, new_identity: self.new_identity, ..self.stamp(above)? };
-        let stamped = stamp_database(main, &stamp).map_err(|error| match error {
-            ferry_backup::Error::Sqlite(error) => error,
-            error => ferry_sqlite::Error::Damaged(error.to_string()),
-        })?;
+        // Versions of pages are named anew from here on (PAG-48): those that were lost are none of them.
+        match std::fs::remove_dir_all(main.with_file_name("pages")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let stamp =
+            RestoreStamp { break_number: number, new_identity: self.new_identity, ..self.stamp(above)? };
+        let stamped = stamp_database(main, &stamp).map_err(storage)?;
         fault::point("break.applied")?;
         self.is_broken.store(true, Ordering::Relaxed);
         tracing::warn!(
@@ -236,6 +242,13 @@ impl FileCheck for Lineage {
             "a database does not go on from what its clients have seen: they are told as they come"
         );
         Ok(())
+    }
+}
+
+fn storage(error: ferry_backup::Error) -> ferry_sqlite::Error {
+    match error {
+        ferry_backup::Error::Sqlite(error) => error,
+        error => ferry_sqlite::Error::Damaged(error.to_string()),
     }
 }
 

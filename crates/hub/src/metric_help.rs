@@ -32,7 +32,11 @@ const HELP: &[Metric] = &[
         "1 while backups reach a target in time, else 0, by the target's place in the setting.",
     ),
     (Counter, "ferry_bodies_refused_total", "Request bodies that were given up, by the limit."),
-    (Counter, "ferry_breaks_total", "Times that the hub, or a database by itself, was found to be put back to an older state."),
+    (
+        Counter,
+        "ferry_breaks_total",
+        "Times that the hub, or a database by itself, was found to be put back to an older state.",
+    ),
     (Gauge, "ferry_build_info", "1; the label names the version of the program."),
     (Counter, "ferry_commits_total", "Writes that were committed to databases."),
     (Gauge, "ferry_connections", "Open sockets and streams of clients, by model."),

@@ -104,7 +104,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("main.db");
         for requests in [vec![(1, false)], vec![(1, false), (2, false)]] {
-            assert!(template().run_group((&path, None), &mut requests.clone(), apply).iter().all(Result::is_err));
+            assert!(
+                template().run_group((&path, None), &mut requests.clone(), apply).iter().all(Result::is_err)
+            );
             assert!(!path.exists());
         }
     }
@@ -114,10 +116,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("main.db");
         let mut template = template();
-        let answers = template.run_group((&path, None), &mut [()], |(), transaction: &mut Transaction<'_, ()>| {
-            let big = "CREATE TABLE big AS SELECT zeroblob(2000000) AS x";
-            Ok(transaction.connection().execute_batch(big)?)
-        });
+        let answers =
+            template.run_group((&path, None), &mut [()], |(), transaction: &mut Transaction<'_, ()>| {
+                let big = "CREATE TABLE big AS SELECT zeroblob(2000000) AS x";
+                Ok(transaction.connection().execute_batch(big)?)
+            });
         assert!(answers[0].is_ok() && !template.is_fit());
     }
 }

@@ -42,7 +42,8 @@ mod tests {
         let run = RunId(0x00ab_cdef_0123_4567);
         assert_eq!(run.to_string(), "00abcdef01234567");
         assert_eq!(run.to_string().parse(), Ok(run));
-        for bad in ["", "0", "00ABCDEF01234567", "00abcdef012345678", "+0abcdef01234567", "00abcdef0123456g"] {
+        for bad in ["", "0", "00ABCDEF01234567", "00abcdef012345678", "+0abcdef01234567", "00abcdef0123456g"]
+        {
             assert!(bad.parse::<RunId>().is_err(), "{bad}");
         }
     }

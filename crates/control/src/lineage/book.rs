@@ -67,7 +67,8 @@ impl KnownLineage {
         while let Some(row) = rows.next()? {
             known.runs.insert(parsed(row, 0)?, number(row.get(1)?));
         }
-        let mut breaks = connection.prepare("SELECT scope, max(n) FROM breaks WHERE applies GROUP BY scope")?;
+        let mut breaks =
+            connection.prepare("SELECT scope, max(n) FROM breaks WHERE applies GROUP BY scope")?;
         let mut rows = breaks.query([])?;
         while let Some(row) = rows.next()? {
             match row.get_ref(0)?.as_str() {

@@ -72,7 +72,8 @@ fn rows(connection: &Connection) -> ferry_sqlite::Result<LineageRows> {
         found.began = Some(UnixMillis(row.get(1)?));
         begun_with = row.get(2)?;
     }
-    let mut breaks = connection.prepare("SELECT n, at, scope, reason, known_seq, since FROM breaks ORDER BY n")?;
+    let mut breaks =
+        connection.prepare("SELECT n, at, scope, reason, known_seq, since FROM breaks ORDER BY n")?;
     let rows = breaks.query_map([], |row| {
         Ok(BreakRow {
             number: row.get(0)?,

@@ -2,10 +2,12 @@
 //! put back to an older state by hand shows it by signs that its files bear: `file` is a database's, `record` what lies
 //! beside all of them, `verdict` what follows. Whoever reads and writes the files is the caller.
 
+pub mod answer;
 pub mod file;
 pub mod record;
 pub mod verdict;
 
+pub use answer::LineageAnswer;
 pub use file::{FileLineage, FileVerdict, KnownFile};
 pub use record::{LineageRecord, LineageState};
-pub use verdict::{ControlLineage, LineageAnswer, LineageVerdict, Sign};
+pub use verdict::{ControlLineage, LineageVerdict, Sign};

@@ -4,7 +4,7 @@
 use ferry_types::RunId;
 use serde::{Deserialize, Serialize};
 
-use super::verdict::LineageAnswer;
+use super::answer::LineageAnswer;
 
 /// Bytes of a record.
 pub const RECORD_BYTES: usize = 512;

@@ -1,9 +1,11 @@
 //! What the signs of a data directory come to (OPR-31).
 
 use ferry_types::RunId;
-use serde::{Deserialize, Serialize};
 
-use super::record::{LineageRecord, LineageState};
+use super::{
+    answer::LineageAnswer,
+    record::{LineageRecord, LineageState},
+};
 
 /// What `control.db` tells of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,16 +18,6 @@ pub struct ControlLineage {
     pub seq: u64,
     /// Whether a restore left a break, which no run has begun with.
     pub has_break_left: bool,
-}
-
-/// What is to be done about what was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LineageAnswer {
-    /// It is the same hub in another place: nothing was written elsewhere since.
-    Moved,
-    /// It is an older state: clients may have seen more.
-    Restored,
 }
 
 /// What shows it.
@@ -166,12 +158,7 @@ mod tests {
     const HUB: &str = "hub";
 
     fn control(newest: Option<u64>) -> ControlLineage {
-        ControlLineage {
-            hub_id: Some(HUB.into()),
-            newest: newest.map(RunId),
-            seq: 10,
-            has_break_left: false,
-        }
+        ControlLineage { hub_id: Some(HUB.into()), newest: newest.map(RunId), seq: 10, has_break_left: false }
     }
 
     fn record(run: u64, state: LineageState) -> LineageRecord {
@@ -187,6 +174,9 @@ mod tests {
         }
     }
 
+    /// What is done; the newest run of `control.db`, the record, when its file was made; what they come to.
+    type SignCase<'a> = (&'a str, Option<u64>, Option<LineageRecord>, Option<i64>, LineageVerdict);
+
     // Verifies: OPR-31, OPR-32
     #[test]
     fn each_sign_has_its_verdict() {
@@ -197,7 +187,7 @@ mod tests {
         let behind = LineageRecord { control_seq: 11, ..record(2, Stopped) };
         let no_birth = LineageRecord { born_ns: None, ..record(2, Running) };
         let other_hub = LineageRecord { hub_id: "other".into(), ..record(2, Running) };
-        let cases: &[(&str, Option<u64>, Option<LineageRecord>, Option<i64>, Verdict)] = &[
+        let cases: &[SignCase] = &[
             ("a new hub", None, None, None, Verdict::First),
             ("its first start was cut short", None, Some(record(1, Starting)), Some(5), Verdict::First),
             ("control.db of a new hub beside an old file", None, Some(other_hub), Some(5), Verdict::First),
@@ -210,24 +200,84 @@ mod tests {
             ),
             ("a restart", Some(2), Some(record(2, Stopped)), Some(5), Verdict::Same),
             ("after kill -9", Some(2), Some(record(2, Running)), Some(5), Verdict::Same),
-            ("a start cut short before control.db", Some(1), Some(record(2, Starting)), Some(5), Verdict::Same),
+            (
+                "a start cut short before control.db",
+                Some(1),
+                Some(record(2, Starting)),
+                Some(5),
+                Verdict::Same,
+            ),
             ("and behind it", Some(2), Some(record(2, Starting)), Some(5), Verdict::Same),
             ("no file", Some(2), None, None, Verdict::Copied(Sign::NoRecord)),
             ("a copy", Some(2), Some(record(2, Stopped)), Some(6), Verdict::Copied(Sign::Born)),
-            ("a copy of a running hub", Some(2), Some(record(2, Running)), Some(6), Verdict::Copied(Sign::Born)),
+            (
+                "a copy of a running hub",
+                Some(2),
+                Some(record(2, Running)),
+                Some(6),
+                Verdict::Copied(Sign::Born),
+            ),
             ("where no birth is told", Some(2), Some(record(2, Stopped)), None, Verdict::Same),
             ("where none was told", Some(2), Some(no_birth), Some(6), Verdict::Same),
-            ("an older control.db", Some(1), Some(record(2, Running)), Some(5), Verdict::Restored(Sign::OtherRun)),
+            (
+                "an older control.db",
+                Some(1),
+                Some(record(2, Running)),
+                Some(5),
+                Verdict::Restored(Sign::OtherRun),
+            ),
             ("the same", Some(1), Some(record(2, Stopped)), Some(5), Verdict::Restored(Sign::OtherRun)),
-            ("a much older one", Some(1), Some(record(3, Starting)), Some(5), Verdict::Restored(Sign::OtherRun)),
+            (
+                "a much older one",
+                Some(1),
+                Some(record(3, Starting)),
+                Some(5),
+                Verdict::Restored(Sign::OtherRun),
+            ),
             ("an older file", Some(3), Some(record(2, Stopped)), Some(5), Verdict::Restored(Sign::OtherRun)),
-            ("control.db of earlier in this run", Some(2), Some(behind.clone()), Some(5), Verdict::Restored(Sign::ControlBehind)),
-            ("the stronger one counts", Some(2), Some(behind), Some(6), Verdict::Restored(Sign::ControlBehind)),
+            (
+                "control.db of earlier in this run",
+                Some(2),
+                Some(behind.clone()),
+                Some(5),
+                Verdict::Restored(Sign::ControlBehind),
+            ),
+            (
+                "the stronger one counts",
+                Some(2),
+                Some(behind),
+                Some(6),
+                Verdict::Restored(Sign::ControlBehind),
+            ),
             ("told that it moved", Some(2), Some(answered(Answered, Moved)), Some(5), Verdict::Moved),
-            ("told, and copied again", Some(2), Some(answered(Answered, Moved)), Some(6), Verdict::Copied(Sign::Born)),
-            ("told that it was restored", Some(2), Some(answered(Answered, Restored)), Some(5), Verdict::Restored(Sign::Told)),
-            ("told, and copied", Some(2), Some(answered(Answered, Restored)), Some(6), Verdict::Restored(Sign::Told)),
-            ("cut short with this to do", Some(1), Some(answered(Starting, Restored)), Some(5), Verdict::Restored(Sign::Told)),
+            (
+                "told, and copied again",
+                Some(2),
+                Some(answered(Answered, Moved)),
+                Some(6),
+                Verdict::Copied(Sign::Born),
+            ),
+            (
+                "told that it was restored",
+                Some(2),
+                Some(answered(Answered, Restored)),
+                Some(5),
+                Verdict::Restored(Sign::Told),
+            ),
+            (
+                "told, and copied",
+                Some(2),
+                Some(answered(Answered, Restored)),
+                Some(6),
+                Verdict::Restored(Sign::Told),
+            ),
+            (
+                "cut short with this to do",
+                Some(1),
+                Some(answered(Starting, Restored)),
+                Some(5),
+                Verdict::Restored(Sign::Told),
+            ),
             ("which was done", Some(2), Some(answered(Starting, Restored)), Some(5), Verdict::Same),
             ("or that", Some(1), Some(answered(Starting, Moved)), Some(5), Verdict::Moved),
         ];

@@ -102,7 +102,8 @@ impl BackupConfig {
         let restore_if_empty = values.truth("backup.restore_if_empty", false)?;
         if restore_if_empty && targets.is_empty() {
             return Err(ConfigError(
-                "backup.restore_if_empty is on and backup.target is not set: name where the backups lie".to_owned(),
+                "backup.restore_if_empty is on and backup.target is not set: name where the backups lie"
+                    .to_owned(),
             ));
         }
         Ok(Self {

@@ -16,8 +16,10 @@ use crate::{failure::Failure, output};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lineage {
     /// Show run, state, what the next start finds, and all breaks; also while the hub runs
-    #[command(after_help = "Each break: its number, when it was found, of which database (or hub), what showed it, from when \
-        on writes may be lost, the newest number known.\n\nExample:\n  ferry admin lineage show --data-dir /var/lib/ferry")]
+    #[command(
+        after_help = "Each break: its number, when it was found, of which database (or hub), what showed it, from when \
+        on writes may be lost, the newest number known.\n\nExample:\n  ferry admin lineage show --data-dir /var/lib/ferry"
+    )]
     Show(Place),
     /// Say that a data directory which was copied is the hub itself: nothing was written anywhere else since
     #[command(after_help = "Example:\n  ferry admin lineage moved --data-dir /var/lib/ferry")]

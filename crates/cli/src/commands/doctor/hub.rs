@@ -51,7 +51,8 @@ fn lineage(config: &Config, findings: &mut Findings) {
     };
     let verdict = found.verdict;
     let sign = verdict.sign().map_or("", |sign| sign.as_str());
-    let restored = "clients are told at the next start, send again what they hold, and event stores wait for you";
+    let restored =
+        "clients are told at the next start, send again what they hold, and event stores wait for you";
     match (verdict, config.process.on_copied) {
         (LineageVerdict::First, _) => findings.add(Level::Ok, "lineage", "no run is named yet: the next start does it"),
         (LineageVerdict::Same, _) if found.birth_is_told() => {

@@ -64,11 +64,7 @@ async fn put_back(hub: &Arc<Hub>, id: DatabaseId, wanted: WantedBackup) -> Resul
     replace_file(hub, id, refusal, seq, move |dir| restore(dir, &wanted, lineage.as_deref())).await
 }
 
-fn restore(
-    dir: &Path,
-    wanted: &WantedBackup,
-    lineage: Option<&Lineage>,
-) -> ferry_sqlite::Result<Restored> {
+fn restore(dir: &Path, wanted: &WantedBackup, lineage: Option<&Lineage>) -> ferry_sqlite::Result<Restored> {
     let restoring = Restoring { name: &wanted.name, lose_writes: wanted.lose_writes };
     backups::restore(dir, &restoring, |sql, _| {
         // `seq` goes on rising, by which the age of records is told: they are told here.
