@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Backed, settings, token};
 use crate::{
-    records::Records,
+    records::{Records, insert},
     support::{Place, SmallDisk, options, refused},
 };
 
@@ -66,7 +66,7 @@ fn an_empty_volume_is_filled_from_the_newest_backup() {
     assert!(backed.records.place.user.seq(&backed.records.place.database) >= 1_000_000);
     backed.back_up();
     // It is empty no more: what is written now is there after the next start.
-    backed.write(3);
+    backed.records.push("maker", "", &json!([insert("tasks", "later", "x")]));
     let backed = backed.restarted_with(|options| options);
     assert_eq!(tasks(&backed), 3);
     assert!(!backed.records.place.hub.log().contains("restored from"), "once");

@@ -73,7 +73,7 @@ fn metrics(stores: &Stores) -> String {
     http::get(stores.address(), "/metrics").unwrap().text()
 }
 
-// Verifies: EVT-47, EVT-09, EVT-25
+// Verifies: EVT-47, EVT-09, EVT-25, OPR-36
 #[test]
 fn a_hub_that_was_put_back_whole_goes_on_until_its_log_would_reach_a_client() {
     let (stores, id) = put_back_to_5();
@@ -90,6 +90,7 @@ fn a_hub_that_was_put_back_whole_goes_on_until_its_log_would_reach_a_client() {
     assert_eq!((&devices[0]["call"], &devices[0]["aheadBy"]), (&json!("pull"), &json!(5)));
     assert!(devices[0]["device"].as_str().unwrap().ends_with(" at 127.0.0.1"), "{suspect}");
     assert_eq!((&devices[1]["device"], &devices[1]["aheadBy"]), (&json!("client-a"), &json!(7)));
+    assert!(metrics(&stores).contains("ferry_lineage_evidence_total{model=\"events\"} 2"));
     assert_eq!(admin(&stores, "GET", "", &[]).json()["stores"][0]["suspect"], *suspect);
     let clients = admin(&stores, "GET", "/app/clients", &[]).json();
     assert_eq!(clients["suspect"], *suspect);

@@ -55,7 +55,7 @@ fn an_older_file_begins_a_new_epoch() {
 }
 
 // Nothing in a data directory that was restored as a whole knows what was lost: the cursor proves it.
-// Verifies: OPS-32
+// Verifies: OPS-32, OPR-36
 #[test]
 fn a_whole_data_directory_is_found_out_by_the_cursor() {
     let mut ops = Ops::new();
@@ -80,6 +80,8 @@ fn a_whole_data_directory_is_found_out_by_the_cursor() {
     assert_eq!(ops.page("?after_seq=2&after_id=op-a-00007")["ops"], json!([]));
     let log = ops.place.hub.log();
     assert_eq!(log.matches("does not continue").count(), 1, "told once: {log}");
+    let metrics = ferry_testkit::http::get(ops.address(), "/metrics").unwrap().text();
+    assert!(metrics.contains("ferry_lineage_evidence_total{model=\"ops\"} 3"), "{metrics}");
 }
 
 // The op at the cursor was stored again, under its old number, behind another one than before: its id proves nothing.

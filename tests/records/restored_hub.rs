@@ -56,7 +56,7 @@ fn cursors_ahead(records: &Records) -> String {
 
 // The README's own backup, put back: the hub went on with its old epoch, devices kept a cursor of commits that it did not
 // have, and what it had lost was never sent again.
-// Verifies: REC-22, REC-44
+// Verifies: REC-22, REC-44, OPR-36
 #[test]
 fn devices_resync_with_a_restored_hub() {
     for another_writes_first in [false, true] {
@@ -115,6 +115,8 @@ fn devices_resync_with_a_restored_hub() {
         records.push("another", "", &json!([insert("tasks", "news", "x")]));
         assert_eq!(ids(&records.pull_all("old", "tasks", &cursor).0), ["news"], "once");
         assert_eq!(cursors_ahead(&records), "ferry_records_cursors_ahead_total 1");
+        let metrics = http::get(records.address(), "/metrics").unwrap().text();
+        assert!(metrics.contains("ferry_lineage_evidence_total{model=\"records\"} 1"), "{metrics}");
         let log = records.place.hub.log();
         assert!(log.contains("put back") && log.contains("ahead_ms"), "{log}");
     }

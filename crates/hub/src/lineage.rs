@@ -17,7 +17,7 @@ use ferry_core::lineage::{
 };
 use ferry_database::FileCheck;
 use ferry_sqlite::{NativeSql, fault};
-use ferry_types::{Clock, DatabaseId, DatabaseKind, Error, Result, RunId, Seq};
+use ferry_types::{Clock, DatabaseId, DatabaseKind, Error, Model, Result, RunId, Seq};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -250,6 +250,11 @@ fn storage(error: ferry_backup::Error) -> ferry_sqlite::Error {
         ferry_backup::Error::Sqlite(error) => error,
         error => ferry_sqlite::Error::Damaged(error.to_string()),
     }
+}
+
+/// Counts a client that holds what this hub has lost (OPR-36).
+pub(crate) fn count_evidence(model: Model) {
+    metrics::counter!("ferry_lineage_evidence_total", "model" => model.as_str()).increment(1);
 }
 
 /// Tells the operator what the start found.

@@ -56,6 +56,11 @@ const HELP: &[Metric] = &[
     (Counter, "ferry_group_commits_total", "Transactions in which writes were committed together."),
     (Counter, "ferry_http_requests_total", "Requests that were answered, by class of status."),
     (Counter, "ferry_jwks_fetches_total", "Fetches of key sets, by result."),
+    (
+        Counter,
+        "ferry_lineage_evidence_total",
+        "Clients that showed that they hold what this hub has lost, by model.",
+    ),
     (Counter, "ferry_login_attempts_total", "Logins, by result."),
     (Gauge, "ferry_open_connections", "Open connections, sockets included."),
     (Gauge, "ferry_password_queue", "Passwords that wait to be hashed."),

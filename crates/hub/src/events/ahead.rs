@@ -7,12 +7,15 @@ use ferry_core::events::{
     Ahead, OnCursorAhead,
     ahead::{Evidence, Noted, note},
 };
-use ferry_types::Result;
+use ferry_types::{Model, Result};
 use tokio::task::JoinHandle;
 
 use super::{Publication, hold, metric, push::Pusher, store::Store};
 
-use crate::database::{Database, Effect};
+use crate::{
+    database::{Database, Effect},
+    lineage::count_evidence,
+};
 use ferry_control::{ClientIp, Requester};
 
 /// How long an answer waits for what it says to be written down; a Ping waits behind it (EVT-30).
@@ -78,6 +81,9 @@ async fn write(
             Ok(noted)
         })
         .await?;
+    if matches!(committed.value, Noted::New(_) | Noted::Held(_)) {
+        count_evidence(Model::Events);
+    }
     match committed.value {
         Noted::Nothing | Noted::Known => {}
         Noted::New(head) => tracing::warn!(

@@ -6,14 +6,14 @@ use ferry_core::records::{
     RecordStore as _, UnixNanos,
     restore::{self, Loss},
 };
-use ferry_types::Result;
+use ferry_types::{Model, Result};
 
 use super::{
     entry::RecordsEntry,
     state::ChangedRecords,
     storage::{self, NativeRecords, Published},
 };
-use crate::{database::Database, hub::Hub};
+use crate::{database::Database, hub::Hub, lineage::count_evidence};
 
 /// Begins a new epoch for the owner's devices, unless that has been done since `loss` was found.
 ///
@@ -66,6 +66,7 @@ pub(super) fn begin(
 /// Tells the operator.
 pub(super) fn tell(database: &Database, owner: &str, client: Option<&str>, loss: Loss) {
     metrics::counter!("ferry_records_cursors_ahead_total").increment(1);
+    count_evidence(Model::Records);
     tracing::warn!(
         database = %database.id(), owner, device = client.unwrap_or("(unnamed)"),
         ahead_ms = loss.distance_ms(), given = %loss.given.text(), newest = %loss.newest.text(),

@@ -6,9 +6,10 @@ use ferry_core::ops::{
     epoch::{LogRefusal, prove_log},
     meta::LogMeta,
 };
-use ferry_types::OpSeq;
+use ferry_types::{Model, OpSeq};
 
 use super::Asked;
+use crate::lineage::count_evidence;
 
 /// Whether a cursor may be continued where there is no log yet; `log` is the one to come.
 pub(super) fn prove_without_log(
@@ -25,6 +26,7 @@ pub(super) fn note_loss(asked: &Asked<'_>, log: &LogMeta, refusal: LogRefusal) {
     if refusal != LogRefusal::Diverged {
         return;
     }
+    count_evidence(Model::Ops);
     let database = &asked.context.database;
     if !database.models().ops.told_of_loss.swap(true, Ordering::AcqRel) {
         tracing::warn!(
