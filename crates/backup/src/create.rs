@@ -8,12 +8,14 @@ use std::{
 
 use ferry_core::backup::{
     ChunkId, SnapshotId, index,
+    log::LogStart,
     manifest::{
         self, BackedUpDatabase, FileEntry, ImageShape, Manifest, PART_DATABASES, Scope, SnapshotDatabase,
     },
     map::{self, MapEntry, PART_ENTRIES},
 };
 use ferry_sqlite::fault;
+use ferry_types::Root;
 
 use crate::{
     DatabaseFileIdentity, Error, ImageReader, JobProgress, Repository, Result, TargetLock,
@@ -35,6 +37,8 @@ pub struct NewSnapshot {
     pub time_ms: i64,
     /// Of what.
     pub scope: Scope,
+    /// Where the log goes on; `None`: none is shipped.
+    pub log: Option<LogStart>,
     /// The program that makes it.
     pub hub_version: String,
     /// Where packs wait for the target.
@@ -82,6 +86,7 @@ impl<'a> SnapshotWriter<'a> {
         let mut manifest = Manifest::new(id, new.time_ms, new.scope);
         manifest.hub_id.clone_from(&repository.identity().hub_id);
         manifest.hub_version.clone_from(&new.hub_version);
+        manifest.log = new.log;
         let packs = Packs::new(id, &new.spool, repository.key.clone())?;
         Ok(Self {
             repository,
@@ -173,6 +178,11 @@ impl<'a> SnapshotWriter<'a> {
         self.manifest.bytes += entry.bytes();
         self.entries.push(entry);
         self.packs.ship(&*self.repository.target)
+    }
+
+    /// The databases so far, by which commit and which root each is known.
+    pub fn states(&self) -> impl Iterator<Item = (SnapshotDatabase, u64, Root)> {
+        self.entries.iter().map(|entry| (entry.id, entry.seq, entry.image().root))
     }
 
     /// Adds a file beside the databases.

@@ -39,6 +39,9 @@ pub enum Error {
     /// The target refuses what is asked of it.
     #[error("{0}")]
     Refused(String),
+    /// What waits for the targets takes more room than it may.
+    #[error("{0}")]
+    SpoolFull(String),
     /// It was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_core::backup::{
     PackId, SnapshotId, index,
+    log::{LOG_FOLDER, LogBase, LogContents, LogObject},
     manifest::{Manifest, Scope},
     retention::{self, Retention},
 };
@@ -12,6 +13,7 @@ use ferry_sqlite::fault;
 use crate::{
     Error, JobProgress, Repository, Result, SnapshotVerdict, TargetLock,
     catalog::{index_path, pack_of, pack_path},
+    log::base_of,
     repository::manifest_path,
 };
 
@@ -27,15 +29,15 @@ pub struct PruneReport {
     pub freed_bytes: u64,
 }
 
-/// Removes the snapshots that `keep` does not name, and the packs that none of the others needs. `now`, in Unix seconds, is
-/// the target's time. With `dry_run` nothing is removed.
+/// Removes the snapshots that `keep` does not name and the log of the last `log_days` does not begin with, what of the log is older,
+/// and the packs that none of the others needs. `now`, in Unix seconds, is the target's time. With `dry_run` nothing is removed.
 ///
 /// # Errors
 /// When a manifest or a list is damaged, since nobody knows what it needs: then nothing is removed. When the target cannot be
 /// read or written; then some of it may be removed, and another prune goes on.
 pub fn prune(
     repository: &mut Repository,
-    keep: &Retention,
+    (keep, log_days): (&Retention, u32),
     (now, dry_run): (i64, bool),
     progress: &JobProgress,
 ) -> Result<PruneReport> {
@@ -49,8 +51,15 @@ pub fn prune(
     let mut report = PruneReport::default();
     repository.catalog.begin_marking()?;
     let verdicts = repository.verdicts()?;
-    for manifests in scopes.values() {
-        let kept = kept(keep, &manifests.keys().copied().collect(), &verdicts);
+    let mut log = PrunedLog::default();
+    for (scope, manifests) in &scopes {
+        let mut kept = kept(keep, &manifests.keys().copied().collect(), &verdicts);
+        if *scope == Scope::Hub {
+            let whole =
+                manifests.values().filter(|manifest| verdicts.get(&manifest.id).is_none_or(|v| v.is_whole));
+            let bases: Vec<LogBase<SnapshotId>> = whole.map(base_of).collect();
+            log = PrunedLog::find(repository, &bases, &mut kept, (now, log_days))?;
+        }
         for (id, manifest) in manifests {
             if kept.contains(id) {
                 mark(repository, manifest, progress).map_err(|error| nothing_removed(&error))?;
@@ -67,11 +76,66 @@ pub fn prune(
         }
         repository.forget_verdicts(|(id, _)| report.removed.contains(&id))?;
     }
+    log.remove(repository, &*lock, dry_run, &mut report)?;
     remove_packs(repository, &*lock, (now - GARBAGE_SECONDS, dry_run), &mut report)?;
     if !dry_run {
         repository.target.remove_leftovers(now - GARBAGE_SECONDS)?;
     }
     Ok(report)
+}
+
+/// What of the log goes.
+#[derive(Default)]
+struct PrunedLog {
+    objects: Vec<LogObject>,
+    /// Bytes of each object that lies there.
+    bytes: BTreeMap<String, u64>,
+}
+
+impl PrunedLog {
+    /// Looks what goes, and adds the snapshots to `kept` that the rest begins with.
+    fn find(
+        repository: &Repository,
+        bases: &[LogBase<SnapshotId>],
+        kept: &mut BTreeSet<SnapshotId>,
+        (now, days): (i64, u32),
+    ) -> Result<Self> {
+        let listed = repository.target.list(LOG_FOLDER)?;
+        let log = LogContents::of(listed.iter().map(|object| object.path.as_str()));
+        let retained = log.retained(bases, kept, (now.saturating_mul(1000), days));
+        kept.extend(retained.needed);
+        let made: BTreeMap<&str, i64> =
+            listed.iter().map(|object| (object.path.as_str(), object.made)).collect();
+        // Of an interval that lacks a part some may be on their way.
+        let is_old = |object: &LogObject| {
+            made.get(object.to_string().as_str()).is_some_and(|made| *made < now - GARBAGE_SECONDS)
+        };
+        let mut objects: Vec<LogObject> = retained.unfinished.into_iter().filter(is_old).collect();
+        // The last part first: without it the others are none.
+        objects.extend(
+            retained.removed.iter().flat_map(|one| one.objects().collect::<Vec<_>>().into_iter().rev()),
+        );
+        let bytes = listed.iter().map(|object| (object.path.clone(), object.bytes)).collect();
+        Ok(Self { objects, bytes })
+    }
+
+    fn remove(
+        self,
+        repository: &Repository,
+        lock: &dyn TargetLock,
+        dry_run: bool,
+        report: &mut PruneReport,
+    ) -> Result<()> {
+        for path in self.objects.iter().map(LogObject::to_string) {
+            report.freed_bytes += self.bytes.get(&path).copied().unwrap_or(0);
+            if !dry_run {
+                lock.check()?;
+                repository.target.delete(&path)?;
+                fault::point("backup.prune.log")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Those that `keep` names; and as many whole ones where some of these are known to be damaged; and the newest that was

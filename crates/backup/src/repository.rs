@@ -209,7 +209,8 @@ impl Repository {
         Err(Error::NotFound(format!("{} has no backup with a database {name}", self.url())))
     }
 
-    fn database_in(&self, manifest: &Manifest, name: &str) -> Result<Option<BackedUpDatabase>> {
+    /// The database of this id or name in a snapshot.
+    pub(crate) fn database_in(&self, manifest: &Manifest, name: &str) -> Result<Option<BackedUpDatabase>> {
         let wanted: Option<SnapshotDatabase> = name.parse().ok();
         if let (Scope::Database(scope), Some(SnapshotDatabase::Main(id))) = (manifest.scope, wanted)
             && scope != id
@@ -333,7 +334,7 @@ impl TargetIdentity {
     }
 }
 
-fn read_identity(target: &dyn BackupTarget) -> Result<Option<TargetIdentity>> {
+pub(crate) fn read_identity(target: &dyn BackupTarget) -> Result<Option<TargetIdentity>> {
     let Some(bytes) = target.get(IDENTITY, IDENTITY_MAX_BYTES)? else { return Ok(None) };
     let identity: TargetIdentity =
         serde_json::from_slice(&bytes).map_err(|error| Error::damaged(IDENTITY, error.to_string()))?;

@@ -43,24 +43,6 @@ pub fn restore_file(
     written
 }
 
-/// The same, and SQLite is asked whether it is sound, unless it is a pushed file, whose schema is somebody else's.
-///
-/// # Errors
-/// As [`restore_file`], or what SQLite found; then there is no file.
-pub fn restore_checked(
-    repository: &Repository,
-    entry: &BackedUpDatabase,
-    to: &Path,
-    progress: &JobProgress,
-) -> Result<()> {
-    restore_file(repository, entry, to, progress)?;
-    let checked = if entry.kind == "replica" { Ok(()) } else { check_integrity(to, &entry.id.to_string()) };
-    if checked.is_err() {
-        let _ = fs::remove_file(to);
-    }
-    checked
-}
-
 fn write_image(
     repository: &Repository,
     entry: &BackedUpDatabase,

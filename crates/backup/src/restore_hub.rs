@@ -1,6 +1,7 @@
 //! A whole hub is restored into a new folder: beside it first, and given its name when all of it is on disk.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -9,14 +10,17 @@ use std::{
 
 use ferry_core::backup::{
     SnapshotId,
+    log::LogPlan,
     manifest::{BackedUpDatabase, SnapshotDatabase},
 };
 use ferry_sqlite::{NativeSql, connection, fault, folder, meta::seq_of};
+use ferry_types::DatabaseId;
 
 use crate::{
-    Error, JobProgress, Repository, RestoreStamp, Result,
+    Error, JobProgress, LogReplay, Repository, RestoreStamp, Result,
     error::AtPath as _,
-    restore::{check_integrity, restore_file},
+    replay::restore_replayed,
+    restore::check_integrity,
     stamp::{close, stamp_database},
 };
 
@@ -37,8 +41,8 @@ pub enum RestoredCredentials {
 /// How a hub is restored.
 #[derive(Clone, Debug)]
 pub struct HubRestore {
-    /// From which snapshot.
-    pub id: SnapshotId,
+    /// From which snapshot, and what of the log is played upon it.
+    pub plan: LogPlan<SnapshotId>,
     /// To which folder, which is missing or empty.
     pub to: PathBuf,
     /// What becomes of credentials.
@@ -137,29 +141,34 @@ fn fill(
     part: &Path,
     progress: &JobProgress,
 ) -> Result<RestoreReport> {
-    let manifest = repository.manifest(restore.id)?;
-    let mut report =
-        RestoreReport { time_ms: manifest.time_ms, bytes: manifest.bytes, ..RestoreReport::default() };
+    let id = restore.plan.base.name;
+    let manifest = repository.manifest(id)?;
+    let mut report = RestoreReport { time_ms: restore.plan.reached_ms(), ..RestoreReport::default() };
     progress.begin(manifest.database_count);
     let databases = part.join("databases");
     DirBuilder::new().mode(0o700).create(&databases).at("cannot make the folder", &databases)?;
+    let has_log = !restore.plan.intervals.is_empty();
+    let log = part.join(".log");
+    let replay = has_log.then(|| LogReplay::collect(repository, &restore.plan, &log, &|_| true, progress));
+    let replay = replay.transpose()?;
+    let mut filling = Filling { repository, restore, part, replay: replay.as_ref(), living: None, progress };
+    let mut lacking: BTreeSet<SnapshotDatabase> =
+        replay.iter().flat_map(LogReplay::databases).map(|piece| piece.id).collect();
     let mut has_control = false;
-    repository.databases(&manifest, |repository, entry| {
-        restore_entry(repository, restore, part, &entry, progress)?;
-        match entry.id {
-            SnapshotDatabase::Control => has_control = true,
-            SnapshotDatabase::Main(_) => report.databases += 1,
-        }
-        progress.step();
-        fault::point("restore.database")?;
-        Ok(())
+    // control.db is the first.
+    repository.databases(&manifest, |_, entry| {
+        has_control |= entry.id == SnapshotDatabase::Control;
+        lacking.remove(&entry.id);
+        filling.restore((entry.id, Some(&entry)), &mut report)
     })?;
     if !has_control {
         return Err(Error::Invalid(format!(
-            "the snapshot {} is of {}, not of a whole hub: restore it with --database",
-            restore.id, manifest.scope
+            "the snapshot {id} is of {}, not of a whole hub: restore it with --database",
+            manifest.scope
         )));
     }
+    lacking.into_iter().try_for_each(|id| filling.restore((id, None), &mut report))?;
+    drop(replay);
     folder::sync(&databases).at("cannot sync", &databases)?;
     for file in &manifest.files {
         // The configuration is for people to look at: where a hub looks for it is theirs to say.
@@ -171,35 +180,72 @@ fn fill(
     Ok(report)
 }
 
-fn restore_entry(
-    repository: &Repository,
-    restore: &HubRestore,
-    part: &Path,
-    entry: &BackedUpDatabase,
-    progress: &JobProgress,
-) -> Result<()> {
-    let path = match entry.id {
-        SnapshotDatabase::Control => part.join("control.db"),
-        SnapshotDatabase::Main(id) => {
-            // Looking must not make a file: one that was never written has none.
-            if entry.image().page_size.is_none() {
-                return Ok(());
+/// A folder that is filled.
+struct Filling<'a> {
+    repository: &'a Repository,
+    restore: &'a HubRestore,
+    part: &'a Path,
+    /// What is played upon the snapshot.
+    replay: Option<&'a LogReplay>,
+    /// The databases that the hub had at that moment and that were written, once control.db is there; `None`: those of the snapshot.
+    living: Option<BTreeSet<DatabaseId>>,
+    progress: &'a JobProgress,
+}
+
+impl Filling<'_> {
+    /// Restores a database, as far as the hub had it at that moment.
+    fn restore(
+        &mut self,
+        (id, entry): (SnapshotDatabase, Option<&BackedUpDatabase>),
+        report: &mut RestoreReport,
+    ) -> Result<()> {
+        let path = match id {
+            SnapshotDatabase::Control => self.part.join("control.db"),
+            SnapshotDatabase::Main(main) => {
+                if self.living.as_ref().is_some_and(|living| !living.contains(&main)) {
+                    return Ok(());
+                }
+                report.databases += 1;
+                // Looking must not make a file: one that was never written has none.
+                let is_empty = entry.is_none_or(|entry| entry.image().page_size.is_none());
+                if is_empty && !self.replay.is_some_and(|replay| replay.has(id)) {
+                    return Ok(());
+                }
+                let dir = self.part.join("databases").join(main.to_string());
+                DirBuilder::new().mode(0o700).create(&dir).at("cannot make the folder", &dir)?;
+                dir.join("main.db")
             }
-            let dir = part.join("databases").join(id.to_string());
-            DirBuilder::new().mode(0o700).create(&dir).at("cannot make the folder", &dir)?;
-            dir.join("main.db")
+        };
+        let restored = restore_replayed(self.repository, (id, entry), self.replay, &path, self.progress)?;
+        if let Some(restored) = restored {
+            report.bytes += restored.bytes();
+            let is_replica = restored.kind == "replica";
+            if self.restore.check && !is_replica {
+                check_integrity(&path, &id.to_string())?;
+            }
+            if matches!(id, SnapshotDatabase::Main(_)) && !is_replica {
+                stamp_database(&path, &self.restore.stamp)?;
+            }
         }
-    };
-    restore_file(repository, entry, &path, progress)?;
-    let is_replica = entry.kind == "replica";
-    if restore.check && !is_replica {
-        check_integrity(&path, &entry.id.to_string())?;
+        if id == SnapshotDatabase::Control && self.replay.is_some() {
+            self.living = Some(living(&path)?);
+        }
+        let dir = path.parent().unwrap_or(self.part);
+        folder::sync(dir).at("cannot sync", dir)?;
+        self.progress.step();
+        fault::point("restore.database")?;
+        Ok(())
     }
-    if matches!(entry.id, SnapshotDatabase::Main(_)) && !is_replica {
-        stamp_database(&path, &restore.stamp)?;
-    }
-    let dir = path.parent().unwrap_or(part);
-    folder::sync(dir).at("cannot sync", dir)
+}
+
+/// The databases that a control.db names and that were written. Nobody else has it open.
+fn living(control: &Path) -> Result<BTreeSet<DatabaseId>> {
+    let connection = connection::open_immutable(control)?;
+    let sql = "SELECT id FROM databases WHERE deleted IS NULL AND kind IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let bad = |id: &str| Error::damaged("log", format!("control.db: {id} is no id of a database"));
+    rows.map(|id| id.map_err(Error::from).and_then(|id| id.parse().map_err(|_| bad(&id)))).collect()
 }
 
 /// Ends credentials, and forgets positions that were remembered of what comes after.
@@ -233,7 +279,7 @@ fn stamp_control(path: &Path, restore: &HubRestore) -> Result<Vec<String>> {
     connection.execute(
         "INSERT INTO audit(at, request_id, actor, org_id, database_id, action, target, outcome, ip, detail)
          VALUES (?1, '', 'hub', NULL, NULL, 'hub.restore', ?2, 'ok', '', '{}')",
-        (restore.stamp.now.0, restore.id.to_string()),
+        (restore.stamp.now.0, restore.plan.base.name.to_string()),
     )?;
     connection.execute_batch("COMMIT")?;
     let review = {

@@ -16,7 +16,7 @@ impl SealedTarget {
 
 /// Whether an object is sealed as a whole.
 fn is_sealed(path: &str) -> bool {
-    ["index/", "snapshots/", "verified/"].iter().any(|folder| path.starts_with(folder))
+    ["index/", "snapshots/", "verified/", "log/"].iter().any(|folder| path.starts_with(folder))
 }
 
 impl BackupTarget for SealedTarget {

@@ -185,6 +185,7 @@ fn snapshot(repository: &mut Repository, hub: &Hub, id: SnapshotId, spool: &Path
         id,
         time_ms: id.seconds() * 1000,
         scope: Scope::Hub,
+        log: None,
         hub_version: String::new(),
         spool: spool.to_owned(),
     };
@@ -247,7 +248,7 @@ fn every_snapshot_that_is_listed_has_what_it_names_whatever_was_killed() {
         let is_killed = taken.is_err();
         if rng.below(3) == 0 {
             memory.lock().left = (rng.below(3) == 0).then(|| u32::try_from(rng.below(5)).unwrap());
-            let _ = prune(&mut repository, &keep, (now, false), &JobProgress::default());
+            let _ = prune(&mut repository, (&keep, 7), (now, false), &JobProgress::default());
         }
         memory.lock().left = None;
         drop(repository);
@@ -263,10 +264,10 @@ fn every_snapshot_that_is_listed_has_what_it_names_whatever_was_killed() {
     // Two days later all garbage is gone: what is left is what the rest needs.
     let mut repository = open(&memory, folder.path());
     let later = memory.lock().now + 2 * DAY;
-    prune(&mut repository, &keep, (later, false), &JobProgress::default()).unwrap();
+    prune(&mut repository, (&keep, 7), (later, false), &JobProgress::default()).unwrap();
     check(&repository, &then, folder.path());
     let before = repository.target.list("packs").unwrap().len();
-    let again = prune(&mut repository, &keep, (later, false), &JobProgress::default()).unwrap();
+    let again = prune(&mut repository, (&keep, 7), (later, false), &JobProgress::default()).unwrap();
     assert_eq!((again.removed, again.freed_bytes), (Vec::new(), 0));
     for listed in repository.snapshots().unwrap() {
         let mode = (VerifyMode::Quick, folder.path());

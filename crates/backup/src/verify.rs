@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use ferry_core::backup::{
-    ChunkId, SnapshotId,
-    manifest::{BackedUpDatabase, Manifest, SnapshotDatabase},
+use ferry_core::{
+    backup::{
+        ChunkId, SnapshotId,
+        manifest::{BackedUpDatabase, Manifest, SnapshotDatabase},
+    },
+    pages::tree,
 };
+use ferry_types::Root;
 
 use crate::{
-    Error, JobProgress, Repository, Result, SnapshotVerdict,
+    Error, JobProgress, LogReplay, Repository, Result, SnapshotVerdict,
     catalog::pack_path,
     error::AtPath as _,
     restore::{check_integrity, restore_file},
@@ -48,8 +52,14 @@ pub fn verify(
     mut each: impl FnMut(VerifiedDatabase),
 ) -> Result<Manifest> {
     let mut wrong = Vec::new();
-    let looked = look(repository, id, (mode, scratch), progress, |found| {
-        if let Err(error) = &found.found {
+    // What is wrong with the log is no fault of the snapshot's.
+    let replay = match mode {
+        VerifyMode::Quick => Ok(None),
+        VerifyMode::Full | VerifyMode::Sample(..) => collect(repository, id, scratch, progress),
+    };
+    let played = replay.as_ref().ok().and_then(Option::as_ref);
+    let looked = look(repository, id, (mode, scratch, played), progress, |found, is_of_log| {
+        if let (Err(error), false) = (&found.found, is_of_log) {
             wrong.push(format!("database {}: {error}", found.id));
         }
         each(found);
@@ -67,15 +77,34 @@ pub fn verify(
             &wrong.join("\n"),
         )?;
     }
-    looked
+    let manifest = looked?;
+    replay.map(|_| manifest)
+}
+
+/// What of the log follows a snapshot; `None`: nothing.
+fn collect(
+    repository: &Repository,
+    id: SnapshotId,
+    scratch: &Path,
+    progress: &JobProgress,
+) -> Result<Option<LogReplay>> {
+    let plan = match repository.manifest(id) {
+        Ok(manifest) => repository.following(&manifest)?,
+        // Told by whoever looks at it next.
+        Err(_) => return Ok(None),
+    };
+    if plan.intervals.is_empty() {
+        return Ok(None);
+    }
+    LogReplay::collect(repository, &plan, &scratch.join("log"), &|_| true, progress).map(Some)
 }
 
 fn look(
     repository: &Repository,
     id: SnapshotId,
-    (mode, scratch): (VerifyMode, &Path),
+    (mode, scratch, replay): (VerifyMode, &Path, Option<&LogReplay>),
     progress: &JobProgress,
-    mut each: impl FnMut(VerifiedDatabase),
+    mut each: impl FnMut(VerifiedDatabase, bool),
 ) -> Result<Manifest> {
     let manifest = repository.manifest(id)?;
     progress.begin(manifest.database_count);
@@ -84,49 +113,95 @@ fn look(
         repository.content(file.chunk)?;
     }
     let mut looked = BTreeSet::new();
+    let mut lacking: BTreeSet<SnapshotDatabase> =
+        replay.into_iter().flat_map(LogReplay::databases).map(|piece| piece.id).collect();
+    let scratched = Scratched { repository, scratch, replay, progress };
     repository.databases(&manifest, |repository, entry| {
         progress.check()?;
+        lacking.remove(&entry.id);
         let found = match mode {
-            VerifyMode::Quick => Some(quick(repository, &entry, &mut looked)),
-            VerifyMode::Sample(percent, seed) if !is_sampled(&entry, percent, seed) => None,
-            VerifyMode::Full | VerifyMode::Sample(..) => Some(full(repository, &entry, scratch, progress)),
+            VerifyMode::Quick => {
+                Some(quick(repository, &entry, &mut looked).map(|()| Ok(entry.image().root)))
+            }
+            VerifyMode::Sample(percent, seed) if !is_sampled(entry.id, percent, seed) => None,
+            VerifyMode::Full | VerifyMode::Sample(..) => Some(scratched.full(entry.id, Some(&entry))),
         };
         progress.step();
-        match found {
-            None => Ok(()),
-            Some(Err(
-                error @ (Error::Cancelled | Error::Io { .. } | Error::Unreachable(_) | Error::Refused(_)),
-            )) => Err(error),
-            Some(found) => {
-                let found = found.map(|()| entry.image().root.to_string());
-                each(VerifiedDatabase { id: entry.id, found });
-                Ok(())
-            }
-        }
+        found.map_or(Ok(()), |found| tell(entry.id, found, &mut each))
     })?;
+    for id in lacking {
+        let is_wanted = match mode {
+            VerifyMode::Sample(percent, seed) => is_sampled(id, percent, seed),
+            VerifyMode::Full | VerifyMode::Quick => true,
+        };
+        if is_wanted {
+            tell(id, scratched.full(id, None), &mut each)?;
+        }
+    }
     Ok(manifest)
 }
 
-fn is_sampled(entry: &BackedUpDatabase, percent: u8, seed: u64) -> bool {
-    let digest = blake3::hash(format!("{seed} {}", entry.id).as_bytes());
-    let number = u32::from_le_bytes(*digest.as_bytes().first_chunk().expect("BUG: a digest has 32 bytes"));
-    number % 100 < u32::from(percent) || entry.id == SnapshotDatabase::Control
+/// The root that was found, or what is wrong with the snapshot; inside, what is wrong with the log.
+type Found = Result<Result<Root>>;
+
+/// Tells what was found, unless it is that nothing can be found.
+fn tell(id: SnapshotDatabase, found: Found, each: &mut impl FnMut(VerifiedDatabase, bool)) -> Result<()> {
+    let (found, is_of_log) = match found {
+        Ok(found) => (found, true),
+        Err(error) => (Err(error), false),
+    };
+    match found {
+        Err(error @ (Error::Cancelled | Error::Io { .. } | Error::Unreachable(_) | Error::Refused(_))) => {
+            Err(error)
+        }
+        found => {
+            each(VerifiedDatabase { id, found: found.map(|root| root.to_string()) }, is_of_log);
+            Ok(())
+        }
+    }
 }
 
-fn full(
-    repository: &Repository,
-    entry: &BackedUpDatabase,
-    scratch: &Path,
-    progress: &JobProgress,
-) -> Result<()> {
-    let file = scratch.join(format!("{}.db", entry.id));
-    let _ = std::fs::remove_file(&file);
-    let name = entry.id.to_string();
-    // A replica's schema is somebody else's: that its root is the one that was pushed says all of it.
-    let check = || if entry.kind == "replica" { Ok(()) } else { check_integrity(&file, &name) };
-    let verified = restore_file(repository, entry, &file, progress).and_then(|()| check());
-    let _ = std::fs::remove_file(&file);
-    verified
+fn is_sampled(id: SnapshotDatabase, percent: u8, seed: u64) -> bool {
+    let digest = blake3::hash(format!("{seed} {id}").as_bytes());
+    let number = u32::from_le_bytes(*digest.as_bytes().first_chunk().expect("BUG: a digest has 32 bytes"));
+    number % 100 < u32::from(percent) || id == SnapshotDatabase::Control
+}
+
+/// Databases are restored into scratch files, one after the other.
+struct Scratched<'a> {
+    repository: &'a Repository,
+    scratch: &'a Path,
+    replay: Option<&'a LogReplay>,
+    progress: &'a JobProgress,
+}
+
+impl Scratched<'_> {
+    /// Restores a database as the snapshot has it, if it does, and then plays upon it what the log has of it.
+    fn full(&self, id: SnapshotDatabase, entry: Option<&BackedUpDatabase>) -> Found {
+        let file = self.scratch.join(format!("{id}.db"));
+        let _ = std::fs::remove_file(&file);
+        let found = self.restored(id, entry, &file);
+        let _ = std::fs::remove_file(&file);
+        found
+    }
+
+    fn restored(&self, id: SnapshotDatabase, entry: Option<&BackedUpDatabase>, file: &Path) -> Found {
+        let name = id.to_string();
+        // A replica's schema is somebody else's: that its root is the one that was pushed says all of it.
+        let check = |kind: &str| if kind == "replica" { Ok(()) } else { check_integrity(file, &name) };
+        if let Some(entry) = entry {
+            restore_file(self.repository, entry, file, self.progress)?;
+            check(&entry.kind)?;
+        }
+        let root = entry.map_or_else(tree::empty_root, |entry| entry.image().root);
+        let Some(replay) = self.replay else { return Ok(Ok(root)) };
+        let seq = entry.filter(|entry| entry.image().page_size.is_some()).map(|entry| entry.seq);
+        let played = replay.apply(id, seq, file, self.progress);
+        Ok(played.and_then(|piece| match piece {
+            None => Ok(root),
+            Some(piece) => check(&piece.kind).map(|()| piece.image().root),
+        }))
+    }
 }
 
 fn quick(repository: &Repository, entry: &BackedUpDatabase, looked: &mut BTreeSet<ChunkId>) -> Result<()> {

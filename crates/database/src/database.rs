@@ -78,11 +78,13 @@ impl<M: Models> Database<M> {
         };
         let publish = {
             let (models, newest, capture) = (Arc::clone(&models), Arc::clone(&newest), Arc::clone(&capture));
+            let shared = Arc::clone(shared);
             move |commit: Commit<M::Effect>| {
                 let seq = commit.seq;
                 models.publish(commit);
                 newest.reached(seq);
                 capture.committed();
+                shared.note_changed(id);
             }
         };
         Self {

@@ -3,6 +3,7 @@
 pub mod actor;
 mod blank;
 mod capture;
+mod changed;
 mod checked;
 mod database;
 mod files;
@@ -20,6 +21,7 @@ mod wakeup;
 
 pub use actor::{Actor, Commit, Committed, ExclusiveWriter, WriterLease};
 pub use capture::{Capture, CaptureSettings, Follower};
+pub use changed::ChangedDatabases;
 pub use checked::FileCheck;
 pub use database::{ConnectionGuard, Database, Recheck, main_of};
 pub use ferry_sqlite::meta::seq_of;

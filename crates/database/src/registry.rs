@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,7 +15,7 @@ use ferry_types::{Clock, DatabaseId, Error, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
 use crate::{
-    CaptureSettings, Database, InlineRuns, Models, OpenFiles,
+    CaptureSettings, ChangedDatabases, Database, InlineRuns, Models, OpenFiles,
     blank::Blanks,
     capture::Captures,
     checked::{CheckOnce, FileCheck},
@@ -61,6 +61,8 @@ impl<M: Models> Databases<M> {
             inline,
             blanks: Blanks::default(),
             captures,
+            clock: Arc::clone(&clock),
+            changed: OnceLock::new(),
             check: CheckOnce::default(),
         });
         Self { data_dir: data_dir.to_owned(), clock, shared, held: Mutex::new(held), swept }
@@ -72,6 +74,19 @@ impl<M: Models> Databases<M> {
         if self.shared.check.set(check).is_err() {
             tracing::error!("BUG: databases were given a second check of their files");
         }
+    }
+
+    /// Has the databases noted that are written from now on.
+    ///
+    /// # Panics
+    /// If somebody has them noted already.
+    pub fn note_changes(&self, changed: Arc<ChangedDatabases>) {
+        assert!(self.shared.changed.set(changed).is_ok(), "BUG: changes are noted once");
+    }
+
+    /// The file of a database was made, or replaced by another one, without a commit that would be noted.
+    pub fn file_changed(&self, id: DatabaseId) {
+        self.shared.note_changed(id);
     }
 
     /// What bounds the open ones.
@@ -196,6 +211,7 @@ impl<M: Models> Databases<M> {
             held.databases.remove(&id);
         }
         drop(held);
+        self.file_changed(id);
         done.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)
     }
 

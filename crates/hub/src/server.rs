@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    backup::{Backups, follow_schedule, restore_if_empty},
+    backup::{Backups, follow_log, follow_schedule, restore_if_empty},
     clock,
     config::{Config, ConfigError, Isolation},
     data_dir::{self, DataDirLock, DataDirLost},
@@ -202,8 +202,9 @@ impl Server {
         let mut housekeeping = vec![
             tokio::spawn(housekeeping(Arc::clone(&self.hub))),
             tokio::spawn(close_idle(Arc::clone(&self.hub))),
-            tokio::spawn(follow_schedule(backups)),
+            tokio::spawn(follow_schedule(Arc::clone(&backups))),
         ];
+        housekeeping.extend(follow_log(&backups));
         housekeeping
             .extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.follow())));
         shells::start(&self.hub);

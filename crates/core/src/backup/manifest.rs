@@ -7,7 +7,9 @@ use ferry_types::{DatabaseId, PageCount, PageSize, Root};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{ChunkId, FORMAT, MalformedBackup, SnapshotId, chunk, id::hex_id, map::PART_ENTRIES};
+use super::{
+    ChunkId, FORMAT, MalformedBackup, SnapshotId, chunk, id::hex_id, log::LogStart, map::PART_ENTRIES,
+};
 use crate::pages::{Volatile, tree};
 
 /// Longest manifest.
@@ -260,6 +262,9 @@ pub struct Manifest {
     pub new_bytes: u64,
     /// The parts of the list of its databases.
     pub databases: Vec<ChunkId>,
+    /// Where the log goes on; `None`: none is shipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogStart>,
 }
 
 /// What stands between the manifest and its digest, and behind that.
@@ -282,6 +287,7 @@ impl Manifest {
             bytes: 0,
             new_bytes: 0,
             databases: Vec::new(),
+            log: None,
         }
     }
 

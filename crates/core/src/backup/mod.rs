@@ -4,9 +4,11 @@
 pub mod chunk;
 pub mod id;
 pub mod index;
+pub mod log;
 pub mod manifest;
 pub mod map;
 pub mod retention;
+pub mod segment;
 
 pub use id::{ChunkId, PackId, SnapshotId};
 

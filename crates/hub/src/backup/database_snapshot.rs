@@ -12,7 +12,7 @@ use ferry_control::DatabaseEntry;
 use ferry_core::backup::manifest::{self, SnapshotDatabase};
 use ferry_database::{CONNECTION_DESCRIPTORS, main_of};
 use ferry_sqlite::pages::{
-    PageSource,
+    CaptureSlot, PageSource,
     dbpage::{Schema, Snapshot},
 };
 use ferry_types::{DatabaseId, DatabaseKind};
@@ -39,13 +39,16 @@ pub(super) fn add_database(
     }
     let last = writer.last_map(id)?;
     let (image, seq) = match kind {
-        DatabaseKind::Replica => {
+        // Of one that is captured a version that its log knows: upon another one it could not be played.
+        DatabaseKind::Hub | DatabaseKind::Replica
+            if kind == DatabaseKind::Replica || is_logged(hub, database.id, &main) =>
+        {
             let held = hub.databases.get(database.id).map_err(refused)?;
             let pinned = runtime.block_on(pages::pinned(hub, &held)).map_err(refused)?;
             let source: &dyn PageSource = &pinned;
             (writer.take(source, &last, progress)?, source.info().version)
         }
-        DatabaseKind::Hub => {
+        DatabaseKind::Hub | DatabaseKind::Replica => {
             let held = hub.databases.get(database.id).map_err(refused)?;
             let _permit = runtime.block_on(held.hold_files(CONNECTION_DESCRIPTORS)).map_err(refused)?;
             let snapshot = Snapshot::open(&main, Schema::Read)?;
@@ -56,6 +59,12 @@ pub(super) fn add_database(
     let mut entry = writer.entry(id, &image)?;
     entry.seq = seq;
     writer.add(described(entry, database), identity)
+}
+
+/// Whether the log may have, or get, a part of this file that does not begin with all of it.
+fn is_logged(hub: &Hub, id: DatabaseId, main: &Path) -> bool {
+    let dir = hub.databases.dir_of(id);
+    hub.config.backup.log.is_some() && main == main_of(&dir) && CaptureSlot::was_captured(&dir)
 }
 
 fn refused(error: ferry_types::Error) -> Error {

@@ -36,6 +36,8 @@ mod tests {
             at,
             verify_every: None,
             keep: ferry_core::backup::retention::Retention::default(),
+            log: None,
+            log_days: 7,
             settings: String::new(),
         }
     }

@@ -31,6 +31,7 @@ impl From<Error> for JobFailure {
             Error::NotFound(_) => "NOT_FOUND",
             Error::Occupied(_) | Error::Invalid(_) => "INVALID_ARGUMENT",
             Error::Busy(_) => "BUSY",
+            Error::SpoolFull(_) => "SPOOL_FULL",
             Error::Cancelled => "CANCELLED",
             Error::Io { .. } | Error::Unreachable(_) | Error::Refused(_) => "TARGET_FAILED",
             Error::Sqlite(_) => "DATABASE_FAILED",

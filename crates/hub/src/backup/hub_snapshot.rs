@@ -12,7 +12,7 @@ use ferry_core::backup::{
     manifest::{Manifest, Scope, SnapshotDatabase},
 };
 use ferry_sqlite::pages::dbpage::{Schema, Snapshot};
-use ferry_types::{DatabaseId, Reason};
+use ferry_types::{DatabaseId, Reason, Root};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -25,10 +25,12 @@ use super::{
 use crate::hub::Hub;
 
 /// A snapshot that is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct WantedSnapshot {
     /// `None`: of the whole hub.
     database: Option<DatabaseId>,
+    /// On which targets; `None`: on all.
+    targets: Option<Vec<usize>>,
     /// Of its name.
     random: u32,
 }
@@ -40,32 +42,35 @@ impl Backups {
     /// When no target is set, there is no such database, or one is being taken.
     pub(crate) fn create(self: &Arc<Self>, database: Option<&str>) -> ferry_types::Result<JobInfo> {
         let database = database.map(|name| self.database_named(name)).transpose()?;
-        Ok(self.begin_create(database)?.info())
+        Ok(self.begin_create(database, None)?.info())
     }
 
     pub(super) fn begin_create(
         self: &Arc<Self>,
         database: Option<DatabaseId>,
+        targets: Option<Vec<usize>>,
     ) -> ferry_types::Result<Arc<BackupJob>> {
-        let wanted = WantedSnapshot { database, random: random()? };
+        let wanted = WantedSnapshot { database, targets, random: random()? };
         let runtime = Handle::current();
-        self.begin(JobKind::Create, move |backups, progress| backups.take(&runtime, wanted, progress))
+        self.begin(JobKind::Create, move |backups, progress| backups.take(&runtime, &wanted, progress))
     }
 
     /// Takes a snapshot on every target; one that fails keeps none of the others from theirs.
-    fn take(&self, runtime: &Handle, wanted: WantedSnapshot, progress: &JobProgress) -> JobResult {
+    fn take(&self, runtime: &Handle, wanted: &WantedSnapshot, progress: &JobProgress) -> JobResult {
         let time = self.hub().clock.now();
         let id = SnapshotId::new(time, wanted.random);
         let (mut taken, mut failed): (Vec<Value>, Option<JobFailure>) = (Vec::new(), None);
-        for target in self.targets() {
+        let is_wanted = |index: &usize| wanted.targets.as_ref().is_none_or(|only| only.contains(index));
+        for (index, target) in self.targets().iter().enumerate().filter(|(index, _)| is_wanted(index)) {
             let new = NewSnapshot {
                 id,
                 time_ms: time.0,
                 scope: wanted.database.map_or(Scope::Hub, Scope::Database),
+                log: None,
                 hub_version: env!("CARGO_PKG_VERSION").to_owned(),
                 spool: self.folder().join("spool"),
             };
-            match take_on(self, runtime, target, &new, progress) {
+            match take_on(self, runtime, (index, target), new, progress) {
                 Ok(manifest) => {
                     target.succeeded(&manifest);
                     metrics::counter!("ferry_backup_bytes_total").increment(manifest.new_bytes);
@@ -92,13 +97,41 @@ impl Backups {
 fn take_on(
     backups: &Backups,
     runtime: &Handle,
+    (index, target): (usize, &KnownTarget),
+    mut new: NewSnapshot,
+    progress: &JobProgress,
+) -> Result<Manifest, JobFailure> {
+    let Some(log) = backups.log().filter(|_| new.scope == Scope::Hub) else {
+        return Ok(take_writing(backups, runtime, target, &new, progress)?.0);
+    };
+    // Before anything is read: what is committed from now on is in the snapshot, or in the log behind it.
+    new.log = Some(log.base_begins(index));
+    match take_writing(backups, runtime, target, &new, progress) {
+        Ok((manifest, target_id, states)) => {
+            log.base_made(index, &target_id, states.into_iter());
+            Ok(manifest)
+        }
+        Err(failure) => {
+            log.base_failed(index);
+            Err(failure)
+        }
+    }
+}
+
+/// What was taken, what the target is called, and by which version each database is known.
+type Taken = (Manifest, String, Vec<(SnapshotDatabase, u64, Root)>);
+
+fn take_writing(
+    backups: &Backups,
+    runtime: &Handle,
     target: &KnownTarget,
     new: &NewSnapshot,
     progress: &JobProgress,
-) -> Result<Manifest, JobFailure> {
+) -> Result<Taken, JobFailure> {
     let hub = backups.hub();
     empty_spool(&new.spool).map_err(ferry_sqlite::Error::from).map_err(Error::from)?;
     let mut repository = backups.repository(target)?;
+    let target_id = repository.identity().target_id.clone();
     let is_encrypted = repository.is_encrypted();
     let mut writer = SnapshotWriter::begin(&mut repository, new)?;
     let databases = match new.scope {
@@ -121,7 +154,8 @@ fn take_on(
         add_database(hub, runtime, &mut writer, database, progress)?;
         progress.step();
     }
-    Ok(writer.finish()?)
+    let states = writer.states().collect();
+    Ok((writer.finish()?, target_id, states))
 }
 
 /// Adds the signing keys and the operator's token, as far as the hub has files of them.

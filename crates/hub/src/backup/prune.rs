@@ -25,11 +25,11 @@ impl Backups {
     }
 
     fn prune_all(&self, dry_run: bool, progress: &JobProgress) -> JobResult {
-        let keep = self.hub().config.backup.keep;
+        let (keep, log_days) = (self.hub().config.backup.keep, self.hub().config.backup.log_days);
         let now = self.hub().clock.now().as_secs();
         let mut pruned = Vec::new();
         for target in self.targets() {
-            let report = prune(&mut self.repository(target)?, &keep, (now, dry_run), progress)?;
+            let report = prune(&mut self.repository(target)?, (&keep, log_days), (now, dry_run), progress)?;
             let removed: Vec<String> = report.removed.iter().map(ToString::to_string).collect();
             pruned.push(json!({
                 "target": target.url(), "removed": removed, "freed_bytes": report.freed_bytes, "dry_run": dry_run,

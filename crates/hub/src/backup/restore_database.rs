@@ -8,16 +8,17 @@ use std::{
 };
 
 use ferry_backup::{
-    JobProgress, RestoreStamp, StampedDatabase, newest_commit, restore_checked, stamp_copy, stamp_database,
+    JobProgress, RestoreStamp, RestoredDatabase, StampedDatabase, WantedDatabase, newest_commit, stamp_copy,
+    stamp_database,
 };
 use ferry_control::{DatabaseEntry, ForkDatabase, Requester};
 use ferry_core::backup::{
     SnapshotId,
-    manifest::{BackedUpDatabase, Manifest, SnapshotDatabase},
+    manifest::{BackedUpDatabase, SnapshotDatabase},
 };
 use ferry_database::main_of;
 use ferry_sqlite::{fault, folder};
-use ferry_types::{DatabaseId, DatabaseKind, Error, Model, Reason, Result, Seq};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Model, Reason, Result, Seq, UnixMillis};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -39,6 +40,8 @@ pub(crate) struct WantedRestore {
     pub(crate) database: String,
     /// `None`: the newest backup that has it.
     pub(crate) backup: Option<SnapshotId>,
+    /// Of which moment; `None`: the newest, or that of the backup that is named.
+    pub(crate) at: Option<UnixMillis>,
     /// Where to.
     pub(crate) place: RestorePlace,
 }
@@ -54,8 +57,7 @@ pub(crate) enum RestorePlace {
 
 /// A database of a backup, on this hub's disk in a folder of its own.
 struct Fetched {
-    manifest: Manifest,
-    entry: BackedUpDatabase,
+    restored: RestoredDatabase,
     kind: DatabaseKind,
 }
 
@@ -97,35 +99,35 @@ impl Backups {
         Ok(entry)
     }
 
-    /// Writes the database to `main.db` in `dir`, from the target that has the newest backup of it; another target that has
-    /// the same backup stands in for one that fails.
+    /// Writes the database to `main.db` in `dir`, from the target that reaches furthest; another one stands in if that fails
+    /// (OPR-21).
     fn fetch(
         &self,
         wanted: &WantedRestore,
         dir: &Path,
         progress: &JobProgress,
     ) -> Result<Fetched, JobFailure> {
+        let one = WantedDatabase { database: wanted.database.clone(), backup: wanted.backup, at: wanted.at };
         let (mut found, mut failed) = (Vec::new(), None);
         for target in self.targets() {
             let looked = self.repository(target).and_then(|repository| {
-                let (manifest, entry) = repository.find_database(wanted.backup, &wanted.database)?;
-                Ok((repository, manifest, entry))
+                let found = one.find(&repository)?;
+                Ok((repository, found))
             });
             match looked {
                 Ok(one) => found.push(one),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        found.sort_by_key(|(_, manifest, _)| std::cmp::Reverse(manifest.id));
-        let newest = found.first().map(|(_, manifest, _)| manifest.id);
+        found.sort_by_key(|(_, found)| std::cmp::Reverse(found.reached_ms()));
         progress.begin(1);
-        for (repository, manifest, entry) in found {
-            if Some(manifest.id) != newest {
-                break;
-            }
-            let kind = kind_of(&manifest, &entry)?;
-            match restore_checked(&repository, &entry, &main_of(dir), progress) {
-                Ok(()) => return Ok(Fetched { manifest, entry, kind }),
+        for (repository, found) in found {
+            let to = (&*main_of(dir), &*dir.join("log"));
+            match found.restore(&repository, &one, to, true, progress) {
+                Ok(restored) => {
+                    let kind = kind_of(&restored)?;
+                    return Ok(Fetched { restored, kind });
+                }
                 Err(ferry_backup::Error::Cancelled) => return Err(ferry_backup::Error::Cancelled.into()),
                 Err(error) => {
                     tracing::warn!(target = repository.url(), %error, "a backup cannot be read there");
@@ -166,12 +168,16 @@ impl Backups {
         // In a folder of its own: a pushed file becomes the first version of the new database.
         let fetched = Beside(dir.join("fetched"));
         folder::create(&fetched.0)?;
-        let Fetched { manifest, entry, kind } = self.fetch(wanted, &fetched.0, progress)?;
+        let Fetched { restored, kind } = self.fetch(wanted, &fetched.0, progress)?;
+        let entry = &restored.entry;
         let SnapshotDatabase::Main(of) = entry.id else { return Err(control_is_no_database().into()) };
         let org_id = entry.org.parse().map_err(|_| {
-            JobFailure::new("DAMAGED", format!("the backup {} names no organisation of {of}", manifest.id))
+            JobFailure::new(
+                "DAMAGED",
+                format!("the backup {} names no organisation of {of}", restored.backup),
+            )
         })?;
-        let (by, backup) = (Requester::hub(), manifest.id.to_string());
+        let (by, backup) = (Requester::hub(), restored.backup.to_string());
         let row = ForkDatabase { by: &by, of, org_id, backup: Some(&backup), id, name, kind };
         row.check(&hub.control.db)?;
         match kind {
@@ -193,12 +199,13 @@ impl Backups {
         folder::sync(dir)?;
         fault::point("restore.made").map_err(ferry_sqlite::Error::into_refusal)?;
         let made = runtime.block_on(row.run(&hub.control.db, hub.control.max_databases_per_org))?;
+        hub.databases.file_changed(id);
         fault::point("restore.named").map_err(ferry_sqlite::Error::into_refusal)?;
         if let Err(error) = pages::finish_database(dir) {
             tracing::warn!(database = %id, %error, "a restored database stays marked as unfinished until the next start");
         }
         progress.step();
-        Ok(json!({ "restored": [told(&made, &manifest, &entry)] }))
+        Ok(json!({ "restored": [told(&made, &restored)] }))
     }
 
     fn restore_instead(
@@ -215,7 +222,7 @@ impl Backups {
         folder::create(&beside.0)?;
         // By its id: a name may be another database's in an older backup.
         let wanted = WantedRestore { database: now.id.to_string(), ..wanted.clone() };
-        let Fetched { manifest, entry, kind } = self.fetch(&wanted, &beside.0, progress)?;
+        let Fetched { restored, kind } = self.fetch(&wanted, &beside.0, progress)?;
         if now.kind != Some(kind) {
             let is = now.kind.map_or("no", DatabaseKind::as_str);
             return Err(JobFailure::new(
@@ -226,7 +233,7 @@ impl Backups {
             ));
         }
         progress.check()?;
-        let mut result = told(now, &manifest, &entry);
+        let mut result = told(now, &restored);
         match kind {
             DatabaseKind::Replica => {
                 let database = hub.databases.get(now.id)?;
@@ -236,7 +243,7 @@ impl Backups {
             DatabaseKind::Hub => {
                 let (stamped, before) = runtime.block_on(exchange(hub, now.id, beside.0.clone()))?;
                 result["seq"] = stamped.seq.0.into();
-                result["lost"] = before.0.saturating_sub(entry.seq).into();
+                result["lost"] = before.0.saturating_sub(restored.entry.seq).into();
                 result["held_stores"] = stamped.held_stores.into();
                 result["kept_as"] =
                     beside.0.file_name().map(|name| name.to_string_lossy().into_owned()).into();
@@ -244,7 +251,7 @@ impl Backups {
                     runtime.block_on(lineage.replaced(now.id, (Seq(entry.seq), before)));
                 }
                 tracing::warn!(
-                    database = %now.id, backup = %manifest.id, before = before.0, seq = stamped.seq.0,
+                    database = %now.id, backup = %restored.backup, before = before.0, seq = stamped.seq.0,
                     held_stores = stamped.held_stores, kept_as = %beside.0.display(),
                     "a backup is put back in place of a database: its clients are told as they come"
                 );
@@ -358,7 +365,8 @@ fn stamp(hub: &Hub, above: Seq) -> Result<RestoreStamp> {
 }
 
 /// The kind of what the backup has; only what was ever written has one.
-fn kind_of(manifest: &Manifest, entry: &BackedUpDatabase) -> Result<DatabaseKind, JobFailure> {
+fn kind_of(restored: &RestoredDatabase) -> Result<DatabaseKind, JobFailure> {
+    let entry: &BackedUpDatabase = &restored.entry;
     if entry.id == SnapshotDatabase::Control {
         return Err(control_is_no_database().into());
     }
@@ -366,7 +374,7 @@ fn kind_of(manifest: &Manifest, entry: &BackedUpDatabase) -> Result<DatabaseKind
         Ok(kind) if entry.image().page_size.is_some() => Ok(kind),
         _ => Err(JobFailure::new(
             "FAILED_PRECONDITION",
-            format!("nothing had been written to the database when the backup {} was taken", manifest.id),
+            format!("nothing had been written to the database when the backup {} was taken", restored.backup),
         )),
     }
 }
@@ -376,9 +384,9 @@ fn control_is_no_database() -> Error {
     Error::new(Reason::InvalidArgument, message)
 }
 
-fn told(database: &DatabaseEntry, manifest: &Manifest, entry: &BackedUpDatabase) -> Value {
+fn told(database: &DatabaseEntry, restored: &RestoredDatabase) -> Value {
     json!({
-        "id": database.id.to_string(), "name": &*database.name, "backup": manifest.id.to_string(),
-        "time_unix_ms": manifest.time_ms, "backup_seq": entry.seq,
+        "id": database.id.to_string(), "name": &*database.name, "backup": restored.backup.to_string(),
+        "time_unix_ms": restored.time_ms, "backup_seq": restored.entry.seq,
     })
 }

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use ferry_types::Result;
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use super::{
     due::{millis, next_due},
     jobs::BackupJob,
+    log::{follow_changes, follow_targets},
     service::Backups,
     verify::WantedVerify,
 };
@@ -16,6 +17,9 @@ use super::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a failure it is tried again so much later.
 const RETRY_MS: i64 = 60_000;
+/// And so much later where the log waits for a snapshot.
+const BASE_RETRY_MS: i64 = 5_000;
+
 /// Takes, prunes and verifies as the settings say, as long as the hub runs.
 pub(crate) async fn follow_schedule(backups: Arc<Backups>) {
     let hub = Arc::clone(backups.hub());
@@ -37,11 +41,21 @@ pub(crate) async fn follow_schedule(backups: Arc<Backups>) {
         }
         let last = backups.targets().iter().map(super::service::KnownTarget::last_ms).min().flatten();
         if next_due(config, last).is_some_and(|due| due <= now) {
-            let is_done = run(backups.begin_create(None)).await && run(backups.begin_prune(false)).await;
+            let is_done =
+                run(backups.begin_create(None, None)).await && run(backups.begin_prune(false)).await;
             if !is_done {
                 retry = hub.clock.now().0 + RETRY_MS;
                 continue;
             }
+        }
+        // What changes is shipped behind a snapshot: at a start, and where a part of it was lost.
+        let lacking = backups.log().map(|log| log.lacking_bases()).unwrap_or_default();
+        if !lacking.is_empty() {
+            if !run(backups.begin_create(None, Some(lacking))).await {
+                retry = hub.clock.now().0 + BASE_RETRY_MS;
+                continue;
+            }
+            run(backups.begin_prune(false)).await;
         }
         if let Some(every) = config.verify_every
             && backups.targets().iter().all(|target| target.last_ms().is_some())
@@ -52,6 +66,16 @@ pub(crate) async fn follow_schedule(backups: Arc<Backups>) {
             verified = Some(hub.clock.now().as_secs());
         }
     }
+}
+
+/// Gathers and ships what changes, as long as the hub runs, if the settings ask for it.
+pub(crate) fn follow_log(backups: &Arc<Backups>) -> Vec<JoinHandle<()>> {
+    let Some(log) = backups.log() else { return Vec::new() };
+    let hub = backups.hub();
+    vec![
+        tokio::spawn(follow_changes(Arc::clone(hub), Arc::clone(log))),
+        tokio::spawn(follow_targets(Arc::clone(hub), Arc::clone(log))),
+    ]
 }
 
 /// Waits for a job that was begun. True if it did what it should.

@@ -5,19 +5,22 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferry_backup::{ListedSnapshot, SnapshotVerdict};
+use ferry_backup::{ListedSnapshot, SnapshotVerdict, empty_log_spool};
 use ferry_core::backup::{
     SnapshotId,
+    log::{RestorableRange, RunId},
     manifest::{Manifest, Scope},
 };
+use ferry_database::ChangedDatabases;
 use ferry_types::{DatabaseId, Error, Reason, Result, UnixMillis};
 
 use super::{
     due::{LATE_MS, next_due},
     failure::JobFailure,
     jobs::{BackupJob, JobInfo, JobKind, Jobs},
+    log::{HubLog, LagState},
 };
-use crate::hub::Hub;
+use crate::{clock, config::BackupConfig, hub::Hub};
 
 /// A target, as this hub knows it.
 pub(super) struct KnownTarget {
@@ -79,11 +82,22 @@ impl KnownTarget {
 #[derive(Clone, Debug)]
 pub(crate) struct TargetStatus {
     pub(crate) url: String,
-    /// `ok`, `late` or `unreachable`.
+    /// `ok`, `late`, `gap`, `damaged` or `unreachable`.
     pub(crate) state: &'static str,
     pub(crate) last: Option<UnixMillis>,
     pub(crate) next: Option<UnixMillis>,
     pub(crate) error: String,
+    /// Age of the oldest commit that the target lacks, if what changes is shipped, in milliseconds.
+    pub(crate) lag_ms: Option<u64>,
+    /// Bytes that wait for it.
+    pub(crate) spool_bytes: u64,
+}
+
+/// Snapshots on the targets, and what can be restored.
+#[derive(Debug)]
+pub(crate) struct BackupList {
+    pub(crate) snapshots: Vec<BackupSummary>,
+    pub(crate) ranges: Vec<RestorableRange>,
 }
 
 /// A snapshot on a target.
@@ -100,6 +114,8 @@ pub(crate) struct Backups {
     folder: PathBuf,
     targets: Vec<KnownTarget>,
     jobs: Jobs,
+    /// What is shipped between snapshots, if anything is.
+    log: Option<Arc<HubLog>>,
 }
 
 impl Backups {
@@ -111,7 +127,12 @@ impl Backups {
             folder: hub.config.process.data_dir.join("backup"),
             targets: hub.config.backup.targets.iter().map(target).collect(),
             jobs: Jobs::default(),
+            log: begin_log(hub),
         }
+    }
+
+    pub(super) const fn log(&self) -> Option<&Arc<HubLog>> {
+        self.log.as_ref()
     }
 
     pub(super) const fn hub(&self) -> &Arc<Hub> {
@@ -178,7 +199,7 @@ impl Backups {
     ///
     /// # Errors
     /// When there is no such database, or no target can be read.
-    pub(crate) async fn list(self: &Arc<Self>, database: Option<&str>) -> Result<Vec<BackupSummary>> {
+    pub(crate) async fn list(self: &Arc<Self>, database: Option<&str>) -> Result<BackupList> {
         let scope = database.map(|name| self.database_named(name)).transpose()?.map(Scope::Database);
         let backups = Arc::clone(self);
         let listed = tokio::task::spawn_blocking(move || backups.list_all()).await;
@@ -186,30 +207,35 @@ impl Backups {
             .map_err(|_| Error::internal())?
             .map_err(|failure: JobFailure| Error::new(Reason::FailedPrecondition, failure.message))?;
         // What a damaged one is of nobody knows.
-        listed.retain(|info| {
+        listed.snapshots.retain(|info| {
             scope.is_none_or(|scope| info.snapshot.manifest.as_ref().is_ok_and(|m| m.scope == scope))
         });
         Ok(listed)
     }
 
-    fn list_all(&self) -> Result<Vec<BackupSummary>, JobFailure> {
-        let mut all = Vec::new();
+    fn list_all(&self) -> Result<BackupList, JobFailure> {
+        let (mut all, mut ranges) = (Vec::new(), Vec::new());
         for target in &self.targets {
             let repository = self.repository(target)?;
             let verdicts = repository.verdicts()?;
-            for snapshot in repository.snapshots()? {
+            let snapshots = repository.snapshots()?;
+            ranges.extend(repository.ranges(&snapshots)?);
+            for snapshot in snapshots {
                 let verdict = verdicts.get(&snapshot.id).copied();
                 all.push(BackupSummary { target: target.url.clone(), snapshot, verdict });
             }
         }
-        Ok(all)
+        Ok(BackupList { snapshots: all, ranges: RestorableRange::joined(ranges) })
     }
 
     /// How each target is.
     pub(crate) fn status(&self) -> Vec<TargetStatus> {
         let (config, now) = (&self.hub.config.backup, self.hub.clock.now());
-        let status = |target: &KnownTarget| {
+        let status = |(index, target): (usize, &KnownTarget)| {
             let TargetState { last_ms, error, damaged } = target.lock().clone();
+            let lag = self.log.as_ref().map(|log| log.lag(index, now));
+            let has_gap = lag.as_ref().is_some_and(|lag| lag.has_gap);
+            let error = error.or_else(|| lag.as_ref().and_then(|lag| lag.error.clone()));
             let advice = |id| {
                 format!(
                     "{id} is damaged: `ferry backup create` makes one that stores anew what is, `ferry backup verify` tells what is"
@@ -218,8 +244,10 @@ impl Backups {
             let next = next_due(config, last_ms);
             // The first is due as soon as the hub runs.
             let due = next.map(|next| if last_ms.is_none() { self.hub.started.0 } else { next });
-            let is_late = due.is_some_and(|due| now.0 > due + LATE_MS);
+            let is_late = due.is_some_and(|due| now.0 > due + LATE_MS)
+                || lag.as_ref().is_some_and(|lag| is_behind(config, lag));
             let state = match &error {
+                _ if has_gap => "gap",
                 Some(_) => "unreachable",
                 None if damaged.is_some() => "damaged",
                 None if is_late => "late",
@@ -231,15 +259,18 @@ impl Backups {
                 last: last_ms.map(UnixMillis),
                 next: next.map(|next| UnixMillis(next.max(now.0))),
                 error: error.or_else(|| damaged.map(advice)).unwrap_or_default(),
+                lag_ms: lag.as_ref().map(|lag| lag.lag_ms),
+                spool_bytes: lag.map_or(0, |lag| lag.spool_bytes),
             }
         };
-        self.targets.iter().map(status).collect()
+        self.targets.iter().enumerate().map(status).collect()
     }
 
     /// The worst state of a target, in a word; `None`: no target is set.
     pub(crate) fn health(&self) -> Option<&'static str> {
         let states: Vec<&str> = self.status().iter().map(|target| target.state).collect();
-        let worst = ["unreachable", "damaged", "late", "ok"].into_iter().find(|state| states.contains(state));
+        let worst =
+            ["gap", "unreachable", "damaged", "late", "ok"].into_iter().find(|state| states.contains(state));
         worst.filter(|_| !states.is_empty())
     }
 
@@ -250,8 +281,9 @@ impl Backups {
             let label = number.to_string();
             let is_ok = f64::from(u8::from(target.state == "ok"));
             metrics::gauge!("ferry_backup_target_ok", "target" => label.clone()).set(is_ok);
-            if let Some(last) = target.last {
-                let lag = now.saturating_sub(last.0).max(0) as f64 / 1000.0;
+            let since_last = target.last.map(|last| now.saturating_sub(last.0).max(0) as f64 / 1000.0);
+            // Measured from commits, where they are shipped.
+            if let Some(lag) = target.lag_ms.map(|lag_ms| lag_ms as f64 / 1000.0).or(since_last) {
                 metrics::gauge!("ferry_backup_lag_seconds", "target" => label).set(lag);
             }
         }
@@ -261,6 +293,27 @@ impl Backups {
     pub(super) fn database_named(&self, name: &str) -> Result<DatabaseId> {
         self.hub.control.database_on_hub(name)
     }
+}
+
+/// Begins the log of a hub whose settings ask for one.
+fn begin_log(hub: &Arc<Hub>) -> Option<Arc<HubLog>> {
+    let config = &hub.config.backup;
+    let settings = config.log.filter(|_| !config.targets.is_empty())?;
+    let run = *clock::new_id().as_bytes().last_chunk().expect("BUG: an id has 16 bytes");
+    let spool = hub.config.process.data_dir.join("backup").join("log");
+    if let Err(error) = empty_log_spool(&spool) {
+        tracing::warn!(%error, "what an earlier run left of the log of backups takes room");
+    }
+    let changed = Arc::new(ChangedDatabases::default());
+    hub.databases.note_changes(Arc::clone(&changed));
+    Some(Arc::new(HubLog::new(settings, RunId(run), spool, config.targets.len(), changed)))
+}
+
+/// Whether what changes is shipped later than it should be.
+fn is_behind(config: &BackupConfig, lag: &LagState) -> bool {
+    const SLACK_MS: i64 = 5_000;
+    let most = config.log.map_or(i64::MAX, |log| log.lag_ms().saturating_mul(2).saturating_add(SLACK_MS));
+    i64::try_from(lag.lag_ms).unwrap_or(i64::MAX) > most
 }
 
 pub(super) fn random() -> Result<u32> {

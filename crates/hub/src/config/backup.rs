@@ -58,9 +58,41 @@ pub(super) const KEYS: &[Key] = &[
         "BOOL",
         "Begin from the newest backup where the data directory is empty; without any backup begin anew, and with none that can be read not at all [default: false]",
     ),
+    key(
+        "backup.lag_seconds",
+        "SECONDS",
+        "Ship what changed between backups, at the latest so long after it was written, 1 to 3600; 0 for not at all [default: 0]",
+    ),
+    key(
+        "backup.log_days",
+        "DAYS",
+        "For how long back every moment can be restored that was shipped so [default: 7]",
+    ),
+    key(
+        "backup.spool_mib",
+        "MIB",
+        "Most of it that waits on this machine's disk for targets that fail; what is more is dropped, and a new backup taken [default: 1024]",
+    ),
 ];
 
 const DAY_MINUTES: i64 = 24 * 60;
+
+/// What is shipped between backups.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// How long after it was written something is shipped at the latest.
+    pub lag: Duration,
+    /// Most bytes that wait for targets that fail.
+    pub spool_bytes: u64,
+}
+
+impl LogConfig {
+    /// The lag in milliseconds.
+    #[must_use]
+    pub fn lag_ms(&self) -> i64 {
+        i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX)
+    }
+}
 
 /// When backups are taken, where they go, which are kept.
 #[derive(Clone, Debug)]
@@ -79,6 +111,10 @@ pub struct BackupConfig {
     pub keep: Retention,
     /// Whether an empty data directory is filled from the newest.
     pub restore_if_empty: bool,
+    /// What is shipped between them; `None`: nothing.
+    pub log: Option<LogConfig>,
+    /// For how many days that is kept.
+    pub log_days: u32,
     /// The settings of the whole hub as a configuration file, without secrets: what a backup holds of them.
     pub settings: String,
 }
@@ -116,6 +152,8 @@ impl BackupConfig {
             keep: values
                 .read("backup.keep", |text| text.parse::<Retention>().map_err(|error| error.to_string()))?
                 .unwrap_or_default(),
+            log: log(values)?,
+            log_days: values.read("backup.log_days", |text| number(text, 1..=3650))?.unwrap_or(7),
             settings: written(values),
         })
     }
@@ -155,6 +193,18 @@ fn access(values: &Values) -> Result<TargetAccess, ConfigError> {
         BackupKey::read_file(text.as_ref()).map_err(|error| error.to_string())
     })?;
     Ok(TargetAccess { s3, key, ..TargetAccess::default() })
+}
+
+fn log(values: &Values) -> Result<Option<LogConfig>, ConfigError> {
+    let seconds = values.read("backup.lag_seconds", |text| number(text, 0..=3600))?.unwrap_or(0);
+    let mib = values.read("backup.spool_mib", |text| number(text, 1..=1 << 20))?.unwrap_or(1024);
+    let log = LogConfig { lag: Duration::from_secs(seconds.into()), spool_bytes: u64::from(mib) << 20 };
+    Ok((seconds > 0).then_some(log))
+}
+
+fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
+    let expected = || format!("expected a whole number from {} to {}", range.start(), range.end());
+    text.trim().parse().ok().filter(|number| range.contains(number)).ok_or_else(expected)
 }
 
 /// A time that may be 0, which is never.

@@ -27,7 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use backup::{BackupConfig, target_access};
+pub use backup::{BackupConfig, LogConfig, target_access};
 pub use console::ConsoleConfig;
 pub use events::{AuthRefusal, EventsConfig, FailMode, HooksConfig};
 pub use functions::{FunctionsConfig, Isolation};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferry_control::OperatorAction;
+use ferry_core::backup::log::RestorableRange;
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::{Error, Reason, UnixMillis};
 use serde_json::json;
@@ -64,12 +65,11 @@ pub(super) async fn restore_database(
 ) -> Result<wire::Job, Error> {
     let backups = of_operator(call)?;
     let invalid = |message: &'static str| Error::new(Reason::InvalidArgument, message);
-    if !request.at.is_empty() {
-        return Err(invalid("at: this hub keeps backups, not what was between them: name one by backup_id"));
-    }
     if request.database.is_empty() {
         return Err(invalid("database: name the one that is put back"));
     }
+    let at = named(&request.at).map(ferry_backup::moment).transpose();
+    let at = at.map_err(|error| Error::new(Reason::InvalidArgument, format!("at: {error}")))?;
     let backup = named(&request.backup_id).map(str::parse).transpose();
     let place = match (request.replace, named(&request.new_name)) {
         (true, None) => RestorePlace::Instead(request.confirm_name),
@@ -79,6 +79,7 @@ pub(super) async fn restore_database(
     let is_replaced = matches!(place, RestorePlace::Instead(_));
     let wanted = WantedRestore {
         database: request.database.clone(),
+        at: at.flatten(),
         backup: backup.map_err(|error| Error::new(Reason::InvalidArgument, format!("backup_id: {error}")))?,
         place,
     };
@@ -103,8 +104,14 @@ pub(super) async fn list_backups(
     request: wire::ListBackupsRequest,
 ) -> Result<wire::ListBackupsResponse, Error> {
     let listed = of_operator(call)?.list(named(&request.database)).await?;
-    let backups = listed.into_iter().map(backup).collect();
-    Ok(wire::ListBackupsResponse { backups, ..Default::default() })
+    let range = |range: RestorableRange| wire::Range {
+        from_unix_ms: range.from_ms,
+        to_unix_ms: range.to_ms,
+        ..Default::default()
+    };
+    let ranges = listed.ranges.into_iter().map(range).collect();
+    let backups = listed.snapshots.into_iter().map(backup).collect();
+    Ok(wire::ListBackupsResponse { backups, ranges, ..Default::default() })
 }
 
 pub(super) async fn get_backup_status(
@@ -154,6 +161,8 @@ fn target(status: TargetStatus) -> wire::BackupTarget {
         last_snapshot_unix: status.last.map_or(0, UnixMillis::as_secs),
         next_snapshot_unix: status.next.map_or(0, UnixMillis::as_secs),
         error: status.error,
+        lag_ms: status.lag_ms.unwrap_or(0),
+        spool_bytes: status.spool_bytes,
         ..Default::default()
     }
 }

@@ -113,7 +113,9 @@ impl Fork {
             DatabaseKind::Replica => self.copy(served, dir.to_owned()).await?,
         };
         ferry_sqlite::fault::point("fork.made").map_err(ferry_sqlite::Error::into_refusal)?;
+        let id = row.id;
         row.run(&self.hub.control.db, self.hub.control.max_databases_per_org).await?;
+        self.hub.databases.file_changed(id);
         ferry_sqlite::fault::point("fork.named").map_err(ferry_sqlite::Error::into_refusal)?;
         if let Err(error) = finish_database(dir) {
             tracing::warn!(database = %self.id, %error, "a fork stays marked as unfinished until the next start");
