@@ -1,6 +1,7 @@
 //! Backups of a running hub, and what is restored from them (operate specification, part A).
 
 mod buckets;
+mod continuous;
 mod damage;
 mod empty_folder;
 mod encrypted;

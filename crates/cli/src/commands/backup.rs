@@ -38,7 +38,7 @@ enum Command {
         #[arg(long)]
         no_wait: bool,
     },
-    /// List backups, the newest first: id, time, what of, bytes, state
+    /// List backups, the newest first: id, time, what of, bytes, state; then the ranges to which a hub can be restored
     #[command(
         after_help = "Examples:\n  ferry backup list\n  ferry backup list --target file:///var/backups/ferry"
     )]
@@ -81,6 +81,10 @@ enum Command {
         /// With --target: which are kept, by UTC. Through a hub its setting backup.keep says it
         #[arg(long, value_name = "COUNTS", requires = "target")]
         keep: Option<Retention>,
+        /// With --target: for how many days back all stays that was shipped between backups. Through a hub its setting
+        /// backup.log_days says it
+        #[arg(long, value_name = "DAYS", requires = "target", default_value_t = 7)]
+        log_days: u32,
     },
     /// Try what a hub needs of a target: write, create once, read, list, remove
     #[command(after_help = "Examples:\n  ferry backup check-target s3://bucket/ferry\n  \
@@ -145,8 +149,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Some(wanted) => through_hub::restore(context, &hub()?, wanted).await,
             None => restore::run(context, args).await,
         },
-        Command::Prune { dry_run, at, keep } => match at.target {
-            Some(url) => at_target::prune(context, url, keep, dry_run).await,
+        Command::Prune { dry_run, at, keep, log_days } => match at.target {
+            Some(url) => at_target::prune(context, url, (keep, log_days), dry_run).await,
             None => through_hub::prune(context, &hub()?, dry_run).await,
         },
         Command::CheckTarget { url } => at_target::check(context, TargetArgs { target: url }.needed()?).await,

@@ -18,5 +18,5 @@ pub(crate) use jobs::JobInfo;
 pub(crate) use restore_database::{RestorePlace, WantedRestore};
 pub(crate) use restore_if_empty::restore_if_empty;
 pub(crate) use schedule::{follow_log, follow_schedule};
-pub(crate) use service::{BackupList, BackupSummary, Backups, TargetStatus};
+pub(crate) use service::{BackupSummary, Backups, TargetStatus};
 pub(crate) use verify::WantedVerify;

@@ -8,9 +8,11 @@ use ferry_backup::{
 };
 use ferry_core::backup::{
     SnapshotId,
+    log::RestorableRange,
     manifest::{Manifest, Scope},
     retention::Retention,
 };
+use ferry_types::UnixMillis;
 use serde_json::json;
 
 use super::failure;
@@ -58,13 +60,14 @@ pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest
 }
 
 pub(super) async fn list(context: &Context, url: String, database: String) -> Result<(), Failure> {
-    let rows = blocking(move || rows(&url, &database)).await?;
-    print(context, &rows)
+    let (rows, ranges) = blocking(move || rows(&url, &database)).await?;
+    print(context, &rows, &ranges)
 }
 
-fn rows(url: &str, database: &str) -> Result<Vec<ListedBackup>, Failure> {
+fn rows(url: &str, database: &str) -> Result<(Vec<ListedBackup>, Vec<RestorableRange>), Failure> {
     let repository = open(url)?;
     let mut listed = repository.snapshots().map_err(|error| failure::of(&error))?;
+    let ranges = repository.ranges(&listed).map_err(|error| failure::of(&error))?;
     if !database.is_empty() {
         let scope: Scope = database.parse().map_err(|_| {
             Failure::Usage(format!("{database}: without a hub a database is named by its id"))
@@ -76,7 +79,7 @@ fn rows(url: &str, database: &str) -> Result<Vec<ListedBackup>, Failure> {
         let is_damaged = verdicts.get(&one.id).is_some_and(|verdict| !verdict.is_whole);
         ListedBackup::of(one, is_damaged, url)
     };
-    Ok(listed.iter().map(row).collect())
+    Ok((listed.iter().map(row).collect(), ranges))
 }
 
 /// Writes a new key. What names it is for people; the file is for the hub.
@@ -155,9 +158,17 @@ impl ListedBackup {
     }
 }
 
-pub(super) fn print(context: &Context, rows: &[ListedBackup]) -> Result<(), Failure> {
+/// Prints backups, and the moments that can be restored.
+pub(super) fn print(
+    context: &Context,
+    rows: &[ListedBackup],
+    ranges: &[RestorableRange],
+) -> Result<(), Failure> {
     if context.json {
-        return output::json(&json!({ "backups": rows }));
+        let range =
+            |range: &RestorableRange| json!({ "from_unix_ms": range.from_ms, "to_unix_ms": range.to_ms });
+        let ranges: Vec<_> = ranges.iter().map(range).collect();
+        return output::json(&json!({ "backups": rows, "ranges": ranges }));
     }
     if rows.is_empty() {
         output::note("(nothing)");
@@ -175,7 +186,13 @@ pub(super) fn print(context: &Context, rows: &[ListedBackup]) -> Result<(), Fail
         let (time, of) = (Cell::time(row.time_unix_ms / 1000), (&row.scope).into());
         table.row([(&row.id).into(), time, of, (&bytes).into(), (&row.state).into(), (&row.target).into()]);
     }
-    table.print()
+    table.print()?;
+    // A backup without what follows it is a moment, which its row tells.
+    let spans = ranges.iter().filter(|range| range.from_ms < range.to_ms);
+    spans.into_iter().try_for_each(|range| {
+        let (from, to) = (UnixMillis(range.from_ms).to_string(), UnixMillis(range.to_ms).to_string());
+        output::row(&["range", &from, &to])
+    })
 }
 
 pub(super) async fn verify(
@@ -227,7 +244,7 @@ pub(super) fn print_verified(context: &Context, whole: &[(String, String)]) -> R
 pub(super) async fn prune(
     context: &Context,
     url: String,
-    keep: Option<Retention>,
+    (keep, log_days): (Option<Retention>, u32),
     dry_run: bool,
 ) -> Result<(), Failure> {
     let now = system::unix_seconds();
@@ -237,7 +254,8 @@ pub(super) async fn prune(
         )
     })?;
     let pruned = blocking(move || {
-        let pruned = ferry_backup::prune(&mut open(&url)?, &keep, (now, dry_run), &JobProgress::default());
+        let pruned =
+            ferry_backup::prune(&mut open(&url)?, (&keep, log_days), (now, dry_run), &JobProgress::default());
         pruned.map_err(|error| failure::of(&error))
     });
     let report = pruned.await?;

@@ -31,6 +31,7 @@ pub(super) fn of(error: &Error) -> Failure {
         Error::NotFound(_) => "NOT_FOUND",
         Error::Invalid(_) => "INVALID_ARGUMENT",
         Error::Busy(_) => "BUSY",
+        Error::SpoolFull(_) => "SPOOL_FULL",
         Error::Unreachable(_) => "UNREACHABLE",
         Error::Refused(_) => "TARGET_REFUSED",
         Error::Cancelled => return Failure::Interrupted(None),

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use ferry_backup::{HubRestore, JobProgress, RestoreReport, RestoreStamp, RestoredCredentials, restore_file};
-use ferry_core::backup::SnapshotId;
+use ferry_backup::{
+    HubRestore, JobProgress, RestoreReport, RestoreStamp, RestoredCredentials, WantedDatabase,
+};
+use ferry_core::backup::{SnapshotId, log::LogPlan};
 use ferry_types::{Seq, UnixMillis};
 use serde_json::json;
 
@@ -13,6 +15,7 @@ use crate::{context::Context, failure::Failure, output, system};
 pub(super) const EXAMPLES: &str = "Examples:\n  \
     ferry backup restore --target file:///var/backups/ferry --to /var/lib/ferry\n  \
     ferry backup restore 20261129T014200Z-7f3a9c21 --target file:///var/backups/ferry --database notes --out notes.db\n  \
+    ferry backup restore --at 2026-11-29T01:42:00Z --target file:///var/backups/ferry --to /var/lib/ferry\n  \
     ferry backup restore --database notes --as notes-before\n  \
     ferry backup restore 20261129T014200Z-7f3a9c21 --database notes --replace";
 
@@ -21,6 +24,9 @@ pub(super) const EXAMPLES: &str = "Examples:\n  \
 pub(crate) struct Args {
     /// Which backup [default: the newest of the whole hub; of one database the newest that has it]
     id: Option<String>,
+    /// To which moment, as RFC 3339, where what changes between backups is shipped [default: latest; with an ID that backup alone]
+    #[arg(long = "at", id = "moment", value_name = "TIME", value_parser = moment)]
+    moment: Option<Moment>,
     #[command(flatten)]
     at: TargetArgs,
     /// New or empty folder for the whole hub: its data directory from then on
@@ -54,7 +60,8 @@ impl Args {
     pub(super) fn through_hub(&self) -> Option<through_hub::Restore> {
         let database = self.database.clone().filter(|_| self.new_name.is_some() || self.replace)?;
         let (id, new_name) = (self.id.clone().unwrap_or_default(), self.new_name.clone());
-        Some(through_hub::Restore { id, database, new_name, is_asked: !self.yes })
+        let at = self.moment.and_then(|Moment(at)| at).map(|at| at.to_string()).unwrap_or_default();
+        Some(through_hub::Restore { id, database, at, new_name, is_asked: !self.yes })
     }
 }
 
@@ -65,10 +72,10 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             let credentials =
                 if args.credentials == "keep" { RestoredCredentials::Keep } else { RestoredCredentials::End };
             let (check, stamp) = (!args.no_verify, stamp()?);
-            let wanted = move |id| HubRestore { id, to, credentials, check, stamp };
-            hub(context, url, args.id, wanted).await
+            let wanted = move |plan| HubRestore { plan, to, credentials, check, stamp };
+            hub(context, url, (args.id, args.moment), wanted).await
         }
-        (None, Some(name), Some(out)) => database(context, url, (args.id, name), out).await,
+        (None, Some(name), Some(out)) => database(context, url, (args.id, name, args.moment), out).await,
         _ => Err(Failure::Usage("name --to DIR, or --database DB and --out FILE".to_owned())),
     }
 }
@@ -86,29 +93,44 @@ fn stamp() -> Result<RestoreStamp, Failure> {
     })
 }
 
+/// A moment that was asked for; `None`: the latest.
+#[derive(Clone, Copy, Debug)]
+struct Moment(Option<UnixMillis>);
+
+fn moment(text: &str) -> Result<Moment, String> {
+    ferry_backup::moment(text).map(Moment).map_err(|error| error.to_string())
+}
+
 async fn hub(
     context: &Context,
     url: String,
-    id: Option<String>,
-    wanted: impl FnOnce(SnapshotId) -> HubRestore + Send + 'static,
+    (id, moment): (Option<String>, Option<Moment>),
+    wanted: impl FnOnce(LogPlan<SnapshotId>) -> HubRestore + Send + 'static,
 ) -> Result<(), Failure> {
     let (restore, report) = at_target::blocking(move || {
         let repository = at_target::open(&url)?;
-        let restore = wanted(at_target::find(&repository, id.as_deref())?.id);
+        let id = id.as_deref().map(at_target::snapshot_id).transpose()?;
+        let at = moment.and_then(|Moment(at)| at);
+        let restore = wanted(repository.plan(id, at).map_err(|error| failure::of(&error))?);
         let restored = ferry_backup::restore_hub(&repository, &restore, &JobProgress::default());
         Ok((restore, restored.map_err(|error| failure::of(&error))?))
     })
     .await?;
     let RestoreReport { databases, bytes, time_ms, has_keys, review } = &report;
     let time = UnixMillis(*time_ms).to_string();
-    let to = restore.to.display().to_string();
+    let (id, to) = (restore.plan.base.name.to_string(), restore.to.display().to_string());
+    if let Some(Moment(Some(at))) = moment
+        && at.0 > *time_ms
+    {
+        output::note(format_args!("# the newest that lies there before that moment is of {time}"));
+    }
     if context.json {
         return output::json(&json!({
-            "id": restore.id.to_string(), "to": to, "time": time, "databases": databases, "bytes": bytes,
+            "id": id, "to": to, "time": time, "databases": databases, "bytes": bytes,
             "has_keys": has_keys, "review": review,
         }));
     }
-    output::row(&[&restore.id.to_string(), &time, &databases.to_string(), &bytes.to_string(), &to])?;
+    output::row(&[&id, &time, &databases.to_string(), &bytes.to_string(), &to])?;
     if !has_keys {
         output::note(
             "# keyring.json and operator.token were not in it: the hub makes new ones, and what the old ones signed is void",
@@ -129,20 +151,27 @@ async fn hub(
 async fn database(
     context: &Context,
     url: String,
-    (id, name): (Option<String>, String),
+    (id, name, moment): (Option<String>, String, Option<Moment>),
     out: PathBuf,
 ) -> Result<(), Failure> {
     let id = id.as_deref().map(at_target::snapshot_id).transpose()?;
-    let entry = at_target::blocking(move || {
+    let restored = at_target::blocking(move || {
         let repository = at_target::open(&url)?;
-        let (_, entry) = repository.find_database(id, &name).map_err(|error| failure::of(&error))?;
-        let restored = restore_file(&repository, &entry, &out, &JobProgress::default());
-        restored.map(|()| entry).map_err(|error| failure::of(&error))
+        let wanted = WantedDatabase { database: name, backup: id, at: moment.and_then(|Moment(at)| at) };
+        let scratch =
+            tempfile::tempdir().map_err(|error| Failure::other(format!("a scratch folder: {error}")))?;
+        let to = (&*out, &*scratch.path().join("log"));
+        let found = wanted.find(&repository).map_err(|error| failure::of(&error))?;
+        let restored = found.restore(&repository, &wanted, to, false, &JobProgress::default());
+        restored.map_err(|error| failure::of(&error))
     })
     .await?;
+    let (entry, time) = (restored.entry, UnixMillis(restored.time_ms).to_string());
     let (id, root) = (entry.id.to_string(), entry.image().root.to_string());
     if context.json {
-        return output::json(&json!({ "database": id, "name": entry.name, "root": root, "seq": entry.seq }));
+        return output::json(
+            &json!({ "database": id, "name": entry.name, "root": root, "seq": entry.seq, "time": time }),
+        );
     }
     output::row(&[&id, &entry.name, &root])
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferry_client::admin::{AdminClient, rpc};
+use ferry_core::backup::log::RestorableRange;
 use ferry_types::UnixMillis;
 use serde::Deserialize;
 
@@ -70,6 +71,8 @@ pub(super) struct Restore {
     /// Which backup; empty: the newest that has it.
     pub(super) id: String,
     pub(super) database: String,
+    /// Of which moment; empty: the latest, or that of the backup that is named.
+    pub(super) at: String,
     /// `None`: in place of itself.
     pub(super) new_name: Option<String>,
     /// Whether the person is asked before the living one is replaced.
@@ -134,8 +137,10 @@ pub(super) async fn list(context: &Context, hub: &AdminClient, database: String)
         state: backup.state,
         target: backup.target,
     };
+    let range = |range: &rpc::Range| RestorableRange { from_ms: range.from_unix_ms, to_ms: range.to_unix_ms };
+    let ranges: Vec<RestorableRange> = answer.ranges.iter().map(range).collect();
     let rows: Vec<ListedBackup> = answer.backups.into_iter().map(row).collect();
-    at_target::print(context, &rows)
+    at_target::print(context, &rows, &ranges)
 }
 
 pub(super) async fn verify(
@@ -169,7 +174,7 @@ pub(super) async fn prune(context: &Context, hub: &AdminClient, dry_run: bool) -
 }
 
 pub(super) async fn restore(context: &Context, hub: &AdminClient, wanted: Restore) -> Result<(), Failure> {
-    let Restore { id, database, new_name, is_asked } = wanted;
+    let Restore { id, database, at, new_name, is_asked } = wanted;
     let replace = new_name.is_none();
     if replace && is_asked {
         output::require_terminal("replace the database")?;
@@ -182,6 +187,7 @@ pub(super) async fn restore(context: &Context, hub: &AdminClient, wanted: Restor
         confirm_name: if replace { database.clone() } else { String::new() },
         database,
         backup_id: id,
+        at,
         new_name: new_name.unwrap_or_default(),
         replace,
         ..Default::default()
@@ -221,10 +227,13 @@ pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(),
         Column::whole("LAST"),
         Column::whole("NEXT"),
         Column::text("ERROR"),
+        Column::extra("LAG"),
     ]);
     for target in &status.targets {
         let (last, next) = (Cell::time(target.last_snapshot_unix), Cell::time(target.next_snapshot_unix));
-        table.row([(&target.target).into(), (&target.state).into(), last, next, (&target.error).into()]);
+        let lag = format!("{}.{:03}s", target.lag_ms / 1000, target.lag_ms % 1000);
+        let (state, error) = ((&target.state).into(), (&target.error).into());
+        table.row([(&target.target).into(), state, last, next, error, (&lag).into()]);
     }
     table.print()?;
     match status.targets.iter().find(|target| target.state != "ok") {
