@@ -260,6 +260,8 @@ impl HubLog {
         let mut state = self.lock();
         let oldest = self.changed.oldest();
         state.gathering = None;
+        // A number that no interval has: nobody takes what comes for what follows.
+        state.next += 1;
         for target in &mut state.targets {
             target.lose();
             target.lost = target.lost.into_iter().chain(oldest).min();
