@@ -3,13 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use ferry_testkit::{Session, command::Ferry, dump, hub::Options, sample::Shape, wait};
+use ferry_testkit::{Session, command::Ferry, dump, http, hub::Options, sample::Shape, wait};
 use serde_json::{Value, json};
 
 use super::{Backed, objects, operator, settings, token};
 use crate::{
+    ops::{A, hlc, set},
     records::{Records, insert},
     support::{Place, options},
 };
@@ -161,6 +163,51 @@ fn every_recorded_moment_restores_as_it_was_whenever_the_hub_was_killed() {
     assert_restores(&backed, "latest", &newest);
 }
 
+// A page that changes and is then as it was is the trap: a snapshot that shows what is between would keep it.
+// Verifies: OPR-02, OPR-05, OPR-08, OPR-10
+#[test]
+fn the_log_is_played_upon_snapshots_that_are_taken_beside_writers() {
+    let backed = continuous(|options| options);
+    let (is_over, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let taken = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let n = written.fetch_add(1, Ordering::Relaxed);
+                let there_and_back = if n % 2 == 0 { "there" } else { "back" };
+                let both = [
+                    insert("tasks", "toggled", there_and_back),
+                    insert("tasks", &format!("row-{}", n % 7), there_and_back),
+                ];
+                backed.records.push("maker", "", &json!(both));
+            }
+        });
+        let taken: Vec<String> = (0..6)
+            .map(|_| {
+                let (before, shipped) = (written.load(Ordering::Relaxed), log_objects(&backed).len());
+                wait::until("a further write and interval", || {
+                    let is_further =
+                        written.load(Ordering::Relaxed) > before && log_objects(&backed).len() > shipped;
+                    is_further.then_some(())
+                });
+                backed.back_up().0
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        taken
+    });
+    caught_up(&backed);
+    // Each of them, and all that follows it until the next.
+    for id in &taken {
+        let verified = backed.operator().ok(&["backup", "verify", id, "--target", &backed.url()]);
+        assert!(verified.lines().all(|line| line.starts_with("ok\t")), "{id}: {verified}");
+    }
+    assert_eq!(ranges(&backed).len(), 1, "{:?}", ranges(&backed));
+    assert_restores(&backed, "latest", &dump::dump(&main_of(&backed)));
+    // Most were shipped as what changed.
+    let metrics = http::get(backed.records.address(), "/metrics").unwrap().text();
+    assert!(!metrics.contains("ferry_backup_log_whole_total 1"), "{metrics}");
+}
+
 // Verifies: OPR-05, OPR-20, OPR-23
 #[test]
 fn what_a_restored_hub_writes_is_restored_in_turn_with_databases_that_came_and_went() {
@@ -179,12 +226,7 @@ fn what_a_restored_hub_writes_is_restored_in_turn_with_databases_that_came_and_w
     };
     caught_up(&backed);
     let with_all = ranges(&backed).last().unwrap().1;
-    backed
-        .records
-        .place
-        .user
-        .ferry("DeleteDatabase", &json!({"databaseId": made[0]}))
-        .unwrap();
+    backed.records.place.user.ferry("DeleteDatabase", &json!({"databaseId": made[0]})).unwrap();
     backed.write(1);
     caught_up(&backed);
     let (_ferry, to) = hub_at(&backed, &at(with_all));
@@ -247,7 +289,7 @@ fn a_target_that_is_away_for_long_leaves_a_gap_and_no_writer_waits() {
     let waiting: u64 = ferry_testkit::hub::listing(&spool).iter().map(|(_, bytes)| bytes).sum();
     assert!(waiting <= 1 << 20, "{waiting}");
     backed.operator().fails(12, &["backup", "schedule"]);
-    let ready = ferry_testkit::http::get(backed.records.address(), "/readyz").unwrap();
+    let ready = http::get(backed.records.address(), "/readyz").unwrap();
     assert_eq!((ready.status, &ready.json()["checks"]["backup"]), (200, &json!("gap")));
     fs::remove_file(backed.target.path()).unwrap();
     fs::rename(&away, backed.target.path()).unwrap();
@@ -261,7 +303,7 @@ fn a_target_that_is_away_for_long_leaves_a_gap_and_no_writer_waits() {
     assert_eq!(all[0].1, before.0);
     assert_restores(&backed, &at(before.0), &before.1);
     assert_restores(&backed, "latest", &dump::dump(&main_of(&backed)));
-    let metrics = ferry_testkit::http::get(backed.records.address(), "/metrics").unwrap().text();
+    let metrics = http::get(backed.records.address(), "/metrics").unwrap().text();
     assert!(metrics.contains("ferry_backup_lag_seconds{target=\"1\"} 0\n"), "{metrics}");
 }
 
@@ -326,12 +368,19 @@ fn nothing_of_an_encrypted_log_is_read_without_its_key() {
     let key = key.to_str().unwrap();
     Ferry::new(crate::support::FERRY, "http://127.0.0.1:1").ok(&["backup", "key", "create", key]);
     let backed =
-        continuous(|options| options.arg(format!("--backup-key-file={key}")).arg("--backup-spool-mib=64"));
+        Backed::with(|options| options.arg(format!("--backup-key-file={key}")).arg("--backup-lag-seconds=1"));
+    backed.write(0);
     backed.records.push("maker", "", &json!([insert("tasks", "secret", ROW)]));
     let keyed = |backed: &Backed| backed.operator().env("FERRY_BACKUP_KEY_FILE", key);
+    for objects in 1..=2 {
+        wait::until("it is shipped", || {
+            let is_there = status(&backed)["lagMs"].as_str().is_none_or(|lag| lag == "0");
+            (is_there && log_objects(&backed).len() >= objects).then_some(())
+        });
+        backed.records.push("maker", "", &json!([insert("tasks", &format!("secret{objects}"), ROW)]));
+    }
     wait::until("all is shipped", || {
-        let is_there = status(&backed)["lagMs"].as_str().is_none_or(|lag| lag == "0");
-        (is_there && !log_objects(&backed).is_empty()).then_some(())
+        status(&backed)["lagMs"].as_str().is_none_or(|lag| lag == "0").then_some(())
     });
     for object in log_objects(&backed) {
         let bytes = fs::read(backed.target.path().join(&object)).unwrap();
@@ -371,9 +420,14 @@ fn a_hub_that_is_killed_while_it_ships_loses_nothing_that_was_shipped() {
         caught_up(&backed);
         let known = (ranges(&backed).last().unwrap().1, dump::dump(&main_of(&backed)));
         backed = backed.restarted_with(|options| options.fault(format!("{point}=kill")));
-        // Killed by what its own start ships, or by this.
-        let socket = backed.open_store();
-        drop(socket);
+        // Killed by the snapshot of its start, or by what this has it ship; it may never be answered.
+        let op = set(&format!("op-a-{:05}", 500 + n), &hlc(500 + n, 0, A), "n/x", "t", &json!(n), &[]);
+        let body = json!({"origin": A, "ops": [op]}).to_string();
+        let bearer = format!("Bearer {}", backed.token);
+        let headers = [("Authorization", &*bearer), ("X-Client-Id", "device")];
+        let path = "/v1/databases/-/ops";
+        let _ = http::send(backed.records.address(), "POST", path, &headers, body.as_bytes());
+        assert!(!backed.records.place.hub.ended().success(), "{point}");
         backed = backed.restarted_with(Options::without_faults);
         assert_restores(&backed, &at(known.0), &known.1);
         n += 1;

@@ -23,8 +23,13 @@ const HELP: &[Metric] = &[
     (
         Gauge,
         "ferry_backup_lag_seconds",
-        "Seconds since the moment that the newest backup on a target shows, by the target's place in the setting: what a loss of \
-         the machine would cost.",
+        "Seconds since the moment that the newest backup on a target shows, or, with backup.lag_seconds, age of the oldest commit \
+         that is not there, by the target's place in the setting: what a loss of the machine would cost.",
+    ),
+    (
+        Counter,
+        "ferry_backup_log_whole_total",
+        "Databases all of whose pages were shipped between backups, since what changed did not follow what was shipped before.",
     ),
     (
         Gauge,
