@@ -9,7 +9,7 @@ use crate::support::{Place, refused};
 /// RPCs that need no session.
 const PUBLIC: [&str; 5] = ["Signup", "Login", "StartOAuth", "CompleteOAuth", "ResetPassword"];
 /// RPCs that take the operator token alone.
-const OPERATOR: [&str; 13] = [
+const OPERATOR: [&str; 15] = [
     "GetServerInfo",
     "ListSigningKeys",
     "RotateSigningKey",
@@ -17,6 +17,8 @@ const OPERATOR: [&str; 13] = [
     "CreateUser",
     "DisableUser",
     "IssuePasswordReset",
+    "GetSettings",
+    "GetSeries",
     "CreateBackup",
     "VerifyBackup",
     "PruneBackups",

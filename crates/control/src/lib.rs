@@ -68,6 +68,7 @@ pub use credentials::{
     watch::{RightsEnd, RightsWatch},
 };
 pub use databases::{
+    connections::{NoteClosedConnection, SeeConnections},
     create::CreateDatabase,
     delete::DeleteDatabase,
     fork::ForkDatabase,
@@ -103,6 +104,7 @@ pub use identity::{
         reset::ResetPassword,
     },
     sessions::{
+        SignedInAt,
         list::{ListSessions, SessionInfo},
         refresh::RefreshSession,
         revoke::RevokeSession,

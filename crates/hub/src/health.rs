@@ -107,16 +107,20 @@ pub(crate) async fn metrics(
         return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
             .into_response();
     }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_text(&hub, &backups)).into_response()
+}
+
+/// All metrics, in Prometheus' text format.
+pub(crate) fn metrics_text(hub: &Hub, backups: &Backups) -> String {
     metrics::gauge!("ferry_databases").set(hub.control.database_count() as f64);
     metrics::gauge!("ferry_databases_held").set(hub.databases.held_count() as f64);
     metrics::gauge!("ferry_databases_open").set(hub.databases.files().open_count() as f64);
-    if let Some(free) = disk_free_bytes(&hub) {
+    if let Some(free) = disk_free_bytes(hub) {
         metrics::gauge!("ferry_disk_free_bytes").set(free as f64);
     }
-    shells::set_gauges(&hub);
+    shells::set_gauges(hub);
     backups.set_gauges();
-    let text = recorder().render() + &process_metrics::render();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    recorder().render() + &process_metrics::render()
 }
 
 /// The process's metrics; the first call starts recording.

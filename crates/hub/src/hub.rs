@@ -8,11 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Config,
+    connections::{LiveConnections, StuckClients},
     database::Databases,
     descriptors::Descriptors,
     http::{MemoryPool, UntakenAnswers},
     lineage::Lineage,
     models::for_each_model,
+    series::SeriesStore,
 };
 use ferry_control::Control;
 
@@ -32,6 +34,12 @@ pub struct Hub {
     pub lineage: Option<Arc<Lineage>>,
     /// The databases in use.
     pub databases: Arc<Databases>,
+    /// Who is connected.
+    pub connections: Arc<LiveConnections>,
+    /// Whose pushes are refused.
+    pub stuck: StuckClients,
+    /// What the hub's numbers were.
+    pub series: SeriesStore,
     /// What the sync models keep beside the hub.
     pub services: Services,
     /// Memory of request bodies that have not arrived whole.

@@ -3,6 +3,7 @@
 mod backup;
 pub mod clock;
 pub mod config;
+mod connections;
 mod console;
 mod dashboard;
 pub mod data_dir;
@@ -32,6 +33,7 @@ pub mod records;
 pub mod rights;
 mod routes;
 mod rpc;
+mod series;
 pub mod server;
 mod shell;
 mod shells;

@@ -128,7 +128,8 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 fn rpc(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
     let console = Arc::new(Console::new(&hub.databases, hub.config.console));
     let of_size = |body_max_bytes| {
-        let service = rpc::rpc_service(&hub.control, Some(backups), Some(&console), body_max_bytes);
+        let service =
+            rpc::rpc_service(&hub.control, Some(backups), Some(&console), Some(hub), body_max_bytes);
         (service, body_max_bytes)
     };
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));

@@ -13,6 +13,7 @@ use crate::{
     backup::{Backups, follow_log, follow_schedule, restore_if_empty},
     clock,
     config::{Config, ConfigError, Isolation},
+    connections::{LiveConnections, StuckClients},
     data_dir::{self, DataDirLock, DataDirLost},
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
@@ -22,7 +23,9 @@ use crate::{
     hub::{Hub, Services},
     lineage::Lineage,
     listener::HttpListener,
-    memory, routes, shells,
+    memory, routes,
+    series::{STEP_SECONDS, SeriesStore},
+    shells,
     tls::Certificates,
 };
 use ferry_backup::NewIdentity;
@@ -132,14 +135,18 @@ impl Server {
             }
             None => None,
         };
+        let started = clock.now();
         let hub = Hub {
             lineage,
+            connections: Arc::new(LiveConnections::new(started)),
+            stuck: StuckClients::default(),
+            series: SeriesStore::default(),
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(MemoryPool::new(config.listener.body_memory_bytes)),
             untaken: Arc::new(UntakenAnswers::new(config.listener.response_memory_bytes)),
             config,
             descriptors,
-            started: clock.now(),
+            started,
             clock,
             control,
             databases,
@@ -202,6 +209,7 @@ impl Server {
         let mut housekeeping = vec![
             tokio::spawn(housekeeping(Arc::clone(&self.hub))),
             tokio::spawn(close_idle(Arc::clone(&self.hub))),
+            tokio::spawn(keep_series(Arc::clone(&self.hub), Arc::clone(&backups))),
             tokio::spawn(follow_schedule(Arc::clone(&backups))),
         ];
         housekeeping.extend(follow_log(&backups));
@@ -257,6 +265,23 @@ async fn close_idle(hub: Arc<Hub>) {
         if hub.databases.sweep().await {
             // The allocator keeps what is free between pieces in use; it is looked for on a thread that may wait.
             let _ = tokio::task::spawn_blocking(ferry_sqlite::memory::give_back).await;
+        }
+    }
+}
+
+/// Keeps what the hub's numbers are, for those who look later (OPR-58).
+async fn keep_series(hub: Arc<Hub>, backups: Arc<Backups>) {
+    let mut due = tokio::time::interval(Duration::from_secs(STEP_SECONDS.into()));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let (looked, backups) = (Arc::clone(&hub), Arc::clone(&backups));
+        // Some numbers are read from files.
+        let taken = tokio::task::spawn_blocking(move || {
+            looked.series.take(&health::metrics_text(&looked, &backups), looked.clock.now().as_secs());
+        });
+        if let Err(error) = taken.await {
+            tracing::warn!(%error, "the hub's numbers cannot be kept");
         }
     }
 }

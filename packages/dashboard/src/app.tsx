@@ -88,7 +88,7 @@ function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn:
         {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
         {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
         {page === "audit" && <AuditPage key={org} org={org} role={role} />}
-        {page === "hub" && <HubPage />}
+        {page === "hub" && <HubPage tab={route[1] ?? ""} org={org} />}
         {page === "account" && <AccountPage who={who} onJoined={props.onSignedIn} />}
         {!PAGES.some(({ path }) => path === page) && <p className="empty">No such page. <Link to={["databases"]}>Databases</Link></p>}
       </main>

@@ -4,11 +4,16 @@ import { Refusal, root } from "./api.ts";
 
 const KEPT_MS = 3_600_000;
 
+/** How long ago it may have been typed for what takes something away. */
+const FRESH_MS = 300_000;
+
 let token = "";
+let typedAt = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
 
 export const isOperator = (): boolean => token !== "";
+export const isFresh = (): boolean => Date.now() - typedAt < FRESH_MS;
 export const listen = (listener: () => void): (() => void) => {
   listeners.add(listener);
   return () => void listeners.delete(listener);
@@ -52,6 +57,7 @@ export async function operatorRpc<T>(method: string, message: object = {}, signa
 /** Takes the token if the hub does. */
 export async function enter(typed: string): Promise<void> {
   await operatorRpc("GetServerInfo", {}, undefined, typed);
+  typedAt = Date.now();
   keep(typed);
 }
 

@@ -389,7 +389,6 @@ test("the operator sees backups and numbers with the token, which is stored nowh
   await page.getByRole("alert").waitFor();
   await page.getByLabel("Operator token").fill(readFileSync(join(hub.data, "operator.token"), "utf8").trim());
   await page.getByRole("button", { name: "Open" }).click();
-  await page.getByText("This hub keeps no backups").waitFor();
   await page.getByRole("img", { name: /^Memory: [\d.]+ .iB now/ }).waitFor();
   expect(await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length])).toEqual(["", 0, 0]);
   await accessible(page, "hub");
@@ -411,7 +410,7 @@ for (const [width, height] of [[390, 844], [1280, 800]] as const) {
         [file, ["tables", "many"], "table", "100 rows"], [file, ["sql"], "sql", "Nothing can be written here"],
         [database, ["tables"], "tables-of-hub", "own"],
         [database, ["records", "-", "app", "notes", "n1"], "records", "Taken in|No records are yours"], [database, ["log", "s"], "log", "noteAdded"],
-        [database, ["ops"], "ops", "Entities"], [database, ["functions"], "functions", "Nothing is deployed"],
+        [database, ["ops"], "ops", "Entities"], [database, ["clients"], "clients", "Nobody is connected"], [database, ["functions"], "functions", "Nothing is deployed"],
       ] as const) {
         await at(page, id, ...parts);
         await page.locator("main").getByText(new RegExp(shown)).first().waitFor();
@@ -425,9 +424,14 @@ for (const [width, height] of [[390, 844], [1280, 800]] as const) {
       await page.goto(`${hub.url}/_/hub`);
       await page.getByLabel("Operator token").fill(readFileSync(join(hub.data, "operator.token"), "utf8").trim());
       await page.getByRole("button", { name: "Open" }).click();
-      await page.getByText("This hub keeps no backups").waitFor();
-      await shot(page, `hub-${width}-${colorScheme}`);
-      await accessible(page, "hub");
+      for (const [link, name, shown] of [
+        ["Numbers", "hub", "Running since"], ["Backups", "backups", "This hub keeps no backups"], ["Settings", "settings", "query_seconds"],
+      ] as const) {
+        await page.getByRole("link", { name: link, exact: true }).click();
+        await page.locator("main").getByText(shown).first().waitFor();
+        await shot(page, `${name}-${width}-${colorScheme}`);
+        await accessible(page, name);
+      }
     });
   }
 }

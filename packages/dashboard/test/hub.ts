@@ -23,6 +23,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** `{data}` in a setting is the folder of this hub. */
 export async function startHub(settings: string[] = []): Promise<Hub> {
   const data = mkdtempSync(join(tmpdir(), "ferry-dashboard-"));
   const listen = `127.0.0.1:${await freePort()}`;
@@ -31,7 +32,7 @@ export async function startHub(settings: string[] = []): Promise<Hub> {
   let log = "";
   const start = async () => {
     log = "";
-    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data, ...settings], { stdio: ["ignore", "pipe", "pipe"] });
+    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data, ...settings.map((text) => text.replace("{data}", data))], { stdio: ["ignore", "pipe", "pipe"] });
     child = made;
     for (const stream of [made.stdout, made.stderr]) stream.on("data", (text) => (log += text));
     for (const begun = Date.now(); Date.now() - begun < START_MS; await pause(30)) {
@@ -49,7 +50,7 @@ export async function startHub(settings: string[] = []): Promise<Hub> {
   };
   const end = async () => {
     await kill();
-    rmSync(data, { recursive: true, force: true });
+    for (const folder of [data, `${data}-backups`]) rmSync(folder, { recursive: true, force: true });
   };
   await start();
   return { url, data, log: () => log, start, kill, end };

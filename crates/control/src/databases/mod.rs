@@ -1,6 +1,7 @@
 //! Databases: create, list, rename, delete. Their files belong to the [`DatabaseHost`](super::DatabaseHost);
 //! here they are names, kinds and owners.
 
+pub(crate) mod connections;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod fork;

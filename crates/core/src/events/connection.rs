@@ -126,6 +126,12 @@ impl Connection {
         self.pulls.iter().filter(|pull| pull.live).count()
     }
 
+    /// The last event that each of its Pulls was sent; `None`: it pulls nothing.
+    #[must_use]
+    pub fn cursor(&self) -> Option<i64> {
+        self.pulls.iter().map(|pull| pull.cursor).min()
+    }
+
     /// Live Pulls whose events wait for an Ack.
     #[must_use]
     pub fn lagging_pulls(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Settings of what members see of a database: queries.
+//! Settings of what members see: queries, and how long they are signed in to the dashboard.
 
 use super::{ConfigError, Key, Values, keys::key};
 
@@ -10,15 +10,22 @@ pub(super) const KEYS: &[Key] = &[
         "How long a statement of a member may run, in the dashboard or by RPC [default: 5]",
     ),
     key("query_rows", "N", "Most rows that such a statement answers [default: 1000]"),
+    key(
+        "dashboard_session_seconds",
+        "N",
+        "How long a browser keeps a sign-in to the dashboard [default: 43200]",
+    ),
 ];
 
-/// Limits of a member's statement.
+/// Limits of a member's statement, and of a sign-in.
 #[derive(Clone, Copy, Debug)]
 pub struct ConsoleConfig {
     /// How long it may run.
     pub query_seconds: u64,
     /// How many rows it may answer.
     pub query_rows: u32,
+    /// How long a browser keeps a sign-in to the dashboard.
+    pub dashboard_session_seconds: u64,
 }
 
 impl ConsoleConfig {
@@ -27,6 +34,7 @@ impl ConsoleConfig {
             // An RPC may take 30 s.
             query_seconds: values.number("query_seconds", 5, 1, 25)?,
             query_rows: values.number("query_rows", 1000, 1, 100_000)?,
+            dashboard_session_seconds: values.number("dashboard_session_seconds", 43_200, 60, 7_776_000)?,
         })
     }
 }

@@ -18,6 +18,7 @@ mod pages;
 mod process;
 mod public_url;
 mod records;
+mod shown;
 mod sources;
 mod values;
 
@@ -39,6 +40,7 @@ pub use ops::{OpsConfig, ShimScope};
 pub use pages::PagesConfig;
 pub use process::{LogFormat, ProcessConfig};
 pub use records::{BillingFail, RecordsConfig};
+pub use shown::ShownSetting;
 pub use sources::{Raw, ServeArgs, Setting, gather};
 
 use values::Values;
@@ -92,6 +94,8 @@ macro_rules! config {
                 #[doc = concat!("The model `", stringify!($name), "`.")]
                 pub $name: $name::$config,
             )+
+            /// What each setting is and where that was said, for the operator.
+            pub shown: Vec<ShownSetting>,
             /// What should be mended, for the log: there is none yet while the settings are read.
             pub warnings: Vec<String>,
         }
@@ -105,7 +109,10 @@ macro_rules! config {
                 let console = ConsoleConfig::read(values)?;
                 let backup = BackupConfig::read(values, &process.data_dir, &mut warnings)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
-                Ok(Self { dev, listener, process, store: None, control, console, backup, $($name,)+ warnings })
+                let shown = shown::settings(SECTIONS, values);
+                Ok(Self {
+                    dev, listener, process, store: None, control, console, backup, $($name,)+ shown, warnings,
+                })
             }
         }
     };

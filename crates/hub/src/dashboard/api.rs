@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use ferry_control::Signup;
+use ferry_control::{Access, ClientIp, SignedInAt, Signup};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
@@ -27,6 +27,10 @@ const RPCS: &str = "/ferry.admin.v1.AdminService/";
 const SIGN_INS: [&str; 4] = ["Signup", "Login", "CompleteOAuth", "RefreshSession"];
 /// What tells whether a session stands: elsewhere 401 may mean a wrong password.
 const WHO: &str = "Whoami";
+/// How old a sign-in may be that takes something away.
+const FRESH_MS: i64 = 5 * 60 * 1000;
+/// By this the page knows that it must ask for the password.
+const SIGN_IN_AGAIN: &str = "SIGN_IN_AGAIN";
 /// What an answer with a session may take.
 const SIGN_IN_MAX_BYTES: usize = 64 * 1024;
 /// Proof that a page of this origin asks: no form can add it, and no foreign script without CORS.
@@ -88,9 +92,19 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
         request.extensions_mut().insert(SessionReads);
     }
     let prefix = hub.config.listener.public_path();
+    if was_signed_in && destroys(request.method(), path, rpc.as_deref()) {
+        let ip = request.extensions().get::<ClientIp>().copied().unwrap_or_default();
+        match is_fresh(hub, request.headers(), ip).await {
+            Ok(true) => {}
+            Ok(false) => return sign_in_again(&id),
+            // What is wrong with the session is told by what it was to do.
+            Err(error) => tracing::debug!(%error, "nobody knows how old this sign-in is"),
+        }
+    }
     let mut response = next.run(request).await;
     if gives_session && response.status().is_success() {
-        response = match keep_session(response, cookie, prefix).await {
+        let max_age_seconds = hub.config.console.dashboard_session_seconds;
+        response = match keep_session(response, cookie, (max_age_seconds, prefix)).await {
             Some(response) => response,
             None => refuse(StatusCode::BAD_GATEWAY, "internal", "the answer of a sign-in cannot be read"),
         };
@@ -99,6 +113,33 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether a request takes away what nobody gets back by himself, or puts something else in its place (OPR-55).
+fn destroys(method: &Method, path: &str, rpc: Option<&str>) -> bool {
+    const RPCS: [&str; 3] = ["DeleteDatabase", "DeleteOrg", "RestoreDatabase"];
+    if let Some(rpc) = rpc {
+        return RPCS.contains(&rpc);
+    }
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let takes_away = matches!(last, "restore" | "remint");
+    path.starts_with("/v1/databases/") && (method == Method::DELETE || (method == Method::POST && takes_away))
+}
+
+/// Whether the session of these headers began a short time ago.
+async fn is_fresh(hub: &Hub, headers: &HeaderMap, ip: ClientIp) -> ferry_types::Result<bool> {
+    let caller = hub.control.authenticator.session(headers, ip, Access::Read)?;
+    let signed_in = SignedInAt { caller: &caller }.run(&hub.control.db).await?;
+    Ok(hub.clock.now().0.saturating_sub(signed_in.0) <= FRESH_MS)
+}
+
+/// What a session is told that is too old for what it wants.
+fn sign_in_again(id: &str) -> Response {
+    let message = "this takes something away: sign in again, then do it within 5 minutes";
+    let detail = json!({"debug": {"reason": SIGN_IN_AGAIN, "requestId": id}});
+    let body =
+        json!({"code": "permission_denied", "message": message, "request_id": id, "details": [detail]});
+    (StatusCode::FORBIDDEN, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// What anybody may know before a sign-in: whether this is a first visit, and what to offer.
@@ -168,12 +209,16 @@ fn inner_uri(path: &str, outer: &Uri) -> Option<Uri> {
 }
 
 /// Moves the session from the body into the cookie.
-async fn keep_session(response: Response, cookie: SessionCookie, prefix: &str) -> Option<Response> {
+async fn keep_session(
+    response: Response,
+    cookie: SessionCookie,
+    (max_age_seconds, prefix): (u64, &str),
+) -> Option<Response> {
     let (mut parts, body) = response.into_parts();
     let mut answer: Value = serde_json::from_slice(&to_bytes(body, SIGN_IN_MAX_BYTES).await.ok()?).ok()?;
     let token = answer.as_object_mut()?.remove("sessionToken")?;
     parts.headers.remove(header::CONTENT_LENGTH);
-    set_cookie(&mut parts.headers, &cookie.keep(token.as_str()?, prefix));
+    set_cookie(&mut parts.headers, &cookie.keep(token.as_str()?, max_age_seconds, prefix));
     Some(Response::from_parts(parts, Body::from(answer.to_string())))
 }
 
@@ -213,6 +258,30 @@ mod tests {
             "/ferry.admin.v1.AdminService/Whoami",
         ] {
             assert!(!reads_data(other), "{other}");
+        }
+    }
+
+    // Verifies: OPR-55
+    #[test]
+    fn what_takes_something_away_needs_a_fresh_sign_in() {
+        let is = |method: Method, path: &str| destroys(&method, path, path.strip_prefix(RPCS));
+        for destroying in [
+            (Method::POST, "/ferry.admin.v1.AdminService/DeleteDatabase"),
+            (Method::POST, "/ferry.admin.v1.AdminService/RestoreDatabase"),
+            (Method::POST, "/ferry.admin.v1.AdminService/DeleteOrg"),
+            (Method::POST, "/v1/databases/db_x/restore"),
+            (Method::POST, "/v1/databases/db_x/events/stores/a/remint"),
+            (Method::DELETE, "/v1/databases/db_x/events/stores/a"),
+        ] {
+            assert!(is(destroying.0.clone(), destroying.1), "{destroying:?}");
+        }
+        for other in [
+            (Method::POST, "/ferry.admin.v1.AdminService/RenameDatabase"),
+            (Method::POST, "/v1/databases/db_x/fork"),
+            (Method::GET, "/v1/databases/restore/pages"),
+            (Method::GET, "/v1/databases/db_x/restore"),
+        ] {
+            assert!(!is(other.0.clone(), other.1), "{other:?}");
         }
     }
 

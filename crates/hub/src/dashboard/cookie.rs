@@ -2,9 +2,6 @@
 
 use http::{HeaderMap, header};
 
-/// How long a browser keeps it.
-pub(super) const MAX_AGE_SECONDS: u64 = 43_200;
-
 /// How it is named and marked: by how the hub is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionCookie {
@@ -29,9 +26,9 @@ impl SessionCookie {
         pairs.find_map(|(name, value)| (name == self.name() && !value.is_empty()).then_some(value))
     }
 
-    /// The header that keeps `token`, below `prefix`, the path of the hub.
-    pub(super) fn keep(self, token: &str, prefix: &str) -> String {
-        self.line(token, MAX_AGE_SECONDS, prefix)
+    /// The header that keeps `token` for so long, below `prefix`, the path of the hub.
+    pub(super) fn keep(self, token: &str, max_age_seconds: u64, prefix: &str) -> String {
+        self.line(token, max_age_seconds, prefix)
     }
 
     /// The header that forgets it.
@@ -55,7 +52,7 @@ mod tests {
     // Verifies: OPR-52
     #[test]
     fn what_is_kept_is_read() {
-        let line = SessionCookie::Secure.keep("fy_abc", "/hub");
+        let line = SessionCookie::Secure.keep("fy_abc", 43_200, "/hub");
         assert_eq!(
             line,
             "__Secure-ferry=fy_abc; Path=/hub/_/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"

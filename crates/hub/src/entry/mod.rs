@@ -11,10 +11,11 @@ mod kind;
 use std::sync::Arc;
 
 use ferry_auth::AuthContext;
-use ferry_types::{DatabaseKind, Result};
+use ferry_types::{DatabaseKind, Model, Result};
 use http::request::Parts;
 
 use crate::{
+    connections::{ConnectionHead, ConnectionOwner, OpenConnection},
     database::Database,
     http::{RequestBody, request_origin},
     hub::Hub,
@@ -94,6 +95,21 @@ impl RequestContext {
     /// `BUSY`.
     pub(crate) fn check_room(&self, hub: &Hub) -> Result<()> {
         hub.untaken.check_room(&self.requester.principal)
+    }
+
+    /// Enters the connection that the request with this head has become, for as long as what is returned lives.
+    pub(crate) fn connect(
+        &self,
+        hub: &Hub,
+        head: ConnectionHead,
+        wire: (Model, &'static str),
+    ) -> OpenConnection {
+        let owner = ConnectionOwner {
+            principal: Arc::clone(&self.requester.principal),
+            user: self.auth.principal.user_id(),
+            ip: self.requester.origin.ip,
+        };
+        hub.connections.enter(&self.database, owner, head, wire, hub.clock.now())
     }
 
     /// Watches the rights while a connection lives.

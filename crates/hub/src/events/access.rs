@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ferry_auth::AuthContext;
 use ferry_core::events::Rights;
 use ferry_protocol::events::{ConnectQuery, Transport};
-use ferry_types::{Code, DatabaseId, DatabaseKind, Error, Reason, Result, limits::EVENTS_FULL_RETRY_MS};
+use ferry_types::{
+    Code, DatabaseId, DatabaseKind, Error, Model, Reason, Result, limits::EVENTS_FULL_RETRY_MS,
+};
 use http::request::Parts;
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
 };
 
 use crate::{
-    database::ConnectionGuard,
+    connections::{ConnectionHead, OpenConnection},
     entry::{self, Carriers, Needs, Policy, RequestContext, Tenant, cookie},
     http::request_origin,
     hub::Hub,
@@ -43,7 +45,8 @@ pub(super) struct EventsEntry {
     /// What a hook is shown again at each push, if there was one.
     pub(super) presented: Option<Arc<PresentedPayload>>,
     _subscriber: Subscriber,
-    _connection: ConnectionGuard,
+    /// It counts as open as long as this lives.
+    pub(super) connection: OpenConnection,
 }
 
 /// What `auth` lets its holder do here.
@@ -155,8 +158,10 @@ async fn admit(
         let message = "too many connections to this store: try again in a few seconds";
         Error::new(Reason::RateLimited, message).retry_after_ms(EVENTS_FULL_RETRY_MS)
     })?;
-    let (rights, connection) = (rights(&context.auth), context.database.connect());
-    Ok(EventsEntry { context, store, rights, presented, _subscriber: subscriber, _connection: connection })
+    let head = ConnectionHead::of(wanted.parts).within(store_id);
+    let connection = context.connect(hub, head, (Model::Events, wanted.query.transport.as_str()));
+    let rights = rights(&context.auth);
+    Ok(EventsEntry { context, store, rights, presented, _subscriber: subscriber, connection })
 }
 
 /// Whether the caller itself is refused, and not something of ours (EVT-52).

@@ -184,9 +184,7 @@ async fn run(
         query.check(parameters(&target))?;
     }
     match (target, parts.method == Method::GET) {
-        (Target::Events | Target::Live, true) if is_stream => {
-            live::open(request, &query, &parts.headers).await
-        }
+        (Target::Events | Target::Live, true) if is_stream => live::open(request, &query, parts).await,
         (Target::Events, true) => page::get(request, &query, &parts.headers).await,
         (Target::Events, false) => append::post(request, &query, &parts.headers, body).await,
         (Target::Live, _) => Err(ViewError::no_such_endpoint()),

@@ -8,8 +8,10 @@ use std::{
 
 use ferry_core::events::FirstEvent;
 use ferry_protocol::events::{ErrorCode, RpcError};
-use ferry_types::{DatabaseId, UnixMillis};
+use ferry_types::{DatabaseId, Model, UnixMillis};
 use serde_json::{Value, json};
+
+use crate::connections::StuckClient;
 
 /// Clients and refused connections that a hub remembers, of all its stores together; beyond, the one that was silent
 /// longest is forgotten, and those that get on before those that are stuck.
@@ -151,6 +153,30 @@ impl Clients {
             }
         }
         (clients, refused)
+    }
+
+    /// Clients of a database that do not get on, and who is not let in.
+    pub(super) fn stuck(&self, database: DatabaseId) -> Vec<StuckClient> {
+        let known = self.lock();
+        let troubled = known.ages[1].values().filter(|key| key.database == database);
+        let stuck = troubled.filter_map(|key| {
+            let seen = known.seen.get(key)?;
+            let trouble = seen.trouble.as_ref()?;
+            let (Who::Client(client) | Who::Connection(client)) = &key.who;
+            let first = trouble.first.as_ref().map(|(number, name)| format!("{number} {name}"));
+            Some(StuckClient {
+                model: Model::Events,
+                client: client.to_string(),
+                scope: key.store.to_string(),
+                first: first.unwrap_or_default(),
+                code: trouble.code.to_owned(),
+                message: trouble.message.to_string(),
+                advice: advice(trouble.code).to_owned(),
+                tries: trouble.tries,
+                last: seen.last_at,
+            })
+        });
+        stuck.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -23,6 +23,7 @@ mod refused_socket;
 mod rights_end;
 mod route;
 mod scope;
+mod sent_upto;
 mod service;
 mod shell;
 mod socket;

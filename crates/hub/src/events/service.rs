@@ -3,12 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use ferry_http_client::HttpClient;
+use ferry_types::DatabaseId;
 
 use super::{
     clients::Clients,
     hooks::{CallFunctionHooks, Hooks},
 };
-use crate::config::EventsConfig;
+use crate::{config::EventsConfig, connections::StuckClient};
 
 /// Event sync's state of the whole hub.
 pub struct EventsService {
@@ -27,6 +28,11 @@ impl EventsService {
             function_hooks: OnceLock::new(),
             clients: Clients::default(),
         }
+    }
+
+    /// Clients of a database that do not get on.
+    pub(crate) fn stuck(&self, database: DatabaseId) -> Vec<StuckClient> {
+        self.clients.stuck(database)
     }
 
     /// Says how functions are called that are hooks; once, before anybody connects.

@@ -26,6 +26,7 @@ use super::{
     metric, now_ms,
     push::{Pusher, charge_connection},
     rights_end::rights_end,
+    sent_upto::SentUpto,
     store::Store,
     wire::{Wire, WireEvent},
 };
@@ -100,7 +101,7 @@ enum Wake {
 /// Serves a connection to its end.
 pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket) {
     let grace = Duration::from_millis(hub.config.events.expiry_grace_ms);
-    let (stopping, closed) = (hub.stopping.clone(), entry.context.database.closed().clone());
+    let (stopping, closed) = (hub.stopping.clone(), entry.connection.closed().clone());
     let mut watch = entry.context.watch(&hub);
     let mut ends = Ends::new();
     ends.push(Box::pin(async move {
@@ -116,6 +117,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket
     let mut notified = pin!(store.notified());
     notified.as_mut().enable();
     let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(SLEEP_MAX_MS)));
+    let sent_upto = SentUpto::shown_by(&entry.connection, &entry.store);
     let mut session = Session::new(&hub, &entry, socket);
     let end = loop {
         let wake = tokio::select! {
@@ -138,6 +140,7 @@ pub(super) async fn run(hub: Arc<Hub>, entry: EventsEntry, socket: BoundedSocket
         if end.is_some() {
             break end;
         }
+        sent_upto.reached(session.machine.cursor());
         session.arm(sleep.as_mut());
     };
     let Session { wire, push, .. } = session;
@@ -241,6 +244,9 @@ impl Session {
             }
             // A hub that stops closes its databases too.
             Wake::Closed if self.closing_ms.is_some() => {}
+            Wake::Closed if !self.pusher.database.closed().is_cancelled() => {
+                return Some(End::Close(close::ENDED));
+            }
             Wake::Closed => return Some(End::Close(close::DELETED)),
         }
         None

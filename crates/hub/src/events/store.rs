@@ -244,7 +244,7 @@ impl Store {
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(watermark);
     }
 
-    fn head(&self) -> i64 {
+    pub(super) fn head(&self) -> i64 {
         i64::try_from(self.recent.head()).unwrap_or(i64::MAX)
     }
 

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::admission::Admitted;
+use crate::monotonic::now_ms;
 
 /// How far a connection has come; also an extension of its requests.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,12 @@ pub(crate) struct ConnectionProgress(Arc<Counters>);
 #[derive(Debug, Default)]
 struct Counters {
     has_asked: AtomicBool,
+    received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    /// When bytes came or went last.
+    moved_ms: AtomicU64,
+    /// Since when something waits of which the peer takes nothing; 0: nothing does.
+    stalled_since_ms: AtomicU64,
     acks_at_once: AtomicBool,
     /// Of request bodies that have not arrived whole.
     body_bytes: AtomicU64,
@@ -57,6 +63,32 @@ impl ConnectionProgress {
 
     pub(crate) fn remove_body_bytes(&self, bytes: u64) {
         self.0.body_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that have come so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.0.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// When bytes came or went last, as [`now_ms`] tells it.
+    pub(crate) fn moved_ms(&self) -> u64 {
+        self.0.moved_ms.load(Ordering::Relaxed)
+    }
+
+    /// How long something waits at `now_ms` of which the peer takes nothing.
+    pub(crate) fn stalled_ms(&self, now_ms: u64) -> Option<u64> {
+        let since_ms = self.0.stalled_since_ms.load(Ordering::Relaxed);
+        (since_ms > 0).then(|| now_ms.saturating_sub(since_ms))
+    }
+
+    fn received(&self, bytes: usize) {
+        self.0.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.moved_ms.store(now_ms(), Ordering::Relaxed);
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.0.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.moved_ms.store(now_ms(), Ordering::Relaxed);
     }
 
     /// Bytes that the peer's side has taken so far.
@@ -115,6 +147,7 @@ impl<S: AsyncRead + AsFd + Unpin> AsyncRead for TimedStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let is_late = self.poll_late(context).is_ready();
+        let held = buffer.filled().len();
         // A hub that has much to do may be the one that is late: what the peer sent at first is read all the same.
         let read = if is_late && self.has_read {
             Poll::Pending
@@ -126,6 +159,7 @@ impl<S: AsyncRead + AsFd + Unpin> AsyncRead for TimedStream<S> {
         }
         let read = ready!(read);
         self.has_read = true;
+        self.progress.received(buffer.filled().len() - held);
         if self.progress.0.acks_at_once.load(Ordering::Relaxed) {
             acknowledge(&self.inner);
         }
@@ -153,15 +187,20 @@ impl<S> TimedStream<S> {
     ) -> Poll<io::Result<usize>> {
         match sent {
             Poll::Ready(sent) => {
-                self.stall = None;
+                if self.stall.take().is_some() {
+                    self.progress.0.stalled_since_ms.store(0, Ordering::Relaxed);
+                }
                 if let Ok(sent) = sent {
-                    self.progress.0.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+                    self.progress.sent(sent);
                 }
                 Poll::Ready(sent)
             }
             Poll::Pending => {
-                let limit = self.stall_max;
-                let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
+                let (limit, progress) = (self.stall_max, &self.progress);
+                let stall = self.stall.get_or_insert_with(|| {
+                    progress.0.stalled_since_ms.store(now_ms().max(1), Ordering::Relaxed);
+                    Box::pin(sleep(limit))
+                });
                 ready!(stall.as_mut().poll(context));
                 note_stalled();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))

@@ -9,7 +9,7 @@ use ferry_core::ops::{
     push::{Clocks, PushLimits, PushedOps, Pushing, push as push_ops},
 };
 use ferry_sqlite::fault;
-use ferry_types::{OriginId, Result, UnixMillis};
+use ferry_types::{Model, OriginId, Result, UnixMillis};
 
 use super::{
     access::is_admin,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::OpsConfig,
+    connections::PusherKey,
     database::{Committed, Database},
     entry::RequestContext,
     http::Turn,
@@ -78,6 +79,30 @@ pub(super) async fn push(
     context: &RequestContext,
     batch: OpsBatch,
 ) -> Result<Committed<PushEnd>> {
+    let (origin, first) = (batch.origin, batch.ops.first().and_then(|op| id_of(op)));
+    let pushed = commit(hub, context, batch).await;
+    let nameless = || format!("{} at {}", context.requester.principal, context.requester.origin.ip);
+    let pusher = || PusherKey {
+        database: context.database.id(),
+        model: Model::Ops,
+        scope: Box::default(),
+        client: origin.map_or_else(nameless, |origin| origin.to_string()).into(),
+    };
+    let first = || first.unwrap_or_default();
+    hub.stuck.pushed(pushed.as_ref().map(drop), pusher, first, hub.clock.now());
+    pushed
+}
+
+/// The id of an op, by its text.
+fn id_of(op: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: String,
+    }
+    serde_json::from_str::<Named>(op).ok().map(|named| named.id)
+}
+
+async fn commit(hub: &Arc<Hub>, context: &RequestContext, batch: OpsBatch) -> Result<Committed<PushEnd>> {
     let (clock, config) = (Arc::clone(&hub.clock), hub.config.ops);
     let (owner, is_admin) = (context.auth.principal.owner(), is_admin(context));
     let restrictions = Arc::clone(&context.auth.restrictions);

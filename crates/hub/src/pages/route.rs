@@ -10,7 +10,7 @@ use ferry_auth::AuthContext;
 use ferry_protocol::pages::{DIRECTION_HEADER, SNAPSHOT_HEADER};
 use ferry_sqlite::pages::ReadConsistency;
 use ferry_types::{
-    Error, Reason, Result,
+    Error, Model, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -23,7 +23,7 @@ use super::{
     socket::PageSocket,
 };
 use crate::{
-    database::ConnectionGuard,
+    connections::{ConnectionHead, OpenConnection},
     entry::{self, Carriers, Needs, Policy, RequestContext},
     http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits},
     hub::Hub,
@@ -82,7 +82,7 @@ struct Entry {
     /// How the client reads its file, as it says.
     origin: ReadConsistency,
     _place: OwnedSemaphorePermit,
-    _connection: ConnectionGuard,
+    connection: OpenConnection,
 }
 
 /// `GET /sync`: one push or pull over EdgeReplica's wire, as the token says.
@@ -122,7 +122,7 @@ async fn enter(hub: &Arc<Hub>, parts: &Parts) -> Result<Entry> {
             ReadConsistency::Unknown
         },
         _place: place,
-        _connection: database.connect(),
+        connection: context.connect(hub, ConnectionHead::of(parts), (Model::Pages, "ws")),
         context,
     })
 }
@@ -142,7 +142,7 @@ fn direction(auth: &AuthContext) -> Result<Direction> {
 }
 
 async fn run(entry: Entry, socket: BoundedSocket) {
-    let Entry { hub, context, direction, origin, _place, _connection } = entry;
+    let Entry { hub, context, direction, origin, _place, connection } = entry;
     let rights = context.watch(&hub);
     let RequestContext { database, meter, requester, .. } = context;
     metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
@@ -159,7 +159,9 @@ async fn run(entry: Entry, socket: BoundedSocket) {
         Ok(engine) => {
             // Whoever says how it reads its file is Ferry's own client.
             let hears_phases = origin == ReadConsistency::Snapshot;
-            let session = SessionRun { hub: &hub, database: &database, rights, requester, hears_phases };
+            let closed = connection.closed();
+            let session =
+                SessionRun { hub: &hub, database: &database, closed, rights, requester, hears_phases };
             session.run(engine, &mut socket).await
         }
         Err(error) => Err(super::refusal(error).into()),

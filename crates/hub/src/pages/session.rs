@@ -75,6 +75,8 @@ pub(super) enum StepOutcome {
 pub(super) struct SessionRun<'h> {
     pub(super) hub: &'h Arc<Hub>,
     pub(super) database: &'h Arc<Database>,
+    /// Cancelled when the session is to end.
+    pub(super) closed: &'h CancellationToken,
     pub(super) rights: RightsWatch,
     /// Whose session it is, for the audit trail.
     pub(super) requester: Arc<Requester>,
@@ -202,14 +204,15 @@ impl SessionRun<'_> {
             end = gone => end,
             end = rights_end(&mut rights) => rights_over(end).into(),
             () = self.hub.stopping.cancelled() => End::Stopping,
-            () = self.database.closed().cancelled() => database_closed(&self.hub.stopping),
+            () = self.closed.cancelled() => closed_by(self.hub, self.database),
         }
     }
 
     /// Until the engine is whole.
     async fn exchange(&mut self, turn: &mut Turn, socket: &mut PageSocket) -> Result<(), End> {
         let session_end = Instant::now() + Duration::from_millis(EDGEREPLICA_SESSION_MAX_MS);
-        let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
+        let (hub, database) = (self.hub, self.database);
+        let (stopping, closed) = (hub.stopping.clone(), self.closed.clone());
         let mut rights_end = std::pin::pin!(rights_end(&mut self.rights));
         let mut sync = tokio::time::interval(SYNC_EVERY);
         sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -229,7 +232,7 @@ impl SessionRun<'_> {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Err(End::Stopping),
-                () = closed.cancelled() => return Err(database_closed(&stopping)),
+                () = closed.cancelled() => return Err(closed_by(hub, database)),
                 end = rights_end.as_mut() => return Err(rights_over(end).into()),
                 finished = turn.finished() => {
                     let (out, outcome) = finished?;
@@ -270,8 +273,16 @@ fn rights_over(end: RightsEnd) -> Refusal {
     Refusal { message: message.into(), close: (close::RIGHTS.0, reason) }
 }
 
-fn database_closed(stopping: &CancellationToken) -> End {
-    if stopping.is_cancelled() { End::Stopping } else { rights_over(RightsEnd::DatabaseDeleted).into() }
+/// What ended a session from outside.
+fn closed_by(hub: &Hub, database: &Database) -> End {
+    if hub.stopping.is_cancelled() {
+        End::Stopping
+    } else if database.closed().is_cancelled() {
+        rights_over(RightsEnd::DatabaseDeleted).into()
+    } else {
+        let message = "closed by an administrator: run it again; what was transferred is kept".into();
+        Refusal { message, close: close::TRY_AGAIN }.into()
+    }
 }
 
 fn timed_out(session: bool, stall_ms: u64) -> Refusal {

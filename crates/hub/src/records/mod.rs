@@ -6,6 +6,7 @@
 
 mod access;
 mod api;
+mod batch;
 mod billing;
 mod entry;
 mod head;

@@ -13,8 +13,8 @@ use ferry_types::{
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    access, entry::RecordsEntry, head::client_header, loss, maintenance, refusal, state::ChangedRecords,
-    storage,
+    access, batch::PushedBatch, entry::RecordsEntry, head::client_header, loss, maintenance, refusal,
+    state::ChangedRecords, storage,
 };
 use crate::{
     database::Committed,
@@ -34,8 +34,10 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) 
     if !hub.services.records.billing.admits(&entry.owner).await {
         return refusal::payment_required();
     }
+    let mut batch = PushedBatch { client: client_header(parts), app: app.to_owned(), first: None };
     // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
-    let served = push(hub, parts, app, body, &entry).await;
+    let served = push(hub, parts, app, body, &entry, &mut batch).await;
+    batch.note(hub, &entry, served.as_ref().map(drop));
     served
         .and_then(|response| metering::admit(response, &entry.context.meter))
         .unwrap_or_else(|error| metering::reply(refusal::response(&error), &entry.context.meter))
@@ -57,6 +59,7 @@ async fn push(
     app: &str,
     body: Body,
     entry: &RecordsEntry,
+    batch: &mut PushedBatch,
 ) -> Result<Response> {
     let too_large = || {
         let message = format!(
@@ -70,6 +73,7 @@ async fn push(
     let read = decode_push(&body)?;
     let client =
         client_header(parts).or_else(|| read.client.as_deref().map(str::to_owned)).unwrap_or_default();
+    batch.read((&client, app), read.changes.first());
     if client.is_empty() && !read.changes.is_empty() {
         return Err(Error::new(Reason::InvalidArgument, "missing clientId"));
     }

@@ -104,6 +104,10 @@ impl Changes {
 }
 
 impl Source for Changes {
+    fn app(&self) -> &str {
+        &self.app
+    }
+
     /// Events of a page carry the cursor before it, the last one that behind it: a reader that is cut off in between
     /// gets the page again.
     async fn read(&mut self, position: u64) -> Result<StreamRead> {

@@ -12,6 +12,7 @@ use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use crate::{
     backup::Backups,
     console::Console,
+    hub::Hub,
     rpc::{
         Call,
         messages::{auth_response, database, issue_token, whoami},
@@ -23,6 +24,7 @@ pub(super) struct FerryService {
     pub(super) control: Arc<Control>,
     pub(super) backups: Option<Arc<Backups>>,
     pub(super) console: Option<Arc<Console>>,
+    pub(super) hub: Option<Arc<Hub>>,
 }
 
 /// Methods whose bodies stand in a file of their group.
@@ -34,7 +36,8 @@ macro_rules! forwards {
             request: ServiceRequest<'_, wire::$Request>,
         ) -> ServiceResult<wire::$Response> {
             let (backups, console) = (self.backups.as_ref(), self.console.as_deref());
-            let call = &Call { backups, console, ..Call::new(&self.control, &context) };
+            let hub = self.hub.as_ref();
+            let call = &Call { backups, console, hub, ..Call::new(&self.control, &context) };
             let answer = crate::rpc::$group::$name(call, request.to_owned_message()).await;
             Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
@@ -252,6 +255,8 @@ impl wire::AdminService for FerryService {
         create_user(CreateUserRequest) -> CreateUserResponse;
         disable_user(DisableUserRequest) -> DisableUserResponse;
         issue_password_reset(IssuePasswordResetRequest) -> IssuePasswordResetResponse;
+        get_settings(GetSettingsRequest) -> GetSettingsResponse;
+        get_series(GetSeriesRequest) -> GetSeriesResponse;
     }
 
     forwards! {
@@ -270,6 +275,12 @@ impl wire::AdminService for FerryService {
         console:
         list_tables(ListTablesRequest) -> ListTablesResponse;
         query_database(QueryDatabaseRequest) -> QueryDatabaseResponse;
+    }
+
+    forwards! {
+        connections:
+        list_connections(ListConnectionsRequest) -> ListConnectionsResponse;
+        close_connection(CloseConnectionRequest) -> CloseConnectionResponse;
     }
 
     forwards! {

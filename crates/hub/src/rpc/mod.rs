@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod backups;
+mod connections;
 mod console;
 mod edgereplica;
 mod ferry;
@@ -35,7 +36,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::{backup::Backups, console::Console, http::HttpRequestId};
+use crate::{backup::Backups, console::Console, http::HttpRequestId, hub::Hub};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
@@ -43,12 +44,14 @@ pub(crate) fn rpc_service(
     control: &Arc<Control>,
     backups: Option<&Arc<Backups>>,
     console: Option<&Arc<Console>>,
+    hub: Option<&Arc<Hub>>,
     body_max_bytes: usize,
 ) -> ConnectRpcService {
     let ferry = crate::rpc::ferry::FerryService {
         control: Arc::clone(control),
         backups: backups.cloned(),
         console: console.cloned(),
+        hub: hub.cloned(),
     };
     let router = Router::new()
         .add_service::<_, _>(Arc::new(crate::rpc::edgereplica::EdgeReplicaService(Arc::clone(control))))
@@ -68,6 +71,7 @@ pub(super) struct Call<'a> {
     pub(super) control: &'a Arc<Control>,
     pub(super) backups: Option<&'a Arc<Backups>>,
     pub(super) console: Option<&'a Console>,
+    pub(super) hub: Option<&'a Arc<Hub>>,
     pub(super) origin: Origin,
     context: &'a RequestContext,
 }
@@ -77,7 +81,7 @@ impl<'a> Call<'a> {
         let extensions = context.extensions();
         let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
-        Self { control, backups: None, console: None, origin: Origin { request_id, ip }, context }
+        Self { control, backups: None, console: None, hub: None, origin: Origin { request_id, ip }, context }
     }
 
     /// The session that the call carries.

@@ -4,9 +4,13 @@ use ferry_control::{
     CreateUser, DisableUser, IssuePasswordReset, ListSigningKeys, RetireSigningKey, RotateSigningKey,
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::{Error, Result};
+use ferry_types::{Error, Reason, Result};
 
-use crate::rpc::{Call, messages::signing_key};
+use crate::{
+    config::ShownSetting,
+    rpc::{Call, messages::signing_key},
+    series::KeptSeries,
+};
 
 pub(super) async fn get_server_info(
     call: &Call<'_>,
@@ -83,4 +87,39 @@ pub(super) async fn issue_password_reset(
         IssuePasswordReset { email: &request.email, origin: &call.origin }.run(&call.control.db).await?;
     let (code, exp_unix) = (issued.code, issued.exp_unix);
     Ok(wire::IssuePasswordResetResponse { code, exp_unix, ..Default::default() })
+}
+
+pub(super) async fn get_settings(
+    call: &Call<'_>,
+    _request: wire::GetSettingsRequest,
+) -> Result<wire::GetSettingsResponse, Error> {
+    call.operator()?;
+    let hub = call.hub.ok_or_else(|| Error::new(Reason::NotYet, "this hub shows no settings"))?;
+    let setting = |shown: &ShownSetting| wire::Setting {
+        key: shown.key.to_owned(),
+        value: shown.value.clone(),
+        source: shown.source.clone(),
+        help: shown.help.to_owned(),
+        ..Default::default()
+    };
+    let settings = hub.config.shown.iter().map(setting).collect();
+    Ok(wire::GetSettingsResponse { settings, ..Default::default() })
+}
+
+pub(super) async fn get_series(
+    call: &Call<'_>,
+    request: wire::GetSeriesRequest,
+) -> Result<wire::GetSeriesResponse, Error> {
+    call.operator()?;
+    let hub = call.hub.ok_or_else(|| Error::new(Reason::NotYet, "this hub keeps no series"))?;
+    let series = |kept: KeptSeries| wire::Series {
+        name: kept.name.to_owned(),
+        step_seconds: kept.step_seconds,
+        start_unix: kept.start_unix,
+        values: kept.values,
+        is_counter: kept.is_counter,
+        ..Default::default()
+    };
+    let series = hub.series.since(&request.names, request.since_unix).into_iter().map(series).collect();
+    Ok(wire::GetSeriesResponse { series, ..Default::default() })
 }

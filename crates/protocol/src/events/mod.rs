@@ -39,6 +39,8 @@ pub mod close {
     pub const TOO_LARGE: Close = (1009, "frame too large");
     /// The hub stops; connect again.
     pub const RESTARTING: Close = (1012, "hub restarting");
+    /// An administrator closed this connection; connect again.
+    pub const ENDED: Close = (1012, "closed by an administrator: connect again");
     /// The WebSocket protocol itself was broken.
     pub const PROTOCOL_ERROR: Close = (1002, "malformed WebSocket frame");
     /// Ten frames that were no JSON of this wire.

@@ -5,6 +5,7 @@ import { useAction, useLoad } from "../ui/load.ts";
 import { Copy, Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
 import { bytes, number } from "../ui/words.ts";
 import { LIVE_MS } from "./databases.tsx";
+import { ClientsTab } from "./clients.tsx";
 import { EventsTab } from "./events.tsx";
 import { FunctionsTab } from "./functions.tsx";
 import { KeysTab } from "./keys.tsx";
@@ -26,6 +27,7 @@ const TABS = [
   { path: "ops", name: "Ops", adminOnly: false },
   { path: "functions", name: "Functions", adminOnly: true },
   { path: "versions", name: "Versions", adminOnly: false },
+  { path: "clients", name: "Clients", adminOnly: false },
   { path: "tokens", name: "Tokens", adminOnly: false },
   { path: "keys", name: "API keys", adminOnly: true },
   { path: "events", name: "Event stores", adminOnly: true },
@@ -61,6 +63,7 @@ export function DatabasePage({ id, tab, rest, orgs }: { id: string; tab: string;
       {tab === "ops" && <OpsTab database={found} role={role} rest={rest} />}
       {tab === "functions" && <FunctionsTab database={found} />}
       {tab === "versions" && <VersionsTab database={found} role={role} again={database.again} />}
+      {tab === "clients" && <ClientsTab database={found} role={role} />}
       {tab === "tokens" && <TokensTab database={found} role={role} />}
       {tab === "keys" && <KeysTab database={found} />}
       {tab === "events" && <EventsTab database={found} />}

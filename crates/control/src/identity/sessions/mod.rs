@@ -66,6 +66,20 @@ impl NewSession {
     }
 }
 
+/// When the caller signed in: a refresh does not count.
+pub struct SignedInAt<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+}
+
+impl SignedInAt<'_> {
+    /// # Errors
+    /// `session token required`: the session has gone.
+    pub async fn run(self, db: &ControlDb) -> Result<UnixMillis> {
+        logged_in_at(db, self.caller).await
+    }
+}
+
 /// When the caller logged in.
 pub(crate) async fn logged_in_at(db: &ControlDb, caller: &Caller) -> Result<UnixMillis> {
     let id = caller.session_id.to_string();

@@ -128,6 +128,15 @@ impl<W: Wake> LiveSocket<W> {
         }
     }
 
+    /// The last change that it was told, or need not be told; `None` until it is let in.
+    #[must_use]
+    pub const fn position(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Open(cursor) => Some(cursor.position()),
+            Phase::Unknown { .. } | Phase::Entering { .. } => None,
+        }
+    }
+
     /// What to do next, when the connection has room.
     pub fn next_output(&mut self, view: &impl SocketView) -> SocketOutput {
         if let Some(output) = self.waiting.pop_front() {

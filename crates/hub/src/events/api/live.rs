@@ -10,10 +10,10 @@ use ferry_core::events::{
 };
 use ferry_protocol::events::{LogCursor, write_sse};
 use ferry_types::{
-    Result,
+    Model, Result,
     limits::{EVENTS_FULL_RETRY_MS, EVENTS_SSE_PING_MS, TRANSFER_STALL_MAX_MS},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -25,10 +25,12 @@ use super::{
 };
 
 use crate::{
-    database::{ConnectionGuard, Database, seq_of},
+    connections::{ConnectionHead, OpenConnection},
+    database::{Database, seq_of},
     events::{
         metric,
         rights_end::rights_end,
+        sent_upto::SentUpto,
         store::{Store, Subscriber},
     },
     http::Query,
@@ -54,7 +56,8 @@ struct Stream {
     backend_id: Box<str>,
     pages: mpsc::Sender<Bytes>,
     _subscriber: Subscriber,
-    _connection: ConnectionGuard,
+    connection: OpenConnection,
+    sent_upto: SentUpto,
 }
 
 /// How a stream ends.
@@ -72,9 +75,9 @@ enum End {
 pub(super) async fn open(
     request: &EventsApiRequest,
     query: &Query<'_>,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<Answer, ViewError> {
-    let after = after(query, headers)?;
+    let after = after(query, &parts.headers)?;
     let store = request.store(query.text("store"), false).await?;
     let most = request.hub.config.events.connections_per_store;
     let subscriber = store.connect(most).ok_or_else(|| {
@@ -96,6 +99,10 @@ pub(super) async fn open(
     let (pages, received) = mpsc::channel(PAGES_IN_FLIGHT);
     let ready = json!({"store": row.key.id, "backendId": row.backend_id, "head": row.head, "base": row.base});
     let first = Bytes::from(format!("retry: 2000\nevent: ready\ndata: {ready}\n\n"));
+    let head = ConnectionHead::of(parts).within(store.id());
+    let connection = request.context.connect(&request.hub, head, (Model::Events, "sse"));
+    let sent_upto = SentUpto::shown_by(&connection, &store);
+    sent_upto.reached(Some(after));
     let stream = Stream {
         hub: Arc::clone(&request.hub),
         database: Arc::clone(&request.context.database),
@@ -106,7 +113,8 @@ pub(super) async fn open(
         backend_id: row.backend_id,
         pages,
         _subscriber: subscriber,
-        _connection: request.context.database.connect(),
+        connection,
+        sent_upto,
         store,
     };
     let rights = request.context.watch(&request.hub);
@@ -143,7 +151,7 @@ impl Stream {
     async fn run(mut self, first: Bytes, mut rights: RightsWatch) {
         let gauge = metrics::gauge!("ferry_events_subscribers", "transport" => "sse");
         gauge.increment(1);
-        let (stopping, closed) = (self.hub.stopping.clone(), self.database.closed().clone());
+        let (stopping, closed) = (self.hub.stopping.clone(), self.connection.closed().clone());
         let grace = Duration::from_millis(self.hub.config.events.expiry_grace_ms);
         let end = tokio::select! {
             biased;
@@ -202,7 +210,7 @@ impl Stream {
             match (following, read) {
                 (Following::Pages(pages), _) => self.send_pages(&pages).await?,
                 (Following::Read, Some(Ok((text, last)))) => {
-                    self.cursor = last;
+                    self.reached(last);
                     metric::chunk_sent();
                     // Who comes again has taken something, or waits until others have.
                     let page = self.hub.untaken.hold_page(&self.principal, text.into());
@@ -221,11 +229,16 @@ impl Stream {
         }
     }
 
+    fn reached(&mut self, seq_num: i64) {
+        self.cursor = seq_num;
+        self.sent_upto.reached(Some(seq_num));
+    }
+
     async fn send_pages(&mut self, pages: &Pages) -> Result<(), End> {
         for page in pages.iter() {
             metric::chunk_sent();
             self.send(page.sse().clone()).await?;
-            self.cursor = page.last;
+            self.reached(page.last);
         }
         Ok(())
     }

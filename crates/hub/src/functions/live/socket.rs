@@ -9,6 +9,7 @@ use axum::{
 use ferry_control::RightsEnd;
 use ferry_core::functions::live::{QueryKey, SocketId};
 use ferry_protocol::functions::{ClientFrame, ServerFrame, table_hashes};
+use ferry_types::Model;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
@@ -22,6 +23,7 @@ use super::super::{
     state::FunctionsState,
 };
 use crate::{
+    connections::{ConnectionHead, OpenConnection},
     entry::Carriers,
     http::{BoundedSocket, CONTROL_FLOOD, Handshake, Query, STALLED, SocketFault, SocketLimits},
     hub::Hub,
@@ -127,7 +129,7 @@ struct Session {
     id: SocketId,
     mailbox: Arc<Mailbox>,
     is_ferry: bool,
-    _connection: crate::database::ConnectionGuard,
+    connection: OpenConnection,
 }
 
 impl Drop for Session {
@@ -159,8 +161,10 @@ impl Session {
             }
         });
         hub.services.functions.look_after(&database);
+        let head = ConnectionHead::of(&parts);
+        let connection = caller.context.connect(&hub, head, (Model::Functions, "ws"));
         let parts = Box::new(copied(parts));
-        Self { hub, parts, id, mailbox, is_ferry, _connection: database.connect(), caller }
+        Self { hub, parts, id, mailbox, is_ferry, connection, caller }
     }
 
     /// Serves the socket. Returns how it is to be closed, unless it is gone.
@@ -190,17 +194,20 @@ impl Session {
 
     /// What ends the socket from outside.
     fn ends(&self) -> Ends {
-        let (stopping, closed) = (self.hub.stopping.clone(), self.caller.context.database.closed().clone());
+        let (stopping, closed) = (self.hub.stopping.clone(), self.connection.closed().clone());
         let mut watch = self.caller.context.watch(&self.hub);
         let ends = Ends::new();
         ends.push(Box::pin(async move {
             stopping.cancelled().await;
             (1001, "the hub is stopping")
         }));
-        let (control, id) = (Arc::clone(&self.hub.control), self.caller.context.database.id());
+        let (control, database) = (Arc::clone(&self.hub.control), Arc::clone(&self.caller.context.database));
         ends.push(Box::pin(async move {
             closed.cancelled().await;
-            match control.database(id) {
+            match control.database(database.id()) {
+                Some(_) if !database.closed().is_cancelled() => {
+                    (1012, "closed by an administrator: connect again")
+                }
                 Some(_) => (1012, "a backup was put back: connect again"),
                 None => (1008, "database deleted"),
             }

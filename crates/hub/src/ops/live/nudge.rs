@@ -42,6 +42,11 @@ impl NudgeTopic {
         }
     }
 
+    /// The newest op.
+    pub(super) fn head(&self) -> OpSeq {
+        OpSeq(self.head.load(Ordering::Acquire))
+    }
+
     /// Ops up to `head` were stored.
     pub(in crate::ops) fn reached(&self, head: OpSeq) {
         self.head.fetch_max(head.0, Ordering::AcqRel);
@@ -84,7 +89,7 @@ impl Feed for Nudges {
         if self.topic.generation.load(Ordering::Acquire) != self.generation {
             return FeedStep::Resync;
         }
-        let head = OpSeq(self.topic.head.load(Ordering::Acquire));
+        let head = self.topic.head();
         if head <= self.told {
             return FeedStep::Nothing;
         }

@@ -52,6 +52,11 @@ impl OpTopic {
         }
     }
 
+    /// The newest op.
+    pub(super) fn head(&self) -> OpSeq {
+        OpSeq(self.recent.head())
+    }
+
     /// Takes in what a commit stored.
     pub(in crate::ops) fn publish(&self, effect: OpsEffect) {
         // Whoever made the topic meanwhile may have begun behind it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_control::{RightsEnd, RightsWatch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{entry::RequestContext, hub::Hub};
+use crate::{connections::OpenConnection, entry::RequestContext, hub::Hub};
 
 /// Why it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,14 @@ impl Farewell {
 }
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
-pub(super) fn over(hub: &Hub, context: &RequestContext) -> impl Future<Output = Farewell> + Send + use<> {
+pub(super) fn over(
+    hub: &Hub,
+    context: &RequestContext,
+    connection: &OpenConnection,
+) -> impl Future<Output = Farewell> + Send + use<> {
     let (control, id) = (Arc::clone(&hub.control), context.database.id());
     let is_there = move || control.database(id).is_some();
-    wait(hub.stopping.clone(), context.database.closed().clone(), is_there, context.watch(hub))
+    wait(hub.stopping.clone(), connection.closed().clone(), is_there, context.watch(hub))
 }
 
 async fn wait(
@@ -46,7 +50,7 @@ async fn wait(
     tokio::select! {
         biased;
         () = stopping.cancelled() => Farewell::Shutdown,
-        // It was deleted; or a backup was put back, after which the reader comes again.
+        // It was deleted; or an administrator closed the stream, or a backup was put back: the reader comes again.
         () = closed.cancelled() => if is_there() { Farewell::Shutdown } else { Farewell::Revoked },
         end = watch.ended() => match end {
             RightsEnd::Expired => Farewell::Expired,

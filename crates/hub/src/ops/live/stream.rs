@@ -6,7 +6,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use ferry_database::Wakeup;
 use ferry_protocol::ops::{self as sse, LiveReady, PING, resync};
-use ferry_types::{OpSeq, limits::OPS_NUDGE_EVERY_MS};
+use ferry_types::{Model, OpSeq, limits::OPS_NUDGE_EVERY_MS};
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::{
     tail::{LogTail, tail},
 };
 use crate::{
-    database::ConnectionGuard,
+    connections::{ConnectionHead, ConnectionPosition, OpenConnection},
     entry::RequestContext,
     fanout::{FanOutSubscriber, Subscribers},
     http::{
@@ -94,7 +94,7 @@ fn respond<F: Feed, T: Followed>(
             is_ping_due: false,
         },
         topic,
-        _connection: context.database.connect(),
+        connection: context.connect(hub, ConnectionHead::of(parts), (Model::Ops, "sse")),
         _counted: CountedStream::new(),
     };
     let first = |session: &mut Session<F, T>| first_event(&mut session.machine, &session.context.meter);
@@ -187,6 +187,9 @@ fn bye(farewell: Farewell) -> Bytes {
 
 /// What a log's followers share.
 pub(super) trait Followed: AsRef<Subscribers> + Send + Sync + 'static {
+    /// The newest op.
+    fn head(&self) -> OpSeq;
+
     /// Wakes the task that serves them.
     fn wakeup(&self) -> &Wakeup;
 
@@ -195,6 +198,10 @@ pub(super) trait Followed: AsRef<Subscribers> + Send + Sync + 'static {
 }
 
 impl Followed for NudgeTopic {
+    fn head(&self) -> OpSeq {
+        Self::head(self)
+    }
+
     fn wakeup(&self) -> &Wakeup {
         &self.wakeup
     }
@@ -203,6 +210,10 @@ impl Followed for NudgeTopic {
 }
 
 impl Followed for OpTopic {
+    fn head(&self) -> OpSeq {
+        Self::head(self)
+    }
+
     fn wakeup(&self) -> &Wakeup {
         &self.wakeup
     }
@@ -216,7 +227,7 @@ struct Session<F, T> {
     context: RequestContext,
     machine: Machine<F>,
     topic: Arc<T>,
-    _connection: ConnectionGuard,
+    connection: OpenConnection,
     _counted: CountedStream,
 }
 
@@ -238,12 +249,17 @@ impl Drop for CountedStream {
 
 impl<F: Feed, T: Followed> Session<F, T> {
     async fn run(self, outlet: Outlet) {
-        let Self { hub, context, machine, topic, _connection, _counted } = self;
+        let Self { hub, context, machine, topic, connection, _counted } = self;
         let live = ServedStream::new(machine, outlet, context.meter.clone());
         let _member = Subscribers::join(Arc::clone(&topic), Arc::clone(&live) as Arc<dyn FanOutSubscriber>);
         serve(&hub, &context, &topic);
         let ping = Duration::from_millis(hub.config.ops.ping_ms);
-        let mut over = pin!(over(&hub, &context));
+        let (shown, newest) = (Arc::downgrade(&live), Arc::clone(&topic));
+        connection.follows(move || {
+            let cursor = shown.upgrade()?.lock().machine.feed.position();
+            Some(ConnectionPosition { cursor: cursor.0, head: newest.head().0, unit: "ops" })
+        });
+        let mut over = pin!(over(&hub, &context, &connection));
         let mut is_over = false;
         let mut alarm = pin!(tokio::time::sleep(ping));
         loop {

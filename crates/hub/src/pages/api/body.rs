@@ -31,7 +31,7 @@ pub(super) async fn get(
     let since = parse_since(query.text("since"))?;
     let wait = query.number("wait", 0, i64::from(PAGES_WAIT_MAX_SECONDS))?.unwrap_or(0);
     let served = match query.text("at") {
-        None => later(request, request.newest(&parts.headers).await?, &since, wait).await?,
+        None => later(request, parts, request.newest(&parts.headers).await?, (&since, wait)).await?,
         Some(at) => request.at(parse_at(at)?, &parts.headers).await?,
     };
     let info = served.info().clone();
@@ -39,15 +39,15 @@ pub(super) async fn get(
         return Ok(answer(StatusCode::NO_CONTENT, &info, Body::empty()));
     }
     let asked = query.text("pages").map(|text| ranges::pages(text, info.page_count)).transpose()?;
-    answer_from(request, &served, since, asked).await
+    answer_from(request, parts, &served, (since, asked)).await
 }
 
 /// The body that leads from `since` to `served`, of the pages `asked` only if some are.
 pub(super) async fn answer_from(
     request: &PagesRequest,
+    parts: &Parts,
     served: &Served,
-    since: Since,
-    asked: Option<Vec<Run>>,
+    (since, asked): (Since, Option<Vec<Run>>),
 ) -> Result<Response, PagesError> {
     let is_kept = asked.is_none();
     let mut response = answer(StatusCode::OK, served.info(), Body::empty());
@@ -61,7 +61,7 @@ pub(super) async fn answer_from(
         Made::Begun(begun, mut rest) => {
             response.extensions_mut().insert(HeldAhead(BEGUN_MAX_BYTES));
             let mut begun = Some(begun);
-            made_body(request.held(), move || match begun.take() {
+            made_body(request.held(parts, "http"), move || match begun.take() {
                 Some(begun) => Ok(Some(begun)),
                 None => rest.next(),
             })
@@ -81,23 +81,23 @@ fn answer(status: StatusCode, info: &VersionInfo, body: Body) -> Response {
 /// `served`, or a later version if it is what the reader has and one comes within `seconds`.
 async fn later(
     request: &PagesRequest,
+    parts: &Parts,
     served: Served,
-    since: &Since,
-    seconds: i64,
+    (since, seconds): (&Since, i64),
 ) -> Result<Served, PagesError> {
     if seconds == 0 || !is_current(since, served.info()) {
         return Ok(served);
     }
     let next = Seq(served.info().version + 1);
     // What is read is not held while nothing happens; the database is.
-    let held = request.held();
+    let held = request.held(parts, "poll");
     drop(served);
     let wait = Duration::from_secs(seconds.unsigned_abs());
     tokio::select! {
         () = request.version(next) => {}
         () = tokio::time::sleep(wait) => {}
         () = request.hub.stopping.cancelled() => {}
-        () = request.context.database.closed().cancelled() => {}
+        () = held.closed().cancelled() => {}
     }
     if held.is_over() {
         return Err(Error::new(Reason::TokenRevoked, "the credential was revoked").into());

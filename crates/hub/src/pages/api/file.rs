@@ -58,10 +58,10 @@ pub(super) async fn get(
         if compress {
             let encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL);
             let encoder = encoder.map_err(|error| ferry_sqlite::Error::from(error).into_refusal())?;
-            made_body(request.held(), compressed(pieces, encoder))
+            made_body(request.held(parts, "http"), compressed(pieces, encoder))
         } else {
             let mut pieces = pieces;
-            made_body(request.held(), move || pieces.next())
+            made_body(request.held(parts, "http"), move || pieces.next())
         }
     };
     let mut response = answer(status, &info, body);

@@ -17,6 +17,9 @@ where
         if held.is_over() {
             return Some((Err(io::Error::other("the reader may no longer read")), None));
         }
+        if held.closed().is_cancelled() {
+            return Some((Err(io::Error::other("closed by an administrator")), None));
+        }
         let turn = match held.turn().await {
             Ok(turn) => turn,
             Err(error) => return Some((Err(error), None)),

@@ -53,7 +53,7 @@ pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> R
     let arriving = Arriving {
         request: PagesRequest { hub: Arc::clone(&request.hub), context: request.context.clone() },
         accounted: parts.extensions.get::<RequestBody>().cloned(),
-        held: request.held(),
+        held: request.held(parts, "push"),
         replica,
         max_bytes,
         _place: place,
@@ -240,9 +240,18 @@ impl Arriving {
         }
     }
 
+    /// What ended it from outside.
+    fn closed_by(&self) -> Error {
+        if self.request.context.database.closed().is_cancelled() {
+            Error::new(Reason::NotFound, "the database was deleted")
+        } else {
+            Error::new(Reason::BadBody, "closed by an administrator: push again")
+        }
+    }
+
     /// The next bytes, and what is after them.
     async fn gather(&self, stream: &mut axum::body::BodyDataStream) -> (BytesMut, After) {
-        let (stopping, closed) = (&self.request.hub.stopping, self.request.context.database.closed());
+        let (stopping, closed) = (&self.request.hub.stopping, self.held.closed());
         let mut bytes = BytesMut::new();
         let broken = loop {
             if bytes.len() >= READ_AT_ONCE_BYTES {
@@ -251,7 +260,7 @@ impl Arriving {
             let piece = tokio::select! {
                 biased;
                 () = stopping.cancelled() => break Error::new(Reason::ShuttingDown, "the hub stops: push again"),
-                () = closed.cancelled() => break Error::new(Reason::NotFound, "the database was deleted"),
+                () = closed.cancelled() => break self.closed_by(),
                 piece = stream.next() => piece,
             };
             match piece {

@@ -52,7 +52,7 @@ pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> R
         Question { pages: Some(pages), level: None, nodes: None, since, .. } => {
             let since = body::parse_since(since.as_deref())?;
             let asked = runs(&pages, served.info().page_count)?;
-            body::answer_from(request, &served, since, Some(asked)).await
+            body::answer_from(request, parts, &served, (since, Some(asked))).await
         }
         Question { pages: None, since: None, level, nodes, .. } => digests(&served, level, nodes).await,
         _ => Err(bad("body: expected at, level and nodes, or at, since and pages").into()),

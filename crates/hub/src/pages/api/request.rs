@@ -3,13 +3,14 @@
 use std::{io, sync::Arc, time::Duration};
 
 use ferry_sqlite::pages::{At, PageSource, Replica, VersionInfo};
-use ferry_types::{DatabaseKind, Error, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
+use ferry_types::{DatabaseKind, Error, Model, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
 use http::{HeaderMap, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::answer::PagesError;
 use crate::{
-    database::ConnectionGuard,
+    connections::{ConnectionHead, OpenConnection},
     entry::{self, Carriers, Needs, Policy, RequestContext},
     hub::Hub,
     pages::state::{blocking, is_hub_written},
@@ -80,7 +81,7 @@ impl Served {
 /// What is held while an answer is on its way, and whether it may go on.
 pub(super) struct Held {
     rights: RightsWatch,
-    _connection: ConnectionGuard,
+    connection: OpenConnection,
     /// Turns of the making of its pieces.
     turns: Arc<Semaphore>,
 }
@@ -89,6 +90,11 @@ impl Held {
     /// Whether what lets the reader in was taken away. What expires meanwhile may be finished.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.rights.now(), Some(RightsEnd::Revoked | RightsEnd::DatabaseDeleted))
+    }
+
+    /// Cancelled when the answer is to end before its end.
+    pub(super) fn closed(&self) -> &CancellationToken {
+        self.connection.closed()
     }
 
     /// Waits for the turn to make a piece.
@@ -119,10 +125,10 @@ impl PagesRequest {
         Ok(Self { hub: Arc::clone(hub), context })
     }
 
-    pub(super) fn held(&self) -> Held {
+    pub(super) fn held(&self, parts: &Parts, transport: &'static str) -> Held {
         Held {
             rights: self.context.watch(&self.hub),
-            _connection: self.context.database.connect(),
+            connection: self.context.connect(&self.hub, ConnectionHead::of(parts), (Model::Pages, transport)),
             turns: Arc::clone(&self.hub.services.pages.piece_turns),
         }
     }

@@ -69,7 +69,7 @@ pub(super) async fn open(
         told,
         is_announced: false,
         events,
-        held: request.held(),
+        held: request.held(parts, "sse"),
         _follower: request.context.database.capture().follow(),
         _place: place,
     };
@@ -103,8 +103,7 @@ impl Stream {
     async fn run(mut self) {
         let gauge = metrics::gauge!("ferry_connections", "model" => "pages");
         gauge.increment(1);
-        let (stopping, closed) =
-            (self.request.hub.stopping.clone(), self.request.context.database.closed().clone());
+        let (stopping, closed) = (self.request.hub.stopping.clone(), self.held.closed().clone());
         tokio::select! {
             biased;
             () = stopping.cancelled() => {}

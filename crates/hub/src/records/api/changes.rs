@@ -22,6 +22,7 @@ use ferry_types::{
 
 use super::{
     super::{
+        batch::PushedBatch,
         entry::RecordsEntry,
         head::parameter,
         live::{self, END, Source, position_of},
@@ -234,6 +235,10 @@ struct Live {
 }
 
 impl Source for Live {
+    fn app(&self) -> &str {
+        self.query.app.as_deref().unwrap_or_default()
+    }
+
     async fn read(&mut self, position: u64) -> Result<StreamRead> {
         if position != position_of(self.query.cursor.since) {
             // It was sent everything up to there since.
@@ -312,8 +317,21 @@ pub(super) async fn post(request: &ApiRequest<'_>, body: Bytes) -> Result<Respon
     }
     let device =
         device(request)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
+    let mut batch = PushedBatch { client: Some(device.clone()), app: String::new(), first: None };
+    let pushed = push(request, device, body, &mut batch).await;
+    batch.note(request.hub, &request.entry, pushed.as_ref().map(drop));
+    pushed
+}
+
+async fn push(
+    request: &ApiRequest<'_>,
+    device: String,
+    body: Bytes,
+    batch: &mut PushedBatch,
+) -> Result<Response> {
     let turn = request.hub.services.records.decoding.turn(body.len()).await?;
     let ferry::FerryPush { app, epoch, since, head, changes } = ferry::decode(&body)?;
+    batch.read((&device, &app), changes.first().and_then(|first| first.as_ref().ok()));
     let (wanted, refused) = sorted(request, changes);
     let (owner, hub) = (Arc::clone(&request.entry.owner), Arc::clone(request.hub));
     let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());

@@ -7,7 +7,7 @@ use ferry_protocol::records::Bye;
 use tokio_util::sync::CancellationToken;
 
 use super::super::entry::RecordsEntry;
-use crate::hub::Hub;
+use crate::{connections::OpenConnection, hub::Hub};
 
 /// Why it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Over {
     Deleted,
     /// The database was closed and can be opened again: a backup was put back.
     Closed,
+    /// An administrator closed this connection.
+    Ended,
     /// The rights have ended.
     Rights(RightsEnd),
 }
@@ -26,7 +28,7 @@ impl Over {
     /// What a stream says.
     pub(super) const fn bye(self) -> Bye {
         match self {
-            Self::Stopping | Self::Closed => Bye::Shutdown,
+            Self::Stopping | Self::Closed | Self::Ended => Bye::Shutdown,
             Self::Rights(RightsEnd::Expired) => Bye::Expired,
             Self::Deleted | Self::Rights(RightsEnd::Revoked | RightsEnd::DatabaseDeleted) => Bye::Revoked,
         }
@@ -34,23 +36,32 @@ impl Over {
 }
 
 /// Waits until the hub, the database or the credential ends it. The future holds what it needs.
-pub(super) fn over(hub: &Hub, entry: &RecordsEntry) -> impl Future<Output = Over> + Send + use<> {
+pub(super) fn over(
+    hub: &Hub,
+    entry: &RecordsEntry,
+    connection: &OpenConnection,
+) -> impl Future<Output = Over> + Send + use<> {
     let database = &entry.context.database;
     let (control, id) = (Arc::clone(&hub.control), database.id());
-    let is_there = move || control.database(id).is_some();
-    wait(hub.stopping.clone(), database.closed().clone(), is_there, entry.context.watch(hub))
+    let database = database.closed().clone();
+    let closed_by = move || match (database.is_cancelled(), control.database(id)) {
+        (false, _) => Over::Ended,
+        (true, Some(_)) => Over::Closed,
+        (true, None) => Over::Deleted,
+    };
+    wait(hub.stopping.clone(), connection.closed().clone(), closed_by, entry.context.watch(hub))
 }
 
 async fn wait(
     stopping: CancellationToken,
     closed: CancellationToken,
-    is_there: impl Fn() -> bool,
+    closed_by: impl Fn() -> Over,
     mut watch: RightsWatch,
 ) -> Over {
     tokio::select! {
         biased;
         () = stopping.cancelled() => Over::Stopping,
-        () = closed.cancelled() => if is_there() { Over::Closed } else { Over::Deleted },
+        () = closed.cancelled() => closed_by(),
         end = watch.ended() => Over::Rights(end),
     }
 }

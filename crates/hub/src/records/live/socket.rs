@@ -18,7 +18,7 @@ use ferry_core::records::live::{
 };
 use ferry_protocol::records::{ServerMessage, check_name};
 use ferry_types::{
-    Reason,
+    Model, Reason,
     limits::{RECORDS_SOCKET_FRAME_MAX_BYTES, RECORDS_SOCKET_SENT_MAX_BYTES, SOCKET_STALL_MAX_MS},
 };
 use futures_util::{Sink as _, SinkExt as _, Stream as _, task::AtomicWaker};
@@ -36,6 +36,7 @@ use super::{
     owner::{OwnerTopics, ViewTopic},
 };
 use crate::{
+    connections::{ConnectionHead, ConnectionPosition, OpenConnection},
     entry::Carriers,
     fanout::{FanOutSubscriber, Subscribers},
     http::{BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits},
@@ -73,6 +74,7 @@ const fn end_of_life(over: Over) -> SocketEnd {
         Over::Stopping => SocketEnd::SHUTDOWN,
         Over::Deleted => SocketEnd::Close(1008, "database deleted"),
         Over::Closed => SocketEnd::Close(1012, "a backup was put back: connect again"),
+        Over::Ended => SocketEnd::Close(1012, "closed by an administrator: connect again"),
         Over::Rights(_) => SocketEnd::Refused("invalid token"),
     }
 }
@@ -92,8 +94,9 @@ pub(in crate::records) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: O
     let machine = LiveSocket::new(app.as_deref(), device.as_deref(), ping_ms, now_ms());
     handshake.accept(LIMITS, move |socket| async move {
         metrics::gauge!("ferry_connections", "model" => "records").increment(1);
+        let named = (app.as_deref().unwrap_or_default(), device.as_deref());
         // Boxed, since it is large and soon over; a socket lives long.
-        let (mut socket, end) = match Box::pin(enter(&hub, parts, machine, socket)).await {
+        let (mut socket, end) = match Box::pin(enter(&hub, parts, named, machine, socket)).await {
             Ok(session) => Box::pin(session.run(hub)).await,
             Err(ended) => ended,
         };
@@ -120,6 +123,7 @@ impl SocketView for Nobody {
 async fn enter(
     hub: &Arc<Hub>,
     parts: Parts,
+    (app, device): (&str, Option<&str>),
     mut machine: LiveSocket<()>,
     mut socket: BoundedSocket,
 ) -> Result<Session, (BoundedSocket, SocketEnd)> {
@@ -142,7 +146,11 @@ async fn enter(
                     entered = entering => entered,
                 };
                 match entered {
-                    Ok(entry) => return Ok(Session::new(entry, machine, socket)),
+                    Ok(entry) => {
+                        let head = ConnectionHead::of(&parts).of_device(device).within(app);
+                        let connection = entry.context.connect(hub, head, (Model::Records, "ws"));
+                        return Ok(Session::new(entry, machine, socket, connection));
+                    }
                     Err(end) => return Err((socket, end)),
                 }
             }
@@ -312,29 +320,41 @@ impl ServedSocket {
 
 /// A socket that was let in.
 struct Session {
+    connection: OpenConnection,
     live: Arc<ServedSocket>,
     view: Arc<ViewTopic<Vec<Notification>>>,
 }
 
 impl Session {
-    fn new(entry: RecordsEntry, mut machine: LiveSocket<()>, socket: BoundedSocket) -> Self {
+    fn new(
+        entry: RecordsEntry,
+        mut machine: LiveSocket<()>,
+        socket: BoundedSocket,
+        connection: OpenConnection,
+    ) -> Self {
         let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.sockets();
         let position = owner.changes().head();
         machine.entered(view.cursor(position), now_ms());
         let state = State { machine, socket: Some(socket), is_full: false, end: None };
         let live = ServedSocket { state: Mutex::new(state), owner, entry, task: AtomicWaker::new() };
-        Self { live: Arc::new(live), view }
+        let live = Arc::new(live);
+        let shown = Arc::downgrade(&live);
+        connection.follows(move || {
+            let live = shown.upgrade()?;
+            let cursor = live.lock().machine.position()?;
+            Some(ConnectionPosition { cursor, head: live.owner.changes().head(), unit: "changes" })
+        });
+        Self { connection, live, view }
     }
 
     async fn run(self, hub: Arc<Hub>) -> (BoundedSocket, SocketEnd) {
-        let Self { live, view } = self;
-        let _connection = live.entry.context.database.connect();
+        let Self { connection, live, view } = self;
         let _member = Subscribers::join(Arc::clone(&view), Arc::clone(&live) as _);
         if view.subscribers.claim_task() {
             hub.tasks.spawn(fan_out(Arc::clone(&hub), live.entry.clone(), Arc::clone(&live.owner), view));
         }
-        let mut over = pin!(over(&hub, &live.entry));
+        let mut over = pin!(over(&hub, &live.entry, &connection));
         let mut alarm = pin!(tokio::time::sleep_until(instant(live.lock().machine.deadline_ms())));
         let end = loop {
             tokio::select! {

@@ -9,7 +9,7 @@ use ferry_core::records::{
     UnixNanos,
     live::{LiveStream, StreamFanOut, StreamOutput, StreamPublish, StreamRead, StreamTimes},
 };
-use ferry_types::Result;
+use ferry_types::{Model, Result};
 use http::request::Parts;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     owner::{OwnerTopics, ViewTopic},
 };
 use crate::{
-    database::ConnectionGuard,
+    connections::{ConnectionHead, ConnectionPosition, OpenConnection},
     fanout::Subscribers,
     http::{
         Outlet,
@@ -42,6 +42,9 @@ pub(in crate::records) trait Source: Sized + Send + 'static {
     /// The device that is not sent its own writes.
     fn device(&self) -> Option<&str>;
 
+    /// The app that it is about; empty: any.
+    fn app(&self) -> &str;
+
     /// Where it begins.
     fn cursor(&self) -> UnixNanos;
 
@@ -61,7 +64,9 @@ pub(in crate::records) fn respond<S: Source>(
     parts: &Parts,
     source: S,
 ) -> Response {
-    let session = Session::new(hub, entry, source);
+    let head = ConnectionHead::of(parts).of_device(source.device()).within(source.app());
+    let connection = entry.context.connect(hub, head, (Model::Records, "sse"));
+    let session = Session::new(hub, entry, source, connection);
     let first = |session: &mut Session<S>| first_event(&mut session.machine, &session.entry.context.meter);
     served_stream::respond(parts, session, first, |session, outlet| Box::pin(session.run(outlet)))
 }
@@ -99,34 +104,31 @@ struct Session<S> {
     owner: Arc<OwnerTopics>,
     view: Arc<ViewTopic<Bytes>>,
     machine: LiveStream<()>,
-    _connection: ConnectionGuard,
+    connection: OpenConnection,
 }
 
 impl<S: Source> Session<S> {
     /// Registers before anything is read, so that nothing falls between the two.
-    fn new(hub: &Arc<Hub>, entry: &RecordsEntry, source: S) -> Self {
+    fn new(hub: &Arc<Hub>, entry: &RecordsEntry, source: S, connection: OpenConnection) -> Self {
         let owner = entry.context.database.models().records.owner(&entry.owner);
         let view = owner.streams(&source.view());
         let config = &hub.config.records;
         let times = StreamTimes { heartbeat_ms: config.ping_ms, billing_ms: config.billing_seconds * 1000 };
         let cursor = view.cursor(position_of(source.cursor()));
         let machine = LiveStream::new(cursor, source.device(), times, now_ms());
-        Self {
-            hub: Arc::clone(hub),
-            entry: entry.clone(),
-            _connection: entry.context.database.connect(),
-            source,
-            owner,
-            view,
-            machine,
-        }
+        Self { hub: Arc::clone(hub), entry: entry.clone(), connection, source, owner, view, machine }
     }
 
     async fn run(self, outlet: Outlet) {
-        let Self { hub, entry, mut source, owner, view, machine, _connection } = self;
+        let Self { hub, entry, mut source, owner, view, machine, connection } = self;
         let live = ServedStream::new(machine, outlet, entry.context.meter.clone());
         let _member = Subscribers::join(Arc::clone(&view), Arc::clone(&live) as _);
-        let mut over = pin!(over(&hub, &entry));
+        let (shown, newest) = (Arc::downgrade(&live), Arc::clone(&view.topic));
+        connection.follows(move || {
+            let cursor = shown.upgrade()?.lock().machine.position();
+            Some(ConnectionPosition { cursor, head: newest.head(), unit: "nanoseconds" })
+        });
+        let mut over = pin!(over(&hub, &entry, &connection));
         let mut is_over = false;
         let mut alarm = pin!(tokio::time::sleep_until(instant(live.lock().machine.deadline_ms())));
         loop {
