@@ -13,6 +13,7 @@ mod durability;
 mod full_disk;
 mod http;
 mod jwt;
+mod live_connections;
 mod narrowed_sessions;
 mod oauth;
 mod open_databases;

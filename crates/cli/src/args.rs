@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        account, admin, audit, backup, clone, codegen, completions, db, demo, deploy, dev, diff, doctor,
-        events, follow, fork, health, info, init, invite, jwt, key, login, logout, logs, man, member,
+        account, admin, audit, backup, clone, codegen, completions, connection, db, demo, deploy, dev, diff,
+        doctor, events, follow, fork, health, info, init, invite, jwt, key, login, logout, logs, man, member,
         migrations, oauth, ops, org, password, profile, pull, push, records, restore, run, serve, session,
         signup, spoke, status, sync, token, upgrade_check, verify, versions, wait,
     },
@@ -91,6 +91,9 @@ pub(crate) enum Command {
     /// Show, set, try and remove the JWTs that a database takes
     #[command(subcommand)]
     Jwt(jwt::Command),
+    /// List who is connected to a database and who is stuck, and end connections
+    #[command(subcommand)]
+    Connection(connection::Command),
     /// List and end the sessions of your account
     #[command(subcommand)]
     Session(session::Command),

@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod clone;
 pub(crate) mod codegen;
 pub(crate) mod completions;
+pub(crate) mod connection;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod deploy;

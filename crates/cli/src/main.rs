@@ -100,6 +100,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(command) => commands::token::run(&context()?, command).await,
         Command::Key(command) => commands::key::run(&context()?, command).await,
         Command::Jwt(command) => commands::jwt::run(&context()?, command).await,
+        Command::Connection(command) => commands::connection::run(&context()?, command).await,
         Command::Session(command) => commands::session::run(&context()?, command).await,
         Command::Password(command) => commands::password::run(&context()?, command).await,
         Command::Account(command) => commands::account::run(&context()?, command).await,

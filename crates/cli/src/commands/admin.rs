@@ -38,6 +38,11 @@ enum Command {
         after_help = "Example:\n  ferry admin info --operator-token-file /var/lib/ferry/operator.token"
     )]
     Info,
+    /// Show what the hub was started with, and who said so
+    #[command(
+        after_help = "Example:\n  ferry admin settings --operator-token-file /var/lib/ferry/operator.token"
+    )]
+    Settings,
     /// Accounts of others
     #[command(subcommand)]
     User(User),
@@ -97,6 +102,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let operator = || operator(context, args.operator_token_file);
     match args.command {
         Command::Info => info(context, &operator()?).await,
+        Command::Settings => settings(context, &operator()?).await,
         Command::User(command) => user(context, &operator()?, command).await,
         Command::Key(command) => key(context, &operator()?, command).await,
         Command::Lineage(command) => lineage::run(context.json, command),
@@ -135,6 +141,18 @@ async fn info(context: &Context, operator: &AdminClient) -> Result<(), Failure> 
     output::line(format_args!("hub_id: {}", info.hub_id))?;
     output::line(format_args!("users: {}", info.users))?;
     output::line(format_args!("databases: {}", info.databases))
+}
+
+async fn settings(context: &Context, operator: &AdminClient) -> Result<(), Failure> {
+    let settings = operator.get_settings(rpc::GetSettingsRequest::default()).await?.settings;
+    if context.json {
+        return output::json(&settings);
+    }
+    let mut table = Table::new([Column::whole("SETTING"), Column::text("VALUE"), Column::whole("FROM")]);
+    for rpc::Setting { key, value, source, .. } in &settings {
+        table.row([key.into(), value.into(), source.into()]);
+    }
+    table.print()
 }
 
 async fn user(context: &Context, operator: &AdminClient, command: User) -> Result<(), Failure> {

@@ -109,6 +109,12 @@ calls! {
     revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
     /// Joins the organisation that a code invites to.
     accept_invitation(AcceptInvitationRequest) -> Org;
+    /// Ends a connection; its client may come again.
+    close_connection(CloseConnectionRequest) -> CloseConnectionResponse;
+    /// What the hub was started with. Operator only.
+    get_settings(GetSettingsRequest) -> GetSettingsResponse;
+    /// What the hub's numbers were. Operator only.
+    get_series(GetSeriesRequest) -> GetSeriesResponse;
     /// Facts of the hub. Operator only.
     get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
     /// Lets a new key sign. Operator only.
@@ -134,8 +140,22 @@ lists! {
     invitations: list_invitations(ListInvitationsRequest) -> Invitation;
     /// Live sync tokens of a database, oldest first.
     tokens: list_tokens(ListTokensRequest) -> TokenInfo;
+    /// Connections of a database, in the order in which they were opened.
+    connections: list_connections(ListConnectionsRequest) -> Connection;
     /// Live API keys of a database, oldest first.
     api_keys: list_api_keys(ListApiKeysRequest) -> ApiKey;
     /// The signing keys. Operator only.
     keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
+}
+
+impl AdminClient {
+    /// Clients of a database that do not get on. For admins.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn stuck_clients(&self, database: String) -> Result<Vec<rpc::StuckClient>> {
+        let request = rpc::ListConnectionsRequest { database, page_size: 1, ..Default::default() };
+        let answer = self.rpc.list_connections(request).await.map(UnaryResponse::into_owned);
+        Ok(self.checked(answer)?.stuck)
+    }
 }
