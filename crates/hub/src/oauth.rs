@@ -42,6 +42,11 @@ pub(crate) async fn come_back(
     };
     match hub.control.oauth.return_of(provider.as_str(), &callback.state).await {
         Ok(Return::Loopback(port)) => redirect(&callback.loopback_url(port)),
+        Ok(Return::Page) => {
+            // Behind the #, where neither logs nor other sites see it.
+            let Callback { state, code } = &callback;
+            redirect(&format!("{}/_/sign-in#state={state}&code={code}", hub.config.listener.public_path()))
+        }
         Ok(Return::Ferry) => Html(callback.page("ferry")).into_response(),
         Ok(Return::EdgeReplica) => Html(callback.page("edgereplica")).into_response(),
         Err(error) => refusal(&error),

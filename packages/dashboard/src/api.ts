@@ -82,7 +82,7 @@ export async function get<T>(path: string, signal?: AbortSignal, read?: (text: s
   return (await ask(path, signal ? { signal } : {}, read)) as T;
 }
 
-export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean };
+export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean; providers?: string[] };
 export type Org = { id: string; name: string; role: string; personal?: boolean };
 export type Whoami = {
   userId: string; email: string; orgId: string; role: string; orgs?: Org[]; sessionId: string; sessionExpUnix: string;

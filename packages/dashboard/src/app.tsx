@@ -7,6 +7,7 @@ import { DatabasesPage } from "./pages/databases.tsx";
 import { HubPage } from "./pages/hub.tsx";
 import { PeoplePage } from "./pages/people.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
+import { cameBack } from "./provider.ts";
 import { go, useRoute } from "./route.ts";
 import { useKeys } from "./ui/keys.ts";
 import { Link, Refused } from "./ui/parts.tsx";
@@ -26,11 +27,14 @@ export function App() {
   const [state, setState] = useState<"asking" | "out" | "in">("asking");
   const [expired, setExpired] = useState(false);
   const [error, setError] = useState<Refusal>();
+  /** Why a provider's word did not let anybody in. */
+  const [turned, setTurned] = useState<Refusal>();
 
   const ask = async () => {
     setError(undefined);
     try {
       setFacts(await get<Facts>("/hub"));
+      await cameBack().catch(setTurned);
       const answer = await rpc<{ whoami: Whoami }>("Whoami");
       setWho(answer.whoami);
       setExpired(false);
@@ -46,7 +50,7 @@ export function App() {
 
   if (error && state === "asking") return <main className="sign-in"><Refused error={error} again={() => void ask()} /></main>;
   if (state === "asking" || !facts) return <main className="sign-in" aria-busy="true"><p className="faint">Asking the hub…</p></main>;
-  if (state === "out" || !who) return <SignInPage facts={facts} onSignedIn={() => void ask()} />;
+  if (state === "out" || !who) return <SignInPage facts={facts} turned={turned} onSignedIn={() => void ask()} />;
   const signOut = async () => {
     await rpc("RevokeSession", {}).catch(() => undefined);
     location.reload();

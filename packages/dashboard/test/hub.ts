@@ -23,8 +23,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** `{data}` in a setting is the folder of this hub. */
-export async function startHub(settings: string[] = []): Promise<Hub> {
+/** `{data}` in a setting is the folder of this hub; `environment` is asked for its variables, by its URL. */
+export async function startHub(settings: string[] = [], environment: (url: string) => Record<string, string> = () => ({})): Promise<Hub> {
   const data = mkdtempSync(join(tmpdir(), "ferry-dashboard-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;
@@ -32,7 +32,9 @@ export async function startHub(settings: string[] = []): Promise<Hub> {
   let log = "";
   const start = async () => {
     log = "";
-    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data, ...settings.map((text) => text.replace("{data}", data))], { stdio: ["ignore", "pipe", "pipe"] });
+    const made = spawn(binary, ["serve", "--listen", listen, "--data-dir", data, ...settings.map((text) => text.replace("{data}", data))], {
+      stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment(url) },
+    });
     child = made;
     for (const stream of [made.stdout, made.stderr]) stream.on("data", (text) => (log += text));
     for (const begun = Date.now(); Date.now() - begun < START_MS; await pause(30)) {

@@ -18,6 +18,9 @@ let contexts: BrowserContext[] = [];
 /** What no page may do: throw, break the content policy, ask another origin. */
 let faults: string[] = [];
 
+/** Variables of the hub, by its URL, and where a page may ask beside it; to be set before the first test. */
+export const around: { environment: (url: string) => Record<string, string>; origins: string[] } = { environment: () => ({}), origins: [] };
+
 /** Starts one browser for the file, and a hub with these settings for each test. */
 export function useBrowser(...settings: string[]): void {
   beforeAll(async () => {
@@ -33,7 +36,7 @@ export function useBrowser(...settings: string[]): void {
   afterAll(() => browser?.close());
   beforeEach(async () => {
     faults = [];
-    hub = await startHub(settings);
+    hub = await startHub(settings, around.environment);
   }, 30_000);
   afterEach(async () => {
     await Promise.all(contexts.splice(0).map((context) => context.close()));
@@ -53,7 +56,8 @@ export async function open(options: Parameters<Browser["newContext"]>[0] = {}): 
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) faults.push(message.text());
   });
   page.on("request", (request) => {
-    if (!request.url().startsWith(hub.url) && !/^(data|blob):/.test(request.url())) faults.push(`foreign: ${request.url()}`);
+    const known = [hub.url, ...around.origins].some((origin) => request.url().startsWith(origin));
+    if (!known && !/^(data|blob):/.test(request.url())) faults.push(`foreign: ${request.url()}`);
   });
   if (process.env.DASHBOARD_DIST) {
     // While one works on the page: what `vite build` made, in place of what the binary has built in.

@@ -38,7 +38,12 @@ async fn waiting_logins_are_limited_and_swept() {
 async fn a_state_is_known_until_it_expires_or_is_taken() {
     let hub = configured().await;
     let challenge = pkce::challenge(&pkce::verifier([1; 32]));
-    let wanted = StartOAuth { provider: "github", client_challenge: &challenge, loopback_port: 50_000 };
+    let wanted = StartOAuth {
+        provider: "github",
+        client_challenge: &challenge,
+        loopback_port: 50_000,
+        is_of_page: false,
+    };
     let (url, state) = wanted.run(&hub.control.oauth, None, &origin()).await.unwrap();
     assert!(url.starts_with("https://github.com/login/oauth/authorize?client_id=id&"), "{url}");
     let back = async |provider: &str| hub.control.oauth.return_of(provider, &state).await.unwrap();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::cookie::SessionCookie;
 use crate::{
     config::ListenerConfig,
-    entry::SessionReads,
+    entry::{AskedByPage, SessionReads},
     http::{HttpRequestId, names_this_machine},
     hub::Hub,
 };
@@ -88,6 +88,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
         headers.insert(header::AUTHORIZATION, session);
     }
     *request.uri_mut() = inner;
+    request.extensions_mut().insert(AskedByPage);
     if request.method() == Method::GET && reads_data(path) {
         request.extensions_mut().insert(SessionReads);
     }
@@ -153,6 +154,7 @@ fn facts(hub: &Hub) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "signup": signup,
         "has_accounts": hub.control.user_count() > 0,
+        "providers": hub.control.oauth.providers().iter().map(|provider| provider.as_str()).collect::<Vec<_>>(),
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -30,6 +30,10 @@ pub(crate) use kind::{FirstWrite, check_kind};
 #[derive(Clone, Copy)]
 pub(crate) struct SessionReads;
 
+/// On a request of the dashboard.
+#[derive(Clone, Copy)]
+pub(crate) struct AskedByPage;
+
 /// What an endpoint asks of a request.
 pub(crate) struct Policy<'r> {
     /// Where the credential may stand.

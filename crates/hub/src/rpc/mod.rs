@@ -36,7 +36,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::{backup::Backups, console::Console, http::HttpRequestId, hub::Hub};
+use crate::{backup::Backups, console::Console, entry::AskedByPage, http::HttpRequestId, hub::Hub};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
@@ -82,6 +82,11 @@ impl<'a> Call<'a> {
         let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
         Self { control, backups: None, console: None, hub: None, origin: Origin { request_id, ip }, context }
+    }
+
+    /// Whether the dashboard asks, by its own door.
+    pub(super) fn is_of_page(&self) -> bool {
+        self.context.extensions().get::<AskedByPage>().is_some()
     }
 
     /// The session that the call carries.

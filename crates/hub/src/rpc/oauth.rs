@@ -15,6 +15,7 @@ pub(super) async fn start_o_auth(
         provider: &request.provider,
         client_challenge: &request.client_challenge,
         loopback_port: request.loopback_port,
+        is_of_page: call.is_of_page(),
     };
     let started = wanted.run(&call.control.oauth, linker.as_ref(), &call.origin).await?;
     let (redirect_url, state) = started;

@@ -1,10 +1,13 @@
 import { useState, type FormEvent } from "react";
-import { rpc, type Facts } from "../api.ts";
+import { rpc, type Facts, type Refusal } from "../api.ts";
+import { providerName, signInBy } from "../provider.ts";
 import { useAction } from "../ui/load.ts";
 import { Copy, Field, Refused } from "../ui/parts.tsx";
 
 /** Signs in, or makes an account where the hub lets one; `email`: of whom, if that is known. */
-export function SignInPage({ facts, onSignedIn, email: known }: { facts: Facts; onSignedIn: () => void; email?: string }) {
+export function SignInPage({ facts, onSignedIn, email: known, turned }: {
+  facts: Facts; onSignedIn: () => void; email?: string; turned?: Refusal | undefined;
+}) {
   const first = !facts.has_accounts;
   const [making, setMaking] = useState(first && facts.signup === "open");
   const [email, setEmail] = useState(known ?? "");
@@ -40,6 +43,7 @@ export function SignInPage({ facts, onSignedIn, email: known }: { facts: Facts; 
         {making && facts.signup === "invite" && (
           <Field label="Invitation code"><input name="code" required value={inviteCode} onChange={(event) => setInviteCode(event.target.value)} /></Field>
         )}
+        <Refused error={error ? undefined : turned} />
         <Refused error={error?.status === 401 && !making ? Object.assign(error, { message: "This e-mail and password do not belong together." }) : error} />
         <p className="buttons">
           <button type="submit" className="primary" disabled={busy}>{making ? "Make account" : "Sign in"}</button>
@@ -47,6 +51,13 @@ export function SignInPage({ facts, onSignedIn, email: known }: { facts: Facts; 
             <button type="button" onClick={() => setMaking(!making)}>{making ? "I have an account" : "Make an account"}</button>
           )}
         </p>
+        {!known && !!facts.providers?.length && (
+          <p className="buttons" role="group" aria-label="Or by a provider">
+            {facts.providers.map((provider) => (
+              <button key={provider} type="button" disabled={busy} onClick={() => void run(() => signInBy(provider))}>Sign in with {providerName(provider)}</button>
+            ))}
+          </p>
+        )}
       </form>
     </Frame>
   );

@@ -41,6 +41,8 @@ pub struct StartOAuth<'a> {
     pub client_challenge: &'a str,
     /// Where the client waits for the browser; 0: nowhere.
     pub loopback_port: u32,
+    /// Whether the hub's own page begins it, and gets the browser back.
+    pub is_of_page: bool,
 }
 
 /// What a client brings back.
@@ -101,6 +103,19 @@ impl OAuth {
         Self { accounts, provider }
     }
 
+    /// The providers that this hub knows.
+    #[must_use]
+    pub fn providers(&self) -> Vec<Provider> {
+        let config = &self.provider.config;
+        let known = [(Provider::GitHub, &config.github), (Provider::Google, &config.google)];
+        let can_return = config.redirect_base.is_some();
+        known
+            .into_iter()
+            .filter(|(_, client)| can_return && client.is_some())
+            .map(|(provider, _)| provider)
+            .collect()
+    }
+
     /// Where the browser that brings this state back goes next. An unknown state is treated as one of EdgeReplica's,
     /// so that the page tells nobody which states exist.
     ///
@@ -140,6 +155,7 @@ impl OAuth {
             challenge,
             ip: origin.ip.0,
             loopback_port,
+            is_of_page: wanted.is_of_page,
             link: linker.map(|caller| caller.user_id.to_string()),
         };
         let known_as = Client { id: &client.id, redirect_uri: &pending.redirect_uri };

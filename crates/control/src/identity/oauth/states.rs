@@ -30,6 +30,9 @@ pub(super) struct Pending {
     pub(super) ip: Option<IpAddr>,
     /// Where the client waits for the browser, on its own machine.
     pub(super) loopback_port: Option<u16>,
+    /// Whether the hub's own page began it. Missing in what earlier programs wrote.
+    #[serde(default)]
+    pub(super) is_of_page: bool,
     /// The user to whom the identity is to be added.
     pub(super) link: Option<String>,
 }
@@ -55,6 +58,8 @@ impl Pending {
 pub enum Return {
     /// To the client, which waits at this port of the same machine (OAU-07).
     Loopback(u16),
+    /// Back to the hub's own page, which began it.
+    Page,
     /// To a page with a command of `ferry`.
     Ferry,
     /// To a page with a command of EdgeReplica's client.
@@ -116,6 +121,7 @@ pub(super) async fn oauth_return(db: &ControlDb, provider: &str, state: &str) ->
         .await?;
     Ok(match pending.filter(|pending| pending.provider == provider) {
         Some(Pending { loopback_port: Some(port), .. }) => Return::Loopback(port),
+        Some(Pending { challenge: Some(_), is_of_page: true, .. }) => Return::Page,
         Some(Pending { challenge: Some(_), .. }) => Return::Ferry,
         _ => Return::EdgeReplica,
     })
