@@ -21,6 +21,9 @@ const PAGES = [
   { path: "account", name: "Account", letter: "c" },
 ];
 
+/** How often it is looked what the user may. */
+const ROLE_MS = 1000;
+
 export function App() {
   const [who, setWho] = useState<Whoami>();
   const [facts, setFacts] = useState<Facts>();
@@ -47,6 +50,16 @@ export function App() {
   useEffect(() => void ask(), []);
   // A session that ends while somebody works: the page stays, and with it what was typed.
   useEffect(() => whenSignedOut(() => setExpired(true)), []);
+  // A role that goes takes its pages with it.
+  useEffect(() => {
+    if (state !== "in" || expired) return;
+    const timer = setInterval(() => document.visibilityState === "visible" && void rpc<{ whoami: Whoami }>("Whoami").then(
+      ({ whoami }) => setWho((old) => (JSON.stringify(old) === JSON.stringify(whoami) ? old : whoami)),
+      // Pages tell what fails.
+      () => undefined,
+    ), ROLE_MS);
+    return () => clearInterval(timer);
+  }, [state, expired]);
 
   if (error && state === "asking") return <main className="sign-in"><Refused error={error} again={() => void ask()} /></main>;
   if (state === "asking" || !facts) return <main className="sign-in" aria-busy="true"><p className="faint">Asking the hub…</p></main>;
@@ -61,9 +74,10 @@ export function App() {
 function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn: () => void; onSignOut: () => void }) {
   const { who } = props;
   const route = useRoute();
-  const [org, setOrg] = useState(who.orgId);
+  const [chosen, setOrg] = useState(who.orgId);
   const [help, setHelp] = useState(false);
   const orgs = who.orgs ?? [];
+  const org = orgs.some((one) => one.id === chosen) ? chosen : who.orgId;
   const role = orgs.find((one) => one.id === org)?.role ?? who.role;
   useKeys(PAGES.map(({ path, letter }) => [letter, () => go(path)]), () => setHelp((shown) => !shown));
   const page = route[0] ?? "databases";

@@ -43,6 +43,7 @@ export function DatabasePage({ id, tab, rest, orgs }: { id: string; tab: string;
       ? <><h1>Database</h1><Refused error={database.error} again={database.again} /><Link to={["databases"]}>All databases</Link></>
       : <p className="faint" aria-busy="true">Asking the hub…</p>;
   }
+  if (!role) return <><h1>Database</h1><p className="empty">You do not belong to its organisation any more. <Link to={["databases"]}>All databases</Link></p></>;
   return (
     <>
       <div className="head">
