@@ -270,9 +270,9 @@ fn stamp_control(path: &Path, restore: &HubRestore) -> Result<Vec<String>> {
             (
                 restore.stamp.break_number,
                 restore.stamp.now.0,
-                format!("restored from the backup {}", restore.id),
+                format!("restored from the backup {}", restore.plan.base.name),
                 known,
-                restore.id.seconds() * 1000,
+                restore.plan.reached_ms(),
             ),
         )?;
     }

@@ -187,7 +187,7 @@ mod tests {
         let behind = LineageRecord { control_seq: 11, ..record(2, Stopped) };
         let no_birth = LineageRecord { born_ns: None, ..record(2, Running) };
         let other_hub = LineageRecord { hub_id: "other".into(), ..record(2, Running) };
-        let cases: &[SignCase] = &[
+        let cases: &[SignCase<'_>] = &[
             ("a new hub", None, None, None, Verdict::First),
             ("its first start was cut short", None, Some(record(1, Starting)), Some(5), Verdict::First),
             ("control.db of a new hub beside an old file", None, Some(other_hub), Some(5), Verdict::First),

@@ -36,6 +36,7 @@ mod tests {
             at,
             verify_every: None,
             keep: ferry_core::backup::retention::Retention::default(),
+            restore_if_empty: false,
             log: None,
             log_days: 7,
             settings: String::new(),

@@ -248,7 +248,7 @@ impl Backups {
                 result["kept_as"] =
                     beside.0.file_name().map(|name| name.to_string_lossy().into_owned()).into();
                 if let Some(lineage) = &hub.lineage {
-                    runtime.block_on(lineage.replaced(now.id, (Seq(entry.seq), before)));
+                    runtime.block_on(lineage.replaced(now.id, (Seq(restored.entry.seq), before)));
                 }
                 tracing::warn!(
                     database = %now.id, backup = %restored.backup, before = before.0, seq = stamped.seq.0,

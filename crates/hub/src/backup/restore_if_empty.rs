@@ -7,9 +7,9 @@ use std::{fs, io, path::Path};
 use ferry_backup::{
     Error, HubRestore, JobProgress, Repository, RestoreStamp, RestoredCredentials, open_target, restore_hub,
 };
-use ferry_core::backup::{SnapshotId, manifest::Scope};
+use ferry_core::backup::{SnapshotId, log::LogPlan, manifest::Scope};
 use ferry_sqlite::{fault, folder};
-use ferry_types::{Clock, Seq};
+use ferry_types::{Clock, Seq, UnixMillis};
 
 use super::service::random;
 use crate::{
@@ -48,10 +48,11 @@ pub(crate) fn restore_if_empty(
     }
     let found = newest(config)?;
     let mut refused = None;
-    for (repository, id) in found {
+    for (repository, plan) in found {
         folder::create(&work).map_err(failed)?;
+        let id = plan.base.name;
         let wanted = HubRestore {
-            id,
+            plan,
             to: work.join(WHOLE),
             credentials: RestoredCredentials::End,
             check: true,
@@ -62,7 +63,8 @@ pub(crate) fn restore_if_empty(
                 fault::point("fill.whole").map_err(|error| ConfigError(error.to_string()))?;
                 take_over(dir, &work).map_err(failed)?;
                 tracing::warn!(
-                    backup = %id, target = repository.url(), databases = report.databases, has_keys = report.has_keys,
+                    backup = %id, target = repository.url(), reached = %UnixMillis(report.time_ms),
+                    databases = report.databases, has_keys = report.has_keys,
                     "the data directory was empty, and is restored from the newest backup"
                 );
                 for line in report.review {
@@ -88,8 +90,9 @@ fn unrestored(dir: &Path, error: &dyn std::fmt::Display) -> ConfigError {
     ))
 }
 
-/// The newest backup of a whole hub on each target that has it; none at all: no target has any.
-fn newest(config: &BackupConfig) -> Result<Vec<(Repository, SnapshotId)>, ConfigError> {
+/// What is read to restore the newest backup of a whole hub, and what was shipped after it, of each target that has it, the one that
+/// reaches furthest first; none at all: no target has any.
+fn newest(config: &BackupConfig) -> Result<Vec<(Repository, LogPlan<SnapshotId>)>, ConfigError> {
     let (mut found, mut failed) = (Vec::new(), None);
     for url in &config.targets {
         match newest_on(url, config) {
@@ -108,13 +111,16 @@ fn newest(config: &BackupConfig) -> Result<Vec<(Repository, SnapshotId)>, Config
             "backup.restore_if_empty: whether there are backups cannot be told: {error}. No hub begins until it can"
         )));
     }
-    found.sort_by_key(|(_, id)| std::cmp::Reverse(*id));
-    let newest = found.first().map(|(_, id)| *id);
-    found.retain(|(_, id)| Some(*id) == newest);
+    found.sort_by_key(|(_, plan)| std::cmp::Reverse((plan.base.name, plan.reached_ms())));
+    let newest = found.first().map(|(_, plan)| plan.base.name);
+    found.retain(|(_, plan)| Some(plan.base.name) == newest);
     Ok(found)
 }
 
-fn newest_on(url: &str, config: &BackupConfig) -> ferry_backup::Result<Option<(Repository, SnapshotId)>> {
+fn newest_on(
+    url: &str,
+    config: &BackupConfig,
+) -> ferry_backup::Result<Option<(Repository, LogPlan<SnapshotId>)>> {
     let target = open_target(url, &config.access)?;
     // A folder that is missing may be on a disk that is not mounted.
     if let Some(path) = url.strip_prefix("file://").map(Path::new)
@@ -130,7 +136,10 @@ fn newest_on(url: &str, config: &BackupConfig) -> ferry_backup::Result<Option<(R
         opened => opened?,
     };
     match repository.newest(Scope::Hub)? {
-        Some(manifest) => Ok(Some((repository, manifest.id))),
+        Some(_) => {
+            let plan = repository.plan(None, None)?;
+            Ok(Some((repository, plan)))
+        }
         None => Err(Error::NotFound(format!(
             "{url} belongs to a hub, and has no backup of a whole one: name another target for a hub that is to begin anew"
         ))),
