@@ -65,9 +65,11 @@ fn look(world: &mut World, clients: &[Arc<Client>], counts: &mut Counts) -> bool
         });
         assert!(
             is_told,
-            "{} was not told: {:#?}\nafter\n{}\nschema:\n{}",
+            "{} was not told: {:#?}\nof {:#?}\nit did:\n{}\nafter\n{}\nschema:\n{}",
             client.name,
             wrong(client, &fresh),
+            client.questions,
+            client.notes(),
             world.log.join("\n"),
             world.schema.statements.join(";\n"),
         );

@@ -4,9 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use ferry_types::{Clock, DatabaseId};
 
-use crate::{
-    ChangedDatabases, InlineRuns, OpenFiles, blank::Blanks, capture::Captures, checked::CheckOnce,
-};
+use crate::{ChangedDatabases, InlineRuns, OpenFiles, blank::Blanks, capture::Captures, checked::CheckOnce};
 
 /// What the databases of a hub share.
 pub(crate) struct Shared<M> {

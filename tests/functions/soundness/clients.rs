@@ -2,7 +2,7 @@
 //! their connection now and then, whatever is on its way.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -36,13 +36,18 @@ pub(super) struct Client {
     pub(super) questions: Vec<Question>,
     /// By the place of the question.
     shown: Mutex<Vec<Shown>>,
+    /// What it did last, for who reads a failure.
+    notes: Mutex<VecDeque<String>>,
     is_over: AtomicBool,
 }
+
+/// Notes that are kept.
+const NOTES: usize = 200;
 
 impl Client {
     pub(super) fn new(name: String, questions: Vec<Question>) -> Arc<Self> {
         let shown = Mutex::new(vec![Shown::Nothing; questions.len()]);
-        Arc::new(Self { name, questions, shown, is_over: AtomicBool::new(false) })
+        Arc::new(Self { name, questions, shown, notes: Mutex::default(), is_over: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Shown>> {
@@ -55,6 +60,19 @@ impl Client {
 
     fn show(&self, place: usize, shown: Shown) {
         self.lock()[place] = shown;
+    }
+
+    fn note(&self, text: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() == NOTES {
+            notes.pop_front();
+        }
+        notes.push_back(text);
+    }
+
+    pub(super) fn notes(&self) -> String {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().map(|note| format!("{note}\n")).collect()
     }
 
     pub(super) fn end(&self) {
@@ -74,6 +92,12 @@ pub(super) fn page(client: &Client, connection: &EdgePodClient, mut dice: Dice) 
     let ask = |place: usize, tables: &mut Vec<Option<BTreeSet<String>>>| {
         let Question { function, args } = &client.questions[place];
         let answer = connection.call(function, args);
+        client.note(format!(
+            "{place} {} at {:?}: {}",
+            answer.status,
+            answer.header("ferry-seq"),
+            answer.text()
+        ));
         if answer.status == 200 {
             let body = answer.json();
             let hashes = body["_meta"]["t"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -87,6 +111,7 @@ pub(super) fn page(client: &Client, connection: &EdgePodClient, mut dice: Dice) 
     let mut is_first = true;
     while !client.is_over() {
         let mut socket = connection.socket();
+        client.note("a socket".to_owned());
         if std::mem::take(&mut is_first) {
             (0..client.questions.len()).for_each(|place| ask(place, &mut tables));
         }
@@ -95,6 +120,7 @@ pub(super) fn page(client: &Client, connection: &EdgePodClient, mut dice: Dice) 
             let told: BTreeSet<String> = match socket.next_within(LISTEN) {
                 FunctionsSaid::Text(text) => {
                     frames -= 1;
+                    client.note(text.clone());
                     let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");
                     let hashes = frame["tables"].as_array().into_iter().flatten().filter_map(Value::as_str);
                     hashes.map(str::to_owned).collect()

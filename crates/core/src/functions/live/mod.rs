@@ -224,16 +224,27 @@ impl<P: Clone> LiveQueries<P> {
         let is_old = self.changes.affected_after(&reads, seq);
         let reads = if self.changes.is_all_changed_after(seq) { reads.widened() } else { reads };
         let call = key.call();
+        let before = self.sessions.holds(&session, call);
+        let before = before.and_then(|query| self.queries.held_by(query, &session));
+        // Two parts of a page may have made the same call, and only the second knows of a commit in between.
+        let parts_differ = before.is_some_and(|before| {
+            !before.is_stale && before.hash != hash && self.changes.affected_after(&before.told, before.seq)
+        });
         let query = self.queries.get_or_make(key, &reads, seq, gate, payload);
         let holder = Holder {
             session: Arc::clone(&session),
             socket: None,
             hash,
-            is_stale: false,
+            seq,
+            is_stale: parts_differ,
             is_first: false,
             told: reads,
             not_before_ms,
         };
+        if parts_differ {
+            let tables: Vec<Arc<str>> = holder.told.tables().cloned().collect();
+            self.sessions.tell(&session, &tables, self.changes.newest(), not_before_ms, now_ms);
+        }
         self.queries.hold(query, holder);
         match self.sessions.held(&session, query, call, now_ms) {
             Some(Dropped::Oldest(oldest)) => {
@@ -276,6 +287,7 @@ impl<P: Clone> LiveQueries<P> {
             session: self.sessions.session_of(socket),
             socket: Some((socket, Arc::clone(id))),
             hash: known.unwrap_or(0),
+            seq: Seq(0),
             is_stale: true,
             is_first: known.is_some(),
             told: none,

@@ -57,6 +57,8 @@ pub(super) struct Holder {
     pub(super) socket: Option<(SocketId, Arc<str>)>,
     /// Of the result that he holds.
     pub(super) hash: u64,
+    /// The commit that it shows.
+    pub(super) seq: Seq,
     /// He was told, and has not come again.
     pub(super) is_stale: bool,
     /// He was sent no result yet, and said which one he holds.
@@ -282,8 +284,13 @@ impl<P: Clone> Queries<P> {
 
     /// The tables that the session knows the result by, if it was told and did not ask again.
     pub(super) fn stale_tables(&self, id: QueryId, session: &Arc<str>) -> Option<Vec<Arc<str>>> {
-        let holder = self.all.get(&id)?.holders.get(&HolderKey::Session(Arc::clone(session)))?;
+        let holder = self.held_by(id, session)?;
         holder.is_stale.then(|| holder.told.tables().cloned().collect())
+    }
+
+    /// What the session holds of it.
+    pub(super) fn held_by(&self, id: QueryId, session: &Arc<str>) -> Option<&Holder> {
+        self.all.get(&id)?.holders.get(&HolderKey::Session(Arc::clone(session)))
     }
 
     /// What it is of, and what it takes to run it.

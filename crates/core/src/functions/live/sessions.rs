@@ -161,6 +161,12 @@ impl Sessions {
         self.get_or_make(id, now_ms);
     }
 
+    /// The query of which the session holds the result of this call.
+    pub(super) fn holds(&self, id: &Arc<str>, call: u64) -> Option<QueryId> {
+        let held = &self.all.get(id)?.held;
+        held.iter().find(|held| held.call == call).map(|held| held.query)
+    }
+
     /// The session holds a result of this query, which is of the call `call`; of each call it holds one.
     pub(super) fn held(&mut self, id: &Arc<str>, query: QueryId, call: u64, now_ms: u64) -> Option<Dropped> {
         let max = self.limits.subscriptions;

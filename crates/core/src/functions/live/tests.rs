@@ -113,6 +113,31 @@ fn who_holds_a_result_that_differs_is_told_once_and_others_are_not() {
     assert_eq!(told(&mut live, 1010), [(1, vec!["users".to_owned()], 5)]);
 }
 
+// Two parts of a page ask for the same, and the second alone sees a commit between them: the first was forgotten.
+// Verifies: FUN-24, FUN-35
+#[test]
+fn two_parts_of_a_page_that_hold_different_results_of_one_call_are_told() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    live.register(registration("s", "users", &["users"], 10, 1), 100);
+    live.committed(Seq(2), &writes(&["users"]), &[], 100);
+    let second = Registration { not_before_ms: 300, ..registration("s", "users", &["users"], 11, 2) };
+    live.register(second, 100);
+    assert_eq!(run(&mut live, &["users"], 11, 2, 100), 1);
+    assert_eq!(told(&mut live, 299), []);
+    assert_eq!(told(&mut live, 300), [(1, vec!["users".to_owned()], 2)]);
+    // Both ask again, and hold the same.
+    for now_ms in [310, 320] {
+        live.register(registration("s", "users", &["users"], 11, 2), now_ms);
+    }
+    assert_eq!(told(&mut live, 1000), []);
+    // A result that differs each time, as one with chance in it does, is told of commits alone.
+    for hash in 20..30 {
+        live.register(registration("s", "users", &["users"], hash, 2), 1000);
+    }
+    assert_eq!(told(&mut live, 2000), []);
+}
+
 // Verifies: FUN-24
 #[test]
 fn what_changed_while_an_answer_was_on_its_way_is_told_and_not_before_its_time() {
