@@ -18,7 +18,7 @@ use crate::{
     records::insert,
     support::{FERRY, Place, control_db, empty_but_for, options, put_back},
 };
-use ferry_testkit::livestore::chain;
+use ferry_testkit::livestore::{LiveSocket, chain, path};
 
 /// What clients of records and ops know of the hub.
 struct Known {
@@ -487,6 +487,43 @@ fn the_operator_may_say_that_a_volume_was_rolled_back() {
     let (since, at) =
         (broken["lost_since_unix_ms"].as_i64().unwrap(), broken["at_unix_ms"].as_i64().unwrap());
     assert!(since > 0 && since < at, "{told}");
+}
+
+// A database that was made after the break took it for one that it lacks: its first store was on hold.
+// Verifies: OPR-33
+#[test]
+fn databases_that_are_made_after_a_break_lack_none() {
+    let mut backed = Backed::new();
+    backed.write(0);
+    let data = backed.records.place.hub.data_dir();
+    backed.records.place.hub.stop();
+    lineage("restored", &data);
+    for restarts in [true, false] {
+        backed = backed.restarted_with(|options| options);
+        let name = if restarts { "first" } else { "second" };
+        let place = &backed.records.place;
+        let id = place.user.create_database(name);
+        let request =
+            json!({"databaseId": id, "models": ["events"], "ops": ["read", "write"], "ttlSeconds": 60});
+        let token =
+            place.user.ferry("IssueSyncToken", &request).unwrap()["token"].as_str().unwrap().to_owned();
+        let bearer = format!("Bearer {token}");
+        let open = || {
+            LiveSocket::open(place.hub.address(), &path("app", "ws"), "app", &[("Authorization", &bearer)])
+        };
+        let mut socket = open().unwrap_or_else(|refused| panic!("{}", refused.text()));
+        assert_eq!(socket.push(&a(1), &chain(0, 1)).code(), "success", "{name}");
+        assert!(open().is_ok(), "{name}");
+        assert!(place.user.seq(&id) < 10, "{name}");
+    }
+    let seq = |name: &str, backed: &Backed| {
+        let listed = backed.records.place.user.ferry("ListDatabases", &json!({})).unwrap();
+        let all = listed["databases"].as_array().unwrap().clone();
+        let found = all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{listed}"));
+        backed.records.place.user.seq(found["id"].as_str().unwrap())
+    };
+    let backed = backed.restarted_with(|options| options);
+    assert!(seq("first", &backed) < 10 && seq("second", &backed) < 10);
 }
 
 // With `remint` nobody waits: clients begin anew under another identity.

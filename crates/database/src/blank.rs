@@ -9,8 +9,9 @@ use std::{
     },
 };
 
+use ferry_core::lineage::FileNote;
 use ferry_sqlite::{Blank, Result, TemplateDatabase};
-use ferry_types::{Model, RunId};
+use ferry_types::Model;
 
 use crate::{
     Models,
@@ -65,16 +66,16 @@ impl<M: Models> Blanks<M> {
         blank.as_ref().map_err(|error| ferry_sqlite::Error::Damaged(format!("a new database: {error}")))
     }
 
-    /// Where the first group of the database at `path` runs, in this `run` of the hub; `None` if it is not one model alone
+    /// Where the first group of the database at `path` runs, with `note`; `None` if it is not one model alone
     /// that begins.
     pub(crate) fn template(
         &self,
         first: &FirstModels,
-        (path, run): (PathBuf, Option<RunId>),
+        (path, note): (PathBuf, Option<FileNote>),
     ) -> Result<Option<FirstGroup>> {
         let Some(model) = first.only() else { return Ok(None) };
         let make = || TemplateDatabase::with(|sql| M::create_tables(model, sql));
-        self.templates[index_of(model)].lend((path, run), make).map(Some)
+        self.templates[index_of(model)].lend((path, note), make).map(Some)
     }
 }
 

@@ -8,13 +8,14 @@ use std::{
     },
 };
 
+use ferry_core::lineage::FileNote;
 use ferry_sqlite::{NativeSql, Result, Writer};
-use ferry_types::{DatabaseId, RunId};
+use ferry_types::DatabaseId;
 
 /// Who knows of files what they do not say themselves.
 pub trait FileCheck: Send + Sync + 'static {
-    /// The run of the hub, which each file notes in its first commit.
-    fn run(&self) -> RunId;
+    /// What each file notes in its first commit of the hub's run.
+    fn note(&self) -> FileNote;
 
     /// Whether the file of this database, which `sql` shows, may be used as it is.
     ///
@@ -44,9 +45,9 @@ impl CheckedFile {
         Self { id, check: Arc::clone(check), is_done: AtomicBool::new(false) }
     }
 
-    /// The run of the hub.
-    pub(crate) fn run(&self) -> Option<RunId> {
-        self.check.get().map(|check| check.run())
+    /// What the first commit notes.
+    pub(crate) fn note(&self) -> Option<FileNote> {
+        self.check.get().map(|check| check.note())
     }
 
     /// Whether it was looked at, or nobody asks for that.
@@ -65,15 +66,19 @@ impl CheckedFile {
         Ok(true)
     }
 
-    /// The writer of the file `main`, which has just been opened: looks at it, and mends it if need be.
-    pub(crate) fn opened(&self, mut writer: Writer, main: &Path) -> Result<Writer> {
+    /// The writer of the file `main`, which has just been opened: looks at it, and mends it if need be. One that `is_new`
+    /// lacks nothing.
+    pub(crate) fn opened(&self, mut writer: Writer, (main, is_new): (&Path, bool)) -> Result<Writer> {
         let Some(check) = self.check.get() else { return Ok(writer) };
+        if is_new {
+            self.is_done.store(true, Ordering::Release);
+        }
         if !self.is_done() && !self.look(&NativeSql(writer.connection()))? {
             writer.close()?;
             check.mend(self.id, main)?;
             self.is_done.store(true, Ordering::Release);
             writer = Writer::open(main)?;
         }
-        Ok(writer.of_run(Some(check.run())))
+        Ok(writer.noting(check.note()))
     }
 }

@@ -449,8 +449,9 @@ struct MainFile<M> {
 impl<M: Models> WriterFile for MainFile<M> {
     fn open(&self) -> ferry_sqlite::Result<Writer> {
         let main = main_of(&self.dir);
+        let is_new = !main.exists();
         let writer = Writer::open_or_make(&main, self.shared.blanks.of(&self.first)?)?;
-        let mut writer = self.checked.opened(writer, &main)?;
+        let mut writer = self.checked.opened(writer, (&main, is_new))?;
         writer.captured_by(Arc::clone(self.capture.slot()))?;
         self.capture.reopen();
         Ok(writer)
@@ -469,7 +470,7 @@ impl<M: Models> WriterFile for MainFile<M> {
         if path.exists() {
             Ok(None)
         } else {
-            self.shared.blanks.template(&self.first, (path, self.checked.run()))
+            self.shared.blanks.template(&self.first, (path, self.checked.note()))
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ferry_core::lineage::FileNote;
 use ferry_sqlite::{Applied, Result, TemplateDatabase, Transaction};
-use ferry_types::RunId;
 
 /// How many templates of one model are kept. More are in use when more databases are written first at a time.
 const TEMPLATES_PER_MODEL: usize = 2;
@@ -16,18 +16,18 @@ const TEMPLATES_PER_MODEL: usize = 2;
 pub(crate) struct SpareTemplates(Mutex<Vec<TemplateDatabase>>);
 
 impl SpareTemplates {
-    /// Lends one, made by `make` if none is left, to the database whose file will be at `path`, made in this `run` of the hub.
+    /// Lends one, made by `make` if none is left, to the database whose file will be at `path`, with `note`.
     ///
     /// # Errors
     /// What `make` reports.
     pub(crate) fn lend(
         self: &Arc<Self>,
-        (path, run): (PathBuf, Option<RunId>),
+        (path, note): (PathBuf, Option<FileNote>),
         make: impl FnOnce() -> Result<TemplateDatabase>,
     ) -> Result<FirstGroup> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let template = kept.map_or_else(make, Ok)?;
-        Ok(FirstGroup { template, path, run, spare: Arc::clone(self) })
+        Ok(FirstGroup { template, path, note, spare: Arc::clone(self) })
     }
 
     fn give_back(&self, template: TemplateDatabase) {
@@ -42,7 +42,7 @@ impl SpareTemplates {
 pub struct FirstGroup {
     template: TemplateDatabase,
     path: PathBuf,
-    run: Option<RunId>,
+    note: Option<FileNote>,
     spare: Arc<SpareTemplates>,
 }
 
@@ -53,7 +53,7 @@ impl FirstGroup {
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
-        let answers = self.template.run_group((&self.path, self.run), requests, apply);
+        let answers = self.template.run_group((&self.path, self.note), requests, apply);
         self.spare.give_back(self.template);
         answers
     }

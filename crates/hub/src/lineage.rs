@@ -12,8 +12,7 @@ use std::{
 use ferry_backup::{NewIdentity, RestoreStamp, lineage_of, stamp_database};
 use ferry_control::{Control, DatabaseBreak, KnownLineage};
 use ferry_core::lineage::{
-    FileLineage, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
-    file::{note_break, note_run},
+    FileLineage, FileNote, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
 };
 use ferry_database::FileCheck;
 use ferry_sqlite::{NativeSql, fault};
@@ -171,8 +170,7 @@ impl Lineage {
     /// # Errors
     /// What storage reports.
     pub(crate) fn adopt(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
-        note_run(sql, self.run)?;
-        note_break(sql, self.break_number())
+        FileNote { run: self.run, break_number: self.break_number() }.write(sql)
     }
 
     /// Of a file that lacks none.
@@ -204,8 +202,8 @@ impl Lineage {
 }
 
 impl FileCheck for Lineage {
-    fn run(&self) -> RunId {
-        self.run
+    fn note(&self) -> FileNote {
+        FileNote { run: self.run, break_number: self.known().newest_break() }
     }
 
     fn fits(&self, id: DatabaseId, sql: &NativeSql<'_>) -> ferry_sqlite::Result<bool> {

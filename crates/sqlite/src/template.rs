@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use ferry_types::RunId;
+use ferry_core::lineage::FileNote;
 
 use crate::{Applied, NativeSql, Result, Transaction, Writer};
 
@@ -26,16 +26,16 @@ impl TemplateDatabase {
         Ok(Self { writer: Writer::in_memory(make)?, is_fit: true })
     }
 
-    /// Runs the first group of a database, as [`Writer::run_group`] does, in this `run` of the hub. What it leaves is on disk
+    /// Runs the first group of a database, as [`Writer::run_group`] does, and notes `note`. What it leaves is on disk
     /// at `path`, where no file was, when this returns; nothing is there if every request failed.
     pub fn run_group<R, E>(
         &mut self,
-        (path, run): (&Path, Option<RunId>),
+        (path, note): (&Path, Option<FileNote>),
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
         self.is_fit = false;
-        let answers = self.writer.run_first_group((path, run), requests, apply);
+        let answers = self.writer.run_first_group((path, note), requests, apply);
         let bytes = path.metadata().map_or(0, |file| file.len());
         self.is_fit = self.writer.connection().is_autocommit() && bytes <= KEPT_MAX_BYTES;
         answers

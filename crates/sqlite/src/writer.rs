@@ -10,8 +10,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ferry_core::lineage::file::note_run;
-use ferry_types::{Reason, RunId, Seq};
+use ferry_core::lineage::FileNote;
+use ferry_types::{Reason, Seq};
 use rusqlite::Connection;
 
 pub use lent::LentWriter;
@@ -34,8 +34,8 @@ pub struct Writer {
     /// Who captures versions beside it, and has to let go of the WAL before a checkpoint. It counts the WAL's frames, too.
     capture: Arc<CaptureSlot>,
     seq: Seq,
-    /// The run of the hub, which the first commit notes; `None`: it is noted, or none is.
-    unnoted_run: Option<RunId>,
+    /// What the first commit notes of the hub's run; `None`: it is noted, or nothing is.
+    unnoted: Option<FileNote>,
 }
 
 /// Where a group's commit goes.
@@ -133,14 +133,14 @@ impl Writer {
             is_control: false,
             capture: Arc::default(),
             seq: Seq(0),
-            unnoted_run: None,
+            unnoted: None,
         }
     }
 
-    /// The same, whose first commit notes that it is of `run` (OPR-30).
+    /// The same, whose first commit notes of which run of the hub it is (OPR-30).
     #[must_use]
-    pub const fn of_run(mut self, run: Option<RunId>) -> Self {
-        self.unnoted_run = run;
+    pub const fn noting(mut self, note: FileNote) -> Self {
+        self.unnoted = Some(note);
         self
     }
 
@@ -181,12 +181,12 @@ impl Writer {
     /// in memory is as before afterwards.
     pub(crate) fn run_first_group<R, E>(
         &mut self,
-        (path, run): (&Path, Option<RunId>),
+        (path, note): (&Path, Option<FileNote>),
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
         self.home = Home::New(path.to_owned());
-        self.unnoted_run = run;
+        self.unnoted = note;
         let answers = self.run_group(requests, apply);
         self.home = Home::File;
         self.seq = Seq(0);
@@ -281,7 +281,7 @@ impl Writer {
         }
         committed?;
         if seq != self.seq {
-            self.unnoted_run = None;
+            self.unnoted = None;
         }
         self.seq = seq;
         Ok(())
@@ -321,8 +321,8 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
-            if let Some(run) = self.unnoted_run {
-                note_run(&NativeSql(&self.connection), run)?;
+            if let Some(note) = self.unnoted {
+                note.write(&NativeSql(&self.connection))?;
             }
             self.point("actor.commit", "control.commit")?;
         }

@@ -88,6 +88,29 @@ impl FileLineage {
     }
 }
 
+/// What a file that goes on is given with its first commit of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileNote {
+    /// The run.
+    pub run: RunId,
+    /// The newest break of any file: this one lacks none, be it new or looked at.
+    pub break_number: i64,
+}
+
+impl FileNote {
+    /// Notes it, in the transaction of the commit.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn write<S: Sql>(&self, sql: &S) -> Result<(), S::Error> {
+        note_run(sql, self.run)?;
+        if self.break_number > 0 {
+            note_break(sql, self.break_number)?;
+        }
+        Ok(())
+    }
+}
+
 /// Notes that the newest commit is of `run`, in the transaction of a commit.
 ///
 /// # Errors
@@ -103,7 +126,8 @@ pub fn note_run<S: Sql>(sql: &S, run: RunId) -> Result<(), S::Error> {
 /// # Errors
 /// What storage reports.
 pub fn note_break<S: Sql>(sql: &S, number: i64) -> Result<(), S::Error> {
-    let text = "INSERT OR REPLACE INTO _ferry_meta(key, value) VALUES ('break', ?1)";
+    let text = "INSERT INTO _ferry_meta(key, value) VALUES ('break', ?1)
+                ON CONFLICT DO UPDATE SET value = excluded.value WHERE value < excluded.value";
     sql.execute(text, &[number.into()]).map(drop)
 }
 

@@ -8,6 +8,6 @@ pub mod record;
 pub mod verdict;
 
 pub use answer::LineageAnswer;
-pub use file::{FileLineage, FileVerdict, KnownFile};
+pub use file::{FileLineage, FileNote, FileVerdict, KnownFile};
 pub use record::{LineageRecord, LineageState};
 pub use verdict::{ControlLineage, LineageVerdict, Sign};

@@ -39,12 +39,16 @@ pub(crate) fn restore_if_empty(
     if work.join(WHOLE).exists() {
         return take_over(dir, &work).map_err(failed);
     }
-    if !config.restore_if_empty || !is_empty(dir).map_err(failed)? {
+    if !is_empty(dir).map_err(failed)? {
         return Ok(());
     }
+    // Of a restore that was cut short.
     match fs::remove_dir_all(&work) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
+    }
+    if !config.restore_if_empty {
+        return Ok(());
     }
     let found = newest(config)?;
     let mut refused = None;

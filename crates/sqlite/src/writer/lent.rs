@@ -67,7 +67,7 @@ impl<E> LentWriter<E> {
         }
         writer.seq = seq;
         if is_changed {
-            writer.unnoted_run = None;
+            writer.unnoted = None;
         }
         (Some(writer), Ok(Applied { seq: is_changed.then_some(seq), effects }))
     }
