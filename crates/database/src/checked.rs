@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferry_core::lineage::FileNote;
-use ferry_sqlite::{NativeSql, Result, Writer};
+use ferry_sqlite::{Blank, NativeSql, Result, Writer};
 use ferry_types::DatabaseId;
 
 /// Who knows of files what they do not say themselves.
@@ -66,19 +66,18 @@ impl CheckedFile {
         Ok(true)
     }
 
-    /// The writer of the file `main`, which has just been opened: looks at it, and mends it if need be. One that `is_new`
-    /// lacks nothing.
-    pub(crate) fn opened(&self, mut writer: Writer, (main, is_new): (&Path, bool)) -> Result<Writer> {
+    /// The writer of the file `main`, which is made from `blank` if it is not there: looks at it, and mends it if need be. A
+    /// new one lacks nothing.
+    pub(crate) fn open(&self, main: &Path, blank: &Blank) -> Result<Writer> {
+        let is_new = !main.exists();
+        let mut writer = Writer::open_or_make(main, blank)?;
         let Some(check) = self.check.get() else { return Ok(writer) };
-        if is_new {
-            self.is_done.store(true, Ordering::Release);
-        }
-        if !self.is_done() && !self.look(&NativeSql(writer.connection()))? {
+        if !is_new && !self.is_done() && !self.look(&NativeSql(writer.connection()))? {
             writer.close()?;
             check.mend(self.id, main)?;
-            self.is_done.store(true, Ordering::Release);
             writer = Writer::open(main)?;
         }
+        self.is_done.store(true, Ordering::Release);
         Ok(writer.noting(check.note()))
     }
 }

@@ -448,10 +448,7 @@ struct MainFile<M> {
 
 impl<M: Models> WriterFile for MainFile<M> {
     fn open(&self) -> ferry_sqlite::Result<Writer> {
-        let main = main_of(&self.dir);
-        let is_new = !main.exists();
-        let writer = Writer::open_or_make(&main, self.shared.blanks.of(&self.first)?)?;
-        let mut writer = self.checked.opened(writer, (&main, is_new))?;
+        let mut writer = self.checked.open(&main_of(&self.dir), self.shared.blanks.of(&self.first)?)?;
         writer.captured_by(Arc::clone(self.capture.slot()))?;
         self.capture.reopen();
         Ok(writer)
