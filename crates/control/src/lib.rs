@@ -114,7 +114,7 @@ pub use identity::{
     users::{create::CreateUser, delete::DeleteAccount, disable::DisableUser},
     whoami::{GetWhoami, OrgMembership, Session, Whoami},
 };
-pub use lineage::{BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, read_lineage};
+pub use lineage::{BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, NewRun, read_lineage};
 pub use origin::{ClientIp, Origin};
 pub use private_files::{refuse_wider, shell_word};
 pub use schema::{ControlSchema, SchemaStep, read_schema};

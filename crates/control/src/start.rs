@@ -56,7 +56,7 @@ use crate::{
         oauth::OAuth,
         passwords::pool::PasswordPool,
     },
-    lineage::LineageBook,
+    lineage::{KnownLineage, LineageBook, NewRun},
     origin::Origin,
     random,
     random::Ids,
@@ -76,12 +76,21 @@ const STORE_EMAIL: &str = "store@localhost";
 const STORE_DATABASE: &str = "main";
 
 impl Control {
-    /// Opens the control plane in the data directory, whose lock the caller holds.
+    /// Whether this program may use the `control.db` that is there, or make one; nothing is changed.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check(config: &ControlConfig) -> Result<(), StartError> {
+        check_existing(&config.data_dir.join("control.db"), config)
+    }
+
+    /// Opens the control plane in the data directory, whose lock the caller holds, and names the run of the hub there.
     ///
     /// # Errors
     /// For anything that an operator must mend.
     pub async fn open(
         config: ControlConfig,
+        run: Option<NewRun>,
         inline: &Arc<InlineRuns>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
@@ -90,8 +99,8 @@ impl Control {
             Hasher::new(config.argon2_memory_kib, config.argon2_iterations, config.argon2_parallelism)
                 .map_err(|error| StartError(error.to_string()))?;
         let preparing = config.clone();
-        let prepared = tokio::task::spawn_blocking(move || Prepared::open(&preparing, now)).await;
-        let Prepared { keys, operator_digest, hub_id, directory, path } =
+        let prepared = tokio::task::spawn_blocking(move || Prepared::open(&preparing, run, now)).await;
+        let Prepared { keys, operator_digest, hub_id, directory, known, path } =
             prepared.map_err(|_| StartError("opening control.db panicked".to_owned()))??;
         let state = Arc::new(SharedDirectory::new(directory));
         let http_client = Arc::new(HttpClient::default());
@@ -124,7 +133,7 @@ impl Control {
             kinds: Kinds::new(Arc::clone(&db)),
             tenants: Tenants::new(Arc::clone(&db), config.max_databases_per_org),
             watermarks: Watermarks::new(Arc::clone(&db)),
-            lineage: LineageBook::new(Arc::clone(&db)),
+            lineage: LineageBook::new(Arc::clone(&db), known),
             storage: Arc::new(DatabaseStorage::new(Arc::clone(&db))),
             oauth: OAuth::new(Arc::clone(&accounts), config.oauth.clone(), Arc::clone(&http_client)),
             accounts,
@@ -257,11 +266,12 @@ struct Prepared {
     operator_digest: [u8; 32],
     hub_id: String,
     directory: Directory,
+    known: KnownLineage,
     path: PathBuf,
 }
 
 impl Prepared {
-    fn open(config: &ControlConfig, now: UnixMillis) -> Result<Self, StartError> {
+    fn open(config: &ControlConfig, run: Option<NewRun>, now: UnixMillis) -> Result<Self, StartError> {
         let path = config.data_dir.join("control.db");
         // Before anything is written: whether this program may use what is there.
         check_existing(&path, config)?;
@@ -270,8 +280,18 @@ impl Prepared {
         secret_files::ensure_private(&path)?;
         let opened = open_database(&path, config, keys.ring(), now);
         let (directory, hub_id) = opened.map_err(|error| failed(&path, &error))?;
-        Ok(Self { keys, operator_digest, hub_id, directory, path })
+        let known = run.map_or_else(|| Ok(KnownLineage::default()), |run| named(&path, run, now));
+        let known = known.map_err(|error| failed(&path, &error))?;
+        Ok(Self { keys, operator_digest, hub_id, directory, known, path })
     }
+}
+
+/// Names the run, before anything else is written.
+fn named(path: &Path, run: NewRun, now: UnixMillis) -> ferry_sqlite::Result<KnownLineage> {
+    let connection = connection::open_writer(path)?;
+    let known = run.name(&connection, now)?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(known)
 }
 
 /// What is to be done about a `control.db` that this program must not write.

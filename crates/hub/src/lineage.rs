@@ -10,7 +10,7 @@ use std::{
 };
 
 use ferry_backup::{NewIdentity, RestoreStamp, lineage_of, stamp_database};
-use ferry_control::{Control, DatabaseBreak, KnownLineage};
+use ferry_control::{Control, DatabaseBreak, KnownLineage, NewRun};
 use ferry_core::lineage::{
     FileLineage, FileNote, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
 };
@@ -24,6 +24,83 @@ use crate::{
     data_dir::lineage::{FoundLineage, make_lineage, write_lineage},
     database::Databases,
 };
+
+/// A run that is written down beside `control.db`, which is not told of it yet.
+pub(crate) struct StartingRun {
+    dir: PathBuf,
+    /// What `control.db` is told.
+    pub(crate) new: NewRun,
+    record: LineageRecord,
+}
+
+impl StartingRun {
+    /// Begins a run over what was found in `dir`, of which `verdict` says what it is. A start that is cut short before
+    /// `control.db` is told finds the same verdict again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn begin(
+        dir: &Path,
+        found: &FoundLineage,
+        verdict: LineageVerdict,
+    ) -> std::result::Result<Self, ConfigError> {
+        let run = RunId(random().map_err(|error| unwritten(dir, &error))?);
+        let control = &found.rows.control;
+        let record = LineageRecord {
+            serial: found.next_serial(),
+            hub_id: control.hub_id.clone().unwrap_or_default(),
+            run,
+            previous: control.newest,
+            born_ns: make_lineage(dir).map_err(|error| unwritten(dir, &error))?,
+            state: LineageState::Starting,
+            answer: verdict.to_do(),
+            control_seq: control.seq,
+        };
+        write_lineage(dir, &record).map_err(|error| unwritten(dir, &error))?;
+        fault::point("lineage.starting").map_err(|error| unwritten(dir, &error))?;
+        Ok(Self { dir: dir.to_owned(), new: NewRun { run, verdict }, record })
+    }
+
+    /// Notes that `control.db` was told.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) async fn named(
+        self,
+        control: &Arc<Control>,
+        clock: &Arc<dyn Clock>,
+        new_identity: Option<NewIdentity>,
+    ) -> std::result::Result<Arc<Lineage>, ConfigError> {
+        let Self { dir, new: NewRun { run, verdict }, record } = self;
+        fault::point("lineage.named").map_err(|error| unwritten(&dir, &error))?;
+        let seq = control.lineage.seq().await.map_err(|error| unwritten(&dir, &error))?;
+        let record = LineageRecord {
+            serial: record.serial + 1,
+            hub_id: control.hub_id().to_owned(),
+            state: LineageState::Running,
+            answer: None,
+            control_seq: seq.0,
+            ..record
+        };
+        write_lineage(&dir, &record).map_err(|error| unwritten(&dir, &error))?;
+        tell(verdict);
+        Ok(Arc::new(Lineage {
+            run,
+            dir,
+            control: Arc::clone(control),
+            clock: Arc::clone(clock),
+            runtime: Handle::current(),
+            known: RwLock::new(control.lineage.known().clone()),
+            record: Mutex::new(record),
+            new_identity,
+            is_broken: AtomicBool::new(verdict.to_do() == Some(LineageAnswer::Restored)),
+        }))
+    }
+}
+
+fn unwritten(dir: &Path, error: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError(format!("{}: {error}", dir.join("lineage").display()))
+}
 
 /// The run of this hub, and what it knows of the files of databases.
 pub struct Lineage {
@@ -40,60 +117,6 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// Begins a run over what was found in `dir`, of which `verdict` says what it is. It is on disk, in `control.db` and beside
-    /// it, when this returns; a start that is cut short finds the same verdict again.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub(crate) async fn begin(
-        (dir, found): (&Path, &FoundLineage),
-        verdict: LineageVerdict,
-        control: &Arc<Control>,
-        clock: &Arc<dyn Clock>,
-        new_identity: Option<NewIdentity>,
-    ) -> std::result::Result<Arc<Self>, ConfigError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            ConfigError(format!("{}: {error}", dir.join("lineage").display()))
-        };
-        let run = RunId(random().map_err(|error| failed(&error))?);
-        let mut record = LineageRecord {
-            serial: found.next_serial(),
-            hub_id: control.hub_id().to_owned(),
-            run,
-            previous: found.rows.control.newest,
-            born_ns: make_lineage(dir).map_err(|error| failed(&error))?,
-            state: LineageState::Starting,
-            answer: verdict.to_do(),
-            control_seq: control.lineage.seq().await.map_err(|error| failed(&error))?.0,
-        };
-        let point = |name| fault::point(name).map_err(|error| failed(&error));
-        write_lineage(dir, &record).map_err(|error| failed(&error))?;
-        point("lineage.starting")?;
-        let known = control.lineage.begin(run, verdict).await.map_err(|error| failed(&error))?;
-        point("lineage.named")?;
-        let control_seq = control.lineage.seq().await.map_err(|error| failed(&error))?.0;
-        record = LineageRecord {
-            serial: record.serial + 1,
-            state: LineageState::Running,
-            answer: None,
-            control_seq,
-            ..record
-        };
-        write_lineage(dir, &record).map_err(|error| failed(&error))?;
-        tell(verdict);
-        Ok(Arc::new(Self {
-            run,
-            dir: dir.to_owned(),
-            control: Arc::clone(control),
-            clock: Arc::clone(clock),
-            runtime: Handle::current(),
-            known: RwLock::new(known),
-            record: Mutex::new(record),
-            new_identity,
-            is_broken: AtomicBool::new(verdict.to_do() == Some(LineageAnswer::Restored)),
-        }))
-    }
-
     /// Notes that the run ends in order. Nothing is written to `control.db` afterwards.
     pub(crate) async fn end(&self) {
         let seq = match self.control.lineage.seq().await {

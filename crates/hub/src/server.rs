@@ -21,7 +21,7 @@ use crate::{
     events, functions, health,
     http::{MemoryPool, UntakenAnswers},
     hub::{Hub, Services},
-    lineage::Lineage,
+    lineage::StartingRun,
     listener::HttpListener,
     memory, routes,
     series::{STEP_SECONDS, SeriesStore},
@@ -100,16 +100,18 @@ impl Server {
             config.pages.capture(),
         ));
         // Before anything is written: whether it is known where the data comes from. A spoke's store knows that of itself.
-        let found = match config.store {
-            None => Some(data_dir::lineage::lineage(&config.process.data_dir)?),
+        let starting = match config.store {
+            None => {
+                Control::check(&config.control)?;
+                let dir = &config.process.data_dir;
+                let found = data_dir::lineage::lineage(dir)?;
+                let verdict = found.settled(dir, config.process.on_copied)?;
+                Some(StartingRun::begin(dir, &found, verdict)?)
+            }
             Some(_) => None,
         };
-        let found = found.map(|found| {
-            let verdict = found.settled(&config.process.data_dir, config.process.on_copied)?;
-            Ok::<_, ConfigError>((found, verdict))
-        });
-        let found = found.transpose()?;
-        let control = Control::open(config.control.clone(), &inline, Arc::clone(&clock)).await?;
+        let run = starting.as_ref().map(|starting| starting.new);
+        let control = Control::open(config.control.clone(), run, &inline, Arc::clone(&clock)).await?;
         lock.note_control_db();
         control.check_default_database()?;
         if let (Some(store), Some(id)) = (&config.store, control.default_database()) {
@@ -122,14 +124,13 @@ impl Server {
             descriptors,
             certificates.as_ref().map(Certificates::acceptor),
         )?;
-        let lineage = match &found {
-            Some((found, verdict)) => {
+        let lineage = match starting {
+            Some(starting) => {
                 let new_identity = match config.events.on_rollback {
                     OnRollback::Hold => None,
                     OnRollback::Remint => Some(events::new_backend_id as NewIdentity),
                 };
-                let place = (&*config.process.data_dir, found);
-                let lineage = Lineage::begin(place, *verdict, &control, &clock, new_identity).await?;
+                let lineage = starting.named(&control, &clock, new_identity).await?;
                 databases.check_files(Arc::clone(&lineage) as Arc<dyn FileCheck>);
                 Some(lineage)
             }

@@ -101,46 +101,64 @@ pub struct DatabaseBreak {
     pub applies: bool,
 }
 
+/// A run that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRun {
+    /// Its name.
+    pub run: RunId,
+    /// What was found of where the data comes from.
+    pub verdict: LineageVerdict,
+}
+
+impl NewRun {
+    /// Names the run in `control.db`, which nobody else has open, and writes down what its verdict says, in one transaction.
+    /// Returns what is known then.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn name(self, connection: &Connection, now: UnixMillis) -> ferry_sqlite::Result<KnownLineage> {
+        let Self { run, verdict } = self;
+        connection
+            .execute_batch("BEGIN IMMEDIATE; UPDATE _ferry_meta SET value = value + 1 WHERE key = 'seq'")?;
+        let seq = ferry_sqlite::meta::seq_of(&ferry_sqlite::NativeSql(connection))?.0;
+        let sign = verdict.sign().map_or("", |sign| sign.as_str());
+        let detail = json!({ "run": run.to_string(), "sign": sign });
+        match verdict.to_do() {
+            Some(LineageAnswer::Restored) => {
+                if !has_break_left(connection)? {
+                    break_all(connection, (now.0, sign), seq)?;
+                }
+                audit(connection, now, "lineage.restored", detail)?;
+            }
+            Some(LineageAnswer::Moved) => audit(connection, now, "lineage.moved", detail)?,
+            None => {}
+        }
+        let sql = "INSERT INTO runs(run, first_seq, at, after_break)
+                   VALUES (?1, ?2, ?3, (SELECT coalesce(max(n), 0) FROM breaks WHERE scope = 'hub'))";
+        let first_seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        connection.execute(sql, (run.to_string(), first_seq, now.0))?;
+        let known = KnownLineage::load(connection)?;
+        connection.execute_batch("COMMIT")?;
+        Ok(known)
+    }
+}
+
 /// Runs and breaks in `control.db`.
 pub struct LineageBook {
     db: Arc<ControlDb>,
+    /// What was known when the run began.
+    known: KnownLineage,
 }
 
 impl LineageBook {
-    pub(crate) const fn new(db: Arc<ControlDb>) -> Self {
-        Self { db }
+    pub(crate) const fn new(db: Arc<ControlDb>, known: KnownLineage) -> Self {
+        Self { db, known }
     }
 
-    /// Names a run that begins with `verdict`, and writes down what that says, in one transaction. Returns what is known then.
-    ///
-    /// # Errors
-    /// When `control.db` cannot be written.
-    pub async fn begin(&self, run: RunId, verdict: LineageVerdict) -> Result<KnownLineage> {
-        let now = self.db.now();
-        self.db
-            .write(move |transaction| {
-                let (connection, seq) = (transaction.connection(), transaction.seq().0);
-                let sign = verdict.sign().map_or("", |sign| sign.as_str());
-                let detail = json!({ "run": run.to_string(), "sign": sign });
-                match verdict.to_do() {
-                    Some(LineageAnswer::Restored) => {
-                        if !has_break_left(connection)? {
-                            break_all(connection, (now.0, sign), seq)?;
-                        }
-                        audit(connection, now, "lineage.restored", detail)?;
-                    }
-                    Some(LineageAnswer::Moved) => {
-                        audit(connection, now, "lineage.moved", detail)?;
-                    }
-                    None => {}
-                }
-                let sql = "INSERT INTO runs(run, first_seq, at, after_break)
-                           VALUES (?1, ?2, ?3, (SELECT coalesce(max(n), 0) FROM breaks WHERE scope = 'hub'))";
-                let first_seq = i64::try_from(seq).unwrap_or(i64::MAX);
-                connection.execute(sql, (run.to_string(), first_seq, now.0))?;
-                KnownLineage::load(connection)
-            })
-            .await
+    /// What was known when the run began.
+    #[must_use]
+    pub const fn known(&self) -> &KnownLineage {
+        &self.known
     }
 
     /// Writes a break of one database down; its number.

@@ -3,7 +3,7 @@
 mod book;
 mod read;
 
-pub use book::{DatabaseBreak, KnownLineage, LineageBook};
+pub use book::{DatabaseBreak, KnownLineage, LineageBook, NewRun};
 pub use read::{BreakRow, LineageRows, read_lineage};
 
 /// In place of a database: a break of all.

@@ -134,7 +134,7 @@ impl Fixture {
         let mut config = config(dir.path());
         change(&mut config);
         let control =
-            Control::open(config, &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+            Control::open(config, None, &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let host = Arc::new(FakeHost::default());
         control.storage.set_host(Arc::clone(&host));
         Self { dir, clock, host, control }

@@ -9,7 +9,7 @@ use crate::{
 async fn try_open(dir: &Path, change: impl FnOnce(&mut ControlConfig)) -> Result<Arc<Control>, StartError> {
     let mut config = config(dir);
     change(&mut config);
-    Control::open(config, &Arc::default(), Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await
+    Control::open(config, None, &Arc::default(), Arc::new(ManualClock(AtomicI64::new(START * 1000)))).await
 }
 
 // Verifies: CFG-02

@@ -77,9 +77,10 @@ impl Clock for RuntimeClock {
 async fn expiry_is_seen_at_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(RuntimeClock(tokio::time::Instant::now()));
-    let control = Control::open(config(dir.path()), &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>)
-        .await
-        .unwrap();
+    let control =
+        Control::open(config(dir.path()), None, &Arc::default(), Arc::clone(&clock) as Arc<dyn Clock>)
+            .await
+            .unwrap();
     let session = SignUp { email: "ada@example.com", password: PASSWORD, invite_code: "", origin: &origin() }
         .run(&control.accounts)
         .await

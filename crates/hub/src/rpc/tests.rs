@@ -74,7 +74,7 @@ impl Fixture {
         let args = ServeArgs { dev: false, config: None, flags: settings.into() };
         let mut config = Config::load(&args, &Default::default()).unwrap().control;
         change(&mut config);
-        let control = Control::open(config, &Default::default(), Arc::new(FixedClock)).await.unwrap();
+        let control = Control::open(config, None, &Default::default(), Arc::new(FixedClock)).await.unwrap();
         control.storage.set_host(Arc::new(FakeHost));
         Self { _dir: dir, control }
     }
