@@ -225,12 +225,23 @@ fn what_a_restored_hub_writes_is_restored_in_turn_with_databases_that_came_and_w
         made
     };
     caught_up(&backed);
+    // One of them is pushed again, with a row that changed.
+    let (first, again) = (ranges(&backed).last().unwrap().1, folder.path().join("again.db"));
+    fs::copy(&source, &again).unwrap();
+    let changed = rusqlite::Connection::open(&again).unwrap();
+    changed.execute("UPDATE item SET price = price + 1 WHERE id = 77", []).unwrap();
+    changed.close().unwrap();
+    let push = backed.records.place.user.sync_token(&made[1], ferry_testkit::Direction::Push);
+    ferry_testkit::edgereplica::push(backed.records.address(), &push, &again).unwrap();
+    caught_up(&backed);
     let with_all = ranges(&backed).last().unwrap().1;
+    dump::assert_equal(&source, &database_at(&backed, &made[1], &at(first)));
+    dump::assert_equal(&again, &database_at(&backed, &made[1], &at(with_all)));
     backed.records.place.user.ferry("DeleteDatabase", &json!({"databaseId": made[0]})).unwrap();
     backed.write(1);
     caught_up(&backed);
     let (_ferry, to) = hub_at(&backed, &at(with_all));
-    for database in &made {
+    for database in made.iter().filter(|database| **database != made[1]) {
         dump::assert_equal(&source, &to.join("databases").join(database).join("main.db"));
     }
     let (ferry, to) = hub_at(&backed, "latest");

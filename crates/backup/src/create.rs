@@ -185,6 +185,11 @@ impl<'a> SnapshotWriter<'a> {
         self.entries.iter().map(|entry| (entry.id, entry.seq, entry.image().root))
     }
 
+    /// All databases have been read, at `now_ms`.
+    pub fn read_until(&mut self, now_ms: i64) {
+        self.manifest.read_ms = Some(now_ms.max(self.manifest.time_ms));
+    }
+
     /// Adds a file beside the databases.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use ferry_core::backup::{
     segment::{LogObjectWriter, PAGE_NUMBER_BYTES, PIECE_BYTES, SegmentPiece},
 };
 use ferry_sqlite::{fault, folder};
-use ferry_types::PageNo;
+use ferry_types::{PageNo, PageSize};
 
 use crate::{BackupKey, BackupTarget, Error, Result, error::AtPath as _, repository::read_identity};
 
@@ -58,7 +58,7 @@ impl IntervalWriter {
     /// # Errors
     /// When they cannot be read or written, or are too many; [`Self::is_torn`] says whether others may still be added.
     pub fn add(&mut self, segment: &SegmentPiece, pages: &[PageNo], read: &mut ReadPages<'_>) -> Result<()> {
-        let size = segment.image().page_size.map_or(0, |size| size.bytes()) + PAGE_NUMBER_BYTES;
+        let size = segment.image().page_size.map_or(0, PageSize::bytes) + PAGE_NUMBER_BYTES;
         let at_once = (PIECE_BYTES / size).max(1);
         let mut rest = pages;
         let mut raw = Vec::new();

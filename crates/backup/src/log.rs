@@ -11,7 +11,15 @@ use crate::{Error, ListedSnapshot, Repository, Result};
 
 /// A snapshot, as far as the log is concerned.
 pub(crate) fn base_of(manifest: &Manifest) -> LogBase<SnapshotId> {
-    LogBase { time_ms: manifest.time_ms, log: manifest.log, name: manifest.id }
+    // While it is taken some databases are read earlier than others: the log makes one moment of it once all are.
+    let time_ms = manifest.log.and(manifest.read_ms).unwrap_or(manifest.time_ms);
+    LogBase { time_ms, log: manifest.log, name: manifest.id }
+}
+
+/// A snapshot, and nothing of what follows it.
+pub(crate) fn alone(manifest: &Manifest) -> LogPlan<SnapshotId> {
+    let base = LogBase { time_ms: manifest.time_ms, log: manifest.log, name: manifest.id };
+    LogPlan { base, intervals: Vec::new() }
 }
 
 /// The moments of a hub of which these snapshots are.
@@ -52,11 +60,11 @@ impl Repository {
     pub fn plan(&self, id: Option<SnapshotId>, at: Option<UnixMillis>) -> Result<LogPlan<SnapshotId>> {
         let bases = match id {
             Some(id) => {
-                let base = base_of(&self.manifest(id)?);
+                let manifest = self.manifest(id)?;
                 if at.is_none() {
-                    return Ok(LogPlan { base, intervals: Vec::new() });
+                    return Ok(alone(&manifest));
                 }
-                vec![base]
+                vec![base_of(&manifest)]
             }
             None => {
                 let (snapshots, verdicts) = (self.snapshots()?, self.verdicts()?);
@@ -80,13 +88,13 @@ impl Repository {
     pub(crate) fn following(&self, manifest: &Manifest) -> Result<LogPlan<SnapshotId>> {
         let base = base_of(manifest);
         if base.log.is_none() {
-            return Ok(LogPlan { base, intervals: Vec::new() });
+            return Ok(alone(manifest));
         }
         let later = self.snapshots()?.into_iter().filter_map(|listed| listed.manifest.ok());
         let next = later.filter(|later| later.scope == Scope::Hub && later.id > manifest.id);
-        let until = next.map(|next| next.time_ms).min();
+        let until = next.map(|next| base_of(&next).time_ms).min();
         let plan = self.log()?.plan(&[base], until.filter(|until| *until >= base.time_ms));
-        Ok(plan.unwrap_or(LogPlan { base, intervals: Vec::new() }))
+        Ok(plan.unwrap_or_else(|_| alone(manifest)))
     }
 }
 

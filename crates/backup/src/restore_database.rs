@@ -11,7 +11,7 @@ use ferry_core::backup::{
 use ferry_types::UnixMillis;
 
 use crate::{
-    Error, JobProgress, LogReplay, Repository, Result, log::base_of, replay::restore_replayed,
+    Error, JobProgress, LogReplay, Repository, Result, log, replay::restore_replayed,
     restore::check_integrity,
 };
 
@@ -53,8 +53,7 @@ impl WantedDatabase {
     pub fn find(&self, repository: &Repository) -> Result<FoundDatabase> {
         let alone = || {
             let (manifest, entry) = repository.find_database(self.backup, &self.database)?;
-            let plan = LogPlan { base: base_of(&manifest), intervals: Vec::new() };
-            Ok(FoundDatabase { plan, entry: Some(entry) })
+            Ok(FoundDatabase { plan: log::alone(&manifest), entry: Some(entry) })
         };
         if self.backup.is_some() && self.at.is_none() {
             return alone();

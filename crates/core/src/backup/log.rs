@@ -126,7 +126,7 @@ impl LogInterval {
 /// A snapshot, as far as the log is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogBase<K> {
-    /// The moment that it shows, in Unix milliseconds.
+    /// In Unix milliseconds: nothing in it is newer. With a log, what is older is in it, or in what follows until then.
     pub time_ms: i64,
     /// Where the log goes on; `None`: nowhere.
     pub log: Option<LogStart>,

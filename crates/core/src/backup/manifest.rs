@@ -265,6 +265,9 @@ pub struct Manifest {
     /// Where the log goes on; `None`: none is shipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStart>,
+    /// When the last of its databases had been read, in Unix milliseconds: nothing in it is newer. Told where a log goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_ms: Option<i64>,
 }
 
 /// What stands between the manifest and its digest, and behind that.
@@ -288,6 +291,7 @@ impl Manifest {
             new_bytes: 0,
             databases: Vec::new(),
             log: None,
+            read_ms: None,
         }
     }
 

@@ -103,7 +103,7 @@ impl SegmentPiece {
             return bad("no image has such a page size, or so few pages");
         };
         let entry = size.bytes() + PAGE_NUMBER_BYTES;
-        if self.length as usize > PIECE_BYTES.max(entry) || self.length as usize % entry != 0 {
+        if self.length as usize > PIECE_BYTES.max(entry) || !(self.length as usize).is_multiple_of(entry) {
             return bad("a piece holds no whole pages, or too many");
         }
         let is_inside = self.offset >= MAGIC.len() as u64

@@ -154,6 +154,9 @@ fn take_writing(
         add_database(hub, runtime, &mut writer, database, progress)?;
         progress.step();
     }
+    if new.log.is_some() {
+        writer.read_until(hub.clock.now().0);
+    }
     let states = writer.states().collect();
     Ok((writer.finish()?, target_id, states))
 }
