@@ -160,6 +160,42 @@ fn backups_get_through_where_every_third_request_goes_wrong() {
     }
 }
 
+// Verifies: OPR-05, OPR-07, OPR-21
+#[test]
+fn what_changes_is_shipped_to_a_bucket_where_every_third_request_goes_wrong() {
+    let bucket = Bucket::with(|options| options.arg("--backup-lag-seconds=1"));
+    bucket.s3.set(|settings| settings.page_keys = 3);
+    let is_shipped = || {
+        let told: Value =
+            serde_json::from_str(&bucket.operator().run(&["backup", "schedule", "--json"]).stdout).unwrap();
+        let target = &told["targets"][0];
+        (target["state"] == "ok" && target["lagMs"].as_str().is_none_or(|lag| lag == "0")).then_some(())
+    };
+    wait::until("a snapshot", || (!bucket.keys("snapshots").is_empty()).then_some(()));
+    let ferry = alone(&bucket.s3);
+    for (n, mishap) in
+        [Mishap::Busy, Mishap::Cut, Mishap::Unanswered, Mishap::HalfAnswered].into_iter().enumerate()
+    {
+        let (mut count, before) = (0, bucket.keys("log").len());
+        bucket.s3.upset(move |_, _| {
+            count += 1;
+            (count % 3 == 0).then_some(mishap)
+        });
+        bucket.write(n as u64);
+        wait::until("it is shipped", is_shipped);
+        assert!(bucket.keys("log").len() > before, "{mishap:?}");
+        let out = ferry.file(&format!("{n}.db"));
+        let restore =
+            ["backup", "restore", "--target", TARGET, "--database", "app", "--out", out.to_str().unwrap()];
+        ferry.ok(&restore);
+        let place = &bucket.records.place;
+        dump::assert_equal(&place.hub.database_dir(&place.database).join("main.db"), &out);
+    }
+    bucket.s3.calm();
+    let listed = ferry.ok(&["backup", "list", "--target", TARGET]);
+    assert!(listed.lines().any(|line| line.starts_with("range\t")), "{listed}");
+}
+
 // Verifies: OPR-06
 #[test]
 fn what_a_bucket_refuses_is_told_with_what_to_do() {

@@ -279,6 +279,24 @@ fn replaced(backed: Backed, to: &Path, row: &str) -> Backed {
     backed
 }
 
+// Verifies: OPR-05, OPR-08, OPR-22
+#[test]
+fn what_is_put_back_or_made_from_a_backup_is_shipped_too() {
+    let backed = continuous(|options| options);
+    let (then, before) = (ranges(&backed)[0].1, dump::dump(&main_of(&backed)));
+    backed.write(1);
+    caught_up(&backed);
+    let made = backed.operator().ok(&["backup", "restore", "--database", "app", "--as", "copy"]);
+    let copy = backed.records.place.hub.database_dir(made.split('\t').next().unwrap()).join("main.db");
+    let replace = ["backup", "restore", "--database", "app", "--replace", "--yes", "--at", &at(then)];
+    backed.operator().ok(&replace);
+    caught_up(&backed);
+    dump::assert_equal(&copy, &database_at(&backed, "copy", "latest"));
+    assert_restores(&backed, "latest", &dump::dump(&main_of(&backed)));
+    assert_restores(&backed, &at(then), &before);
+    assert_eq!(ranges(&backed).len(), 1, "{:?}", ranges(&backed));
+}
+
 // Verifies: OPR-07
 #[test]
 fn a_target_that_is_away_for_long_leaves_a_gap_and_no_writer_waits() {
