@@ -285,7 +285,13 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, net::Ipv4Addr};
+
     use super::*;
+    use crate::{
+        clock::SystemClock,
+        database::{Databases, FileLimits, InlineRuns, OpenFiles},
+    };
 
     #[test]
     fn what_a_client_calls_itself_is_cut() {
@@ -298,5 +304,63 @@ mod tests {
         assert_eq!(&*head("").of_device(Some("phone-1")).client, "phone-1");
         assert_eq!(&*head("curl/8").of_device(Some("")).client, "curl/8");
         assert!(head(&"ä".repeat(1000)).of_device(Some("x")).client.len() <= CLIENT_MAX_BYTES);
+    }
+
+    fn id(last: u32) -> String {
+        format!("3f2b9c1e-5d44-4a7b-8e11-{last:012x}")
+    }
+
+    // Verifies: OPR-56
+    #[tokio::test]
+    async fn ten_thousand_connections_are_paged_each_once_and_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = OpenFiles::new(FileLimits::of(None, 1_000, 1 << 30));
+        let clock = Arc::new(SystemClock);
+        let databases = Arc::new(Databases::new(
+            dir.path(),
+            files,
+            Arc::new(InlineRuns::default()),
+            clock,
+            ferry_database::CaptureSettings::default(),
+        ));
+        let database = |last| databases.get(format!("db_{}", id(last)).parse().unwrap()).unwrap();
+        let (here, elsewhere) = (database(1), database(2));
+        let connections = Arc::new(LiveConnections::new(UnixMillis(77)));
+        let user = |last| format!("u_{}", id(last)).parse::<UserId>().unwrap();
+        let enter = |number: u32, database: &Arc<Database>| {
+            let owner = ConnectionOwner {
+                principal: "u".into(),
+                user: (!number.is_multiple_of(10)).then(|| user(number % 10)),
+                ip: Ipv4Addr::LOCALHOST.into(),
+            };
+            let head = ConnectionHead::of(&http::Request::get("/").body(()).unwrap().into_parts().0);
+            connections.enter(database, owner, head, (Model::Events, "sse"), UnixMillis(1_000))
+        };
+        let open: Vec<_> = (0..10_000).map(|number| enter(number, &here)).collect();
+        let other = enter(1, &elsewhere);
+        let page = |user, after, max| connections.page(here.id(), user, after, max, UnixMillis(5_000));
+        let (mut seen, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let (rows, more) = page(None, after, 1_000);
+            assert!(rows.iter().all(|row| seen.insert(row.id.clone()) && row.state == "open"));
+            let Some(number) = more else { break };
+            after = number;
+        }
+        assert_eq!((seen.len(), connections.count(here.id(), None)), (10_000, 10_000));
+        let (own, more) = page(Some(user(3)), 0, 10_000);
+        assert_eq!((own.len(), more, connections.count(here.id(), Some(user(3)))), (1_000, None, 1_000));
+        assert_eq!(here.connections(), 10_000);
+
+        open[5].follows(|| Some(ConnectionPosition { cursor: 7, head: 9, unit: "events" }));
+        let found = connections.find(&own[0].id).unwrap();
+        assert!(connections.find("c_4d_99999999").is_none() && connections.find("c_1_1").is_none());
+        found.close();
+        assert!(open[3].closed().is_cancelled() && !open[4].closed().is_cancelled());
+        let states: Vec<_> = page(None, 0, 6).0.iter().map(|row| row.state).collect();
+        assert_eq!(states, ["open", "open", "open", "closing", "open", "behind"]);
+        here.closed().cancel();
+        assert!(open[4].closed().is_cancelled() && !other.closed().is_cancelled());
+        drop((open, other));
+        assert_eq!((connections.lock().len(), here.connections()), (0, 0));
     }
 }

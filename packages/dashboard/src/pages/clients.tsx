@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { rpc, type Database } from "../api.ts";
+import { rpc, type Database, type Member } from "../api.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Confirm, Empty, Refused, Table, Time } from "../ui/parts.tsx";
 import { bytes, number, span } from "../ui/words.ts";
@@ -52,6 +52,13 @@ export function ClientsTab({ database, role }: { database: Database; role: strin
     return { connections, total, stuck, hasMore: pageToken !== "" };
   }, pages > 1 ? EVERY_OF_MANY_MS : EVERY_MS);
   const admin = role === "admin";
+  // Principals of members are told by their e-mail; others by what they are.
+  const people = useLoad(`${database.orgId} ${role}`, async (signal) => {
+    if (!admin) return new Map<string, string>();
+    const answer = await rpc<{ members?: Member[] }>("ListMembers", { org: database.orgId, pageSize: 1000 }, signal);
+    return new Map(answer.members?.map(({ userId, email }) => [userId, email]));
+  });
+  const who = (principal: string): string => people.value?.get(principal) ?? principal;
   const close = (id: string) => run(async () => {
     await rpc("CloseConnection", { id });
     list.again();
@@ -59,7 +66,7 @@ export function ClientsTab({ database, role }: { database: Database; role: strin
   const found = list.value;
   const wanted = filter.toLowerCase();
   const shown = found?.connections.filter((one) =>
-    [one.client, one.principal, one.model, one.transport, one.ip, one.scope, one.state].some((text) => text?.toLowerCase().includes(wanted)));
+    [one.client, one.principal, who(one.principal), one.model, one.transport, one.ip, one.scope, one.state].some((text) => text?.toLowerCase().includes(wanted)));
   return (
     <>
       <Refused error={error ?? list.error} again={list.again} />
@@ -89,7 +96,7 @@ export function ClientsTab({ database, role }: { database: Database; role: strin
         <Table label="Connections" rows={shown} rowKey={(one) => one.id} columns={[
           { head: "Client", cell: (one) => one.client ? <span className="clip" title={one.client}>{one.client}</span> : <span className="faint">unnamed</span> },
           { head: "Model", cell: (one) => <>{one.model} <span className="faint">{one.transport}{one.scope && ` · ${one.scope}`}</span></> },
-          { head: "Who", cell: (one) => <span className="clip" title={one.principal}>{one.principal}</span> },
+          { head: "Who", cell: (one) => <span className="clip" title={one.principal}>{who(one.principal)}</span> },
           { head: "Address", cell: (one) => one.ip },
           { head: "Since", number: true, cell: (one) => <Time unix={one.sinceUnix} /> },
           { head: "Moved", number: true, cell: (one) => <Time unix={one.lastUnix} /> },

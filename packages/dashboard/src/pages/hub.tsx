@@ -62,7 +62,7 @@ const PLOTS: { family: string; title: string; show: (value: number) => string }[
   { family: "ferry_open_connections", title: "Connections", show: number },
   { family: "ferry_databases_open", title: "Open databases", show: number },
   { family: "ferry_events_appended_total", title: "Events appended", show: perSecond },
-  { family: "ferry_records_changes_total", title: "Changes of records", show: perSecond },
+  { family: "ferry_records_changes_total", title: "Records pushed", show: perSecond },
   { family: "ferry_ops_results_total", title: "Ops pushed", show: perSecond },
   { family: "ferry_functions_calls_total", title: "Calls of functions", show: perSecond },
   { family: "ferry_disk_free_bytes", title: "Disk free", show: bytes },
