@@ -9,11 +9,12 @@ use crate::support::{Place, refused};
 /// RPCs that need no session.
 const PUBLIC: [&str; 5] = ["Signup", "Login", "StartOAuth", "CompleteOAuth", "ResetPassword"];
 /// RPCs that take the operator token alone.
-const OPERATOR: [&str; 15] = [
+const OPERATOR: [&str; 16] = [
     "GetServerInfo",
     "ListSigningKeys",
     "RotateSigningKey",
     "RetireSigningKey",
+    "ListUsers",
     "CreateUser",
     "DisableUser",
     "IssuePasswordReset",

@@ -111,7 +111,12 @@ pub use identity::{
         revoke_all::RevokeAllSessions,
     },
     signup::SignUp,
-    users::{create::CreateUser, delete::DeleteAccount, disable::DisableUser},
+    users::{
+        create::CreateUser,
+        delete::DeleteAccount,
+        disable::DisableUser,
+        list::{ListUsers, UserInfo},
+    },
     whoami::{GetWhoami, OrgMembership, Session, Whoami},
 };
 pub use lineage::{BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, NewRun, read_lineage};

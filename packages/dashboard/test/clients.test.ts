@@ -236,3 +236,34 @@ test("settings tell what they are and who said so, and plots begin before the pa
   expect(await page.getByRole("row").filter({ hasText: "backup.target" }).count()).toBe(1);
   expect(await page.getByRole("row").filter({ hasText: "query_rows" }).count()).toBe(0);
 }, 90_000);
+
+test("the operator makes an account, locks it out and lets it in, and makes a code for a password that was lost", async () => {
+  const { token } = await team();
+  const page = await open();
+  await fill(page, ADMIN, "Sign in");
+  await asOperator(page);
+  await page.getByRole("link", { name: "Users", exact: true }).click();
+  await page.getByRole("button", { name: "New account" }).click();
+  await page.getByLabel("E-mail").fill(VIEWER.email);
+  await page.getByLabel("Password").fill(VIEWER.password);
+  await page.getByRole("button", { name: "Make it" }).click();
+  const row = page.getByRole("region", { name: "Users" }).getByRole("row").filter({ hasText: VIEWER.email });
+  await row.getByText("active").waitFor();
+  const login = async (password: string) => (await call(hub, "Login", { ...VIEWER, password })).status;
+  expect(await login(VIEWER.password)).toBe(200);
+  await row.getByRole("button", { name: "Lock out" }).click();
+  await row.getByRole("button", { name: "Lock out" }).click();
+  await row.getByText("locked out").waitFor();
+  expect(await login(VIEWER.password)).not.toBe(200);
+  await row.getByRole("button", { name: "Let in" }).click();
+  await row.getByText("active").waitFor();
+  await row.getByRole("button", { name: "Reset code" }).click();
+  const code = await page.getByTestId("secret").textContent();
+  expect((await call(hub, "ResetPassword", { email: VIEWER.email, code, newPassword: "a new password" })).status).toBe(200);
+  expect([await login(VIEWER.password), await login("a new password")]).toEqual([401, 200]);
+  await page.getByLabel("Filter by address").fill("ADA@");
+  await expect.poll(() => page.getByRole("region", { name: "Users" }).locator("tbody tr").count()).toBe(1);
+  await page.getByRole("region", { name: "Signing keys" }).getByText("active").waitFor();
+  // A member is told nothing of all this.
+  expect((await call(hub, "ListUsers", {}, token)).status).toBe(401);
+});

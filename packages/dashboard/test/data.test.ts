@@ -425,10 +425,10 @@ for (const [width, height] of [[390, 844], [1280, 800]] as const) {
       await page.getByLabel("Operator token").fill(readFileSync(join(hub.data, "operator.token"), "utf8").trim());
       await page.getByRole("button", { name: "Open" }).click();
       for (const [link, name, shown] of [
-        ["Numbers", "hub", "Running since"], ["Backups", "backups", "This hub keeps no backups"], ["Settings", "settings", "query_seconds"],
+        ["Numbers", "hub", "Running since"], ["Backups", "backups", "This hub keeps no backups"], ["Users", "users", "locked out|active"], ["Settings", "settings", "query_seconds"],
       ] as const) {
         await page.getByRole("link", { name: link, exact: true }).click();
-        await page.locator("main").getByText(shown).first().waitFor();
+        await page.locator("main").getByText(new RegExp(shown)).first().waitFor();
         await shot(page, `${name}-${width}-${colorScheme}`);
         await accessible(page, name);
       }

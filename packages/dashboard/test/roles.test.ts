@@ -12,7 +12,7 @@ const PROTO = readFileSync(new URL("../../../proto/ferry/admin/v1/admin.proto", 
 const RPCS = [...PROTO.matchAll(/^ {2}rpc (\w+)\(/gm)].map(([, name]) => name!);
 /** What takes the operator’s token alone. */
 const OPERATOR = [
-  "GetServerInfo", "ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "CreateUser", "DisableUser", "IssuePasswordReset", "GetSettings",
+  "GetServerInfo", "ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListUsers", "CreateUser", "DisableUser", "IssuePasswordReset", "GetSettings",
   "GetSeries", "CreateBackup", "VerifyBackup", "PruneBackups", "RestoreDatabase", "GetJob", "CancelJob", "ListBackups", "GetBackupStatus",
 ];
 /** What everybody does with his own account, or before he has one. */

@@ -56,6 +56,15 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum User {
+    /// List the accounts: id, address, state, when each was made and seen last
+    #[command(
+        after_help = "Examples:\n  ferry admin user list\n  ferry admin user list --contains example.com"
+    )]
+    List {
+        /// Only addresses that contain this text
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        contains: String,
+    },
     /// Create an account, also where signing up is closed
     #[command(after_help = "Example:\n  FERRY_PASSWORD=… ferry admin user create me@example.com")]
     Create {
@@ -157,6 +166,26 @@ async fn settings(context: &Context, operator: &AdminClient) -> Result<(), Failu
 
 async fn user(context: &Context, operator: &AdminClient, command: User) -> Result<(), Failure> {
     match command {
+        User::List { contains } => {
+            let request = rpc::ListUsersRequest { email_contains: contains, ..Default::default() };
+            let users = operator.list_users(request).await?;
+            if context.json {
+                return output::json(&users);
+            }
+            let mut table = Table::new([
+                Column::whole("ID"),
+                Column::text("EMAIL"),
+                Column::whole("STATE"),
+                Column::whole("CREATED"),
+                Column::whole("SEEN"),
+            ]);
+            for rpc::User { user_id, email, disabled, created_unix, last_seen_unix, .. } in &users {
+                let state = if *disabled { "disabled" } else { "active" };
+                let [created, seen] = [Cell::time(*created_unix), Cell::time(*last_seen_unix)];
+                table.row([user_id.into(), email.into(), state.into(), created, seen]);
+            }
+            table.print()
+        }
         User::Create { email, password } => {
             let password = password.read(true).await?;
             let request = rpc::CreateUserRequest { email: email.clone(), password, ..Default::default() };

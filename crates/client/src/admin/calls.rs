@@ -144,6 +144,8 @@ lists! {
     connections: list_connections(ListConnectionsRequest) -> Connection;
     /// Live API keys of a database, oldest first.
     api_keys: list_api_keys(ListApiKeysRequest) -> ApiKey;
+    /// The users of the hub, in the order in which they were made. Operator only.
+    users: list_users(ListUsersRequest) -> User;
     /// The signing keys. Operator only.
     keys: list_signing_keys(ListSigningKeysRequest) -> SigningKey;
 }

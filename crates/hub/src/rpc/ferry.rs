@@ -252,6 +252,7 @@ impl wire::AdminService for FerryService {
         list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse;
         rotate_signing_key(RotateSigningKeyRequest) -> SigningKey;
         retire_signing_key(RetireSigningKeyRequest) -> RetireSigningKeyResponse;
+        list_users(ListUsersRequest) -> ListUsersResponse;
         create_user(CreateUserRequest) -> CreateUserResponse;
         disable_user(DisableUserRequest) -> DisableUserResponse;
         issue_password_reset(IssuePasswordResetRequest) -> IssuePasswordResetResponse;

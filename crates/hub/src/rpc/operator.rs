@@ -1,10 +1,11 @@
 //! What only the operator may call.
 
 use ferry_control::{
-    CreateUser, DisableUser, IssuePasswordReset, ListSigningKeys, RetireSigningKey, RotateSigningKey,
+    CreateUser, DisableUser, IssuePasswordReset, ListSigningKeys, ListUsers, RetireSigningKey,
+    RotateSigningKey, UserInfo,
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_types::{Error, Reason, Result};
+use ferry_types::{Error, Reason, Result, UnixMillis};
 
 use crate::{
     config::ShownSetting,
@@ -54,6 +55,27 @@ pub(super) async fn retire_signing_key(
     call.operator()?;
     RetireSigningKey { kid: &request.kid, origin: &call.origin }.run(&call.control.signing_keys).await?;
     Ok(wire::RetireSigningKeyResponse::default())
+}
+
+pub(super) async fn list_users(
+    call: &Call<'_>,
+    request: wire::ListUsersRequest,
+) -> Result<wire::ListUsersResponse, Error> {
+    call.operator()?;
+    let wire::ListUsersRequest { email_contains, page_size, page_token, .. } = &request;
+    let (rows, next_page_token) =
+        ListUsers { email_contains, page_size: *page_size, page_token }.run(&call.control.db).await?;
+    let user = |info: UserInfo| wire::User {
+        user_id: info.id.to_string(),
+        email: info.email,
+        email_verified: info.is_email_verified,
+        disabled: info.is_disabled,
+        created_unix: info.created.as_secs(),
+        last_seen_unix: info.last_seen.map_or(0, UnixMillis::as_secs),
+        ..Default::default()
+    };
+    let users = rows.into_iter().map(user).collect();
+    Ok(wire::ListUsersResponse { users, next_page_token, ..Default::default() })
 }
 
 pub(super) async fn create_user(

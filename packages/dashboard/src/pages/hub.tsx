@@ -7,9 +7,10 @@ import { Plot, type Point } from "../ui/plot.tsx";
 import { bytes, number } from "../ui/words.ts";
 import { Backups } from "./backups.tsx";
 import { Settings } from "./settings.tsx";
+import { Users } from "./users.tsx";
 
 /** What is the hub's as a whole, for whoever has the operator's token. */
-const TABS = [{ path: "", name: "Numbers" }, { path: "backups", name: "Backups" }, { path: "settings", name: "Settings" }];
+const TABS = [{ path: "", name: "Numbers" }, { path: "backups", name: "Backups" }, { path: "users", name: "Users" }, { path: "settings", name: "Settings" }];
 
 export function HubPage({ tab, org }: { tab: string; org: string }) {
   const isIn = useSyncExternalStore(listen, isOperator);
@@ -26,6 +27,7 @@ export function HubPage({ tab, org }: { tab: string; org: string }) {
           </nav>
           {tab === "" && <Numbers />}
           {tab === "backups" && <Backups org={org} />}
+          {tab === "users" && <Users />}
           {tab === "settings" && <Settings />}
         </>
       ) : <Enter />}

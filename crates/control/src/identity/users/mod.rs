@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod disable;
+pub(crate) mod list;
 
 use ferry_sqlite::Transaction;
 use ferry_types::{Error, Reason, Result, UnixMillis, UserId};
