@@ -4,8 +4,10 @@ use ferry_testkit::{
     Direction, Hub, Session,
     command::Ferry,
     frames::Frame,
+    http,
     rpc::PASSWORD,
     socket::{Event, Socket},
+    sse::EventStream,
     wait,
 };
 use serde_json::{Value, json};
@@ -93,6 +95,51 @@ fn an_operator_makes_disables_and_lets_back_in() {
     assert!(stranger.ok(&["admin", "info"]).contains("users: 1\n"));
     stranger.fails(2, &["admin", "info", "--server", "http://hub.example"]);
     refused(user.ferry("RotateSigningKey", &json!({})), "unauthenticated");
+}
+
+// Verifies: OPR-56
+#[test]
+fn an_operator_lists_the_users_and_settings_and_connections_are_listed_at_the_command_line() {
+    let place = Place::of(options().env("FERRY_QUERY_ROWS", "17").start());
+    for number in 0..3 {
+        place.hub.signup(&format!("user{number}@Example.com"));
+    }
+    let operator = operator(&place.hub);
+    operator.ok(&["admin", "user", "disable", "user1@example.com"]);
+    let listed = |arguments: &[&str]| -> Vec<(String, String)> {
+        let arguments = [&["admin", "user", "list"], arguments].concat();
+        let text = operator.ok(&arguments);
+        let cells = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        cells.map(|cells| (cells[1].to_owned(), cells[2].to_owned())).collect()
+    };
+    let all = listed(&[]);
+    assert_eq!(all.len(), 4, "{all:?}");
+    let states = |address: &str| all.iter().find(|(email, _)| email == address).map(|(_, state)| &**state);
+    assert_eq!(states("ada@example.com"), Some("active"));
+    assert_eq!(all.iter().filter(|(_, state)| state == "disabled").count(), 1, "{all:?}");
+    assert_eq!(listed(&["--contains", "USER2@"]).len(), 1);
+    let settings = operator.ok(&["admin", "settings"]);
+    assert!(settings.contains("query_rows\t17\tFERRY_QUERY_ROWS\n"), "{settings}");
+    assert!(settings.contains("query_seconds\t5\tdefault\n"), "{settings}");
+    refused(place.user.ferry("ListUsers", &json!({})), "unauthenticated");
+
+    let request = json!({"databaseId": "app", "ops": ["read", "write"], "ttlSeconds": "600"});
+    let issued = place.user.ferry("IssueSyncToken", &request).unwrap();
+    let bearer = format!("Bearer {}", issued["token"].as_str().unwrap());
+    let record = "/v1/databases/-/records/app/notes/n1";
+    let put = [("Authorization", &*bearer), ("Content-Type", "application/json")];
+    assert!(http::send(place.hub.address(), "PUT", record, &put, b"{\"text\":\"x\"}").unwrap().status < 300);
+    let path = format!("/v1/databases/{}/pages/stream", place.database);
+    let headers = [("Authorization", &*bearer), ("User-Agent", "watcher/3")];
+    let stream = EventStream::open(place.hub.address(), &path, &headers).ok().expect("a stream");
+    let user = Ferry::new(FERRY, &place.hub.url()).env("FERRY_TOKEN", &place.user.token);
+    let row = user.ok(&["connection", "list", "app"]);
+    let cells: Vec<_> = row.trim_end().split('\t').collect();
+    assert_eq!((cells[1], cells[2], cells[4]), ("pages", "sse", "watcher/3"), "{row}");
+    assert_eq!(user.ok(&["connection", "close", cells[0]]), format!("closed {}\n", cells[0]));
+    assert_eq!(user.ok(&["connection", "stuck", "app"]), "");
+    wait::until("its end", || user.ok(&["connection", "list", "app"]).is_empty().then_some(()));
+    drop(stream);
 }
 
 // Verifies: TOK-07, TOK-12, CLI-02
