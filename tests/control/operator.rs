@@ -131,7 +131,7 @@ fn an_operator_lists_the_users_and_settings_and_connections_are_listed_at_the_co
     assert!(http::send(place.hub.address(), "PUT", record, &put, b"{\"text\":\"x\"}").unwrap().status < 300);
     let path = format!("/v1/databases/{}/pages/stream", place.database);
     let headers = [("Authorization", &*bearer), ("User-Agent", "watcher/3")];
-    let stream = EventStream::open(place.hub.address(), &path, &headers).ok().expect("a stream");
+    let stream = EventStream::open(place.hub.address(), &path, &headers).unwrap();
     let user = Ferry::new(FERRY, &place.hub.url()).env("FERRY_TOKEN", &place.user.token);
     let row = user.ok(&["connection", "list", "app"]);
     let cells: Vec<_> = row.trim_end().split('\t').collect();
