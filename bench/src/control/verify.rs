@@ -56,7 +56,7 @@ impl Place {
         let flags = [("data_dir", dir.display().to_string()), ("rate_limit_scale", "0".to_owned())];
         let args = ServeArgs { dev: false, config: None, flags: BTreeMap::from(flags) };
         let config = Config::load(&args, &BTreeMap::new()).expect("the settings are good");
-        let control = Control::open(config.control.clone(), &Arc::default(), Arc::new(SystemClock))
+        let control = Control::open(config.control.clone(), None, &Arc::default(), Arc::new(SystemClock))
             .await
             .expect("the control plane opens");
         let ip = IpAddr::from([127, 0, 0, 1]);
