@@ -56,7 +56,7 @@ pub fn read_schema(data_dir: &Path) -> Result<Option<ControlSchema>, StartError>
 }
 
 fn state(path: &Path) -> ferry_sqlite::Result<SchemaState> {
-    beside_the_hub(path, |connection| Ok(migrate::state(connection, MIGRATIONS)?))
+    beside_the_hub(path, |connection| migrate::state(connection, MIGRATIONS))
 }
 
 /// Reads a `control.db` that a hub may have open, and makes no file.

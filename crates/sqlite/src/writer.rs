@@ -6,7 +6,7 @@ mod lent;
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -35,7 +35,7 @@ pub struct Writer {
     capture: Arc<CaptureSlot>,
     seq: Seq,
     /// What the first commit notes of the hub's run; `None`: it is noted, or nothing is.
-    unnoted: Option<FileNote>,
+    unnoted: Option<Box<FileNote>>,
 }
 
 /// Where a group's commit goes.
@@ -43,7 +43,7 @@ enum Home {
     /// Into the open file.
     File,
     /// Into a new file; what is open is in memory, and forgets it again.
-    New(PathBuf),
+    New(Box<Path>),
 }
 
 /// Bytes of the header before each page of a WAL (SQLite file format, section 4.1).
@@ -139,8 +139,8 @@ impl Writer {
 
     /// The same, whose first commit notes of which run of the hub it is (OPR-30).
     #[must_use]
-    pub const fn noting(mut self, note: FileNote) -> Self {
-        self.unnoted = Some(note);
+    pub fn noting(mut self, note: FileNote) -> Self {
+        self.unnoted = Some(Box::new(note));
         self
     }
 
@@ -185,8 +185,8 @@ impl Writer {
         requests: &mut [R],
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
-        self.home = Home::New(path.to_owned());
-        self.unnoted = note;
+        self.home = Home::New(path.into());
+        self.unnoted = note.map(Box::new);
         let answers = self.run_group(requests, apply);
         self.home = Home::File;
         self.seq = Seq(0);
@@ -321,7 +321,7 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
-            if let Some(note) = self.unnoted {
+            if let Some(note) = &self.unnoted {
                 note.write(&NativeSql(&self.connection))?;
             }
             self.point("actor.commit", "control.commit")?;
