@@ -44,12 +44,12 @@ pub(crate) fn run(json: bool, command: Lineage) -> Result<(), Failure> {
     }
 }
 
-fn wrong(error: ConfigError) -> Failure {
+fn wrong(error: &ConfigError) -> Failure {
     Failure::Configuration(error.to_string())
 }
 
 fn show(json: bool, dir: &Path) -> Result<(), Failure> {
-    let found = lineage::lineage(dir).map_err(wrong)?;
+    let found = lineage::lineage(dir).map_err(|error| wrong(&error))?;
     let Some(hub_id) = &found.rows.control.hub_id else {
         let message = "no hub has its data there: name the folder that holds control.db";
         return Err(Failure::Configuration(format!("{}: {message}", dir.display())));
@@ -89,7 +89,7 @@ fn time(at: Option<UnixMillis>) -> String {
 }
 
 fn answer(json: bool, dir: &Path, answer: LineageAnswer) -> Result<(), Failure> {
-    let verdict = answer_lineage(dir, answer).map_err(wrong)?;
+    let verdict = answer_lineage(dir, answer).map_err(|error| wrong(&error))?;
     let (word, next) = match answer {
         LineageAnswer::Moved => ("moved", "the next start goes on as if nothing had been copied"),
         LineageAnswer::Restored => (
