@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn the_first_commit_that_nobody_took_counts() {
         let changed = ChangedDatabases::default();
-        let id = |n: u8| format!("db_019ac3d5000070008000000000{n:06x}").parse::<DatabaseId>().unwrap();
+        let id = |n: u8| format!("db_019ac3d5-0000-7000-8000-{n:012x}").parse::<DatabaseId>().unwrap();
         changed.note(id(1), UnixMillis(20));
         changed.note(id(1), UnixMillis(30));
         changed.note(id(2), UnixMillis(25));
