@@ -63,6 +63,29 @@ impl Known {
     }
 }
 
+/// A hub that was written after its data directory `data` was copied to `older`, and what its clients know.
+struct WrittenOn {
+    backed: Backed,
+    data: PathBuf,
+    older: PathBuf,
+    database: String,
+    known: Known,
+}
+
+impl WrittenOn {
+    fn new() -> Self {
+        let mut backed = Backed::new();
+        backed.write(0);
+        let (data, older) = (backed.records.place.hub.data_dir(), beside(&backed, "older"));
+        backed.records.place.hub.stop();
+        copy(&data, &older);
+        backed = backed.restarted_with(|options| options);
+        backed.write(1);
+        let (database, known) = (backed.records.place.database.clone(), Known::of(&backed));
+        Self { backed, data, older, database, known }
+    }
+}
+
 /// The hub that its clients are at, started over `data`.
 fn over(backed: Backed, data: &Path, arguments: &[&str]) -> Backed {
     backed.restarted_with(|options| {
@@ -298,15 +321,7 @@ fn each_sign_of_an_older_state_is_noticed_and_told_once() {
     ];
     for (what, put_back, reason) in ways {
         for ends in ["stopped", "killed"] {
-            let mut backed = Backed::new();
-            backed.write(0);
-            let (data, older) = (backed.records.place.hub.data_dir(), beside(&backed, "older"));
-            let database = backed.records.place.database.clone();
-            backed.records.place.hub.stop();
-            copy(&data, &older);
-            backed = backed.restarted_with(|options| options);
-            backed.write(1);
-            let known = Known::of(&backed);
+            let WrittenOn { mut backed, data, older, database, known } = WrittenOn::new();
             if ends == "stopped" {
                 backed.records.place.hub.stop();
             } else {
@@ -397,14 +412,7 @@ fn a_lineage_file_that_is_missing_or_torn_asks() {
 #[test]
 fn a_break_is_applied_once_although_the_hub_is_killed_at_any_step() {
     for point in ["lineage.starting", "lineage.named", "break.noted", "break.applied"] {
-        let mut backed = Backed::new();
-        backed.write(0);
-        let (data, copied) = (backed.records.place.hub.data_dir(), beside(&backed, "copied"));
-        backed.records.place.hub.stop();
-        copy(&data, &copied);
-        backed = backed.restarted_with(|options| options);
-        backed.write(1);
-        let known = Known::of(&backed);
+        let WrittenOn { mut backed, older: copied, database, known, .. } = WrittenOn::new();
         backed.records.place.hub.stop();
         let killed = options().data_dir(&copied).arg("--on-copied=restored").fault(format!("{point}=kill"));
         if point.starts_with("lineage") {
@@ -420,7 +428,7 @@ fn a_break_is_applied_once_although_the_hub_is_killed_at_any_step() {
         // The verdict outlives the start that found it: nothing is asked again.
         backed = over(backed, &copied, &[]);
         assert_eq!(known.told(&backed), [true; 3], "{point}");
-        let seq = backed.records.place.user.seq(&backed.records.place.database);
+        let seq = backed.records.place.user.seq(&database);
         assert_eq!((seq / 1_000_000, shown(&copied, "break").len()), (1, 1), "{point}: {seq}");
     }
 }
@@ -430,15 +438,7 @@ fn a_break_is_applied_once_although_the_hub_is_killed_at_any_step() {
 #[test]
 fn a_break_of_one_file_is_applied_once_although_the_hub_is_killed() {
     for point in ["break.noted", "break.applied"] {
-        let mut backed = Backed::new();
-        backed.write(0);
-        let (data, older) = (backed.records.place.hub.data_dir(), beside(&backed, "older"));
-        let database = backed.records.place.database.clone();
-        backed.records.place.hub.stop();
-        copy(&data, &older);
-        backed = backed.restarted_with(|options| options);
-        backed.write(1);
-        let known = Known::of(&backed);
+        let WrittenOn { mut backed, data, older, database, known } = WrittenOn::new();
         backed.records.place.hub.stop();
         one_database(&older, &data, &database);
         backed = backed.restarted_with(|options| options.fault(format!("{point}=kill")));
@@ -459,14 +459,7 @@ fn a_break_of_one_file_is_applied_once_although_the_hub_is_killed() {
 // Verifies: OPR-32, OPR-37
 #[test]
 fn the_operator_may_say_that_a_volume_was_rolled_back() {
-    let mut backed = Backed::new();
-    backed.write(0);
-    let (data, older) = (backed.records.place.hub.data_dir(), beside(&backed, "older"));
-    backed.records.place.hub.stop();
-    copy(&data, &older);
-    backed = backed.restarted_with(|options| options);
-    backed.write(1);
-    let known = Known::of(&backed);
+    let WrittenOn { mut backed, data, older, known, .. } = WrittenOn::new();
     backed.records.place.hub.stop();
     put_back(&older, &data);
     assert_eq!(shown(&data, "verdict"), ["same\t"], "nothing shows it");
