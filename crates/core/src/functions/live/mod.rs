@@ -230,6 +230,7 @@ impl<P: Clone> LiveQueries<P> {
         let parts_differ = before.is_some_and(|before| {
             !before.is_stale && before.hash != hash && self.changes.affected_after(&before.told, before.seq)
         });
+        let was_told = before.is_some_and(|before| before.is_stale || before.was_told);
         let query = self.queries.get_or_make(key, &reads, seq, gate, payload);
         let holder = Holder {
             session: Arc::clone(&session),
@@ -237,6 +238,7 @@ impl<P: Clone> LiveQueries<P> {
             hash,
             seq,
             is_stale: parts_differ,
+            was_told,
             is_first: false,
             told: reads,
             not_before_ms,
@@ -289,6 +291,7 @@ impl<P: Clone> LiveQueries<P> {
             hash: known.unwrap_or(0),
             seq: Seq(0),
             is_stale: true,
+            was_told: false,
             is_first: known.is_some(),
             told: none,
             not_before_ms: 0,
@@ -445,7 +448,7 @@ impl<P: Clone> LiveQueries<P> {
         // What was sent into a socket that was dead already is told again (FUN-25).
         for query in self.sessions.held_by(session) {
             let (_, seq) = self.queries.changed(query);
-            if let Some(told) = self.queries.stale_tables(query, session) {
+            if let Some(told) = self.queries.tell_again(query, session) {
                 self.sessions.tell(session, &told, seq, 0, now_ms);
             }
         }

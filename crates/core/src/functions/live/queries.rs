@@ -61,6 +61,9 @@ pub(super) struct Holder {
     pub(super) seq: Seq,
     /// He was told, and has not come again.
     pub(super) is_stale: bool,
+    /// He was told once, and has come again since: maybe of himself, while the frame was lost, and for one of several parts of his
+    /// page that hold a result of this call.
+    pub(super) was_told: bool,
     /// He was sent no result yet, and said which one he holds.
     pub(super) is_first: bool,
     /// What his answer depended on: a page knows no other tables.
@@ -282,9 +285,11 @@ impl<P: Clone> Queries<P> {
         self.all.get(&id).is_some_and(|query| query.kept > 0)
     }
 
-    /// The tables that the session knows the result by, if it was told and did not ask again.
-    pub(super) fn stale_tables(&self, id: QueryId, session: &Arc<str>) -> Option<Vec<Arc<str>>> {
-        let holder = self.held_by(id, session)?;
+    /// The tables that the session knows the result by, if it was told once. It counts as told anew.
+    pub(super) fn tell_again(&mut self, id: QueryId, session: &Arc<str>) -> Option<Vec<Arc<str>>> {
+        let holders = &mut self.all.get_mut(&id)?.holders;
+        let holder = holders.get_mut(&HolderKey::Session(Arc::clone(session)))?;
+        holder.is_stale |= holder.was_told;
         holder.is_stale.then(|| holder.told.tables().cloned().collect())
     }
 

@@ -138,6 +138,27 @@ fn two_parts_of_a_page_that_hold_different_results_of_one_call_are_told() {
     assert_eq!(told(&mut live, 2000), []);
 }
 
+// The frame was lost with its socket, and one part of the page asked again before the next one: the other part was forgotten.
+// Verifies: FUN-25, FUN-35
+#[test]
+fn who_was_told_once_is_told_again_over_the_next_socket() {
+    let mut live = Live::new(Seq(1), LIMITS);
+    live.connect(&"s".into(), SocketId(1), 0);
+    live.register(registration("s", "users", &["users"], 10, 1), 0);
+    live.committed(Seq(2), &writes(&["users"]), &[], 100);
+    assert_eq!(run(&mut live, &["users"], 11, 2, 100), 1);
+    assert_eq!(told(&mut live, 200), [(1, vec!["users".to_owned()], 2)]);
+    live.register(registration("s", "users", &["users"], 11, 2), 300);
+    assert_eq!(told(&mut live, 1000), [], "it holds the newest");
+    live.connect(&"s".into(), SocketId(2), 1000);
+    live.disconnect(SocketId(1), 1001);
+    let frames = told(&mut live, 2000);
+    assert_eq!(
+        frames.iter().map(|(socket, tables, _)| (*socket, tables.len())).collect::<Vec<_>>(),
+        [(2, 1)]
+    );
+}
+
 // Verifies: FUN-24
 #[test]
 fn what_changed_while_an_answer_was_on_its_way_is_told_and_not_before_its_time() {
