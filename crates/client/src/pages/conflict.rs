@@ -8,6 +8,9 @@ use ferry_types::DatabaseKind;
 use super::{Target, http::Current, shown};
 use crate::{ClientError, pages::file::Synced};
 
+/// Versions are counted; where a hub knows nothing of earlier ones, as behind a backup, it begins with the time in milliseconds.
+const BEGUN_ANEW: u64 = 1_000_000;
+
 /// A file and what the hub has instead.
 pub(super) struct ConflictAdvice<'a> {
     pub(super) target: &'a Target,
@@ -26,8 +29,10 @@ impl ConflictAdvice<'_> {
         current: Current,
     ) -> ClientError {
         let (name, file, theirs) = (&self.target.name, self.file.display(), &self.theirs);
-        let went_back =
-            base.tag().is_some_and(|tag| tag.version >= current.tag.version && tag != current.tag);
+        let went_back = base.tag().is_some_and(|tag| {
+            tag.version >= current.tag.version && tag != current.tag
+                || current.tag.version.saturating_sub(tag.version) > BEGUN_ANEW
+        });
         let base = shown(base);
         let word = word(self.file);
         let message = if self.target.kind == Some(DatabaseKind::Hub) {

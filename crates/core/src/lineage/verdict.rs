@@ -179,6 +179,7 @@ mod tests {
 
     // Verifies: OPR-31, OPR-32
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn each_sign_has_its_verdict() {
         use LineageAnswer::{Moved, Restored};
         use LineageState::{Answered, Running, Starting, Stopped};

@@ -38,7 +38,7 @@ fn default_of(help: &'static str) -> (&'static str, &'static str) {
 }
 
 /// The same text, without the passwords of its URLs.
-fn without_passwords(text: &str) -> String {
+pub(super) fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {

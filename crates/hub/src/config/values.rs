@@ -28,7 +28,11 @@ impl Values {
         let Some(setting) = self.0.get(name) else { return Ok(None) };
         let secret = super::find(name).is_some_and(|key| key.secret);
         parse(setting.value.trim()).map(Some).map_err(|expected| {
-            let shown = if secret { String::new() } else { format!(" {:?}", setting.value) };
+            let shown = if secret {
+                String::new()
+            } else {
+                format!(" {:?}", super::shown::without_passwords(&setting.value))
+            };
             ConfigError(format!("{}: bad value{shown}: {expected}", setting.source))
         })
     }

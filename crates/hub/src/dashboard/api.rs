@@ -123,7 +123,7 @@ fn destroys(method: &Method, path: &str, rpc: Option<&str>) -> bool {
         return RPCS.contains(&rpc);
     }
     let last = path.rsplit('/').next().unwrap_or_default();
-    let takes_away = matches!(last, "restore" | "remint");
+    let takes_away = matches!(last, "restore" | "remint" | "reset" | "epoch");
     path.starts_with("/v1/databases/") && (method == Method::DELETE || (method == Method::POST && takes_away))
 }
 
@@ -273,6 +273,8 @@ mod tests {
             (Method::POST, "/ferry.admin.v1.AdminService/DeleteOrg"),
             (Method::POST, "/v1/databases/db_x/restore"),
             (Method::POST, "/v1/databases/db_x/events/stores/a/remint"),
+            (Method::POST, "/v1/databases/db_x/events/stores/a/reset"),
+            (Method::POST, "/v1/databases/db_x/ops/epoch"),
             (Method::DELETE, "/v1/databases/db_x/events/stores/a"),
         ] {
             assert!(is(destroying.0.clone(), destroying.1), "{destroying:?}");

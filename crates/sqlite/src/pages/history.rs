@@ -125,6 +125,10 @@ impl Replica {
             let pinned = Some(self.pin_version(info));
             return Ok(BaseFound::Known(BodyBase { version: tag.version, root_prefix, page_count, pinned }));
         }
+        let begun = self.with_index(|index| index::meta(index, index::BEGUN))?;
+        if begun.and_then(|begun| begun.parse().ok()).is_some_and(|begun: u64| tag.version < begun) {
+            return Ok(BaseFound::Unknown);
+        }
         drop(held);
         // No longer listed, it is trusted: what has not changed since is in it, and the root guards the rest.
         let unchanged = self.unchanged_since(tag.version, new.page_count)?;

@@ -61,6 +61,10 @@ pub(super) fn relax(connection: &Connection, relaxed: bool) -> Result<()> {
     Ok(connection.execute_batch(mode)?)
 }
 
+/// The version with which an index began over a file that was there: it was put back from a backup, or its index was lost. What
+/// was before, nobody knows.
+pub(super) const BEGUN: &str = "begun";
+
 pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)

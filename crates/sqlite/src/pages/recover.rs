@@ -148,6 +148,9 @@ fn reconcile(
         return Err(Error::Damaged("the tree of the index does not lead to its root".into()));
     }
     index::clear_pending(writer, !keep_images)?;
+    if row.base == 0 {
+        index::set_meta(writer, index::BEGUN, &row.info.version.to_string())?;
+    }
     index::publish(writer, &row)?;
     if !keep_images {
         tracing::warn!(
