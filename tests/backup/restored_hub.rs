@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use ferry_testkit::{Session, http};
+use ferry_testkit::{Session, command::Ferry, http};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{Backed, settings, token};
 use crate::{
     records::{Records, insert},
-    support::{Place, options, refused},
+    support::{FERRY, Place, options, refused},
 };
 
 fn page(backed: &Backed, path: &str) -> (u16, Value) {
@@ -108,4 +109,38 @@ fn what_was_revoked_since_the_backup_stays_dead() {
     let dead = http::send(hub.address(), "GET", path, &[("Authorization", &bearer)], b"").unwrap();
     assert_eq!(dead.status, 401, "{}", dead.text());
     assert!(Session::login(hub.address(), &user.email).ferry("Whoami", &json!({})).is_ok());
+}
+
+// `ferry pull` put the older file over it: its version was taken for one that the hub had thinned out.
+// Verifies: OPR-34, PAG-48
+#[test]
+fn a_file_that_holds_more_than_a_restored_hub_is_not_known_there() {
+    let backed = Backed::new();
+    let person = {
+        let Place { hub, user, .. } = &backed.records.place;
+        Ferry::new(FERRY, &hub.url()).env("FERRY_TOKEN", &user.token)
+    };
+    let file = person.file("notes.db");
+    let push = |row: &str| {
+        let notes = Connection::open(&file).unwrap();
+        notes.execute_batch("CREATE TABLE IF NOT EXISTS t(x)").unwrap();
+        notes.execute("INSERT INTO t VALUES (?1)", [row]).unwrap();
+        drop(notes);
+        let told = person.ok(&["push", "notes.db", "notes"]);
+        told.split([' ', ':']).nth(1).unwrap().to_owned()
+    };
+    let created = person.ok(&["db", "create", "notes"]);
+    let database = created.split('\t').next().unwrap();
+    push("one");
+    backed.back_up();
+    let lost = push("two");
+    let backed = restored(backed);
+    let user = &backed.records.place.user;
+    let request = json!({"databaseId": database, "models": ["pages"], "ops": ["read"], "ttlSeconds": 600});
+    let token = user.ferry("IssueSyncToken", &request).unwrap()["token"].as_str().unwrap().to_owned();
+    let path = format!("/v1/databases/{database}/pages?since={lost}");
+    let bearer = format!("Bearer {token}");
+    let answer =
+        http::send(backed.records.address(), "GET", &path, &[("Authorization", &bearer)], b"").unwrap();
+    assert_eq!((answer.status, answer.json()["error"]["reason"].as_str()), (410, Some("BASE_UNKNOWN")));
 }
